@@ -7,12 +7,16 @@ on all of these signals.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_REPEAT_SECONDS = 0.05
+"""Time until an exception that Python discarded is raised again."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -58,6 +62,7 @@ def raise_keyboard_interrupts() -> None:
     Later signals would interrupt the clean-up. If a process group receives SIGTERM, make sends its
     children a second one.
     """
+    sys.unraisablehook = _repeat_if_discarded
     _handle(_interrupt)
 
 
@@ -74,10 +79,29 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
+def _repeat_if_discarded(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise an `Interrupted` again that Python discarded, so that the signal is not lost.
+
+    Python discards exceptions in finalizers, in callbacks of weak references, and in hooks of
+    `os.fork`, such as those of the module logging. An exception in this function, too, would be
+    discarded.
+    """
+    interrupted = unraisable.exc_value
+    if not isinstance(interrupted, Interrupted):
+        sys.__unraisablehook__(unraisable)
+        return
+
+    def raise_again(_number: int, _frame: FrameType | None) -> None:
+        raise interrupted
+
+    signal.signal(signal.SIGALRM, raise_again)
+    signal.setitimer(signal.ITIMER_REAL, _REPEAT_SECONDS)
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
     """Defer signals until the end of a `with` block."""
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {*_SIGNALS, signal.SIGALRM})
     try:
         yield
     finally:

@@ -1,10 +1,13 @@
 """Loading and validation of the settings."""
 
+from math import ceil
 from pathlib import Path
 
 import pytest
 
 from chalicelib import config
+from chalicelib.adapters.twilio.taskrouter import REQUEST_SECONDS
+from chalicelib.usecases.deadlines import LATEST_REQUEST_MS, MAX_FINAL_CALLS, REQUEST_LIMIT_MS
 from tests.routes.conftest import ENVIRON
 
 COMPLETE = {**ENVIRON, "RESERVATIONS_TABLE": "reservations", "STATE_TABLE": "state"}
@@ -210,3 +213,15 @@ def test_error_for_a_malformed_local_variable_names_it(variable, text, problem) 
 
     with pytest.raises(config.SettingsError, match=f"^{variable} {problem}"):
         config.load(environ)
+
+
+def test_longest_api_request_ends_just_before_api_gateway_times_out() -> None:
+    """The `lambda_timeout` of `api_handler` must be the same number of seconds."""
+    settings = config.load(dict(COMPLETE))
+    longest = (
+        settings.secrets_seconds
+        + REQUEST_LIMIT_MS / 1000
+        + MAX_FINAL_CALLS * settings.dynamodb_seconds
+    )
+    assert ceil(longest) == config.API_TIMEOUT_SECONDS
+    assert LATEST_REQUEST_MS + REQUEST_SECONDS * 1000 == REQUEST_LIMIT_MS

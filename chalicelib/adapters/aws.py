@@ -68,7 +68,7 @@ _TRANSIENT_CODES = frozenset(
 
 
 class InvalidResponse(BotoCoreError):  # type: ignore[misc]  # botocore has no types
-    """The response is too large, or is not a JSON object."""
+    """The response is too large, is not a JSON object, or lacks a value."""
 
     fmt = "The response is not a JSON object of acceptable size."
 
@@ -147,7 +147,7 @@ class JsonApi:
                 response = self._sender.send(
                     lambda: self._sign(operation, body), seconds=seconds, max_bytes=_MAX_BYTES
                 )
-                return _parse(response, operation)
+                return parse(response, operation)
             except (ClientError, EndpointConnectionError, ReadTimeoutError, ChecksumError) as error:
                 if not remaining or not _is_transient(error):
                     raise
@@ -229,7 +229,7 @@ class Sender:
             max_bytes: maximum size of the response's body.
 
         Raises:
-            EndpointConnectionError: the connection failed.
+            EndpointConnectionError: the connection failed, or ended before the response.
             ReadTimeoutError: there was no complete response in time.
             InvalidResponse: the response is too large.
             BotoCoreError: there are no credentials.
@@ -322,8 +322,14 @@ def _signing_key(secret: str, *scope: str) -> bytes:
     return key
 
 
-def _parse(response: Response, operation: str) -> dict[str, Any]:
-    """Return the content of a response; raise an error unless the operation succeeded."""
+def parse(response: Response, operation: str) -> dict[str, Any]:
+    """Return the content of a response; raise an error unless the operation succeeded.
+
+    Raises:
+        ClientError: the service returned an error.
+        ChecksumError: the response is damaged.
+        InvalidResponse: the response is not a JSON object.
+    """
     expected = response.headers.get("x-amz-crc32")
     if expected is not None and expected != (actual := str(zlib.crc32(response.body))):
         raise ChecksumError(

@@ -23,6 +23,9 @@ from typing import Any, Generic, TypeVar
 
 _Result = TypeVar("_Result")
 
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""Errors of code that reads a response of an unexpected form."""
+
 _local = threading.local()
 
 _idle: "list[SimpleQueue[Exchange[Any]]]" = []

@@ -169,8 +169,8 @@ def ssm_client(budget: float) -> Any:
 
 
 _FORMAT_MESSAGE = (
-    "The SSM parameter named by SECRETS_PARAMETER must be a JSON object with auth_tokens (a list), "
-    "api_keys (an object keyed by SK… SID) and, if used, shared_keys (an object keyed by ID)."
+    "The secrets must be a JSON object with auth_tokens (a list), api_keys (an object keyed by SK… "
+    "SID) and, if used, shared_keys (an object keyed by ID)."
 )
 
 

@@ -111,6 +111,8 @@ class Claim:
         accepts: whether the request makes TaskRouter accept the Reservation.
         instruction: the instruction to send, as the JSON object of a callback's answer. None if
             only a status is requested.
+        unless_ringing: whether the claim fails if a recorded instruction may be ringing a phone, as
+            a claim with an instruction does.
         needs_answer: whether the claim fails unless the answer to the callback is known.
     """
 
@@ -120,6 +122,7 @@ class Claim:
     by: str
     accepts: bool = False
     instruction: Mapping[str, Any] | None = None
+    unless_ringing: bool = False
     needs_answer: bool = False
 
 
@@ -237,8 +240,18 @@ class Reservation:
 
     @property
     def may_be_ringing(self) -> bool:
-        """Whether an instruction may be ringing a phone at this moment."""
+        """Whether a recorded instruction may be ringing a phone at this moment."""
         return self.status is Status.PENDING and self.ringing_instruction is not None
+
+    def is_ringing_possible(self, *, answer_may_ring: bool) -> bool:
+        """Return whether a recorded or an unrecorded instruction may be ringing a phone.
+
+        Args:
+            answer_may_ring: whether a callback whose answer is not recorded may have been answered
+                with a RINGING instruction.
+        """
+        is_unknown = self.withheld is not None or (answer_may_ring and not self.is_answer_known)
+        return self.may_be_ringing or (self.status is Status.PENDING and is_unknown)
 
     @property
     def callback(self) -> dict[str, str | list[str]] | None:

@@ -100,10 +100,10 @@ def accept(principal: Principal, parameters: Parameters, sid: str) -> Response:
     The request may contain an assignment instruction for a phone call. If the Reservation is still
     pending afterward, the response is 202.
     """
-    instruction = None
+    service, instruction = runtime.current(), None
+    started = service.clock.now_ms()
     if "instruction" in parameters:
         instruction = _parse_instruction(parameters)
-        service = runtime.current()
         authorize_instruction(
             instruction,
             reservation_sid=checked_sid(sid, "WR", "sid"),
@@ -113,7 +113,9 @@ def accept(principal: Principal, parameters: Parameters, sid: str) -> Response:
         )
     else:
         check_names(parameters, _ACCEPT_PARAMETERS, _INSTRUCTION_HINTS)
-    decided = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
+    decided = _decide(
+        Status.ACCEPTED, sid, principal, parameters, started=started, instruction=instruction
+    )
     is_pending = decided["reservation_status"] == Status.PENDING
     return Response(decided, status_code=202 if is_pending else 200)
 

@@ -32,6 +32,7 @@ from chalicelib.domain.tasks import (
     NewTask,
     is_result,
 )
+from chalicelib.usecases.deadlines import require_time
 from chalicelib.usecases.ports import Clock, IdempotencyStore, TaskRouter
 
 KEY_ATTRIBUTE = "idempotency_key"
@@ -97,8 +98,8 @@ def create_task(
     owner = collaborators.new_id()
     _with_attribute(task, MARKER_ATTRIBUTE, owner)  # raises BadRequest before the key is acquired
     clock, keys = collaborators.clock, collaborators.keys
-    deadline = clock.now_ms() + _WAIT_MS
-    unscoped = keys.get_unscoped(idempotency_key, now=clock.now_ms())
+    started = clock.now_ms()
+    unscoped = keys.get_unscoped(idempotency_key, now=started)
     if unscoped and unscoped.fingerprint == fingerprint:
         return _earlier_response(unscoped, now=clock.now_ms())
     key = f"{caller} {idempotency_key}"
@@ -111,12 +112,12 @@ def create_task(
         if record.response is not None:
             return CreatedTask(**record.response)
         marked_task = _with_attribute(task, MARKER_ATTRIBUTE, record.marker)
-        attempt = _Attempt(key, marked_task, owner, record, collaborators)
+        attempt = _Attempt(key, marked_task, owner, record, collaborators, started)
         if record.owner == owner:
             return attempt.create()
         if record.until <= now:
             return attempt.take_over()
-        if now >= deadline:
+        if now >= started + _WAIT_MS:
             raise attempt.unsettled()
         clock.sleep(_POLL_SECONDS)
 
@@ -171,6 +172,7 @@ class _Attempt:
         owner: identifies this request.
         record: the key's record, with the current lease.
         collaborators: the services to use.
+        started: epoch ms at which the request started.
     """
 
     key: str
@@ -178,10 +180,12 @@ class _Attempt:
     owner: str
     record: IdempotencyRecord
     collaborators: TaskCollaborators
+    started: int
 
     def create(self) -> CreatedTask:
         """Create the Task as the owner of the key."""
         try:
+            self._require_time()
             created = self.collaborators.taskrouter.create_task(self.task)
         except TaskRouterNotProcessed as error:
             self._release_key(error)
@@ -240,6 +244,7 @@ class _Attempt:
         now = self.collaborators.clock.now_ms()
         if not self.collaborators.keys.consume_search_budget(now=now):
             raise TaskRouterThrottled("TaskRouter allows 3 searches per second.", retry_after=1)
+        self._require_time()
         found = self.collaborators.taskrouter.find_tasks(MARKER_ATTRIBUTE, self.record.marker)
         for candidate in found:
             if is_result(candidate, self.task):
@@ -253,6 +258,9 @@ class _Attempt:
                 "request. Look for the Task in TaskRouter before you use another key."
             )
         return None
+
+    def _require_time(self) -> None:
+        require_time(now=self.collaborators.clock.now_ms(), started=self.started)
 
     def _release_key(self, failure: TaskRouterError) -> None:
         """Release the key, because no Task was created.

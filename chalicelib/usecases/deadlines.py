@@ -1,9 +1,19 @@
-"""Deadlines: when Reservations expire, and when the sweep checks them."""
+"""Deadlines: when Reservations expire, when the sweep checks them, and when API requests end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from chalicelib.domain.errors import TaskRouterNotSent
 from chalicelib.domain.reservations import OPEN, Status
+
+REQUEST_LIMIT_MS = 20_000
+"""Maximum age of an API request at the end of its last request to TaskRouter."""
+
+LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 8_000
+"""Maximum age of an API request that sends another request to TaskRouter, which takes up to 8 s."""
+
+MAX_FINAL_CALLS = 4
+"""Maximum number of DynamoDB calls of an API request after its last request to TaskRouter."""
 
 INSTRUCTION_CHECK_MS = 15_000
 """Time from sending an instruction until the sweep checks its effect."""
@@ -87,3 +97,19 @@ class Deadlines:
             # The wrap-up may have started before now. The sweep reads the start from the record.
             return min(check_at, self.completes_at(now) or check_at)
         return check_at
+
+
+def require_time(*, now: int, started: int) -> None:
+    """Raise an error if no time is left for a request to TaskRouter.
+
+    Args:
+        now: epoch ms.
+        started: epoch ms at which the API request started.
+
+    Raises:
+        TaskRouterNotSent: the API request is too old.
+    """
+    if now - started >= LATEST_REQUEST_MS:
+        raise TaskRouterNotSent(
+            "TaskRouter or DynamoDB responds too slowly. The request was not sent. Retry."
+        )

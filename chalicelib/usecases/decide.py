@@ -18,7 +18,6 @@ from chalicelib.domain.errors import (
     TaskRouterError,
     TaskRouterNotFound,
     TaskRouterNotProcessed,
-    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterUnavailable,
     Unsettled,
@@ -34,17 +33,13 @@ from chalicelib.domain.reservations import (
     StatusUpdate,
 )
 from chalicelib.usecases import sent_instruction
-from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS
+from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, LATEST_REQUEST_MS, require_time
 from chalicelib.usecases.find_reservation import find_unrecorded
 from chalicelib.usecases.observe import record_remote_reservation
-from chalicelib.usecases.ports import Clock, Collaborators
+from chalicelib.usecases.ports import Collaborators
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
-
-_LATEST_REQUEST_MS = 12_000
-"""Maximum age of an API request that sends another request to TaskRouter, which takes up to 8 s.
-The function times out after 29 s, and writes need the rest."""
 
 _BY_FETCH = "fetch"
 """Source of a status that was fetched after an instruction that is not known to have caused it."""
@@ -66,8 +61,8 @@ class Decision:
         principal: the caller.
         task_sid: WT…, if the caller named the Task.
         activity_sid: WA… of the Activity that a rejection moves the Worker to, if any.
-        instruction: the instruction to send instead of a plain accept, if any. Most
-            instructions ring a phone.
+        instruction: the instruction to send instead of a plain accept, if any.
+        unless_ringing: whether to fail if an instruction may be ringing a phone.
     """
 
     target: Status
@@ -76,6 +71,7 @@ class Decision:
     task_sid: str | None = None
     activity_sid: str | None = None
     instruction: Instruction | None = None
+    unless_ringing: bool = False
 
 
 def decide(
@@ -99,7 +95,7 @@ def decide(
             Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller named.
         ReservationNotPending: the Reservation has another status or is being changed to one.
-        InstructionAlreadySent: another instruction was sent for the Reservation.
+        InstructionAlreadySent: another instruction was sent, or may be ringing a phone.
         AnswerUnknown: the callback may have been answered with another instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
@@ -110,25 +106,26 @@ def decide(
         StoreUnavailable: DynamoDB failed before TaskRouter was asked, or while another request's
             outcome was awaited.
     """
-    started = collaborators.clock.now_ms() if started is None else started
+    clock = collaborators.clock
+    started = clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
-        _require_time(collaborators.clock, started)
+        require_time(now=clock.now_ms(), started=started)
         _record_from_taskrouter(decision, collaborators)
+        require_time(now=clock.now_ms(), started=started)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
-        now = collaborators.clock.now_ms()
-        raise Unsettled.until(None, now=now, message="The Reservation is not recorded yet.")
+        raise Unsettled.until(None, now=started, message="The Reservation is not recorded yet.")
     if not succeeded:
-        return _await_outcome(decision, record, claim, collaborators)
+        return _await_outcome(decision, record, claim, collaborators, started)
     return _Execution(decision, record, claim, collaborators, started).run()
 
 
 def _claim(
     decision: Decision, collaborators: Collaborators
 ) -> tuple[Claim, bool, Reservation | None]:
-    now = collaborators.clock.now_ms()
-    instruction = decision.instruction
+    now, instruction = collaborators.clock.now_ms(), decision.instruction
+    needs_silence = decision.unless_ringing or instruction is not None
     claim = Claim(
         until=now + collaborators.deadlines.claim_lease * 1000,
         target=decision.target,
@@ -136,7 +133,8 @@ def _claim(
         by=decision.principal.name,
         accepts=decision.target is Status.ACCEPTED and (not instruction or instruction.accepts),
         instruction=instruction.answer if instruction else None,
-        needs_answer=bool(instruction) and collaborators.answer_may_ring,
+        unless_ringing=decision.unless_ringing,
+        needs_answer=needs_silence and collaborators.answer_may_ring,
     )
     try:
         succeeded, record = collaborators.store.claim(
@@ -174,7 +172,11 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
 
 
 def _await_outcome(
-    decision: Decision, record: Reservation, claim: Claim, collaborators: Collaborators
+    decision: Decision,
+    record: Reservation,
+    claim: Claim,
+    collaborators: Collaborators,
+    started: int,
 ) -> Reservation:
     """Report why the claim failed, or wait for the current claim's outcome."""
     decision.principal.authorize(_ACTIONS[decision.target], worker_sid=record.worker_sid)
@@ -182,7 +184,7 @@ def _await_outcome(
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     now = collaborators.clock.now_ms()
     sent_instruction.require_answer(claim, record, now=now)
-    deadline = now + _WAIT_MS
+    deadline = min(now + _WAIT_MS, started + LATEST_REQUEST_MS)
     answer, is_sent = claim.instruction, sent_instruction.is_known_as_sent
     while not is_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
@@ -216,7 +218,7 @@ class _Execution:
         decision, taskrouter = self.decision, self.collaborators.taskrouter
         sid, task_sid = self.record.reservation_sid, self.record.task_sid
         try:
-            _require_time(self.collaborators.clock, self.started)
+            require_time(now=self.collaborators.clock.now_ms(), started=self.started)
             if decision.instruction:
                 remote = taskrouter.send_instruction(
                     sid, task_sid=task_sid, instruction=decision.instruction
@@ -328,14 +330,14 @@ class _Execution:
     def _settle_gone(self) -> Reservation:
         """Record that the Reservation is gone, unless the Workspace is not found either."""
         try:
-            _require_time(self.collaborators.clock, self.started)
+            require_time(now=self.collaborators.clock.now_ms(), started=self.started)
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
             raise self._unsettled(error) from error
         return self._settle(self.record, Status.GONE, note="TaskRouter returned 404")
 
     def _fetch(self) -> RemoteReservation:
-        _require_time(self.collaborators.clock, self.started)
+        require_time(now=self.collaborators.clock.now_ms(), started=self.started)
         return self.collaborators.taskrouter.fetch_reservation(
             self.record.reservation_sid, task_sid=self.record.task_sid
         )
@@ -358,9 +360,8 @@ class _Execution:
         return False
 
     def _unsettled(self, failure: TaskRouterError) -> Unsettled:
-        now = self.collaborators.clock.now_ms()
         build = sent_instruction.outcome_unknown if self.claim.instruction else Unsettled.until
-        return build(self.claim.until, now=now, failure=failure)
+        return build(self.claim.until, now=self.collaborators.clock.now_ms(), failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
         return self.collaborators.deadlines.next_check(
@@ -369,12 +370,6 @@ class _Execution:
             reserved_at=self.record.reserved_at,
             expires_at=self.record.expires_at,
         )
-
-
-def _require_time(clock: Clock, started: int) -> None:
-    """Raise an error if no time is left for a request to TaskRouter."""
-    if clock.now_ms() - started >= _LATEST_REQUEST_MS:
-        raise TaskRouterNotSent("TaskRouter responds too slowly. The request was not sent. Retry.")
 
 
 def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:

@@ -10,24 +10,23 @@ docs/adr/0009 explains why both are needed, and docs/adr/0027 how failed parts a
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
 
 from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import (
-    AppError,
-    StoreUnavailable,
     TaskRouterNotFound,
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.reservations import is_allowed
+from chalicelib.domain.reservations import RemoteReservation, Status, is_allowed
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
 from chalicelib.usecases.observe import observe, record_remote_reservation
 from chalicelib.usecases.ports import Collaborators
-from chalicelib.usecases.run_budget import RunBudget
+from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 
 BY_RECONCILE = "reconcile"
 
@@ -37,17 +36,24 @@ _MINUTE_MS = 60_000
 _INTERVAL_MS = 5 * _MINUTE_MS
 _RETRY_MS = 50_000
 """Time until a run is repeated that did not complete all its parts. It is shorter than the interval
-of the sweep, and begins when the latest sweep started, so that the next sweep repeats the parts,
-however long this sweep checked due Reservations before the run."""
+of the sweep, so that the next sweep repeats the parts."""
 _OVERLAP_MS = 60_000
 """Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
 """Maximum length of a window. Events are read in windows so that an interrupted run keeps its
 progress. A window with more Events than `list_events` returns is halved."""
+_CATCH_UP_WINDOW_MS = _WINDOW_MS // 4
+"""Length of the first window if more than one is left. A short window is recorded even if requests
+are slow, so each run makes progress."""
 _MIN_WINDOW_MS = 1_000
 """Minimum length of a window: the precision of TaskRouter's time filter."""
 _FIRST_LOOKBACK_MS = 60 * 60_000
 """Length of the period that the first reconciliation reads, without the overlap."""
+_READ_SIZE = 100
+"""Maximum number of recorded statuses that a step reads: one BatchGetItem request."""
+_BATCH_SIZE = CONCURRENCY * _READ_SIZE
+"""Maximum number of Events that are recorded before the progress is saved."""
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
 """Maximum age of Events. TaskRouter redacts older Events."""
 
@@ -64,6 +70,12 @@ _EVENTS = ""
 """The name under which the progress of all types of Events together is saved."""
 
 _PARTS = (TASKS, *map(_part, EVENT_TYPES))
+
+
+def _finished(part: str) -> str:
+    """Return the name under which the end of the last finished run of a part is saved."""
+    return f"{part}_finished"
+
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -83,29 +95,32 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
         map_: applies a function to items, possibly concurrently.
 
     Returns:
-        One entry per step. A step processes a reserved Task or a window of Events. The entry is the
-        number of Reservations whose records were missing or outdated, or None if the step failed
-        or was not started. A window of which some types could not be read has one entry for these
-        types and one for the others.
+        The results of the steps, such as recording a reserved Task's Reservations, or a batch of
+        Events. A result is the number of Reservations whose records were missing or outdated, or
+        None if the step, or a part of the step, failed or was not started.
     """
     now = collaborators.clock.now_ms()
     end = now - CALLBACK_IN_TRANSIT_MS
-    latest_sweep_at = now - (now - budget.started) % _MINUTE_MS
-    retry_at = latest_sweep_at + _RETRY_MS
     run = _Reconciliation(collaborators, budget, map_, end, {})
     started = run.attempt(
-        lambda: collaborators.store.start_periodic_job(JOB, now=now, retry_at=retry_at)
+        lambda: collaborators.store.start_periodic_job(JOB, now=now, retry_at=now + _RETRY_MS)
     )
-    match started:
-        case (True, saved):
-            default = saved.get(_EVENTS, end - _FIRST_LOOKBACK_MS)
-            run.progress.update({part: saved.get(part, default) for part in _PARTS})
-            parts = [run.record_pending, run.record_events]
-            # Alternate the order so that neither part can use up the time of every run.
-            if now // _MINUTE_MS % 2:
-                parts.reverse()
-            return [count for part in parts for count in part()]
-    return []
+    if started is None:
+        return [None]
+    is_due, saved = started
+    if not is_due:
+        return []
+    default = saved.get(_EVENTS, end - _FIRST_LOOKBACK_MS)
+    if saved.keys() > {_EVENTS}:
+        saved = {TASKS: 0, **saved}  # no run has finished this part yet
+    for part in _PARTS:
+        run.progress[part] = saved.get(part, default)
+        run.progress[_finished(part)] = saved.get(_finished(part), run.progress[part])
+    parts = [run.record_pending, run.record_events]
+    # Alternate the order so that neither part can use up the time of every run.
+    if now // _MINUTE_MS % 2:
+        parts.reverse()
+    return [count for part in parts for count in part()]
 
 
 @dataclass(frozen=True)
@@ -117,7 +132,7 @@ class _Reconciliation:
         budget: the budget of the sweep.
         map_: applies a function to items, possibly concurrently.
         end: epoch ms up to which the parts read Events or list Tasks.
-        progress: epoch ms up to which each part is done.
+        progress: epoch ms up to which each part is done, and of the end of its last finished run.
     """
 
     collaborators: Collaborators
@@ -127,22 +142,25 @@ class _Reconciliation:
     progress: dict[str, int]
 
     def _is_due(self, part: str) -> bool:
-        return self.progress[part] + _INTERVAL_MS <= self.end
+        return self.progress[_finished(part)] + _INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Save that *parts* are done until a time (epoch ms); schedule the next run."""
-        done = dict.fromkeys(parts, until)
+        """Save that *parts* are done until a time (epoch ms) or longer; schedule the next run."""
+        done = dict[str, int]()
+        for part in parts:
+            done[part] = max(until, self.progress[part])
+            # A part that is not finished stays due, however far it is done.
+            is_finished, name = until >= self.end, _finished(part)
+            done[name] = until if is_finished else self.progress[name]
         progress = self.progress | done
-        events_done_until = min(at for part, at in progress.items() if part != TASKS)
-        next_end = min(progress.values()) + _INTERVAL_MS
+        events_done_until = min(progress[part] for part in _PARTS if part != TASKS)
+        next_end = min(progress[_finished(part)] for part in _PARTS) + _INTERVAL_MS
         due_at = next_end + CALLBACK_IN_TRANSIT_MS if next_end > self.end else None
-        try:
+        with self.budget.counting_failures():
             self.collaborators.store.save_progress(
                 JOB, {**done, _EVENTS: events_done_until}, due_at=due_at
             )
             self.progress.update(done)
-        except StoreUnavailable as error:
-            self.budget.count_failure(error)
 
     def record_pending(self) -> list[int | None]:
         """Record the pending Reservations of the reserved Tasks."""
@@ -152,33 +170,41 @@ class _Reconciliation:
         tasks = self.attempt(lambda: self.budget.retry_throttled(taskrouter.list_reserved_tasks))
         if tasks is None:
             return [None]
-        # Each run starts at a different Task, so that incomplete runs miss different Tasks.
-        first = self.end // _MINUTE_MS % len(tasks) if tasks else 0
+        # Incomplete runs start at different Tasks, so that together they reach all Tasks. Multiples
+        # of the golden ratio are spread evenly, whatever the number of Tasks.
+        first = int(self.end // _MINUTE_MS * _GOLDEN_RATIO % 1 * len(tasks))
         rotated = tasks[first:] + tasks[:first]
-        counts = list(self.map_(lambda sid: self.attempt(lambda: self._record_task(sid)), rotated))
+        counts = list(chain.from_iterable(self.map_(self._record_task, rotated)))
         if None not in counts:
             self._save([TASKS], self.end)
         return counts
 
-    def _record_task(self, task_sid: str) -> int:
-        """Record a Task's pending Reservations; return how many were missing."""
-        collaborators = self.collaborators
+    def _record_task(self, task_sid: str) -> list[int | None]:
+        """Record a Task's pending Reservations that are not recorded yet."""
+        pending = self.attempt(lambda: self._list_pending(task_sid))
+        if pending is None:
+            return [None]
+        # This step already runs in a thread of `map_`, so it uses `map`.
+        statuses = self._fetch_statuses([remote.reservation_sid for remote in pending], map)
+        if statuses is None:
+            return [None]
+        missing = [remote for remote in pending if remote.reservation_sid not in statuses]
+        return self._attempt_all(self._record_pending_reservation, missing, map)
+
+    def _list_pending(self, task_sid: str) -> list[RemoteReservation]:
+        list_pending = self.collaborators.taskrouter.list_pending_reservations
         try:
-            pending = self.budget.retry_throttled(
-                lambda: collaborators.taskrouter.list_pending_reservations(task_sid)
-            )
+            return self.budget.retry_throttled(lambda: list_pending(task_sid))
         except TaskRouterNotFound:
-            return 0  # the Task has ended in the meantime
-        now = collaborators.clock.now_ms()
-        return sum(
-            record_remote_reservation(
-                remote,
-                store=collaborators.store,
-                deadlines=collaborators.deadlines,
-                now=now,
-                by=BY_RECONCILE,
-            )
-            for remote in pending
+            return []  # the Task has ended in the meantime
+
+    def _record_pending_reservation(self, remote: RemoteReservation) -> bool:
+        return record_remote_reservation(
+            remote,
+            store=self.collaborators.store,
+            deadlines=self.collaborators.deadlines,
+            now=self.collaborators.clock.now_ms(),
+            by=BY_RECONCILE,
         )
 
     def record_events(self) -> list[int | None]:
@@ -192,7 +218,9 @@ class _Reconciliation:
             for event_type in EVENT_TYPES
             if self._is_due(part := _part(event_type))
         }
-        window, counts = _WINDOW_MS, list[int | None]()
+        counts, window = list[int | None](), _WINDOW_MS
+        if starts and min(starts.values()) + window < self.end:
+            window = _CATCH_UP_WINDOW_MS
         while starts and (since := min(starts.values())) < self.end:
             until = min(since + window, self.end)
             pages = self._read_window(starts, until)
@@ -205,10 +233,9 @@ class _Reconciliation:
                 window = max((until - since) // 2, _MIN_WINDOW_MS)
                 continue
             if read:
-                counts.append(self._record_window(read.values()))
+                counts += self._record_window(read, until)
                 if counts[-1] is None:
                     break
-                self._save(map(_part, read), until)
             starts |= dict.fromkeys(read, until)
             window = min(window * 2, _WINDOW_MS)
         return counts
@@ -227,36 +254,50 @@ class _Reconciliation:
             lambda: list_events(event_type, since=since, until=until)
         )
 
-    def _record_window(self, pages: Collection[EventPage]) -> int | None:
-        """Record a window's Events; return the number of changed records, or None on failure."""
-        if unreadable := sum(page.unreadable for page in pages):
+    def _record_window(self, pages: Mapping[str, EventPage], until: int) -> list[int | None]:
+        """Record the Events of a window that ends at *until*, oldest first.
+
+        The progress is saved after each batch, so that an interrupted run need not record the same
+        Events again.
+        """
+        if unreadable := sum(page.unreadable for page in pages.values()):
             # The other Events are still recorded. The failure alerts an operator.
             self.budget.count_failure(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
-        events = list(chain(*(page.events for page in pages)))
-        by_reservation = self.attempt(lambda: self._select_unrecorded(events))
-        if by_reservation is None:
-            return None
-        changed = self._attempt_all(self._record_reservation, by_reservation)
-        return None if changed is None else changed.count(True)
-
-    def _select_unrecorded(
-        self, events: Iterable[ReservationEvent]
-    ) -> Iterable[list[ReservationEvent]]:
-        """Return the events that may change a record, by Reservation, oldest first."""
-        in_order = sorted(events, key=lambda event: event.at or 0)
-        statuses = self.collaborators.store.fetch_statuses(
-            {event.reservation_sid for event in in_order}
+        events = sorted(
+            chain.from_iterable(page.events for page in pages.values()),
+            key=lambda event: event.at or 0,
         )
+        counts = list[int | None]()
+        for batch in _split(events, _BATCH_SIZE) or [[]]:
+            counts += self._record_batch(batch)
+            if None in counts:
+                break
+            is_last = not batch or batch[-1] is events[-1]
+            self._save(map(_part, pages), until if is_last else batch[-1].at or 0)
+        return counts
+
+    def _record_batch(self, events: Sequence[ReservationEvent]) -> list[int | None]:
+        """Record Events that are in chronological order."""
+        sids = list({event.reservation_sid for event in events})
+        statuses = self._fetch_statuses(sids, self.map_)
+        if statuses is None:
+            return [None]
         selected: dict[str, list[ReservationEvent]] = defaultdict(list)
-        for event in in_order:
+        for event in events:
             if is_allowed(event.status, statuses.get(event.reservation_sid)):
                 selected[event.reservation_sid].append(event)
-        return selected.values()
+        return self._attempt_all(self._record_reservation, selected.values(), self.map_)
 
-    def _record_reservation(self, events: Iterable[ReservationEvent]) -> bool:
-        """Record one Reservation's events; return whether any of them changed the record."""
+    def _record_reservation(self, events: Iterable[ReservationEvent]) -> bool | None:
+        """Record one Reservation's events.
+
+        Returns:
+            Whether any of the events changed the record, or None if no time is left for all events.
+        """
         collaborators, changed = self.collaborators, False
         for event in events:
+            if not self.budget.may_continue():
+                return None
             changed |= observe(
                 event,
                 store=collaborators.store,
@@ -266,21 +307,34 @@ class _Reconciliation:
             )
         return changed
 
+    def _fetch_statuses(
+        self, reservation_sids: Sequence[str], map_: Map
+    ) -> dict[str, Status] | None:
+        """Return the recorded statuses, or None if they could not all be read."""
+        fetch, read = self.collaborators.store.fetch_statuses, dict[str, Status]()
+        for statuses in map_(
+            lambda sids: self.attempt(lambda: fetch(sids)), _split(reservation_sids, _READ_SIZE)
+        ):
+            if statuses is None:
+                return None
+            read |= statuses
+        return read
+
     def _attempt_all(
-        self, step: Callable[[_Item], _Result], items: Iterable[_Item]
-    ) -> list[_Result] | None:
-        """Attempt a step for each item; return the results, or None if any attempt failed."""
-        results = list(self.map_(lambda item: self.attempt(lambda: step(item)), items))
-        return None if None in results else results
+        self, step: Callable[[_Item], bool | None], items: Iterable[_Item], map_: Map
+    ) -> list[int | None]:
+        """Attempt a step for each item; return the number of changes, and None if any failed."""
+        results = list(map_(lambda item: self.attempt(lambda: step(item)), items))
+        return [results.count(True), *([None] if None in results else [])]
 
     def attempt(self, step: Callable[[], _Result]) -> _Result | None:
         """Run a step; return None if no time is left or if the step fails."""
         if not self.budget.may_continue():
             return None
-        try:
+        with self.budget.counting_failures(), suppress(TaskRouterThrottled):
             return step()
-        except TaskRouterThrottled:
-            return None
-        except AppError as error:
-            self.budget.count_failure(error)
-            return None
+        return None
+
+
+def _split(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

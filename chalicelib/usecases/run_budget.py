@@ -1,9 +1,11 @@
 """The budget of a sweep: remaining time, retries of throttled requests, and errors."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from threading import Event, Lock
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from chalicelib.domain.errors import (
     AppError,
@@ -20,7 +22,8 @@ MAX_REASONS = 3
 
 _MIN_TIME_LEFT_MS = 25_000
 """Minimum remaining time to start a step. A step may send two requests to TaskRouter, each with a
-total time limit of 8 s, and then writes to DynamoDB. A list of several pages takes up to 16 s."""
+total time limit of 8 s, and then writes to DynamoDB. A list of several pages takes up to 16 s.
+Loops over several calls ask `may_continue` between the calls."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
 """Pauses between the attempts of a throttled request, in seconds."""
@@ -37,7 +40,7 @@ class RunBudget:
 
     Attributes:
         started: epoch ms at which the sweep started.
-        errors: number of failures by error ``Code``.
+        errors: number of failures by error ``Code``, or by type for an unexpected error.
         reasons: why requests failed; at most MAX_REASONS distinct messages.
     """
 
@@ -46,20 +49,33 @@ class RunBudget:
         self.started = clock.now_ms()
         self._time_left_ms = time_left_ms
         self._stopped = Event()
+        self._throttled = Event()
         self._lock = Lock()
         self.errors: Counter[str] = Counter()
         self.reasons: list[str] = []
 
     def may_continue(self) -> bool:
         """Return whether another step may start."""
-        return not self._stopped.is_set() and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+        is_ended = self._stopped.is_set() or self._throttled.is_set()
+        return not is_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+
+    def half(self) -> Self:
+        """Return the budget of a part of the run, with half of the time in which steps may start.
+
+        If TaskRouter throttles the part, only the part ends. Failures count for the whole run.
+        """
+        reserved_ms = max(0, self._time_left_ms() - _MIN_TIME_LEFT_MS) // 2
+        part = copy(self)
+        part._throttled = Event()  # noqa: SLF001  the part is of this class
+        part._time_left_ms = lambda: self._time_left_ms() - reserved_ms  # noqa: SLF001
+        return part
 
     def retry_throttled(self, request: Callable[[], _Response]) -> _Response:
         """Send a request to TaskRouter; if it is throttled, pause and retry.
 
         Raises:
             TaskRouterThrottled: the request was still throttled when the attempts or the time ran
-                out. This ends the run.
+                out. This ends the run, or the part of the run that has this budget.
         """
         try:
             for pause in _THROTTLED_PAUSES:
@@ -71,18 +87,29 @@ class RunBudget:
                     self._clock.sleep(pause)
             return request()
         except TaskRouterThrottled:
-            self._stopped.set()
+            self._throttled.set()
             raise
 
-    def count_failure(self, error: AppError) -> None:
+    @contextmanager
+    def counting_failures(self) -> Iterator[None]:
+        """Count an error of a step instead of raising it, so that the sweep continues."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  an unexpected error must not end the sweep
+            self.count_failure(error)
+
+    def count_failure(self, error: Exception) -> None:
         """Count a failure and end the run if all other steps would fail too.
 
         Refused credentials and an unknown Workspace end the run. Callers handle other missing
-        resources without counting a failure.
+        resources without counting a failure. Of an unexpected error, only the type is kept, because
+        its message may contain data.
         """
+        code, reason = type(error).__name__, None
+        if isinstance(error, AppError):
+            code, reason = error.code, error.reason
         with self._lock:
-            self.errors[error.code] += 1
-            reason = error.reason
+            self.errors[code] += 1
             if reason and reason not in self.reasons and len(self.reasons) < MAX_REASONS:
                 self.reasons.append(reason)
         if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):

@@ -54,7 +54,7 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
 
 
 def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
-    """Raise an error if *claim* failed because the answer to the callback is not known.
+    """Raise an error if *claim* failed because a phone may be ringing.
 
     Args:
         claim: the claim that failed.
@@ -62,9 +62,14 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
         now: epoch ms.
 
     Raises:
+        InstructionAlreadySent: a recorded instruction may be ringing a phone.
         Unsettled: the callback may still be answered with an instruction.
         AnswerUnknown: the callback may have been answered with an instruction.
     """
+    if claim.unless_ringing and record.may_be_ringing:
+        raise InstructionAlreadySent(
+            "An instruction may be ringing a phone.", reservation_status=record.status
+        )
     if not claim.needs_answer or record.is_answer_known or record.ringing_instruction:
         return
     if record.status is not Status.PENDING:

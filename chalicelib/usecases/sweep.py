@@ -8,6 +8,7 @@ so its cost does not grow with the table.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from threading import Lock
@@ -15,9 +16,9 @@ from threading import Lock
 from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import (
     AppError,
+    InstructionAlreadySent,
     ReservationGone,
     ReservationNotPending,
-    StoreUnavailable,
     SweepFailed,
     TaskRouterNotFound,
     TaskRouterThrottled,
@@ -32,6 +33,10 @@ from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 BY_SWEEP = "sweep"
 
 _PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
+
+_DECISION_AGE_MS = 5_000
+"""The age that a decision of the sweep has at its start. Its requests to TaskRouter then end within
+15 s instead of 20 s, so that the decision, like every step, ends before the sweep times out."""
 
 _STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations are checked first, because their callers are waiting."""
@@ -69,7 +74,7 @@ def sweep_due_reservations(
     time_left_ms: Callable[[], int],
     report: Callable[[SweepLine], None],
 ) -> None:
-    """Check due Reservations and reconcile while there is time; report the counts.
+    """Reconcile if this is due, and check due Reservations while there is time; report the counts.
 
     Args:
         collaborators: the services to use.
@@ -85,18 +90,15 @@ def sweep_due_reservations(
     sweep = _Sweep(collaborators, policy, budget)
     outcomes: Counter[SweepOutcome] = Counter()
     reconciled: list[int | None] = []
-    try:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
-            reconciled += reconcile(collaborators, budget, pool.map)
-    except StoreUnavailable as error:
-        budget.count_failure(error)
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        # Neither the reconciliation nor the checks can use up the time of the other.
+        with budget.counting_failures():
+            reconciled += reconcile(collaborators, budget.half(), pool.map)
+        outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
     line = sweep.line(outcomes, reconciled)
-    try:
+    with budget.counting_failures():
         collaborators.store.save_sweep(line)
-    except StoreUnavailable as error:
-        budget.count_failure(error)
-        line["errors"], line["ok"] = dict(budget.errors), False
+    line["errors"], line["ok"] = dict(budget.errors), not budget.errors
     report(line)
     if budget.errors:
         errors = ", ".join(f"{code} ({count})" for code, count in budget.errors.items())
@@ -139,25 +141,26 @@ class _Sweep:
         )
 
     def due_reservations(self) -> Iterator[DueReservation]:
-        """Yield the due Reservations while there is time."""
-        for status in _STATUS_ORDER:
-            for due in self._collaborators.store.due_reservations(status, now=self._started):
-                self._oldest_due_at = min(self._oldest_due_at, due.due_at)
-                yield due
-                if not self._budget.may_continue():
-                    return
+        """Yield the due Reservations while there is time, at least the first of each status."""
+        store = self._collaborators.store
+        with self._budget.counting_failures():
+            for status in _STATUS_ORDER:
+                for due in store.due_reservations(status, now=self._started):
+                    self._oldest_due_at = min(self._oldest_due_at, due.due_at)
+                    yield due
+                    if not self._budget.may_continue():
+                        break
 
     def check(self, due: DueReservation) -> SweepOutcome:
         """Check a Reservation if there is time; count any failure."""
         if not self._budget.may_continue():
             return SweepOutcome.LEFT
-        try:
-            return self._check(due)
-        except TaskRouterThrottled:
-            return SweepOutcome.LEFT
-        except AppError as error:
-            self._budget.count_failure(error)
-            return SweepOutcome.FAILED
+        with self._budget.counting_failures():
+            try:
+                return self._check(due)
+            except TaskRouterThrottled:
+                return SweepOutcome.LEFT
+        return SweepOutcome.FAILED
 
     def _check(self, due: DueReservation) -> SweepOutcome:
         taskrouter = self._collaborators.taskrouter
@@ -166,6 +169,8 @@ class _Sweep:
                 lambda: taskrouter.fetch_reservation(due.reservation_sid, task_sid=due.task_sid)
             )
         except TaskRouterNotFound:
+            if not self._budget.may_continue():
+                return SweepOutcome.LEFT
             self._verify_workspace()
             self._record_status(due, Status.GONE, note="TaskRouter returned 404")
             return SweepOutcome.GONE
@@ -184,12 +189,19 @@ class _Sweep:
         return SweepOutcome.UNCHANGED
 
     def _reject(self, due: DueReservation) -> SweepOutcome:
-        """Reject a Reservation, unless an instruction may still be ringing a phone."""
+        """Reject a Reservation, unless an instruction may still be ringing a phone.
+
+        The answer to a fallback may be ringing even if it is not recorded (docs/adr/0029).
+        """
         record = self._collaborators.store.get(due.reservation_sid)
-        if record is None or record.may_be_ringing:
-            self._reschedule(due)
-            return SweepOutcome.UNCHANGED
-        return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
+        if record is not None:
+            answer_may_ring = self._collaborators.answer_may_ring
+            if not record.is_ringing_possible(answer_may_ring=answer_may_ring):
+                # An instruction that is sent in the meantime makes the claim fail.
+                with suppress(InstructionAlreadySent):
+                    return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
+        self._reschedule(due)
+        return SweepOutcome.UNCHANGED
 
     def _completes_at(self, due: DueReservation) -> int | None:
         """Return when (epoch ms) to complete a wrapping Reservation; None for never.
@@ -216,9 +228,11 @@ class _Sweep:
             reservation_sid=due.reservation_sid,
             principal=_PRINCIPAL,
             activity_sid=self._policy.reject_activity_sid if target is Status.REJECTED else None,
+            unless_ringing=target is Status.REJECTED,
         )
         try:
-            decide(decision, self._collaborators)
+            started = self._collaborators.clock.now_ms() - _DECISION_AGE_MS
+            decide(decision, self._collaborators, started=started)
         except (ReservationNotPending, ReservationGone):
             return SweepOutcome.MIRRORED
         return outcome

@@ -16,20 +16,6 @@ from infra.aws import Aws, capacity
 from infra.aws.capacity import Throttle
 from infra.aws.stage_config import API, SWEEP, Stage
 
-ACCESS_LOG_FORMAT = json.dumps(
-    {
-        "time": "$context.requestTime",
-        "request_id": "$context.requestId",
-        "ip": "$context.identity.sourceIp",
-        "method": "$context.httpMethod",
-        "route": "$context.resourcePath",
-        "status": "$context.status",
-        "latency_ms": "$context.responseLatency",
-        "refused_by_api_gateway": "$context.error.responseType",
-    }
-)
-"""Format of the access log, without queries, headers, bodies or the SIDs in paths."""
-
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 """Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
 
@@ -168,6 +154,26 @@ def _text(value: bool) -> str:  # noqa: FBT001  # API Gateway expects text
     return "true" if value else "false"
 
 
+def access_log_format(stage: Stage) -> str:
+    """Return the format of the access log, without queries, headers, bodies or the SIDs in paths.
+
+    Routes with a secret in their paths are identified by the ID of API Gateway's resource instead.
+    """
+    has_secrets = any(stage.settings.callback_prefixes)
+    return json.dumps(
+        {
+            "time": "$context.requestTime",
+            "request_id": "$context.requestId",
+            "ip": "$context.identity.sourceIp",
+            "method": "$context.httpMethod",
+            "route": "$context.resourceId" if has_secrets else "$context.resourcePath",
+            "status": "$context.status",
+            "latency_ms": "$context.responseLatency",
+            "refused_by_api_gateway": "$context.error.responseType",
+        }
+    )
+
+
 def _access_log_operations(
     aws: Aws, stage: Stage, current: Mapping[str, Any]
 ) -> list[dict[str, str]]:
@@ -175,7 +181,7 @@ def _access_log_operations(
         group = f"arn:{aws.partition}:logs:{aws.region}:{aws.account}:log-group:"
         values = {
             "destinationArn": f"{group}{stage.access_log_group}",
-            "format": ACCESS_LOG_FORMAT,
+            "format": access_log_format(stage),
         }
         return [
             {"op": "replace", "path": f"/accessLogSettings/{name}", "value": value}
@@ -261,7 +267,7 @@ def _sam_access_logs(stage: Stage) -> dict[str, Any]:
     return {
         "AccessLogSetting": {
             "DestinationArn": {"Fn::Sub": f"{group}{stage.access_log_group}"},
-            "Format": ACCESS_LOG_FORMAT,
+            "Format": access_log_format(stage),
         }
     }
 

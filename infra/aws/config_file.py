@@ -6,24 +6,27 @@ if a member has a wrong type or value.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalice.config import Config as ChaliceConfig
 
-from chalicelib.config import Settings
 from chalicelib.domain.messages import nearest_name
 from chalicelib.setting_types import is_base_url
 from infra import OperatorError
 from infra.aws import describe_wrong_variable
 from infra.aws.examples import describe_string
 from infra.aws.secret_texts import (
+    IN_PARAMETER,
     PASSWORD_IN_URL,
     SECRET,
-    SECRET_NAME,
+    SETTINGS,
     UNWANTED,
+    contains_secret,
     describe_storing,
     looks_secret,
+    may_be_secret,
+    names_secret,
 )
 
 FILE = ".chalice/config.json"
@@ -34,12 +37,8 @@ APP_NAME = "taskrouter-callbacks"
 API = "api_handler"
 SWEEP = "sweep"
 
-_MIN_SECONDS = {
-    API: (15, "Lambda ends requests that still wait for DynamoDB or TaskRouter"),
-    SWEEP: (30, "a sweep checks few or no Reservations"),
-}
-"""Minimum of `lambda_timeout`, and the effect of less time. A request waits up to 8 s for
-TaskRouter and some seconds for DynamoDB. A sweep starts no check in its last 25 s (`RunBudget`)."""
+_MIN_SWEEP_SECONDS = 30
+"""Minimum `lambda_timeout` of the sweep, which starts no step in its last 25 s (`RunBudget`)."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +193,7 @@ _LEVELS = {
     "lambda_functions.NAME of the stage": _FUNCTION,
 }
 
-_SETTINGS = {field.name.upper(): field for field in fields(Settings)}
-_IN_PARAMETER = {name for name, field in _SETTINGS.items() if field.metadata["in_parameter"]}
-_NOT_IN_PARAMETER = [name for name in _SETTINGS if name not in _IN_PARAMETER]
-
-_WITH_SECRET = [
-    name
-    for name, field in _SETTINGS.items()
-    if not field.repr and not field.metadata["in_parameter"]
-]
-"""The settings whose secret values belong in the file (ADR 25)."""
+_NOT_IN_PARAMETER = [name for name in SETTINGS if name not in IN_PARAMETER]
 
 _PER_FUNCTION = ("LOG_LEVEL",)
 """The settings whose value may differ between the functions of a stage."""
@@ -217,6 +207,13 @@ _OTHER_VARIABLES = re.compile(
 _PROXY = re.compile("HTTPS?_PROXY")
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, "Reserved".
+# SSM reserves names that begin with aws or ssm, except for references to Secrets Manager.
+_PARAMETER_NAME = re.compile(
+    r"/aws/reference/secretsmanager(/[\w.-]+)+"
+    r"|(?!(?i:aws|ssm)|/(?i:aws|ssm)/)(/?[\w.-]+|(/[\w.-]+){2,15})",
+    re.ASCII,
+)
+
 _SET_BY_LAMBDA = re.compile(
     "_HANDLER|_X_AMZN_TRACE_ID|AWS_(DEFAULT_)?REGION|AWS_EXECUTION_ENV|AWS_ACCESS_KEY(_ID)?"
     "|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|LAMBDA_(TASK_ROOT|RUNTIME_DIR)"
@@ -271,11 +268,10 @@ def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[s
         yield f"subnet_ids and security_group_ids of {handler} must both be set or both be omitted."
     if members.autogen_policy is None:
         yield f"autogen_policy must be set to {_OWN_POLICY.expected}."
-    minimum, effect = _MIN_SECONDS[handler]
-    if (members.lambda_timeout or minimum) < minimum:
+    if handler == SWEEP and (members.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
         yield (
-            f"lambda_functions.{handler}.lambda_timeout must be at least {minimum}. With less "
-            f"time, {effect}."
+            f"lambda_functions.{SWEEP}.lambda_timeout must be at least {_MIN_SWEEP_SECONDS}. With "
+            "less time, a sweep checks few or no Reservations."
         )
     is_private = members.api_gateway_endpoint_type == "PRIVATE"
     endpoints, file = members.api_gateway_endpoint_vpce, members.api_gateway_policy_file
@@ -298,33 +294,34 @@ def _find_problems(value: Mapping[str, Any], members: _Members, parent: str = ""
         name, expected = f"{parent}{key}", members.get(key)
         if SECRET.search(key):
             yield f"a name{f' under {parent[:-1]}' if parent else ''} {UNWANTED}"
-        elif expected is None:
-            yield _describe_unknown(name, key, members)
-        elif not isinstance(expected, _Type):
-            if isinstance(member, dict):
-                yield from _find_problems(member, expected, f"{name}.")
-            else:
-                yield f"{name} must be an object."
+        elif not isinstance(expected, _Type | None) and isinstance(member, dict):
+            yield from _find_problems(member, expected, f"{name}.")
         elif looks_secret(member):
             yield f"{name} {UNWANTED}"
-        elif not expected.accepts(member):
-            yield f"{name} must be {expected.expected}."
-        elif expected is _VARIABLES:
-            yield from _find_variable_problems(member, f" of {parent[:-1]}" if parent else "")
-        elif expected is _TAGS:
-            yield from _find_tag_problems(member, name)
+        elif isinstance(expected, _Type) and expected.accepts(member):
+            if expected is _VARIABLES:
+                yield from _find_variable_problems(member, f" of {parent[:-1]}" if parent else "")
+            elif expected is _TAGS:
+                yield from _find_tag_problems(member, name)
+        elif contains_secret(member):
+            yield f"{name} contains a member that {UNWANTED}"
+        else:
+            yield _describe_unexpected(name, key, members)
 
 
-def _describe_unknown(name: str, key: str, members: _Members) -> str:
+def _describe_unexpected(name: str, key: str, members: _Members) -> str:
+    """Describe a member that is unknown or has an unexpected value."""
+    if wanted := members.get(key):
+        return f"{name} must be {wanted.expected if isinstance(wanted, _Type) else 'an object'}."
     for place, others in _LEVELS.items():
         if key in others:
             expected = others[key]
             if isinstance(expected, _Refused):
                 return f"{name} must be {expected.expected}."
             return f"{name} has no effect here. Move it to {place}."
-    if _names_secret(key):
+    if names_secret(key):
         return f"{name} {UNWANTED}"
-    if key in _SETTINGS:
+    if key in SETTINGS:
         return f"{name} is a setting. Move it to environment_variables."
     return f"{name} is unknown.{suggest(key, members)}"
 
@@ -333,40 +330,24 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
     for name, value in variables.items():
         if SECRET.search(name):
             yield f"a name under environment_variables{owner} {UNWANTED}"
-        elif _names_secret(name) or (not _may_be_secret(name) and SECRET.search(str(value))):
+        elif names_secret(name) or (not may_be_secret(name) and SECRET.search(str(value))):
             yield f"{name} under environment_variables{owner} {UNWANTED}"
         elif not isinstance(value, str):
-            yield f"{name}{owner} must be {describe_string(value, _SETTINGS.get(name))}."
+            yield f"{name}{owner} must be {describe_string(value, SETTINGS.get(name))}."
         elif _SET_BY_LAMBDA.fullmatch(name):
             yield f"{name}{owner} must not be set, because Lambda sets it."
-        elif name not in _SETTINGS and not _OTHER_VARIABLES.fullmatch(name):
+        elif name not in SETTINGS and not _OTHER_VARIABLES.fullmatch(name):
             yield (
-                f"{name}{owner} is not a setting.{suggest(name, _NOT_IN_PARAMETER)} See "
-                "docs/settings.md."
+                f"{name or 'an empty name'}{owner} is not a setting."
+                f"{suggest(name, _NOT_IN_PARAMETER)} See docs/settings.md."
             )
         elif problem := _describe_value(name, value):
             yield f"{name}{owner} {problem}."
-        elif owner and name in _SETTINGS and name not in _PER_FUNCTION:
+        elif owner and name in SETTINGS and name not in _PER_FUNCTION:
             yield (
                 f"{name}{owner} must be set for the whole stage, because the functions and the "
                 "operator commands must use the same value."
             )
-
-
-def _names_secret(name: str) -> bool:
-    """Return whether a name is, or looks like, the name of a secret that a parameter holds."""
-    if name in _SETTINGS:
-        return name in _IN_PARAMETER
-    nearest = nearest_name(name, _SETTINGS) or ""
-    if word := SECRET_NAME.search(name.upper()):
-        # The setting that the name misspells may contain the word, such as MAX_TOKEN_SECONDS.
-        return nearest in _IN_PARAMETER or word[0] not in nearest
-    return nearest_name(name, _IN_PARAMETER, cutoff=0.75) == nearest
-
-
-def _may_be_secret(name: str) -> bool:
-    """Return whether a variable, or the setting that it misspells, may have a secret value."""
-    return nearest_name(name, _SETTINGS) in _WITH_SECRET
 
 
 def _describe_value(name: str, value: str) -> str | None:
@@ -378,6 +359,15 @@ def _describe_value(name: str, value: str) -> str | None:
         )
     if _PROXY.fullmatch(name) and value and not is_base_url(value):
         return 'must be a URL, for example "http://proxy.example.com:3128"'
+    if (
+        name == "SECRETS_PARAMETER"
+        and value.strip()
+        and not _PARAMETER_NAME.fullmatch(value.strip())
+    ):
+        return (
+            "must be a name that SSM allows, such as /taskrouter-callbacks/dev/secrets: without a "
+            "slash, or up to 15 parts, each after a slash, and not beginning with aws or ssm"
+        )
     return describe_wrong_variable(name, value)
 
 

@@ -2,7 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
+
+from chalicelib.config import Settings
+from chalicelib.domain.messages import nearest_name
 
 UNWANTED = "is or looks like a secret, which does not belong in this file. Remove it."
 """The problem of a member that is or contains a secret."""
@@ -20,11 +24,24 @@ SECRET = re.compile(
     re.VERBOSE,
 )
 
-SECRET_NAME = re.compile(
+_SECRET_NAME = re.compile(
     "(?:TOKEN|SECRET|PASSWORD|CREDENTIAL|(?:ACCESS|API|PRIVATE|SHARED)KEY"
     r"|(?<![A-Z])KEY(?=S?(?![A-Z])))(?!S?_(?:FILE|\w*URI))"
 )
 """A part of a variable's name, in upper case, that suggests that the value is a secret."""
+
+SETTINGS = {field.name.upper(): field for field in fields(Settings)}
+"""The settings, by the names of their variables."""
+
+IN_PARAMETER = {name for name, field in SETTINGS.items() if field.metadata["in_parameter"]}
+"""The settings that the parameter with the secrets holds."""
+
+_WITH_SECRET = [
+    name
+    for name, field in SETTINGS.items()
+    if not field.repr and not field.metadata["in_parameter"]
+]
+"""The settings whose secret values belong in the file (ADR 25)."""
 
 PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
@@ -34,6 +51,38 @@ def looks_secret(value: object) -> bool:
     if isinstance(value, list):
         return any(map(looks_secret, value))
     return isinstance(value, str) and bool(SECRET.search(value) or PASSWORD_IN_URL.search(value))
+
+
+def contains_secret(member: object) -> bool:
+    """Return whether a member contains a secret, or the name of one, at any depth."""
+    remaining = [member]
+    while remaining:
+        value = remaining.pop()
+        if isinstance(value, dict):
+            if any(SECRET.search(name) or names_secret(name) for name in value):
+                return True
+            remaining += value.values()
+        elif isinstance(value, list):
+            remaining += value
+        elif looks_secret(value):
+            return True
+    return False
+
+
+def names_secret(name: str) -> bool:
+    """Return whether a name is, or looks like, the name of a secret that a parameter holds."""
+    if name in SETTINGS:
+        return name in IN_PARAMETER
+    nearest = nearest_name(name, SETTINGS) or ""
+    if word := _SECRET_NAME.search(name.upper()):
+        # The setting that the name misspells may contain the word, such as MAX_TOKEN_SECONDS.
+        return nearest in IN_PARAMETER or word[0] not in nearest
+    return nearest_name(name, IN_PARAMETER, cutoff=0.75) == nearest
+
+
+def may_be_secret(name: str) -> bool:
+    """Return whether a variable, or the setting that it misspells, may have a secret value."""
+    return nearest_name(name, SETTINGS) in _WITH_SECRET
 
 
 def describe_storing(stage: Mapping[str, Any], stage_name: str) -> str:

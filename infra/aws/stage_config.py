@@ -34,7 +34,6 @@ CloudFormation would shorten a longer name, and `stacks.regions` would not find 
 
 _STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME}}}")
 _TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
-_PARAMETER_NAME = re.compile("(/?[A-Za-z0-9_.-]+)(/[A-Za-z0-9_.-]+)*")
 
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
@@ -310,11 +309,12 @@ def ensure_runnable(stage: Stage) -> None:
 
 
 def _check_api_timeout(stage_name: str, seconds: int | None) -> None:
-    if seconds is None or seconds > config.API_TIMEOUT_SECONDS:
+    if seconds != config.API_TIMEOUT_SECONDS:
         raise invalid(
             stage_name,
-            f"lambda_functions.{API}.lambda_timeout must be a whole number from 1 to "
-            f"{config.API_TIMEOUT_SECONDS}, API Gateway's time limit (Chalice's default is 60).",
+            f"lambda_functions.{API}.lambda_timeout must be {config.API_TIMEOUT_SECONDS} "
+            "(Chalice's default is 60). With less time, Lambda ends requests that wait for "
+            "TaskRouter or DynamoDB. API Gateway does not wait longer.",
         )
 
 
@@ -339,12 +339,6 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
         settings = config.read({**variables, **_ON_LAMBDA})
     except config.SettingsError as error:
         raise invalid(stage_name, error) from error
-    if not _PARAMETER_NAME.fullmatch(settings.secrets_parameter):
-        raise invalid(
-            stage_name,
-            "SECRETS_PARAMETER must be the name of an SSM parameter, such as "
-            f"/taskrouter-callbacks/{stage_name}/secrets.",
-        )
     _check_tables(stage_name, settings)
     if settings.log_level not in _LOG_LEVELS:
         raise invalid(

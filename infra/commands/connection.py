@@ -1,7 +1,7 @@
 """Connects a deployed stage to Twilio and to the recipients of its alarms."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,11 +42,13 @@ class Changes:
         workflow: New values of the Workflow's properties.
         workspace: New values of the Workspace's properties.
         lines: A line for each change, with the old and the new value.
+        other_stages: The assignment callback URLs of other stages whose URLs are replaced, by name.
     """
 
     workflow: dict[str, str] = field(default_factory=dict)
     workspace: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    other_stages: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Return whether there is any change."""
@@ -119,7 +121,8 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
         dialog: Asks the operator for confirmation.
 
     Raises:
-        OperatorError: Twilio refused the changes or did not store them.
+        OperatorError: Twilio refused the changes or did not store them, or TaskRouter calls another
+            stage that still exists, and nobody was asked.
     """
     changes = find_changes(workspace, base_url, prefix)
     if not changes:
@@ -127,6 +130,8 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
     click.echo("The callback URLs at Twilio differ from this deployment:", err=True)
     for line in changes.lines:
         click.echo(f"  {line}", err=True)
+    if dialog.assumes_yes:
+        _ensure_not_in_use(changes.other_stages)
     if not dialog.confirm("Change them?"):
         click.echo(
             "Not changed. To change them, run this command again with --yes, or use Twilio's "
@@ -143,6 +148,17 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
     click.echo("Twilio has stored the callback URLs.", err=True)
 
 
+def _ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
+    """Refuse to redirect the callbacks of a stage that exists without asking the operator."""
+    for name, url in other_stages.items():
+        if _is_served(url):
+            raise OperatorError(
+                f"Not changed, because TaskRouter would no longer call stage {name}. Each stage "
+                "needs its own Workspace; correct the SIDs in .chalice/config.json. To redirect "
+                "the callbacks anyway, run this command in a terminal without --yes."
+            )
+
+
 def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
     """Return the changes that direct TaskRouter's callbacks to this deployment.
 
@@ -156,9 +172,16 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
     ):
         for name, (label, path) in urls.items():
             old, new = getattr(resource, name) or "", f"{base_url}{prefix}{path}"
-            if _without_query_and_fragment(old) != new:
+            address = _without_query_and_fragment(old)
+            if address != new:
+                # The operator may have added a query and connection overrides to the route's URL.
+                new += old[len(address) :] if address.endswith(path) else ""
                 new_values[name] = new
-                shown = f"{_mask(old, base_url) or 'none'}{_name_stage(old, path, base_url)}"
+                shown = _mask(old, base_url) or "none"
+                if stage := _find_stage(address, path, base_url):
+                    prefix_of_stage = address[: address.rindex(path)]
+                    changes.other_stages[stage] = f"{prefix_of_stage}/assignment_callback"
+                    shown += f" (stage {stage} of this service)"
                 changes.lines.append(f"{label}: {shown} -> {_mask(new, base_url)}")
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
@@ -168,17 +191,16 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
     return changes
 
 
-def _name_stage(url: str, path: str, base_url: str) -> str:
-    """Return a note if a URL belongs to another declared stage, which has the same Workflow."""
-    if url.startswith(f"{base_url}/"):
-        return ""
+def _find_stage(address: str, path: str, base_url: str) -> str | None:
+    """Return the other declared stage to which an address belongs, or None."""
+    if address.startswith(f"{base_url}/"):
+        return None
     for name in stage_config.project()["stages"]:
         # The name may be followed by a secret segment.
         pattern = f"https?://.+/{re.escape(name)}(/[^/]+)?{path}/*"
-        is_other = not base_url.endswith(f"/{name}")
-        if is_other and re.fullmatch(pattern, _without_query_and_fragment(url)):
-            return f" (stage {name} of this service)"
-    return ""
+        if not base_url.endswith(f"/{name}") and re.fullmatch(pattern, address):
+            return str(name)
+    return None
 
 
 def _mask(url: str, base_url: str) -> str:

@@ -214,8 +214,9 @@ def _deploy_everything(aws: Aws, stage: Stage, renew_lock: Callable[[], None]) -
 @click.command()
 @cloud_stage_option
 @click.option("--no-input", is_flag=True, help="Ask no questions, even in a terminal.")
+@break_lock_option
 @report_errors
-def prepare(stage_name: str, *, no_input: bool) -> None:
+def prepare(stage_name: str, *, no_input: bool, break_lock: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     If the stage lacks SIDs or secrets, they are read from the environment or, in a terminal, asked
@@ -227,10 +228,12 @@ def prepare(stage_name: str, *, no_input: bool) -> None:
     aws = connect_to_stage(stage)
     dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=False)
     stage, _ = setup.complete(aws, stage, dialog, os.environ)
-    bucket = stacks.create_or_update(aws, stage)["Deployments"]
-    policies.write(stage)
-    if not live_resources.find_foreign_function(aws, stage):
-        chalice_record.rebuild_record(aws, stage, bucket, domain=stage.domain)
+    with lock.acquire(aws, stage, force=break_lock) as renew_lock:
+        bucket = stacks.create_or_update(aws, stage)["Deployments"]
+        renew_lock()
+        policies.write(stage)
+        if not live_resources.find_foreign_function(aws, stage):
+            chalice_record.rebuild_record(aws, stage, bucket, domain=stage.domain)
     click.echo(f"Stage {stage_name} is prepared.", err=True)
 
 

@@ -35,9 +35,11 @@ def logs(stage_name: str, since: str, *, from_sweep: bool, follow: bool) -> None
     The app writes a JSON line per request, sweep or unexpected error. Lambda adds lines such as
     START and REPORT.
     """
-    parsed = re.fullmatch(r"(\d+)([mhd])", since)
+    parsed = re.fullmatch(r"([0-9]{1,4})([mhd])", since)
     if not parsed:
-        raise click.BadParameter("--since must be a number followed by m, h or d, such as 15m.")
+        raise click.BadParameter(
+            "--since must be a number of at most 4 digits, followed by m, h or d, such as 15m."
+        )
     stage = stage_config.read(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
     start = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)

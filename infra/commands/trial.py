@@ -337,10 +337,10 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
             if reservations:
                 raise OperatorError(_explain_missing_callback(aws, stage, since))
             raise OperatorError(
-                "TaskRouter reserved no Worker for the test Task, which waits in the TaskQueue "
+                "TaskRouter reserved no Worker for the test Task, which waited in the TaskQueue "
                 f"{task.task_queue_friendly_name}. Check that a Worker of this TaskQueue is "
-                "available and has capacity, or try other attributes: --try --try-attributes "
-                "'{...}'"
+                "available, has capacity and matches the expression of the Workflow's target, or "
+                "try other attributes: --try --try-attributes '{...}'"
             )
         time.sleep(_POLL_SECONDS)
 

@@ -158,10 +158,7 @@ def test_message_reports_incomplete_or_malformed_response(
         with pytest.raises(AppError) as raised:
             call(address)
     message = raised.value.message
-    # The AWS clients read half a body without an error and then find that it is not JSON.
-    expected = f"{service} at http://{address} returned an incomplete or malformed response"
-    assert expected in message or "InvalidResponse" in message or "not a JSON object" in message
-    assert "can't be reached" not in message
+    assert f"{service} at http://{address} returned an incomplete or malformed response" in message
     assert "secret" not in message.removeprefix("The secrets can't be read")
 
 

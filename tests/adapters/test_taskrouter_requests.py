@@ -522,6 +522,8 @@ def test_only_a_whole_number_is_shown_as_twilios_code(
         TypeError(),
         KeyError(),
         AttributeError(),
+        RecursionError(),
+        OverflowError(),
     ],
 )
 def test_response_that_the_sdk_cannot_read_is_a_failure(error: Exception) -> None:

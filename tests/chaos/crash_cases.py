@@ -240,6 +240,14 @@ def _deleted_at_taskrouter(scenario: Scenario) -> None:
     scenario.advance(131)
 
 
+def _deleted_after_reconciliation(scenario: Scenario) -> None:
+    _recorded(scenario)
+    scenario.sweep()
+    scenario.taskrouter.set_task(scenario.reservation.task_sid, "canceled")
+    scenario.taskrouter.delete_task(scenario.reservation.task_sid)
+    scenario.advance(131)
+
+
 def _deleted_without_record(scenario: Scenario) -> None:
     scenario.taskrouter.set_task(scenario.reservation.task_sid, "canceled")
     scenario.taskrouter.delete_task(scenario.reservation.task_sid)
@@ -304,6 +312,7 @@ CASES = [
     Case("sweep, rejects before the timeout", _due_for_rejection, Scenario.sweep),
     Case("sweep, completes a stuck Reservation", _stuck_in_wrapping, Scenario.sweep),
     Case("sweep, Reservation deleted", _deleted_at_taskrouter, Scenario.sweep),
+    Case("sweep, deleted, not reconciled", _deleted_after_reconciliation, Scenario.sweep),
     Case("sweep, finds a missed Reservation", _unrecorded, Scenario.sweep),
     Case("sweep, reads missed events", _deleted_without_record, Scenario.sweep),
     Case("create-task with a key", _unrecorded, Scenario.create_task, Scenario.create_task),

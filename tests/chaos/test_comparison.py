@@ -143,6 +143,27 @@ def test_different_answers_to_callbacks_about_one_reservation_are_reported():
 
 
 @pytest.mark.parametrize(
+    ("bodies", "is_unrecorded", "count"),
+    [
+        ([ACCEPT, "{}"], True, 0),
+        ([ACCEPT, ACCEPT, "{}", "{}"], True, 0),
+        ([ACCEPT, "{}"], False, 1),
+        (["{}", ACCEPT], True, 1),
+        ([ACCEPT, "{}", ACCEPT], True, 1),
+        ([ACCEPT, CALL, "{}"], True, 1),
+        ([ACCEPT, CALL], True, 1),
+    ],
+)
+def test_only_an_unrecorded_answer_may_be_followed_by_no_instruction(bodies, is_unrecorded, count):
+    responses = [CallbackResponse("WR1", "fallback", body) for body in bodies]
+    log = '{"UnrecordedReservation": 1, "x": "WR1"}' if is_unrecorded else ""
+
+    found = differences(observations=Observations(callback_responses=responses), log=log)
+
+    assert [text[:17] for text in found] == ["different answers"] * count
+
+
+@pytest.mark.parametrize(
     ("instructions", "body", "expected"),
     [
         ({"WR1": 2}, "{}", ["2 instructions were sent for WR1"]),

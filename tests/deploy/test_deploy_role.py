@@ -17,7 +17,14 @@ from tests.deploy.test_first_deployment import EMAIL, SPANISH
 from tests.deploy.test_interruptions import BROKEN_RESOURCE
 from tests.deploy.test_lost_stack import delete_stack
 from tests.infra.config_file import editing
-from tests.infra.deploy_role import CLOUDFORMATION, NOT_RECORDED, allowed_actions, is_allowed
+from tests.infra.deploy_role import (
+    CLOUDFORMATION,
+    NOT_RECORDED,
+    UNUSED_RESOURCES,
+    allowed_actions,
+    is_allowed,
+    unused_resources,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -182,3 +189,4 @@ def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recordi
     needed = {action for action, _ in recorded}
     explained = {action for actions in CLOUDFORMATION.values() for action in actions}
     assert allowed_actions() - needed - explained == NOT_RECORDED.keys()
+    assert unused_resources(recorded) == UNUSED_RESOURCES.keys()

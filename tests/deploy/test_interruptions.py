@@ -128,7 +128,7 @@ def test_stage_lock_blocks_deployment_and_removal_until_it_is_broken(
         },
     )
 
-    for command in (["deploy"], ["destroy", "--yes"]):
+    for command in (["prepare"], ["deploy"], ["destroy", "--yes"]):
         refused = checkout.run(*command, "--stage", STAGE)
         assert refused.returncode == 1
         assert "by arn:aws:iam::000000000000:user/ann at laptop" in refused.stderr

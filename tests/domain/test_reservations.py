@@ -133,6 +133,35 @@ def test_answer_is_known_if_it_is_recorded_and_no_other_answer_was_withheld(
     assert make_record(answer=answer, withheld=withheld).is_answer_known is is_known
 
 
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("answer_may_ring", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "withheld", "is_possible"),
+    [
+        (None, None, None),
+        ({}, None, False),
+        ({"instruction": "accept"}, None, False),
+        ({"instruction": "call"}, None, True),
+        ({}, "call", True),
+        (None, "call", True),
+    ],
+)
+def test_ringing_is_possible_while_pending_after_an_unknown_or_ringing_answer(
+    answer: dict[str, str] | None,
+    withheld: str | None,
+    status: Status,
+    *,
+    is_possible: bool | None,
+    answer_may_ring: bool,
+) -> None:
+    """An answer that is not recorded may ring only if any answer may."""
+    record = make_record(answer=answer, withheld=withheld, status=status)
+    expected = answer_may_ring if is_possible is None else is_possible
+    assert record.is_ringing_possible(answer_may_ring=answer_may_ring) is (
+        expected and status is Status.PENDING
+    )
+
+
 RINGING_ANSWERS = [{"instruction": name} for name in RINGING]
 
 

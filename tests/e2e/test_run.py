@@ -153,7 +153,7 @@ def test_sigterm_to_make_ends_all_programs(target, send, tmp_path):
     assert "Traceback" not in make.output()
 
 
-@pytest.mark.parametrize("lines", [1, 12, 46])
+@pytest.mark.parametrize("lines", [1, 2, 3, 12, 46])
 @pytest.mark.parametrize("target", ["run", "services"])
 def test_stack_ends_when_its_output_is_closed(target, lines, tmp_path):
     environ = bare_environ()

@@ -94,6 +94,14 @@ NOT_RECORDED = {
 """Actions that tests/deploy/test_deploy_role.py does not record, and the reasons to allow them."""
 
 
+UNUSED_RESOURCES = {
+    "arn:*:apigateway:*::/domainnames": "the recorded stage has no custom domain",
+    "arn:*:apigateway:*::/domainnames/*": "the recorded stage has no custom domain",
+    "arn:*:iam::*:role/aws-service-role/ops.apigateway.amazonaws.com/*": "as for its action",
+}
+"""Resources that test_deploy_role.py does not record, and the reasons to allow them."""
+
+
 def _statements():
     return json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]
 
@@ -105,6 +113,25 @@ def _as_list(value):
 def allowed_actions():
     """Return all actions of the policy."""
     return {action for item in _statements() for action in _as_list(item["Action"])}
+
+
+def unused_resources(recorded):
+    """Return the resources of statements that no recorded call needs, nor CloudFormation.
+
+    Args:
+        recorded: Pairs of an action and an ARN.
+    """
+    explained = {action for actions in CLOUDFORMATION.values() for action in actions}
+    return {
+        pattern
+        for statement in _statements()
+        for pattern in _as_list(statement["Resource"])
+        if not explained & {*_as_list(statement["Action"])}
+        and not any(
+            action in _as_list(statement["Action"]) and fnmatchcase(arn, pattern)
+            for action, arn in recorded
+        )
+    }
 
 
 def is_allowed(action, arn):

@@ -202,6 +202,16 @@ def test_every_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, min
 
 
 @pytest.mark.parametrize(
+    "since", ["", "15", "m", "15s", "-1m", "1.5h", "12345d", "٣m", "9" * 99 + "m"]
+)
+def test_logs_of_an_unreadable_time_are_refused(operator, since):
+    result = operator("logs", "--stage", "dev", "--since", since)
+
+    assert result.exit_code == 2
+    assert "--since must be a number of at most 4 digits, followed by m, h or d" in result.output
+
+
+@pytest.mark.parametrize(
     ("arguments", "answer", "question", "error"),
     [
         (["destroy"], "n\n", "except its tables and secrets?", "Not confirmed."),

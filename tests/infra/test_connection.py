@@ -122,7 +122,8 @@ def test_url_of_another_stage_is_named(stage, path, note):
     output = stage.deploy().output
 
     shown = path.replace("s" * 20, "***")
-    change = f"assignment callback: https://removed.example{shown}{note} -> {PRIMARY}\n"
+    overrides = path.partition("assignment_callback")[2]
+    change = f"callback: https://removed.example{shown}{note} -> {PRIMARY}{overrides}\n"
     assert change in output
 
 
@@ -212,6 +213,64 @@ def test_query_and_connection_overrides_are_kept(stage, suffix):
 
     assert "differ" not in stage.deploy("--yes").output
     assert urls(stage)[0] == f"{PRIMARY}{suffix}"
+
+
+@pytest.mark.parametrize("suffix", ["#rc=2", "?tenant=acme", "?tenant=acme#rp=all"])
+def test_query_and_connection_overrides_are_kept_after_the_removal_of_the_stage(stage, suffix):
+    stage.deploy("--yes")
+    removed = [url.replace("own", "removed") + suffix for url in (PRIMARY, FALLBACK, EVENT)]
+    stage.workflow.update(
+        assignment_callback_url=removed[0], fallback_assignment_callback_url=removed[1]
+    )
+    stage.workspace.update(event_callback_url=removed[2])
+
+    output = stage.deploy("--yes").output
+
+    shown = suffix.replace("tenant=acme", "***")
+    assert (
+        f"Workflow, fallback: {removed[1][: -len(suffix)]}{shown} -> {FALLBACK}{shown}\n" in output
+    )
+    assert "acme" not in output
+    assert urls(stage) == (PRIMARY + suffix, FALLBACK + suffix, EVENT + suffix)
+
+
+def test_query_of_another_route_is_not_kept(stage):
+    stage.workflow.update(assignment_callback_url=f"{OTHER}?a=b#rc=2")
+
+    stage.deploy("--yes")
+
+    assert urls(stage)[0] == PRIMARY
+
+
+@pytest.mark.parametrize("suffix", ["", "?tenant=acme#rc=2", "/"])
+def test_callbacks_of_another_stage_are_redirected_only_after_a_question(
+    stage, monkeypatch, suffix
+):
+    asked = []
+    monkeypatch.setattr(connection, "_is_served", lambda url: asked.append(url) or True)
+    other = f"https://a.example/prod/assignment_callback{suffix}"
+    stage.workflow.update(assignment_callback_url=other)
+
+    result = stage.deploy("--yes")
+
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith(
+        "Error: Not changed, because TaskRouter would no longer call stage prod. Each stage needs"
+    )
+    assert asked == ["https://a.example/prod/assignment_callback"]
+    assert urls(stage) == (other, None, None)
+
+    stage.in_terminal = True
+    assert stage.deploy(answers=["y"]).exit_code == 0
+    assert urls(stage)[0].startswith(PRIMARY)
+
+
+def test_callbacks_of_a_removed_stage_are_redirected(stage):
+    other = "http://127.0.0.1:1/prod/assignment_callback"
+    stage.workflow.update(assignment_callback_url=other)
+
+    assert stage.deploy("--yes").exit_code == 0
+    assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
 
 
 @pytest.mark.parametrize("url", [f"{PRIMARY}/", f"{PRIMARY}2", FALLBACK, f"http{PRIMARY[5:]}"])
@@ -405,7 +464,7 @@ def test_stage_behind_its_own_domain_is_not_created_again(stage, elsewhere):
 def test_stage_is_created_if_no_such_stage_responds(stage, elsewhere, path, response):
     elsewhere(path, response)
 
-    result = stage.deploy("--yes")
+    result = stage.deploy()
 
     assert (result.exit_code, stage.deployments) == (0, 1), result.output
 

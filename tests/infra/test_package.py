@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -137,6 +138,16 @@ def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(packa
         "$context.responseLatency",
         "$context.error.responseType",
     }
+
+
+@pytest.mark.parametrize("prefixes", [("/secret",), ("", "/secret"), ("/secret", "")])
+def test_access_log_does_not_contain_paths_with_secrets(prefixes):
+    stage = SimpleNamespace(settings=SimpleNamespace(callback_prefixes=prefixes))
+
+    log_format = json.loads(api_settings.access_log_format(stage))
+
+    assert log_format["route"] == "$context.resourceId"
+    assert not any(name in str(log_format) for name in ("Path", "path"))
 
 
 def test_tracing_follows_the_configuration(packaged, with_options):

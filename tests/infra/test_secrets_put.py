@@ -183,5 +183,7 @@ def test_entered_secret_that_cannot_be_sent_is_asked_for_again(stage, monkeypatc
 
 
 def test_parsed_secrets_name_their_source():
-    with pytest.raises(OperatorError, match="^X: The SSM parameter named by"):
+    with pytest.raises(
+        OperatorError, match="^X: The secrets must be a JSON object with auth_tokens"
+    ):
         command.parse("{}", "X")

@@ -65,6 +65,46 @@ except KeyboardInterrupt:
 """
 
 
+DISCARDING = """
+import logging, os, signal, time, weakref
+from infra import signals
+
+def interrupt(*_):
+    signal.raise_signal(signal.SIGTERM)
+
+def fork():
+    if os.fork() == 0:
+        os._exit(0)
+
+class Finalized:
+    __del__ = interrupt
+
+class Referent:
+    pass
+
+def drop_referent():
+    referent = Referent()
+    reference = weakref.ref(referent, interrupt)
+    del referent
+
+signals.raise_keyboard_interrupts()
+try:
+    {statement}
+    time.sleep(30)
+except signals.Interrupted as interrupted:
+    print(interrupted.name, "arrived", flush=True)
+"""
+
+STATEMENTS = [
+    "Finalized()",
+    "drop_referent()",
+    "os.register_at_fork(before=interrupt); fork()",
+    "os.register_at_fork(after_in_parent=interrupt); fork()",
+    # The last hook runs first. The exception that is raised again is discarded, too.
+    "[os.register_at_fork(before=hook) for hook in (lambda: time.sleep(0.2), interrupt)]; fork()",
+]
+
+
 @contextmanager
 def running(program, *prefix):
     command = [*prefix, sys.executable, "-c", program]
@@ -199,6 +239,23 @@ def test_chalice_ends_with_its_parent(number):
         process.communicate(timeout=20)
 
     assert process.returncode != 0
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_signal_is_not_lost_if_python_discards_its_exception(statement):
+    with running(DISCARDING.format(statement=statement)) as process:
+        output, errors = process.communicate(timeout=20)
+
+    assert (output, errors) == ("SIGTERM arrived\n", "")
+
+
+def test_other_discarded_exceptions_are_reported():
+    statement = "type('Failing', (), {'__del__': lambda _self: 1 / 0})(); interrupt()"
+    with running(DISCARDING.format(statement=statement)) as process:
+        output, errors = process.communicate(timeout=20)
+
+    assert output == "SIGTERM arrived\n"
+    assert "ZeroDivisionError" in errors
 
 
 def test_deferred_signal_interrupts_after_the_request():

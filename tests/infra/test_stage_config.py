@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chalicelib.config import Settings
 from infra import OperatorError
-from infra.aws import config_file, fingerprint, policies, stage_config
+from infra.aws import config_file, fingerprint, policies, secret_texts, stage_config
 
 WRONG_VALUES = (None, 5, "x", "", [], [1], {}, True)
 COMMITTED = stage_config.CONFIG.read_text(encoding="utf-8")
@@ -179,8 +179,12 @@ FIXED = [
         ),
         ("lambda_functions/sweep/lambda_timeout", 29, "lambda_timeout must be at least 30. With"),
         *(
-            ("lambda_functions/api_handler/lambda_timeout", seconds, "must be at least 15. With")
-            for seconds in (1, 14)
+            (
+                "lambda_functions/api_handler/lambda_timeout",
+                seconds,
+                "lambda_timeout must be 29 .Chal",
+            )
+            for seconds in (1, 14, 15, 20, 28, 30, 60, 900)
         ),
         *(
             (f"{place}{member}", value, f"{member} must be {expected}, because ")
@@ -195,7 +199,6 @@ FIXED = [
         ("lambda_functions/sweep/lambda_memory_size", "512", "from 128 to 10240"),
         ("lambda_functions/sweep/lambda_memory_size", True, "from 128 to 10240"),
         ("lambda_functions/sweep/lambda_timeout", 901, "from 1 to 900"),
-        ("lambda_functions/api_handler/lambda_timeout", 30, "from 1 to 29, API Gateway's"),
         ("lambda_functions/sweep/reserved_concurrency", -1, "a whole number from 1"),
         (
             "lambda_functions/sweep/layers",
@@ -389,14 +392,14 @@ def test_variable_that_is_not_a_string_is_refused_with_an_example(set_variables,
 
 
 @pytest.mark.parametrize("value", [5, None, True])
-@pytest.mark.parametrize("name", sorted(config_file._SETTINGS.keys() - config_file._IN_PARAMETER))
+@pytest.mark.parametrize("name", sorted(secret_texts.SETTINGS.keys() - secret_texts.IN_PARAMETER))
 def test_example_in_the_error_is_a_valid_value_of_the_setting(name, value):
     (problem,) = config_file._find_variable_problems({name: value}, "")
 
     assert problem.startswith(f"{name} must be a string, for example ")
     example = problem.split('"', 1)[1].removesuffix('".')
     assert example
-    config_file._SETTINGS[name].metadata["parse"](example)
+    secret_texts.SETTINGS[name].metadata["parse"](example)
 
 
 @pytest.mark.parametrize(
@@ -597,6 +600,15 @@ def test_name_of_a_member_that_is_a_secret_is_not_printed(config):
         ("environment_variables", {"TWILIO_AUTH_TOKEN": "x"}, "TWILIO_AUTH_TOKEN"),
         ("environment_variables", {"STATE_TABLE": HEX}, "STATE_TABLE"),
         ("tags", {"service": HEX}, "tags.service"),
+        ("environment_variable", {"TWILIO_AUTH_TOKEN": "x"}, "environment_variable contains"),
+        ("unknown", {"a": [{"b": HEX}]}, "unknown contains"),
+        ("unknown", {"a": {HEX: 5}}, "unknown contains"),
+        ("unknown", HEX, "unknown is"),
+        ("lambda_functions", [{"a": HEX}], "lambda_functions contains"),
+        ("lambda_functions", {"api_handlr": {"x": {"y": HEX}}}, "lambda_functions.api_handlr con"),
+        ("environment_variables", {"STATE_TABLE": [HEX]}, "STATE_TABLE under"),
+        ("environment_variables", [HEX], "environment_variables is"),
+        ("layers", {"a": HEX}, "layers contains"),
         (
             "lambda_functions",
             {"sweep": {"environment_variables": {"API_KEY": "x"}}},
@@ -678,10 +690,10 @@ def test_place_of_a_secret_is_accepted(set_variables, name):
 
 @given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
 def test_no_secret_is_suggested(name):
-    assume(name not in config_file._SETTINGS)
+    assume(name not in secret_texts.SETTINGS)
     problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
 
-    assert not any(f"Did you mean {secret}" in problem for secret in config_file._IN_PARAMETER)
+    assert not any(f"Did you mean {secret}" in problem for secret in secret_texts.IN_PARAMETER)
 
 
 def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):
@@ -774,7 +786,7 @@ def test_error_for_a_setting_with_one_wrong_letter_suggests_a_name(name, positio
     known = {field.name.upper() for field in fields(Settings)}
     assume(misspelled not in known)
 
-    is_secret = name in config_file._IN_PARAMETER
+    is_secret = name in secret_texts.IN_PARAMETER
     problem = "under environment_variables is or" if is_secret else "is not a setting. Did you mean"
     with pytest.raises(OperatorError, match=f"{misspelled} {problem}"):
         config_file.check(project, "dev")
@@ -865,7 +877,21 @@ def test_mistake_in_another_stage_does_not_matter(config, variables):
             {"STATE_TABLE": "taskrouter-callbacks-dev-reservations"},
             "RESERVATIONS_TABLE and STATE_TABLE must differ.",
         ),
-        ({"SECRETS_PARAMETER": "my secrets"}, "SECRETS_PARAMETER must be the name of an SSM"),
+        *(
+            ({"SECRETS_PARAMETER": name}, "SECRETS_PARAMETER must be a name that SSM allows")
+            for name in (
+                "my secrets",
+                "a/b",
+                "/aws/x",
+                "/SSM/x",
+                "awsecrets",
+                "/a/",
+                "//a",
+                "/a" * 16,
+                "/aws/reference/secretsmanager",
+                "/aws/reference/secretsmanager/a b",
+            )
+        ),
         ({"VOICE_LANGUAGES": LONG_MENU}, "the variables of api_handler take"),
     ],
 )
@@ -963,7 +989,7 @@ def test_reserved_concurrency_that_stops_a_function_is_refused(config, level):
 
 def test_shortest_timeouts_are_accepted(config):
     declared = json.loads(COMMITTED)
-    for name, seconds in zip(FUNCTIONS, (15, 30), strict=True):
+    for name, seconds in zip(FUNCTIONS, (29, 30), strict=True):
         replace(declared, f"stages/dev/{name}/lambda_timeout".split("/"), seconds)
     config.write_text(json.dumps(declared))
 
@@ -1025,7 +1051,7 @@ def test_missing_timeout_of_the_api_is_refused(config):
 
     assert "lambda_functions.api_handler.lambda_timeout must be" in refusal()
 
-    config.write_text(json.dumps({**declared, "lambda_timeout": 20}))
+    config.write_text(json.dumps({**declared, "lambda_timeout": 29}))
     assert stage_config.read("dev", allow_empty_sids=True)
 
 

@@ -216,7 +216,7 @@ def test_worker_whom_a_target_excludes_is_explained(stage):
     result = deploy(stage)
 
     assert result.exit_code == 1
-    assert "waits in the TaskQueue Customer Care Requests - Spanish." in result.output
+    assert "waited in the TaskQueue Customer Care Requests - Spanish." in result.output
     assert tasks(stage)[0].assignment_status == "canceled"
 
 

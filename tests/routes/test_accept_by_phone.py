@@ -43,6 +43,28 @@ def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
 
 
+def test_reading_the_record_for_a_worker_counts_as_time_of_the_request(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attributes = json.dumps({"contact_uri": PHONE})
+    parameters = api.callback_parameters(WorkerAttributes=attributes)
+    assert api.post_callback(parameters).status_code == 200
+    get = api.service.store.get
+
+    def get_slowly(reservation_sid: str) -> Any:
+        api.clock.now += 12_000
+        return get(reservation_sid)
+
+    monkeypatch.setattr(api.service.store, "get", get_slowly)
+    response = api.post_json(
+        f"/reservations/{parameters['ReservationSid']}/accept",
+        {**DEQUEUE, "to": PHONE},
+        token=api.token(role="worker", worker_sid=parameters["WorkerSid"]),
+    )
+    assert (response.status_code, response.json_body["Code"]) == (503, "TaskRouterNotSent")
+    assert not api.taskrouter.calls
+
+
 @pytest.mark.parametrize(
     ("failure", "status", "message"),
     [

@@ -15,6 +15,7 @@ from chalicelib.usecases.assign import assign
 from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.observe import observe
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
 from tests.support import DEADLINES, FakeTaskRouter, ManualClock, make_collaborators, make_event
 
@@ -31,6 +32,11 @@ class Service:
     deadlines: Deadlines = DEADLINES
     policy: SweepPolicy = field(default_factory=SweepPolicy)
     answer_may_ring: bool = False
+
+    @property
+    def collaborators(self) -> Collaborators:
+        collaborators = make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines)
+        return replace(collaborators, answer_may_ring=self.answer_may_ring)
 
     def callback(self, remote: RemoteReservation, **parameters: str) -> AssignmentCallback:
         return AssignmentCallback(
@@ -68,8 +74,7 @@ class Service:
                 **overrides,
             }
         )
-        collaborators = make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines)
-        return decide(decision, replace(collaborators, answer_may_ring=self.answer_may_ring))
+        return decide(decision, self.collaborators)
 
     def accept(self, remote: RemoteReservation, **overrides: Any) -> Reservation:
         return self.decide(remote, Status.ACCEPTED, **overrides)
@@ -82,7 +87,7 @@ class Service:
         reports: list[dict[str, Any]] = []
         try:
             sweep_due_reservations(
-                make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines),
+                self.collaborators,
                 self.policy,
                 time_left_ms=time_left,
                 report=reports.append,

@@ -46,6 +46,7 @@ from chalicelib.domain.reservations import RINGING, RemoteReservation, Reservati
 from chalicelib.domain.rules import Rule, Rules
 from chalicelib.usecases.assign import answer_callback
 from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.sweep import SweepPolicy
 from tests.chaos.fault_injection import BEFORE, FaultInjectingProxy, FaultInjector
 from tests.support import (
     DEADLINES,
@@ -257,7 +258,7 @@ class Scenario(RuleBasedStateMachine):
     """One Reservation, whose callback, fallback, events and accept requests come in any order.
 
     TaskRouter executes the first answer that reaches it. The rules choose the same answer for each
-    callback of the Reservation.
+    callback of the Reservation. The sweep rejects the Reservation after 40 s.
     """
 
     store: DynamoReservationStore
@@ -272,10 +273,13 @@ class Scenario(RuleBasedStateMachine):
             store=FaultInjectingProxy("store", self.store, self.injector),
             answer_may_ring=True,
         )
-        self.service = Service(self.store, self.taskrouter, self.clock, answer_may_ring=True)
+        deadlines = replace(DEADLINES, reject_after=40)
+        self.service = Service(
+            self.store, self.taskrouter, self.clock, deadlines, SweepPolicy(), True
+        )
         self.rules = Rules((), chosen)
         self.answered: dict[str, Any] | None = None
-        self.has_tried_plain_accept = False
+        self.has_tried_plain_accept = self.is_rejected = False
 
     @rule(delivery=deliveries)
     def post_callback(self, *, delivery: dict[str, bool]) -> None:
@@ -365,7 +369,7 @@ class Scenario(RuleBasedStateMachine):
 
     @rule(
         action=st.sampled_from(["post event", "reconcile", "sweep"]),
-        seconds=st.sampled_from([0, 5, 16, 31]),
+        seconds=st.sampled_from([0, 5, 16, 31, 41]),
     )
     def let_time_pass(self, action: str, seconds: int) -> None:
         self.clock.now += seconds * 1000
@@ -375,6 +379,10 @@ class Scenario(RuleBasedStateMachine):
         if action == "reconcile":
             make_reconciliation_due(self.store, self.clock.now)
         self.service.sweep()
+        status = self.taskrouter.reservations[self.remote.reservation_sid].status
+        if status is Status.REJECTED and not self.is_rejected:
+            assert self.count_rung() == 0, "rejected while a phone was ringing"
+            self.is_rejected = True
 
     @invariant()
     def at_most_one_instruction_rings(self) -> None:
@@ -430,6 +438,7 @@ ACTIONS: dict[str, Callable[[Scenario], None]] = {
         "instruct", "not sent", None, None, "with event"
     ),
     "throttled accept": lambda scenario: scenario._accept("update", "throttled", None, LOST),
+    "sweep": lambda scenario: scenario.let_time_pass("sweep", 41),
 }
 
 

@@ -360,3 +360,61 @@ def test_eight_reservations_are_checked_at_the_same_time(service: Service) -> No
 
     service.taskrouter.when_called = wait_for_others
     assert service.sweep()["unchanged"] == 8
+
+
+UNEXPECTED = [RecursionError("secret"), KeyError("secret"), OverflowError("secret"), Exception()]
+
+
+@pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("verb", ["fetch", "workspace", "tasks", "list", "events"])
+def test_unexpected_error_of_a_step_fails_the_sweep_but_not_the_other_steps(
+    service: Service, verb: str, error: Exception
+) -> None:
+    remotes = [service.taskrouter.add() for _ in range(3)]
+    for remote in remotes:
+        service.assign(remote)
+        service.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
+    unrecorded = [service.taskrouter.add() for _ in range(2)]
+    if verb == "workspace":
+        service.taskrouter.remove(remotes[0].reservation_sid)
+    service.clock.now += PAST_DEADLINE_MS
+
+    service.taskrouter.fail_before[verb] = [error]
+    report = sweep_report(service)
+
+    assert (report["errors"], report["ok"]) == ({type(error).__name__: 1}, False)
+    assert report["reasons"] == []
+    recorded = [service.store.get(remote.reservation_sid) for remote in unrecorded]
+    assert recorded.count(None) == {"tasks": 2, "list": 1}.get(verb, 0)
+    mirrored = [service.record(remote).status for remote in remotes].count(Status.TIMEOUT)
+    assert mirrored == report["mirrored"] == (2 if verb in ("fetch", "workspace") else 3)
+
+
+@pytest.mark.parametrize("method", ["due_reservations", "start_periodic_job", "save_sweep"])
+def test_unexpected_error_of_the_store_is_reported_by_its_type(
+    service: Service, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise KeyError("secret")
+
+    monkeypatch.setattr(service.store, method, fail)
+    with pytest.raises(SweepFailed, match=r"^The sweep failed: KeyError \(1\)\.$"):
+        service.sweep()
+    assert sweep_report(service)["errors"] == {"KeyError": 1}
+
+
+def test_sweep_can_be_interrupted(service: Service) -> None:
+    service.assign(service.taskrouter.add())
+    service.clock.now += PAST_DEADLINE_MS
+
+    def interrupt(_verb: str) -> None:
+        raise KeyboardInterrupt
+
+    service.taskrouter.when_called = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        sweep_due_reservations(
+            make_collaborators(service.store, service.taskrouter, service.clock),
+            SweepPolicy(),
+            time_left_ms=lambda: 60_000,
+            report=lambda _line: None,
+        )

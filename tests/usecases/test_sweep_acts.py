@@ -1,6 +1,7 @@
 """The sweep rejects pending Reservations in time and completes Reservations stuck in wrapping."""
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,10 +16,11 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.reservations import RemoteReservation, Status
+from chalicelib.domain.instructions import Call, Conference
+from chalicelib.domain.reservations import RemoteReservation, Reservation, Status
 from chalicelib.usecases.run_budget import MAX_REASONS
 from chalicelib.usecases.sweep import SweepPolicy
-from tests.support import DEADLINES, NOW, sid
+from tests.support import DEADLINES, NOW, make_reconciliation_due, sid
 from tests.usecases.conftest import Service
 
 ACTIVITY = sid("WA")
@@ -299,3 +301,122 @@ def test_wrap_up_is_limited_from_its_start_not_from_the_creation_of_the_record(
     assert service.sweep()["due"] == 0
     service.clock.now += 1
     assert service.sweep()["completed"] == 1
+
+
+# Rejections while a phone may be ringing
+
+CALL = Call(to="client:a", from_="+15556667777", url="https://desk.example/twiml")
+CONFERENCE = Conference(from_="+15556667777")
+
+
+def fallback_rings_unrecorded(service: Service, remote: RemoteReservation) -> None:
+    """The fallback is answered with a `call` while DynamoDB fails; an event creates the record."""
+    service.post_event(remote, Status.PENDING)
+
+
+def reconciliation_creates_the_record(service: Service, remote: RemoteReservation) -> None:
+    make_reconciliation_due(service.store, service.clock.now)
+    service.clock.now += 15_001
+    service.sweep()
+    assert service.record(remote).answer is None
+
+
+def callback_arrives_during_a_decision(service: Service, remote: RemoteReservation) -> None:
+    """The response `{}` is lost, and the fallback is answered with the instruction of the rules."""
+    service.post_event(remote, Status.PENDING)
+
+    def post_callback(_verb: str) -> None:
+        service.taskrouter.when_called = lambda _verb: None
+        service.assign(remote, CALL)
+
+    service.taskrouter.when_called = post_callback
+    service.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
+    with pytest.raises(TaskRouterThrottled):
+        service.accept(remote)
+    assert service.record(remote).withheld == "call"
+
+
+def callback_is_answered_with_a_call(service: Service, remote: RemoteReservation) -> None:
+    service.assign(remote, CALL)
+
+
+def conference_is_sent(service: Service, remote: RemoteReservation) -> None:
+    service.assign(remote)
+    service.accept(remote, instruction=CONFERENCE)
+
+
+RINGS = {
+    fallback_rings_unrecorded: False,
+    reconciliation_creates_the_record: False,
+    callback_arrives_during_a_decision: True,
+    callback_is_answered_with_a_call: True,
+    conference_is_sent: True,
+}
+
+
+@pytest.mark.parametrize("monitor_only", [False, True])
+@pytest.mark.parametrize("answer_may_ring", [True, False])
+@pytest.mark.parametrize(("ring", "is_recorded"), RINGS.items())
+def test_reservation_is_not_rejected_while_a_phone_may_be_ringing(
+    rejecting_service: Service,
+    ring: Callable[[Service, RemoteReservation], None],
+    *,
+    is_recorded: bool,
+    answer_may_ring: bool,
+    monitor_only: bool,
+) -> None:
+    service = rejecting_service
+    service.answer_may_ring = answer_may_ring
+    service.policy = replace(service.policy, monitor_only=monitor_only)
+    remote = service.taskrouter.add()
+    ring(service, remote)
+    may_be_ringing = is_recorded or answer_may_ring
+    updates = service.taskrouter.calls["update"]
+
+    service.clock.now = NOW + 40_000
+    for _ in range(4):
+        report = service.sweep()
+        assert report["rejected"] == (not may_be_ringing and report["due"])
+        service.clock.now += 16_000
+    assert service.taskrouter.calls["update"] - updates == (
+        0 if may_be_ringing or monitor_only else 1
+    )
+
+
+def test_reservation_is_rejected_after_a_recorded_answer_that_does_not_ring(
+    rejecting_service: Service,
+) -> None:
+    rejecting_service.answer_may_ring = True
+    rejecting_service.assign(rejecting_service.taskrouter.add())
+    rejecting_service.clock.now = NOW + 40_000
+    assert rejecting_service.sweep()["rejected"] == 1
+
+
+def test_instruction_that_is_sent_during_the_check_prevents_the_rejection(
+    rejecting_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, remote = rejecting_service, rejecting_service.taskrouter.add()
+    service.assign(remote)
+    service.clock.now = NOW + 40_000
+    get = service.store.get
+
+    def get_before_the_instruction(reservation_sid: str) -> Reservation | None:
+        monkeypatch.undo()
+        record = get(reservation_sid)
+        service.accept(remote, instruction=CONFERENCE)
+        return record
+
+    monkeypatch.setattr(service.store, "get", get_before_the_instruction)
+    report = service.sweep()
+
+    assert (report["unchanged"], report["ok"]) == (1, True)
+    assert service.taskrouter.calls["update"] == 0
+    assert service.record(remote).status is Status.PENDING
+
+
+def test_people_may_reject_a_reservation_while_a_phone_may_be_ringing(service: Service) -> None:
+    service.answer_may_ring = True
+    for ring in RINGS:
+        remote = service.taskrouter.add(created_at=service.clock.now)
+        ring(service, remote)
+        assert service.reject(remote).status is Status.REJECTED

@@ -16,13 +16,16 @@ from chalicelib.adapters.aws import (
     JsonApi,
     Request,
     Sender,
+    parse,
 )
+from chalicelib.adapters.exchange import UNREADABLE
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.json_text import replace_lone_surrogates
 from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import (
     ACHIEVED,
     Claim,
+    DueReservation,
     HistoryEntry,
     Reservation,
     SentInstruction,
@@ -94,7 +97,7 @@ def _limit_requests(client: Any, seconds: float) -> None:
 
     sender = Sender(client.meta.endpoint_url)
 
-    def send(request: Any, **_event: Any) -> AWSResponse:
+    def send(request: Any, event_name: str, **_event: Any) -> AWSResponse:
         headers = {
             name: value.decode() if isinstance(value, bytes) else value
             for name, value in request.headers.items()
@@ -104,8 +107,9 @@ def _limit_requests(client: Any, seconds: float) -> None:
             seconds=seconds,
             max_bytes=_MAX_BYTES,
         )
-        if response.is_success and not response.body.startswith(b"{"):
-            # botocore would return an empty response, as if there were no item.
+        # botocore reads a body that is not JSON as `{}`, and omits members that are null. The item
+        # would seem to be missing.
+        if response.is_success and None in parse(response, event_name).values():
             raise InvalidResponse
         return AWSResponse(request.url, response.status, response.headers, response)
 
@@ -114,13 +118,15 @@ def _limit_requests(client: Any, seconds: float) -> None:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise StoreUnavailable for any boto3 error except a failed condition."""
+    """Raise StoreUnavailable for any error of boto3.
+
+    The code in this context sends a request and reads the response. If the response does not have
+    the expected form, reading it fails, and so does parsing it in botocore.
+    """
     try:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        if code == "ConditionalCheckFailedException":
-            raise
         raise StoreUnavailable(f"DynamoDB returned {code}. Retry.") from error
     except BotoCoreError as error:
         url = error.kwargs.get("endpoint_url")
@@ -132,6 +138,8 @@ def translate_errors() -> Iterator[None]:
         raise StoreUnavailable(
             f"DynamoDB {describe_connection_failure(url, error)}. Retry."
         ) from error
+    except UNREADABLE as error:
+        raise StoreUnavailable("DynamoDB's response can't be read. Retry.") from error
 
 
 def to_item(values: Mapping[Any, Any]) -> dict[Any, dict[str, Any]]:
@@ -167,23 +175,26 @@ def from_item(item: Mapping[Any, Mapping[str, Any]]) -> dict[Any, Any]:
     """Return the attributes of an item as Python values.
 
     Only integers are stored, and unlike Decimal, int is JSON serializable.
+
+    Raises:
+        TypeError: a value has another type.
+        ValueError: a number is not an integer.
     """
     values: dict[Any, Any] = {}
     for name, attribute in item.items():
-        ((kind, value),) = attribute.items()
-        match kind:
-            case "NULL":
+        match attribute:
+            case {"NULL": True}:
                 values[name] = None
-            case "BOOL" | "S":
+            case {"BOOL": bool(value)} | {"S": str(value)}:
                 values[name] = value
-            case "N":
+            case {"N": str(value)}:
                 values[name] = int(value)
-            case "M":
+            case {"M": dict(value)}:
                 values[name] = from_item(value)
-            case "L":
+            case {"L": list(value)}:
                 values[name] = list(from_item(dict(enumerate(value))).values())
             case _:
-                raise TypeError(f"An attribute of type {kind} can't be read.")
+                raise TypeError(f"An attribute of type {', '.join(attribute)} can't be read.")
     return values
 
 
@@ -235,6 +246,21 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
     )
 
 
+def to_due_reservation(item: Mapping[str, Any], status: Status) -> DueReservation:
+    """Return the due Reservation in *item* (Python values), an entry of the index ``due``."""
+    return DueReservation(
+        reservation_sid=item["reservation_sid"],
+        task_sid=item["task_sid"],
+        worker_sid=item["worker_sid"],
+        status=status,
+        due_at=item["due_at"],
+        reserved_at=item["reserved_at"],
+        expires_at=item["expires_at"],
+        checks=item.get("checks", 0),
+        is_claimed="claim_until" in item,
+    )
+
+
 def history_item(entry: HistoryEntry) -> dict[str, Any]:
     """Return a history entry as it is stored."""
     item = {"at": entry.at, "to": entry.to.value, "by": entry.by}
@@ -274,8 +300,9 @@ def read_all(
         for _ in range(_MAX_BATCH_ATTEMPTS):
             with translate_errors():
                 response = client.batch_get_item(RequestItems={table: {"Keys": pending, **options}})
-            yield from map(from_item, response["Responses"].get(table, []))
-            pending = response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+                items = [*map(from_item, response["Responses"].get(table, []))]
+                pending = response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            yield from items
             if not pending:
                 break
         else:
@@ -330,20 +357,24 @@ class UpdateItem:
         if self.remove:
             update += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
         condition = " AND ".join(f"({condition})" for condition in self.conditions)
-        try:
-            with translate_errors():
-                response = client.update_item(
-                    TableName=table,
-                    Key=to_item(key),
-                    UpdateExpression=update,
-                    ConditionExpression=condition,
-                    ExpressionAttributeNames={
-                        f"#{name}": name for name in _NAME.findall(update + condition)
-                    },
-                    ExpressionAttributeValues=to_item(values),
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            return True, from_item(response["Attributes"])
-        except ClientError as error:
-            return False, from_item(error.response.get("Item", {}))
+        names = {f"#{name}": name for name in _NAME.findall(update + condition)}
+        request = {
+            "TableName": table,
+            "Key": to_item(key),
+            "UpdateExpression": update,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": to_item(values),
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        with translate_errors():
+            try:
+                item = from_item(client.update_item(**request)["Attributes"])
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                    raise
+                return False, from_item(error.response.get("Item", {}))
+            if not item:
+                raise ValueError("An updated item contains at least its key.")
+            return True, item

@@ -42,8 +42,9 @@ class DynamoIdempotencyStore:
             conditions=["attribute_not_exists(#id) OR #ttl <= :now_seconds"],
             values={":now_seconds": now // 1000},
         )
-        _, item = update.run(self._client, self._table, _primary_key(key))
-        return _to_record(item)
+        with translate_errors():
+            _, item = update.run(self._client, self._table, _primary_key(key))
+            return _to_record(item)
 
     def get_unscoped(self, key: str, *, now: int) -> IdempotencyRecord | None:
         """Return the record of a key that was stored before keys were scoped to callers."""
@@ -51,8 +52,8 @@ class DynamoIdempotencyStore:
             response = self._client.get_item(
                 TableName=self._table, Key=to_item(_primary_key(key)), ConsistentRead=True
             )
-        item = from_item(response.get("Item", {}))
-        return _to_record(item) if item and item["ttl"] > now // 1000 else None
+            item = from_item(response.get("Item", {}))
+            return _to_record(item) if item and item["ttl"] > now // 1000 else None
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
         """Take over a key whose lease expired; return whether *owner* now holds it."""

@@ -163,6 +163,12 @@ class DynamoReservationListing:
             StoreUnavailable: DynamoDB failed.
         """
         after = None if cursor is None else _Position.from_cursor(cursor)
+        with translate_errors():
+            return self._read_page(query, after, now)
+
+    def _read_page(
+        self, query: ReservationQuery, after: _Position | None, now: int
+    ) -> ReservationPage:
         sids: list[str] = []
         for position, is_entry in self._positions(query, after, now):
             if position.at < query.since:
@@ -258,8 +264,7 @@ class DynamoReservationListing:
             request["ExpressionAttributeNames"]["#status"] = "status"
         if start is not None:
             request["ExclusiveStartKey"] = start
-        with translate_errors():
-            response = self._client.query(**request)
+        response = self._client.query(**request)
         budget.count(response["ScannedCount"])
         return [from_item(item) for item in response["Items"]], response.get("LastEvaluatedKey")
 

@@ -18,6 +18,7 @@ from chalicelib.adapters.dynamodb.client import (
     from_item,
     history_item,
     read_all,
+    to_due_reservation,
     to_item,
     to_reservation,
     translate_errors,
@@ -105,15 +106,16 @@ class DynamoReservationStore(DynamoJobs):
             # If an instruction was sent over REST, another one could ring a phone again.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
-        recorded, item = update.run(self._client, self._reservations, key)
-        if recorded or "answer" in item:
-            return dict(item["answer"])
+        with translate_errors():
+            recorded, item = update.run(self._client, self._reservations, key)
+            if recorded or "answer" in item:
+                return dict(item["answer"])
         try:
             if time.monotonic() - started > self._callback_seconds * _SECOND_WRITE_LIMIT:
                 raise StoreUnavailable("DynamoDB is too slow for a second write. Retry.")
             return self._record_late_callback(reservation)
         except StoreUnavailable:
-            if item["status"] == Status.PENDING:
+            if item.get("status", Status.PENDING) == Status.PENDING:
                 # If the decision in progress fails, a repeated callback could get an instruction.
                 raise
             # The Reservation is recorded and no longer pending, so this write is optional.
@@ -128,8 +130,9 @@ class DynamoReservationStore(DynamoJobs):
             conditions=["attribute_not_exists(#answer)", "attribute_exists(#status)"],
         )
         key = {"reservation_sid": reservation.reservation_sid}
-        _, item = update.run(self._client, self._reservations, key)
-        return dict(item.get("answer", {}))
+        with translate_errors():
+            _, item = update.run(self._client, self._reservations, key)
+            return dict(item.get("answer", {}))
 
     def create_record(self, reservation: Reservation, *, due_at: int | None) -> bool:
         """Record a Reservation without a callback, unless it is already recorded."""
@@ -180,7 +183,13 @@ class DynamoReservationStore(DynamoJobs):
         )
         _require_transition(update, MOVES, claim.target)
         if claim.instruction is not None:
-            _record_instruction(update, claim, claim.instruction)
+            update.set["instruction_sent"] = {
+                "claim_id": claim.claim_id,
+                "by": claim.by,
+                "instruction": dict(claim.instruction),
+            }
+        if claim.instruction is not None or claim.unless_ringing:
+            _require_silence(update, claim)
         for attribute, required in (("worker_sid", worker_sid), ("task_sid", task_sid)):
             if required is not None:
                 update.conditions.append(f"#{attribute} = :{attribute}")
@@ -304,7 +313,7 @@ class DynamoReservationStore(DynamoJobs):
                 Key=to_item({"reservation_sid": reservation_sid}),
                 ConsistentRead=True,
             )
-        return to_reservation(from_item(response["Item"])) if "Item" in response else None
+            return to_reservation(from_item(response["Item"])) if "Item" in response else None
 
     def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
         """Yield the due Reservations in an open status, longest overdue first."""
@@ -317,18 +326,8 @@ class DynamoReservationStore(DynamoJobs):
         while True:
             with translate_errors():
                 response = self._client.query(**request)
-            for item in map(from_item, response["Items"]):
-                yield DueReservation(
-                    reservation_sid=item["reservation_sid"],
-                    task_sid=item["task_sid"],
-                    worker_sid=item["worker_sid"],
-                    status=status,
-                    due_at=item["due_at"],
-                    reserved_at=item["reserved_at"],
-                    expires_at=item["expires_at"],
-                    checks=item.get("checks", 0),
-                    is_claimed="claim_until" in item,
-                )
+                due = [to_due_reservation(from_item(item), status) for item in response["Items"]]
+            yield from due
             if "LastEvaluatedKey" not in response:
                 return
             request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
@@ -342,7 +341,8 @@ class DynamoReservationStore(DynamoJobs):
             ProjectionExpression="reservation_sid, #status",
             ExpressionAttributeNames={"#status": "status"},
         )
-        return {item["reservation_sid"]: Status(item["status"]) for item in items}
+        with translate_errors():
+            return {item["reservation_sid"]: Status(item["status"]) for item in items}
 
     def erase(self, reservation_sid: str) -> bool:
         """Delete a record and return whether it existed."""
@@ -357,17 +357,13 @@ class DynamoReservationStore(DynamoJobs):
     def _run(self, update: UpdateItem, reservation_sid: str) -> tuple[bool, Reservation | None]:
         """Run *update*; return whether its conditions held, and any current record."""
         key = {"reservation_sid": reservation_sid}
-        succeeded, item = update.run(self._client, self._reservations, key)
-        return succeeded, to_reservation(item) if item else None
+        with translate_errors():
+            succeeded, item = update.run(self._client, self._reservations, key)
+            return succeeded, to_reservation(item) if item else None
 
 
-def _record_instruction(update: UpdateItem, claim: Claim, instruction: Mapping[str, Any]) -> None:
-    """Record the instruction of a claim, unless another instruction may ring a phone."""
-    update.set["instruction_sent"] = {
-        "claim_id": claim.claim_id,
-        "by": claim.by,
-        "instruction": dict(instruction),
-    }
+def _require_silence(update: UpdateItem, claim: Claim) -> None:
+    """Add the conditions that no other instruction may ring a phone."""
     ringing = {f":{name}": name for name in RINGING}
     update.values |= ringing
     update.conditions += [

@@ -21,6 +21,7 @@ _CONNECT_SECONDS = 2.0
 
 _MAX_CONNECTIONS = 32
 _CHUNK_BYTES = 65_536
+_MAX_RETRY_AFTER_SECONDS = 86_400
 _OK = range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES)
 
 
@@ -93,3 +94,9 @@ def make_http_client(
     for scheme in _POOLS:
         client.session.mount(f"{scheme}://", _Adapter(pool_maxsize=_MAX_CONNECTIONS))
     return client
+
+
+def parse_retry_after(header: str) -> int | None:
+    """Return the seconds in a Retry-After header, at most a day; None for a date or other text."""
+    is_number = header.isascii() and header.isdigit()
+    return min(int(header.lstrip("0")[:6] or 0), _MAX_RETRY_AFTER_SECONDS) if is_number else None

@@ -9,7 +9,7 @@ must not delay assignment callbacks.
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from keyword import iskeyword
@@ -21,8 +21,13 @@ from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
+from chalicelib.adapters.exchange import UNREADABLE
 from chalicelib.adapters.secrets import SecretsSource
-from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
+from chalicelib.adapters.twilio.http_client import (
+    TwilioExchange,
+    make_http_client,
+    parse_retry_after,
+)
 from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
@@ -38,6 +43,7 @@ from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.messages import describe_connection_failure, public_text
 from chalicelib.domain.reservations import RemoteReservation, Status
+from chalicelib.domain.sids import checked_sid
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 
 _Response = TypeVar("_Response")
@@ -60,8 +66,6 @@ _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
-
-_MAX_RETRY_AFTER_SECONDS = 86_400
 
 _MIN_VALUE_LENGTH = 3
 """Minimum length of a value that identifies its parameter in Twilio's message."""
@@ -124,8 +128,8 @@ class TwilioTaskRouter:
                 if exchange.was_sent:
                     raise TaskRouterUnavailable(failure) from error
                 raise TaskRouterNotSent(f"{failure} The request was not sent. Retry.") from error
-            except (TwilioException, ValueError, TypeError, KeyError, AttributeError) as error:
-                # A 2xx response whose body is not JSON or lacks a member that the SDK expects.
+            except (TwilioException, BadRequest, *UNREADABLE) as error:
+                # A 2xx response that is not JSON, lacks a member, or has another member's SID.
                 raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
     def fetch_reservation(
@@ -134,8 +138,11 @@ class TwilioTaskRouter:
         """Fetch a Reservation of a Task or, if no Task is given, of a Worker."""
 
         def send(workspace: Any) -> RemoteReservation:
-            owner = workspace.workers(worker_sid) if task_sid is None else workspace.tasks(task_sid)
-            return _to_reservation(owner.reservations(reservation_sid).fetch())
+            owner, sids = workspace.tasks(task_sid), {"task_sid": task_sid}
+            if task_sid is None:
+                owner, sids = workspace.workers(worker_sid), {"worker_sid": worker_sid}
+            fetched = owner.reservations(reservation_sid).fetch()
+            return _to_reservation(fetched, sid=reservation_sid, **sids)
 
         return self._request(send)
 
@@ -144,39 +151,34 @@ class TwilioTaskRouter:
     ) -> RemoteReservation:
         """Accept, reject or complete a Reservation.
 
-        Args:
-            reservation_sid: WR….
-            task_sid: WT….
-            to: the requested status.
-            activity_sid: WA… of the Activity that a rejection moves the Worker to. By default,
-                TaskRouter uses the Activity that the Worker had before the Reservation.
+        A rejection moves the Worker to the Activity *activity_sid* (WA…), or by default to the
+        Activity that the Worker had before the Reservation.
         """
         # requests leaves out parameters whose value is None.
         return self._request(
             lambda workspace: _to_reservation(
                 workspace.tasks(task_sid)
                 .reservations(reservation_sid)
-                .update(reservation_status=to.value, worker_activity_sid=activity_sid)
+                .update(reservation_status=to.value, worker_activity_sid=activity_sid),
+                sid=reservation_sid,
+                task_sid=task_sid,
             )
         )
 
     def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
-        """Send an assignment instruction.
+        """Send an assignment instruction that the REST API supports.
 
         The returned Reservation may still be pending, because someone may have to answer a phone
         first. https://www.twilio.com/docs/taskrouter/api/reservations
-
-        Args:
-            reservation_sid: WR….
-            task_sid: WT….
-            instruction: an instruction that the REST API supports.
         """
         parameters = {_keyword(name): value for name, value in instruction.rest_form().items()}
         return self._request(
             lambda workspace: _to_reservation(
-                workspace.tasks(task_sid).reservations(reservation_sid).update(**parameters)
+                workspace.tasks(task_sid).reservations(reservation_sid).update(**parameters),
+                sid=reservation_sid,
+                task_sid=task_sid,
             )
         )
 
@@ -195,7 +197,7 @@ class TwilioTaskRouter:
             reservations = workspace.tasks(task_sid).reservations.list(
                 reservation_status=status, page_size=_PAGE_SIZE, limit=_PAGE_SIZE
             )
-            return [_to_reservation(reservation) for reservation in reservations]
+            return [_to_reservation(each, task_sid=task_sid) for each in reservations]
 
         return self._request(send, pages=1)
 
@@ -204,7 +206,7 @@ class TwilioTaskRouter:
 
         def send(workspace: Any) -> list[str]:
             reserved = workspace.tasks.stream(assignment_status=["reserved"], page_size=_PAGE_SIZE)
-            return [task.sid for task in reserved]
+            return [checked_sid(task.sid, "WT", "sid") for task in reserved]
 
         return self._request(send, pages=2)
 
@@ -263,17 +265,7 @@ class TwilioTaskRouter:
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
         # requests leaves out parameters whose value is None.
-        return self._request(
-            lambda workspace: _to_task(
-                workspace.tasks.create(
-                    attributes=task.attributes,
-                    workflow_sid=task.workflow_sid,
-                    priority=task.priority,
-                    timeout=task.timeout,
-                    task_channel=task.task_channel,
-                )
-            )
-        )
+        return self._request(lambda workspace: _to_task(workspace.tasks.create(**asdict(task))))
 
     def find_tasks(self, name: str, value: str) -> list[FoundTask]:
         """Find the Tasks that have an attribute with this value.
@@ -288,13 +280,18 @@ class TwilioTaskRouter:
 
         def send(workspace: Any) -> list[FoundTask]:
             tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=5)
-            return [_to_found_task(task.fetch()) for task in tasks]
+            return [_to_found_task(task.fetch(), sid=task.sid) for task in tasks]
 
         return self._request(send)
 
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
-        self._request(lambda workspace: workspace.fetch())
+
+        def send(workspace: Any) -> None:
+            if workspace.fetch().sid != self._workspace_sid:
+                raise ValueError("TaskRouter returned another Workspace.")
+
+        self._request(send)
 
 
 def _keyword(name: str) -> str:
@@ -304,28 +301,38 @@ def _keyword(name: str) -> str:
 
 
 def _to_task(task: Any) -> CreatedTask:
-    return CreatedTask(
-        sid=task.sid,
-        attributes=task.attributes,
-        assignment_status=str(task.assignment_status),
-        workflow_sid=task.workflow_sid,
-        task_queue_sid=task.task_queue_sid,
-        priority=task.priority,
-    )
+    match (task.attributes, task.workflow_sid, task.task_queue_sid, task.priority):
+        case (str(), str() | None, str() | None, int() | None):
+            return CreatedTask(
+                sid=checked_sid(task.sid, "WT", "sid"),
+                attributes=task.attributes,
+                assignment_status=str(task.assignment_status),
+                workflow_sid=task.workflow_sid,
+                task_queue_sid=task.task_queue_sid,
+                priority=task.priority,
+            )
+    raise TypeError("A member of the Task has another type.")
 
 
-def _to_found_task(task: Any) -> FoundTask:
+def _to_found_task(task: Any, *, sid: str) -> FoundTask:
+    if task.sid != sid:
+        raise ValueError("TaskRouter returned another Task.")
     task_channel = (task.task_channel_sid, task.task_channel_unique_name)
     return FoundTask(_to_task(task), timeout=task.timeout, task_channel=task_channel)
 
 
-def _to_reservation(reservation: Any) -> RemoteReservation:
+def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservation:
+    """Convert a Reservation; raise an error unless its SIDs are valid and as requested."""
+    name, status = reservation.worker_name or "", Status(reservation.reservation_status)
+    is_other = any(getattr(reservation, member) != sid for member, sid in requested.items())
+    if is_other or not isinstance(name, str) or status is Status.GONE:
+        raise ValueError("TaskRouter returned another, or a malformed, Reservation.")
     return RemoteReservation(
-        reservation_sid=reservation.sid,
-        task_sid=reservation.task_sid,
-        worker_sid=reservation.worker_sid,
-        worker_name=(reservation.worker_name or "")[:MAX_WORKER_NAME_LENGTH] or None,
-        status=Status(reservation.reservation_status),
+        reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
+        task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),
+        worker_sid=checked_sid(reservation.worker_sid, "WK", "worker_sid"),
+        worker_name=name[:MAX_WORKER_NAME_LENGTH] or None,
+        status=status,
         created_at=int(reservation.date_created.timestamp() * 1000),
     )
 
@@ -343,7 +350,7 @@ def _to_error(response: Response) -> TaskRouterError:
     code = problem.get("code")
     cause = f"HTTP {status}, error {code if type(code) is int else status}"
     body = str(response.request.body or "")
-    retry_after = _retry_after(response.headers.get("Retry-After", ""))
+    retry_after = parse_retry_after(response.headers.get("Retry-After", ""))
     if status in _UNAUTHENTICATED:
         return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
     if status == _NOT_FOUND:
@@ -355,12 +362,6 @@ def _to_error(response: Response) -> TaskRouterError:
         text = f"TaskRouter refused the request ({cause})"
         return TaskRouterRefused(text + _describe_refusal(problem, body))
     return TaskRouterUnavailable(f"TaskRouter failed ({cause}).", retry_after=retry_after)
-
-
-def _retry_after(header: str) -> int | None:
-    """Return the seconds in a Retry-After header, at most a day; None for a date or other text."""
-    is_number = header.isascii() and header.isdigit()
-    return min(int(header.lstrip("0")[:6] or 0), _MAX_RETRY_AFTER_SECONDS) if is_number else None
 
 
 def _describe_refusal(problem: dict[str, Any], body: str) -> str:
@@ -389,9 +390,9 @@ def _describe_refusal(problem: dict[str, Any], body: str) -> str:
         if any(len(value) >= _MIN_VALUE_LENGTH and value in words for value in values_sent)
     ]
     # The route determines the status, so the caller can't change it.
-    parameters = [_parameter_name(name) for name in named if name != "ReservationStatus"]
+    parameters = [
+        _PARAMETERS[name][0] if name in _PARAMETERS else _keyword(name)
+        for name in named
+        if name != "ReservationStatus"
+    ]
     return f": {reason}." + (f" Check {', '.join(parameters)}." if parameters else "")
-
-
-def _parameter_name(rest_name: str) -> str:
-    return _PARAMETERS[rest_name][0] if rest_name in _PARAMETERS else _keyword(rest_name)

@@ -161,10 +161,10 @@ def _check_confirmed_decisions(truth: GroundTruth, observations: Observations) -
 def _check_callback_responses(
     observations: Observations, records: Mapping[str, Record], log: str
 ) -> Iterator[str]:
-    bodies = defaultdict(set)
+    bodies = defaultdict(list)
     for response in observations.callback_responses:
         sid = response.reservation_sid
-        bodies[sid].add(response.body)
+        bodies[sid].append(response.body)
         record = records.get(sid)
         was_reported = response.subject == "fallback" and _is_reported_unrecorded(sid, log)
         if not _is_recorded(response, record) and not was_reported:
@@ -173,9 +173,10 @@ def _check_callback_responses(
                 f"the response to the {response.subject} callback about {sid} was 200, but the "
                 f"callback was not recorded; record: {recorded}"
             )
-    for sid, distinct_bodies in bodies.items():
-        if len(distinct_bodies) > 1:
-            yield f"different answers to the callbacks about {sid}: {sorted(distinct_bodies)}"
+    for sid, answers in bodies.items():
+        if len({*answers}) > 1 and not _is_followed_by_none(sid, answers, log):
+            recorded = _describe_record(records[sid]) if sid in records else "none"
+            yield f"different answers to the callbacks about {sid}: {answers}; record: {recorded}"
 
 
 def _check_instructions(
@@ -209,6 +210,16 @@ def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
     record no answer.
     """
     return record is not None and ("answer" in record or response.body == _NO_INSTRUCTION)
+
+
+def _is_followed_by_none(sid: str, answers: list[str], log: str) -> bool:
+    """Return whether an unrecorded answer is followed by answers without an instruction.
+
+    The app answers a repeated callback like this if the Reservation was decided in the meantime.
+    """
+    first = answers.index(_NO_INSTRUCTION) if _NO_INSTRUCTION in answers else len(answers)
+    parts = ({*answers[:first]}, {*answers[first:]})
+    return [len(part) for part in parts] == [1, 1] and _is_reported_unrecorded(sid, log)
 
 
 def _is_reported_unrecorded(sid: str, log: str) -> bool:
