@@ -99,9 +99,9 @@ def _refusal(stage: Stage, item: dict[str, Any]) -> str:
     age = format_duration(time.time() - int(item["since"]["N"]))
     until = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC)
     return (
-        f"Stage {stage.name} is being deployed or removed: its lock has been held for {age} by "
-        f"{item['by']['S']}. Wait until that command finishes. If it was killed, use --break-lock, "
-        f"or wait until the lock expires at {until:%H:%M} UTC."
+        f"Stage {stage.name} is being changed by another command: its lock has been held for {age} "
+        f"by {item['by']['S']}. Wait until that command finishes. If it was killed, use "
+        f"--break-lock, or wait until the lock expires at {until:%H:%M} UTC."
     )
 
 
