@@ -83,8 +83,8 @@ def _repeat_if_discarded(unraisable: "sys.UnraisableHookArgs") -> None:
     """Raise an `Interrupted` again that Python discarded, so that the signal is not lost.
 
     Python discards exceptions in finalizers, in callbacks of weak references, and in hooks of
-    `os.fork`, such as those of the module logging. An exception in this function, too, would be
-    discarded.
+    `os.fork`, such as those of the module logging. Python would also discard an exception that this
+    function raises, so a timer raises it.
     """
     interrupted = unraisable.exc_value
     if not isinstance(interrupted, Interrupted):

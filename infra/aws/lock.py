@@ -16,7 +16,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import OperatorError, format_duration, signals
-from infra.aws import Aws
+from infra.aws import Aws, stacks
 from infra.aws.stage_config import Stage
 
 ID = "deploying"
@@ -24,6 +24,9 @@ ID = "deploying"
 
 _LEASE_SECONDS = 30 * 60
 """Lease duration, longer than a deployment normally takes."""
+
+_WRONG_KEY = "ValidationException"
+"""Error code of DynamoDB if the table has another key, and therefore belongs to something else."""
 
 _LIMITS = {"attempts": 3, "connect_timeout": 5, "read_timeout": 5}
 """Limits of a DynamoDB call, so that an interrupted command ends soon even without a network."""
@@ -46,7 +49,8 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
         A function that renews the lock, or acquires it if the table did not exist before.
 
     Raises:
-        OperatorError: Someone else holds the lock. The message names the owner and the remedy.
+        OperatorError: Someone else holds the lock, or the state table belongs to something else.
+            The message names the owner or the table, and the remedy.
     """
     dynamodb = aws.client("dynamodb", **_LIMITS)
     owner, started = uuid.uuid4().hex, int(time.time())
@@ -85,15 +89,19 @@ def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, started: int, *, for
         )
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
         raise OperatorError(_refusal(stage, error.response["Item"])) from error
+    except ClientError as error:
+        if error.response["Error"]["Code"] == _WRONG_KEY:
+            stacks.retained_tables(aws, stage)
+        raise
 
 
 def _refusal(stage: Stage, item: dict[str, Any]) -> str:
     age = format_duration(time.time() - int(item["since"]["N"]))
     until = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC)
     return (
-        f"Stage {stage.name} is being deployed or removed: its lock has been held for {age} by "
-        f"{item['by']['S']}. Wait until that command finishes. If it was killed, use --break-lock, "
-        f"or wait until the lock expires at {until:%H:%M} UTC."
+        f"Stage {stage.name} is being changed by another command: its lock has been held for {age} "
+        f"by {item['by']['S']}. Wait until that command finishes. If it was killed, use "
+        f"--break-lock, or wait until the lock expires at {until:%H:%M} UTC."
     )
 
 
@@ -114,6 +122,8 @@ def _release(dynamodb: Any, stage: Stage, owner: str) -> None:
     except (table_removed, not_held):
         pass
     except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] == _WRONG_KEY:
+            return
         click.echo(
             f"Warning: the lock of stage {stage.name} could not be released ({error}). It expires "
             f"within {format_duration(_LEASE_SECONDS)}. Use --break-lock to continue without "

@@ -61,7 +61,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         # If another resource fails, the rollback can delete only unprotected tables. Adopted tables
         # keep their protection: CloudFormation updates a table only if its template changes.
         creation = {**parameters, "DeletionProtection": "false"}
-        if tables := _retained_tables(aws, stage):
+        if tables := retained_tables(aws, stage):
             _import_tables(cloudformation, stage, tables, creation)
         _change(cloudformation, stage, creation)
     _change(cloudformation, stage, parameters)
@@ -129,7 +129,7 @@ def delete(aws: Aws, stage: Stage) -> None:
         click.echo(f"Stack {stage.stack}: deleted", err=True)
 
 
-def _retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
+def retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
     """Return the names of the stage's existing tables by logical ID.
 
     Raises:

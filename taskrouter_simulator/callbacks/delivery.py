@@ -148,7 +148,7 @@ async def _post(
         return Response(error=f"no connection: {error}"[:300], failure="ct")
     except TimeoutError as error:
         is_read = isinstance(error, aiohttp.SocketTimeoutError)
-        # The limit as it was set: what is left of it for this attempt is different every time.
+        # Not the remaining time, which differs between attempts.
         limit = overrides.read if is_read else overrides.total
         return Response(error=f"no response within {limit:g} s", failure="rt")
     except (aiohttp.ClientError, OSError, ValueError) as error:

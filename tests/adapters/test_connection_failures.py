@@ -65,7 +65,7 @@ def call_dynamodb(address: str) -> None:
         client.get_item(TableName="secret-table", Key={"id": {"S": "secret"}})
 
 
-def call_taskrouter(address: str, seconds: float = 0.5) -> None:
+def call_taskrouter(address: str, seconds: float = 2) -> None:
     TwilioTaskRouter(
         base_url=f"http://{address}/path",
         account_sid="AC" + "a" * 32,

@@ -43,6 +43,26 @@ def test_refusal_names_the_owner_the_age_and_the_remedy(aws, stage, monkeypatch,
     assert "use --break-lock, or wait until the lock expires at" in str(refused.value)
 
 
+def test_state_table_with_another_key_is_named(aws, stage, capsys):
+    key = {"AttributeName": "order", "AttributeType": "S"}
+    aws.client("dynamodb").create_table(
+        TableName="orders-of-others",
+        AttributeDefinitions=[key],
+        KeySchema=[{"AttributeName": "order", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    stage.settings.reservations_table = "missing"
+    stage.settings.state_table = "orders-of-others"
+
+    with (
+        pytest.raises(OperatorError, match="The table orders-of-others exists, but its keys"),
+        lock.acquire(aws, stage, force=False),
+    ):
+        pytest.fail("The table can't hold the lock.")
+
+    assert capsys.readouterr().err == ""
+
+
 def test_interruption_during_the_lock_request_leaves_no_lock(aws, stage, monkeypatch):
     put = lock._put
 

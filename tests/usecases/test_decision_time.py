@@ -301,14 +301,20 @@ def test_creation_of_a_task_ends_before_the_function_times_out(
     assert {creation.create(), creation.create()} == taskrouter.tasks.keys()
 
 
-def test_task_is_not_created_if_the_search_for_an_earlier_task_took_too_long(
-    store: DynamoReservationStore,
-) -> None:
+def _create_without_response(store: DynamoReservationStore) -> TaskCreation:
+    """Return a Task creation whose first attempt failed, and whose lease has expired."""
     creation = TaskCreation(store)
     creation.taskrouter.fail_before["create"] = [TaskRouterUnavailable("lost")]
     with pytest.raises(Unsettled):
         creation.create()
     creation.clock.now += LEASE_MS
+    return creation
+
+
+def test_task_is_not_created_if_the_search_for_an_earlier_task_took_too_long(
+    store: DynamoReservationStore,
+) -> None:
+    creation = _create_without_response(store)
 
     def take_time(_verb: str) -> None:
         creation.clock.now += 7_600
@@ -347,11 +353,7 @@ def test_unknown_outcome_of_a_creation_is_not_verified_if_no_time_is_left(
 def test_search_for_an_earlier_task_is_not_sent_if_no_time_is_left(
     store: DynamoReservationStore,
 ) -> None:
-    creation = TaskCreation(store)
-    creation.taskrouter.fail_before["create"] = [TaskRouterUnavailable("lost")]
-    with pytest.raises(Unsettled):
-        creation.create()
-    creation.clock.now += LEASE_MS
+    creation = _create_without_response(store)
     creation.taskrouter.calls.clear()
 
     with pytest.raises(Unsettled) as refusal:
