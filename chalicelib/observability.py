@@ -29,8 +29,8 @@ class LogFields(TypedDict, total=False):
     """Fields that a request can bind to its log line; None values are omitted.
 
     Metric filters in infra/stage.yaml count the request lines in which ``error`` is
-    ``InvalidSignature``, or which contain ``UnrecordedReservation``, ``FailedRules`` or
-    ``UnreadableCallback``.
+    ``InvalidSignature``, or which contain ``UnrecordedReservation`` or ``UnreadableCallback``, and
+    add up the values of ``FailedRules``.
     """
 
     answer: str | None

@@ -35,7 +35,7 @@ _TYPE_NAMES = {
     str: "a string",
     type(None): "null",
 }
-"""What a JSON value is instead of an object, by its type in Python."""
+"""Descriptions of JSON values that are not objects, by Python type."""
 
 
 class JsonError(ValueError):
@@ -104,7 +104,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
 def read_json_object(text: str) -> dict[str, Any]:
     """Read a JSON object leniently, for a response: another program has already accepted the text.
 
-    Values that JSON can't represent are replaced, so that the rest of the object can be read: a
+    Values that a response can't contain are replaced, so that the rest of the object can be read: a
     lone surrogate with U+FFFD; NaN, Infinity and a number out of range with null. A value nested
     deeper than MAX_DEPTH becomes a string that contains its JSON text. Control characters in
     strings are kept. If a name is repeated, the last value counts.

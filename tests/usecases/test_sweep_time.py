@@ -69,7 +69,7 @@ def run_sweep(service: Service, seconds: int = 60) -> dict[str, Any]:
 
 
 def take_time(service: Service, **durations: int) -> None:
-    """Let requests to TaskRouter take this long, in ms, by verb."""
+    """Make requests to TaskRouter take the given times, in ms, by verb."""
 
     def when_called(verb: str) -> None:
         service.clock.now += durations.get(verb, 0)
@@ -136,7 +136,7 @@ def delete_all(store: DynamoReservationStore) -> None:
     client.delete_item(TableName=store._state, Key={"id": {"S": JOB}})
 
 
-def test_failed_part_is_repeated_by_the_next_sweep_although_checks_take_all_time(
+def test_failed_part_is_repeated_by_the_next_sweep_even_if_checks_use_up_the_time(
     service: Service,
 ) -> None:
     service.taskrouter.fail_before["tasks"] = [TaskRouterUnavailable("500")]
@@ -188,7 +188,7 @@ def test_reconciliation_that_has_no_time_is_counted(service: Service, seconds: i
     assert (line["reconciled"], line["unreconciled"], line["ok"]) == (0, 1, True)
 
 
-def test_reconciliation_that_can_not_start_is_counted(
+def test_reconciliation_that_cannot_start_is_counted(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
@@ -246,7 +246,7 @@ def test_recording_many_reservations_of_one_task_ends_in_time_and_is_continued(
 
 
 def with_slow_statuses(service: Service, duration: int) -> list[int]:
-    """Let every read of statuses take this long, in ms; return the sizes of the reads.
+    """Make every read of statuses take *duration* ms; return the sizes of the reads.
 
     All Reservations are recorded as completed.
     """
@@ -302,7 +302,7 @@ def test_recording_many_events_of_one_reservation_ends_in_time(service: Service)
     assert service.record(remote).status is Status.WRAPPING
 
 
-def test_events_of_a_type_that_is_done_further_do_not_reset_its_progress(
+def test_events_of_a_type_that_is_further_ahead_do_not_reset_its_progress(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch ends before the time up to which another type is already done."""
@@ -330,7 +330,7 @@ def test_events_of_a_type_that_is_done_further_do_not_reset_its_progress(
 
 
 @pytest.mark.parametrize(("claim_ms", "is_sent"), [(6_999, True), (7_000, False)])
-def test_decision_of_a_sweep_is_sent_only_if_it_ends_within_a_step(
+def test_sweep_sends_a_decision_only_if_it_can_end_within_the_time_of_a_step(
     service: Service, monkeypatch: pytest.MonkeyPatch, claim_ms: int, *, is_sent: bool
 ) -> None:
     service.deadlines = replace(DEADLINES, reject_after=60)

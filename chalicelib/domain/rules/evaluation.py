@@ -35,11 +35,11 @@ class Rule:
     references: Mapping[str, Expression]
 
     def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether the condition is true; may raise any error from jmespath."""
+        """Return whether the condition is true; may raise UnreadableFact or any error from jmespath."""
         return self.when is None or self.when.is_true(facts)
 
     def render(self, facts: Mapping[str, Any]) -> Instruction:
-        """Return the instruction; may raise InvalidInstruction or an error from jmespath."""
+        """Return the instruction; may raise InvalidInstruction, UnreadableFact or any jmespath error."""
         values = dict(self.literals)
         missing = []
         for name, reference in self.references.items():

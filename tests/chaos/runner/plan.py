@@ -19,7 +19,8 @@ class Decision(StrEnum):
     ACCEPT_AT_TASKROUTER = "accept at TaskRouter"
     ACCEPT_BY_PHONE = "accept with an instruction, then without"
     ACCEPT_BY_PHONE_AND_AT_TASKROUTER = (
-        "accept with an accepting instruction and at TaskRouter simultaneously, then repeat it"
+        "accept with an accepting instruction and at TaskRouter simultaneously, then repeat "
+        "the instruction"
     )
     REJECT = "reject"
     IGNORE = "let it time out"
@@ -133,7 +134,7 @@ _PROCESS_FAULTS = {
 _PROCESS_FAULT_SHARE = 0.35
 
 _STUCK_SECONDS = 20.0
-"""Longer than all time limits of the app."""
+"""Longer than the time limit of any request that the app sends."""
 _LIST_FAULT_SHARE = 0.25
 
 _EVENTS, _TASKS = ("list of Events",), ("list of Tasks",)
@@ -238,7 +239,7 @@ class Plan:
         count = int(whole) + (rng.random() < fraction)
         request_faults = tuple(_choose(rng, _REQUEST_FAULTS) for _ in range(count))
         if _ANSWER_UNRECORDED in request_faults:
-            # The answer may have rung a phone, so another instruction must not be sent.
+            # The answer may have rung a phone, so the app must refuse this instruction.
             decision = Decision.ACCEPT_BY_PHONE
         if decision in _INSTRUCTIONS:
             # TaskRouter executes each duplicate of an instruction.
