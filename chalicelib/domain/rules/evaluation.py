@@ -35,11 +35,22 @@ class Rule:
     references: Mapping[str, Expression]
 
     def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether the condition is true; may raise UnreadableFact or any error from jmespath."""
+        """Return whether the condition is true.
+
+        Raises:
+            UnreadableFact: the condition reads a fact that can't be read.
+            Exception: any error of jmespath.
+        """
         return self.when is None or self.when.is_true(facts)
 
     def render(self, facts: Mapping[str, Any]) -> Instruction:
-        """Return the instruction; may raise InvalidInstruction, UnreadableFact or any jmespath error."""
+        """Return the instruction.
+
+        Raises:
+            InvalidInstruction: a parameter has a value that is not allowed.
+            UnreadableFact: a parameter refers to a fact that can't be read.
+            Exception: any error of jmespath.
+        """
         values = dict(self.literals)
         missing = []
         for name, reference in self.references.items():
