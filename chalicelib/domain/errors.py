@@ -210,7 +210,7 @@ class StoreUnavailable(AppError):
 
     status = 503
     code = "StoreUnavailable"
-    retry_after = 1
+    retry_after: int | None = 1
 
 
 class SecretsUnavailable(AppError):

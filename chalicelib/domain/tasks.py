@@ -72,6 +72,14 @@ class FoundTask:
     task_channel: tuple[str | None, str | None]
 
 
+def has_attribute(task: CreatedTask, name: str, value: str) -> bool:
+    """Return whether a Task has an attribute with this value."""
+    try:
+        return read_json_object(task.attributes or "").get(name) == value
+    except JsonError:
+        return False
+
+
 def is_result(found: FoundTask, requested: NewTask) -> bool:
     """Return whether a Task may be the result of a request.
 

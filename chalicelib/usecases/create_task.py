@@ -30,6 +30,7 @@ from chalicelib.domain.tasks import (
     CreatedTask,
     IdempotencyRecord,
     NewTask,
+    has_attribute,
     is_result,
 )
 from chalicelib.usecases.deadlines import require_time
@@ -187,6 +188,8 @@ class _Attempt:
         try:
             self._require_time()
             created = self.collaborators.taskrouter.create_task(self.task)
+            if not has_attribute(created, MARKER_ATTRIBUTE, self.record.marker):
+                raise TaskRouterUnavailable("TaskRouter returned another Task.")
         except TaskRouterNotProcessed as error:
             self._release_key(error)
             raise

@@ -144,9 +144,13 @@ def _claim(
             worker_sid=decision.principal.confined_to(_ACTIONS[decision.target]),
             task_sid=decision.task_sid,
         )
-    except StoreUnavailable:
+    except StoreUnavailable as failure:
         # The claim may have been written. If so, continue, because no other request can use it.
-        record = collaborators.store.get(decision.reservation_sid)
+        try:
+            record = collaborators.store.get(decision.reservation_sid)
+        except StoreUnavailable:
+            sent_instruction.release_unused(claim, decision.reservation_sid, collaborators, failure)
+            raise failure from None
         if record is None or record.claim is None or record.claim.claim_id != claim.claim_id:
             raise
         succeeded = True

@@ -155,7 +155,7 @@ class ReservationStore(Protocol):
         """Return the recorded statuses, using eventually consistent reads."""
 
     def start_periodic_job(
-        self, job: str, *, now: int, retry_at: int
+        self, job: str, *, now: int, retry_at: int, run_id: str
     ) -> tuple[bool, Mapping[str, int]]:
         """Start a periodic job if it is due; only one caller wins.
 
@@ -163,6 +163,7 @@ class ReservationStore(Protocol):
             job: the ID of the job.
             now: epoch ms.
             retry_at: epoch ms at which the job is due again, unless `save_progress` changes it.
+            run_id: identifies the caller if the write is repeated.
 
         Returns:
             Whether the job was started, and the times (epoch ms) up to which its parts are done.

@@ -101,9 +101,11 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
     """
     now = collaborators.clock.now_ms()
     end = now - CALLBACK_IN_TRANSIT_MS
-    run = _Reconciliation(collaborators, budget, map_, end, {})
+    run, run_id = _Reconciliation(collaborators, budget, map_, end, {}), collaborators.new_id()
     started = run.attempt(
-        lambda: collaborators.store.start_periodic_job(JOB, now=now, retry_at=now + _RETRY_MS)
+        lambda: collaborators.store.start_periodic_job(
+            JOB, now=now, retry_at=now + _RETRY_MS, run_id=run_id
+        )
     )
     if started is None:
         return [None]

@@ -11,11 +11,13 @@ from chalicelib.domain.errors import (
     AnswerUnknown,
     InstructionAlreadySent,
     ReservationNotPending,
+    StoreUnavailable,
     TaskRouterError,
     Unsettled,
 )
 from chalicelib.domain.reservations import ACHIEVED, Claim, Reservation, Status
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, INSTRUCTION_CHECK_MS
+from chalicelib.usecases.ports import Collaborators
 
 _MAYBE_SENT = "The instruction may have been sent. Its outcome is not known."
 
@@ -84,6 +86,20 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
         f"Accept the Reservation without an instruction{_delay(live.until - now if live else 0)}.",
         reservation_status=record.status,
     )
+
+
+def release_unused(
+    claim: Claim, reservation_sid: str, collaborators: Collaborators, failure: StoreUnavailable
+) -> None:
+    """Release a claim that may have been written, and under which nothing was sent.
+
+    If this write fails too, a retry may have to wait until the claim expires.
+    """
+    now = collaborators.clock.now_ms()
+    try:
+        collaborators.store.release_claim(reservation_sid, claim, due_at=now, acceptor=None)
+    except StoreUnavailable:
+        failure.retry_after = Unsettled.until(claim.until, now=now).retry_after
 
 
 def outcome_unknown(

@@ -37,6 +37,7 @@ TASK_RESOURCE = {
     "priority": 0,
     "timeout": 600,
 }
+MARKED = '{"idempotency_marker": "x-1"}'
 EVENT_RESOURCE = {
     "sid": "EV" + "0" * 32,
     "event_type": "reservation.created",
@@ -185,9 +186,50 @@ def test_workspace_with_another_sid_proves_nothing(taskrouter: TaskRouter) -> No
         taskrouter.client.verify_workspace()
 
 
+@pytest.mark.parametrize("workflow_sid", [None, "WW" + "9" * 32])
+def test_created_task_must_have_the_requested_workflow(
+    taskrouter: TaskRouter, workflow_sid: str | None
+) -> None:
+    taskrouter.body = json.dumps(TASK_RESOURCE).encode()
+    assert TASKS["create"](taskrouter.client).sid == TASK
+    taskrouter.body = json.dumps(TASK_RESOURCE | {"workflow_sid": workflow_sid}).encode()
+    with pytest.raises(TaskRouterUnavailable, match="TaskRouter's response can't be read"):
+        TASKS["create"](taskrouter.client)
+
+
+@pytest.mark.parametrize(
+    "attributes", ["{}", "", "[]", '{"idempotency_marker": "x-2"}', '{"idempotency_marker": null}']
+)
+def test_found_task_must_have_the_requested_attribute(
+    taskrouter: TaskRouter, attributes: str
+) -> None:
+    task = TASK_RESOURCE | {"attributes": attributes}
+    taskrouter.body = json.dumps(listed("tasks", task) | task).encode()
+    with pytest.raises(TaskRouterUnavailable, match="TaskRouter's response can't be read"):
+        taskrouter.client.find_tasks("idempotency_marker", "x-1")
+
+
+def test_list_of_pending_reservations_omits_other_statuses(taskrouter: TaskRouter) -> None:
+    statuses = [status.value for status in Status if status is not Status.GONE]
+    resources = [RESERVATION_RESOURCE | {"reservation_status": status} for status in statuses]
+    taskrouter.body = json.dumps(listed("reservations", *resources)).encode()
+    pending = LISTS["pending reservations"](taskrouter.client)
+    assert [remote.status for remote in pending] == [Status.PENDING]
+    assert [remote.status.value for remote in LISTS["reservations"](taskrouter.client)] == statuses
+
+
+def test_list_of_events_of_another_type_is_not_used(taskrouter: TaskRouter) -> None:
+    other = EVENT_RESOURCE | {"event_type": "reservation.accepted"}
+    taskrouter.body = json.dumps(listed("events", EVENT_RESOURCE)).encode()
+    assert len(EVENTS["events"](taskrouter.client).events) == 1
+    taskrouter.body = json.dumps(listed("events", EVENT_RESOURCE, other)).encode()
+    with pytest.raises(TaskRouterUnavailable, match="TaskRouter's response can't be read"):
+        EVENTS["events"](taskrouter.client)
+
+
 def test_found_task_must_be_the_listed_one(taskrouter: TaskRouter) -> None:
     # The same response answers both the search and the fetch.
-    body = listed("tasks", TASK_RESOURCE) | TASK_RESOURCE
+    body = listed("tasks", TASK_RESOURCE) | TASK_RESOURCE | {"attributes": MARKED}
     taskrouter.body = json.dumps(body).encode()
     assert len(taskrouter.client.find_tasks("idempotency_marker", "x-1")) == 1
     taskrouter.body = json.dumps(body | {"sid": "WT" + "9" * 32}).encode()

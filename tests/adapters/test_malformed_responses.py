@@ -87,7 +87,9 @@ UPDATES: dict[str, Callable[[Any], object]] = {
     "confirm_sent": lambda client: store(client).confirm_sent(RESERVATION, CLAIM, due_at=NOW),
     "record_status": lambda client: store(client).record_status(RESERVATION, UPDATE),
     "reschedule_check": lambda client: store(client).reschedule_check(DUE, at=NOW, checks=1),
-    "start_periodic_job": lambda client: store(client).start_periodic_job("j", now=1, retry_at=2),
+    "start_periodic_job": lambda client: store(client).start_periodic_job(
+        "j", now=1, retry_at=2, run_id="r"
+    ),
     "save_progress": lambda client: store(client).save_progress("j", {"tasks": 1}),
     "acquire": lambda client: keys(client).acquire("k", "f", owner="o", now=1, until=2),
     "take_over": lambda client: keys(client).take_over("k", owner="o", expired_at=1, until=2),
@@ -343,6 +345,35 @@ def test_failed_condition_with_an_unreadable_item_is_a_failure(
     responses.response = Response(400, {}, json.dumps(body).encode())
     with pytest.raises(StoreUnavailable):
         UPDATES["record_callback"](client)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+@pytest.mark.parametrize("operation", UPDATES)
+def test_update_of_another_item_is_a_failure(
+    client: Any, responses: Responses, operation: str, *, is_refused: bool
+) -> None:
+    other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}}
+    body = {"__type": "v1#ConditionalCheckFailedException", "Item": other, "Attributes": other}
+    responses.response = Response(400 if is_refused else 200, {}, json.dumps(body).encode())
+    with pytest.raises(StoreUnavailable, match="DynamoDB's response can't be read"):
+        UPDATES[operation](client)
+
+
+@pytest.mark.parametrize("operation", ["get", "get_unscoped"])
+def test_another_item_is_not_the_requested_one(
+    client: Any, responses: Responses, operation: str
+) -> None:
+    other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}, "ttl": {"N": "9"}}
+    responses.response = Response(200, {}, json.dumps({"Item": other}).encode())
+    with pytest.raises(StoreUnavailable, match="DynamoDB's response can't be read"):
+        READS[operation](client)
+
+
+def test_empty_page_of_due_reservations_is_the_last_one(client: Any, responses: Responses) -> None:
+    body = {"Items": [], "LastEvaluatedKey": {"reservation_sid": {"S": RESERVATION}}}
+    responses.response = Response(200, {}, json.dumps(body).encode())
+    assert list(store(client).due_reservations(Status.PENDING, now=NOW)) == []
+    assert responses.requests == 1
 
 
 def test_callback_without_a_recorded_answer_is_a_failure(client: Any, responses: Responses) -> None:

@@ -175,25 +175,42 @@ def test_three_searches_per_second_are_allowed(keys: DynamoIdempotencyStore) -> 
 
 
 def test_periodic_job_starts_when_it_is_due(store: DynamoReservationStore, key: str) -> None:
-    assert store.start_periodic_job(key, now=NOW, retry_at=NOW + 60_000) == (True, {})
-    assert read(store, {"id": key}) == {"id": key, "at": NOW, "due_at": NOW + 60_000}
-    for now, starts in ((NOW + 59_999, False), (NOW + 60_000, True), (NOW + 60_001, False)):
-        started, _ = store.start_periodic_job(key, now=now, retry_at=now + 60_000)
+    assert store.start_periodic_job(key, now=NOW, retry_at=NOW + 60_000, run_id="0") == (True, {})
+    assert read(store, {"id": key}) == {
+        "id": key,
+        "at": NOW,
+        "due_at": NOW + 60_000,
+        "run_id": "0",
+    }
+    runs = [(NOW, False), (NOW + 59_999, False), (NOW + 60_000, True), (NOW + 60_001, False)]
+    for number, (now, starts) in enumerate(runs, 1):
+        run_id = str(number)
+        started, _ = store.start_periodic_job(key, now=now, retry_at=now + 60_000, run_id=run_id)
         assert started == starts
+
+
+def test_repeated_start_of_a_job_succeeds_for_the_same_run_only(
+    store: DynamoReservationStore, key: str
+) -> None:
+    def starts(run_id: str) -> bool:
+        return store.start_periodic_job(key, now=NOW, retry_at=NOW + 1, run_id=run_id)[0]
+
+    assert [starts("a"), starts("a"), starts("b"), starts("a")] == [True, True, False, True]
 
 
 def test_progress_of_a_job_and_its_parts_is_returned_at_the_next_start(
     store: DynamoReservationStore, key: str
 ) -> None:
     progress = {"": NOW, "created": NOW + 1}
-    store.start_periodic_job(key, now=NOW, retry_at=NOW)
+    store.start_periodic_job(key, now=NOW, retry_at=NOW, run_id="1")
     store.save_progress(key, progress)
 
-    assert store.start_periodic_job(key, now=NOW, retry_at=NOW + 5) == (True, progress)
+    assert store.start_periodic_job(key, now=NOW, retry_at=NOW + 5, run_id="2") == (True, progress)
     assert read(store, {"id": key}) == {
         "id": key,
         "at": NOW,
         "due_at": NOW + 5,
+        "run_id": "2",
         "done_until": NOW,
         "done_until_created": NOW + 1,
     }

@@ -13,7 +13,7 @@ import pytest
 from twilio.rest.taskrouter.v1.workspace.task.reservation import ReservationContext
 
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.twilio import taskrouter as adapter
+from chalicelib.adapters.twilio.errors import sdk_name
 from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
 from chalicelib.domain.errors import (
     TaskRouterDenied,
@@ -553,4 +553,4 @@ def test_sdk_supports_every_parameter_of_every_instruction() -> None:
     supported = inspect.signature(ReservationContext.update).parameters
     for instruction_type in INSTRUCTION_TYPES.values():
         for parameter in instruction_type.parameters().values():
-            assert adapter._keyword(parameter.rest_name) in supported
+            assert sdk_name(parameter.rest_name) in supported

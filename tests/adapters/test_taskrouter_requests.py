@@ -14,7 +14,7 @@ from twilio.base.exceptions import TwilioException, TwilioRestException
 
 from chalicelib.adapters.exchange import Exchange
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.twilio import http_client
+from chalicelib.adapters.twilio import errors, http_client
 from chalicelib.adapters.twilio import taskrouter as adapter
 from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
 from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
@@ -180,8 +180,8 @@ OPERATIONS = {
     ),
     "pending reservations": (
         lambda client: client.list_pending_reservations(TASK),
-        listed("reservations", RESERVATION_RESOURCE),
-        [REMOTE],
+        listed("reservations", RESERVATION_RESOURCE | {"reservation_status": "pending"}),
+        [replace(REMOTE, status=Status.PENDING)],
         (
             "GET",
             f"{PATH}/Tasks/{TASK}/Reservations",
@@ -300,12 +300,14 @@ def test_time_of_an_event_must_be_a_positive_number(
 
 
 def test_at_most_five_tasks_are_found_and_fetched(server: ScriptedServer) -> None:
-    found = {"sid": TASK}
-    serve(server, response(200, listed("tasks", *[found] * 6)), response(200, TASK_RESOURCE))
+    found, marked = {"sid": TASK}, '{"idempotency_marker": "x-1"}'
+    task = TASK_RESOURCE | {"attributes": marked}
+    serve(server, response(200, listed("tasks", *[found] * 6)), response(200, task))
 
     tasks = make_client(server.url).find_tasks("idempotency_marker", "x-1")
 
-    assert tasks == [FoundTask(CREATED, 600, ("TC" + "6" * 32, "voice"))] * 5
+    created = replace(CREATED, attributes=marked)
+    assert tasks == [FoundTask(created, 600, ("TC" + "6" * 32, "voice"))] * 5
     search, *fetches = map(parsed, server.requests)
     expression = {"EvaluateTaskAttributes": ['idempotency_marker == "x-1"'], "PageSize": ["5"]}
     assert search == ("GET", f"{PATH}/Tasks", expression, {})
@@ -443,7 +445,7 @@ def test_connection_of_a_too_large_response_is_closed(server: ScriptedServer) ->
 
 
 def test_connections_have_time_limits_and_are_kept() -> None:
-    client = make_http_client(adapter._to_error, seconds=7.5)
+    client = make_http_client(errors.to_error, seconds=7.5)
     assert client.timeout == (2.0, 7.5)
     for scheme in ("http", "https"):
         transport = client.session.get_adapter(f"{scheme}://taskrouter.test")
@@ -463,13 +465,14 @@ def test_every_status_other_than_2xx_has_its_error(status: int) -> None:
     received.request.body = None
     received._content = b"{}"
 
-    error = adapter._to_error(received)
+    error = errors.to_error(received)
 
     special: dict[int, type[TaskRouterError]] = {
         401: TaskRouterDenied,
         403: TaskRouterDenied,
         404: TaskRouterNotFound,
         408: TaskRouterUnavailable,
+        499: TaskRouterUnavailable,
         429: TaskRouterThrottled,
     }
     default = TaskRouterRefused if 400 <= status < 500 else TaskRouterUnavailable
@@ -571,4 +574,4 @@ PROBLEMS: list[tuple[dict[str, object], str, str]] = [
 def test_refusal_names_the_parameters_in_twilios_message(
     problem: dict[str, object], body: str, end: str
 ) -> None:
-    assert adapter._describe_refusal(problem, body) == end
+    assert errors._describe_refusal(problem, body) == end

@@ -150,7 +150,7 @@ class Scenario:
         """Make reconciliation due, as if the last reconciliation had read all Events until now."""
         now = self.taskrouter.now_ms()
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
-        self.store.start_periodic_job(JOB, now=now, retry_at=now)
+        self.store.start_periodic_job(JOB, now=now, retry_at=now, run_id="earlier")
         self.store.save_progress(JOB, {"": now})
         make_reconciliation_due(self.store, self.taskrouter.now_ms())
 

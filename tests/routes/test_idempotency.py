@@ -517,3 +517,20 @@ def test_planted_task_in_the_simulator_is_not_returned(
         "idempotency_key": "order-1",
         "idempotency_marker": ANY,
     }
+
+
+@pytest.mark.parametrize("attributes", ["{}", "", '{"idempotency_marker": "other"}'])
+def test_another_task_is_not_returned_as_the_created_one(
+    api: Api, monkeypatch: pytest.MonkeyPatch, attributes: str
+) -> None:
+    created = api.taskrouter.create_task
+
+    def create_and_return_another(task: NewTask) -> CreatedTask:
+        return replace(created(task), sid="WT" + "f" * 32, attributes=attributes)
+
+    monkeypatch.setattr(api.taskrouter, "create_task", create_and_return_another)
+    response = create(api)
+
+    # The search finds the Task that was created.
+    (task,) = api.taskrouter.tasks.values()
+    assert (response.status_code, response.json_body["sid"]) == (201, task.sid)

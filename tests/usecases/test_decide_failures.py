@@ -1,10 +1,13 @@
 """Decisions whose Reservation is missing, ringing or not recorded, or whose status is unknown."""
 
+from typing import Any
+
 import pytest
 
 from chalicelib.domain.errors import (
     ReservationGone,
     ReservationNotPending,
+    StoreUnavailable,
     TaskRouterDenied,
     TaskRouterError,
     TaskRouterNotFound,
@@ -12,7 +15,7 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
     Unsettled,
 )
-from chalicelib.domain.instructions import Dequeue
+from chalicelib.domain.instructions import Dequeue, Instruction
 from chalicelib.domain.reservations import RemoteReservation, Status
 from tests.usecases.conftest import Service
 
@@ -78,3 +81,70 @@ def test_reservation_that_cannot_be_recorded_yet_can_be_retried_after_a_second(
         service.accept(remote, task_sid=remote.task_sid)
     assert raised.value.retry_after == 1
     assert service.taskrouter.calls == {"fetch": 1}
+
+
+def lose_responses(
+    service: Service, monkeypatch: pytest.MonkeyPatch, operations: dict[str, bool]
+) -> None:
+    """Make operations of the store fail once: after (True) or before (False) they take effect."""
+
+    def lose_response(name: str, *, is_executed: bool) -> None:
+        operation = getattr(service.store, name)
+
+        def fail(*args: Any, **options: Any) -> None:
+            monkeypatch.setattr(service.store, name, operation)
+            if is_executed:
+                operation(*args, **options)
+            raise StoreUnavailable(f"{name} failed. Retry.")
+
+        monkeypatch.setattr(service.store, name, fail)
+
+    for name, is_executed in operations.items():
+        lose_response(name, is_executed=is_executed)
+
+
+DECISIONS = [(Status.ACCEPTED, None), (Status.ACCEPTED, Dequeue()), (Status.REJECTED, None)]
+
+
+@pytest.mark.parametrize(("target", "instruction"), DECISIONS)
+@pytest.mark.parametrize("is_claimed", [True, False])
+def test_claim_of_unknown_outcome_is_released_if_it_cannot_be_read(
+    service: Service,
+    pending: RemoteReservation,
+    monkeypatch: pytest.MonkeyPatch,
+    target: Status,
+    instruction: Instruction | None,
+    *,
+    is_claimed: bool,
+) -> None:
+    lose_responses(service, monkeypatch, {"claim": is_claimed, "get": False})
+    with pytest.raises(StoreUnavailable, match=r"^claim failed\. Retry\.$") as raised:
+        service.decide(pending, target, instruction=instruction)
+    assert raised.value.retry_after == 1
+    record = service.record(pending)
+    assert (record.claim, record.instruction_sent, record.accepted_by) == (None, None, None)
+    assert service.taskrouter.calls == {}
+
+    service.decide(pending, target, instruction=instruction)
+    assert service.taskrouter.calls == {"instruct" if instruction else "update": 1}
+
+
+def test_retry_must_wait_for_the_lease_if_an_unused_claim_cannot_be_released(
+    service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_responses(service, monkeypatch, {"claim": True, "get": False, "release_claim": False})
+    with pytest.raises(StoreUnavailable, match=r"^claim failed\. Retry\.$") as raised:
+        service.accept(pending)
+    assert raised.value.retry_after == 30
+    service.clock.now += 30_000
+    assert service.accept(pending).status is Status.ACCEPTED
+
+
+def test_release_of_an_unused_claim_keeps_the_acceptor_of_an_earlier_decision(
+    service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.accept(pending)
+    lose_responses(service, monkeypatch, {"claim": False, "get": False})
+    with pytest.raises(StoreUnavailable):
+        service.accept(pending)
+    assert service.record(pending).accepted_by == "supervisor:ann"

@@ -266,7 +266,9 @@ def test_window_that_used_all_time_is_not_read_again(service: Service) -> None:
     assert service.sweep(lambda: 24_000 if created else 60_000)["reconciled"] == 1
 
     service.clock.now += 5 * MINUTE
-    _, progress = service.store.start_periodic_job(JOB, now=service.clock.now, retry_at=0)
+    _, progress = service.store.start_periodic_job(
+        JOB, now=service.clock.now, retry_at=0, run_id="r"
+    )
     assert progress[""] == NOW + 5 * MINUTE - 15_000
 
 
@@ -362,16 +364,18 @@ def test_reported_final_status_replaces_status_gone(service: Service) -> None:
 
 
 def test_progress_of_job_never_decreases(service: Service) -> None:
-    service.store.start_periodic_job("job", now=NOW, retry_at=NOW)
+    service.store.start_periodic_job("job", now=NOW, retry_at=NOW, run_id="1")
     service.store.save_progress("job", {"": NOW, "a": NOW + 2})
     service.store.save_progress("job", {"": NOW, "a": NOW + 1})
     service.store.save_progress("job", {"": NOW - 1, "a": NOW + 3}, due_at=NOW + MINUTE)
 
-    assert service.store.start_periodic_job("job", now=NOW, retry_at=NOW + MINUTE) == (
+    assert service.store.start_periodic_job("job", now=NOW, retry_at=NOW + MINUTE, run_id="2") == (
         True,
         {"": NOW, "a": NOW + 2},
     )
-    assert not service.store.start_periodic_job("job", now=NOW + MINUTE - 1, retry_at=0)[0]
+    assert not service.store.start_periodic_job(
+        "job", now=NOW + MINUTE - 1, retry_at=0, run_id="3"
+    )[0]
 
 
 def recorded_in_taskrouter(service: Service) -> dict[str, list[str]]:

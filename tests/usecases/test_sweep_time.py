@@ -284,7 +284,9 @@ def test_recording_many_events_ends_in_time_and_is_continued(
     assert unreconciled[0] > 0
     assert unreconciled[-1] == 0
     assert max(reads) <= 100
-    _, progress = service.store.start_periodic_job(JOB, now=NOW + 99 * MINUTE, retry_at=0)
+    _, progress = service.store.start_periodic_job(
+        JOB, now=NOW + 99 * MINUTE, retry_at=0, run_id="r"
+    )
     assert progress["completed"] >= NOW + 5 * MINUTE - 15_000
 
 

@@ -198,6 +198,13 @@ def from_item(item: Mapping[Any, Mapping[str, Any]]) -> dict[Any, Any]:
     return values
 
 
+def with_key(item: dict[str, Any], key: Mapping[str, str]) -> dict[str, Any]:
+    """Return *item*; raise ValueError unless its primary key is *key*."""
+    if any(item.get(name) != value for name, value in key.items()):
+        raise ValueError("DynamoDB returned another item.")
+    return item
+
+
 def utc_hour(at: int) -> str:
     """Return the UTC hour of *at* (epoch ms), such as ``2026-11-22T01``."""
     return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H")
@@ -370,11 +377,10 @@ class UpdateItem:
         }
         with translate_errors():
             try:
-                item = from_item(client.update_item(**request)["Attributes"])
+                item = client.update_item(**request)["Attributes"]
+                return True, with_key(from_item(item), key)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
-                return False, from_item(error.response.get("Item", {}))
-            if not item:
-                raise ValueError("An updated item contains at least its key.")
-            return True, item
+                item = from_item(error.response.get("Item", {}))
+                return False, with_key(item, key) if item else {}

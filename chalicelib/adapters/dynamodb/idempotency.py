@@ -3,7 +3,13 @@
 import hashlib
 from typing import Any
 
-from chalicelib.adapters.dynamodb.client import UpdateItem, from_item, to_item, translate_errors
+from chalicelib.adapters.dynamodb.client import (
+    UpdateItem,
+    from_item,
+    to_item,
+    translate_errors,
+    with_key,
+)
 from chalicelib.domain.tasks import IdempotencyRecord
 
 _DAY_SECONDS = 86_400
@@ -52,8 +58,10 @@ class DynamoIdempotencyStore:
             response = self._client.get_item(
                 TableName=self._table, Key=to_item(_primary_key(key)), ConsistentRead=True
             )
-            item = from_item(response.get("Item", {}))
-            return _to_record(item) if item and item["ttl"] > now // 1000 else None
+            if "Item" not in response:
+                return None
+            item = with_key(from_item(response["Item"]), _primary_key(key))
+            return _to_record(item) if item["ttl"] > now // 1000 else None
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
         """Take over a key whose lease expired; return whether *owner* now holds it."""

@@ -25,13 +25,14 @@ class DynamoJobs:
         self._state = state_table
 
     def start_periodic_job(
-        self, job: str, *, now: int, retry_at: int
+        self, job: str, *, now: int, retry_at: int, run_id: str
     ) -> tuple[bool, Mapping[str, int]]:
         """Start a periodic job if it is due; only one caller wins."""
         update = UpdateItem(
-            set={"at": now, "due_at": retry_at},
-            conditions=["attribute_not_exists(#due_at) OR #due_at <= :now"],
-            values={":now": now},
+            set={"at": now, "due_at": retry_at, "run_id": run_id},
+            # If a response is lost, the write is repeated and finds the job already started.
+            conditions=["attribute_not_exists(#due_at) OR #due_at <= :now OR #run_id = :run_id"],
+            values={":now": now, ":run_id": run_id},
         )
         started, item = update.run(self._client, self._state, {"id": job})
         return started, {

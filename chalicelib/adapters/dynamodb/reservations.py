@@ -23,6 +23,7 @@ from chalicelib.adapters.dynamodb.client import (
     to_reservation,
     translate_errors,
     utc_hour,
+    with_key,
 )
 from chalicelib.adapters.dynamodb.jobs import DynamoJobs
 from chalicelib.domain.errors import StoreUnavailable
@@ -209,10 +210,12 @@ class DynamoReservationStore(DynamoJobs):
         ended, record = self._end_claim(update, reservation_sid, claim, due_at)
         if not ended and claim.accepts and record and record.accepted_by == claim.by:
             # The acceptance of another client was reported before the claim could be released.
-            reports = (entry.by for entry in record.history if entry.to in ACHIEVED[claim.target])
-            update = UpdateItem(set={"acceptor": next(reports)}, conditions=["#acceptor = :by"])
-            update.values[":by"] = claim.by
-            self._run(update, reservation_sid)
+            for entry in record.history:
+                if entry.to in ACHIEVED[claim.target]:
+                    update = UpdateItem(set={"acceptor": entry.by}, conditions=["#acceptor = :by"])
+                    update.values[":by"] = claim.by
+                    self._run(update, reservation_sid)
+                    return
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
         """Confirm the instruction of a claim, and end the claim if it is still recorded."""
@@ -307,13 +310,16 @@ class DynamoReservationStore(DynamoJobs):
 
     def get(self, reservation_sid: str) -> Reservation | None:
         """Return a record, using a strongly consistent read."""
+        key = {"reservation_sid": reservation_sid}
         with translate_errors():
             response = self._client.get_item(
                 TableName=self._reservations,
-                Key=to_item({"reservation_sid": reservation_sid}),
+                Key=to_item(key),
                 ConsistentRead=True,
             )
-            return to_reservation(from_item(response["Item"])) if "Item" in response else None
+            if "Item" not in response:
+                return None
+            return to_reservation(with_key(from_item(response["Item"]), key))
 
     def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
         """Yield the due Reservations in an open status, longest overdue first."""
@@ -328,7 +334,8 @@ class DynamoReservationStore(DynamoJobs):
                 response = self._client.query(**request)
                 due = [to_due_reservation(from_item(item), status) for item in response["Items"]]
             yield from due
-            if "LastEvaluatedKey" not in response:
+            # An empty page is the last one, so the number of requests has a limit.
+            if not due or "LastEvaluatedKey" not in response:
                 return
             request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 

@@ -6,45 +6,34 @@ This module is imported only when needed. Importing the SDK's REST client takes 
 must not delay assignment callbacks.
 """
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
-from keyword import iskeyword
 from typing import Any, TypeVar
-from urllib.parse import parse_qs
 
-from requests import RequestException, Response
+from requests import RequestException
 from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
 from chalicelib.adapters.exchange import UNREADABLE
 from chalicelib.adapters.secrets import SecretsSource
-from chalicelib.adapters.twilio.http_client import (
-    TwilioExchange,
-    make_http_client,
-    parse_retry_after,
-)
+from chalicelib.adapters.twilio.errors import sdk_name, to_error
+from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
 from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
-    TaskRouterError,
-    TaskRouterNotFound,
     TaskRouterNotSent,
-    TaskRouterRefused,
-    TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
-from chalicelib.domain.json_text import JsonError, parse_json_object
-from chalicelib.domain.messages import describe_connection_failure, public_text
+from chalicelib.domain.instructions import Instruction
+from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.sids import checked_sid
-from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
+from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, has_attribute
 
 _Response = TypeVar("_Response")
 
@@ -59,23 +48,6 @@ _MAX_PAGE_BYTES = 2**26
 _PAGE_SIZE = 1000
 _MAX_EVENTS = 2 * _PAGE_SIZE
 """Maximum number of Events per list: two pages, because a sweep step has time for two requests."""
-
-_TIMED_OUT = 408
-_REFUSED = {*range(400, 500)} - {_TIMED_OUT}
-"""Statuses of requests that TaskRouter did not process. After a 408, it may have done so."""
-_UNAUTHENTICATED = (401, 403)
-_NOT_FOUND = 404
-_THROTTLED = 429
-
-_MIN_VALUE_LENGTH = 3
-"""Minimum length of a value that identifies its parameter in Twilio's message."""
-
-_PARAMETERS = {
-    parameter.rest_name: (name, parameter)
-    for instruction in INSTRUCTION_TYPES.values()
-    for name, parameter in instruction.parameters().items()
-}
-"""This service's names and definitions of the parameters of instructions, by their REST names."""
 
 
 class TwilioTaskRouter:
@@ -99,7 +71,7 @@ class TwilioTaskRouter:
         workspace_sid: str,
         seconds: float = REQUEST_SECONDS,
     ) -> None:
-        self._http_client = make_http_client(_to_error, seconds=seconds)
+        self._http_client = make_http_client(to_error, seconds=seconds)
         self._seconds = seconds
         self._base_url = base_url
         self._account_sid = account_sid
@@ -154,16 +126,8 @@ class TwilioTaskRouter:
         A rejection moves the Worker to the Activity *activity_sid* (WA…), or by default to the
         Activity that the Worker had before the Reservation.
         """
-        # requests leaves out parameters whose value is None.
-        return self._request(
-            lambda workspace: _to_reservation(
-                workspace.tasks(task_sid)
-                .reservations(reservation_sid)
-                .update(reservation_status=to.value, worker_activity_sid=activity_sid),
-                sid=reservation_sid,
-                task_sid=task_sid,
-            )
-        )
+        parameters = {"reservation_status": to.value, "worker_activity_sid": activity_sid}
+        return self._update_reservation(reservation_sid, task_sid, parameters)
 
     def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
@@ -173,7 +137,13 @@ class TwilioTaskRouter:
         The returned Reservation may still be pending, because someone may have to answer a phone
         first. https://www.twilio.com/docs/taskrouter/api/reservations
         """
-        parameters = {_keyword(name): value for name, value in instruction.rest_form().items()}
+        parameters = {sdk_name(name): value for name, value in instruction.rest_form().items()}
+        return self._update_reservation(reservation_sid, task_sid, parameters)
+
+    def _update_reservation(
+        self, reservation_sid: str, task_sid: str, parameters: dict[str, Any]
+    ) -> RemoteReservation:
+        # requests leaves out parameters whose value is None.
         return self._request(
             lambda workspace: _to_reservation(
                 workspace.tasks(task_sid).reservations(reservation_sid).update(**parameters),
@@ -197,7 +167,8 @@ class TwilioTaskRouter:
             reservations = workspace.tasks(task_sid).reservations.list(
                 reservation_status=status, page_size=_PAGE_SIZE, limit=_PAGE_SIZE
             )
-            return [_to_reservation(each, task_sid=task_sid) for each in reservations]
+            listed = [_to_reservation(each, task_sid=task_sid) for each in reservations]
+            return [each for each in listed if status in (values.unset, each.status)]
 
         return self._request(send, pages=1)
 
@@ -234,6 +205,8 @@ class TwilioTaskRouter:
                 page_size=_PAGE_SIZE,
                 limit=_MAX_EVENTS,
             )
+            if any(item.event_type != event_type for item in listed):
+                raise ValueError("TaskRouter returned Events of another type.")
             events = [event for item in listed if (event := self._to_event(item)) is not None]
             return EventPage(
                 events,
@@ -264,8 +237,15 @@ class TwilioTaskRouter:
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
-        # requests leaves out parameters whose value is None.
-        return self._request(lambda workspace: _to_task(workspace.tasks.create(**asdict(task))))
+
+        def send(workspace: Any) -> CreatedTask:
+            # requests leaves out parameters whose value is None.
+            created = _to_task(workspace.tasks.create(**asdict(task)))
+            if created.workflow_sid != task.workflow_sid:
+                raise ValueError("TaskRouter returned another Task.")
+            return created
+
+        return self._request(send)
 
     def find_tasks(self, name: str, value: str) -> list[FoundTask]:
         """Find the Tasks that have an attribute with this value.
@@ -280,7 +260,10 @@ class TwilioTaskRouter:
 
         def send(workspace: Any) -> list[FoundTask]:
             tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=5)
-            return [_to_found_task(task.fetch(), sid=task.sid) for task in tasks]
+            found = [_to_found_task(task.fetch(), sid=task.sid) for task in tasks]
+            if not all(has_attribute(each.task, name, value) for each in found):
+                raise ValueError("TaskRouter returned another Task.")
+            return found
 
         return self._request(send)
 
@@ -292,12 +275,6 @@ class TwilioTaskRouter:
                 raise ValueError("TaskRouter returned another Workspace.")
 
         self._request(send)
-
-
-def _keyword(name: str) -> str:
-    """Return the SDK's name for a REST parameter: ``call_from`` for ``CallFrom``."""
-    word = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    return f"{word}_" if iskeyword(word) else word
 
 
 def _to_task(task: Any) -> CreatedTask:
@@ -335,64 +312,3 @@ def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservat
         status=status,
         created_at=int(reservation.date_created.timestamp() * 1000),
     )
-
-
-def _to_error(response: Response) -> TaskRouterError:
-    """Build the error for a response other than a 2xx.
-
-    Only a refusal or a 404 contains Twilio's message.
-    """
-    status = response.status_code
-    try:
-        problem = parse_json_object(response.text)
-    except JsonError:
-        problem = {}
-    code = problem.get("code")
-    cause = f"HTTP {status}, error {code if type(code) is int else status}"
-    body = str(response.request.body or "")
-    retry_after = parse_retry_after(response.headers.get("Retry-After", ""))
-    if status in _UNAUTHENTICATED:
-        return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
-    if status == _NOT_FOUND:
-        text = f"TaskRouter has no such resource ({cause})"
-        return TaskRouterNotFound(text + _describe_refusal(problem, body))
-    if status == _THROTTLED:
-        return TaskRouterThrottled("TaskRouter throttled the request.", retry_after=retry_after)
-    if status in _REFUSED:
-        text = f"TaskRouter refused the request ({cause})"
-        return TaskRouterRefused(text + _describe_refusal(problem, body))
-    return TaskRouterUnavailable(f"TaskRouter failed ({cause}).", retry_after=retry_after)
-
-
-def _describe_refusal(problem: dict[str, Any], body: str) -> str:
-    """Return Twilio's message and the parameters to check, as the end of a sentence.
-
-    Args:
-        problem: Twilio's error, with ``message`` or (RFC 9457) ``detail`` and ``title``.
-        body: the form that was sent.
-    """
-    form = parse_qs(body)
-    texts = [problem.get(name) for name in ("message", "detail", "title")]
-    message = next((text for text in texts if text and isinstance(text, str)), "")
-    private = [
-        value
-        for name, values_sent in form.items()
-        for value in values_sent
-        if name == "Attributes" or (name in _PARAMETERS and _PARAMETERS[name][1].secret)
-    ]
-    reason = public_text(message, private)
-    if not reason:
-        return "; see https://www.twilio.com/docs/api/errors."
-    words = set(re.findall(r"\w+", message))
-    named = [name for name in form if name in words] or [
-        name
-        for name, values_sent in form.items()
-        if any(len(value) >= _MIN_VALUE_LENGTH and value in words for value in values_sent)
-    ]
-    # The route determines the status, so the caller can't change it.
-    parameters = [
-        _PARAMETERS[name][0] if name in _PARAMETERS else _keyword(name)
-        for name in named
-        if name != "ReservationStatus"
-    ]
-    return f": {reason}." + (f" Check {', '.join(parameters)}." if parameters else "")
