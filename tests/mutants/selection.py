@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import os
 import re
 import shutil
@@ -24,6 +25,10 @@ from tests.mutants.source import Source
 
 # pytest-randomly resets the seed before each test.
 REPEATABLE = ("-p", "no:cacheprovider", "--randomly-seed=1", "--randomly-dont-reorganize", "-q")
+
+_WORD = re.compile(r"\w+")
+_MAX_FILES_WITH_WORD = 5
+"""Maximum number of test files that contain a word which counts as rare."""
 
 CACHE = ".mutants"
 """The folder with the results of the tests without a mutation."""
@@ -121,7 +126,7 @@ class Selection:
         for test in covered.seconds:
             self._tests_in[test.partition("::")[0]].append(test)
         for file in self._tests_in:
-            for word in set(re.findall(r"\w+", (project.root / file).read_text(encoding="utf-8"))):
+            for word in set(_WORD.findall((project.root / file).read_text(encoding="utf-8"))):
                 self._words[word].add(file)
 
     def tests(self, mutation: Mutation) -> list[str]:
@@ -179,10 +184,21 @@ class Selection:
         for test in tests:
             files[test not in near, test.partition("::")[0]].append(test)
 
-        def rank(key: tuple[bool, str]) -> tuple[bool, bool, float, str]:
+        # A word of the changed text that few files contain shows which tests are about it.
+        changed = set(_WORD.findall(mutation.before)) ^ set(_WORD.findall(mutation.after))
+
+        def rank(key: tuple[bool, str]) -> tuple[float, bool, bool, float, str]:
             is_far, file = key
             is_related = file in related or subject in Path(file).stem
-            return is_far, not is_related, sum(seconds[test] for test in files[key]), file
+            spread = [len(self._words[word]) for word in changed if file in self._words[word]]
+            rarity = min(spread, default=math.inf)
+            return (
+                rarity if rarity <= _MAX_FILES_WITH_WORD else math.inf,
+                is_far,
+                not is_related,
+                sum(seconds[test] for test in files[key]),
+                file,
+            )
 
         return [
             test

@@ -3,7 +3,9 @@
 import base64
 import itertools
 import json
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -67,6 +69,36 @@ def test_list_filters_by_status_worker_and_time(api: Api) -> None:
     assert list_sids(api, f"worker_sid={second.worker_sid}") == [sids["second"]]
     assert list_sids(api, f"worker_sid={second.worker_sid}&status=accepted") == []
     assert sids["first"] not in list_sids(api, "since=2026-09-21T15:00:00Z")
+
+
+def test_page_contains_50_reservations_by_default(api: Api) -> None:
+    for _ in range(51):
+        reserve(api)
+    first, second, *_ = [len(page.json_body["reservations"]) for page in list_pages(api, "")]
+    assert (first, second) == (50, 1)
+
+
+@pytest.fixture
+def time_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the time zone of this process to UTC+9."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("time_in_tokyo")
+def test_time_without_an_offset_is_in_utc(api: Api) -> None:
+    remote = reserve(api)
+    at = datetime.fromtimestamp(NOW / 1000, UTC).replace(tzinfo=None)
+    assert list_sids(api, f"since={(at - timedelta(hours=1)).isoformat()}") == [
+        remote.reservation_sid
+    ]
+    assert list_sids(api, f"since={(at + timedelta(hours=1)).isoformat()}") == []
+    assert list_sids(api, f"since={(at + timedelta(hours=8)).isoformat()}%2B09:00") == [
+        remote.reservation_sid
+    ]
 
 
 def test_reservations_older_than_a_day_are_listed_only_with_since_or_status(api: Api) -> None:
