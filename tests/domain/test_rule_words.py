@@ -51,6 +51,7 @@ PATTERNS = (
     "JMESPath has no regular expressions, so use contains, starts_with or ends_with, "
     "as in starts_with(task.from || '', '+1')"
 )
+QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u00b4"
 
 
 def error_of(when: str) -> str:
@@ -69,17 +70,18 @@ def test_operator_of_another_language_is_replaced(
     assert error_of(f"task.a {word} !task.b") == f"8: write {replacement} instead of {word}."
 
 
-@pytest.mark.parametrize(("word", "replacement"), [("is null", "== and `null`"), ("&", "&&")])
-def test_operator_before_a_literal_is_replaced(word: str, replacement: str) -> None:
-    hint = error_of(f"task.a {word} task.b")
-    assert hint == f"8: write {replacement} instead of {word.split()[0]}."
+@pytest.mark.parametrize(
+    ("text", "word", "replacement"), [("is null", "is", "== and `null`"), ("&", "&", "&&")]
+)
+def test_incomplete_operator_is_replaced(text: str, word: str, replacement: str) -> None:
+    assert error_of(f"task.a {text} task.b") == f"8: write {replacement} instead of {word}."
 
 
 @pytest.mark.parametrize(
     ("character", "hint"),
     [
         ("~", PATTERNS),
-        *((quote, "write strings in straight single quotes, as in 'es'") for quote in "‘’‚“”„«»´"),
+        *((quote, "write strings in straight single quotes, as in 'es'") for quote in QUOTES),
         ("-", 'write a name with a hyphen in double quotes, as in task."customer-value"'),
         ("$", 'write a name with a dollar sign in double quotes, as in task."price$"'),
     ],
