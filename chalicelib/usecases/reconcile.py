@@ -220,7 +220,8 @@ class _Reconciliation:
             for event_type in EVENT_TYPES
             if self._is_due(part := _part(event_type))
         }
-        counts, window = list[int | None](), _WINDOW_MS
+        counts: list[int | None] = []
+        window = _WINDOW_MS
         if starts and min(starts.values()) + window < self.end:
             window = _CATCH_UP_WINDOW_MS
         while starts and (since := min(starts.values())) < self.end:
@@ -269,7 +270,7 @@ class _Reconciliation:
             chain.from_iterable(page.events for page in pages.values()),
             key=lambda event: event.at or 0,
         )
-        counts = list[int | None]()
+        counts: list[int | None] = []
         for batch in _split(events, _BATCH_SIZE) or [[]]:
             counts += self._record_batch(batch)
             if None in counts:

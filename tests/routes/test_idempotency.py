@@ -244,6 +244,37 @@ def test_retry_after_is_the_remaining_lease_if_the_lease_cannot_be_ended(
     assert create(api).status_code == 201
 
 
+def record_waits(api: Api) -> list[int]:
+    """Record at which times (epoch ms) the service reads a key again."""
+    waits: list[int] = []
+    api.clock.when_sleeping = lambda: waits.append(api.clock.now)
+    return waits
+
+
+def test_request_reads_the_key_of_another_request_ten_times_a_second_for_three_seconds(
+    api: Api,
+) -> None:
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
+    api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
+    create(api)
+    waits, started = record_waits(api), api.clock.now
+    assert create(api).status_code == 503
+    assert waits == [started + 100 * number for number in range(1, 31)]
+
+
+@pytest.mark.parametrize(("age", "waits"), [(29_899, 2), (29_900, 1), (29_999, 1), (30_000, 0)])
+def test_waiting_request_takes_over_the_key_when_its_lease_expires(
+    api: Api, age: int, waits: int
+) -> None:
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
+    api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
+    create(api)
+    api.clock.now += age
+    recorded = record_waits(api)
+    assert create(api).status_code == 201
+    assert len(recorded) == waits
+
+
 def test_simultaneous_requests_create_one_task(api: Api) -> None:
     """Call the use case directly, because `chalice.test` does not support threads."""
     task = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)

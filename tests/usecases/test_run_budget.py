@@ -183,3 +183,32 @@ def test_failures_are_counted_by_code_with_their_first_three_distinct_reasons() 
         "BadRequestError": 1,
     }
     assert budget.reasons == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("time_left_ms", "last_start_ms"),
+    [(60_000, 42_500), (60_001, 42_500), (25_002, 25_001), (25_000, 25_000), (10_000, 25_000)],
+)
+def test_half_of_a_budget_has_half_of_the_time_in_which_steps_may_start(
+    time_left_ms: int, last_start_ms: int
+) -> None:
+    budget, _ = make_budget()
+    budget._time_left_ms = lambda: time_left_ms
+    half = budget.half()
+    budget._time_left_ms = lambda: last_start_ms
+    assert half.may_continue()
+    budget._time_left_ms = lambda: last_start_ms - 1
+    assert not half.may_continue()
+    assert budget.may_continue() is (last_start_ms > 25_000)
+
+
+def test_throttled_half_of_a_budget_ends_alone_but_denied_requests_end_both() -> None:
+    budget, _ = make_budget()
+    throttled, denied = budget.half(), budget.half()
+    with pytest.raises(TaskRouterThrottled):
+        throttled.retry_throttled(Requests(throttled=100))
+    assert [each.may_continue() for each in (budget, throttled, denied)] == [True, False, True]
+
+    denied.count_failure(TaskRouterDenied("401"))
+    assert [each.may_continue() for each in (budget, denied)] == [False, False]
+    assert (budget.errors, budget.reasons) == ({"TaskRouterDenied": 1}, ["401"])
