@@ -1,10 +1,11 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from chalicelib.domain.errors import StoreUnavailable, TaskRouterThrottled
 from chalicelib.domain.instructions import Accept, Defer
-from chalicelib.domain.reservations import Status
+from chalicelib.domain.reservations import Reservation, Status
 from tests.support import DEADLINES, NOW
 from tests.usecases.conftest import ACCEPT, Service
 
@@ -123,6 +124,22 @@ def test_callback_during_decision_is_not_answered_unless_recorded(
         service.accept(remote)
 
     assert service.assign(remote, ACCEPT) == {"instruction": "accept"}
+
+
+def test_late_callback_does_not_recreate_a_record_that_was_erased_between_its_writes(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = service.taskrouter.add()
+    service.reject(remote, task_sid=remote.task_sid)
+    late_write = service.store._record_late_callback
+
+    def erase_first(reservation: Reservation) -> dict[str, Any]:
+        service.store.erase(reservation.reservation_sid)
+        return late_write(reservation)
+
+    monkeypatch.setattr(service.store, "_record_late_callback", erase_first)
+    assert service.assign(remote, ACCEPT) == {}
+    assert service.store.get(remote.reservation_sid) is None
 
 
 def test_late_callback_does_not_make_ended_reservation_due(service: Service) -> None:
