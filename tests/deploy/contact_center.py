@@ -23,7 +23,7 @@ def open_shift(twilio, worker="Alice"):
 
 
 def call_back(twilio, url):
-    """Set all callback URLs of the Workspace and its Workflow to routes of *url*."""
+    """Set all callback URLs of the Workspace and its Workflow to routes at *url*."""
     workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
     workspace.update(event_callback_url=f"{url}/event_callback")
     workspace.workflows(twilio.workflow_sid).update(
@@ -33,7 +33,7 @@ def call_back(twilio, url):
 
 
 def first_deployment_dialog(twilio):
-    """Return the questions of the first deployment, and answers for `docs_runner.terminal.run`."""
+    """Return the first deployment's questions and answers, for `docs_runner.terminal.run`."""
     return [
         ("Account SID, .*: ", twilio.account_sid),
         ("Auth token .*: ", twilio.auth_token),

@@ -2,7 +2,7 @@
 
 The commands run on an emulated account, which records their calls and those of Chalice. The calls
 that CloudFormation makes with the role's permissions are not recorded:
-`tests/infra/test_deploy_role.py` lists these.
+`tests/infra/deploy_role.py` lists their actions.
 """
 
 import json

@@ -54,7 +54,7 @@ class Account:
         self.folder, self.environ = folder, environ
 
     def use_simulator(self):
-        """Let both stages call the simulator, and configure only stage prod."""
+        """Make both stages call the simulator, and configure only stage prod."""
         url = {"TWILIO_TASKROUTER_URL": self.twilio.url}
         with editing(self.folder) as config:
             for stage, variables in (("dev", url), ("prod", settings_of(self.twilio))):
@@ -78,7 +78,7 @@ class Account:
         return post_signed(url, self.twilio, self.environ, parameters)
 
     def connect(self, stage):
-        """Subscribe to the alarms of a stage, and let TaskRouter call the stage."""
+        """Subscribe to the alarms of a stage, and make TaskRouter call the stage."""
         subscribe_to_alarms(self.aws, stage)
         host = f"{self.api_id(stage)}.execute-api.{REGION}.amazonaws.com"
         call_back(self.twilio, f"https://{host}/{stage}")

@@ -1,4 +1,4 @@
-"""A secret segment is introduced in the callbacks' paths; then API Gateway refuses other paths."""
+"""A secret segment is added to the callback paths; API Gateway then refuses other paths."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,9 @@ def count_requests(aws):
     return sum('"event": "request"' in event["message"] for event in events)
 
 
-def test_flood_of_other_paths_does_not_invoke_the_function(aws, checkout, twilio, secrets):
+def test_flood_of_requests_to_other_paths_does_not_invoke_the_function(
+    aws, checkout, twilio, secrets
+):
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
     url = api_url(aws)

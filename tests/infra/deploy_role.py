@@ -1,4 +1,4 @@
-"""The policy of the role that deploys, and its actions that no recorded call needs."""
+"""The deploy role's policy, and its actions and resources that no recorded call needs."""
 
 import json
 from fnmatch import fnmatchcase
@@ -116,7 +116,7 @@ def allowed_actions():
 
 
 def unused_resources(recorded):
-    """Return the resources of statements that no recorded call needs, nor CloudFormation.
+    """Return the policy's resources that neither recorded calls nor CloudFormation need.
 
     Args:
         recorded: Pairs of an action and an ARN.
