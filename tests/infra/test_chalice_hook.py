@@ -377,7 +377,7 @@ def test_options_with_the_values_of_the_project_are_accepted():
         run_hook("deploy", autogen_policy=False, api_gateway_stage="dev", connection_timeout=5)
 
 
-def test_every_option_of_deploy_plan_and_package_has_a_check():
+def test_every_option_of_deploy_plan_and_package_has_a_rule():
     commands = (cli.deploy, cli.plan, cli.package)
 
     options = {parameter.name for command in commands for parameter in command.params}

@@ -103,7 +103,7 @@ def test_twilio_routes_have_higher_throttles(packaged):
         assert method["ThrottlingRateLimit"] > default["ThrottlingRateLimit"]
 
 
-def test_only_the_routes_that_alarms_read_have_paid_metrics(packaged):
+def test_only_routes_with_alarms_have_paid_metrics(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     alarms = templates.of_type(template.read(), "AWS::CloudWatch::Alarm").values()
     alarmed_paths = {
