@@ -33,7 +33,9 @@ def in_terminal(new_stage):
 
 @pytest.fixture
 def unchanged_stack(monkeypatch):
-    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("The stack changed."))
+    monkeypatch.setattr(
+        stacks, "create_or_update", lambda *_: pytest.fail("The stack was changed.")
+    )
 
 
 def run_for_dev(command):
