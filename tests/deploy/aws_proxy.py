@@ -1,4 +1,4 @@
-"""HTTP proxy in front of the emulator that calls a function when a certain request arrives."""
+"""HTTP proxy that calls a function before it forwards a certain request to the emulator."""
 
 import http.client
 import re
@@ -23,7 +23,7 @@ class Proxy:
     """A running proxy.
 
     Attributes:
-        url: Its base URL.
+        url: The proxy's base URL.
     """
 
     def __init__(self, url):

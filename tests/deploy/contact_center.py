@@ -22,7 +22,7 @@ def open_shift(twilio, worker="Alice"):
     workspace.workers(twilio.workers[worker]).update(activity_sid=twilio.activities["Idle"])
 
 
-def call_back(twilio, url):
+def set_callback_urls(twilio, url):
     """Set all callback URLs of the Workspace and its Workflow to routes at *url*."""
     workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
     workspace.update(event_callback_url=f"{url}/event_callback")
@@ -58,7 +58,7 @@ class ContactCenter:
 
     @classmethod
     def connect(cls, url, token, twilio):
-        """Create the clients, and set the Workflow's callback URL to the URL of the app."""
+        """Create the clients, and set the Workflow's assignment callback URL to the app's."""
         center = cls(
             app=HttpClient("app", url, token=token),
             taskrouter=HttpClient(

@@ -1,4 +1,4 @@
-"""One command leads from two accounts to the first callback, in a terminal and without one."""
+"""One command deploys a new stage up to its first callback, in a terminal or without one."""
 
 import json
 import os

@@ -21,7 +21,7 @@ PRIMARY, FALLBACK, EVENT = (
     f"{URL}{path}"
     for path in ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
 )
-OTHER = "https://other.example/callback"
+OTHER_URL = "https://other.example/callback"
 EMAIL = "you@example.com"
 NOBODY = "Nobody receives the alarms."
 
@@ -61,10 +61,11 @@ def test_status_shows_the_callback_urls_that_differ(stage, monkeypatch):
     stage.deploy("--yes")
     assert shown_by_status()["callback_urls"] == "ok"
 
-    stage.workflow.update(assignment_callback_url=OTHER)
+    stage.workflow.update(assignment_callback_url=OTHER_URL)
 
     assert (
-        shown_by_status()["callback_urls"] == f"Workflow, assignment callback: {OTHER} -> {PRIMARY}"
+        shown_by_status()["callback_urls"]
+        == f"Workflow, assignment callback: {OTHER_URL} -> {PRIMARY}"
     )
 
 
@@ -95,14 +96,14 @@ def test_question_is_repeated_after_an_answer_other_than_yes_or_no(stage):
 
 def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
     stage.in_terminal = True
-    stage.workflow.update(assignment_callback_url=OTHER)
+    stage.workflow.update(assignment_callback_url=OTHER_URL)
 
     result = stage.deploy(answers=["n"])
 
     assert result.exit_code == 0, result.output
-    assert f"assignment callback: {OTHER} -> {PRIMARY}\n" in result.output
+    assert f"assignment callback: {OTHER_URL} -> {PRIMARY}\n" in result.output
     assert "Not changed." in result.output
-    assert urls(stage) == (OTHER, None, None)
+    assert urls(stage) == (OTHER_URL, None, None)
 
 
 @pytest.mark.parametrize(
@@ -178,18 +179,18 @@ def test_no_path_secret_is_shown(secret, base, route):
 
 
 def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
-    stage.workflow.update(assignment_callback_url=OTHER)
+    stage.workflow.update(assignment_callback_url=OTHER_URL)
 
     assert "run this command again with --yes" in stage.deploy().output
-    assert urls(stage) == (OTHER, None, None)
+    assert urls(stage) == (OTHER_URL, None, None)
 
-    assert f"{OTHER} -> {PRIMARY}" in stage.deploy("--yes").output
+    assert f"{OTHER_URL} -> {PRIMARY}" in stage.deploy("--yes").output
     assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
 
 
 def test_only_changed_properties_are_written(stage):
     stage.deploy("--yes")
-    stage.workflow.update(fallback_assignment_callback_url=OTHER)
+    stage.workflow.update(fallback_assignment_callback_url=OTHER_URL)
 
     result = stage.deploy("--yes")
 
@@ -235,7 +236,7 @@ def test_query_and_connection_overrides_are_kept_after_the_removal_of_the_stage(
 
 
 def test_query_of_an_unrelated_url_is_not_kept(stage):
-    stage.workflow.update(assignment_callback_url=f"{OTHER}?a=b#rc=2")
+    stage.workflow.update(assignment_callback_url=f"{OTHER_URL}?a=b#rc=2")
 
     stage.deploy("--yes")
 
