@@ -186,7 +186,7 @@ def exclude_all_workers(twilio):
     workflow.update(configuration=json.dumps(configuration))
 
 
-def test_ctrl_c_during_the_test_cancels_the_task(aws, new_checkout, twilio, environ):
+def test_ctrl_c_during_the_callback_test_cancels_the_task(aws, new_checkout, twilio, environ):
     open_shift(twilio)
     exclude_all_workers(twilio)  # so the command keeps waiting
     options = shlex.join(["--yes", "--try", "--try-attributes", SPANISH])

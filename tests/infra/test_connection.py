@@ -394,7 +394,7 @@ def serve_elsewhere(stage, serve, monkeypatch):  # noqa: F811
     outputs = stacks.outputs
     monkeypatch.setattr(stacks, "outputs", lambda *_: outputs() if stage.deployments else {})
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
-    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("A stack was written."))
 
     def start(path="/dev/assignment_callback", response=REFUSED):
         url = f"{serve((200, {}), response)}{path}"

@@ -144,7 +144,7 @@ def test_parameter_that_all_stages_share_is_kept(run, config):  # noqa: F811
     assert parameters() == [PARAMETER]
 
 
-def test_secret_in_secrets_manager_is_kept_and_named(run, config):  # noqa: F811
+def test_secret_in_secrets_manager_is_kept_and_reported(run, config):  # noqa: F811
     name = "/aws/reference/secretsmanager/twilio/dev"
     with editing(config.parents[1]) as project:
         project["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name

@@ -162,7 +162,7 @@ def test_routes_called_by_twilio_are_found():
     callbacks = {"/assignment_callback", "/assignment_callback/fallback", "/event_callback"}
     routes = {path for path, method in twilio_routes(app) if method == "POST"}
     assert callbacks <= routes
-    # Routes for other clients also accept JSON.
+    # Routes for other clients also accept JSON, and are therefore not found.
     assert not any(path.startswith(("/reservations", "/create-task")) for path in routes)
 
 

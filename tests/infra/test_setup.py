@@ -238,7 +238,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
-def test_wrong_value_is_named_before_anything_is_written(new_stage, changes, message):
+def test_wrong_value_is_reported_before_anything_is_written(new_stage, changes, message):
     result = new_stage.deploy(**new_stage.environ | changes)
 
     expect_error(new_stage, result, message)
@@ -254,7 +254,7 @@ def test_wrong_value_is_named_before_anything_is_written(new_stage, changes, mes
         ({"TWILIO_WORKFLOW_SID": SID["WW"]}, f"has no Workflow {SID['WW']}"),
     ],
 )
-def test_wrong_configured_sid_is_named_before_the_deployment(
+def test_wrong_configured_sid_is_reported_before_the_deployment(
     new_stage, unchanged_stack, command, changes, message
 ):
     new_stage.configure()
@@ -264,7 +264,7 @@ def test_wrong_configured_sid_is_named_before_the_deployment(
 
 
 @pytest.mark.parametrize("command", ["deploy", "prepare"])
-def test_refused_stored_key_is_named_before_the_deployment(new_stage, unchanged_stack, command):
+def test_refused_stored_key_is_reported_before_the_deployment(new_stage, unchanged_stack, command):
     new_stage.configure()
     new_stage.store_secrets(api_keys={SID["SK"]: "revoked"})
 
@@ -472,7 +472,7 @@ def test_settings_that_contradict_the_workflow_are_refused_and_not_written(new_s
 
 
 @pytest.mark.parametrize("command", ["deploy", "prepare"])
-def test_nothing_is_written_for_a_new_stage_with_contradicting_settings(new_stage, command):
+def test_nothing_is_written_for_a_new_stage_with_contradictory_settings(new_stage, command):
     new_stage.set(**REJECTION)
     new_stage.workflow.update(task_reservation_timeout=90)
     before = new_stage.config.read_text()
@@ -497,7 +497,7 @@ def test_variables_that_become_too_long_are_refused_and_not_written(new_stage):
 
 
 @pytest.mark.parametrize("timeout", [0, 86_401, None])
-def test_impossible_timeout_of_the_workflow_is_refused_and_not_written(
+def test_invalid_timeout_of_the_workflow_is_refused_and_not_written(
     new_stage, monkeypatch, timeout
 ):
     new_stage.configure()
