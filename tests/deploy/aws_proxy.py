@@ -1,4 +1,4 @@
-"""HTTP proxy in front of the emulator that calls a function when a certain request arrives."""
+"""HTTP proxy that calls a function before it forwards a certain request to the emulator."""
 
 import http.client
 import re
@@ -11,7 +11,7 @@ TIMEOUT_SECONDS = 60
 
 
 def name_of(method, path, headers, body):
-    """Return the operation of a JSON or query API, or the method and the path of a REST API."""
+    """Return the operation of a JSON or query request, or the method and path of a REST request."""
     if target := headers.get("X-Amz-Target"):
         return target.rpartition(".")[2]
     if "x-www-form-urlencoded" in headers.get("Content-Type", ""):
@@ -23,7 +23,7 @@ class Proxy:
     """A running proxy.
 
     Attributes:
-        url: Its base URL.
+        url: The proxy's base URL.
     """
 
     def __init__(self, url):
@@ -31,7 +31,7 @@ class Proxy:
         self._lock = threading.Lock()
 
     def call_before(self, awaited, act):
-        """Call *act* once, before the next request whose name matches a pattern is forwarded."""
+        """Call *act* once, before forwarding the next request whose name matches *awaited*."""
         self._awaited, self._act = re.compile(awaited), act
 
     def receive(self, name):
@@ -61,7 +61,7 @@ def serving(emulator_url):
                 backend.request(self.command, self.path, body, dict(self.headers))
                 response = backend.getresponse()
                 content = response.read()
-            with suppress(OSError):  # the client may have ended
+            with suppress(OSError):  # the client may have exited
                 self.send_response(response.status)
                 for name, value in response.getheaders():
                     if name.lower() not in {"transfer-encoding", "content-length", "connection"}:

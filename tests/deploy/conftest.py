@@ -56,7 +56,7 @@ class Aws:
         )
 
     def list_resources(self):
-        """Return the names of the account's resources by type, omitting empty types."""
+        """Return the names or ARNs of the account's resources by type, omitting empty types."""
         resources = {
             "functions": names(self.client("lambda").list_functions(), "Functions", "FunctionName"),
             "apis": names(self.client("apigateway").get_rest_apis(), "items", "name"),

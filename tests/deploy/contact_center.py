@@ -22,8 +22,8 @@ def open_shift(twilio, worker="Alice"):
     workspace.workers(twilio.workers[worker]).update(activity_sid=twilio.activities["Idle"])
 
 
-def call_back(twilio, url):
-    """Set all callback URLs of the Workspace and its Workflow to routes of *url*."""
+def set_callback_urls(twilio, url):
+    """Set all callback URLs of the Workspace and its Workflow to routes at *url*."""
     workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
     workspace.update(event_callback_url=f"{url}/event_callback")
     workspace.workflows(twilio.workflow_sid).update(
@@ -33,7 +33,7 @@ def call_back(twilio, url):
 
 
 def first_deployment_dialog(twilio):
-    """Return the questions of the first deployment, and answers for `docs_runner.terminal.run`."""
+    """Return the first deployment's questions and answers, for `docs_runner.terminal.run`."""
     return [
         ("Account SID, .*: ", twilio.account_sid),
         ("Auth token .*: ", twilio.auth_token),
@@ -58,7 +58,7 @@ class ContactCenter:
 
     @classmethod
     def connect(cls, url, token, twilio):
-        """Create the clients, and set the Workflow's callback URL to the URL of the app."""
+        """Create the clients, and set the Workflow's assignment callback URL to the app's."""
         center = cls(
             app=HttpClient("app", url, token=token),
             taskrouter=HttpClient(

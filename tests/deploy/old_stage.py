@@ -2,10 +2,10 @@
 
 The code of that commit created the fixtures:
 
-- `deployed.json`: Chalice's record of a deployment to the emulator, as kept in S3.
+- `deployed.json`: Chalice's record of a deployment to the emulator, as stored in S3.
 - `functions.json`: the configuration of the functions in that deployment.
 - `stage.json`: that commit's `infra/stage.yaml` as JSON, without descriptions.
-- `items.json`: items that the app stored in DynamoDB until `NOW`, under descriptive names.
+- `items.json`: items that the app had stored in DynamoDB by `NOW`, under descriptive names.
 """
 
 import io

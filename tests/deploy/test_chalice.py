@@ -89,7 +89,7 @@ def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
     assert api_id(aws) == deployed_id
     assert http.get(f"{api_url(aws)}/health").json()["version"] == "9.9.9"
 
-    # A stage that is deployed in one region is refused in another region.
+    # A stage that is deployed in one region can't be deployed in another region.
     message = f"belongs to stage {STAGE} in a region other than us-east-1"
     assert message in refusal(second, AWS_DEFAULT_REGION="us-east-1")
     refused = second.run("prepare", "--stage", STAGE, AWS_DEFAULT_REGION="us-east-1")

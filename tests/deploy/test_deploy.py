@@ -9,7 +9,7 @@ from twilio.request_validator import RequestValidator
 
 from tests.deploy import https_proxy
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE, subscribe_to_alarms
-from tests.deploy.contact_center import ContactCenter, call_back, eventually
+from tests.deploy.contact_center import ContactCenter, eventually, set_callback_urls
 from tests.infra.account import sids_of
 from tests.infra.config_file import editing
 
@@ -120,7 +120,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     )
     assert checkout.run("status", "--stage", STAGE).returncode == 1  # nobody receives the alarms
     subscribe_to_alarms(aws)
-    call_back(twilio, url)
+    set_callback_urls(twilio, url)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
     assert status["last_sweep"]["ok"] is True
     assert (status["alarm_subscribers"], status["ok"]) == (1, True)

@@ -2,7 +2,7 @@
 
 The commands run on an emulated account, which records their calls and those of Chalice. The calls
 that CloudFormation makes with the role's permissions are not recorded:
-`tests/infra/test_deploy_role.py` lists these.
+`tests/infra/deploy_role.py` lists their actions.
 """
 
 import json
@@ -151,12 +151,12 @@ def fail_to_create_the_stack(recording):
 
 
 def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recording, secrets):
-    at_stage = ["--stage", STAGE]
-    recording.run("secrets", "put", *at_stage, "--stdin", stdin=secrets)
+    stage_option = ["--stage", STAGE]
+    recording.run("secrets", "put", *stage_option, "--stdin", stdin=secrets)
     fail_to_create_the_stack(recording)
-    recording.run("package", *at_stage, "out")
-    recording.run("deploy", *at_stage, "--no-check")
-    recording.run("deploy", *at_stage, "--no-check")
+    recording.run("package", *stage_option, "out")
+    recording.run("deploy", *stage_option, "--no-check")
+    recording.run("deploy", *stage_option, "--no-check")
     checkout.set(PUBLIC_BASE_URL=api_url(aws))
     role = {
         "op": "replace",
@@ -165,24 +165,24 @@ def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recordi
     }
     aws.client("apigateway").update_account(patchOperations=[role])
     recording.change(set_options)
-    recording.run("deploy", *at_stage)
+    recording.run("deploy", *stage_option)
     recording.change(unset_options)
-    recording.run("prepare", *at_stage)
-    recording.chalice("deploy", *at_stage)
-    recording.run("deploy", *at_stage)
+    recording.run("prepare", *stage_option)
+    recording.chalice("deploy", *stage_option)
+    recording.run("deploy", *stage_option)
     open_shift(twilio)
     options = ["--yes", "--alarm-email", EMAIL, "--try", "--try-attributes", SPANISH]
-    output = recording.run("deploy", *at_stage, *options)
+    output = recording.run("deploy", *stage_option, *options)
     assert f"{EMAIL} is subscribed to the alarms." in output
     assert "(Worker Alice) arrived." in output
-    recording.run("status", *at_stage)
-    recording.run("token", *at_stage, "--role", "supervisor")
-    recording.run("logs", *at_stage)
+    recording.run("status", *stage_option)
+    recording.run("token", *stage_option, "--role", "supervisor")
+    recording.run("logs", *stage_option)
     delete_stack(aws)
-    assert "adopting the existing tables" in recording.run("deploy", *at_stage)
-    recording.run("destroy", *at_stage, "--yes")
+    assert "adopting the existing tables" in recording.run("deploy", *stage_option)
+    recording.run("destroy", *stage_option, "--yes")
     put_secrets(checkout, secrets)
-    recording.run("destroy", *at_stage, "--data", "--yes")
+    recording.run("destroy", *stage_option, "--data", "--yes")
 
     recorded = recording.permissions
     assert sorted(pair for pair in recorded if not is_allowed(*pair)) == []

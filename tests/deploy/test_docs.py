@@ -6,7 +6,12 @@ import pytest
 
 from tests.deploy import https_proxy
 from tests.deploy.conftest import REGION, install, settings_of, subscribe_to_alarms
-from tests.deploy.contact_center import call_back, eventually, first_deployment_dialog, open_shift
+from tests.deploy.contact_center import (
+    eventually,
+    first_deployment_dialog,
+    open_shift,
+    set_callback_urls,
+)
 from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
 from tests.docs_runner.runner import Page
@@ -54,7 +59,7 @@ class Account:
         self.folder, self.environ = folder, environ
 
     def use_simulator(self):
-        """Let both stages call the simulator, and configure only stage prod."""
+        """Make both stages call the simulator, and configure only stage prod."""
         url = {"TWILIO_TASKROUTER_URL": self.twilio.url}
         with editing(self.folder) as config:
             for stage, variables in (("dev", url), ("prod", settings_of(self.twilio))):
@@ -78,10 +83,10 @@ class Account:
         return post_signed(url, self.twilio, self.environ, parameters)
 
     def connect(self, stage):
-        """Subscribe to the alarms of a stage, and let TaskRouter call the stage."""
+        """Subscribe to the alarms of a stage, and make TaskRouter call the stage."""
         subscribe_to_alarms(self.aws, stage)
         host = f"{self.api_id(stage)}.execute-api.{REGION}.amazonaws.com"
-        call_back(self.twilio, f"https://{host}/{stage}")
+        set_callback_urls(self.twilio, f"https://{host}/{stage}")
 
     def record_reservation(self):
         """Record a Reservation in stage prod, and write its callback to callback.json."""

@@ -1,4 +1,4 @@
-"""One command leads from two accounts to the first callback, in a terminal and without one."""
+"""One command deploys a new stage up to its first callback, in a terminal or without one."""
 
 import json
 import os
@@ -27,7 +27,7 @@ SPANISH = '{"selected_language": "es"}'
 
 @pytest.fixture
 def environ(aws, tmp_path, callbacks_to_emulator):
-    """Variables with which commands reach the deployed API under its name on AWS."""
+    """Environment variables with which commands reach the deployed API at its AWS host name."""
     with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
         yield environ
 
@@ -37,15 +37,15 @@ def run_in_terminal(checkout, environ, command=COMMAND, answers=()):
     return terminal.run(command, folder=checkout.folder, environ=environ, answers=answers)
 
 
-def documented(beginning):
-    """Return the commands in docs/deploy.md that begin with a text."""
+def documented(prefix):
+    """Return the commands in docs/deploy.md that begin with *prefix*."""
     blocks = pages.read_blocks(pages.ROOT / "docs" / "deploy.md")
     commands = [command for block in blocks for command in pages.read_commands(block)]
-    return [command for command in commands if command.text.startswith(beginning)]
+    return [command for command in commands if command.text.startswith(prefix)]
 
 
 def masked(transcript):
-    """Return the lines without progress messages, and mask values that differ between runs."""
+    """Omit progress messages, mask values that differ between runs, and return the lines."""
     for pattern in (
         r"(?<=\b[A-Z]{2})([0-9a-f]{32}|…)",
         r"\b\d{12}\b",
@@ -59,7 +59,7 @@ def masked(transcript):
 
 
 def everything(aws, checkout, twilio):
-    """Return all that a deployment may write, and the requests that changed TaskRouter."""
+    """Return everything that a deployment may write, and the requests that changed TaskRouter."""
     ssm = aws.client("ssm").get_parameters_by_path(Path="/", Recursive=True)["Parameters"]
     (topic,) = aws.client("sns").list_topics()["Topics"]
     subscriptions = aws.client("sns").list_subscriptions_by_topic(TopicArn=topic["TopicArn"])
@@ -73,7 +73,7 @@ def everything(aws, checkout, twilio):
     }
 
 
-def test_terminal_leads_to_the_first_callback(aws, new_checkout, twilio, environ):
+def test_deployment_in_a_terminal_leads_to_the_first_callback(aws, new_checkout, twilio, environ):
     open_shift(twilio)
 
     dialog = first_deployment_dialog(twilio)
@@ -97,7 +97,9 @@ def test_terminal_leads_to_the_first_callback(aws, new_checkout, twilio, environ
     assert everything(aws, new_checkout, twilio) == before
 
 
-def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, environ):
+def test_deployment_without_a_terminal_leads_to_the_first_callback(
+    aws, new_checkout, twilio, environ
+):
     open_shift(twilio)
     (command,) = documented(f"python -m infra deploy --stage {STAGE} --yes")
     exports = " ".join(export.text for export in documented("export TWILIO_"))
@@ -131,15 +133,15 @@ def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, envi
     assert assignment_callback_url(twilio) != old
 
 
-def test_second_stage_in_the_wrong_account_is_refused(aws, new_checkout, twilio, environ):
+def test_deploying_a_stage_to_a_second_account_is_refused(aws, new_checkout, twilio, environ):
     shell = environ | variables_of(twilio)
     new_checkout.infra(*DEPLOY, "--yes", **shell)
     url = assignment_callback_url(twilio)
     shutil.rmtree(new_checkout.folder / ".chalice" / "deployed")
     config = (new_checkout.folder / ".chalice" / "config.json").read_text()
 
-    other = {"AWS_ACCESS_KEY_ID": "1" * 12}
-    refused = new_checkout.run(*DEPLOY, "--yes", **shell | other)
+    second_account = {"AWS_ACCESS_KEY_ID": "1" * 12}
+    refused = new_checkout.run(*DEPLOY, "--yes", **shell | second_account)
 
     assert refused.returncode == 1
     base = url.removesuffix("/assignment_callback")
@@ -158,7 +160,7 @@ def assignment_callback_url(twilio):
     return workspace.workflows(twilio.workflow_sid).fetch().assignment_callback_url
 
 
-def test_refused_callback_is_named(checkout, twilio, environ):
+def test_error_code_of_a_refused_callback_is_shown(checkout, twilio, environ):
     open_shift(twilio)
     api_keys = {twilio.api_key_sid: twilio.api_key_secret}
     secrets = json.dumps({"auth_tokens": ["wrong"], "api_keys": api_keys})
@@ -184,7 +186,7 @@ def exclude_all_workers(twilio):
     workflow.update(configuration=json.dumps(configuration))
 
 
-def test_ctrl_c_during_the_test_cancels_the_task(aws, new_checkout, twilio, environ):
+def test_ctrl_c_during_the_callback_test_cancels_the_task(aws, new_checkout, twilio, environ):
     open_shift(twilio)
     exclude_all_workers(twilio)  # so the command keeps waiting
     options = shlex.join(["--yes", "--try", "--try-attributes", SPANISH])

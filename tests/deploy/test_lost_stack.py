@@ -19,7 +19,7 @@ ITEM = {"id": {"S": "kept"}}
 
 @pytest.fixture
 def prepared(aws, checkout, secrets):
-    """A prepared stage with a record in each table."""
+    """The checkout of a prepared stage with one item in each table."""
     put_secrets(checkout, secrets)
     checkout.infra("prepare", "--stage", STAGE)
     aws.client("dynamodb").put_item(TableName=RESERVATIONS, Item=RECORD)
@@ -79,7 +79,7 @@ def test_deployment_after_the_loss_of_the_stack_keeps_the_records_and_the_url(aw
     assert is_protected(aws, RESERVATIONS)
     assert is_protected(aws, STATE)
     assert len(aws.list_resources()["alarms"]) > 5
-    # The adopted tables belong to the stack like others.
+    # A removal with --data also deletes the adopted tables.
     prepared.infra("destroy", "--stage", STAGE, "--data", "--yes")
     assert aws.list_resources() == {}
 
@@ -87,7 +87,7 @@ def test_deployment_after_the_loss_of_the_stack_keeps_the_records_and_the_url(aw
 @pytest.mark.parametrize(
     ("lost", "kept", "key"), [(RESERVATIONS, STATE, ITEM), (STATE, RESERVATIONS, RECORD)]
 )
-def test_lost_table_is_created_and_the_other_table_is_kept(aws, prepared, lost, kept, key):
+def test_lost_table_is_recreated_and_the_other_table_is_kept(aws, prepared, lost, kept, key):
     delete_stack(aws)
     delete_table(aws, lost)
 
@@ -100,7 +100,7 @@ def test_lost_table_is_created_and_the_other_table_is_kept(aws, prepared, lost, 
     assert is_protected(aws, kept)
 
 
-def test_adopted_table_without_protection_is_protected_by_the_same_run(aws, prepared):
+def test_unprotected_table_is_protected_by_the_run_that_adopts_it(aws, prepared):
     delete_stack(aws)
     dynamodb = aws.client("dynamodb")
     dynamodb.update_table(TableName=STATE, DeletionProtectionEnabled=False)
@@ -132,7 +132,7 @@ def test_failed_deployment_after_an_adoption_leaves_the_kept_tables_protected(aw
     assert is_protected(aws, STATE)
 
 
-def test_adoption_that_was_interrupted_can_be_repeated(aws, prepared):
+def test_interrupted_adoption_can_be_repeated(aws, prepared):
     delete_stack(aws)
     table = {
         "Type": "AWS::DynamoDB::Table",

@@ -159,7 +159,7 @@ def test_reconciliation_continues_from_the_old_state(old_app, dynamodb, tables):
 
     key = {"id": {"S": "last_reconcile"}}
     after = dynamodb.client().get_item(TableName=tables.state, Key=key)["Item"]
-    assert after.keys() >= before.keys()  # the earlier version still reads its attributes
+    assert after.keys() >= before.keys()  # the old version can still read the item
     assert int(after["done_until"]["N"]) > int(before["done_until"]["N"])
 
 

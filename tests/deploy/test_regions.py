@@ -46,24 +46,24 @@ def functions(aws, region):
 
 def test_two_stages_in_two_regions_are_independent(aws, checkout, twilio, secrets):
     # The name of the second stage begins with the name of the first stage.
-    other = f"{STAGE}-2"
-    add_stage(checkout, twilio, other)
+    second = f"{STAGE}-2"
+    add_stage(checkout, twilio, second)
     put_secrets(checkout, secrets)
     checkout.infra("deploy", "--stage", STAGE, "--no-check")
-    checkout.infra("secrets", "put", "--stage", other, "--stdin", stdin=secrets, **OTHER_REGION)
-    checkout.infra("deploy", "--stage", other, "--no-check", **OTHER_REGION)
+    checkout.infra("secrets", "put", "--stage", second, "--stdin", stdin=secrets, **OTHER_REGION)
+    checkout.infra("deploy", "--stage", second, "--no-check", **OTHER_REGION)
 
-    for stage, environ in ((STAGE, {}), (other, OTHER_REGION)):
+    for stage, environ in ((STAGE, {}), (second, OTHER_REGION)):
         unchanged = checkout.run("deploy", "--stage", stage, "--no-check", **environ)
         assert "Nothing has changed." in unchanged.stderr
-    swapped = checkout.run("status", "--stage", other)
-    assert f"Error: Stage {other} is deployed in account" in swapped.stderr
+    refused = checkout.run("status", "--stage", second)
+    assert f"Error: Stage {second} is deployed in account" in refused.stderr
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 
     assert functions(aws, REGION) == []
-    name = f"taskrouter-callbacks-{other}"
+    name = f"taskrouter-callbacks-{second}"
     assert functions(aws, "us-east-1") == [name, f"{name}-sweep"]
     assert aws.list_resources()["roles"] == [f"{name}-api_handler", f"{name}-sweep"]
-    unchanged = checkout.run("deploy", "--stage", other, "--no-check", **OTHER_REGION)
+    unchanged = checkout.run("deploy", "--stage", second, "--no-check", **OTHER_REGION)
     assert "Nothing has changed." in unchanged.stderr

@@ -1,4 +1,4 @@
-"""A secret segment is introduced in the callbacks' paths; then API Gateway refuses other paths."""
+"""A secret segment is added to the callback paths; API Gateway then refuses other paths."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ import requests
 from twilio.request_validator import RequestValidator
 
 from tests.deploy.conftest import STAGE, subscribe_to_alarms
-from tests.deploy.contact_center import call_back
+from tests.deploy.contact_center import set_callback_urls
 from tests.deploy.test_deploy import api_url, callback_parameters, put_secrets
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -47,7 +47,9 @@ def count_requests(aws):
     return sum('"event": "request"' in event["message"] for event in events)
 
 
-def test_flood_of_other_paths_does_not_invoke_the_function(aws, checkout, twilio, secrets):
+def test_flood_of_requests_to_other_paths_does_not_invoke_the_function(
+    aws, checkout, twilio, secrets
+):
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
     url = api_url(aws)
@@ -66,7 +68,7 @@ def test_flood_of_other_paths_does_not_invoke_the_function(aws, checkout, twilio
         assert post_signed(secret_url + PATH, twilio) == (200, None)
     assert count_requests(aws) == before + 1
     subscribe_to_alarms(aws)
-    call_back(twilio, secret_url)
+    set_callback_urls(twilio, secret_url)
     assert SECRET not in checkout.infra("status", "--stage", STAGE, "--json")
     methods = aws.client("apigateway").get_stages(
         restApiId=aws.client("apigateway").get_rest_apis()["items"][0]["id"]

@@ -22,8 +22,8 @@ DEPLOY, DESTROY = ("deploy", "--no-check"), ("destroy", "--data", "--yes")
 RECORD = rf"/\S+/deployed/{STAGE}\.json"
 FINGERPRINT = rf"/\S+/deployed/{STAGE}\.fingerprint\.json"
 
-# Requests before which the signal arrives. Chalice sends the requests for functions, roles, rules
-# and APIs, except for the gateway responses.
+# Requests of a deployment and of a removal before which the signal arrives. Chalice sends the
+# requests for functions, roles, rules and APIs, except for the gateway responses.
 MOMENTS = [
     ("PutItem", "PutItem"),
     ("CreateStack", rf"GET {RECORD}"),
@@ -49,7 +49,7 @@ def proxy(aws, checkout, secrets):
 
 
 def interrupt(checkout, proxy, moment, command, send):
-    """Start a command and call *send* with its process ID before a request; return the result."""
+    """Run a command, and call *send* with its process ID before a request."""
     process = subprocess.Popen(
         command,
         cwd=checkout.folder,
@@ -148,9 +148,7 @@ def test_signal_to_make_or_its_process_group_ends_the_deployment(
 
 
 @pytest.mark.parametrize("kill", [os.kill, os.killpg])
-def test_killed_deployment_deploys_no_further_and_leaves_a_lock_that_names_it(
-    aws, checkout, proxy, kill
-):
+def test_killed_deployment_stops_and_leaves_a_lock_that_names_its_host(aws, checkout, proxy, kill):
     interrupted = interrupt(
         checkout,
         proxy,

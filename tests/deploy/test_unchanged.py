@@ -142,7 +142,7 @@ def remove_permissions_of_sweep(aws):
     return remove_permissions(aws, f"{NAME}-sweep")
 
 
-def remove_retries(aws):
+def delete_retry_settings(aws):
     functions, name = aws.client("lambda"), f"{NAME}-sweep"
     functions.delete_function_event_invoke_config(FunctionName=name)
 
@@ -166,7 +166,7 @@ def remove_retries(aws):
         (remove_targets, 1),
         (remove_permissions, 1),
         (remove_permissions_of_sweep, 1),
-        (remove_retries, 0),
+        (delete_retry_settings, 0),
     ],
 )
 @pytest.mark.usefixtures("url")

@@ -8,7 +8,7 @@ import pytest
 from chalicelib import __version__
 from tests.deploy import old_stage
 from tests.deploy.conftest import STAGE, subscribe_to_alarms
-from tests.deploy.contact_center import ContactCenter, call_back, eventually
+from tests.deploy.contact_center import ContactCenter, eventually, set_callback_urls
 from tests.deploy.test_deploy import SCHEDULE_SECONDS, api_url, deploy, put_secrets, token
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -109,6 +109,6 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
     path = f"/reservations/{sids['claimed']}"
     assert eventually(lambda: center.app.get(path).body["status"] == "canceled", SCHEDULE_SECONDS)
     subscribe_to_alarms(aws)
-    call_back(twilio, url)
+    set_callback_urls(twilio, url)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
     assert status["last_sweep"]["ok"] is True

@@ -1,8 +1,8 @@
-"""Values of the simulator's account, with which a stage is configured."""
+"""Settings and secrets of a stage that uses the simulator's account."""
 
 
 def sids_of(twilio):
-    """Return the settings of a stage that name the account's resources."""
+    """Return the stage's settings that contain the account's SIDs."""
     return {
         "TWILIO_ACCOUNT_SID": twilio.account_sid,
         "TWILIO_WORKSPACE_SID": twilio.workspace_sid,
@@ -11,7 +11,7 @@ def sids_of(twilio):
 
 
 def variables_of(twilio):
-    """Return the variables of the shell that replace all answers in a terminal."""
+    """Return the environment variables that answer the prompts for SIDs and secrets."""
     return sids_of(twilio) | {
         "TWILIO_AUTH_TOKEN": twilio.auth_token,
         "TWILIO_API_KEY_SID": twilio.api_key_sid,
@@ -20,7 +20,7 @@ def variables_of(twilio):
 
 
 def secrets_of(twilio):
-    """Return the secrets of a stage, which the SSM parameter contains as JSON."""
+    """Return the stage's secrets, which its SSM parameter contains as JSON."""
     return {
         "auth_tokens": [twilio.auth_token],
         "api_keys": {twilio.api_key_sid: twilio.api_key_secret},

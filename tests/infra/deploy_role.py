@@ -1,4 +1,4 @@
-"""The policy of the role that deploys, and its actions that no recorded call needs."""
+"""The deploy role's policy, and its actions and resources that no recorded call needs."""
 
 import json
 from fnmatch import fnmatchcase
@@ -91,7 +91,7 @@ CLOUDFORMATION = {
 NOT_RECORDED = {
     "iam:CreateServiceLinkedRole": "API Gateway creates the role with the first custom domain",
 }
-"""Actions that tests/deploy/test_deploy_role.py does not record, and the reasons to allow them."""
+"""Actions that are neither listed above nor recorded, and the reasons to allow them."""
 
 
 UNUSED_RESOURCES = {
@@ -99,7 +99,7 @@ UNUSED_RESOURCES = {
     "arn:*:apigateway:*::/domainnames/*": "the recorded stage has no custom domain",
     "arn:*:iam::*:role/aws-service-role/ops.apigateway.amazonaws.com/*": "see NOT_RECORDED",
 }
-"""Resources that test_deploy_role.py does not record, and the reasons to allow them."""
+"""Resources that no recorded call uses, and the reasons to allow them."""
 
 
 def _statements():
@@ -116,7 +116,7 @@ def allowed_actions():
 
 
 def unused_resources(recorded):
-    """Return the resources of statements that no recorded call needs, nor CloudFormation.
+    """Return the policy's resources that neither recorded calls nor CloudFormation need.
 
     Args:
         recorded: Pairs of an action and an ARN.

@@ -19,11 +19,12 @@ URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 
 @dataclass
 class NewStage:
-    """A stage whose deployment itself does nothing.
+    """A stage whose deployments are only counted.
 
     Attributes:
         config: The path of config.json.
         twilio: The simulator.
+        topic: The ARN of the alarm topic.
         in_terminal: Whether the command runs in a terminal.
         deployments: Number of deployments.
     """
@@ -36,7 +37,7 @@ class NewStage:
 
     @classmethod
     def create(cls, tmp_path, twilio, monkeypatch):
-        """Create the stage; all of AWS is emulated by moto."""
+        """Create the stage in the AWS account that moto emulates."""
         config = tmp_path / ".chalice" / "config.json"
         config.parent.mkdir()
         config.write_text(stage_config.CONFIG.read_text())
@@ -74,7 +75,7 @@ class NewStage:
         return URL
 
     def deploy(self, *options, answers=(), **environ):
-        """Run the deploy command in a shell with these variables."""
+        """Run the deploy command with these environment variables."""
         return CliRunner().invoke(
             main,
             ["deploy", "--stage", "dev", *options],
@@ -113,7 +114,7 @@ class NewStage:
 
     @property
     def environ(self):
-        """Variables of the shell with all SIDs and secrets."""
+        """Environment variables with all SIDs and secrets."""
         return variables_of(self.twilio)
 
     @property

@@ -1,4 +1,4 @@
-"""Every command shows the account and region, and refuses those that are not the stage's."""
+"""Commands for a stage show the account and region, and refuse to run in the wrong ones."""
 
 import json
 from unittest import mock
@@ -108,16 +108,16 @@ def test_stage_with_a_bucket_in_another_region_is_refused(infra, buckets, comman
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("other", [{"account": "9" * 12}, {"region": "us-east-1"}])
-def test_stage_recorded_in_another_account_or_region_is_refused(infra, command, other, tmp_path):
-    record_function(tmp_path, **other)
+@pytest.mark.parametrize("recorded", [{"account": "9" * 12}, {"region": "us-east-1"}])
+def test_stage_recorded_in_another_account_or_region_is_refused(infra, command, recorded, tmp_path):
+    record_function(tmp_path, **recorded)
 
     completed = infra(*command, stdin="{}")
 
     assert completed.returncode == 1
-    where = f"account {other.get('account', ACCOUNT)}, {other.get('region', 'eu-west-1')}"
+    location = f"account {recorded.get('account', ACCOUNT)}, {recorded.get('region', 'eu-west-1')}"
     error = completed.stderr.splitlines()[-1]
-    assert error.startswith(f"Error: Stage dev is deployed in {where}, according to")
+    assert error.startswith(f"Error: Stage dev is deployed in {location}, according to")
     assert "delete the file" in error
 
 
@@ -132,7 +132,7 @@ def aws(infra, monkeypatch):
     return connect()
 
 
-def test_stage_in_this_region_and_other_stages_elsewhere_are_accepted(
+def test_stage_in_this_region_is_accepted_despite_stages_in_other_regions(
     aws, stage, buckets, tmp_path
 ):
     regions = {"dev-2": "us-west-1", "dev": "eu-west-1", "prod": "us-west-2"}
@@ -146,13 +146,13 @@ def test_stage_in_this_region_and_other_stages_elsewhere_are_accepted(
     "content",
     ['{"resour', "[]", "null", '{"resources": 1}', '{"resources": [1, {"lambda_arn": "x"}]}', ""],
 )
-def test_incomplete_record_is_ignored(aws, stage, tmp_path, content):
+def test_unusable_record_is_ignored(aws, stage, tmp_path, content):
     (tmp_path / "dev.json").write_text(content)
 
     assert chalice_record.ensure_same_account_and_region(aws, stage) is None
 
 
-def test_captured_callback_is_explained_without_an_account(infra, tmp_path):
+def test_rules_explain_shows_no_account_for_a_captured_callback(infra, tmp_path):
     (tmp_path / "callback.json").write_text("{}")
 
     completed = infra("rules", "explain", str(tmp_path / "callback.json"))
@@ -160,7 +160,7 @@ def test_captured_callback_is_explained_without_an_account(infra, tmp_path):
     assert "account" not in completed.stderr
 
 
-def test_another_stage_in_this_region_does_not_hide_the_other_region(aws, stage, buckets):
+def test_bucket_of_another_stage_does_not_hide_the_wrong_region(aws, stage, buckets):
     buckets |= {name_of("prod"): "eu-west-1", name_of("dev"): "us-west-2"}
 
     with pytest.raises(OperatorError, match="exists in us-west-2"):

@@ -1,4 +1,4 @@
-"""The deployment package contains bytecode of exactly the packaged sources."""
+"""The bytecode in the deployment package always matches the packaged sources."""
 
 import py_compile
 import subprocess
@@ -68,10 +68,10 @@ def test_python_compiles_no_module_of_the_package(tmp_path):
     assert run_unzipped(package, tmp_path / "task", "import app") == (["module", "app"], "[]")
 
 
-def test_changed_source_is_what_runs(tmp_path):
+def test_changed_source_is_executed(tmp_path):
     package = tmp_path / "package.zip"
     for value in ("1", "2", "3"):
-        # Same size and time: only the content shows the difference.
+        # The sources have the same size and differ only in their content.
         write_package(package, {"app.py": f"print({value})"})
         bytecode.add(package)
         assert run_unzipped(package, tmp_path / value, "import app") == ([value], "[]")
@@ -84,9 +84,9 @@ def test_bytecode_of_another_source_is_replaced(tmp_path, mode):
     stale = py_compile.compile(str(old), str(tmp_path / "old.pyc"), invalidation_mode=mode)
     package = tmp_path / "package.zip"
     name = "chalicelib/module.py"
-    others = {compiled_name("chalicelib/removed.py"): b"", "chalicelib/legacy.pyc": b""}
+    orphaned = {compiled_name("chalicelib/removed.py"): b"", "chalicelib/legacy.pyc": b""}
     with open(stale, "rb") as file:  # noqa: PTH123  `compile` returns a string
-        write_package(package, {name: "print('new')", compiled_name(name): file.read(), **others})
+        write_package(package, {name: "print('new')", compiled_name(name): file.read(), **orphaned})
 
     bytecode.add(package)
 
@@ -95,7 +95,7 @@ def test_bytecode_of_another_source_is_replaced(tmp_path, mode):
     assert run_unzipped(package, tmp_path / "task", program) == (["new"], "[]")
 
 
-def test_up_to_date_package_is_not_written_again(tmp_path):
+def test_up_to_date_package_is_not_rewritten(tmp_path):
     package = tmp_path / "package.zip"
     write_package(package, {"app.py": "print(1)", "chalicelib/rules.toml": ""})
     bytecode.add(package)
@@ -106,7 +106,7 @@ def test_up_to_date_package_is_not_written_again(tmp_path):
     assert (package.stat().st_ino, package.read_bytes()) == written
 
 
-def test_bytecode_is_unchecked_and_readable_for_all_users(tmp_path):
+def test_bytecode_is_unchecked_and_readable_by_all_users(tmp_path):
     package = tmp_path / "package.zip"
     write_package(package, {"app.py": "print(1)"})
     bytecode.add(package)
@@ -134,7 +134,7 @@ def test_clients_of_other_products_get_no_bytecode(tmp_path):
     }
 
 
-def test_every_chalice_command_that_packages_adds_bytecode_once(monkeypatch):
+def test_chalice_packager_adds_bytecode_once(monkeypatch):
     calls = []
     monkeypatch.setattr(
         LambdaDeploymentPackager, "create_deployment_package", lambda *_: "package.zip"
@@ -156,7 +156,7 @@ def test_package_of_a_changed_checkout_contains_the_change(checkout, tmp_path):
     """Chalice reuses its zip file if no source has changed."""
     module = checkout.folder / "chalicelib" / "__init__.py"
     program = "import chalicelib; print(chalicelib.__version__)"
-    # Bytecode in the checkout, even an outdated one that Python does not check, is not packaged.
+    # Bytecode in the checkout, even if outdated and unchecked by Python, is not packaged.
     stale = tmp_path / "stale.py"
     stale.write_text("__version__ = 'stale'")
     cached = checkout.folder / compiled_name("chalicelib/__init__.py")

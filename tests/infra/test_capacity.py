@@ -1,4 +1,4 @@
-"""The limits of a stage follow from Lambda's limit of concurrent executions."""
+"""The limits of a stage follow from Lambda's limit on concurrent executions."""
 
 from types import SimpleNamespace
 
@@ -19,12 +19,12 @@ API, SWEEP = "taskrouter-callbacks-dev", "taskrouter-callbacks-dev-sweep"
 
 
 def account(limit, unreserved=None, present=None):
-    """An account with this limit of concurrent executions.
+    """Return a fake account with this limit on concurrent executions.
 
     Args:
         limit: The limit.
         unreserved: The part of the limit that no function has reserved; by default, all of it.
-        present: The reserved concurrency of the existing functions; None for a function without.
+        present: The reserved concurrency of the existing functions by name; None if there is none.
     """
     unreserved = limit if unreserved is None else unreserved
     limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
@@ -64,7 +64,7 @@ def stage(reserved=None, sweep=None):
         (1_000, 150, 50, 50),
     ],
 )
-def test_concurrency_is_reserved_or_what_no_function_has_reserved(
+def test_concurrency_is_the_stages_reservation_or_the_unreserved_concurrency(
     limit, unreserved, reserved, concurrency
 ):
     assert capacity.read_concurrency(account(limit, unreserved), stage(reserved)) == concurrency
@@ -80,7 +80,7 @@ def test_concurrency_is_reserved_or_what_no_function_has_reserved(
         ({API: 50, SWEEP: 10}, 70, 10, 70),
     ],
 )
-def test_concurrency_is_that_after_the_deployment(present, reserved, sweep, concurrency):
+def test_concurrency_reflects_the_changed_reservations(present, reserved, sweep, concurrency):
     aws = account(1_000, 400, present)
 
     assert capacity.read_concurrency(aws, stage(reserved, sweep)) == concurrency
@@ -147,7 +147,7 @@ def test_reservations_are_accepted_if_lambda_can_keep_100_unreserved(limit, othe
         (149, 149, {}, (None, 50), "50 for sweep, but Lambda allows only 149 concurrent "),
     ],
 )
-def test_refusal_of_a_reservation_names_the_numbers(limit, unreserved, present, new, message):
+def test_refusal_of_a_reservation_states_the_numbers(limit, unreserved, present, new, message):
     with pytest.raises(OperatorError) as refused:
         capacity.read_concurrency(account(limit, unreserved, present), stage(*new))
 
@@ -163,7 +163,7 @@ def test_requested_limit_is_enough_for_the_reservation(limit, unreserved, reserv
         capacity.read_concurrency(account(limit, unreserved), stage(reserved))
 
 
-def test_refusal_to_read_a_reservation_is_not_taken_for_no_reservation():
+def test_denied_read_of_a_reservation_is_not_treated_as_no_reservation():
     aws = account(1_000)
 
     def deny(**_):
@@ -174,7 +174,7 @@ def test_refusal_to_read_a_reservation_is_not_taken_for_no_reservation():
         capacity.read_concurrency(aws, stage(50))
 
 
-def test_hint_for_a_new_account_names_the_throttles_and_how_to_raise_the_limit():
+def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
     assert capacity.describe_low(account(10), stage(), 10) == (
         "Lambda allows only 10 concurrent executions in account 111111111111, eu-west-1, so each "
         "callback route is limited to 100 requests/s and every other method to 10. To raise both, "

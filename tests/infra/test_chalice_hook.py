@@ -181,7 +181,7 @@ def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
         ),
     ],
 )
-def test_packaging_with_a_missing_region_or_profile_is_refused(checkout, variables, message):
+def test_packaging_with_an_invalid_region_or_profile_is_refused(checkout, variables, message):
     checkout.set_variables(**SIDS)
 
     completed = checkout.chalice("package", "out", **variables)
@@ -377,7 +377,7 @@ def test_options_with_the_values_of_the_project_are_accepted():
         run_hook("deploy", autogen_policy=False, api_gateway_stage="dev", connection_timeout=5)
 
 
-def test_every_option_of_chalice_has_a_rule():
+def test_every_option_of_deploy_plan_and_package_has_a_rule():
     commands = (cli.deploy, cli.plan, cli.package)
 
     options = {parameter.name for command in commands for parameter in command.params}

@@ -97,7 +97,7 @@ def test_malformed_secrets_are_neither_written_nor_shown(operator):
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 
 
-def test_secrets_in_another_encoding_are_neither_written_nor_shown(operator):
+def test_secrets_in_another_encoding_are_not_written(operator):
     text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
 
     result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=text.encode("utf-16"))
@@ -193,7 +193,7 @@ def test_python_version_without_a_lambda_runtime_is_refused(operator, monkeypatc
 
 
 @pytest.mark.parametrize("minor", [11, 12, 13, 14])
-def test_every_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, minor):
+def test_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, minor):
     version = Version(3, minor)
     for module in (chalice_record, chalice_config):
         monkeypatch.setattr(module, "sys", SimpleNamespace(version_info=version))
@@ -204,7 +204,7 @@ def test_every_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, min
 @pytest.mark.parametrize(
     "since", ["", "15", "m", "15s", "-1m", "1.5h", "12345d", "٣m", "9" * 99 + "m"]
 )
-def test_logs_of_an_unreadable_time_are_refused(operator, since):
+def test_logs_with_an_invalid_since_option_are_refused(operator, since):
     result = operator("logs", "--stage", "dev", "--since", since)
 
     assert result.exit_code == 2
@@ -275,7 +275,7 @@ def test_interruption_is_a_normal_exit_only_for_followed_logs(
 
 @pytest.mark.parametrize("stage", ["local", "missing", "prod"])
 def test_error_for_undeployable_stage_states_the_reason(operator, stage):
-    reason = {
+    reasons = {
         "local": "SETTINGS_DEFAULTS is for local use",
         "missing": "There is no stage 'missing'",
         "prod": "Stage prod: TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID",
@@ -284,7 +284,7 @@ def test_error_for_undeployable_stage_states_the_reason(operator, stage):
     result = operator("deploy", "--stage", stage)
 
     assert result.exit_code == 1
-    assert reason[stage] in result.output
+    assert reasons[stage] in result.output
 
 
 def test_log_level_that_silences_alarms_is_refused(operator, config):

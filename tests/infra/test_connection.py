@@ -1,4 +1,4 @@
-"""After a deployment, the command sets the callback URLs and subscribes to the alarms."""
+"""The deploy command sets the callback URLs and subscribes an address to the alarms."""
 
 from types import SimpleNamespace
 
@@ -21,14 +21,14 @@ PRIMARY, FALLBACK, EVENT = (
     f"{URL}{path}"
     for path in ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
 )
-OTHER = "https://other.example/callback"
+OTHER_URL = "https://other.example/callback"
 EMAIL = "you@example.com"
 NOBODY = "Nobody receives the alarms."
 
 
 @pytest.fixture
 def stage(new_stage):
-    """A configured stage that is not deployed for the first time."""
+    """A configured stage whose first deployment has completed."""
     new_stage.configure()
     new_stage.set(RESERVATION_TIMEOUT_SECONDS="1200")
     new_stage.is_first = False
@@ -61,10 +61,11 @@ def test_status_shows_the_callback_urls_that_differ(stage, monkeypatch):
     stage.deploy("--yes")
     assert shown_by_status()["callback_urls"] == "ok"
 
-    stage.workflow.update(assignment_callback_url=OTHER)
+    stage.workflow.update(assignment_callback_url=OTHER_URL)
 
     assert (
-        shown_by_status()["callback_urls"] == f"Workflow, assignment callback: {OTHER} -> {PRIMARY}"
+        shown_by_status()["callback_urls"]
+        == f"Workflow, assignment callback: {OTHER_URL} -> {PRIMARY}"
     )
 
 
@@ -84,7 +85,7 @@ def shown_by_status():
     return dict(line.split(maxsplit=1) for line in lines)
 
 
-def test_other_answer_than_yes_or_no_is_asked_for_again(stage):
+def test_question_is_repeated_after_an_answer_other_than_yes_or_no(stage):
     stage.in_terminal = True
 
     result = stage.deploy(answers=["maybe", "no"])
@@ -95,14 +96,14 @@ def test_other_answer_than_yes_or_no_is_asked_for_again(stage):
 
 def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
     stage.in_terminal = True
-    stage.workflow.update(assignment_callback_url=OTHER)
+    stage.workflow.update(assignment_callback_url=OTHER_URL)
 
     result = stage.deploy(answers=["n"])
 
     assert result.exit_code == 0, result.output
-    assert f"assignment callback: {OTHER} -> {PRIMARY}\n" in result.output
+    assert f"assignment callback: {OTHER_URL} -> {PRIMARY}\n" in result.output
     assert "Not changed." in result.output
-    assert urls(stage) == (OTHER, None, None)
+    assert urls(stage) == (OTHER_URL, None, None)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
         ("/prod/a/b/assignment_callback", ""),
     ],
 )
-def test_url_of_another_stage_is_named(stage, path, note):
+def test_replaced_url_is_labeled_if_it_belongs_to_another_stage(stage, path, note):
     stage.workflow.update(assignment_callback_url=f"https://removed.example{path}")
 
     output = stage.deploy().output
@@ -178,18 +179,18 @@ def test_no_path_secret_is_shown(secret, base, route):
 
 
 def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
-    stage.workflow.update(assignment_callback_url=OTHER)
+    stage.workflow.update(assignment_callback_url=OTHER_URL)
 
     assert "run this command again with --yes" in stage.deploy().output
-    assert urls(stage) == (OTHER, None, None)
+    assert urls(stage) == (OTHER_URL, None, None)
 
-    assert f"{OTHER} -> {PRIMARY}" in stage.deploy("--yes").output
+    assert f"{OTHER_URL} -> {PRIMARY}" in stage.deploy("--yes").output
     assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
 
 
 def test_only_changed_properties_are_written(stage):
     stage.deploy("--yes")
-    stage.workflow.update(fallback_assignment_callback_url=OTHER)
+    stage.workflow.update(fallback_assignment_callback_url=OTHER_URL)
 
     result = stage.deploy("--yes")
 
@@ -198,7 +199,7 @@ def test_only_changed_properties_are_written(stage):
     assert update["parameters"] == {"FallbackAssignmentCallbackUrl": FALLBACK}
 
 
-def test_url_is_changed_again_after_the_removal_of_the_stage(stage):
+def test_url_of_the_removed_stage_is_replaced(stage):
     stage.workflow.update(assignment_callback_url=PRIMARY.replace("own", "removed"))
 
     stage.deploy("--yes")
@@ -234,8 +235,8 @@ def test_query_and_connection_overrides_are_kept_after_the_removal_of_the_stage(
     assert urls(stage) == (PRIMARY + suffix, FALLBACK + suffix, EVENT + suffix)
 
 
-def test_query_of_another_route_is_not_kept(stage):
-    stage.workflow.update(assignment_callback_url=f"{OTHER}?a=b#rc=2")
+def test_query_of_an_unrelated_url_is_not_kept(stage):
+    stage.workflow.update(assignment_callback_url=f"{OTHER_URL}?a=b#rc=2")
 
     stage.deploy("--yes")
 
@@ -243,13 +244,13 @@ def test_query_of_another_route_is_not_kept(stage):
 
 
 @pytest.mark.parametrize("suffix", ["", "?tenant=acme#rc=2", "/"])
-def test_callbacks_of_another_stage_are_redirected_only_after_a_question(
+def test_callbacks_of_another_stage_are_redirected_only_if_confirmed_in_a_terminal(
     stage, monkeypatch, suffix
 ):
     asked = []
     monkeypatch.setattr(connection, "_is_served", lambda url: asked.append(url) or True)
-    other = f"https://a.example/prod/assignment_callback{suffix}"
-    stage.workflow.update(assignment_callback_url=other)
+    url = f"https://a.example/prod/assignment_callback{suffix}"
+    stage.workflow.update(assignment_callback_url=url)
 
     result = stage.deploy("--yes")
 
@@ -258,7 +259,7 @@ def test_callbacks_of_another_stage_are_redirected_only_after_a_question(
         "Error: Not changed, because TaskRouter would no longer call stage prod. Each stage needs"
     )
     assert asked == ["https://a.example/prod/assignment_callback"]
-    assert urls(stage) == (other, None, None)
+    assert urls(stage) == (url, None, None)
 
     stage.in_terminal = True
     assert stage.deploy(answers=["y"]).exit_code == 0
@@ -266,8 +267,8 @@ def test_callbacks_of_another_stage_are_redirected_only_after_a_question(
 
 
 def test_callbacks_of_a_removed_stage_are_redirected(stage):
-    other = "http://127.0.0.1:1/prod/assignment_callback"
-    stage.workflow.update(assignment_callback_url=other)
+    url = "http://127.0.0.1:1/prod/assignment_callback"
+    stage.workflow.update(assignment_callback_url=url)
 
     assert stage.deploy("--yes").exit_code == 0
     assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
@@ -359,7 +360,7 @@ def test_ended_subscription_does_not_count(stage):
 @pytest.mark.parametrize(
     ("answers", "expected"), [(["x", EMAIL], [EMAIL]), ([""], []), ([f" {EMAIL} "], [EMAIL])]
 )
-def test_terminal_is_asked_for_an_address_after_the_first_deployment(stage, answers, expected):
+def test_operator_is_asked_for_an_address_after_the_first_deployment(stage, answers, expected):
     stage.in_terminal = stage.is_first = True
 
     result = stage.deploy("--no-callback-urls", "--no-try", answers=answers)
@@ -388,12 +389,12 @@ def test_malformed_address_is_refused_before_the_deployment(stage, address):
 
 
 @pytest.fixture
-def elsewhere(stage, serve, monkeypatch):  # noqa: F811
-    """A function that lets the Workflow call a URL, at which a server responds to callbacks."""
+def serve_elsewhere(stage, serve, monkeypatch):  # noqa: F811
+    """A function that starts a server and sets the Workflow's callback URL to its URL."""
     outputs = stacks.outputs
     monkeypatch.setattr(stacks, "outputs", lambda *_: outputs() if stage.deployments else {})
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
-    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("A stack was written."))
 
     def start(path="/dev/assignment_callback", response=REFUSED):
         url = f"{serve((200, {}), response)}{path}"
@@ -414,9 +415,9 @@ def refusal(base):
 @pytest.mark.parametrize("command", [["deploy", "--yes"], ["prepare"]], ids=" ".join)
 @pytest.mark.parametrize("segment", ["", f"/{OLD_SECRET}"])
 def test_stage_that_responds_in_another_account_is_not_created_again(
-    stage, elsewhere, command, segment
+    stage, serve_elsewhere, command, segment
 ):
-    url = elsewhere(f"/dev{segment}/assignment_callback")
+    url = serve_elsewhere(f"/dev{segment}/assignment_callback")
     before = stage.config.read_text()
 
     result = CliRunner().invoke(main, [*command, "--stage", "dev"])
@@ -425,13 +426,13 @@ def test_stage_that_responds_in_another_account_is_not_created_again(
     base = url.removesuffix(f"{segment}/assignment_callback")
     assert result.output.splitlines()[-1] == refusal(base)
     assert OLD_SECRET not in result.output
-    assert elsewhere.paths == [f"/dev{segment}/assignment_callback/fallback"]
+    assert serve_elsewhere.paths == [f"/dev{segment}/assignment_callback/fallback"]
     assert (stage.deployments, stage.config.read_text()) == (0, before)
     assert urls(stage) == (url, None, None)
 
 
-def test_nothing_is_written_from_an_unconfigured_checkout(new_stage, elsewhere):
-    elsewhere()
+def test_nothing_is_written_from_an_unconfigured_checkout(new_stage, serve_elsewhere):
+    serve_elsewhere()
     boto3.client("ssm").delete_parameter(Name=PARAMETER)
     new_stage.set(TWILIO_ACCOUNT_SID="", TWILIO_WORKSPACE_SID="", TWILIO_WORKFLOW_SID="")
 
@@ -442,8 +443,8 @@ def test_nothing_is_written_from_an_unconfigured_checkout(new_stage, elsewhere):
     assert new_stage.variables["TWILIO_ACCOUNT_SID"] == ""
 
 
-def test_stage_behind_its_own_domain_is_not_created_again(stage, elsewhere):
-    base = elsewhere("/calls/assignment_callback").removesuffix("/assignment_callback")
+def test_stage_behind_its_own_domain_is_not_created_again(stage, serve_elsewhere):
+    base = serve_elsewhere("/calls/assignment_callback").removesuffix("/assignment_callback")
     stage.set(PUBLIC_BASE_URL=base)
 
     assert stage.deploy("--yes").output.splitlines()[-1] == refusal(base)
@@ -461,15 +462,15 @@ def test_stage_behind_its_own_domain_is_not_created_again(stage, elsewhere):
         ("/dev/other", REFUSED),
     ],
 )
-def test_stage_is_created_if_no_such_stage_responds(stage, elsewhere, path, response):
-    elsewhere(path, response)
+def test_stage_is_created_if_no_such_stage_responds(stage, serve_elsewhere, path, response):
+    serve_elsewhere(path, response)
 
     result = stage.deploy()
 
     assert (result.exit_code, stage.deployments) == (0, 1), result.output
 
 
-def test_stage_is_created_if_its_old_url_is_unreachable(stage, elsewhere):
+def test_stage_is_created_if_its_old_url_is_unreachable(stage, serve_elsewhere):
     stage.workflow.update(assignment_callback_url="http://127.0.0.1:1/dev/assignment_callback")
 
     stage.deploy("--yes")
@@ -485,12 +486,12 @@ def test_stage_is_created_if_its_old_url_is_unreachable(stage, elsewhere):
     ],
 )
 def test_stage_in_this_account_is_updated_without_a_request_to_its_old_url(
-    stage, elsewhere, monkeypatch, found
+    stage, serve_elsewhere, monkeypatch, found
 ):
-    elsewhere()
+    serve_elsewhere()
     owner, name, value = found
     monkeypatch.setattr(owner, name, lambda *_, **__: value)
 
     stage.deploy("--yes")
 
-    assert (stage.deployments, elsewhere.paths) == (1, [])
+    assert (stage.deployments, serve_elsewhere.paths) == (1, [])

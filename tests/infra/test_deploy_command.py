@@ -107,7 +107,7 @@ def test_stage_is_deployed_again_after_a_failed_smoke_test(account):
     assert account.steps == ["deploy", "store", "check", "release lock"]
 
 
-def test_unchanged_stage_that_fails_the_smoke_test_is_deployed_again(account):
+def test_unchanged_stage_that_fails_the_smoke_test_is_deployed_by_the_next_run(account):
     deploy(account, "--no-check")
     account.failure = OperatorError("The smoke test failed.")
     completed = deploy(account)

@@ -1,4 +1,4 @@
-"""The policy of the role that deploys is valid, small and limited to this project."""
+"""The deploy role's policy is sufficient, small and limited to this project."""
 
 import json
 

@@ -17,7 +17,7 @@ RESERVATIONS, STATE = TABLES = [
     f"taskrouter-callbacks-dev-{name}" for name in ("reservations", "state")
 ]
 DESTROY = ("destroy", "--stage", "dev", "--data")
-OTHER = "taskrouter-callbacks-prod"
+OTHER_STACK = "taskrouter-callbacks-prod"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def owners(monkeypatch):
 
 
 @pytest.fixture
-def stage(operator, owners, config, tmp_path, monkeypatch):  # noqa: F811
+def run(operator, owners, config, tmp_path, monkeypatch):  # noqa: F811
     """A function that runs a command for the stage dev, whose tables and secrets exist."""
     monkeypatch.setattr(JSONFileLoader, "load_file", lambda _loader, path: load_description(path))
     monkeypatch.setattr(Stage, "deployed_file", tmp_path / "dev.json")
@@ -57,8 +57,8 @@ def parameters():
     return [parameter["Name"] for parameter in found]
 
 
-def test_tables_and_parameter_without_another_user_are_deleted(stage):
-    result = stage(*DESTROY, "--yes")
+def test_tables_and_parameter_that_no_other_stage_uses_are_deleted(run):
+    result = run(*DESTROY, "--yes")
 
     assert result.exit_code == 0, result.output
     assert (tables(), parameters()) == ([], [])
@@ -67,10 +67,10 @@ def test_tables_and_parameter_without_another_user_are_deleted(stage):
 
 
 @pytest.mark.parametrize("data", [[], ["--data"]], ids=["without data", "with data"])
-def test_stage_that_is_not_deployed_is_not_called_removed(stage, data):
-    assert stage(*DESTROY, "--yes").output.splitlines()[-1].startswith("Stage dev is removed.")
+def test_stage_that_is_not_deployed_is_not_reported_as_removed(run, data):
+    assert run(*DESTROY, "--yes").output.splitlines()[-1].startswith("Stage dev is removed.")
 
-    result = stage("destroy", "--stage", "dev", "--yes", *data)
+    result = run("destroy", "--stage", "dev", "--yes", *data)
 
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1] == (
@@ -79,43 +79,43 @@ def test_stage_that_is_not_deployed_is_not_called_removed(stage, data):
 
 
 @pytest.mark.parametrize("missing", [["TWILIO_ACCOUNT_SID"], [*stage_config.SID_PREFIXES]])
-def test_stage_without_sids_is_removed(stage, missing):
+def test_stage_without_sids_is_removed(run, missing):
     stage_config.set_variables("dev", dict.fromkeys(missing, ""))
 
-    result = stage(*DESTROY, "--yes")
+    result = run(*DESTROY, "--yes")
 
     assert result.exit_code == 0, result.output
     assert (tables(), parameters()) == ([], [])
 
 
-def test_data_is_kept_without_the_option(stage):
-    result = stage("destroy", "--stage", "dev", "--yes")
+def test_data_is_kept_without_the_option(run):
+    result = run("destroy", "--stage", "dev", "--yes")
 
     assert result.exit_code == 0, result.output
     assert (tables(), parameters()) == (TABLES, [PARAMETER])
 
 
 @pytest.mark.parametrize("owned", [[RESERVATIONS], [STATE], TABLES], ids=" ".join)
-def test_table_of_the_stack_of_another_stage_is_kept(stage, owners, owned):
-    owners |= dict.fromkeys(owned, OTHER)
+def test_table_that_another_stages_stack_owns_is_kept(run, owners, owned):
+    owners |= dict.fromkeys(owned, OTHER_STACK)
 
-    result = stage(*DESTROY, "--yes")
+    result = run(*DESTROY, "--yes")
 
     assert result.exit_code == 0, result.output
     assert tables() == owned
     for table in owned:
-        assert f"Table {table}: kept, because the stack {OTHER} owns it\n" in result.output
+        assert f"Table {table}: kept, because the stack {OTHER_STACK} owns it\n" in result.output
         described = boto3.client("dynamodb").describe_table(TableName=table)["Table"]
         assert described["DeletionProtectionEnabled"]
 
 
-def test_nothing_is_deleted_if_the_owner_cannot_be_read(stage, monkeypatch):
+def test_nothing_is_deleted_if_the_owner_cannot_be_determined(run, monkeypatch):
     def refuse(*_args):
         response = {"Error": {"Code": "AccessDenied", "Message": "Not allowed."}}
         raise ClientError(response, "DescribeStackResources")
 
     monkeypatch.setattr(stacks, "find_other_owner", refuse)
-    result = stage(*DESTROY, "--yes")
+    result = run(*DESTROY, "--yes")
 
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].startswith("Error: AWS returned AccessDenied")
@@ -123,43 +123,43 @@ def test_nothing_is_deleted_if_the_owner_cannot_be_read(stage, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [PARAMETER, f" {PARAMETER}", PARAMETER[1:]])
-def test_parameter_of_another_declared_stage_is_kept(stage, config, name):  # noqa: F811
+def test_parameter_of_another_declared_stage_is_kept(run, config, name):  # noqa: F811
     with editing(config.parents[1]) as project:
         project["stages"]["prod"]["environment_variables"]["SECRETS_PARAMETER"] = name
 
-    result = stage(*DESTROY, "--yes")
+    result = run(*DESTROY, "--yes")
 
     assert result.exit_code == 0, result.output
     assert (tables(), parameters()) == ([], [PARAMETER])
     assert f"Parameter {PARAMETER}: kept, because stage prod uses it\n" in result.output
 
 
-def test_parameter_that_all_stages_share_is_kept(stage, config):  # noqa: F811
+def test_parameter_that_all_stages_share_is_kept(run, config):  # noqa: F811
     with editing(config.parents[1]) as project:
         project["environment_variables"] = {"SECRETS_PARAMETER": PARAMETER}
         for name in ("dev", "prod"):
             del project["stages"][name]["environment_variables"]["SECRETS_PARAMETER"]
 
-    assert "kept, because stage " in stage(*DESTROY, "--yes").output
+    assert "kept, because stage " in run(*DESTROY, "--yes").output
     assert parameters() == [PARAMETER]
 
 
-def test_secret_in_secrets_manager_is_kept_and_named(stage, config):  # noqa: F811
+def test_secret_in_secrets_manager_is_kept_and_reported(run, config):  # noqa: F811
     name = "/aws/reference/secretsmanager/twilio/dev"
     with editing(config.parents[1]) as project:
         project["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
 
-    result = stage(*DESTROY, "--yes")
+    result = run(*DESTROY, "--yes")
 
     assert result.exit_code == 0, result.output
     kept = f"Parameter {name}: kept, because it is a secret in Secrets Manager\n"
     assert kept in result.output
 
 
-def test_missing_data_is_not_reported_as_deleted(stage):
-    stage(*DESTROY, "--yes")
+def test_missing_data_is_not_reported_as_deleted(run):
+    run(*DESTROY, "--yes")
 
-    result = stage(*DESTROY, "--yes")
+    result = run(*DESTROY, "--yes")
 
     assert result.exit_code == 0, result.output
     assert "deleted" not in result.output
@@ -167,25 +167,25 @@ def test_missing_data_is_not_reported_as_deleted(stage):
         assert f"{label}: does not exist\n" in result.output
 
 
-def test_confirmation_names_the_data_that_will_be_deleted(stage, owners):
-    owners[STATE] = OTHER
+def test_confirmation_names_the_data_that_will_be_deleted(run, owners):
+    owners[STATE] = OTHER_STACK
 
-    result = stage(*DESTROY, stdin="no\n")
+    result = run(*DESTROY, stdin="no\n")
 
     assert result.exit_code == 1
     lines = result.output.splitlines()
     assert f"Table {RESERVATIONS}: will be deleted irreversibly" in lines
-    assert f"Table {STATE}: kept, because the stack {OTHER} owns it" in lines
+    assert f"Table {STATE}: kept, because the stack {OTHER_STACK} owns it" in lines
     assert f"Parameter {PARAMETER}: will be deleted irreversibly" in lines
     assert (tables(), parameters()) == (TABLES, [PARAMETER])
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "destroy", "secrets put --stdin", "sweep"])
-def test_every_command_refuses_the_table_of_another_stage(stage, config, command):  # noqa: F811
+def test_commands_refuse_the_table_of_another_stage(run, config, command):  # noqa: F811
     with editing(config.parents[1]) as project:
         project["stages"]["prod"]["environment_variables"]["RESERVATIONS_TABLE"] = RESERVATIONS
 
-    result = stage(*command.split(), "--stage", "dev", stdin="{}")
+    result = run(*command.split(), "--stage", "dev", stdin="{}")
 
     assert result.exit_code == 1
     assert result.output == (
@@ -195,21 +195,21 @@ def test_every_command_refuses_the_table_of_another_stage(stage, config, command
     )
 
 
-def resource(status, *, stack=OTHER, name=STATE):
+def resource(status, *, stack=OTHER_STACK, name=STATE):
     return {"StackName": stack, "PhysicalResourceId": name, "ResourceStatus": status}
 
 
 @pytest.mark.parametrize(
     ("resources", "owner"),
     [
-        ([resource("CREATE_COMPLETE")], OTHER),
-        ([resource("CREATE_COMPLETE", name="topic"), resource("IMPORT_COMPLETE")], OTHER),
-        ([resource("UPDATE_IN_PROGRESS")], OTHER),
-        ([resource("DELETE_FAILED")], OTHER),
+        ([resource("CREATE_COMPLETE")], OTHER_STACK),
+        ([resource("CREATE_COMPLETE", name="topic"), resource("IMPORT_COMPLETE")], OTHER_STACK),
+        ([resource("UPDATE_IN_PROGRESS")], OTHER_STACK),
+        ([resource("DELETE_FAILED")], OTHER_STACK),
         ([resource("DELETE_SKIPPED"), resource("CREATE_COMPLETE", name="topic")], None),
         ([resource("DELETE_COMPLETE")], None),
         ([resource("CREATE_COMPLETE", stack="taskrouter-callbacks-dev")], None),
-        ([{"StackName": OTHER, "ResourceStatus": "CREATE_IN_PROGRESS"}], None),
+        ([{"StackName": OTHER_STACK, "ResourceStatus": "CREATE_IN_PROGRESS"}], None),
         ([], None),
     ],
 )
@@ -222,7 +222,7 @@ def test_owner_is_the_stack_of_another_stage_that_still_has_the_table(resources,
 
 
 @pytest.mark.parametrize("code", ["ValidationError", "AccessDenied", "Throttling"])
-def test_table_without_a_stack_has_no_owner(code):
+def test_only_a_validation_error_means_that_no_stack_owns_the_table(code):
     def refuse(**_request):
         response = {"Error": {"Code": code, "Message": f"Stack for {STATE} does not exist"}}
         raise ClientError(response, "DescribeStackResources")

@@ -104,7 +104,7 @@ def test_configuration_of_another_stage_does_not_change_the_fingerprint():
 
 
 @pytest.mark.usefixtures("checkout")
-def test_changed_limit_of_concurrent_executions_changes_the_fingerprint():
+def test_changed_concurrency_limit_changes_the_fingerprint():
     assert compute(1_000) == compute(1_000)
     assert len({compute(concurrency) for concurrency in (10, 100, 1_000, 2_000)}) == 4
 
@@ -128,7 +128,7 @@ def change_policy(monkeypatch):
 
 @pytest.mark.parametrize("change", [change_runtime, change_chalice, change_throttle, change_policy])
 @pytest.mark.usefixtures("checkout")
-def test_changed_tool_or_setting_changes_the_fingerprint(monkeypatch, change):
+def test_changed_runtime_tool_throttle_or_policy_changes_the_fingerprint(monkeypatch, change):
     before = compute()
     change(monkeypatch)
 

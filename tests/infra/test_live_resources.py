@@ -219,7 +219,7 @@ def _no_stack(monkeypatch):
 
 @pytest.fixture
 def deployed(aws, stage, _no_stack):
-    """Clients of Lambda and EventBridge, after a deployment of the functions and the schedule."""
+    """Lambda and EventBridge clients, after a deployment of the functions and the schedule."""
     functions, events = aws.client("lambda"), aws.client("events")
     for handler in ("api_handler", "sweep"):
         make_role(aws, stage.role(handler), "*")
@@ -260,12 +260,13 @@ def remove_callers_of_sweep(deployed, stage):
     deployed.functions.remove_permission(FunctionName=name, StatementId="caller")
 
 
-def remove_retries(deployed, stage):
+def delete_retry_settings(deployed, stage):
     deployed.functions.delete_function_event_invoke_config(FunctionName=stage.function("sweep"))
 
 
 @pytest.mark.parametrize(
-    "remove", [remove_targets, remove_callers_of_api, remove_callers_of_sweep, remove_retries]
+    "remove",
+    [remove_targets, remove_callers_of_api, remove_callers_of_sweep, delete_retry_settings],
 )
 def test_removing_a_part_of_the_deployment_changes_the_versions(aws, stage, deployed, remove):
     before = live_resources.describe_versions(aws, stage, "own")

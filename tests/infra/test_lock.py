@@ -43,7 +43,7 @@ def test_refusal_names_the_owner_the_age_and_the_remedy(aws, stage, monkeypatch,
     assert "use --break-lock, or wait until the lock expires at" in str(refused.value)
 
 
-def test_state_table_with_another_key_is_named(aws, stage, capsys):
+def test_error_names_a_state_table_with_another_key(aws, stage, capsys):
     key = {"AttributeName": "order", "AttributeType": "S"}
     aws.client("dynamodb").create_table(
         TableName="orders-of-others",
@@ -58,7 +58,7 @@ def test_state_table_with_another_key_is_named(aws, stage, capsys):
         pytest.raises(OperatorError, match="The table orders-of-others exists, but its keys"),
         lock.acquire(aws, stage, force=False),
     ):
-        pytest.fail("The table can't hold the lock.")
+        pytest.fail("The lock was acquired in a table with another key.")
 
     assert capsys.readouterr().err == ""
 
@@ -72,7 +72,7 @@ def test_interruption_during_the_lock_request_leaves_no_lock(aws, stage, monkeyp
 
     monkeypatch.setattr(lock, "_put", put_and_interrupt)
     with pytest.raises(KeyboardInterrupt), lock.acquire(aws, stage, force=False):
-        pytest.fail("The interruption had no effect.")
+        pytest.fail("The interruption was lost.")
     monkeypatch.setattr(lock, "_put", put)
 
     with lock.acquire(aws, stage, force=False):
@@ -80,7 +80,7 @@ def test_interruption_during_the_lock_request_leaves_no_lock(aws, stage, monkeyp
 
 
 @pytest.mark.parametrize("error", [None, ValueError("the deployment failed")])
-def test_failed_release_is_a_warning(aws, stage, monkeypatch, capsys, error):
+def test_failed_release_causes_only_a_warning(aws, stage, monkeypatch, capsys, error):
     monkeypatch.setattr(lock, "_LIMITS", {"attempts": 1})
     expected = pytest.raises(ValueError, match="the deployment failed") if error else nullcontext()
     with expected, lock.acquire(aws, stage, force=False):

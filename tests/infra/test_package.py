@@ -103,7 +103,7 @@ def test_twilio_routes_have_higher_throttles(packaged):
         assert method["ThrottlingRateLimit"] > default["ThrottlingRateLimit"]
 
 
-def test_only_the_routes_that_alarms_read_have_paid_metrics(packaged):
+def test_only_routes_with_alarms_have_paid_metrics(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     alarms = templates.of_type(template.read(), "AWS::CloudWatch::Alarm").values()
     alarmed_paths = {
@@ -162,7 +162,7 @@ def test_routes_called_by_twilio_are_found():
     callbacks = {"/assignment_callback", "/assignment_callback/fallback", "/event_callback"}
     routes = {path for path, method in twilio_routes(app) if method == "POST"}
     assert callbacks <= routes
-    # Routes for other clients also accept JSON.
+    # Routes for other clients also accept JSON, and are therefore not found.
     assert not any(path.startswith(("/reservations", "/create-task")) for path in routes)
 
 

@@ -153,7 +153,7 @@ def use_every_route(api):
 
 
 def called_routes(api):
-    """Return the declared routes that have logged a request."""
+    """Return the declared routes for which a request has been logged."""
     patterns = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in app.routes}
     paths = {line["route"] for line in api.lines() if line["event"] == "request"}
     return {
@@ -247,7 +247,7 @@ def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):
         }
 
 
-def test_policies_allow_only_tables_secrets_logs_and_traces(stage, allowed):
+def test_policies_allow_access_only_to_tables_secrets_logs_and_traces(stage, allowed):
     for handler in (API, SWEEP):
         group = f"log-group:{stage.log_group(handler)}:*"
         secret = f"parameter{SECRETS}"
@@ -269,7 +269,7 @@ def test_committed_policies_match_the_templates(name):
         assert json.loads(committed) == policy
 
 
-def test_policies_are_written_again_only_if_they_differ(tmp_path, monkeypatch, stage):
+def test_policies_are_rewritten_only_if_they_differ(tmp_path, monkeypatch, stage):
     monkeypatch.setattr(policies, "PROJECT", tmp_path)
     policies.write(stage)
     api, sweep = (tmp_path / ".chalice" / stage.policy_file(handler) for handler in (API, SWEEP))

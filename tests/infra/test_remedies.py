@@ -30,7 +30,7 @@ def _text(node):
 
 
 def _messages():
-    """Yield the texts in the programs except docstrings, with X for each inserted value."""
+    """Yield each string's location and text except docstrings, with X for inserted values."""
     for path in FILES:
         if path.suffix != ".py":
             continue
@@ -43,16 +43,16 @@ def _messages():
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", _text(node)
 
 
-MESSAGES = {place: text for place, text in _messages() if COMMAND.search(text)}
+MESSAGES = {location: text for location, text in _messages() if COMMAND.search(text)}
 
 
 def test_messages_with_commands_are_found():
     assert len(MESSAGES) > 20
 
 
-@pytest.mark.parametrize("place", MESSAGES)
-def test_no_punctuation_mark_follows_a_command(place):
-    text = MESSAGES[place]
+@pytest.mark.parametrize("location", MESSAGES)
+def test_no_punctuation_mark_follows_a_command(location):
+    text = MESSAGES[location]
     followers = [text[match.end() :][:2] for match in COMMAND.finditer(text)]
     assert not [mark for mark in followers if re.fullmatch(r"[.,;:]\s?", mark)]
 

@@ -52,7 +52,7 @@ def gateway(waited):
 
 @pytest.fixture
 def gateway_of_chalice(waited, monkeypatch):
-    """An API Gateway client as Chalice creates it, in a process that `run_chalice` starts."""
+    """An API Gateway client like Chalice's in a process that `run_chalice` starts."""
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS])
     api_quotas.wait_for_quotas_in_all_sessions()
     credentials = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}

@@ -36,7 +36,7 @@ def put_json(value, *options):
     return put("--stdin", *options, stdin=json.dumps(value))
 
 
-def test_malformed_sid_of_a_key_is_asked_for_again(stage):
+def test_question_is_repeated_after_a_malformed_key_sid(stage):
     value = secrets_of(stage.twilio)
     ((key, secret),) = value["api_keys"].items()
     answers = [*value["auth_tokens"], "", key[:-1], OTHER_KEY[2:], key, secret, "SK", "", ""]
@@ -96,7 +96,7 @@ def test_key_that_cannot_read_the_resources_of_the_stage_is_refused(stage, name)
     assert stage.secrets is None
 
 
-def test_unreachable_twilio_names_the_option_that_stores_unverified_secrets(stage):
+def test_error_for_unreachable_twilio_names_the_option_that_stores_unverified_secrets(stage):
     stage.set(TWILIO_TASKROUTER_URL="http://127.0.0.1:1")
     value = secrets_of(stage.twilio)
 
@@ -152,14 +152,14 @@ def test_secret_that_twilio_cannot_have_issued_is_refused(stage, name, secret, o
 
 @given(st.text(min_size=1).filter(lambda text: not (text.isascii() and text.isprintable())))
 @settings(suppress_health_check=[HealthCheck.filter_too_much])
-def test_text_that_is_not_printable_ascii_is_no_secret(text):
+def test_text_that_is_not_printable_ascii_is_rejected_as_a_secret(text):
     with pytest.raises(ValueError, match="must consist of printable ASCII characters") as error:
         checked_secret(text)
     assert text not in str(error.value) or len(text) == 1
 
 
 @pytest.mark.parametrize("stored", ["“token”", "токен"])
-def test_stored_secret_that_cannot_be_sent_is_named_with_the_remedy(stage, stored):
+def test_stored_secret_that_cannot_be_sent_is_reported_but_not_shown(stage, stored):
     stage.store_secrets(api_keys={OTHER_KEY: stored})
 
     for arguments in (["deploy"], ["prepare"], ["token", "--role", "supervisor"]):
@@ -169,7 +169,7 @@ def test_stored_secret_that_cannot_be_sent_is_named_with_the_remedy(stage, store
         assert stored not in result.output
 
 
-def test_entered_secret_that_cannot_be_sent_is_asked_for_again(stage, monkeypatch):
+def test_question_is_repeated_after_a_secret_that_cannot_be_sent(stage, monkeypatch):
     monkeypatch.setattr(command, "is_terminal", lambda: True)
     twilio = stage.twilio
     token, key, secret = twilio.auth_token, twilio.api_key_sid, twilio.api_key_secret
@@ -182,7 +182,7 @@ def test_entered_secret_that_cannot_be_sent_is_asked_for_again(stage, monkeypatc
     assert stage.secrets == secrets_of(twilio)
 
 
-def test_parsed_secrets_name_their_source():
+def test_error_for_malformed_secrets_names_their_source():
     with pytest.raises(
         OperatorError, match="^X: The secrets must be a JSON object with auth_tokens"
     ):

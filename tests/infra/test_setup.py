@@ -26,14 +26,16 @@ SECRETS = ("TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET")
 
 @pytest.fixture
 def in_terminal(new_stage):
-    """The stage, deployed in a terminal and not for the first time."""
+    """The stage, which is deployed in a terminal, but not for the first time."""
     new_stage.in_terminal, new_stage.is_first = True, False
     return new_stage
 
 
 @pytest.fixture
 def unchanged_stack(monkeypatch):
-    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("The stack changed."))
+    monkeypatch.setattr(
+        stacks, "create_or_update", lambda *_: pytest.fail("The stack was changed.")
+    )
 
 
 def run_for_dev(command):
@@ -49,7 +51,7 @@ def is_unchanged(stage):
 
 
 def expect_error(stage, result, message):
-    """Check the last line of the output, and that nothing was deployed and no secret printed."""
+    """Check the last output line, and that nothing was deployed and no secret was printed."""
     assert result.exit_code == 1, result.output
     assert result.output.splitlines()[-1].startswith("Error: ")
     assert message in result.output.splitlines()[-1]
@@ -58,7 +60,7 @@ def expect_error(stage, result, message):
         assert secret not in result.output
 
 
-def test_terminal_asks_for_everything_and_writes_it(in_terminal):
+def test_command_asks_for_everything_in_a_terminal_and_writes_it(in_terminal):
     twilio = in_terminal.twilio
 
     result = in_terminal.deploy("--no-callback-urls", answers=[*account_answers(twilio), "1", "1"])
@@ -80,7 +82,7 @@ def test_terminal_asks_for_everything_and_writes_it(in_terminal):
         assert secret not in result.output
 
 
-def test_second_run_asks_and_writes_nothing(in_terminal):
+def test_repeated_run_asks_and_writes_nothing(in_terminal):
     in_terminal.deploy("--yes", **in_terminal.environ)
     before = in_terminal.config.stat()
     in_terminal.twilio.reset()  # clears the log, and keeps the SIDs
@@ -154,7 +156,7 @@ def test_one_error_names_all_missing_values(in_terminal, given, options):
     assert is_unchanged(in_terminal)
 
 
-def test_existing_values_are_not_missing(new_stage):
+def test_existing_values_are_not_reported_as_missing(new_stage):
     new_stage.set(TWILIO_ACCOUNT_SID=new_stage.twilio.account_sid)
     new_stage.store_secrets()
 
@@ -164,7 +166,7 @@ def test_existing_values_are_not_missing(new_stage):
     expect_error(new_stage, result, message)
 
 
-def test_terminal_asks_only_for_missing_values(in_terminal):
+def test_command_asks_only_for_missing_values(in_terminal):
     twilio = in_terminal.twilio
     in_terminal.set(TWILIO_ACCOUNT_SID=twilio.account_sid)
     in_terminal.store_secrets()
@@ -236,7 +238,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
-def test_wrong_value_is_named_before_anything_is_written(new_stage, changes, message):
+def test_wrong_value_is_reported_before_anything_is_written(new_stage, changes, message):
     result = new_stage.deploy(**new_stage.environ | changes)
 
     expect_error(new_stage, result, message)
@@ -252,7 +254,7 @@ def test_wrong_value_is_named_before_anything_is_written(new_stage, changes, mes
         ({"TWILIO_WORKFLOW_SID": SID["WW"]}, f"has no Workflow {SID['WW']}"),
     ],
 )
-def test_wrong_configured_sid_is_named_before_the_deployment(
+def test_wrong_configured_sid_is_reported_before_the_deployment(
     new_stage, unchanged_stack, command, changes, message
 ):
     new_stage.configure()
@@ -262,7 +264,7 @@ def test_wrong_configured_sid_is_named_before_the_deployment(
 
 
 @pytest.mark.parametrize("command", ["deploy", "prepare"])
-def test_refused_stored_key_is_named_before_the_deployment(new_stage, unchanged_stack, command):
+def test_refused_stored_key_is_reported_before_the_deployment(new_stage, unchanged_stack, command):
     new_stage.configure()
     new_stage.store_secrets(api_keys={SID["SK"]: "revoked"})
 
@@ -292,7 +294,7 @@ def test_remedy_for_missing_secrets_works_in_the_state_in_which_it_is_shown(
     assert new_stage.secrets == value
 
 
-def test_missing_sids_alone_are_no_reason_to_store_secrets(new_stage):
+def test_error_for_missing_sids_alone_does_not_mention_secrets_put(new_stage):
     new_stage.store_secrets()
 
     expect_error(new_stage, new_stage.deploy(), "to enter them.")
@@ -404,7 +406,7 @@ def test_unreachable_taskrouter_is_reported(new_stage):
     expect_error(new_stage, result, "at http://127.0.0.1:1 can't be reached: connection refused")
 
 
-def test_account_without_a_workflow_is_reported(in_terminal):
+def test_workspace_without_a_workflow_is_reported(in_terminal):
     in_terminal.workflow.delete()
     answers = account_answers(in_terminal.twilio)
 
@@ -470,7 +472,7 @@ def test_settings_that_contradict_the_workflow_are_refused_and_not_written(new_s
 
 
 @pytest.mark.parametrize("command", ["deploy", "prepare"])
-def test_nothing_is_written_for_a_new_stage_with_contradicting_settings(new_stage, command):
+def test_nothing_is_written_for_a_new_stage_with_contradictory_settings(new_stage, command):
     new_stage.set(**REJECTION)
     new_stage.workflow.update(task_reservation_timeout=90)
     before = new_stage.config.read_text()
@@ -495,7 +497,7 @@ def test_variables_that_become_too_long_are_refused_and_not_written(new_stage):
 
 
 @pytest.mark.parametrize("timeout", [0, 86_401, None])
-def test_impossible_timeout_of_the_workflow_is_refused_and_not_written(
+def test_invalid_timeout_of_the_workflow_is_refused_and_not_written(
     new_stage, monkeypatch, timeout
 ):
     new_stage.configure()
@@ -555,7 +557,7 @@ def test_settings_are_checked_with_the_timeout_of_another_workflow(new_stage):
     assert new_stage.config.read_text() == before
 
 
-def test_workflow_that_does_not_exist_keeps_its_timeout_with_a_warning(new_stage):
+def test_timeout_of_a_missing_workflow_is_kept_with_a_warning(new_stage):
     new_stage.configure()
     by_workflow = json.dumps({SID["WW"]: 300})
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=by_workflow)
@@ -571,7 +573,7 @@ def test_workflow_that_does_not_exist_keeps_its_timeout_with_a_warning(new_stage
     assert new_stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == by_workflow
 
 
-def test_other_values_in_the_shell_are_reported_but_not_used(new_stage):
+def test_different_values_in_the_shell_are_reported_but_not_used(new_stage):
     new_stage.configure()
     before = new_stage.secrets
 

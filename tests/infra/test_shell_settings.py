@@ -16,7 +16,7 @@ from infra.aws import live_resources, stage_config
 from infra.commands import settings as shell
 from infra.commands.settings import load_settings
 
-OTHER = "AC" + "0" * 32
+OTHER_ACCOUNT = "AC" + "0" * 32
 RESERVATION = "WR" + "1" * 32
 NOTE = (
     "Shell variables not used, because the stage has other values: {}. To change the stage, edit "
@@ -45,7 +45,11 @@ def run(*arguments, **environ):
 
 
 def test_token_is_for_the_account_in_the_file(stage):
-    environ = {"TWILIO_ACCOUNT_SID": OTHER, "MAX_TOKEN_SECONDS": "60", "TWILIO_AUTH_TOKEN": "x"}
+    environ = {
+        "TWILIO_ACCOUNT_SID": OTHER_ACCOUNT,
+        "MAX_TOKEN_SECONDS": "60",
+        "TWILIO_AUTH_TOKEN": "x",
+    }
 
     with mock.patch("infra.commands.token.create_token", return_value="token") as create:
         result = run("token", "--role", "supervisor", **environ)
@@ -60,21 +64,21 @@ def test_token_is_for_the_account_in_the_file(stage):
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_that_acts_like_a_stage_reports_unused_settings(stage, command):
+def test_commands_that_use_a_stages_settings_report_unused_shell_variables(stage, command):
     result = run(*command, TWILIO_WORKSPACE_SID="WS" + "0" * 32)
 
     assert NOTE.format("TWILIO_WORKSPACE_SID") in result.stderr
     assert "WS" + "0" * 32 not in result.stdout
 
 
-def test_same_and_empty_settings_in_the_shell_are_not_reported(stage):
+def test_equal_and_empty_settings_in_the_shell_are_not_reported(stage):
     environ = stage.environ | {"PUBLIC_BASE_URL": " "}
 
     assert "not used" not in run("token", "--role", "supervisor", **environ).output
 
 
 @pytest.mark.parametrize("command", COMMANDS[:-1], ids=" ".join)
-def test_sid_that_only_the_shell_sets_is_missing(stage, command):
+def test_sid_that_only_the_shell_sets_is_reported_as_missing(stage, command):
     stage.set(TWILIO_WORKFLOW_SID="")
 
     result = run(*command, **stage.environ)
@@ -115,7 +119,7 @@ def test_missing_sid_of_a_deployed_stage_must_be_set_in_the_file(
     ],
     ids=lambda failure: type(failure).__name__,
 )
-def test_missing_sid_is_reported_even_if_aws_cannot_be_read(stage, monkeypatch, failure):
+def test_missing_sid_is_reported_even_if_aws_cannot_be_queried(stage, monkeypatch, failure):
     def fail(*_):
         raise failure
 
@@ -127,7 +131,7 @@ def test_missing_sid_is_reported_even_if_aws_cannot_be_read(stage, monkeypatch, 
     assert "does not set TWILIO_WORKSPACE_SID. Run this command, which asks for" in result.output
 
 
-def test_settings_of_the_process_are_those_of_the_file(stage, monkeypatch):
+def test_process_uses_the_settings_in_the_file(stage, monkeypatch):
     for name, value in {
         "RESERVATIONS_TABLE": "other",
         "REJECT_AFTER_SECONDS": "5",
@@ -148,7 +152,7 @@ def test_settings_of_the_process_are_those_of_the_file(stage, monkeypatch):
     assert not {"REJECT_AFTER_SECONDS", "SETTINGS_DEFAULTS"} & os.environ.keys()
 
 
-def test_rules_file_of_a_deployed_stage_is_that_of_the_file(stage, tmp_path):
+def test_rules_file_in_the_shell_is_not_used_for_a_deployed_stage(stage, tmp_path):
     file = tmp_path / "other.toml"
     file.write_text("")
 

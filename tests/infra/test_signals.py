@@ -114,7 +114,7 @@ def running(program, *prefix):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_ends_the_command_after_its_clean_up(number):
+def test_signal_ends_the_command_after_its_cleanup(number):
     with running(COMMAND) as process:
         assert process.stdout.readline() == "started\n"
         process.send_signal(number)
@@ -148,7 +148,7 @@ def test_ctrl_d_at_a_question_says_what_to_do_next(question):
     assert "Aborted!" not in output
 
 
-def test_terminated_question_ends_the_command_like_any_other_signal():
+def test_sigterm_at_a_question_ends_the_command_like_any_other_signal():
     with running(QUESTION.format(question='ask("Name?")')) as process:
         assert process.stderr.read(len("Name?: ")) == "Name?: "
         process.send_signal(signal.SIGTERM)
@@ -184,7 +184,7 @@ PROGRAMS = {
 
 @contextmanager
 def importing(program, tmp_path, *prefix):
-    """Start a program, and stop it in the middle of an import."""
+    """Start a program that pauses in the middle of an import."""
     arguments, module = PROGRAMS[program]
     (tmp_path / f"{module}.py").write_text(STUB)
     environ = os.environ | {"PYTHONPATH": str(tmp_path)}
@@ -235,7 +235,7 @@ def test_chalice_ends_with_its_parent(number):
     with running(PARENT) as process:
         assert process.stderr.readline() == "deploying\n"
         process.send_signal(number)
-        # The output ends when Chalice has ended too.
+        # The output ends only when Chalice has ended too.
         process.communicate(timeout=20)
 
     assert process.returncode != 0

@@ -66,7 +66,7 @@ def test_current_version_and_invalid_signature_error_are_accepted(serve):
     smoke_test(serve(HEALTHY, REFUSED), "", max_seconds=0)
 
 
-def test_callback_is_posted_to_the_secret_path_which_the_error_omits(serve):
+def test_callback_is_posted_to_the_secret_path_that_the_error_hides(serve):
     url = serve(HEALTHY, (404, {"Code": "RouteNotFound", "Message": ""}))
 
     with pytest.raises(OperatorError, match="returned 404 RouteNotFound") as error:

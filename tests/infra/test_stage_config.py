@@ -343,7 +343,10 @@ LEVELS = {
 
 @pytest.fixture(params=LEVELS)
 def set_variables(request, config):
-    """A function that sets variables at a level of the file; its attributes name that level."""
+    """A function that sets variables at one level of the file.
+
+    Its attributes are the parts of error messages that name this level.
+    """
     path, prefix, owner = LEVELS[request.param]
 
     def set_variables(**variables):
@@ -403,12 +406,12 @@ def test_example_in_the_error_is_a_valid_value_of_the_setting(name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "beginning"), [("PUBLIC_BASE_URL", "https://"), ("TWILIO_ACCOUNT_SID", "AC0")]
+    ("name", "prefix"), [("PUBLIC_BASE_URL", "https://"), ("TWILIO_ACCOUNT_SID", "AC0")]
 )
-def test_example_of_a_url_or_sid_has_the_right_prefix(name, beginning):
+def test_example_of_a_url_or_sid_has_the_right_prefix(name, prefix):
     (problem,) = config_file._find_variable_problems({name: 5}, "")
 
-    assert problem.startswith(f'{name} must be a string, for example "{beginning}')
+    assert problem.startswith(f'{name} must be a string, for example "{prefix}')
 
 
 LOOKS_SECRET = (
@@ -575,7 +578,7 @@ def test_member_with_the_name_of_a_secret_is_refused(config, name):
     assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
 
 
-def test_name_of_a_member_that_is_a_secret_is_not_printed(config):
+def test_secret_used_as_a_member_name_is_not_printed(config):
     declared = json.loads(COMMITTED)
     places = {
         "a name": declared["stages"]["dev"],
@@ -668,7 +671,7 @@ def test_error_for_a_secret_names_the_stage_whose_parameter_can_hold_it(config):
         ("TWILIO_WORKSPACE", "TWILIO_WORKSPACE_SID"),
     ],
 )
-def test_misspelled_setting_that_is_not_secret_gets_its_name(set_variables, name, suggested):
+def test_error_for_a_misspelled_setting_suggests_the_right_name(set_variables, name, suggested):
     set_variables(**{name: "5"})
 
     assert f" is not a setting. Did you mean {suggested}?" in refusal()
@@ -682,14 +685,14 @@ def test_misspelled_setting_that_is_not_secret_gets_its_name(set_variables, name
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     ],
 )
-def test_place_of_a_secret_is_accepted(set_variables, name):
+def test_variable_with_the_location_of_a_secret_is_accepted(set_variables, name):
     set_variables(**{name: "/opt/secret"})
 
     assert stage_config.read("dev", allow_empty_sids=True)
 
 
 @given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
-def test_no_secret_is_suggested(name):
+def test_no_name_of_a_secret_is_suggested(name):
     assume(name not in secret_texts.SETTINGS)
     problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
 
@@ -746,7 +749,7 @@ VALID = {
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_valid_setting_is_accepted_except_for_one_function(set_variables, name):
+def test_valid_setting_is_accepted_except_at_the_function_level(set_variables, name):
     set_variables(**{name: VALID[name]})
 
     if set_variables.owner:
@@ -779,7 +782,7 @@ def test_only_the_log_level_may_differ_between_functions(config, handler, name):
     position=st.integers(min_value=0),
     letter=st.sampled_from("AXZ_9"),
 )
-def test_error_for_a_setting_with_one_wrong_letter_suggests_a_name(name, position, letter):
+def test_setting_with_one_wrong_letter_is_recognized(name, position, letter):
     position %= len(name)
     misspelled = name[:position] + letter + name[position + 1 :]
     project = {"stages": {"dev": {"environment_variables": {misspelled: "5"}}}}
@@ -860,7 +863,7 @@ def test_local_stage_may_name_the_tables_of_another_stage(config):
 
 
 @pytest.mark.parametrize("variables", [None, 5, [], {"STATE_TABLE": 5}, {"STATE_TABLE": None}])
-def test_mistake_in_another_stage_does_not_matter(config, variables):
+def test_invalid_variables_of_another_stage_are_ignored(config, variables):
     declared = json.loads(COMMITTED)
     declared["stages"]["prod"]["environment_variables"] = variables
     config.write_text(json.dumps(declared))

@@ -28,7 +28,7 @@ WORKING = {
 
 @pytest.fixture
 def topic(tmp_path, monkeypatch):
-    """The ARN of the alarms' topic of a stage that works, in an emulated account."""
+    """The ARN of the alarm topic of a working stage, in an emulated account."""
     config = stage_config.project()
     config["stages"]["dev"]["environment_variables"] |= SIDS
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -75,7 +75,7 @@ def test_stage_with_alarm_subscribers_is_ok(topic, count):
     assert f"alarm_subscribers  {count}\n" in run_status().stdout
 
 
-def test_unconfirmed_subscription_is_not_counted(topic, monkeypatch):
+def test_unconfirmed_and_deleted_subscriptions_are_not_counted(topic, monkeypatch):
     subscriptions = [{"SubscriptionArn": "PendingConfirmation"}, {"SubscriptionArn": "Deleted"}]
     pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": subscriptions}])
     client = SimpleNamespace(get_paginator=lambda _: pages)
@@ -95,7 +95,7 @@ def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
 
 
 @pytest.mark.parametrize(("exists", "shown"), [(False, "stack missing"), (True, "missing")])
-def test_lost_stack_differs_from_a_stack_that_contains_only_the_tables(
+def test_lost_stack_is_distinguished_from_a_stack_that_contains_only_the_tables(
     topic, monkeypatch, exists, shown
 ):
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
@@ -108,7 +108,7 @@ def test_lost_stack_differs_from_a_stack_that_contains_only_the_tables(
     assert f"alarm_topic        {shown}\n" in completed.stdout
 
 
-def test_unreadable_topic_is_not_ok(topic):
+def test_stage_with_a_deleted_topic_is_not_ok(topic):
     boto3.client("sns", REGION).delete_topic(TopicArn=topic)
 
     completed = run_status("--json")
@@ -127,7 +127,7 @@ def callback_urls():
 
 
 @pytest.mark.parametrize("url", ["https://example.com/dev", "not deployed", None])
-def test_stage_whose_parameter_is_lost_is_not_ok(callback_urls, topic, monkeypatch, url):
+def test_stage_whose_secrets_parameter_is_missing_is_not_ok(callback_urls, topic, monkeypatch, url):
     def find_url(*_):
         if url is None:
             raise OperatorError("Several APIs serve the stage.")
@@ -171,7 +171,7 @@ def test_status_without_sids_says_that_the_callback_urls_are_not_checked(
     stage_config.set_variables("dev", dict.fromkeys(missing, ""))
     subscribe(topic)
     monkeypatch.setattr(status, "_callback_urls", CALLBACK_URLS)
-    monkeypatch.setattr(connection, "open_workspace", lambda *_: pytest.fail("Twilio is called"))
+    monkeypatch.setattr(connection, "open_workspace", lambda *_: pytest.fail("Twilio was called."))
 
     completed = run_status("--json")
 

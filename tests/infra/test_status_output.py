@@ -41,7 +41,7 @@ def _report(monkeypatch):
     ("age", "shown"), [(42, "42 s"), (125, "2 minutes"), (3 * 3600, "3 hours"), (1e6, "11 days")]
 )
 @pytest.mark.usefixtures("_report")
-def test_time_of_the_last_sweep_is_readable(monkeypatch, age, shown):
+def test_last_sweep_is_shown_with_readable_times(monkeypatch, age, shown):
     monkeypatch.setattr(command.time, "time", lambda: STARTED / 1000 + age)
 
     printed = run_infra("status", "--stage", "dev").stdout
@@ -64,7 +64,7 @@ def test_failed_sweep_shows_its_errors(errors, shown):
 
 
 @pytest.mark.usefixtures("_report")
-def test_json_contains_numbers():
+def test_json_contains_the_sweep_time_as_a_number():
     printed = json.loads(run_infra("status", "--stage", "dev", "--json").stdout)
 
     assert printed["last_sweep"]["at"] == STARTED

@@ -1,4 +1,4 @@
-"""The deploy command creates a test Task and watches its callback."""
+"""The deploy command creates a test Task and waits for its callback."""
 
 import json
 import time
@@ -36,8 +36,8 @@ def set_activity(stage, worker, activity):
     worker.update(activity_sid=stage.twilio.activities[activity])
 
 
-def deploy(stage, *options, attributes=SPANISH, **more):
-    return stage.deploy("--yes", "--try-attributes", attributes, *options, **more)
+def deploy(stage, *options, attributes=SPANISH):
+    return stage.deploy("--yes", "--try-attributes", attributes, *options)
 
 
 def tasks(stage):
@@ -45,7 +45,7 @@ def tasks(stage):
 
 
 def record_callbacks(stage, monkeypatch, answer):
-    """Let every Reservation have a record with this answer."""
+    """Give every Reservation a record with this answer."""
     monkeypatch.setattr(
         trial,
         "open_store",
@@ -132,18 +132,18 @@ def test_task_that_cannot_be_canceled_is_reported(stage, monkeypatch):
     assert "TaskRouter cancels the Task 300 seconds after its creation." in result.output
 
 
-def test_race_with_a_worker_who_accepts_is_won(stage, monkeypatch):
+def test_task_is_completed_if_a_worker_accepts_just_before_the_cancellation(stage, monkeypatch):
     """The Task is accepted after its status was read, so the first cancellation fails."""
     record_callbacks(stage, monkeypatch, {})
     call, accepted = Account.call, []
 
-    def accept_before_cancellation(account, send, **more):
+    def accept_before_cancellation(account, send, **keywords):
         is_update = getattr(send, "keywords", {}).get("assignment_status") == "canceled"
         if is_update and not accepted:
             (task,) = tasks(stage)
             (reservation,) = stage.workspace.tasks(task.sid).reservations.list()
             accepted.append(reservation.update(reservation_status="accepted"))
-        return call(account, send, **more)
+        return call(account, send, **keywords)
 
     monkeypatch.setattr(Account, "call", accept_before_cancellation)
 
@@ -152,7 +152,7 @@ def test_race_with_a_worker_who_accepts_is_won(stage, monkeypatch):
     assert tasks(stage)[0].assignment_status == "completed"
 
 
-def test_missing_worker_is_named_before_a_task_is_created(stage):
+def test_lack_of_an_available_worker_is_reported_before_a_task_is_created(stage):
     set_activity(stage, "Alice", "Offline")
 
     result = deploy(stage)
@@ -164,7 +164,7 @@ def test_missing_worker_is_named_before_a_task_is_created(stage):
     assert tasks(stage) == []
 
 
-def test_missing_worker_does_not_fail_the_first_deployment(stage):
+def test_lack_of_an_available_worker_does_not_fail_the_first_deployment(stage):
     set_activity(stage, "Alice", "Offline")
     stage.in_terminal = stage.is_first = True
 
@@ -175,7 +175,7 @@ def test_missing_worker_does_not_fail_the_first_deployment(stage):
     assert tasks(stage) == []
 
 
-def test_other_callback_url_is_named_before_a_task_is_created(stage):
+def test_different_callback_url_is_reported_before_a_task_is_created(stage):
     result = stage.deploy("--try")
 
     assert result.exit_code == 1
@@ -186,7 +186,7 @@ def test_other_callback_url_is_named_before_a_task_is_created(stage):
 
 
 @pytest.mark.parametrize("in_terminal", [False, True])
-def test_worker_who_cannot_take_the_task_is_not_offered(stage, in_terminal):
+def test_worker_who_cannot_receive_the_task_is_not_listed(stage, in_terminal):
     stage.deploy("--yes")
     set_activity(stage, "Alice", "Offline")
     set_activity(stage, "Bob", "Idle")
@@ -206,7 +206,7 @@ def test_worker_who_cannot_take_the_task_is_not_offered(stage, in_terminal):
     assert tasks(stage) == []
 
 
-def test_worker_whom_a_target_excludes_is_explained(stage):
+def test_waiting_task_is_explained_if_the_target_excludes_all_workers(stage):
     configuration = json.loads(stage.workflow.fetch().configuration)
     for item in configuration["task_routing"]["filters"]:
         for target in item["targets"]:
@@ -232,7 +232,7 @@ def test_worker_whom_a_target_excludes_is_explained(stage):
         (["a == 1"], False, "{}", []),
     ],
 )
-def test_routes_that_may_receive_a_task_end_with_the_first_certain_one(
+def test_routes_that_may_receive_a_task_end_with_the_first_certain_match(
     expressions, default, attributes, names
 ):
     routes = [
@@ -318,7 +318,7 @@ def test_default_attributes_are_derived_from_simple_expressions(
 
 
 @pytest.mark.parametrize("attributes", ["{}", '{"selected_language": "fr"}', '{"x": "es"}'])
-def test_attributes_that_match_no_filter_are_named_before_a_task_is_created(stage, attributes):
+def test_attributes_that_match_no_filter_are_reported_before_a_task_is_created(stage, attributes):
     result = deploy(stage, attributes=attributes)
 
     assert result.exit_code == 1
@@ -330,7 +330,7 @@ def test_attributes_that_match_no_filter_are_named_before_a_task_is_created(stag
     assert tasks(stage) == []
 
 
-def test_attributes_that_match_no_filter_are_asked_for_again(stage, monkeypatch):
+def test_question_is_repeated_after_attributes_that_match_no_filter(stage, monkeypatch):
     record_callbacks(stage, monkeypatch, {})
     stage.deploy("--yes")
     stage.in_terminal = True
@@ -354,7 +354,7 @@ def test_workflow_with_complex_expressions_needs_attributes(stage):
     assert tasks(stage) == []
 
 
-def test_workflow_without_a_route_is_named_before_a_task_is_created(stage, monkeypatch):
+def test_workflow_without_a_route_is_reported_before_a_task_is_created(stage, monkeypatch):
     monkeypatch.setattr(trial, "_parse_routes", lambda _configuration: [])
 
     result = deploy(stage)
@@ -423,7 +423,7 @@ def test_unusable_attributes_are_refused_before_the_deployment(stage, text):
     assert stage.deployments == 0
 
 
-def test_terminal_offers_a_test_after_the_first_deployment(stage, monkeypatch):
+def test_command_offers_a_test_in_a_terminal_after_the_first_deployment(stage, monkeypatch):
     record_callbacks(stage, monkeypatch, {})
     stage.in_terminal = stage.is_first = True
 
@@ -444,7 +444,7 @@ def test_terminal_offers_a_test_after_the_first_deployment(stage, monkeypatch):
     ("is_first", "options"),
     [(False, []), (True, ["--no-try"]), (True, ["--yes"]), (True, ["--no-input"])],
 )
-def test_no_test_is_offered_later_or_without_questions(stage, is_first, options):
+def test_no_test_is_offered_after_a_later_deployment_or_without_questions(stage, is_first, options):
     stage.deploy("--yes")
     stage.in_terminal, stage.is_first = True, is_first
 

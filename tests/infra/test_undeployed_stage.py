@@ -1,4 +1,4 @@
-"""Commands for a stage that was never deployed say so, without the texts of botocore."""
+"""Commands for an undeployed stage name the next command, without botocore's error messages."""
 
 import json
 
@@ -32,14 +32,14 @@ COMMANDS = {
 
 @pytest.fixture
 def infra(config, dynamodb, tmp_path, monkeypatch):  # noqa: F811
-    """A function that runs a command for a declared stage in an empty emulated account."""
+    """A function that runs a command in an empty emulated account, by default for the stage dev."""
     monkeypatch.setattr(stage_config, "CONFIG", config)
     monkeypatch.setattr(Stage, "deployed_file", tmp_path / "dev.json")
     # moto's CloudFormation and API Gateway need packages that are not installed.
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
     monkeypatch.setattr(stacks, "exists", lambda *_: False)
-    # moto only emulates requests that botocore sends, unlike the service's DynamoDB client.
+    # moto emulates only requests that botocore sends. The app's DynamoDB client sends its own.
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url)
     with mock_aws():
         yield lambda *arguments, stage="dev": run_infra(
@@ -48,7 +48,7 @@ def infra(config, dynamodb, tmp_path, monkeypatch):  # noqa: F811
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_command_names_the_next_command_in_one_line(infra, command):
+def test_command_names_the_next_command_on_one_line(infra, command):
     completed = infra(*command)
 
     assert completed.returncode == 1
@@ -64,19 +64,19 @@ CONTRADICTIONS = {
     "activity": {"REJECT_AFTER_SECONDS": "10"},
     "lease": {"CLAIM_LEASE_SECONDS": "29"},
 }
-NEED_NO_TIMEOUTS = [command for command in COMMANDS if command[0] not in ("sweep", "prepare")]
+IGNORE_CONTRADICTIONS = [command for command in COMMANDS if command[0] not in ("sweep", "prepare")]
 
 
 @pytest.mark.parametrize("variables", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-@pytest.mark.parametrize("command", NEED_NO_TIMEOUTS, ids=" ".join)
-def test_command_that_needs_no_timeouts_ignores_contradictions(infra, command, variables):
+@pytest.mark.parametrize("command", IGNORE_CONTRADICTIONS, ids=" ".join)
+def test_command_names_the_next_command_despite_contradictory_settings(infra, command, variables):
     stage_config.set_variables("dev", variables)
 
     assert infra(*command).stderr.splitlines()[-1].endswith(COMMANDS[command])
 
 
 @pytest.mark.parametrize("variables", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_package_refuses_contradictions(infra, tmp_path, variables):
+def test_package_refuses_contradictory_settings(infra, tmp_path, variables):
     stage_config.set_variables("dev", variables)
 
     completed = infra("package", tmp_path / "out")
@@ -95,7 +95,7 @@ def test_command_for_an_undeclared_stage_names_the_declared_stages(infra, comman
     assert line.startswith(expected)
 
 
-def test_status_shows_each_missing_part_in_one_line(infra):
+def test_status_shows_each_missing_part_on_one_line(infra):
     lines = infra("status").stdout.splitlines()
 
     table = "taskrouter-callbacks-dev-{}"
@@ -125,7 +125,7 @@ def test_command_that_needs_no_sid_works_without_sids(infra, command, missing):
     assert infra(*command).stderr.splitlines()[-1].endswith(COMMANDS[command])
 
 
-def test_schedule_without_a_function_is_missing(infra, monkeypatch):
+def test_schedule_without_a_function_is_shown_as_missing(infra, monkeypatch):
     client = boto3.client("events", REGION)
     response = {"Error": {"Code": "ResourceNotFoundException", "Message": "No such function."}}
 
@@ -144,7 +144,7 @@ def test_stored_secrets_are_enough_for_a_token(infra, taskrouter):
     assert infra("token", "--role", "supervisor").returncode == 0
 
 
-def test_refusal_of_aws_is_shown_with_its_operation(infra, monkeypatch):
+def test_aws_refusal_is_shown_with_the_refused_operation(infra, monkeypatch):
     client = boto3.client("logs", REGION)
     response = {"Error": {"Code": "AccessDeniedException", "Message": "User ann may not."}}
 

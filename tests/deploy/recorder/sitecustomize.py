@@ -1,6 +1,6 @@
 """Records the AWS calls of a Python process and of the Python processes that it starts.
 
-Python imports this module at its start if the folder is in PYTHONPATH. Each call becomes a JSON
+Python imports this module at startup if this folder is in PYTHONPATH. Each call becomes a JSON
 line in the file that RECORDED_CALLS names.
 """
 
@@ -23,11 +23,11 @@ def _record_and_make_api_call(client, operation_name, api_params):
         if shape.serialization.get("location") == "uri" and name in api_params
     }
     path = operation.http["requestUri"].split("?")[0].replace("+}", "}")
-    texts = {name: value for name, value in api_params.items() if isinstance(value, str)}
+    strings = {name: value for name, value in api_params.items() if isinstance(value, str)}
     call = {
         "service": model.endpoint_prefix,
         "operation": operation_name,
-        "parameters": texts,
+        "parameters": strings,
         "method": operation.http["method"],
         "path": path.format(**in_path),
     }
