@@ -1,6 +1,8 @@
 """Throttled calls to AWS are retried, at the rate that API Gateway's quotas allow."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import boto3
 import botocore.session
@@ -40,7 +42,9 @@ class Raw:
 def waited(monkeypatch):
     """The delays between retries. The tests do not wait."""
     waited = []
-    monkeypatch.setattr("botocore.endpoint.time.sleep", waited.append)
+    # Other threads of this process must still sleep.
+    replacement = SimpleNamespace(**{**vars(time), "sleep": waited.append})
+    monkeypatch.setattr("botocore.endpoint.time", replacement)
     return waited
 
 
