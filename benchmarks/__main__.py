@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import lambda_functions, refusals, report, rules
+from benchmarks import capacity, lambda_functions, refusals, report, rules
 
 
 @click.command()
@@ -16,6 +16,8 @@ from benchmarks import lambda_functions, refusals, report, rules
 def main(rounds: int, starts: int, processes: int) -> None:
     """Compare this app with programs that anyone can build, and print one table.
 
+    The tables of docs/capacity.md follow. They do not depend on the machine.
+
     Compared programs run alternately, so that a busy machine slows all of them. Only the ratios
     are meaningful. A missed goal is shown in the table, and does not change the exit code.
     """
@@ -24,7 +26,7 @@ def main(rounds: int, starts: int, processes: int) -> None:
         *rules.measure(processes),
         *refusals.measure(starts),
     ]
-    click.echo(report.render(figures))
+    click.echo("\n\n".join([report.render(figures), *capacity.render(capacity.Inputs())]))
 
 
 if __name__ == "__main__":

@@ -54,9 +54,15 @@ def _round(value: float) -> str:
 
 def render(figures: Sequence[Figure]) -> str:
     """Return the table, and a line that describes the machine."""
-    rows = [_HEAD, tuple("---" for _ in _HEAD), *(figure.cells() for figure in figures)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = to_table([_HEAD, *(figure.cells() for figure in figures)])
     return f"{table}\n\n{_machine()}"
+
+
+def to_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table. The first row is its head."""
+    head, *body = rows
+    lines = (head, tuple("---" for _ in head), *body)
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
 
 
 def _machine() -> str:

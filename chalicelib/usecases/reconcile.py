@@ -32,26 +32,26 @@ BY_RECONCILE = "reconcile"
 
 JOB = "last_reconcile"
 
-_MINUTE_MS = 60_000
-_INTERVAL_MS = 5 * _MINUTE_MS
-_RETRY_MS = 50_000
+MINUTE_MS = 60_000
+INTERVAL_MS = 5 * MINUTE_MS
+RETRY_MS = 50_000
 """Time until a run is repeated that did not complete all its parts. It is shorter than the interval
 of the sweep, so that the next sweep repeats the parts."""
-_OVERLAP_MS = 60_000
+OVERLAP_MS = 60_000
 """Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
-_WINDOW_MS = 10 * 60_000
+WINDOW_MS = 10 * 60_000
 """Maximum length of a window. Events are read in windows so that an interrupted run keeps its
 progress. A window with more Events than `list_events` returns is halved."""
-_CATCH_UP_WINDOW_MS = _WINDOW_MS // 4
+CATCH_UP_WINDOW_MS = WINDOW_MS // 4
 """Length of the first window if more than one is left. A short window is recorded even if requests
 are slow, so each run makes progress."""
-_MIN_WINDOW_MS = 1_000
+MIN_WINDOW_MS = 1_000
 """Minimum length of a window: the precision of TaskRouter's time filter."""
-_FIRST_LOOKBACK_MS = 60 * 60_000
+FIRST_LOOKBACK_MS = 60 * 60_000
 """Length of the period that the first reconciliation reads, without the overlap."""
-_READ_SIZE = 100
+READ_SIZE = 100
 """Maximum number of recorded statuses that a step reads: one BatchGetItem request."""
-_BATCH_SIZE = CONCURRENCY * _READ_SIZE
+BATCH_SIZE = CONCURRENCY * READ_SIZE
 """Maximum number of Events that are recorded before the progress is saved."""
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
@@ -104,7 +104,7 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
     run, run_id = _Reconciliation(collaborators, budget, map_, end, {}), collaborators.new_id()
     started = run.attempt(
         lambda: collaborators.store.start_periodic_job(
-            JOB, now=now, retry_at=now + _RETRY_MS, run_id=run_id
+            JOB, now=now, retry_at=now + RETRY_MS, run_id=run_id
         )
     )
     if started is None:
@@ -112,7 +112,7 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
     is_due, saved = started
     if not is_due:
         return []
-    default = saved.get(_EVENTS, end - _FIRST_LOOKBACK_MS)
+    default = saved.get(_EVENTS, end - FIRST_LOOKBACK_MS)
     if saved.keys() > {_EVENTS}:
         saved = {TASKS: 0, **saved}  # no run has finished this part yet
     for part in _PARTS:
@@ -120,7 +120,7 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
         run.progress[_finished(part)] = saved.get(_finished(part), run.progress[part])
     parts = [run.record_pending, run.record_events]
     # Alternate the order so that neither part can use up the time of every run.
-    if now // _MINUTE_MS % 2:
+    if now // MINUTE_MS % 2:
         parts.reverse()
     return [count for part in parts for count in part()]
 
@@ -144,7 +144,7 @@ class _Reconciliation:
     progress: dict[str, int]
 
     def _is_due(self, part: str) -> bool:
-        return self.progress[_finished(part)] + _INTERVAL_MS <= self.end
+        return self.progress[_finished(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
         """Save that *parts* are done until a time (epoch ms) or longer; schedule the next run."""
@@ -156,7 +156,7 @@ class _Reconciliation:
             done[name] = until if is_finished else self.progress[name]
         progress = self.progress | done
         events_done_until = min(progress[part] for part in _PARTS if part != TASKS)
-        next_end = min(progress[_finished(part)] for part in _PARTS) + _INTERVAL_MS
+        next_end = min(progress[_finished(part)] for part in _PARTS) + INTERVAL_MS
         due_at = next_end + CALLBACK_IN_TRANSIT_MS if next_end > self.end else None
         with self.budget.counting_failures():
             self.collaborators.store.save_progress(
@@ -174,7 +174,7 @@ class _Reconciliation:
             return [None]
         # Incomplete runs start at different Tasks, so that together they reach all Tasks. Multiples
         # of the golden ratio are spread evenly, whatever the number of Tasks.
-        first = int(self.end // _MINUTE_MS * _GOLDEN_RATIO % 1 * len(tasks))
+        first = int(self.end // MINUTE_MS * _GOLDEN_RATIO % 1 * len(tasks))
         rotated = tasks[first:] + tasks[:first]
         counts = list(chain.from_iterable(self.map_(self._record_task, rotated)))
         if None not in counts:
@@ -216,14 +216,14 @@ class _Reconciliation:
         """
         oldest = self.end + CALLBACK_IN_TRANSIT_MS - _EVENT_RETENTION_MS
         starts = {
-            event_type: max(self.progress[part] - _OVERLAP_MS, oldest)
+            event_type: max(self.progress[part] - OVERLAP_MS, oldest)
             for event_type in EVENT_TYPES
             if self._is_due(part := _part(event_type))
         }
         counts: list[int | None] = []
-        window = _WINDOW_MS
+        window = WINDOW_MS
         if starts and min(starts.values()) + window < self.end:
-            window = _CATCH_UP_WINDOW_MS
+            window = CATCH_UP_WINDOW_MS
         while starts and (since := min(starts.values())) < self.end:
             until = min(since + window, self.end)
             pages = self._read_window(starts, until)
@@ -232,15 +232,15 @@ class _Reconciliation:
             read = {name: page for name, page in pages.items() if page is not None}
             if len(read) < len(pages):
                 counts.append(None)
-            if window > _MIN_WINDOW_MS and not all(page.is_complete for page in read.values()):
-                window = max((until - since) // 2, _MIN_WINDOW_MS)
+            if window > MIN_WINDOW_MS and not all(page.is_complete for page in read.values()):
+                window = max((until - since) // 2, MIN_WINDOW_MS)
                 continue
             if read:
                 counts += self._record_window(read, until)
                 if counts[-1] is None:
                     break
             starts |= dict.fromkeys(read, until)
-            window = min(window * 2, _WINDOW_MS)
+            window = min(window * 2, WINDOW_MS)
         return counts
 
     def _read_window(self, starts: Mapping[str, int], until: int) -> dict[str, EventPage | None]:
@@ -271,7 +271,7 @@ class _Reconciliation:
             key=lambda event: event.at or 0,
         )
         counts: list[int | None] = []
-        for batch in _split(events, _BATCH_SIZE) or [[]]:
+        for batch in _split(events, BATCH_SIZE) or [[]]:
             counts += self._record_batch(batch)
             if None in counts:
                 break
@@ -316,7 +316,7 @@ class _Reconciliation:
         """Return the recorded statuses, or None if they could not all be read."""
         fetch, read = self.collaborators.store.fetch_statuses, dict[str, Status]()
         for statuses in map_(
-            lambda sids: self.attempt(lambda: fetch(sids)), _split(reservation_sids, _READ_SIZE)
+            lambda sids: self.attempt(lambda: fetch(sids)), _split(reservation_sids, READ_SIZE)
         ):
             if statuses is None:
                 return None

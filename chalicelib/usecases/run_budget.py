@@ -77,18 +77,26 @@ class RunBudget:
             TaskRouterThrottled: the request was still throttled when the attempts or the time ran
                 out. This ends the run, or the part of the run that has this budget.
         """
-        try:
-            for pause in _THROTTLED_PAUSES:
-                try:
-                    return request()
-                except TaskRouterThrottled:
-                    if not self.may_continue():
-                        raise
-                    self._clock.sleep(pause)
-            return request()
-        except TaskRouterThrottled:
-            self._throttled.set()
-            raise
+        pauses = self.pauses_if_throttled()
+        while True:
+            try:
+                return request()
+            except TaskRouterThrottled:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                self._clock.sleep(pause)
+
+    def pauses_if_throttled(self) -> Iterator[float]:
+        """Yield the pauses (in seconds) before further attempts of a throttled request.
+
+        After the last pause, or if no time is left, the run, or its part, ends.
+        """
+        for pause in _THROTTLED_PAUSES:
+            if not self.may_continue():
+                break
+            yield pause
+        self._throttled.set()
 
     @contextmanager
     def counting_failures(self) -> Iterator[None]:

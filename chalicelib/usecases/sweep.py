@@ -38,7 +38,7 @@ _DECISION_AGE_MS = 5_000
 """The age that a decision of the sweep has at its start. Its requests to TaskRouter then end within
 15 s instead of 20 s, so that the decision, like every step, ends before the sweep times out."""
 
-_STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
+STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations are checked first, because their callers are waiting."""
 
 
@@ -144,7 +144,7 @@ class _Sweep:
         """Yield the due Reservations while there is time, at least the first of each status."""
         store = self._collaborators.store
         with self._budget.counting_failures():
-            for status in _STATUS_ORDER:
+            for status in STATUS_ORDER:
                 for due in store.due_reservations(status, now=self._started):
                     self._oldest_due_at = min(self._oldest_due_at, due.due_at)
                     yield due

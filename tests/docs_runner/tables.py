@@ -18,6 +18,9 @@ NOT_RUN = {
     "make e2e": "the command runs the tests of the documentation; " + TESTED_ELSEWHERE,
     "make chaos": "the command takes minutes; " + TESTED_ELSEWHERE,
     "make bench": "the command takes minutes; `.ci/run` runs it with other options",
+    ".venv/bin/python -m benchmarks.capacity": (
+        "tests/test_capacity.py compares the tables with the page"
+    ),
     "make mutants": "the command takes minutes; tests/mutants/test_runner.py runs its parts",
     "make mutants SEED=7 COUNT=100 PACKAGE=routes": "the command takes minutes",
     ".venv/bin/python -m tests.chaos run --reservations 1000 --faults 200": (

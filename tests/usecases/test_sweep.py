@@ -23,7 +23,7 @@ PAST_DEADLINE_MS = 130_000
 
 
 def test_every_open_status_is_swept() -> None:
-    assert set(sweep._STATUS_ORDER) == OPEN
+    assert set(sweep.STATUS_ORDER) == OPEN
 
 
 def test_sweep_fetches_no_reservation_before_it_is_due(service: Service) -> None:

@@ -308,7 +308,7 @@ def test_events_of_a_type_that_is_further_ahead_do_not_reset_its_progress(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch ends before the time up to which another type is already done."""
-    monkeypatch.setattr(reconcile, "_BATCH_SIZE", 1)
+    monkeypatch.setattr(reconcile, "BATCH_SIZE", 1)
     now = NOW - 15_000
     service.store.save_progress(
         JOB, {"": now - 400_000, "created": now - 310_000, "tasks": now}, due_at=NOW

@@ -1,0 +1,75 @@
+"""TaskRouter in the simulation: the limits of its REST API."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from benchmarks.timeline import Timeline
+
+UPDATE = "update"
+FETCH = "fetch"
+LIST_TASKS = "list Tasks"
+LIST_RESERVATIONS = "list Reservations"
+LIST_EVENTS = "list Events"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRouterLimits:
+    """TaskRouter's behavior. Twilio does not publish these values.
+
+    Attributes:
+        per_second: Maximum number of requests per second for each operation. An example of
+            Twilio's event type "RateLimit" shows the default limit 50 of a list.
+        concurrent: Maximum number of concurrent requests of the account. Twilio's error 20429
+            mentions this limit without its value.
+        latency_ms: Duration of a request.
+        max_events: Maximum number of Events that one list returns to a sweep.
+    """
+
+    per_second: int = 50
+    concurrent: int = 100
+    latency_ms: int = 100
+    max_events: int = 2_000
+
+
+UNLIMITED = TaskRouterLimits(per_second=10**9, concurrent=10**9)
+
+
+@dataclass
+class TaskRouter:
+    """TaskRouter's limits, and the number of requests.
+
+    Attributes:
+        limits: The limits.
+        requests: Number of requests by operation, including throttled ones.
+        throttled: Number of throttled requests (429) by operation.
+        most_concurrent: Largest number of concurrent requests.
+    """
+
+    limits: TaskRouterLimits
+    timeline: Timeline
+    requests: Counter[str] = field(default_factory=Counter)
+    throttled: Counter[str] = field(default_factory=Counter)
+    most_concurrent: int = 0
+    _concurrent: int = 0
+    _seconds: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def start(self, operation: str, number: int = 1) -> int:
+        """Start requests for an operation; return how many are not throttled.
+
+        The caller calls `end` after `latency_ms`.
+        """
+        second = self.timeline.now_ms() // 1000
+        latest, used = self._seconds.get(operation, (second, 0))
+        used = used if latest == second else 0
+        free = min(self.limits.per_second - used, self.limits.concurrent - self._concurrent)
+        started = min(number, max(free, 0))
+        self._seconds[operation] = second, used + started
+        self._concurrent += started
+        self.most_concurrent = max(self.most_concurrent, self._concurrent)
+        self.requests[operation] += number
+        self.throttled[operation] += number - started
+        return started
+
+    def end(self, number: int) -> None:
+        """End requests that were started."""
+        self._concurrent -= number

@@ -1,0 +1,76 @@
+"""Runs concurrent processes in simulated time."""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+
+Process = Generator["float | Sequence[Process]", None, None]
+"""A process yields the time for which it waits, in ms, or the processes whose end it awaits."""
+
+Question = Generator["float | Sequence[Process]", None, bool]
+"""A part of a process that returns an answer."""
+
+
+class Timeline:
+    """A clock that advances to the next time at which a process continues.
+
+    The class implements `chalicelib.usecases.ports.Clock`, except that only processes can wait.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._waiting: list[tuple[float, int, Process, Callable[[], None]]] = []
+        self._numbers = count()
+
+    def now_ms(self) -> int:
+        """Return the simulated time, in ms."""
+        return int(self._now)
+
+    def sleep(self, seconds: float) -> None:
+        """Refuse to wait, because a process has to yield instead."""
+        raise NotImplementedError(seconds)
+
+    def start(self, process: Process, on_end: Callable[[], None] = lambda: None) -> None:
+        """Run a process until it waits for the first time. Call *on_end* when it ends."""
+        wait: Any = next(process, None)
+        if wait is None:
+            on_end()
+        elif isinstance(wait, (int, float)):
+            self._wait(wait, process, on_end)
+        else:
+            self._join(wait, lambda: self.start(process, on_end))
+
+    def _wait(self, duration: float, process: Process, on_end: Callable[[], None]) -> None:
+        heappush(self._waiting, (self._now + duration, next(self._numbers), process, on_end))
+
+    def _join(self, processes: Sequence[Process], on_end: Callable[[], None]) -> None:
+        """Run processes concurrently; call *on_end* when all have ended."""
+        left = len(processes)
+
+        def count_end() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                on_end()
+
+        for process in processes:
+            self.start(process, count_end)
+
+    def run(self, until: int) -> None:
+        """Run the processes up to a time, in ms."""
+        while self._waiting and self._waiting[0][0] <= until:
+            self._now, _, process, on_end = heappop(self._waiting)
+            self.start(process, on_end)
+        self._now = until
+
+
+def run_concurrently(processes: Iterable[Process], concurrency: int) -> Process:
+    """Run processes, at most *concurrency* of them at the same time, and wait for their end."""
+    remaining = iter(processes)
+
+    def work() -> Process:
+        for process in remaining:
+            yield from process
+
+    yield [work() for _ in range(concurrency)]
