@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import lambda_functions, refusals, report, rules
+from benchmarks import http_load, lambda_functions, refusals, report, rules
 
 
 @click.command()
@@ -13,7 +13,10 @@ from benchmarks import lambda_functions, refusals, report, rules
 @click.option(
     "--processes", default=3, show_default=True, help="Number of processes per in-process figure."
 )
-def main(rounds: int, starts: int, processes: int) -> None:
+@click.option(
+    "--requests", default=400, show_default=True, help="Number of requests per load over HTTP."
+)
+def main(rounds: int, starts: int, processes: int, requests: int) -> None:
     """Compare this app with programs that anyone can build, and print one table.
 
     Compared programs run alternately, so that a busy machine slows all of them. Only the ratios
@@ -23,6 +26,7 @@ def main(rounds: int, starts: int, processes: int) -> None:
         *lambda_functions.measure(rounds, starts),
         *rules.measure(processes),
         *refusals.measure(starts),
+        *http_load.measure(requests),
     ]
     click.echo(report.render(figures))
 
