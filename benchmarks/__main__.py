@@ -2,7 +2,7 @@
 
 import click
 
-from benchmarks import capacity, lambda_functions, refusals, report, rules
+from benchmarks import capacity, http_load, lambda_functions, refusals, report, rules
 
 
 @click.command()
@@ -13,7 +13,10 @@ from benchmarks import capacity, lambda_functions, refusals, report, rules
 @click.option(
     "--processes", default=3, show_default=True, help="Number of processes per in-process figure."
 )
-def main(rounds: int, starts: int, processes: int) -> None:
+@click.option(
+    "--requests", default=400, show_default=True, help="Number of requests per load over HTTP."
+)
+def main(rounds: int, starts: int, processes: int, requests: int) -> None:
     """Compare this app with programs that anyone can build, and print one table.
 
     The tables of docs/capacity.md follow. They do not depend on the machine.
@@ -25,6 +28,7 @@ def main(rounds: int, starts: int, processes: int) -> None:
         *lambda_functions.measure(rounds, starts),
         *rules.measure(processes),
         *refusals.measure(starts),
+        *http_load.measure(requests),
     ]
     click.echo("\n\n".join([report.render(figures), *capacity.render(capacity.Inputs())]))
 

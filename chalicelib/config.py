@@ -40,7 +40,7 @@ SWEEP_INTERVAL_MINUTES = 1
 
 API_TIMEOUT_SECONDS = 29
 """API Gateway's time limit, and the ``lambda_timeout`` of the API's function. With the default
-settings, a request takes up to 28.8 s: 0.8 s to read the secrets, 20 s until its last request to
+settings, a request takes up to 14.8 s: 0.8 s to read the secrets, 6 s until its last request to
 TaskRouter ends, and 8 s for the DynamoDB calls that follow (chalicelib/usecases/deadlines.py)."""
 
 MAX_TOKEN_SECONDS = 86_400

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import inputs, lambda_functions, programs, refusals, report, stubs
+from benchmarks import http_load, inputs, lambda_functions, programs, refusals, report, stubs
 from benchmarks.programs import Program
 from benchmarks.report import Figure
 
@@ -72,6 +72,14 @@ def test_refused_requests_are_compared_with_a_valid_callback() -> None:
     figures = refusals.measure(1)
     assert {figure.other for figure in figures} == {"valid callback"}
     assert any("forged" in figure.name for figure in figures)
+
+
+@linux
+def test_load_over_http_is_compared_with_a_bare_server_and_names_the_cpu_time() -> None:
+    figures = http_load.measure(5)
+    assert {figure.other for figure in figures} == {"bare server", "local DynamoDB"}
+    assert len(figures) == 15
+    assert all(figure.value > 0 for figure in figures if figure.other == "bare server")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_limits_of_lists_are_those_of_the_adapter() -> None:
     assert TaskRouterLimits.max_events == taskrouter._MAX_EVENTS
     assert simulated_sweep._PAGE_SIZE == taskrouter._PAGE_SIZE
     # A list of several pages takes as long as two requests.
-    assert simulated_sweep._LIST_MS == 2 * taskrouter.REQUEST_SECONDS * 1000
+    assert simulated_sweep._LIST_MS == 2 * taskrouter.PAGE_SECONDS * 1000
 
 
 def test_deadlines_follow_from_the_default_settings() -> None:

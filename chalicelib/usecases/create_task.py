@@ -33,7 +33,7 @@ from chalicelib.domain.tasks import (
     has_attribute,
     is_result,
 )
-from chalicelib.usecases.deadlines import require_time
+from chalicelib.usecases.deadlines import LATEST_REQUEST_MS, require_time
 from chalicelib.usecases.ports import Clock, IdempotencyStore, TaskRouter
 
 KEY_ATTRIBUTE = "idempotency_key"
@@ -43,7 +43,6 @@ MARKER_ATTRIBUTE = "idempotency_marker"
 """The Task attribute that contains the marker, by which the service finds the Task."""
 
 _KEY_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-_WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
 
@@ -118,7 +117,7 @@ def create_task(
             return attempt.create()
         if record.until <= now:
             return attempt.take_over()
-        if now >= started + _WAIT_MS:
+        if now >= started + LATEST_REQUEST_MS:
             raise attempt.unsettled()
         clock.sleep(_POLL_SECONDS)
 

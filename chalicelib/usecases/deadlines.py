@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from chalicelib.domain.errors import TaskRouterNotSent
 from chalicelib.domain.reservations import OPEN, Status
 
-REQUEST_LIMIT_MS = 20_000
-"""Maximum age of an API request at the end of its last request to TaskRouter."""
+REQUEST_LIMIT_MS = 6_000
+"""Maximum age of an API request at the end of its last request to TaskRouter. While TaskRouter does
+not respond, API requests occupy Lambda's concurrency, which callbacks need (docs/adr/0038)."""
 
-LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 8_000
-"""Maximum age of an API request that sends another request to TaskRouter, which takes up to 8 s."""
+LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 3_000
+"""Maximum age of an API request that sends another request to TaskRouter, which takes up to 3 s.
+After a request without a response, no time is left for another one."""
 
 MAX_FINAL_CALLS = 4
 """Maximum number of DynamoDB calls of an API request after its last request to TaskRouter."""

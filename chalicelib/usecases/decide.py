@@ -38,7 +38,6 @@ from chalicelib.usecases.find_reservation import find_unrecorded
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Collaborators
 
-_WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
 _BY_FETCH = "fetch"
@@ -188,7 +187,7 @@ def _await_outcome(
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     now = collaborators.clock.now_ms()
     sent_instruction.require_answer(claim, record, now=now)
-    deadline = min(now + _WAIT_MS, started + LATEST_REQUEST_MS)
+    deadline = started + LATEST_REQUEST_MS
     answer, is_sent = claim.instruction, sent_instruction.is_known_as_sent
     while not is_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()

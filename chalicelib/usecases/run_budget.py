@@ -21,8 +21,8 @@ CONCURRENCY = 8
 MAX_REASONS = 3
 
 _MIN_TIME_LEFT_MS = 25_000
-"""Minimum remaining time to start a step. A step may send two requests to TaskRouter, each with a
-total time limit of 8 s, and then writes to DynamoDB. A list of several pages takes up to 16 s.
+"""Minimum remaining time to start a step. A list of several pages from TaskRouter takes up to 16 s.
+Other steps send requests to TaskRouter for up to 9 s. All of them then write to DynamoDB.
 Loops over several calls ask `may_continue` between the calls."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)

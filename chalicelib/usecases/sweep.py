@@ -34,10 +34,6 @@ BY_SWEEP = "sweep"
 
 _PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
 
-_DECISION_AGE_MS = 5_000
-"""The age that a decision of the sweep has at its start. Its requests to TaskRouter then end within
-15 s instead of 20 s, so that the decision, like every step, ends before the sweep times out."""
-
 STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations are checked first, because their callers are waiting."""
 
@@ -231,8 +227,7 @@ class _Sweep:
             unless_ringing=target is Status.REJECTED,
         )
         try:
-            started = self._collaborators.clock.now_ms() - _DECISION_AGE_MS
-            decide(decision, self._collaborators, started=started)
+            decide(decision, self._collaborators)
         except (ReservationNotPending, ReservationGone):
             return SweepOutcome.MIRRORED
         return outcome

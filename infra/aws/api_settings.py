@@ -19,6 +19,9 @@ from infra.aws.stage_config import API, SWEEP, Stage
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 """Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
 
+_WEIGHTS = {"/reservations/{sid}/accept": 2}
+"""Weights other than 1 in the division of the executions among methods that wait for TaskRouter."""
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -37,26 +40,47 @@ class _MethodSetting:
 def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     """Return the method settings of the API's stage.
 
-    Method settings inherit nothing from ``*``. A setting's path is a slash followed by the resource
-    path, in which every slash is encoded as ``~1``.
+    Method settings inherit nothing from ``*``.
     """
     # Only deployments need the whole app.
     from app import app  # noqa: PLC0415
     from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
 
+    twilio = twilio_routes(app)
     callback_throttle = capacity.callback_throttle(concurrency)
     default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
     callbacks = [
         _MethodSetting(
-            "/" + f"{prefix}{path}".replace("/", "~1"),
-            method,
-            callback_throttle,
-            measured=path in _MEASURED_PATHS,
+            _encode(f"{prefix}{path}"), method, callback_throttle, measured=path in _MEASURED_PATHS
         )
         for prefix in stage.settings.callback_prefixes
-        for path, method in twilio_routes(app)
+        for path, method in twilio
     ]
-    return [default, *callbacks]
+    # A client's POST request changes something in TaskRouter. So does a GET request to the same
+    # path, which the app refuses without TUTORIAL_ROUTES.
+    changing = ("GET", "POST") if stage.settings.tutorial_routes else ("POST",)
+    weights = {
+        (path, method): _WEIGHTS.get(path, 1)
+        for path, views in sorted(app.routes.items())
+        for method in changing
+        if "POST" in views and method in views and (path, method) not in twilio
+    }
+    total = sum(weights.values())
+    waiting = [
+        _MethodSetting(
+            _encode(path),
+            method,
+            capacity.waiting_throttle(concurrency, weight / total),
+            measured=False,
+        )
+        for (path, method), weight in weights.items()
+    ]
+    return [default, *callbacks, *waiting]
+
+
+def _encode(path: str) -> str:
+    """Return a setting's path: a slash, and the resource path with every slash as ``~1``."""
+    return "/" + path.replace("/", "~1")
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ A function that takes D seconds per request serves C / D requests per second wit
 executions. A new AWS account may have a limit of 10.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from infra import OperatorError
 from infra.aws import Aws
 from infra.aws.stage_config import API, SWEEP, Stage
@@ -18,7 +20,7 @@ QUOTA_CODE = "L-B99A9384"
 """Code of the quota "Concurrent executions" in Service Quotas."""
 
 ENOUGH = 100
-"""Concurrency at which no rate is reduced."""
+"""Concurrency at which only requests that may wait for TaskRouter have reduced rates."""
 
 _KEPT_UNRESERVED = 100
 """Concurrency that Lambda keeps for functions without reserved concurrency."""
@@ -48,11 +50,17 @@ MAX_DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
 CALLBACK_SECONDS = 0.1
 """Assumed mean duration of a request by Twilio, which waits at most for one DynamoDB write."""
 
-DEFAULT_SECONDS = 0.5
-"""Assumed mean duration of other requests, which may wait for TaskRouter."""
+WAITING_SECONDS = REQUEST_LIMIT_MS / 1000
+"""Maximum time for which a request waits for TaskRouter."""
 
-_DEFAULT_SHARE = 0.5
-"""Share of the concurrency that one method for clients other than Twilio may use."""
+DEFAULT_SECONDS = 0.5
+"""Assumed mean duration of other requests, which wait for DynamoDB."""
+
+_WAITING_SHARE = 0.6
+"""Share of the concurrency that all methods that may wait for TaskRouter use together."""
+
+_DEFAULT_SHARE = 0.25
+"""Share of the concurrency that one other method may use."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
@@ -115,14 +123,15 @@ def _describe_request(concurrency: int) -> str:
 
 
 def describe_low(aws: Aws, stage: Stage, concurrency: int) -> str | None:
-    """Return a hint if the account's limit reduces the throttles, or None."""
+    """Return a hint if the account's limit reduces the throttles of callbacks, or None."""
     if concurrency >= ENOUGH or stage.reserved_concurrency is not None:
         return None
     return (
         f"Lambda allows only {concurrency} concurrent executions in account {aws.account}, "
         f"{aws.region}, so each callback route is limited to "
-        f"{callback_throttle(concurrency).rate:g} requests/s and every other method to "
-        f"{default_throttle(concurrency).rate:g}. To raise both, {_describe_request(_DESIRED)}"
+        f"{callback_throttle(concurrency).rate:g} requests/s, and other methods to at most "
+        f"{default_throttle(concurrency).rate:g}. To raise these limits, "
+        f"{_describe_request(_DESIRED)}"
     )
 
 
@@ -131,8 +140,26 @@ def callback_throttle(concurrency: int) -> Throttle:
     return _throttle(concurrency, CALLBACK_SECONDS, MAX_CALLBACK_THROTTLE)
 
 
+def waiting_throttle(concurrency: int, share: float) -> Throttle:
+    """Return the throttle of a method that may wait for TaskRouter.
+
+    In a time of T seconds, a token bucket admits at most burst + rate * T requests. If each of them
+    takes as long as possible, the method uses its share of the executions, but at least one.
+
+    Args:
+        concurrency: See `read_concurrency`.
+        share: The method's share of the executions of all such methods.
+    """
+    executions = max(1, int(concurrency * _WAITING_SHARE * share))
+    burst = executions // 2 + 1
+    # Less than one further request, rounded down to two decimal places.
+    rate = (math.ceil(100 * (executions + 1 - burst) / WAITING_SECONDS) - 1) / 100
+    maximum = MAX_DEFAULT_THROTTLE
+    return Throttle(rate=min(maximum.rate, rate), burst=min(maximum.burst, burst))
+
+
 def default_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each other method, which leaves concurrency for callbacks."""
+    """Return the throttle of each other method, which waits only for DynamoDB."""
     return _throttle(concurrency * _DEFAULT_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from chalicelib.adapters.exchange import Exchange
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.twilio.taskrouter import REQUEST_SECONDS, TwilioTaskRouter
+from chalicelib.adapters.twilio.taskrouter import PAGE_SECONDS, REQUEST_SECONDS, TwilioTaskRouter
 from chalicelib.domain.errors import (
     TaskRouterError,
     TaskRouterNotSent,
@@ -26,6 +26,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.instructions import Dequeue
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.tasks import NewTask
+from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from chalicelib.usecases.run_budget import _MIN_TIME_LEFT_MS
 from tests.scripted_server import Peer, ScriptedServer, running_server
 from tests.support import busy_exchanges
@@ -62,6 +63,7 @@ def make_client(url: str, seconds: float = SECONDS) -> TwilioTaskRouter:
         secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid="WS" + "c" * 32,
         seconds=seconds,
+        page_seconds=seconds,
     )
 
 
@@ -473,8 +475,9 @@ def test_large_page_is_read_and_a_larger_resource_is_not(server: ScriptedServer)
     )
 
 
-def test_two_requests_or_pages_fit_into_the_minimum_time_of_a_sweep_step() -> None:
-    assert 2 * REQUEST_SECONDS * 1000 + 8_000 <= _MIN_TIME_LEFT_MS
+def test_two_pages_or_a_decision_fit_into_the_minimum_time_of_a_sweep_step() -> None:
+    assert 2 * PAGE_SECONDS * 1000 + 8_000 <= _MIN_TIME_LEFT_MS
+    assert REQUEST_SECONDS * 1000 + REQUEST_LIMIT_MS + 8_000 <= _MIN_TIME_LEFT_MS
 
 
 # Whatever the server does

@@ -383,12 +383,12 @@ def test_every_operation_has_limits_of_time_and_bytes(
     with pytest.raises(TaskRouterNotSent):
         call(make_client("http://taskrouter.test"))
     expected = {
-        "pending reservations": (8.0, 2**26),
-        "reservations": (8.0, 2**26),
+        "pending reservations": (3.0, 2**26),
+        "reservations": (3.0, 2**26),
         "reserved tasks": (16.0, 2**26),
         "events": (16.0, 2**26),
     }
-    assert limits == [expected.get(operation, (8.0, 2**20))]
+    assert limits == [expected.get(operation, (3.0, 2**20))]
 
 
 @pytest.mark.parametrize(("elapsed", "seconds"), [(1.5, 0.5), (2.0, 0), (2.5, 0)])

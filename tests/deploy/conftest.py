@@ -158,7 +158,13 @@ def install(folder, *requirements):
 
 
 @pytest.fixture
-def aws(bare_python, tmp_path):
+def account_concurrency():
+    """The account's limit of concurrent executions, by default Lambda's own default."""
+    return 1_000
+
+
+@pytest.fixture
+def aws(bare_python, tmp_path, account_concurrency):
     """An empty emulated AWS account."""
     (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
@@ -168,6 +174,7 @@ def aws(bare_python, tmp_path):
     emulator_environ = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
     }
+    emulator_environ["LAMBDA_ACCOUNT_CONCURRENCY"] = str(account_concurrency)
     process = supervisor.start(
         "aws", [str(bare_python), str(launcher), str(port)], emulator_environ, tmp_path
     )

@@ -23,8 +23,6 @@ def configure(port):
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "STATE_DIR": os.devnull,
-        # ministack's default depends on the memory of this machine.
-        "LAMBDA_ACCOUNT_CONCURRENCY": os.environ.get("LAMBDA_ACCOUNT_CONCURRENCY", "1000"),
     }
 
 

@@ -1,5 +1,6 @@
 """The limits of a stage follow from Lambda's limit on concurrent executions."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -7,11 +8,13 @@ from botocore.exceptions import ClientError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from infra import OperatorError
-from infra.aws import capacity
+from infra.aws import api_settings, capacity
 from infra.aws.stage_config import Stage
 
 CONCURRENCY = st.integers(min_value=1, max_value=100_000)
+SHARE = st.floats(min_value=0.01, max_value=1)
 RESERVED = st.none() | st.integers(min_value=1, max_value=1_000)
 
 
@@ -177,9 +180,9 @@ def test_denied_read_of_a_reservation_is_not_treated_as_no_reservation():
 def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
     assert capacity.describe_low(account(10), stage(), 10) == (
         "Lambda allows only 10 concurrent executions in account 111111111111, eu-west-1, so each "
-        "callback route is limited to 100 requests/s and every other method to 10. To raise both, "
-        "request a higher limit: aws service-quotas request-service-quota-increase --service-code "
-        "lambda --quota-code L-B99A9384 --desired-value 1000"
+        "callback route is limited to 100 requests/s, and other methods to at most 5. To raise "
+        "these limits, request a higher limit: aws service-quotas request-service-quota-increase "
+        "--service-code lambda --quota-code L-B99A9384 --desired-value 1000"
     )
 
 
@@ -194,16 +197,52 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
     default = capacity.default_throttle(concurrency)
     assert callback.rate * capacity.CALLBACK_SECONDS <= concurrency
     assert callback.burst <= concurrency
-    # One method for other clients leaves half of the concurrency to callbacks.
-    assert default.rate * capacity.DEFAULT_SECONDS <= max(concurrency / 2, 0.5)
-    assert default.burst <= max(concurrency / 2, 1)
+    assert default.rate * capacity.DEFAULT_SECONDS <= concurrency / 4
+    assert default.burst <= max(concurrency / 4, 1)
     assert callback.rate > default.rate
     assert 1 <= capacity.alarm_threshold(concurrency) <= concurrency
 
 
-@given(concurrency=CONCURRENCY, more=CONCURRENCY)
-def test_more_concurrency_never_lowers_a_limit(concurrency, more):
-    for throttle in (capacity.callback_throttle, capacity.default_throttle):
+@given(concurrency=CONCURRENCY, share=SHARE)
+def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(concurrency, share):
+    throttle = capacity.waiting_throttle(concurrency, share)
+    # An idle bucket is full.
+    admitted = throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000)
+
+    assert 1 <= admitted <= max(1, 0.6 * concurrency * share)
+    assert throttle.rate > 0
+
+
+@pytest.mark.parametrize("tutorial_routes", [False, True])
+@pytest.mark.parametrize("concurrency", [10, 11, 99, 1_000])
+def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
+    concurrency, tutorial_routes
+):
+    """With a low concurrency, each method has one execution."""
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=tutorial_routes)
+    waiting = [
+        setting.throttle
+        for setting in api_settings._method_settings(
+            SimpleNamespace(settings=settings), concurrency
+        )[1:]
+        if setting.throttle != capacity.callback_throttle(concurrency)
+    ]
+    admitted = sum(
+        throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
+    )
+
+    assert len(waiting) == (7 if tutorial_routes else 5)
+    assert admitted <= max(0.6 * concurrency, len(waiting))
+
+
+@given(concurrency=CONCURRENCY, more=CONCURRENCY, share=SHARE)
+def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
+    throttles = (
+        capacity.callback_throttle,
+        capacity.default_throttle,
+        partial(capacity.waiting_throttle, share=share),
+    )
+    for throttle in throttles:
         low, high = throttle(concurrency), throttle(concurrency + more)
         assert high.rate >= low.rate
         assert high.burst >= low.burst

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click import Group
@@ -12,7 +13,7 @@ from click import Group
 from app import app
 from chalicelib.routes.callbacks import twilio_routes
 from infra.__main__ import main
-from infra.aws import capacity, stage_config, template
+from infra.aws import api_settings, capacity, stage_config, template
 from tests.infra import templates
 
 ROOT = Path(__file__).parents[2]
@@ -61,15 +62,29 @@ def test_documented_memory_and_timeouts_match_configuration():
         assert f"| {row} | {api} {unit} | {sweep} {unit} |" in DEPLOY
 
 
+def throttles(concurrency):
+    """Return the throttle of each method, and that of all others as ``*``."""
+    stage = SimpleNamespace(
+        settings=SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+    )
+    return {
+        (setting.path[1:].replace("~1", "/"), setting.method): setting.throttle
+        for setting in api_settings._method_settings(stage, concurrency)
+    }
+
+
 def test_documented_throttles_match_code():
+    methods = (
+        ("/assignment_callback", "POST"),
+        ("/reservations/{sid}/accept", "POST"),
+        ("/create-task", "POST"),
+        ("*", "*"),
+    )
     for concurrency in (10, 50, 100, 1_000):
-        callback = capacity.callback_throttle(concurrency)
-        default = capacity.default_throttle(concurrency)
-        row = (
-            f"| {concurrency:,} | {callback.rate:,}/s, {callback.burst:,} | "
-            f"{default.rate:,}/s, {default.burst:,} | {capacity.alarm_threshold(concurrency)} |"
-        )
-        assert row in DEPLOY
+        found = throttles(concurrency)
+        cells = [f"{found[method].rate:,}/s, {found[method].burst:,}" for method in methods]
+        row = (f"{concurrency:,}", *cells, str(capacity.alarm_threshold(concurrency)))
+        assert f"| {' | '.join(row)} |" in DEPLOY
 
 
 def test_documented_costs_add_up_and_count_every_alarm():
@@ -128,8 +143,17 @@ def test_documented_resource_policy_applies_to_exactly_the_callback_routes():
 
 def test_documented_capacity_of_open_methods_matches_code():
     count = sum(map(len, app.routes.values())) - len(twilio_routes(app))
-    rate = capacity.default_throttle(1_000).rate
+    low, high = (
+        sum(
+            found.get((path, method), found["*", "*"]).rate
+            for path, methods in app.routes.items()
+            for method in methods
+            if (path, method) not in twilio_routes(app)
+        )
+        for found in (throttles(10), throttles(1_000))
+    )
     assert (
-        f"other {count} methods stay open and accept {rate} requests per second each, "
-        f"together {count * rate}:"
+        f"other {count} methods stay open. With the default concurrency of 1,000, they accept "
+        f"{round(high)} requests per second together. With a concurrency of 10, they accept "
+        f"{round(low)}, which is less than the 100"
     ) in SECURITY

@@ -92,15 +92,26 @@ def test_api_has_only_the_throttled_stage(packaged):
         assert "StageName" not in deployment
 
 
-def test_twilio_routes_have_higher_throttles(packaged):
+def test_twilio_routes_have_higher_throttles_and_methods_that_may_wait_lower_ones(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
-    settings = {method["ResourcePath"]: method for method in stage["MethodSettings"]}
-    default = settings.pop("/*")
-    assert {
-        (path[1:].replace("~1", "/"), method["HttpMethod"]) for path, method in settings.items()
-    } == set(twilio_routes(app))
-    for method in settings.values():
-        assert method["ThrottlingRateLimit"] > default["ThrottlingRateLimit"]
+    rates = {
+        (setting["ResourcePath"][1:].replace("~1", "/"), setting["HttpMethod"]): setting[
+            "ThrottlingRateLimit"
+        ]
+        for setting in stage["MethodSettings"]
+    }
+    default = rates.pop(("*", "*"))
+    lower = {method for method, rate in rates.items() if rate < default}
+
+    assert rates.keys() - lower == set(twilio_routes(app))
+    assert lower == {
+        ("/accept_reservation", "POST"),
+        ("/create-task", "POST"),
+        ("/reservations/{sid}/accept", "POST"),
+        ("/reservations/{sid}/complete", "POST"),
+        ("/reservations/{sid}/reject", "POST"),
+    }
+    assert all(rates[method] > default for method in twilio_routes(app))
 
 
 def test_only_routes_with_alarms_have_paid_metrics(packaged):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app import app
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
 from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
 from chalicelib.domain.errors import SweepFailed
@@ -40,6 +41,7 @@ def connect_to(api: Api, url: str) -> None:
         secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid=ENVIRON["TWILIO_WORKSPACE_SID"],
         seconds=SECONDS,
+        page_seconds=SECONDS,
     )
     for name in ("collaborators", "task_collaborators"):
         vars(api.service).pop(name, None)
@@ -170,3 +172,14 @@ def test_sweep_with_a_slow_taskrouter_ends_in_time(
             report=lambda _line: None,
         )
     assert time.monotonic() - started < 1 + 2 * SECONDS + SLACK
+
+
+def test_requests_that_read_do_not_wait_for_taskrouter(api: Api, remote: RemoteReservation) -> None:
+    """API Gateway's throttles of these routes assume it (docs/adr/0038)."""
+    reading = [path for path, views in app.routes.items() if "GET" in views and "POST" not in views]
+    assert len(reading) == 3
+    for sid in (remote.reservation_sid, "WR" + "f" * 32):
+        for path in reading:
+            response = api.call("GET", path.replace("{sid}", sid))
+            assert response.status_code in (200, 404)
+    assert not api.taskrouter.calls

@@ -87,7 +87,7 @@ def test_progress_is_saved_after_each_batch_but_never_decreases(
     times: list[int | None],
     expected: list[int],
 ) -> None:
-    monkeypatch.setattr(subject, "_BATCH_SIZE", 2)
+    monkeypatch.setattr(subject, "BATCH_SIZE", 2)
     save_progress(service, dict.fromkeys(["", *PARTS], -300_000))
     for seconds in times:
         if seconds is None:

@@ -42,7 +42,7 @@ from tests.usecases.conftest import Service
 from tests.usecases.test_decision_time import SlowClient, slow_down
 
 MINUTE = 60_000
-LIMITS_MS = {"fetch": 8_000, "list": 8_000, "update": 8_000, "workspace": 8_000}
+LIMITS_MS = {"fetch": 3_000, "list": 3_000, "update": 3_000, "workspace": 3_000}
 LIST_LIMITS_MS = {"tasks": 16_000, "events": 16_000}
 """Time limits of the requests to TaskRouter, by verb."""
 MAX_CALL_MS = 3_214
@@ -89,8 +89,8 @@ def add_due(service: Service, count: int) -> list[RemoteReservation]:
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    fetch=st.sampled_from([0, 700, 5_000, 8_000]),
-    each_list=st.sampled_from([0, 700, 5_000, 8_000]),
+    fetch=st.sampled_from([0, 700, 1_500, 3_000]),
+    each_list=st.sampled_from([0, 700, 1_500, 3_000]),
     tasks=st.sampled_from([0, 5_000, 16_000]),
     events=st.sampled_from([0, 700, 2_000]),
     fails=st.booleans(),
@@ -331,7 +331,7 @@ def test_events_of_a_type_that_is_further_ahead_do_not_reset_its_progress(
     assert [progress[""] for progress in events] == [now - 390_000, now]
 
 
-@pytest.mark.parametrize(("claim_ms", "is_sent"), [(6_999, True), (7_000, False)])
+@pytest.mark.parametrize(("claim_ms", "is_sent"), [(2_999, True), (3_000, False)])
 def test_sweep_sends_a_decision_only_if_it_can_end_within_the_time_of_a_step(
     service: Service, monkeypatch: pytest.MonkeyPatch, claim_ms: int, *, is_sent: bool
 ) -> None:
@@ -355,9 +355,9 @@ def test_workspace_is_not_verified_if_no_time_is_left(service: Service) -> None:
     (due,) = add_due(service, 1)
     service.taskrouter.remove(due.reservation_sid)
     service.clock.now += 131_000
-    take_time(service, fetch=8_000)
+    take_time(service, fetch=3_000)
 
-    assert run_sweep(service, seconds=32)["left"] == 1
+    assert run_sweep(service, seconds=27)["left"] == 1
     assert service.taskrouter.calls["workspace"] == 0
     assert run_sweep(service)["gone"] == 1
 

@@ -1,0 +1,223 @@
+"""Loads the local stack over HTTP, compared with a bare server that writes with boto3.
+
+Both run on this machine, together with the local DynamoDB and this client. Lambda runs each request
+in a container of its own, so these figures say nothing about AWS.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from twilio.request_validator import RequestValidator
+
+from benchmarks.inputs import CALLBACK, PATH
+from benchmarks.report import Figure
+from local import network, stack, supervisor
+
+_CONNECTIONS = (1, 8, 64)
+_WINDOWS = 3
+"""Number of measurements per program and number of connections. The programs take turns."""
+
+_BARE = """
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import boto3
+from botocore.config import Config
+client = boto3.client("dynamodb", config=Config(max_pool_connections=64))
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    def do_GET(self):
+        self.respond()
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        sid = body.partition("ReservationSid=")[2][:34]
+        item = {"reservation_sid": {"S": sid}, "body": {"S": body}}
+        client.put_item(TableName="reservations", Item=item)
+        self.respond()
+    def respond(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+    def log_message(self, *args):
+        pass
+Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+class _Server(NamedTuple):
+    name: str
+    port: int
+
+
+@dataclass
+class _Load:
+    """The responses of one server to requests over a number of connections.
+
+    Attributes:
+        times_ms: Times from sending a request to receiving its response.
+        rates: Requests per second of each window.
+        cpu_ms: CPU time per request of the API and of the local DynamoDB, in each window.
+    """
+
+    times_ms: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    cpu_ms: list[tuple[float, float]] = field(default_factory=list)
+
+
+def measure(requests: int) -> list[Figure]:
+    """Post signed callbacks with distinct Reservations over 1, 8 and 64 connections.
+
+    Args:
+        requests: Number of requests in each measurement.
+    """
+    environ = {**_bare_environ(), "LOG_LEVEL": "INFO"}
+    described = stack.describe(environ)
+    programs = (described.program("dynamodb"), described.program("api"))
+    local_stack = replace(described, programs=programs)
+    callbacks = _callbacks(local_stack)
+    loads: dict[tuple[str, int], _Load] = {}
+    with supervisor.running(local_stack) as running, _bare_server(local_stack) as bare:
+        app = _Server("this app", local_stack.port("API_PORT"))
+        groups = [running.processes[name].popen.pid for name in ("api", "dynamodb")]
+        for server in (app, bare):
+            asyncio.run(_send(server, callbacks, max(_CONNECTIONS), _Load(), requests))
+        for connections in _CONNECTIONS * _WINDOWS:
+            for server in (app, bare):
+                load = loads.setdefault((server.name, connections), _Load())
+                before = [_cpu_ms(group) for group in groups]
+                asyncio.run(_send(server, callbacks, connections, load, requests))
+                used = [_cpu_ms(group) - cpu for group, cpu in zip(groups, before, strict=True)]
+                load.cpu_ms.append((used[0] / requests, used[1] / requests))
+    return [
+        figure
+        for connections in _CONNECTIONS
+        for figure in _figures(
+            connections, loads["this app", connections], loads["bare server", connections]
+        )
+    ]
+
+
+def _figures(connections: int, app: _Load, bare: _Load) -> list[Figure]:
+    prefix = f"load over HTTP, {connections} connection{'s'[: connections - 1]}"
+    compared = (
+        ("callbacks per second", median(app.rates), median(bare.rates), "/s"),
+        ("time (median)", median(app.times_ms), median(bare.times_ms), "ms"),
+        ("time (p90)", _percentile(app.times_ms, 90), _percentile(bare.times_ms, 90), "ms"),
+        ("time (p99)", _percentile(app.times_ms, 99), _percentile(bare.times_ms, 99), "ms"),
+    )
+    figures = [
+        Figure(
+            name=f"{prefix}: {name}", value=value, other="bare server", other_value=other, unit=unit
+        )
+        for name, value, other, unit in compared
+    ]
+    api_ms, dynamodb_ms = (median(times) for times in zip(*app.cpu_ms, strict=True))
+    bottleneck = Figure(
+        name=f"{prefix}: CPU time per callback, API",
+        value=api_ms,
+        other="local DynamoDB",
+        other_value=max(dynamodb_ms, 0.01),
+        unit="ms",
+    )
+    return [*figures, bottleneck]
+
+
+def _percentile(times: list[float], percent: int) -> float:
+    return quantiles(times, n=100, method="inclusive")[percent - 1]
+
+
+def _bare_environ() -> dict[str, str]:
+    names = ("PATH", "HOME", "TMPDIR")
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
+    ports = map(str, network.find_free_ports(len(stack.PORTS)))
+    return inherited | dict(zip(stack.PORTS, ports, strict=True))
+
+
+def _callbacks(local_stack: stack.Stack) -> Iterator[bytes]:
+    """Yield signed requests with distinct Reservations."""
+    settings = local_stack.settings
+    validator = RequestValidator(settings.twilio_auth_token)
+    url = settings.public_base_url + PATH
+    accounts = {
+        "AccountSid": settings.twilio_account_sid,
+        "WorkspaceSid": settings.twilio_workspace_sid,
+        "WorkflowSid": settings.twilio_workflow_sid,
+    }
+    for number in itertools.count():
+        form = {**CALLBACK, **accounts, "ReservationSid": f"WR{number:032x}"}
+        body = urlencode(form).encode()
+        lines = (
+            f"POST {PATH} HTTP/1.1",
+            f"Host: 127.0.0.1:{local_stack.port('API_PORT')}",
+            "Content-Type: application/x-www-form-urlencoded",
+            f"X-Twilio-Signature: {validator.compute_signature(url, form)}",
+            f"Content-Length: {len(body)}",
+        )
+        yield "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@contextmanager
+def _bare_server(local_stack: stack.Stack) -> Iterator[_Server]:
+    (port,) = network.find_free_ports(1)
+    environ = {**local_stack.resolved, "AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-c", _BARE, str(port)]
+    process = subprocess.Popen(command, env=environ)  # noqa: S603  the program above
+    try:
+        network.wait_for("The bare server", lambda: network.is_responding(network.url(port)))
+        yield _Server("bare server", port)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+async def _send(
+    server: _Server, callbacks: Iterator[bytes], connections: int, load: _Load, requests: int
+) -> None:
+    """Send requests over connections that stay open; each waits for its response."""
+    pending = iter([next(callbacks) for _ in range(requests)])
+
+    async def use_connection() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for request in pending:
+            started = time.perf_counter()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            headers = dict(line.split(b": ", 1) for line in head.lower().splitlines()[1:-1])
+            body = await reader.readexactly(int(headers[b"content-length"]))
+            load.times_ms.append((time.perf_counter() - started) * 1000)
+            if b" 200 " not in head.splitlines()[0]:
+                raise RuntimeError(f"{server.name} returned an error: {(head + body).decode()}")
+        writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(use_connection() for _ in range(connections)))
+    load.rates.append(requests / (time.perf_counter() - started))
+
+
+def _cpu_ms(group: int) -> float:
+    """Return the CPU time of the processes of a process group."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The command, in parentheses, may contain spaces.
+            values = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(values[2]) == group:
+            ticks += int(values[11]) + int(values[12])
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK")

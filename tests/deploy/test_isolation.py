@@ -1,0 +1,223 @@
+"""Callbacks are answered while all other routes are saturated and TaskRouter does not respond.
+
+The emulated account allows 10 concurrent executions, as a new AWS account may. The emulator applies
+this limit, and the token buckets of the deployed stage's method settings.
+"""
+
+import asyncio
+import itertools
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from twilio.request_validator import RequestValidator
+
+from tests.deploy.conftest import REGION, STAGE
+from tests.deploy.test_deploy import callback_parameters, deploy, put_secrets, token
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+CONCURRENCY = 10
+SECONDS = 40
+CALLBACKS_PER_SECOND = 4
+MAX_P99_SECONDS = 1.0
+OTHERS_PER_SECOND = {
+    "POST /reservations/{sid}/accept": 50,
+    "POST /reservations/{sid}/reject": 1,
+    "POST /reservations/{sid}/complete": 1,
+    "POST /accept_reservation": 1,
+    "POST /create-task": 1,
+    "GET /reservations": 10,
+}
+"""More requests than a new account's throttles allow."""
+
+THROTTLED = 429
+UNAVAILABLE = 503
+NO_EXECUTION = "no execution was available"
+
+
+@pytest.fixture
+def account_concurrency():
+    return CONCURRENCY
+
+
+def reservation_sids(first=0):
+    return (f"WR{number:032x}" for number in itertools.count(first))
+
+
+@dataclass
+class Answers:
+    """The responses to callbacks, each of which is repeated at its fallback if it fails.
+
+    Attributes:
+        recorded: The Reservations whose callback or fallback got a 200.
+        lost: The Reservations without such a response.
+        seconds: The time until the last response, for each callback.
+        outcomes: Numbers of responses to callbacks, without those to fallbacks, by outcome.
+    """
+
+    recorded: list = field(default_factory=list)
+    lost: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)
+    outcomes: Counter = field(default_factory=Counter)
+
+    @property
+    def p99(self):
+        return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
+
+
+class Api:
+    """Sends requests to the deployed API.
+
+    Attributes:
+        others: Numbers of responses to requests other than callbacks, by route and outcome.
+    """
+
+    def __init__(self, aws, twilio, bearer):
+        (api,) = aws.client("apigateway").get_rest_apis()["items"]
+        self._aws, self._twilio, self._bearer = aws, twilio, bearer
+        self._host = f"{api['id']}.execute-api.{REGION}.amazonaws.com"
+        self._url = f"{aws.url}/restapis/{api['id']}/{STAGE}/_user_request_"
+        self.others = {name: Counter() for name in OTHERS_PER_SECOND}
+
+    def start_containers(self):
+        """Start all containers, and let each import what any request needs.
+
+        On Lambda, containers do not start on the same two processors.
+        """
+        event = {
+            "resource": "/reservations/{sid}/reject",
+            "httpMethod": "POST",
+            "headers": self._authorization | {"Content-Type": "application/json"},
+            "multiValueQueryStringParameters": None,
+            "stageVariables": None,
+            "pathParameters": {"sid": next(reservation_sids())},
+            "requestContext": {
+                "resourcePath": "/reservations/{sid}/reject",
+                "httpMethod": "POST",
+                "path": f"/{STAGE}/reservations/{next(reservation_sids())}/reject",
+            },
+            "body": json.dumps(self._body("/reject")),
+            "isBase64Encoded": False,
+        }
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            # Started all at once, the containers could exceed the function's time limit.
+            for running in range(2, CONCURRENCY + 1, 2):
+                # While TaskRouter lets the started containers wait, others are needed.
+                self._twilio.fault("request", "latency", seconds=2, times=running)
+                assert list(pool.map(self._invoke, [event] * running)) == [404] * running
+
+    def _invoke(self, event):
+        response = self._aws.client("lambda").invoke(
+            FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)
+        )
+        answer = json.load(response["Payload"])
+        return answer.get("statusCode", answer)
+
+    @property
+    def _authorization(self):
+        return {"Authorization": f"Bearer {self._bearer}"}
+
+    def _body(self, path):
+        if path == "/create-task":
+            return {"attributes": json.dumps({"selected_language": "es"})}
+        return {"task_sid": callback_parameters(self._twilio)["TaskSid"]}
+
+    async def _request(self, session, method, path, headers, **body):
+        headers = {"Host": self._host, **headers}
+        async with session.request(method, self._url + path, headers=headers, **body) as response:
+            await response.read()
+            # Only API Gateway's own 429 has this header. Others come from Lambda.
+            is_lambdas = response.status == THROTTLED and "Retry-After" not in response.headers
+            return NO_EXECUTION if is_lambdas else response.status
+
+    async def _post_signed(self, session, path, reservation_sid):
+        form = callback_parameters(self._twilio) | {"ReservationSid": reservation_sid}
+        url = f"https://{self._host}/{STAGE}{path}"
+        signature = RequestValidator(self._twilio.auth_token).compute_signature(url, form)
+        headers = {"X-Twilio-Signature": signature}
+        return await self._request(session, "POST", path, headers, data=form)
+
+    async def post_callbacks(self, session, sids, seconds):
+        """Post callbacks and, like TaskRouter, call the fallback if a callback fails."""
+        answers = Answers()
+
+        async def post_callback():
+            sid, started = next(sids), time.monotonic()
+            outcome = await self._post_signed(session, "/assignment_callback", sid)
+            answers.outcomes[outcome] += 1
+            if outcome != 200:
+                outcome = await self._post_signed(session, "/assignment_callback/fallback", sid)
+            answers.seconds.append(time.monotonic() - started)
+            (answers.recorded if outcome == 200 else answers.lost).append(sid)
+
+        await send_at(CALLBACKS_PER_SECOND, seconds, post_callback)
+        return answers
+
+    async def saturate(self, session, name, sids):
+        """Send requests of another route, each for another Reservation."""
+        method, path = name.split()
+
+        async def send():
+            body = {"json": self._body(path)} if method == "POST" else {}
+            url_path = path.replace("{sid}", next(sids))
+            outcome = await self._request(session, method, url_path, self._authorization, **body)
+            self.others[name][outcome] += 1
+
+        await send_at(OTHERS_PER_SECOND[name], SECONDS, send)
+
+
+async def send_at(rate, seconds, send):
+    """Send requests at a constant rate, however long their responses take."""
+    started, requests = time.monotonic(), []
+    for number in range(int(rate * seconds)):
+        await asyncio.sleep(started + number / rate - time.monotonic())
+        requests.append(asyncio.create_task(send()))
+    await asyncio.gather(*requests)
+
+
+async def measure(api, twilio):
+    connector = aiohttp.TCPConnector(limit=1_000)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        pending = await api.post_callbacks(session, reservation_sids(), 5)
+        assert not pending.lost
+        # The recorded Reservations come first. TaskRouter is asked for the others, too.
+        twilio.fault("request", "latency", seconds=60, times=None)
+        answers, *_ = await asyncio.gather(
+            api.post_callbacks(session, reservation_sids(0x10_0000), SECONDS),
+            *(api.saturate(session, name, reservation_sids()) for name in OTHERS_PER_SECOND),
+        )
+        return answers
+
+
+def read_recorded(aws):
+    pages = aws.client("dynamodb").get_paginator("scan")
+    table = f"taskrouter-callbacks-{STAGE}-reservations"
+    return {
+        item["reservation_sid"]["S"]
+        for page in pages.paginate(TableName=table)
+        for item in page["Items"]
+    }
+
+
+def test_callbacks_are_answered_while_other_routes_are_saturated(aws, checkout, twilio, secrets):
+    put_secrets(checkout, secrets)
+    deploy(checkout, "--no-check")
+    api = Api(aws, twilio, token(checkout))
+    api.start_containers()
+
+    answers = asyncio.run(measure(api, twilio))
+
+    twilio.clear_faults()
+    figures = f"{dict(answers.outcomes)}, {len(answers.lost)} lost, p99 {answers.p99:.2f} s"
+    print(figures, api.others)  # noqa: T201  `pytest -rP` shows the figures
+    assert answers.lost == [], figures
+    assert set(answers.recorded) <= read_recorded(aws)
+    assert answers.p99 < MAX_P99_SECONDS, sorted(answers.seconds)[-20:]
+    # The routes were saturated, and accept requests waited for TaskRouter.
+    assert all(outcomes[THROTTLED] for outcomes in api.others.values()), api.others
+    assert api.others["POST /reservations/{sid}/accept"][UNAVAILABLE], api.others
