@@ -1,10 +1,10 @@
 """Parsing of forms and assignment callbacks."""
 
 from contextlib import suppress
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.domain.callbacks import (
@@ -43,6 +43,21 @@ def test_form_keeps_all_values_in_order(sent: list[tuple[str, str]]) -> None:
 def test_any_body_is_parsed_or_rejected_with_bad_request(body: bytes) -> None:
     with suppress(BadRequest):
         Form.parse(body)
+
+
+@given(st.lists(st.sampled_from([*b"%+&=\\;ax01Af\n\x00"]), max_size=40).map(bytes))
+@example(b"a=%&%=%%41&b=%4&c=%%%2541%25&d=\\x41\\%5Cn")
+def test_form_has_the_parameters_that_the_standard_library_finds(body: bytes) -> None:
+    sent: list[tuple[str, str]] | None = None
+    with suppress(UnicodeDecodeError):
+        sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+    if sent is None or not all(name for name, _ in sent):
+        with pytest.raises(BadRequest):
+            Form.parse(body)
+        return
+    form = Form.parse(body)
+    assert [*form] == [*dict(sent)]
+    assert all(form.getall(name) == [v for key, v in sent if key == name] for name in form)
 
 
 @pytest.mark.parametrize(
