@@ -1,8 +1,22 @@
 """Command line of the benchmarks; prints one table."""
 
+import tempfile
+from pathlib import Path
+
 import click
 
-from benchmarks import lambda_functions, refusals, report, rules
+from benchmarks import (
+    accepts,
+    costs,
+    inputs,
+    lambda_functions,
+    programs,
+    refusals,
+    report,
+    rules,
+    sweeps,
+    tables,
+)
 
 
 @click.command()
@@ -19,12 +33,19 @@ def main(rounds: int, starts: int, processes: int) -> None:
     Compared programs run alternately, so that a busy machine slows all of them. Only the ratios
     are meaningful. A missed goal is shown in the table, and does not change the exit code.
     """
-    figures = [
-        *lambda_functions.measure(rounds, starts),
-        *rules.measure(processes),
-        *refusals.measure(starts),
-    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runtime = programs.build_runtime(folder / "runtime")
+        app = programs.build_app(folder / "this", inputs.lambda_environ())
+        figures = [
+            *lambda_functions.measure(runtime, app, folder, rounds, starts),
+            *accepts.measure(runtime, app, folder, rounds),
+            *sweeps.measure(runtime, app),
+        ]
+        requests = costs.measure(runtime, app)
+    figures += [*tables.measure(), *rules.measure(processes), *refusals.measure(starts)]
     click.echo(report.render(figures))
+    click.echo(f"\n{costs.render(requests, costs.Prices(), costs.Assumptions())}")
 
 
 if __name__ == "__main__":
