@@ -35,7 +35,7 @@ class Usage:
     requests: Counter[str] = field(default_factory=Counter)
     read_units: float = 0
     write_units: float = 0
-    item_bytes: int = 0
+    item_bytes: int = field(default=0, compare=False)
 
 
 class MeteredClient:
