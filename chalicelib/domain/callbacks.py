@@ -39,7 +39,10 @@ _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
 _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
-"""A "%" that begins no encoded byte. It stands for itself."""
+"""A "%" that begins no encoded byte. It stands for itself. Twilio sends none."""
+
+_MAX_STRAYS = 200
+"""Maximum number of such characters in a form. Finding each of them takes time."""
 
 
 class Form(dict[str, str]):
@@ -79,9 +82,13 @@ class Form(dict[str, str]):
                 for text in chain.from_iterable(fields)
             ]
         except UnicodeDecodeError as error:
-            if _STRAY.search(body):
-                return cls.parse(_STRAY.sub(b"%25", body))
-            raise _not_a_form(" in UTF-8. A percent-encoded character is not UTF-8.") from error
+            encoded, strays = _STRAY.subn(b"%25", body, count=_MAX_STRAYS)
+            if strays and not _STRAY.search(encoded):
+                return cls.parse(encoded)
+            reason = (
+                "Encode each % as %25" if strays else "A percent-encoded character is not UTF-8"
+            )
+            raise _not_a_form(f" in UTF-8. {reason}.") from error
         names, values = texts[::2], texts[1::2]
         if not all(names):
             raise _not_a_form(", in which each parameter has a name.")

@@ -68,6 +68,8 @@ def test_form_has_the_parameters_that_the_standard_library_finds(body: bytes) ->
         (b"a=%FF", " in UTF-8. A percent-encoded character is not UTF-8."),
         (b"a=%ED%A0%80", " in UTF-8. A percent-encoded character is not UTF-8."),
         (b"%C3=1", " in UTF-8. A percent-encoded character is not UTF-8."),
+        (b"a=%&b=%FF", " in UTF-8. A percent-encoded character is not UTF-8."),
+        (b"a=" + b"%" * 201, " in UTF-8. Encode each % as %25."),
         (b"a=1&" * 201, " of at most 200 parameters."),
         (b"=1", ", in which each parameter has a name."),
         (b"a=1&=2", ", in which each parameter has a name."),
@@ -165,6 +167,10 @@ def test_body_that_is_not_a_form_is_refused(body: bytes, requirement: str) -> No
         Form.parse(body)
     form = "The body must be a form (application/x-www-form-urlencoded)"
     assert raised.value.message == f"{form}{requirement}"
+
+
+def test_form_with_200_percent_signs_that_encode_nothing_is_parsed() -> None:
+    assert Form.parse(b"a=%25+" + b"%z" * 200) == {"a": "% " + "%z" * 200}
 
 
 def test_form_of_200_parameters_with_repeated_and_blank_values_is_parsed() -> None:
