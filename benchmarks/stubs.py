@@ -52,7 +52,7 @@ _LAMBDA_ENVIRON = {
     "AWS_SECRET_ACCESS_KEY": "benchmark",
     "AWS_SESSION_TOKEN": "benchmark",
 }
-_JSON_HEADERS = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "R" * 52}
+_JSON_HEADERS = {"Content-Type": "application/json", "x-amzn-RequestId": "R" * 52}
 
 
 class Duration(NamedTuple):

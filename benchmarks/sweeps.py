@@ -85,7 +85,7 @@ def sweep(
     latency: float = 0,
     timeout_seconds: int = _TIMEOUT_SECONDS,
 ) -> tuple[float, float]:
-    """Sweep pending Reservations, none of which has changed.
+    """Sweep pending Reservations, none of which has changed, with a function that has run before.
 
     Args:
         program: the function.
@@ -97,12 +97,14 @@ def sweep(
     Returns:
         The time in seconds, and the maximum resident set in MB.
     """
-    services = _Services(due, latency)
+    services = _Services(latency)
     with stubs.serve(services.answer) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
         with stubs.function(program, runtime_folder, environ) as function:
             function.await_request()
             event = json.dumps(_EVENT).encode()
+            function.invoke(event, seconds=_TIMEOUT_SECONDS)
+            services.due, services.checked = due, 0
             duration = function.invoke(event, seconds=timeout_seconds)
             if timeout_seconds == _TIMEOUT_SECONDS and services.checked != due:
                 raise RuntimeError(f"The sweep checked {services.checked} of {due} Reservations.")
@@ -112,10 +114,10 @@ def sweep(
 class _Services:
     """DynamoDB, SSM and TaskRouter with due Reservations, none of which has changed."""
 
-    def __init__(self, due: int, latency: float) -> None:
-        self._due, self._latency = due, latency
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
         self._lock = threading.Lock()
-        self.checked = 0
+        self.due, self.checked = CONCURRENCY, 0
 
     def answer(self, target: str, body: bytes) -> stubs.Answer:
         name = target.rpartition(".")[2]
@@ -136,10 +138,10 @@ class _Services:
         if request["ExpressionAttributeValues"][":status"]["S"] != "pending":
             return {"Items": [], "Count": 0, "ScannedCount": 0}
         first = int(request.get("ExclusiveStartKey", {}).get("due_at", {"N": _NOW})["N"]) - _NOW
-        numbers = range(first, min(first + _PAGE_SIZE, self._due))
+        numbers = range(first, min(first + _PAGE_SIZE, self.due))
         items = [_due_entry(number) for number in numbers]
         page: dict[str, Any] = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
-        if numbers.stop < self._due:
+        if numbers.stop < self.due:
             page["LastEvaluatedKey"] = {"due_at": {"N": str(_NOW + numbers.stop)}}
         return page
 
