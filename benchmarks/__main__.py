@@ -27,7 +27,14 @@ from benchmarks import (
 @click.option(
     "--processes", default=3, show_default=True, help="Number of processes per in-process figure."
 )
-def main(rounds: int, starts: int, processes: int) -> None:
+@click.option(
+    "--records",
+    default=200_000,
+    type=click.IntRange(min=20_000),
+    show_default=True,
+    help="Number of records in the largest table.",
+)
+def main(rounds: int, starts: int, processes: int, records: int) -> None:
     """Compare this app with programs that anyone can build, and print one table.
 
     Compared programs run alternately, so that a busy machine slows all of them. Only the ratios
@@ -43,7 +50,7 @@ def main(rounds: int, starts: int, processes: int) -> None:
             *sweeps.measure(runtime, app),
         ]
         requests = costs.measure(runtime, app)
-    figures += [*tables.measure(), *rules.measure(processes), *refusals.measure(starts)]
+    figures += [*tables.measure(records), *rules.measure(processes), *refusals.measure(starts)]
     click.echo(report.render(figures))
     click.echo(f"\n{costs.render(requests, costs.Prices(), costs.Assumptions())}")
 

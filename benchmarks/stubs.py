@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -288,9 +288,11 @@ def _accept(listener: socket.socket, answer: Callable[[str, bytes], Answer]) -> 
 
 
 def _serve(connection: Connection, answer: Callable[[str, bytes], Answer]) -> None:
-    while request := connection.receive():
-        head, body = request
-        target = _TARGET.search(head)
-        status, content = answer((target[1] if target else head.split(b"\r\n")[0]).decode(), body)
-        connection.send(f"{status} {status.phrase}", _JSON_HEADERS, content)
+    with suppress(TimeoutError):  # a client may keep an idle connection
+        while request := connection.receive():
+            head, body = request
+            target = _TARGET.search(head)
+            name = target[1] if target else head.split(b"\r\n")[0]
+            status, content = answer(name.decode(), body)
+            connection.send(f"{status} {status.phrase}", _JSON_HEADERS, content)
     connection.close()

@@ -23,15 +23,13 @@ from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import sweep_due_reservations
 from local import dynamodb, network
 
-LIST_SIZES = (1_000, 100_000)
-SWEEP_SIZES = (2_000, 20_000, 200_000)
 DUE = 1_000
-"""Numbers of records during lists and during sweeps, and of due records in each sweep."""
+"""Number of due records in each sweep."""
 
 MAX_RATIO = 1.05
 
 _NEWEST = 1_000
-"""Number of the newest records, which are the same in all tables."""
+"""Number of the newest records, which are the same in all tables, and size of the smallest."""
 
 _WORKERS = 10
 _PER_HOUR = 500
@@ -55,15 +53,21 @@ _LISTS: dict[str, dict[str, Any]] = {
 """The measured lists."""
 
 
-def measure() -> list[Figure]:
-    """Measure lists and sweeps in tables of all sizes."""
+def measure(records: int) -> list[Figure]:
+    """Measure lists and sweeps in tables of growing sizes.
+
+    Args:
+        records: number of records in the largest table.
+    """
+    list_sizes = (_NEWEST, records // 2)
+    sweep_sizes = (_NEWEST + DUE, records // 10, records)
     lists, sweeps = dict[int, dict[str, Usage]](), dict[int, tuple[Usage, int]]()
     with Table.create() as table:
-        for size in sorted({*LIST_SIZES, *SWEEP_SIZES}):
-            table.fill(size - (DUE if size in SWEEP_SIZES else 0))
-            if size in LIST_SIZES:
+        for size in sorted({*list_sizes, *sweep_sizes}):
+            table.fill(size - (DUE if size in sweep_sizes else 0))
+            if size in list_sizes:
                 lists[size] = table.list_reservations()
-            if size in SWEEP_SIZES:
+            if size in sweep_sizes:
                 sweeps[size] = table.sweep(DUE)
     return [*_list_figures(lists), *_sweep_figures(sweeps)]
 
@@ -221,7 +225,7 @@ _OPEN_ONLY = ("open_as", "due_at")
 
 
 def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
-    small, large = LIST_SIZES
+    small, large = usages
     for name in _LISTS:
         yield Figure(
             name=f"list ({name}): read units, {large:,} records",
@@ -234,7 +238,7 @@ def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
 
 
 def _sweep_figures(usages: dict[int, tuple[Usage, int]]) -> Iterable[Figure]:
-    small, *larger = SWEEP_SIZES
+    small, *larger = usages
     for size in larger:
         for name, value, other_value in (
             ("read units", usages[size][0].read_units, usages[small][0].read_units),
