@@ -1,8 +1,24 @@
 """Command line of the benchmarks; prints one table."""
 
+import tempfile
+from pathlib import Path
+
 import click
 
-from benchmarks import capacity, http_load, lambda_functions, refusals, report, rules
+from benchmarks import (
+    accepts,
+    capacity,
+    costs,
+    http_load,
+    inputs,
+    lambda_functions,
+    programs,
+    refusals,
+    report,
+    rules,
+    sweeps,
+    tables,
+)
 
 
 @click.command()
@@ -16,7 +32,14 @@ from benchmarks import capacity, http_load, lambda_functions, refusals, report, 
 @click.option(
     "--requests", default=400, show_default=True, help="Number of requests per load over HTTP."
 )
-def main(rounds: int, starts: int, processes: int, requests: int) -> None:
+@click.option(
+    "--records",
+    default=200_000,
+    type=click.IntRange(min=20_000),
+    show_default=True,
+    help="Number of records in the largest table.",
+)
+def main(rounds: int, starts: int, processes: int, requests: int, records: int) -> None:
     """Compare this app with programs that anyone can build, and print one table.
 
     The tables of docs/capacity.md follow. They do not depend on the machine.
@@ -24,13 +47,25 @@ def main(rounds: int, starts: int, processes: int, requests: int) -> None:
     Compared programs run alternately, so that a busy machine slows all of them. Only the ratios
     are meaningful. A missed goal is shown in the table, and does not change the exit code.
     """
-    figures = [
-        *lambda_functions.measure(rounds, starts),
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runtime = programs.build_runtime(folder / "runtime")
+        app = programs.build_app(folder / "this", inputs.lambda_environ())
+        figures = [
+            *lambda_functions.measure(runtime, app, folder, rounds, starts),
+            *accepts.measure(runtime, app, folder, rounds),
+            *sweeps.measure(runtime, app),
+        ]
+        footprint = costs.measure(runtime, app)
+    figures += [
+        *tables.measure(records),
         *rules.measure(processes),
         *refusals.measure(starts),
         *http_load.measure(requests),
     ]
-    click.echo("\n\n".join([report.render(figures), *capacity.render(capacity.Inputs())]))
+    click.echo(report.render(figures))
+    click.echo(f"\n{costs.render(footprint, costs.Prices(), costs.Assumptions())}")
+    click.echo("\n\n".join(["", *capacity.render(capacity.Inputs())]))
 
 
 if __name__ == "__main__":

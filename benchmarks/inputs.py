@@ -4,6 +4,8 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import RequestValidator
 
 PATH = "/assignment_callback"
@@ -11,7 +13,7 @@ ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
     "TWILIO_AUTH_TOKEN": "for the benchmark only",
     "TWILIO_API_KEY_SID": "SK" + "b" * 32,
-    "TWILIO_API_KEY_SECRET": "for the benchmark only",
+    "TWILIO_API_KEY_SECRET": "for the benchmark only, of 32 characters",
     "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
     "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
     "RESERVATIONS_TABLE": "reservations",
@@ -50,12 +52,67 @@ SECRETS = json.dumps(
 _HOST = "abcdefghij.execute-api.us-east-1.amazonaws.com"
 
 
+_RECORDED_AT = 1_790_000_000_000
+RECORD: dict[str, Any] = {
+    "reservation_sid": {"S": CALLBACK["ReservationSid"]},
+    "task_sid": {"S": CALLBACK["TaskSid"]},
+    "worker_sid": {"S": CALLBACK["WorkerSid"]},
+    "status": {"S": "pending"},
+    "open_as": {"S": "pending"},
+    "reserved_at": {"N": str(_RECORDED_AT)},
+    "expires_at": {"N": str(_RECORDED_AT + 120_000)},
+    "due_at": {"N": str(_RECORDED_AT + 130_000)},
+    "hour": {"S": "2026-09-21T14"},
+    "ttl": {"N": str(_RECORDED_AT // 1000 + 30 * 86_400)},
+    "workflow_sid": {"S": CALLBACK["WorkflowSid"]},
+    "task_queue_sid": {"S": CALLBACK["TaskQueueSid"]},
+    "task_attributes": {"S": CALLBACK["TaskAttributes"]},
+    "worker_attributes": {"S": CALLBACK["WorkerAttributes"]},
+    "parameters": {"M": {"TaskAge": {"S": "12"}, "TaskPriority": {"S": "3"}}},
+    "answer": {"M": {}},
+    "history": {
+        "L": [
+            {
+                "M": {
+                    "at": {"N": str(_RECORDED_AT)},
+                    "to": {"S": "pending"},
+                    "by": {"S": "callback"},
+                }
+            }
+        ]
+    },
+}
+"""The record of the callback, in DynamoDB's format, if it was answered with ``{}``."""
+
+
 class InstantDynamoDb:
     """A DynamoDB client without latency, so that only the app's own time is measured."""
 
     def update_item(self, **request: Any) -> dict[str, Any]:
         """Return the attributes that an UpdateItem request sets."""
         return respond(request)
+
+
+def respond_to_decision(request: dict[str, Any]) -> dict[str, Any]:
+    """Return DynamoDB's response to a claim or a new status of the Reservation in RECORD."""
+    return {"Attributes": {**RECORD, **respond(request)["Attributes"]}}
+
+
+def remote_reservation(status: str) -> dict[str, Any]:
+    """Return TaskRouter's representation of the Reservation in RECORD."""
+    return {
+        "sid": CALLBACK["ReservationSid"],
+        "account_sid": ENVIRON["TWILIO_ACCOUNT_SID"],
+        "workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"],
+        "task_sid": CALLBACK["TaskSid"],
+        "worker_sid": CALLBACK["WorkerSid"],
+        "worker_name": "Alice",
+        "reservation_status": status,
+        "date_created": "2026-09-21T14:13:20Z",
+        "date_updated": "2026-09-21T14:13:20Z",
+        "links": {},
+        "url": f"https://taskrouter.twilio.com/v1/Reservations/{CALLBACK['ReservationSid']}",
+    }
 
 
 def respond(request: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +134,51 @@ def lambda_environ() -> dict[str, str]:
     return {**settings, "SECRETS_PARAMETER": "/secrets"}
 
 
+def supervisor_token() -> str:
+    """Return a bearer token of a supervisor, valid for an hour."""
+    grant = TaskRouterGrant(workspace_sid=ENVIRON["TWILIO_WORKSPACE_SID"], role="supervisor")
+    token = AccessToken(
+        ENVIRON["TWILIO_ACCOUNT_SID"],
+        ENVIRON["TWILIO_API_KEY_SID"],
+        ENVIRON["TWILIO_API_KEY_SECRET"],
+        grants=[grant],
+        ttl=3600,
+    )
+    return str(token.to_jwt())
+
+
+ACCEPT_ROUTE = "/reservations/{sid}/accept"
+
+
 def event() -> bytes:
     """Return the event that API Gateway sends to a function for a signed callback."""
+    return _event(PATH, {}, {"I-Twilio-Idempotency-Token": "0" * 36, **HEADERS}, BODY)
+
+
+def sign(path: str, form: dict[str, str]) -> tuple[dict[str, str], str]:
+    """Return the headers and the body with which Twilio posts a form."""
+    signature = _VALIDATOR.compute_signature(ENVIRON["PUBLIC_BASE_URL"] + path, form)
+    return {**HEADERS, "X-Twilio-Signature": signature}, urlencode(form)
+
+
+def status_event() -> bytes:
+    """Return the event for a request in which TaskRouter reports that a Reservation is accepted."""
+    path = "/event_callback"
+    headers, body = sign(path, {**CALLBACK, "EventType": "reservation.accepted"})
+    return _event(path, {}, headers, body)
+
+
+def accept_event() -> bytes:
+    """Return the event for a request of a supervisor to accept the Reservation in RECORD."""
+    parameters = {"sid": CALLBACK["ReservationSid"]}
+    headers = {"Authorization": f"Bearer {supervisor_token()}"}
+    return _event(ACCEPT_ROUTE, parameters, headers, None)
+
+
+def _event(
+    route: str, parameters: dict[str, str], own_headers: dict[str, str], body: str | None
+) -> bytes:
+    path = route.format(**parameters)
     headers = {
         "Accept": "*/*",
         "Host": _HOST,
@@ -87,30 +187,29 @@ def event() -> bytes:
         "X-Forwarded-For": "203.0.113.1",
         "X-Forwarded-Port": "443",
         "X-Forwarded-Proto": "https",
-        "I-Twilio-Idempotency-Token": "0" * 36,
-        **HEADERS,
+        **own_headers,
     }
     content = {
-        "resource": PATH,
-        "path": PATH,
+        "resource": route,
+        "path": path,
         "httpMethod": "POST",
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
         "queryStringParameters": None,
         "multiValueQueryStringParameters": None,
-        "pathParameters": None,
+        "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
-            "resourcePath": PATH,
+            "resourcePath": route,
             "httpMethod": "POST",
-            "path": f"/api{PATH}",
+            "path": f"/api{path}",
             "stage": "api",
             "domainName": _HOST,
             "requestId": "0" * 36,
             "requestTimeEpoch": 1_790_000_000_000,
             "identity": {"sourceIp": "203.0.113.1", "userAgent": "TwilioProxy/1.1"},
         },
-        "body": BODY,
+        "body": body,
         "isBase64Encoded": False,
     }
     return json.dumps(content).encode()

@@ -1,6 +1,5 @@
 """Compares this app's callbacks with the smallest Lambda handlers that write an item."""
 
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ WARM_GOAL = 0.9
 COLD_GOAL = 0.8
 """Maximum time of this app's callbacks, relative to the bare handler."""
 
-_WARM_UP = 20
+WARM_UP = 20
 """Number of first invocations that are not measured."""
 
 
@@ -29,32 +28,35 @@ class Start(NamedTuple):
     memory_mb: float
 
 
-def measure(rounds: int, starts: int) -> list[Figure]:
+def measure(runtime: Path, app: Program, folder: Path, rounds: int, starts: int) -> list[Figure]:
     """Measure warm callbacks and cold starts of this app and of the other programs.
 
     Args:
+        runtime: the folder with the packages that Lambda's runtime provides.
+        app: this app.
+        folder: a folder for the other programs.
         rounds: number of warm invocations per program.
         starts: number of cold starts per program.
     """
-    with tempfile.TemporaryDirectory() as name, stubs.dynamodb(inputs.SECRETS) as url:
-        folder = Path(name)
-        runtime = programs.build_runtime(folder / "runtime")
-        compared = [
-            programs.build_app(folder / "this", inputs.lambda_environ()),
-            *programs.build_handlers(folder),
-        ]
+    compared = [app, *programs.build_handlers(folder)]
+    with stubs.dynamodb(inputs.SECRETS) as url:
         environ = {"AWS_ENDPOINT_URL": url}
         warm = time_invocations(compared, runtime, environ, rounds)
         cold = time_starts(compared, runtime, environ, starts)
-    app, *others = compared
+    _, *others = compared
     return [*_warm_figures(warm, app, others), *_cold_figures(cold, app, others)]
 
 
 def time_invocations(
-    compared: Sequence[Program], runtime: Path, environ: Mapping[str, str], rounds: int
+    compared: Sequence[Program],
+    runtime: Path,
+    environ: Mapping[str, str],
+    rounds: int,
+    *,
+    event: bytes | None = None,
 ) -> dict[Program, list[Duration]]:
-    """Run all programs, and invoke them alternately."""
-    event = inputs.event()
+    """Run all programs, and invoke them alternately, by default with a callback."""
+    event = event or inputs.event()
     durations: dict[Program, list[Duration]] = {program: [] for program in compared}
     with ExitStack() as stack:
         functions = {
@@ -63,10 +65,10 @@ def time_invocations(
         }
         for function in functions.values():
             function.await_request()
-        for number in range(_WARM_UP + rounds):
+        for number in range(WARM_UP + rounds):
             for program, function in functions.items():
                 duration = function.invoke(event)
-                if number >= _WARM_UP:
+                if number >= WARM_UP:
                     durations[program].append(duration)
     return durations
 

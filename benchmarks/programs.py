@@ -34,6 +34,32 @@ def handle(event, context):
     headers = {"Content-Type": "application/json"}
     return {"statusCode": 200, "headers": headers, "body": "{}"}
 """
+_ACCEPT = """
+import os
+import boto3
+from twilio.rest import Client
+client = boto3.client("dynamodb")
+twilio = Client("SK0", "secret", "AC0")
+twilio.taskrouter.base_url = os.environ["TWILIO_TASKROUTER_URL"]
+def write(sid, status):
+    client.update_item(
+        TableName="reservations",
+        Key={"reservation_sid": {"S": sid}},
+        UpdateExpression="SET #status = :set_status",
+        ConditionExpression="attribute_exists(#status)",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":set_status": {"S": status}},
+        ReturnValues="ALL_NEW",
+    )
+def handle(event, context):
+    sid = event["pathParameters"]["sid"]
+    write(sid, "accepting")
+    task = twilio.taskrouter.v1.workspaces("WS0").tasks("WT0")
+    status = task.reservations(sid).update(reservation_status="accepted").reservation_status
+    write(sid, status)
+    headers = {"Content-Type": "application/json"}
+    return {"statusCode": 200, "headers": headers, "body": "{}"}
+"""
 _POWERTOOLS = """
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from put_item import write
@@ -91,6 +117,12 @@ def build_handlers(folder: Path) -> list[Program]:
         _build_handler(folder / "powertools", "Powertools", _POWERTOOLS, "aws-lambda-powertools"),
         _build_handler(folder / "flask", "Flask", _FLASK, "flask", "apig-wsgi"),
     ]
+
+
+def build_accept_handler(folder: Path) -> Program:
+    """Build a handler that accepts a Reservation with boto3 and Twilio's SDK."""
+    name = "bare boto3 and Twilio handler"
+    return _build_handler(folder / "accept", name, _ACCEPT, "twilio", is_baseline=True)
 
 
 def build_app(folder: Path, environ: dict[str, str]) -> Program:

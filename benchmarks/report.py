@@ -43,7 +43,9 @@ class Figure:
         goal = ""
         if self.goal is not None:
             goal = f"{self.goal:g}{'' if self.ratio <= self.goal else ', missed'}"
-        values = (f"{_round(value)} {self.unit}" for value in (self.value, self.other_value))
+        values = (
+            f"{_round(value)} {self.unit}".rstrip() for value in (self.value, self.other_value)
+        )
         value, other_value = values
         return (self.name, value, self.other, other_value, f"{self.ratio:.2f}", goal)
 

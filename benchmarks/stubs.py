@@ -17,8 +17,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ _POLL_SECONDS = 1
 
 _NEXT = "/2018-06-01/runtime/invocation/next"
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_TARGET = re.compile(rb"\r\nx-amz-target: *(\S+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 
@@ -50,7 +52,7 @@ _LAMBDA_ENVIRON = {
     "AWS_SECRET_ACCESS_KEY": "benchmark",
     "AWS_SESSION_TOKEN": "benchmark",
 }
-_DYNAMODB_HEADERS = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "R" * 52}
+_JSON_HEADERS = {"Content-Type": "application/json", "x-amzn-RequestId": "R" * 52}
 
 
 class Duration(NamedTuple):
@@ -137,13 +139,18 @@ class Function:
         if f" {_NEXT} ".encode() not in head:
             raise RuntimeError(f"The function failed: {body.decode(errors='replace')[:2000]}")
 
-    def invoke(self, event: bytes) -> Duration:
-        """Send an event to the waiting process, and receive its response and next request."""
+    def invoke(self, event: bytes, *, seconds: int = 30) -> Duration:
+        """Send an event to the waiting process, and receive its response and next request.
+
+        Args:
+            event: The event, as JSON.
+            seconds: The time after which Lambda would stop the function.
+        """
         self._number += 1
         headers = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Aws-Request-Id": f"request-{self._number}",
-            "Lambda-Runtime-Deadline-Ms": str(time.time_ns() // 1_000_000 + 30_000),
+            "Lambda-Runtime-Deadline-Ms": str(time.time_ns() // 1_000_000 + seconds * 1000),
             "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:0:function:benchmark",
             "Lambda-Runtime-Trace-Id": "Root=1-0-0",
         }
@@ -230,6 +237,10 @@ def function(program: Program, runtime: Path, environ: Mapping[str, str]) -> Ite
             running.close()
 
 
+Answer = tuple[HTTPStatus, bytes]
+"""The status and the body of a response."""
+
+
 @contextmanager
 def dynamodb(parameter: str) -> Iterator[str]:
     """Serve DynamoDB and SSM on a free port, and yield the URL.
@@ -237,31 +248,51 @@ def dynamodb(parameter: str) -> Iterator[str]:
     Args:
         parameter: The value of every SSM parameter.
     """
+    content = {"Parameter": {"Value": parameter}}
+    answers = {"getparameter": json.dumps(content).encode()}
+
+    def answer(target: str, body: bytes) -> Answer:
+        operation = target.rpartition(".")[2].lower()
+        if operation not in answers:
+            answers[operation] = json.dumps(inputs.respond(json.loads(body))).encode()
+        return HTTPStatus.OK, answers[operation]
+
+    with serve(answer) as url:
+        yield url
+
+
+@contextmanager
+def serve(answer: Callable[[str, bytes], Answer]) -> Iterator[str]:
+    """Serve an HTTP API on a free port, and yield the URL.
+
+    Args:
+        answer: Receives the AWS operation, such as ``DynamoDB_20120810.UpdateItem``, or the
+            request line, and the body.
+    """
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        threading.Thread(target=_accept, args=(listener, parameter), daemon=True).start()
+        threading.Thread(target=_accept, args=(listener, answer), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def _accept(listener: socket.socket, parameter: str) -> None:
+def _accept(listener: socket.socket, answer: Callable[[str, bytes], Answer]) -> None:
     while True:
         try:
             accepted, _ = listener.accept()
         except OSError:  # closed
             return
-        arguments = (Connection(accepted), parameter)
+        arguments = (Connection(accepted), answer)
         threading.Thread(target=_serve, args=arguments, daemon=True).start()
 
 
-def _serve(connection: Connection, parameter: str) -> None:
-    content = {"Parameter": {"Value": parameter}}
-    answers = {b"amazonssm.getparameter": json.dumps(content).encode()}
-    while request := connection.receive():
-        head, body = request
-        operation = head.lower().partition(b"x-amz-target:")[2].split(b"\r\n")[0].strip()
-        if operation not in answers:
-            answers[operation] = json.dumps(inputs.respond(json.loads(body))).encode()
-        connection.send("200 OK", _DYNAMODB_HEADERS, answers[operation])
+def _serve(connection: Connection, answer: Callable[[str, bytes], Answer]) -> None:
+    with suppress(TimeoutError):  # a client may keep an idle connection
+        while request := connection.receive():
+            head, body = request
+            target = _TARGET.search(head)
+            name = target[1] if target else head.split(b"\r\n")[0]
+            status, content = answer(name.decode(), body)
+            connection.send(f"{status} {status.phrase}", _JSON_HEADERS, content)
     connection.close()

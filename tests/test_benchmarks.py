@@ -1,13 +1,32 @@
 """The harness of the benchmarks. The results depend on the machine, so no test checks them."""
 
 import sys
+import sysconfig
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from benchmarks import http_load, inputs, lambda_functions, programs, refusals, report, stubs
+from benchmarks import (
+    accepts,
+    costs,
+    http_load,
+    inputs,
+    lambda_functions,
+    programs,
+    refusals,
+    report,
+    stubs,
+    sweeps,
+    tables,
+)
+from benchmarks.metering import Usage
 from benchmarks.programs import Program
 from benchmarks.report import Figure
+from local.supervisor import ROOT
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="awslambdaric requires Linux")
 
@@ -66,6 +85,110 @@ def test_failure_of_a_handler_is_reported(
 
         with pytest.raises(RuntimeError, match=message):
             invoke()
+
+
+SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
+
+
+@pytest.fixture
+def app() -> Program:
+    """The app in this checkout, which runs with the packages of this environment."""
+    return Program("this app", "app.app", ROOT, inputs.lambda_environ())
+
+
+@linux
+def test_accept_sends_two_writes_and_one_request_to_taskrouter(app: Program) -> None:
+    services = accepts.Services()
+    with stubs.serve(services.answer) as url:
+        environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
+        with stubs.function(app, SITE_PACKAGES, environ) as function:
+            function.await_request()
+            services.requests.clear()
+            function.invoke(inputs.accept_event())
+
+    assert b'"statusCode": 200' in function.response
+    assert services.requests == {"UpdateItem": 2, "POST": 1}
+
+
+@linux
+def test_sweep_is_measured_with_a_slow_taskrouter(app: Program) -> None:
+    program = replace(app, handler="app.sweep")
+    seconds, memory_mb = sweeps.sweep(program, SITE_PACKAGES, due=20, latency=0.05)
+    assert seconds > 0.1
+    assert memory_mb > 5
+
+
+@linux
+@pytest.mark.parametrize("make_event", [inputs.event, inputs.status_event, inputs.accept_event])
+def test_cpu_time_of_each_request_is_measured(app: Program, make_event: Any) -> None:
+    duration = costs.time_function(SITE_PACKAGES, app, make_event(), 1)
+    assert min(duration.cpu_ms, duration.start_cpu_ms, duration.memory_mb) > 0
+
+
+def test_own_time_of_an_accept_is_measured() -> None:
+    assert accepts.time_own_ms(1) > 0
+
+
+def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
+    with tables.Table.create() as table:
+        table.fill(1_000)
+        lists = table.list_reservations()
+        usage, requests = table.sweep(8)
+        table.fill(1_500)
+        assert table.list_reservations() == lists
+
+    assert (requests, usage.requests["query"]) == (8, 3)
+    assert all(lists[name].read_units > 0 for name in lists)
+
+
+def test_usage_of_all_requests_of_a_reservation_is_measured() -> None:
+    with tables.Table.create() as table:
+        measured = [*costs.measure_usage(table)]
+    requests = Counter[str]()
+    for _, usage, log_bytes, _ in measured:
+        requests += usage.requests
+        assert log_bytes > 100
+    assert [name for name, *_ in measured][1:3] == ["callback", "accept"]
+    assert requests == {"update_item": 8, "get_item": 1}
+
+
+REQUEST = costs.Request(
+    name="callback",
+    usage=Usage(Counter(update_item=1), read_units=2, write_units=4, item_bytes=1_000),
+    log_bytes=700,
+    response_bytes=500,
+    duration=costs.Duration(cpu_ms=2, start_cpu_ms=300, memory_mb=30),
+)
+
+
+def test_costs_follow_from_measured_requests_and_prices() -> None:
+    prices, assumed = costs.Prices(), costs.Assumptions()
+    accept = replace(REQUEST, name="accept")
+    assert REQUEST.billed_ms(1_769, assumed) == 2 + 5 + 3
+    assert accept.billed_ms(1_769, assumed) == 2 + 5 + 100 + 3
+    assert REQUEST.billed_ms(3_538, assumed) == 10
+    calculated = costs.calculate([REQUEST, accept], 1_024, replace(prices, api_million=1), assumed)
+    gb_seconds = sum(each.billed_ms(1_024, assumed) for each in (REQUEST, accept)) * 1_000
+    assert calculated == pytest.approx(
+        {
+            "API Gateway": 2,
+            "Lambda, requests": 0.40,
+            "Lambda, duration": gb_seconds * 0.0000166667,
+            "DynamoDB, writes": 8 * 0.625,
+            "DynamoDB, reads": 4 * 0.125,
+            "DynamoDB, storage": 0.45,
+            "CloudWatch Logs": 2 * 1.0 * 0.5,
+            "data transfer": 2 * 1.0 * 0.09,
+        }
+    )
+    assert "| total | $" in costs.render([REQUEST, accept], prices, assumed)
+
+
+def test_every_price_is_an_option_with_its_source() -> None:
+    help_text = CliRunner().invoke(costs.main, ["--help"]).output
+    assert help_text.count("https://aws.amazon.com/") == 8
+    for name in ("--api-million", "--lambda-gb-second", "--write-million", "--dynamodb-ms"):
+        assert name in help_text
 
 
 def test_refused_requests_are_compared_with_a_valid_callback() -> None:

@@ -9,8 +9,8 @@ parameters are kept, because the signature covers all of them.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Self
-from urllib.parse import parse_qsl
 
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
@@ -38,6 +38,12 @@ _MAX_BYTES_PER_CHARACTER = 6
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
+_STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
+"""A "%" that begins no encoded byte. It stands for itself. Twilio sends none."""
+
+_MAX_STRAYS = 200
+"""Maximum number of such characters in a form. Finding each of them takes time."""
+
 
 class Form(dict[str, str]):
     """The parameters of a form.
@@ -62,29 +68,36 @@ class Form(dict[str, str]):
         Raises:
             BadRequest: the body is not such a form, or has too many parameters.
         """
+        if not body.isascii():
+            raise _not_a_form(" in ASCII. Percent-encode all other characters.")
+        if body.count(b"&") >= _MAX_FIELDS:
+            raise _not_a_form(f" of at most {_MAX_FIELDS} parameters.")
+        # Python decodes its own escape sequences much faster than `parse_qsl` decodes a form.
+        # Forged forms are parsed, too, because the signature covers the decoded text.
+        escaped = body.replace(b"+", b" ").replace(b"\\", rb"\\").replace(b"%", rb"\x")
+        fields = (field.partition(b"=")[::2] for field in escaped.split(b"&") if field)
         try:
-            pairs = parse_qsl(
-                body.decode("ascii"),
-                keep_blank_values=True,
-                errors="strict",
-                max_num_fields=_MAX_FIELDS,
-            )
+            texts = [
+                text.decode("unicode_escape").encode("latin-1").decode()
+                for text in chain.from_iterable(fields)
+            ]
         except UnicodeDecodeError as error:
-            raise _not_a_form(
-                " in UTF-8. A percent-encoded character is not UTF-8."
-                if body.isascii()
-                else " in ASCII. Percent-encode all other characters."
-            ) from error
-        except ValueError as error:
-            raise _not_a_form(f" of at most {_MAX_FIELDS} parameters.") from error
-        if not all(name for name, _ in pairs):
+            encoded, strays = _STRAY.subn(b"%25", body, count=_MAX_STRAYS)
+            if strays and not _STRAY.search(encoded):
+                return cls.parse(encoded)
+            reason = (
+                "Encode each % as %25" if strays else "A percent-encoded character is not UTF-8"
+            )
+            raise _not_a_form(f" in UTF-8. {reason}.") from error
+        names, values = texts[::2], texts[1::2]
+        if not all(names):
             raise _not_a_form(", in which each parameter has a name.")
-        return cls(pairs)
+        return cls([*zip(names, values, strict=True)])
 
     def getall(self, name: str) -> list[str]:
         """Return all values of *name*, in the order received.
 
-        Twilio's RequestValidator calls a method with this name.
+        The RequestValidator of Twilio's SDK calls a method with this name.
         """
         return list(self._values[name])
 

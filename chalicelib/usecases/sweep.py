@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
 from threading import Lock
 
 from chalicelib.domain.auth import Principal, Role
@@ -33,6 +34,10 @@ from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 BY_SWEEP = "sweep"
 
 _PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
+
+_READ_AHEAD = 1_000
+"""Maximum number of due Reservations that are read before they are checked. A sweep has time to
+check some thousands. Without a maximum, its memory would grow with the number of due records."""
 
 STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations are checked first, because their callers are waiting."""
@@ -90,7 +95,9 @@ def sweep_due_reservations(
         # Neither the reconciliation nor the checks can use up the time of the other.
         with budget.counting_failures():
             reconciled += reconcile(collaborators, budget.half(), pool.map)
-        outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
+        due = sweep.due_reservations()
+        while batch := list(islice(due, _READ_AHEAD)):
+            outcomes.update(pool.map(sweep.check, batch))
     line = sweep.line(outcomes, reconciled)
     with budget.counting_failures():
         collaborators.store.save_sweep(line)

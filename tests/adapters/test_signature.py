@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.twilio.signature import LikelyCause, SignatureVerifier, signed_urls
+from chalicelib.adapters.twilio.signature import LikelyCause, SignatureVerifier, query_strings
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import InvalidSignature
 
@@ -162,32 +162,32 @@ def test_signature_is_valid_if_the_gateway_passes_on_encoded_text(text: str) -> 
 
 @given(st.lists(st.tuples(texts, texts)))
 def test_at_most_48_urls_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
-    urls = list(signed_urls(ROUTE, pairs))
-    assert len(urls) <= 48
-    assert all(url.startswith(f"{ROUTE}?") for url in urls)
+    rebuilt = list(query_strings(pairs))
+    assert len(rebuilt) <= 48
+    assert all(text.startswith("?") for text in rebuilt if pairs)
 
 
 @pytest.mark.parametrize(("count", "urls"), [(1, 1), (2, 2), (3, 6), (4, 24), (5, 1)])
 def test_orders_of_at_most_four_parameters_are_rebuilt(count: int, urls: int) -> None:
     pairs = [(f"n{number}", "v") for number in range(count)]
-    assert len(set(signed_urls(ROUTE, pairs))) == urls
+    assert len(set(query_strings(pairs))) == urls
 
 
 def test_orders_of_four_parameters_are_rebuilt_with_two_encodings_of_spaces() -> None:
     pairs = [(f"n{number}", "a b") for number in range(4)]
     expected = {
-        f"{ROUTE}?{'&'.join(order)}"
+        f"?{'&'.join(order)}"
         for space in ("%20", "+")
         for order in permutations(f"{name}=a{space}b" for name, _ in pairs)
     }
-    assert set(signed_urls(ROUTE, pairs)) == expected
-    assert len(list(signed_urls(ROUTE, [(name, "a b'") for name, _ in pairs]))) == 48
+    assert set(query_strings(pairs)) == expected
+    assert len(list(query_strings([(name, "a b'") for name, _ in pairs]))) == 48
 
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_lone_surrogates_in_a_query_string_are_replaced(count: int) -> None:
     query = [("a", "\ud800")] * count
-    assert f"{ROUTE}?" + "&".join(["a=%3F"] * count) in signed_urls(ROUTE, query)
+    assert "?" + "&".join(["a=%3F"] * count) in query_strings(query)
     with pytest.raises(InvalidSignature) as raised:
         verifier("right").verify(ROUTE, FORM, sign(ROUTE, "wrong"), query=query)
     assert raised.value.likely_cause == "query"
@@ -205,8 +205,8 @@ def test_missing_or_additional_slash_is_a_likely_cause(signed: str, requested: s
 
 
 def test_query_string_with_more_than_200_parameters_is_refused() -> None:
-    assert list(signed_urls(ROUTE, [("a", "1")] * 200))
-    assert not list(signed_urls(ROUTE, [("a", "1")] * 201))
+    assert list(query_strings([("a", "1")] * 200))
+    assert not list(query_strings([("a", "1")] * 201))
 
 
 @pytest.mark.parametrize(

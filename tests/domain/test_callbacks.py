@@ -1,10 +1,10 @@
 """Parsing of forms and assignment callbacks."""
 
 from contextlib import suppress
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chalicelib.domain.callbacks import (
@@ -45,6 +45,21 @@ def test_any_body_is_parsed_or_rejected_with_bad_request(body: bytes) -> None:
         Form.parse(body)
 
 
+@given(st.lists(st.sampled_from([*b"%+&=\\;ax01Af\n\x00"]), max_size=40).map(bytes))
+@example(b"a=%&%=%%41&b=%4&c=%%%2541%25&d=\\x41\\%5Cn")
+def test_form_has_the_parameters_that_the_standard_library_finds(body: bytes) -> None:
+    sent: list[tuple[str, str]] | None = None
+    with suppress(UnicodeDecodeError):
+        sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
+    if sent is None or not all(name for name, _ in sent):
+        with pytest.raises(BadRequest):
+            Form.parse(body)
+        return
+    form = Form.parse(body)
+    assert [*form] == [*dict(sent)]
+    assert all(form.getall(name) == [v for key, v in sent if key == name] for name in form)
+
+
 @pytest.mark.parametrize(
     ("body", "requirement"),
     [
@@ -53,6 +68,8 @@ def test_any_body_is_parsed_or_rejected_with_bad_request(body: bytes) -> None:
         (b"a=%FF", " in UTF-8. A percent-encoded character is not UTF-8."),
         (b"a=%ED%A0%80", " in UTF-8. A percent-encoded character is not UTF-8."),
         (b"%C3=1", " in UTF-8. A percent-encoded character is not UTF-8."),
+        (b"a=%&b=%FF", " in UTF-8. A percent-encoded character is not UTF-8."),
+        (b"a=" + b"%" * 201, " in UTF-8. Encode each % as %25."),
         (b"a=1&" * 201, " of at most 200 parameters."),
         (b"=1", ", in which each parameter has a name."),
         (b"a=1&=2", ", in which each parameter has a name."),
@@ -150,6 +167,10 @@ def test_body_that_is_not_a_form_is_refused(body: bytes, requirement: str) -> No
         Form.parse(body)
     form = "The body must be a form (application/x-www-form-urlencoded)"
     assert raised.value.message == f"{form}{requirement}"
+
+
+def test_form_with_200_percent_signs_that_encode_nothing_is_parsed() -> None:
+    assert Form.parse(b"a=%25+" + b"%z" * 200) == {"a": "% " + "%z" * 200}
 
 
 def test_form_of_200_parameters_with_repeated_and_blank_values_is_parsed() -> None:

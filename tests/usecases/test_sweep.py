@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier
@@ -13,10 +14,10 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.reservations import OPEN, RemoteReservation, Status
+from chalicelib.domain.reservations import OPEN, DueReservation, RemoteReservation, Status
 from chalicelib.usecases import sweep
-from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
-from tests.support import NOW, make_collaborators
+from chalicelib.usecases.sweep import SweepOutcome, SweepPolicy, sweep_due_reservations
+from tests.support import NOW, make_collaborators, sid
 from tests.usecases.conftest import Service
 
 PAST_DEADLINE_MS = 130_000
@@ -195,6 +196,31 @@ def test_persistently_throttled_sweep_leaves_checks_to_next_sweep(service: Servi
     assert report["left"] == report["due"] > 0
     assert report["ok"]
     assert service.taskrouter.calls["fetch"] <= 8 * 4
+
+
+def test_sweep_reads_a_limited_number_of_due_reservations_in_advance(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "_READ_AHEAD", 10)
+    read, checked, waiting = list[int](), list[DueReservation](), list[int]()
+
+    def due_reservations(status: Status, *, now: int) -> Iterator[DueReservation]:
+        for number in range(55 if status is Status.PENDING else 3):
+            read.append(number)
+            waiting.append(len(read) - len(checked))
+            sids = (sid("WR"), sid("WT"), sid("WK"))
+            yield DueReservation(*sids, status, now, now, now, checks=0, is_claimed=False)
+
+    def check(_sweep: object, due: DueReservation) -> SweepOutcome:
+        checked.append(due)
+        return SweepOutcome.UNCHANGED
+
+    monkeypatch.setattr(service.store, "due_reservations", due_reservations)
+    monkeypatch.setattr("chalicelib.usecases.sweep._Sweep.check", check)
+    line = service.sweep()
+
+    assert line["due"] == line["unchanged"] == 61
+    assert max(waiting) <= 10
 
 
 def test_sweep_starts_no_check_if_time_is_short(service: Service) -> None:

@@ -1,16 +1,22 @@
-"""Verification of the X-Twilio-Signature header with Twilio's RequestValidator.
+"""Verification of the X-Twilio-Signature header.
 
 https://www.twilio.com/docs/usage/security#validating-requests
+
+A signature covers the URL and then the form. Because several URLs are tried, the text of the form
+is built only once. RequestValidator of Twilio's SDK would build the text for each URL.
 """
 
+import base64
+import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice, permutations, product
-from urllib.parse import quote
+from urllib.parse import quote, urlparse
 
-from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator, compare
+from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, add_port, remove_port
 
 from chalicelib.adapters.secrets import Secrets, SecretsSource
 from chalicelib.domain.callbacks import Form
@@ -19,6 +25,7 @@ from chalicelib.domain.errors import InvalidSignature
 HEADER = "x-twilio-signature"
 SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
 
+_DIGESTS = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 _LENGTHS = {HMAC_SHA1: 28, HMAC_SHA256: 44}
 """Lengths of the Base64-encoded signatures."""
 
@@ -103,32 +110,53 @@ class SignatureVerifier:
             SecretsUnavailable: the keys can't be read.
         """
         signature, algorithm = check_header(signature, settings)
+        pairs = sorted({(name, value) for name in form for value in form.getall(name)})
+        text = "".join(chain.from_iterable(pairs)).encode()
         checked = None
         for read in (self._secrets.recent, self._secrets.renewed):
             secrets = read()
             if secrets is checked:
                 break
             checked = secrets
-            validators = [RequestValidator(key) for key in _select_keys(secrets, settings)]
-            for candidate in signed_urls(url, query) if query else (url,):
-                for validator in validators:
-                    if validator.validate(candidate, form, signature, algorithm):
-                        return
-
-        def is_signed(url: str) -> bool:
-            with suppress(ValueError):  # a Host header may make a URL invalid
-                return any(
-                    validator.validate(url, form, signature, algorithm)
-                    # `validate` removes an empty query string.
-                    or compare(validator.compute_signature(url, form, algorithm), signature)
-                    for validator in validators
-                )
-            return False
-
+            keys = _shared_keys(secrets, settings) if settings else secrets.auth_tokens
+            signed = _Signed(text, signature, _DIGESTS[algorithm], keys)
+            if signed.at(url, query_strings(query) if query else [""]):
+                return
         cause = LikelyCause.UNKNOWN_SHARED_KEY
-        if validators:
-            cause = _likely_cause(is_signed, url, query, other_urls())
+        if keys:
+            cause = _likely_cause(signed.at, url, query, other_urls())
         raise InvalidSignature(_NOT_SIGNED, likely_cause=cause)
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """A form and its signature.
+
+    Attributes:
+        text: the part of the signed text that follows the URL.
+        signature: the signature that the request contains.
+        digest: the name of the hash function.
+        keys: the keys with which Twilio may have signed the form.
+    """
+
+    text: bytes
+    signature: str
+    digest: str
+    keys: tuple[str, ...]
+
+    def at(self, url: str, query_strings: Iterable[str]) -> bool:
+        """Return whether the signature is valid for a URL with one of the query strings."""
+        expected = self.signature.encode(errors="replace")
+        with suppress(ValueError):  # a Host header may make a URL invalid
+            parsed = urlparse(url)
+            addresses = dict.fromkeys((remove_port(parsed), add_port(parsed)))
+            for query_string in query_strings:
+                for address, key in product(addresses, self.keys):
+                    text = f"{address}{query_string}".encode() + self.text
+                    digest = hmac.digest(key.encode(), text, self.digest)
+                    if hmac.compare_digest(base64.b64encode(digest), expected):
+                        return True
+        return False
 
 
 def check_header(signature: str | None, settings: str | None) -> tuple[str, str]:
@@ -151,41 +179,49 @@ def check_header(signature: str | None, settings: str | None) -> tuple[str, str]
     return signature, algorithm
 
 
-def signed_urls(url: str, query: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Yield the URLs with query strings that Twilio may have signed.
+def query_strings(query: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield the query strings, with a "?", that Twilio may have signed.
 
     API Gateway passes on only decoded parameters, and groups the values of a repeated name.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
-    Therefore, the URLs differ in the order and the encoding of the parameters.
+    Therefore, the query strings differ in the order and the encoding of the parameters.
 
     Args:
-        url: the URL without its query string.
-        query: the decoded parameters.
+        query: the decoded parameters, at least one.
     """
-    if len(query) > _MAX_PARAMETERS:
-        return
-    encoded = dict.fromkeys(
-        tuple(_encode(*pair, *style) for pair in query)
-        for style in product(_UNENCODED, ("%20", "+"), ("=", ""))
-    )
-    is_short = len(query) <= _MAX_ORDERED_PARAMETERS
-    orders = zip(*(permutations(pairs) if is_short else [pairs] for pairs in encoded), strict=True)
-    for pairs in islice(chain.from_iterable(orders), _MAX_URLS):
-        yield f"{url}?{'&'.join(pairs)}"
+    if len(query) <= _MAX_PARAMETERS:
+        for pairs in islice(_arrange(query), _MAX_URLS):
+            yield f"?{'&'.join(pairs)}"
 
 
-def _encode(name: str, value: str, unencoded: str, space: str, blank_value: str) -> str:
-    """Encode a parameter; *blank_value* follows the name of a parameter without a value."""
-    tilde = "~" if "~" in unencoded else "%7E"  # quote() never encodes it
-    encoded_name, encoded_value = (
-        quote(text, safe=unencoded, errors="replace").replace("%20", space).replace("~", tilde)
-        for text in (name, value)
-    )
-    return f"{encoded_name}={encoded_value}" if value else f"{encoded_name}{blank_value}"
+def _arrange(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
+    """Yield the parameters in all encodings and orders; encode them only as far as necessary."""
+    encodings = dict[tuple[str, ...], None]()
+    for pairs in _encode(query):
+        if pairs not in encodings:
+            encodings[pairs] = None
+            yield pairs
+    if len(query) <= _MAX_ORDERED_PARAMETERS:
+        orders = zip(*map(permutations, encodings), strict=True)
+        next(orders)  # the order in which the parameters were received
+        yield from chain.from_iterable(orders)
+
+
+def _encode(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
+    """Yield the parameters, encoded in each way; a blank value may have no "="."""
+    for unencoded in _UNENCODED:
+        tilde = "~" if "~" in unencoded else "%7E"  # quote() never encodes it
+        quoted = [
+            [quote(text, safe=unencoded, errors="replace").replace("~", tilde) for text in pair]
+            for pair in query
+        ]
+        for space, blank in product(("%20", "+"), ("=", "")):
+            pairs = (f"{name}={value}" if value else f"{name}{blank}" for name, value in quoted)
+            yield tuple(pair.replace("%20", space) for pair in pairs)
 
 
 def _likely_cause(
-    is_signed: Callable[[str], bool],
+    is_signed: Callable[[str, Iterable[str]], bool],
     url: str,
     query: Sequence[tuple[str, str]],
     other_urls: Iterable[str],
@@ -193,21 +229,19 @@ def _likely_cause(
     """Return the likely cause of an invalid signature.
 
     Args:
-        is_signed: returns whether the signature is valid for a URL.
+        is_signed: returns whether the signature is valid for a URL with one of several query
+            strings.
         url: the checked URL without its query string.
         query: the decoded parameters of the query string.
         other_urls: URLs without query strings that Twilio may have requested instead.
     """
-
-    def is_signed_with_query(url: str) -> bool:
-        return is_signed(next(signed_urls(url, query), url) if query else url)
-
+    usual = next(query_strings(query), "") if query else ""
     other_path = url.removesuffix("/") if url.endswith("/") else f"{url}/"
-    if is_signed(url) or any(map(is_signed, _unusual_urls(url, query))):
+    if is_signed(url, _unusual_query_strings(query, usual)):
         return LikelyCause.QUERY
-    if is_signed_with_query(other_path):
+    if is_signed(other_path, [usual]):
         return LikelyCause.PATH
-    if any(map(is_signed_with_query, other_urls)):
+    if any(is_signed(other_url, [usual]) for other_url in other_urls):
         return LikelyCause.BASE_URL
     is_exact = all(_UNAMBIGUOUS.fullmatch(text) for pair in query for text in pair)
     if len(query) > _MAX_ORDERED_PARAMETERS or not is_exact:
@@ -215,31 +249,30 @@ def _likely_cause(
     return LikelyCause.AUTH_TOKEN
 
 
-def _unusual_urls(url: str, query: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Yield URLs whose query strings are too unusual to be tried for each request.
+def _unusual_query_strings(query: Sequence[tuple[str, str]], usual: str) -> Iterator[str]:
+    """Yield query strings that are too unusual to be tried for each request.
 
-    API Gateway does not show an empty query string, an additional "&", or which characters were
-    encoded.
+    A proxy may have added the query string. API Gateway does not show an empty query string, an
+    additional "&", or which characters were encoded.
     """
     if not query:
-        yield f"{url}?"
+        yield "?"
         return
-    usual = next(signed_urls(url, query), f"{url}?").removeprefix(f"{url}?")
-    yield from (f"{url}?&{usual}", f"{url}?{usual}&", f"{url}?&{usual}&")
-    yield f"{url}?{re.sub('%..', lambda encoded: encoded[0].lower(), usual)}"
+    yield ""
+    for begin, end in (("?&", ""), ("?", "&"), ("?&", "&")):
+        yield f"{begin}{usual.removeprefix('?')}{end}"
+    yield re.sub("%..", lambda encoded: encoded[0].lower(), usual)
     for encode_name, encode_value in ((str, _encode_all), (_encode_all, str), (_encode_all,) * 2):
         pairs = (f"{encode_name(name)}={encode_value(value)}" for name, value in query)
-        yield f"{url}?{'&'.join(pairs)}"
+        yield f"?{'&'.join(pairs)}"
 
 
 def _encode_all(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode(errors="replace"))
 
 
-def _select_keys(secrets: Secrets, settings: str | None) -> Iterable[str]:
-    """Return the possible signing keys; none if *settings* selects no known key."""
-    if not settings:
-        return secrets.auth_tokens
+def _shared_keys(secrets: Secrets, settings: str) -> tuple[str, ...]:
+    """Return the SharedKey that *settings* selects; none if it selects no known key."""
     pairs = [part.strip().partition("=")[::2] for part in settings.split(",")]
     selected = dict(pairs)
     if len(selected) != len(pairs) or selected.get("algorithm") != HMAC_SHA256:

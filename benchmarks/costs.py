@@ -1,0 +1,281 @@
+"""Calculates what a million Reservations cost on AWS: `python -m benchmarks.costs --help`.
+
+The requests of one Reservation are measured: an assignment callback, an accept over REST, and the
+events `created`, `accepted`, `wrapup` and `completed`. The prices, and the times that depend on
+AWS, are options.
+"""
+
+import logging
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from io import StringIO
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+import click
+from chalice.test import Client
+
+from app import app as chalice_app
+from benchmarks import inputs, programs, stubs
+from benchmarks.accepts import InstantTaskRouter, Services
+from benchmarks.metering import MeteredClient, Usage
+from benchmarks.programs import Program
+from benchmarks.tables import Table
+from chalicelib import observability, runtime
+
+MEMORY_SIZES = (512, 1_024, 1_769)
+"""Compared memory sizes of the function, in MB."""
+
+_VCPU_MB = 1_769
+"""Memory size with which a function has one vCPU. With less, the share is proportional.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
+
+_MB_PER_GB = 1_024
+_MILLION = 1_000_000
+_WARM_UP = 10
+_ROUNDS = 100
+_LAMBDA = "https://aws.amazon.com/lambda/pricing/"
+_DYNAMODB = "https://aws.amazon.com/dynamodb/pricing/on-demand/"
+
+
+def _option(default: float, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """List prices of us-east-1 in US dollars, without free tiers and discounts."""
+
+    lambda_gb_second: float = _option(0.0000166667, f"Lambda, x86, per GB-second. {_LAMBDA}")
+    lambda_million: float = _option(0.20, f"Lambda, per million requests. {_LAMBDA}")
+    api_million: float = _option(
+        3.50, "REST API, per million requests. https://aws.amazon.com/api-gateway/pricing/"
+    )
+    write_million: float = _option(0.625, f"Per million write request units. {_DYNAMODB}")
+    read_million: float = _option(0.125, f"Per million read request units. {_DYNAMODB}")
+    storage_gb: float = _option(
+        0.45, f"Per GB and month, 0.25 plus 0.20 for point-in-time recovery. {_DYNAMODB}"
+    )
+    log_gb: float = _option(
+        0.50, "CloudWatch Logs, per GB. https://aws.amazon.com/cloudwatch/pricing/"
+    )
+    transfer_gb: float = _option(
+        0.09, "Responses, per GB. https://aws.amazon.com/ec2/pricing/on-demand/"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """Times and sizes that only AWS and Twilio determine."""
+
+    dynamodb_ms: float = _option(5, "Time of a request to DynamoDB, in ms.")
+    taskrouter_ms: float = _option(100, "Time of a request to TaskRouter, in ms.")
+    cold_starts: float = _option(0.01, "Share of the requests that start a container.")
+    platform_log_bytes: float = _option(300, "Size of Lambda's own log lines for a request.")
+    header_bytes: float = _option(500, "Size of the headers of a response.")
+    months: float = _option(1, "Time for which a record is stored: RETENTION_DAYS.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A measured request.
+
+    Attributes:
+        name: What is requested.
+        usage: the DynamoDB units and requests.
+        log_bytes: size of the app's log lines.
+        response_bytes: size of the response's body.
+        duration: the time and memory of the function.
+    """
+
+    name: str
+    usage: Usage
+    log_bytes: int
+    response_bytes: int
+    duration: "Duration"
+
+    def billed_ms(self, memory_mb: int, assumed: Assumptions) -> float:
+        """Return the time for which Lambda charges a function of a memory size."""
+        slowdown = max(1, _VCPU_MB / memory_mb)
+        waits_ms = self.usage.requests.total() * assumed.dynamodb_ms
+        if self.name == "accept":
+            waits_ms += assumed.taskrouter_ms
+        start_ms = assumed.cold_starts * self.duration.start_cpu_ms
+        return math.ceil(self.duration.cpu_ms * slowdown + waits_ms) + start_ms * slowdown
+
+
+@dataclass(frozen=True)
+class Duration:
+    """CPU time of a request and of a cold start (ms), and the maximum resident set (MB)."""
+
+    cpu_ms: float
+    start_cpu_ms: float
+    memory_mb: float
+
+
+def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[Request]:
+    """Measure the requests of a Reservation."""
+    durations = {
+        "callback": time_function(runtime_folder, app, inputs.event(), rounds),
+        "accept": time_function(runtime_folder, app, inputs.accept_event(), rounds),
+        "event": time_function(runtime_folder, app, inputs.status_event(), rounds),
+    }
+    with Table.create() as table:
+        return [
+            Request(
+                name=name,
+                usage=usage,
+                log_bytes=log_bytes,
+                response_bytes=response_bytes,
+                duration=durations[name.split()[0]],
+            )
+            for name, usage, log_bytes, response_bytes in measure_usage(table)
+        ]
+
+
+def time_function(runtime_folder: Path, app: Program, event: bytes, rounds: int) -> Duration:
+    """Run the app as a Lambda function with stubs of all services."""
+    with stubs.serve(Services().answer) as url:
+        environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
+        with stubs.function(app, runtime_folder, environ) as function:
+            function.await_request()
+            start_ms = function.cpu_seconds() * 1000
+            cpu_ms = [function.invoke(event).cpu * 1000 for _ in range(_WARM_UP + rounds)]
+            # The first accept imports Twilio's SDK.
+            start_ms += cpu_ms[0]
+            return Duration(median(cpu_ms[_WARM_UP:]), start_ms, function.memory_mb())
+
+
+def measure_usage(table: Table) -> Iterator[tuple[str, Usage, int, int]]:
+    """Send the requests of a Reservation to the app.
+
+    Args:
+        table: the tables of the local DynamoDB.
+
+    Yields:
+        The name of a request, its usage, and the sizes of its log lines and its response.
+    """
+    service = table.make_service()
+    vars(service)["taskrouter"] = InstantTaskRouter()
+    metered: MeteredClient = service.dynamodb
+    log = StringIO()
+    observability.configure("INFO")
+    logging.getLogger("taskrouter-callbacks").handlers[0].setStream(log)  # type: ignore[attr-defined]
+    runtime.use(service)
+    with Client(chalice_app) as client:
+        for name, send in _requests(client.http):
+            metered.reset()
+            before = log.tell()
+            response = send()
+            if response.status_code not in {200, 204}:
+                raise RuntimeError(f"{name}: the app returned {response.body!r}")
+            yield name, metered.reset(), log.tell() - before, len(response.body)
+    runtime.use(None)
+
+
+def _requests(http: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield the requests of a Reservation, in their usual order."""
+
+    def post_form(path: str, **parameters: str) -> Callable[[], Any]:
+        headers, body = inputs.sign(path, {**inputs.CALLBACK, **parameters})
+        return lambda: http.post(path, headers=headers, body=body.encode())
+
+    def accept() -> Any:
+        path = inputs.ACCEPT_ROUTE.format(sid=inputs.CALLBACK["ReservationSid"])
+        headers = {"Authorization": f"Bearer {inputs.supervisor_token()}"}
+        return http.post(path, headers=headers)
+
+    yield "event created", post_form("/event_callback", EventType="reservation.created")
+    yield "callback", post_form(inputs.PATH)
+    yield "accept", accept
+    for status in ("accepted", "wrapup", "completed"):
+        yield f"event {status}", post_form("/event_callback", EventType=f"reservation.{status}")
+
+
+def calculate(
+    requests: Sequence[Request], memory_mb: int, prices: Prices, assumed: Assumptions
+) -> dict[str, float]:
+    """Return the costs of a million Reservations by service, in US dollars."""
+    gb = _MILLION / 10**9
+    billed_ms = sum(request.billed_ms(memory_mb, assumed) for request in requests)
+    gb_seconds = billed_ms * _MILLION / 1000 * memory_mb / _MB_PER_GB
+    log_bytes = sum(request.log_bytes + assumed.platform_log_bytes for request in requests)
+    sent_bytes = sum(request.response_bytes + assumed.header_bytes for request in requests)
+    stored_bytes = max(request.usage.item_bytes for request in requests)
+    return {
+        "API Gateway": len(requests) * prices.api_million,
+        "Lambda, requests": len(requests) * prices.lambda_million,
+        "Lambda, duration": gb_seconds * prices.lambda_gb_second,
+        "DynamoDB, writes": _sum(requests, "write_units") * prices.write_million,
+        "DynamoDB, reads": _sum(requests, "read_units") * prices.read_million,
+        "DynamoDB, storage": stored_bytes * gb * prices.storage_gb * assumed.months,
+        "CloudWatch Logs": log_bytes * gb * prices.log_gb,
+        "data transfer": sent_bytes * gb * prices.transfer_gb,
+    }
+
+
+def _sum(requests: Sequence[Request], attribute: str) -> float:
+    return sum(float(getattr(request.usage, attribute)) for request in requests)
+
+
+def render(requests: Sequence[Request], prices: Prices, assumed: Assumptions) -> str:
+    """Return the tables of the measured requests and of their costs, in Markdown."""
+    rows = [("request", "DynamoDB requests", "write units", "read units", "log line", "CPU time",
+             "memory", *(f"billed at {size:,} MB" for size in MEMORY_SIZES))]  # fmt: skip
+    rows += [
+        (
+            request.name,
+            f"{request.usage.requests.total()}",
+            f"{request.usage.write_units:g}",
+            f"{request.usage.read_units:g}",
+            f"{request.log_bytes} B",
+            f"{request.duration.cpu_ms:.1f} ms",
+            f"{request.duration.memory_mb:.0f} MB",
+            *(f"{request.billed_ms(size, assumed):.0f} ms" for size in MEMORY_SIZES),
+        )
+        for request in requests
+    ]
+    costs = [calculate(requests, size, prices, assumed) for size in MEMORY_SIZES]
+    head = ("a million Reservations", *(f"{size:,} MB" for size in MEMORY_SIZES))
+    lines = [(name, *(f"${cost[name]:.2f}" for cost in costs)) for name in costs[0]]
+    total = ("total", *(f"${sum(cost.values()):.2f}" for cost in costs))
+    return f"{_table(rows)}\n\n{_table([head, *lines, total])}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *others = rows
+    lines = [head, ["---"] * len(head), *others]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _with_options(command: _Command) -> _Command:
+    for each in reversed((*fields(Prices), *fields(Assumptions))):
+        name = f"--{each.name.replace('_', '-')}"
+        add = click.option(
+            name, default=each.default, show_default=True, help=each.metadata["help"]
+        )
+        command = add(command)
+    return command
+
+
+@click.command()
+@_with_options
+def main(**options: float) -> None:
+    """Measure the requests of a Reservation, and print what a million Reservations cost."""
+    prices = Prices(**{each.name: options[each.name] for each in fields(Prices)})
+    assumed = Assumptions(**{each.name: options[each.name] for each in fields(Assumptions)})
+    with tempfile.TemporaryDirectory() as name:
+        runtime_folder = programs.build_runtime(Path(name) / "runtime")
+        app = programs.build_app(Path(name) / "this", inputs.lambda_environ())
+        requests = measure(runtime_folder, app)
+    click.echo(render(requests, prices, assumed))
+
+
+if __name__ == "__main__":
+    main()

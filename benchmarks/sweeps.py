@@ -1,0 +1,184 @@
+"""Measures sweeps of many due Reservations as a Lambda function, with stubs of all services."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from benchmarks import inputs, stubs
+from benchmarks.programs import Program
+from benchmarks.report import Figure
+from chalicelib.usecases.run_budget import CONCURRENCY
+
+LATENCY_SECONDS = 0.1
+"""Time that TaskRouter takes for a request."""
+
+SHARE = 0.85
+"""Minimum throughput, relative to CONCURRENCY requests at a time without pauses."""
+
+_DUE = 400
+_BACKLOGS = (1_000, 100_000)
+_MAX_MEMORY_RATIO = 1.1
+
+_TIMEOUT_SECONDS = 60
+_SHORT_TIMEOUT_SECONDS = 29
+"""Time limit of a sweep that can check only a part of a backlog. No check starts in the last 25
+seconds."""
+
+_PAGE_SIZE = 1_000
+_NOW = 1_790_000_000_000
+_EVENT = {
+    "version": "0",
+    "account": "123456789012",
+    "region": "us-east-1",
+    "detail": {},
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "time": "2026-09-21T14:13:20Z",
+    "id": "0",
+    "resources": [],
+}
+
+
+def measure(runtime_folder: Path, app: Program) -> list[Figure]:
+    """Measure the throughput of a sweep, and its memory with a small and a large backlog.
+
+    Args:
+        runtime_folder: the folder with the packages that Lambda's runtime provides.
+        app: this app.
+    """
+    program = replace(app, handler="app.sweep")
+    seconds, _ = sweep(program, runtime_folder, due=_DUE, latency=LATENCY_SECONDS)
+    memory = [
+        sweep(program, runtime_folder, due=due, timeout_seconds=_SHORT_TIMEOUT_SECONDS)[1]
+        for due in _BACKLOGS
+    ]
+    return [
+        Figure(
+            name=f"sweep of {_DUE} Reservations: time, if TaskRouter takes {LATENCY_SECONDS} s",
+            value=seconds,
+            other=f"{CONCURRENCY} requests at a time without pauses",
+            other_value=_DUE / CONCURRENCY * LATENCY_SECONDS,
+            unit="s",
+            goal=round(1 / SHARE, 2),
+        ),
+        Figure(
+            name=f"sweep: memory, {_BACKLOGS[1]:,} due",
+            value=memory[1],
+            other=f"{_BACKLOGS[0]:,} due",
+            other_value=memory[0],
+            unit="MB",
+            goal=_MAX_MEMORY_RATIO,
+        ),
+    ]
+
+
+def sweep(
+    program: Program,
+    runtime_folder: Path,
+    *,
+    due: int,
+    latency: float = 0,
+    timeout_seconds: int = _TIMEOUT_SECONDS,
+) -> tuple[float, float]:
+    """Sweep pending Reservations, none of which has changed, with a function that has run before.
+
+    Args:
+        program: the function.
+        runtime_folder: the folder with the packages that Lambda's runtime provides.
+        due: number of due Reservations.
+        latency: time in seconds that TaskRouter takes for a request.
+        timeout_seconds: the time limit of the function.
+
+    Returns:
+        The time in seconds, and the maximum resident set in MB.
+    """
+    services = _Services(latency)
+    with stubs.serve(services.answer) as url:
+        environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
+        with stubs.function(program, runtime_folder, environ) as function:
+            function.await_request()
+            event = json.dumps(_EVENT).encode()
+            function.invoke(event, seconds=_TIMEOUT_SECONDS)
+            services.due, services.checked = due, 0
+            duration = function.invoke(event, seconds=timeout_seconds)
+            if timeout_seconds == _TIMEOUT_SECONDS and services.checked != due:
+                raise RuntimeError(f"The sweep checked {services.checked} of {due} Reservations.")
+            return duration.wall, function.memory_mb()
+
+
+class _Services:
+    """DynamoDB, SSM and TaskRouter with due Reservations, none of which has changed."""
+
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
+        self._lock = threading.Lock()
+        self.due, self.checked = CONCURRENCY, 0
+
+    def answer(self, target: str, body: bytes) -> stubs.Answer:
+        name = target.rpartition(".")[2]
+        if name == "GetParameter":
+            return _ok({"Parameter": {"Value": inputs.SECRETS}})
+        if name == "Query":
+            return _ok(self._page(json.loads(body)))
+        if name == "UpdateItem":
+            request = json.loads(body)
+            if "id" in request["Key"]:
+                return _CONDITION_FAILED  # The reconciliation is not due.
+            return _ok(inputs.respond_to_decision(request))
+        if name == "PutItem":
+            return _ok({})
+        return self._fetch(target)
+
+    def _page(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if request["ExpressionAttributeValues"][":status"]["S"] != "pending":
+            return {"Items": [], "Count": 0, "ScannedCount": 0}
+        first = int(request.get("ExclusiveStartKey", {}).get("due_at", {"N": _NOW})["N"]) - _NOW
+        numbers = range(first, min(first + _PAGE_SIZE, self.due))
+        items = [_due_entry(number) for number in numbers]
+        page: dict[str, Any] = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
+        if numbers.stop < self.due:
+            page["LastEvaluatedKey"] = {"due_at": {"N": str(_NOW + numbers.stop)}}
+        return page
+
+    def _fetch(self, target: str) -> stubs.Answer:
+        time.sleep(self._latency)
+        *_, task_sid, _, sid = target.split()[1].split("/")
+        with self._lock:
+            self.checked += 1
+        reservation = {**inputs.remote_reservation("pending"), "sid": sid, "task_sid": task_sid}
+        return _ok(reservation)
+
+
+def _due_entry(number: int) -> dict[str, Any]:
+    """Return an entry of the index ``due``, in DynamoDB's format."""
+    texts = {
+        "reservation_sid": f"WR{number:032x}",
+        "task_sid": f"WT{number:032x}",
+        "worker_sid": f"WK{number:032x}",
+        "open_as": "pending",
+    }
+    numbers = {"due_at": _NOW + number, "reserved_at": _NOW, "expires_at": _NOW + 120_000}
+    return {
+        **{name: {"S": text} for name, text in texts.items()},
+        **{name: {"N": str(value)} for name, value in numbers.items()},
+    }
+
+
+def _ok(content: Any) -> stubs.Answer:
+    return HTTPStatus.OK, json.dumps(content).encode()
+
+
+_CONDITION_FAILED = (
+    HTTPStatus.BAD_REQUEST,
+    json.dumps(
+        {
+            "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+            "message": "The conditional request failed",
+        }
+    ).encode(),
+)

@@ -1,0 +1,254 @@
+"""Measures whether the costs of sweeps and lists depend on the number of records.
+
+The app's sweep and lists use the local DynamoDB, and the read units and the requests are counted.
+"""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from itertools import islice
+from typing import Any
+
+from benchmarks import inputs, stubs
+from benchmarks.metering import MeteredClient, Usage
+from benchmarks.report import Figure
+from chalicelib import config
+from chalicelib.adapters.dynamodb.client import to_item, utc_hour
+from chalicelib.domain.reservations import ReservationQuery, Status
+from chalicelib.runtime import Runtime, SystemClock
+from chalicelib.usecases.reconcile import JOB
+from chalicelib.usecases.sweep import sweep_due_reservations
+from local import dynamodb, network
+
+DUE = 1_000
+"""Number of due records in each sweep."""
+
+MAX_RATIO = 1.05
+
+_NEWEST = 1_000
+"""Number of the newest records, which are the same in all tables, and size of the smallest."""
+
+_WORKERS = 10
+_PER_HOUR = 500
+_HOUR_MS = 3_600_000
+_NOW = 1_790_000_000_000 // _HOUR_MS * _HOUR_MS + _HOUR_MS - 1
+_BATCH_SIZE = 25
+"""Maximum number of items per BatchWriteItem request."""
+
+_LONG_MS = 300_000
+_FAR_FUTURE = 4_000_000_000_000
+_TABLES = dynamodb.TableNames("reservations", "state")
+_WORKER = f"WK{0:032x}"
+_LISTS: dict[str, dict[str, Any]] = {
+    "all": {},
+    "status=pending": {"status": Status.PENDING},
+    "status=completed": {"status": Status.COMPLETED},
+    "status=rejected, no result": {"status": Status.REJECTED},
+    "worker_sid": {"worker_sid": _WORKER},
+    "worker_sid and status=completed": {"worker_sid": _WORKER, "status": Status.COMPLETED},
+}
+"""The measured lists."""
+
+
+def measure(records: int) -> list[Figure]:
+    """Measure lists and sweeps in tables of growing sizes.
+
+    Args:
+        records: number of records in the largest table.
+    """
+    list_sizes = (_NEWEST, records // 2)
+    sweep_sizes = (_NEWEST + DUE, records // 10, records)
+    lists, sweeps = dict[int, dict[str, Usage]](), dict[int, tuple[Usage, int]]()
+    with Table.create() as table:
+        for size in sorted({*list_sizes, *sweep_sizes}):
+            table.fill(size - (DUE if size in sweep_sizes else 0))
+            if size in list_sizes:
+                lists[size] = table.list_reservations()
+            if size in sweep_sizes:
+                sweeps[size] = table.sweep(DUE)
+    return [*_list_figures(lists), *_sweep_figures(sweeps)]
+
+
+class Table:
+    """The tables of the app in the local DynamoDB, with a growing number of records.
+
+    Args:
+        client: a client for the local DynamoDB.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._metered = MeteredClient(client)
+        self._api = dynamodb.dynamodb_api()
+        self._numbers = iter(range(10**9))
+        self._size = 0
+
+    @classmethod
+    @contextmanager
+    def create(cls) -> Iterator["Table"]:
+        """Run a local DynamoDB in a thread, with empty tables."""
+        server = dynamodb.create_server(0)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        network.wait_for("The local DynamoDB", lambda: server.started)
+        client = dynamodb.client(network.url(server.servers[0].sockets[0].getsockname()[1]))
+        dynamodb.create_tables(client, _TABLES)
+        # The reconciliation, whose cost does not depend on the tables, is not due.
+        client.put_item(TableName=_TABLES.state, Item=to_item({"id": JOB, "due_at": _FAR_FUTURE}))
+        yield cls(client)
+        server.should_exit = True
+        thread.join()
+
+    def fill(self, size: int) -> None:
+        """Add records until there are *size*. The first ones are the newest."""
+        numbers = islice(self._numbers, max(0, size - self._size))
+        self._add(_make_record(number) for number in numbers)
+
+    def list_reservations(self) -> dict[str, Usage]:
+        """Return the usage of the first page of each list."""
+        service, usages = self.make_service(), dict[str, Usage]()
+        for name, options in _LISTS.items():
+            query = ReservationQuery(**{"since": 0, "limit": 50, **options})
+            self._metered.reset()
+            service.listing.fetch_page(query, None, now=_NOW)
+            usages[name] = self._metered.reset()
+        return usages
+
+    def sweep(self, due: int) -> tuple[Usage, int]:
+        """Add due records of Reservations that have ended, and sweep.
+
+        Returns:
+            The usage, and the number of requests to TaskRouter.
+        """
+        self._add(_make_due_record(number) for number in islice(self._numbers, due))
+        requests, lines = Counter[str](), list[Any]()
+
+        def answer(target: str, _body: bytes) -> stubs.Answer:
+            requests["TaskRouter"] += 1
+            *_, task_sid, _, sid = target.split()[1].split("/")
+            ended = inputs.remote_reservation("completed") | {"sid": sid, "task_sid": task_sid}
+            return HTTPStatus.OK, json.dumps(ended).encode()
+
+        with stubs.serve(answer) as url:
+            service = self.make_service(url)
+            self._metered.reset()
+            sweep_due_reservations(
+                service.collaborators,
+                service.sweep_policy,
+                time_left_ms=lambda: _LONG_MS,
+                report=lines.append,
+            )
+        if lines[0]["mirrored"] != due:
+            raise RuntimeError(f"The sweep did not record all {due} statuses: {lines[0]}")
+        return self._metered.reset(), requests["TaskRouter"]
+
+    def make_service(self, taskrouter_url: str = "") -> Runtime:
+        """Return the app's components, with a `MeteredClient` for these tables."""
+        environ = {**inputs.ENVIRON, "RESERVATIONS_TABLE": _TABLES.reservations}
+        environ |= {"STATE_TABLE": _TABLES.state}
+        if taskrouter_url:
+            environ["TWILIO_TASKROUTER_URL"] = taskrouter_url
+        return Runtime(config.load(environ), self._metered, SystemClock())
+
+    def _add(self, records: Iterable[dict[str, Any]]) -> None:
+        """Add records without HTTP, which would take twice as long."""
+        while batch := list(islice(records, _BATCH_SIZE)):
+            puts = [{"PutRequest": {"Item": record}} for record in batch]
+            self._call("BatchWriteItem", {"RequestItems": {_TABLES.reservations: puts}})
+            self._size += len(batch)
+
+    def _call(self, operation: str, request: Any) -> None:
+        target = b"DynamoDB_20120810." + operation.encode()
+        messages = list[dict[str, Any]]()
+
+        async def receive() -> dict[str, Any]:
+            return {"body": json.dumps(request).encode()}
+
+        async def send(message: dict[str, Any]) -> None:
+            messages.append(message)
+
+        scope = {"headers": [(b"host", b"127.0.0.1"), (b"x-amz-target", target)]}
+        call: Any = self._api(scope, receive, send)
+        with suppress(StopIteration):
+            call.send(None)  # The emulator waits for nothing, so there is no event loop.
+        if messages[0]["status"] != HTTPStatus.OK:
+            raise RuntimeError(messages[1]["body"].decode())
+
+
+def _make_record(number: int) -> dict[str, Any]:
+    """Return the record of the n-th newest Reservation; every third of the newest is open.
+
+    Older records have only the attributes of the indexes, because loading them takes long.
+    """
+    reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
+    keys: dict[str, Any] = {
+        "reservation_sid": f"WR{number:032x}",
+        # The Workers alternate, and so do the statuses of each Worker's Reservations.
+        "worker_sid": f"WK{number % _WORKERS:032x}",
+        "reserved_at": reserved_at,
+        "hour": utc_hour(reserved_at),
+        "status": "completed",
+    }
+    if number >= _NEWEST:
+        return to_item(keys)
+    if (number // _WORKERS) % 3 == 0:
+        status = "pending" if number % 2 else "accepted"
+        keys |= {"status": status, "open_as": status, "due_at": _FAR_FUTURE}
+    return _complete(keys)
+
+
+def _make_due_record(number: int) -> dict[str, Any]:
+    status = ("pending", "pending", "accepted", "wrapping")[number % 4]
+    reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
+    return _complete(
+        {
+            "reservation_sid": f"WR{number:032x}",
+            "worker_sid": f"WK{number % _WORKERS:032x}",
+            "reserved_at": reserved_at,
+            "hour": utc_hour(reserved_at),
+            "status": status,
+            "open_as": status,
+            "due_at": _NOW - number,
+        }
+    )
+
+
+def _complete(keys: dict[str, Any]) -> dict[str, Any]:
+    ended = {name: value for name, value in inputs.RECORD.items() if name not in _OPEN_ONLY}
+    return {**ended, **to_item(keys)}
+
+
+_OPEN_ONLY = ("open_as", "due_at")
+
+
+def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
+    small, large = usages
+    for name in _LISTS:
+        yield Figure(
+            name=f"list ({name}): read units, {large:,} records",
+            value=usages[large][name].read_units,
+            other=f"{small:,} records",
+            other_value=usages[small][name].read_units,
+            unit="",
+            goal=MAX_RATIO,
+        )
+
+
+def _sweep_figures(usages: dict[int, tuple[Usage, int]]) -> Iterable[Figure]:
+    small, *larger = usages
+    for size in larger:
+        for name, value, other_value in (
+            ("read units", usages[size][0].read_units, usages[small][0].read_units),
+            ("requests to TaskRouter", usages[size][1], usages[small][1]),
+        ):
+            yield Figure(
+                name=f"sweep of {DUE:,} Reservations: {name}, {size:,} records",
+                value=value,
+                other=f"{small:,} records",
+                other_value=other_value,
+                unit="",
+                goal=MAX_RATIO,
+            )
