@@ -1,4 +1,4 @@
-"""Each word, phrase and character of other languages that has a hint for its JMESPath."""
+"""Words, phrases and characters of other languages have hints about their JMESPath."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def error_of(when: str) -> str:
 
 @pytest.mark.parametrize(("word", "replacement"), OPERATORS.items())
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title], ids=lambda f: f.__name__)
-def test_operator_of_another_language_is_replaced(
+def test_error_suggests_a_replacement_for_an_operator_of_another_language(
     word: str, replacement: str, change: type[str]
 ) -> None:
     word = change(word)
@@ -73,7 +73,7 @@ def test_operator_of_another_language_is_replaced(
 @pytest.mark.parametrize(
     ("text", "word", "replacement"), [("is null", "is", "== and `null`"), ("&", "&", "&&")]
 )
-def test_incomplete_operator_is_replaced(text: str, word: str, replacement: str) -> None:
+def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(text: str, word: str, replacement: str) -> None:
     assert error_of(f"task.a {text} task.b") == f"8: write {replacement} instead of {word}."
 
 
