@@ -88,7 +88,9 @@ def error_of(when: str) -> str:
         ("'x in y' IN worker.skills", "contains(worker.skills || `[]`, 'x in y')"),
     ],
 )
-def test_hint_for_a_membership_test_contains_the_jmespath_equivalent(when: str, correction: str) -> None:
+def test_hint_for_a_membership_test_contains_the_jmespath_equivalent(
+    when: str, correction: str
+) -> None:
     error = error_of(when)
     assert f": write {correction} instead of " in error
     parse_rules({"rule": [{"name": "one", "when": correction, "instruction": "accept"}]})

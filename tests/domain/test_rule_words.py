@@ -73,7 +73,9 @@ def test_error_suggests_a_replacement_for_an_operator_of_another_language(
 @pytest.mark.parametrize(
     ("text", "word", "replacement"), [("is null", "is", "== and `null`"), ("&", "&", "&&")]
 )
-def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(text: str, word: str, replacement: str) -> None:
+def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(
+    text: str, word: str, replacement: str
+) -> None:
     assert error_of(f"task.a {text} task.b") == f"8: write {replacement} instead of {word}."
 
 
