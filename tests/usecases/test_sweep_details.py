@@ -180,9 +180,9 @@ def test_reservation_whose_record_disappears_during_the_check_is_not_changed(
     monkeypatch: pytest.MonkeyPatch,
     status: Status,
 ) -> None:
-    other = service.taskrouter.add()
-    service.assign(other)
-    due = other if status is Status.PENDING else wrapping
+    pending_remote = service.taskrouter.add()
+    service.assign(pending_remote)
+    due = pending_remote if status is Status.PENDING else wrapping
     service.deadlines = replace(REJECTING, max_wrapup=1)
     service.clock.now += 60_000
     make_due(service, due)
@@ -219,7 +219,7 @@ def test_reservation_that_may_be_ringing_is_checked_again_after_15_seconds(
     assert due_at(service, unanswered) == service.clock.now + 15_000
 
 
-def test_rejection_that_is_only_counted_is_counted_again_after_15_seconds(
+def test_reservation_whose_rejection_is_only_counted_is_checked_again_after_15_seconds(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.deadlines = REJECTING
