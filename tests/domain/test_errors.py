@@ -89,14 +89,14 @@ REPORTED = (
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_reason_is_the_message_about_a_refused_token_or_a_failed_service(
+def test_reason_is_the_message_about_a_refused_token_or_a_failed_request(
     error: type[AppError],
 ) -> None:
-    expected = "No answer." if error in REPORTED else None
-    assert make_error(error, "No answer. Retry.").reason == expected
+    expected = "No response." if error in REPORTED else None
+    assert make_error(error, "No response. Retry.").reason == expected
 
     outer = errors.BadRequest("Outer.")
-    outer.__cause__ = make_error(error, "No answer.")
+    outer.__cause__ = make_error(error, "No response.")
     assert outer.reason == expected
     own = errors.StoreUnavailable("Own.")
     own.__cause__ = outer.__cause__

@@ -1,4 +1,4 @@
-"""Messages that are logged and shown contain no private text."""
+"""Messages for logs and callers suggest names, and contain no private text."""
 
 import json
 import socket
@@ -252,7 +252,7 @@ MALFORMED = "returned an incomplete or malformed response"
     ],
     ids=range(16),
 )
-def test_failure_is_described_by_the_chain_of_causes(
+def test_failure_is_described_according_to_its_causes(
     errors: list[Exception], failure: str, *, by_context: bool
 ) -> None:
     url = "https://user:secret@a.example:8443/path?x=secret"

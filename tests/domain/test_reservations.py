@@ -101,7 +101,7 @@ def test_tables_contain_exactly_the_expected_statuses() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_new_record_may_have_any_status_and_other_records_the_observed_ones(
+def test_new_record_may_have_any_status_and_other_records_only_those_in_the_table(
     status: Status,
 ) -> None:
     assert is_allowed(status, None)
@@ -166,7 +166,7 @@ RINGING_ANSWERS = [{"instruction": name} for name in RINGING]
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"instruction": "accept"}, {"instruction": "reject"}])
-def test_other_answers_do_not_ring(answer: dict[str, object] | None) -> None:
+def test_answers_without_a_phone_instruction_do_not_ring(answer: dict[str, object] | None) -> None:
     assert make_record(answer=answer).ringing_instruction is None
     assert not make_record(answer=answer).may_be_ringing
 

@@ -1,4 +1,4 @@
-"""Words, phrases and characters of other languages have hints about their JMESPath."""
+"""Errors contain hints about words, phrases and characters of other languages."""
 
 import pytest
 
@@ -88,7 +88,7 @@ def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(
         ("$", 'write a name with a dollar sign in double quotes, as in task."price$"'),
     ],
 )
-def test_character_that_jmespath_does_not_know_has_a_hint(character: str, hint: str) -> None:
+def test_misused_character_has_a_hint(character: str, hint: str) -> None:
     assert error_of(f"task.a{character}b") == f"7: {hint}."
 
 

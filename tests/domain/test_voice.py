@@ -153,7 +153,7 @@ def test_every_digit_selects_a_language(digit: str) -> None:
 
 
 @pytest.mark.parametrize("digit", ["", "10", "#", "a", "\u0661", None, 1])
-def test_other_digit_is_refused(digit: object) -> None:
+def test_invalid_digit_is_refused(digit: object) -> None:
     with pytest.raises(
         ValueError, match=r'^needs a digit, "0" to "9", in each entry \(see entry 1'
     ):
@@ -172,14 +172,14 @@ def test_language_code_is_accepted(language: str) -> None:
     "language",
     ["", "e", "engl", "es-M", "es-123456789", "es_MX", "es-", "a1", "de-aa-bb-cc-dd", "en\n", 5],
 )
-def test_other_language_code_is_refused(language: object) -> None:
+def test_invalid_language_code_is_refused(language: object) -> None:
     message = "^needs a language such as es or es-MX in each entry"
     with pytest.raises(ValueError, match=message):
         parse_entry(language=language)
 
 
 @pytest.mark.parametrize("name", ["say", "sorry", "voice"])
-def test_text_has_1_to_1000_characters(name: str) -> None:
+def test_text_must_have_1_to_1000_characters(name: str) -> None:
     for text in ("x", "x" * 1_000):
         assert getattr(parse_entry(**{name: text}), name) == text
     for value in ("", " \u00a0", "x" * 1_001, None, 5):

@@ -1,7 +1,6 @@
 """API requests that change a Reservation or create a Task end before their function times out.
 
-They do so however slow TaskRouter and DynamoDB are. API Gateway and the function time out after
-29 seconds.
+The tests make TaskRouter and DynamoDB slow. API Gateway and the function time out after 29 seconds.
 """
 
 from collections.abc import Callable, Iterable

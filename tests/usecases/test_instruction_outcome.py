@@ -67,7 +67,7 @@ def accept_elsewhere(
     during: str = "instruct",
     statuses: tuple[Status, ...] = (Status.ACCEPTED,),
 ) -> None:
-    """Make another client accept the Reservation when TaskRouter receives the request *during*."""
+    """Make another client accept the Reservation when TaskRouter is called with *during*."""
 
     def accept(verb: str) -> None:
         if verb == during:
@@ -125,7 +125,7 @@ def test_accept_by_another_client_does_not_prove_that_an_instruction_was_sent(
     *,
     with_event: bool,
 ) -> None:
-    """The request is lost, or the response to it."""
+    """The request or its response is lost."""
     if moment == "fail_after" and during == "instruct":
         during = "fetch"  # TaskRouter would refuse the instruction
     getattr(service.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("lost")]

@@ -1,4 +1,4 @@
-"""TaskRouter executes at most one instruction that rings, whatever is lost.
+"""TaskRouter executes at most one instruction that rings, even if responses are lost.
 
 A rule may answer a callback with an instruction that rings a phone, and an accept request may
 contain another one. If DynamoDB fails, the fallback is answered without being recorded. A response

@@ -443,7 +443,7 @@ def test_only_failed_parts_are_repeated_within_a_minute(
     service.taskrouter = copy(taskrouter)
     listed = record_lists(service)
     report = service.sweep()
-    # A throttled request ends the run, so it may also leave other parts to the next run.
+    # A throttled request ends the run, which may then leave other parts to the next run as well.
     if not isinstance(error, TaskRouterThrottled):
         assert sorted([*listed["tasks"], *listed["events"]]) == sorted(failing)
     assert report["unreconciled"] == 0

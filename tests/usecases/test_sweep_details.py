@@ -1,4 +1,4 @@
-"""The limits of the sweep's actions, and the records that it reads and schedules."""
+"""The limits of the sweep's actions, and the records that the sweep reads and schedules."""
 
 from dataclasses import replace
 from typing import Any
