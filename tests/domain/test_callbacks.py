@@ -314,7 +314,7 @@ def test_parameters_are_recorded_in_descending_order_of_importance_if_they_fit()
     assert limited.parameters == {"Small": "s", OMITTED: ["Large"]}
 
 
-def test_record_lists_the_first_ten_omitted_names_on_one_line() -> None:
+def test_record_lists_the_first_ten_omitted_names_without_line_breaks() -> None:
     sent = [(f"n\n{number:02}", "x" * MAX_RECORDED_BYTES) for number in range(11)]
     callback = parse(AssignmentCallback, *SIDS, ("TaskAttributes", "x" * MAX_RECORDED_BYTES), *sent)
     limited = callback.within_size_limit()

@@ -1,4 +1,4 @@
-"""JSON parsing with limits on depth, numbers and characters."""
+"""Strict and lenient parsing of JSON, and its compact encoding."""
 
 import json
 import time

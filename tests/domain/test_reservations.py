@@ -1,4 +1,4 @@
-"""Reservation statuses, their transitions, and what a record says about instructions."""
+"""Reservation statuses, their transitions, and the instructions in a record."""
 
 from dataclasses import replace
 

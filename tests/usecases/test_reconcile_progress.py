@@ -105,7 +105,7 @@ def test_progress_is_saved_after_each_batch_but_never_decreases(
     ("count", "sizes", "expected"),
     [(800, [100] * 8, [0]), (801, [*[100] * 8, 1], [-201_000, 0])],
 )
-def test_batch_has_800_events_whose_records_are_read_100_at_a_time(
+def test_batch_has_at_most_800_events_whose_records_are_read_100_at_a_time(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     count: int,

@@ -120,7 +120,7 @@ HALVED = [
 """The windows that are requested if any list that contains an Event at -200 s is incomplete."""
 
 
-def test_windows_are_halved_until_their_list_is_complete_but_not_below_a_second(
+def test_windows_are_halved_until_their_lists_are_complete_but_not_below_a_second(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     taskrouter.max_events = 1  # a list with an Event is incomplete

@@ -1,4 +1,4 @@
-"""The budget of a sweep is shared by the threads of the sweep."""
+"""The budget of a sweep limits its steps and retries, and is shared by its threads."""
 
 import itertools
 import threading

@@ -57,7 +57,7 @@ def test_instruction_is_known_to_be_sent_if_confirmed(
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
 @pytest.mark.parametrize("acceptor", ["event", "supervisor:ann"])
-def test_unconfirmed_instruction_stays_unknown_after_an_accept(
+def test_outcome_of_an_unconfirmed_instruction_stays_unknown_after_an_accept(
     status: Status, acceptor: str
 ) -> None:
     with pytest.raises(ReservationNotPending) as raised:
@@ -123,7 +123,7 @@ def test_no_error_is_raised_if_the_answer_is_known_or_not_needed(
 
 
 @pytest.mark.parametrize("record", [UNANSWERED, replace(RECORD, withheld="call")])
-def test_missing_answer_may_be_recorded_within_15_seconds(record: Reservation) -> None:
+def test_unknown_answer_may_be_recorded_within_15_seconds(record: Reservation) -> None:
     for now, seconds in ((NOW, 15), (NOW + 14_999, 1)):
         with pytest.raises(Unsettled) as pending:
             require_answer(CLAIM, record, now=now)

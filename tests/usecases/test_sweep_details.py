@@ -114,7 +114,7 @@ def test_reservation_that_disappears_before_its_completion_is_counted_as_mirrore
     assert service.record(wrapping).status is Status.GONE
 
 
-def count_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def record_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record the SIDs of the records that are read one by one."""
     reads: list[str] = []
     get = service.store.get
@@ -152,7 +152,7 @@ def test_check_reads_only_the_record_of_a_wrapping_reservation_with_a_limit(
     if status is not Status.PENDING:
         service.post_event(pending, status)
     make_due(service, pending)
-    reads = count_reads(service, monkeypatch)
+    reads = record_reads(service, monkeypatch)
     assert outcome(service.sweep()) == {"unchanged": 1}
     assert reads == [pending.reservation_sid] * expected
 
