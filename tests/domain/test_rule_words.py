@@ -1,5 +1,7 @@
 """Errors contain hints about words, phrases and characters of other languages."""
 
+from collections.abc import Callable
+
 import pytest
 
 from chalicelib.domain.rules import InvalidRules, parse_rules
@@ -64,7 +66,7 @@ def error_of(when: str) -> str:
 @pytest.mark.parametrize(("word", "replacement"), OPERATORS.items())
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title], ids=lambda f: f.__name__)
 def test_error_suggests_a_replacement_for_an_operator_of_another_language(
-    word: str, replacement: str, change: type[str]
+    word: str, replacement: str, change: Callable[[str], str]
 ) -> None:
     word = change(word)
     assert error_of(f"task.a {word} !task.b") == f"8: write {replacement} instead of {word}."
