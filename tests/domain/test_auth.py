@@ -1,4 +1,4 @@
-"""The code grants exactly the permissions that docs/security.md lists."""
+"""The code grants exactly the permissions that docs/security.md and docs/settings.md list."""
 
 import json
 import re
@@ -151,7 +151,9 @@ def test_only_workers_are_limited_to_free_parameters_and_own_values(
     assert allowed is expected
 
 
-def test_only_workers_need_a_worker_in_their_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_tokens_with_the_role_worker_must_name_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert {role: role.has_worker for role in Role} == {
         Role.WORKER: True,
         Role.SUPERVISOR: False,

@@ -1,4 +1,4 @@
-"""Parsing of forms and assignment callbacks."""
+"""Parsing of forms, assignment callbacks and events."""
 
 from contextlib import suppress
 from urllib.parse import parse_qsl, urlencode
@@ -75,7 +75,7 @@ def test_form_has_the_parameters_that_the_standard_library_finds(body: bytes) ->
         (b"a=1&=2", ", in which each parameter has a name."),
     ],
 )
-def test_refusal_of_a_form_states_one_cause(body: bytes, requirement: str) -> None:
+def test_error_for_an_invalid_form_states_only_one_cause(body: bytes, requirement: str) -> None:
     with pytest.raises(BadRequest) as raised:
         Form.parse(body)
     message = f"The body must be a form (application/x-www-form-urlencoded){requirement}"
@@ -162,7 +162,7 @@ def test_attributes_at_twilios_limit_are_recorded(character: str) -> None:
     ],
     ids=range(5),
 )
-def test_body_that_is_not_a_form_is_refused(body: bytes, requirement: str) -> None:
+def test_body_that_is_not_an_acceptable_form_is_refused(body: bytes, requirement: str) -> None:
     with pytest.raises(BadRequest) as raised:
         Form.parse(body)
     form = "The body must be a form (application/x-www-form-urlencoded)"
@@ -202,9 +202,9 @@ def parse(parser, *sent: tuple[str, str]):
 
 def test_callback_has_every_parameter_as_received() -> None:
     optional = [(name, value) for name, (_, value) in OPTIONAL.items()]
-    other = [("TaskAge", "1"), ("Twice", "a"), ("Thrice", "x")]
+    further = [("TaskAge", "1"), ("Twice", "a"), ("Thrice", "x")]
     repeated = [("Twice", "b"), ("Thrice", "y"), ("Thrice", "z")]
-    assert parse(AssignmentCallback, *SIDS, *OWNER, *other, *optional, *repeated) == (
+    assert parse(AssignmentCallback, *SIDS, *OWNER, *further, *optional, *repeated) == (
         AssignmentCallback(
             **REQUIRED,
             **dict(OPTIONAL.values()),
@@ -257,9 +257,9 @@ def test_minimal_event_has_no_optional_values() -> None:
     )
 
 
-@pytest.mark.parametrize("other", [[], [("EventType", "reservation.failed")]])
-def test_event_that_reports_no_status_is_none_even_without_sids(other) -> None:
-    assert parse(ReservationEvent, *OWNER, *other) is None
+@pytest.mark.parametrize("event_types", [[], [("EventType", "reservation.failed")]])
+def test_event_that_reports_no_status_is_none_even_without_sids(event_types) -> None:
+    assert parse(ReservationEvent, *OWNER, *event_types) is None
 
 
 @pytest.mark.parametrize("timestamp", ["", "179000000", "17900000000", "1790000000.5", "x" * 10])
@@ -328,14 +328,14 @@ def test_parameters_of_exactly_the_maximum_size_are_recorded() -> None:
     assert larger.reservation_sid == REQUIRED["reservation_sid"]
 
 
-def test_only_parameters_that_do_not_fit_are_omitted_in_descending_order_of_importance() -> None:
+def test_parameters_are_recorded_in_descending_order_of_importance_if_they_fit() -> None:
     sent = [("TaskAttributes", "t" * 60_000), ("Large", "l" * 6_000), ("Small", "s")]
     limited = parse(AssignmentCallback, *SIDS, *sent).within_size_limit()
     assert limited.task_attributes == "t" * 60_000
     assert limited.parameters == {"Small": "s", OMITTED: ["Large"]}
 
 
-def test_record_lists_the_first_ten_omitted_names_on_one_line() -> None:
+def test_record_lists_the_first_ten_omitted_names_without_line_breaks() -> None:
     sent = [(f"n\n{number:02}", "x" * MAX_RECORDED_BYTES) for number in range(11)]
     callback = parse(AssignmentCallback, *SIDS, ("TaskAttributes", "x" * MAX_RECORDED_BYTES), *sent)
     limited = callback.within_size_limit()

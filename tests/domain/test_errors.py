@@ -89,14 +89,14 @@ REPORTED = (
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_reason_is_the_message_of_a_refused_token_or_of_another_service(
+def test_reason_is_the_message_about_a_refused_token_or_a_failed_request(
     error: type[AppError],
 ) -> None:
-    expected = "No answer." if error in REPORTED else None
-    assert make_error(error, "No answer. Retry.").reason == expected
+    expected = "No response." if error in REPORTED else None
+    assert make_error(error, "No response. Retry.").reason == expected
 
     outer = errors.BadRequest("Outer.")
-    outer.__cause__ = make_error(error, "No answer.")
+    outer.__cause__ = make_error(error, "No response.")
     assert outer.reason == expected
     own = errors.StoreUnavailable("Own.")
     own.__cause__ = outer.__cause__
@@ -118,7 +118,7 @@ def test_reason_is_the_message_of_a_refused_token_or_of_another_service(
         (None, 5, 5),
     ],
 )
-def test_retry_of_an_unknown_outcome_can_succeed_after_the_claim_and_the_failure(
+def test_retry_after_covers_the_remaining_claim_and_the_delay_of_the_failure(
     at: int | None, retry_after: int | None, seconds: int
 ) -> None:
     failure = retry_after and errors.TaskRouterThrottled("429", retry_after=retry_after)
@@ -127,8 +127,8 @@ def test_retry_of_an_unknown_outcome_can_succeed_after_the_claim_and_the_failure
     assert error.message == (
         f"The outcome is not known yet. The Reservation will show it. Retry in {seconds} s."
     )
-    other = Unsettled.until(at, now=NOW, failure=failure, message="The outcome is unknown.")
-    assert other.message == f"The outcome is unknown. Retry in {seconds} s."
+    custom = Unsettled.until(at, now=NOW, failure=failure, message="The outcome is unknown.")
+    assert custom.message == f"The outcome is unknown. Retry in {seconds} s."
 
 
 def test_failure_without_retry_after_does_not_delay_the_retry() -> None:
@@ -136,7 +136,7 @@ def test_failure_without_retry_after_does_not_delay_the_retry() -> None:
     assert Unsettled.until(None, now=NOW, failure=failure).retry_after == 1
 
 
-def test_challenge_tells_an_invalid_token_from_a_missing_one() -> None:
+def test_challenge_distinguishes_an_invalid_token_from_a_missing_one() -> None:
     assert errors.Unauthorized.challenge == "Bearer"
     assert errors.InvalidToken.challenge == 'Bearer error="invalid_token"'
     assert errors.InvalidSignature("No.", likely_cause="auth_token").likely_cause == "auth_token"

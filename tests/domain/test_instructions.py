@@ -55,7 +55,7 @@ def test_rest_form_contains_the_value_under_its_rest_name(row: Row) -> None:
 
 
 @ROWS
-def test_error_for_an_invalid_value_lists_the_allowed_values(row: Row) -> None:
+def test_error_for_an_invalid_value_describes_the_allowed_values(row: Row) -> None:
     for value in row.invalid_values:
         assert error_messages(mapping_with(row, value)) == [
             f"{row.name} must be {row.allowed_values}."
@@ -177,14 +177,14 @@ def test_missing_or_invalid_name_is_explained_in_a_short_error(mapping, message:
 
 
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
-def test_timeout_of_dequeue_to_sip_address_is_at_most_600_seconds(to: str) -> None:
+def test_timeout_of_dequeue_to_a_sip_address_is_at_most_600_seconds(to: str) -> None:
     assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
     assert error_messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
         "timeout must be at most 600 if `to` is a SIP address."
     ]
 
 
-def test_timeout_of_dequeue_to_another_address_is_at_most_999_seconds() -> None:
+def test_timeout_of_dequeue_to_another_address_may_be_999_seconds() -> None:
     for to in ("joey", "client:joey", "+15556667777", None):
         assert Dequeue(to=to, timeout=999).timeout == 999
     sip = "sip:joey@example.com"
@@ -195,7 +195,7 @@ def test_timeout_of_dequeue_to_another_address_is_at_most_999_seconds() -> None:
 
 
 @ROWS
-def test_validity_of_a_value_is_true_or_false(row: Row) -> None:
+def test_is_valid_returns_true_for_valid_and_false_for_invalid_values(row: Row) -> None:
     value_type = INSTRUCTION_TYPES[row.instruction].parameters()[row.name].value_type
     assert {value_type.is_valid(value) for value in row.valid_values} == {True}
     assert [value_type.is_valid(value) for value in row.invalid_values] == (
@@ -203,7 +203,7 @@ def test_validity_of_a_value_is_true_or_false(row: Row) -> None:
     )
 
 
-def test_names_in_the_rest_api_of_any_instruction_are_hints() -> None:
+def test_rest_names_of_all_instructions_are_hints() -> None:
     assert Redirect.hints() == {
         "CallUrl": "url",
         "CallAccept": "accept",
@@ -221,8 +221,12 @@ def test_names_in_the_rest_api_of_any_instruction_are_hints() -> None:
 def test_only_secret_values_of_an_answer_are_hidden() -> None:
     answer = Conference(sip_auth_username="joey", sip_auth_password="secret").answer
     assert without_secrets(answer) == {**answer, "sip_auth_password": "(secret)"}
-    for other in (Defer().answer, Call(from_="joey", url=URL).answer, {"instruction": "x", "a": 1}):
-        assert without_secrets(other) == other
+    for public in (
+        Defer().answer,
+        Call(from_="joey", url=URL).answer,
+        {"instruction": "x", "a": 1},
+    ):
+        assert without_secrets(public) == public
 
 
 def test_all_errors_are_reported_at_once() -> None:

@@ -1,4 +1,4 @@
-"""Messages that are logged and shown contain no private text."""
+"""Messages for logs and callers suggest names, and contain no private text."""
 
 import json
 import socket
@@ -78,7 +78,7 @@ def test_parts_of_private_texts_are_removed_and_other_words_stay(message: str, s
 
 
 @pytest.mark.parametrize("value", ["blue", "a.*b", "(xy)", "12.5", "cat dog"])
-def test_private_text_is_removed_in_any_case_and_as_a_part_of_words(value: str) -> None:
+def test_private_text_is_removed_regardless_of_case_and_inside_words(value: str) -> None:
     assert public_text(f"No x{value.upper()}y here", [value]) == "No x…y here"
 
 
@@ -101,7 +101,7 @@ def test_values_of_private_json_are_removed_but_not_its_names() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 50_000])
-def test_private_text_that_is_not_readable_as_json_is_removed_as_a_whole(depth: int) -> None:
+def test_private_text_that_cannot_be_parsed_as_json_is_removed(depth: int) -> None:
     text = "[" * depth
     assert "[" not in public_text(f"Value {text[:900]} x", [text])
 
@@ -252,7 +252,7 @@ MALFORMED = "returned an incomplete or malformed response"
     ],
     ids=range(16),
 )
-def test_failure_is_described_by_the_chain_of_causes(
+def test_failure_is_described_according_to_its_causes(
     errors: list[Exception], failure: str, *, by_context: bool
 ) -> None:
     url = "https://user:secret@a.example:8443/path?x=secret"

@@ -1,4 +1,4 @@
-"""Reservation statuses, their transitions, and what a record says about instructions."""
+"""Reservation statuses, their transitions, and the instructions in a record."""
 
 from dataclasses import replace
 
@@ -76,7 +76,7 @@ def sent(instruction: dict[str, object]) -> SentInstruction:
     return SentInstruction(claim_id="1", by="supervisor:ann", instruction=instruction)
 
 
-def test_statuses_of_the_tables_are_exactly_the_documented_ones() -> None:
+def test_tables_contain_exactly_the_expected_statuses() -> None:
     assert {
         "pending": {"accepted", "rejected"},
         "accepted": {"completed"},
@@ -101,7 +101,7 @@ def test_statuses_of_the_tables_are_exactly_the_documented_ones() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_new_record_may_have_any_status_and_other_records_the_observed_ones(
+def test_new_record_may_have_any_status_and_other_records_only_those_in_the_table(
     status: Status,
 ) -> None:
     assert is_allowed(status, None)
@@ -154,7 +154,7 @@ def test_ringing_is_possible_while_pending_after_an_unknown_or_ringing_answer(
     is_possible: bool | None,
     answer_may_ring: bool,
 ) -> None:
-    """An answer that is not recorded may ring only if any answer may."""
+    """An answer that is not recorded may have rung a phone only if `answer_may_ring`."""
     record = make_record(answer=answer, withheld=withheld, status=status)
     expected = answer_may_ring if is_possible is None else is_possible
     assert record.is_ringing_possible(answer_may_ring=answer_may_ring) is (
@@ -166,14 +166,14 @@ RINGING_ANSWERS = [{"instruction": name} for name in RINGING]
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"instruction": "accept"}, {"instruction": "reject"}])
-def test_other_answers_do_not_ring(answer: dict[str, object] | None) -> None:
+def test_answers_without_a_phone_instruction_do_not_ring(answer: dict[str, object] | None) -> None:
     assert make_record(answer=answer).ringing_instruction is None
     assert not make_record(answer=answer).may_be_ringing
 
 
 @pytest.mark.parametrize("ringing", RINGING_ANSWERS)
 @pytest.mark.parametrize("status", Status)
-def test_instruction_that_was_sent_or_answered_may_be_ringing_while_pending(
+def test_instruction_sent_over_rest_or_as_the_answer_may_be_ringing_while_pending(
     status: Status, ringing: dict[str, object]
 ) -> None:
     for record in (
@@ -212,10 +212,10 @@ def test_acceptor_is_the_sender_or_source_of_an_instruction_that_accepts(
         confirmed = replace(unconfirmed, is_confirmed=True)
         with_accept = make_record(answer={}, instruction_sent=confirmed)
         assert with_accept.instruction_acceptor == ("supervisor:ann" if accepts else None)
-        both = make_record(
+        with_call_sent = make_record(
             answer=instruction, instruction_sent=sent({"instruction": "call", "accept": False})
         )
-        assert both.instruction_acceptor == in_answer
+        assert with_call_sent.instruction_acceptor == in_answer
 
 
 def test_callback_has_the_parameters_that_were_received() -> None:

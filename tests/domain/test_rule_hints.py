@@ -88,7 +88,9 @@ def error_of(when: str) -> str:
         ("'x in y' IN worker.skills", "contains(worker.skills || `[]`, 'x in y')"),
     ],
 )
-def test_hint_for_a_membership_test_contains_the_jmespath(when: str, correction: str) -> None:
+def test_hint_for_a_membership_test_contains_the_jmespath_equivalent(
+    when: str, correction: str
+) -> None:
     error = error_of(when)
     assert f": write {correction} instead of " in error
     parse_rules({"rule": [{"name": "one", "when": correction, "instruction": "accept"}]})
@@ -362,7 +364,7 @@ def test_hint_contains_the_correction(when: str, hint: str) -> None:
         'sort_by(worker.list, &"name")[0]',
     ],
 )
-def test_similar_expression_is_valid(when: str) -> None:
+def test_expression_that_resembles_a_mistake_is_valid(when: str) -> None:
     parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 

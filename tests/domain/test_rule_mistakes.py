@@ -1,4 +1,4 @@
-"""Mistakes in expressions are found where JMESPath would silently read null."""
+"""Mistakes in expressions are found even though the expressions are valid JMESPath."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def error_of(when: str) -> str:
 
 
 @pytest.mark.parametrize("value", [None, False, "", [], {}])
-def test_empty_values_are_false(value: object) -> None:
+def test_null_false_and_empty_values_are_false(value: object) -> None:
     assert is_false(value) is True
 
 
@@ -35,7 +35,9 @@ def test_other_values_including_zero_are_true(value: object) -> None:
         ('task.vip || `{"a": 1}`', '`{"a": 1}`'),
     ],
 )
-def test_literal_beside_and_or_or_is_always_true(when: str, literal: str) -> None:
+def test_true_literal_as_an_operand_of_a_logical_operator_is_refused(
+    when: str, literal: str
+) -> None:
     assert error_of(when).startswith(f"has {literal} alone next to || or &&, which is always true")
 
 
@@ -61,7 +63,7 @@ def test_value_expression_may_have_a_literal_as_its_default() -> None:
 
 
 @pytest.mark.parametrize("fact", ["priority", "age"])
-def test_number_is_not_compared_with_a_string(fact: str) -> None:
+def test_number_must_not_be_compared_with_a_string(fact: str) -> None:
     for when in (f"{fact} == '5'", f"'5' != {fact}", f"task.vip && {fact} > '5'"):
         assert error_of(when).startswith(f"compares the number {fact} with a string")
     for when in (f"{fact} == `5`", f"worker.list[?{fact} == '5']", f"task.{fact} == '5'"):
@@ -153,7 +155,7 @@ def test_error_names_the_mistake(when: str, error: str) -> None:
         "worker.[a]",
     ],
 )
-def test_similar_expression_has_no_mistake(when: str) -> None:
+def test_expression_that_resembles_a_mistake_is_accepted(when: str) -> None:
     Expression.compile(when, condition=True)
 
 

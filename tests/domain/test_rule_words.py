@@ -1,4 +1,6 @@
-"""Each word, phrase and character of other languages that has a hint for its JMESPath."""
+"""Errors contain hints about words, phrases and characters of other languages."""
+
+from collections.abc import Callable
 
 import pytest
 
@@ -63,8 +65,8 @@ def error_of(when: str) -> str:
 
 @pytest.mark.parametrize(("word", "replacement"), OPERATORS.items())
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title], ids=lambda f: f.__name__)
-def test_operator_of_another_language_is_replaced(
-    word: str, replacement: str, change: type[str]
+def test_error_suggests_a_replacement_for_an_operator_of_another_language(
+    word: str, replacement: str, change: Callable[[str], str]
 ) -> None:
     word = change(word)
     assert error_of(f"task.a {word} !task.b") == f"8: write {replacement} instead of {word}."
@@ -73,7 +75,9 @@ def test_operator_of_another_language_is_replaced(
 @pytest.mark.parametrize(
     ("text", "word", "replacement"), [("is null", "is", "== and `null`"), ("&", "&", "&&")]
 )
-def test_incomplete_operator_is_replaced(text: str, word: str, replacement: str) -> None:
+def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(
+    text: str, word: str, replacement: str
+) -> None:
     assert error_of(f"task.a {text} task.b") == f"8: write {replacement} instead of {word}."
 
 
@@ -86,7 +90,7 @@ def test_incomplete_operator_is_replaced(text: str, word: str, replacement: str)
         ("$", 'write a name with a dollar sign in double quotes, as in task."price$"'),
     ],
 )
-def test_character_that_jmespath_does_not_know_has_a_hint(character: str, hint: str) -> None:
+def test_misused_character_has_a_hint(character: str, hint: str) -> None:
     assert error_of(f"task.a{character}b") == f"7: {hint}."
 
 

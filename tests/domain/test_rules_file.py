@@ -46,7 +46,7 @@ def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("name", ["defer", "accept", "reject", "dequeue", "conference"])
-def test_value_of_unreadable_is_an_instruction_without_parameters(
+def test_unreadable_may_be_any_instruction_that_needs_no_parameters(
     tmp_path: Path, name: str
 ) -> None:
     file = tmp_path / "rules.toml"
@@ -62,7 +62,7 @@ def test_unreadable_defaults_to_defer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "missing.toml"])
-def test_error_for_an_unreadable_file_names_the_setting(tmp_path: Path, name: str):
+def test_file_that_cannot_be_read_is_reported(tmp_path: Path, name: str):
     with pytest.raises(rules_file.RulesError, match="^The rules file .* can't be read"):
         rules_file.read(tmp_path / name)
 

@@ -43,7 +43,7 @@ def test_requested_attributes_must_be_present(
 
 
 @pytest.mark.parametrize("attributes", [None, "", "null", "[]", "{", '{"a": NaN}', "{}"])
-def test_task_without_readable_attributes_is_not_the_result(attributes: str | None) -> None:
+def test_task_without_the_requested_attributes_is_not_the_result(attributes: str | None) -> None:
     assert is_result(found_with(attributes=attributes), REQUEST) is False
 
 
@@ -122,7 +122,7 @@ def test_channel_of_1_to_64_printable_characters_is_accepted(channel: str) -> No
 
 
 @pytest.mark.parametrize("channel", ["", "x" * 65, "a\nb", "a\x7f", 5, True, ["voice"]])
-def test_other_channel_is_refused(channel: object) -> None:
+def test_invalid_channel_is_refused(channel: object) -> None:
     with pytest.raises(BadRequest) as raised:
         parse(task_channel=channel)
     assert raised.value.message == (
@@ -134,7 +134,7 @@ def attributes_of_length(length: int) -> dict[str, str]:
     return {"a": "\u00e9" * (length - len('{"a":""}'))}
 
 
-def test_attributes_of_4096_characters_are_read_as_an_object_or_a_string() -> None:
+def test_attributes_of_4096_characters_may_be_an_object_or_a_string() -> None:
     attributes = attributes_of_length(4_096)
     text = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
     for value in (attributes, text, "\ufeff" + text):

@@ -1,4 +1,4 @@
-"""The voice menu and the setting that defines it."""
+"""The voice menu, the setting that defines it, and requests from Twilio Voice."""
 
 import json
 from xml.etree import ElementTree as ET
@@ -153,7 +153,7 @@ def test_every_digit_selects_a_language(digit: str) -> None:
 
 
 @pytest.mark.parametrize("digit", ["", "10", "#", "a", "\u0661", None, 1])
-def test_other_digit_is_refused(digit: object) -> None:
+def test_invalid_digit_is_refused(digit: object) -> None:
     with pytest.raises(
         ValueError, match=r'^needs a digit, "0" to "9", in each entry \(see entry 1'
     ):
@@ -172,14 +172,14 @@ def test_language_code_is_accepted(language: str) -> None:
     "language",
     ["", "e", "engl", "es-M", "es-123456789", "es_MX", "es-", "a1", "de-aa-bb-cc-dd", "en\n", 5],
 )
-def test_other_language_code_is_refused(language: object) -> None:
+def test_invalid_language_code_is_refused(language: object) -> None:
     message = "^needs a language such as es or es-MX in each entry"
     with pytest.raises(ValueError, match=message):
         parse_entry(language=language)
 
 
 @pytest.mark.parametrize("name", ["say", "sorry", "voice"])
-def test_text_has_1_to_1000_characters(name: str) -> None:
+def test_text_must_have_1_to_1000_characters(name: str) -> None:
     for text in ("x", "x" * 1_000):
         assert getattr(parse_entry(**{name: text}), name) == text
     for value in ("", " \u00a0", "x" * 1_001, None, 5):
@@ -191,7 +191,7 @@ def test_text_has_1_to_1000_characters(name: str) -> None:
 @pytest.mark.parametrize(
     "character", [*"\x00\t\n\r\x1f\x7f\x80\x85\x9f\u2028\u2029\ufffe\uffff"], ids=ascii
 )
-def test_text_without_control_characters_is_required(name: str, character: str) -> None:
+def test_text_must_not_contain_control_characters(name: str, character: str) -> None:
     message = f"^must not contain control characters or line breaks in {name} "
     with pytest.raises(ValueError, match=message):
         parse_entry(**{name: f"a{character}b"})
@@ -205,7 +205,7 @@ def test_required_member_must_be_present(member: str) -> None:
         Menu.parse(json.dumps([entry]))
 
 
-def test_first_unknown_member_is_named_with_the_allowed_members() -> None:
+def test_alphabetically_first_unknown_member_is_named_with_the_allowed_members() -> None:
     with pytest.raises(ValueError, match="unknown member") as raised:
         parse_entry(zebra=1, dialect="x")
     assert str(raised.value) == (
@@ -264,7 +264,7 @@ def test_sid_of_the_call_is_required(call: list[tuple[str, str]]) -> None:
         *[(result, False) for result in ("", "hangup", "bridged", "redirected", "LEAVE")],
     ],
 )
-def test_call_that_left_the_queue_unless_the_caller_hung_up_is_unanswered(
+def test_call_is_unanswered_if_the_queue_result_is_a_failure_or_leave(
     result: str, *, is_unanswered: bool
 ) -> None:
     assert read_request(*REQUEST, ("QueueResult", result)).is_unanswered is is_unanswered

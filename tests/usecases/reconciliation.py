@@ -74,7 +74,7 @@ def save_progress(service: Service, progress: Mapping[str, int]) -> None:
 
 def saved_progress(service: Service) -> dict[str, int]:
     item = service.store._client.get_item(TableName=service.store._state, Key={"id": {"S": JOB}})
-    return {name: int(value["N"]) for name, value in item["Item"].items() if name != "id"}
+    return {name: int(value["N"]) for name, value in item["Item"].items() if "N" in value}
 
 
 def forget_progress(service: Service) -> None:

@@ -108,7 +108,7 @@ def test_callback_after_decision_is_answered_without_second_write_if_first_is_sl
 def test_callback_during_decision_is_not_answered_unless_recorded(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise, the fallback could return a different answer after the decision failed."""
+    """If this callback were answered, the fallback could later return a different answer."""
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
 

@@ -1,4 +1,4 @@
-"""Open Reservations are checked by each deadline, and ended Reservations are never checked."""
+"""Open Reservations are checked by their next deadline, and ended Reservations never are."""
 
 import pytest
 from hypothesis import given
@@ -100,7 +100,7 @@ def test_timeout_of_a_workflow_replaces_the_default() -> None:
         assert deadlines.expires_at(NOW, workflow_sid) == NOW + seconds * SECOND
 
 
-def test_rejection_and_completion_are_due_after_their_settings_or_never() -> None:
+def test_rejection_and_completion_are_due_after_the_configured_times_or_never() -> None:
     deadlines = make_deadlines(40, 300)
     assert deadlines.rejects_at(NOW) == NOW + 40 * SECOND
     assert deadlines.completes_at(NOW) == NOW + 300 * SECOND
@@ -142,7 +142,7 @@ def test_interval_between_checks_doubles_up_to_its_maximum(
         (39_999, 40, 1),
         (40_000, 40, 15_000),  # the rejection is overdue
         (110_000, 40, 15_000),
-        (116_000, 40, 14_000),  # the time-out with its grace is earlier than another attempt
+        (116_000, 40, 14_000),  # the timeout plus the grace period is earlier than a retry
         (119_999, 40, 10_001),
         (120_000, 40, 10_000),
         (129_999, 40, 1),
@@ -176,7 +176,7 @@ def test_wrapping_reservation_is_checked_at_its_limit_or_after_the_interval(
     assert deadlines.next_check(Status.ACCEPTED, **times) == NOW + 15 * MINUTE
 
 
-def test_overdue_rejection_is_not_attempted_after_the_timeout() -> None:
+def test_overdue_rejection_is_not_rescheduled_after_the_timeout() -> None:
     deadlines = Deadlines(120, grace=20, claim_lease=30, reject_after=40)
     for age, delay in ((119_999, 15_000), (120_000, 20_000)):
         now = NOW + age

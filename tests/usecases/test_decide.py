@@ -234,7 +234,7 @@ def test_accept_succeeds_if_reservation_was_accepted_by_another_client(
     assert service.accept(pending).status is Status.ACCEPTED
 
 
-def test_reservation_ended_in_taskrouter_is_recorded_and_reported(
+def test_end_of_reservation_in_taskrouter_is_recorded_and_reported(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.set_status(pending.reservation_sid, Status.TIMEOUT)
@@ -286,7 +286,7 @@ def test_missing_reservation_is_reported_as_gone_even_if_the_record_cannot_be_wr
     assert service.record(pending).status is Status.GONE
 
 
-def test_decision_with_unknown_workspace_changes_no_record(
+def test_decision_with_unknown_workspace_changes_no_recorded_status(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.remove(pending.reservation_sid)

@@ -68,7 +68,7 @@ def claim_for(service: Service, remote: RemoteReservation, target: Status) -> Cl
 
 @pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
 @pytest.mark.parametrize("with_task", [True, False])
-def test_request_that_waited_for_another_one_can_be_repeated_when_its_claim_expires(
+def test_request_that_waited_for_another_one_can_be_repeated_when_the_claim_expires(
     service: Service, pending: RemoteReservation, target: Status, *, with_task: bool
 ) -> None:
     claim_for(service, pending, target)
@@ -94,7 +94,7 @@ def test_request_for_another_status_is_refused_with_the_status_that_is_being_set
     assert service.clock.now == NOW
 
 
-def test_request_waits_for_a_claim_that_expires_and_can_then_be_repeated_at_once(
+def test_request_waits_until_a_claim_expires_and_can_be_repeated_after_a_second(
     service: Service, pending: RemoteReservation
 ) -> None:
     claim_for(service, pending, Status.ACCEPTED)
@@ -105,7 +105,7 @@ def test_request_waits_for_a_claim_that_expires_and_can_then_be_repeated_at_once
     assert service.clock.now == NOW + 30_000
 
 
-def test_request_waits_although_the_record_disappears(
+def test_request_waits_even_if_the_record_disappears(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim_for(service, pending, Status.ACCEPTED)
@@ -206,7 +206,7 @@ def test_status_in_the_response_is_recorded_with_its_source(
 
 
 @pytest.mark.parametrize("instruction", [None, DEQUEUE])
-def test_status_is_returned_although_it_cannot_be_recorded(
+def test_status_is_returned_even_if_it_cannot_be_recorded(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
@@ -247,7 +247,7 @@ def test_failed_request_whose_claim_stays_can_be_retried_when_the_claim_expires(
     failure: TaskRouterError,
     retry_after: int | None,
 ) -> None:
-    """An operator must correct refused credentials, so these requests are not worth a retry."""
+    """An operator must correct refused credentials, so their error advises no retry."""
     service.taskrouter.fail_before["update"] = [failure]
     monkeypatch.setattr(service.store, "release_claim", fail)
     with pytest.raises(type(failure)) as raised:
@@ -270,7 +270,7 @@ def test_only_a_request_to_accept_makes_its_caller_the_acceptor(
     assert service.record(pending).accepted_by == acceptor
 
 
-def test_completion_of_a_reservation_that_starts_wrapping_is_not_known_yet(
+def test_outcome_of_a_completion_is_unknown_if_the_reservation_is_wrapping(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.accept(pending)
@@ -290,7 +290,7 @@ def test_completion_of_a_reservation_that_starts_wrapping_is_not_known_yet(
         (3600, NOW + 120_000 + 15 * 60_000),
     ],
 )
-def test_wrapping_reservation_is_checked_at_its_limit_after_a_completion_that_was_not_sent(
+def test_wrapping_reservation_is_checked_by_its_limit_after_a_completion_that_was_not_sent(
     service: Service, wrapping: RemoteReservation, max_wrapup: int | None, expected: int
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=max_wrapup)

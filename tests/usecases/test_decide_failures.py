@@ -1,4 +1,4 @@
-"""Decisions whose Reservation is missing, ringing or not recorded, or whose status is unknown."""
+"""Decisions on a Reservation that is missing, ringing or not recorded, or has an unknown status."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def test_outcome_is_unknown_if_the_status_cannot_be_fetched_after_a_refusal(
     assert service.record(pending).claim is not None
 
 
-def test_refused_reservation_that_is_missing_is_reported_as_gone(
+def test_reservation_that_is_missing_after_a_refusal_is_reported_as_gone(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterRefused("no")]
@@ -72,7 +72,7 @@ def test_refused_reservation_that_is_missing_is_reported_as_gone(
     assert service.record(pending).status is Status.GONE
 
 
-def test_reservation_that_cannot_be_recorded_yet_can_be_retried_after_a_second(
+def test_accept_can_be_retried_after_a_second_if_the_reservation_cannot_be_recorded_yet(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = service.taskrouter.add()
@@ -108,7 +108,7 @@ DECISIONS = [(Status.ACCEPTED, None), (Status.ACCEPTED, Dequeue()), (Status.REJE
 
 @pytest.mark.parametrize(("target", "instruction"), DECISIONS)
 @pytest.mark.parametrize("is_claimed", [True, False])
-def test_claim_of_unknown_outcome_is_released_if_it_cannot_be_read(
+def test_claim_with_an_unknown_outcome_is_released_if_the_record_cannot_be_read(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
@@ -129,7 +129,7 @@ def test_claim_of_unknown_outcome_is_released_if_it_cannot_be_read(
     assert service.taskrouter.calls == {"instruct" if instruction else "update": 1}
 
 
-def test_retry_must_wait_for_the_lease_if_an_unused_claim_cannot_be_released(
+def test_retry_must_wait_until_the_lease_expires_if_an_unused_claim_cannot_be_released(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose_responses(service, monkeypatch, {"claim": True, "get": False, "release_claim": False})

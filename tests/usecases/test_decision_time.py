@@ -1,6 +1,6 @@
 """API requests that change a Reservation or create a Task end before their function times out.
 
-API Gateway and the function time out after 29 seconds, however slow TaskRouter and DynamoDB are.
+The tests make TaskRouter and DynamoDB slow. API Gateway and the function time out after 29 seconds.
 """
 
 from collections.abc import Callable, Iterable
@@ -55,7 +55,7 @@ class SlowClient:
     """A DynamoDB client whose calls take time.
 
     Attributes:
-        take_time: is called before each call, with the name of the operation.
+        take_time: called before each call, with the name of the operation.
     """
 
     def __init__(self, client: Any, take_time: Callable[[str], None]) -> None:
@@ -70,7 +70,7 @@ class SlowClient:
 
 
 def slow_down(store: Any, clock: ManualClock, calls: Iterable[int] = repeat(CALL_MS)) -> Any:
-    """Return a copy of a store whose DynamoDB calls take this long, in ms."""
+    """Return a copy of a store whose DynamoDB calls take the times in *calls*, in ms."""
     slow, remaining = copy(store), iter(calls)
 
     def take_time(_operation: str) -> None:
@@ -88,7 +88,7 @@ def accept_by_task(
 ) -> None:
     """Find a Task's Reservation and accept it, like `/accept_reservation`.
 
-    DynamoDB calls take as long as *calls* says, in ms.
+    DynamoDB calls take the times in *calls*, in ms.
     """
     started = service.clock.now
     reservation_sid = find_reservation_to_accept(
@@ -229,7 +229,7 @@ class TaskCreation:
         self._key, self._owners = sid("key"), count(1)
 
     def create(self, calls: Iterable[int] = repeat(0)) -> str:
-        """Create the Task; DynamoDB calls take as long as *calls* says, in ms."""
+        """Create the Task; DynamoDB calls take the times in *calls*, in ms."""
         collaborators = TaskCollaborators(
             keys=slow_down(self.keys, self.clock, calls),
             taskrouter=self.taskrouter,

@@ -237,7 +237,7 @@ def test_instruction_of_a_crashed_process_is_not_reported_as_sent(
     assert raised.value.details == {"reservation_status": "accepted"}
 
 
-def test_accepted_status_does_not_prove_an_instruction_without_response(
+def test_accepted_status_does_not_prove_that_an_instruction_without_response_was_sent(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("connection lost")]

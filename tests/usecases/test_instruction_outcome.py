@@ -1,7 +1,7 @@
 """A response never claims that an instruction was sent if this is not known.
 
-Another client accepts the Reservation while the request with the instruction is in progress. The
-event of this acceptance removes the claim of the request.
+In most tests, another client accepts the Reservation while the request with the instruction is in
+progress. The event that reports the acceptance removes the claim of the request.
 """
 
 import pytest
@@ -67,7 +67,7 @@ def accept_elsewhere(
     during: str = "instruct",
     statuses: tuple[Status, ...] = (Status.ACCEPTED,),
 ) -> None:
-    """Let another client accept the Reservation when TaskRouter gets the next request."""
+    """Make another client accept the Reservation when TaskRouter is called with *during*."""
 
     def accept(verb: str) -> None:
         if verb == during:
@@ -116,7 +116,7 @@ def test_instruction_that_was_not_executed_leaves_no_trace(
 @pytest.mark.parametrize("moment", ["fail_before", "fail_after"])
 @pytest.mark.parametrize("during", ["instruct", "fetch", "no request"])
 @pytest.mark.parametrize("with_event", [True, False])
-def test_accept_by_another_client_does_not_prove_an_instruction_without_response(
+def test_accept_by_another_client_does_not_prove_that_an_instruction_was_sent(
     service: Service,
     pending: RemoteReservation,
     instruction: Instruction,
@@ -125,7 +125,7 @@ def test_accept_by_another_client_does_not_prove_an_instruction_without_response
     *,
     with_event: bool,
 ) -> None:
-    """The request is lost before or after TaskRouter processed it."""
+    """The request or its response is lost."""
     if moment == "fail_after" and during == "instruct":
         during = "fetch"  # TaskRouter would refuse the instruction
     getattr(service.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("lost")]
@@ -148,7 +148,7 @@ def test_accept_by_another_client_does_not_prove_an_instruction_without_response
 
 
 @with_every_instruction
-def test_plain_accept_by_the_sender_does_not_prove_the_instruction(
+def test_plain_accept_by_the_sender_does_not_prove_that_the_instruction_was_sent(
     service: Service, pending: RemoteReservation, instruction: Instruction
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [TaskRouterUnavailable("lost")]
@@ -163,7 +163,7 @@ def test_plain_accept_by_the_sender_does_not_prove_the_instruction(
 
 @with_every_instruction
 @pytest.mark.parametrize("statuses", [(Status.ACCEPTED,), (Status.ACCEPTED, Status.COMPLETED)])
-def test_confirmed_instruction_is_known_as_sent_whatever_others_do(
+def test_confirmed_instruction_is_reported_as_sent_even_if_another_client_accepts(
     service: Service,
     pending: RemoteReservation,
     instruction: Instruction,
@@ -221,7 +221,7 @@ def test_instruction_whose_record_cannot_be_removed_is_not_reported_as_sent(
     assert service.record(pending).accepted_by == "event"
 
 
-def test_sent_instruction_is_not_reported_as_unknown_if_only_the_writes_fail(
+def test_only_a_repeated_request_has_an_unknown_outcome_if_the_confirmation_is_not_recorded(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.taskrouter.answers_calls = True
@@ -232,7 +232,7 @@ def test_sent_instruction_is_not_reported_as_unknown_if_only_the_writes_fail(
         instruct(service, pending, INSTRUCTIONS[0])
 
 
-def test_refused_instruction_is_released_even_if_the_status_cannot_be_fetched(
+def test_refused_instruction_is_removed_even_if_the_status_cannot_be_fetched(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [TaskRouterRefused("40140")]

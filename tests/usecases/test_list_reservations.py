@@ -1,4 +1,4 @@
-"""Lists of recorded Reservations, and the Reservation of a Task."""
+"""Recorded Reservations, lists of them, and the search for a Task's Reservation."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,7 +33,7 @@ RECORD = Reservation(
 
 @dataclass
 class Listing:
-    """Lists that consist of one page, and the queries of that page."""
+    """Lists that consist of one page, and the queries for that page."""
 
     page: ReservationPage = field(default_factory=lambda: ReservationPage([], "next"))
     queries: list[tuple[ReservationQuery, str | None, int]] = field(default_factory=list)
@@ -91,7 +91,7 @@ def list_page(
         (SUPERVISOR, {"since": 0}, ReservationQuery(NOW - 30 * DAY, 50)),
     ],
 )
-def test_list_begins_a_day_ago_or_at_the_start_of_the_retention_period(
+def test_list_begins_at_since_or_a_day_ago_or_at_the_start_of_the_retention_period(
     principal: Principal, options: dict[str, Any], query: ReservationQuery
 ) -> None:
     listing = Listing()
@@ -118,7 +118,7 @@ def test_worker_cannot_list_the_reservations_of_another_worker() -> None:
         ([900_000, 1], 1, "after 0"),
     ],
 )
-def test_page_ends_before_900_000_bytes_are_exceeded(
+def test_page_ends_before_a_further_reservation_exceeds_900_000_bytes(
     sizes: list[int], count: int, cursor: str
 ) -> None:
     records = [replace(RECORD, checks=number) for number in range(len(sizes))]
@@ -126,7 +126,9 @@ def test_page_ends_before_900_000_bytes_are_exceeded(
     assert page == ReservationPage(records[:count], cursor)
 
 
-def test_recorded_reservation_is_returned_to_its_worker(service: Service) -> None:
+def test_recorded_reservation_is_returned_only_to_its_worker_and_to_supervisors(
+    service: Service,
+) -> None:
     remote = service.taskrouter.add()
     service.assign(remote)
     own = Principal(Role.WORKER, worker_sid=remote.worker_sid)

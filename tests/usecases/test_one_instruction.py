@@ -1,4 +1,4 @@
-"""TaskRouter executes at most one instruction that rings, whatever is lost.
+"""TaskRouter executes at most one instruction that rings, even if responses are lost.
 
 A rule may answer a callback with an instruction that rings a phone, and an accept request may
 contain another one. If DynamoDB fails, the fallback is answered without being recorded. A response
@@ -160,12 +160,12 @@ def test_instruction_needs_no_recorded_answer_if_no_rule_rings(
     assert service.taskrouter.instructions == [CONFERENCE]
 
 
-@pytest.mark.parametrize("end", [Status.ACCEPTED, Status.CANCELED])
-def test_status_is_reported_if_reservation_without_answer_has_ended(
-    service: Service, end: Status
+@pytest.mark.parametrize("status", [Status.ACCEPTED, Status.CANCELED])
+def test_status_is_reported_if_reservation_without_answer_is_not_pending(
+    service: Service, status: Status
 ) -> None:
     remote = service.taskrouter.add()
-    service.post_event(remote, end)
+    service.post_event(remote, status)
 
     with pytest.raises(AppError) as refusal:
         instruct(service, remote)
@@ -255,7 +255,7 @@ store_failures = (
 
 
 class Scenario(RuleBasedStateMachine):
-    """One Reservation, whose callback, fallback, events and accept requests come in any order.
+    """One Reservation, whose callback, fallback, events and accept requests arrive in any order.
 
     TaskRouter executes the first answer that reaches it. The rules choose the same answer for each
     callback of the Reservation. The sweep rejects the Reservation after 40 s.
@@ -303,7 +303,7 @@ class Scenario(RuleBasedStateMachine):
             self.answered = result.answer
 
     @rule(
-        fault=st.sampled_from([None, None, *FAULTS, "lost answer"]),
+        fault=st.sampled_from([None, None, *FAULTS, "lost response"]),
         store_fails=store_failures,
         delivery=st.none() | deliveries,
         elsewhere=accepts_elsewhere,
@@ -318,13 +318,13 @@ class Scenario(RuleBasedStateMachine):
         store_fails=store_failures,
         delivery=st.none() | deliveries,
     )
-    def accept_in_vain(self, *, fault: Any, store_fails: Any, delivery: Any) -> None:
-        """Accept without an instruction. If this succeeded, no instruction could ring any more."""
+    def fail_to_accept(self, *, fault: Any, store_fails: Any, delivery: Any) -> None:
+        """Fail to accept without an instruction. After a success, no instruction could ring."""
         self._accept("update", fault, store_fails, delivery)
 
     @rule(elsewhere=accepts_elsewhere)
     def accept_elsewhere(self, elsewhere: str | None) -> None:
-        """Let another client of TaskRouter accept the Reservation."""
+        """Accept the Reservation in another client of TaskRouter, unless *elsewhere* is None."""
         sid = self.remote.reservation_sid
         if elsewhere and self.taskrouter.reservations[sid].status is Status.PENDING:
             self.taskrouter.set_status(sid, Status.ACCEPTED)
@@ -336,18 +336,18 @@ class Scenario(RuleBasedStateMachine):
     ) -> None:
         """Send an accept request.
 
-        While TaskRouter is asked, a callback may arrive, and another client may accept.
+        During the request to TaskRouter, a callback may arrive, and another client may accept.
         """
         self.taskrouter.fail_before.clear()
         self.taskrouter.fail_after.clear()
-        if fault == "lost answer":
+        if fault == "lost response":
             self.taskrouter.fail_after[verb] = [TaskRouterUnavailable("lost")]
         elif fault is not None:
             self.taskrouter.fail_before[verb] = [FAULTS[fault]("no")]
         if store_fails is not None:
             self.injector.inject(*store_fails, _fail)
         self.has_tried_plain_accept |= verb == "update"
-        self.taskrouter.when_called = lambda _verb: self._meanwhile(delivery, elsewhere)
+        self.taskrouter.when_called = lambda _verb: self._act_concurrently(delivery, elsewhere)
         decision = Decision(
             target=Status.ACCEPTED,
             reservation_sid=self.remote.reservation_sid,
@@ -357,11 +357,11 @@ class Scenario(RuleBasedStateMachine):
         )
         with suppress(AppError):
             decide(decision, self.collaborators)
-            assert verb == "update" or self.taskrouter.instructions, "a wrong confirmation"
+            assert verb == "update" or self.taskrouter.instructions, "wrongly reported as sent"
         self.taskrouter.when_called = lambda _verb: None
         self.injector.reset()
 
-    def _meanwhile(self, delivery: Any, elsewhere: Any) -> None:
+    def _act_concurrently(self, delivery: Any, elsewhere: Any) -> None:
         self.taskrouter.when_called = lambda _verb: None
         if delivery is not None:
             self._post_callback(**delivery)
@@ -381,12 +381,12 @@ class Scenario(RuleBasedStateMachine):
         self.service.sweep()
         status = self.taskrouter.reservations[self.remote.reservation_sid].status
         if status is Status.REJECTED and not self.is_rejected:
-            assert self.count_rung() == 0, "rejected while a phone was ringing"
+            assert self.count_ringing() == 0, "rejected while a phone was ringing"
             self.is_rejected = True
 
     @invariant()
     def at_most_one_instruction_rings(self) -> None:
-        assert self.count_rung() <= 1
+        assert self.count_ringing() <= 1
 
     @invariant()
     def sender_of_an_instruction_that_was_not_executed_is_not_the_acceptor(self) -> None:
@@ -394,7 +394,7 @@ class Scenario(RuleBasedStateMachine):
         if record and not self.has_tried_plain_accept and not self.taskrouter.instructions:
             assert record.accepted_by != SUPERVISOR.name
 
-    def count_rung(self) -> int:
+    def count_ringing(self) -> int:
         is_ringing = (self.answered or {}).get("instruction") in RINGING
         return len(self.taskrouter.instructions) + is_ringing
 
@@ -454,4 +454,4 @@ def test_at_most_one_instruction_rings_in_every_sequence_of_three_actions(
         scenario.begin(chosen)
         for name in (first, *others):
             ACTIONS[name](scenario)
-            assert scenario.count_rung() <= 1, (first, *others)
+            assert scenario.count_ringing() <= 1, (first, *others)

@@ -252,7 +252,7 @@ def test_too_many_events_within_one_second_do_not_block_later_events(service: Se
     assert service.record(later_reservation).status is Status.COMPLETED
 
 
-def test_window_that_used_all_time_is_not_read_again(service: Service) -> None:
+def test_progress_is_saved_after_a_window_that_used_all_time(service: Service) -> None:
     service.sweep()
     add_deleted_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
     service.clock.now += 5 * MINUTE
@@ -378,7 +378,7 @@ def test_progress_of_job_never_decreases(service: Service) -> None:
     )[0]
 
 
-def recorded_in_taskrouter(service: Service) -> dict[str, list[str]]:
+def record_lists(service: Service) -> dict[str, list[str]]:
     """Record which Events and Tasks the service lists from now on, by verb."""
     listed: dict[str, list[str]] = {"events": [], "tasks": []}
     list_events = service.taskrouter.list_events
@@ -423,7 +423,7 @@ def fail_to_list(service: Service, failing: Iterable[str], error: Exception) -> 
     ),
     failures=st.integers(1, 3),
 )
-def test_only_failed_parts_are_repeated_and_within_a_minute(
+def test_only_failed_parts_are_repeated_within_a_minute(
     store: DynamoReservationStore, failing: set[str], error: Exception, failures: int
 ) -> None:
     store._client.delete_item(TableName=store._state, Key={"id": {"S": JOB}})
@@ -441,9 +441,9 @@ def test_only_failed_parts_are_repeated_and_within_a_minute(
         service.clock.now += MINUTE
 
     service.taskrouter = copy(taskrouter)
-    listed = recorded_in_taskrouter(service)
+    listed = record_lists(service)
     report = service.sweep()
-    # A throttled request ends the run, so it may also leave other parts to the next run.
+    # A throttled request ends the run, which may then leave other parts to the next run as well.
     if not isinstance(error, TaskRouterThrottled):
         assert sorted([*listed["tasks"], *listed["events"]]) == sorted(failing)
     assert report["unreconciled"] == 0
@@ -505,7 +505,7 @@ def test_next_sweep_repeats_a_failed_run_of_a_busy_sweep(
     assert service.record(ended).status is Status.COMPLETED
 
 
-def test_run_of_a_long_sweep_is_not_repeated_at_the_same_time(service: Service) -> None:
+def test_failed_run_of_a_long_sweep_is_not_repeated_immediately(service: Service) -> None:
     """A sweep may take longer than a minute if `lambda_timeout` is longer."""
     for busy_seconds in (0, 49, 60, 109, 180):
         make_reconciliation_due(service.store, service.clock.now)
@@ -532,14 +532,14 @@ def test_reconciliation_of_a_crashed_process_is_repeated_within_a_minute(service
 
 def test_parts_are_not_repeated_before_five_minutes_have_passed(service: Service) -> None:
     service.sweep()
-    listed = recorded_in_taskrouter(service)
+    listed = record_lists(service)
     for _ in range(4):
         service.clock.now += MINUTE
         service.sweep()
     assert listed == {"events": [], "tasks": []}
 
 
-def test_failure_to_save_progress_repeats_the_part_within_a_minute(
+def test_parts_whose_progress_was_not_saved_are_repeated_within_a_minute(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
@@ -549,14 +549,14 @@ def test_failure_to_save_progress_repeats_the_part_within_a_minute(
         patch.setattr(service.store, "save_progress", fail)
         with pytest.raises(SweepFailed):
             service.sweep()
-    listed = recorded_in_taskrouter(service)
+    listed = record_lists(service)
     service.clock.now += MINUTE
     service.sweep()
     assert len(listed["events"]) >= len(EVENT_TYPES)
     assert listed["tasks"] == ["tasks"]
 
 
-def test_state_item_of_an_earlier_version_is_continued(service: Service) -> None:
+def test_progress_saved_by_an_earlier_version_is_used(service: Service) -> None:
     service.clock.now = NOW + 8 * MINUTE
     old = {"id": JOB, "at": NOW, "done_until": NOW - 15_000}
     service.store._client.put_item(TableName=service.store._state, Item=to_item(old))

@@ -1,4 +1,4 @@
-"""The progress that the reconciliation saves, and what it repeats."""
+"""The progress that the reconciliation saves, and the steps that it repeats."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def service(store: DynamoReservationStore, taskrouter: RecordingTaskRouter) -> S
     return Service(store, taskrouter, ManualClock())
 
 
-def test_progress_of_events_together_is_that_of_the_slowest_type(
+def test_combined_progress_of_events_is_that_of_the_slowest_type(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     times = {part: -400_000 - number for number, part in enumerate(PARTS)}
@@ -55,7 +55,7 @@ def test_progress_of_events_together_is_that_of_the_slowest_type(
 
 
 def record_saves(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record the saved progress of canceled Reservations, in ms since END."""
+    """Record the saved progress of the part ``canceled``, in ms since END."""
     saves: list[int] = []
     save = service.store.save_progress
 
@@ -105,7 +105,7 @@ def test_progress_is_saved_after_each_batch_but_never_decreases(
     ("count", "sizes", "expected"),
     [(800, [100] * 8, [0]), (801, [*[100] * 8, 1], [-201_000, 0])],
 )
-def test_batch_has_800_events_whose_records_are_read_100_at_a_time(
+def test_batch_has_at_most_800_events_whose_records_are_read_100_at_a_time(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     count: int,
@@ -127,7 +127,7 @@ def test_batch_has_800_events_whose_records_are_read_100_at_a_time(
     assert (fetched, saves) == (sizes, expected)
 
 
-def test_failure_to_record_an_event_is_repeated_before_later_windows_are_read(
+def test_event_that_could_not_be_recorded_is_retried_before_later_windows_are_read(
     service: Service, taskrouter: RecordingTaskRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], -1_200_000))

@@ -117,10 +117,10 @@ HALVED = [
     (-136_094, -72_094),
     (-72_094, 0),
 ]
-"""The windows in which an Event at -200 s is listed if each page contains at most one Event."""
+"""The windows that are requested if any list that contains an Event at -200 s is incomplete."""
 
 
-def test_windows_are_halved_until_their_list_is_complete_but_not_below_a_second(
+def test_windows_are_halved_until_their_lists_are_complete_but_not_below_a_second(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     taskrouter.max_events = 1  # a list with an Event is incomplete
@@ -151,7 +151,7 @@ def test_finished_run_is_repeated_after_five_minutes(
 
 @pytest.mark.parametrize("minutes", [0, 1])
 @pytest.mark.parametrize("part", PARTS)
-def test_failed_part_alone_is_repeated_after_50_seconds(
+def test_only_the_failed_part_is_repeated_after_50_seconds(
     service: Service, taskrouter: RecordingTaskRouter, part: str, minutes: int
 ) -> None:
     service.clock.now += minutes * MINUTE
@@ -180,7 +180,7 @@ def test_run_whose_lists_of_events_all_fail_reads_no_further_window(
     assert saved_progress(service) == {**before, "at": NOW, "due_at": NOW + 50_000}
 
 
-def test_tasks_and_events_take_turns_at_being_first(
+def test_first_part_of_a_run_alternates_between_tasks_and_events(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     first = []
@@ -193,7 +193,9 @@ def test_tasks_and_events_take_turns_at_being_first(
     assert first == ["events", "tasks", "events", "tasks"]
 
 
-def test_each_run_starts_at_another_task(service: Service, taskrouter: RecordingTaskRouter) -> None:
+def test_each_run_starts_at_a_different_task(
+    service: Service, taskrouter: RecordingTaskRouter
+) -> None:
     tasks = taskrouter.reserved_tasks = [f"WT{number:032x}" for number in range(13)]
     first = []
     for minute in range(13):
@@ -220,7 +222,7 @@ def test_each_run_starts_at_another_task(service: Service, taskrouter: Recording
         (dict.fromkeys(["", *PARTS], -299_999) | {"timeout": -300_000}, ["events"]),
     ],
 )
-def test_parts_are_due_five_minutes_after_their_progress_and_unknown_tasks_at_once(
+def test_parts_are_due_five_minutes_after_their_progress_and_tasks_without_progress_at_once(
     service: Service,
     taskrouter: RecordingTaskRouter,
     progress: dict[str, int],

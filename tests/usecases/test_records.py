@@ -1,4 +1,4 @@
-"""Records contain everything that callbacks, events, TaskRouter and requests report."""
+"""Records are complete, scheduled for their next check, and used to authorize instructions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -196,7 +196,7 @@ def test_reservation_fetched_from_taskrouter_creates_a_complete_record(
         (Status.PENDING, Status.ACCEPTED, replace(CALL, accept=True), True),
     ],
 )
-def test_claim_of_a_request_is_recorded_for_30_seconds(
+def test_claim_of_a_request_is_complete_and_lasts_30_seconds(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     status: Status,
@@ -293,7 +293,7 @@ OWN_PHONE = Dequeue(to="client:alice", timeout=5)
 OWN_CALL = Redirect(call_sid="CA" + "1" * 32, url="https://a.example")
 
 
-def test_record_is_read_only_if_a_worker_sets_its_own_phone_or_call(service: Service) -> None:
+def test_record_is_not_read_unless_a_worker_sets_a_phone_or_call(service: Service) -> None:
     remote = service.taskrouter.add()
     worker = Principal(Role.WORKER, worker_sid=remote.worker_sid)
     authorize(Dequeue(timeout=5), remote, NoStore(), worker)

@@ -1,4 +1,4 @@
-"""The budget of a sweep is shared by the threads of the sweep."""
+"""The budget of a sweep limits its steps and retries, and is shared by its threads."""
 
 import itertools
 import threading
@@ -88,12 +88,12 @@ def make_budget(time_left_ms: int = 60_000) -> tuple[RunBudget, ManualClock]:
 
 
 @pytest.mark.parametrize(("time_left_ms", "may_continue"), [(24_999, False), (25_000, True)])
-def test_step_starts_if_25_seconds_are_left(time_left_ms: int, *, may_continue: bool) -> None:
+def test_step_starts_only_if_25_seconds_are_left(time_left_ms: int, *, may_continue: bool) -> None:
     assert make_budget(time_left_ms)[0].may_continue() is may_continue
 
 
 class Requests:
-    """A request that is throttled some times before it succeeds."""
+    """A request that is throttled a given number of times before it succeeds."""
 
     def __init__(self, throttled: int) -> None:
         self.throttled = throttled
@@ -202,7 +202,7 @@ def test_half_of_a_budget_has_half_of_the_time_in_which_steps_may_start(
     assert budget.may_continue() is (last_start_ms > 25_000)
 
 
-def test_throttled_half_of_a_budget_ends_alone_but_denied_requests_end_both() -> None:
+def test_throttling_ends_only_its_half_but_refused_credentials_end_the_whole_budget() -> None:
     budget, _ = make_budget()
     throttled, denied = budget.half(), budget.half()
     with pytest.raises(TaskRouterThrottled):

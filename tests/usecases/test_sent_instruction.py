@@ -1,4 +1,4 @@
-"""What is known about an instruction that was sent, or may have been sent."""
+"""The service claims no more about an instruction than is known."""
 
 from dataclasses import replace
 from typing import Any
@@ -49,7 +49,7 @@ def sent(
         (CALL, sent(Status.CANCELED, is_confirmed=False, accepted_by="event"), False),
     ],
 )
-def test_instruction_is_known_as_sent_if_confirmed(
+def test_instruction_is_known_to_be_sent_if_confirmed(
     answer: dict[str, Any] | None, record: Reservation, *, expected: bool
 ) -> None:
     assert is_known_as_sent(answer, record) is expected
@@ -57,7 +57,7 @@ def test_instruction_is_known_as_sent_if_confirmed(
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
 @pytest.mark.parametrize("acceptor", ["event", "supervisor:ann"])
-def test_unconfirmed_instruction_stays_unknown_after_an_accept(
+def test_outcome_of_an_unconfirmed_instruction_stays_unknown_after_an_accept(
     status: Status, acceptor: str
 ) -> None:
     with pytest.raises(ReservationNotPending) as raised:
@@ -70,8 +70,8 @@ def test_unconfirmed_instruction_stays_unknown_after_an_accept(
 
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.COMPLETED])
-def test_instruction_in_the_answer_is_not_known_as_sent(status: Status) -> None:
-    """The answer is recorded before the response to the callback is sent, and may be lost."""
+def test_instruction_in_the_answer_is_not_known_to_be_sent(status: Status) -> None:
+    """The answer is recorded before it is sent in the response, which may be lost."""
     with pytest.raises(ReservationNotPending, match="may have been sent"):
         is_known_as_sent(CALL, replace(RECORD, answer=CALL, status=status))
 
@@ -115,13 +115,15 @@ LATER = NOW + 15_000
         ],
     ],
 )
-def test_answer_is_not_required(claim: Claim, record: Reservation) -> None:
+def test_no_error_is_raised_if_the_answer_is_known_or_not_needed(
+    claim: Claim, record: Reservation
+) -> None:
     for now in (NOW, LATER):
         require_answer(claim, record, now=now)
 
 
 @pytest.mark.parametrize("record", [UNANSWERED, replace(RECORD, withheld="call")])
-def test_missing_answer_may_be_recorded_within_15_seconds(record: Reservation) -> None:
+def test_unknown_answer_may_be_recorded_within_15_seconds(record: Reservation) -> None:
     for now, seconds in ((NOW, 15), (NOW + 14_999, 1)):
         with pytest.raises(Unsettled) as pending:
             require_answer(CLAIM, record, now=now)
@@ -145,7 +147,7 @@ def test_missing_answer_may_be_recorded_within_15_seconds(record: Reservation) -
         (None, "", 15),
     ],
 )
-def test_unknown_outcome_can_be_known_when_the_claim_expires_or_at_the_next_check(
+def test_retry_after_an_unknown_outcome_waits_for_the_claim_or_the_next_check(
     claimed_until: int | None, delay: str, seconds: int
 ) -> None:
     error = outcome_unknown(claimed_until, now=0)

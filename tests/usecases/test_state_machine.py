@@ -354,7 +354,7 @@ class Scenario(RuleBasedStateMachine):
             )
 
     def _accept_elsewhere(self) -> None:
-        """Let another client of TaskRouter accept the Reservation, and deliver the event."""
+        """Accept the Reservation in another client of TaskRouter, and deliver the event."""
         if reservation := self.current_reservation:
             self.taskrouter.accept(reservation)
             self._ignore_errors(self._deliver_latest_callback)

@@ -23,7 +23,7 @@ from tests.usecases.conftest import Service
 PAST_DEADLINE_MS = 130_000
 
 
-def test_every_open_status_is_swept() -> None:
+def test_sweep_checks_every_open_status() -> None:
     assert set(sweep.STATUS_ORDER) == OPEN
 
 
@@ -291,11 +291,13 @@ NOTHING = {
 }
 
 
-def test_report_of_a_sweep_without_due_reservations_contains_only_zeros(service: Service) -> None:
+def test_counts_in_the_report_of_a_sweep_without_due_reservations_are_zero(
+    service: Service,
+) -> None:
     assert sweep_report(service) == NOTHING | {"at": NOW}
 
 
-def test_report_counts_each_outcome_and_failure(service: Service) -> None:
+def test_report_counts_outcomes_and_failures(service: Service) -> None:
     service.policy = SweepPolicy(monitor_only=True)
     unchanged, timed_out, missing, failing = (service.taskrouter.add() for _ in range(4))
     for remote in (unchanged, timed_out, missing, failing):

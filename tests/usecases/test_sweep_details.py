@@ -1,4 +1,4 @@
-"""The limits of the sweep's actions, and the records that it reads and schedules."""
+"""The limits of the sweep's actions, and the records that the sweep reads and schedules."""
 
 from dataclasses import replace
 from typing import Any
@@ -114,7 +114,7 @@ def test_reservation_that_disappears_before_its_completion_is_counted_as_mirrore
     assert service.record(wrapping).status is Status.GONE
 
 
-def count_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def record_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record the SIDs of the records that are read one by one."""
     reads: list[str] = []
     get = service.store.get
@@ -152,7 +152,7 @@ def test_check_reads_only_the_record_of_a_wrapping_reservation_with_a_limit(
     if status is not Status.PENDING:
         service.post_event(pending, status)
     make_due(service, pending)
-    reads = count_reads(service, monkeypatch)
+    reads = record_reads(service, monkeypatch)
     assert outcome(service.sweep()) == {"unchanged": 1}
     assert reads == [pending.reservation_sid] * expected
 
@@ -180,9 +180,9 @@ def test_reservation_whose_record_disappears_during_the_check_is_not_changed(
     monkeypatch: pytest.MonkeyPatch,
     status: Status,
 ) -> None:
-    other = service.taskrouter.add()
-    service.assign(other)
-    due = other if status is Status.PENDING else wrapping
+    pending_remote = service.taskrouter.add()
+    service.assign(pending_remote)
+    due = pending_remote if status is Status.PENDING else wrapping
     service.deadlines = replace(REJECTING, max_wrapup=1)
     service.clock.now += 60_000
     make_due(service, due)
@@ -219,7 +219,7 @@ def test_reservation_that_may_be_ringing_is_checked_again_after_15_seconds(
     assert due_at(service, unanswered) == service.clock.now + 15_000
 
 
-def test_rejection_that_is_only_counted_is_counted_again_after_15_seconds(
+def test_reservation_whose_rejection_is_only_counted_is_checked_again_after_15_seconds(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.deadlines = REJECTING

@@ -55,7 +55,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_sweep(service: Service, seconds: int = 60) -> dict[str, Any]:
-    """Sweep with a function timeout; return the line, even if the sweep fails."""
+    """Sweep with a function timeout; return the log line, even if the sweep fails."""
     ends_at, lines = service.clock.now + seconds * 1000, list[dict[str, Any]]()
     with suppress(SweepFailed):
         sweep_due_reservations(
@@ -78,7 +78,7 @@ def take_time(service: Service, **durations: int) -> None:
 
 
 def add_due(service: Service, count: int) -> list[RemoteReservation]:
-    """Add pending Reservations that are due 131 s later."""
+    """Add pending Reservations that become due after 130 s."""
     remotes = [service.taskrouter.add(created_at=service.clock.now) for _ in range(count)]
     for remote in remotes:
         service.assign(remote)
@@ -153,7 +153,7 @@ def test_failed_part_is_repeated_by_the_next_sweep_even_if_checks_use_up_the_tim
     assert line["unreconciled"] == 0
 
 
-def test_all_tasks_are_reached_although_each_sweep_has_time_for_few(service: Service) -> None:
+def test_all_tasks_are_reached_even_if_each_sweep_has_time_for_only_a_few(service: Service) -> None:
     for number in range(40):
         service.taskrouter.add(task_sid=f"WT{number:032x}")
     take_time(service, list=2_500)
@@ -199,7 +199,7 @@ def test_reconciliation_that_cannot_start_is_counted(
     assert (line["unreconciled"], line["errors"]) == (1, {"StoreUnavailable": 1})
 
 
-def test_checks_are_counted_although_the_list_of_due_reservations_is_incomplete(
+def test_checks_are_counted_even_if_the_list_of_due_reservations_is_incomplete(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_due(service, 2)
@@ -215,7 +215,7 @@ def test_checks_are_counted_although_the_list_of_due_reservations_is_incomplete(
     assert (line["due"], line["unchanged"], line["errors"]) == (2, 2, {"StoreUnavailable": 1})
 
 
-def test_sweep_without_time_reports_the_oldest_due_reservation_of_each_status(
+def test_sweep_without_time_still_reads_the_oldest_due_reservation_of_each_status(
     service: Service,
 ) -> None:
     accepted = service.taskrouter.add(Status.ACCEPTED)
@@ -248,7 +248,7 @@ def test_recording_many_reservations_of_one_task_ends_in_time_and_is_continued(
 def with_slow_statuses(service: Service, duration: int) -> list[int]:
     """Make every read of statuses take *duration* ms; return the sizes of the reads.
 
-    All Reservations are recorded as completed.
+    The reads return the status completed for every Reservation.
     """
     reads: list[int] = []
 
