@@ -123,7 +123,8 @@ def rebuild_record(
 def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
     """Refuse an account or region other than the one in which the stage exists.
 
-    A caller who may not list buckets or read roles is checked only against the checkout's record.
+    If the caller may not list buckets or read roles, only the checkout's record is certain to be
+    checked.
 
     Raises:
         OperatorError: The checkout's record, the bucket or a role of the stage belongs to another

@@ -34,14 +34,14 @@ SETTINGS = {field.name.upper(): field for field in fields(Settings)}
 """The settings, by the names of their variables."""
 
 IN_PARAMETER = {name for name, field in SETTINGS.items() if field.metadata["in_parameter"]}
-"""The settings that the parameter with the secrets holds."""
+"""Names of the settings that are stored in the parameter with the secrets."""
 
 _WITH_SECRET = [
     name
     for name, field in SETTINGS.items()
     if not field.repr and not field.metadata["in_parameter"]
 ]
-"""The settings whose secret values belong in the file (ADR 25)."""
+"""Names of the settings whose secret values belong in the file (ADR 25)."""
 
 PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
@@ -70,7 +70,7 @@ def contains_secret(member: object) -> bool:
 
 
 def names_secret(name: str) -> bool:
-    """Return whether a name is, or looks like, the name of a secret that a parameter holds."""
+    """Return whether a name is, or looks like, the name of a secret that belongs in SSM."""
     if name in SETTINGS:
         return name in IN_PARAMETER
     nearest = nearest_name(name, SETTINGS) or ""
