@@ -330,7 +330,7 @@ def guard(settings: config.Settings) -> Middleware:
         if not is_foreign(host, origin, allowed_hosts=hosts, allowed_origins=origins):
             return get_response(request)
         observability.bind(error=Forbidden.code)
-        message = f"{FOREIGN} To accept the pages of another origin, set CORS_ALLOW_ORIGIN."
+        message = f"{FOREIGN} To accept pages from another origin, set CORS_ALLOW_ORIGIN."
         body = {"Code": Forbidden.code, "Message": message}
         return Response(body, status_code=Forbidden.status)
 

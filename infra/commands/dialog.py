@@ -145,7 +145,7 @@ def progress(describe: Callable[[], str]) -> Iterator[None]:
         while not ended.wait(PROGRESS_SECONDS):
             elapsed = time.monotonic() - started
             with suppress(OSError):  # the terminal may be closed
-                click.echo(f"{describe()} Waiting for {elapsed:.0f} s ...", err=True)
+                click.echo(f"{describe()} Still waiting after {elapsed:.0f} s ...", err=True)
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()
