@@ -45,7 +45,7 @@ def run_chalice(*arguments: str) -> None:
     Raises:
         OperatorError: The command failed.
     """
-    pipe, held = os.pipe()
+    pipe, write_end = os.pipe()
     try:
         completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
             [sys.executable, "-c", _CHALICE.format(pipe=pipe), *arguments],
@@ -59,7 +59,7 @@ def run_chalice(*arguments: str) -> None:
         )
     finally:
         os.close(pipe)
-        os.close(held)
+        os.close(write_end)
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
 

@@ -1,4 +1,4 @@
-"""Recognizes texts in .chalice/config.json that look like secrets."""
+"""Recognizes strings in .chalice/config.json that look like secrets."""
 
 import re
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
 
 def looks_secret(value: object) -> bool:
-    """Return whether a member's value is or contains a text that looks like a secret."""
+    """Return whether a member's value is or contains a string that looks like a secret."""
     if isinstance(value, list):
         return any(map(looks_secret, value))
     return isinstance(value, str) and bool(SECRET.search(value) or PASSWORD_IN_URL.search(value))

@@ -167,7 +167,7 @@ def _import_tables(
     click.echo(f"Stack {stage.stack}: adopting the existing tables {names} ...", err=True)
     token = uuid.uuid4().hex
     change = {"StackName": stage.stack, "ChangeSetName": f"adopt-{token}"}
-    pace = {"Delay": _POLL_SECONDS, "MaxAttempts": _TIMEOUT_SECONDS // _POLL_SECONDS}
+    polling = {"Delay": _POLL_SECONDS, "MaxAttempts": _TIMEOUT_SECONDS // _POLL_SECONDS}
     cloudformation.create_change_set(
         **change,
         ChangeSetType="IMPORT",
@@ -183,10 +183,11 @@ def _import_tables(
         ],
     )
     try:
-        cloudformation.get_waiter("change_set_create_complete").wait(**change, WaiterConfig=pace)
+        created = cloudformation.get_waiter("change_set_create_complete")
+        created.wait(**change, WaiterConfig=polling)
         cloudformation.execute_change_set(**change, ClientRequestToken=token)
         imported = cloudformation.get_waiter("stack_import_complete")
-        imported.wait(StackName=stage.stack, WaiterConfig=pace)
+        imported.wait(StackName=stage.stack, WaiterConfig=polling)
     except WaiterError as error:
         reason = error.last_response.get("StatusReason")
         reason = reason or _first_failure(cloudformation, stage.stack, token)

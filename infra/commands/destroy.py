@@ -30,7 +30,7 @@ class _Item:
 
     Attributes:
         label: The kind and the name.
-        kept: Why the item is not deleted; empty if it is deleted.
+        kept: The reason why the item is not deleted; empty if it is deleted.
         delete: Deletes the item.
     """
 

@@ -123,7 +123,7 @@ def parse(value: str, source: str) -> Secrets:
 
     Args:
         value: JSON text.
-        source: Where the text comes from, for the error message.
+        source: The source of the text, for the error message.
 
     Raises:
         OperatorError: The text is malformed, or a secret is not printable ASCII.
