@@ -1,10 +1,10 @@
 """Adds bytecode to deployment packages, so that functions do not compile modules when they start.
 
 Lambda's file system is read-only, so each new container would compile all imported modules. Chalice
-packages no bytecode for dependencies, and gives all files the same time, which makes Python ignore
-bytecode that is checked by the time of its source. Therefore, this bytecode is "unchecked"
-(https://peps.python.org/pep-0552/): Python does not compare it with its source. It is made from the
-sources in the package itself, so both always agree (docs/adr/0036).
+packages no bytecode for dependencies. It also gives all files the same modification time, so Python
+would ignore timestamp-based bytecode. The added bytecode is therefore "unchecked"
+(https://peps.python.org/pep-0552/): Python does not compare it with its source. It is compiled from
+the sources in the package itself, so both always agree (docs/adr/0036).
 """
 
 import functools
@@ -29,7 +29,7 @@ _MODE = 0o644
 
 
 def add_to_packages() -> None:
-    """Let Chalice add bytecode to the packages that this process creates."""
+    """Make Chalice add bytecode to the packages that this process creates."""
     packager_class: Any = LambdaDeploymentPackager
     create = packager_class.create_deployment_package
     if hasattr(create, "__wrapped__"):
@@ -45,7 +45,7 @@ def add_to_packages() -> None:
 
 
 def add(package: Path) -> None:
-    """Replace the bytecode in a zip file by bytecode of the sources in the same file.
+    """Replace the bytecode in a zip file with bytecode of the sources in the same file.
 
     The bytecode is that of the running version of Python, from which Chalice also derives the
     functions' runtime. A package whose bytecode is up to date remains unchanged.

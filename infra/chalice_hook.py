@@ -1,7 +1,8 @@
 """Checks that run before a Chalice command, and the addition of bytecode to packages.
 
-Chalice imports `app.py` when it starts `deploy`, `package` or `local`, and `app.py` calls `run`. If
-the user has made a mistake, the command then ends with one message instead of a traceback.
+Chalice imports `app.py` when it starts a command such as `deploy`, `package` or `local`, and
+`app.py` calls `run`. If the user has made a mistake, the command then ends with one message instead
+of a traceback.
 """
 
 import importlib
@@ -70,7 +71,7 @@ OPTIONS: Mapping[str, Callable[[Any, str], str | None]] = {
 
 
 def run(app: Chalice) -> None:
-    """Check the running Chalice command, and exit with a message if it can't succeed.
+    """Prepare the running Chalice command, or exit with a message if it can't succeed.
 
     Args:
         app: The imported app.
@@ -106,7 +107,7 @@ def run(app: Chalice) -> None:
 
 
 def _check_options(parameters: Mapping[str, Any]) -> None:
-    """Refuse options that override members of config.json whose values are fixed."""
+    """Refuse options with values that this project does not support."""
     for name, value in parameters.items():
         if problem := OPTIONS[name](value, parameters["stage"]):
             raise OperatorError(f"The option --{name.replace('_', '-')} {problem}.")

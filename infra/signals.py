@@ -80,10 +80,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _repeat_if_discarded(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise an `Interrupted` again that Python discarded, so that the signal is not lost.
+    """Raise again an `Interrupted` that Python discarded, so that the signal is not lost.
 
     Python discards exceptions in finalizers, in callbacks of weak references, and in hooks of
-    `os.fork`, such as those of the module logging. Python would also discard an exception that this
+    `os.fork`, such as those of the logging module. Python would also discard an exception that this
     function raises, so a timer raises it.
     """
     interrupted = unraisable.exc_value

@@ -28,11 +28,11 @@ _SERVER_ERROR = 500
 _ENDED = ("canceled", "completed")
 _CANCELABLE = ("pending", "reserved")
 _ATTEMPTS_TO_END = 3
-"""Attempts to end a Task. An attempt fails if the Task's status changes in the meantime."""
+"""Maximum attempts to end a Task. An attempt fails if the Task's status changes during it."""
 
 
 class Account:
-    """TaskRouter of an account, called with one set of credentials.
+    """TaskRouter of an account, accessed with one set of credentials.
 
     Args:
         url: The URL of TaskRouter, without ``/v1``.
@@ -137,7 +137,7 @@ class Workspace:
     """The Workspace and the Workflow of a stage.
 
     Args:
-        account: The account, called with the API key of the stage.
+        account: The account, accessed with the API key of the stage.
         sid: WS….
         workflow_sid: WW… of the Workflow.
     """
@@ -172,7 +172,7 @@ class Workspace:
         )
 
     def fetch_other_workflow(self, sid: str) -> Any:
-        """Return the SDK's instance of a Workflow of RESERVATION_TIMEOUTS_BY_WORKFLOW."""
+        """Return the SDK's instance of a Workflow in RESERVATION_TIMEOUTS_BY_WORKFLOW."""
         return self._account.call(
             self._context.workflows(sid).fetch,
             missing=(

@@ -3,7 +3,7 @@
 from infra import signals
 
 if __name__ == "__main__":
-    # The commands `run` and `demo`, which have processes to end, handle signals later.
+    # `run`, `services` and `demo` have processes to end, so they replace these handlers later.
     signals.exit_immediately()
 
 import importlib.util

@@ -49,7 +49,7 @@ Middleware = Callable[[Request, Callable[[Request], Response]], Response]
 
 
 def use_api_port(default: int) -> None:
-    """Restart `chalice local` with API_PORT as its --port, if that differs from the default port.
+    """Restart `chalice local` on API_PORT if API_PORT is not the default port.
 
     Chalice's port can't be changed after Chalice has read its options.
 
@@ -303,8 +303,9 @@ def _hide_secrets_in_access_log(settings: config.Settings) -> None:
 def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None:
     """Call *callback* if a source file has changed since this watcher's previous poll.
 
-    Chalice's own version restarts the server for any file, even bytecode that Python writes when a
-    request imports a module for the first time. Such a restart interrupts requests in progress.
+    Chalice's version restarts the server after a change to any file, even bytecode that Python
+    writes when a request imports a module for the first time. Such a restart interrupts requests in
+    progress.
     """
     found = {}
     for folder, folders, names in os.walk(root):
@@ -329,7 +330,7 @@ def guard(settings: config.Settings) -> Middleware:
         if not is_foreign(host, origin, allowed_hosts=hosts, allowed_origins=origins):
             return get_response(request)
         observability.bind(error=Forbidden.code)
-        message = f"{FOREIGN} To accept the pages of another origin, set CORS_ALLOW_ORIGIN."
+        message = f"{FOREIGN} To accept pages from another origin, set CORS_ALLOW_ORIGIN."
         body = {"Code": Forbidden.code, "Message": message}
         return Response(body, status_code=Forbidden.status)
 

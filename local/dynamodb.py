@@ -187,12 +187,12 @@ def create_server(port: int, hosts: Collection[str] = ()) -> Any:
 
 
 def dynamodb_api(hosts: Collection[str] = ()) -> App:
-    """Return an ASGI app that serves the DynamoDB API, except to web pages.
+    """Return an ASGI app that serves the DynamoDB API, except to cross-origin web pages.
 
-    It calls the DynamoDB module of ministack directly. ministack's own app would also serve other
-    AWS services, one of which executes code, and administrative routes. That app would also
-    separate data by region and account; here, clients share the tables whatever their region and
-    keys are.
+    The app calls the DynamoDB module of ministack directly. ministack's own app would also serve
+    other AWS services, one of which executes code, and administrative routes. It would also
+    separate data by region and account, whereas clients of this app share the tables regardless of
+    their region and keys.
 
     Args:
         hosts: Accepted host names that contain a dot; see `network.allowed_hosts`.

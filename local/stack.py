@@ -104,7 +104,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
 
     Raises:
         StackError: A port is invalid, or two ports are equal.
-        OperatorError: .chalice/config.json has no stage "local".
+        OperatorError: .chalice/config.json is invalid or has no stage "local".
         SettingsError: The shell sets an invalid value for a setting.
     """
     for name in PORTS:
@@ -121,7 +121,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
         raise StackError(f"These variables must set different ports: {assignments}.")
     api, emulator, simulator = (network.url(ports[name]) for name in PORTS)
     complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
-    # The simulator must sign the URL that the app verifies and use the same Reservation timeout.
+    # The simulator must sign the URL that the app verifies, and use the app's Reservation timeout.
     base_url = complete.get("SIMULATOR_CALLBACK_BASE_URL") or settings.public_base_url or api
     complete["SIMULATOR_CALLBACK_BASE_URL"] = add_prefix(settings, base_url)
     hosts = network.allowed_hosts(settings.public_base_url, environ)
@@ -191,7 +191,7 @@ def api_command(stack: Stack) -> str:
 
 
 def _assignments(stack: Stack, *ports: str) -> str:
-    """Return shell assignments for these ports and the callbacks' URL, except defaults."""
+    """Return shell assignments of non-default ports, callback URL and path secrets."""
     default = describe({})
     names = [name for name in ports if stack.port(name) != default.port(name)]
     if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:

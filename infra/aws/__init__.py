@@ -37,7 +37,7 @@ class Aws:
 
         Args:
             service: Name of the service, such as "dynamodb".
-            attempts: Maximum number of attempts per call.
+            attempts: Maximum number of attempts per call, unless `api_quotas` adds more.
             **timeouts: `connect_timeout` and `read_timeout` of an attempt, in seconds.
         """
         retries = {"mode": "standard", "total_max_attempts": attempts}
@@ -67,7 +67,7 @@ _NUMBERS = {"AWS_MAX_ATTEMPTS": 1, "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES": 0}
 def describe_wrong_variable(name: str, value: str) -> str | None:
     """Describe valid values of a boto3 variable; return None if *value* causes no error.
 
-    boto3 raises errors of different types for some of these values, and fails later for others.
+    boto3 raises errors of different types for some invalid values, and fails only later for others.
     """
     if name.startswith("AWS_ENDPOINT_URL"):
         is_url = is_base_url(value) and is_valid_endpoint_url(value)
@@ -82,7 +82,7 @@ def describe_wrong_variable(name: str, value: str) -> str | None:
 
 
 def check_variables(environ: Mapping[str, str]) -> None:
-    """Check the variables that boto3 reads, such as the URL of an emulator.
+    """Check environment variables of boto3, such as the URL of an emulator.
 
     Raises:
         OperatorError: The value of a variable such as AWS_ENDPOINT_URL is malformed.
@@ -134,7 +134,7 @@ def connect(profile: str | None = None) -> Aws:
         profile: Name of an AWS profile; None for the default.
 
     Raises:
-        OperatorError: No region is set, or there are no credentials.
+        OperatorError: No region is set, its name is malformed, or there are no credentials.
     """
     session = boto3.Session(profile_name=profile)
     region = require_region(session)

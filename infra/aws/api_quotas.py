@@ -1,7 +1,7 @@
 """API Gateway's fixed quotas, and the wait after a request that exceeded a quota.
 
 All tools in an account share the quotas, which can't be raised (AWS, "Amazon API Gateway
-quotas"). boto3's own retries end before the longest of these intervals has passed.
+quotas"). boto3's own retries may end before the longest of these intervals has passed.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def wait_for_quotas(events: Any) -> None:
 
 
 def wait_for_quotas_in_all_sessions() -> None:
-    """Call `wait_for_quotas` for all clients of sessions that are created from now on."""
+    """Make the clients of all sessions created from now on wait as with `wait_for_quotas`."""
     handlers.BUILTIN_HANDLERS.append((_EVENT, _seconds_to_wait))
 
 

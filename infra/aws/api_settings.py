@@ -1,4 +1,4 @@
-"""API and retry settings that Chalice cannot configure.
+"""API and retry settings that ``chalice deploy`` or ``chalice package`` cannot configure.
 
 These are the throttles, metrics, tracing, access log and gateway responses of the API, and the
 retries of the sweep. Both deployment methods use them: `apply` sets them after
@@ -181,7 +181,7 @@ def _text(value: bool) -> str:  # noqa: FBT001  # API Gateway expects text
 def access_log_format(stage: Stage) -> str:
     """Return the format of the access log, without queries, headers, bodies or the SIDs in paths.
 
-    Routes with a secret in their paths are identified by the ID of API Gateway's resource instead.
+    If callback paths contain a secret, all routes are identified by API Gateway's resource IDs.
     """
     has_secrets = any(stage.settings.callback_prefixes)
     return json.dumps(

@@ -1,4 +1,4 @@
-"""Lambda's limit of concurrent executions, and the limits of a stage that follow from it.
+"""Lambda's limit on concurrent executions, and the limits of a stage that follow from it.
 
 A function that takes D seconds per request serves C / D requests per second with C concurrent
 executions. A new AWS account may have a limit of 10.
@@ -43,7 +43,7 @@ class Throttle:
 
 
 # API Gateway's quota is 10,000 requests per second for all APIs of an account and region, with a
-# burst quota of only 1,250 in some regions. Other routes get a small share of the quota.
+# burst quota of only 1,250 in some regions. Routes for other clients get a small share of it.
 MAX_CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
 MAX_DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
 
@@ -70,7 +70,7 @@ def read_concurrency(aws: Aws, stage: Stage) -> int:
     """Return the concurrent executions that the API's function will have after a deployment.
 
     These are the function's reserved concurrency, if configured. Otherwise, they are the part of
-    the account's limit that no function will have reserved, which all other functions share.
+    the account's limit that no function will have reserved, which the other functions share.
 
     Raises:
         OperatorError: Lambda would refuse the reserved concurrency of the stage's functions.

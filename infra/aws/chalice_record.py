@@ -45,7 +45,7 @@ def run_chalice(*arguments: str) -> None:
     Raises:
         OperatorError: The command failed.
     """
-    pipe, held = os.pipe()
+    pipe, write_end = os.pipe()
     try:
         completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
             [sys.executable, "-c", _CHALICE.format(pipe=pipe), *arguments],
@@ -59,7 +59,7 @@ def run_chalice(*arguments: str) -> None:
         )
     finally:
         os.close(pipe)
-        os.close(held)
+        os.close(write_end)
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
 
@@ -123,7 +123,8 @@ def rebuild_record(
 def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
     """Refuse an account or region other than the one in which the stage exists.
 
-    A caller who may not list buckets or read roles is checked only against the checkout's record.
+    If the caller may not list buckets or read roles, only the checkout's record is certain to be
+    checked.
 
     Raises:
         OperatorError: The checkout's record, the bucket or a role of the stage belongs to another

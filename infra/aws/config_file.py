@@ -51,10 +51,6 @@ class _Refused(_Type):
     """The type of a member that no level of the file may have."""
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.strip() != ""
-
-
 def _whole_number(minimum: int, maximum: int) -> _Type:
     return _Type(
         f"a whole number from {minimum} to {maximum}",
@@ -196,13 +192,13 @@ _LEVELS = {
 _NOT_IN_PARAMETER = [name for name in SETTINGS if name not in IN_PARAMETER]
 
 _PER_FUNCTION = ("LOG_LEVEL",)
-"""The settings whose value may differ between the functions of a stage."""
+"""The settings whose values may differ between the functions of a stage."""
 
 _OTHER_VARIABLES = re.compile(
     "AWS_[A-Z0-9_]+|PYTHON[A-Z0-9_]+|LANG|LC_[A-Z]+|TZ|PATH|LD_LIBRARY_PATH|HTTPS?_PROXY|NO_PROXY|SSL_CERT_(FILE|DIR)"
     "|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SETTINGS_DEFAULTS"
 )
-"""Variables that boto3, Python, requests or the C library read, and the local stage's variable."""
+"""Variables read by boto3, Python, requests or the C library, and the local stage's variable."""
 
 _PROXY = re.compile("HTTPS?_PROXY")
 
@@ -230,8 +226,8 @@ def check(project: Mapping[str, Any], stage_name: str) -> None:
         stage_name: A name under "stages".
 
     Raises:
-        OperatorError: A member is unknown, has a wrong type or value, or is a secret, also of
-            another stage. The message names the stage and the member, and contains no secret.
+        OperatorError: A member is unknown or has a wrong type or value, or any stage contains a
+            secret. The message names the stage and the member, and contains no secret.
     """
     stages = project["stages"]
     for problem in _find_problems(project, _PROJECT):
@@ -253,7 +249,7 @@ def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:
     Chalice checks some of these members too, but only after the stack has been created.
 
     Raises:
-        OperatorError: A member is missing, or the members contradict each other.
+        OperatorError: A member is missing or too small, or the members contradict each other.
     """
     for handler in (API, SWEEP):
         members = ChaliceConfig(
@@ -311,14 +307,14 @@ def _find_problems(value: Mapping[str, Any], members: _Members, parent: str = ""
 
 def _describe_unexpected(name: str, key: str, members: _Members) -> str:
     """Describe a member that is unknown or has an unexpected value."""
-    if wanted := members.get(key):
-        return f"{name} must be {wanted.expected if isinstance(wanted, _Type) else 'an object'}."
-    for place, others in _LEVELS.items():
-        if key in others:
-            expected = others[key]
-            if isinstance(expected, _Refused):
-                return f"{name} must be {expected.expected}."
-            return f"{name} has no effect here. Move it to {place}."
+    if member := members.get(key):
+        return f"{name} must be {member.expected if isinstance(member, _Type) else 'an object'}."
+    for level, level_members in _LEVELS.items():
+        if key in level_members:
+            member = level_members[key]
+            if isinstance(member, _Refused):
+                return f"{name} must be {member.expected}."
+            return f"{name} has no effect here. Move it to {level}."
     if names_secret(key):
         return f"{name} {UNWANTED}"
     if key in SETTINGS:

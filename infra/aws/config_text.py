@@ -10,7 +10,7 @@ from infra.aws.config_file import FILE
 
 
 class _Members(dict[str, Any]):
-    """A JSON object, with the first name that it repeats in the text, or None."""
+    """A JSON object; `repeated` is the first name that its text repeats, or None."""
 
     def __init__(self, members: list[tuple[str, Any]]) -> None:
         super().__init__(members)
@@ -53,7 +53,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _refuse_repetitions(content: dict[str, Any]) -> None:
-    """Refuse a repeated name, and say in which member it is."""
+    """Refuse a repeated name with an error that names the object containing it."""
     pending: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while pending:
         path, value = pending.pop()

@@ -1,4 +1,4 @@
-"""A stage's functions and API as they exist in AWS, regardless of any record."""
+"""A stage's functions, API and related resources in AWS, regardless of any record."""
 
 import json
 import re

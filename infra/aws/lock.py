@@ -26,7 +26,7 @@ _LEASE_SECONDS = 30 * 60
 """Lease duration, longer than a deployment normally takes."""
 
 _WRONG_KEY = "ValidationException"
-"""Error code of DynamoDB if the table has another key, and therefore belongs to something else."""
+"""DynamoDB's error code for a table with another key, which belongs to something else."""
 
 _LIMITS = {"attempts": 3, "connect_timeout": 5, "read_timeout": 5}
 """Limits of a DynamoDB call, so that an interrupted command ends soon even without a network."""

@@ -1,4 +1,4 @@
-"""Recognizes texts in .chalice/config.json that look like secrets."""
+"""Recognizes strings in .chalice/config.json that look like secrets."""
 
 import re
 from collections.abc import Mapping
@@ -34,20 +34,20 @@ SETTINGS = {field.name.upper(): field for field in fields(Settings)}
 """The settings, by the names of their variables."""
 
 IN_PARAMETER = {name for name, field in SETTINGS.items() if field.metadata["in_parameter"]}
-"""The settings that the parameter with the secrets holds."""
+"""Names of the settings that are stored in the parameter with the secrets."""
 
 _WITH_SECRET = [
     name
     for name, field in SETTINGS.items()
     if not field.repr and not field.metadata["in_parameter"]
 ]
-"""The settings whose secret values belong in the file (ADR 25)."""
+"""Names of the settings whose secret values belong in the file (ADR 25)."""
 
 PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
 
 def looks_secret(value: object) -> bool:
-    """Return whether a member's value is or contains a text that looks like a secret."""
+    """Return whether a member's value is or contains a string that looks like a secret."""
     if isinstance(value, list):
         return any(map(looks_secret, value))
     return isinstance(value, str) and bool(SECRET.search(value) or PASSWORD_IN_URL.search(value))
@@ -70,7 +70,7 @@ def contains_secret(member: object) -> bool:
 
 
 def names_secret(name: str) -> bool:
-    """Return whether a name is, or looks like, the name of a secret that a parameter holds."""
+    """Return whether a name is, or looks like, the name of a secret that belongs in SSM."""
     if name in SETTINGS:
         return name in IN_PARAMETER
     nearest = nearest_name(name, SETTINGS) or ""

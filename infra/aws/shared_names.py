@@ -30,15 +30,15 @@ def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
     own = variables_of(project, stage_name)
     if "SETTINGS_DEFAULTS" in own:
         return
-    for other, variables in _others(project, stage_name):
+    for other_stage, variables in _other_stages(project, stage_name):
         for name, other_name in product(_TABLES, repeat=2):
             table = _text(own, name)
             is_shared = table and table == _text(variables, other_name)
             if is_shared and "SETTINGS_DEFAULTS" not in variables:
                 raise invalid(
                     stage_name,
-                    f"{name} must not be {table}, which is also the {other_name} of stage {other}, "
-                    "because each stage needs its own tables.",
+                    f"{name} must not be {table}, which is also the {other_name} of stage "
+                    f"{other_stage}, because each stage needs its own tables.",
                 )
 
 
@@ -46,13 +46,15 @@ def stages_with_parameter(project: Mapping[str, Any], stage_name: str, parameter
     """Return the names of the other stages whose SECRETS_PARAMETER is this parameter."""
     return [
         name
-        for name, variables in _others(project, stage_name)
+        for name, variables in _other_stages(project, stage_name)
         # The parameter's ARN contains the name without a leading slash.
         if _text(variables, "SECRETS_PARAMETER").lstrip("/") == parameter.lstrip("/")
     ]
 
 
-def _others(project: Mapping[str, Any], stage_name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _other_stages(
+    project: Mapping[str, Any], stage_name: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in project["stages"]:
         if name != stage_name:
             yield name, variables_of(project, name)

@@ -21,7 +21,7 @@ _SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _DELETED = "DELETE_COMPLETE"
 _RELEASED = (_DELETED, "DELETE_SKIPPED")
-"""States of a resource that its stack no longer owns. A retained table is skipped."""
+"""States of a resource that its stack no longer owns. Deletion of retained tables is skipped."""
 _WITHOUT_RESOURCES = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 """States of a stack whose creation failed or has not started. Such a stack can't be updated."""
 
@@ -29,7 +29,7 @@ _WITHOUT_RESOURCES = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> dict[str, str]:
     """Create or update the stack from the template and return its outputs.
 
-    If the stack was deleted, its tables still exist, and the new stack adopts them.
+    If the stack was deleted but its tables still exist, the new stack adopts the tables.
 
     Args:
         aws: The account and region.
@@ -37,8 +37,9 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         tables_only: Whether to omit all resources except the tables.
 
     Raises:
-        OperatorError: The stack cannot be updated, the change failed (the message names the first
-            failure or says where to find it), or the change took longer than half an hour.
+        OperatorError: The stack cannot be updated, an existing table or the reserved concurrency
+            does not fit, the change failed (the message names the first failure or says where to
+            find it), or the change took longer than half an hour.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {
@@ -59,7 +60,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
     _ensure_updatable(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
         # If another resource fails, the rollback can delete only unprotected tables. Adopted tables
-        # keep their protection: CloudFormation updates a table only if its template changes.
+        # keep their protection: CloudFormation updates a table only if its properties change.
         creation = {**parameters, "DeletionProtection": "false"}
         if tables := retained_tables(aws, stage):
             _import_tables(cloudformation, stage, tables, creation)
@@ -166,7 +167,7 @@ def _import_tables(
     click.echo(f"Stack {stage.stack}: adopting the existing tables {names} ...", err=True)
     token = uuid.uuid4().hex
     change = {"StackName": stage.stack, "ChangeSetName": f"adopt-{token}"}
-    pace = {"Delay": _POLL_SECONDS, "MaxAttempts": _TIMEOUT_SECONDS // _POLL_SECONDS}
+    polling = {"Delay": _POLL_SECONDS, "MaxAttempts": _TIMEOUT_SECONDS // _POLL_SECONDS}
     cloudformation.create_change_set(
         **change,
         ChangeSetType="IMPORT",
@@ -182,10 +183,11 @@ def _import_tables(
         ],
     )
     try:
-        cloudformation.get_waiter("change_set_create_complete").wait(**change, WaiterConfig=pace)
+        created = cloudformation.get_waiter("change_set_create_complete")
+        created.wait(**change, WaiterConfig=polling)
         cloudformation.execute_change_set(**change, ClientRequestToken=token)
         imported = cloudformation.get_waiter("stack_import_complete")
-        imported.wait(StackName=stage.stack, WaiterConfig=pace)
+        imported.wait(StackName=stage.stack, WaiterConfig=polling)
     except WaiterError as error:
         reason = error.last_response.get("StatusReason")
         reason = reason or _first_failure(cloudformation, stage.stack, token)

@@ -120,8 +120,8 @@ def project() -> dict[str, Any]:
     """Return the parsed content of config.json.
 
     Raises:
-        OperatorError: The file cannot be read, is not JSON, or does not contain an object with
-            stages that are objects.
+        OperatorError: The file cannot be read, is not UTF-8, or is invalid (see
+            `config_text.parse`).
     """
     try:
         return config_text.parse(CONFIG.read_text(encoding="utf-8"))
@@ -142,8 +142,8 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         UndeclaredStage: There is no such stage.
-        OperatorError: The file config.json cannot be read, or a member of the file is unknown, has
-            a wrong type or value, or is a secret.
+        OperatorError: The file config.json cannot be read, a member of the file is unknown, has a
+            wrong type or value, or is a secret, or another stage uses the same table.
     """
     project_config = project()
     stages = project_config["stages"]
@@ -225,7 +225,7 @@ def read(
             made-up SIDs instead of the empty SIDs.
 
     Raises:
-        OperatorError: The stage is not declared, or its declaration is incomplete or
+        OperatorError: The stage is not declared, or its declaration is incomplete, wrong or
             inconsistent.
     """
     overrides = {**(changes or {})}
@@ -297,7 +297,7 @@ def _check_function_variables(stage_name: str, handler: str, variables: Mapping[
 
 
 def ensure_runnable(stage: Stage) -> None:
-    """Refuse settings with which the functions would not start, because they do not fit together.
+    """Refuse contradictory settings, with which the functions would not start.
 
     Raises:
         OperatorError: Settings contradict each other.

@@ -73,7 +73,7 @@ The app's limit is shorter, because TaskRouter waits for the app.
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Report expected errors of a command, and signals, as a message and an exit code.
 
-    The exit code is 1 for an error, and 128 plus the number of a signal.
+    The exit code is 1 for an error, and 128 plus the signal number for a signal.
     """
 
     @functools.wraps(command)
@@ -151,7 +151,8 @@ def connect_to_stage(stage: Stage, note: str = "") -> Aws:
     """Connect to the stage's account and region, and print them with a note.
 
     Raises:
-        OperatorError: There are no credentials, or the stage is in another account or region.
+        OperatorError: No region is set, there are no credentials, or the stage is in another
+            account or region.
     """
     aws = connect()
     click.echo(f"Stage {stage.name}: account {aws.account}, {aws.region}{note}", err=True)
@@ -160,7 +161,7 @@ def connect_to_stage(stage: Stage, note: str = "") -> Aws:
 
 
 def describe_undeployed(aws: Aws, stage: Stage) -> str:
-    """Return the sentence that says where a stage is not deployed."""
+    """Return a message that a stage is not deployed in the selected account and region."""
     return f"Stage {stage.name} is not deployed in account {aws.account}, {aws.region}."
 
 

@@ -42,7 +42,7 @@ class Changes:
         workflow: New values of the Workflow's properties.
         workspace: New values of the Workspace's properties.
         lines: A line for each change, with the old and the new value.
-        other_stages: The assignment callback URLs of other stages whose URLs are replaced, by name.
+        other_stages: The assignment callback URLs of stages whose URLs are replaced, by stage name.
     """
 
     workflow: dict[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Changes:
 
 
 def open_workspace(aws: Aws, stage: Stage) -> Workspace:
-    """Return the Workspace of a stage, called with the stored API key.
+    """Return the Workspace of a stage, accessed with the stored API key.
 
     Raises:
         OperatorError: The secrets do not exist or can't be read.
@@ -99,7 +99,7 @@ def ensure_not_deployed_elsewhere(
 def _is_served(url: str) -> bool:
     """Return whether an unsigned callback gets an error from this service."""
     try:
-        # The fallback is called, because an alarm counts the requests that the first URL refuses.
+        # The alarm CallbacksRefused counts requests refused by the first URL, not by the fallback.
         response = requests.post(
             f"{url}/fallback",
             data={"Unsigned": "1"},
@@ -116,8 +116,8 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 
     Args:
         workspace: The Workspace with the Workflow.
-        base_url: The URL in front of the routes, including the API's stage.
-        prefix: Path prefix of the routes that Twilio calls, which is secret.
+        base_url: The URL in front of the routes, including the API's stage if there is one.
+        prefix: Path prefix of the routes that Twilio calls; it is secret, or empty.
         dialog: Asks the operator for confirmation.
 
     Raises:
@@ -149,7 +149,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 
 
 def _ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
-    """Refuse to redirect the callbacks of a stage that exists without asking the operator."""
+    """Refuse to redirect callbacks without asking the operator if their stage still exists."""
     for name, url in other_stages.items():
         if _is_served(url):
             raise OperatorError(

@@ -30,7 +30,7 @@ class _Item:
 
     Attributes:
         label: The kind and the name.
-        kept: Why the item is not deleted; empty if it is deleted.
+        kept: The reason why the item is not deleted; empty if it is deleted.
         delete: Deletes the item.
     """
 
@@ -135,11 +135,11 @@ def _find_tables(aws: Aws, stage: Stage) -> Iterator[_Item]:
 
 def _find_parameter(aws: Aws, stage: Stage) -> _Item:
     name, kept = stage.settings.secrets_parameter, ""
-    others = shared_names.stages_with_parameter(stage_config.project(), stage.name, name)
+    other_stages = shared_names.stages_with_parameter(stage_config.project(), stage.name, name)
     if name.startswith(SECRETS_MANAGER):
         kept = "kept, because it is a secret in Secrets Manager"
-    elif others:
-        kept = f"kept, because stage {others[0]} uses it"
+    elif other_stages:
+        kept = f"kept, because stage {other_stages[0]} uses it"
     elif not _call_if_exists(aws.client("ssm").get_parameter, Name=name):
         kept = "does not exist"
     delete = partial(_call_if_exists, aws.client("ssm").delete_parameter, Name=name)

@@ -1,4 +1,4 @@
-"""Questions to the operator, asked only in a terminal, and lines that report progress."""
+"""Questions to the operator, and lines that report progress."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ PROGRESS_SECONDS = 5.0
 def is_terminal() -> bool:
     """Return whether the operator can read and answer questions.
 
-    The questions are on standard error, because a program may read standard output.
+    Questions are printed to standard error, because a program may read standard output.
     """
     return sys.stdin.isatty() and sys.stderr.isatty()
 
@@ -62,7 +62,7 @@ def ask(question: str, *, default: str | None = None, parse: Callable[[str], str
             raise click.UsageError("The answer must not be empty.")
         return parse(answer)
 
-    # Without a default, click would ask again without a reason.
+    # Without a default, click would ask again without giving a reason.
     answer: str = click.prompt(
         question,
         default=default or "",
@@ -74,7 +74,7 @@ def ask(question: str, *, default: str | None = None, parse: Callable[[str], str
 
 
 def ask_for_sid(question: str, prefix: str, *, default: str | None = None) -> str:
-    """Ask for a SID; ask again if the answer is neither a SID nor an empty text with a default."""
+    """Ask until the answer is a SID, or is empty and there is a default."""
 
     def parse(answer: str) -> str:
         if answer.strip() and not is_sid(answer.strip(), prefix):
@@ -85,7 +85,7 @@ def ask_for_sid(question: str, prefix: str, *, default: str | None = None) -> st
 
 
 def ask_for_secret(question: str, *, default: str | None = None) -> str:
-    """Ask for a secret without showing the answer, again if Twilio can't have issued it."""
+    """Ask for a secret, without showing it, until the answer is printable ASCII."""
     while True:
         answer: str = click.prompt(
             f"{question} (not shown)",
@@ -107,7 +107,7 @@ def choose(kind: str, options: Sequence[tuple[str, str]]) -> str:
     """Ask for one of several resources.
 
     Args:
-        kind: The name of the kind of resource.
+        kind: The kind of resource, such as "Workspace".
         options: Pairs of SID and name.
 
     Returns:
@@ -137,7 +137,7 @@ def progress(describe: Callable[[], str]) -> Iterator[None]:
     """Print a line every five seconds during a ``with`` block, even while a call blocks.
 
     Args:
-        describe: Returns what the command waits for, as a sentence.
+        describe: Returns a sentence that says why the command is waiting.
     """
     started, ended = time.monotonic(), threading.Event()
 
@@ -145,7 +145,7 @@ def progress(describe: Callable[[], str]) -> Iterator[None]:
         while not ended.wait(PROGRESS_SECONDS):
             elapsed = time.monotonic() - started
             with suppress(OSError):  # the terminal may be closed
-                click.echo(f"{describe()} Waiting for {elapsed:.0f} s ...", err=True)
+                click.echo(f"{describe()} Still waiting after {elapsed:.0f} s ...", err=True)
 
     thread = threading.Thread(target=report, daemon=True)
     thread.start()

@@ -94,7 +94,9 @@ def _verify(stage: Stage, entered: Secrets) -> None:
         )
         return
     remedy = "Check the SID and the secret of the key, and that it is a standard key."
-    first, *others = (open_workspace(stage, key, remedy=remedy) for key in entered.api_keys.items())
+    first, *remaining = (
+        open_workspace(stage, key, remedy=remedy) for key in entered.api_keys.items()
+    )
     try:
         _verify_auth_tokens(
             stage,
@@ -109,7 +111,7 @@ def _verify(stage: Stage, entered: Secrets) -> None:
             f"The secrets are not stored. {error} To store unverified secrets, add the option "
             "--no-verify"
         ) from error
-    for workspace in others:
+    for workspace in remaining:
         try:
             workspace.fetch()
         except OperatorError as error:
@@ -121,10 +123,10 @@ def parse(value: str, source: str) -> Secrets:
 
     Args:
         value: JSON text.
-        source: Where the text comes from, for the error message.
+        source: The source of the text, for the error message.
 
     Raises:
-        OperatorError: The text is malformed, or Twilio can't have issued one of the secrets.
+        OperatorError: The text is malformed, or a secret is not printable ASCII.
     """
     try:
         secrets = parse_secrets(value)
@@ -175,7 +177,7 @@ def require(aws: Aws, stage: Stage) -> Secrets:
 
 
 def open_workspace(stage: Stage, api_key: tuple[str, str], *, remedy: str) -> Workspace:
-    """Return the Workspace of a stage, called with an API key.
+    """Return the Workspace of a stage, accessed with an API key.
 
     Args:
         stage: The stage.

@@ -1,7 +1,7 @@
 """Settings for commands that act like a stage.
 
 The shell's settings override only those of the local stage. A command uses the same account and
-tables as the functions of a deployed stage, so it ignores the shell's settings, with a note.
+tables as the functions of a deployed stage, so it ignores the shell's settings and prints a note.
 """
 
 import os
@@ -25,8 +25,8 @@ _SETTINGS = {
 def operator_environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the shell and of a stage, for a command that acts like the stage.
 
-    The shell's settings override only those of the local stage. A deployed stage does not have the
-    shell's settings, so that a command uses the same account and tables as the deployed functions.
+    The shell's settings override only those of the local stage. For a deployed stage, they are
+    ignored, so that a command uses the same account and tables as the deployed functions.
 
     Raises:
         OperatorError: See `stage_config.environment`.
@@ -53,7 +53,8 @@ def load(stage_name: str, environ: dict[str, str]) -> config.Settings:
 def _find_place(stage_name: str) -> str | None:
     """Return the account and region in which a stage is deployed.
 
-    Returns None if the stage is not deployed there, or if that can't be determined.
+    Returns None if the selected account and region do not contain the stage, or if that can't be
+    determined.
     """
     with suppress(OperatorError, BotoCoreError, ClientError):
         stage, aws = stage_config.read(stage_name, allow_empty_sids=True), connect()
@@ -79,7 +80,7 @@ def unused_settings(stage_name: str, environ: Mapping[str, str]) -> list[str]:
 
 
 def stage_environment(stage_name: str) -> dict[str, str]:
-    """Return the variables of the shell and of a stage, and report settings that are not used.
+    """Return the variables of the shell and of a stage, and report unused settings.
 
     Raises:
         OperatorError: There is no such stage, or config.json is invalid.
@@ -103,9 +104,9 @@ def report_unused(names: list[str], remedy: str) -> None:
 
 
 def load_settings(stage_name: str, **overrides: str) -> config.Settings:
-    """Load a stage's settings, and make its variables those of this process.
+    """Load a stage's settings, and copy its variables to this process's environment.
 
-    boto3 then also reads its settings from the environment, such as the URL of the local DynamoDB.
+    boto3 then reads its settings, such as the URL of the local DynamoDB, from the environment.
 
     Args:
         stage_name: A name under "stages" in config.json.

@@ -85,7 +85,7 @@ def complete(
 def _find_changed_timeouts(
     stage: Stage, workspace: Workspace, workflow: Any, declared: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the settings that differ from the reservation timeouts of the Workflows at Twilio.
+    """Return new values for settings that differ from the Workflows' reservation timeouts.
 
     Args:
         stage: The stage.
@@ -168,7 +168,7 @@ def _add_from_operator(
     if has_secrets:
         missing = [name for name in missing if name != _AUTH_TOKEN]
     if missing and not dialog.is_interactive:
-        are = "are" if len(missing) > 1 else "is"
+        verb = "are" if len(missing) > 1 else "is"
         hint = (
             ""
             if has_secrets
@@ -176,7 +176,7 @@ def _add_from_operator(
             f"--stage {stage.name}"
         )
         raise OperatorError(
-            f"Stage {stage.name}: {', '.join(missing)} {are} not set. Export the missing "
+            f"Stage {stage.name}: {', '.join(missing)} {verb} not set. Export the missing "
             f"variables, or run this command in a terminal to enter them.{hint}"
         )
     _ask_for_account(stage, values, missing)
@@ -211,7 +211,7 @@ def _ask_for_account(stage: Stage, values: dict[str, str], missing: list[str]) -
 
 
 def _open_account(stage: Stage, values: Mapping[str, str], *, verify_auth_token: bool) -> Account:
-    """Return the account, called with the API key; verify the auth token if requested."""
+    """Return the account, accessed with the API key; verify the auth token if requested."""
     url, sid = stage.settings.twilio_taskrouter_url, values[_ACCOUNT]
     if verify_auth_token:
         remedy = "Copy the account SID and the primary auth token from Twilio's Console."

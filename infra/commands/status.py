@@ -49,7 +49,7 @@ _REQUEST_SECONDS = 15
 
 
 class UnreachableError(OperatorError):
-    """This machine cannot connect to a URL, which says nothing about other clients of the URL."""
+    """This machine cannot connect to a URL. Other clients may be able to connect."""
 
 
 @click.command()
@@ -87,7 +87,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
 
 def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
-    """Return the state of each part of a stage; an error message if it can't be read."""
+    """Return the state of each part of a stage, or an error message if it can't be read."""
     outputs = stacks.outputs(aws, stage)
     topic = outputs.get("AlarmTopic")
     bucket = outputs.get("Deployments")
@@ -124,9 +124,9 @@ def smoke_test(base_url: str, callback_prefix: str, *, max_seconds: float = 60) 
     """Check that a URL serves this version and refuses an unsigned callback.
 
     Args:
-        base_url: The URL in front of the routes, including the API's stage.
-        callback_prefix: Path prefix of the routes that Twilio calls, which is secret. No message
-            contains the prefix.
+        base_url: The URL in front of the routes, including the API's stage if there is one.
+        callback_prefix: Path prefix of the routes that Twilio calls, or "". The prefix is secret,
+            so no message contains it.
         max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
@@ -177,7 +177,7 @@ def _describe_failure(error: requests.RequestException) -> str:
         case ProxyError() | InvalidProxyURL():
             return "the proxy failed"
         case SSLError():
-            # A proxy that inspects TLS connections has a certificate of its own.
+            # A proxy that inspects TLS connections presents its own certificate.
             return "its TLS certificate can't be verified"
         case requests.ConnectTimeout():
             return "the connection timed out"
@@ -221,7 +221,7 @@ def _smoke_test_result(url: str, callback_prefix: str) -> str:
 
 
 def _callback_urls(aws: Aws, stage: Stage, url: str) -> Any:
-    """Return the changes that the URLs at Twilio need to call this stage."""
+    """Return the changes that make TaskRouter call this stage; "ok" if none are needed."""
     if not url.startswith("http"):
         return _NOT_CHECKED
     if empty := stage_config.empty_sids(stage.name):

@@ -155,7 +155,8 @@ def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
             Workspace), which is looked up in TaskRouter.
 
     Raises:
-        OperatorError: No Worker has this name, or the request to TaskRouter failed.
+        OperatorError: No Worker has this name, the name is not UTF-8, or the request to TaskRouter
+            failed.
     """
     if is_sid(worker, "WK"):
         return worker

@@ -90,7 +90,7 @@ def run(
         stage: The deployed stage.
         workspace: The Workspace with the Workflow.
         dialog: Asks the operator.
-        base_url: The URL in front of the routes, including the API's stage.
+        base_url: The URL in front of the routes, including the API's stage if there is one.
         attributes: JSON text of the Task's attributes; None to ask for them, or to use attributes
             that match a filter.
 
@@ -130,8 +130,8 @@ class _Route:
         expression: The filter's expression; None for the default filter.
         name: The filter's name.
         queues: SIDs of the TaskQueues.
-        may_pass_on: Whether a Task that matches may continue with a later filter, because a target
-            is skipped or times out.
+        may_pass_on: Whether a matching Task may continue to a later filter, because a target is
+            skipped or times out.
     """
 
     expression: str | None
@@ -226,12 +226,12 @@ def _queues(routes: Sequence[_Route]) -> list[str]:
 
 
 def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_Route]) -> str:
-    """Return the attributes that the operator enters or, without questions, the default.
+    """Return the attributes that the operator enters or, if nobody is asked, the default.
 
     The default attributes match the first simple filter whose TaskQueues have an available Worker.
 
     Raises:
-        ImpossibleTrial: There is no such filter, and nobody can be asked.
+        ImpossibleTrial: There is no such filter, and nobody is asked.
     """
     default = next(
         (
@@ -265,7 +265,7 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
 def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:
     """Return the routes that may receive a Task, in the order in which TaskRouter tries them.
 
-    Values are compared by their text, ignoring case, like TaskRouter's most tolerant comparison.
+    Values are compared as text, ignoring case, as in TaskRouter's most tolerant comparison.
     The list ends with the first filter that certainly matches and keeps the Task.
     """
     actual = json.loads(attributes)

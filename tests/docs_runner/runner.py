@@ -50,7 +50,8 @@ class Page:
         """Run the commands of the page in order.
 
         Raises:
-            AssertionError: A command did not exit as documented, or its output lacked a line.
+            AssertionError: A command did not exit as documented, or its output lacked a line or the
+                final newline.
         """
         __tracebackhide__ = True
         for block in pages.read_blocks(self.path):

@@ -87,7 +87,7 @@ def test_silent_url_is_reported_while_the_command_waits(monkeypatch, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2
     for line in lines:
-        assert line.startswith(f"{url} has not responded yet. Waiting for ")
+        assert line.startswith(f"{url} has not responded yet. Still waiting after ")
 
 
 def test_problem_is_reported_while_the_command_retries(serve, monkeypatch, capsys):
@@ -101,7 +101,7 @@ def test_problem_is_reported_while_the_command_retries(serve, monkeypatch, capsy
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2
     problem = f"{url}/health did not report version {__version__} (HTTP status 404)."
-    assert lines[-1].startswith(f"{problem} Waiting for ")
+    assert lines[-1].startswith(f"{problem} Still waiting after ")
 
 
 def test_progress_lines_are_at_most_ten_seconds_apart():

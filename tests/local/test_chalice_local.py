@@ -129,7 +129,7 @@ def test_simulator_that_posts_callbacks_to_another_url_is_reported(environ, port
         (f"/{SECRET}/", None),
     ],
 )
-def test_simulator_without_the_secret_path_is_reported(
+def test_simulator_is_reported_unless_its_callback_url_contains_the_secret(
     environ, ports, capsys, simulator_path, problem
 ):
     base = network.url(ports["API_PORT"])
@@ -197,7 +197,7 @@ def exchange(port, headers, body):
         ["Content-Length: -5", "Transfer-Encoding: chunked"],
     ],
 )
-def test_body_with_transfer_encoding_gets_411_and_is_not_taken_as_a_request(echo_port, headers):
+def test_body_with_transfer_encoding_gets_411_and_is_not_parsed_as_a_request(echo_port, headers):
     chunk = "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
     response = exchange(echo_port, headers, f"{len(chunk):x}\r\n{chunk}\r\n0\r\n\r\n")
 
@@ -395,7 +395,7 @@ def test_swapped_ports_of_the_services_are_recognized(environ, ports, capsys, dy
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_reloaded_server_ends_with_its_parent(number):
+def test_child_process_ends_with_its_parent(number):
     child = (
         "import time; from local import chalice_local; chalice_local._exit_with_parent(); "
         "print('ready', flush=True); time.sleep(60)"

@@ -65,7 +65,7 @@ def test_each_test_gets_separate_tables_within_a_second(dynamodb):
     assert any(create() < 1 for _ in range(5))  # other programs may use most of the CPU
 
 
-def test_emulator_is_ready_when_both_tables_exist(dynamodb, tables):
+def test_emulator_is_ready_only_when_both_tables_exist(dynamodb, tables):
     missing_table = local_dynamodb.TableNames(tables.reservations, "absent")
 
     assert local_dynamodb.TablesProbe(dynamodb.url, tables)()
@@ -180,7 +180,7 @@ def test_any_request_from_a_web_page_is_refused(dynamodb, page_headers, request_
         ("CONNECT", "127.0.0.1:22", {}),
     ],
 )
-def test_requests_outside_the_dynamodb_api_are_not_executed(dynamodb, method, path, headers):
+def test_request_outside_the_dynamodb_api_gets_404(dynamodb, method, path, headers):
     status, body = send(dynamodb, method, path, headers, CREATE_STACK)
 
     assert (status, json.loads(body)["message"]) == (404, "This port serves only the DynamoDB API.")

@@ -42,7 +42,7 @@ def test_failed_sweep_is_reported_and_the_next_sweep_runs(capsys):
     assert capsys.readouterr().out.count(message) == 2
 
 
-def test_failed_step_of_a_sweep_is_printed_as_one_sentence(capsys):
+def test_failed_step_of_a_sweep_is_printed_on_one_line(capsys):
     def sweep(event, context):
         raise SweepFailed("The sweep failed: StoreUnavailable (2). DynamoDB is down.")
 

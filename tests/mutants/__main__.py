@@ -44,7 +44,7 @@ def run(project: Project, packages: list[str], *, seed: int, count: int, jobs: i
         _run_mutants(project, covered, samples, results, jobs=jobs)
     except KeyboardInterrupt:
         _show("Interrupted. These are the results so far:")
-    report = format_report(results, {name: each.equivalent for name, each in samples.items()})
+    report = format_report(results, {name: sample.equivalent for name, sample in samples.items()})
     minutes = (time.monotonic() - started) / 60
     load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
     return f"{report}\n\nSeed {seed}: {minutes:.1f} minutes; load average {load}"

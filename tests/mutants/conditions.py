@@ -20,7 +20,7 @@ Edit = tuple[int, int, str]
 
 
 def edits(text: str) -> Iterator[Edit]:
-    """Yield the edits of the text of a DynamoDB expression."""
+    """Yield the edits that mutate a DynamoDB expression."""
     is_update = "if_not_exists" in text or "list_append" in text or text.startswith("SET ")
     for match in _OPERATOR.finditer(text):
         # In an update expression, "=" is an assignment.

@@ -1,8 +1,8 @@
 """A pytest plugin that records which statements each test executes.
 
-The standard library of Python 3.11 traces every line of every package, which makes the tests many
-times slower. Instead, a call that records the statement is inserted before each statement in the
-functions of the observed files.
+With the standard library of Python 3.11, every line of every package would be traced, and the tests
+would be many times slower. Instead, a call that records the statement is inserted before each
+statement in the functions of the observed files.
 """
 
 import ast
@@ -87,9 +87,13 @@ class Recorder:
         self.executed.clear()
         started = time.process_time()
         result = yield
-        # Other tests also depend on the fixtures that are set up only once.
+        # Tests other than the first also depend on the fixtures that are set up only once.
         fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
-        shared = [self._fixtures.get(id(each), set()) for found in fixtures for each in found]
+        shared = [
+            self._fixtures.get(id(fixture), set())
+            for definitions in fixtures
+            for fixture in definitions
+        ]
         seconds = time.process_time() - started
         self._tests[item.nodeid] = seconds, self.executed.union(*shared)
         return result
@@ -130,7 +134,7 @@ class Recorder:
 
 
 def repeat_examples() -> None:
-    """Let Hypothesis choose the same examples each time, and not shrink failing examples."""
+    """Make Hypothesis choose the same examples each time, without shrinking failing examples."""
     settings.register_profile(
         "mutants",
         settings(),

@@ -1,4 +1,4 @@
-"""Small changes of Python source, each of which a test should notice."""
+"""Small changes to Python source, each of which a test should notice."""
 
 import ast
 import re
@@ -43,12 +43,12 @@ _STRING = re.compile(r"""([rRfFbBuU]*)(\"\"\"|'''|"|')(.*)\2""", re.DOTALL)
 
 @dataclass(frozen=True, order=True)
 class Mutation:
-    """A change of a file.
+    """A change to a file.
 
     Attributes:
         file: path relative to the project.
         line: number of the first changed line.
-        kind: the name of the kind of change.
+        kind: the kind of change, a key of `RULES`.
         span: the replaced range.
         text: the new text.
         before: the changed lines, on one line.
@@ -90,7 +90,7 @@ def mutations_of(root: Path, file: str) -> list[Mutation]:
 
 
 def changes_program(content: bytes, mutated: bytes) -> bool:
-    """Return whether mutated source compiles to another program."""
+    """Return whether mutated source is valid and has a different syntax tree."""
     try:
         tree = ast.parse(mutated)
         compile(tree, "<mutant>", "exec", dont_inherit=True)
@@ -233,7 +233,7 @@ def _elements(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iter
 
 
 def _has_free_length(node: ast.Set | ast.List | ast.Tuple, parents: Sequence[ast.AST]) -> bool:
-    """Return whether the display is not unpacked and is no index, so that its length may change."""
+    """Return whether a display may change length: it is neither unpacked nor an index."""
     if isinstance(node, ast.Set):
         return True
     if not isinstance(node.ctx, ast.Load):
@@ -270,7 +270,7 @@ def _inside(source: Source, node: ast.expr) -> Span:
 
 
 def _without(source: Source, element: Span, limits: Span) -> Span:
-    """Return the range of an element with the comma that separates it from another one."""
+    """Return the range of an element with the comma that separates it from its neighbor."""
     following = source.skip_blank(element.end)
     if source.content[following : following + 1] == b"," and following < limits.end:
         end = following + 1
@@ -300,13 +300,13 @@ def _arguments(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Ite
 
 
 def _handlers(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iterator[Edit]:
-    """Let an `except` clause catch no error."""
+    """Make an `except` clause catch no error."""
     if isinstance(node, ast.ExceptHandler) and node.type is not None:
         yield source.span(node.type), b"()"
 
 
 def _decisions(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iterator[Edit]:
-    """Replace a condition by True or False."""
+    """Replace a condition with True or False."""
     if isinstance(node, ast.If | ast.IfExp):
         yield source.span(node.test), b"True"
         yield source.span(node.test), b"False"
@@ -350,4 +350,4 @@ RULES: dict[str, Rule] = {
     "function": _functions,
     "slice": _slices,
 }
-"""The kinds of changes."""
+"""The rules, by kind of change."""

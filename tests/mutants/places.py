@@ -1,4 +1,4 @@
-"""The nodes of a file that are mutated, and the statement that must run for each to matter."""
+"""The nodes of a file that are mutated, and the statements that must run for an effect."""
 
 import ast
 import re
@@ -18,13 +18,14 @@ _MIN_WORDS_OF_A_MESSAGE = 3
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node is.
+    """The location of a node.
 
     Attributes:
         function: the qualified name of the function or class; empty for the module.
         line: the first line of the statement that must run for a change to have an effect; None
             if the statement runs when the module is imported.
-        names: the names that the statement defines, if it runs when the module is imported.
+        names: the name of the function, or the names that the statement and its class define when
+            the module is imported.
     """
 
     function: str = ""
@@ -35,7 +36,7 @@ class Place:
 def walk(source: Source) -> Iterator[tuple[Source, ast.AST, list[ast.AST], Place]]:
     """Yield the nodes, each with its source, its parents (outermost first) and its place.
 
-    Annotations, texts of messages, docstrings, `__all__` and type aliases are left out.
+    Imports, annotations, messages, `__all__` and type aliases are left out.
     """
     yield from _walk(source, source.tree, [], Place())
 
@@ -87,7 +88,10 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _place(node: ast.AST, outer: Place) -> Place:
-    """Return the place of a node: its innermost statement, or for a default argument, the body."""
+    """Return the place of a node: its innermost statement.
+
+    A default argument has the place of the function's first statement.
+    """
     if isinstance(node, Function):
         first = first_statement(node)
         function = _qualified(outer, node.name)

@@ -21,10 +21,10 @@ def format_report(results: Mapping[str, Sequence[Result]], equivalent: Mapping[s
 
 def _table(results: Mapping[str, Sequence[Result]], equivalent: Mapping[str, int]) -> Iterator[str]:
     yield _ROW.format("package", "mutants", *Outcome, "equivalent", "score")
-    for package, of_package in results.items():
-        yield _row(package, of_package, equivalent[package])
-    everything = [result for of_package in results.values() for result in of_package]
-    yield _row("all", everything, sum(equivalent.values()))
+    for package, package_results in results.items():
+        yield _row(package, package_results, equivalent[package])
+    all_results = [result for package_results in results.values() for result in package_results]
+    yield _row("all", all_results, sum(equivalent.values()))
 
 
 def _row(name: str, results: Sequence[Result], equivalent: int) -> str:
@@ -42,8 +42,8 @@ def _unnoticed(results: Mapping[str, Sequence[Result]]) -> Iterator[str]:
     for outcome in _UNNOTICED:
         lines = sorted(
             (result.mutation.file, result.mutation.line, _line(result))
-            for of_package in results.values()
-            for result in of_package
+            for package_results in results.values()
+            for result in package_results
             if result.outcome is outcome
         )
         if lines:

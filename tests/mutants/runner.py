@@ -1,4 +1,4 @@
-"""Runs each mutant in a process of its own, forked from a process that imported the libraries."""
+"""Runs each mutant in a separate process, forked from a process that imported the libraries."""
 
 import contextlib
 import gc
@@ -34,7 +34,7 @@ _MAX_BYTES = 8 * 1024**3
 """Limit of the address space, for mutants that allocate without end."""
 
 _BUDGET = 30.0
-"""Maximum CPU seconds of tests per mutant. Most mutants that survive these survive all tests."""
+"""Maximum CPU seconds of tests per mutant. Most mutants that survive them survive all tests."""
 
 _MIN_CPU_SECONDS = 8
 """The part of a process's CPU time limit that allows for importing the files."""
@@ -53,7 +53,7 @@ _NO_MUTATION = Mutation("", 0, Span(0, 0), b"", "none", "", "", Place())
 
 
 class Outcome(StrEnum):
-    """What the tests of a mutant showed."""
+    """The outcome of running a mutant's tests."""
 
     DETECTED = "detected"
     SURVIVED = "survived"
@@ -67,8 +67,8 @@ class Result:
     Attributes:
         mutation: the mutation.
         outcome: its outcome.
-        detail: the test that failed or another reason, and for mutants that survived, the part of
-            the tests that ran.
+        detail: the test that failed or another reason; for a mutant that survived, the part of the
+            tests that ran, if not all ran.
     """
 
     mutation: Mutation
@@ -234,7 +234,7 @@ def _result(running: _Running, status: int | None) -> Result:
 
 
 def _import_libraries(modules: Iterable[str], root: Path) -> None:
-    """Import the modules that are not in the project, in the order in which the tests did."""
+    """Import the modules outside the project in the order in which the tests imported them."""
     own = {path.stem for path in (*root.glob("*.py"), *root.glob("*/"))}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -246,7 +246,7 @@ def _import_libraries(modules: Iterable[str], root: Path) -> None:
     gc.freeze()
 
 
-class _Chosen:
+class _ChosenTests:
     """A pytest plugin that runs the chosen tests, in their order, until one fails."""
 
     def __init__(self, tests: Sequence[str], folder: Path) -> None:
@@ -271,7 +271,7 @@ class _Chosen:
             self._end(report.nodeid)
 
     def _end(self, test: str) -> NoReturn:
-        """End the process without the tear-down of fixtures, which takes time."""
+        """End the process without tearing down fixtures, which would take time."""
         self._reason.write_text(test, encoding="utf-8")
         os._exit(pytest.ExitCode.TESTS_FAILED)
 
@@ -293,7 +293,7 @@ def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path
         options = [*REPEATABLE, *project.excluded, f"--basetemp={folder}/tests"]
         # pytest's plugins are imported already.
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        code = pytest.main([*options, *files], plugins=[_Chosen(batch.tests, folder)])
+        code = pytest.main([*options, *files], plugins=[_ChosenTests(batch.tests, folder)])
     except BaseException:  # noqa: BLE001  # this process must not return to the runner
         traceback.print_exc()
     finally:

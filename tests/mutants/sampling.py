@@ -12,12 +12,12 @@ from tests.mutants.project import Project
 EQUIVALENT = Path(__file__).parent / "equivalent.toml"
 
 Key = tuple[str, str, str, str]
-"""A file, a function, and its text before and after the change."""
+"""A file, a function, and the changed lines before and after the change."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The mutations of a package.
+    """The drawn mutations of a package.
 
     Attributes:
         mutants: the mutations to run.
@@ -38,8 +38,8 @@ def read_equivalent(file: Path) -> dict[Key, str]:
         return {}
     listed = tomllib.loads(file.read_text(encoding="utf-8")).get("mutant", [])
     return {
-        (each["file"], each["function"], each["before"], each["after"]): each["reason"]
-        for each in listed
+        (entry["file"], entry["function"], entry["before"], entry["after"]): entry["reason"]
+        for entry in listed
     }
 
 
@@ -48,7 +48,7 @@ def draw(
 ) -> Sample:
     """Draw mutations that change the program and are not equivalent."""
     files = project.files(project.packages[package])
-    mutations = [each for file in files for each in mutations_of(project.root, file)]
+    mutations = [mutation for file in files for mutation in mutations_of(project.root, file)]
     random.Random(f"{seed} {package}").shuffle(mutations)  # noqa: S311  # draws a sample
     chosen: list[Mutation] = []
     skipped = 0

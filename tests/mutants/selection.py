@@ -28,7 +28,7 @@ REPEATABLE = ("-p", "no:cacheprovider", "--randomly-seed=1", "--randomly-dont-re
 
 _WORD = re.compile(r"\w+")
 _MAX_FILES_WITH_WORD = 5
-"""Maximum number of test files that contain a word which counts as rare."""
+"""Maximum number of test files that contain a rare word."""
 
 CACHE = ".mutants"
 """The folder with the results of the tests without a mutation."""
@@ -67,7 +67,7 @@ class Coverage:
 
 
 def covered_by_tests(project: Project, *, jobs: int) -> Coverage:
-    """Run all tests without a mutation, unless the results for the same files are stored."""
+    """Return the coverage of the tests without a mutation; run them unless results are stored."""
     folder = project.root / CACHE / project.fingerprint()
     if not folder.exists():
         shutil.rmtree(folder.parent, ignore_errors=True)
@@ -108,8 +108,8 @@ def _run_all(project: Project, output: Path, *, jobs: int) -> None:
 class Selection:
     """The tests for each mutation.
 
-    Statements of a module run only once, when the module is imported. A change of such a statement
-    affects the functions, and the test files, that mention the names which the statement defines.
+    Statements of a module run only once, when the module is imported. A change to such a statement
+    affects the functions, and the test files, that mention the names that the statement defines.
     """
 
     def __init__(self, project: Project, covered: Coverage) -> None:
@@ -130,7 +130,7 @@ class Selection:
                 self._words[word].add(file)
 
     def tests(self, mutation: Mutation) -> list[str]:
-        """Return the tests, those that most likely notice the mutation first."""
+        """Return the tests, beginning with those that most likely notice the mutation."""
         executing = self._tests_executing(mutation)
         place = mutation.place
         if place.line is not None and (mutation.file, place.line) not in self._covered.at_import:
@@ -148,7 +148,7 @@ class Selection:
                     self._mentions[name].add((file, place.line))
 
     def _mentioning(self, names: Iterable[str]) -> set[str]:
-        """Return the tests of statements that use a name, or a name defined with that name."""
+        """Return the tests of code that mentions a name, or a name defined in terms of it."""
         pending, known, tests = list(names), set(names), set()
         while pending:
             name = pending.pop()
@@ -167,7 +167,7 @@ class Selection:
     def _tests_using(self, name: str) -> set[str]:
         """Return the tests that execute a statement with this name."""
         statements = self._mentions.get(name, ())
-        return set().union(*(self._covered.tests.get(each, ()) for each in statements))
+        return set().union(*(self._covered.tests.get(statement, ()) for statement in statements))
 
     def _sorted(self, tests: set[str], mutation: Mutation) -> list[str]:
         """Sort the tests by relevance and CPU time.
@@ -184,7 +184,7 @@ class Selection:
         for test in tests:
             files[test not in near, test.partition("::")[0]].append(test)
 
-        # A word of the changed text that few files contain shows which tests are about it.
+        # A rare word of the changed text shows which tests are about the change.
         changed = set(_WORD.findall(mutation.before)) ^ set(_WORD.findall(mutation.after))
 
         def rank(key: tuple[bool, str]) -> tuple[float, bool, bool, float, str]:

@@ -185,20 +185,18 @@ def test_mutation_is_shown_with_file_line_function_and_changed_line(tmp_path):
     ("before", "after", "expected"),
     [("x = 1", "x = 2", True), ("x = 1", "x = (1)", False), ("f(a)", "f(a", False)],
 )
-def test_mutant_that_does_not_compile_or_is_the_same_program_is_not_counted(
-    before, after, expected
-):
+def test_mutant_counts_only_if_it_compiles_and_changes_the_program(before, after, expected):
     assert changes_program(before.encode(), after.encode()) is expected
 
 
 def test_same_seed_draws_the_same_sample():
-    first, second, other = (
+    first, second, with_other_seed = (
         draw(THIS_PROJECT, "routes", seed=seed, count=20, equivalent={}).mutants
         for seed in (1, 1, 2)
     )
 
     assert len(first) == 20
-    assert first == second != other
+    assert first == second != with_other_seed
 
 
 def test_equivalent_mutant_is_counted_but_not_drawn():

@@ -136,7 +136,7 @@ def test_detected_mutants_are_not_listed(report):
 
 
 def test_constant_of_a_module_is_tested_by_the_tests_of_functions_that_use_it(report):
-    # The limits 0 and 9 are detected.
+    # The tests detect the limits 0 and 9.
     assert "LIMIT = 10 → LIMIT = 9" not in report
     assert "LIMIT = 10 → LIMIT = 0" not in report
 
@@ -161,23 +161,23 @@ def test_mutant_that_does_not_end_is_detected(report):
 def test_table_shows_the_score(report):
     survived, not_covered = len(section(report, "Survived")), len(section(report, "Not covered"))
     package, *numbers, score = report.splitlines()[1].split()
-    total, detected, *others = map(int, numbers)
+    total, detected, *undetected = map(int, numbers)
 
     assert package == "product"
-    assert others == [survived, not_covered, 0]
+    assert undetected == [survived, not_covered, 0]
     assert detected == total - survived - not_covered
     assert score == f"{detected / total:.1%}"
 
 
-def test_tests_that_do_not_pass_are_named_and_not_used(completed):
+def test_test_that_does_not_pass_is_reported(completed):
     assert "did not pass: test_shop.py::test_skipped" in completed.stderr
 
 
 def test_second_run_uses_the_stored_results_of_the_tests(project, completed):
     stored = {file: file.stat().st_mtime_ns for file in project.glob(".mutants/*/*")}
-    again = run(project, count=2)
+    second_run = run(project, count=2)
 
-    assert again.stdout.splitlines()[1].split()[:2] == ["product", "2"]
+    assert second_run.stdout.splitlines()[1].split()[:2] == ["product", "2"]
     assert {file: file.stat().st_mtime_ns for file in project.glob(".mutants/*/*")} == stored != {}
 
 
