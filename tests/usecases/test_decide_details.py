@@ -141,9 +141,9 @@ def test_claim_that_was_not_written_is_not_used(
 
 
 @pytest.mark.parametrize(
-    ("age", "fetches", "claims"), [(11_999, 1, 1), (12_000, 0, 1), (11_000, 1, 1), (10_999, 1, 2)]
+    ("age", "fetches", "claims"), [(2_999, 1, 1), (3_000, 0, 1), (2_000, 1, 1), (1_999, 1, 2)]
 )
-def test_unrecorded_reservation_is_fetched_and_claimed_only_within_12_seconds(
+def test_unrecorded_reservation_is_fetched_and_claimed_only_within_three_seconds(
     service: Service, monkeypatch: pytest.MonkeyPatch, age: int, fetches: int, claims: int
 ) -> None:
     """The fetch takes a second."""
