@@ -51,8 +51,8 @@ test: $(DEV_TOOLS) ## Run the tests in parallel, except slow and chaos tests
 	$(BIN)/pytest -m "not slow and not chaos" -n auto --dist worksteal
 
 .PHONY: e2e
-e2e: $(DEV_TOOLS) ## Run the slow tests: whole stacks, crashes, broken connections
-	$(BIN)/pytest -m slow
+e2e: $(DEV_TOOLS) ## Run the slow tests in parallel: whole stacks, crashes, deployments
+	$(BIN)/pytest -m slow -n auto --dist loadfile
 
 # Seed of generated scenarios, inputs and mutants. To change it: make chaos SEED=2
 SEED ?= 1

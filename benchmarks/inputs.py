@@ -116,7 +116,7 @@ def remote_reservation(status: str) -> dict[str, Any]:
 
 
 def respond(request: dict[str, Any]) -> dict[str, Any]:
-    """Return DynamoDB's response to a write: the attributes that UpdateItem sets, if any."""
+    """Return DynamoDB's response to a write: the key and the attributes that UpdateItem sets."""
     prefix = ":set_"
     values = request.get("ExpressionAttributeValues", {})
     attributes = {
@@ -124,7 +124,7 @@ def respond(request: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if name.startswith(prefix)
     }
-    return {"Attributes": attributes} if attributes else {}
+    return {"Attributes": {**request["Key"], **attributes}} if attributes else {}
 
 
 def lambda_environ() -> dict[str, str]:

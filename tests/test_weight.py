@@ -54,8 +54,8 @@ def test_importing_the_app_imports_no_heavy_module() -> None:
     assert run("import app").splitlines()[-1] == "[]"
 
 
-def callback_event() -> dict[str, object]:
-    """Return the event that API Gateway sends to the function for a signed callback."""
+def callback_event() -> tuple[str, dict[str, object]]:
+    """Return a Reservation SID, and the event that API Gateway sends for its signed callback."""
     parameters = {
         "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
         "WorkspaceSid": ENVIRON["TWILIO_WORKSPACE_SID"],
@@ -72,7 +72,7 @@ def callback_event() -> dict[str, object]:
         "content-type": "application/x-www-form-urlencoded",
         "x-twilio-signature": validator.compute_signature(BASE_URL + PATH, parameters),
     }
-    return {
+    return parameters["ReservationSid"], {
         "body": urlencode(parameters),
         "isBase64Encoded": False,
         "headers": headers,
@@ -90,9 +90,11 @@ def test_first_callback_on_lambda_imports_no_heavy_module() -> None:
         "api_keys": {ENVIRON["TWILIO_API_KEY_SID"]: ENVIRON["TWILIO_API_KEY_SECRET"]},
     }
     parameter = {"Parameter": {"Value": json.dumps(secrets)}}
+    reservation_sid, event = callback_event()
+    recorded = {"reservation_sid": {"S": reservation_sid}, "answer": {"M": {}}}
     with (
         scripted_server(respond(http_response(200, parameter))) as ssm,
-        scripted_server(respond(http_response(200, {"Attributes": {"answer": {"M": {}}}}))) as db,
+        scripted_server(respond(http_response(200, {"Attributes": recorded}))) as db,
     ):
         environ = {
             **ENVIRON,
@@ -107,7 +109,7 @@ def test_first_callback_on_lambda_imports_no_heavy_module() -> None:
             "AWS_ENDPOINT_URL_DYNAMODB": db.url,
             "AWS_ENDPOINT_URL_SSM": ssm.url,
         }
-        program = f"import app; print(app.app({callback_event()!r}, None))"
+        program = f"import app; print(app.app({event!r}, None))"
         lines = run(program, environ).splitlines()
 
     assert "'statusCode': 200" in lines[-2]

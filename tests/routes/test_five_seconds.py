@@ -157,12 +157,12 @@ def test_callback_gets_503_in_time_if_name_lookup_hangs(
 
 @pytest.mark.parametrize("step", SLOW.values(), ids=SLOW)
 @pytest.mark.parametrize(
-    ("operation", "calls"), [("event", 1), ("accept", 2), ("list", 1), ("sweep", 3)]
+    ("operation", "calls"), [("event", 1), ("accept", 3), ("list", 1), ("sweep", 3)]
 )
 def test_slow_dynamodb_holds_no_other_request_beyond_the_limits_of_its_calls(
     api: Api, dynamodb_with: Start, operation: str, calls: int, step: Step
 ) -> None:
-    """A decision whose claim fails reads the record.
+    """A decision whose claim fails reads the record, and then tries to release the claim.
 
     A sweep tries to reconcile, lists due Reservations and saves its line.
     """

@@ -198,13 +198,6 @@ def from_item(item: Mapping[Any, Mapping[str, Any]]) -> dict[Any, Any]:
     return values
 
 
-def with_key(item: dict[str, Any], key: Mapping[str, str]) -> dict[str, Any]:
-    """Return *item*; raise ValueError unless its primary key is *key*."""
-    if any(item.get(name) != value for name, value in key.items()):
-        raise ValueError("DynamoDB returned another item.")
-    return item
-
-
 def utc_hour(at: int) -> str:
     """Return the UTC hour of *at* (epoch ms), such as ``2026-11-22T01``."""
     return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H")
@@ -288,6 +281,20 @@ def callback_attributes(reservation: Reservation) -> dict[str, Any]:
     }
 
 
+def read_item(client: Any, table: str, key: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Return an item, using a strongly consistent read; None if there is no item.
+
+    Raises:
+        ValueError: DynamoDB returned another item.
+    """
+    response = client.get_item(TableName=table, Key=key, ConsistentRead=True)
+    if "Item" not in response:
+        return None
+    if not key.items() <= response["Item"].items():
+        raise ValueError("DynamoDB returned another item.")
+    return from_item(response["Item"])
+
+
 def read_all(
     client: Any, table: str, keys: Sequence[Mapping[str, str]], **options: Any
 ) -> Iterator[dict[str, Any]]:
@@ -365,9 +372,10 @@ class UpdateItem:
             update += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
         condition = " AND ".join(f"({condition})" for condition in self.conditions)
         names = {f"#{name}": name for name in _NAME.findall(update + condition)}
+        item_key = to_item(key)
         request = {
             "TableName": table,
-            "Key": to_item(key),
+            "Key": item_key,
             "UpdateExpression": update,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
@@ -375,12 +383,14 @@ class UpdateItem:
             "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
+        succeeded = True
         with translate_errors():
             try:
                 item = client.update_item(**request)["Attributes"]
-                return True, with_key(from_item(item), key)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                     raise
-                item = from_item(error.response.get("Item", {}))
-                return False, with_key(item, key) if item else {}
+                succeeded, item = False, error.response.get("Item", {})
+            if (succeeded or item != {}) and not item_key.items() <= item.items():
+                raise ValueError("DynamoDB returned another item.")
+            return succeeded, from_item(item)

@@ -3,13 +3,7 @@
 import hashlib
 from typing import Any
 
-from chalicelib.adapters.dynamodb.client import (
-    UpdateItem,
-    from_item,
-    to_item,
-    translate_errors,
-    with_key,
-)
+from chalicelib.adapters.dynamodb.client import UpdateItem, read_item, to_item, translate_errors
 from chalicelib.domain.tasks import IdempotencyRecord
 
 _DAY_SECONDS = 86_400
@@ -55,13 +49,8 @@ class DynamoIdempotencyStore:
     def get_unscoped(self, key: str, *, now: int) -> IdempotencyRecord | None:
         """Return the record of a key that was stored before keys were scoped to callers."""
         with translate_errors():
-            response = self._client.get_item(
-                TableName=self._table, Key=to_item(_primary_key(key)), ConsistentRead=True
-            )
-            if "Item" not in response:
-                return None
-            item = with_key(from_item(response["Item"]), _primary_key(key))
-            return _to_record(item) if item["ttl"] > now // 1000 else None
+            item = read_item(self._client, self._table, to_item(_primary_key(key)))
+            return _to_record(item) if item and item["ttl"] > now // 1000 else None
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
         """Take over a key whose lease expired; return whether *owner* now holds it."""

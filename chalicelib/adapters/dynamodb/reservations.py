@@ -18,12 +18,12 @@ from chalicelib.adapters.dynamodb.client import (
     from_item,
     history_item,
     read_all,
+    read_item,
     to_due_reservation,
     to_item,
     to_reservation,
     translate_errors,
     utc_hour,
-    with_key,
 )
 from chalicelib.adapters.dynamodb.jobs import DynamoJobs
 from chalicelib.domain.errors import StoreUnavailable
@@ -310,16 +310,10 @@ class DynamoReservationStore(DynamoJobs):
 
     def get(self, reservation_sid: str) -> Reservation | None:
         """Return a record, using a strongly consistent read."""
-        key = {"reservation_sid": reservation_sid}
+        key = to_item({"reservation_sid": reservation_sid})
         with translate_errors():
-            response = self._client.get_item(
-                TableName=self._reservations,
-                Key=to_item(key),
-                ConsistentRead=True,
-            )
-            if "Item" not in response:
-                return None
-            return to_reservation(with_key(from_item(response["Item"]), key))
+            item = read_item(self._client, self._reservations, key)
+            return to_reservation(item) if item else None
 
     def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
         """Yield the due Reservations in an open status, longest overdue first."""

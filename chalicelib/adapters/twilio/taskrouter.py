@@ -128,8 +128,16 @@ class TwilioTaskRouter:
         A rejection moves the Worker to the Activity *activity_sid* (WA…), or by default to the
         Activity that the Worker had before the Reservation.
         """
-        parameters = {"reservation_status": to.value, "worker_activity_sid": activity_sid}
-        return self._update_reservation(reservation_sid, task_sid, parameters)
+        # requests leaves out parameters whose value is None.
+        return self._request(
+            lambda workspace: _to_reservation(
+                workspace.tasks(task_sid)
+                .reservations(reservation_sid)
+                .update(reservation_status=to.value, worker_activity_sid=activity_sid),
+                sid=reservation_sid,
+                task_sid=task_sid,
+            )
+        )
 
     def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
@@ -140,12 +148,6 @@ class TwilioTaskRouter:
         first. https://www.twilio.com/docs/taskrouter/api/reservations
         """
         parameters = {sdk_name(name): value for name, value in instruction.rest_form().items()}
-        return self._update_reservation(reservation_sid, task_sid, parameters)
-
-    def _update_reservation(
-        self, reservation_sid: str, task_sid: str, parameters: dict[str, Any]
-    ) -> RemoteReservation:
-        # requests leaves out parameters whose value is None.
         return self._request(
             lambda workspace: _to_reservation(
                 workspace.tasks(task_sid).reservations(reservation_sid).update(**parameters),
@@ -207,7 +209,7 @@ class TwilioTaskRouter:
                 page_size=_PAGE_SIZE,
                 limit=_MAX_EVENTS,
             )
-            if any(item.event_type != event_type for item in listed):
+            if any(item.event_type not in (event_type, None) for item in listed):
                 raise ValueError("TaskRouter returned Events of another type.")
             events = [event for item in listed if (event := self._to_event(item)) is not None]
             return EventPage(
