@@ -99,6 +99,9 @@ class Table:
         # The reconciliation, whose cost does not depend on the tables, is not due.
         client.put_item(TableName=_TABLES.state, Item=to_item({"id": JOB, "due_at": _FAR_FUTURE}))
         yield cls(client)
+        # All local DynamoDBs of a process have the same tables.
+        for name in (_TABLES.reservations, _TABLES.state):
+            client.delete_table(TableName=name)
         server.should_exit = True
         thread.join()
 
