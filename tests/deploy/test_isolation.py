@@ -185,7 +185,7 @@ async def measure(api, twilio):
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
         assert not pending.lost
-        # The recorded Reservations come first. TaskRouter is asked for the others, too.
+        # Requests about unrecorded Reservations also wait for TaskRouter, which looks them up.
         twilio.fault("request", "latency", seconds=60, times=None)
         answers, *_ = await asyncio.gather(
             api.post_callbacks(session, reservation_sids(0x10_0000), SECONDS),

@@ -119,3 +119,11 @@ def service(store: DynamoReservationStore) -> Service:
 
 
 ACCEPT = Accept()
+
+
+@pytest.fixture
+def pending(service: Service) -> RemoteReservation:
+    """A pending Reservation whose callback was answered with ``{}``."""
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    return remote

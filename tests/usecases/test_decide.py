@@ -23,13 +23,6 @@ from tests.support import make_collaborators, sid
 from tests.usecases.conftest import SUPERVISOR, Service
 
 
-@pytest.fixture
-def pending(service: Service) -> RemoteReservation:
-    remote = service.taskrouter.add()
-    service.assign(remote)
-    return remote
-
-
 def test_accept_updates_taskrouter_and_records_acceptor(
     service: Service, pending: RemoteReservation
 ) -> None:

@@ -28,13 +28,6 @@ WRAP_UP_MS = 600_000
 
 
 @pytest.fixture
-def pending(service: Service) -> RemoteReservation:
-    remote = service.taskrouter.add()
-    service.assign(remote)
-    return remote
-
-
-@pytest.fixture
 def wrapping(service: Service, pending: RemoteReservation) -> RemoteReservation:
     service.accept(pending)
     service.clock.now += 60_000

@@ -20,13 +20,6 @@ from chalicelib.domain.reservations import RemoteReservation, Status
 from tests.usecases.conftest import Service
 
 
-@pytest.fixture
-def pending(service: Service) -> RemoteReservation:
-    remote = service.taskrouter.add()
-    service.assign(remote)
-    return remote
-
-
 def test_ringing_reservation_cannot_be_completed(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote, Dequeue())

@@ -30,13 +30,6 @@ DEQUEUE = Dequeue(from_="+15556667777", timeout=30)
 CALL = Call(from_="+15556667777", url="https://desk.example/twiml")
 
 
-@pytest.fixture
-def pending(service: Service) -> RemoteReservation:
-    remote = service.taskrouter.add()
-    service.assign(remote)
-    return remote
-
-
 def instruct(
     service: Service, remote: RemoteReservation, instruction: Instruction = DEQUEUE
 ) -> Reservation:

@@ -45,13 +45,6 @@ with_every_instruction = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def pending(service: Service) -> RemoteReservation:
-    remote = service.taskrouter.add()
-    service.assign(remote)
-    return remote
-
-
 def instruct(
     service: Service,
     remote: RemoteReservation,

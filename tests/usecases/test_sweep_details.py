@@ -16,13 +16,6 @@ REJECTING = replace(DEADLINES, reject_after=60)
 
 
 @pytest.fixture
-def pending(service: Service) -> RemoteReservation:
-    remote = service.taskrouter.add()
-    service.assign(remote)
-    return remote
-
-
-@pytest.fixture
 def wrapping(service: Service, pending: RemoteReservation) -> RemoteReservation:
     """A Reservation that has been wrapping since NOW and is checked after ten minutes."""
     service.deadlines = replace(DEADLINES, max_wrapup=600)
