@@ -52,7 +52,8 @@ test: $(DEV_TOOLS) ## Run the tests in parallel, except slow and chaos tests
 
 .PHONY: e2e
 e2e: $(DEV_TOOLS) ## Run the slow tests in parallel: whole stacks, crashes, deployments
-	$(BIN)/pytest -m slow -n auto --dist loadfile
+	$(BIN)/pytest -m "slow and not alone" -n auto --dist loadfile
+	$(BIN)/pytest -m "slow and alone"
 
 # Seed of generated scenarios, inputs and mutants. To change it: make chaos SEED=2
 SEED ?= 1
