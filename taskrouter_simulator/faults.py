@@ -23,7 +23,7 @@ _KINDS_BY_FIELD = {
     "status": ("error", "cut"),
     "retry_after": ("error",),
 }
-"""Values of `Fault.kind` that use a field. All other fields apply to every kind."""
+"""Values of `Fault.kind` by the field that they use. Other fields apply to every kind."""
 _METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 _MOMENTS = ("before", "after")
 _STATUSES = range(400, 600)
@@ -52,7 +52,7 @@ class Fault:
         seconds: Latency in seconds.
         status: HTTP status of an error.
         retry_after: Value of the Retry-After header in seconds.
-        times: Number of requests still to be affected; None means all.
+        times: Number of further requests to affect; None means all.
     """
 
     id: int
@@ -94,7 +94,7 @@ class Faults:
         return fault
 
     def take(self, on: str, method: str, path: str) -> Fault | None:
-        """Return the first fault that matches a request, and count the request against it."""
+        """Return the first fault that matches a request, and decrement the fault's `times`."""
         for fault in self._faults:
             if fault.on == on and fault.method in {None, method} and fnmatchcase(path, fault.path):
                 if fault.times is not None:
