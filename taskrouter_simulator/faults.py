@@ -42,16 +42,14 @@ class Fault:
         id: Number of the fault.
         on: "request" for requests to the REST API, or the kind of callback: "assignment",
             "fallback", "event", "twiml".
-        kind: "latency" (the request is delayed by `seconds`: real seconds for a REST request,
-            simulated seconds for a callback), "error" (the response has the status `status`, and
-            Retry-After if `retry_after` is set), "cut" (the connection is dropped), "duplicate"
-            (the callback is sent twice).
+        kind: "latency" (delay by `seconds`), "error" (respond with `status` and `retry_after`),
+            "cut" (drop the connection) or "duplicate" (send the callback twice).
         method: HTTP method; None matches all.
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.
-        seconds: Latency in seconds.
+        seconds: Latency: real seconds for a REST request, simulated seconds for a callback.
         status: HTTP status of an error.
-        retry_after: Value of the Retry-After header in seconds.
+        retry_after: Retry-After header in seconds; None means the setting `retry_after`.
         times: Number of further requests to affect; None means all.
     """
 

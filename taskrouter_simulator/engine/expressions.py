@@ -1,7 +1,7 @@
 """TaskRouter's expression language for TaskQueues, filters, targets and `skip_if`.
 
-Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays, that
-array operators are false on two scalars, and that comparing mixed types "should be avoided":
+Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays, and
+that array operators are false on two scalars. Comparing mixed types "should be avoided":
 https://www.twilio.com/docs/taskrouter/expression-syntax. Settings define the undocumented behavior.
 """
 

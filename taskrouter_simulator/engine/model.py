@@ -119,8 +119,8 @@ class Step:
         configuration: The configuration that the Task was evaluated with; later changes to the
             Workflow do not affect the step.
         target: The current target.
-        queue_sid: WQ… SID of the target's TaskQueue or, if the target names no TaskQueue, of the
-            preceding target's; "" if no target names a TaskQueue.
+        queue_sid: WQ… SID of the target's TaskQueue, by default the TaskQueue of the preceding
+            target; "" for none.
         filter: The filter that matched; None for the default filter.
         filter_index: The filter's position in the configuration.
         target_index: The target's position in the filter.

@@ -138,7 +138,7 @@ def _find_step(
 def _steps(
     configuration: Configuration, filter_index: int, preceding_timeout: int
 ) -> Iterator[Step]:
-    """Yield a filter's steps."""
+    """Yield a step for each target of a filter."""
     matched = configuration.filters[filter_index]
     age, queue_sid = preceding_timeout, ""
     for index, target in enumerate(matched.targets):
