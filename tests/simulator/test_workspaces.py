@@ -5,13 +5,13 @@ import pytest
 from taskrouter_simulator.engine import assignments, tasks, workers, workflows, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.events import require_types
-from tests.simulator.state_simulation import Center
+from tests.simulator.state_simulation import StateSimulation
 from tests.simulator.workflow_simulation import WorkflowSimulation
 
 
 @pytest.fixture
 def center():
-    return Center()
+    return StateSimulation()
 
 
 def refusal(center, operation, *arguments, **options):
