@@ -274,6 +274,6 @@ def test_expression_over_rest_is_refused_with_parameter_and_reason(
 
 
 @pytest.mark.parametrize("expression", ["worker.sid == 'x'", "taskrouter.currentHour > 8", "a ~ b"])
-def test_task_list_refuses_expression_that_cannot_resolve(taskrouter, expression):
+def test_task_list_refuses_invalid_expression(taskrouter, expression):
     message = list_refusal(taskrouter, "/Tasks", EvaluateTaskAttributes=expression)
     assert message.startswith("EvaluateTaskAttributes is invalid: ")

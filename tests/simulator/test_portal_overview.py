@@ -141,7 +141,7 @@ def test_task_lists_workers_of_open_and_completed_reservations(operations, expec
     assert shown["workers"] == expected
 
 
-def test_newest_thousand_tasks_are_shown():
+def test_newest_1000_tasks_are_shown():
     simulation = Simulation()
     for _ in range(1001):
         tasks.create(simulation.engine, simulation.workspace, attributes="{}")
@@ -164,7 +164,7 @@ def test_newest_200_ended_reservations_are_shown():
     assert (shown["reservations_total"], newest[-1]) == (202, reservation.sid)
 
 
-def test_newest_hundred_callbacks_and_alerts_are_shown():
+def test_newest_100_callbacks_and_alerts_are_shown():
     kinds = ("assignment", "fallback", "event", "twiml", "request", "call", "alert")
     log = [{"id": number, "kind": kinds[number % 7]} for number in range(7 * 101)]
     shown = overview_of(Simulation(), log)

@@ -52,7 +52,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("method", "path", "name", "minimum", "maximum"), NUMBERS)
-def test_number_is_accepted_from_minimum_to_maximum(  # noqa: PLR0917 - pytest passes keywords
+def test_number_must_be_between_minimum_and_maximum(  # noqa: PLR0917 - pytest passes keywords
     taskrouter, sids, method, path, name, minimum, maximum
 ):
     required = required_parameters(sids).get(path, {}) if method == "POST" else {}
@@ -91,7 +91,7 @@ def test_text_of_maximum_length_is_accepted(taskrouter, sids, path, name, maximu
     assert body["friendly_name"] == "x" * maximum
 
 
-def test_friendly_name_of_new_workspace_has_maximum_length(taskrouter):
+def test_friendly_name_of_new_workspace_may_have_64_characters(taskrouter):
     url = f"{taskrouter.url}/v1/Workspaces"
     for length, status in ((64, 201), (65, 400)):
         response = taskrouter.client().request("POST", url, data={"FriendlyName": "x" * length})
@@ -144,7 +144,7 @@ def test_body_of_maximum_size_is_accepted(taskrouter):
     assert post_form(taskrouter, text + b"x") == (400, "The body is longer than 4000000 bytes")
 
 
-def test_thousand_parameters_are_accepted(taskrouter):
+def test_1000_parameters_are_accepted(taskrouter):
     assert post_form(taskrouter, b"&".join([b"X=1"] * 1000)) == (201, None)
     refused = (400, "The request has too many parameters")
     assert post_form(taskrouter, b"&".join([b"X=1"] * 1001)) == refused

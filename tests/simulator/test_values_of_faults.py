@@ -52,7 +52,7 @@ def test_fault_applies_to_requests_or_kind_of_callback():
 
 @pytest.mark.parametrize("on", ["request", "event"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", None])
-def test_method_must_be_used_by_requests_or_callbacks(on, method):
+def test_requests_and_callbacks_allow_different_methods(on, method):
     allowed = ("GET", "POST", "DELETE", "PUT", "PATCH") if on == "request" else ("POST",)
     is_valid = method in {None, *allowed}
     message = f"method must be one of {', '.join(allowed)} if on is {on}"

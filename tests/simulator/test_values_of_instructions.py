@@ -175,7 +175,7 @@ CONFERENCE_EVENTS = ["start", "end", "join", "leave", "mute", "hold", "speaker"]
         ("conference", "conference_status_callback_event", CONFERENCE_EVENTS, 40145),
     ],
 )
-def test_events_are_a_list_or_separated_by_commas(name, parameter, events, code):
+def test_events_may_be_list_or_separated_by_commas(name, parameter, events, code):
     for value in (*events, events, ", ".join(events), [], None):
         assert_valid(name, **{parameter: value})
     assert_invalid(
