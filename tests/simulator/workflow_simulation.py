@@ -63,6 +63,6 @@ def catch_all_filter(*targets):
     return {"expression": "1==1", "targets": list(targets)}
 
 
-def filter_with_target(**options):
-    """Return a filter that matches every Task; its only target is the TaskQueue "One"."""
-    return catch_all_filter({"queue": "One", **options})
+def filter_with_target(**keys):
+    """Return a filter that matches every Task and has one target: the TaskQueue "One"."""
+    return catch_all_filter({"queue": "One", **keys})
