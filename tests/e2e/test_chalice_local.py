@@ -202,7 +202,7 @@ def test_services_report_a_port_in_use(variable, program):
     )
 
 
-def test_services_do_not_need_the_port_of_the_api(start):
+def test_services_do_not_need_the_api_port(start):
     environ = bare_environ()
     with socket.create_server(("127.0.0.1", int(environ["API_PORT"]))):
         start(SERVICES, environ).wait_for("docs/quickstart.md.")

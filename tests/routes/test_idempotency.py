@@ -206,7 +206,7 @@ def test_retry_after_is_rounded_up_to_the_end_of_the_lease(api: Api) -> None:
         (TaskRouterRefused("400"), "1"),
     ],
 )
-def test_key_can_be_retried_after_the_retry_after_of_a_failed_search(
+def test_request_can_be_retried_when_the_retry_after_time_has_passed(
     api: Api, error: TaskRouterError, seconds: str
 ) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]

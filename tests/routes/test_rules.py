@@ -113,7 +113,7 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
     "other_member",
     [r'"x": "\ud800"', r'"\udc00": NaN', f'"x": {"9" * 5_000}', f'"x": {"[" * 900 + "]" * 900}'],
 )
-def test_attributes_that_strict_parsers_reject_are_read_for_answers_and_records(
+def test_attributes_that_strict_parsers_reject_are_used_in_answers_and_records(
     rules: Path, api: Api, other_member: str
 ) -> None:
     rules.write_text(
