@@ -110,7 +110,7 @@ def outcome_unknown(
     Args:
         claimed_until: epoch ms at which the claim expires; None if there is no live claim.
         now: epoch ms.
-        failure: the error from sending the instruction, if this request sent the instruction.
+        failure: the error from this request's attempt to send the instruction, if any.
     """
     delay = _delay(0 if claimed_until is None else claimed_until - now)
     message = (

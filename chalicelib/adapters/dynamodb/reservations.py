@@ -4,7 +4,7 @@ Every update is conditional and needs no prior read. The conditions for status c
 from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`. The attribute ``acceptor``
 names the owner of a claim without an instruction, the sender of a confirmed instruction, or the
 answer that tries to accept the Reservation. After TaskRouter reports ``accepted``, the attribute
-names who accepted the Reservation, not who recorded the report.
+names who accepted the Reservation or, if that is unknown, the source of the report.
 """
 
 import time

@@ -21,7 +21,7 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.messages import public_text
 
 _REFUSED = {*range(400, 500)} - {408, 499}
-"""Statuses of requests that TaskRouter did not process. After a timeout, it may have done so."""
+"""Statuses of requests that TaskRouter did not process; a timeout (408, 499) proves nothing."""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
