@@ -24,7 +24,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Dequeue, parse_instruction
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.tasks import NewTask, is_result
+from chalicelib.domain.tasks import NewTask, matches_request
 from taskrouter_simulator.testing import TaskRouter as Simulator
 
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
@@ -362,9 +362,9 @@ def test_tasks_are_found_by_an_attribute_and_returned_with_their_attributes(
             created[marker].sid,
             request.attributes,
         )
-        assert is_result(found, request)
-        assert is_result(found, replace(request, task_channel=found.task_channel[0]))
-        assert not is_result(found, replace(request, task_channel="chat"))
+        assert matches_request(found, request)
+        assert matches_request(found, replace(request, task_channel=found.task_channel[0]))
+        assert not matches_request(found, replace(request, task_channel="chat"))
     assert client.find_tasks("idempotency_marker", "c" * 32) == []
 
 
