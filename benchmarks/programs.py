@@ -169,7 +169,7 @@ def _copy_packages(names: tuple[str, ...], folder: Path) -> None:
 
 
 def _compile(folder: Path) -> None:
-    """Give the other programs bytecode, too, although usual packages contain none."""
+    """Add bytecode, as in this app's package, although typical packages contain none."""
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*command, str(folder)], check=True)  # noqa: S603
 
