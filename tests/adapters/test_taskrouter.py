@@ -154,7 +154,7 @@ REQUESTS: dict[str, Callable[[TwilioTaskRouter], object]] = {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", TaskRouterUnavailable),
     ],
 )
-def test_failure_raises_matching_error(
+def test_failure_raises_the_matching_error(
     server: Server,
     send: Callable[[TwilioTaskRouter], object],
     reply: bytes,
@@ -164,7 +164,7 @@ def test_failure_raises_matching_error(
     with pytest.raises(error) as raised:
         send(taskrouter(server.url))
     assert type(raised.value) is error
-    # Only these messages explain what the caller can correct.
+    # Only these errors contain Twilio's message, which explains what the caller can correct.
     is_explained = error in {TaskRouterRefused, TaskRouterNotFound}
     assert "secret attribute" not in str(raised.value) or is_explained
 
