@@ -1,8 +1,8 @@
 """A discrete-event simulation of accept requests, sweeps and TaskRouter's limits.
 
-The simulation has no system clock, and no randomness except its seed. It uses the service's own
-deadlines, state machine, budget and back-off. TaskRouter and DynamoDB are represented by their
-latencies and limits, which are inputs.
+The simulation does not read the system clock, and its random numbers depend only on the seed. It
+uses the service's own deadlines, state machine, budget and back-off. The latencies and limits of
+TaskRouter and DynamoDB are inputs.
 
 Reservations that arrive together form one group with one life cycle, so that high rates take no
 longer to simulate than low rates. A group is split when TaskRouter throttles some of its requests.
