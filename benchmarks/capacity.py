@@ -153,7 +153,7 @@ def _throttles(concurrency: int) -> dict[str, float]:
 
 
 def _sweep_rates(inputs: Inputs, *, over_rest: bool) -> dict[str, float]:
-    """Return the rates at which a sweep falls behind although TaskRouter throttles nothing."""
+    """Return the rates at which a sweep falls behind if TaskRouter throttles no requests."""
 
     @cache
     def last_sweep(rate: float) -> Sweep:

@@ -66,7 +66,7 @@ class _Server(NamedTuple):
 
 @dataclass
 class _Load:
-    """The responses of one server to requests over a number of connections.
+    """Measurements of one server with a given number of connections.
 
     Attributes:
         times_ms: Times from sending a request to receiving its response.

@@ -1,4 +1,4 @@
-"""Counts the DynamoDB requests of the app, and the read and write units that AWS charges.
+"""Counts the DynamoDB requests of the app, and the read and write units that AWS charges for.
 
 The local DynamoDB returns write units as AWS would, but not read units. Read units are calculated
 from the sizes of the items that a request evaluates.
@@ -89,7 +89,7 @@ class MeteredClient:
 
 @dataclass(frozen=True)
 class _Meter:
-    """How an operation is measured; *options* are additional members of its requests."""
+    """How to measure an operation, and additional members of its requests."""
 
     measure: Callable[[Any, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     options: dict[str, str] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def _measure_query(
 
 
 def _without_filter(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a query without its filter, and without the names and values of the filter."""
+    """Return a query without its filter and the filter's names and values."""
     changed = {name: value for name, value in request.items() if name != "FilterExpression"}
     for member in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         used = {

@@ -111,7 +111,7 @@ def build_runtime(folder: Path) -> Path:
 
 
 def build_handlers(folder: Path) -> list[Program]:
-    """Build the handlers that write with boto3: a bare one, and two with a web framework."""
+    """Build the handlers that write with boto3: a bare handler, and two with web frameworks."""
     return [
         _build_handler(folder / "bare", "bare boto3 handler", _BARE, is_baseline=True),
         _build_handler(folder / "powertools", "Powertools", _POWERTOOLS, "aws-lambda-powertools"),

@@ -194,7 +194,7 @@ class Sweeps:
                 self._finished[part] = until
 
     def _list_tasks(self, end: int, budget: RunBudget, sweep: Sweep) -> Process:
-        """List the reserved Tasks, and the pending Reservations of each."""
+        """List the reserved Tasks, and the pending Reservations of each Task."""
         if not self._is_due(TASKS, end):
             return
         pages = self.world.reserved // _PAGE_SIZE + 1

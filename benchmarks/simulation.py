@@ -34,7 +34,7 @@ _STEPS = ((5**0.5 - 1) / 2, 2**0.5 - 1)
 so that a few groups represent many Reservations better than random durations would."""
 
 DEFAULT_DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
-"""The deadlines that follow from the default settings."""
+"""The deadlines for the default settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class DueRecord:
-    """Records as a sweep reads them from the index of due records."""
+    """Due records, with the attributes that a sweep reads from the index."""
 
     record: Record
     size: int

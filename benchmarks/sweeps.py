@@ -26,7 +26,7 @@ _MAX_MEMORY_RATIO = 1.1
 
 _TIMEOUT_SECONDS = 60
 _SHORT_TIMEOUT_SECONDS = 29
-"""Time limit of a sweep that can check only a part of a backlog. No check starts in the last 25
+"""Time limit of a sweep that can check only part of a backlog. No check starts in the last 25
 seconds."""
 
 _PAGE_SIZE = 1_000

@@ -54,7 +54,7 @@ _LISTS: dict[str, dict[str, Any]] = {
 
 
 def measure(records: int) -> list[Figure]:
-    """Measure lists and sweeps in tables of growing sizes.
+    """Measure lists and sweeps in tables of increasing size.
 
     Args:
         records: number of records in the largest table.

@@ -12,7 +12,7 @@ from local.dynamodb import App
 
 
 def connect(client: Any, app: App) -> None:
-    """Let *app* handle the requests that the main thread sends with *client*.
+    """Make *app* handle the requests that the main thread sends with *client*.
 
     Such requests take less than half of the CPU time. Requests from other threads still use
     HTTP, so that concurrent requests interleave.

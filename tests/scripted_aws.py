@@ -15,7 +15,7 @@ Step = Callable[[socket.socket, threading.Event], None]
 
 
 def http_response(status: int, body: dict[str, Any] | bytes, *headers: str) -> bytes:
-    """Return a response as bytes. The connection is not kept alive."""
+    """Return a response as bytes. The server closes the connection afterward."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = [
         f"HTTP/1.1 {status} x",

@@ -1,4 +1,4 @@
-"""Limits on the numbers of functions and files that typical operations enter."""
+"""Limits on the number of functions and files that typical operations enter."""
 
 import re
 import subprocess

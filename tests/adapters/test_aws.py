@@ -267,7 +267,7 @@ def test_both_clients_fail_and_retry_alike(
     [b"", b"ok", b"[]", b"{", b"<html></html>", b"\xff", b"[" * 100_000, b'{"a": "' + b"x" * 2**20],
     ids=["empty", "text", "list", "truncated", "HTML", "not UTF-8", "nested", "large"],
 )
-def test_successful_response_without_usable_json_is_a_failure(
+def test_successful_response_without_usable_json_raises_an_error(
     client_at: Callable[[str], Any], body: bytes
 ) -> None:
     with scripted_server(respond(http_response(200, body))) as server:
@@ -324,7 +324,7 @@ def test_second_attempt_can_succeed_after_first_is_abandoned(
         assert client_at(server.url).update_item(**REQUEST) == DONE
 
 
-def test_call_fails_as_usual_if_first_attempt_uses_up_the_time(
+def test_call_fails_if_the_first_attempt_uses_up_the_time(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, 0.0])
@@ -434,7 +434,7 @@ def test_credentials_are_read_from_the_environment_on_each_call(
     assert second["x-amz-security-token"] == "a-token"
 
 
-def test_credentials_of_a_profile_are_used_outside_lambda(
+def test_profile_credentials_are_used_outside_lambda(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "credentials"
@@ -512,7 +512,7 @@ def test_environment_variables_set_endpoints(monkeypatch: pytest.MonkeyPatch) ->
     assert endpoints.find_endpoint("ssm") == ("http://one.test", "us-east-1")
 
 
-def test_proxy_of_the_environment_is_used_except_for_excluded_hosts(
+def test_proxy_from_the_environment_is_used_except_for_excluded_hosts(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (

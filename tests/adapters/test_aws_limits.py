@@ -305,7 +305,9 @@ def test_truncated_response_is_treated_as_a_failed_connection(
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
-def test_redirect_is_an_error_and_not_followed(client_at: Callable[..., Any], status: int) -> None:
+def test_redirect_is_reported_as_an_error_and_not_followed(
+    client_at: Callable[..., Any], status: int
+) -> None:
     with scripted_server(
         respond(http_response(status, DONE, "Location: /other")),
     ) as server:
@@ -424,7 +426,7 @@ def use_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *lines: str) ->
     return file
 
 
-def test_credentials_of_a_profile_are_read_once(
+def test_profile_credentials_are_read_once(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     lines = ["aws_access_key_id = of-ann", "aws_secret_access_key = s"]
@@ -444,7 +446,7 @@ def test_missing_credential_process_is_reported(
         client_at("http://127.0.0.1:9").update_item(**REQUEST)
 
 
-def test_region_of_a_profile_is_used_with_the_endpoint_of_the_environment(
+def test_profile_region_is_used_with_the_endpoint_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     use_profile(monkeypatch, tmp_path, "region = eu-west-1")
@@ -453,7 +455,7 @@ def test_region_of_a_profile_is_used_with_the_endpoint_of_the_environment(
 
 
 @pytest.mark.parametrize("is_lambda", [True, False])
-def test_endpoint_of_a_profile_is_used_outside_lambda(
+def test_profile_endpoint_is_used_outside_lambda(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_lambda: bool
 ) -> None:
     use_profile(monkeypatch, tmp_path, "endpoint_url = http://profile.test")

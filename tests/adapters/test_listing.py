@@ -293,7 +293,7 @@ def test_cursor_after_a_reservation_contains_its_time_and_sid() -> None:
     "position",
     [[0], [1], [LATEST - 1], [AT], [AT + 1], [0, wr(0)], [LATEST - 1, wr(1)], [AT, wr(2)]],
 )
-def test_cursor_of_a_position_is_accepted(position: list[Any]) -> None:
+def test_valid_cursor_is_accepted(position: list[Any]) -> None:
     assert fetch(ScriptedDynamoDb(), cursor_of(*position), worker_sid=WORKER) == ([], None)
 
 

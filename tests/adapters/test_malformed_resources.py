@@ -125,7 +125,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_response_without_a_readable_resource_is_a_failure(
+def test_response_without_a_readable_resource_raises_an_error(
     taskrouter: TaskRouter, call: Call, body: bytes
 ) -> None:
     taskrouter.body = body
@@ -145,7 +145,7 @@ OTHER_SIDS = [
 
 @pytest.mark.parametrize(("name", "value"), OTHER_SIDS, ids=str)
 @pytest.mark.parametrize("call", SINGLE.values(), ids=SINGLE)
-def test_reservation_with_other_sids_is_not_used(
+def test_reservation_with_other_sids_raises_an_error(
     taskrouter: TaskRouter, call: Call, name: str, value: object
 ) -> None:
     taskrouter.body = json.dumps({**RESERVATION_RESOURCE, name: value}).encode()
@@ -154,7 +154,9 @@ def test_reservation_with_other_sids_is_not_used(
 
 
 @pytest.mark.parametrize("operation", SINGLE)
-def test_reservation_of_another_owner_is_not_used(taskrouter: TaskRouter, operation: str) -> None:
+def test_reservation_of_another_owner_raises_an_error(
+    taskrouter: TaskRouter, operation: str
+) -> None:
     name = "worker_sid" if operation == "fetch by Worker" else "task_sid"
     other = RESERVATION_RESOURCE[name][:2] + "9" * 32
     taskrouter.body = json.dumps({**RESERVATION_RESOURCE, name: other}).encode()
@@ -163,7 +165,7 @@ def test_reservation_of_another_owner_is_not_used(taskrouter: TaskRouter, operat
 
 
 @pytest.mark.parametrize("call", LISTS.values(), ids=LISTS)
-def test_list_of_reservations_of_another_task_is_not_used(
+def test_list_of_reservations_of_another_task_raises_an_error(
     taskrouter: TaskRouter, call: Call
 ) -> None:
     other = {**RESERVATION_RESOURCE, "task_sid": "WT" + "9" * 32}
@@ -180,7 +182,7 @@ def test_any_worker_is_accepted_if_the_request_names_only_the_task(taskrouter: T
     assert SINGLE["update"](taskrouter.client).worker_sid == other
 
 
-def test_workspace_with_another_sid_is_a_failure(taskrouter: TaskRouter) -> None:
+def test_workspace_with_another_sid_raises_an_error(taskrouter: TaskRouter) -> None:
     taskrouter.body = json.dumps({"sid": "WS" + "9" * 32}).encode()
     with pytest.raises(TaskRouterUnavailable):
         taskrouter.client.verify_workspace()
@@ -218,7 +220,7 @@ def test_list_of_pending_reservations_omits_other_statuses(taskrouter: TaskRoute
     assert [remote.status.value for remote in LISTS["reservations"](taskrouter.client)] == statuses
 
 
-def test_list_of_events_of_another_type_is_not_used(taskrouter: TaskRouter) -> None:
+def test_list_of_events_of_another_type_raises_an_error(taskrouter: TaskRouter) -> None:
     other = EVENT_RESOURCE | {"event_type": "reservation.accepted"}
     taskrouter.body = json.dumps(listed("events", EVENT_RESOURCE)).encode()
     assert len(EVENTS["events"](taskrouter.client).events) == 1

@@ -211,7 +211,7 @@ def test_complete_response_after_an_incomplete_one_is_used(
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_response_that_is_valid_json_but_incomplete_is_not_used(
+def test_response_that_is_valid_json_but_incomplete_raises_an_error(
     monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     response = encode(BODIES[operation], has_checksum=False, padding=b"\n")
@@ -235,7 +235,7 @@ def test_response_of_unknown_length_must_be_a_json_object(
             CALLS[operation](make_client(5.0))
 
 
-def test_incomplete_ssm_response_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_ssm_response_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"auth_tokens": ["t"], "api_keys": {"SK" + "0" * 32: "s"}}
     body = {"Parameter": {"Value": json.dumps(secrets)}}
     response = encode(body, has_checksum=False, padding=b"\n")
@@ -304,7 +304,7 @@ def test_malformed_dynamodb_response_raises_only_this_services_errors(
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"Item":' * 100_000, b'{"Items": Infinity}'])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_unreadable_json_from_dynamodb_is_a_failure(
+def test_unreadable_json_from_dynamodb_raises_an_error(
     client: Any, responses: Responses, operation: str, body: bytes
 ) -> None:
     responses.response = Response(200, {}, body)
@@ -320,7 +320,7 @@ def test_unreadable_json_from_dynamodb_is_a_failure(
     ids=json.dumps,
 )
 @pytest.mark.parametrize("operation", UPDATES)
-def test_update_without_attributes_is_a_failure(
+def test_update_without_attributes_raises_an_error(
     client: Any, responses: Responses, operation: str, body: dict[str, Any]
 ) -> None:
     responses.response = Response(200, {}, json.dumps(body).encode())
@@ -338,7 +338,7 @@ def test_unreadable_item_is_not_treated_as_missing(
 
 
 @pytest.mark.parametrize("item", [None, 5, "x", [], {"answer": 5}, {"answer": {"S": "x"}}])
-def test_failed_condition_with_an_unreadable_item_is_a_failure(
+def test_failed_condition_with_an_unreadable_item_raises_an_error(
     client: Any, responses: Responses, item: object
 ) -> None:
     body = {"__type": "v1#ConditionalCheckFailedException", "Item": item}
@@ -349,7 +349,7 @@ def test_failed_condition_with_an_unreadable_item_is_a_failure(
 
 @pytest.mark.parametrize("is_refused", [False, True])
 @pytest.mark.parametrize("operation", UPDATES)
-def test_update_that_returns_another_item_is_a_failure(
+def test_update_that_returns_another_item_raises_an_error(
     client: Any, responses: Responses, operation: str, *, is_refused: bool
 ) -> None:
     other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}}
@@ -360,7 +360,7 @@ def test_update_that_returns_another_item_is_a_failure(
 
 
 @pytest.mark.parametrize("operation", ["get", "get_unscoped"])
-def test_read_that_returns_another_item_is_a_failure(
+def test_read_that_returns_another_item_raises_an_error(
     client: Any, responses: Responses, operation: str
 ) -> None:
     other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}, "ttl": {"N": "9"}}
@@ -376,7 +376,9 @@ def test_empty_page_of_due_reservations_is_the_last_page(client: Any, responses:
     assert responses.requests == 1
 
 
-def test_callback_without_a_recorded_answer_is_a_failure(client: Any, responses: Responses) -> None:
+def test_callback_without_a_recorded_answer_raises_an_error(
+    client: Any, responses: Responses
+) -> None:
     item = {name: value for name, value in ITEM.items() if name != "answer"}
     responses.response = Response(200, {}, json.dumps({"Attributes": item}).encode())
     with pytest.raises(StoreUnavailable):

@@ -704,7 +704,7 @@ def test_due_reservation_contains_the_attributes_that_the_sweep_needs(
         (Status.WRAPPING, True, "assignment_instruction", "supervisor"),
     ],
 )
-def test_rescheduled_check_removes_the_claim_and_an_acceptor_while_pending(
+def test_rescheduled_check_removes_the_claim_and_the_acceptor_of_a_pending_reservation(
     store: DynamoReservationStore,
     status: Status,
     *,

@@ -264,7 +264,9 @@ def test_refusal_contains_no_attribute_secret_or_contact(
     assert f"error 20001): {shown}." in refuse(server, message, call)
 
 
-def test_404_contains_twilios_message_and_the_parameter_of_this_service(server: Server) -> None:
+def test_not_found_error_contains_twilios_message_and_the_parameter_of_this_service(
+    server: Server,
+) -> None:
     message = f"The requested resource /Workflows/WW{'d' * 32} was not found"
     server.reply = http_response(404, {"code": 20404, "message": message})
     with pytest.raises(TaskRouterNotFound) as raised:
@@ -312,7 +314,7 @@ def test_deeply_nested_body_is_not_used_as_a_reason(server: Server) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_of_taskrouter_is_kept(
+def test_retry_after_from_taskrouter_is_kept(
     server: Server, status: int, header: str, seconds: int
 ) -> None:
     reply = error_response(status, status).replace(

@@ -533,7 +533,7 @@ def test_only_an_integer_is_shown_as_twilios_error_code(
         OverflowError(),
     ],
 )
-def test_response_that_the_sdk_cannot_read_is_a_failure(error: Exception) -> None:
+def test_response_that_the_sdk_cannot_read_raises_an_error(error: Exception) -> None:
     def send(_workspace: Any) -> None:
         raise error
 
