@@ -94,13 +94,14 @@ destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS and keep its 
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make $(MAKECMDGOALS) STAGE=dev" >&2; exit 2; }
 
 .PHONY: check
-check: $(DEV_TOOLS) ## Check style, types, imports, the AWS template, spelling and prose
+check: $(DEV_TOOLS) ## Check style, types, imports, the AWS template, the Dockerfile, spelling and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint infra/*.yaml
 	$(BIN)/codespell
+	$(BIN)/hadolint taskrouter_simulator/Dockerfile
 	$(BIN)/proselint --config .proselintrc.json check $(PROSE)
 
 .PHONY: check-workflows
@@ -115,6 +116,12 @@ $(DESCRIPTION): | $(DEV_TOOLS)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
 	@tar -xzOf .venv/twilio-cli-core-$(TWILIO_CLI_CORE).tgz \
 		package/src/services/twilio-api/twilio_taskrouter_v1.json > $@
+
+.PHONY: package
+package: $(DEV_TOOLS) ## Build the simulator's wheel and source distribution in dist/, and check them
+	rm -rf dist taskrouter_simulator/build
+	$(BIN)/python -m build --no-isolation --outdir dist taskrouter_simulator
+	$(BIN)/twine check --strict dist/*
 
 .PHONY: format
 format: $(DEV_TOOLS) ## Format the code and apply ruff's automatic fixes

@@ -1,4 +1,4 @@
-"""Control routes under /simulator, accessible from this machine only."""
+"""Control routes under /simulator, for this machine and for clients with the control token."""
 
 import inspect
 import json
@@ -31,7 +31,7 @@ from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.seed import Description, SeedError
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.spelling import describe_unknown
-from taskrouter_simulator.web import AsciiJsonResponse, is_local
+from taskrouter_simulator.web import AsciiJsonResponse, has_token, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 _DEFAULT = object()
@@ -278,7 +278,7 @@ def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awa
     }
 
     async def endpoint(request: Request) -> Response:
-        if not is_local(request):
+        if not (is_local(request) or has_token(request, simulator.settings.control_token)):
             return AsciiJsonResponse({"message": NOT_LOCAL}, status_code=403)
         try:
             values = await _parse(request, None if accepts_all else arguments)

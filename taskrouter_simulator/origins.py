@@ -18,7 +18,8 @@ FOREIGN = (
 
 NOT_LOCAL = (
     "Requests must come from this machine, with localhost or a loopback address as Host, and not "
-    "from a cross-origin web page."
+    "from a cross-origin web page. Other clients of the control routes must send the token in "
+    "SIMULATOR_CONTROL_TOKEN as `Authorization: Bearer`."
 )
 """Error message for a request that does not come from this machine."""
 

@@ -4,6 +4,7 @@ Each setting is a command-line option and an environment variable. Behavior that
 document is configurable, so that tests can cover all variants.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from taskrouter_simulator.identifiers import is_url
 
 MAX_PORT = 65535
+MIN_TOKEN_LENGTH = 16
 
 
 def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
@@ -55,6 +57,11 @@ class Settings:
         "",
         "comma-separated host names with a dot that clients may use for /v1; IP addresses,"
         " localhost and names without a dot are always allowed",
+    )
+    control_token: str = _setting(
+        "",
+        "token with which clients on other machines may use the control routes, at least"
+        f" {MIN_TOKEN_LENGTH} printable ASCII characters without spaces; '' to refuse such clients",
     )
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock advances it"
@@ -279,6 +286,12 @@ def read(values: Mapping[str, str | None]) -> Settings:
     if settings.port > MAX_PORT:
         name = environment_name("port")
         raise SettingsError(f"{name} must be a port from 0 to {MAX_PORT}, not '{settings.port}'")
+    if settings.control_token and not _is_token(settings.control_token):
+        # The message does not contain the value, which is a secret.
+        raise SettingsError(
+            f"{environment_name('control_token')} must have at least {MIN_TOKEN_LENGTH} printable"
+            " ASCII characters and no spaces"
+        )
     if not is_url(settings.callback_base_url):
         name = environment_name("callback_base_url")
         raise SettingsError(f"{name} must be a URL, not {settings.callback_base_url!r}")
@@ -303,6 +316,10 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
 def environment_name(name: str) -> str:
     """Return the name of a field's environment variable."""
     return f"SIMULATOR_{name.upper()}"
+
+
+def _is_token(text: str) -> bool:
+    return re.fullmatch(f"[!-~]{{{MIN_TOKEN_LENGTH},}}", text) is not None
 
 
 def _parse(name: str, text: str, value_type: type) -> Any:

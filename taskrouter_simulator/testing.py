@@ -35,6 +35,8 @@ class TaskRouter:
 
     Args:
         url: Base URL of the simulator, such as "http://127.0.0.1:8002".
+        control_token: The simulator's setting `control_token`, if it runs on another machine or
+            in a container.
 
     Attributes:
         account_sid: SID of the account (AC…).
@@ -48,8 +50,11 @@ class TaskRouter:
         task_queues: WQ… SIDs by friendly name.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, control_token: str = "") -> None:
         self.url = url
+        self._headers = {"Content-Type": "application/json"}
+        if control_token:
+            self._headers["Authorization"] = f"Bearer {control_token}"
         self._set_attributes(self._request("GET", ""))
 
     def _set_attributes(self, description: dict[str, Any]) -> None:
@@ -143,7 +148,7 @@ class TaskRouter:
             f"{self.url}/simulator{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers=self._headers,
         )
         try:
             with _NO_PROXY_OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
@@ -214,7 +219,7 @@ def running(**settings: Any) -> Iterator[TaskRouter]:
     thread.start()
     try:
         host, port = listener.getsockname()[:2]
-        yield TaskRouter(f"http://{host}:{port}")
+        yield TaskRouter(f"http://{host}:{port}", chosen.control_token)
     finally:
         server.stop()
         thread.join()

@@ -1,5 +1,6 @@
-"""The access check and the JSON response shared by the route modules."""
+"""The access checks and the JSON response shared by the route modules."""
 
+import hmac
 import json
 from typing import Any
 
@@ -25,3 +26,15 @@ def is_local(request: Request) -> bool:
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""
     return is_loopback(peer) and is_loopback(host) and not is_foreign(host, origin)
+
+
+def has_token(request: Request, token: str) -> bool:
+    """Return whether the request sends the token as `Authorization: Bearer`.
+
+    Args:
+        request: The request.
+        token: The expected token; with "", the result is False.
+    """
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    matches = hmac.compare_digest(sent.encode(), token.encode())
+    return bool(token) and scheme.lower() == "bearer" and matches

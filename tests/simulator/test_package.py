@@ -1,14 +1,23 @@
 """The simulator's separate distribution package is complete."""
 
 import ast
+import json
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from taskrouter_simulator.testing import running
 
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
 PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8"))
 BUILD_OUTPUT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
+PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore"}
+"""Files that are not installed."""
+PYTEST_MODULES = {"testing.py", "pytest_plugin.py"}
 
 
 def source_files():
@@ -23,7 +32,7 @@ def test_every_package_is_included():
 
 
 def test_every_data_file_is_included():
-    included = {SIMULATOR / "pyproject.toml"}
+    included = {SIMULATOR / name for name in PROJECT_FILES}
     for name, patterns in PROJECT["tool"]["setuptools"]["package-data"].items():
         folder = SIMULATOR.joinpath(*name.split(".")[1:])
         included |= {path for pattern in patterns for path in folder.glob(pattern)}
@@ -31,14 +40,14 @@ def test_every_data_file_is_included():
 
 
 def imported_modules():
-    """Yield each import's top-level name, and whether the import is in `testing.py`."""
+    """Yield each import's top-level name, and whether the import is in a module for pytest."""
     for path in source_files():
         if path.suffix == ".py":
             tree = ast.parse((SIMULATOR / path).read_text(encoding="utf-8"))
             for node in ast.walk(tree):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module] if isinstance(node, ast.ImportFrom) else []
-                yield from ((name.split(".")[0], path.name == "testing.py") for name in names)
+                yield from ((name.split(".")[0], path.name in PYTEST_MODULES) for name in names)
 
 
 def package_names(requirements):
@@ -54,3 +63,30 @@ def test_dependencies_match_imports():
     assert {name for name, testing in third_party if not testing} == required
     extra = package_names(PROJECT["project"]["optional-dependencies"]["testing"])
     assert {name for name, testing in third_party if testing} - required == extra
+
+
+def test_package_has_the_license_of_the_project():
+    assert (SIMULATOR / "LICENSE").read_bytes() == (SIMULATOR.parent / "LICENSE").read_bytes()
+
+
+def test_container_runs_as_a_numeric_user_and_listens_on_all_interfaces():
+    dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search("^USER [1-9][0-9]*$", dockerfile, re.MULTILINE)
+    assert "SIMULATOR_HOST=0.0.0.0" in dockerfile
+    assert f'ENTRYPOINT ["{next(iter(PROJECT["project"]["scripts"]))}"]' in dockerfile
+
+
+def health_check(port):
+    """Run the container's health check on this machine; return its exit status."""
+    dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
+    _, *arguments = json.loads(re.search(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", dockerfile)[1])
+    environment = {**os.environ, "SIMULATOR_PORT": str(port)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
+
+
+def test_health_check_of_the_container_succeeds_only_while_the_simulator_runs():
+    with running() as simulator:
+        port = urlsplit(simulator.url).port
+        assert health_check(port) == 0
+    assert health_check(port) == 1

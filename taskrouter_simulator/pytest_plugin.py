@@ -1,0 +1,42 @@
+"""Pytest fixtures that every project gets when it installs the package.
+
+Pytest imports this module at its start, so the module imports the simulator only when a fixture is
+used. A fixture `taskrouter` imported from `taskrouter_simulator.testing` replaces the one below.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from taskrouter_simulator.testing import TaskRouter
+
+
+@pytest.fixture(scope="session")
+def taskrouter_settings() -> dict[str, Any]:
+    """Return the settings of the session's simulator; override this fixture to change them."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def taskrouter_server(taskrouter_settings: dict[str, Any]) -> "Iterator[TaskRouter]":
+    """Run one simulator for all tests of the session."""
+    from taskrouter_simulator.testing import running  # noqa: PLC0415 - slow import
+
+    with running(**taskrouter_settings) as server:
+        yield server
+
+
+@pytest.fixture
+def taskrouter(request: pytest.FixtureRequest) -> "Iterator[TaskRouter]":
+    """Reset the session's simulator; with indirect parametrization, run a new simulator."""
+    from taskrouter_simulator.testing import TaskRouter, running  # noqa: PLC0415 - slow import
+
+    if hasattr(request, "param"):
+        with running(**request.param) as simulator:
+            yield simulator
+    else:
+        server: TaskRouter = request.getfixturevalue("taskrouter_server")
+        server.reset()
+        yield server

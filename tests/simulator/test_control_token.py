@@ -1,0 +1,134 @@
+"""Clients on other machines need the control token."""
+
+import http.client
+import json
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.requests import Request
+
+from taskrouter_simulator.origins import NOT_LOCAL
+from taskrouter_simulator.settings import SettingsError, read
+from taskrouter_simulator.testing import TaskRouter, running
+from taskrouter_simulator.web import has_token
+
+TOKEN = "0123456789abcdef"
+ELSEWHERE = {"Host": "simulator.example:8002"}
+"""Headers of a request that does not count as local, whatever its address."""
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    with running(control_token=TOKEN) as simulator:
+        yield simulator
+
+
+def status(simulator, method="GET", path="/simulator", **headers):
+    connection = http.client.HTTPConnection(urlsplit(simulator.url).netloc, timeout=5)
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    if response.status == 403:
+        assert content.decode() == json.dumps({"message": NOT_LOCAL}, separators=(",", ":"))
+    return response.status
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_client_elsewhere_is_accepted_with_the_token(guarded, scheme):
+    assert status(guarded, **ELSEWHERE, Authorization=f"{scheme} {TOKEN}") == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN.upper()}",
+        f"Bearer  {TOKEN}",
+        f"Basic {TOKEN}",
+        f"Bearer{TOKEN}",
+        TOKEN,
+        "Bearer ",
+        "Bearer",
+        "Bearer \xe9",
+    ],
+)
+def test_client_elsewhere_is_refused_with_any_other_header(guarded, authorization):
+    assert status(guarded, **ELSEWHERE, Authorization=authorization) == 403
+
+
+def test_client_elsewhere_is_refused_without_a_header(guarded):
+    assert status(guarded, **ELSEWHERE) == 403
+
+
+def test_token_protects_routes_that_change_the_simulator(guarded):
+    assert status(guarded, "POST", "/simulator/reset", **ELSEWHERE) == 403
+    accepted = {"Authorization": f"Bearer {TOKEN}"}
+    assert status(guarded, "POST", "/simulator/reset", **ELSEWHERE, **accepted) == 200
+
+
+def test_client_on_this_machine_needs_no_token(guarded):
+    assert status(guarded) == 200
+
+
+def test_web_page_of_another_origin_is_refused_without_the_token(guarded):
+    assert status(guarded, Origin="https://evil.example") == 403
+
+
+@pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
+def test_no_header_is_accepted_without_the_setting(taskrouter, authorization):
+    assert status(taskrouter, **ELSEWHERE, Authorization=authorization) == 403
+
+
+def test_token_does_not_open_the_portal(guarded):
+    path, headers = "/simulator/portal", {"Authorization": f"Bearer {TOKEN}"}
+    connection = http.client.HTTPConnection(urlsplit(guarded.url).netloc, timeout=5)
+    connection.request("GET", path, headers={**ELSEWHERE, **headers})
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+def address_of_this_machine():
+    """Return an address that is not loopback; skip the test if there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no network interface except loopback")
+        return probe.getsockname()[0]
+
+
+def test_client_class_controls_a_simulator_on_another_address():
+    address = address_of_this_machine()
+    with running(control_token=TOKEN, host="0.0.0.0") as simulator:  # noqa: S104
+        url = f"http://{address}:{urlsplit(simulator.url).port}"
+        remote = TaskRouter(url, control_token=TOKEN)
+        remote.advance(5)
+        assert remote.workers == simulator.workers
+        assert status(TaskRouterUrl(url)) == 403
+
+
+class TaskRouterUrl:
+    def __init__(self, url):
+        self.url = url
+
+
+def test_empty_token_is_never_accepted():
+    request = Request({"type": "http", "headers": [(b"authorization", b"Bearer ")]})
+    assert not has_token(request, "")
+
+
+@pytest.mark.parametrize("token", ["x" * 15, "x" * 15 + " ", "x" * 15 + "\n", "x" * 15 + "é"])
+def test_token_that_is_short_or_not_printable_is_refused_without_showing_it(token):
+    with pytest.raises(SettingsError) as error:
+        read({"control_token": token})
+    assert str(error.value) == (
+        "SIMULATOR_CONTROL_TOKEN must have at least 16 printable ASCII characters and no spaces"
+    )
+
+
+@pytest.mark.parametrize("token", ["", "x" * 16, "!~" * 8, "x" * 100])
+def test_token_of_16_printable_characters_is_accepted(token):
+    assert read({"control_token": token}).control_token == token

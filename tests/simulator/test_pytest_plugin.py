@@ -1,0 +1,94 @@
+"""The fixtures of the pytest plugin, used by the test files of other teams."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SESSION = """
+import pytest
+
+urls = set()
+
+
+@pytest.mark.parametrize("round_number", range(2))
+def test_each_test_finds_no_task(taskrouter, taskrouter_server, round_number):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    assert workspace.tasks.list() == []
+    assert taskrouter.log("alert") == []
+    workspace.tasks.create(attributes='{"selected_language": "es"}')
+    assert taskrouter is taskrouter_server
+    urls.add(taskrouter.url)
+    assert len(urls) == 1
+
+
+@pytest.mark.parametrize("taskrouter", [{"reservation_timeout": 7}], indirect=True)
+def test_parameter_starts_another_simulator(taskrouter, taskrouter_server):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    assert workspace.workflows(taskrouter.workflow_sid).fetch().task_reservation_timeout == 7
+    assert taskrouter.url != taskrouter_server.url
+"""
+SETTINGS = """
+import pytest
+
+
+@pytest.fixture(scope="session")
+def taskrouter_settings():
+    return {"reservation_timeout": 9}
+
+
+def test_settings_are_those_of_the_project(taskrouter):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    assert workspace.workflows(taskrouter.workflow_sid).fetch().task_reservation_timeout == 9
+"""
+OLD_CONFTEST = "from taskrouter_simulator.testing import taskrouter\n"
+OLD_TEST = """
+seen = []
+
+
+def test_first(taskrouter):
+    seen.append(taskrouter.url)
+
+
+def test_second(taskrouter):
+    assert seen and taskrouter.url not in seen
+"""
+
+
+def run_pytest(folder, test, conftest=None):
+    """Run a test file as in a project that has installed the package; return the output."""
+    (folder / "test_support.py").write_text(test, encoding="utf-8")
+    if conftest:
+        (folder / "conftest.py").write_text(conftest, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:randomly"]
+    command += ["-p", "taskrouter_simulator.pytest_plugin", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    return result.stdout
+
+
+def test_fixture_resets_one_simulator_of_the_session(tmp_path):
+    assert "3 passed" in run_pytest(tmp_path, SESSION)
+
+
+def test_session_fixture_chooses_the_settings(tmp_path):
+    assert "1 passed" in run_pytest(tmp_path, SETTINGS)
+
+
+def test_imported_fixture_still_starts_a_new_simulator_for_each_test(tmp_path):
+    assert "2 passed" in run_pytest(tmp_path, OLD_TEST, OLD_CONFTEST)
+
+
+def test_plugin_does_not_import_the_simulator_before_a_fixture_is_used():
+    code = (
+        "import sys, taskrouter_simulator.pytest_plugin; "
+        "print([name for name in ('aiohttp', 'lark', 'starlette', 'uvicorn') "
+        "if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
