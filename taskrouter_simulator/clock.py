@@ -30,6 +30,14 @@ class Timer:
         self.canceled = True
 
 
+@dataclass(frozen=True)
+class ClockState:
+    """A clock's time: the sum of the time that was read and an offset, in seconds."""
+
+    base: float
+    offset: float
+
+
 class Clock:
     """The simulator's time, in seconds since the epoch, and its timers.
 
@@ -71,6 +79,21 @@ class Clock:
     def clear(self) -> None:
         """Drop every timer."""
         self._timers.clear()
+
+    def pending(self) -> list[Timer]:
+        """Return the timers in the order in which they run."""
+        return sorted(timer for timer in self._timers if not timer.canceled)
+
+    def state(self) -> ClockState:
+        """Return the time, for a snapshot."""
+        return ClockState(self._read(), self._offset)
+
+    def restore(self, state: ClockState) -> None:
+        """Drop every timer, and continue at the time of a snapshot, which may be in the past."""
+        self.clear()
+        if self._frozen:
+            self._read = lambda: state.base  # exact, unlike a difference of floats
+        self._offset = state.offset + (state.base - self._read())
 
     def next_due(self) -> float | None:
         """Return the due time of the next timer, or None if there is no timer."""

@@ -1,9 +1,8 @@
 """Control routes under /simulator, for this machine and for clients with the control token."""
 
 import inspect
-import json
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from taskrouter_simulator.control_requests import ControlError, parse_values
 from taskrouter_simulator.engine import events
 from taskrouter_simulator.engine.call_model import Call
 from taskrouter_simulator.engine.calls import call_control
@@ -31,7 +31,7 @@ from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.seed import Description, SeedError
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.spelling import describe_unknown
-from taskrouter_simulator.web import AsciiJsonResponse, has_token, is_local
+from taskrouter_simulator.web import AsciiJsonResponse, SnapshotError, has_token, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 _DEFAULT = object()
@@ -66,21 +66,14 @@ class Simulator(Protocol):
     def reset(self, description: Description | None = None) -> None:
         """Replace the Workspace, and clear timers, callbacks, log and faults."""
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the complete state as JSON."""
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Replace the state by that of a snapshot."""
+
 
 Handler = Callable[..., Awaitable[Any]]
-
-
-class ControlError(ValueError):
-    """An invalid request.
-
-    Args:
-        message: Description of the error.
-        status: HTTP status of the response.
-    """
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 async def _describe(simulator: Simulator) -> Any:
@@ -241,6 +234,26 @@ async def _reset(simulator: Simulator, /, **description: Any) -> Any:
     return await _describe(simulator)
 
 
+async def _take_snapshot(simulator: Simulator) -> Any:
+    """Return the complete state as JSON."""
+    return simulator.snapshot()
+
+
+async def _restore_snapshot(
+    simulator: Simulator,
+    *,
+    version: Any = None,
+    engine: Any = None,
+    state: Any = None,
+    objects: Any = None,
+    checksum: Any = None,
+) -> Any:
+    """Restore the snapshot in the body."""
+    content = {"version": version, "engine": engine, "state": state, "objects": objects}
+    simulator.restore({**content, "checksum": checksum})
+    return await _describe(simulator)
+
+
 ROUTES: dict[str, dict[str, Handler]] = {
     "/simulator": {"GET": _describe},
     "/simulator/log": {"GET": _log},
@@ -250,11 +263,12 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/simulator/calls": {"GET": _list_calls, "POST": _place_call},
     "/simulator/calls/{sid}": {"GET": _call, "POST": _hang_up},
     "/simulator/reset": {"POST": _reset},
+    "/simulator/snapshot": {"GET": _take_snapshot, "PUT": _restore_snapshot},
 }
 """Handlers by path and method.
 
-A handler's keyword-only arguments are the names allowed in the JSON body of a POST request, or in
-the query string of any other request. A handler with `**description` checks the names itself.
+A handler's keyword-only arguments are the names allowed in the JSON body of a POST or PUT request,
+or in the query string of any other request. A handler with `**description` checks the names itself.
 """
 
 
@@ -281,66 +295,20 @@ def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awa
         if not (is_local(request) or has_token(request, simulator.settings.control_token)):
             return AsciiJsonResponse({"message": NOT_LOCAL}, status_code=403)
         try:
-            values = await _parse(request, None if accepts_all else arguments)
+            values = await parse_values(request, None if accepts_all else arguments)
             chosen = {arguments.get(name, name): value for name, value in values.items()}
             content = await handler(simulator, **request.path_params, **chosen)
             return AsciiJsonResponse(content)
         except ControlError as error:
             return AsciiJsonResponse({"message": str(error)}, status_code=error.status)
-        except (FaultError, SeedError) as error:
+        except (FaultError, SeedError, SnapshotError) as error:
             return AsciiJsonResponse({"message": str(error)}, status_code=400)
 
     return endpoint
 
 
-async def _parse(request: Request, names: Collection[str] | None) -> dict[str, Any]:
-    """Return the values in the body of a POST request or, otherwise, in the query string.
-
-    Args:
-        request: The request.
-        names: The names that the request may contain; None for any names in the body.
-
-    Raises:
-        ControlError: A name is unknown or repeated, or the request has values in the wrong place.
-    """
-    pairs = request.query_params.multi_items()
-    query, body = dict(pairs), await _json_object(request)
-    is_post = request.method == "POST"
-    for name in [*query, *body]:
-        if names is not None and name not in names:
-            raise ControlError(f"unknown name {describe_unknown(name, names)}")
-    if len(query) < len(pairs):
-        raise ControlError("a name in the query string is repeated")
-    if query if is_post else body:
-        right, wrong = ("JSON body", "query string") if is_post else ("query string", "body")
-        raise ControlError(f"the {wrong} must be empty; put the values into the {right}")
-    return body if is_post else query
-
-
 def _sids_by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dict[str, str]:
     return {resource.friendly_name: sid for sid, resource in resources.items()}
-
-
-def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the members as an object; raise ControlError if a name is repeated."""
-    value = dict(members)
-    if len(value) < len(members):
-        names = [name for name, _ in members]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ControlError(f"the body repeats the name {repeated[:100]!r}")
-    return value
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body() or b"{}", object_pairs_hook=_unique_members)
-    except ControlError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise ControlError("the body is not JSON") from error
-    if not isinstance(body, dict):
-        raise ControlError("the body must be a JSON object")
-    return body
 
 
 def _find_call(engine: Engine, sid: str) -> Call:

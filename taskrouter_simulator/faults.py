@@ -1,8 +1,7 @@
 """Fault injection for tests: errors, latency, dropped connections and duplicates."""
 
-import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -65,12 +64,19 @@ class Fault:
     times: int | None = 1
 
 
+@dataclass
+class FaultsState:
+    """The pending faults, oldest first, and the number of faults so far."""
+
+    pending: list[Fault] = field(default_factory=list)
+    created: int = 0
+
+
 class Faults:
     """The pending faults, oldest first."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
-        self._ids = itertools.count(1)
+        self.state = FaultsState()
 
     def add(self, description: Mapping[str, Any]) -> Fault:
         """Add a fault; earlier faults take precedence.
@@ -87,28 +93,29 @@ class Faults:
                 raise FaultError(f"unknown field {describe_unknown(name, names)}")
         _validate(description)
         _require_effect(description)
-        fault = Fault(id=next(self._ids), **description)
-        self._faults.append(fault)
+        self.state.created += 1
+        fault = Fault(id=self.state.created, **description)
+        self.state.pending.append(fault)
         return fault
 
     def take(self, on: str, method: str, path: str) -> Fault | None:
         """Return the first fault that matches a request, and decrement the fault's `times`."""
-        for fault in self._faults:
+        for fault in self.state.pending:
             if fault.on == on and fault.method in {None, method} and fnmatchcase(path, fault.path):
                 if fault.times is not None:
                     fault.times -= 1
                     if not fault.times:
-                        self._faults.remove(fault)
+                        self.state.pending.remove(fault)
                 return fault
         return None
 
     def pending(self) -> list[dict[str, Any]]:
         """Return the pending faults as JSON objects."""
-        return [asdict(fault) for fault in self._faults]
+        return [asdict(fault) for fault in self.state.pending]
 
     def clear(self) -> None:
         """Remove all faults."""
-        self._faults.clear()
+        self.state.pending.clear()
 
 
 def _validate(description: Mapping[str, Any]) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 
-def new_sid(prefix: str) -> str:
-    """Return a new random SID: the prefix and 32 hexadecimal digits.
+def new_hex(seed: str, number: int) -> str:
+    """Return 32 hexadecimal digits for a new SID or token.
 
     Args:
-        prefix: Twilio's two-letter prefix for the type of resource, such as "WT".
+        seed: Text from which the digits are derived; "" for random digits.
+        number: Number of the SID or token.
     """
-    return prefix + secrets.token_hex(16)
+    return derived_hex(f"seed/{number}/{seed}") if seed else secrets.token_hex(16)
 
 
 def derived_hex(name: str) -> str:

@@ -18,12 +18,15 @@ class Log:
         max_answers: Number of the newest entries that keep the response to a REST request. Older
             responses are dropped, because long lists use a lot of memory.
         now: Returns the simulator's time in seconds since the epoch.
+
+    Attributes:
+        position: Number of the latest entry.
     """
 
     def __init__(self, max_entries: int, max_answers: int, now: Callable[[], float]) -> None:
         self._entries: deque[dict[str, Any]] = deque(maxlen=max_entries)
         self._max_answers = max_answers
-        self._count = 0
+        self.position = 0
         self._now = now
 
     def record(self, kind: str, **fields: Any) -> None:
@@ -34,11 +37,11 @@ class Log:
             **fields: Fields of the entry. A text `answer` longer than MAX_ANSWER_LENGTH is
                 truncated, and `answer_length` is its original length in characters.
         """
-        self._count += 1
+        self.position += 1
         answer = fields.get("answer")
         if isinstance(answer, str) and len(answer) > MAX_ANSWER_LENGTH:
             fields |= {"answer": answer[:MAX_ANSWER_LENGTH], "answer_length": len(answer)}
-        self._entries.append({"id": self._count, "at": self._now(), "kind": kind, **fields})
+        self._entries.append({"id": self.position, "at": self._now(), "kind": kind, **fields})
         if len(self._entries) > self._max_answers:
             old = self._entries[-self._max_answers - 1]
             if old["kind"] == "request":

@@ -3,14 +3,15 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
-from taskrouter_simulator import seed
+from taskrouter_simulator import seed, snapshots
 from taskrouter_simulator.callbacks.delivery import DeliveryClient
 from taskrouter_simulator.callbacks.dispatcher import Dispatcher
 from taskrouter_simulator.clock import Clock
@@ -23,6 +24,9 @@ from taskrouter_simulator.log import Log
 from taskrouter_simulator.portal.routes import portal_routes
 from taskrouter_simulator.rest.api import RestApi, expose_transport
 from taskrouter_simulator.settings import Settings
+
+_SEEDED_START = 1_767_225_600.0
+"""2026-01-01T00:00:00Z."""
 
 
 class Simulator:
@@ -40,10 +44,11 @@ class Simulator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.credentials = Credentials()
-        self.clock = _clock(frozen=settings.frozen_clock)
+        self.clock = _clock(settings)
         self.log = Log(settings.log_size, settings.log_answers, self.clock.now)
         self.faults = Faults()
-        client = DeliveryClient(self.credentials, settings, self.log.record)
+        stopwatch = self.clock.now if settings.seed else time.monotonic
+        client = DeliveryClient(self.credentials, settings, self.log.record, stopwatch)
         self.dispatcher = Dispatcher(client, settings, self.log.record, self.faults)
         file = settings.workspace_file
         self._description = seed.read(Path(file)) if file else seed.quickstart()
@@ -90,11 +95,44 @@ class Simulator:
             await self.dispatcher.drain()
         self.clock.jump(end)
 
-    def _new_engine(self, description: seed.Description) -> Engine:
+    def snapshot(self) -> dict[str, Any]:
+        """Return the complete state as JSON."""
+        state = snapshots.State(
+            self.workspace_sid,
+            self.workflow_sid,
+            self.clock.state(),
+            snapshots.read_timers(self.engine),
+            self.dispatcher.unfinished(),
+            self.faults.state,
+            self.log.position,
+        )
+        return snapshots.write(self.engine, self.dispatcher, state)
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Replace the state by that of a snapshot, and clear the log's entries.
+
+        Raises:
+            SnapshotError: The snapshot is invalid; nothing has changed.
+        """
+        engine = self._start_engine()
+        state = snapshots.read(snapshot, engine, self.dispatcher)
+        self.workspace_sid, self.workflow_sid = state.workspace_sid, state.workflow_sid
+        self.engine, self.faults.state = engine, state.faults
+        self.log.clear()
+        self.log.position = state.log_position
+        self.clock.restore(state.clock)
+        snapshots.start_timers(engine, self.clock, state.timers)
+        self.dispatcher.resume(state.callbacks)
+
+    def _start_engine(self) -> Engine:
         engine: Engine
         engine = start(
             self.settings, self.clock, lambda effect: self.dispatcher.dispatch(engine, effect)
         )
+        return engine
+
+    def _new_engine(self, description: seed.Description) -> Engine:
+        engine = self._start_engine()
         workspace = seed.load(engine, description)
         self.workspace_sid = workspace.sid
         self.workflow_sid = next(iter(workspace.workflows), "")
@@ -108,9 +146,10 @@ class Simulator:
         await self.dispatcher.close()
 
 
-def _clock(*, frozen: bool) -> Clock:
+def _clock(settings: Settings) -> Clock:
     start_time = time.time()
-    if frozen:
+    if settings.frozen_clock:
+        start_time = _SEEDED_START if settings.seed else start_time
         return Clock(lambda: start_time, frozen=True)
     offset = start_time - time.monotonic()
     return Clock(lambda: offset + time.monotonic())

@@ -63,6 +63,11 @@ class Settings:
         "token with which clients on other machines may use the control routes, at least"
         f" {MIN_TOKEN_LENGTH} printable ASCII characters without spaces; '' to refuse such clients",
     )
+    seed: str = _setting(
+        "",
+        "text from which all SIDs and tokens are derived; callbacks are then sent one at a time,"
+        " and a clock that stands still starts at the beginning of 2026; '' for random SIDs",
+    )
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock advances it"
     )

@@ -143,6 +143,15 @@ class TaskRouter:
         """
         self._set_attributes(self._request("POST", "/reset", workspace or {}))
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return the complete state of the simulator, which can be stored as JSON."""
+        snapshot: dict[str, Any] = self._request("GET", "/snapshot")
+        return snapshot
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Replace the state of the simulator by that of a snapshot, and clear the log."""
+        self._set_attributes(self._request("PUT", "/snapshot", snapshot))
+
     def _request(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - URL of the simulator
             f"{self.url}/simulator{path}",

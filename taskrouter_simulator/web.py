@@ -10,6 +10,10 @@ from starlette.responses import JSONResponse
 from taskrouter_simulator.origins import is_foreign, is_loopback
 
 
+class SnapshotError(ValueError):
+    """A snapshot cannot be restored; the message states the reason."""
+
+
 class AsciiJsonResponse(JSONResponse):
     """A JSON response in ASCII.
 

@@ -7,10 +7,9 @@ Out-of-range values are ignored, and so are `sni` and `e` (edge).
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, urldefrag, urlencode
 
 import aiohttp
@@ -67,7 +66,7 @@ class Delivery:
     url: str
     parameters: dict[str, str]
     seconds: float
-    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    token: str
     fault: Fault | None = None
     single_attempt: bool = False
 
@@ -79,14 +78,20 @@ class DeliveryClient:
         credentials: Credentials that sign the callbacks.
         settings: Settings that determine the headers.
         record: Adds an entry to the log.
+        stopwatch: Returns the seconds with which the logged duration of an attempt is measured.
     """
 
     def __init__(
-        self, credentials: Credentials, settings: Settings, record: Callable[..., None]
+        self,
+        credentials: Credentials,
+        settings: Settings,
+        record: Callable[..., None],
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._credentials = credentials
         self._settings = settings
         self._record = record
+        self._stopwatch = stopwatch
 
     async def deliver(self, delivery: Delivery) -> Response:
         """Post a form, and retry as the connection overrides allow.
@@ -108,8 +113,8 @@ class DeliveryClient:
             headers["I-Twilio-Idempotency-Token"] = delivery.token
         deadline = time.monotonic() + overrides.total
         for attempt in range(1, overrides.retries + 2):
-            started = time.monotonic()
-            response = await _post(delivery, url, headers, overrides, max(0.0, deadline - started))
+            started, seconds = self._stopwatch(), max(0.0, deadline - time.monotonic())
+            response = await _post(delivery, url, headers, overrides, seconds)
             self._record(
                 delivery.kind,
                 url=delivery.url,
@@ -120,7 +125,7 @@ class DeliveryClient:
                 content_type=response.content_type,
                 answer=response.body.decode("utf-8", errors="replace"),
                 error=response.error,
-                seconds=round(time.monotonic() - started, 4),
+                seconds=round(self._stopwatch() - started, 4),
                 fault=delivery.fault.kind if delivery.fault else None,
             )
             if response.failure not in overrides.retry_on or time.monotonic() >= deadline:

@@ -1,13 +1,15 @@
 """Executes the engine's effects, and passes the app's responses to the engine."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import urlsplit
 
 from taskrouter_simulator.callbacks import answers
 from taskrouter_simulator.callbacks.answers import Response
 from taskrouter_simulator.callbacks.delivery import Delivery, DeliveryClient
+from taskrouter_simulator.continuations import Continuation, continuation
 from taskrouter_simulator.engine import instructions, reservations
 from taskrouter_simulator.engine.calls import execution
 from taskrouter_simulator.engine.core import (
@@ -32,7 +34,29 @@ _NO_CONTENT = range(204, 205)
 _RESERVATION_CREATED = "reservation.created"
 """Type of the event that is emitted together with the assignment callback."""
 
-ResponseHandler = Callable[[Response], None]
+ResponseHandler = Continuation
+"""Called with the response as an additional argument."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A callback that is being delivered, and the handler of its response."""
+
+    delivery: Delivery
+    handle: ResponseHandler
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The callbacks that a snapshot contains, except those that a latency fault delays.
+
+    Attributes:
+        jobs: The callbacks that are being delivered; a restored simulator delivers them again.
+        waiting: The callbacks that wait for another one, by SID of the Reservation.
+    """
+
+    jobs: list[Job]
+    waiting: dict[str, list[Continuation]]
 
 
 class ReservationQueue:
@@ -45,24 +69,24 @@ class ReservationQueue:
 
     def __init__(self, *, ordered: bool) -> None:
         self._ordered = ordered
-        self._waiting: dict[str, list[Callable[[], None]]] = {}
+        self.waiting: dict[str, list[Continuation]] = {}
 
-    def enqueue(self, sid: str, start: Callable[[], None]) -> None:
+    def enqueue(self, sid: str, start: Continuation) -> None:
         """Start a callback now or, if ordered, after the Reservation's current callback."""
-        if self._ordered and sid in self._waiting:
-            self._waiting[sid].append(start)
+        if self._ordered and sid in self.waiting:
+            self.waiting[sid].append(start)
         else:
-            self._waiting[sid] = []
+            self.waiting[sid] = []
             start()
 
     def done(self, sid: str) -> None:
         """Mark the current callback of a WR… SID as done, and start the waiting ones."""
-        for start in self._waiting.pop(sid, []):
+        for start in self.waiting.pop(sid, []):
             start()
 
     def clear(self) -> None:
         """Drop all waiting callbacks."""
-        self._waiting.clear()
+        self.waiting.clear()
 
 
 class Dispatcher:
@@ -88,11 +112,15 @@ class Dispatcher:
         self._faults = faults
         self._queue = ReservationQueue(ordered=settings.callback_order != "unordered")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._jobs: dict[Job, None] = {}
         # Separate limits: an app that is slow to respond to events must not delay assignments.
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._event_slots = asyncio.Semaphore(
             1 if settings.event_callbacks_in_order else MAX_CONCURRENT
         )
+        if settings.seed:
+            # The order of responses must not depend on the speed of the app.
+            self._slots = self._event_slots = asyncio.Semaphore(1)
 
     async def close(self) -> None:
         """Cancel all callbacks and wait until their tasks have ended."""
@@ -102,8 +130,20 @@ class Dispatcher:
     def cancel(self) -> None:
         """Cancel all callbacks, whether waiting or in progress."""
         self._queue.clear()
+        self._jobs.clear()
         for task in self._tasks:
             task.cancel()
+
+    def unfinished(self) -> Unfinished:
+        """Return the callbacks that are in progress or waiting."""
+        return Unfinished(list(self._jobs), self._queue.waiting)
+
+    def resume(self, unfinished: Unfinished) -> None:
+        """Replace all callbacks, and deliver those that were in progress again."""
+        self.cancel()
+        self._queue.waiting = unfinished.waiting
+        for job in unfinished.jobs:
+            self._start([job.delivery], job.handle)
 
     async def drain(self) -> None:
         """Wait until no callback is in progress."""
@@ -124,24 +164,25 @@ class Dispatcher:
                 self._fetch_twiml(engine, effect)
             case AssignmentCallback():
                 sid = effect.reservation_sid
-                self._queue.enqueue(sid, lambda: self._post_assignment(engine, effect))
+                self._queue.enqueue(sid, partial(self._post_assignment, engine, effect))
             case EventCallback() if effect.event.event_type == _RESERVATION_CREATED:
                 sid = effect.event.resource_sid
-                self._queue.enqueue(sid, lambda: self._post_event(engine, effect))
+                self._queue.enqueue(sid, partial(self._post_event, engine, effect))
             case EventCallback():
                 self._post_event(engine, effect)
 
+    @continuation
     def _post_assignment(self, engine: Engine, effect: AssignmentCallback) -> None:
         delivery = Delivery(
             "assignment",
             effect.url,
             effect.parameters,
             self._settings.assignment_callback_seconds,
+            token=engine.new_sid(""),
         )
-        self._send(
-            engine, delivery, lambda response: self._handle_assignment(engine, effect, response)
-        )
+        self._send(engine, delivery, partial(self._handle_assignment, engine, effect))
 
+    @continuation
     def _handle_assignment(
         self, engine: Engine, effect: AssignmentCallback, response: Response
     ) -> None:
@@ -151,10 +192,6 @@ class Dispatcher:
         self._queue.done(effect.reservation_sid)
 
     def _post_fallback(self, engine: Engine, effect: AssignmentCallback, code: int) -> None:
-        def on_response(response: Response) -> None:
-            if _execute_instruction(engine, effect, effect.fallback_url, response):
-                _give_up(engine, effect)
-
         if not effect.fallback_url:
             _give_up(engine, effect)
             return
@@ -166,48 +203,59 @@ class Dispatcher:
             effect.fallback_url,
             parameters,
             self._settings.fallback_callback_seconds,
+            token=engine.new_sid(""),
             single_attempt=not self._settings.fallback_connection_overrides,
         )
-        self._send(engine, delivery, on_response)
+        self._send(engine, delivery, partial(self._handle_fallback, engine, effect))
 
-    def _post_event(
+    @continuation
+    def _handle_fallback(
+        self, engine: Engine, effect: AssignmentCallback, response: Response
+    ) -> None:
+        if _execute_instruction(engine, effect, effect.fallback_url, response):
+            _give_up(engine, effect)
+
+    @continuation
+    def _post_event(self, engine: Engine, effect: EventCallback) -> None:
+        seconds, token = self._settings.event_callback_seconds, engine.new_sid("")
+        delivery = Delivery("event", effect.url, effect.event.parameters, seconds, token=token)
+        self._send(engine, delivery, partial(self._handle_event, engine, effect, delivery, 0))
+
+    @continuation
+    def _handle_event(
         self,
         engine: Engine,
         effect: EventCallback,
-        failed: Delivery | None = None,
-        failures: int = 0,
+        delivery: Delivery,
+        failures: int,
+        response: Response,
     ) -> None:
-        """Post an event, or retry a failed delivery with the same idempotency token."""
-        delivery = failed or Delivery(
-            "event", effect.url, effect.event.parameters, self._settings.event_callback_seconds
-        )
-
-        def on_response(response: Response) -> None:
-            if effect.event.event_type == _RESERVATION_CREATED:
-                self._queue.done(effect.event.resource_sid)
-            success = _NO_CONTENT if self._settings.event_callback_wants_204 else answers.SUCCESS
-            if not response.error and response.status in success:
-                return
-            details = {"url": effect.url, "event_sid": effect.event.sid}
-            engine.alert(answers.HTTP_FAILURE, response.problem, details)
-            if failures < self._settings.event_callback_retries:
-                self._post_event(engine, effect, delivery, failures + 1)
-
-        self._send(engine, delivery, on_response)
+        """Process the response to an event, or retry with the same idempotency token."""
+        if effect.event.event_type == _RESERVATION_CREATED:
+            self._queue.done(effect.event.resource_sid)
+        success = _NO_CONTENT if self._settings.event_callback_wants_204 else answers.SUCCESS
+        if not response.error and response.status in success:
+            return
+        details = {"url": effect.url, "event_sid": effect.event.sid}
+        engine.alert(answers.HTTP_FAILURE, response.problem, details)
+        if failures < self._settings.event_callback_retries:
+            retry = partial(self._handle_event, engine, effect, delivery, failures + 1)
+            self._send(engine, delivery, retry)
 
     def _fetch_twiml(self, engine: Engine, effect: FetchTwiml) -> None:
-        def on_response(response: Response) -> None:
-            try:
-                body = answers.twiml_body(response)
-            except answers.UnusableResponse as error:
-                failure = (error.code, str(error))
-                execution.receive_failure(engine, effect.call_sid, effect.request, *failure)
-            else:
-                execution.receive_document(engine, effect.call_sid, effect.request, body)
+        seconds, token = self._settings.twiml_seconds, engine.new_sid("")
+        delivery = Delivery("twiml", effect.url, effect.parameters, seconds, token=token)
+        self._send(engine, delivery, partial(self._handle_twiml, engine, effect))
 
-        seconds = self._settings.twiml_seconds
-        delivery = Delivery("twiml", effect.url, effect.parameters, seconds)
-        self._send(engine, delivery, on_response)
+    @continuation
+    def _handle_twiml(self, engine: Engine, effect: FetchTwiml, response: Response) -> None:
+        try:
+            body = answers.twiml_body(response)
+        except answers.UnusableResponse as error:
+            failure = (error.code, str(error))
+            execution.receive_failure(engine, effect.call_sid, effect.request, *failure)
+        else:
+            execution.receive_document(engine, effect.call_sid, effect.request, body)
 
     def _send(self, engine: Engine, delivery: Delivery, handle: ResponseHandler) -> None:
         """Start a delivery with its fault, if any; latency is in simulated seconds."""
@@ -217,20 +265,24 @@ class Dispatcher:
             deliveries.append(delivery)
         if fault and fault.kind == "latency":
             due = engine.now() + fault.seconds
-            engine.clock.call_at(due, lambda: self._start(deliveries, handle))
+            engine.clock.call_at(due, partial(self._start, deliveries, handle))
         else:
             self._start(deliveries, handle)
 
-    def _start(self, deliveries: Sequence[Delivery], handle: ResponseHandler) -> None:
+    @continuation
+    def _start(self, deliveries: list[Delivery], handle: ResponseHandler) -> None:
         for delivery in deliveries:
-            task = asyncio.get_running_loop().create_task(self._deliver(delivery, handle))
+            job = Job(delivery, handle)
+            self._jobs[job] = None
+            task = asyncio.get_running_loop().create_task(self._deliver(job))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, delivery: Delivery, handle: ResponseHandler) -> None:
-        async with self._event_slots if delivery.kind == "event" else self._slots:
-            response = await self._client.deliver(delivery)
-        handle(response)
+    async def _deliver(self, job: Job) -> None:
+        async with self._event_slots if job.delivery.kind == "event" else self._slots:
+            response = await self._client.deliver(job.delivery)
+        self._jobs.pop(job, None)
+        job.handle(response)
 
 
 def _execute_instruction(

@@ -3,6 +3,9 @@
 See https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
 """
 
+from functools import partial
+
+from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import events, reservations, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
@@ -23,7 +26,7 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
     engine.cancel_timer("lifetime", task.sid)
     due = engine.now() + engine.settings.assigned_task_seconds
     engine.set_timer(
-        "assigned", task.sid, due, lambda: _remove(engine, workspace, task, "system-deleted")
+        "assigned", task.sid, due, partial(_remove, engine, workspace, task, "system-deleted")
     )
     reservations.publish(engine, workspace, reservation)
     for pending in reservations.pending(task):
@@ -112,7 +115,7 @@ def _close(
     for kind in ("lifetime", "assigned", "step"):
         engine.cancel_timer(kind, task.sid)
     due = engine.now() + engine.settings.closed_task_seconds
-    engine.set_timer("closed", task.sid, due, lambda: _discard(engine, workspace, task))
+    engine.set_timer("closed", task.sid, due, partial(_discard, engine, workspace, task))
 
 
 def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:
@@ -126,6 +129,7 @@ def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:
             workers.set_activity(engine, workspace, worker, reservation.post_work_activity_sid)
 
 
+@continuation
 def _remove(engine: Engine, workspace: Workspace, task: Task, change: str) -> None:
     _end_reservations(engine, workspace, task)
     _publish(engine, workspace, task, change)
@@ -133,6 +137,7 @@ def _remove(engine: Engine, workspace: Workspace, task: Task, change: str) -> No
     _discard(engine, workspace, task)
 
 
+@continuation
 def _discard(engine: Engine, workspace: Workspace, task: Task) -> None:
     for kind in ("lifetime", "assigned", "step", "closed"):
         engine.cancel_timer(kind, task.sid)

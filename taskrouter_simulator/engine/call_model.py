@@ -1,10 +1,10 @@
 """Phone calls as plain data; the package `calls` contains the rules."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from taskrouter_simulator.continuations import Continuation
 from taskrouter_simulator.engine.model import Resource
 
 API_VERSION = "2010-04-01"
@@ -95,7 +95,7 @@ class Call(Resource):
     task_sid: str = ""
     reservation_sid: str = ""
     caller_sid: str = ""
-    on_no_answer: Callable[[], None] | None = None
+    on_no_answer: Continuation | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     @property

@@ -4,17 +4,18 @@ Each operation is a synchronous function call, so no operation observes the inte
 another. Network requests are emitted as effects, which the owner of the engine executes.
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from taskrouter_simulator.clock import Clock, Timer
+from taskrouter_simulator.continuations import Continuation, continuation
 from taskrouter_simulator.engine.call_model import Call
 from taskrouter_simulator.engine.errors import NotFound
 from taskrouter_simulator.engine.expressions import Comparisons, Predicate, parse
 from taskrouter_simulator.engine.model import Event, Reservation, Resource, Task, Workspace
-from taskrouter_simulator.identifiers import new_sid
+from taskrouter_simulator.identifiers import new_hex
 from taskrouter_simulator.settings import Settings
 
 
@@ -72,12 +73,23 @@ class Alert:
     details: dict[str, str]
 
 
+NOT_STORED = frozenset(
+    {"account_sid", "settings", "clock", "emit", "route", "on_task_removed"}
+    | {"on_reservation_changed", "timers", "_comparisons"}
+)
+"""The fields of the engine that a snapshot does not contain.
+
+Its owner provides them, or they are derived from other fields. Timers are stored with the clock.
+"""
+
 Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
 
 
 @dataclass(kw_only=True)
 class Engine:
     """The state passed to every rule.
+
+    Every field that is not in `NOT_STORED` is part of a snapshot.
 
     Args:
         account_sid: SID of the only account.
@@ -100,8 +112,9 @@ class Engine:
     on_reservation_changed: Callable[["Engine", Reservation], None]
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
-    _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
-    _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
+    sids_created: int = 0
+    resources_created: int = 0
+    timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
     _comparisons: Comparisons = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,10 +135,20 @@ class Engine:
             prefix: Two-letter prefix of the SID, such as "WT".
             sid: A fixed SID; None for a random one.
         """
-        now = self.now()
+        now, sequence = self.now(), self.resources_created
+        self.resources_created += 1
         return Resource(
-            sid=sid or new_sid(prefix), created=now, updated=now, sequence=next(self._sequence)
+            sid=sid or self.new_sid(prefix), created=now, updated=now, sequence=sequence
         )
+
+    def new_sid(self, prefix: str) -> str:
+        """Return a new SID: the prefix and 32 hexadecimal digits.
+
+        Args:
+            prefix: Twilio's two-letter prefix for the type of resource, such as "WT".
+        """
+        self.sids_created += 1
+        return prefix + new_hex(self.settings.seed, self.sids_created)
 
     def touch(self, resource: Resource) -> None:
         """Update the timestamp and the version of a changed resource."""
@@ -153,14 +176,14 @@ class Engine:
         """
         return parse(expression, self._comparisons)
 
-    def set_timer(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
+    def set_timer(self, kind: str, sid: str, when: float, action: Continuation) -> None:
         """Set a resource's timer, replacing any earlier timer of the same kind."""
         self.cancel_timer(kind, sid)
-        self._timers[kind, sid] = self.clock.call_at(when, action)
+        self.timers[kind, sid] = self.clock.call_at(when, action)
 
     def cancel_timer(self, kind: str, sid: str) -> None:
         """Cancel a resource's timer of the given kind, if set."""
-        if timer := self._timers.pop((kind, sid), None):
+        if timer := self.timers.pop((kind, sid), None):
             timer.cancel()
 
     def schedule_routing(self, workspace: Workspace, delay: float | None = None) -> None:
@@ -169,9 +192,14 @@ class Engine:
         The default delay is the setting `routing_delay`.
         """
         when = self.now() + (self.settings.routing_delay if delay is None else delay)
-        scheduled = self._timers.get(("routing", workspace.sid))
+        scheduled = self.timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:
-            self.set_timer("routing", workspace.sid, when, lambda: self.route(self, workspace))
+            self.set_timer("routing", workspace.sid, when, partial(self.route_now, workspace))
+
+    @continuation
+    def route_now(self, workspace: Workspace) -> None:
+        """Route the Tasks of a Workspace."""
+        self.route(self, workspace)
 
     def alert(self, code: int, message: str, details: dict[str, str], level: str = "error") -> None:
         """Emit an alert; `details` are the SIDs and URLs involved."""

@@ -41,7 +41,6 @@ from taskrouter_simulator.engine.model import (
     Workspace,
     parse_attributes,
 )
-from taskrouter_simulator.identifiers import new_sid
 
 NO_INSTRUCTION = 40005
 INVALID_INSTRUCTION = 55555
@@ -171,11 +170,14 @@ class InstructionContext:
             return
         self.accept()
         if how == "conference":
-            call_tasks.add_conference(self.engine, self.workspace, self.reservation, new_sid("CA"))
+            worker_call_sid = self.engine.new_sid("CA")
+            call_tasks.add_conference(
+                self.engine, self.workspace, self.reservation, worker_call_sid
+            )
 
     def add_worker_call_sid(self, call: WorkerCall | None) -> None:
         """Store the SID of the Worker's leg in the Task's attributes."""
-        worker_call_sid = call.leg.sid if call else new_sid("CA")
+        worker_call_sid = call.leg.sid if call else self.engine.new_sid("CA")
         call_tasks.add_attributes(self.engine, self.task, worker_call_sid=worker_call_sid)
 
 

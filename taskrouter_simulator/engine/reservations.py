@@ -7,7 +7,9 @@ transitions that Twilio does not mention are inferred.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
+from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import events, workers
 from taskrouter_simulator.engine.core import AssignmentCallback, Engine
 from taskrouter_simulator.engine.errors import NotPending
@@ -150,7 +152,7 @@ def start_timer(engine: Engine, workspace: Workspace, reservation: Reservation) 
     timeout = workflow.task_reservation_timeout if workflow else DEFAULT_TIMEOUT
     expires = reservation.created + timeout
     engine.set_timer(
-        "reservation", reservation.sid, expires, lambda: time_out(engine, workspace, reservation)
+        "reservation", reservation.sid, expires, partial(time_out, engine, workspace, reservation)
     )
 
 
@@ -218,6 +220,7 @@ def reject(
     _return_task(engine, workspace, reservation, Evaluation.RESTART)
 
 
+@continuation
 def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Time out a pending Reservation.
 

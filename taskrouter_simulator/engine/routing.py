@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import assignments, events, reservations, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.expressions import FoldedText, parse_reference
@@ -257,7 +258,12 @@ def _wait(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
         engine.schedule_routing(workspace, 60 - engine.now() % 60)
     if step.expires_at_age < math.inf:
         expires = task.created + step.expires_at_age
-        engine.set_timer("step", task.sid, expires, lambda: engine.schedule_routing(workspace, 0.0))
+        engine.set_timer("step", task.sid, expires, partial(_end_step, engine, workspace))
+
+
+@continuation
+def _end_step(engine: Engine, workspace: Workspace) -> None:
+    engine.schedule_routing(workspace, 0.0)
 
 
 def _is_skipped(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> bool:

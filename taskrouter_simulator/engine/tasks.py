@@ -1,5 +1,8 @@
 """Creates, updates, reevaluates and expires Tasks."""
 
+from functools import partial
+
+from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import assignments, events, reservations, routing, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
@@ -77,7 +80,7 @@ def create(
         events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
     routing.evaluate(engine, workspace, task)
     due = task.created + timeout
-    engine.set_timer("lifetime", task.sid, due, lambda: _expire(engine, workspace, task))
+    engine.set_timer("lifetime", task.sid, due, partial(_expire, engine, workspace, task))
     engine.schedule_routing(workspace)
     return task
 
@@ -163,6 +166,7 @@ def _queue_sid_of(engine: Engine, workspace: Workspace, worker: Worker) -> str:
     raise BadRequest(f"Worker {worker.sid} is in no TaskQueue of workspace {workspace.sid}")
 
 
+@continuation
 def _expire(engine: Engine, workspace: Workspace, task: Task) -> None:
     if task.status in WAITING:
         assignments.cancel(engine, workspace, task, TTL_EXCEEDED)

@@ -3,13 +3,13 @@
 import base64
 import hmac
 import json
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Resource
+from taskrouter_simulator.identifiers import derived_hex
 
 AnyResource = TypeVar("AnyResource", bound=Resource)
 SortKey = Callable[[Any], Any]
@@ -18,7 +18,8 @@ Position = list[Any]
 """The sort keys of a resource, which may have been deleted."""
 
 _DIRECTIONS = {"asc", "desc"}
-_TOKEN_KEY = secrets.token_bytes(16)
+_TOKEN_KEY = derived_hex("page-token").encode()
+"""Authenticates page tokens; derived, so that tokens stay valid in a restored simulator."""
 _MAC_LENGTH = 22
 """Length of the code that authenticates a page token, in characters."""
 

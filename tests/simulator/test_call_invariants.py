@@ -127,7 +127,7 @@ def check_no_task_is_stuck(simulation):
         caller = calls[json.loads(task.attributes)["call_sid"]]
         assert not (caller.has_ended and task.status in WAITING)
     with_ringing_phone = {call.reservation_sid for call in calls.values() if call.on_no_answer}
-    with_timer = {sid for kind, sid in simulation.engine._timers if kind == "reservation"}
+    with_timer = {sid for kind, sid in simulation.engine.timers if kind == "reservation"}
     for reservation in simulation.workspace.reservations.values():
         assert reservation.status != "pending" or reservation.sid in with_ringing_phone | with_timer
 

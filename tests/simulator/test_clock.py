@@ -4,7 +4,7 @@ import weakref
 
 import pytest
 
-from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.clock import Clock, ClockState
 
 
 class Target:
@@ -138,3 +138,30 @@ def test_canceled_timers_are_purged_when_1000_timers_exist():
         clock.call_at(5.0, lambda: None)
     clock.call_at(1.0, lambda: None)  # no timer was canceled: the limit doubles
     assert (len(clock._timers), clock._purge_at, clock.next_due()) == (1001, 2000, 1.0)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_restored_clock_continues_at_the_sum_of_base_and_offset(frozen):
+    clock = Clock(lambda: 100.0, frozen=frozen)
+    clock.call_at(200.0, lambda: None)
+    clock.restore(ClockState(5000.0, 3.0))
+    assert clock.now() == 5003.0
+    assert clock.pending() == []
+    clock.jump(5010.0)
+    assert clock.now() == 5010.0
+    assert clock.state() == (ClockState(5000.0, 10.0) if frozen else ClockState(100.0, 4910.0))
+
+
+def test_restored_frozen_clock_shows_exactly_the_same_time():
+    first = Clock(lambda: 0.1, frozen=True)
+    first.jump(0.3)
+    second = Clock(lambda: 1_700_000_000.7, frozen=True)
+    second.restore(first.state())
+    assert second.now() == first.now()
+
+
+def test_pending_timers_are_in_the_order_in_which_they_run():
+    clock = Clock(lambda: 0.0)
+    timers = [clock.call_at(when, lambda: None) for when in (3.0, 1.0, 2.0, 1.0)]
+    timers[2].cancel()
+    assert clock.pending() == [timers[1], timers[3], timers[0]]

@@ -26,6 +26,8 @@ VALID = {
     ("GET", "/simulator/calls/{sid}"): {},
     ("POST", "/simulator/calls/{sid}"): {"status": "completed"},
     ("POST", "/simulator/reset"): {"friendly_name": "Empty"},
+    ("GET", "/simulator/snapshot"): {},
+    ("PUT", "/simulator/snapshot"): {"version": 1},  # incomplete; see test_snapshots.py
 }
 """Valid values for each control route."""
 
@@ -63,6 +65,7 @@ def test_every_control_route_has_a_valid_request():
         ("POST", "/simulator/calls", "workerAnswers", "worker_answers"),
         ("POST", "/simulator/calls/{sid}", "Status", "status"),
         ("POST", "/simulator/reset", "friendlyName", "friendly_name"),
+        ("PUT", "/simulator/snapshot", "object", "objects"),
     ],
 )
 def test_misspelled_name_is_refused_with_suggestion(taskrouter, method, path, name, similar):
@@ -88,7 +91,7 @@ def test_names_of_internal_arguments_are_refused(taskrouter, method, path, name)
 @pytest.mark.parametrize(("method", "path"), VALID)
 def test_post_refuses_query_string_and_other_methods_refuse_body(taskrouter, method, path):
     values = VALID[method, path]
-    if method == "POST":
+    if method in {"POST", "PUT"}:
         query = "?" + "&".join(f"{name}=1" for name in values)
         message = refusal(send(taskrouter, method, path, values, query=query))
         assert message == "the query string must be empty; put the values into the JSON body"

@@ -164,7 +164,7 @@ class EngineMachine(RuleBasedStateMachine):
     @invariant()
     def no_timer_is_left_for_deleted_resources(self):
         existing = {*self.workspace.tasks, *self.workspace.reservations, self.workspace.sid}
-        assert {sid for _, sid in self.engine._timers} <= existing
+        assert {sid for _, sid in self.engine.timers} <= existing
 
 
 def reachable(status):

@@ -50,7 +50,7 @@ def test_deleted_workspace_leaves_no_timers(status):
     simulation.engine.schedule_routing(simulation.workspace, 50.0)
     workspaces.delete(simulation.engine, simulation.workspace)
     assert simulation.due() == []
-    assert simulation.engine._timers == {}
+    assert simulation.engine.timers == {}
 
 
 def test_completed_task_is_deleted_without_system_deleted_event():

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -132,7 +133,7 @@ def test_listening_socket_sends_small_packets_immediately():
 
 def test_clock_is_frozen_or_follows_real_time():
     before = time.time()
-    frozen, moving = _clock(frozen=True), _clock(frozen=False)
+    frozen, moving = _clock(Settings(frozen_clock=True)), _clock(Settings(seed="1"))
     assert isinstance(frozen, Clock)
     first = (frozen.now(), moving.now())
     second = (frozen.now(), moving.now())
@@ -141,6 +142,11 @@ def test_clock_is_frozen_or_follows_real_time():
     assert first[1] < second[1]
     assert before - 0.1 <= first[0] <= after + 0.1
     assert before - 0.1 <= first[1] <= after + 0.1
+
+
+def test_frozen_clock_with_a_seed_starts_at_the_beginning_of_2026():
+    clock = _clock(Settings(frozen_clock=True, seed="1"))
+    assert datetime.fromtimestamp(clock.now(), UTC).isoformat() == "2026-01-01T00:00:00+00:00"
 
 
 def test_reset_keeps_time_and_drops_timers_log_and_faults():

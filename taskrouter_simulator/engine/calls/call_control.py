@@ -5,9 +5,10 @@ https://support.twilio.com/hc/en-us/articles/42786996187419. Twilio does not doc
 Reservation's outcome if the Worker does not answer, so a setting defines the outcome.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from taskrouter_simulator.continuations import Continuation, continuation
 from taskrouter_simulator.engine import assignments, reservations
 from taskrouter_simulator.engine.call_model import Call
 from taskrouter_simulator.engine.calls import call_tasks, execution
@@ -166,13 +167,14 @@ def ring_and_connect(call: WorkerCall, how: str, seconds: int) -> None:
         how: Name of the instruction.
         seconds: Maximum ringing time.
     """
-
-    def on_answer() -> None:
-        call_tasks.connect(call.engine, call.caller, call.leg, how)
-        execution.stop_ringing(call.engine, call.caller)
-
     call.engine.cancel_timer("reservation", call.reservation.sid)
-    _ring(call, seconds, on_answer, lambda: _end_unanswered(call))
+    _ring(call, seconds, partial(_connect, call, how), partial(_end_unanswered, call))
+
+
+@continuation
+def _connect(call: WorkerCall, how: str) -> None:
+    call_tasks.connect(call.engine, call.caller, call.leg, how)
+    execution.stop_ringing(call.engine, call.caller)
 
 
 def ring_and_run(call: WorkerCall, url: str, seconds: int, *, accept: bool) -> None:
@@ -184,48 +186,53 @@ def ring_and_run(call: WorkerCall, url: str, seconds: int, *, accept: bool) -> N
         seconds: Maximum ringing time.
         accept: Whether answering accepts the Reservation.
     """
+    on_no_answer = partial(_end_unanswered, call) if accept else None
+    _ring(call, seconds, partial(_run_document, call, url, accept), on_no_answer)
 
-    def on_answer() -> None:
-        call.leg.status = "in-progress"
-        call.engine.record_step(call.leg, "picked up")
-        if accept:
-            assignments.accept(call.engine, call.workspace, call.reservation)
-        execution.fetch(call.engine, call.leg, url)
 
-    def on_no_answer() -> None:
-        if accept:
-            _end_unanswered(call)
-
-    _ring(call, seconds, on_answer, on_no_answer)
+@continuation
+def _run_document(call: WorkerCall, url: str, accept: bool) -> None:  # noqa: FBT001 - stored
+    call.leg.status = "in-progress"
+    call.engine.record_step(call.leg, "picked up")
+    if accept:
+        assignments.accept(call.engine, call.workspace, call.reservation)
+    execution.fetch(call.engine, call.leg, url)
 
 
 def _ring(
-    call: WorkerCall, seconds: int, on_answer: Callable[[], None], on_no_answer: Callable[[], None]
+    call: WorkerCall, seconds: int, on_answer: Continuation, on_no_answer: Continuation | None
 ) -> None:
     engine, leg, worker_name = call.engine, call.leg, call.reservation.worker_name
-
-    def answer() -> None:
-        leg.on_no_answer = None
-        on_answer()
-
-    def give_up() -> None:
-        leg.on_no_answer = None
-        execution.end(engine, leg, "no answer", "no-answer")
-        on_no_answer()
-
     engine.record_step(leg, "ringing", at_worker=worker_name, called=leg.called)
     engine.record_step(call.caller, "ringing the Worker", worker=worker_name, with_call=leg.sid)
     answer_seconds = engine.settings.answer_seconds
     if call.caller.worker_answers and not answer_seconds:
         on_answer()
         return
-    leg.on_no_answer = give_up
+    leg.on_no_answer = partial(_give_up, call, on_no_answer)
     if call.caller.worker_answers and answer_seconds < seconds:
-        engine.set_timer("ring", leg.sid, engine.now() + answer_seconds, answer)
+        engine.set_timer(
+            "ring", leg.sid, engine.now() + answer_seconds, partial(_answer, call, on_answer)
+        )
     else:
-        engine.set_timer("ring", leg.sid, engine.now() + seconds, give_up)
+        engine.set_timer("ring", leg.sid, engine.now() + seconds, leg.on_no_answer)
 
 
+@continuation
+def _answer(call: WorkerCall, on_answer: Continuation) -> None:
+    call.leg.on_no_answer = None
+    on_answer()
+
+
+@continuation
+def _give_up(call: WorkerCall, on_no_answer: Continuation | None) -> None:
+    call.leg.on_no_answer = None
+    execution.end(call.engine, call.leg, "no answer", "no-answer")
+    if on_no_answer:
+        on_no_answer()
+
+
+@continuation
 def _end_unanswered(call: WorkerCall) -> None:
     engine, workspace, reservation = call.engine, call.workspace, call.reservation
     match engine.settings.unanswered_call:

@@ -21,7 +21,6 @@ from taskrouter_simulator.engine.model import (
     Workspace,
     parse_attributes,
 )
-from taskrouter_simulator.identifiers import new_sid
 
 NO_TASK = 14222
 HANGUP = "hangup"
@@ -185,9 +184,9 @@ def add_conference(
     The integration tests of Twilio's taskrouter.js show the format.
     """
     task = workspace.tasks[reservation.task_sid]
-    customer = parse_attributes(task.attributes).get("call_sid") or new_sid("CA")
+    customer = parse_attributes(task.attributes).get("call_sid") or engine.new_sid("CA")
     participants = {"worker": worker_call_sid, "customer": customer}
-    conference = {"sid": new_sid("CF"), "participants": participants}
+    conference = {"sid": engine.new_sid("CF"), "participants": participants}
     add_attributes(engine, task, conference=conference)
 
 

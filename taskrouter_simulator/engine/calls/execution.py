@@ -5,7 +5,9 @@ take time on the simulator's clock. `<Say>` and `<Play>` take no time.
 """
 
 from collections.abc import Callable
+from functools import partial
 
+from taskrouter_simulator.continuations import Continuation, continuation
 from taskrouter_simulator.engine import reservations
 from taskrouter_simulator.engine.call_model import Call, Verb
 from taskrouter_simulator.engine.calls import call_tasks
@@ -85,6 +87,7 @@ def _finish_request(engine: Engine, call_sid: str, request: int) -> Call | None:
     return call
 
 
+@continuation
 def run(engine: Engine, call: Call) -> None:
     """Execute verbs until a verb has to wait; end the call after the last verb."""
     while call.verbs:
@@ -162,7 +165,7 @@ def fail(engine: Engine, call: Call, code: int, message: str) -> None:
     end(engine, call, message, "failed")
 
 
-def _wait(engine: Engine, call: Call, seconds: float, then: Callable[[], None]) -> None:
+def _wait(engine: Engine, call: Call, seconds: float, then: Continuation) -> None:
     if seconds:
         call.requests_without_pause = 0
     engine.set_timer("call", call.sid, engine.now() + seconds, then)
@@ -173,7 +176,7 @@ def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
     if verb.name == "Pause":
         seconds = verb.number("length", 1, _MAX_SECONDS)
         engine.record_step(call, "paused", seconds=seconds)
-        _wait(engine, call, seconds, lambda: run(engine, call))
+        _wait(engine, call, seconds, partial(run, engine, call))
         return True
     text = " ".join(verb.text.split())[:_MAX_LOGGED_LENGTH]
     language = verb.attributes.get("language", "")
@@ -197,15 +200,18 @@ def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
     seconds = verb.number("timeout", _GATHER_SECONDS, _MAX_SECONDS)
     requests_action = verb.attributes.get("actionOnEmptyResult") == "true"
     engine.record_step(call, "pressed nothing", seconds=seconds)
-
-    def proceed() -> None:
-        if requests_action:
-            fetch(engine, call, action, Digits="")
-        else:
-            run(engine, call)
-
+    proceed = (
+        partial(_send_no_digits, engine, call, action)
+        if requests_action
+        else partial(run, engine, call)
+    )
     _wait(engine, call, seconds, proceed)
     return True
+
+
+@continuation
+def _send_no_digits(engine: Engine, call: Call, action: str) -> None:
+    fetch(engine, call, action, Digits="")
 
 
 def _enqueue(engine: Engine, call: Call, verb: Verb) -> bool:

@@ -1,0 +1,68 @@
+"""Reads the values in requests to the control routes."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from starlette.requests import Request
+
+from taskrouter_simulator.spelling import describe_unknown
+
+
+class ControlError(ValueError):
+    """An invalid request.
+
+    Args:
+        message: Description of the error.
+        status: HTTP status of the response.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+async def parse_values(request: Request, names: Collection[str] | None) -> dict[str, Any]:
+    """Return the values in the body of a POST or PUT request or, otherwise, in the query string.
+
+    Args:
+        request: The request.
+        names: The names that the request may contain; None for any names in the body.
+
+    Raises:
+        ControlError: A name is unknown or repeated, or the request has values in the wrong place.
+    """
+    pairs = request.query_params.multi_items()
+    query, body = dict(pairs), await _json_object(request)
+    has_body = request.method in {"POST", "PUT"}
+    for name in [*query, *body]:
+        if names is not None and name not in names:
+            raise ControlError(f"unknown name {describe_unknown(name, names)}")
+    if len(query) < len(pairs):
+        raise ControlError("a name in the query string is repeated")
+    if query if has_body else body:
+        right, wrong = ("JSON body", "query string") if has_body else ("query string", "body")
+        raise ControlError(f"the {wrong} must be empty; put the values into the {right}")
+    return body if has_body else query
+
+
+def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members as an object; raise ControlError if a name is repeated."""
+    value = dict(members)
+    if len(value) < len(members):
+        names = [name for name, _ in members]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ControlError(f"the body repeats the name {repeated[:100]!r}")
+    return value
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body() or b"{}", object_pairs_hook=_unique_members)
+    except ControlError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ControlError("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise ControlError("the body must be a JSON object")
+    return body

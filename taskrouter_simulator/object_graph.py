@@ -1,0 +1,201 @@
+"""Converts objects that refer to each other to JSON, and back, as their type annotations say.
+
+Each dataclass instance is stored once, in a table, and other values refer to it by its key. The key
+of a resource is its SID. Objects that are not stored, such as the engine, are called roots, and are
+referred to by name.
+"""
+
+import math
+import types
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
+from functools import lru_cache, partial
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from taskrouter_simulator.continuations import FUNCTIONS, function_name
+
+
+class Root:
+    """The annotation of an object that is not stored, such as `self`."""
+
+
+_FORMS: dict[Any, str] = {
+    **dict.fromkeys((str, int, bool, Any), "plain"),
+    **dict.fromkeys((list, tuple, set, frozenset, deque), "sequence"),
+    float: "float",
+    dict: "dictionary",
+    partial: "call",
+    Callable: "call",
+    Root: "object",
+}
+"""Stored forms by type. `Any` stands for JSON. For other types, see `_classify`."""
+
+
+class Writer:
+    """Converts objects to JSON.
+
+    Args:
+        roots: Objects that are referred to by name.
+
+    Attributes:
+        objects: The stored objects by key.
+    """
+
+    def __init__(self, roots: Mapping[str, object]) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self._keys = {id(root): name for name, root in roots.items()}
+        self._kept: list[object] = []
+
+    def write(self, value: Any, hint: Any) -> Any:
+        """Return a value of the annotated type as JSON.
+
+        Raises:
+            TypeError: Values of this type cannot be stored.
+        """
+        form, kind, items = _classify(hint)
+        match "plain" if value is None else form:
+            case "float":
+                value = str(value) if math.isinf(value) else value
+            case "enum":
+                value = value.value
+            case "dictionary":
+                value = {key: self.write(item, items[1]) for key, item in value.items()}
+            case "sequence":
+                written = [self.write(item, items[0]) for item in value]
+                value = sorted(written) if kind in {set, frozenset} else written
+            case "named tuple":
+                value = [self.write(*pair) for pair in zip(value, items, strict=True)]
+            case "call":
+                value = self._write_call(value)
+            case "object":
+                value = self._write_object(value)
+        return value
+
+    def _write_call(self, call: "partial[None]") -> dict[str, Any]:
+        function: Any = call.func
+        arguments = call.args
+        if isinstance(function, types.MethodType):
+            function, arguments = function.__func__, (function.__self__, *arguments)
+        name = function_name(function)
+        if FUNCTIONS.get(name) is not function or call.keywords:
+            raise TypeError(f"{call} cannot be stored")
+        hints = _parameter_types(name)
+        values = zip(arguments, hints, strict=False)  # the caller may add arguments
+        return {"function": name, "arguments": [self.write(*pair) for pair in values]}
+
+    def _write_object(self, value: Any) -> str:
+        key = self._keys.get(id(value))
+        if key is None:
+            sid = getattr(value, "sid", "")
+            key = sid if sid and sid not in self.objects else str(len(self._kept))
+            self._keys[id(value)] = key
+            self._kept.append(value)  # otherwise, another object could get the same id
+            self.objects[key] = {}
+            for name, (hint, _) in _fields(value.__class__).items():
+                self.objects[key][name] = self.write(getattr(value, name), hint)
+        return key
+
+
+class Reader:
+    """Converts JSON to objects.
+
+    Args:
+        objects: The stored objects by key.
+        roots: Objects that are referred to by name.
+    """
+
+    def __init__(self, objects: Mapping[str, Any], roots: Mapping[str, object]) -> None:
+        self._stored = objects
+        self._objects: dict[str, object] = dict(roots)
+
+    def read(self, data: Any, hint: Any) -> Any:
+        """Return a value of the annotated type.
+
+        Raises:
+            LookupError, TypeError, ValueError or AttributeError: The JSON was not written by
+                `Writer`, or was written for other types.
+        """
+        form, kind, items = _classify(hint)
+        match "plain" if data is None else form:
+            case "float" | "enum":
+                data = kind(data)
+            case "dictionary":
+                data = {key: self.read(item, items[1]) for key, item in data.items()}
+            case "sequence":
+                data = kind(self.read(item, items[0]) for item in data)
+            case "named tuple":
+                data = kind(*(self.read(*pair) for pair in zip(data, items, strict=True)))
+            case "call":
+                data = self._read_call(data)
+            case "object":
+                data = self._read_object(data, kind)
+        return data
+
+    def _read_call(self, data: Mapping[str, Any]) -> "partial[None]":
+        hints = _parameter_types(data["function"])
+        values = zip(data["arguments"], hints, strict=False)
+        return partial(FUNCTIONS[data["function"]], *(self.read(*pair) for pair in values))
+
+    def _read_object(self, key: str, kind: type) -> object:
+        if key not in self._objects:
+            stored = self._stored[key]
+            value: object = object.__new__(kind)
+            self._objects[key] = value
+            unknown = stored.keys() - _fields(kind).keys()
+            if unknown:
+                raise ValueError(f"{kind.__name__} has no field {min(unknown)}")
+            for name, (hint, field) in _fields(kind).items():
+                is_stored = name in stored
+                item = self.read(stored[name], hint) if is_stored else _default(field)
+                object.__setattr__(value, name, item)  # the class may be frozen
+        return self._objects[key]
+
+
+def _default(field: "Field[Any]") -> Any:
+    """Return the default of a field that an older version of the simulator did not have."""
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    if field.default is MISSING:
+        raise ValueError(f"{field.name} is missing")
+    return field.default
+
+
+@lru_cache
+def _fields(kind: Any) -> dict[str, "tuple[Any, Field[Any]]"]:
+    """Return the annotation and the definition of each field of a dataclass."""
+    hints = get_type_hints(kind)
+    return {field.name: (hints[field.name], field) for field in fields(kind)}
+
+
+@lru_cache
+def _parameter_types(name: str) -> list[Any]:
+    """Return the annotations of a registered function's parameters; `self` is a root."""
+    function = FUNCTIONS[name]
+    hints = get_type_hints(function)
+    code = function.__code__
+    return [hints.get(parameter, Root) for parameter in code.co_varnames[: code.co_argcount]]
+
+
+@lru_cache(maxsize=1024)
+def _classify(hint: Any) -> tuple[str, Any, tuple[Any, ...]]:
+    """Return the stored form of an annotated value, its type, and the types of its items.
+
+    Raises:
+        TypeError: Values of the type cannot be stored.
+    """
+    origin, items = get_origin(hint), get_args(hint)
+    if origin in {Union, types.UnionType}:
+        (hint,) = [item for item in items if item is not types.NoneType]
+        return _classify(hint)
+    kind = origin or hint
+    if form := _FORMS.get(kind):
+        return form, kind, items
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "enum", kind, ()
+    if isinstance(kind, type) and issubclass(kind, tuple):
+        return "named tuple", kind, tuple(get_type_hints(kind).values())
+    if is_dataclass(kind):
+        return "object", kind, ()
+    raise TypeError(f"a value of the type {hint} cannot be stored in a snapshot")

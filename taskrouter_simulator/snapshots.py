@@ -1,0 +1,145 @@
+"""Snapshots of the simulator's complete state, as JSON.
+
+A snapshot contains everything that determines what TaskRouter does next. It does not contain the
+settings and the log's entries. See docs/adr/0043-restore-only-unmodified-snapshots.md.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+from taskrouter_simulator.callbacks.dispatcher import Dispatcher, Unfinished
+from taskrouter_simulator.clock import Clock, ClockState
+from taskrouter_simulator.engine.core import NOT_STORED, Engine
+from taskrouter_simulator.faults import FaultsState
+from taskrouter_simulator.object_graph import Reader, Writer
+from taskrouter_simulator.web import SnapshotError
+
+VERSION = 1
+"""Version of the format. An older version cannot be restored."""
+
+
+@dataclass(frozen=True)
+class StoredTimer:
+    """A timer.
+
+    Attributes:
+        when: Due time in seconds since the epoch.
+        key: Kind and SID of the resource, if the timer belongs to a resource.
+        action: Function that runs when the timer is due.
+    """
+
+    when: float
+    key: list[str] | None
+    action: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of the simulator except the engine's.
+
+    Attributes:
+        workspace_sid: SID of the loaded Workspace (WS…).
+        workflow_sid: SID of the first loaded Workflow (WW…); "" if there is none.
+        clock: The time.
+        timers: The timers in the order in which they run.
+        callbacks: The callbacks that are in progress or waiting.
+        faults: The pending faults.
+        log_position: Number of log entries so far.
+    """
+
+    workspace_sid: str
+    workflow_sid: str
+    clock: ClockState
+    timers: list[StoredTimer]
+    callbacks: Unfinished
+    faults: FaultsState
+    log_position: int
+
+
+def read_timers(engine: Engine) -> list[StoredTimer]:
+    """Return the timers of the engine and its callbacks, in the order in which they run."""
+    keys = {id(timer): list(key) for key, timer in engine.timers.items()}
+    return [
+        StoredTimer(timer.when, keys.get(id(timer)), timer.action)
+        for timer in engine.clock.pending()
+    ]
+
+
+def start_timers(engine: Engine, clock: Clock, timers: list[StoredTimer]) -> None:
+    """Start the timers of a restored engine."""
+    for stored in timers:
+        timer = clock.call_at(stored.when, stored.action)
+        if stored.key:
+            kind, sid = stored.key
+            engine.timers[kind, sid] = timer
+
+
+def write(engine: Engine, dispatcher: Dispatcher, state: State) -> dict[str, Any]:
+    """Return the state as JSON."""
+    writer = Writer({"engine": engine, "dispatcher": dispatcher})
+    content = {
+        "version": VERSION,
+        "engine": {
+            name: writer.write(getattr(engine, name), hint) for name, hint in _stored().items()
+        },
+        "state": writer.write(state, State),
+        "objects": writer.objects,
+    }
+    return {**content, "checksum": _checksum(content)}
+
+
+def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) -> State:
+    """Read the state in a snapshot.
+
+    Args:
+        snapshot: A result of `write`, which may have passed through another JSON library.
+        engine: A new engine, whose fields are set.
+        dispatcher: The dispatcher that the snapshot's callbacks refer to.
+
+    Raises:
+        SnapshotError: The snapshot is not one that this version of the simulator has written.
+    """
+    content = {name: value for name, value in snapshot.items() if name != "checksum"}
+    try:
+        is_unmodified = snapshot.get("checksum") == _checksum(content)
+    except RecursionError:
+        is_unmodified = False
+    if not is_unmodified:
+        raise SnapshotError("the body is not an unmodified snapshot; its checksum is wrong")
+    if content.get("version") != VERSION:
+        raise SnapshotError(f"the version of the snapshot must be {VERSION}")
+    try:
+        reader = Reader(content["objects"], {"engine": engine, "dispatcher": dispatcher})
+        for name, hint in _stored().items():
+            if name in content["engine"]:
+                setattr(engine, name, reader.read(content["engine"][name], hint))
+        state: State = reader.read(content["state"], State)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SnapshotError(
+            f"another version of the simulator has written the snapshot: {error}"
+        ) from error
+    return state
+
+
+def _stored() -> dict[str, Any]:
+    """Return the annotations of the engine's fields that are stored."""
+    hints = get_type_hints(Engine)
+    names = [field.name for field in fields(Engine) if field.name not in NOT_STORED]
+    return {name: hints[name] for name in names}
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(_normalize(content), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _normalize(value: Any) -> Any:
+    """Replace whole floats by integers, as other languages write them."""
+    if isinstance(value, Mapping):
+        return {key: _normalize(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_normalize(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,375 @@
+"""A restored simulator behaves like the one whose snapshot was taken."""
+
+import asyncio
+import dataclasses
+import json
+from functools import partial
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskrouter_simulator import snapshots
+from taskrouter_simulator.continuations import FUNCTIONS
+from taskrouter_simulator.engine import assignments, reservations
+from taskrouter_simulator.engine.core import NOT_STORED, Engine, EventCallback
+from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.server import Simulator
+from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.web import SnapshotError
+from tests.simulator.call_simulation import DEQUEUE, NUMBER, WORKER_NUMBER, CallSimulation
+from tests.simulator.conftest import SPANISH
+
+SETTINGS = {
+    "frozen_clock": True,
+    "seed": "1",
+    "event_path": "/events",
+    "callback_base_url": "http://app.example/api",
+}
+DOCUMENTS = {
+    "incoming_call": (
+        '<Gather numDigits="1" timeout="7" action="enqueue_call"><Say>Hello</Say></Gather>'
+        '<Pause length="3"/><Gather actionOnEmptyResult="true" action="enqueue_call"/>'
+    ),
+    "agent": '<Say>One moment</Say><Pause length="2"/><Hangup/>',
+}
+INSTRUCTIONS = (
+    {},
+    DEQUEUE,
+    {**DEQUEUE, "instruction": "conference", "timeout": 9},
+    {"instruction": "accept"},
+    {"instruction": "reject"},
+    *(
+        {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "accept": accept,
+         "url": "http://app.example/api/agent"}
+        for accept in (True, False)
+    ),
+)  # fmt: skip
+
+
+class Center(CallSimulation):
+    """A complete simulator whose effects are kept instead of executed."""
+
+    def __init__(self, **options):
+        self.options = {**SETTINGS, **options}
+        self.effects = []
+        self.documents = {"enqueue_call": "", "left_queue": "", **DOCUMENTS}
+        self.documents["enqueue_call"] = (
+            '<Enqueue workflowSid="WW" action="left_queue"><Task priority="1">'
+            '{"selected_language": "es"}</Task></Enqueue>'
+        )
+        self.instruction = {}
+        self._processed = 0
+        self.simulator = None
+        self._use(Simulator(Settings(**self.options)))
+        self.documents["enqueue_call"] = self.documents["enqueue_call"].replace(
+            '"WW"', f'"{self.simulator.workflow_sid}"'
+        )
+
+    def _use(self, simulator):
+        self.simulator = simulator
+        simulator.engine.emit = self.effects.append
+        self.engine, self.clock = simulator.engine, simulator.clock
+        self.workspace = self.engine.workspaces[simulator.workspace_sid]
+        self.alice, self.bob = self.worker("Alice"), self.worker("Bob")
+
+    def restore(self):
+        """Continue in a new simulator, as another process would."""
+        snapshot = json.loads(json.dumps(self.simulator.snapshot()))
+        simulator = Simulator(Settings(**self.options))
+
+        async def restore():
+            simulator.restore(snapshot)
+
+        asyncio.run(restore())
+        self._use(simulator)
+
+    def state(self):
+        return {**self.simulator.snapshot(), "checksum": ""}
+
+    def do(self, step):
+        """Execute a step; a refused step changes nothing in either simulator."""
+        name, first, second = step
+        try:
+            getattr(self, f"do_{name}")(first, second)
+        except Refusal as refusal:
+            self.effects.append(str(refusal))
+        self.run()
+
+    def do_task(self, first, second):
+        attributes = SPANISH if first % 2 else '{"selected_language": "en"}'
+        self.create_task(attributes, priority=second, timeout=60 + 100 * first)
+
+    def do_activity(self, first, second):
+        worker = self.alice if first % 2 else self.bob
+        self.set_activity(worker, ("Idle", "Offline", "Idle", "Busy")[second % 4])
+
+    def do_reservation(self, first, second):
+        chosen = list(self.workspace.reservations.values())[-1 - first :]
+        for reservation in chosen[:1]:
+            operation = (assignments.accept, reservations.reject)[second % 2]
+            operation(self.engine, self.workspace, reservation)
+
+    def do_end(self, first, second):
+        for task in list(self.workspace.tasks.values())[-1 - first :][:1]:
+            operation = (assignments.wrap, assignments.complete, assignments.delete)[second % 3]
+            operation(self.engine, self.workspace, task)
+
+    def do_instruction(self, first, _second):
+        self.instruction = INSTRUCTIONS[first % len(INSTRUCTIONS)]
+
+    def do_call(self, first, second):
+        keys = ["1"] if first % 4 else []
+        self.place_call(*keys, worker_answers=bool(second % 3))
+
+    def do_hang_up(self, first, _second):
+        for call in list(self.engine.calls.values())[-1 - first :][:1]:
+            self.hang_up(call)
+
+    def do_time(self, first, second):
+        self.run((0.5, 1, 2, 5, 9, 60, 299, 1200)[first % 8] + second)
+
+
+STEPS = st.tuples(
+    st.sampled_from(
+        ["task", "activity", "activity", "reservation", "end", "instruction", "call", "call",
+         "hang_up", "time"]
+    ),
+    st.integers(0, 7),
+    st.integers(0, 5),
+)  # fmt: skip
+
+
+def shown(effect):
+    """Return an effect as text; Events have no equality."""
+    if isinstance(effect, EventCallback):
+        return f"{effect.url} {vars(effect.event)}"
+    return repr(effect)
+
+
+RINGING = [("activity", 1, 0), ("instruction", 1, 0), ("call", 1, 1)]
+STARTS = {
+    "nothing": [],
+    "a phone that rings": RINGING,
+    "a conference that rings": [("activity", 1, 0), ("instruction", 2, 0), ("call", 1, 1)],
+    "a phone that is not answered": [("activity", 1, 0), ("instruction", 1, 0), ("call", 1, 0)],
+    "a document that rings": [("activity", 1, 0), ("instruction", 5, 0), ("call", 1, 1)],
+    "a connected call": [*RINGING, ("time", 4, 0)],
+    "a wrapped Task": [*RINGING, ("time", 4, 0), ("end", 0, 0)],
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    start=st.sampled_from(list(STARTS)),
+    before=st.lists(STEPS, max_size=10),
+    after=st.lists(STEPS, max_size=12),
+    options=st.fixed_dictionaries(
+        {"answer_seconds": st.sampled_from([4.0, 0.0])},
+        optional={
+            "unanswered_call": st.sampled_from(["canceled", "rejected", "timeout", "pending"]),
+            "routing_delay": st.just(0.5),
+        },
+    ),
+)
+def test_effects_after_a_restore_are_those_without(start, before, after, options):
+    original, restored = Center(**options), Center(**options)
+    for step in [*STARTS[start], *before]:
+        original.do(step)
+        restored.do(step)
+    restored.restore()
+    assert restored.state() == original.state()
+    for step in [*after, ("time", 7, 0)]:
+        original.do(step)
+        restored.do(step)
+    assert list(map(shown, restored.effects)) == list(map(shown, original.effects))
+    assert restored.state() == original.state()
+
+
+def ringing_center(**options):
+    """Return a center in which a caller waits and a Worker's phone rings."""
+    center = Center(answer_seconds=4.0, **options)
+    center.instruction = DEQUEUE
+    center.make_alice_idle()
+    center.place_call("1")
+    assert center.worker_leg().on_no_answer
+    return center
+
+
+def test_ringing_phone_is_answered_after_a_restore():
+    center = ringing_center()
+    center.restore()
+    center.run(4)
+    assert center.worker_leg().status == "in-progress"
+    assert [task.status for task in center.workspace.tasks.values()] == ["assigned"]
+
+
+def test_restored_references_lead_to_the_same_objects():
+    center = ringing_center()
+    center.restore()
+    (task,), (reservation,) = (
+        center.workspace.tasks.values(),
+        center.workspace.reservations.values(),
+    )
+    assert task.reservations == [reservation]
+    assert center.alice.held == {reservation.sid: reservation}
+    (workflow,) = center.workspace.workflows.values()
+    assert task.step.configuration is workflow.configuration
+    (call, _) = center.worker_leg().on_no_answer.args
+    assert (call.reservation, call.engine) == (reservation, center.engine)
+
+
+def test_restore_keeps_the_types_of_the_values():
+    center = ringing_center()
+    center.restore()
+    (task,) = center.workspace.tasks.values()
+    assert type(task.status).__name__ == "TaskStatus"
+    assert type(task.created) is float
+    assert isinstance(task.step.filter.targets, tuple)
+
+
+def without(document, name):
+    return {key: value for key, value in document.items() if key != name}
+
+
+def signed(document):
+    content = without(document, "checksum")
+    return {**content, "checksum": snapshots._checksum(content)}
+
+
+CHANGES = {
+    "no checksum": (lambda document: without(document, "checksum"), "checksum"),
+    "a wrong checksum": (lambda document: {**document, "checksum": "0" * 64}, "checksum"),
+    "a number as checksum": (lambda document: {**document, "checksum": 5}, "checksum"),
+    "another member": (lambda document: {**document, "more": 1}, "checksum"),
+    "a changed member": (lambda document: {**document, "version": 2}, "checksum"),
+    "an empty document": (lambda _document: {}, "checksum"),
+    "another version": (
+        lambda document: signed({**document, "version": 2}),
+        "the version of the snapshot must be 1",
+    ),
+    "no version": (
+        lambda document: signed(without(document, "version")),
+        "the version of the snapshot must be 1",
+    ),
+    "no objects": (
+        lambda document: signed(without(document, "objects")),
+        "another version of the simulator has written the snapshot: 'objects'",
+    ),
+    "an unknown field": (
+        lambda document: signed(
+            {**document, "objects": {**document["objects"], document["state"]: {"a": 1}}}
+        ),
+        "another version of the simulator has written the snapshot: State has no field a",
+    ),
+    "a missing field": (
+        lambda document: signed(
+            {**document, "objects": {**document["objects"], document["state"]: {}}}
+        ),
+        "another version of the simulator has written the snapshot: workspace_sid is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_invalid_snapshot_is_refused_and_changes_nothing(change):
+    apply, message = CHANGES[change]
+    center = ringing_center()
+    before = center.state()
+    with pytest.raises(SnapshotError, match=message):
+        center.simulator.restore(apply(center.simulator.snapshot()))
+    assert center.state() == before
+
+
+def test_deeply_nested_document_is_refused():
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(SnapshotError, match="checksum"):
+        Center().simulator.restore({"objects": nested, "checksum": ""})
+
+
+def whole_numbers(value):
+    """Return JSON as JavaScript would write it."""
+    if isinstance(value, dict):
+        return {key: whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value == int(value) else value
+
+
+def test_snapshot_survives_javascript():
+    center = ringing_center()
+    snapshot = center.simulator.snapshot()
+    copy = dict(sorted(whole_numbers(snapshot).items()))
+    assert json.dumps(copy) != json.dumps(snapshot)
+    other = Simulator(Settings(**center.options))
+    asyncio.run(restored(other, copy))
+    assert type(other.clock.now()) is float
+    assert other.clock.now() == center.clock.now()
+
+
+async def restored(simulator, snapshot):
+    simulator.restore(snapshot)
+
+
+def test_field_without_a_stored_value_gets_its_default():
+    center = ringing_center()
+    snapshot = center.simulator.snapshot()
+    (task,) = center.workspace.tasks
+    del snapshot["objects"][task]["is_waiting"], snapshot["objects"][task]["reoffer_times"]
+    del snapshot["engine"]["sids_created"]
+    other = Simulator(Settings(**center.options))
+    asyncio.run(restored(other, signed(snapshot)))
+    workspace = other.engine.workspaces[other.workspace_sid]
+    assert workspace.tasks[task].is_waiting is False
+    assert workspace.tasks[task].reoffer_times == {}
+    assert other.engine.sids_created == 0
+
+
+def test_only_fields_that_the_owner_provides_are_not_stored():
+    names = {field.name for field in dataclasses.fields(Engine)}
+    assert names >= NOT_STORED
+    assert names - NOT_STORED >= {"workspaces", "calls", "sids_created", "resources_created"}
+
+
+def test_every_timer_calls_a_registered_function():
+    center = ringing_center()
+    center.create_task()
+    actions = [timer.action for timer in center.clock.pending()]
+    assert actions
+    for action in actions:
+        assert isinstance(action, partial)
+        function = getattr(action.func, "__func__", action.func)
+        assert function in FUNCTIONS.values()
+
+
+def test_running_clock_continues_at_the_time_of_the_snapshot():
+    first = Simulator(Settings(frozen_clock=False))
+    first.clock.jump(first.clock.now() + 1000)
+    second = Simulator(Settings(frozen_clock=False))
+    taken = first.clock.now()
+    asyncio.run(restored(second, first.snapshot()))
+    assert taken <= second.clock.now() < taken + 60
+
+
+def test_log_continues_at_the_position_of_the_snapshot():
+    first, second = Simulator(Settings()), Simulator(Settings())
+    for _ in range(3):
+        first.log.record("alert")
+    second.log.record("alert")
+    asyncio.run(restored(second, first.snapshot()))
+    assert second.log.entries() == []
+    second.log.record("alert")
+    assert [entry["id"] for entry in second.log.entries()] == [4]
+
+
+def test_faults_are_restored_with_their_numbers():
+    first, second = Simulator(Settings()), Simulator(Settings())
+    first.faults.add({"on": "request", "kind": "cut", "times": 2})
+    first.faults.add({"on": "event", "kind": "duplicate"})
+    first.faults.take("event", "POST", "/")
+    second.faults.add({"on": "request", "kind": "latency", "seconds": 1})
+    asyncio.run(restored(second, first.snapshot()))
+    assert second.faults.pending() == first.faults.pending()
+    assert second.faults.add({"on": "request", "kind": "cut"}).id == 3
