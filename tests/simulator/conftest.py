@@ -128,6 +128,7 @@ class App:
         headers: Additional headers of every response.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.
+        hold: Event for which the app waits before each response; None for no wait.
         max_concurrent: Highest number of concurrent requests so far.
     """
 
@@ -137,6 +138,7 @@ class App:
         self.headers: dict[str, str] = {}
         self.delay = 0.0
         self.pause = 0.0
+        self.hold: threading.Event | None = None
         self.max_concurrent = 0
         self._active: set[int] = set()
         app = self
@@ -154,6 +156,8 @@ class App:
                 app._active.add(threading.get_ident())
                 app.max_concurrent = max(app.max_concurrent, len(app._active))
                 time.sleep(app.delay)
+                if app.hold:
+                    app.hold.wait(10)
                 app._active.discard(threading.get_ident())
                 status, content_type, content = app.responses.get(
                     self.path, (200, "application/json", b"{}")

@@ -1,0 +1,106 @@
+"""With a seed and a frozen clock, two runs have the same log."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from taskrouter_simulator.testing import TaskRouter, running
+from tests.simulator.conftest import SPANISH
+
+
+def story(taskrouter):
+    """Send requests and advance the clock; return the log as received."""
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    for name in ("Alice", "Bob"):
+        idle = taskrouter.activities["Idle"]
+        workspace.workers(taskrouter.workers[name]).update(activity_sid=idle)
+        taskrouter.advance()
+    for language in ("es", "en", "fr"):
+        workspace.tasks.create(attributes=f'{{"selected_language": "{language}"}}')
+        taskrouter.advance(1)
+    taskrouter.place_call("+15550001111", "+15556667777", "1")
+    for _ in range(3):
+        taskrouter.advance(1200)
+    workspace.tasks.list(page_size=1)
+    return requests.get(f"{taskrouter.url}/simulator/log", timeout=5).content
+
+
+def run_in_new_process(app, seed, hash_seed):
+    command = [sys.executable, "-m", "taskrouter_simulator", "--port", "0", "--frozen-clock", "1"]
+    command += ["--callback-base-url", app.url, "--event-path", "/events", "--seed", seed]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            url = process.stdout.readline().split()[-1]
+            log = story(TaskRouter(url))
+        finally:
+            process.kill()
+    return log.replace(url.encode(), b"SIMULATOR")
+
+
+@pytest.fixture
+def prepared_app(app):
+    app.set_response("/assignment_callback", {"instruction": "accept"})
+    twiml = b'<Response><Gather action="next"/></Response>'
+    app.set_response("/incoming_call", twiml, content_type="text/xml")
+    app.set_response("/next", b"<Response><Pause/></Response>", content_type="text/xml")
+    return app
+
+
+def test_logs_of_two_processes_with_the_same_seed_are_identical(prepared_app):
+    first, second, other = (
+        run_in_new_process(prepared_app, seed, hash_seed)
+        for seed, hash_seed in (("1", "1"), ("1", "2"), ("2", "1"))
+    )
+    assert first == second
+    assert first != other
+    kinds = set(re.findall(rb'"kind":"([a-z]+)"', first))
+    assert kinds == {b"request", b"assignment", b"event", b"twiml", b"call", b"alert"}
+
+
+def test_reset_begins_with_the_first_sid_again():
+    with running(seed="1") as taskrouter:
+        sids = []
+        for _ in range(2):
+            taskrouter.reset()
+            workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+            sids.append(workspace.tasks.create(attributes=SPANISH).sid)
+    assert sids[0] == sids[1]
+
+
+@pytest.mark.parametrize("seed", ["", "1"])
+def test_tokens_of_callbacks_differ(app, seed):
+    with running(callback_base_url=app.url, event_path="/events", seed=seed) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        idle = taskrouter.activities["Idle"]
+        workspace.workers(taskrouter.workers["Alice"]).update(activity_sid=idle)
+        workspace.tasks.create(attributes=SPANISH)
+        taskrouter.advance()
+    tokens = [request["headers"]["I-Twilio-Idempotency-Token"] for request in app.received]
+    assert len(tokens) == len(set(tokens)) > 3
+    assert all(re.fullmatch("[0-9a-f]{32}", token) for token in tokens)
+
+
+def test_callbacks_are_sent_one_at_a_time_with_a_seed(app):
+    app.delay = 0.02
+    for seed, expected in (("1", {1}), ("", {2, 3, 4, 5, 6, 7, 8})):
+        app.max_concurrent = 0
+        with running(callback_base_url=app.url, event_path="/events", seed=seed) as taskrouter:
+            workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+            workspace.tasks.create(attributes=SPANISH)
+            taskrouter.advance()
+        assert app.max_concurrent in expected
+
+
+def test_duration_of_a_callback_is_measured_on_the_clock_with_a_seed(app):
+    app.delay = 0.02
+    for seed, expected in (("1", True), ("", False)):
+        with running(callback_base_url=app.url, event_path="/events", seed=seed) as taskrouter:
+            workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+            workspace.tasks.create(attributes=SPANISH)
+            taskrouter.advance()
+            assert all((entry["seconds"] == 0) is expected for entry in taskrouter.log("event"))
