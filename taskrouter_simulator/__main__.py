@@ -16,6 +16,7 @@ from types import FrameType
 try:
     import uvicorn
 
+    from taskrouter_simulator import replay
     from taskrouter_simulator.seed import SeedError
     from taskrouter_simulator.server import Simulator, listen, uvicorn_config
 except ModuleNotFoundError as error:
@@ -43,8 +44,15 @@ class _Server(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the simulator until a signal arrives; return 1 if it cannot start."""
+    """Run the simulator until a signal arrives, or execute the command `replay`.
+
+    Returns:
+        The exit status; 1 if the simulator cannot start.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if arguments[:1] == ["replay"]:
+            return replay.main(arguments[1:], _settings([]))
         settings = _settings(arguments)
         simulator = Simulator(settings)
         listener = listen(settings.host, settings.port)
@@ -57,8 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _settings(arguments: list[str] | None) -> Settings:
-    parser = argparse.ArgumentParser(prog="python -m taskrouter_simulator", description=__doc__)
+def _settings(arguments: list[str]) -> Settings:
+    parser = argparse.ArgumentParser(
+        prog="taskrouter-simulator",
+        description=__doc__,
+        epilog="The command `replay` posts recorded callbacks again; see `replay --help`.",
+    )
     for field in fields(Settings):
         variable = environment_name(field.name)
         help_text = f"{field.metadata['help']} ({variable}; default {field.default!r})"

@@ -22,6 +22,7 @@ from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.log import Log
 from taskrouter_simulator.portal.routes import portal_routes
+from taskrouter_simulator.recording import Recorder
 from taskrouter_simulator.rest.api import RestApi, expose_transport
 from taskrouter_simulator.settings import Settings
 
@@ -39,6 +40,7 @@ class Simulator:
 
     Raises:
         SeedError: The configured workspace file does not describe a valid Workspace.
+        OSError: The configured recording cannot be opened.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +50,10 @@ class Simulator:
         self.log = Log(settings.log_size, settings.log_answers, self.clock.now)
         self.faults = Faults()
         stopwatch = self.clock.now if settings.seed else time.monotonic
-        client = DeliveryClient(self.credentials, settings, self.log.record, stopwatch)
+        path = settings.record_file
+        self._recorder = Recorder(Path(path), self.log.record) if path else None
+        record = self._recorder.record if self._recorder else self.log.record
+        client = DeliveryClient(self.credentials, settings, record, stopwatch)
         self.dispatcher = Dispatcher(client, settings, self.log.record, self.faults)
         file = settings.workspace_file
         self._description = seed.read(Path(file)) if file else seed.quickstart()
@@ -144,6 +149,8 @@ class Simulator:
         yield
         self.clock.attach(None)
         await self.dispatcher.close()
+        if self._recorder:
+            self._recorder.close()
 
 
 def _clock(settings: Settings) -> Clock:

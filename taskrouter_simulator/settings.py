@@ -58,6 +58,11 @@ class Settings:
         "comma-separated host names with a dot that clients may use for /v1; IP addresses,"
         " localhost and names without a dot are always allowed",
     )
+    record_file: str = _setting(
+        "",
+        "file to which each callback and its response are appended as a line of JSON, for the"
+        " command replay; '' for none",
+    )
     control_token: str = _setting(
         "",
         "token with which clients on other machines may use the control routes, at least"

@@ -65,7 +65,7 @@ def test_help_shows_every_setting_with_its_default(capsys):
         main(["--help"])
     assert exit_info.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert shown.startswith("usage: python -m taskrouter_simulator [-h] [--host HOST]")
+    assert shown.startswith("usage: taskrouter-simulator [-h] [--host HOST]")
     assert "Run the TaskRouter simulator until SIGINT or SIGTERM." in shown
     assert re.search(r"--port PORT port to listen on; 0 picks a free port \(SIMULATOR_PORT;", shown)
     assert "SIMULATOR_HOST; default '127.0.0.1')" in shown

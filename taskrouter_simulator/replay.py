@@ -1,0 +1,108 @@
+"""Posts recorded callbacks to an app again, and compares the app's responses."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from taskrouter_simulator import recording
+from taskrouter_simulator.callbacks.answers import Response
+from taskrouter_simulator.callbacks.delivery import Delivery, DeliveryClient
+from taskrouter_simulator.identifiers import Credentials, is_url
+from taskrouter_simulator.settings import Settings
+
+_SECONDS = 15.0
+_MAX_SHOWN = 200
+
+
+def main(arguments: list[str], settings: Settings) -> int:
+    """Replay a file.
+
+    Args:
+        arguments: The arguments of the command `replay`.
+        settings: Settings that determine how callbacks are signed.
+
+    Returns:
+        0 if all responses are the same, 1 if a response differs, 2 if the file is not a recording.
+    """
+    parser = argparse.ArgumentParser(prog="taskrouter-simulator replay", description=__doc__)
+    parser.add_argument("file", type=Path, help="a file that was recorded with --record-file")
+    parser.add_argument("--to", required=True, type=_base_url, help="base URL of the app")
+    options = parser.parse_args(arguments)
+    try:
+        entries = recording.read(options.file)
+    except recording.RecordingError as error:
+        print(f"replay: {error}", file=sys.stderr)  # noqa: T201 - program output
+        return 2
+    differing = asyncio.run(_replay(entries, options.to, settings))
+    print(f"{len(entries)} callbacks, {differing} different responses")  # noqa: T201 - program output
+    return 1 if differing else 0
+
+
+def _base_url(text: str) -> str:
+    if not is_url(text):
+        raise argparse.ArgumentTypeError("must be an absolute URL")
+    return text.rstrip("/")
+
+
+async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Settings) -> int:
+    """Post the callbacks in order; return the number of different responses."""
+    client = DeliveryClient(Credentials(), settings, lambda *_arguments, **_fields: None)
+    differing = 0
+    for number, entry in enumerate(entries, 1):
+        parts = urlsplit(entry["url"])
+        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        delivery = Delivery(
+            entry["kind"],
+            to + path,
+            entry["parameters"],
+            _SECONDS,
+            token=entry["headers"].get("I-Twilio-Idempotency-Token", ""),
+            single_attempt=True,
+        )
+        differences = describe_differences(entry, await client.deliver(delivery))
+        differing += bool(differences)
+        result = ", ".join(differences) or "same response"
+        print(f"{number} {entry['kind']} {path}: {result}")  # noqa: T201 - program output
+    return differing
+
+
+def describe_differences(entry: Mapping[str, Any], response: Response) -> list[str]:
+    """Return a description of each difference between a recorded and a new response.
+
+    JSON documents are compared by value. An exported log entry contains only the beginning of a
+    long response.
+    """
+    if response.error:
+        return [response.error]
+    body = response.body.decode("utf-8", errors="replace")
+    is_truncated = "answer_length" in entry
+    pairs = [
+        ("status", entry["status"], response.status),
+        ("content type", entry.get("content_type"), response.content_type),
+    ]
+    if is_truncated:
+        pairs.append(("length", entry["answer_length"], len(body)))
+        body = body[: len(entry["answer"])]
+    pairs.append(("body", _parse(entry["answer"]), _parse(body)))
+    return [
+        f"{name} {_shorten(before)} became {_shorten(after)}"
+        for name, before, after in pairs
+        if before != after
+    ]
+
+
+def _parse(body: str) -> Any:
+    """Return a JSON document's value, or the text of another body."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+
+
+def _shorten(value: Any) -> str:
+    return json.dumps(value)[:_MAX_SHOWN]
