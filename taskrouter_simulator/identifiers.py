@@ -2,19 +2,8 @@
 
 import hashlib
 import re
-import secrets
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
-
-
-def new_hex(seed: str, number: int) -> str:
-    """Return 32 hexadecimal digits for a new SID or token.
-
-    Args:
-        seed: Text from which the digits are derived; "" for random digits.
-        number: Number of the SID or token.
-    """
-    return derived_hex(f"seed/{number}/{seed}") if seed else secrets.token_hex(16)
 
 
 def derived_hex(name: str) -> str:

@@ -4,18 +4,19 @@ Each operation is a synchronous function call, so no operation observes the inte
 another. Network requests are emitted as effects, which the owner of the engine executes.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from taskrouter_simulator.clock import Clock, Timer
-from taskrouter_simulator.continuations import Continuation, continuation
+from taskrouter_simulator.continuations import Continuation
 from taskrouter_simulator.engine.call_model import Call
 from taskrouter_simulator.engine.errors import NotFound
 from taskrouter_simulator.engine.expressions import Comparisons, Predicate, parse
 from taskrouter_simulator.engine.model import Event, Reservation, Resource, Task, Workspace
-from taskrouter_simulator.identifiers import new_hex
+from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.settings import Settings
 
 
@@ -96,7 +97,7 @@ class Engine:
         settings: The simulator's settings.
         clock: Time and timers.
         emit: Receives each effect as it arises; must not call the engine.
-        route: Routes the Tasks of a Workspace.
+        route: Routes the Tasks of a Workspace; a `continuation`.
         on_task_removed: Called with each Task that is canceled or deleted, but not with a closed
             Task that expires.
         on_reservation_changed: Called with each Reservation whose status changes while calls
@@ -148,7 +149,9 @@ class Engine:
             prefix: Twilio's two-letter prefix for the type of resource, such as "WT".
         """
         self.sids_created += 1
-        return prefix + new_hex(self.settings.seed, self.sids_created)
+        seed = self.settings.seed
+        name = f"seed/{seed}/{self.sids_created}"
+        return prefix + (derived_hex(name) if seed else secrets.token_hex(16))
 
     def touch(self, resource: Resource) -> None:
         """Update the timestamp and the version of a changed resource."""
@@ -194,12 +197,7 @@ class Engine:
         when = self.now() + (self.settings.routing_delay if delay is None else delay)
         scheduled = self.timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:
-            self.set_timer("routing", workspace.sid, when, partial(self.route_now, workspace))
-
-    @continuation
-    def route_now(self, workspace: Workspace) -> None:
-        """Route the Tasks of a Workspace."""
-        self.route(self, workspace)
+            self.set_timer("routing", workspace.sid, when, partial(self.route, self, workspace))
 
     def alert(self, code: int, message: str, details: dict[str, str], level: str = "error") -> None:
         """Emit an alert; `details` are the SIDs and URLs involved."""

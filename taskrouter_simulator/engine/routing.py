@@ -41,6 +41,7 @@ Without the cache, a routing pass would be slow if many Tasks wait and no Worker
 """
 
 
+@continuation
 def route(engine: Engine, workspace: Workspace) -> None:
     """Offer each pending Task to free Workers."""
     engine.cancel_timer("routing", workspace.sid)

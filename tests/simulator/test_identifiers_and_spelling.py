@@ -8,22 +8,9 @@ from taskrouter_simulator.identifiers import (
     Credentials,
     derived_hex,
     is_url,
-    new_hex,
     resolve_url,
 )
 from taskrouter_simulator.spelling import describe_unknown, find_similar, fold
-
-
-def test_new_digits_are_random_without_a_seed():
-    digits = {new_hex("", 1) for _ in range(10)}
-    assert len(digits) == 10
-    assert all(re.fullmatch("[0-9a-f]{32}", text) for text in digits)
-
-
-def test_new_digits_depend_only_on_seed_and_number():
-    digits = {new_hex(seed, number) for seed in ("1", "11", "a") for number in (1, 11, 2)}
-    assert len(digits) == 9
-    assert new_hex("1", 1) == new_hex("1", 1) == derived_hex("seed/1/1")
 
 
 def test_credentials_are_derived_from_their_names():
