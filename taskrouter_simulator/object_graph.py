@@ -7,7 +7,7 @@ referred to by name.
 
 import math
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
@@ -24,13 +24,16 @@ class Root:
 _FORMS: dict[Any, str] = {
     **dict.fromkeys((str, int, bool, Any), "plain"),
     **dict.fromkeys((list, tuple, set, frozenset, deque), "sequence"),
+    **dict.fromkeys((dict, OrderedDict), "dictionary"),
     float: "float",
-    dict: "dictionary",
     partial: "call",
     Callable: "call",
     Root: "object",
 }
 """Stored forms by type. `Any` stands for JSON. For other types, see `_classify`."""
+
+
+_Annotation = tuple[str, Any, tuple[Any, ...]]
 
 
 class Writer:
@@ -54,16 +57,21 @@ class Writer:
         Raises:
             TypeError: Values of this type cannot be stored.
         """
-        form, kind, items = _classify(hint)
+        return self._write(value, _classify(hint))
+
+    def _write(self, value: Any, annotation: "_Annotation") -> Any:
+        form, kind, items = annotation
         match "plain" if value is None else form:
             case "float":
                 value = str(value) if math.isinf(value) else value
             case "enum":
                 value = value.value
             case "dictionary":
-                value = {key: self.write(item, items[1]) for key, item in value.items()}
+                of_items = _classify(items[1])
+                value = {key: self._write(item, of_items) for key, item in value.items()}
             case "sequence":
-                written = [self.write(item, items[0]) for item in value]
+                of_items = _classify(items[0])
+                written = [self._write(item, of_items) for item in value]
                 value = sorted(written) if kind in {set, frozenset} else written
             case "named tuple":
                 value = [self.write(*pair) for pair in zip(value, items, strict=True)]
@@ -92,9 +100,9 @@ class Writer:
             key = sid if sid and sid not in self.objects else str(len(self._kept))
             self._keys[id(value)] = key
             self._kept.append(value)  # otherwise, another object could get the same id
-            self.objects[key] = {}
-            for name, (hint, _) in _fields(value.__class__).items():
-                self.objects[key][name] = self.write(getattr(value, name), hint)
+            stored = self.objects[key] = {}
+            for name, (annotation, _) in _fields(value.__class__).items():
+                stored[name] = self._write(getattr(value, name), annotation)
         return key
 
 
@@ -117,14 +125,19 @@ class Reader:
             LookupError, TypeError, ValueError or AttributeError: The JSON was not written by
                 `Writer`, or was written for other types.
         """
-        form, kind, items = _classify(hint)
+        return self._read(data, _classify(hint))
+
+    def _read(self, data: Any, annotation: "_Annotation") -> Any:
+        form, kind, items = annotation
         match "plain" if data is None else form:
             case "float" | "enum":
                 data = kind(data)
             case "dictionary":
-                data = {key: self.read(item, items[1]) for key, item in data.items()}
+                of_items = _classify(items[1])
+                data = kind((key, self._read(item, of_items)) for key, item in data.items())
             case "sequence":
-                data = kind(self.read(item, items[0]) for item in data)
+                of_items = _classify(items[0])
+                data = kind(self._read(item, of_items) for item in data)
             case "named tuple":
                 data = kind(*(self.read(*pair) for pair in zip(data, items, strict=True)))
             case "call":
@@ -146,9 +159,9 @@ class Reader:
             unknown = stored.keys() - _fields(kind).keys()
             if unknown:
                 raise ValueError(f"{kind.__name__} has no field {min(unknown)}")
-            for name, (hint, field) in _fields(kind).items():
+            for name, (annotation, field) in _fields(kind).items():
                 is_stored = name in stored
-                item = self.read(stored[name], hint) if is_stored else _default(field)
+                item = self._read(stored[name], annotation) if is_stored else _default(field)
                 object.__setattr__(value, name, item)  # the class may be frozen
         return self._objects[key]
 
@@ -163,10 +176,10 @@ def _default(field: "Field[Any]") -> Any:
 
 
 @lru_cache
-def _fields(kind: Any) -> dict[str, "tuple[Any, Field[Any]]"]:
+def _fields(kind: Any) -> dict[str, "tuple[_Annotation, Field[Any]]"]:
     """Return the annotation and the definition of each field of a dataclass."""
     hints = get_type_hints(kind)
-    return {field.name: (hints[field.name], field) for field in fields(kind)}
+    return {field.name: (_classify(hints[field.name]), field) for field in fields(kind)}
 
 
 @lru_cache
@@ -179,7 +192,7 @@ def _parameter_types(name: str) -> list[Any]:
 
 
 @lru_cache(maxsize=1024)
-def _classify(hint: Any) -> tuple[str, Any, tuple[Any, ...]]:
+def _classify(hint: Any) -> _Annotation:
     """Return the stored form of an annotated value, its type, and the types of its items.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,6 +36,7 @@ class Node:
     old_style: Optional["Node"] = None
     children: list["Node"] = field(default_factory=list)
     by_name: dict[str, "Node"] = field(default_factory=dict)
+    in_order: OrderedDict[str, int] = field(default_factory=OrderedDict)
     value: Value | None = None
     values: tuple[Value, ...] = ()
     names: frozenset[str] = frozenset()
@@ -86,12 +87,14 @@ def test_cycles_and_shared_objects_are_kept():
 def test_containers_and_numbers_keep_their_types():
     node = Node("A", names=frozenset("ba"), numbers={2, 1}, data=[1, {"a": None}])
     node.points.append(Point(5.0, Color.RED))
+    node.in_order = OrderedDict(b=1, a=2)
     copy, objects = copied(node, Node)
     assert objects["A"]["names"] == ["a", "b"]
     assert objects["A"]["numbers"] == [1, 2]
     assert (copy.names, copy.numbers, copy.data) == (frozenset("ab"), {1, 2}, [1, {"a": None}])
     assert (copy.points, copy.limit, copy.values) == (deque([Point(5.0, Color.RED)]), math.inf, ())
     assert type(copy.points[0].color) is Color
+    assert copy.in_order.popitem(last=False) == ("b", 1)
     assert type(Reader({}, {}).read(5, float)) is float
 
 
