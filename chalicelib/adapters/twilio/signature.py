@@ -57,7 +57,7 @@ _NOT_SIGNED = (
 class LikelyCause(StrEnum):
     """The likely cause of an invalid signature. AUTH_TOKEN is a guess, and QUERY may be a guess.
 
-    AUTH_TOKEN is the wrong guess if the query string has an unusual encoding that is not tried.
+    AUTH_TOKEN is wrong if the query string has an unusual encoding that is not tried.
     """
 
     NO_HEADER = "no_header"
