@@ -12,7 +12,7 @@ from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_TEXT_LENGTH = 1_000
-"""Maximum length of a spoken text. Twilio allows 4,096 characters, too many for callers."""
+"""Maximum length of a spoken text. Twilio allows 4,096 characters, which take minutes to speak."""
 
 QUICKSTART = json.dumps(
     [
