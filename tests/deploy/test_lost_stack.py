@@ -7,7 +7,7 @@ import pytest
 from tests.deploy.conftest import STAGE
 from tests.deploy.test_deploy import api_url, deploy, put_secrets
 from tests.deploy.test_interruptions import BROKEN_RESOURCE
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -213,7 +213,7 @@ def test_table_of_another_stack_is_not_adopted(aws, prepared):
 
 
 def test_tables_of_a_stage_in_another_checkout_are_kept(aws, prepared):
-    with editing(prepared.folder) as config:
+    with edit_config(prepared.folder) as config:
         stages = config["stages"]
         copied = json.dumps(stages.pop(STAGE)).replace(f'"{STAGE}"', '"copy"')
         stages["copy"] = json.loads(copied.replace(f"policies/{STAGE}-", "policies/copy-"))

@@ -131,13 +131,15 @@ def test_only_routes_with_alarms_have_paid_metrics(packaged):
     } == alarmed_paths
 
 
-def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(packaged, with_options):
+def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(
+    packaged, packaged_with_options
+):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     assert "AccessLogSetting" not in stage
 
-    (stage,) = with_options.of_type("AWS::ApiGateway::Stage").values()
+    (stage,) = packaged_with_options.of_type("AWS::ApiGateway::Stage").values()
     destination = stage["AccessLogSetting"]["DestinationArn"]["Fn::Sub"]
-    assert destination.endswith(f":log-group:{with_options.stage.access_log_group}")
+    assert destination.endswith(f":log-group:{packaged_with_options.stage.access_log_group}")
     variables = set(json.loads(stage["AccessLogSetting"]["Format"]).values())
     assert variables == {
         "$context.requestTime",
@@ -161,11 +163,11 @@ def test_access_log_does_not_contain_paths_with_secrets(prefixes):
     assert not any(name in str(log_format) for name in ("Path", "path"))
 
 
-def test_tracing_follows_the_configuration(packaged, with_options):
+def test_tracing_follows_the_configuration(packaged, packaged_with_options):
     (traced,) = packaged.of_type("AWS::ApiGateway::Stage").values()
-    (untraced,) = with_options.of_type("AWS::ApiGateway::Stage").values()
+    (untraced,) = packaged_with_options.of_type("AWS::ApiGateway::Stage").values()
     assert (traced["TracingEnabled"], untraced["TracingEnabled"]) == (True, False)
-    for function in with_options.of_type("AWS::Lambda::Function").values():
+    for function in packaged_with_options.of_type("AWS::Lambda::Function").values():
         assert function.get("TracingConfig", {"Mode": "PassThrough"})["Mode"] == "PassThrough"
 
 
@@ -206,7 +208,7 @@ def test_api_has_the_name_that_the_alarms_use(packaged):
 
 
 @pytest.fixture(scope="module")
-def with_options(tmp_path_factory):
+def packaged_with_options(tmp_path_factory):
     """A packaged stage with options that are off by default."""
 
     def change(stage):
@@ -222,24 +224,24 @@ def with_options(tmp_path_factory):
     return package(tmp_path_factory.mktemp("package"), "prod", change)
 
 
-def test_custom_domain_is_mapped_to_the_stage(with_options):
-    assert with_options.lint(with_options.translated) == ""
-    (domain,) = with_options.of_type("AWS::ApiGateway::DomainName").values()
+def test_custom_domain_is_mapped_to_the_stage(packaged_with_options):
+    assert packaged_with_options.lint(packaged_with_options.translated) == ""
+    (domain,) = packaged_with_options.of_type("AWS::ApiGateway::DomainName").values()
     assert domain["DomainName"] == "calls.example.com"
     assert domain["RegionalCertificateArn"] == DOMAIN["certificate_arn"]
-    (mapping,) = with_options.of_type("AWS::ApiGateway::BasePathMapping").values()
+    (mapping,) = packaged_with_options.of_type("AWS::ApiGateway::BasePathMapping").values()
     assert mapping["Stage"] in ("prod", {"Ref": "RestAPI.Stage"})
 
 
-def test_concurrency_is_reserved_only_if_configured(with_options, packaged):
-    function = with_options.of_type("AWS::Lambda::Function")["APIHandler"]
+def test_concurrency_is_reserved_only_if_configured(packaged_with_options, packaged):
+    function = packaged_with_options.of_type("AWS::Lambda::Function")["APIHandler"]
     assert function["ReservedConcurrentExecutions"] == 50
     for default in packaged.of_type("AWS::Lambda::Function").values():
         assert "ReservedConcurrentExecutions" not in default
 
 
-def test_gateway_responses_allow_the_cors_origin(with_options):
-    (gateway,) = with_options.of_type("AWS::ApiGateway::RestApi").values()
+def test_gateway_responses_allow_the_cors_origin(packaged_with_options):
+    (gateway,) = packaged_with_options.of_type("AWS::ApiGateway::RestApi").values()
     for response in gateway["Body"]["x-amazon-apigateway-gateway-responses"].values():
         header = "gatewayresponse.header.Access-Control-Allow-Origin"
         assert response["responseParameters"][header] == "'https://app.example.com'"
