@@ -111,7 +111,7 @@ class Sweeps:
         sweep.due = sum(each.size for each in due)
         sweep.oldest_due_ms = max((sweep.at - each.due_at for each in due), default=0)
         yield from self._concurrently(self._checks(due, budget, sweep))
-        yield self.world.scenario.dynamodb_ms  # the result
+        yield self.world.scenario.dynamodb_ms  # to save the result
         sweep.ended_at = clock.now_ms()
         ages = {part: sweep.at - at for part, at in self._finished.items()}
         sweep.tasks_age_ms = ages.pop(TASKS)
