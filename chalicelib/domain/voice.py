@@ -140,7 +140,7 @@ class Menu:
         """The language of callers who press no valid key."""
         return next(language for language in self.languages if language.default)
 
-    def selected(self, digits: str) -> Language | None:
+    def find_language(self, digits: str) -> Language | None:
         """Return the language that the pressed keys select; None if they select none."""
         return next((language for language in self.languages if language.digit == digits), None)
 

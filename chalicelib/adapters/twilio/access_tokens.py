@@ -106,9 +106,9 @@ class TokenVerifier:
         issuer = unverified["payload"].get("iss")
         if not isinstance(issuer, str):
             raise jwt.MissingRequiredClaimError("iss")
-        secret = self._secrets.recent().api_keys.get(issuer)
+        secret = self._secrets.get_recent().api_keys.get(issuer)
         if secret is None:
-            secret = self._secrets.renewed().api_keys.get(issuer)
+            secret = self._secrets.refresh().api_keys.get(issuer)
         if secret is None:
             raise jwt.InvalidSignatureError
         claims: dict[str, Any] = jwt.decode(

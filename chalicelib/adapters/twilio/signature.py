@@ -114,7 +114,7 @@ class SignatureVerifier:
         pairs = sorted({(name, value) for name in form for value in form.getall(name)})
         text = "".join(chain.from_iterable(pairs)).encode()
         checked = None
-        for read in (self._secrets.recent, self._secrets.renewed):
+        for read in (self._secrets.get_recent, self._secrets.refresh):
             secrets = read()
             if secrets is checked:
                 break

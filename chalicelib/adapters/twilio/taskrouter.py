@@ -84,7 +84,7 @@ class TwilioTaskRouter:
         """Call *send* with the SDK's context of the Workspace; translate errors."""
         ends_at = time.monotonic() + (self._page_seconds * pages if pages > 1 else self._seconds)
         max_bytes = _MAX_PAGE_BYTES if pages else _MAX_RESOURCE_BYTES
-        secrets = self._secrets.current()
+        secrets = self._secrets.get()
         while True:
             client = Client(*secrets.api_key, self._account_sid, http_client=self._http_client)
             client.taskrouter.base_url = self._base_url
@@ -94,7 +94,7 @@ class TwilioTaskRouter:
             try:
                 return exchange.run()
             except TaskRouterDenied:
-                refused, secrets = secrets, self._secrets.renewed()
+                refused, secrets = secrets, self._secrets.refresh()
                 if secrets.api_key == refused.api_key:
                     raise
             except (RequestException, TimeoutError) as error:
