@@ -111,7 +111,7 @@ def build_runtime(folder: Path) -> Path:
 
 
 def build_handlers(folder: Path) -> list[Program]:
-    """Build the handlers that write an item with boto3: one without a framework, two with one."""
+    """Build the handlers that write an item with boto3: a bare handler and two with frameworks."""
     return [
         _build_handler(folder / "bare", "bare boto3 handler", _BARE, is_baseline=True),
         _build_handler(folder / "powertools", "Powertools", _POWERTOOLS, "aws-lambda-powertools"),
