@@ -62,6 +62,11 @@ class Settings:
     log_size: int = _setting(
         10_000, "number of log entries kept, and number of Events kept for each Workspace"
     )
+    worker_statistics_limit: int = _setting(
+        100,
+        "maximum number of Workers of a Workspace whose statistics of Workers are available; 0 for"
+        " no limit",
+    )
     log_answers: int = _setting(
         1_000,
         "number of log entries, counted from the newest, in which the response to a REST"
@@ -107,6 +112,11 @@ class Settings:
         "Reservations that assigned_tasks counts in a REST response; held: pending, accepted and"
         " wrapping (in expressions, assigned_tasks counts the accepted Reservations)",
         ("held", "accepted"),
+    )
+    closed_tasks_in_statistics: bool = _setting(
+        default=False,
+        text="real-time statistics count completed and canceled Tasks until they are deleted"
+        " (Twilio's texts mention completed Tasks, but its examples do not)",
     )
     not_pending_code: int = _setting(
         20001,

@@ -115,12 +115,15 @@ def test_setting_refuses_unknown_parameter_and_suggests_similar_name(
 @pytest.mark.parametrize("place", ["params", "data"])
 def test_setting_applies_to_every_operation_and_nothing_changes(strict, method, path, place):
     sid = "WK" + "0" * 32
+    sids = dict.fromkeys(("task", "task_queue", "workflow", "sid"), sid)
     url = strict.url + path.format(
-        workspace=strict.workspace_sid, worker=strict.workers["Alice"], task=sid, sid=sid
+        workspace=strict.workspace_sid, worker=strict.workers["Alice"], **sids
     )
     auth = (strict.account_sid, strict.auth_token)
     valid = {"FriendlyName": "New", "UniqueName": "new"} if method == "POST" else {}
     values = {place: {**valid, "Xyzzy": "1"}}
+    if place == "data" and ROUTES[path][method].is_json:
+        values = {"json": {"Xyzzy": ["1"]}}
     before = strict._request("GET", "")
     response = requests.request(method, url, auth=auth, timeout=5, **values)
     assert response.status_code == 400

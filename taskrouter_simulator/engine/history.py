@@ -1,0 +1,149 @@
+"""What happened in a Workspace, as compact facts that statistics are computed from.
+
+Tasks and Events are deleted long before the 30 days for which Twilio provides statistics:
+https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+RETENTION = 30 * 86_400
+"""Seconds for which facts are kept, counted from the newest fact."""
+
+
+class Kind(StrEnum):
+    """What a fact counts for: the name of a number in Twilio's cumulative statistics."""
+
+    TASK_CREATED = "tasks_created"
+    TASK_ENTERED = "tasks_entered"
+    TASK_MOVED = "tasks_moved"
+    TASK_COMPLETED = "tasks_completed"
+    TASK_CANCELED = "tasks_canceled"
+    TASK_DELETED = "tasks_deleted"
+    TASK_TIMED_OUT = "tasks_timed_out_in_workflow"
+    RESERVATION_CREATED = "reservations_created"
+    RESERVATION_ACCEPTED = "reservations_accepted"
+    RESERVATION_REJECTED = "reservations_rejected"
+    RESERVATION_TIMED_OUT = "reservations_timed_out"
+    RESERVATION_CANCELED = "reservations_canceled"
+    RESERVATION_RESCINDED = "reservations_rescinded"
+
+
+class Fact(NamedTuple):
+    """A change of a Task or a Reservation.
+
+    Attributes:
+        at: Time of the change.
+        kind: What changed.
+        channel_sid: The Task's channel, a TC… SID.
+        workflow_sid: The Task's Workflow, a WW… SID.
+        queue_sid: The TaskQueue in which the change happened, a WQ… SID. A Task that moves to
+            another TaskQueue counts as moved in the TaskQueue that it leaves.
+        worker_sid: The Reservation's Worker, a WK… SID.
+        age: Seconds since the Task was created.
+        age_in_queue: Seconds since the Task entered its TaskQueue.
+    """
+
+    at: float
+    kind: Kind
+    channel_sid: str
+    workflow_sid: str | None
+    queue_sid: str | None
+    worker_sid: str | None
+    age: int
+    age_in_queue: int
+
+
+class Stay(NamedTuple):
+    """A period that a Worker spent in one Activity."""
+
+    began: float
+    ended: float
+    worker_sid: str
+    activity_sid: str
+
+
+class RecordedTask(Protocol):
+    """The fields of a Task that a fact contains."""
+
+    created: float
+    channel_sid: str
+    workflow_sid: str | None
+    queue_sid: str | None
+    queue_entered: float | None
+
+
+@dataclass(eq=False)
+class History:
+    """The facts of the last 30 days, oldest first."""
+
+    facts: deque[Fact] = field(default_factory=deque)
+    stays: deque[Stay] = field(default_factory=deque)
+
+    def record(
+        self,
+        now: float,
+        kind: Kind,
+        task: RecordedTask,
+        *,
+        queue_sid: str | None = None,
+        worker_sid: str | None = None,
+    ) -> None:
+        """Record a change of a Task or of one of its Reservations.
+
+        Args:
+            now: The current time.
+            kind: What changed.
+            task: The Task.
+            queue_sid: WQ… SID; None for the Task's current TaskQueue.
+            worker_sid: WK… SID of the Reservation's Worker; None if only the Task changed.
+        """
+        entered = task.created if task.queue_entered is None else task.queue_entered
+        fact = Fact(
+            now,
+            kind,
+            task.channel_sid,
+            task.workflow_sid,
+            queue_sid or task.queue_sid,
+            worker_sid,
+            whole_seconds(task.created, now),
+            whole_seconds(entered, now),
+        )
+        self.facts.append(fact)
+        while self.facts[0].at < now - RETENTION:
+            self.facts.popleft()
+
+    def record_stay(self, now: float, worker_sid: str, activity_sid: str, began: float) -> None:
+        """Record that a Worker leaves an Activity.
+
+        Args:
+            now: The current time.
+            worker_sid: WK… SID.
+            activity_sid: WA… SID.
+            began: Time at which the Worker entered the Activity.
+        """
+        self.stays.append(Stay(began, now, worker_sid, activity_sid))
+        while self.stays[0].ended < now - RETENTION:
+            self.stays.popleft()
+
+    def facts_since(self, start: float) -> Iterator[Fact]:
+        """Yield the facts from a moment on, newest first."""
+        for fact in reversed(self.facts):
+            if fact.at < start:
+                return
+            yield fact
+
+    def stays_since(self, start: float) -> Iterator[Stay]:
+        """Yield the stays that ended at a moment or later, newest first."""
+        for stay in reversed(self.stays):
+            if stay.ended < start:
+                return
+            yield stay
+
+
+def whole_seconds(start: float, end: float) -> int:
+    """Return the whole seconds between two moments; 8.9999998 seconds are 9."""
+    return int(end - start + 0.0005)

@@ -1,0 +1,374 @@
+"""Statistics, compared with statistics that are computed from the Events."""
+
+from collections import Counter
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import initialize, invariant, rule
+
+from taskrouter_simulator.engine import assignments, statistics, workers
+from taskrouter_simulator.engine.history import RETENTION, Fact, History, Kind, Stay
+from taskrouter_simulator.engine.statistics import Interval
+from tests.simulator.conftest import Simulation
+from tests.simulator.state_simulation import Center
+from tests.simulator.test_engine_invariants import EngineMachine
+from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
+
+COUNTED = {
+    "task.created": "tasks_created",
+    "task-queue.entered": "tasks_entered",
+    "task-queue.moved": "tasks_moved",
+    "task.completed": "tasks_completed",
+    "task.canceled": "tasks_canceled",
+    "task.deleted": "tasks_deleted",
+    "task.system-deleted": "tasks_deleted",
+    "workflow.timeout": "tasks_timed_out_in_workflow",
+    "reservation.created": "reservations_created",
+    "reservation.accepted": "reservations_accepted",
+    "reservation.rejected": "reservations_rejected",
+    "reservation.timeout": "reservations_timed_out",
+    "reservation.canceled": "reservations_canceled",
+    "reservation.rescinded": "reservations_rescinded",
+}
+
+
+class StatisticsMachine(EngineMachine):
+    @initialize(multi=st.booleans(), max_reserved=st.integers(1, 3), capacity=st.integers(1, 3))
+    def start_engine(self, multi, max_reserved, capacity):
+        targets = {"queue": "One", "timeout": 4}, {"queue": "Two", "timeout": 300}
+        simulation = WorkflowSimulation(
+            catch_all_filter(*targets),
+            multi=multi,
+            default_capacity=capacity,
+            closed_task_seconds=7,
+            assigned_task_seconds=5000,
+        )
+        self.simulation, self.engine = simulation, simulation.engine
+        self.workspace = simulation.workspace
+        del self.workspace.workflows[next(iter(self.workspace.workflows))]
+        for queue in self.workspace.queues.values():
+            queue.max_reserved_workers = max_reserved
+        simulation.queues["One"].target_workers = 'languages HAS "es"'
+        simulation.queues["Two"].target_workers = "1==1"
+        self.statuses = {}
+        self.started = self.engine.now()
+
+    @rule(number=st.integers(0, 30))
+    def delete_worker_and_hire_another(self, number):
+        self.attempt(workers.delete, self.pick(self.workspace.workers, number))
+        if len(self.workspace.workers) < 3:
+            activity_sid = self.simulation.activity_sid("Idle")
+            name = f"Worker {len(self.workspace.events)}"
+            workers.create(
+                self.engine, self.workspace, friendly_name=name, activity_sid=activity_sid
+            )
+
+    @rule(name=st.sampled_from(["Alice", "Bob"]), activity=st.sampled_from(["Idle", "Busy"]))
+    def set_activity(self, name, activity):
+        named = [item for item in self.workspace.workers.values() if item.friendly_name == name]
+        for worker in named:
+            sid = self.simulation.activity_sid(activity)
+            workers.set_activity(self.engine, self.workspace, worker, sid)
+
+    @rule(
+        age=st.sampled_from([0, 1, 3, 5, 10, 900, 100_000, RETENTION]),
+        length=st.sampled_from([0, 1, 4, 900, 100_000, RETENTION]),
+    )
+    def compare_interval(self, age, length):
+        start = self.engine.now() - age
+        self.compare(Interval(start, min(start + length, self.engine.now())))
+
+    @invariant()
+    def statistics_match_events(self):
+        self.compare(Interval(self.engine.now() - RETENTION, self.engine.now()))
+
+    @invariant()
+    def history_is_limited_to_thirty_days_before_the_newest_fact(self):
+        history = self.workspace.history
+        for times in [fact.at for fact in history.facts], [stay.ended for stay in history.stays]:
+            assert times == sorted(times)
+            assert not times or times[0] >= times[-1] - RETENTION
+
+    def compare(self, interval):
+        facts = interval.facts(self.workspace.history)
+        for field, name in ("queue_sid", "TaskQueueSid"), ("workflow_sid", "WorkflowSid"):
+            for sid in {getattr(fact, field) for fact in facts}:
+                selected = [fact for fact in facts if getattr(fact, field) == sid]
+                computed = statistics.sum_tasks(selected, [0, 3, 900])
+                assert computed == self.expected(interval, name, sid)
+        for worker_sid in [None, *self.workspace.workers]:
+            found = [fact for fact in facts if worker_sid in {None, fact.worker_sid}]
+            expected = Counter(
+                COUNTED[event.event_type]
+                for event, _ in self.located_events(interval)
+                if event.event_type.startswith("reservation.")
+                and worker_sid in {None, event.parameters["WorkerSid"]}
+            )
+            computed = statistics.sum_reservations(found)
+            assert {name: count for name, count in computed.items() if count} == expected
+            self.compare_activities(interval, worker_sid)
+
+    def compare_activities(self, interval, worker_sid):
+        sids = None if worker_sid is None else {worker_sid}
+        computed = statistics.sum_activities(self.workspace, interval, self.engine.now(), sids)
+        for activity in computed:
+            seconds = [
+                int(round(min(end, interval.end) - max(begin, interval.start), 3))
+                for sid, activity_sid, begin, end in self.stays()
+                if worker_sid in {None, sid}
+                and activity_sid == activity["sid"]
+                and min(end, interval.end) > max(begin, interval.start)
+            ]
+            assert activity == {
+                "sid": activity["sid"],
+                "friendly_name": self.workspace.activities[activity["sid"]].friendly_name,
+                **summary(seconds),
+            }
+
+    def stays(self):
+        """Return all stays according to the Events: Worker, Activity, begin and end."""
+        stays, current = [], {}
+        for event in self.workspace.events.values():
+            if event.resource_type == "worker":
+                sid, change = event.resource_sid, event.event_type
+                if change in {"worker.activity.update", "worker.deleted"}:
+                    stays.append((sid, *current.pop(sid), event.created))
+                if change in {"worker.activity.update", "worker.created"}:
+                    current[sid] = event.parameters["WorkerActivitySid"], event.created
+        return stays + [(sid, *stay, self.engine.now()) for sid, stay in current.items()]
+
+    def located_events(self, interval):
+        """Return the counted Events in the interval, with the seconds spent in the TaskQueue."""
+        located, entered = [], {}
+        for event in self.workspace.events.values():
+            parameters = event.parameters
+            if event.event_type in COUNTED:
+                before = entered.get(parameters["TaskSid"])
+                spent = int(round(event.created - before[1], 3)) if before else 0
+                if event.event_type == "task-queue.moved":
+                    parameters = {**parameters, "TaskQueueSid": before[0]}
+                if interval.start <= event.created <= interval.end:
+                    located.append((event, (parameters, spent)))
+                if event.event_type == "task-queue.entered":
+                    entered[parameters["TaskSid"]] = parameters["TaskQueueSid"], event.created
+        return located
+
+    def expected(self, interval, name, sid):
+        located = [
+            (event.event_type, int(parameters["TaskAge"]), spent)
+            for event, (parameters, spent) in self.located_events(interval)
+            if parameters.get(name) == sid
+        ]
+        counts = Counter(COUNTED[event_type] for event_type, _, _ in located)
+        accepted = [item for item in located if item[0] == "reservation.accepted"]
+        waits = {
+            "reservations_accepted": [age for _, age, _ in accepted],
+            "tasks_canceled": [
+                age for event_type, age, _ in located if event_type == "task.canceled"
+            ],
+        }
+        return {
+            **{kind: counts[kind] for kind in COUNTED.values()},
+            "avg_task_acceptance_time": summary(waits["reservations_accepted"])["avg"],
+            "wait_duration_until_accepted": summary(waits["reservations_accepted"]),
+            "wait_duration_until_canceled": summary(waits["tasks_canceled"]),
+            "wait_duration_in_queue_until_accepted": summary([spent for _, _, spent in accepted]),
+            "split_by_wait_time": {
+                str(threshold): {
+                    "above": {name: sum(x > threshold for x in waits[name]) for name in waits},
+                    "below": {name: sum(x <= threshold for x in waits[name]) for name in waits},
+                }
+                for threshold in (0, 3, 900)
+            },
+        }
+
+
+def summary(seconds):
+    total = sum(seconds)
+    return {
+        "avg": int(total / len(seconds)) if seconds else 0,
+        "min": min(seconds) if seconds else 0,
+        "max": max(seconds) if seconds else 0,
+        "total": total,
+    }
+
+
+StatisticsMachine.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None
+)
+TestStatisticsMatchEvents = StatisticsMachine.TestCase
+
+
+def fact(at, kind=Kind.TASK_CREATED, age=0):
+    return Fact(at, kind, "TC1", None, None, None, age, 0)
+
+
+def test_history_keeps_what_happened_at_most_thirty_days_before_the_newest_fact():
+    history, center = History(), Center()
+    for days in 0, 1, 30, 31:
+        history.record(days * 86_400.0, Kind.TASK_CREATED, center.task)
+        history.record_stay(days * 86_400.0, "WK1", "WA1", 0.0)
+    assert [item.at / 86_400 for item in history.facts] == [1, 30, 31]
+    assert [item.ended / 86_400 for item in history.stays] == [1, 30, 31]
+
+
+def test_history_yields_what_happened_at_a_moment_or_later():
+    history = History()
+    history.facts.extend(fact(at) for at in (1, 2, 3))
+    history.stays.extend(Stay(0, ended, "WK1", "WA1") for ended in (1, 2, 3))
+    assert [item.at for item in history.facts_since(2)] == [3, 2]
+    assert [item.ended for item in history.stays_since(2)] == [3, 2]
+    assert list(history.facts_since(3.5)) == list(history.stays_since(3.5)) == []
+    assert len(list(history.facts_since(0))) == len(list(history.stays_since(0))) == 3
+
+
+def test_interval_includes_its_start_and_the_second_of_its_end():
+    history = History()
+    history.facts.extend(fact(at) for at in (9.9, 10, 15, 20.9, 21))
+    assert [item.at for item in Interval(10, 20).facts(history)] == [10, 15, 20.9]
+
+
+def test_fact_contains_whole_seconds():
+    center = Center("pending")
+    center.clock.advance(99.9999)
+    center.clock.advance(0)
+    (created, entered) = center.workspace.history.facts
+    assert created[1:] == (
+        "tasks_created", center.task.channel_sid, center.workflow.sid, None, None, 0, 0,
+    )  # fmt: skip
+    assert entered[1:] == (
+        "tasks_entered", center.task.channel_sid, center.workflow.sid, center.queues["One"].sid,
+        None, 0, 0,
+    )  # fmt: skip
+    center.do(assignments.cancel, center.task)
+    canceled = center.workspace.history.facts[-1]
+    assert canceled.at == center.clock.now()
+    assert canceled[1:] == ("tasks_canceled", *entered[2:6], 100, 100)
+
+
+def test_fact_about_reservation_contains_worker_and_time_in_queue():
+    center = WorkflowSimulation(catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "Two"}))
+    task = center.enqueue_task()
+    center.clock.advance(12)
+    dave = center.add_worker("Dave", "Two")
+    moved, entered, reserved = list(center.workspace.history.facts)[-3:]
+    assert (moved.kind, moved.queue_sid) == ("tasks_moved", center.queues["One"].sid)
+    assert (moved.age, moved.age_in_queue) == (10, 10)
+    assert (entered.queue_sid, entered.age, entered.age_in_queue) == (task.queue_sid, 10, 0)
+    assert reserved[1:] == (
+        "reservations_created", task.channel_sid, center.workflow.sid, center.queues["Two"].sid,
+        dave.sid, 12, 2,
+    )  # fmt: skip
+
+
+def test_at_most_ten_thousand_tasks_are_compared_with_a_threshold():
+    facts = [fact(at, Kind.TASK_CANCELED, age=9) for at in range(10_000)]
+    facts += [fact(at, Kind.RESERVATION_ACCEPTED, age=1) for at in range(10_001)]
+    facts += [fact(10_001, Kind.TASK_CANCELED, age=0)]
+    sums = statistics.sum_tasks(facts, [5])
+    assert sums["tasks_canceled"] == sums["reservations_accepted"] == 10_001
+    assert sums["split_by_wait_time"] == {
+        "5": {
+            "above": {"reservations_accepted": 0, "tasks_canceled": 10_000},
+            "below": {"reservations_accepted": 10_000, "tasks_canceled": 0},
+        }
+    }
+
+
+def test_no_threshold_means_no_split():
+    assert statistics.sum_tasks([fact(0)], [])["split_by_wait_time"] is None
+
+
+def test_average_is_rounded_down():
+    facts = [fact(at, Kind.RESERVATION_ACCEPTED, age) for at, age in enumerate((1, 1, 3, 2))]
+    sums = statistics.sum_tasks(facts, [])
+    assert sums["wait_duration_until_accepted"] == {"avg": 1, "min": 1, "max": 3, "total": 7}
+    assert sums["avg_task_acceptance_time"] == 1
+
+
+def test_longest_waiting_task_is_the_oldest_that_no_worker_has_accepted():
+    center = Simulation()
+    now = center.clock.now
+    assert statistics.longest_waiting([], now()) == (0, None)
+    first = center.create_task()
+    center.clock.advance(5)
+    second = center.create_task()
+    center.clock.advance(2.9999)
+    waiting = [second, first]
+    assert statistics.longest_waiting(waiting, now()) == (8, first.sid)
+    first.queue_entered = second.created + 1
+    assert statistics.longest_waiting(waiting, now(), in_queue=True) == (3, second.sid)
+    center.set_activity(center.alice, "Idle")
+    assert first.status == "reserved"
+    assert statistics.longest_waiting(waiting, now())[1] == first.sid
+    assignments.accept(center.engine, center.workspace, first.reservations[0])
+    assert statistics.longest_waiting(waiting, now()) == (3, second.sid)
+
+
+def test_of_tasks_created_at_the_same_time_the_first_has_waited_longest():
+    center = Simulation()
+    first, second = center.create_task(), center.create_task()
+    assert statistics.longest_waiting([second, first], center.clock.now()) == (0, first.sid)
+    assert first.sid != second.sid
+
+
+@pytest.mark.parametrize("count_closed", [False, True])
+def test_tasks_are_counted_by_status_and_priority(count_closed):
+    center = Simulation(default_capacity=9)
+    for priority in 0, 7, 7, 0:
+        center.create_task(priority=priority)
+    center.set_activity(center.alice, "Idle")
+    first, second, third, fourth = center.workspace.tasks.values()
+    for task in first, second, third:
+        if task.status == "pending":
+            continue
+        assignments.accept(center.engine, center.workspace, task.reservations[0])
+        center.set_activity(center.alice, "Idle")
+    assert fourth.status in {"pending", "reserved"}
+    assignments.cancel(center.engine, center.workspace, fourth)
+    open_tasks = [task for task in (first, second, third) if task.status == "assigned"]
+    assignments.complete(center.engine, center.workspace, open_tasks[0])
+    assignments.wrap(center.engine, center.workspace, open_tasks[1])
+    statuses = Counter(task.status.value for task in center.workspace.tasks.values())
+    counted = statistics.count_tasks(
+        center.workspace.tasks.values(), center.clock.now(), count_closed=count_closed
+    )
+    expected = ["pending", "reserved", "assigned", "wrapping"]
+    expected += ["completed", "canceled"] if count_closed else []
+    assert counted["tasks_by_status"] == {status: statuses[status] for status in expected}
+    assert list(counted["tasks_by_status"]) == expected
+    remaining = [task for task in center.workspace.tasks.values() if task.status in expected]
+    assert counted["total_tasks"] == len(remaining) == (4 if count_closed else 2)
+    priorities = Counter(str(task.priority) for task in remaining)
+    assert counted["tasks_by_priority"] == dict(priorities)
+
+
+def test_stay_of_no_length_does_not_count():
+    center = Simulation()
+    for activity in "Idle", "Busy", "Idle", "Offline":
+        center.set_activity(center.alice, activity)
+    center.clock.advance(60)
+    now = center.clock.now()
+    durations = statistics.sum_activities(
+        center.workspace, Interval(now - 60, now), now, {center.alice.sid}
+    )
+    offline, *others = durations
+    assert offline == {
+        "friendly_name": "Offline", "sid": center.alice.activity_sid,
+        "avg": 60, "min": 60, "max": 60, "total": 60,
+    }  # fmt: skip
+    assert all(item["max"] == item["total"] == 0 for item in others)
+    assert len(others) == len(center.workspace.activities) - 1
+
+
+def test_deleted_activity_is_not_listed():
+    center = Simulation()
+    center.set_activity(center.alice, "Busy")
+    center.clock.advance(10)
+    center.set_activity(center.alice, "Offline")
+    busy = center.activity_sid("Busy")
+    del center.workspace.activities[busy]
+    now = center.clock.now()
+    durations = statistics.sum_activities(center.workspace, Interval(now - 99, now), now, None)
+    assert busy not in {item["sid"] for item in durations}
