@@ -38,23 +38,33 @@ class Fact(NamedTuple):
     Attributes:
         at: Time of the change.
         kind: What changed.
+        created: Time at which the Task was created.
+        entered: Time at which the Task entered its TaskQueue.
         channel_sid: The Task's channel, a TC… SID.
         workflow_sid: The Task's Workflow, a WW… SID.
         queue_sid: The TaskQueue in which the change happened, a WQ… SID. A Task that moves to
             another TaskQueue counts as moved in the TaskQueue that it leaves.
         worker_sid: The Reservation's Worker, a WK… SID.
-        age: Seconds since the Task was created.
-        age_in_queue: Seconds since the Task entered its TaskQueue.
     """
 
     at: float
     kind: Kind
+    created: float
+    entered: float
     channel_sid: str
     workflow_sid: str | None
     queue_sid: str | None
     worker_sid: str | None
-    age: int
-    age_in_queue: int
+
+    @property
+    def age(self) -> int:
+        """The Task's age in whole seconds."""
+        return whole_seconds(self.created, self.at)
+
+    @property
+    def age_in_queue(self) -> int:
+        """Whole seconds since the Task entered its TaskQueue."""
+        return whole_seconds(self.entered, self.at)
 
 
 class Stay(NamedTuple):
@@ -67,13 +77,28 @@ class Stay(NamedTuple):
 
 
 class RecordedTask(Protocol):
-    """The fields of a Task that a fact contains."""
+    """The fields of a Task that are recorded."""
 
     created: float
+    queue_entered: float | None
     channel_sid: str
     workflow_sid: str | None
     queue_sid: str | None
-    queue_entered: float | None
+
+
+class RecordedReservation(Protocol):
+    """The fields of a Reservation that are recorded."""
+
+    queue_sid: str
+    worker_sid: str
+
+
+class RecordedWorker(Protocol):
+    """The fields of a Worker that are recorded."""
+
+    sid: str
+    activity_sid: str
+    activity_changed: float
 
 
 @dataclass(eq=False)
@@ -88,44 +113,26 @@ class History:
         now: float,
         kind: Kind,
         task: RecordedTask,
-        *,
-        queue_sid: str | None = None,
-        worker_sid: str | None = None,
+        reservation: RecordedReservation | None = None,
     ) -> None:
-        """Record a change of a Task or of one of its Reservations.
-
-        Args:
-            now: The current time.
-            kind: What changed.
-            task: The Task.
-            queue_sid: WQ… SID; None for the Task's current TaskQueue.
-            worker_sid: WK… SID of the Reservation's Worker; None if only the Task changed.
-        """
-        entered = task.created if task.queue_entered is None else task.queue_entered
+        """Record a change of a Task, or of the given Reservation of the Task."""
         fact = Fact(
-            now,
-            kind,
-            task.channel_sid,
-            task.workflow_sid,
-            queue_sid or task.queue_sid,
-            worker_sid,
-            whole_seconds(task.created, now),
-            whole_seconds(entered, now),
+            at=now,
+            kind=kind,
+            created=task.created,
+            entered=task.created if task.queue_entered is None else task.queue_entered,
+            channel_sid=task.channel_sid,
+            workflow_sid=task.workflow_sid,
+            queue_sid=reservation.queue_sid if reservation else task.queue_sid,
+            worker_sid=reservation.worker_sid if reservation else None,
         )
         self.facts.append(fact)
         while self.facts[0].at < now - RETENTION:
             self.facts.popleft()
 
-    def record_stay(self, now: float, worker_sid: str, activity_sid: str, began: float) -> None:
-        """Record that a Worker leaves an Activity.
-
-        Args:
-            now: The current time.
-            worker_sid: WK… SID.
-            activity_sid: WA… SID.
-            began: Time at which the Worker entered the Activity.
-        """
-        self.stays.append(Stay(began, now, worker_sid, activity_sid))
+    def record_stay(self, now: float, worker: RecordedWorker) -> None:
+        """Record that a Worker leaves the current Activity."""
+        self.stays.append(Stay(worker.activity_changed, now, worker.sid, worker.activity_sid))
         while self.stays[0].ended < now - RETENTION:
             self.stays.popleft()
 

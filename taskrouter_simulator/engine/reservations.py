@@ -74,7 +74,8 @@ def change_status(
     require_transition(engine, reservation, status)
     reservation.status = status
     if status in _RECORDED:
-        _record(engine, workspace, reservation, _RECORDED[status])
+        task = workspace.tasks[reservation.task_sid]
+        workspace.history.record(engine.now(), _RECORDED[status], task, reservation)
     engine.cancel_timer("reservation", reservation.sid)
     if engine.calls:  # otherwise no phone can ring for the Reservation
         engine.on_reservation_changed(engine, reservation)
@@ -147,22 +148,12 @@ def create(
         task.status = TaskStatus.RESERVED
         task.times_reserved += 1
     engine.touch(task)
-    _record(engine, workspace, reservation, Kind.RESERVATION_CREATED)
+    workspace.history.record(engine.now(), Kind.RESERVATION_CREATED, task, reservation)
     start_timer(engine, workspace, reservation)
     _announce(engine, workspace, reservation)
     if not workspace.multi_task_enabled and queue.reservation_activity_sid:
         workers.set_activity(engine, workspace, worker, queue.reservation_activity_sid)
     return reservation
-
-
-def _record(engine: Engine, workspace: Workspace, reservation: Reservation, kind: Kind) -> None:
-    workspace.history.record(
-        engine.now(),
-        kind,
-        workspace.tasks[reservation.task_sid],
-        queue_sid=reservation.queue_sid,
-        worker_sid=reservation.worker_sid,
-    )
 
 
 def start_timer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:

@@ -97,7 +97,7 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
     before = workspace.activities[worker.activity_sid]
     after = workspace.activities[activity_sid]
     spent = engine.seconds_since(worker.activity_changed)
-    _record_stay(engine, workspace, worker)
+    workspace.history.record_stay(engine.now(), worker)
     worker.activity_sid = after.sid
     worker.activity_changed = engine.now()
     if after.available and not before.available:
@@ -139,18 +139,12 @@ def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
         raise BadRequest(
             f"Worker {worker.sid} cannot be deleted while it is available or has open reservations"
         )
-    _record_stay(engine, workspace, worker)
+    workspace.history.record_stay(engine.now(), worker)
     del workspace.workers[worker.sid]
     events.publish(
         engine, workspace, "worker.deleted", f"Worker {worker.friendly_name} deleted",
         sid=worker.sid, worker=worker,
     )  # fmt: skip
-
-
-def _record_stay(engine: Engine, workspace: Workspace, worker: Worker) -> None:
-    workspace.history.record_stay(
-        engine.now(), worker.sid, worker.activity_sid, worker.activity_changed
-    )
 
 
 def add_channel(engine: Engine, worker: Worker, channel: TaskChannel) -> None:

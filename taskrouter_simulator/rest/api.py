@@ -234,16 +234,22 @@ class RestApi:
 
 
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
-    """Return the body, which must be empty or a form.
+    """Return the body, which must be empty, a form or, for some operations, a JSON object.
 
     A body of another type is refused, because the request would otherwise change the resource
-    without the caller's parameters. A JSON object is encoded as a form.
+    without the caller's parameters.
     """
-    if operation and operation.is_json:
-        return _encode(await _read_body(http, _JSON))
-    body = await _read_body(http, _FORM)
+    body = b""
+    async for chunk in http.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+    expected = _JSON if operation and operation.is_json else _FORM
+    content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if body and content_type != expected:
+        raise BadRequest(f"The Content-Type of the body must be {expected}")
     try:
-        return body.decode("utf-8-sig")
+        return _encode(body) if expected == _JSON else body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadRequest("The body is not valid UTF-8") from error
 
@@ -265,19 +271,6 @@ def _encode(body: bytes) -> str:
 
 def _is_list_of_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-async def _read_body(http: HttpRequest, media_type: str) -> bytes:
-    """Return the body, which must be empty or have the given media type."""
-    body = b""
-    async for chunk in http.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
-    content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body and content_type != media_type:
-        raise BadRequest(f"The Content-Type of the body must be {media_type}")
-    return body
 
 
 class CutConnection(HttpResponse):

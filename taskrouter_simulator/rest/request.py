@@ -135,15 +135,16 @@ class Parameters:
     def sid(self, name: str, prefix: str) -> str | None:
         """Return a SID with the given prefix."""
         value = self._values[name]
-        if value is not None:
-            _require_sid(name, value, prefix)
+        if value is not None and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+            raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
         return value
 
     def sids(self, name: str, prefix: str) -> list[str]:
         """Return the SIDs with the given prefix in a repeated parameter."""
         values = [value for key, value in self.pairs if key == name]
         for value in values:
-            _require_sid(name, value, prefix)
+            if not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+                raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
         return values
 
     def choice(self, name: str, allowed: type[AnyEnum]) -> AnyEnum | None:
@@ -188,11 +189,6 @@ class Parameters:
             return moment.astimezone(UTC).timestamp()  # rejects a moment outside the years of UTC
         except (ValueError, OverflowError) as error:
             raise BadRequest(f"{name} must be an ISO 8601 date and time") from error
-
-
-def _require_sid(name: str, value: str, prefix: str) -> None:
-    if not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
-        raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
 
 
 def _refuse_choice(name: str, allowed: type[StrEnum]) -> NoReturn:

@@ -201,14 +201,14 @@ TestStatisticsMatchEvents = StatisticsMachine.TestCase
 
 
 def fact(at, kind=Kind.TASK_CREATED, age=0):
-    return Fact(at, kind, "TC1", None, None, None, age, 0)
+    return Fact(at, kind, at - age, at, "TC1", None, None, None)
 
 
 def test_history_keeps_what_happened_at_most_thirty_days_before_the_newest_fact():
     history, center = History(), Center()
     for days in 0, 1, 30, 31:
         history.record(days * 86_400.0, Kind.TASK_CREATED, center.task)
-        history.record_stay(days * 86_400.0, "WK1", "WA1", 0.0)
+        history.record_stay(days * 86_400.0, center.carol)
     assert [item.at / 86_400 for item in history.facts] == [1, 30, 31]
     assert [item.ended / 86_400 for item in history.stays] == [1, 30, 31]
 
@@ -234,17 +234,15 @@ def test_fact_contains_whole_seconds():
     center.clock.advance(99.9999)
     center.clock.advance(0)
     (created, entered) = center.workspace.history.facts
-    assert created[1:] == (
-        "tasks_created", center.task.channel_sid, center.workflow.sid, None, None, 0, 0,
-    )  # fmt: skip
-    assert entered[1:] == (
-        "tasks_entered", center.task.channel_sid, center.workflow.sid, center.queues["One"].sid,
-        None, 0, 0,
-    )  # fmt: skip
+    sids = center.task.channel_sid, center.workflow.sid
+    now, queue_sid = center.task.created, center.queues["One"].sid
+    assert created == (now, "tasks_created", now, now, *sids, None, None)
+    assert entered == (now, "tasks_entered", now, now, *sids, queue_sid, None)
     center.do(assignments.cancel, center.task)
     canceled = center.workspace.history.facts[-1]
     assert canceled.at == center.clock.now()
-    assert canceled[1:] == ("tasks_canceled", *entered[2:6], 100, 100)
+    assert canceled[1:] == ("tasks_canceled", now, now, *sids, queue_sid, None)
+    assert canceled.age == canceled.age_in_queue == 100
 
 
 def test_fact_about_reservation_contains_worker_and_time_in_queue():
@@ -256,10 +254,11 @@ def test_fact_about_reservation_contains_worker_and_time_in_queue():
     assert (moved.kind, moved.queue_sid) == ("tasks_moved", center.queues["One"].sid)
     assert (moved.age, moved.age_in_queue) == (10, 10)
     assert (entered.queue_sid, entered.age, entered.age_in_queue) == (task.queue_sid, 10, 0)
-    assert reserved[1:] == (
-        "reservations_created", task.channel_sid, center.workflow.sid, center.queues["Two"].sid,
-        dave.sid, 12, 2,
-    )  # fmt: skip
+    assert reserved == (
+        *(center.clock.now(), "reservations_created", task.created, task.created + 10),
+        *(task.channel_sid, center.workflow.sid, center.queues["Two"].sid, dave.sid),
+    )
+    assert (reserved.age, reserved.age_in_queue) == (12, 2)
 
 
 def test_at_most_ten_thousand_tasks_are_compared_with_a_threshold():
