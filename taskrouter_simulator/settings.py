@@ -113,6 +113,16 @@ class Settings:
         " wrapping (in expressions, assigned_tasks counts the accepted Reservations)",
         ("held", "accepted"),
     )
+    reason_required: bool = _setting(
+        default=False,
+        text="a Task can be completed or canceled over REST only with a Reason (Twilio's API"
+        " description says so, but Twilio's own tests cancel Tasks without a Reason)",
+    )
+    worker_lists_have_attributes: bool = _setting(
+        default=True,
+        text="lists of Workers contain their attributes (Twilio's API description contains such a"
+        " list, but also says that attributes are null in lists)",
+    )
     closed_tasks_in_statistics: bool = _setting(
         default=False,
         text="real-time statistics count completed and canceled Tasks until they are deleted"

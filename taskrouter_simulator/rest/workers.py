@@ -53,12 +53,17 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
     }
 
 
+def _render_without_attributes(request: Request, worker: Worker) -> dict[str, Any]:
+    return {**render(request, worker), "attributes": None}
+
+
 def index(request: Request) -> Response:
     """List Workers, optionally filtered by name, Activity, TaskQueue or expression, and sorted."""
+    has_attributes = request.engine.settings.worker_lists_have_attributes
     return request.page(
         "workers",
         request.workspace.workers.values(),
-        render,
+        render if has_attributes else _render_without_attributes,
         keep=_filter(request),
         ordering=parse_ordering(request.query.text("Ordering"), _SORT_KEYS),
     )
