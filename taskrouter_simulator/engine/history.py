@@ -1,4 +1,4 @@
-"""What happened in a Workspace, as compact facts that statistics are computed from.
+"""Records what happened in a Workspace, as compact facts for statistics.
 
 Tasks and Events are deleted long before the 30 days for which Twilio provides statistics:
 https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics.
@@ -15,7 +15,7 @@ RETENTION = 30 * 86_400
 
 
 class Kind(StrEnum):
-    """What a fact counts for: the name of a number in Twilio's cumulative statistics."""
+    """What changed; the values are the names of counters in Twilio's cumulative statistics."""
 
     TASK_CREATED = "tasks_created"
     TASK_ENTERED = "tasks_entered"

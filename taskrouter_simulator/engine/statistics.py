@@ -10,7 +10,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from taskrouter_simulator.engine.history import Fact, History, Kind, whole_seconds
+from taskrouter_simulator.engine.history import (
+    Fact,
+    History,
+    Kind,
+    Stay,
+    whole_seconds,
+)
 from taskrouter_simulator.engine.model import (
     CLOSED,
     WAITING,
@@ -22,7 +28,7 @@ from taskrouter_simulator.engine.model import (
 )
 
 MAX_SPLIT = 10_000
-"""Maximum number of Tasks or Reservations that are compared with a threshold."""
+"""Maximum number of Tasks, and of Reservations, that are compared with a threshold."""
 _RESERVATION_KINDS = tuple(kind for kind in Kind if kind.startswith("reservations_"))
 _TASK_KINDS = tuple(kind for kind in Kind if kind not in _RESERVATION_KINDS)
 
@@ -33,8 +39,8 @@ class Interval:
 
     Attributes:
         start: The beginning.
-        end: The end, in whole seconds if the client chose the end. Changes in the following second
-            count, because Twilio's dates have no fractions.
+        end: The end. Changes during the following second count, because the dates in requests
+            have no fractions of a second.
     """
 
     start: float
@@ -45,20 +51,18 @@ class Interval:
         facts = [fact for fact in history.facts_since(self.start) if fact.at < self.end + 1]
         return facts[::-1]
 
-    def overlap(self, began: float, ended: float) -> float:
-        """Return how many seconds of a period are in the interval; 0 or less for none."""
-        return min(ended, self.end) - max(began, self.start)
+    def overlap(self, stay: Stay) -> float:
+        """Return how many seconds of a stay are in the interval; 0 or less means none."""
+        return min(stay.ended, self.end) - max(stay.began, self.start)
 
 
 def count_tasks(tasks: Iterable[Task], now: float, *, count_closed: bool) -> dict[str, Any]:
     """Return the real-time statistics of Tasks.
 
-    A Task is waiting if it is pending or reserved.
-
     Args:
         tasks: The Tasks.
         now: The current time.
-        count_closed: Whether Tasks that are completed or canceled count until they are deleted.
+        count_closed: Whether completed and canceled Tasks count.
     """
     statuses = [status for status in TaskStatus if count_closed or status not in CLOSED]
     counted = [task for task in tasks if task.status in statuses]
@@ -77,12 +81,12 @@ def count_tasks(tasks: Iterable[Task], now: float, *, count_closed: bool) -> dic
 def longest_waiting(
     tasks: Iterable[Task], now: float, *, in_queue: bool = False
 ) -> tuple[int, str | None]:
-    """Return the age and the SID of the Task that has waited longest; 0 and None for no Task.
+    """Return the age and the SID of the Task that has waited longest, or 0 and None.
 
     Args:
-        tasks: The Tasks, of which those that are pending or reserved are waiting.
+        tasks: The Tasks; those that are neither pending nor reserved are ignored.
         now: The current time.
-        in_queue: Whether the age begins when the Task entered its TaskQueue, not at its creation.
+        in_queue: Whether the age is the time in the TaskQueue, not the time since the creation.
     """
     waiting = [
         ((in_queue and task.queue_entered) or task.created, task.sequence, task.sid)
@@ -111,7 +115,7 @@ def sum_tasks(facts: Collection[Fact], thresholds: Collection[int]) -> dict[str,
 
     Args:
         facts: The facts to count, oldest first.
-        thresholds: Numbers of seconds that split the Tasks by the time that they waited.
+        thresholds: Waiting times in seconds at which Tasks and Reservations are split.
     """
     counts = Counter(fact.kind for fact in facts)
     accepted = [fact for fact in facts if fact.kind is Kind.RESERVATION_ACCEPTED]
@@ -144,24 +148,23 @@ def sum_activities(
 
     Args:
         workspace: The Workspace.
-        interval: The interval; only the parts of stays in this interval count.
-        now: The current time, which ends the stays in the current Activities.
+        interval: The interval; only the part of a stay that is in the interval counts.
+        now: The current time.
         worker_sids: SIDs of the Workers; None for all, including deleted Workers.
     """
     durations: dict[str, list[int]] = {sid: [] for sid in workspace.activities}
     stays = [
-        (stay.worker_sid, stay.activity_sid, stay.began, stay.ended)
-        for stay in workspace.history.stays_since(interval.start)
+        *workspace.history.stays_since(interval.start),
+        *(
+            Stay(worker.activity_changed, now, worker.sid, worker.activity_sid)
+            for worker in workspace.workers.values()
+        ),
     ]
-    stays += [
-        (worker.sid, worker.activity_sid, worker.activity_changed, now)
-        for worker in workspace.workers.values()
-    ]
-    for worker_sid, activity_sid, began, ended in stays:
-        seconds = interval.overlap(began, ended)
-        is_selected = worker_sids is None or worker_sid in worker_sids
-        if seconds > 0 and is_selected and activity_sid in durations:
-            durations[activity_sid].append(whole_seconds(0, seconds))
+    for stay in stays:
+        seconds = interval.overlap(stay)
+        is_selected = worker_sids is None or stay.worker_sid in worker_sids
+        if seconds > 0 and is_selected and stay.activity_sid in durations:
+            durations[stay.activity_sid].append(whole_seconds(0, seconds))
     return [
         {"friendly_name": activity.friendly_name, "sid": sid, **_summarize(durations[sid])}
         for sid, activity in workspace.activities.items()
@@ -182,7 +185,7 @@ def _summarize(seconds: list[int]) -> dict[str, int]:
 def _split(
     thresholds: Collection[int], accepted: list[int], canceled: list[int]
 ) -> dict[str, Any] | None:
-    """Return how many waits were longer than each threshold; None without a threshold."""
+    """Return how many waiting times are above each threshold; None if there is no threshold."""
     waits = {
         "reservations_accepted": sorted(accepted[:MAX_SPLIT]),
         "tasks_canceled": sorted(canceled[:MAX_SPLIT]),

@@ -29,12 +29,12 @@ _RELATIVE = ("longest_relative_task_age_in_queue", "longest_relative_task_sid_in
 
 @dataclass(frozen=True)
 class _Selection:
-    """The facts from which the cumulative statistics of Tasks are computed.
+    """The facts that a request for cumulative statistics of Tasks selects.
 
     Attributes:
         interval: The interval.
         facts: The facts in the interval about Tasks of the selected TaskChannel, oldest first.
-        thresholds: Seconds that split Tasks by the time that they waited.
+        thresholds: Waiting times in seconds at which Tasks and Reservations are split.
     """
 
     interval: Interval
@@ -191,7 +191,7 @@ def _parse_interval(request: Request) -> Interval:
     if start < int(now) - RETENTION:
         raise BadRequest("The statistics must not begin more than 30 days ago", _TOO_OLD)
     if start > end:
-        raise BadRequest("StartDate must not be later than EndDate, which is now by default")
+        raise BadRequest("StartDate must not be later than EndDate, which defaults to now")
     return Interval(start, end)
 
 

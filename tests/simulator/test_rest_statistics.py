@@ -422,7 +422,7 @@ def test_interval_is_validated(center, path):
     path = place(center, path)
     too_old = (14241, "The statistics must not begin more than 30 days ago")
     combined = (20001, "Minutes must not be combined with StartDate or EndDate")
-    empty = (20001, "StartDate must not be later than EndDate, which is now by default")
+    empty = (20001, "StartDate must not be later than EndDate, which defaults to now")
     for parameters, expected in (
         ({"StartDate": center.moment(days=30, seconds=1)}, too_old),
         ({"EndDate": center.moment(days=30)}, too_old),
