@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 if "AWS_CHALICE_CLI_MODE" in os.environ:
-    # `chalice local` restarts for each new file in the checkout, even bytecode written by imports.
+    # `chalice local` restarts when the checkout gets a new file, even bytecode from an import.
     sys.dont_write_bytecode = True
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
@@ -55,7 +55,7 @@ def sweep(event: CloudWatchEvent) -> None:
 
 
 if "AWS_CHALICE_CLI_MODE" in os.environ:
-    # Chalice's command line imports the app before `deploy`, `package` and `local`.
+    # The Chalice CLI imports the app before it runs `deploy`, `package` or `local`.
     from infra import chalice_hook
 
     chalice_hook.run(app)

@@ -1,4 +1,4 @@
-"""Reports this module's new name and exits: `chaos` is now `tests.chaos`."""
+"""Prints the new module name and exits: `chaos` is now `tests.chaos`."""
 
 import sys
 

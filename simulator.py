@@ -1,4 +1,4 @@
-"""Reports this module's new name and exits: `simulator` is now `taskrouter_simulator`."""
+"""Prints the new module name and exits: `simulator` is now `taskrouter_simulator`."""
 
 import sys
 

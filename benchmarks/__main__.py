@@ -1,4 +1,4 @@
-"""Command line of the benchmarks; prints one table."""
+"""Command line of the benchmarks."""
 
 import tempfile
 from pathlib import Path
@@ -25,12 +25,23 @@ from benchmarks import (
 @click.option(
     "--rounds", default=500, show_default=True, help="Number of warm invocations per program."
 )
-@click.option("--starts", default=21, show_default=True, help="Number of cold starts per program.")
 @click.option(
-    "--processes", default=3, show_default=True, help="Number of processes per in-process figure."
+    "--starts",
+    default=21,
+    show_default=True,
+    help="Number of cold starts per program, and of refused requests of each kind.",
 )
 @click.option(
-    "--requests", default=400, show_default=True, help="Number of requests per load over HTTP."
+    "--processes",
+    default=3,
+    show_default=True,
+    help="Number of pyperf processes for each number of rules.",
+)
+@click.option(
+    "--requests",
+    default=400,
+    show_default=True,
+    help="Number of requests per measurement over HTTP.",
 )
 @click.option(
     "--records",
@@ -40,12 +51,13 @@ from benchmarks import (
     help="Number of records in the largest table.",
 )
 def main(rounds: int, starts: int, processes: int, requests: int, records: int) -> None:
-    """Compare this app with programs that anyone can build, and print one table.
+    """Compare this app with programs that anyone can build, and print a table of the figures.
 
-    The tables of docs/capacity.md follow. They do not depend on the machine.
+    The costs of a million Reservations and the tables of docs/capacity.md follow. The tables of
+    docs/capacity.md do not depend on the machine.
 
-    Compared programs run alternately, so that a busy machine slows all of them. Only the ratios
-    are meaningful. A missed goal is shown in the table, and does not change the exit code.
+    Compared programs run alternately, so that a busy machine slows down all of them. Only the
+    ratios are meaningful. The table shows missed goals, which do not change the exit code.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -24,10 +24,10 @@ from chalicelib.runtime import SystemClock
 
 WRITES = 2
 TASKROUTER_REQUESTS = 1
-"""Number of requests that an accept sends."""
+"""Number of DynamoDB writes and of requests to TaskRouter that an accept needs."""
 
 OWN_MS = 3
-"""Maximum time of an accept without the calls of DynamoDB and TaskRouter."""
+"""Maximum CPU time of an accept, excluding the calls to DynamoDB and TaskRouter."""
 
 
 def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> list[Figure]:
@@ -40,7 +40,7 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
         rounds: number of invocations per program.
     """
     bare, services = programs.build_accept_handler(folder), Services()
-    with stubs.serve(services.answer) as url:
+    with stubs.serve(services.respond) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
         durations = lambda_functions.time_invocations(
             [app, bare], runtime_folder, environ, rounds, event=inputs.accept_event()
@@ -68,7 +68,7 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
 
 
 class Services:
-    """DynamoDB, SSM and TaskRouter for accepts of the Reservation in `inputs.RECORD`.
+    """Stubs of DynamoDB, SSM and TaskRouter for accepts of the Reservation in `inputs.RECORD`.
 
     Attributes:
         requests: number of requests by AWS operation or HTTP method.
@@ -77,8 +77,8 @@ class Services:
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
 
-    def answer(self, target: str, body: bytes) -> stubs.Answer:
-        """Answer a request to any of the services."""
+    def respond(self, target: str, body: bytes) -> stubs.Response:
+        """Respond to a request to any of the services."""
         name = (
             target.rpartition(".")[2]
             if target.endswith(_OPERATIONS)
@@ -98,7 +98,7 @@ _OPERATIONS = ("GetParameter", "UpdateItem")
 
 
 def time_own_ms(rounds: int) -> float:
-    """Return the median CPU time of an accept whose calls take no time, in this process."""
+    """Return the median CPU time (ms) of an accept in this process, with instant services."""
     service = runtime.Runtime(config.load({**ENVIRON}), _InstantDynamoDb(), SystemClock())
     vars(service)["taskrouter"] = InstantTaskRouter()
     runtime.use(service)
@@ -130,10 +130,10 @@ class _InstantDynamoDb:
 
 
 class InstantTaskRouter:
-    """TaskRouter without latency, which accepts each Reservation."""
+    """A TaskRouter client without latency that accepts each Reservation."""
 
     def update_reservation(self, reservation_sid: str, **_options: Any) -> RemoteReservation:
-        """Return the Reservation as it is after an accept."""
+        """Return the accepted Reservation."""
         return RemoteReservation(
             reservation_sid=reservation_sid,
             task_sid=inputs.CALLBACK["TaskSid"],

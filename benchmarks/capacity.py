@@ -1,8 +1,8 @@
-"""Prints which limits of AWS, Twilio and this service are reached at which rate of Reservations.
+"""Prints the rates of Reservations at which limits of AWS, Twilio and this service are reached.
 
-`python -m benchmarks.capacity` prints the tables of docs/capacity.md. What one Reservation needs is
-counted in the app (`benchmarks.footprint`). The limits of the sweep are found by simulation
-(`benchmarks.simulated_sweep`). The tables depend only on the inputs and the code.
+`python -m benchmarks.capacity` prints the tables of docs/capacity.md. `benchmarks.footprint` counts
+the requests and write units of one Reservation. `benchmarks.simulated_sweep` finds the limits of
+the sweep. The tables depend only on the inputs and the code.
 """
 
 from bisect import bisect_left
@@ -31,22 +31,22 @@ RATES = (1, 100, 1_000, 10_000)
 """Reservations per second."""
 
 _TRIED_RATES = [round(40 * 1.25**step) for step in range(18)]
-"""The rates among which the limits of the sweep are found, from 40 to about 1,800."""
+"""Rates at which the sweep is simulated to find its limits, from 40 to about 1,800 per second."""
 
 _WAYS = ("accepted over REST", "accepted by the answer")
-"""The two ways to accept a Reservation, which are compared."""
+"""The two compared ways to accept a Reservation."""
 
 _REQUESTS_PER_CONCURRENCY = 10
 """Requests per second that Lambda accepts for each unit of concurrency."""
 
 _MANY_KEYS = (footprint.TABLE, "by_worker")
-"""The table, and the index whose entries are spread over many partition keys."""
+"""The table and the index whose writes are spread over many partition keys."""
 
 _SWEEP = "sweep"
-"""Prefix of the limits that are found by simulation."""
+"""Prefix of the names of simulated limits."""
 
 _MAX_AGE_MS = 2 * INTERVAL_MS
-"""Maximum time between two complete reconciliations of a part that keeps up."""
+"""Maximum age of a part of the reconciliation that keeps up with the Reservations."""
 
 
 def _input(default: int, text: str) -> int:
@@ -75,7 +75,7 @@ class Inputs:
     def scenario(
         self, rate: float, *, is_limited: bool = False, over_rest: bool = True
     ) -> Scenario:
-        """Return a scenario in which TaskRouter's limits apply or not."""
+        """Return a scenario, with TaskRouter's limits if *is_limited*."""
         limits = TaskRouterLimits(
             per_second=self.taskrouter_per_second, concurrent=self.taskrouter_concurrent
         )
@@ -90,12 +90,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit, with the part of it that one Reservation per second uses.
+    """A limit, and the share of the limit that one Reservation per second uses.
 
     Attributes:
-        quota: Its value.
-        unit: The unit of the value.
-        needed: What one Reservation needs, in this unit.
+        quota: The value of the limit.
+        unit: The unit of the quota.
+        needed: The number of units that one Reservation needs.
     """
 
     quota: float
@@ -133,7 +133,9 @@ def find_limits(needed: Footprint, inputs: Inputs, *, over_rest: bool) -> dict[s
     }
     for key, units in needed.units.items():
         if key not in _MANY_KEYS:
-            limits[f"DynamoDB, {_place(key)}"] = Limit(inputs.key_units, "write units", units)
+            limits[f"DynamoDB, {_display_name(key)}"] = Limit(
+                inputs.key_units, "write units", units
+            )
     for name, rate in _sweep_rates(inputs, over_rest=over_rest).items():
         limits[f"{_SWEEP}, {name}"] = Limit(rate, "Reservations", 1)
     return limits
@@ -151,7 +153,7 @@ def _throttles(concurrency: int) -> dict[str, float]:
 
 
 def _sweep_rates(inputs: Inputs, *, over_rest: bool) -> dict[str, float]:
-    """Return the rates at which a sweep no longer keeps up if TaskRouter throttles nothing."""
+    """Return the rates at which a sweep falls behind if TaskRouter throttles no requests."""
 
     @cache
     def last_sweep(rate: float) -> Sweep:
@@ -171,7 +173,7 @@ def _sweep_rates(inputs: Inputs, *, over_rest: bool) -> dict[str, float]:
 
 
 def _render_needs(needed: Sequence[Footprint]) -> str:
-    """Return a table with what one Reservation needs."""
+    """Return a table of the requests, units and bytes that one Reservation needs."""
     rows: list[tuple[str, ...]] = [("one Reservation", *_WAYS)]
     counts = [_counts(each) for each in needed]
     rows += [(name, *(_short(each[name]) for each in counts)) for name in counts[0]]
@@ -182,26 +184,26 @@ def _counts(needed: Footprint) -> dict[str, int]:
     return {
         **{f"requests to {route}": number for route, number in needed.requests.items()},
         "DynamoDB writes": needed.writes.total(),
-        **{f"write units, {_place(key)}": units for key, units in needed.units.items()},
+        **{f"write units, {_display_name(key)}": units for key, units in needed.units.items()},
         "requests to TaskRouter": needed.taskrouter,
         "size of the record, in bytes": needed.record_bytes,
         "log lines, in bytes": needed.log_bytes,
     }
 
 
-def _place(key: str) -> str:
-    """Return where write units are consumed."""
+def _display_name(key: str) -> str:
+    """Return the name of the table or index that consumes write units."""
     return key if key == footprint.TABLE else f"index {key}"
 
 
 def _render_order(limits: Sequence[Mapping[str, Limit]]) -> str:
-    """Return a table with the limits that are reached up to each rate, first ones first."""
+    """Return a table of the limits that are reached up to each rate, lowest first."""
     rows: list[tuple[str, ...]] = [("Reservations per second", *_WAYS)]
     for last, rate in pairwise((0, *RATES)):
         cells = []
         for by_name in limits:
             reached = sorted(
-                (it.rate, name) for name, it in by_name.items() if last < it.rate <= rate
+                (limit.rate, name) for name, limit in by_name.items() if last < limit.rate <= rate
             )
             cells.append("; ".join(f"{name} ({at:,.0f})" for at, name in reached) or "none")
         rows.append((f"up to {rate:,}", *cells))
@@ -209,7 +211,7 @@ def _render_order(limits: Sequence[Mapping[str, Limit]]) -> str:
 
 
 def _render_limits(limits: Sequence[Mapping[str, Limit]]) -> str:
-    """Return a table with the quotas, the parts that a Reservation needs, and the rates."""
+    """Return a table of the quotas, the units that one Reservation needs, and the rates."""
     head = (cell for way in _WAYS for cell in (f"needed, {way}", "reached at"))
     rows = [("limit", "quota per second", *head)]
     for name in sorted(limits[0], key=lambda name: limits[0][name].rate):
@@ -233,7 +235,7 @@ def _short(number: float) -> str:
 
 
 def _render_simulation(inputs: Inputs) -> str:
-    """Return a table with the results of simulations."""
+    """Return a table of the simulation results."""
     rows: list[tuple[str, ...]] = [_SIMULATION_HEAD]
     for label, scenario in (
         ("", lambda rate: inputs.scenario(rate, is_limited=True)),
@@ -296,7 +298,7 @@ def render(inputs: Inputs) -> list[str]:
 
 @click.command()
 def main(**values: int) -> None:
-    """Print which limits are reached at which rate of Reservations."""
+    """Print the rates of Reservations at which limits are reached."""
     click.echo("\n\n".join(render(Inputs(**values))))
 
 

@@ -30,7 +30,7 @@ MEMORY_SIZES = (512, 1_024, 1_769)
 """Compared memory sizes of the function, in MB."""
 
 _VCPU_MB = 1_769
-"""Memory size with which a function has one vCPU. With less, the share is proportional.
+"""Memory size at which a function has one vCPU. The CPU share is proportional to the memory.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
 
 _MB_PER_GB = 1_024
@@ -69,14 +69,14 @@ class Prices:
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
-    """Times and sizes that only AWS and Twilio determine."""
+    """Times, sizes and shares that the benchmarks do not measure."""
 
     dynamodb_ms: float = _option(5, "Time of a request to DynamoDB, in ms.")
     taskrouter_ms: float = _option(100, "Time of a request to TaskRouter, in ms.")
-    cold_starts: float = _option(0.01, "Share of the requests that start a container.")
+    cold_starts: float = _option(0.01, "Share of requests that start a container.")
     platform_log_bytes: float = _option(300, "Size of Lambda's own log lines for a request.")
     header_bytes: float = _option(500, "Size of the headers of a response.")
-    months: float = _option(1, "Time for which a record is stored: RETENTION_DAYS.")
+    months: float = _option(1, "Number of months that a record is stored (RETENTION_DAYS).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Request:
     """A measured request.
 
     Attributes:
-        name: What is requested.
+        name: the name of the request, such as ``accept``.
         usage: the DynamoDB units and requests.
         log_bytes: size of the app's log lines.
         response_bytes: size of the response's body.
@@ -98,7 +98,7 @@ class Request:
     duration: "Duration"
 
     def billed_ms(self, memory_mb: int, assumed: Assumptions) -> float:
-        """Return the time for which Lambda charges a function of a memory size."""
+        """Return the billed duration (ms) of a function with *memory_mb* of memory."""
         slowdown = max(1, _VCPU_MB / memory_mb)
         waits_ms = self.usage.requests.total() * assumed.dynamodb_ms
         if self.name == "accept":
@@ -137,14 +137,14 @@ def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[R
 
 
 def time_function(runtime_folder: Path, app: Program, event: bytes, rounds: int) -> Duration:
-    """Run the app as a Lambda function with stubs of all services."""
-    with stubs.serve(Services().answer) as url:
+    """Measure the app as a Lambda function, with stubs of all services."""
+    with stubs.serve(Services().respond) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
         with stubs.function(app, runtime_folder, environ) as function:
             function.await_request()
             start_ms = function.cpu_seconds() * 1000
             cpu_ms = [function.invoke(event).cpu * 1000 for _ in range(_WARM_UP + rounds)]
-            # The first accept imports Twilio's SDK.
+            # The first invocation is part of the cold start: an accept imports Twilio's SDK.
             start_ms += cpu_ms[0]
             return Duration(median(cpu_ms[_WARM_UP:]), start_ms, function.memory_mb())
 
@@ -153,7 +153,7 @@ def measure_usage(table: Table) -> Iterator[tuple[str, Usage, int, int]]:
     """Send the requests of a Reservation to the app.
 
     Args:
-        table: the tables of the local DynamoDB.
+        table: the app's tables in the local DynamoDB.
 
     Yields:
         The name of a request, its usage, and the sizes of its log lines and its response.
@@ -222,7 +222,7 @@ def _sum(requests: Sequence[Request], attribute: str) -> float:
 
 
 def render(requests: Sequence[Request], prices: Prices, assumed: Assumptions) -> str:
-    """Return the tables of the measured requests and of their costs, in Markdown."""
+    """Return tables of the measured requests and of the costs, in Markdown."""
     rows = [("request", "DynamoDB requests", "write units", "read units", "log line", "CPU time",
              "memory", *(f"billed at {size:,} MB" for size in MEMORY_SIZES))]  # fmt: skip
     rows += [

@@ -1,10 +1,12 @@
 """Counts the requests and DynamoDB write units that one Reservation needs.
 
-The whole app runs in this process, with a DynamoDB emulator. It gets the requests of a Reservation
-that is accepted, wrapped up and completed. All results are counts, and none depends on the machine.
+The whole app runs in this process, with a DynamoDB emulator. The app receives the requests of a
+Reservation that is accepted, wrapped up and completed. All results are counts, so they do not
+depend on the machine.
 
-Emulators do not calculate write units as DynamoDB does, so this module does ("DynamoDB read and
-write operations" and "DynamoDB item sizes and formats" in the DynamoDB Developer Guide).
+The emulator reports no write units per partition key of an index. Therefore, this module calculates
+the units ("DynamoDB read and write operations" and "DynamoDB item sizes and formats" in the
+DynamoDB Developer Guide).
 """
 
 import io
@@ -47,13 +49,13 @@ Item = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one Reservation needs.
+    """The requests, units and bytes that one Reservation needs.
 
     Attributes:
         requests: Number of requests by route.
         writes: Number of DynamoDB writes by route.
-        units: DynamoDB write units, by ``table`` and index. The index ``due`` has a partition key
-            for each open status, such as ``due pending``.
+        units: DynamoDB write units of ``table`` and of each index. The units of the index ``due``
+            are counted by its partition key, such as ``due pending``.
         record_bytes: Size of the record at the end.
         log_bytes: Size of the log lines, without Lambda's own lines.
         taskrouter: Number of requests to TaskRouter.
@@ -68,11 +70,11 @@ class Footprint:
 
 
 def measure(*, over_rest: bool) -> Footprint:
-    """Send the requests of one Reservation to the app, and count.
+    """Send the requests of one Reservation to the app, and return the counts.
 
     Args:
         over_rest: Whether a request to the API accepts the Reservation. Otherwise, the answer to
-            the callback does.
+            the callback accepts it.
     """
     tables = TableNames("footprint-reservations", "footprint-state")
     settings = config.load(
@@ -81,7 +83,7 @@ def measure(*, over_rest: bool) -> Footprint:
             "RESERVATIONS_TABLE": tables.reservations,
             "STATE_TABLE": tables.state,
             "ASSIGNMENT_INSTRUCTION": "defer" if over_rest else "accept",
-            "TWILIO_API_KEY_SECRET": "a" * 32,  # PyJWT warns of shorter secrets
+            "TWILIO_API_KEY_SECRET": "a" * 32,  # PyJWT warns about shorter secrets
         }
     )
     log, taskrouter = io.StringIO(), _TaskRouter()
@@ -190,18 +192,18 @@ class _Meter:
         before = self.read(key, table)
         try:
             return self._client.update_item(**request)  # type: ignore[no-any-return]
-        finally:  # a write whose condition does not hold consumes units too
+        finally:  # a write whose condition fails also consumes units
             self.writes += 1
             self.units.update(write_units(before, self.read(key, table)))
 
     def read(self, key: Item, table: str) -> Item:
-        """Return an item; an empty one if it does not exist."""
+        """Return an item, or an empty item if the key does not exist."""
         item: Item = self._client.get_item(TableName=table, Key=key).get("Item", {})
         return item
 
 
 def write_units(before: Item, after: Item) -> Counter[str]:
-    """Return the units that a change of a record consumes, by table, and by index and key."""
+    """Return the write units of a change to a record, for the table and for each index."""
     units = Counter({TABLE: _units(before, after)})
     table = template.read()["Resources"]["Reservations"]["Properties"]
     table_keys = [part["AttributeName"] for part in table["KeySchema"]]
@@ -221,14 +223,14 @@ def write_units(before: Item, after: Item) -> Counter[str]:
 
 
 def _project(item: Item, keys: list[str], names: list[str]) -> Item:
-    """Return an item's entry in an index; an empty one if the index does not contain the item."""
+    """Return an item's entry in an index, or an empty entry if the item lacks an index key."""
     if any(key not in item for key in keys):
         return {}
     return {name: item[name] for name in names if name in item}
 
 
 def _key(index: Mapping[str, Any], entry: Item) -> str:
-    """Return the index, with its partition key if that is one of few statuses."""
+    """Return the name of an index, followed by the partition key if the key is a status."""
     name = index["KeySchema"][0]["AttributeName"]
     return f"{index['IndexName']} {entry[name]['S']}" if name == "open_as" else index["IndexName"]
 

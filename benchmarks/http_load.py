@@ -1,7 +1,7 @@
-"""Loads the local stack over HTTP, compared with a bare server that writes with boto3.
+"""Compares the local stack under HTTP load with a bare server that writes with boto3.
 
-Both run on this machine, together with the local DynamoDB and this client. Lambda runs each request
-in a container of its own, so these figures say nothing about AWS.
+Both run on this machine, together with the local DynamoDB and this client. Lambda runs concurrent
+requests in separate containers, so these figures do not apply to AWS.
 """
 
 import asyncio
@@ -66,11 +66,11 @@ class _Server(NamedTuple):
 
 @dataclass
 class _Load:
-    """The responses of one server to requests over a number of connections.
+    """Measurements of one server with a given number of connections.
 
     Attributes:
         times_ms: Times from sending a request to receiving its response.
-        rates: Requests per second of each window.
+        rates: Requests per second in each window.
         cpu_ms: CPU time per request of the API and of the local DynamoDB, in each window.
     """
 
@@ -188,7 +188,7 @@ def _bare_server(local_stack: stack.Stack) -> Iterator[_Server]:
 async def _send(
     server: _Server, callbacks: Iterator[bytes], connections: int, load: _Load, requests: int
 ) -> None:
-    """Send requests over connections that stay open; each waits for its response."""
+    """Send requests over keep-alive connections, one request at a time per connection."""
     pending = iter([next(callbacks) for _ in range(requests)])
 
     async def use_connection() -> None:

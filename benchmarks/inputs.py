@@ -1,4 +1,4 @@
-"""The callback that all programs get, and the environment of this app."""
+"""Requests, records and responses that the benchmarks share, and this app's environment."""
 
 import json
 from typing import Any
@@ -82,7 +82,7 @@ RECORD: dict[str, Any] = {
         ]
     },
 }
-"""The record of the callback, in DynamoDB's format, if it was answered with ``{}``."""
+"""The record of a callback that was answered with ``{}``, in DynamoDB's format."""
 
 
 class InstantDynamoDb:
@@ -94,7 +94,7 @@ class InstantDynamoDb:
 
 
 def respond_to_decision(request: dict[str, Any]) -> dict[str, Any]:
-    """Return DynamoDB's response to a claim or a new status of the Reservation in RECORD."""
+    """Return DynamoDB's response to an update that claims or changes RECORD."""
     return {"Attributes": {**RECORD, **respond(request)["Attributes"]}}
 
 
@@ -135,7 +135,7 @@ def lambda_environ() -> dict[str, str]:
 
 
 def supervisor_token() -> str:
-    """Return a bearer token of a supervisor, valid for an hour."""
+    """Return a supervisor's bearer token, which is valid for an hour."""
     grant = TaskRouterGrant(workspace_sid=ENVIRON["TWILIO_WORKSPACE_SID"], role="supervisor")
     token = AccessToken(
         ENVIRON["TWILIO_ACCOUNT_SID"],
@@ -162,14 +162,14 @@ def sign(path: str, form: dict[str, str]) -> tuple[dict[str, str], str]:
 
 
 def status_event() -> bytes:
-    """Return the event for a request in which TaskRouter reports that a Reservation is accepted."""
+    """Return the API Gateway event of TaskRouter's event callback ``reservation.accepted``."""
     path = "/event_callback"
     headers, body = sign(path, {**CALLBACK, "EventType": "reservation.accepted"})
     return _event(path, {}, headers, body)
 
 
 def accept_event() -> bytes:
-    """Return the event for a request of a supervisor to accept the Reservation in RECORD."""
+    """Return the API Gateway event of a supervisor's request to accept RECORD's Reservation."""
     parameters = {"sid": CALLBACK["ReservationSid"]}
     headers = {"Authorization": f"Bearer {supervisor_token()}"}
     return _event(ACCEPT_ROUTE, parameters, headers, None)

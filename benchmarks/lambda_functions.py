@@ -17,11 +17,11 @@ COLD_GOAL = 0.8
 """Maximum time of this app's callbacks, relative to the bare handler."""
 
 WARM_UP = 20
-"""Number of first invocations that are not measured."""
+"""Number of initial invocations that are not measured."""
 
 
 class Start(NamedTuple):
-    """A cold start, from starting the process to its first response."""
+    """A cold start, from the start of the process to its first response."""
 
     wall: float
     cpu: float
@@ -87,7 +87,7 @@ def time_starts(
                 function.invoke(event)
                 wall = function.responded_at - started
                 start = Start(wall, function.cpu_seconds(), function.memory_mb())
-            if number:  # The first start reads the files into memory.
+            if number:  # The first start fills the operating system's file cache.
                 measured[program].append(start)
     return measured
 

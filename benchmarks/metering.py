@@ -1,4 +1,4 @@
-"""Counts the DynamoDB requests of the app, and the read and write units that AWS charges.
+"""Counts the DynamoDB requests of the app, and the read and write units that AWS charges for.
 
 The local DynamoDB returns write units as AWS would, but not read units. Read units are calculated
 from the sizes of the items that a request evaluates.
@@ -23,11 +23,12 @@ _CONTAINER_BYTES = 3
 
 @dataclass
 class Usage:
-    """Requests and units, of which a strongly consistent read of up to 4 KB uses one.
+    """DynamoDB requests and capacity units.
 
     Attributes:
         requests: number of requests by operation.
-        read_units: read units, including those of indexes.
+        read_units: read units, including those of indexes. A strongly consistent read of up to
+            4 KB uses one unit.
         write_units: write units, including those of indexes.
         item_bytes: size of the largest item that an update returned.
     """
@@ -39,7 +40,7 @@ class Usage:
 
 
 class MeteredClient:
-    """A DynamoDB client that counts the usage of another client.
+    """A wrapper around a DynamoDB client that counts requests and units.
 
     Args:
         client: a client with boto3's methods for the local DynamoDB.
@@ -61,7 +62,7 @@ class MeteredClient:
             try:
                 response = getattr(self._client, name)(**request, **_METERS[name].options)
             except ClientError as error:
-                # A failed condition uses as many write units as the existing item has.
+                # A write whose condition fails uses the write units of the existing item.
                 size = item_size(error.response.get("Item", {}))
                 self._count(name, write_units=_units(size, _WRITE_UNIT_BYTES))
                 raise
@@ -71,7 +72,7 @@ class MeteredClient:
         return call
 
     def reset(self) -> Usage:
-        """Start to count from zero; return the usage until now."""
+        """Return the usage since the last reset, and start a new count."""
         with self._lock:
             usage, self.usage = self.usage, Usage()
         return usage
@@ -88,7 +89,7 @@ class MeteredClient:
 
 @dataclass(frozen=True)
 class _Meter:
-    """How an operation is measured; *options* are additional members of its requests."""
+    """How to measure an operation, and additional members of its requests."""
 
     measure: Callable[[Any, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     options: dict[str, str] = field(default_factory=dict)
@@ -125,14 +126,14 @@ def _measure_query(
     client: Any, request: Mapping[str, Any], response: Mapping[str, Any]
 ) -> dict[str, float]:
     if response["ScannedCount"] != len(response["Items"]):
-        # DynamoDB also charges the items that a filter removes.
+        # DynamoDB also charges for the items that a filter removes.
         response = client.query(**_without_filter(request))
     size = sum(map(item_size, response["Items"]))
     return {"read_units": _read_units([size], request)}
 
 
 def _without_filter(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a query without its filter, and without the names and values of the filter."""
+    """Return a query without its filter and the filter's names and values."""
     changed = {name: value for name, value in request.items() if name != "FilterExpression"}
     for member in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         used = {
@@ -165,7 +166,7 @@ _METERS = {
 
 
 def item_size(item: Mapping[str, Any]) -> int:
-    """Return the size in bytes of an item, in DynamoDB's format with types.
+    """Return the size in bytes of an item in DynamoDB's JSON format.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -184,4 +185,4 @@ def _value_size(value: Mapping[str, Any]) -> int:
             return _CONTAINER_BYTES + len(elements) + sum(map(_value_size, elements))
         case {"NULL": _} | {"BOOL": _}:
             return 1
-    raise ValueError(f"The type is not known: {json.dumps(value)}")
+    raise ValueError(f"The attribute type is unknown: {json.dumps(value)}")

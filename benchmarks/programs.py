@@ -111,7 +111,7 @@ def build_runtime(folder: Path) -> Path:
 
 
 def build_handlers(folder: Path) -> list[Program]:
-    """Build the handlers that write with boto3: a bare one, and two with a web framework."""
+    """Build the handlers that write with boto3: a bare handler, and two with web frameworks."""
     return [
         _build_handler(folder / "bare", "bare boto3 handler", _BARE, is_baseline=True),
         _build_handler(folder / "powertools", "Powertools", _POWERTOOLS, "aws-lambda-powertools"),
@@ -169,7 +169,7 @@ def _copy_packages(names: tuple[str, ...], folder: Path) -> None:
 
 
 def _compile(folder: Path) -> None:
-    """Give the other programs bytecode, too, although usual packages contain none."""
+    """Add bytecode, as in this app's package, although typical packages contain none."""
     command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*command, str(folder)], check=True)  # noqa: S603
 

@@ -1,4 +1,4 @@
-"""Compares the CPU time of requests that Twilio did not send with that of a valid callback."""
+"""Compares the CPU time of refused requests with the CPU time of a valid callback."""
 
 import logging
 import os

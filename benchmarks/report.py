@@ -8,20 +8,20 @@ from importlib import metadata
 from pathlib import Path
 
 _PACKAGES = ("awslambdaric", "boto3", "chalice", "jmespath")
-_HEAD = ("figure", "this app", "compared with", "there", "ratio", "goal")
+_HEAD = ("figure", "this app", "compared with", "other value", "ratio", "goal")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A measured figure, and the same figure of a program that anyone can build.
+    """A figure of this app, and the same figure of another program, or a limit.
 
-    Both are measured alternately, because only their ratio means anything on a busy machine.
+    Both programs are measured alternately, because only the ratio is meaningful on a busy machine.
 
     Attributes:
         name: What is measured.
         value: The figure of this app.
-        other: The program that it is compared with.
-        other_value: The figure of that program.
+        other: The program or limit that this app is compared with.
+        other_value: The figure of the other program, or the limit.
         unit: Unit of both figures.
         goal: Maximum ratio, if there is a goal.
     """
@@ -35,7 +35,7 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """This app's figure, relative to the other program's."""
+        """This app's figure, relative to the other value."""
         return self.value / self.other_value
 
     def cells(self) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def render(figures: Sequence[Figure]) -> str:
 
 
 def to_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table. The first row is its head."""
+    """Return a Markdown table. The first row is the header."""
     head, *body = rows
     lines = (head, tuple("---" for _ in head), *body)
     return "\n".join(f"| {' | '.join(row)} |" for row in lines)

@@ -41,21 +41,21 @@ to = {ref = "worker.contact_uri"}
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Compare callbacks with 100 rules with callbacks with one rule.
+    """Compare a callback under 100 rules with a callback under one rule.
 
     Args:
-        rounds: number of processes per number of rules.
+        rounds: number of processes for each number of rules.
     """
     values: dict[int, list[float]] = {1: [], MANY_RULES: []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
-            for rules, found in values.items():
+            for rules, times in values.items():
                 file = Path(folder) / f"{rules}-{number}.json"
                 command = [sys.executable, "-m", __name__, "--rules", str(rules)]
                 command += ["--quiet", "-o", str(file)]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-                found.extend(pyperf.Benchmark.load(str(file)).get_values())
-    one_ms, many_ms = (median(found) * 1000 for found in values.values())
+                times.extend(pyperf.Benchmark.load(str(file)).get_values())
+    one_ms, many_ms = (median(times) * 1000 for times in values.values())
     return [
         Figure(
             name=f"callback in the app, {MANY_RULES} rules",
@@ -85,7 +85,7 @@ def _pass_rules(command: list[str], options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Time callbacks, as a program of pyperf."""
+    """Time callbacks as a pyperf program."""
     runner = pyperf.Runner(
         processes=1,
         values=5,

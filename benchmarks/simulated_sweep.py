@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from benchmarks.simulated_taskrouter import FETCH, LIST_EVENTS, LIST_RESERVATIONS, LIST_TASKS
 from benchmarks.simulation import DueRecord, Group, Scenario, World
-from benchmarks.timeline import Process, Question, run_concurrently
+from benchmarks.timeline import Process, Subroutine, run_concurrently
 from chalicelib.domain.callbacks import EVENT_TYPES
 from chalicelib.domain.reservations import Status
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
@@ -42,11 +42,11 @@ class Sweep:
     """The result of one sweep.
 
     Attributes:
-        at: Time of its start (ms).
+        at: Start time (ms).
         due: Number of due Reservations.
-        oldest_due_ms: Time for which the oldest due Reservation had been due.
+        oldest_due_ms: Time that the oldest due Reservation had been due.
         checked: Number of Reservations that were checked.
-        ended_at: Time of its end (ms).
+        ended_at: End time (ms).
         unreconciled: Number of steps of the reconciliation that failed or were not started.
         reconciled: Number of records that the reconciliation corrected.
         tasks_age_ms: Time since the pending Reservations of all reserved Tasks were last read.
@@ -65,7 +65,7 @@ class Sweep:
 
     @property
     def left(self) -> int:
-        """Number of Reservations that stay due."""
+        """Number of due Reservations that were not checked."""
         return self.due - self.checked
 
 
@@ -101,7 +101,7 @@ class Sweeps:
             self.world.timeline.start(self.sweep())
 
     def sweep(self) -> Process:
-        """Reconcile if this is due, and check due Reservations while there is time."""
+        """Reconcile if the reconciliation is due, and check due Reservations while time is left."""
         clock = self.world.timeline
         ends_at = clock.now_ms() + self.world.scenario.sweep_s * 1000
         budget = RunBudget(clock, lambda: ends_at - clock.now_ms())
@@ -136,12 +136,12 @@ class Sweeps:
             self.world.check(due)
             sweep.checked += 1
 
-    def _request(self, operation: str, budget: RunBudget, pages: int = 1) -> Question:
-        """Send a request, and again after pauses while it is throttled.
+    def _request(self, operation: str, budget: RunBudget, pages: int = 1) -> Subroutine:
+        """Send a request, and retry after a pause while TaskRouter throttles the request.
 
         Args:
             operation: The operation.
-            budget: The budget, which ends if the request is still throttled at the end.
+            budget: The budget, which ends if the last attempt is throttled too.
             pages: Number of pages that are requested one after the other.
 
         Returns:
@@ -186,7 +186,7 @@ class Sweeps:
         return self._finished[part] + INTERVAL_MS <= end
 
     def _save(self, parts: Iterable[str], until: int, end: int) -> Process:
-        """Save that parts are done until a time."""
+        """Save the time until which parts are reconciled."""
         yield self.world.scenario.dynamodb_ms
         for part in parts:
             self._done[part] = max(until, self._done[part])
@@ -194,7 +194,7 @@ class Sweeps:
                 self._finished[part] = until
 
     def _list_tasks(self, end: int, budget: RunBudget, sweep: Sweep) -> Process:
-        """List the reserved Tasks, and the pending Reservations of each."""
+        """List the reserved Tasks, and the pending Reservations of each Task."""
         if not self._is_due(TASKS, end):
             return
         pages = self.world.reserved // _PAGE_SIZE + 1
@@ -208,7 +208,7 @@ class Sweeps:
             yield from self._save([TASKS], end, end)
 
     def _list_reservations(self, tasks: int, budget: RunBudget, sweep: Sweep) -> Iterator[Process]:
-        """List the pending Reservations of each Task while there is time."""
+        """List the pending Reservations of each Task while time is left."""
         for _ in range(tasks):
             if not budget.may_continue():
                 return
@@ -220,7 +220,7 @@ class Sweeps:
             sweep.unreconciled -= 1
 
     def _list_events(self, end: int, budget: RunBudget, sweep: Sweep) -> Process:
-        """List the Events of each type that were not read yet, window by window."""
+        """List the unread Events of each type, window by window."""
         starts = {
             name: self._done[name] - OVERLAP_MS for name in EVENT_TYPES if self._is_due(name, end)
         }
@@ -268,13 +268,13 @@ class Sweeps:
 
     def _events(self, name: str, since: int, until: int) -> Iterator[tuple[int, Group, Status]]:
         """Yield the listed Events of a type, with their times, by group."""
-        left, status = self.world.scenario.taskrouter.max_events, EVENT_TYPES[name]
+        remaining, status = self.world.scenario.taskrouter.max_events, EVENT_TYPES[name]
         for at, group in self.world.events[status].between(
             since // 1000 * 1000, until // 1000 * 1000
         ):
-            if left <= 0:
+            if remaining <= 0:
                 return
-            left -= group.size
+            remaining -= group.size
             yield at, group, status
 
     def _record_events(

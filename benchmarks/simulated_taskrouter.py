@@ -1,4 +1,4 @@
-"""TaskRouter in the simulation: the limits of its REST API."""
+"""The limits of TaskRouter's REST API in the simulation."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ class TaskRouterLimits:
 
     Attributes:
         per_second: Maximum number of requests per second for each operation. An example of
-            Twilio's event type "RateLimit" shows the default limit 50 of a list.
-        concurrent: Maximum number of concurrent requests of the account. Twilio's error 20429
+            Twilio's event type "RateLimit" shows a default limit of 50 for a list.
+        concurrent: Maximum number of concurrent requests per account. Twilio's error 20429
             mentions this limit without its value.
         latency_ms: Duration of a request.
         max_events: Maximum number of Events that one list returns to a sweep.

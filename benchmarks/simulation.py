@@ -1,12 +1,12 @@
 """A discrete-event simulation of accept requests, sweeps and TaskRouter's limits.
 
-The simulation has no system clock, and no randomness except its seed. It uses the service's own
-deadlines, state machine, budget and back-off. TaskRouter and DynamoDB are represented by their
-latencies and limits, which are inputs.
+The simulation does not read the system clock, and its random numbers depend only on the seed. It
+uses the service's own deadlines, state machine, budget and back-off. The latencies and limits of
+TaskRouter and DynamoDB are inputs.
 
-Reservations that arrive together are one group with one life, so that high rates take no longer to
-simulate than low ones. A group is split when TaskRouter refuses a part of its requests. A record of
-several Reservations is split when a sweep checks one of them.
+Reservations that arrive together form one group with one life cycle, so that high rates take no
+longer to simulate than low rates. A group is split when TaskRouter throttles some of its requests.
+A record of several Reservations is split when a sweep checks one of them.
 """
 
 import random
@@ -31,10 +31,10 @@ _NONE = frozenset[Status]()
 
 _STEPS = ((5**0.5 - 1) / 2, 2**0.5 - 1)
 """Irrational steps between consecutive quantiles of two durations. The quantiles are spread evenly,
-so that a few groups represent many Reservations better than random numbers would."""
+so that a few groups represent many Reservations better than random durations would."""
 
 DEFAULT_DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
-"""The deadlines that follow from the default settings."""
+"""The deadlines for the default settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Scenario:
         attempts: Maximum number of accept requests per Reservation if TaskRouter throttles them.
         handle_s: Time from the acceptance until the wrap-up.
         wrapup_s: Duration of the wrap-up.
-        lost_events: Share of event callbacks that get lost.
+        lost_events: Share of event callbacks that are lost.
         taskrouter: TaskRouter's limits.
         deadlines: The service's deadline settings.
         dynamodb_ms: Duration of a DynamoDB request.
@@ -96,16 +96,16 @@ class Record:
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Reservations that live alike in TaskRouter.
+    """Reservations whose status in TaskRouter changes at the same times.
 
     Attributes:
         size: Number of Reservations.
         reserved_at: Time of their creation (ms).
         expires_at: Time at which TaskRouter times them out (ms).
-        answer_ms: Time until a person accepts them.
+        answer_ms: Time until a person accepts the Reservations.
         handle_ms: Time from the acceptance until the wrap-up.
         wrapup_ms: Duration of the wrap-up.
-        lost: Statuses whose event callbacks get lost.
+        lost: Statuses whose event callbacks are lost.
         status: Their status in TaskRouter.
         records: Their records.
     """
@@ -123,7 +123,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class DueRecord:
-    """Records as a sweep reads them from the index of due records."""
+    """Due records, with the attributes that a sweep reads from the index."""
 
     record: Record
     size: int
@@ -186,11 +186,11 @@ class World:
         size = max(1, round(self.scenario.rate / _MAX_GROUPS_PER_SECOND))
         groups_per_ms = self.scenario.rate / size / 1000
         while True:
-            # High rates vary little.
+            # At high rates, the intervals hardly vary.
             yield self._random.expovariate(groups_per_ms) if size == 1 else 1 / groups_per_ms
             if self.timeline.now_ms() >= self.scenario.seconds * 1000:
                 return
-            self.timeline.start(self.live(self._new_group(size)))
+            self.timeline.start(self.run_life_cycle(self._new_group(size)))
 
     def _new_group(self, size: int) -> Group:
         scenario, now = self.scenario, self.timeline.now_ms()
@@ -211,8 +211,8 @@ class World:
         share = self.scenario.lost_events
         return frozenset(s for s in Status if self._random.random() < share) if share else _NONE
 
-    def live(self, group: Group) -> Process:
-        """Run the life of new Reservations, from the callback to the last event."""
+    def run_life_cycle(self, group: Group) -> Process:
+        """Run the life cycle of new Reservations, from the callback to the last event."""
         self.arrived += group.size
         self.reserved += group.size
         self.report(group, Status.PENDING)
@@ -229,7 +229,7 @@ class World:
             yield from self._accept(group, self.scenario.attempts, group.answer_ms)
 
     def _accept(self, group: Group, attempts: int, wait_ms: float) -> Process:
-        """Send accept requests until TaskRouter does not throttle them; run the rest of the life.
+        """Send accept requests while TaskRouter throttles them, then run the remaining life cycle.
 
         Args:
             group: The Reservations.
@@ -245,8 +245,8 @@ class World:
             yield dynamodb_ms  # the claim
             started = self.taskrouter.start(UPDATE, group.size)
             if 0 < started < group.size:
-                rest = self._split(group, group.size - started)
-                self.timeline.start(self._accept(rest, left, latency_ms + pause_ms))
+                throttled = self._split(group, group.size - started)
+                self.timeline.start(self._accept(throttled, left, latency_ms + pause_ms))
             yield latency_ms
             self.taskrouter.end(started)
             if started:
@@ -261,12 +261,12 @@ class World:
 
     def _split(self, group: Group, size: int) -> Group:
         """Move pending Reservations of a group, with their records, to a new group."""
-        (record,) = group.records  # no sweep has checked them before their timeout
-        rest = replace(group, size=size, records=[])
+        (record,) = group.records  # no sweep checks a Reservation before its timeout
+        new_group = replace(group, size=size, records=[])
         group.size -= size
-        part = self._split_record(record, size, rest)
+        part = self._split_record(record, size, new_group)
         self._schedule(part, self._next_check(part))
-        return rest
+        return new_group
 
     @staticmethod
     def _split_record(record: Record, size: int, group: Group) -> Record:
@@ -276,7 +276,7 @@ class World:
         return part
 
     def _work(self, group: Group) -> Process:
-        """Run the life of accepted Reservations."""
+        """Run the life cycle of accepted Reservations."""
         self.reserved -= group.size
         self.report(group, Status.ACCEPTED)
         if self.scenario.answer_s is not None:
@@ -288,7 +288,7 @@ class World:
         self.report(group, Status.COMPLETED)
 
     def report(self, group: Group, status: Status) -> None:
-        """Change the status in TaskRouter, and record it unless the event callback gets lost."""
+        """Change the status in TaskRouter, and record it unless the event callback is lost."""
         group.status = status
         self.events[status].add(self.timeline.now_ms(), group)
         if status not in group.lost:

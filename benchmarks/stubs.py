@@ -1,12 +1,12 @@
-"""Minimal replacements of AWS: Lambda's Runtime API, DynamoDB and SSM.
+"""Minimal replacements for AWS services: Lambda's Runtime API, DynamoDB and SSM.
 
 AWS's own runtime client, `awslambdaric`, runs the handlers in Lambda's Python runtimes. It fetches
 events from the Runtime API and returns responses to that API. `Function` is a Runtime API for one
 process.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
-DynamoDB answers every write at once, so that only the callers' own time is measured. Raw sockets
-add about 0.1 ms to an invocation.
+The DynamoDB stub responds to every write at once, so that only the caller's own time is measured.
+Raw sockets add about 0.1 ms to an invocation.
 """
 
 import json
@@ -28,7 +28,7 @@ from benchmarks.programs import Program
 
 _TIMEOUT_SECONDS = 60
 _POLL_SECONDS = 1
-"""Interval at which a process that has not connected is checked."""
+"""Interval between checks whether a process has ended without connecting."""
 
 _NEXT = "/2018-06-01/runtime/invocation/next"
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -76,7 +76,7 @@ class Connection:
         self._socket.close()
 
     def receive(self) -> tuple[bytes, bytes] | None:
-        """Return the head and the body of the next request, or None at the end."""
+        """Return the head and body of the next request, or None if the client disconnected."""
         try:
             head = self._read_until(b"\r\n\r\n")
         except EOFError:
@@ -116,7 +116,7 @@ class Connection:
 
 
 class Function:
-    """A Lambda function in a process of its own.
+    """A Lambda function in a separate process.
 
     Attributes:
         response: The latest response.
@@ -128,7 +128,7 @@ class Function:
         self._process = process
         self._connection: Connection | None = None
         self._number = 0
-        # The clock of clock_getcpuclockid(3), which includes threads that have ended.
+        # The result of clock_getcpuclockid(3). This clock also counts threads that have ended.
         self._cpu_clock = (~process.pid << 3) | 2
         self.response = b""
         self.responded_at = 0.0
@@ -170,7 +170,7 @@ class Function:
         return time.clock_gettime(self._cpu_clock)
 
     def memory_mb(self) -> float:
-        """Return the maximum resident set of the process."""
+        """Return the maximum resident set size of the process, in MB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -237,7 +237,7 @@ def function(program: Program, runtime: Path, environ: Mapping[str, str]) -> Ite
             running.close()
 
 
-Answer = tuple[HTTPStatus, bytes]
+Response = tuple[HTTPStatus, bytes]
 """The status and the body of a response."""
 
 
@@ -249,50 +249,50 @@ def dynamodb(parameter: str) -> Iterator[str]:
         parameter: The value of every SSM parameter.
     """
     content = {"Parameter": {"Value": parameter}}
-    answers = {"getparameter": json.dumps(content).encode()}
+    contents = {"getparameter": json.dumps(content).encode()}
 
-    def answer(target: str, body: bytes) -> Answer:
+    def respond(target: str, body: bytes) -> Response:
         operation = target.rpartition(".")[2].lower()
-        if operation not in answers:
-            answers[operation] = json.dumps(inputs.respond(json.loads(body))).encode()
-        return HTTPStatus.OK, answers[operation]
+        if operation not in contents:
+            contents[operation] = json.dumps(inputs.respond(json.loads(body))).encode()
+        return HTTPStatus.OK, contents[operation]
 
-    with serve(answer) as url:
+    with serve(respond) as url:
         yield url
 
 
 @contextmanager
-def serve(answer: Callable[[str, bytes], Answer]) -> Iterator[str]:
+def serve(respond: Callable[[str, bytes], Response]) -> Iterator[str]:
     """Serve an HTTP API on a free port, and yield the URL.
 
     Args:
-        answer: Receives the AWS operation, such as ``DynamoDB_20120810.UpdateItem``, or the
-            request line, and the body.
+        respond: Returns the response to a request. The arguments are the AWS operation, such as
+            ``DynamoDB_20120810.UpdateItem``, or else the request line, and the body.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        threading.Thread(target=_accept, args=(listener, answer), daemon=True).start()
+        threading.Thread(target=_accept, args=(listener, respond), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def _accept(listener: socket.socket, answer: Callable[[str, bytes], Answer]) -> None:
+def _accept(listener: socket.socket, respond: Callable[[str, bytes], Response]) -> None:
     while True:
         try:
             accepted, _ = listener.accept()
         except OSError:  # closed
             return
-        arguments = (Connection(accepted), answer)
+        arguments = (Connection(accepted), respond)
         threading.Thread(target=_serve, args=arguments, daemon=True).start()
 
 
-def _serve(connection: Connection, answer: Callable[[str, bytes], Answer]) -> None:
-    with suppress(TimeoutError):  # a client may keep an idle connection
+def _serve(connection: Connection, respond: Callable[[str, bytes], Response]) -> None:
+    with suppress(TimeoutError):  # a client may keep an idle connection open
         while request := connection.receive():
             head, body = request
             target = _TARGET.search(head)
             name = target[1] if target else head.split(b"\r\n")[0]
-            status, content = answer(name.decode(), body)
+            status, content = respond(name.decode(), body)
             connection.send(f"{status} {status.phrase}", _JSON_HEADERS, content)
     connection.close()

@@ -17,8 +17,8 @@ from chalicelib.usecases.run_budget import CONCURRENCY
 LATENCY_SECONDS = 0.1
 """Time that TaskRouter takes for a request."""
 
-SHARE = 0.85
-"""Minimum throughput, relative to CONCURRENCY requests at a time without pauses."""
+MIN_THROUGHPUT = 0.85
+"""Minimum throughput of a sweep, relative to CONCURRENCY requests at a time without pauses."""
 
 _DUE = 400
 _BACKLOGS = (1_000, 100_000)
@@ -26,7 +26,7 @@ _MAX_MEMORY_RATIO = 1.1
 
 _TIMEOUT_SECONDS = 60
 _SHORT_TIMEOUT_SECONDS = 29
-"""Time limit of a sweep that can check only a part of a backlog. No check starts in the last 25
+"""Time limit of a sweep that can check only part of a backlog. No check starts in the last 25
 seconds."""
 
 _PAGE_SIZE = 1_000
@@ -64,7 +64,7 @@ def measure(runtime_folder: Path, app: Program) -> list[Figure]:
             other=f"{CONCURRENCY} requests at a time without pauses",
             other_value=_DUE / CONCURRENCY * LATENCY_SECONDS,
             unit="s",
-            goal=round(1 / SHARE, 2),
+            goal=round(1 / MIN_THROUGHPUT, 2),
         ),
         Figure(
             name=f"sweep: memory, {_BACKLOGS[1]:,} due",
@@ -85,7 +85,7 @@ def sweep(
     latency: float = 0,
     timeout_seconds: int = _TIMEOUT_SECONDS,
 ) -> tuple[float, float]:
-    """Sweep pending Reservations, none of which has changed, with a function that has run before.
+    """Measure a sweep of unchanged pending Reservations, after the cold start.
 
     Args:
         program: the function.
@@ -98,7 +98,7 @@ def sweep(
         The time in seconds, and the maximum resident set in MB.
     """
     services = _Services(latency)
-    with stubs.serve(services.answer) as url:
+    with stubs.serve(services.respond) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
         with stubs.function(program, runtime_folder, environ) as function:
             function.await_request()
@@ -112,14 +112,14 @@ def sweep(
 
 
 class _Services:
-    """DynamoDB, SSM and TaskRouter with due Reservations, none of which has changed."""
+    """Stubs of DynamoDB, SSM and TaskRouter with due Reservations that have not changed."""
 
     def __init__(self, latency: float) -> None:
         self._latency = latency
         self._lock = threading.Lock()
         self.due, self.checked = CONCURRENCY, 0
 
-    def answer(self, target: str, body: bytes) -> stubs.Answer:
+    def respond(self, target: str, body: bytes) -> stubs.Response:
         name = target.rpartition(".")[2]
         if name == "GetParameter":
             return _ok({"Parameter": {"Value": inputs.SECRETS}})
@@ -145,7 +145,7 @@ class _Services:
             page["LastEvaluatedKey"] = {"due_at": {"N": str(_NOW + numbers.stop)}}
         return page
 
-    def _fetch(self, target: str) -> stubs.Answer:
+    def _fetch(self, target: str) -> stubs.Response:
         time.sleep(self._latency)
         *_, task_sid, _, sid = target.split()[1].split("/")
         with self._lock:
@@ -169,7 +169,7 @@ def _due_entry(number: int) -> dict[str, Any]:
     }
 
 
-def _ok(content: Any) -> stubs.Answer:
+def _ok(content: Any) -> stubs.Response:
     return HTTPStatus.OK, json.dumps(content).encode()
 
 

@@ -1,6 +1,6 @@
 """Measures whether the costs of sweeps and lists depend on the number of records.
 
-The app's sweep and lists use the local DynamoDB, and the read units and the requests are counted.
+The app's sweep and lists use the local DynamoDB. The module counts read units and requests.
 """
 
 import json
@@ -29,7 +29,7 @@ DUE = 1_000
 MAX_RATIO = 1.05
 
 _NEWEST = 1_000
-"""Number of the newest records, which are the same in all tables, and size of the smallest."""
+"""Number of newest records, which are the same in all tables. Also the smallest table's size."""
 
 _WORKERS = 10
 _PER_HOUR = 500
@@ -38,7 +38,7 @@ _NOW = 1_790_000_000_000 // _HOUR_MS * _HOUR_MS + _HOUR_MS - 1
 _BATCH_SIZE = 25
 """Maximum number of items per BatchWriteItem request."""
 
-_LONG_MS = 300_000
+_TIME_LEFT_MS = 300_000
 _FAR_FUTURE = 4_000_000_000_000
 _TABLES = dynamodb.TableNames("reservations", "state")
 _WORKER = f"WK{0:032x}"
@@ -54,7 +54,7 @@ _LISTS: dict[str, dict[str, Any]] = {
 
 
 def measure(records: int) -> list[Figure]:
-    """Measure lists and sweeps in tables of growing sizes.
+    """Measure lists and sweeps in tables of increasing size.
 
     Args:
         records: number of records in the largest table.
@@ -96,17 +96,17 @@ class Table:
         network.wait_for("The local DynamoDB", lambda: server.started)
         client = dynamodb.client(network.url(server.servers[0].sockets[0].getsockname()[1]))
         dynamodb.create_tables(client, _TABLES)
-        # The reconciliation, whose cost does not depend on the tables, is not due.
+        # Skip the reconciliation, whose cost does not depend on the number of records.
         client.put_item(TableName=_TABLES.state, Item=to_item({"id": JOB, "due_at": _FAR_FUTURE}))
         yield cls(client)
-        # All local DynamoDBs of a process have the same tables.
+        # All local DynamoDB servers of a process share their tables.
         for name in (_TABLES.reservations, _TABLES.state):
             client.delete_table(TableName=name)
         server.should_exit = True
         thread.join()
 
     def fill(self, size: int) -> None:
-        """Add records until there are *size*. The first ones are the newest."""
+        """Add records, newest first, until the table contains *size* records."""
         numbers = islice(self._numbers, max(0, size - self._size))
         self._add(_make_record(number) for number in numbers)
 
@@ -129,19 +129,19 @@ class Table:
         self._add(_make_due_record(number) for number in islice(self._numbers, due))
         requests, lines = Counter[str](), list[Any]()
 
-        def answer(target: str, _body: bytes) -> stubs.Answer:
+        def respond(target: str, _body: bytes) -> stubs.Response:
             requests["TaskRouter"] += 1
             *_, task_sid, _, sid = target.split()[1].split("/")
             ended = inputs.remote_reservation("completed") | {"sid": sid, "task_sid": task_sid}
             return HTTPStatus.OK, json.dumps(ended).encode()
 
-        with stubs.serve(answer) as url:
+        with stubs.serve(respond) as url:
             service = self.make_service(url)
             self._metered.reset()
             sweep_due_reservations(
                 service.collaborators,
                 service.sweep_policy,
-                time_left_ms=lambda: _LONG_MS,
+                time_left_ms=lambda: _TIME_LEFT_MS,
                 report=lines.append,
             )
         if lines[0]["mirrored"] != due:
@@ -176,15 +176,15 @@ class Table:
         scope = {"headers": [(b"host", b"127.0.0.1"), (b"x-amz-target", target)]}
         call: Any = self._api(scope, receive, send)
         with suppress(StopIteration):
-            call.send(None)  # The emulator waits for nothing, so there is no event loop.
+            call.send(None)  # The emulator never waits, so no event loop is necessary.
         if messages[0]["status"] != HTTPStatus.OK:
             raise RuntimeError(messages[1]["body"].decode())
 
 
 def _make_record(number: int) -> dict[str, Any]:
-    """Return the record of the n-th newest Reservation; every third of the newest is open.
+    """Return the record of the n-th newest Reservation. A third of the newest records are open.
 
-    Older records have only the attributes of the indexes, because loading them takes long.
+    Older records have only the index keys and the status, because adding full records takes long.
     """
     reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
     keys: dict[str, Any] = {

@@ -6,14 +6,14 @@ from itertools import count
 from typing import Any
 
 Process = Generator["float | Sequence[Process]", None, None]
-"""A process yields the time for which it waits, in ms, or the processes whose end it awaits."""
+"""A process yields a time to wait, in ms, or other processes to wait for."""
 
-Question = Generator["float | Sequence[Process]", None, bool]
-"""A part of a process that returns an answer."""
+Subroutine = Generator["float | Sequence[Process]", None, bool]
+"""A part of a process that returns whether it succeeded."""
 
 
 class Timeline:
-    """A clock that advances to the next time at which a process continues.
+    """A clock that advances to the next time at which a process resumes.
 
     The class implements `chalicelib.usecases.ports.Clock`, except that only processes can wait.
     """
@@ -28,11 +28,11 @@ class Timeline:
         return int(self._now)
 
     def sleep(self, seconds: float) -> None:
-        """Refuse to wait, because a process has to yield instead."""
+        """Raise an error, because a process has to yield instead of sleeping."""
         raise NotImplementedError(seconds)
 
     def start(self, process: Process, on_end: Callable[[], None] = lambda: None) -> None:
-        """Run a process until it waits for the first time. Call *on_end* when it ends."""
+        """Run a process until its next wait. Call *on_end* when the process ends."""
         wait: Any = next(process, None)
         if wait is None:
             on_end()
@@ -66,7 +66,7 @@ class Timeline:
 
 
 def run_concurrently(processes: Iterable[Process], concurrency: int) -> Process:
-    """Run processes, at most *concurrency* of them at the same time, and wait for their end."""
+    """Run at most *concurrency* processes at a time, and wait until all have ended."""
     remaining = iter(processes)
 
     def work() -> Process:

@@ -151,12 +151,12 @@ def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def load(environ: MutableMapping[str, str] | None = None) -> Settings:
-    """Read the settings, and check that they fit together.
+    """Read the settings, and check that they are consistent.
 
     Args:
         environ: the environment, by default ``os.environ``. Settings from the file named by
-            SETTINGS_DEFAULTS are added to the environment unless already set, so that boto3 finds
-            its own settings there too.
+            SETTINGS_DEFAULTS are added to the environment unless already set, so that botocore
+            finds its own settings there too.
 
     Raises:
         SettingsError: A setting is missing or malformed, or settings contradict each other.
@@ -168,7 +168,7 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
 
 
 def read(environ: MutableMapping[str, str]) -> Settings:
-    """Read the settings like `load`, without checking that they fit together."""
+    """Read the settings like `load`, without checking that they are consistent."""
     if defaults := environ.get("SETTINGS_DEFAULTS"):
         if in_lambda(environ):
             raise SettingsError("SETTINGS_DEFAULTS is for local use only. Unset it in this stage.")
@@ -248,7 +248,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         environ: the environment.
         path: the file, relative to the project's folder. It has lines of ``NAME=value`` and
             comments. In a value, ``{hash:NAME}`` stands for the 32 hexadecimal digits of a fake
-            SID or key, so that secret scanners do not mistake the file's text for a real one.
+            SID or key, so that secret scanners do not mistake the file's text for a secret.
             ``{NAME}`` stands for the value of a variable that the environment or an earlier line
             sets.
 
@@ -270,7 +270,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         if match is None:
             raise SettingsError(f"SETTINGS_DEFAULTS: line {number} of {path} is not NAME=value.")
         name = match["name"]
-        # An empty variable is not set, as in `_read`.
+        # An empty variable counts as not set, as in `_read`.
         if not environ.get(name, "").strip():
             environ[name] = _PLACEHOLDER.sub(lambda m: _replacement(m, environ), match["value"])
         try:

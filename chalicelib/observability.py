@@ -96,7 +96,7 @@ class LogFields(TypedDict, total=False):
     """Number of failures in ``failed_rules``."""
 
     UnreadableCallback: int | None
-    """1 if a callback got the answer for callbacks that the rules can't read."""
+    """1 if the rules could not read a callback, so that `Rules.unreadable` was the answer."""
 
 
 class RequestLine(TypedDict):
@@ -124,7 +124,7 @@ class SweepLine(TypedDict):
     """Number of due Reservations that were read."""
 
     oldest_due_ms: int
-    """Time for which the oldest due Reservation had been due."""
+    """Time since the oldest due Reservation became due, in ms."""
 
     mirrored: int
     unchanged: int

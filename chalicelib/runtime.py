@@ -1,4 +1,4 @@
-"""Builds the service from its settings, once per Lambda container."""
+"""Builds the service from its settings, once per Lambda execution environment."""
 
 import logging
 import threading
@@ -192,7 +192,7 @@ _current: Runtime | None = None
 
 
 def build() -> Runtime:
-    """Build the service from its settings; raise SettingsError if one is invalid."""
+    """Build the service from its settings; raise SettingsError if a setting is invalid."""
     settings = config.load()
     observability.configure(settings.log_level)
     client = make_client(settings.dynamodb_seconds)
@@ -200,7 +200,7 @@ def build() -> Runtime:
 
 
 def current() -> Runtime:
-    """Return the runtime of this container, built on first use.
+    """Return the runtime of this process, built on first use.
 
     Outside Lambda, the runtime is not built before the first request, because `chalice local` and
     `chalice.test` set the stage's environment variables after they import the app.
@@ -214,7 +214,7 @@ def current() -> Runtime:
 
 
 def use(runtime: Runtime | None) -> None:
-    """Replace the current runtime (for tests). After None, `current` builds a new one."""
+    """Replace the current runtime (for tests). None makes `current` build a new runtime."""
     global _current  # noqa: PLW0603  see `current`
     _current = runtime
 

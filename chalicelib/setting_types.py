@@ -1,7 +1,7 @@
 """Types of settings: functions that convert the text of a setting.
 
-They raise ValueError if the text is malformed. The message is a predicate, such as ``must be a
-port from 1 to 65535``.
+Each function raises ValueError if the text is malformed. The message is a predicate, such as
+``must be a port from 1 to 65535``.
 """
 
 import math
@@ -63,7 +63,7 @@ def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Return the type of texts from a fixed set."""
+    """Return the type of strings from a fixed set."""
 
     def parse(text: str) -> str:
         if text not in choices:
@@ -84,7 +84,7 @@ def off_or(parse: Callable[[str], int]) -> Callable[[str], int | None]:
 
 
 def empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
-    """Return a type that also accepts an empty text."""
+    """Return a type that also accepts an empty string."""
     return lambda text: text and parse(text)
 
 
@@ -136,7 +136,7 @@ def checked_secret(text: str) -> str:
 
 
 def port(text: str) -> int:
-    """Convert the number of a port."""
+    """Convert a port number."""
     try:
         return whole_number(1, 65_535)(text)
     except ValueError:
@@ -165,7 +165,7 @@ def path_secrets(text: str) -> tuple[str, ...]:
         # The message does not repeat the secrets.
         raise ValueError(
             f"must be {OPEN}, or a secret of 20 to 64 letters, digits, hyphens and underscores, "
-            "or two different values of these separated by a comma"
+            "or two different values of this kind, separated by a comma"
         )
     return secrets
 

@@ -1,5 +1,6 @@
 """A stateful local simulator of Twilio TaskRouter that needs no Twilio account.
 
-`engine` implements TaskRouter's rules without I/O, `rest` implements Twilio's REST API, `callbacks`
-posts the engine's callbacks, `portal` serves a web page, and `server` connects these parts.
+`engine` implements TaskRouter's rules without I/O, and `rest` implements Twilio's REST API.
+`callbacks` posts the engine's callbacks, `portal` serves a web page, and `server` connects these
+packages.
 """

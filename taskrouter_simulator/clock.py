@@ -79,7 +79,7 @@ class Clock:
         return self._timers[0].when if self._timers else None
 
     def jump(self, moment: float) -> None:
-        """Move time forward to `moment` without running timers; never move it back."""
+        """Move time forward to `moment` without running timers; ignore past moments."""
         self._offset += max(0.0, moment - self.now())
 
     def run_due(self) -> None:
@@ -100,12 +100,12 @@ class Clock:
         self.jump(end)
 
     def attach(self, loop: AbstractEventLoop | None) -> None:
-        """Let an event loop run due timers; None detaches the clock from the loop."""
+        """Run due timers on an event loop; None detaches the clock from its loop."""
         self._loop = loop
         self._schedule()
 
     def _schedule(self) -> None:
-        """Schedule the event loop's wake-up for the next timer."""
+        """Schedule a wake-up of the event loop for the next timer."""
         if self._loop is None:
             return
         if self._wakeup:

@@ -35,12 +35,12 @@ from taskrouter_simulator.web import AsciiJsonResponse, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 _DEFAULT = object()
-"""Marks an absent value if null is a valid value."""
+"""Sentinel that distinguishes an absent field from null."""
 _MAX_DIGITS_ITEMS = 100
 
 
 class Simulator(Protocol):
-    """The parts of the running simulator that the control routes use.
+    """The interface of the simulator that the control routes use.
 
     Attributes:
         credentials: The test credentials.
@@ -48,8 +48,8 @@ class Simulator(Protocol):
         log: The log.
         faults: The pending faults.
         settings: The settings.
-        workspace_sid: The loaded Workspace, a WS… SID.
-        workflow_sid: The first loaded Workflow, a WW… SID; "" if there is none.
+        workspace_sid: SID of the loaded Workspace (WS…).
+        workflow_sid: SID of the first loaded Workflow (WW…); "" if there is none.
     """
 
     credentials: Credentials
@@ -184,8 +184,8 @@ async def _place_call(
         from_: The caller.
         to: The called number or client.
         url: The URL of the first document (default: the app's `voice_path`).
-        digits: The keys pressed, a string or a list with one item for each `<Gather>` (null for no
-            key).
+        digits: The keys pressed: a string, or a list with one item for each `<Gather>` (null for
+            no key).
         worker_answers: Whether a called Worker answers.
 
     Raises:
@@ -236,7 +236,7 @@ async def _hang_up(simulator: Simulator, sid: str, *, status: Any = None) -> Any
 
 
 async def _reset(simulator: Simulator, /, **description: Any) -> Any:
-    """Reset the simulator to the Workspace in the body or the original Workspace."""
+    """Reset the simulator to the Workspace in the body, or to the original Workspace."""
     simulator.reset(description or None)
     return await _describe(simulator)
 
@@ -253,8 +253,8 @@ ROUTES: dict[str, dict[str, Handler]] = {
 }
 """Handlers by path and method.
 
-A handler's keyword-only arguments are the names that the request may contain: in the query string,
-or for POST in the JSON body. A handler with `**description` accepts any body and checks the names.
+A handler's keyword-only arguments are the names allowed in the JSON body of a POST request, or in
+the query string of any other request. A handler with `**description` checks the names itself.
 """
 
 
@@ -294,7 +294,7 @@ def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awa
 
 
 async def _parse(request: Request, names: Collection[str] | None) -> dict[str, Any]:
-    """Return the values in the body of a POST request, or in the query string.
+    """Return the values in the body of a POST request or, otherwise, in the query string.
 
     Args:
         request: The request.
@@ -322,7 +322,7 @@ def _sids_by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dic
 
 
 def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object with these members; raise ControlError if a name is repeated."""
+    """Return the members as an object; raise ControlError if a name is repeated."""
     value = dict(members)
     if len(value) < len(members):
         names = [name for name, _ in members]
@@ -353,7 +353,7 @@ def _find_call(engine: Engine, sid: str) -> Call:
 def _find_task(
     engine: Engine, reservation_sid: Any, task_sid: Any
 ) -> tuple[Workspace, Task, Reservation | None]:
-    """Return the Task and, if it is named, its Reservation."""
+    """Return the Workspace, the Task and, if requested, the Reservation."""
     for workspace in engine.workspaces.values():
         reservation = workspace.reservations.get(str(reservation_sid))
         task = workspace.tasks.get(reservation.task_sid if reservation else str(task_sid))

@@ -23,7 +23,7 @@ _KINDS_BY_FIELD = {
     "status": ("error", "cut"),
     "retry_after": ("error",),
 }
-"""Values of `Fault.kind` that use a field. All other fields apply to every kind."""
+"""Values of `Fault.kind` by the field that they use. Other fields apply to every kind."""
 _METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 _MOMENTS = ("before", "after")
 _STATUSES = range(400, 600)
@@ -42,17 +42,15 @@ class Fault:
         id: Number of the fault.
         on: "request" for requests to the REST API, or the kind of callback: "assignment",
             "fallback", "event", "twiml".
-        kind: "latency" (the request is delayed by `seconds`: real seconds for a REST request,
-            simulated seconds for a callback), "error" (the response has the status `status`, and
-            Retry-After if `retry_after` is set), "cut" (the connection is dropped), "duplicate"
-            (the callback is sent twice).
+        kind: "latency" (delay by `seconds`), "error" (respond with `status` and `retry_after`),
+            "cut" (drop the connection) or "duplicate" (send the callback twice).
         method: HTTP method; None matches all.
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.
-        seconds: Latency in seconds.
+        seconds: Latency: real seconds for a REST request, simulated seconds for a callback.
         status: HTTP status of an error.
-        retry_after: Value of the Retry-After header in seconds.
-        times: Number of requests still to be affected; None means all.
+        retry_after: Retry-After header in seconds; None means the setting `retry_after`.
+        times: Number of further requests to affect; None means all.
     """
 
     id: int
@@ -94,7 +92,7 @@ class Faults:
         return fault
 
     def take(self, on: str, method: str, path: str) -> Fault | None:
-        """Return the first fault that matches a request, and count the request against it."""
+        """Return the first fault that matches a request, and decrement the fault's `times`."""
         for fault in self._faults:
             if fault.on == on and fault.method in {None, method} and fnmatchcase(path, fault.path):
                 if fault.times is not None:

@@ -33,12 +33,12 @@ class Credentials:
     """The fixed test credentials of the simulator's only account.
 
     Attributes:
-        account_sid: The account, an AC… SID.
-        auth_token: The account's primary Auth Token. It signs callbacks by default and
-            authenticates REST requests.
-        api_key_sid: An API key, an SK… SID. It authenticates REST requests.
+        account_sid: SID of the account (AC…).
+        auth_token: The account's primary Auth Token, which authenticates REST requests and, by
+            default, signs callbacks.
+        api_key_sid: SID of an API key (SK…), which authenticates REST requests.
         api_key_secret: Secret of the API key.
-        shared_key_id: A SharedKey, which signs callbacks if the settings require it:
+        shared_key_id: ID of a SharedKey, which signs callbacks if the settings require it:
             https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys.
         shared_key: Secret of the SharedKey.
     """
@@ -57,7 +57,7 @@ def is_url(text: str) -> bool:
         return False
     try:
         parts = urlsplit(text)
-        _ = parts.port
+        _ = parts.port  # raises ValueError if the port is invalid
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 KINDS = ("request", "assignment", "fallback", "event", "twiml", "call", "alert")
-"""The kinds of entries."""
+"""Allowed values of an entry's `kind`."""
 MAX_ANSWER_LENGTH = 20_000
 """Maximum length of a logged text response in characters; an app may return a megabyte."""
 
@@ -14,7 +14,7 @@ class Log:
     """The newest log entries, numbered from 1.
 
     Args:
-        max_entries: Number of entries kept.
+        max_entries: Maximum number of entries.
         max_answers: Number of the newest entries that keep the response to a REST request. Older
             responses are dropped, because long lists use a lot of memory.
         now: Returns the simulator's time in seconds since the epoch.
@@ -53,7 +53,7 @@ class Log:
 
         Args:
             kind: One of KINDS; None returns all kinds.
-            after: Only entries with a higher number are returned.
+            after: Return only entries with a higher number.
         """
         return [
             entry

@@ -14,13 +14,13 @@ FOREIGN = (
     "Requests from cross-origin web pages, and for unknown host names, are refused. Accepted host "
     "names are IP addresses, names without a dot, and the names in SIMULATOR_ALLOWED_HOSTS."
 )
-"""Message of the response to a request that `is_foreign` reports."""
+"""Error message for a request for which `is_foreign` returns True."""
 
 NOT_LOCAL = (
     "Requests must come from this machine, with localhost or a loopback address as Host, and not "
     "from a cross-origin web page."
 )
-"""Message of the simulator's response to a request that does not come from this machine."""
+"""Error message for a request that does not come from this machine."""
 
 _HOST = re.compile(
     r"(?:([a-z0-9_.-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
@@ -44,8 +44,8 @@ def is_foreign(
         host: The `Host` header; None if the request has none. An IP address and a name without a
             dot are accepted, because DNS rebinding needs a public name.
         origin: The `Origin` header; None if the request has none. The server's own pages are
-            accepted if they were opened under a loopback or an allowed name.
-        allowed_hosts: Further accepted host names, in lower case and without a port.
+            accepted if they were opened under a loopback address or an allowed host name.
+        allowed_hosts: Additional accepted host names, in lower case and without a port.
         allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
     """
     # Only HTTP/1.0 clients may omit `Host`; browsers always send it.
@@ -60,7 +60,7 @@ def is_foreign(
 
 def is_loopback(host: str) -> bool:
     """Return whether an address or a `Host` header names the loopback interface."""
-    # A bare IPv6 address has no brackets, unlike one in a `Host` header.
+    # A bare IPv6 address has no brackets, unlike an IPv6 address in a `Host` header.
     name = host if host.count(":") > 1 and "[" not in host else _hostname(host)
     try:
         return name == "localhost" or ipaddress.ip_address(name or "").is_loopback

@@ -1,11 +1,12 @@
 """Builds a Workspace from a description that uses names instead of SIDs.
 
-The SIDs of Activities, Workers, TaskQueues and Workflows are derived from their names in the
-description, and the SIDs of the Workspace and the first Workflow from constants. Therefore, SIDs
-are the same in every run. `quickstart.json` is the default description and an example for others:
-the Workspace of Twilio's tutorial,
-https://www.twilio.com/docs/taskrouter/quickstart. That Workspace is single-tasking (as the
-tutorial's Workspace used to be), because Workers never become Busy in a multitasking Workspace.
+SIDs are the same in every run. The SIDs of Activities, Workers, TaskQueues and Workflows are
+derived from their names. The Workspace and the first Workflow have fixed SIDs.
+
+`quickstart.json` is the default description, and an example for others. It describes the Workspace
+of Twilio's tutorial, https://www.twilio.com/docs/taskrouter/quickstart. The Workspace is
+single-tasking (as the tutorial's Workspace used to be), because Workers never become Busy in a
+multitasking Workspace.
 """
 
 import json
@@ -23,7 +24,7 @@ from taskrouter_simulator.spelling import find_similar
 
 Description = Mapping[str, Any]
 
-_PARTS = {
+_RESOURCE_FIELDS = {
     "activities": {"friendly_name", "available"},
     "workers": {"friendly_name", "attributes", "activity", "capacity"},
     "task_queues": {
@@ -42,7 +43,7 @@ _PARTS = {
         "task_reservation_timeout",
     },
 }
-"""The fields of each part of a description."""
+"""Allowed fields by type of resource."""
 _FIELDS = {
     "friendly_name",
     "multi_task_enabled",
@@ -50,7 +51,7 @@ _FIELDS = {
     "timeout_activity",
     "events_filter",
     "event_callback_url",
-    *_PARTS,
+    *_RESOURCE_FIELDS,
 }
 _TASK_ORDERS = ("FIFO", "LIFO")
 _CAPACITIES = range(100_001)
@@ -58,7 +59,7 @@ _RESERVED_WORKERS = range(1, 51)
 
 
 class SeedError(ValueError):
-    """An invalid description of a Workspace; the message states the reason."""
+    """The description of a Workspace is invalid; the message states the reason."""
 
 
 def read(path: Path) -> Description:
@@ -91,7 +92,7 @@ def load(engine: Engine, description: Description) -> Workspace:
             the settings.
 
     Raises:
-        SeedError: Part of the description is missing or invalid, or violates TaskRouter's rules.
+        SeedError: The description is incomplete or invalid, or violates TaskRouter's rules.
     """
     try:
         return _load(engine, description)
@@ -110,8 +111,8 @@ def _load(engine: Engine, description: Description) -> Workspace:
         multi_task_enabled=_flag(description, "multi_task_enabled", default=True),
         sid="WS" + derived_hex("workspace"),
     )
-    parts = _parts(description)
-    for item in parts["activities"]:
+    resources = _read_resources(description)
+    for item in resources["activities"]:
         workspaces.add_activity(
             engine,
             workspace,
@@ -123,11 +124,11 @@ def _load(engine: Engine, description: Description) -> Workspace:
     timeout = _activity(workspace, description.get("timeout_activity"))
     workspace.default_activity_sid = default or workspace.default_activity_sid
     workspace.timeout_activity_sid = timeout or workspace.timeout_activity_sid
-    for item in parts["workers"]:
+    for item in resources["workers"]:
         _worker(engine, workspace, item)
-    for item in parts["task_queues"]:
+    for item in resources["task_queues"]:
         _queue(engine, workspace, item)
-    for index, item in enumerate(parts["workflows"]):
+    for index, item in enumerate(resources["workflows"]):
         _workflow(engine, workspace, item, is_first=index == 0)
     settings = engine.settings
     workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
@@ -136,14 +137,14 @@ def _load(engine: Engine, description: Description) -> Workspace:
     return workspace
 
 
-def _parts(description: Description) -> dict[str, list[Description]]:
-    """Return the resources in a description, after a check for unknown fields."""
+def _read_resources(description: Description) -> dict[str, list[Description]]:
+    """Return the resources in a description by type, after checking for unknown fields."""
     _require_known(description, _FIELDS, "the workspace")
-    parts = {name: list(description.get(name, [])) for name in _PARTS}
-    for name, fields in _PARTS.items():
-        for item in parts[name]:
+    resources = {name: list(description.get(name, [])) for name in _RESOURCE_FIELDS}
+    for name, fields in _RESOURCE_FIELDS.items():
+        for item in resources[name]:
             _require_known(item, fields, name)
-    return parts
+    return resources
 
 
 def _require_known(item: Description, fields: set[str], where: str) -> None:
@@ -258,7 +259,7 @@ def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
 def _with_sids(value: Any, workspace: Workspace) -> Any:
     """Replace TaskQueue names with SIDs in a Workflow configuration.
 
-    Unknown names are kept.
+    Unknown names remain unchanged.
     """
     if isinstance(value, list):
         return [_with_sids(item, workspace) for item in value]

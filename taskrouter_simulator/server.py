@@ -26,7 +26,7 @@ from taskrouter_simulator.settings import Settings
 
 
 class Simulator:
-    """A TaskRouter that starts with the configured Workspace or the quickstart's.
+    """The simulator, which starts with the configured Workspace or the quickstart's.
 
     The engine and all methods run on the event loop that serves `app`.
 
@@ -63,7 +63,7 @@ class Simulator:
     def reset(self, description: seed.Description | None = None) -> None:
         """Replace the Workspace, and clear timers, callbacks, log and faults.
 
-        The time does not change.
+        The clock's time does not change.
 
         Args:
             description: Description of the new Workspace; None means the original Workspace.

@@ -1,7 +1,7 @@
 """The simulator's settings, with their defaults and help text.
 
 Each setting is a command-line option and an environment variable. Behavior that Twilio does not
-document is a setting, so that a test can try all variants.
+document is configurable, so that tests can cover all variants.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
 
 
 class SettingsError(ValueError):
-    """An invalid value of a setting; the message names its environment variable."""
+    """A setting has an invalid value; the message names the environment variable."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ class Settings:
     )
     log_answers: int = _setting(
         1_000,
-        "number of log entries, counted from the newest, in which the response to a REST"
-        " request is kept",
+        "number of the newest log entries that keep the response to a REST request",
     )
 
     routing_delay: float = _setting(
@@ -87,8 +86,8 @@ class Settings:
     nulls_are_values: bool = _setting(
         default=False,
         text="in expressions, a missing attribute equals another missing attribute and differs from"
-        " any value (otherwise only `== null` and `!= null` match it, and other comparisons are"
-        " false)",
+        " any value (otherwise only `== null` and `!= null` follow this rule, and other"
+        " comparisons are false)",
     )
     mixed_types: str = _setting(
         "unequal",
@@ -218,12 +217,12 @@ class Settings:
     event_callback_retries: int = _setting(0, "number of retries of a failed event callback")
     twiml_seconds: float = _setting(15.0, "time limit of a request for TwiML")
     answer_seconds: float = _setting(
-        0.0, "seconds for which a Worker's phone rings before it is answered"
+        0.0, "seconds that a Worker's phone rings before the Worker answers"
     )
     unanswered_call: str = _setting(
         "canceled",
-        "status of the Reservation when its Worker does not answer the call; pending means that it"
-        " times out",
+        "status of the Reservation when its Worker does not answer the call; with pending, the"
+        " Reservation times out later",
         ("canceled", "rejected", "timeout", "pending"),
     )
     ended_call: str = _setting(
@@ -239,7 +238,7 @@ class Settings:
     )
     canceled_task_result: str = _setting(
         "leave",
-        "QueueResult with which a call leaves its queue when its Task is deleted, or canceled for"
+        "QueueResult when a call leaves its queue because its Task is deleted, or is canceled for"
         " any reason except a hangup; with none, the call keeps waiting",
         ("leave", "error", "none"),
     )
@@ -310,7 +309,7 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the text of a field's environment variable; None if the default applies.
 
     Raises:
-        SettingsError: API_PORT, on which the default depends, is not a port.
+        SettingsError: API_PORT, which changes a default, is not a valid port.
     """
     text = environ.get(environment_name(name))
     if name == "callback_base_url" and text is None and "API_PORT" in environ:

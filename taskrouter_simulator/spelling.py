@@ -1,14 +1,14 @@
-"""Compares unknown names with known names, to suggest the name that was probably meant."""
+"""Suggests corrections for misspelled names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 _MAX_LENGTH = 100
-"""Number of characters of an unknown name that are compared and shown."""
+"""Maximum number of characters of an unknown name that are compared and shown."""
 
 
 def fold(name: str) -> str:
-    """Return a name without the differences between naming conventions: case and underscores."""
+    """Normalize a name, so that naming conventions compare equal: ignore case and underscores."""
     return name.replace("_", "").lower()
 
 
@@ -27,7 +27,7 @@ def find_similar(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | 
 
 
 def describe_unknown(name: str, known: Iterable[str]) -> str:
-    """Return an unknown name, followed by a similar known name or by all known names."""
+    """Return an unknown name, followed by the most similar known name or all known names."""
     names = list(known)
     similar = find_similar(name, names)
     choices = f"use one of {', '.join(names)}" if names else "there are none"

@@ -37,12 +37,12 @@ class TaskRouter:
         url: Base URL of the simulator, such as "http://127.0.0.1:8002".
 
     Attributes:
-        account_sid: The account of the test credentials, an AC… SID.
+        account_sid: SID of the account (AC…).
         auth_token: The account's Auth Token.
-        api_key_sid: An API key, an SK… SID.
+        api_key_sid: SID of an API key (SK…).
         api_key_secret: Secret of the API key.
-        workspace_sid: The loaded Workspace, a WS… SID.
-        workflow_sid: The first loaded Workflow, a WW… SID; "" if there is none.
+        workspace_sid: SID of the loaded Workspace (WS…).
+        workflow_sid: SID of the first loaded Workflow (WW…); "" if there is none.
         workers: WK… SIDs by friendly name.
         activities: WA… SIDs by friendly name.
         task_queues: WQ… SIDs by friendly name.
@@ -77,7 +77,7 @@ class TaskRouter:
 
         Args:
             kind: Kind of entries to return; None returns all kinds.
-            after: Only entries with a greater id are returned.
+            after: Return only entries with a greater id.
         """
         query = {"after": str(after)} | ({"kind": kind} if kind else {})
         entries: list[dict[str, Any]] = self._request("GET", f"/log?{urlencode(query)}")["entries"]
@@ -155,7 +155,7 @@ class TaskRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that stops without the two waits of 0.1 s in uvicorn's own server."""
+    """A server that stops without uvicorn's two waits of 0.1 s."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -179,7 +179,7 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self._stopped.wait(), 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
-        """Close idle connections, and give running requests a second to finish."""
+        """Close idle connections, and give active requests one second to finish."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):

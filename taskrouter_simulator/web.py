@@ -21,7 +21,7 @@ class AsciiJsonResponse(JSONResponse):
 
 
 def is_local(request: Request) -> bool:
-    """Return whether a local client, not a cross-origin web page, sent the request."""
+    """Return whether the request is from a local client and not from another site's page."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""
     return is_loopback(peer) and is_loopback(host) and not is_foreign(host, origin)

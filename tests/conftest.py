@@ -30,19 +30,19 @@ def pytest_configure():
 def pytest_xdist_auto_num_workers():
     """Return the number of workers: one more than the usable CPUs.
 
-    An additional worker uses the CPU while other tests wait for processes.
+    The additional worker keeps the CPUs busy while other tests wait for subprocesses.
     """
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
-# The duration of an example depends more on the machine than on the code.
+# Examples have no deadline, because their duration depends more on the machine than on the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 
 @dataclass
 class LocalDynamoDb:
-    """A running local DynamoDB.
+    """A running local DynamoDB server.
 
     Attributes:
         url: Base URL of the endpoint.
@@ -55,7 +55,7 @@ class LocalDynamoDb:
     _client: Any = None
 
     def client(self) -> Any:
-        """Return a shared client, because creating one takes longer than most tests."""
+        """Return a shared client, because creating a client takes longer than most tests."""
         if self._client is None:
             self._client = local_dynamodb.client(self.url)
             in_process.connect(self._client, local_dynamodb.dynamodb_api())
@@ -71,7 +71,7 @@ class LocalDynamoDb:
 
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[LocalDynamoDb]:
-    """A local DynamoDB in a thread, shared by all tests of this process."""
+    """A local DynamoDB server in a thread, shared by all tests of this process."""
     server = local_dynamodb.create_server(0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -92,6 +92,6 @@ def dynamodb() -> Iterator[LocalDynamoDb]:
 def tables(dynamodb: LocalDynamoDb) -> TableNames:
     """New tables for one test.
 
-    To share tables within a module, call `dynamodb.create_tables()`.
+    To share tables within a module, call `dynamodb.create_tables()` instead.
     """
     return dynamodb.create_tables()

@@ -12,9 +12,9 @@ from local.dynamodb import App
 
 
 def connect(client: Any, app: App) -> None:
-    """Let *app* handle the requests that the main thread sends with *client*.
+    """Make *app* handle the requests that the main thread sends with *client*.
 
-    A request then takes less than half of the CPU time. Requests from other threads still use
+    Such requests take less than half of the CPU time. Requests from other threads still use
     HTTP, so that concurrent requests interleave.
     """
     service = client.meta.service_model.service_id.hyphenize()
@@ -43,7 +43,7 @@ def _responder(app: App) -> Callable[..., AWSResponse | None]:
 
 
 def _call(app: App, request: AWSPreparedRequest) -> list[dict[str, Any]]:
-    """Return the ASGI messages with which *app* responds."""
+    """Return the ASGI messages that *app* sends in response."""
     scope = {"headers": [(b"host", urlsplit(request.url).netloc.encode())]}
     for name, value in request.headers.items():
         encoded = value if isinstance(value, bytes) else value.encode("latin-1")

@@ -38,7 +38,7 @@ ROOT = Path(__file__).parent.parent
 APP = ("app.py", "chalicelib")
 SIMULATOR = ("taskrouter_simulator",)
 _DYNAMODB_SECONDS = 30.0
-"""Time limit of a call. The tracer slows down moto."""
+"""Time limit of a DynamoDB call. The limit is high because the tracer slows down moto."""
 _NESTED_CODE = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>")
 
 
@@ -102,7 +102,7 @@ def tracing(packages: tuple[str, ...]) -> Iterator[ReadingPath]:
 
 
 class _DeferringApp(BaseHTTPRequestHandler):
-    """Answers every callback with `{}` and queues its parameters for the tracer."""
+    """Answers every callback with `{}` and queues the callback's parameters for the tracer."""
 
     callbacks: "Queue[dict[str, list[str]]]" = Queue()
 
@@ -204,7 +204,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
     bearer = {"Authorization": f"Bearer {AccessToken(*key, grants=[grant]).to_jwt()}"}
     with _service(simulator) as service, Client(app) as client:
         runtime.use(service)
-        # The first iteration creates the runtime's lazy objects, so only the second counts.
+        # Only the second iteration counts, because the first creates the runtime's lazy objects.
         for _ in range(2):
             _make_alice_available(simulator)
             parameters = _reserve_alice(workspace, simulator.workflow_sid)
@@ -222,7 +222,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
 @click.command()
 @click.option("--verbose", is_flag=True, help="Print every function.")
 def main(*, verbose: bool) -> None:
-    """Print how many functions and files each of three typical operations enters."""
+    """Print the number of functions and files that each typical operation enters."""
     logging.disable()  # suppress the app's log lines
     threading.setprofile(_profile)
     with (

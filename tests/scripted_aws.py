@@ -15,7 +15,7 @@ Step = Callable[[socket.socket, threading.Event], None]
 
 
 def http_response(status: int, body: dict[str, Any] | bytes, *headers: str) -> bytes:
-    """Return a response as bytes. The connection is not kept alive."""
+    """Return a response as bytes. The server closes the connection afterward."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = [
         f"HTTP/1.1 {status} x",
@@ -32,13 +32,13 @@ def aws_error(status: int, code: str) -> bytes:
 
 
 def with_checksum(body: bytes, checksum: int | str | None = None) -> bytes:
-    """Return a successful response whose checksum is right unless another one is given."""
+    """Return a successful response with *checksum*, or with the correct CRC32 by default."""
     value = zlib.crc32(body) if checksum is None else checksum
     return http_response(200, body, f"x-amz-crc32: {value}")
 
 
 def respond(response: bytes, *, delay: float = 0) -> Step:
-    """Respond after a delay. An empty response closes the connection."""
+    """Return a step that responds after a delay. An empty response closes the connection."""
 
     def step(connection: socket.socket, ended: threading.Event) -> None:
         if not ended.wait(delay) and response:
@@ -53,7 +53,7 @@ def stay_silent(_connection: socket.socket, ended: threading.Event) -> None:
 
 
 def drip(response: bytes, *, seconds: float = 0.3) -> Step:
-    """Send one byte after the other."""
+    """Return a step that sends a response byte by byte."""
 
     def step(connection: socket.socket, ended: threading.Event) -> None:
         for byte in response:
@@ -65,21 +65,21 @@ def drip(response: bytes, *, seconds: float = 0.3) -> Step:
 
 
 def drip_body(connection: socket.socket, ended: threading.Event) -> None:
-    """Send the head of a response at once and its body slowly."""
+    """Send the head of a response at once, and the body slowly."""
     head, separator, body = http_response(200, {"Attributes": {}}).partition(b"\r\n\r\n")
     connection.sendall(head + separator)
     drip(body)(connection, ended)
 
 
 def send_endless_body(connection: socket.socket, ended: threading.Event) -> None:
-    """Send a body that does not end, as fast as possible."""
+    """Send an endless body as fast as possible."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n\r\n{")
     while not ended.is_set():
         connection.sendall(b" " * 65_536)
 
 
 def drip_endless_headers(connection: socket.socket, ended: threading.Event) -> None:
-    """Send headers that do not end, slowly."""
+    """Send an endless list of headers slowly."""
     connection.sendall(b"HTTP/1.1 200 OK\r\n")
     while not ended.wait(0.05):
         connection.sendall(b"a: b\r\n")
@@ -118,7 +118,7 @@ class ScriptedServer:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Return a whole request; empty if the client closed the connection."""
+    """Return a complete request, or no bytes if the client closed the connection."""
     received = b""
     while b"\r\n\r\n" not in received:
         if not (data := connection.recv(65_536)):

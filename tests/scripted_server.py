@@ -1,4 +1,4 @@
-"""A TCP server that reads, answers, delays and breaks connections as a test's script demands."""
+"""A TCP server that runs a script for each connection, for tests of slow and broken connections."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ class Peer:
     Attributes:
         connection: the accepted connection.
         ended: set at the end of the test.
-        requests: the requests that all connections of the server have received completely.
+        requests: the complete requests that the server has received on all connections.
     """
 
     connection: socket.socket
@@ -28,7 +28,7 @@ class Peer:
     requests: list[bytes]
 
     def read_request(self) -> bytes:
-        """Read a request, with its body; empty if the client has closed the connection."""
+        """Read a request and its body; return no bytes if the client closed the connection."""
         request = b""
         while b"\r\n\r\n" not in request:
             received = self.connection.recv(65_536)
@@ -78,12 +78,12 @@ class Peer:
 
 @dataclass
 class ScriptedServer:
-    """A server that runs `script` for each connection, in a thread of its own.
+    """A server that runs `script` for each connection, in a separate thread.
 
     Attributes:
         url: the base URL.
         script: called with each connection's `Peer`. The connection is closed afterward.
-        requests: the requests that were received completely.
+        requests: the complete requests that the server has received.
         connections: the number of accepted connections.
     """
 

@@ -31,7 +31,7 @@ def sid(prefix: str) -> str:
 
 
 def busy_exchanges() -> list[threading.Thread]:
-    """Return the threads of exchanges, except those that wait for their next exchange."""
+    """Return the exchange threads that are not waiting for their next exchange."""
     frames = sys._current_frames()
     idle = {ident for ident, frame in frames.items() if frame.f_code is exchange._serve.__code__}
     return [t for t in threading.enumerate() if t.name == "exchange" and t.ident not in idle]
@@ -242,9 +242,10 @@ def make_reconciliation_due(store: DynamoReservationStore, now: int) -> None:
 
 
 def backdate_reconciliation(client: Any, state_table: str, now: int) -> None:
-    """Make all parts of the reconciliation due at *now* (epoch ms), but no earlier than they are.
+    """Make all parts of the reconciliation due at *now* (epoch ms).
 
-    A part that is far in the past would make the sweep read many windows of Events.
+    Each part moves back only as far as necessary, because the sweep would otherwise have to read
+    many windows of Events.
     """
     key = {"id": {"S": JOB}}
     item = client.get_item(TableName=state_table, Key=key, ConsistentRead=True).get("Item", {})

@@ -1,4 +1,4 @@
-"""The harness of the benchmarks. The results depend on the machine, so no test checks them."""
+"""Tests of the benchmark harness. The figures depend on the machine, so no test checks them."""
 
 import sys
 import sysconfig
@@ -92,14 +92,14 @@ SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
 @pytest.fixture
 def app() -> Program:
-    """The app in this checkout, which runs with the packages of this environment."""
+    """The app in this checkout, with the packages of this environment."""
     return Program("this app", "app.app", ROOT, inputs.lambda_environ())
 
 
 @linux
 def test_accept_sends_two_writes_and_one_request_to_taskrouter(app: Program) -> None:
     services = accepts.Services()
-    with stubs.serve(services.answer) as url:
+    with stubs.serve(services.respond) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
         with stubs.function(app, SITE_PACKAGES, environ) as function:
             function.await_request()
@@ -125,7 +125,7 @@ def test_cpu_time_of_each_request_is_measured(app: Program, make_event: Any) -> 
     assert min(duration.cpu_ms, duration.start_cpu_ms, duration.memory_mb) > 0
 
 
-def test_own_time_of_an_accept_is_measured() -> None:
+def test_own_cpu_time_of_an_accept_is_measured() -> None:
     assert accepts.time_own_ms(1) > 0
 
 
@@ -141,7 +141,7 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
     assert all(lists[name].read_units > 0 for name in lists)
 
 
-def test_usage_of_all_requests_of_a_reservation_is_measured() -> None:
+def test_dynamodb_usage_of_each_request_is_measured() -> None:
     with tables.Table.create() as table:
         measured = [*costs.measure_usage(table)]
     requests = Counter[str]()
@@ -161,7 +161,7 @@ REQUEST = costs.Request(
 )
 
 
-def test_costs_follow_from_measured_requests_and_prices() -> None:
+def test_costs_are_calculated_from_measured_requests_and_prices() -> None:
     prices, assumed = costs.Prices(), costs.Assumptions()
     accept = replace(REQUEST, name="accept")
     assert REQUEST.billed_ms(1_769, assumed) == 2 + 5 + 3
@@ -184,7 +184,7 @@ def test_costs_follow_from_measured_requests_and_prices() -> None:
     assert "| total | $" in costs.render([REQUEST, accept], prices, assumed)
 
 
-def test_every_price_is_an_option_with_its_source() -> None:
+def test_help_names_the_source_of_every_price() -> None:
     help_text = CliRunner().invoke(costs.main, ["--help"]).output
     assert help_text.count("https://aws.amazon.com/") == 8
     for name in ("--api-million", "--lambda-gb-second", "--write-million", "--dynamodb-ms"):
@@ -198,7 +198,7 @@ def test_refused_requests_are_compared_with_a_valid_callback() -> None:
 
 
 @linux
-def test_load_over_http_is_compared_with_a_bare_server_and_names_the_cpu_time() -> None:
+def test_http_load_is_compared_with_a_bare_server_and_the_local_dynamodb() -> None:
     figures = http_load.measure(5)
     assert {figure.other for figure in figures} == {"bare server", "local DynamoDB"}
     assert len(figures) == 15

@@ -32,14 +32,14 @@ ITEM = {
 
 
 @pytest.fixture(scope="module")
-def needed() -> Footprint:
+def rest_footprint() -> Footprint:
     return footprint.measure(over_rest=True)
 
 
-def test_reservation_accepted_over_rest_needs_eight_writes(needed: Footprint) -> None:
-    assert needed.requests == {PATH: 1, EVENT_PATH: 4, ACCEPT_PATH: 1}
-    assert needed.writes == {PATH: 1, EVENT_PATH: 5, ACCEPT_PATH: 2}
-    assert needed.units == {
+def test_reservation_accepted_over_rest_needs_eight_writes(rest_footprint: Footprint) -> None:
+    assert rest_footprint.requests == {PATH: 1, EVENT_PATH: 4, ACCEPT_PATH: 1}
+    assert rest_footprint.writes == {PATH: 1, EVENT_PATH: 5, ACCEPT_PATH: 2}
+    assert rest_footprint.units == {
         TABLE: 16,
         "due pending": 4,
         "due accepted": 2,
@@ -47,15 +47,15 @@ def test_reservation_accepted_over_rest_needs_eight_writes(needed: Footprint) ->
         "by_hour": 4,
         "by_worker": 4,
     }
-    assert needed.taskrouter == 1
+    assert rest_footprint.taskrouter == 1
 
 
 def test_reservation_accepted_by_the_answer_needs_six_writes() -> None:
-    needed = footprint.measure(over_rest=False)
-    assert needed.requests == {PATH: 1, EVENT_PATH: 4, ACCEPT_PATH: 0}
-    assert needed.writes == {PATH: 1, EVENT_PATH: 5}
-    assert needed.units["due pending"] == 2
-    assert needed.taskrouter == 0
+    measured = footprint.measure(over_rest=False)
+    assert measured.requests == {PATH: 1, EVENT_PATH: 4, ACCEPT_PATH: 0}
+    assert measured.writes == {PATH: 1, EVENT_PATH: 5}
+    assert measured.units["due pending"] == 2
+    assert measured.taskrouter == 0
 
 
 def test_new_item_needs_a_write_in_the_table_and_each_index() -> None:
@@ -96,38 +96,38 @@ def test_size_of_an_item_follows_the_rules_of_dynamodb() -> None:
     assert footprint._size(item) == 3 + 4 + 2 + 7 + 8
 
 
-def test_limit_is_reached_where_the_reservations_need_the_whole_quota() -> None:
+def test_limit_is_reached_when_the_reservations_need_the_whole_quota() -> None:
     assert Limit(1_000, "write units", 4).rate == 250
     assert Limit(50, "requests", 0).rate == inf
 
 
 def find_limits(
-    needed: Footprint, monkeypatch: pytest.MonkeyPatch, **inputs: int
+    rest_footprint: Footprint, monkeypatch: pytest.MonkeyPatch, **inputs: int
 ) -> dict[str, Limit]:
     rates = {"reserved Tasks": 100.0, "Events": 200.0, "due Reservations": inf}
     monkeypatch.setattr(capacity, "_sweep_rates", lambda *_, **__: rates)
-    return capacity.find_limits(needed, Inputs(**inputs), over_rest=True)
+    return capacity.find_limits(rest_footprint, Inputs(**inputs), over_rest=True)
 
 
 def test_page_names_the_source_of_each_limit(
-    needed: Footprint, monkeypatch: pytest.MonkeyPatch
+    rest_footprint: Footprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (sources,) = re.findall(r"\| limit \| source .*?\n\n", PAGE, re.DOTALL)
     names = re.findall(r"^\| (.+?) \|", sources, re.MULTILINE)[1:]
-    assert Counter(names) == Counter(find_limits(needed, monkeypatch).keys())
+    assert Counter(names) == Counter(find_limits(rest_footprint, monkeypatch).keys())
 
 
 def test_throttles_depend_on_the_concurrency_as_in_a_deployment(
-    needed: Footprint, monkeypatch: pytest.MonkeyPatch
+    rest_footprint: Footprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = find_limits(needed, monkeypatch, lambda_concurrency=10)
+    limits = find_limits(rest_footprint, monkeypatch, lambda_concurrency=10)
     assert limits[f"throttle of {PATH}"].quota == callback_throttle(10).rate
     assert limits[f"throttle of {ACCEPT_PATH}"].quota <= default_throttle(10).rate
     assert limits["Lambda, requests"].quota == 100
 
 
 @pytest.mark.parametrize(("first_late", "expected"), [(0, 40), (150, 153), (10**6, inf)])
-def test_limit_of_the_sweep_is_the_first_rate_at_which_it_does_not_keep_up(
+def test_sweep_limit_is_the_lowest_rate_at_which_the_sweep_falls_behind(
     monkeypatch: pytest.MonkeyPatch, first_late: int, expected: float
 ) -> None:
     def simulate_sweep(scenario: Scenario) -> tuple[None, list[Sweep]]:
@@ -140,7 +140,7 @@ def test_limit_of_the_sweep_is_the_first_rate_at_which_it_does_not_keep_up(
     assert set(rates.values()) == {expected}
 
 
-def test_options_are_the_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_options_set_the_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     received = SimpleNamespace(inputs=None)
 
     def render(inputs: Inputs) -> list[str]:
@@ -171,7 +171,7 @@ def test_sweep_keeps_up_with_the_documented_timeout(rate: int, sweep_s: int) -> 
 
 
 @pytest.mark.slow
-def test_low_limit_of_taskrouter_ends_sweeps_as_documented() -> None:
+def test_low_taskrouter_limit_ends_sweeps_after_the_documented_checks() -> None:
     limits = TaskRouterLimits(per_second=10)
     checked = {}
     for concurrency in (2, 8):

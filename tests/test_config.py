@@ -104,7 +104,7 @@ def test_error_for_an_unparsable_url_explains_the_format(url: str) -> None:
         ("https:x.y", "must be an http or https URL"),
     ],
 )
-def test_url_that_no_request_can_have_is_refused(name: str, url: str, problem: str) -> None:
+def test_url_that_cannot_be_requested_is_refused(name: str, url: str, problem: str) -> None:
     with pytest.raises(config.SettingsError, match=f"^{name} {problem}"):
         config.load({**COMPLETE, name: url})
 
@@ -117,12 +117,12 @@ def test_url_that_no_request_can_have_is_refused(name: str, url: str, problem: s
         ("http://[::FFFF:1]/A%2Fb", "http://[::ffff:1]/A%2Fb"),
     ],
 )
-def test_scheme_and_host_of_a_url_are_read_in_lower_case(text: str, url: str) -> None:
+def test_scheme_and_host_of_a_url_are_converted_to_lower_case(text: str, url: str) -> None:
     settings = config.load({**COMPLETE, "PUBLIC_BASE_URL": text, "TWILIO_TASKROUTER_URL": text})
     assert (settings.public_base_url, settings.twilio_taskrouter_url) == (url, url)
 
 
-def test_origin_is_read_in_lower_case() -> None:
+def test_origin_is_converted_to_lower_case() -> None:
     for text, origin in (("HTTPS://Desk.Example:8443", "https://desk.example:8443"), ("*", "*")):
         assert config.load({**COMPLETE, "CORS_ALLOW_ORIGIN": text}).cors_allow_origin == origin
     for text in ("https://d\u00e9sk.example", "https://desk example", "https://desk.example/"):
@@ -207,7 +207,7 @@ def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:
         ("AWS_ENDPOINT_URL_DYNAMODB", "foo", "must be an http or https URL .*, not 'foo'"),
     ],
 )
-def test_error_for_a_malformed_local_variable_names_it(variable, text, problem) -> None:
+def test_error_names_the_malformed_local_variable(variable, text, problem) -> None:
     environ = {"SETTINGS_DEFAULTS": "local/settings.env", variable: text}
 
     with pytest.raises(config.SettingsError, match=f"^{variable} {problem}"):

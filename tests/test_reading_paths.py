@@ -1,4 +1,4 @@
-"""Limits on the numbers of functions and files that typical operations enter."""
+"""Limits on the number of functions and files that typical operations enter."""
 
 import re
 import subprocess
@@ -10,8 +10,8 @@ LIMITS = {
     # 12 functions and 2 files (`aws.py`, `exchange.py`) send the request to DynamoDB without
     # botocore's client, within a total time limit.
     "assignment callback": (50, 14),
-    # In addition, `http_client.py` limits the sizes of TaskRouter's responses. Without the clients,
-    # the path has 48 functions in 13 files.
+    # In addition, `http_client.py` limits the size of TaskRouter's responses. Without this
+    # service's own HTTP clients, the path has 48 functions in 13 files.
     "accept over REST": (62, 16),
     # `history.py` records what statistics are computed from.
     "Task, callback, accept in the simulator": (103, 25),

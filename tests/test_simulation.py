@@ -41,8 +41,8 @@ scenarios = st.builds(
 )
 
 
-def run_on(scenario: Scenario, seconds: int) -> tuple[World, list[Sweep]]:
-    """Simulate a scenario, and go on after the last arrival."""
+def simulate_longer(scenario: Scenario, seconds: int) -> tuple[World, list[Sweep]]:
+    """Simulate a scenario, and continue for *seconds* after its arrivals end."""
     sweeps = Sweeps(World(scenario))
     sweeps.world.timeline.start(sweeps.world.arrivals())
     sweeps.world.timeline.start(sweeps.start_periodically())
@@ -55,7 +55,7 @@ def run_on(scenario: Scenario, seconds: int) -> tuple[World, list[Sweep]]:
 def test_every_reservation_has_one_record_and_open_records_are_scheduled(
     scenario: Scenario,
 ) -> None:
-    world, _ = run_on(scenario, seconds=1)
+    world, _ = simulate_longer(scenario, seconds=1)
     assert sum(world.recorded.values()) == world.arrived
     for status in OPEN:
         scheduled = sum(each.size for each in world.due(status, now=LATEST))
@@ -66,7 +66,7 @@ def test_every_reservation_has_one_record_and_open_records_are_scheduled(
 @given(scenarios)
 def test_every_reservation_ends_if_taskrouter_answers(scenario: Scenario) -> None:
     limits = replace(scenario.taskrouter, per_second=10**6, concurrent=10**6, latency_ms=100)
-    world, _ = run_on(replace(scenario, taskrouter=limits), seconds=12 * HOUR)
+    world, _ = simulate_longer(replace(scenario, taskrouter=limits), seconds=12 * HOUR)
     ended = {status: number for status, number in world.recorded.items() if number}
     assert ended.keys() <= {Status.COMPLETED, Status.TIMEOUT}
     assert sum(ended.values()) == world.arrived
@@ -86,14 +86,14 @@ def test_limits_of_taskrouter_are_not_exceeded(scenario: Scenario) -> None:
 
 @settings(max_examples=5)
 @given(scenarios)
-def test_more_concurrency_leaves_no_more_reservations_due(scenario: Scenario) -> None:
+def test_higher_concurrency_does_not_leave_more_reservations_due(scenario: Scenario) -> None:
     limits = replace(UNLIMITED, latency_ms=scenario.taskrouter.latency_ms)
     scenario = replace(scenario, taskrouter=limits, rate=scenario.rate * 40)
     more = replace(scenario, concurrency=scenario.concurrency + 1)
-    left, left_by_more = (
+    left, left_with_more = (
         sum(sweep.left for sweep in simulate(each)[1]) for each in (scenario, more)
     )
-    assert left_by_more <= left
+    assert left_with_more <= left
 
 
 @settings(max_examples=3)
@@ -105,7 +105,7 @@ def test_same_seed_gives_same_result(scenario: Scenario) -> None:
     assert first_sweeps == second_sweeps
 
 
-def test_groups_of_reservations_behave_like_single_ones() -> None:
+def test_groups_behave_like_single_reservations() -> None:
     single = simulate(Scenario(rate=3, taskrouter=UNLIMITED))[0]
     groups = simulate(Scenario(rate=300, taskrouter=UNLIMITED))[0]
     for operation in (UPDATE, FETCH):
@@ -115,25 +115,27 @@ def test_groups_of_reservations_behave_like_single_ones() -> None:
 
 def test_throttled_part_of_a_group_is_accepted_by_a_later_request() -> None:
     limits = TaskRouterLimits(per_second=20, latency_ms=100)
-    world, _ = run_on(Scenario(rate=90, seconds=1, taskrouter=limits, attempts=10), seconds=HOUR)
+    world, _ = simulate_longer(
+        Scenario(rate=90, seconds=1, taskrouter=limits, attempts=10), seconds=HOUR
+    )
     assert world.taskrouter.throttled[UPDATE] > 0
     assert world.given_up == 0
     assert world.recorded[Status.COMPLETED] == world.arrived > 20
 
 
-def test_limits_of_lists_are_those_of_the_adapter() -> None:
+def test_list_limits_match_the_adapter() -> None:
     assert TaskRouterLimits.max_events == taskrouter._MAX_EVENTS
     assert simulated_sweep._PAGE_SIZE == taskrouter._PAGE_SIZE
-    # A list of several pages takes as long as two requests.
+    # A list of several pages may take as long as two page requests.
     assert simulated_sweep._LIST_MS == 2 * taskrouter.PAGE_SECONDS * 1000
 
 
-def test_deadlines_follow_from_the_default_settings() -> None:
+def test_default_deadlines_match_the_default_settings() -> None:
     service = Runtime(config.load({**ENVIRON}), None, SystemClock())
     assert service.deadlines == DEFAULT_DEADLINES
 
 
-def test_processes_continue_in_the_order_of_their_times() -> None:
+def test_processes_resume_in_chronological_order() -> None:
     timeline, log = Timeline(), []
 
     def wait(name: str, *durations: float) -> Process:
@@ -171,7 +173,7 @@ def test_concurrency_of_processes_is_limited() -> None:
     assert running["ended_at"] == 30  # three rounds
 
 
-def test_requests_above_the_limit_of_a_second_are_throttled() -> None:
+def test_requests_above_the_limit_per_second_are_throttled() -> None:
     timeline = Timeline()
     router = TaskRouter(TaskRouterLimits(per_second=3, concurrent=100), timeline)
     assert router.start(UPDATE, 2) == 2
@@ -182,7 +184,7 @@ def test_requests_above_the_limit_of_a_second_are_throttled() -> None:
     assert router.throttled == {UPDATE: 3, FETCH: 0}
 
 
-def test_requests_above_the_limit_of_concurrency_are_throttled() -> None:
+def test_requests_above_the_concurrency_limit_are_throttled() -> None:
     router = TaskRouter(TaskRouterLimits(per_second=100, concurrent=2), Timeline())
     assert router.start(UPDATE, 3) == 2
     router.end(1)

@@ -1,4 +1,4 @@
 """Adapters for DynamoDB, SSM, Twilio and the rules file.
 
-The adapters raise this service's errors.
+They convert failures of external services into the errors in `chalicelib.domain.errors`.
 """

@@ -2,9 +2,9 @@
 
 Building one of botocore's clients takes most of a cold start, and building a request with it takes
 most of a callback. `JsonApi` only signs a request and sends it with http.client (docs/adr/0028
-and 0036). Its errors are botocore's, so that callers handle all clients alike.
+and 0036). It raises botocore's errors, so that callers handle all clients alike.
 
-An `Exchange` limits the time for each request, including the lookup of the host name.
+An `Exchange` limits the time for each request, including the DNS lookup.
 """
 
 import functools
@@ -48,7 +48,7 @@ _MAX_BYTES = 2**20
 """Maximum size of a response to `JsonApi`. A DynamoDB item has at most 400 KB."""
 
 _MIN_SECONDS = 0.001
-"""Minimum time limit of a request, because a socket would not wait at all for 0 s."""
+"""Minimum time limit of a request. A timeout of 0 s would make the socket non-blocking."""
 
 _PROXY_PORT = 80
 
@@ -99,7 +99,7 @@ class Response(NamedTuple):
 
 
 class _Credentials(NamedTuple):
-    """Credentials with the attributes of botocore's."""
+    """Credentials with the same attributes as botocore's credentials."""
 
     access_key: str
     secret_key: str
@@ -136,12 +136,12 @@ class JsonApi:
 
         Raises:
             ClientError: the service returned an error.
-            BotoCoreError: there are no credentials, or there was no usable response in time.
+            BotoCoreError: there are no credentials, or no usable response arrived in time.
         """
         deadline = time.monotonic() + self._seconds
         body = json.dumps(parameters).encode()
         for remaining in reversed(range(self._attempts)):
-            # On a busy machine, the first attempt may use up the time of the second one.
+            # On a busy machine, the first attempt may overrun and leave no time for the second.
             seconds = max((deadline - time.monotonic()) / (remaining + 1), _MIN_SECONDS)
             try:
                 response = self._sender.send(
@@ -155,7 +155,7 @@ class JsonApi:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _sign(self, operation: str, body: bytes) -> Request:
-        """Return a request with a Signature Version 4.
+        """Return a request signed with AWS Signature Version 4.
 
         https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
         """
@@ -185,7 +185,7 @@ class JsonApi:
         return Request(self._url, headers, body)
 
     def _credentials(self) -> Any:
-        """Return the credentials of the environment, as on Lambda, or those found by botocore."""
+        """Return credentials from the environment, as on Lambda, or those that botocore finds."""
         key, secret = (
             os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         )
@@ -210,7 +210,7 @@ class _HTTPSConnection(Tracked, HTTPSConnection):
 
 
 class Sender:
-    """Sends requests to an endpoint, through the proxy that the environment names, if any."""
+    """Sends requests to an endpoint, through the proxy set in the environment, if any."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -224,13 +224,13 @@ class Sender:
         """Send a request; return the response.
 
         Args:
-            make_request: returns the request. It may have to refresh credentials first.
+            make_request: returns the request, possibly after refreshing credentials.
             seconds: time limit, from making the request to the last byte of the response.
             max_bytes: maximum size of the response's body.
 
         Raises:
-            EndpointConnectionError: the connection failed, or ended before the response.
-            ReadTimeoutError: there was no complete response in time.
+            EndpointConnectionError: the connection failed, or ended before the response did.
+            ReadTimeoutError: no complete response arrived in time.
             InvalidResponse: the response is too large.
             BotoCoreError: there are no credentials.
         """
@@ -299,12 +299,12 @@ def _close(connections: Mapping[str, list[HTTPConnection]]) -> None:
 
 @functools.cache
 def _make_tls_context(bundle: str) -> ssl.SSLContext:
-    """Return a TLS context for all connections, because reading the certificates is slow."""
+    """Return a shared TLS context, because loading the certificates is slow."""
     return ssl.create_default_context(cafile=bundle)
 
 
 def _signed_parts(url: str) -> tuple[str, str]:
-    """Return the host and the path of a URL as they are signed."""
+    """Return the host and path of a URL in the form that a signature covers."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if ":" in host:

@@ -1,6 +1,6 @@
 """Finds the endpoints of AWS services, and the proxies for endpoints.
 
-On Lambda, botocore is needed only for unusual configurations, because it is slow to import.
+On Lambda, botocore is imported only for unusual configurations, because importing it is slow.
 """
 
 import os
@@ -13,14 +13,14 @@ _DNS_SUFFIXES = {
     "amazonaws.com": re.compile(r"(?!cn-|eusc-)[a-z]{2}(-gov)?-[a-z]+-\d+"),
     "amazonaws.com.cn": re.compile(r"cn-[a-z]+-\d+"),
 }
-"""Regions by the end of their endpoints' names. botocore knows the other partitions."""
+"""Patterns of region names, by DNS suffix. botocore finds the endpoints in other partitions."""
 
 _OTHER_ENDPOINTS = (
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
 )
-"""Variables that select other endpoints."""
+"""Environment variables that may select other endpoints."""
 
 
 def find_endpoint(service: str) -> tuple[str, str]:
@@ -31,7 +31,7 @@ def find_endpoint(service: str) -> tuple[str, str]:
             if url := os.environ.get(name):
                 return url, region
         for suffix, regions in _DNS_SUFFIXES.items():
-            # Elsewhere, a profile may name another endpoint.
+            # Outside Lambda, an AWS profile may name another endpoint.
             if in_lambda() and regions.fullmatch(region):
                 return f"https://{service}.{region}.{suffix}", region
     from botocore.session import Session  # noqa: PLC0415  slow to import
@@ -44,7 +44,7 @@ def find_proxy(endpoint: str) -> tuple[SplitResult | None, dict[str, str]]:
     """Return the URL of the proxy for an endpoint, if there is one, and the headers for the proxy.
 
     Raises:
-        SettingsError: requests to the proxy would need TLS or another protocol.
+        SettingsError: the URL of the proxy does not begin with ``http://``.
     """
     # Outside Lambda, the operating system may also name a proxy.
     if in_lambda() and not any(name.lower().endswith("_proxy") for name in os.environ):

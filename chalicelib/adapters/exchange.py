@@ -1,13 +1,12 @@
-"""HTTP exchanges that end in time and know whether a request was sent.
+"""HTTP exchanges that have a total time limit and record whether a request was sent.
 
 The timeouts of urllib3 and requests limit the connection to one address and a single wait for data.
-Nothing limits the lookup of a host name, or a response that arrives byte by byte. Therefore, an
-exchange runs in a daemon thread, and its caller waits no longer than a total time limit.
-Afterward, the socket is shut down, which ends the thread. If an exchange ends in time, its thread
-waits for the next exchange.
+They limit neither a DNS lookup nor a response that arrives byte by byte. Therefore, an exchange
+runs in a daemon thread, and its caller waits no longer than a total time limit. After a timeout,
+the socket is shut down, which ends the thread. Otherwise, the thread waits for the next exchange.
 
 A server can't process a request that was not sent completely. The outcome of any other request
-without a response is unknown. docs/adr/0026 explains how the callers use the difference.
+without a response is unknown. docs/adr/0026 explains how callers use this distinction.
 """
 
 import socket
@@ -24,7 +23,7 @@ from typing import Any, Generic, TypeVar
 _Result = TypeVar("_Result")
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""Errors of code that reads a response of an unexpected form."""
+"""Errors raised by code that reads a response of unexpected form."""
 
 _local = threading.local()
 
@@ -91,12 +90,12 @@ class Exchange(Generic[_Result]):
             if self.is_abandoned:
                 raise TimeoutError
             self._connection = connection
-            # http.client forgets the socket of a connection that is not kept alive.
+            # http.client drops the socket of a connection that is not kept alive.
             self._socket = connection.sock
             self.was_sent = sends or self.was_sent
 
     def _shut_down(self) -> None:
-        """End the thread's current or next access to the network."""
+        """Shut down the socket, which ends the thread's current or next network access."""
         connection, connected = self._connection, self._socket
         connected = (connection and connection.sock) or connected
         # The thread may close the socket in the meantime. `SSLSocket.shutdown` would also change
@@ -106,7 +105,7 @@ class Exchange(Generic[_Result]):
 
 
 def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
-    """Do the work of one exchange after the other, until one is abandoned.
+    """Run exchanges one after another, until one is abandoned.
 
     Starting a thread for each exchange would take more CPU time than sending a small request.
     """
@@ -120,16 +119,16 @@ def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
         if exchange.is_abandoned:
             return
         del exchange, _local.exchange
-        # The caller's next exchange can use this thread, so it becomes idle first.
+        # The thread becomes idle first, so that the caller's next exchange can use it.
         _idle.append(queue)
         pass_outcome()
         del pass_outcome
 
 
 class Tracked:
-    """A connection that reports to the exchange of its thread what it is about to do.
+    """A mixin for connections that register with the exchange of their thread.
 
-    A base class of connections of http.client, which the connections of urllib3 also are.
+    The mixin works with http.client's connections and with urllib3's, which are subclasses of them.
     """
 
     def connect(self: Any) -> None:
@@ -138,7 +137,7 @@ class Tracked:
         super().connect()  # type: ignore[misc]
 
     def request(self: Any, *args: Any, **options: Any) -> None:
-        """Send a request. The request counts as sent, unless an error interrupts the sending."""
+        """Send a request, which counts as sent unless an error occurs while sending."""
         if self.sock is None:
             self.connect()
         exchange = _local.exchange

@@ -9,7 +9,7 @@ from chalicelib.domain.rules import InvalidRules, Rule, Rules, parsing
 
 
 class RulesError(SettingsError):
-    """The file can't be used. The message has one line per mistake."""
+    """A rules file can't be used. The message has one line per mistake."""
 
 
 def read(path: Path) -> tuple[Rule, ...]:
@@ -22,7 +22,7 @@ def load(path: Path, *, default: Instruction) -> Rules:
 
     Args:
         path: the file.
-        default: the answer if no rule determines the answer.
+        default: the answer if no rule determines one.
 
     Raises:
         RulesError: The file can't be read or contains mistakes.

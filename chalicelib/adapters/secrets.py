@@ -1,9 +1,9 @@
 """Secrets: auth tokens, API keys and shared keys.
 
-During a rotation, there may be several of each. On AWS, the secrets are stored in one SSM
-parameter, which each container caches. A value older than five minutes is read again before a
-request is verified. If a request can't be verified, or if TaskRouter refuses the API key, the
-parameter is read again, at most once per minute.
+During a rotation, there may be several of each kind. On AWS, the secrets are stored in one SSM
+parameter, which each execution environment caches. A value older than five minutes is read again
+before a request is verified. If a request can't be verified, or if TaskRouter refuses the API key,
+the parameter is read again, at most once per minute.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -153,7 +153,7 @@ class ParameterSecrets:
 
 
 class _SsmClient:
-    """The client that `ssm_client` returns."""
+    """An SSM client with the only operation that this service uses."""
 
     def __init__(self, budget: float) -> None:
         self._api = JsonApi("ssm", target="AmazonSSM", version="1.1", seconds=budget, attempts=1)

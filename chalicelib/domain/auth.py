@@ -11,7 +11,7 @@ from enum import StrEnum
 from chalicelib.domain.errors import Forbidden
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
 from chalicelib.domain.json_text import JsonError, parse_json_object
-from chalicelib.domain.messages import nearest_name, shown
+from chalicelib.domain.messages import display_name, nearest_name
 from chalicelib.domain.reservations import RINGING
 
 
@@ -101,7 +101,9 @@ def parse_instruction_permissions(text: str) -> InstructionPermissions:
     for name, parameters in permissions.items():
         if name not in RINGING:
             allowed = nearest_name(name, RINGING) or f"one of {', '.join(RINGING)}"
-            raise ValueError(f'must not contain the instruction "{shown(name)}": write {allowed}')
+            raise ValueError(
+                f'must not contain the instruction "{display_name(name)}": write {allowed}'
+            )
         if not isinstance(parameters, list):
             raise ValueError(f"must map {name} to a list of parameters")  # noqa: TRY004  not a programming error
         known = INSTRUCTION_TYPES[name].parameters()
@@ -110,8 +112,8 @@ def parse_instruction_permissions(text: str) -> InstructionPermissions:
                 similar = nearest_name(parameter, known, INSTRUCTION_TYPES[name].hints())
                 allowed = similar or f"one of {', '.join(known)}"
                 raise ValueError(
-                    f'must not list "{shown(parameter)}" for {name}, which has no such parameter: '
-                    f"write {allowed}"
+                    f'must not list "{display_name(parameter)}" for {name}, which has no such '
+                    f"parameter: write {allowed}"
                 )
     return {name: frozenset(parameters) for name, parameters in permissions.items()}
 
@@ -137,7 +139,7 @@ class Principal:
         return f"{self.role}:{name}" if name else str(self.role)
 
     def confined_to(self, action: Action) -> str | None:
-        """Return the SID of the only Worker that the action may affect; None for any.
+        """Return the SID of the only Worker that the action may affect; None for any Worker.
 
         Raises:
             Forbidden: The caller may not perform the action at all.
@@ -180,8 +182,8 @@ class Principal:
             own_values: for each parameter in OWN_VALUES, the value if it is known.
 
         Raises:
-            Forbidden: The caller is a Worker that may not send the instruction, or may not set one
-                of its parameters to this value. The message names the parameter.
+            Forbidden: The caller is a Worker that may not send the instruction, or may not set a
+                parameter to the given value. The message names the parameter.
         """
         if self.confined_to(Action.ACCEPT_RESERVATION) is None:
             return

@@ -1,6 +1,6 @@
 """Parsing and validation of the forms posted by Twilio.
 
-An error about a parameter names the parameter.
+Error messages name the invalid parameter.
 
 Twilio may add parameters without notice (https://www.twilio.com/docs/usage/security). Unknown
 parameters are kept, because the signature covers all of them.
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
-from chalicelib.domain.messages import shown
+from chalicelib.domain.messages import display_name
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
@@ -33,16 +33,16 @@ OMITTED = "(omitted)"
 
 _MAX_OMITTED_NAMES = 10
 _MAX_BYTES_PER_CHARACTER = 6
-"""Maximum size of a character in JSON: an escaped control character."""
+"""Maximum number of bytes per character in JSON: the size of an escaped control character."""
 
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
 _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
-"""A "%" that begins no encoded byte. It stands for itself. Twilio sends none."""
+"""A literal "%", which does not begin an encoded byte. Twilio never sends a literal "%"."""
 
 _MAX_STRAYS = 200
-"""Maximum number of such characters in a form. Finding each of them takes time."""
+"""Maximum number of literal "%" characters in a form, because each search takes time."""
 
 
 class Form(dict[str, str]):
@@ -115,7 +115,7 @@ _COLUMNS = {
     "TaskAttributes": "task_attributes",
     "WorkerAttributes": "worker_attributes",
 }
-"""The parameters that are stored as separate attributes of a record, with their attributes."""
+"""Parameters that a record stores as separate attributes, with the attribute names."""
 
 _SIDS = {"ReservationSid": "WR", "TaskSid": "WT", "WorkerSid": "WK"}
 """The required parameters, with the prefixes of their SIDs."""
@@ -126,7 +126,7 @@ class AssignmentCallback:
     """An assignment callback, which asks for an instruction for a new Reservation.
 
     https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks lists the parameters.
-    ``Timestamp`` is among them, but is not used, because an observed callback did not contain it.
+    The page includes ``Timestamp``, which is not used, because an observed callback lacked it.
 
     Attributes:
         reservation_sid: WR….
@@ -299,4 +299,4 @@ def _omit_oversized(received: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
         if size <= remaining_bytes:
             kept[name] = value
             remaining_bytes -= size
-    return kept, [shown(name) for name in received if name not in kept]
+    return kept, [display_name(name) for name in received if name not in kept]

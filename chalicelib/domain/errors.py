@@ -57,7 +57,7 @@ class AppError(Exception):
 
     @property
     def reason(self) -> str | None:
-        """The message of a refused token, or of a failed request to another service, if any."""
+        """Why a token was refused, or why a request to another service failed, if applicable."""
         for error in (self, self.__cause__):
             if isinstance(
                 error, TaskRouterError | StoreUnavailable | SecretsUnavailable | Unauthorized
@@ -106,7 +106,7 @@ class InvalidSignature(Forbidden):
     """The request has no valid Twilio signature made with a key of this account.
 
     Args:
-        message: like `AppError`'s.
+        message: see `AppError`.
         likely_cause: a name for the log, such as ``auth_token``.
     """
 
@@ -160,7 +160,7 @@ class ReservationGone(AppError):
 
 
 class TaskUnidentified(AppError):
-    """It can't be determined which Task a request created. A retry does not help."""
+    """The Task that a request created can't be identified. A retry does not help."""
 
     status = 409
     code = "TaskUnidentified"
@@ -191,7 +191,7 @@ class Unsettled(AppError):
         """Build the error for an outcome that is unknown while a claim or lease exists.
 
         Args:
-            at: epoch ms at which the claim or lease of the request expires; None if it has none.
+            at: epoch ms at which the claim or lease of the request expires; None if there is none.
             now: epoch ms.
             failure: the error that ended the request, if any. Its `retry_after` may be longer.
             message: states which outcome is not known.

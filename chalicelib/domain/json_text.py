@@ -1,4 +1,4 @@
-"""Encodes compact JSON, and parses JSON: input strictly, Twilio's attributes leniently."""
+"""Encodes compact JSON. Parses input strictly and Twilio's attributes leniently."""
 
 import json
 import math
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
-from chalicelib.domain.messages import shown
+from chalicelib.domain.messages import display_name
 
 MAX_DEPTH = 32
 """Maximum nesting depth of input, and of attributes in responses. Twilio documents no limit."""
 
 BYTE_ORDER_MARK = "\ufeff"
-"""Some editors and programs write this character at the beginning of a text."""
+"""A character that some editors and programs write at the beginning of a file."""
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]|NaN|-?Infinity', re.DOTALL)
-"""A string, a bracket or a constant that is not JSON."""
+"""A string, a bracket, or a constant that JSON does not allow."""
 
 _BACKSLASHES_OR_SURROGATES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -47,10 +47,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Returns a value as compact JSON, in which only characters that JSON can't contain are escaped."""
+"""Returns a value as compact JSON. Only characters that must be escaped are escaped."""
 
 replace_lone_surrogates = partial(re.compile(r"[\ud800-\udfff]").sub, "\ufffd")
-"""Returns a text with U+FFFD for each lone surrogate, which UTF-8 can't encode."""
+"""Returns a string with U+FFFD for each lone surrogate, which UTF-8 can't encode."""
 
 
 def json_size(value: Any) -> int:
@@ -92,7 +92,7 @@ def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(members):
         names = [name for name, _ in members]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise JsonError(f'it repeats the name "{shown(repeated)}"')
+        raise JsonError(f'it repeats the name "{display_name(repeated)}"')
     return value
 
 
@@ -102,12 +102,12 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 
 def read_json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object leniently, for a response: another program has already accepted the text.
+    """Read a JSON object leniently, for use in a response.
 
-    Values that a response can't contain are replaced, so that the rest of the object can be read: a
-    lone surrogate with U+FFFD; NaN, Infinity and a number out of range with null. A value nested
-    deeper than MAX_DEPTH becomes a string that contains its JSON text. Control characters in
-    strings are kept. If a name is repeated, the last value counts.
+    Another program has already accepted the text. Values that a response can't contain are
+    replaced: a lone surrogate with U+FFFD; NaN, Infinity and a number out of range with null. A
+    value nested deeper than MAX_DEPTH becomes a string that contains its JSON text. Control
+    characters in strings are kept. If a name is repeated, the last value counts.
 
     Raises:
         JsonError: The text is not a JSON object.
@@ -228,7 +228,7 @@ def _deep_values(text: str) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class _Part:
-    """A part of a text, and the values of the constants in it, in the order of the text."""
+    """A part of a JSON text, and the values of the constants in the part, in their order."""
 
     pieces: list[str] = field(default_factory=list)
     constants: deque[Any] = field(default_factory=deque)
@@ -246,7 +246,7 @@ class _Part:
 
 
 def _parse_in_parts(text: str) -> Any:
-    """Parse a text of any depth; the parser of the standard library is recursive.
+    """Parse JSON of any depth in parts, because the standard library's parser is recursive.
 
     Each value at every MAX_DEPTH-th level is a part, which is parsed when it ends. In the text
     around a part, the constant NaN stands for the part's value.

@@ -60,7 +60,7 @@ def suggestion(
     return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(candidates)}."
 
 
-def shown(name: str) -> str:
+def display_name(name: str) -> str:
     """Return an unknown name for a message, on one line and at most MAX_NAME_LENGTH long."""
     return json.dumps(name, ensure_ascii=False)[1:-1][:MAX_NAME_LENGTH]
 
@@ -74,11 +74,11 @@ def public_text(message: str, private: Iterable[str]) -> str:
             the text nor any value in it may be repeated.
 
     Returns:
-        The message without its final period and with at most MAX_REASON_LENGTH characters. "…"
-        replaces private texts, words of at least four characters that equal, or are the beginning
-        of, a word in a private text, and everything that may be a value of an attribute or a
-        contact: JSON, quoted text, text after a colon (except after the first word), URLs,
-        addresses, and phone or card numbers. Empty if the message is too long to be a sentence.
+        The message without its final period and with at most MAX_REASON_LENGTH characters; empty
+        if the message is too long to be a sentence. "…" replaces private texts, and words of at
+        least four characters that begin a word in a private text. "…" also replaces possible
+        attribute values and contacts: JSON, quoted text, text after a colon (except after the first
+        word), URLs, addresses, and phone or card numbers.
     """
     import re  # noqa: PLC0415  needed for error messages only
 
@@ -130,7 +130,7 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
     Args:
         url: the requested URL. Only its scheme, host and port are returned, because the other
             parts may contain credentials or attributes.
-        error: an HTTP client's error; its causes are examined too.
+        error: an HTTP client's error, whose causes are examined too.
     """
     from http.client import HTTPException  # noqa: PLC0415  needed for error messages only
     from urllib.parse import urlsplit  # noqa: PLC0415

@@ -72,7 +72,7 @@ ACHIEVED: Mapping[Status, frozenset[Status]] = {
 
 
 def is_allowed(status: Status, current: Status | None) -> bool:
-    """Return whether OBSERVED lets a record change to *status*.
+    """Return whether OBSERVED allows a record to change to *status*.
 
     Args:
         status: the status reported by TaskRouter.
@@ -111,8 +111,8 @@ class Claim:
         accepts: whether the request makes TaskRouter accept the Reservation.
         instruction: the instruction to send, as the JSON object of a callback's answer. None if
             only a status is requested.
-        unless_ringing: whether the claim fails if a recorded instruction may be ringing a phone, as
-            a claim with an instruction does.
+        unless_ringing: whether the claim fails if a recorded instruction may be ringing a phone. A
+            claim with an instruction always does.
         needs_answer: whether the claim fails unless the answer to the callback is known.
     """
 
@@ -133,11 +133,11 @@ class SentInstruction:
     The instruction is recorded before it is sent, so that no phone rings twice.
 
     Attributes:
-        claim_id: the claim under which it is sent.
+        claim_id: the claim under which the instruction is sent.
         by: the name of the sender.
         instruction: the instruction, as the JSON object of a callback's answer.
-        is_confirmed: whether TaskRouter has confirmed the instruction. Otherwise, whether it was
-            sent is not known.
+        is_confirmed: whether TaskRouter has confirmed the instruction. If not, the instruction may
+            not have been sent.
     """
 
     claim_id: str
@@ -151,8 +151,8 @@ RINGING = tuple(
     for name, instruction in INSTRUCTION_TYPES.items()
     if "Instruction" in instruction.base_form
 )
-"""The instructions that ring a phone or move a caller. Only one is sent for a Reservation, unless
-TaskRouter refuses the first one."""
+"""The instructions that ring a phone or move a caller. At most one of them is sent per Reservation,
+unless TaskRouter refuses the first one."""
 
 BY_INSTRUCTION = "assignment_instruction"
 """The value of `Reservation.accepted_by` if the callback's answer accepted the Reservation."""
@@ -174,9 +174,9 @@ class Reservation:
         worker_name: the Worker's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
-        withheld: name of the RINGING instruction that the rules chose if the callback was answered
-            with ``{}`` because of another decision. If that response was lost while DynamoDB
-            failed, the callback's fallback was answered with the instruction.
+        withheld: name of the RINGING instruction that the rules chose, if the recorded answer is
+            ``{}`` because of another decision. If that answer was lost while DynamoDB failed, the
+            fallback answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.
@@ -214,7 +214,7 @@ class Reservation:
 
     @property
     def is_answer_known(self) -> bool:
-        """Whether TaskRouter cannot have got another answer to the callback than the recorded one.
+        """Whether TaskRouter can only have received the recorded answer to the callback.
 
         A fallback is answered even if DynamoDB fails, with the instruction that the rules choose.
         """
@@ -231,7 +231,7 @@ class Reservation:
     def instruction_acceptor(self) -> str | None:
         """The `accepted_by` value for an instruction that accepts the Reservation, if any.
 
-        The sender of an instruction that is not confirmed is not named.
+        The sender of an unconfirmed instruction is not returned.
         """
         sent = self.instruction_sent
         if sent and sent.is_confirmed and _accepts(sent.instruction):

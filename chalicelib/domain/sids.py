@@ -30,7 +30,7 @@ def checked_sid(value: object, prefix: str, name: str) -> str:
 
     Args:
         value: the received value.
-        prefix: the two letters that name the kind of resource, such as ``WR``.
+        prefix: the two letters that identify the kind of resource, such as ``WR``.
         name: the name of the parameter, for the error message.
 
     Raises:

@@ -80,10 +80,11 @@ def has_attribute(task: CreatedTask, name: str, value: str) -> bool:
         return False
 
 
-def is_result(found: FoundTask, requested: NewTask) -> bool:
+def matches_request(found: FoundTask, requested: NewTask) -> bool:
     """Return whether a Task may be the result of a request.
 
-    Other programs may add attributes later, and a Workflow may change the priority.
+    Additional attributes and another priority are allowed, because other programs or the Workflow
+    may have set them.
     """
     try:
         attributes = read_json_object(found.task.attributes or "")
@@ -103,7 +104,7 @@ class IdempotencyRecord:
 
     Attributes:
         fingerprint: identifies the content of the first request with the key.
-        marker: a random text in the attributes of the Task, by which the Task can be found; empty
+        marker: a random string in the attributes of the Task, by which the Task can be found; empty
             in records of earlier versions of the service.
         owner: identifies the request that holds the key.
         until: epoch ms at which the owner's lease expires.

@@ -27,8 +27,8 @@ def assignment_callback() -> dict[str, Any]:
 def fallback() -> dict[str, Any]:
     """Answer a callback sent to the Workflow's fallback URL, even if DynamoDB fails.
 
-    If DynamoDB fails, TaskRouter still gets an answer, but the Reservation may not be recorded. An
-    alarm reports this. If there is no record, an event or a reconciliation creates it later.
+    In that case, the Reservation may not be recorded, and an alarm fires. An event or a
+    reconciliation creates the missing record later.
     """
     return _answer_callback(is_fallback=True)
 
@@ -89,7 +89,7 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
 
 
 def twilio_routes(app: Chalice) -> list[tuple[str, str]]:
-    """Return the path and method of each route that Twilio calls: those that accept only forms."""
+    """Return the path and method of each form-only route. Only Twilio calls these routes."""
     return [
         (path, method)
         for path, methods in sorted(app.routes.items())
@@ -106,7 +106,7 @@ def move_twilio_routes(app: Chalice, prefixes: tuple[str, ...]) -> None:
 
     Args:
         app: the app with all routes.
-        prefixes: the prefixes; the empty prefix stands for the routes' own paths.
+        prefixes: the prefixes. An empty prefix keeps the routes' own paths.
     """
     if prefixes == ("",):
         return

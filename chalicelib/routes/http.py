@@ -30,7 +30,7 @@ from chalicelib.domain.json_text import (
     replace_lone_surrogates,
     to_json,
 )
-from chalicelib.domain.messages import nearest_name, shown
+from chalicelib.domain.messages import display_name, nearest_name
 from chalicelib.domain.sids import checked_sid
 
 FORM = "application/x-www-form-urlencoded"
@@ -52,7 +52,7 @@ MAX_BODY_BYTES = 128 * 1024
 """Large enough for two attribute documents at Twilio's 4,096-character limit, percent-encoded."""
 
 _MAX_SHOWN_LENGTH = 15
-"""Maximum length of a part of a URL in the log; longer parts may be secrets."""
+"""Maximum length of a URL part in the log. Longer parts may be secrets."""
 
 _MAX_UNKNOWN_NAMES = 2
 """Maximum number of unknown parameters that a message names."""
@@ -72,7 +72,7 @@ def route(
 ) -> Callable[[View], View]:
     """Register a view, authorize its callers, and convert its errors into responses.
 
-    If an error reached Chalice, Chalice would log its message, which may repeat request data.
+    Chalice would log the message of an uncaught error, which may repeat request data.
 
     Args:
         blueprint: the blueprint to register the route with.
@@ -246,7 +246,7 @@ def parse_parameters(request: Request) -> dict[str, Any]:
 
 
 def _repeated(name: str) -> BadRequest:
-    return BadRequest(f'The parameter "{shown(name)}" is repeated. Send it once.')
+    return BadRequest(f'The parameter "{display_name(name)}" is repeated. Send it once.')
 
 
 def check_names(
@@ -259,13 +259,13 @@ def check_names(
     Args:
         parameters: the names of the received parameters.
         names: the names of all parameters of the route.
-        hints: further suggestions; see `nearest_name`.
+        hints: additional suggestions; see `nearest_name`.
     """
     unknown = [name for name in parameters if name not in names]
     if not unknown:
         return
     sentences = [
-        f'There is no parameter "{shown(name)}"{_advice(name, names, hints)}'
+        f'There is no parameter "{display_name(name)}"{_advice(name, names, hints)}'
         for name in unknown[:_MAX_UNKNOWN_NAMES]
     ]
     known = f"The parameters are: {', '.join(names)}." if names else "This route has no parameters."
@@ -373,9 +373,8 @@ def _other_urls(request: Request, url: str) -> Iterator[str]:
 def _without_secrets(url: str, route: str, query: list[tuple[str, str]]) -> str:
     """Return a URL for the log, with ``***`` instead of parts that may be secrets.
 
-    Of the path before the route, only the first segment is shown, which is usually the stage. Of
-    the query string, only the names of the first parameters are shown. Long segments and names are
-    not shown either.
+    The result shows the first path segment before the route, which is usually the stage, and the
+    names of the first query parameters. A long segment or name is masked too.
     """
     scheme, _, address = url.partition("://")
     # If the URL does not contain the route, *rest* is the whole address.

@@ -1,4 +1,4 @@
-"""Names in TaskRouter's REST API that this API does not use, with their counterparts.
+"""Parameter names of TaskRouter's REST API that this API does not use, with their counterparts.
 
 https://www.twilio.com/docs/taskrouter/api/reservations
 https://www.twilio.com/docs/taskrouter/api/task
@@ -15,7 +15,7 @@ COUNTERPARTS = {
     "PageToken": "cursor",
     "Page": "cursor",
 }
-"""Parameters of this API by TaskRouter's names, if these differ in more than spelling."""
+"""This API's parameters, keyed by TaskRouter's names if they differ in more than spelling."""
 
 _INSTRUCTIONS = "only POST /reservations/{sid}/accept takes an instruction and its parameters"
 _STATUS = "the route determines the status: /accept, /reject or /complete after /reservations/{sid}"
@@ -59,5 +59,5 @@ EXPLANATIONS = {
     "AccountSid": _WORKSPACE,
     "WorkspaceSid": _WORKSPACE,
 }
-"""Explanations for a route that has no counterpart of a parameter. Spellings such as
-``reservation_status`` count, too."""
+"""Reasons why a route has no counterpart for a parameter. Each reason also applies to other
+spellings, such as ``reservation_status``."""

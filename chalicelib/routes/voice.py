@@ -75,7 +75,7 @@ def _configured_menu() -> Menu:
 
 
 def _say_menu(action: str) -> Response:
-    """Say the menu and gather a key; a menu of one language needs no key."""
+    """Say the menu and gather a key. A menu with one language needs no key."""
     menu, response = _configured_menu(), _new_response()
     speaker = response
     if len(menu.languages) > 1:

@@ -1,1 +1,1 @@
-"""Use cases. Collaborators and the clock or current time are passed as arguments."""
+"""Use cases, which receive their collaborators and the time as arguments."""

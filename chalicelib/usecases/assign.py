@@ -20,7 +20,7 @@ class Assignment:
 
     Attributes:
         answer: the JSON object that instructs TaskRouter.
-        rule: name of the rule that chose the answer; None if no rule chose it.
+        rule: name of the rule that chose the answer; None if no rule did.
         failed_rules: failures of the rules; see `RuleResult`.
         error: reason why the Reservation may not have been recorded; None if it was recorded.
         unreadable: name of the callback's parameter that the rules can't parse, or None.

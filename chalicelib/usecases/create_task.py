@@ -3,7 +3,7 @@
 The key is acquired under a lease before the Task is created. The record of the key stores the
 response for a day, and a random marker, which is also an attribute of the Task. After a lost
 response or a crash, the service searches TaskRouter for a Task with this marker before it creates
-another. docs/adr/0024 explains why callers can neither choose nor guess the marker.
+a Task. docs/adr/0024 explains why callers can neither choose nor guess the marker.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ from chalicelib.domain.tasks import (
     IdempotencyRecord,
     NewTask,
     has_attribute,
-    is_result,
+    matches_request,
 )
 from chalicelib.usecases.deadlines import LATEST_REQUEST_MS, require_time
 from chalicelib.usecases.ports import Clock, IdempotencyStore, TaskRouter
 
 KEY_ATTRIBUTE = "idempotency_key"
-"""The Task attribute that contains the key, for people who look for the Task."""
+"""The Task attribute that contains the key, so that people can find the Task."""
 
 MARKER_ATTRIBUTE = "idempotency_marker"
 """The Task attribute that contains the marker, by which the service finds the Task."""
@@ -54,7 +54,7 @@ class TaskCollaborators:
         keys: the idempotency keys of the last day.
         taskrouter: creates the Tasks.
         clock: the system time.
-        lease_seconds: duration of a lease, which lets only the owner of a key call TaskRouter.
+        lease_seconds: duration of a lease, during which only a key's owner calls TaskRouter.
         new_id: returns a new owner ID on each call.
     """
 
@@ -233,7 +233,7 @@ class _Attempt:
             self.record.until,
             now=self.collaborators.clock.now_ms(),
             failure=failure,
-            message="It is not known yet whether the Task was created, so keep the key.",
+            message="It is not known yet whether the Task was created. Send the same key again.",
         )
 
     def find(self) -> CreatedTask | None:
@@ -249,10 +249,10 @@ class _Attempt:
         self._require_time()
         found = self.collaborators.taskrouter.find_tasks(MARKER_ATTRIBUTE, self.record.marker)
         for candidate in found:
-            if is_result(candidate, self.task):
+            if matches_request(candidate, self.task):
                 return candidate.task
         if found:
-            # The lease is of no use, because the Task was created. Other requests need not wait.
+            # The Task was created, so other requests need not wait for the lease to expire.
             with suppress(StoreUnavailable):
                 self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
             raise TaskUnidentified(

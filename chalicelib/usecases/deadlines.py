@@ -7,12 +7,13 @@ from chalicelib.domain.errors import TaskRouterNotSent
 from chalicelib.domain.reservations import OPEN, Status
 
 REQUEST_LIMIT_MS = 6_000
-"""Maximum age of an API request at the end of its last request to TaskRouter. While TaskRouter does
-not respond, API requests occupy Lambda's concurrency, which callbacks need (docs/adr/0038)."""
+"""Maximum time from the start of an API request to the end of its last request to TaskRouter. While
+TaskRouter does not respond, API requests occupy the Lambda concurrency that callbacks need
+(docs/adr/0038)."""
 
 LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 3_000
 """Maximum age of an API request that sends another request to TaskRouter, which takes up to 3 s.
-After a request without a response, no time is left for another one."""
+After a request without a response, no time is left for another request."""
 
 MAX_FINAL_CALLS = 4
 """Maximum number of DynamoDB calls of an API request after its last request to TaskRouter."""
@@ -37,7 +38,7 @@ class Deadlines:
 
     Attributes:
         reservation_timeout: the Workflow's TaskReservationTimeout, which callbacks don't include.
-        by_workflow: the same for individual Workflows, by SID (WW…).
+        by_workflow: timeouts of individual Workflows, by SID (WW…).
         grace: time from a Reservation's timeout until the sweep checks the Reservation.
         claim_lease: how long a claim is exclusive.
         reject_after: the age at which the sweep rejects a pending Reservation, or None for never.

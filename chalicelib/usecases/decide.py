@@ -41,7 +41,7 @@ from chalicelib.usecases.ports import Collaborators
 _POLL_SECONDS = 0.1
 
 _BY_FETCH = "fetch"
-"""Source of a status that was fetched after an instruction that is not known to have caused it."""
+"""Source of a fetched status that the caller's instruction may not have caused."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -102,8 +102,8 @@ def decide(
         TaskRouterNotProcessed: the request was not sent, or was throttled, so it had no effect.
         TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
         Unsettled: the outcome is not known yet.
-        StoreUnavailable: DynamoDB failed before TaskRouter was asked, or while another request's
-            outcome was awaited.
+        StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter, or while this
+            request waited for the outcome of another request.
     """
     clock = collaborators.clock
     started = clock.now_ms() if started is None else started
@@ -124,7 +124,7 @@ def _claim(
     decision: Decision, collaborators: Collaborators
 ) -> tuple[Claim, bool, Reservation | None]:
     now, instruction = collaborators.clock.now_ms(), decision.instruction
-    needs_silence = decision.unless_ringing or instruction is not None
+    forbids_ringing = decision.unless_ringing or instruction is not None
     claim = Claim(
         until=now + collaborators.deadlines.claim_lease * 1000,
         target=decision.target,
@@ -133,7 +133,7 @@ def _claim(
         accepts=decision.target is Status.ACCEPTED and (not instruction or instruction.accepts),
         instruction=instruction.answer if instruction else None,
         unless_ringing=decision.unless_ringing,
-        needs_answer=needs_silence and collaborators.answer_may_ring,
+        needs_answer=forbids_ringing and collaborators.answer_may_ring,
     )
     try:
         succeeded, record = collaborators.store.claim(
@@ -378,8 +378,8 @@ class _Execution:
 def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     """Return *record* if it proves the decision's success; otherwise raise an error.
 
-    A decision with an instruction succeeds when the instruction is sent, because its effect may
-    take minutes. If the Reservation was accepted without the instruction, the decision failed:
+    A decision with an instruction succeeds when the instruction is sent. Its effect may take
+    minutes. If the Reservation was accepted without the instruction, the decision failed:
     nobody was called.
     """
     instruction, achieved = decision.instruction, ACHIEVED[decision.target]

@@ -1,4 +1,4 @@
-"""Find a Reservation in TaskRouter that is not recorded, or that the caller does not name."""
+"""Find a Reservation in TaskRouter if there is no record or the caller did not name it."""
 
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import BadRequest, NotFound, TaskRouterNotFound
@@ -70,7 +70,7 @@ def find_unrecorded(
 
 
 def not_recorded(task_sid: str | None, worker_sid: str | None) -> NotFound:
-    """Build the error for a Reservation that was not found; name the searched places.
+    """Build the error for a Reservation that was not found; name the resources searched.
 
     Args:
         task_sid: WT… of the Task that was searched in TaskRouter, if any.

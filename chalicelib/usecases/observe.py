@@ -28,7 +28,7 @@ def observe(
     If there is no record yet, the event creates it, because the callback may never arrive.
 
     Args:
-        event: an event that was posted by TaskRouter or found in its list of Events.
+        event: an event that TaskRouter posted or that is in TaskRouter's list of Events.
         store: the Reservation records.
         deadlines: the deadline settings.
         now: epoch ms.

@@ -76,8 +76,8 @@ class TaskRouter(Protocol):
 class ReservationStore(Protocol):
     """Reservation records. Every method raises StoreUnavailable if DynamoDB fails.
 
-    Methods that return ``(succeeded, record)`` write conditionally. They return whether the
-    condition held, and the current record, or None if there is no record.
+    Methods that write conditionally return ``(succeeded, record)``: whether the condition held, and
+    the current record, or None if there is no record.
     """
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
@@ -122,8 +122,8 @@ class ReservationStore(Protocol):
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
         """Confirm the instruction of a claim and end the claim.
 
-        The instruction is confirmed even if the claim is no longer recorded. Otherwise, the next
-        check is at *due_at* (epoch ms).
+        The instruction is confirmed even if the claim is no longer recorded. If the claim is still
+        recorded, the next check is at *due_at* (epoch ms).
         """
 
     def record_status(
@@ -220,7 +220,7 @@ class IdempotencyStore(Protocol):
         Args:
             key: the idempotency key, preceded by the name of its caller.
             fingerprint: identifies the content of the request.
-            owner: a random text that identifies the request. It also becomes the key's marker.
+            owner: a random string that identifies the request and becomes the key's marker.
             now: epoch ms.
             until: epoch ms at which the lease expires.
         """
@@ -251,9 +251,10 @@ class IdempotencyStore(Protocol):
 
 @dataclass(frozen=True)
 class Collaborators:
-    """The services that a decision uses; `new_id` returns a new claim ID on each call.
+    """The services that decisions and sweeps use.
 
-    `answer_may_ring` is whether callbacks may be answered with an instruction that rings a phone.
+    `new_id` returns a new ID on each call. `answer_may_ring` is true if a callback may be answered
+    with an instruction that rings a phone.
     """
 
     store: ReservationStore

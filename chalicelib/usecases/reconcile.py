@@ -35,16 +35,16 @@ JOB = "last_reconcile"
 MINUTE_MS = 60_000
 INTERVAL_MS = 5 * MINUTE_MS
 RETRY_MS = 50_000
-"""Time until a run is repeated that did not complete all its parts. It is shorter than the interval
-of the sweep, so that the next sweep repeats the parts."""
+"""Time until an incomplete run is repeated. The time is shorter than the sweep's interval, so that
+the next sweep repeats the parts that failed."""
 OVERLAP_MS = 60_000
-"""Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
+"""Maximum delay of Events in the list, plus an allowance for clock skew."""
 WINDOW_MS = 10 * 60_000
 """Maximum length of a window. Events are read in windows so that an interrupted run keeps its
 progress. A window with more Events than `list_events` returns is halved."""
 CATCH_UP_WINDOW_MS = WINDOW_MS // 4
-"""Length of the first window if more than one is left. A short window is recorded even if requests
-are slow, so each run makes progress."""
+"""Length of the first window if more than one window remains. A short window is recorded even if
+requests are slow, so each run makes progress."""
 MIN_WINDOW_MS = 1_000
 """Minimum length of a window: the precision of TaskRouter's time filter."""
 FIRST_LOOKBACK_MS = 60 * 60_000
@@ -59,7 +59,7 @@ _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
 
 
 def _part(event_type: str) -> str:
-    """Return the part that reads the Events of a type, such as ``created``."""
+    """Return the name of the part that reads the Events of a type, such as ``created``."""
     return event_type.rpartition(".")[2]
 
 
@@ -67,7 +67,7 @@ TASKS = "tasks"
 """The part of the reconciliation that lists the reserved Tasks."""
 
 _EVENTS = ""
-"""The name under which the progress of all types of Events together is saved."""
+"""The name under which the combined progress of all Event types is saved."""
 
 _PARTS = (TASKS, *map(_part, EVENT_TYPES))
 
@@ -134,7 +134,8 @@ class _Reconciliation:
         budget: the budget of the sweep.
         map_: applies a function to items, possibly concurrently.
         end: epoch ms up to which the parts read Events or list Tasks.
-        progress: epoch ms up to which each part is done, and of the end of its last finished run.
+        progress: epoch ms up to which each part is done and, under the name `_finished` returns,
+            the end of its last finished run.
     """
 
     collaborators: Collaborators
@@ -147,11 +148,11 @@ class _Reconciliation:
         return self.progress[_finished(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Save that *parts* are done until a time (epoch ms) or longer; schedule the next run."""
+        """Save that *parts* are done at least up to a time (epoch ms); schedule the next run."""
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])
-            # A part that is not finished stays due, however far it is done.
+            # An unfinished part stays due, regardless of its progress.
             is_finished, name = until >= self.end, _finished(part)
             done[name] = until if is_finished else self.progress[name]
         progress = self.progress | done

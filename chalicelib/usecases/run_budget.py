@@ -23,7 +23,7 @@ MAX_REASONS = 3
 _MIN_TIME_LEFT_MS = 25_000
 """Minimum remaining time to start a step. A list of several pages from TaskRouter takes up to 16 s.
 Other steps send requests to TaskRouter for up to 9 s. All of them then write to DynamoDB.
-Loops over several calls ask `may_continue` between the calls."""
+Loops check `may_continue` between their calls."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
 """Pauses between the attempts of a throttled request, in seconds."""
@@ -36,7 +36,7 @@ class RunBudget:
 
     Args:
         clock: the system time.
-        time_left_ms: returns the remaining time of the run, in ms.
+        time_left_ms: returns the remaining time of the sweep, in ms.
 
     Attributes:
         started: epoch ms at which the sweep started.
@@ -110,8 +110,8 @@ class RunBudget:
         """Count a failure and end the run if all other steps would fail too.
 
         Refused credentials and an unknown Workspace end the run. Callers handle other missing
-        resources without counting a failure. Of an unexpected error, only the type is kept, because
-        its message may contain data.
+        resources without counting a failure. Only the type of an unexpected error is kept, because
+        the message may contain data.
         """
         code, reason = type(error).__name__, None
         if isinstance(error, AppError):

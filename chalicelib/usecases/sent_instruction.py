@@ -1,7 +1,7 @@
 """Decides whether the instruction of a Reservation was sent, or may have been sent.
 
-docs/adr/0026 explains why a repeated request never claims more than is known, and docs/adr/0029 why
-no instruction is sent before the answer to the callback is known.
+docs/adr/0026 explains why a repeated request never reports more than is known. docs/adr/0029
+explains why no instruction is sent before the answer to the callback is known.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
     Raises:
         InstructionAlreadySent: another instruction was sent, or may have been.
         ReservationNotPending: the Reservation was accepted, and whether the instruction was sent
-            is not known. The status proves nothing, because others may have accepted.
+            is not known. Another client may have accepted the Reservation.
     """
     recorded = record.ringing_instruction
     if answer is None or recorded is None:
@@ -110,7 +110,7 @@ def outcome_unknown(
     Args:
         claimed_until: epoch ms at which the claim expires; None if there is no live claim.
         now: epoch ms.
-        failure: the error of the request that was to send the instruction, if it was this one.
+        failure: the error from this request's attempt to send the instruction, if any.
     """
     delay = _delay(0 if claimed_until is None else claimed_until - now)
     message = (

@@ -37,7 +37,7 @@ _PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
 
 _READ_AHEAD = 1_000
 """Maximum number of due Reservations that are read before they are checked. A sweep has time to
-check some thousands. Without a maximum, its memory would grow with the number of due records."""
+check a few thousand. Without a maximum, memory use would grow with the number of due records."""
 
 STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations are checked first, because their callers are waiting."""
@@ -75,24 +75,24 @@ def sweep_due_reservations(
     time_left_ms: Callable[[], int],
     report: Callable[[SweepLine], None],
 ) -> None:
-    """Reconcile if this is due, and check due Reservations while there is time; report the counts.
+    """Reconcile if due, check due Reservations while time is left, and report the counts.
 
     Args:
         collaborators: the services to use.
         policy: the actions besides recording statuses.
-        time_left_ms: returns the remaining time of this run, in ms.
+        time_left_ms: returns the remaining time of this sweep, in ms.
         report: receives the log line once, even if steps of the sweep fail.
 
     Raises:
-        SweepFailed: a step, such as a check, failed. This error triggers an alarm. Reservations
-            whose check was throttled or had no time left are counted as ``left`` and stay due.
+        SweepFailed: a step, such as a check, failed. This error triggers an alarm. If a check is
+            throttled, or no time is left for it, the Reservation counts as ``left`` and stays due.
     """
     budget = RunBudget(collaborators.clock, time_left_ms)
     sweep = _Sweep(collaborators, policy, budget)
     outcomes: Counter[SweepOutcome] = Counter()
     reconciled: list[int | None] = []
     with ThreadPoolExecutor(CONCURRENCY) as pool:
-        # Neither the reconciliation nor the checks can use up the time of the other.
+        # Half of the time is reserved for the checks.
         with budget.counting_failures():
             reconciled += reconcile(collaborators, budget.half(), pool.map)
         due = sweep.due_reservations()
@@ -144,7 +144,7 @@ class _Sweep:
         )
 
     def due_reservations(self) -> Iterator[DueReservation]:
-        """Yield the due Reservations while there is time, at least the first of each status."""
+        """Yield the due Reservations while time is left, but at least one per status."""
         store = self._collaborators.store
         with self._budget.counting_failures():
             for status in STATUS_ORDER:
@@ -155,7 +155,7 @@ class _Sweep:
                         break
 
     def check(self, due: DueReservation) -> SweepOutcome:
-        """Check a Reservation if there is time; count any failure."""
+        """Check a Reservation if time is left; count any failure."""
         if not self._budget.may_continue():
             return SweepOutcome.LEFT
         with self._budget.counting_failures():

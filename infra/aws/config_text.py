@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from chalicelib.domain.json_text import BYTE_ORDER_MARK
-from chalicelib.domain.messages import shown
+from chalicelib.domain.messages import display_name
 from infra import OperatorError
 from infra.aws.config_file import FILE
 
@@ -60,8 +60,9 @@ def _refuse_repetitions(content: dict[str, Any]) -> None:
         if not isinstance(value, _Members):
             continue
         if value.repeated is not None:
-            place = f" in {'.'.join(map(shown, path))}" if path else ""
+            place = f" in {'.'.join(map(display_name, path))}" if path else ""
             raise OperatorError(
-                f'{FILE} can\'t be read: it repeats the name "{shown(value.repeated)}"{place}.'
+                f"{FILE} can't be read: "
+                f'it repeats the name "{display_name(value.repeated)}"{place}.'
             )
         pending += [((*path, name), member) for name, member in value.items()]

@@ -16,13 +16,13 @@ _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response from the app, or the reason for a missing response.
+    """An HTTP response from the app, or the reason that no response was received.
 
     Attributes:
         status: HTTP status; None if there is no response.
         content_type: Content-Type header without its parameters, in lower case.
         body: Body of the response.
-        error: Reason there is no response; empty if there is a response.
+        error: Reason that no response was received; empty if there is a response.
         failure: The failure, named as in connection overrides: "4xx", "5xx", "ct" (no connection)
             or "rt" (no response in time); "cut" if the connection broke; empty for no failure.
     """
@@ -35,12 +35,12 @@ class Response:
 
     @property
     def problem(self) -> str:
-        """Description of the error or the HTTP status, in Twilio's wording."""
+        """Alert message in Twilio's wording, with the error or the HTTP status."""
         return f"HTTP retrieval failure: {self.error or f'got HTTP {self.status}'}"
 
 
 class UnusableResponse(Exception):
-    """A response without a usable instruction or usable TwiML.
+    """The app's response contains no usable instruction or TwiML.
 
     Args:
         code: Code of the alert to raise.

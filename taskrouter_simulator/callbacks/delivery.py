@@ -92,7 +92,7 @@ class DeliveryClient:
         """Post a form, and retry as the connection overrides allow.
 
         Returns:
-            The response to the last attempt, or the reason for a missing response.
+            The result of the last attempt.
         """
         url, overrides = parse_overrides(delivery.url)
         if delivery.single_attempt:
@@ -148,7 +148,7 @@ async def _post(
         return Response(error=f"no connection: {error}"[:300], failure="ct")
     except TimeoutError as error:
         is_read = isinstance(error, aiohttp.SocketTimeoutError)
-        # Not the remaining time, which differs between attempts.
+        # Report the configured limit, because the remaining time differs between attempts.
         limit = overrides.read if is_read else overrides.total
         return Response(error=f"no response within {limit:g} s", failure="rt")
     except (aiohttp.ClientError, OSError, ValueError) as error:

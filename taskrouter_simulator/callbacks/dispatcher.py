@@ -36,10 +36,10 @@ ResponseHandler = Callable[[Response], None]
 
 
 class ReservationQueue:
-    """Orders a Reservation's assignment callback and `reservation.created` event.
+    """Sequences a Reservation's assignment callback and `reservation.created` event.
 
     Args:
-        ordered: Whether a callback waits for the response to the previous callback about the same
+        ordered: Whether a callback waits for the response to the previous callback for the same
             Reservation.
     """
 
@@ -48,7 +48,7 @@ class ReservationQueue:
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
     def enqueue(self, sid: str, start: Callable[[], None]) -> None:
-        """Start a callback now, or after the callback in progress for the same WR… SID."""
+        """Start a callback now or, if ordered, after the Reservation's current callback."""
         if self._ordered and sid in self._waiting:
             self._waiting[sid].append(start)
         else:
@@ -56,7 +56,7 @@ class ReservationQueue:
             start()
 
     def done(self, sid: str) -> None:
-        """Mark a WR… SID's callback as done, and start the waiting callbacks."""
+        """Mark the current callback of a WR… SID as done, and start the waiting ones."""
         for start in self._waiting.pop(sid, []):
             start()
 
@@ -66,7 +66,7 @@ class ReservationQueue:
 
 
 class Dispatcher:
-    """Executes effects concurrently, each callback in its own asyncio task.
+    """Executes effects; each callback runs concurrently in its own asyncio task.
 
     Args:
         client: Delivers the callbacks.

@@ -35,7 +35,7 @@ class Verb:
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """A call's place in a queue.
+    """A call's entry in a queue.
 
     Attributes:
         since: Time at which the call entered the queue.
@@ -65,7 +65,7 @@ class Call(Resource):
         requests: Number of documents requested; responses to earlier requests are ignored.
         requests_without_pause: Number of documents requested since the latest `<Pause>` or
             `<Gather>` timeout.
-        is_fetching: Whether the response to the latest request is outstanding.
+        is_fetching: Whether the latest request is still in progress.
         queued: Position in a queue; None if the call is not queued.
         partner_sid: SID of the connected call.
         is_in_conference: Caller's leg only: whether a conference instruction connected the leg.

@@ -87,8 +87,8 @@ class Engine:
         route: Routes the Tasks of a Workspace.
         on_task_removed: Called with each Task that is canceled or deleted, but not with a closed
             Task that expires.
-        on_reservation_changed: Called with each Reservation whose status changes while there are
-            calls, or whose Workspace is deleted.
+        on_reservation_changed: Called with each Reservation whose status changes while calls
+            exist, or whose Workspace is deleted.
     """
 
     account_sid: str
@@ -112,14 +112,14 @@ class Engine:
         return self.clock.now()
 
     def seconds_since(self, moment: float) -> float:
-        """Return the seconds since a moment, rounded to milliseconds (8.9999998 is 9)."""
+        """Return the seconds since a moment, rounded to milliseconds (8.9999998 becomes 9.0)."""
         return round(self.now() - moment, 3)
 
     def new_resource(self, prefix: str, sid: str | None = None) -> Resource:
         """Return the common fields of a new resource.
 
         Args:
-            prefix: The two letters of the resource's SIDs, such as "WT".
+            prefix: Two-letter prefix of the SID, such as "WT".
             sid: A fixed SID; None for a random one.
         """
         now = self.now()
@@ -128,40 +128,43 @@ class Engine:
         )
 
     def touch(self, resource: Resource) -> None:
-        """Update a changed resource's timestamp and version."""
+        """Update the timestamp and the version of a changed resource."""
         resource.updated = self.now()
         resource.version += 1
 
     def workspace(self, sid: str) -> Workspace:
-        """Return the Workspace with that SID.
+        """Return the Workspace with the given SID.
 
         Raises:
-            NotFound: No Workspace has that SID.
+            NotFound: No Workspace has this SID.
         """
         if sid not in self.workspaces:
             raise NotFound(f"/Workspaces/{sid}")
         return self.workspaces[sid]
 
     def compile(self, expression: str) -> Predicate:
-        """Compile an expression with the comparisons that the settings define.
+        """Compile an expression with the configured comparison rules.
 
         Args:
-            expression: An expression that was validated when it was received.
+            expression: Text of the expression.
+
+        Raises:
+            ExpressionError: The text is not an expression.
         """
         return parse(expression, self._comparisons)
 
     def set_timer(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
-        """Set a resource's timer of that kind, replacing an earlier timer."""
+        """Set a resource's timer, replacing any earlier timer of the same kind."""
         self.cancel_timer(kind, sid)
         self._timers[kind, sid] = self.clock.call_at(when, action)
 
     def cancel_timer(self, kind: str, sid: str) -> None:
-        """Cancel a resource's timer of that kind, if it is set."""
+        """Cancel a resource's timer of the given kind, if set."""
         if timer := self._timers.pop((kind, sid), None):
             timer.cancel()
 
     def schedule_routing(self, workspace: Workspace, delay: float | None = None) -> None:
-        """Route a Workspace in `delay` seconds, unless routing is scheduled earlier.
+        """Schedule a routing pass in `delay` seconds, unless an earlier pass is scheduled.
 
         The default delay is the setting `routing_delay`.
         """
@@ -175,7 +178,7 @@ class Engine:
         self.emit(Alert(code, message, level, details))
 
     def record_step(self, call: Call, step: str, **details: Any) -> None:
-        """Record a step of a call in the call and in the log."""
+        """Append a step to a call's history, and log the step."""
         self.touch(call)
         call.steps.append({"at": self.now(), "step": step, **details})
         self.emit(CallStep(call.sid, step, details))

@@ -25,7 +25,7 @@ class BadRequest(Refusal):
 class NotPending(BadRequest):
     """A Reservation's status does not allow the change.
 
-    The HTTP status and the error code are settings.
+    Settings define the HTTP status and the error code.
     """
 
     def __init__(self, message: str, code: int, status: int) -> None:

@@ -1,7 +1,7 @@
 """TaskRouter's expression language for TaskQueues, filters, targets and `skip_if`.
 
-Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays, that
-array operators are false on two scalars, and that comparing mixed types "should be avoided":
+Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays, and
+that array operators are false on two scalars. Comparing mixed types "should be avoided":
 https://www.twilio.com/docs/taskrouter/expression-syntax. Settings define the undocumented behavior.
 """
 
@@ -67,7 +67,7 @@ _EXPECTED = {
 """Descriptions of the grammar's terminals for error messages."""
 
 Context = Mapping[str, Any]
-"""Values by name. A value that contains further names is a mapping or a function of the name."""
+"""Values by name. A namespace is a mapping, or a function that takes the next name."""
 Value = Callable[[Context], Any]
 Predicate = Callable[[Context], bool]
 Comparison = Callable[[Any, Any], bool]
@@ -80,7 +80,7 @@ class ExpressionError(ValueError):
 
 
 class NumericText(str):
-    """A string of digits that is converted to a number if the other value is a number."""
+    """A string of digits that is converted to a number when compared with a number."""
 
     __slots__ = ()
 
@@ -183,7 +183,7 @@ class Comparisons:
             or isinstance(right, NumericText)
         ):
             left, right = _text_to_number(left), _text_to_number(right)
-        # isinstance cannot tell True from 1, because bool is a subclass of int.
+        # isinstance cannot distinguish True from 1, because bool is a subclass of int.
         if isinstance(left, str | int | float) and _type_name(left) == _type_name(right):
             return left, right
         return None
@@ -309,7 +309,7 @@ def _tree(text: str) -> Tree[Token]:
 
 
 def _describe(text: str, error: UnexpectedInput) -> str:
-    """Return the position of a syntax error, counted from 1, and the expected text."""
+    """Describe a syntax error: its position, counted from 1, and the expected tokens."""
     accepted = error.interactive_parser.accepts()  # type: ignore[no-untyped-call]
     phrases = [phrase for terminal, phrase in _EXPECTED.items() if terminal in accepted]
     expected = f"expected {' or '.join(phrases)}"
@@ -332,7 +332,7 @@ def parse(text: str, comparisons: Comparisons) -> Predicate:
         comparisons: The rules for comparing two values.
 
     Returns:
-        A function that evaluates the expression on a context: attributes by name.
+        A function that evaluates the expression in a context.
 
     Raises:
         ExpressionError: The text is not an expression. Parsing raises no other error.

@@ -1,7 +1,7 @@
 """Validation of instruction parameters.
 
-Most functions take the error code to use if the parameter is invalid. Parameters come from JSON or
-from a form, so numbers and booleans may be strings. A JSON `null` counts as absent. An empty string
+Most functions take the error code for an invalid parameter. Parameters come from JSON or from a
+form, so numbers and booleans may be strings. A JSON `null` counts as absent. An empty string
 is invalid.
 """
 
@@ -74,7 +74,7 @@ def read_integer(
     value = parameters.get(name)
     if value is None:
         return None
-    # Text, because Python takes True for the number 1.
+    # Match the text, because int() would accept True as 1.
     is_valid = re.fullmatch("[0-9]{1,9}", str(value)) and minimum <= int(value) <= maximum
     if not is_valid:
         raise _invalid(code, name, value)
@@ -116,7 +116,7 @@ def check_sid(parameters: Parameters, name: str, prefix: str, code: int) -> None
 
 
 def check_choice(parameters: Parameters, name: str, allowed: set[str], code: int) -> None:
-    """Check that a parameter is absent, an allowed word or an allowed boolean."""
+    """Check that a parameter is absent or has an allowed value, which may be a boolean."""
     value = parameters.get(name)
     word = str(value).lower() if isinstance(value, bool) else value
     if value is not None and (not isinstance(word, str) or word not in allowed):

@@ -88,7 +88,7 @@ def execute(
         engine: The engine.
         workspace: The Workspace.
         reservation: The Reservation.
-        parameters: `instruction` and its parameters by their JSON names.
+        parameters: `instruction` and its parameters, keyed by JSON name.
 
     Raises:
         InstructionError: The instruction is invalid or cannot be executed; nothing has changed.
@@ -114,7 +114,7 @@ def execute(
 
 @dataclass(frozen=True)
 class InstructionContext:
-    """An instruction for a Reservation, with shared operations."""
+    """The state that an instruction acts on, with operations that instructions share."""
 
     engine: Engine
     workspace: Workspace
@@ -133,7 +133,7 @@ class InstructionContext:
 
     @property
     def contact_uri(self) -> Any:
-        """The Worker's address, used unless the instruction names another address."""
+        """The Worker's address, used unless the instruction specifies another address."""
         worker = self.workspace.workers[self.reservation.worker_sid]
         return parse_attributes(worker.attributes).get("contact_uri")
 
@@ -145,8 +145,8 @@ class InstructionContext:
         """Create a leg to the Worker, or return None if the Task has no simulated call.
 
         Args:
-            to: Number or client to call.
-            caller_id: Number or client shown to the Worker.
+            to: Phone number or client to call.
+            caller_id: Phone number or client shown to the Worker.
             code: Error code used if the caller is no longer waiting.
 
         Raises:
@@ -174,7 +174,7 @@ class InstructionContext:
             call_tasks.add_conference(self.engine, self.workspace, self.reservation, new_sid("CA"))
 
     def add_worker_call_sid(self, call: WorkerCall | None) -> None:
-        """Add the SID of the call to the Worker to the Task's attributes."""
+        """Store the SID of the Worker's leg in the Task's attributes."""
         worker_call_sid = call.leg.sid if call else new_sid("CA")
         call_tasks.add_attributes(self.engine, self.task, worker_call_sid=worker_call_sid)
 

@@ -49,15 +49,15 @@ HELD = frozenset(
 MAX_ATTRIBUTES = 4096
 """Maximum length of the attributes of a Task or a Worker, in characters."""
 NESTING_RESERVE = 200
-"""Extra nesting levels with which attributes must be parsable when they are received.
+"""Number of arrays in which received attributes are wrapped to test that they can be parsed.
 
-Attributes are parsed again later, when less of Python's recursion limit may be left.
+Attributes are parsed again later, when the call stack may be closer to Python's recursion limit.
 """
 
 
 @lru_cache(maxsize=4096)
 def parse_attributes(attributes: str) -> dict[str, Any]:
-    """Return attributes as an object; the text was validated when it was received."""
+    """Parse attributes that have already been validated."""
     loaded: dict[str, Any] = json.loads(attributes)
     return loaded
 
@@ -109,7 +109,7 @@ class Configuration:
         return targets if self.default is None else [*targets, self.default]
 
     def queue_sids(self) -> set[str]:
-        """Return the SIDs of all TaskQueues that the configuration names."""
+        """Return the SIDs of all TaskQueues named in the configuration."""
         return {target.queue_sid for target in self.targets() if target.queue_sid}
 
 
@@ -121,12 +121,12 @@ class Step:
         configuration: The configuration that the Task was evaluated with; later changes to the
             Workflow do not affect the step.
         target: The current target.
-        queue_sid: WQ… SID of the target's TaskQueue or, if the target names no TaskQueue, of the
-            preceding target's; "" if no target names a TaskQueue.
+        queue_sid: WQ… SID of the target's TaskQueue, by default the TaskQueue of the preceding
+            target; "" for none.
         filter: The filter that matched; None for the default filter.
         filter_index: The filter's position in the configuration.
         target_index: The target's position in the filter.
-        base: Total timeout of the preceding matching filters, in seconds.
+        preceding_timeout: Total timeout of the preceding matching filters, in seconds.
         expires_at_age: Task age in seconds at which the step times out; infinity for never.
     """
 
@@ -136,13 +136,13 @@ class Step:
     filter: Filter | None = None
     filter_index: int = 0
     target_index: int = 0
-    base: int = 0
+    preceding_timeout: int = 0
     expires_at_age: float = math.inf
 
 
 @dataclass(kw_only=True, eq=False)
 class Resource:
-    """The fields that all resources share.
+    """Fields shared by all resources.
 
     Attributes:
         sid: Twilio's identifier.
@@ -161,7 +161,7 @@ class Resource:
 
 @dataclass(kw_only=True, eq=False)
 class Activity(Resource):
-    """A state that a Worker can be in."""
+    """A Worker's state, which determines whether the Worker can be offered Tasks."""
 
     friendly_name: str
     available: bool
@@ -301,7 +301,7 @@ class Event(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Workspace(Resource):
-    """All resources of a contact center, by SID in order of creation."""
+    """All resources of a contact center, keyed by SID and in order of creation."""
 
     friendly_name: str
     multi_task_enabled: bool = True
@@ -321,12 +321,12 @@ class Workspace(Resource):
     history: History = field(default_factory=History)
 
     def activity(self, name: str) -> Activity | None:
-        """Return the Activity with that friendly name, or None."""
+        """Return the Activity with the given friendly name, or None."""
         matches = (item for item in self.activities.values() if item.friendly_name == name)
         return next(matches, None)
 
     def channel(self, sid_or_name: str) -> TaskChannel | None:
-        """Return the TaskChannel with that SID or unique name, or None."""
+        """Return the TaskChannel with the given SID or unique name, or None."""
         for channel in self.channels.values():
             if sid_or_name in {channel.sid, channel.unique_name}:
                 return channel

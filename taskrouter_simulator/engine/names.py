@@ -1,7 +1,7 @@
-"""The names that expressions, references and `order_by` can use.
+"""Names that can be used in expressions, references and `order_by`.
 
 The available names depend on the kind of expression. A name in one of TaskRouter's namespaces is
-refused if it is misspelled or not available. Otherwise, the expression would silently compare NULL.
+rejected if it is misspelled or unavailable. Otherwise, its value would silently be NULL.
 """
 
 import re
@@ -36,7 +36,7 @@ TIME_NAMES: dict[str, Callable[[datetime], Any]] = {
     "currentMin": lambda moment: NumericText(f"{moment:%M}"),
     "dayOfWeek": lambda moment: _DAYS[moment.weekday()],
 }
-"""Functions that return the value at a time in UTC, by the name after `taskrouter.`.
+"""Functions that return the value at a UTC time, keyed by the name after `taskrouter.`.
 
 See https://www.twilio.com/docs/taskrouter/time-of-day-routing.
 """
@@ -48,7 +48,7 @@ WORKER_NAMES: dict[str, Callable[[Workspace, Worker], str]] = {
         workspace.activities[worker.activity_sid].friendly_name
     ),
 }
-"""Functions that return the value, by the name after `worker.`."""
+"""Functions that return the value, keyed by the name after `worker.`."""
 CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]] = {
     "assigned_tasks": lambda _channel, held: held.count(ReservationStatus.ACCEPTED),
     "available": lambda channel, _held: channel.available,
@@ -57,14 +57,14 @@ CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]
     ),
     "configured_capacity": lambda channel, _held: channel.capacity,
 }
-"""Functions that return the value, by the name after `worker.channel.NAME.`.
+"""Functions that return the value, keyed by the name after `worker.channel.NAME.`.
 
 The arguments are the WorkerChannel and the statuses of the Reservations that use its capacity. See
 https://www.twilio.com/docs/taskrouter/multitasking.
 """
 _NAMESPACES = ("task", "taskrouter", "worker", "workers")
-_SIMILAR = 0.8
-"""Minimum similarity of a name to the name that was probably meant."""
+_MIN_SIMILARITY = 0.8
+"""Minimum similarity of a misspelled name to the suggested name."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ SKIP_IF = Scope(("workers", "task", "taskrouter"))
 ORDER_BY = Scope(("worker",), allows_bare_names=False)
 """A target's `order_by`: https://www.twilio.com/docs/taskrouter/order-workers."""
 KNOWN_WORKER = TASKS = Scope(("task",))
-"""A target's known Worker, and the filter of a list of Tasks."""
+"""A target's known Worker, and the filter when listing Tasks."""
 WORKERS = Scope(("worker",))
-"""A TaskQueue, and the filter of a list of Workers."""
+"""A TaskQueue's expression, and the filter when listing Workers."""
 
 
 def require_names(
@@ -103,12 +103,12 @@ def require_names(
 ) -> None:
     """Check that each reference can be resolved.
 
-    A reference to an attribute is accepted, because a missing attribute is documented to be NULL.
-    A reference is not treated as an attribute if it misspells a supplied name.
+    A reference to an attribute is accepted, because Twilio documents that a missing attribute is
+    NULL. A misspelling of a name that TaskRouter supplies is not treated as an attribute.
 
     Args:
         references: The references in the expression.
-        scope: The kind of the expression.
+        scope: The kind of expression.
         workspace: The Workspace, whose TaskChannels and Activities have names.
         names_may_begin_with_digit: Whether a name after a dot may begin with a digit.
 
@@ -137,54 +137,54 @@ def _text(keys: Keys) -> str:
 
 def _require_spelling(keys: Keys, scope: Scope, workspace: Workspace) -> None:
     """Check that a reference is not a misspelling of a name that TaskRouter supplies."""
-    meant = _find_namespace(keys, scope, workspace)
-    if meant is None:
+    suggestion = _find_namespace(keys, scope, workspace)
+    if suggestion is None:
         is_bare = scope is WORKERS and keys[0] not in _NAMESPACES
-        meant = _find_worker_name(("worker", *keys) if is_bare else keys, workspace)
-    if meant is not None:
-        raise ExpressionError(f"{_text(keys)} is not known; did you mean {_text(meant)}?")
+        suggestion = _find_worker_name(("worker", *keys) if is_bare else keys, workspace)
+    if suggestion is not None:
+        raise ExpressionError(f"{_text(keys)} is not known; did you mean {_text(suggestion)}?")
 
 
 def _find_namespace(keys: Keys, scope: Scope, workspace: Workspace) -> Keys | None:
     """Return the reference with its namespace spelled correctly, or None if it may be an attribute.
 
-    A namespace in another case is a misspelling. Any other similar name is a misspelling only if a
-    supplied name follows.
+    A namespace in the wrong case is a misspelling. Any other similar name is a misspelling only if
+    it is followed by a name that TaskRouter supplies.
     """
     first, *rest = keys
     if not rest or not isinstance(first, str) or first in _NAMESPACES:
         return None
-    namespace = find_similar(first, _NAMESPACES, _SIMILAR)
+    namespace = find_similar(first, _NAMESPACES, _MIN_SIMILARITY)
     if namespace is None:
         return None
-    meant = (namespace, *rest)
+    suggestion = (namespace, *rest)
     is_certain = fold(first) == namespace or (
-        namespace in scope.namespaces and meant in _supplied(workspace)
+        namespace in scope.namespaces and suggestion in _supplied(workspace)
     )
-    return meant if is_certain else None
+    return suggestion if is_certain else None
 
 
 def _find_worker_name(keys: Keys, workspace: Workspace) -> Keys | None:
-    """Return the supplied name that `worker.NAME…` misspells, or None if it may be an attribute.
+    """Return the correct spelling of `worker.NAME…`, or None if it may be an attribute.
 
     If a Worker has the attribute, the reference is not a misspelling.
     """
     match keys:
         case ("worker", str(name)):
             similar = find_similar(name, WORKER_NAMES, cutoff=1)
-            meant: Keys | None = ("worker", similar) if similar else None
+            suggestion: Keys | None = ("worker", similar) if similar else None
         case ("worker", str(name), *rest) if fold(name) == "channel" or (
-            find_similar(name, ["channel"], _SIMILAR) and _is_channel_path(rest, workspace)
+            find_similar(name, ["channel"], _MIN_SIMILARITY) and _is_channel_path(rest, workspace)
         ):
-            meant = ("worker", "channel", *rest)
+            suggestion = ("worker", "channel", *rest)
         case _:
             return None
     is_exact = name in {"channel", *WORKER_NAMES}
-    return None if is_exact or _is_attribute(name, workspace) else meant
+    return None if is_exact or _is_attribute(name, workspace) else suggestion
 
 
 def _is_channel_path(keys: list[str | int], workspace: Workspace) -> bool:
-    """Return whether the keys have the form of `NAME.assigned_tasks`."""
+    """Return whether the keys have the form `NAME.assigned_tasks`."""
     names = {channel.unique_name for channel in workspace.channels.values()}
     return len(keys) > 1 and (keys[0] in names or keys[1] in CHANNEL_NAMES)
 
@@ -210,7 +210,7 @@ def _worker_counts(workspace: Workspace) -> tuple[str, ...]:
 
 
 def _require_number(keys: Keys) -> None:
-    """Check that `order_by` does not name a supplied text or boolean, which it would ignore."""
+    """Reject supplied strings and booleans, which `order_by` would ignore."""
     match keys:
         case ("worker", name) if name in WORKER_NAMES:
             kind = "string"
@@ -222,7 +222,7 @@ def _require_number(keys: Keys) -> None:
 
 
 def _require_available(keys: Keys, scope: Scope) -> None:
-    """Check that a reference begins with a namespace of the scope, or may have none."""
+    """Check that a reference begins with a namespace of the scope, if one is required."""
     first, name = keys[0], _text(keys)
     available = " or ".join(f"{namespace}." for namespace in scope.namespaces)
     if first in scope.namespaces:
@@ -237,7 +237,7 @@ def _require_available(keys: Keys, scope: Scope) -> None:
 
 
 def _require_known(keys: Keys, workspace: Workspace) -> None:
-    """Check the names in a reference that TaskRouter supplies."""
+    """Check that a reference names an existing value, unless it names an attribute."""
     channels = [channel.unique_name for channel in workspace.channels.values()]
     match keys:
         case ("taskrouter", name):
@@ -263,7 +263,7 @@ def _require_choice(keys: Keys, key: str | int, choices: Collection[str]) -> Non
 
 @dataclass(frozen=True)
 class OrderClause:
-    """A part of `order_by`: an attribute, and 1 for ascending or -1 for descending."""
+    """A clause of `order_by`: an attribute, and 1 for ascending or -1 for descending."""
 
     keys: Keys
     value: Value
@@ -275,7 +275,7 @@ def parse_order_by(text: str) -> tuple[OrderClause, ...]:
     """Compile an `order_by` such as `worker.level DESC, worker.age ASC`.
 
     Raises:
-        ExpressionError: A part is not an attribute and an optional direction.
+        ExpressionError: A clause is not an attribute with an optional direction.
     """
     clauses = []
     for part in text.split(","):

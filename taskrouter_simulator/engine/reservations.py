@@ -108,7 +108,7 @@ def require_transition(engine: Engine, reservation: Reservation, status: Status)
 
 
 def not_pending_message(reservation: Reservation, action: str) -> str:
-    """Return the message observed at Twilio for a Reservation that is not pending."""
+    """Return the message that Twilio sends for a Reservation that is not pending."""
     return f"Unable to {action}. Reservation {reservation.sid} is not currently in a Pending state."
 
 
@@ -244,7 +244,7 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
 def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Cancel a pending Reservation, and offer its Task again.
 
-    This function is called if the callbacks failed or the Worker did not answer the call.
+    This happens if the callbacks failed or the Worker did not answer the call.
     """
     _end(engine, workspace, reservation, Status.CANCELED)
     _delay_next_offer(engine, workspace, reservation)
@@ -270,7 +270,7 @@ def _end(
 ) -> None:
     """End a pending Reservation.
 
-    Without `activity_sid`, restore the Activity that the Worker had before the Reservation.
+    Without `activity_sid`, restore the previous Activity if the Reservation changed the Activity.
     """
     change_status(engine, workspace, reservation, status)
     publish(engine, workspace, reservation)
@@ -281,7 +281,7 @@ def _end(
     elif (
         not workspace.multi_task_enabled
         and queue
-        # An Activity that was changed in the meantime is kept.
+        # Keep an Activity that changed in the meantime.
         and worker.activity_sid == queue.reservation_activity_sid
         and reservation.previous_activity_sid in workspace.activities
     ):

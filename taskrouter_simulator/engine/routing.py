@@ -35,14 +35,14 @@ WORKER_NOT_IN_QUEUE = 40152
 INVALID_KNOWN_WORKER = 40154
 
 FreeWorkers = dict[str, list[Worker]]
-"""Workers with capacity, by TaskChannel SID.
+"""Cache of Workers with free capacity, by TaskChannel SID.
 
-This cache keeps a routing pass fast if many Tasks wait and no Worker is free.
+Without the cache, a routing pass would be slow if many Tasks wait and no Worker is free.
 """
 
 
 def route(engine: Engine, workspace: Workspace) -> None:
-    """Offer each pending Task to free Workers, if there are any."""
+    """Offer each pending Task to free Workers."""
     engine.cancel_timer("routing", workspace.sid)
     if workspace.sid not in engine.workspaces:
         return
@@ -97,7 +97,7 @@ def _find_step(
     configuration: Configuration,
     *,
     start: int = 0,
-    base: int = 0,
+    preceding_timeout: int = 0,
     allow_default: bool = True,
 ) -> Step | None:
     """Return the first matching step that has not timed out, or the default step.
@@ -107,7 +107,7 @@ def _find_step(
         task: The Task.
         configuration: The Workflow's configuration.
         start: Index of the first filter to consider.
-        base: Total timeout of the preceding matching filters, in seconds.
+        preceding_timeout: Total timeout of the preceding matching filters, in seconds.
         allow_default: Whether the default filter may match.
 
     Returns:
@@ -118,10 +118,10 @@ def _find_step(
     for index, candidate in enumerate(configuration.filters[start:], start):
         if not engine.compile(candidate.expression)(context):
             continue
-        for step in _steps(configuration, index, base):
+        for step in _steps(configuration, index, preceding_timeout):
             if step.expires_at_age > age:
                 return step
-        base += sum(target.timeout or 0 for target in candidate.targets)
+        preceding_timeout += sum(target.timeout or 0 for target in candidate.targets)
         allow_default = False
     default = configuration.default
     if default is None or not allow_default:
@@ -131,15 +131,17 @@ def _find_step(
         configuration=configuration,
         target=default,
         queue_sid=default.queue_sid or "",
-        base=base,
-        expires_at_age=base + (default.timeout or 0) if has_timeout else math.inf,
+        preceding_timeout=preceding_timeout,
+        expires_at_age=preceding_timeout + (default.timeout or 0) if has_timeout else math.inf,
     )
 
 
-def _steps(configuration: Configuration, filter_index: int, base: int) -> Iterator[Step]:
-    """Yield a filter's steps."""
+def _steps(
+    configuration: Configuration, filter_index: int, preceding_timeout: int
+) -> Iterator[Step]:
+    """Yield a step for each target of a filter."""
     matched = configuration.filters[filter_index]
-    age, queue_sid = base, ""
+    age, queue_sid = preceding_timeout, ""
     for index, target in enumerate(matched.targets):
         age += target.timeout or 0
         queue_sid = target.queue_sid or queue_sid
@@ -150,7 +152,7 @@ def _steps(configuration: Configuration, filter_index: int, base: int) -> Iterat
             filter=matched,
             filter_index=filter_index,
             target_index=index,
-            base=base,
+            preceding_timeout=preceding_timeout,
             expires_at_age=age if target.timeout else math.inf,
         )
 
@@ -160,7 +162,7 @@ def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
     if step.filter is None:
         return None
     age = engine.seconds_since(task.created)
-    next_steps = list(_steps(step.configuration, step.filter_index, step.base))[
+    next_steps = list(_steps(step.configuration, step.filter_index, step.preceding_timeout))[
         step.target_index + 1 :
     ]
     return next((item for item in next_steps if item.expires_at_age > age), None)
@@ -175,7 +177,8 @@ def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> No
             task,
             step.configuration,
             start=step.filter_index + 1,
-            base=step.base + sum(target.timeout or 0 for target in step.filter.targets),
+            preceding_timeout=step.preceding_timeout
+            + sum(target.timeout or 0 for target in step.filter.targets),
             allow_default=not task.step_timed_out,
         )
     _enter(engine, workspace, task, next_step)
@@ -334,16 +337,16 @@ def _find_candidates(
 def _find_known_workers(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, target: Target
 ) -> list[Worker]:
-    """Return the TaskQueue's Workers that the Task's attributes name.
+    """Return the TaskQueue's Workers who are named in the Task's attributes.
 
-    If there are no such Workers, emit an alert once, when the Task enters the step.
+    If there are none, emit an alert once, when the Task enters the step.
     """
     if target.known_worker_sid:
         reference, field = target.known_worker_sid, "sid"
     else:
         reference, field = target.known_worker_friendly_name or "", "friendly_name"
     value = parse_reference(reference)(task_context(engine, task))
-    # Friendly names of Workers are case insensitive.
+    # Friendly names of Workers are case-insensitive.
     known = FoldedText(value) if isinstance(value, str) and field == "friendly_name" else value
     members = workers.members(engine, workspace, queue)
     matches = [worker for worker in members if getattr(worker, field) == known]

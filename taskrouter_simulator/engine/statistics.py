@@ -30,7 +30,6 @@ from taskrouter_simulator.engine.model import (
 MAX_SPLIT = 10_000
 """Maximum number of Tasks, and of Reservations, that are compared with a threshold."""
 _RESERVATION_KINDS = tuple(kind for kind in Kind if kind.startswith("reservations_"))
-_TASK_KINDS = tuple(kind for kind in Kind if kind not in _RESERVATION_KINDS)
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,7 @@ def sum_tasks(facts: Collection[Fact], thresholds: Collection[int]) -> dict[str,
     abandoned_waits = [fact.age for fact in facts if fact.kind is Kind.TASK_CANCELED]
     durations = _summarize(waits)
     return {
-        **{kind.value: counts[kind] for kind in _TASK_KINDS},
-        **sum_reservations(facts),
+        **{kind.value: counts[kind] for kind in Kind},
         "avg_task_acceptance_time": durations["avg"],
         "wait_duration_until_accepted": durations,
         "wait_duration_in_queue_until_accepted": _summarize(

@@ -40,7 +40,7 @@ def create(
     Args:
         engine: The engine.
         workspace: The Workspace.
-        attributes: A JSON object as text.
+        attributes: A JSON object, serialized as text.
         workflow_sid: WW… SID; None for the only Workflow of the Workspace.
         priority: The initial priority; None for 0. A target's priority replaces it.
         timeout: Seconds until the Task is canceled unless it is assigned.
@@ -52,8 +52,8 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, or the Task has no target and the Workspace does not
-            have exactly one Workflow, or `ignore_capacity` is set without a targeted Worker.
+        BadRequest: A resource does not exist, the default Workflow is ambiguous or missing, or
+            `ignore_capacity` is set without a targeted Worker.
     """
     if ignore_capacity is not None and not (routing_target or "").startswith("WK"):
         raise BadRequest("IgnoreCapacity requires a RoutingTarget that is a Worker SID")
@@ -84,7 +84,7 @@ def create(
 
 
 def require_channel(workspace: Workspace, name: str) -> TaskChannel:
-    """Return the TaskChannel with that SID or unique name.
+    """Return the TaskChannel with the given SID or unique name.
 
     Raises:
         BadRequest: The TaskChannel does not exist.
@@ -149,8 +149,8 @@ def _set_target(engine: Engine, workspace: Workspace, task: Task, sid: str) -> N
         queue_sid = _queue_sid_of(engine, workspace, workspace.workers[sid])
         target = Target(queue_sid=queue_sid, expression=f"worker.sid == '{sid}'")
     else:
-        by_prefix = "TaskQueueSid" if sid.startswith("WQ") else "WorkflowSid"
-        name = "RoutingTarget" if task.routing_target else by_prefix
+        sid_parameter = "TaskQueueSid" if sid.startswith("WQ") else "WorkflowSid"
+        name = "RoutingTarget" if task.routing_target else sid_parameter
         raise BadRequest(f"{name} {sid} does not exist in workspace {workspace.sid}")
     task.step = Step(
         configuration=Configuration(default=target), target=target, queue_sid=target.queue_sid or ""

@@ -34,7 +34,7 @@ def create(
         engine: The engine.
         workspace: The Workspace.
         friendly_name: A name that is unique in the Workspace.
-        attributes: A JSON object as text.
+        attributes: A JSON object, serialized as text.
         activity_sid: The initial Activity; None for the Workspace's default.
         sid: A fixed WK… SID; None for a random one.
 
@@ -64,7 +64,7 @@ def create(
 
 
 def require_free_name(workspace: Workspace, name: str) -> None:
-    """Check that no Worker has that friendly name; friendly names are case insensitive.
+    """Check that no Worker has this friendly name; friendly names are case-insensitive.
 
     Raises:
         BadRequest: The name is in use.
@@ -75,7 +75,7 @@ def require_free_name(workspace: Workspace, name: str) -> None:
 
 
 def require_activity(workspace: Workspace, sid: str, parameter: str = "ActivitySid") -> Activity:
-    """Return the Activity with that SID.
+    """Return the Activity with the given SID.
 
     Args:
         workspace: The Workspace.
@@ -119,7 +119,7 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
 
 
 def set_attributes(engine: Engine, workspace: Workspace, worker: Worker, attributes: str) -> None:
-    """Replace a Worker's attributes with a JSON object as text."""
+    """Replace a Worker's attributes; `attributes` is a JSON object, serialized as text."""
     worker.attributes = attributes
     engine.touch(worker)
     events.publish(
@@ -207,9 +207,9 @@ def held_statuses(
 def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
     """Return whether a Worker can be offered another Task on a TaskChannel.
 
-    If the Workspace is multitasking, the capacity on the channel decides. Otherwise, a Worker has
-    one pending Reservation at a time, and the Activity Busy prevents further Reservations during
-    an assignment.
+    In a multitasking Workspace, the limit is the Worker's capacity on the channel. Otherwise, a
+    Worker has at most one pending Reservation, and the Busy Activity prevents further Reservations
+    during an assignment.
     """
     if not workspace.is_available(worker):
         return False
@@ -223,8 +223,8 @@ def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool
 def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
     """Return the variables that an expression can use for a Worker.
 
-    Each attribute is available with and without the prefix `worker.`. TaskRouter's names for a
-    TaskChannel need the prefix.
+    Each attribute is available with and without the prefix `worker.`. The names that describe a
+    TaskChannel, such as `worker.channel.voice.available`, require the prefix.
     """
     attributes = {
         **parse_attributes(worker.attributes),

@@ -32,7 +32,7 @@ _MAX_INTEGER = 2**31 - 1
 
 
 class ConfigurationError(ValueError):
-    """The text is not a Workflow configuration."""
+    """The Workflow configuration is invalid."""
 
 
 def add(
@@ -99,7 +99,7 @@ def publish(engine: Engine, workspace: Workspace, workflow: Workflow, change: st
 
 
 def require_configuration(engine: Engine, workspace: Workspace, text: str) -> Configuration:
-    """Parse a configuration, and check that it can route a Task and that its names exist.
+    """Parse a configuration, and check that it can route Tasks and that its names exist.
 
     Raises:
         BadRequest: The configuration is invalid, has neither a filter nor a default filter, or
@@ -121,7 +121,7 @@ def _require_names(engine: Engine, workspace: Workspace, configuration: Configur
     digits = engine.settings.names_may_begin_with_digit
     texts: list[tuple[Filter | Target, str, names.Scope, _FindReferences]]
     texts = [(item, "expression", names.FILTER, references) for item in configuration.filters]
-    texts += [(target, *rule) for target in configuration.targets() for rule in _TARGET_TEXTS]
+    texts += [(target, *rule) for target in configuration.targets() for rule in _TARGET_FIELDS]
     for item, key, scope, find_references in texts:
         text = getattr(item, key)
         try:
@@ -141,14 +141,14 @@ def _known_worker_references(text: str) -> list[Keys]:
 
 
 _FindReferences = Callable[[str], Iterable[Keys]]
-_TARGET_TEXTS: tuple[tuple[str, names.Scope, _FindReferences], ...] = (
+_TARGET_FIELDS: tuple[tuple[str, names.Scope, _FindReferences], ...] = (
     ("expression", names.TARGET, references),
     ("skip_if", names.SKIP_IF, references),
     ("order_by", names.ORDER_BY, _order_by_references),
     ("known_worker_sid", names.KNOWN_WORKER, _known_worker_references),
     ("known_worker_friendly_name", names.KNOWN_WORKER, _known_worker_references),
 )
-"""The texts of a target that contain names, with functions that return their references."""
+"""A target's fields that contain names, their scopes, and functions that find the names."""
 
 
 def parse_configuration(text: str) -> Configuration:
@@ -239,7 +239,7 @@ def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
 
 
 def _checked(value: Any, key: str, check_text: Callable[[str], object]) -> str | None:
-    """Return a text that `check_text` accepts; an empty text counts as absent."""
+    """Validate a string with `check_text`; return None if it is absent or empty."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Manages Workspaces with their Activities, TaskChannels and TaskQueues."""
+"""Manages Workspaces and their Activities, TaskChannels and TaskQueues."""
 
 import json
 import re
@@ -199,7 +199,7 @@ def add_queue(
     task_order: str = "FIFO",
     sid: str | None = None,
 ) -> TaskQueue:
-    """Add a TaskQueue; its Activities default to those named Reserved and Busy.
+    """Add a TaskQueue; its default Activities are those named Reserved and Busy.
 
     Raises:
         BadRequest: The name is in use, the expression is invalid, or an Activity does not exist.
@@ -257,17 +257,17 @@ def publish_queue(engine: Engine, workspace: Workspace, queue: TaskQueue, change
 def require_expression(
     engine: Engine, workspace: Workspace, text: str, scope: Scope, parameter: str
 ) -> None:
-    """Check that a text is an expression whose names can be resolved, or is empty.
+    """Check that a text is empty, or is an expression whose names can be resolved.
 
     Args:
         engine: The engine.
         workspace: The Workspace.
         text: The expression.
-        scope: The kind of the expression.
+        scope: The kind of expression.
         parameter: Name of the parameter that contains the expression, for the error message.
 
     Raises:
-        BadRequest: The text is not an expression, or a name in it cannot be resolved.
+        BadRequest: The text is not an expression, or contains a name that cannot be resolved.
     """
     digits = engine.settings.names_may_begin_with_digit
     try:

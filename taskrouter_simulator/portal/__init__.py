@@ -1,5 +1,5 @@
 """The portal: a web page that replaces TaskRouter's pages in Twilio's Console.
 
-The page reads one overview, `GET /simulator/state`. Like any other client, the page changes
+The page polls `GET /simulator/state` for an overview. Like any other client, the page changes
 resources through the REST API under /v1, so the page contains no routing rules.
 """

@@ -43,8 +43,8 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
 
     Returns:
         A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first. These
-        lists are limited to the newest items and all open Reservations; separate members contain
-        the total numbers, such as `tasks_total`. All other lists are complete and ordered oldest
+        lists are limited to the newest items and all open Reservations; members such as
+        `tasks_total` contain the total numbers. All other lists are complete and ordered oldest
         first.
     """
     workspaces = engine.workspaces

@@ -1,1 +1,1 @@
-"""Twilio's REST API for TaskRouter, without routing rules."""
+"""Twilio's REST API for TaskRouter, without the routing rules, which are in `engine`."""

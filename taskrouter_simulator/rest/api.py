@@ -182,7 +182,7 @@ class RestApi:
         return response, parameters
 
     def _authorize(self, http: HttpRequest) -> None:
-        """Refuse requests from cross-origin web pages, and check the credentials.
+        """Reject requests from cross-origin web pages, and check the credentials.
 
         Raises:
             Forbidden: Another site's web page may have sent the request.
@@ -236,8 +236,8 @@ class RestApi:
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     """Return the body, which must be empty, a form or, for some operations, a JSON object.
 
-    A body of another type is refused, because the request would otherwise change the resource
-    without the caller's parameters.
+    A body of another type is rejected. Otherwise, the request would change the resource without the
+    caller's parameters.
     """
     body = b""
     async for chunk in http.stream():
@@ -274,7 +274,7 @@ def _is_list_of_strings(value: Any) -> bool:
 
 
 class CutConnection(HttpResponse):
-    """A response that resets the connection and sends nothing."""
+    """A response that aborts the connection without sending any data."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Abort the connection."""
@@ -293,7 +293,7 @@ async def _abort(scope: Scope, receive: Receive) -> None:
 
 
 def expose_transport(app: ASGIApp) -> ASGIApp:
-    """Add uvicorn's transport to the scope, because ASGI cannot cut a connection.
+    """Add uvicorn's transport to the scope, because ASGI cannot abort a connection.
 
     When the simulator stops, clients that are waiting for a response are disconnected, and no stack
     trace is logged.

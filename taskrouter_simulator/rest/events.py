@@ -66,7 +66,7 @@ def render(request: Request, event: Event) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Events, by default those of the last 15 minutes."""
+    """List Events, by default those from the last 15 minutes."""
     newest_first = request.engine.settings.events_newest_first
     return request.page(
         "events",

@@ -1,4 +1,4 @@
-"""Sort orders of lists, and pages whose tokens stay valid when resources are deleted."""
+"""Sorts and paginates lists; page tokens stay valid when resources are deleted."""
 
 import base64
 import hmac
@@ -13,7 +13,7 @@ from taskrouter_simulator.engine.model import Resource
 
 AnyResource = TypeVar("AnyResource", bound=Resource)
 SortKey = Callable[[Any], Any]
-"""Returns the value by which a resource is sorted: a number or a text."""
+"""Returns the value by which a resource is sorted: a number or a string."""
 Position = list[Any]
 """The sort keys of a resource, which may have been deleted."""
 
@@ -61,11 +61,11 @@ BY_CREATION = Ordering("", ((lambda resource: resource.sequence, False),))
 def parse_ordering(text: str | None, keys: Mapping[str, SortKey]) -> Ordering:
     """Parse a sort order such as `Priority:desc,DateCreated:asc`.
 
-    Resources that are equal in this order are sorted by creation.
+    Resources that are equal in this order are sorted in order of creation.
 
     Args:
         text: Comma-separated attributes and directions; None for the order of creation.
-        keys: The functions that return the value of each attribute.
+        keys: Functions that return the value of an attribute, by attribute name.
 
     Raises:
         BadRequest: The text is not a sort order.
@@ -90,7 +90,7 @@ def parse_ordering(text: str | None, keys: Mapping[str, SortKey]) -> Ordering:
 
 @dataclass(frozen=True)
 class Page(Generic[AnyResource]):
-    """One page of a list, with the tokens of its neighbors; None if there is no such page."""
+    """A page of a list. A token is None if there is no previous or next page."""
 
     items: list[AnyResource]
     previous_token: str | None
@@ -107,7 +107,8 @@ def paginate(
     """Return one page of a list.
 
     A token contains a position. The next page begins after this position, and the previous page
-    ends with it. Therefore, a token stays valid if the resource at its position is deleted.
+    ends at this position. Therefore, a token stays valid if the resource at the position is
+    deleted.
 
     Args:
         path: Path of the list.
@@ -117,7 +118,7 @@ def paginate(
         size: Maximum number of resources in the page.
 
     Raises:
-        BadRequest: The simulator did not create the token for this list and this order.
+        BadRequest: The simulator did not create the token for this list and this sort order.
     """
     scope = json.dumps([path, ordering.text])
     ordered = ordering.sort(resources)
@@ -125,8 +126,10 @@ def paginate(
     start, end, cursor = 0, size, None
     if token is not None:
         cursor, is_backward = _parse_token(token, scope)
-        border = sum(not ordering.is_before(cursor, position) for position in positions)
-        start, end = (max(0, border - size), border) if is_backward else (border, border + size)
+        boundary = sum(not ordering.is_before(cursor, position) for position in positions)
+        start, end = (
+            (max(0, boundary - size), boundary) if is_backward else (boundary, boundary + size)
+        )
     last = positions[end - 1] if 0 < end < len(positions) else cursor
     return Page(
         items=ordered[start:end],
@@ -138,7 +141,7 @@ def paginate(
 def _token(scope: str, position: Position | None, *, is_backward: bool) -> str:
     """Return a token that is valid only for one list and one sort order.
 
-    The token is authenticated, so that its content needs no further checks when it is returned.
+    The token is authenticated, so a token from a client needs no further validation.
     """
     content = json.dumps([position, is_backward]).encode()
     digest = hmac.digest(_TOKEN_KEY, scope.encode() + content, "sha256")

@@ -36,17 +36,17 @@ class Parameters:
     """The parameters in a form or a query string.
 
     Methods that read a parameter return its value, and raise BadRequest if the value is invalid.
-    Except for `all`, `choices` and `required`, they return None if the parameter is absent.
-    An empty value is invalid unless the method's description says otherwise. Reading a parameter
+    All methods except `all`, `choices` and `required` return None if the parameter is absent.
+    An empty value is invalid unless the method's docstring says otherwise. Reading a parameter
     that is not among `names` raises KeyError, so that no handler reads an undeclared parameter.
 
     Args:
         text: The encoded parameters; a name may be repeated.
         names: Names of the operation's parameters; the methods ignore all others.
-        lists: Names of the parameters that may be repeated; for all others, the last value counts.
+        lists: Names of the parameters that may be repeated; for all others, the last value is used.
 
     Raises:
-        BadRequest: There are more than 1000 parameters, or they are not UTF-8.
+        BadRequest: There are more than 1000 parameters, or a parameter is not valid UTF-8.
     """
 
     def __init__(self, text: str, names: tuple[str, ...], lists: tuple[str, ...] = ()) -> None:
@@ -214,7 +214,7 @@ class Response:
     Attributes:
         status: HTTP status.
         body: Content to send as JSON; None means no body.
-        version: Version of the resource, sent as ETag; None means no ETag.
+        version: Version of the resource, sent as the ETag; None means no ETag.
         retry_after: Value of the Retry-After header in seconds.
         media_type: Media type of the body.
     """
@@ -234,7 +234,7 @@ class Request:
         engine: The engine.
         base_url: Scheme, host and port used by the client.
         path: Path of the URL, beginning with /v1.
-        ids: SIDs or unique names in the path, by their names in the route table.
+        ids: SIDs or unique names in the path, keyed by path parameter.
         form: Parameters of the body.
         query: Parameters of the query string.
         if_match: The If-Match header.
@@ -278,7 +278,7 @@ class Request:
         """Compile the expression in a query parameter.
 
         Raises:
-            BadRequest: The text is empty or not an expression, or a name in it cannot be resolved.
+            BadRequest: The text is not an expression, or contains a name that cannot be resolved.
         """
         text = self.query.text(name, allow_empty=False)
         if text is None:
@@ -313,7 +313,7 @@ class Request:
         """Return one page of a list in Twilio's envelope.
 
         Raises:
-            BadRequest: The page size or the token is invalid.
+            BadRequest: The page size, page number or page token is invalid.
         """
         size = self.query.integer("PageSize", 1, 1000) or 50
         number = self.query.integer("Page", 0, 10**6) or 0

@@ -82,14 +82,14 @@ def fetch(request: Request) -> Response:
 
 
 def update(request: Request) -> Response:
-    """Execute an `Instruction`, or change the status as `ReservationStatus` requests."""
+    """Execute the `Instruction` or, without an instruction, set the `ReservationStatus`."""
     reservation = request.find(_parent_reservations(request), "sid")
     request.require_match(reservation)
     status = request.form.choice("ReservationStatus", ReservationStatus)
     if request.engine.settings.unknown_parameters == "refused":
         _require_applicable(request.form)
     if name := request.form.text("Instruction", allow_empty=False):
-        _instruct(request, reservation, name.lower())
+        _execute_instruction(request, reservation, name.lower())
     else:
         activity_sid = request.form.sid("WorkerActivitySid", "WA")
         if activity_sid:
@@ -127,9 +127,9 @@ def _set_status(
             raise BadRequest(f"ReservationStatus cannot be set to {status}")
 
 
-def _instruct(request: Request, reservation: Reservation, name: str) -> None:
+def _execute_instruction(request: Request, reservation: Reservation, name: str) -> None:
     if name == "supervise" and "worker" in request.ids:
-        raise BadRequest("Instruction supervise is available only for the Reservation of a Task")
+        raise BadRequest("Instruction supervise is available only under the path of a Task")
     try:
         instruction = _parse_instruction(request.form, name)
         instructions.execute(request.engine, request.workspace, reservation, instruction)
@@ -141,10 +141,10 @@ def _instruct(request: Request, reservation: Reservation, name: str) -> None:
 
 
 def _require_applicable(form: Parameters) -> None:
-    """Refuse parameters that have no effect on this instruction or this status.
+    """Reject parameters that do not apply to the requested instruction or status.
 
     Raises:
-        BadRequest: A parameter belongs to another instruction, or to none.
+        BadRequest: A parameter does not apply.
     """
     instruction = (form.text("Instruction") or "").lower()
     status = (form.text("ReservationStatus") or "").lower()
@@ -169,11 +169,11 @@ def _instruction_parameters(name: str) -> list[str]:
         "reject": ["WorkerActivitySid"],
         "supervise": list(SUPERVISE_PARAMETERS),
         "conference": [key for key in UPDATE_PARAMETERS if not key.startswith(others)],
-    }.get(name, list(UPDATE_PARAMETERS))  # an unknown instruction is refused later
+    }.get(name, list(UPDATE_PARAMETERS))  # an unknown instruction is rejected later
 
 
 def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
-    """Return the instruction in the format of a response to a callback."""
+    """Return the instruction in the format of an assignment callback's response."""
     prefix = _PREFIXES.get(name, "")
     instruction: dict[str, Any] = {}
     for key in form.given():

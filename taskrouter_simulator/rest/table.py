@@ -25,8 +25,8 @@ class Operation:
 
     Attributes:
         handle: The handler.
-        parameters: Names of the parameters, which are in the body of a POST, otherwise in the query
-            string. A handler can read no others.
+        parameters: Names of the parameters that the handler can read, in the body of a POST
+            request or in the query string of any other request.
         lists: Names of the parameters that may be repeated.
         is_json: Whether the parameters are the members of a JSON object, not of a form.
     """

@@ -76,7 +76,7 @@ def index(request: Request) -> Response:
 
 
 def create(request: Request) -> Response:
-    """Create a Task; the response shows the Task before a Worker is reserved."""
+    """Create a Task; the response shows the Task before TaskRouter reserves a Worker."""
     form = request.form
     timeout = form.integer("Timeout", 1, _MAX_TIMEOUT)
     task = tasks.create(
@@ -179,7 +179,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
 
 
 def _ordering(text: str | None) -> Ordering:
-    """Parse a sort order; Twilio does not allow combinations of the two times."""
+    """Parse a sort order; Twilio does not allow DateCreated with VirtualStartTime."""
     ordering = parse_ordering(text, _SORT_KEYS)
     if "DateCreated" in ordering.text and "VirtualStartTime" in ordering.text:
         raise BadRequest("Ordering must not combine DateCreated and VirtualStartTime")

@@ -42,7 +42,7 @@ def fetch(request: Request) -> Response:
 
 
 def update(request: Request) -> Response:
-    """Set the capacity, and whether the Worker accepts Tasks of the TaskChannel."""
+    """Set the Worker's capacity and availability on the TaskChannel."""
     worker_channel = _find(request)
     workers.update_channel(
         request.engine,

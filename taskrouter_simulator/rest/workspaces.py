@@ -17,7 +17,7 @@ class QueueOrder(StrEnum):
 
 
 class Template(StrEnum):
-    """Template of a new Workspace."""
+    """Template for a new Workspace."""
 
     NONE = "NONE"
     FIFO = "FIFO"
@@ -137,7 +137,7 @@ def delete(request: Request) -> Response:
 
 
 def _require_single_tasking_workspace(request: Request) -> None:
-    """Check that multitasking may be disabled, according to Twilio's API description.
+    """Check that Twilio's API description allows multitasking to be disabled.
 
     Raises:
         BadRequest: All Workspaces are multitasking.

@@ -9,7 +9,7 @@ from tests.moto_over_http import MotoOverHttp, serve_moto
 
 @pytest.fixture(scope="module")
 def store(dynamodb: Any) -> DynamoReservationStore:
-    """Return one store for all tests of a module; each test uses its own SIDs."""
+    """A store that all tests of a module share. Each test uses its own SIDs."""
     tables = dynamodb.create_tables()
     return DynamoReservationStore(
         dynamodb.client(),
@@ -21,7 +21,7 @@ def store(dynamodb: Any) -> DynamoReservationStore:
 
 @pytest.fixture
 def moto_over_http(monkeypatch: pytest.MonkeyPatch) -> Iterator[MotoOverHttp]:
-    """moto, with an environment in which this service's clients use it."""
+    """A moto server, with environment variables that make this service's clients use the server."""
     with serve_moto() as moto:
         for name, value in {
             "AWS_DEFAULT_REGION": "us-east-1",

@@ -1,7 +1,7 @@
 """The small client for UpdateItem stores the same items and reports the same errors as boto3.
 
-The emulators are ministack and moto. A scripted server replaces DynamoDB for the failures that no
-emulator produces.
+The emulators are ministack and moto. A scripted server produces the failures that no emulator
+produces.
 """
 
 import json
@@ -89,14 +89,14 @@ def boto3_client_at(url: str) -> Any:
 
 
 def outcome(client: Any, request: dict[str, Any]) -> Any:
-    """Return the response or the parts of the error that the service reads."""
+    """Return the response, or the members of the error that the service reads."""
     try:
         response = client.update_item(**request)
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         return status, error.response["Error"]["Code"], error.response.get("Item")
     except BotoCoreError as error:
-        # boto3 has several errors for a failed connection.
+        # boto3 raises several types of errors for a failed connection.
         return type(error).__name__.replace("ConnectionClosedError", "EndpointConnectionError")
     response.pop("ResponseMetadata", None)
     return response
@@ -162,7 +162,7 @@ def condition(expression: str) -> dict[str, Any]:
 def test_both_clients_get_the_same_outcome(
     client_at: Callable[[str], Any], emulator: str, *, exists: bool, request_: dict[str, Any]
 ) -> None:
-    """If moto fails with an exception, it closes the connection."""
+    """In some cases, moto raises an exception and closes the connection."""
     clients = [boto3_client_at(emulator), client_at(emulator)]
 
     outcomes = []
@@ -187,7 +187,7 @@ few_examples = settings(
 
 @given(values=st.dictionaries(st.sampled_from(["answer", "status", "set", "size"]), json_values))
 @few_examples
-def test_any_content_is_stored_as_by_boto3(
+def test_both_clients_store_the_same_item(
     client_at: Callable[[str], Any], dynamodb: Any, tables: TableNames, values: dict[str, Any]
 ) -> None:
     update = UpdateItem(
@@ -205,7 +205,7 @@ def test_any_content_is_stored_as_by_boto3(
 
 
 @given(values=st.dictionaries(st.text("ab"), json_values))
-def test_values_are_serialized_as_by_boto3(values: dict[str, Any]) -> None:
+def test_serialized_values_match_boto3(values: dict[str, Any]) -> None:
     serializer, deserializer = TypeSerializer(), TypeDeserializer()
     item = to_item(values)
 
@@ -265,9 +265,9 @@ def test_both_clients_fail_and_retry_alike(
 @pytest.mark.parametrize(
     "body",
     [b"", b"ok", b"[]", b"{", b"<html></html>", b"\xff", b"[" * 100_000, b'{"a": "' + b"x" * 2**20],
-    ids=["empty", "text", "list", "truncated", "HTML", "no UTF-8", "nested", "large"],
+    ids=["empty", "text", "list", "truncated", "HTML", "not UTF-8", "nested", "large"],
 )
-def test_successful_response_without_usable_json_is_a_failure(
+def test_successful_response_without_usable_json_raises_an_error(
     client_at: Callable[[str], Any], body: bytes
 ) -> None:
     with scripted_server(respond(http_response(200, body))) as server:
@@ -280,7 +280,7 @@ def test_successful_response_without_usable_json_is_a_failure(
 
 
 @pytest.mark.parametrize("checksum", ["", "x", "-1", "٣"])
-def test_unreadable_checksum_is_a_wrong_checksum(
+def test_unreadable_checksum_is_treated_as_wrong(
     client_at: Callable[[str], Any], checksum: str
 ) -> None:
     response = with_checksum(b"{}", "@").replace(b"@", checksum.encode())
@@ -314,7 +314,7 @@ def test_slow_response_is_abandoned_in_time(
 
         for thread in busy_exchanges():
             thread.join(1)
-        assert busy_exchanges() == [], "the thread of an abandoned request still runs"
+        assert busy_exchanges() == [], "The thread of an abandoned request is still running."
 
 
 def test_second_attempt_can_succeed_after_first_is_abandoned(
@@ -324,7 +324,7 @@ def test_second_attempt_can_succeed_after_first_is_abandoned(
         assert client_at(server.url).update_item(**REQUEST) == DONE
 
 
-def test_call_fails_as_usual_if_first_attempt_uses_up_the_time(
+def test_call_fails_if_the_first_attempt_uses_up_the_time(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times = iter([0.0, 0.0])
@@ -336,7 +336,7 @@ def test_call_fails_as_usual_if_first_attempt_uses_up_the_time(
             _call(client, "UpdateItem")
 
 
-def test_request_is_not_sent_after_hanging_name_lookup_is_abandoned(
+def test_request_is_not_sent_after_a_hanging_name_lookup_was_abandoned(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = threading.Event()
@@ -372,7 +372,7 @@ def test_hanging_tls_handshake_is_abandoned_in_time(client_at: Callable[[str], A
         assert busy_exchanges() == []
 
 
-def test_connection_is_used_again_and_replaced_after_server_closes_it(
+def test_connection_is_reused_and_is_replaced_after_the_server_closes_it(
     client_at: Callable[[str], Any],
 ) -> None:
     accepted = []
@@ -434,7 +434,7 @@ def test_credentials_are_read_from_the_environment_on_each_call(
     assert second["x-amz-security-token"] == "a-token"
 
 
-def test_credentials_of_a_profile_are_used_outside_lambda(
+def test_profile_credentials_are_used_outside_lambda(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "credentials"
@@ -470,7 +470,7 @@ REGIONS = [
 
 
 @pytest.mark.parametrize(("partition", "region"), REGIONS)
-def test_endpoint_of_each_region_is_botocores(
+def test_endpoint_of_each_region_matches_botocore(
     monkeypatch: pytest.MonkeyPatch, partition: str, region: str
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
@@ -496,7 +496,7 @@ def test_standard_regions_need_no_session(monkeypatch: pytest.MonkeyPatch) -> No
         ("AWS_USE_DUALSTACK_ENDPOINT", "https://dynamodb.us-east-1.api.aws"),
     ],
 )
-def test_other_endpoints_can_be_selected(
+def test_fips_and_dual_stack_endpoints_can_be_selected(
     monkeypatch: pytest.MonkeyPatch, name: str, expected: str
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
@@ -504,7 +504,7 @@ def test_other_endpoints_can_be_selected(
     assert endpoints.find_endpoint("dynamodb") == (expected, "us-east-1")
 
 
-def test_variables_name_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_set_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://one.test")
     assert endpoints.find_endpoint("dynamodb") == ("http://one.test", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://two.test")
@@ -512,7 +512,7 @@ def test_variables_name_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     assert endpoints.find_endpoint("ssm") == ("http://one.test", "us-east-1")
 
 
-def test_proxy_of_the_environment_is_used_except_for_excluded_hosts(
+def test_proxy_from_the_environment_is_used_except_for_excluded_hosts(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (

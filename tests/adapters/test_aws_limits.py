@@ -1,4 +1,4 @@
-"""The time limits, retries and connections of the small AWS client, without emulators."""
+"""Tests of the small AWS client without emulators: time limits, retries and connections."""
 
 import gzip
 import json
@@ -65,7 +65,7 @@ def client_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 
 
 class Clock:
-    """A clock that returns the given times, and then the last one; records pauses."""
+    """A clock that returns the given times, repeats the last time, and records pauses."""
 
     def __init__(self, *times: float) -> None:
         self.pauses: list[float] = []
@@ -198,7 +198,7 @@ def test_connection_is_attempted_once_per_request_within_its_time_limit(
 
 
 @pytest.mark.parametrize("bundle", ["", "/certificates/bundle.pem"])
-def test_connections_are_verified_with_the_same_certificates_as_botocores(
+def test_connections_trust_the_same_certificates_as_botocore(
     monkeypatch: pytest.MonkeyPatch, bundle: str
 ) -> None:
     files: list[str] = []
@@ -225,7 +225,7 @@ def test_connections_are_verified_with_the_same_certificates_as_botocores(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of localhost, with its key."""
+    """A certificate for localhost, with its private key."""
     file: Path = make_certificate("localhost", tmp_path_factory.mktemp("certificate"))
     return file
 
@@ -251,14 +251,14 @@ def test_server_with_an_unknown_certificate_gets_no_request(
 
         monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
         assert client_at(server.url).update_item(**REQUEST) == DONE
-        # The certificate is not one of 127.0.0.1.
+        # The certificate is not valid for 127.0.0.1.
         with pytest.raises(EndpointConnectionError) as raised:
             client_at(server.url.replace("localhost", "127.0.0.1")).update_item(**REQUEST)
         assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
         assert len(server.requests) == 1
 
 
-def test_proxy_gets_no_request_to_an_endpoint_with_tls(
+def test_proxy_cannot_read_requests_to_a_tls_endpoint(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     certificate: Path,
@@ -294,7 +294,9 @@ def test_proxy_that_requires_tls_is_refused(
 
 
 @pytest.mark.parametrize("cut", [1, 10])
-def test_truncated_response_is_a_failed_connection(client_at: Callable[..., Any], cut: int) -> None:
+def test_truncated_response_is_treated_as_a_failed_connection(
+    client_at: Callable[..., Any], cut: int
+) -> None:
     response = http_response(200, DONE)[:-cut]
     with scripted_server(respond(response)) as server:
         with pytest.raises(EndpointConnectionError):
@@ -303,7 +305,9 @@ def test_truncated_response_is_a_failed_connection(client_at: Callable[..., Any]
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
-def test_redirect_is_an_error_and_not_followed(client_at: Callable[..., Any], status: int) -> None:
+def test_redirect_is_reported_as_an_error_and_not_followed(
+    client_at: Callable[..., Any], status: int
+) -> None:
     with scripted_server(
         respond(http_response(status, DONE, "Location: /other")),
     ) as server:
@@ -348,7 +352,7 @@ def test_response_of_at_most_one_mebibyte_is_read(
                 client.update_item(**REQUEST)
 
 
-def test_connection_of_a_too_large_response_is_closed(client_at: Callable[..., Any]) -> None:
+def test_connection_is_closed_if_the_response_is_too_large(client_at: Callable[..., Any]) -> None:
     closed = threading.Event()
 
     def send_endlessly(peer: Any, ended: threading.Event) -> None:
@@ -381,7 +385,7 @@ def test_compressed_response_is_not_decoded(client_at: Callable[..., Any]) -> No
         (HTTPException(), EndpointConnectionError),
     ],
 )
-def test_failed_exchange_has_the_error_of_botocore(
+def test_failed_exchange_raises_the_same_error_as_botocore(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,
@@ -396,7 +400,7 @@ def test_failed_exchange_has_the_error_of_botocore(
     assert type(raised.value) is error
 
 
-def test_request_names_this_service(client_at: Callable[..., Any]) -> None:
+def test_user_agent_names_this_service(client_at: Callable[..., Any]) -> None:
     with scripted_server(respond(http_response(200, DONE))) as server:
         client_at(server.url).update_item(**REQUEST)
         assert b"user-agent: taskrouter-callbacks\r\n" in server.requests[0].lower()
@@ -422,7 +426,7 @@ def use_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *lines: str) ->
     return file
 
 
-def test_credentials_of_a_profile_are_read_once(
+def test_profile_credentials_are_read_once(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     lines = ["aws_access_key_id = of-ann", "aws_secret_access_key = s"]
@@ -442,7 +446,7 @@ def test_missing_credential_process_is_reported(
         client_at("http://127.0.0.1:9").update_item(**REQUEST)
 
 
-def test_region_of_a_profile_is_used_with_the_endpoint_of_the_environment(
+def test_profile_region_is_used_with_the_endpoint_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     use_profile(monkeypatch, tmp_path, "region = eu-west-1")
@@ -451,7 +455,7 @@ def test_region_of_a_profile_is_used_with_the_endpoint_of_the_environment(
 
 
 @pytest.mark.parametrize("is_lambda", [True, False])
-def test_endpoint_of_a_profile_is_used_outside_lambda(
+def test_profile_endpoint_is_used_outside_lambda(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_lambda: bool
 ) -> None:
     use_profile(monkeypatch, tmp_path, "endpoint_url = http://profile.test")
@@ -500,7 +504,7 @@ def test_keys_are_read_in_batches_of_one_hundred(count: int, batches: list[int])
     assert client.batches == batches
 
 
-def test_unprocessed_keys_are_requested_at_most_four_times_again() -> None:
+def test_unprocessed_keys_are_requested_again_at_most_four_times() -> None:
     keys = [{"id": str(number)} for number in range(6)]
     client = ReadClient(5, 4, 3, 2)
     assert list(read_all(client, "table", keys)) == keys
@@ -512,7 +516,7 @@ def test_unprocessed_keys_are_requested_at_most_four_times_again() -> None:
     assert client.batches == [6, 5, 4, 3, 2]
 
 
-def test_reads_have_the_time_of_one_of_two_attempts(
+def test_each_of_two_read_attempts_gets_half_of_the_time_limit(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[tuple[float, int]] = []
@@ -556,6 +560,6 @@ def test_failed_read_without_json_is_reported_by_its_status(
     assert raised.value.message == message
 
 
-def test_attributes_of_other_types_are_not_read() -> None:
+def test_attributes_of_unsupported_types_are_refused() -> None:
     with pytest.raises(TypeError, match="of type SS can't be read"):
         from_item({"a": {"SS": ["x"]}})

@@ -79,9 +79,9 @@ def call_taskrouter(address: str, seconds: float = 2) -> None:
 def message(
     request: pytest.FixtureRequest,
 ) -> Callable[[str], str]:
-    """A function that sends a request to an address and returns the message of the error.
+    """A function that sends a request to an address and returns the error message.
 
-    The name of the service at the beginning and the advice at the end are removed.
+    The function removes the service name at the beginning and the advice at the end.
     """
     name = "DynamoDB" if request.param is call_dynamodb else "TaskRouter"
 

@@ -1,4 +1,4 @@
-"""An exchange knows whether a request was sent, and ends the access to the network."""
+"""An exchange knows whether a request was sent, and cuts off the network after its time limit."""
 
 import socket
 import threading
@@ -16,16 +16,18 @@ def connection(sock: socket.socket | None = None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("moments", "was_sent"),
+    ("sends", "was_sent"),
     [([], False), ([False], False), ([True], True), ([False, True], True), ([True, False], True)],
 )
-def test_request_counts_as_sent_once_one_was_begun(moments: list[bool], was_sent: bool) -> None:  # noqa: FBT001  a parameter of the test
+def test_exchange_counts_as_sent_once_a_request_has_begun(
+    sends: list[bool], *, was_sent: bool
+) -> None:
     exchange: Exchange[object]
 
     def work() -> object:
         assert current() is exchange
-        for sends in moments:
-            exchange.begin(connection(), sends=sends)
+        for is_request in sends:
+            exchange.begin(connection(), sends=is_request)
         return "result"
 
     exchange = Exchange(work, 5)
@@ -39,7 +41,7 @@ def test_work_runs_in_a_daemon_thread_named_exchange() -> None:
     assert thread is not threading.current_thread()
 
 
-def test_thread_does_the_next_work_unless_its_exchange_was_abandoned() -> None:
+def test_thread_is_reused_unless_its_exchange_was_abandoned() -> None:
     threads = [Exchange(threading.current_thread, 5).run() for _ in range(3)]
     assert set(threads) == {threads[0]}
 
@@ -52,7 +54,7 @@ def test_thread_does_the_next_work_unless_its_exchange_was_abandoned() -> None:
     assert not threads[0].is_alive()
 
 
-def test_simultaneous_exchanges_have_threads_of_their_own() -> None:
+def test_simultaneous_exchanges_run_in_separate_threads() -> None:
     barrier = threading.Barrier(3, timeout=5)
     callers = [threading.Thread(target=Exchange(barrier.wait, 5).run) for _ in range(3)]
     for caller in callers:
@@ -92,7 +94,7 @@ def test_exchange_without_an_open_socket_ends_in_time(begins: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["at the beginning", "opened later", "forgotten later"])
-def test_socket_is_shut_down_when_the_time_has_passed(source: str) -> None:
+def test_socket_is_shut_down_after_the_time_limit(source: str) -> None:
     ours, theirs = socket.socketpair()
     opened = connection(None if source == "opened later" else ours)
     exchange: Exchange[object]

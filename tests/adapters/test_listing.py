@@ -1,4 +1,4 @@
-"""The queries that a list of Reservations sends, and the pages that it makes of the responses."""
+"""A list of Reservations sends the expected queries and returns the expected pages."""
 
 import base64
 import itertools
@@ -209,7 +209,7 @@ def test_list_begins_with_the_current_hour(now: int) -> None:
 # Pages
 
 
-def test_entries_older_than_the_beginning_of_the_list_end_it() -> None:
+def test_entry_older_than_the_beginning_of_the_list_ends_the_list() -> None:
     client = ScriptedDynamoDb(
         page(entry(1, AT + 2), entry(2, AT + 1), entry(3, AT), entry(4, AT + 9))
     )
@@ -224,7 +224,7 @@ def test_page_ends_at_its_limit(limit: int) -> None:
     assert cursor == cursor_of(AT + 3 - limit, wr(limit))
 
 
-def test_records_are_read_consistently_and_changed_ones_are_left_out() -> None:
+def test_records_are_read_consistently_and_changed_records_are_omitted() -> None:
     entries = [entry(number, AT) for number in range(4)]
     for status, expected in ((Status.PENDING, [wr(3), wr(1)]), (None, [wr(1), wr(2), wr(3)])):
         client = ScriptedDynamoDb(page(*entries), page())
@@ -273,14 +273,14 @@ def test_cursor_selects_the_key_after_which_an_index_is_read(
     fetch(client, cursor, worker_sid=worker_sid)
     key = {"worker_sid": WORKER} if worker_sid else {"hour": "2026-09-21T14"}
     expected = to_item({**key, "reserved_at": AT + 1, "reservation_sid": start})
-    # An hour is read from its end if the cursor names no entry.
+    # An hour is read from the end if the cursor contains no Reservation SID.
     if start is None or (start == "WS" and worker_sid is None):
         expected = None  # type: ignore[assignment]
     assert client.requests[0].get("ExclusiveStartKey") == expected
     assert "ExclusiveStartKey" not in client.requests[-1] or len(client.requests) == 1
 
 
-def test_cursor_after_a_reservation_names_it() -> None:
+def test_cursor_after_a_reservation_contains_its_time_and_sid() -> None:
     reservations = DynamoReservationListing(None, reservations_table="table")
     reservation: Any = SimpleNamespace(reserved_at=AT, reservation_sid=wr(7))
     assert reservations.cursor_after(reservation) == cursor_of(AT, wr(7))
@@ -293,7 +293,7 @@ def test_cursor_after_a_reservation_names_it() -> None:
     "position",
     [[0], [1], [LATEST - 1], [AT], [AT + 1], [0, wr(0)], [LATEST - 1, wr(1)], [AT, wr(2)]],
 )
-def test_cursor_of_a_position_is_accepted(position: list[Any]) -> None:
+def test_valid_cursor_is_accepted(position: list[Any]) -> None:
     assert fetch(ScriptedDynamoDb(), cursor_of(*position), worker_sid=WORKER) == ([], None)
 
 
@@ -320,7 +320,7 @@ VALID = cursor_of(AT, wr(1))
     ],
 )
 @pytest.mark.parametrize("status", [Status.PENDING, None])
-def test_other_text_is_no_cursor(cursor: str, status: Status | None) -> None:
+def test_malformed_cursor_is_refused(cursor: str, status: Status | None) -> None:
     client = ScriptedDynamoDb()
     with pytest.raises(BadRequest, match="cursor must be the next_cursor of a page"):
         fetch(client, cursor, status=status)

@@ -1,4 +1,4 @@
-"""A response of TaskRouter is used only if it has the expected form and the requested SIDs."""
+"""TaskRouter's responses are used only if the format is valid and the SIDs match the request."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -116,7 +116,7 @@ UNREADABLE = {
     "list": b"[]",
     "empty object": b"{}",
     "infinity": b'{"sid": Infinity}',
-    "no UTF-8": b"\xff",
+    "not UTF-8": b"\xff",
     "nested lists": b"[" * 200_000,
     "nested objects": b'{"a":' * 200_000,
     "long number": b"1" * 6_000,
@@ -125,7 +125,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_response_that_is_no_resource_is_a_failure(
+def test_response_without_a_readable_resource_raises_an_error(
     taskrouter: TaskRouter, call: Call, body: bytes
 ) -> None:
     taskrouter.body = body
@@ -145,7 +145,7 @@ OTHER_SIDS = [
 
 @pytest.mark.parametrize(("name", "value"), OTHER_SIDS, ids=str)
 @pytest.mark.parametrize("call", SINGLE.values(), ids=SINGLE)
-def test_reservation_with_other_sids_is_not_used(
+def test_reservation_with_other_sids_raises_an_error(
     taskrouter: TaskRouter, call: Call, name: str, value: object
 ) -> None:
     taskrouter.body = json.dumps({**RESERVATION_RESOURCE, name: value}).encode()
@@ -154,7 +154,9 @@ def test_reservation_with_other_sids_is_not_used(
 
 
 @pytest.mark.parametrize("operation", SINGLE)
-def test_reservation_of_another_owner_is_not_used(taskrouter: TaskRouter, operation: str) -> None:
+def test_reservation_of_another_owner_raises_an_error(
+    taskrouter: TaskRouter, operation: str
+) -> None:
     name = "worker_sid" if operation == "fetch by Worker" else "task_sid"
     other = RESERVATION_RESOURCE[name][:2] + "9" * 32
     taskrouter.body = json.dumps({**RESERVATION_RESOURCE, name: other}).encode()
@@ -163,7 +165,7 @@ def test_reservation_of_another_owner_is_not_used(taskrouter: TaskRouter, operat
 
 
 @pytest.mark.parametrize("call", LISTS.values(), ids=LISTS)
-def test_list_of_reservations_of_another_task_is_not_used(
+def test_list_of_reservations_of_another_task_raises_an_error(
     taskrouter: TaskRouter, call: Call
 ) -> None:
     other = {**RESERVATION_RESOURCE, "task_sid": "WT" + "9" * 32}
@@ -180,7 +182,7 @@ def test_any_worker_is_accepted_if_the_request_names_only_the_task(taskrouter: T
     assert SINGLE["update"](taskrouter.client).worker_sid == other
 
 
-def test_workspace_with_another_sid_proves_nothing(taskrouter: TaskRouter) -> None:
+def test_workspace_with_another_sid_raises_an_error(taskrouter: TaskRouter) -> None:
     taskrouter.body = json.dumps({"sid": "WS" + "9" * 32}).encode()
     with pytest.raises(TaskRouterUnavailable):
         taskrouter.client.verify_workspace()
@@ -218,7 +220,7 @@ def test_list_of_pending_reservations_omits_other_statuses(taskrouter: TaskRoute
     assert [remote.status.value for remote in LISTS["reservations"](taskrouter.client)] == statuses
 
 
-def test_list_of_events_of_another_type_is_not_used(taskrouter: TaskRouter) -> None:
+def test_list_of_events_of_another_type_raises_an_error(taskrouter: TaskRouter) -> None:
     other = EVENT_RESOURCE | {"event_type": "reservation.accepted"}
     taskrouter.body = json.dumps(listed("events", EVENT_RESOURCE)).encode()
     assert len(EVENTS["events"](taskrouter.client).events) == 1
@@ -227,7 +229,7 @@ def test_list_of_events_of_another_type_is_not_used(taskrouter: TaskRouter) -> N
         EVENTS["events"](taskrouter.client)
 
 
-def test_found_task_must_be_the_listed_one(taskrouter: TaskRouter) -> None:
+def test_fetched_task_must_have_the_listed_sid(taskrouter: TaskRouter) -> None:
     # The same response answers both the search and the fetch.
     body = listed("tasks", TASK_RESOURCE) | TASK_RESOURCE | {"attributes": MARKED}
     taskrouter.body = json.dumps(body).encode()
@@ -238,7 +240,7 @@ def test_found_task_must_be_the_listed_one(taskrouter: TaskRouter) -> None:
 
 
 @pytest.mark.parametrize("status", ["gone", "unknown", None, 5, ["accepted"]])
-def test_status_must_be_one_of_taskrouters(taskrouter: TaskRouter, status: object) -> None:
+def test_status_must_be_a_status_of_taskrouter(taskrouter: TaskRouter, status: object) -> None:
     resource = {**RESERVATION_RESOURCE, "reservation_status": status}
     taskrouter.body = json.dumps(resource).encode()
     with pytest.raises(TaskRouterUnavailable):
@@ -260,7 +262,7 @@ json_values = st.recursive(
 
 
 def changed(resource: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Return resources of which some members have any value."""
+    """Generate resources in which some members are missing or have arbitrary values."""
     names = st.sampled_from(sorted(resource))
     changes = st.dictionaries(names, json_values, max_size=2)
     missing = st.sets(names, max_size=1)
@@ -296,7 +298,7 @@ BODIES = (
 
 
 def check_types(result: object) -> None:
-    """Check the types of members that are stored or compared."""
+    """Check the types of the members that the service stores or compares."""
     for each in result if isinstance(result, list) else [result]:
         if isinstance(each, RemoteReservation):
             *sids, name, status, created_at = astuple(each)
@@ -311,7 +313,7 @@ def check_types(result: object) -> None:
 @pytest.mark.parametrize("operation", CALLS)
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_malformed_response_of_taskrouter_raises_only_errors_of_the_service(
+def test_malformed_taskrouter_response_raises_only_this_services_errors(
     taskrouter: TaskRouter, operation: str, data: st.DataObject
 ) -> None:
     taskrouter.body = json.dumps(data.draw(BODIES[operation])).encode()

@@ -1,4 +1,4 @@
-"""Incomplete and malformed responses of AWS and TaskRouter raise only errors of the service."""
+"""Incomplete and malformed responses from AWS raise only this service's own errors."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Responses:
-    """Replaces the network: every request gets the same response."""
+    """Replaces the network and returns the same response to every request."""
 
     def __init__(self) -> None:
         self.response = Response(200, {}, b"{}")
@@ -188,7 +188,7 @@ def encode(body: dict[str, Any], *, has_checksum: bool, padding: bytes = b"") ->
 @pytest.mark.parametrize("has_checksum", [False, True])
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("operation", CALLS)
-def test_incomplete_response_of_dynamodb_is_retried_once(
+def test_request_is_retried_once_after_an_incomplete_dynamodb_response(
     monkeypatch: pytest.MonkeyPatch, operation: str, cut: str, *, has_checksum: bool
 ) -> None:
     response = CUTS[cut](encode(BODIES[operation], has_checksum=has_checksum))
@@ -211,7 +211,7 @@ def test_complete_response_after_an_incomplete_one_is_used(
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_response_that_is_valid_json_but_incomplete_is_not_used(
+def test_response_that_is_valid_json_but_incomplete_raises_an_error(
     monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     response = encode(BODIES[operation], has_checksum=False, padding=b"\n")
@@ -235,7 +235,7 @@ def test_response_of_unknown_length_must_be_a_json_object(
             CALLS[operation](make_client(5.0))
 
 
-def test_incomplete_response_of_ssm_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_ssm_response_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"auth_tokens": ["t"], "api_keys": {"SK" + "0" * 32: "s"}}
     body = {"Parameter": {"Value": json.dumps(secrets)}}
     response = encode(body, has_checksum=False, padding=b"\n")
@@ -290,7 +290,7 @@ fuzzed = settings(
 @pytest.mark.parametrize("operation", OPERATIONS)
 @given(body=bodies, is_refused=st.booleans())
 @fuzzed
-def test_malformed_response_of_dynamodb_raises_only_errors_of_the_service(
+def test_malformed_dynamodb_response_raises_only_this_services_errors(
     client: Any, responses: Responses, operation: str, body: Any, *, is_refused: bool
 ) -> None:
     content = body
@@ -304,7 +304,7 @@ def test_malformed_response_of_dynamodb_raises_only_errors_of_the_service(
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"Item":' * 100_000, b'{"Items": Infinity}'])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_unreadable_json_of_dynamodb_is_a_failure(
+def test_unreadable_json_from_dynamodb_raises_an_error(
     client: Any, responses: Responses, operation: str, body: bytes
 ) -> None:
     responses.response = Response(200, {}, body)
@@ -320,7 +320,7 @@ def test_unreadable_json_of_dynamodb_is_a_failure(
     ids=json.dumps,
 )
 @pytest.mark.parametrize("operation", UPDATES)
-def test_update_without_attributes_is_a_failure(
+def test_update_without_attributes_raises_an_error(
     client: Any, responses: Responses, operation: str, body: dict[str, Any]
 ) -> None:
     responses.response = Response(200, {}, json.dumps(body).encode())
@@ -329,7 +329,7 @@ def test_update_without_attributes_is_a_failure(
 
 
 @pytest.mark.parametrize("item", [None, 5, "x", [], {}, {"a": None}, {"status": {"S": "open"}}])
-def test_unreadable_item_is_not_a_missing_item(
+def test_unreadable_item_is_not_treated_as_missing(
     client: Any, responses: Responses, item: object
 ) -> None:
     responses.response = Response(200, {}, json.dumps({"Item": item}).encode())
@@ -338,7 +338,7 @@ def test_unreadable_item_is_not_a_missing_item(
 
 
 @pytest.mark.parametrize("item", [None, 5, "x", [], {"answer": 5}, {"answer": {"S": "x"}}])
-def test_failed_condition_with_an_unreadable_item_is_a_failure(
+def test_failed_condition_with_an_unreadable_item_raises_an_error(
     client: Any, responses: Responses, item: object
 ) -> None:
     body = {"__type": "v1#ConditionalCheckFailedException", "Item": item}
@@ -349,7 +349,7 @@ def test_failed_condition_with_an_unreadable_item_is_a_failure(
 
 @pytest.mark.parametrize("is_refused", [False, True])
 @pytest.mark.parametrize("operation", UPDATES)
-def test_update_of_another_item_is_a_failure(
+def test_update_that_returns_another_item_raises_an_error(
     client: Any, responses: Responses, operation: str, *, is_refused: bool
 ) -> None:
     other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}}
@@ -360,7 +360,7 @@ def test_update_of_another_item_is_a_failure(
 
 
 @pytest.mark.parametrize("operation", ["get", "get_unscoped"])
-def test_another_item_is_not_the_requested_one(
+def test_read_that_returns_another_item_raises_an_error(
     client: Any, responses: Responses, operation: str
 ) -> None:
     other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}, "ttl": {"N": "9"}}
@@ -369,14 +369,16 @@ def test_another_item_is_not_the_requested_one(
         READS[operation](client)
 
 
-def test_empty_page_of_due_reservations_is_the_last_one(client: Any, responses: Responses) -> None:
+def test_empty_page_of_due_reservations_is_the_last_page(client: Any, responses: Responses) -> None:
     body = {"Items": [], "LastEvaluatedKey": {"reservation_sid": {"S": RESERVATION}}}
     responses.response = Response(200, {}, json.dumps(body).encode())
     assert list(store(client).due_reservations(Status.PENDING, now=NOW)) == []
     assert responses.requests == 1
 
 
-def test_callback_without_a_recorded_answer_is_a_failure(client: Any, responses: Responses) -> None:
+def test_callback_without_a_recorded_answer_raises_an_error(
+    client: Any, responses: Responses
+) -> None:
     item = {name: value for name, value in ITEM.items() if name != "answer"}
     responses.response = Response(200, {}, json.dumps({"Attributes": item}).encode())
     with pytest.raises(StoreUnavailable):
@@ -385,7 +387,7 @@ def test_callback_without_a_recorded_answer_is_a_failure(client: Any, responses:
 
 @given(value=json_values | st.fixed_dictionaries({"Parameter": json_values}))
 @fuzzed
-def test_malformed_response_of_ssm_raises_only_errors_of_the_service(
+def test_malformed_ssm_response_raises_only_this_services_errors(
     responses: Responses, value: Any
 ) -> None:
     for content in (value, {"Parameter": {"Value": value}}):

@@ -1,4 +1,4 @@
-"""Requests are signed as by botocore."""
+"""Requests to AWS have the same signatures as requests that botocore signs."""
 
 import datetime as dt
 from typing import Any
@@ -32,7 +32,7 @@ START, END = dt.datetime.fromtimestamp(1.5e9), dt.datetime.fromtimestamp(2.5e9) 
 
 
 class FixedTime(dt.datetime):
-    """A clock that stands still."""
+    """A clock that always returns `at`."""
 
     at = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
 
@@ -51,7 +51,7 @@ class FixedTime(dt.datetime):
     body=st.binary(),
     at=st.datetimes(START, END),
 )
-def test_signature_is_botocores(
+def test_signature_matches_botocore(
     *,
     url: str,
     key: str,
@@ -82,5 +82,5 @@ def test_signature_is_botocores(
 
 
 @given(url=st.builds(str.__add__, hosts, paths))
-def test_signed_host_is_botocores(url: str) -> None:
+def test_signed_host_matches_botocore(url: str) -> None:
     assert aws._signed_parts(url)[0] == auth._host_from_url(url)

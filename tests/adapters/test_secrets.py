@@ -72,7 +72,7 @@ def test_secure_string_is_read_from_ssm_api(moto_over_http: MotoOverHttp) -> Non
 
 
 @pytest.mark.parametrize("step", SLOW.values(), ids=SLOW)
-def test_slow_response_of_ssm_is_abandoned_in_time(
+def test_slow_ssm_response_is_abandoned_in_time(
     monkeypatch: pytest.MonkeyPatch, step: Step
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -89,7 +89,7 @@ def test_slow_response_of_ssm_is_abandoned_in_time(
 
 
 @pytest.mark.parametrize("content", [b"{}", b'{"Parameter": null}', b'{"Parameter": {"Value": 5}}'])
-def test_response_of_ssm_without_a_value_is_reported(
+def test_ssm_response_without_a_value_is_reported(
     monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -276,7 +276,7 @@ def test_parameter_must_be_json() -> None:
 
 
 @pytest.mark.parametrize("shared", [None, {}, {"k1": "one", "k2": "two"}])
-def test_secrets_are_read_and_hidden_in_representations(shared: dict[str, str] | None) -> None:
+def test_secrets_are_parsed_and_hidden_in_repr(shared: dict[str, str] | None) -> None:
     value: dict[str, Any] = {"auth_tokens": ["t", "u"], "api_keys": {KEY: SECRET, OTHER_KEY: "o"}}
     if shared is not None:
         value["shared_keys"] = shared
@@ -312,7 +312,7 @@ def test_decrypted_parameter_is_requested() -> None:
         (TypeError(), "SSM returned no value"),
     ],
 )
-def test_failure_to_read_the_secrets_is_explained_and_bound_to_the_log(
+def test_failure_to_read_the_secrets_is_explained_and_logged(
     failure: Exception, cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class BrokenSsm(FakeSsm):

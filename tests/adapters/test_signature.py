@@ -85,7 +85,7 @@ def sign(url: str, token: str = "right") -> str:
 
 
 def decoded(query: str) -> list[tuple[str, str]]:
-    """Return a query string's parameters as API Gateway does: decoded, and grouped by name."""
+    """Return the parameters of a query string as API Gateway does: decoded and grouped by name."""
     pairs = parse_qsl(query, keep_blank_values=True)
     return [pair for name in dict(pairs) for pair in pairs if pair[0] == name]
 
@@ -155,7 +155,7 @@ def test_signature_is_valid_for_every_common_encoding(
 
 
 @pytest.mark.parametrize("text", ["acme+corp", "acme%20corp", "%C3%A9", "%c3%a9"])
-def test_signature_is_valid_if_the_gateway_passes_on_encoded_text(text: str) -> None:
+def test_signature_is_valid_if_api_gateway_passes_encoded_text(text: str) -> None:
     signature = sign(f"{ROUTE}?name={text}")
     verifier("right").verify(ROUTE, FORM, signature, query=[("name", text)])
 
@@ -197,7 +197,7 @@ def test_lone_surrogates_in_a_query_string_are_replaced(count: int) -> None:
     ("signed", "requested"),
     [(ROUTE, f"{ROUTE}/"), (f"{ROUTE}/", ROUTE), (f"{ROUTE}//", f"{ROUTE}/")],
 )
-def test_missing_or_additional_slash_is_a_likely_cause(signed: str, requested: str) -> None:
+def test_missing_or_extra_slash_is_a_likely_cause(signed: str, requested: str) -> None:
     with pytest.raises(InvalidSignature) as raised:
         verifier("right").verify(requested, FORM, sign(signed))
     expected = "path" if signed != f"{ROUTE}//" else "auth_token"

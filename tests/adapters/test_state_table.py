@@ -39,7 +39,7 @@ def hashed(key: str) -> dict[str, str]:
 def acquire(
     keys: DynamoIdempotencyStore, key: str, *, owner: str = "ann", now: int = NOW
 ) -> IdempotencyRecord:
-    return keys.acquire(key, f"print of {owner}", owner=owner, now=now, until=now + 30_000)
+    return keys.acquire(key, f"fingerprint of {owner}", owner=owner, now=now, until=now + 30_000)
 
 
 # Idempotency keys
@@ -49,11 +49,15 @@ def test_acquired_key_is_stored_for_a_day(keys: DynamoIdempotencyStore, key: str
     record = acquire(keys, key, now=NOW + 999)
 
     assert record == IdempotencyRecord(
-        fingerprint="print of ann", marker="ann", owner="ann", until=NOW + 30_999, response=None
+        fingerprint="fingerprint of ann",
+        marker="ann",
+        owner="ann",
+        until=NOW + 30_999,
+        response=None,
     )
     assert read(keys, hashed(key)) == {
         **hashed(key),
-        "fingerprint": "print of ann",
+        "fingerprint": "fingerprint of ann",
         "marker": "ann",
         "owner": "ann",
         "until": NOW + 30_999,
@@ -71,7 +75,7 @@ def test_key_can_be_acquired_again_after_a_day(
     record = acquire(keys, key, owner="bob", now=NOW + 1000 * elapsed)
 
     assert record.owner == record.marker == owner
-    assert record.fingerprint == f"print of {owner}"
+    assert record.fingerprint == f"fingerprint of {owner}"
     assert record.response == (ANSWER if owner == "ann" else None)
 
 
@@ -220,7 +224,7 @@ def test_progress_of_a_job_and_its_parts_is_returned_at_the_next_start(
     ("first", "second", "is_saved"),
     [(NOW, NOW, True), (NOW + 1, NOW, True), (NOW - 1, NOW, False), (NOW + 1, NOW - 1, False)],
 )
-def test_progress_is_saved_unless_a_part_has_a_later_one(
+def test_progress_is_saved_unless_a_part_has_later_progress(
     store: DynamoReservationStore, key: str, first: int, second: int, *, is_saved: bool
 ) -> None:
     store.save_progress(key, {"a": NOW, "b": NOW}, due_at=NOW + 1)
@@ -238,7 +242,7 @@ def test_progress_is_saved_unless_a_part_has_a_later_one(
     assert read(store, {"id": key}) == (before | changes if is_saved else before)
 
 
-def test_last_sweep_replaces_the_previous_one(store: DynamoReservationStore) -> None:
+def test_last_sweep_replaces_the_previous_sweep(store: DynamoReservationStore) -> None:
     store.save_sweep({"at": NOW, "found": 2})
     store.save_sweep({"at": NOW + 1})
     assert read(store, {"id": "last_sweep"}) == {"id": "last_sweep", "at": NOW + 1}

@@ -197,7 +197,7 @@ def test_concurrent_callbacks_create_one_record_and_get_the_same_answer(
 
 
 @pytest.mark.parametrize("instruction", [None, {"instruction": "dequeue", "timeout": 30}])
-def test_claim_retried_by_boto3_after_lost_response_succeeds(
+def test_claim_retried_by_the_client_after_a_lost_response_succeeds(
     store: DynamoReservationStore, instruction: dict[str, Any] | None
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)

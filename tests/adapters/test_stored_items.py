@@ -35,7 +35,7 @@ CLAIM = {
 
 
 def make_reservation(**overrides: Any) -> Reservation:
-    """Return a new Reservation with all the attributes that a callback provides."""
+    """Return a new Reservation with all attributes that a callback provides."""
     values: dict[str, Any] = {
         "reservation_sid": sid("WR"),
         "task_sid": sid("WT"),
@@ -67,7 +67,7 @@ def make_claim(**overrides: Any) -> Claim:
     return Claim(**values)
 
 
-def provided(reservation: Reservation) -> dict[str, Any]:
+def callback_attributes(reservation: Reservation) -> dict[str, Any]:
     """Return the stored attributes that a callback provides."""
     return {
         "reservation_sid": reservation.reservation_sid,
@@ -106,8 +106,8 @@ def without(item: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name not in set(names)}
 
 
-def count_updates(store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list that gets the table of each UpdateItem request."""
+def record_updates(store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each UpdateItem request adds its table."""
     tables: list[str] = []
     update_item = store._client.update_item
 
@@ -131,7 +131,7 @@ def test_first_callback_creates_a_complete_record(
 
     assert store.record_callback(reservation, due_at=NOW + 5, now=NOW) == answer
 
-    expected = {**provided(reservation), **NEW, "answer": answer}
+    expected = {**callback_attributes(reservation), **NEW, "answer": answer}
     item = stored_item(store, reservation.reservation_sid)
     assert item == (expected | {"acceptor": acceptor} if acceptor else expected)
     assert store.get(reservation.reservation_sid) == replace(reservation, accepted_by=None)
@@ -153,7 +153,7 @@ def test_callback_keeps_the_creation_time_of_an_event_but_not_its_timeout(
     store.record_callback(reservation, due_at=NOW + 5, now=NOW)
 
     assert stored_item(store, reservation.reservation_sid) == {
-        **provided(reservation),
+        **callback_attributes(reservation),
         **NEW,
         "answer": answer,
         "due_at": due_at,
@@ -171,7 +171,7 @@ def test_repeated_callback_gets_the_first_answer_with_one_write(
     reservation = make_reservation(answer={"instruction": "accept"})
     store.record_callback(reservation, due_at=NOW + 5, now=NOW)
     before = stored_item(store, reservation.reservation_sid)
-    tables = count_updates(store, monkeypatch)
+    tables = record_updates(store, monkeypatch)
 
     repeated = replace(reservation, answer=CALL, worker_name="Bob")
     assert store.record_callback(repeated, due_at=NOW + 6, now=NOW) == {"instruction": "accept"}
@@ -182,7 +182,7 @@ def test_repeated_callback_gets_the_first_answer_with_one_write(
 
 @pytest.mark.parametrize("answer", [CALL, {"instruction": "accept"}, {}])
 @pytest.mark.parametrize(("now", "is_live"), [(UNTIL - 1, True), (UNTIL, False)])
-def test_callback_gets_its_answer_only_after_the_claim_expired(
+def test_callback_gets_its_answer_only_after_the_claim_has_expired(
     store: DynamoReservationStore, answer: dict[str, Any], now: int, *, is_live: bool
 ) -> None:
     reservation = make_reservation(answer=answer)
@@ -220,7 +220,7 @@ def test_late_callback_records_only_a_ringing_instruction_as_withheld(
 
     withheld = {"withheld": instruction} if instruction in RINGING else {}
     assert stored_item(store, reservation.reservation_sid) == {
-        **provided(reservation),
+        **callback_attributes(reservation),
         **NEW,
         "status": "accepted",
         "open_as": "accepted",
@@ -262,7 +262,7 @@ def test_second_write_starts_only_within_a_tenth_of_the_time_limit(
         replace(reservation, status=status, answer=None, history=(first,)), due_at=due_at
     )
     put_claim(store, reservation_sid)
-    tables = count_updates(store, monkeypatch)
+    tables = record_updates(store, monkeypatch)
     times = iter([0.0, seconds])
     monkeypatch.setattr(adapter, "time", SimpleNamespace(monotonic=lambda: next(times)))
 
@@ -289,7 +289,7 @@ def test_created_record_contains_all_attributes(
     assert store.create_record(reservation, due_at=NOW + 5)
 
     expected = {
-        **without(provided(reservation), ["parameters"]),
+        **without(callback_attributes(reservation), ["parameters"]),
         **NEW,
         "status": status.value,
         "open_as": status.value,
@@ -395,7 +395,7 @@ def test_unknown_reservation_can_be_neither_claimed_nor_updated(
 
 
 @pytest.mark.parametrize("instruction", [*RINGING, "accept", None])
-def test_instruction_is_sent_only_if_the_answer_rings_no_phone(
+def test_instruction_can_be_claimed_only_if_the_answer_rings_no_phone(
     store: DynamoReservationStore, instruction: str | None
 ) -> None:
     reservation = make_reservation(answer={"instruction": instruction} if instruction else {})
@@ -418,16 +418,16 @@ def test_second_instruction_is_refused_after_the_first_was_confirmed(
     assert put_claim(store, reservation_sid, claim_id="other")
 
 
-@pytest.mark.parametrize("answered", ["not", "withheld", "deferred"])
+@pytest.mark.parametrize("answer", ["missing", "withheld", "deferred"])
 @pytest.mark.parametrize("needs_answer", [True, False])
-def test_claim_that_needs_the_answer_requires_a_known_answer(
-    store: DynamoReservationStore, answered: str, *, needs_answer: bool
+def test_claim_that_needs_the_answer_requires_an_answer_that_was_not_withheld(
+    store: DynamoReservationStore, answer: str, *, needs_answer: bool
 ) -> None:
-    reservation = make_reservation(answer=CALL if answered == "withheld" else {})
+    reservation = make_reservation(answer=CALL if answer == "withheld" else {})
     store.create_record(replace(reservation, answer=None), due_at=NOW)
-    if answered == "withheld":
+    if answer == "withheld":
         put_claim(store, reservation.reservation_sid, claim_id="first")
-    if answered != "not":
+    if answer != "missing":
         store.record_callback(reservation, due_at=NOW, now=NOW)
 
     is_claimed, _ = store.claim(
@@ -438,7 +438,7 @@ def test_claim_that_needs_the_answer_requires_a_known_answer(
         task_sid=None,
     )
 
-    assert is_claimed == (answered == "deferred" or not needs_answer)
+    assert is_claimed == (answer == "deferred" or not needs_answer)
 
 
 @pytest.mark.parametrize("acceptor", ["assignment_instruction", None])
@@ -583,7 +583,7 @@ def make_update(status: Status, **overrides: Any) -> StatusUpdate:
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.PENDING])
 @pytest.mark.parametrize("acceptor", ["supervisor", None])
-def test_reported_status_replaces_claim_and_checks(
+def test_reported_status_removes_the_claim_and_the_check_count(
     store: DynamoReservationStore, status: Status, acceptor: str | None
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -704,7 +704,7 @@ def test_due_reservation_contains_the_attributes_that_the_sweep_needs(
         (Status.WRAPPING, True, "assignment_instruction", "supervisor"),
     ],
 )
-def test_rescheduled_check_removes_the_claim_and_the_acceptor_of_a_pending_one(
+def test_rescheduled_check_removes_the_claim_and_the_acceptor_of_a_pending_reservation(
     store: DynamoReservationStore,
     status: Status,
     *,

@@ -24,7 +24,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Dequeue, parse_instruction
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.tasks import NewTask, is_result
+from chalicelib.domain.tasks import NewTask, matches_request
 from taskrouter_simulator.testing import TaskRouter as Simulator
 
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
@@ -154,7 +154,7 @@ REQUESTS: dict[str, Callable[[TwilioTaskRouter], object]] = {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", TaskRouterUnavailable),
     ],
 )
-def test_failure_raises_matching_error(
+def test_failure_raises_the_matching_error(
     server: Server,
     send: Callable[[TwilioTaskRouter], object],
     reply: bytes,
@@ -164,7 +164,7 @@ def test_failure_raises_matching_error(
     with pytest.raises(error) as raised:
         send(taskrouter(server.url))
     assert type(raised.value) is error
-    # Only these messages explain what the caller can correct.
+    # Only these errors contain Twilio's message, which explains what the caller can correct.
     is_explained = error in {TaskRouterRefused, TaskRouterNotFound}
     assert "secret attribute" not in str(raised.value) or is_explained
 
@@ -264,7 +264,9 @@ def test_refusal_contains_no_attribute_secret_or_contact(
     assert f"error 20001): {shown}." in refuse(server, message, call)
 
 
-def test_404_contains_twilios_message_and_the_parameter_of_this_service(server: Server) -> None:
+def test_not_found_error_contains_twilios_message_and_the_parameter_of_this_service(
+    server: Server,
+) -> None:
     message = f"The requested resource /Workflows/WW{'d' * 32} was not found"
     server.reply = http_response(404, {"code": 20404, "message": message})
     with pytest.raises(TaskRouterNotFound) as raised:
@@ -312,7 +314,7 @@ def test_deeply_nested_body_is_not_used_as_a_reason(server: Server) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_of_taskrouter_is_kept(
+def test_retry_after_from_taskrouter_is_kept(
     server: Server, status: int, header: str, seconds: int
 ) -> None:
     reply = error_response(status, status).replace(
@@ -362,9 +364,9 @@ def test_tasks_are_found_by_an_attribute_and_returned_with_their_attributes(
             created[marker].sid,
             request.attributes,
         )
-        assert is_result(found, request)
-        assert is_result(found, replace(request, task_channel=found.task_channel[0]))
-        assert not is_result(found, replace(request, task_channel="chat"))
+        assert matches_request(found, request)
+        assert matches_request(found, replace(request, task_channel=found.task_channel[0]))
+        assert not matches_request(found, replace(request, task_channel="chat"))
     assert client.find_tasks("idempotency_marker", "c" * 32) == []
 
 

@@ -1,4 +1,4 @@
-"""The exact requests of the TaskRouter client, its limits, and its errors by status."""
+"""The TaskRouter client sends exact requests, enforces limits and maps statuses to errors."""
 
 import json
 import threading
@@ -99,7 +99,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def serve(server: ScriptedServer, *responses: bytes) -> None:
-    """Let a server send the given responses, and repeat the last one."""
+    """Make *server* send the given responses, and then repeat the last response."""
     pending = list(responses)
 
     def respond(peer: Peer) -> None:
@@ -241,7 +241,7 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_operation_sends_one_exact_request_and_reads_the_response(
+def test_operation_sends_the_expected_request_and_reads_the_response(
     server: ScriptedServer, operation: str
 ) -> None:
     call, resource, result, request = OPERATIONS[operation]
@@ -250,7 +250,7 @@ def test_operation_sends_one_exact_request_and_reads_the_response(
     assert [parsed(each) for each in server.requests] == [request]
 
 
-def test_events_of_two_pages_are_requested_by_whole_seconds(server: ScriptedServer) -> None:
+def test_period_of_an_event_list_is_rounded_down_to_whole_seconds(server: ScriptedServer) -> None:
     first = listed("events")
     first["meta"]["next_page_url"] = f"{server.url}{PATH}/Events?Page=1"
     serve(server, response(200, first), response(200, listed("events")))
@@ -284,7 +284,7 @@ def test_list_of_events_is_complete_below_its_maximum(
     ("time", "at"),
     [(1, 1), (2, 2), (0, None), (-1, None), (True, None), (1.5, None), ("1", None), (None, None)],
 )
-def test_time_of_an_event_must_be_a_positive_number(
+def test_time_of_an_event_must_be_a_positive_integer(
     server: ScriptedServer, time: object, at: int | None
 ) -> None:
     data = {"task_sid": TASK, "worker_sid": WORKER}
@@ -332,7 +332,9 @@ class RotatedSecrets(FixedSecrets):
         return Secrets(("token",), {"SK" + "e" * 32: "new"})
 
 
-def test_refused_key_is_replaced_once(server: ScriptedServer) -> None:
+def test_request_with_a_refused_key_is_retried_once_with_the_new_key(
+    server: ScriptedServer,
+) -> None:
     secrets = RotatedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"}))
     serve(server, response(401, {}), response(200, RESERVATION_RESOURCE))
     client = make_client(server.url, secrets)
@@ -347,7 +349,9 @@ def test_refused_key_is_replaced_once(server: ScriptedServer) -> None:
     assert len(server.requests) == 4
 
 
-def test_refused_key_that_was_not_replaced_is_not_sent_again(server: ScriptedServer) -> None:
+def test_request_with_a_refused_key_is_not_retried_without_a_new_key(
+    server: ScriptedServer,
+) -> None:
     serve(server, response(401, {}))
     with pytest.raises(TaskRouterDenied):
         make_client(server.url).verify_workspace()
@@ -359,7 +363,7 @@ def test_refused_key_that_was_not_replaced_is_not_sent_again(server: ScriptedSer
 
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
-    """The limits (seconds, bytes) of each exchange, none of which sends a request."""
+    """The limits (seconds, bytes) of each exchange. The exchanges send no requests."""
     found: list[tuple[float, int]] = []
 
     def run(exchange: TwilioExchange[Any]) -> object:
@@ -371,7 +375,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
 
 
 @pytest.mark.parametrize("operation", [*OPERATIONS, "events", "search"])
-def test_every_operation_has_limits_of_time_and_bytes(
+def test_every_operation_has_time_and_size_limits(
     limits: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     monkeypatch.setattr(adapter, "time", SimpleNamespace(monotonic=lambda: 100.0))
@@ -392,7 +396,7 @@ def test_every_operation_has_limits_of_time_and_bytes(
 
 
 @pytest.mark.parametrize(("elapsed", "seconds"), [(1.5, 0.5), (2.0, 0), (2.5, 0)])
-def test_repeated_request_gets_the_remaining_time(
+def test_retried_request_gets_the_remaining_time(
     monkeypatch: pytest.MonkeyPatch, elapsed: float, seconds: float
 ) -> None:
     found: list[float] = []
@@ -425,7 +429,7 @@ def test_resource_of_at_most_one_mebibyte_is_read(
             client.fetch_reservation(RESERVATION, task_sid=TASK)
 
 
-def test_connection_of_a_too_large_response_is_closed(server: ScriptedServer) -> None:
+def test_connection_is_closed_if_the_response_is_too_large(server: ScriptedServer) -> None:
     closed = threading.Event()
 
     def send_endlessly(peer: Peer) -> None:
@@ -444,7 +448,7 @@ def test_connection_of_a_too_large_response_is_closed(server: ScriptedServer) ->
     assert raised.value.message == "TaskRouter's response can't be read."
 
 
-def test_connections_have_time_limits_and_are_kept() -> None:
+def test_connections_have_time_limits_and_are_pooled() -> None:
     client = make_http_client(errors.to_error, seconds=7.5)
     assert client.timeout == (2.0, 7.5)
     for scheme in ("http", "https"):
@@ -458,7 +462,7 @@ def test_connections_have_time_limits_and_are_kept() -> None:
 
 
 @pytest.mark.parametrize("status", [199, *range(300, 600)])
-def test_every_status_other_than_2xx_has_its_error(status: int) -> None:
+def test_every_status_other_than_2xx_has_a_matching_error(status: int) -> None:
     received = Response()
     received.status_code = status
     received.request = PreparedRequest()
@@ -504,7 +508,7 @@ def test_only_2xx_responses_are_read(
 
 
 @pytest.mark.parametrize(("code", "shown"), [(20001, 20001), ("20001", 400), (True, 400)])
-def test_only_a_whole_number_is_shown_as_twilios_code(
+def test_only_an_integer_is_shown_as_twilios_error_code(
     server: ScriptedServer, code: object, shown: int
 ) -> None:
     serve(server, response(400, {"code": code}))
@@ -529,7 +533,7 @@ def test_only_a_whole_number_is_shown_as_twilios_code(
         OverflowError(),
     ],
 )
-def test_response_that_the_sdk_cannot_read_is_a_failure(error: Exception) -> None:
+def test_response_that_the_sdk_cannot_read_raises_an_error(error: Exception) -> None:
     def send(_workspace: Any) -> None:
         raise error
 
@@ -538,7 +542,7 @@ def test_response_that_the_sdk_cannot_read_is_a_failure(error: Exception) -> Non
 
 
 @pytest.mark.parametrize("error", [RequestException(), TimeoutError()])
-def test_failed_connection_before_the_request_is_reported_as_not_sent(error: Exception) -> None:
+def test_request_is_reported_as_not_sent_if_the_connection_fails_first(error: Exception) -> None:
     def send(_workspace: Any) -> None:
         raise error
 

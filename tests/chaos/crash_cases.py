@@ -147,7 +147,7 @@ class Scenario:
         self.taskrouter.sleep(seconds)
 
     def _reset_reconciliation(self) -> None:
-        """Make reconciliation due, as if the last reconciliation had read all Events until now."""
+        """Make reconciliation due, as if the last reconciliation had read all Events up to now."""
         now = self.taskrouter.now_ms()
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
         self.store.start_periodic_job(JOB, now=now, retry_at=now, run_id="earlier")
@@ -155,14 +155,14 @@ class Scenario:
         make_reconciliation_due(self.store, self.taskrouter.now_ms())
 
     def recover(self) -> None:
-        """Let the lease expire and reconciliation become due, and then sweep."""
+        """Let the lease expire, make reconciliation due, and sweep."""
         self.injector.reset()
         self.advance(LEASE)
         make_reconciliation_due(self.store, self.taskrouter.now_ms())
         self.sweep()
 
     def sweep_when_due(self) -> str:
-        """Sweep when the record is due; return a note for the table."""
+        """Advance the clock until the record is due, and sweep; return a note for the table."""
         now = self.taskrouter.now_ms()
         statuses = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
         due = [
@@ -278,8 +278,8 @@ class Case:
         name: Name of the use case and the situation.
         prepare: Creates the situation.
         act: Runs the use case.
-        retry: Repeats the request like a client that received no response; None if no client
-            repeats the request.
+        retry: Repeats the request, as a client does after receiving no response; None if no
+            client repeats the request.
     """
 
     name: str
@@ -308,11 +308,11 @@ CASES = [
     Case("complete", _accepted, _complete, _complete),
     Case("event about a recorded Reservation", _canceled, Scenario.observe_latest_event),
     Case("event before the callback", _unrecorded, Scenario.observe_latest_event),
-    Case("sweep, records the end", _canceled_and_due, Scenario.sweep),
+    Case("sweep, records a cancellation", _canceled_and_due, Scenario.sweep),
     Case("sweep, rejects before the timeout", _due_for_rejection, Scenario.sweep),
     Case("sweep, completes a stuck Reservation", _stuck_in_wrapping, Scenario.sweep),
     Case("sweep, Reservation deleted", _deleted_at_taskrouter, Scenario.sweep),
-    Case("sweep, deleted, not reconciled", _deleted_after_reconciliation, Scenario.sweep),
+    Case("sweep, deleted after reconciliation", _deleted_after_reconciliation, Scenario.sweep),
     Case("sweep, finds a missed Reservation", _unrecorded, Scenario.sweep),
     Case("sweep, reads missed events", _deleted_without_record, Scenario.sweep),
     Case("create-task with a key", _unrecorded, Scenario.create_task, Scenario.create_task),

@@ -47,7 +47,7 @@ def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
     for _name, numbers in itertools.groupby(
         range(1, len(calls) + 1), lambda number: calls[number - 1]
     ):
-        yield from _join(
+        yield from _merge(
             [
                 _interrupt(store, case, number, AFTER, f"after {_call_name(calls, number - 1)}")
                 for number in numbers
@@ -55,8 +55,8 @@ def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
         )
 
 
-def _join(consecutive: list[Row]) -> Iterator[Row]:
-    """Join consecutive rows that differ only in the point."""
+def _merge(consecutive: list[Row]) -> Iterator[Row]:
+    """Merge consecutive rows that differ only in `point`."""
     for _, group in itertools.groupby(consecutive, lambda row: replace(row, point="")):
         first, *others = group
         last = others[-1].point.rpartition(" ")[2] if others else ""

@@ -154,7 +154,7 @@ def test_different_answers_to_callbacks_about_one_reservation_are_reported():
         ([ACCEPT, CALL], True, 1),
     ],
 )
-def test_only_an_unrecorded_answer_may_be_followed_by_no_instruction(bodies, is_unrecorded, count):
+def test_only_an_unrecorded_answer_may_be_followed_by_an_empty_answer(bodies, is_unrecorded, count):
     responses = [CallbackResponse("WR1", "fallback", body) for body in bodies]
     log = '{"UnrecordedReservation": 1, "x": "WR1"}' if is_unrecorded else ""
 

@@ -68,7 +68,7 @@ def test_reservation_whose_answer_is_not_recorded_is_accepted_by_phone():
     assert decisions == {Decision.ACCEPT_BY_PHONE}
 
 
-def test_plan_contains_faults_of_reconciliation():
+def test_plan_contains_reconciliation_faults():
     plan = Plan(3, 0.3)
     faults = [fault for number in range(1000) for fault in plan.list_faults(number)]
     assert 150 < len(faults) < 350

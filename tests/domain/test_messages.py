@@ -14,9 +14,9 @@ from urllib3.exceptions import DecodeError, ProtocolError
 from chalicelib.domain import messages
 from chalicelib.domain.messages import (
     describe_connection_failure,
+    display_name,
     nearest_name,
     public_text,
-    shown,
     suggestion,
 )
 
@@ -201,7 +201,7 @@ def test_suggestion_is_a_similar_name_or_all_names() -> None:
     ],
 )
 def test_name_is_shown_on_one_line_with_at_most_64_characters(name: str, expected: str) -> None:
-    assert shown(name) == expected
+    assert display_name(name) == expected
 
 
 def chained(*errors: Exception, by_context: bool = False) -> Exception:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import BadRequest
-from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, is_result, parse_new_task
+from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, matches_request, parse_new_task
 from tests.support import sid
 
 WORKFLOW, CHANNEL = sid("WW"), sid("TC")
@@ -38,13 +38,13 @@ def test_requested_attributes_must_be_present(
     request = replace(REQUEST, attributes=json.dumps(requested))
     expected = all(name in found and found[name] == value for name, value in requested.items())
 
-    assert is_result(found_with(attributes=json.dumps(found)), request) is expected
-    assert is_result(found_with(attributes=json.dumps(found | requested)), request)
+    assert matches_request(found_with(attributes=json.dumps(found)), request) is expected
+    assert matches_request(found_with(attributes=json.dumps(found | requested)), request)
 
 
 @pytest.mark.parametrize("attributes", [None, "", "null", "[]", "{", '{"a": NaN}', "{}"])
 def test_task_without_the_requested_attributes_is_not_the_result(attributes: str | None) -> None:
-    assert is_result(found_with(attributes=attributes), REQUEST) is False
+    assert matches_request(found_with(attributes=attributes), REQUEST) is False
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_other_requested_values_must_be_equal(
     request_changes: dict[str, object], *, expected: bool
 ) -> None:
     """A Workflow may change the priority, so the priority is not compared."""
-    assert is_result(FOUND, replace(REQUEST, **request_changes)) is expected  # type: ignore[arg-type]
+    assert matches_request(FOUND, replace(REQUEST, **request_changes)) is expected  # type: ignore[arg-type]
 
 
 def parse(**parameters: object) -> NewTask:

@@ -118,7 +118,7 @@ class LiveStack:
 
 @contextmanager
 def live_stack(environ, overrides=None):
-    """Run a stack in a shell environment; *overrides* maps programs to extra variables."""
+    """Run a stack with these variables; *overrides* maps program names to extra variables."""
     definition = stack.describe(environ)
     with supervisor.running(definition, overrides) as programs:
         identifiers = http_client.fetch_identifiers(definition.simulator_url)

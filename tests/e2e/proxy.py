@@ -12,7 +12,7 @@ from local import network
 FORWARDED_HEADERS = ("Authorization", "Content-Type", "Accept")
 
 
-class CutError(Exception):
+class DisconnectError(Exception):
     """Raised by a hook to close the connection without a response."""
 
 
@@ -33,7 +33,7 @@ class ProxiedRequest:
 class Proxy:
     """Forwards requests, and calls a hook before and after each request.
 
-    A hook may block or raise CutError.
+    A hook may block or raise DisconnectError.
 
     Attributes:
         upstream: Base URL that requests are forwarded to.
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, content_type, content = proxy.forward(self.command, self.path, headers, body)
             proxy.forwarded.append(request)
             proxy.after(request)
-        except CutError:
+        except DisconnectError:
             self.close_connection = True
             return
         try:

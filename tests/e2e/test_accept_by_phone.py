@@ -20,7 +20,7 @@ def live():
 
 @pytest.fixture
 def place_call(live, control):
-    """A function that places a call; it returns the call and its Reservation's SID."""
+    """A function that places a call, and returns the call and the SID of the Reservation."""
 
     def place(**parameters):
         call = control.post(

@@ -50,7 +50,7 @@ class Program:
         )
         assert text in self.output(), self.output()
 
-    def end(self):
+    def stop(self):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.popen.pid, 15)
         self.popen.wait(20)
@@ -58,7 +58,7 @@ class Program:
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts a program. The program is ended after the test."""
+    """A function that starts a program. The program is stopped after the test."""
     programs = []
 
     def start(command, environ, folder=ROOT):
@@ -68,7 +68,7 @@ def start(tmp_path):
 
     yield start
     for program in reversed(programs):
-        program.end()
+        program.stop()
 
 
 def chalice_local(environ, *options):
@@ -81,7 +81,7 @@ def api_client(definition):
     return HttpClient("app", definition.api_url, token=token, json=True)
 
 
-def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start):
+def test_chalice_local_without_a_stage_option_serves_the_local_stage(start):
     environ = bare_environ(PYTHONUNBUFFERED="1")
     definition = stack.describe(environ)
     services = start(SERVICES, environ)
@@ -137,7 +137,7 @@ def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(sta
     environ = bare_environ(PYTHONUNBUFFERED="1")
     api = start(chalice_local(environ), environ, checkout)
     api.wait_for("Serving on")
-    # Before `chalice_local.configure` runs, the bytecode of app.py may restart the server.
+    # Until `chalice_local.configure` runs, writing the bytecode of app.py may restart the server.
     restarts = api.output().count("Restarting")
 
     app = api_client(stack.describe(environ))
@@ -202,7 +202,7 @@ def test_services_report_a_port_in_use(variable, program):
     )
 
 
-def test_services_do_not_need_the_port_of_the_api(start):
+def test_services_do_not_need_the_api_port(start):
     environ = bare_environ()
     with socket.create_server(("127.0.0.1", int(environ["API_PORT"]))):
         start(SERVICES, environ).wait_for("docs/quickstart.md.")

@@ -6,13 +6,13 @@ import pytest
 import requests
 
 from tests.e2e.live_stack import bare_environ, eventually, live_stack
-from tests.e2e.proxy import CutError, run_proxy
+from tests.e2e.proxy import DisconnectError, run_proxy
 
 pytestmark = pytest.mark.slow
 
 LEASE_SECONDS = 2
 REPAIR_SECONDS = 15
-"""A lease and a sweep take 3 seconds; the rest is a margin for busy machines."""
+"""Maximum wait for a repair. A lease and a sweep take 3 s, but a busy machine is slower."""
 
 
 @pytest.fixture
@@ -73,11 +73,11 @@ def test_accept_with_a_lost_response_is_verified_with_taskrouter_immediately(pro
     live, proxy = proxied
     reservation = live.create_pending_reservation()
 
-    def cut_response(request):
+    def drop_response(request):
         if request.updates_reservation:
-            raise CutError
+            raise DisconnectError
 
-    proxy.after = cut_response
+    proxy.after = drop_response
     response = accept(live, reservation)
 
     assert (response.status, response.body["reservation_status"]) == (200, "accepted")
@@ -89,16 +89,16 @@ def test_sweep_records_an_accept_if_the_api_can_no_longer_reach_taskrouter(proxi
     reservation = live.create_pending_reservation()
     unreachable = threading.Event()
 
-    def cut_response(request):
+    def drop_response(request):
         if request.updates_reservation:
             unreachable.set()
-            raise CutError
+            raise DisconnectError
 
     def refuse_connection(request):
         if unreachable.is_set():
-            raise CutError
+            raise DisconnectError
 
-    proxy.before, proxy.after = refuse_connection, cut_response
+    proxy.before, proxy.after = refuse_connection, drop_response
     response = accept(live, reservation)
 
     assert response.status == 503

@@ -26,12 +26,12 @@ DOCUMENTED_PORTS = {
 AWS_PAGES = {"deploy.md", "operations.md"}
 """tests/deploy/test_docs.py runs the commands of these pages."""
 
-START_THE_STACK = {"README.md", "CONTRIBUTING.md", "quickstart.md", "simulator.md"}
-"""Pages that start the stack or do not need a stack. The other pages expect a running stack."""
+PAGES_WITHOUT_A_STACK = {"README.md", "CONTRIBUTING.md", "quickstart.md", "simulator.md"}
+"""Pages that start the stack or need no stack. The other pages expect a running stack."""
 
 
 def has_commands(path):
-    """Return whether any command of a page is run."""
+    """Return whether the tests run any command on a page."""
     return any(
         command.bare not in tables.NOT_RUN
         for block in pages.read_blocks(path)
@@ -50,7 +50,7 @@ def ports():
 
 @pytest.fixture
 def open_page(tmp_path, ports):
-    """A function that opens a page in a fresh checkout; all programs use free ports."""
+    """A function that opens a page in a new checkout, whose programs use free ports."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     checkout.create(folder)
@@ -58,7 +58,7 @@ def open_page(tmp_path, ports):
     environ = checkout.environ(tmp_path / "bin", **variables)
     shell, programs = Shell.start(folder, environ), Programs(folder, environ)
     replacements = {port: str(ports[name]) for port, name in DOCUMENTED_PORTS.items()}
-    # Chalice reads the port only from its command line.
+    # With --port, `chalice local` need not restart to use API_PORT.
     replacements["chalice local"] = f"chalice local --port {ports['API_PORT']}"
     yield lambda path: Page(path, shell, programs, replacements)
     shell.end()
@@ -122,7 +122,7 @@ def test_every_command_on_the_page_succeeds(path, ports, open_page):
         "api.md": {"status=pending": lambda: place_call(ports)},
         "rules.md": {"rules explain": lambda: save_rules(page.shell.folder)},
     }.get(path.name, {})
-    if path.name not in START_THE_STACK:
+    if path.name not in PAGES_WITHOUT_A_STACK:
         page.programs.start("make run", r"Press Ctrl-C to stop")
 
     page.run()

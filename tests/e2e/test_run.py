@@ -135,7 +135,7 @@ def test_signal_ends_all_programs(start, signal_number):
     assert eventually(lambda: not run.remaining_processes())
 
 
-# The installed requirements are not checked.
+# Skip the check of the installed requirements.
 MAKE = ["make", "-o", ".venv/.requirements-run"]
 
 

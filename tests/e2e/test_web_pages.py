@@ -32,7 +32,7 @@ CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"
 
 
 class Victim(BaseHTTPRequestHandler):
-    """An unguarded server that counts the requests that the page actually sends."""
+    """A server that counts all requests and does not check Host and Origin."""
 
     protocol_version = "HTTP/1.1"
     received: ClassVar = Counter()
@@ -53,7 +53,7 @@ class Victim(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def victim_port():
-    """The port of a server without a guard."""
+    """The port of a server that does not check Host and Origin."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Victim)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -187,7 +187,7 @@ def test_page_after_dns_rebinding_reads_and_changes_nothing(running_stack, page,
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,", None]
 )
-def test_requests_from_the_page_reach_a_server_without_a_guard(page, victim_port, origin, host):
+def test_requests_from_the_page_reach_an_unguarded_server(page, victim_port, origin, host):
     url = f"http://{host}:{victim_port}"
     page.goto(f"{origin or url}/attack.html")
     Victim.received.clear()

@@ -31,12 +31,12 @@ IDENTITIES = [
     "wrong secret",
     "no role",
 ]
-SIGNATURES = ["none", "right", "right", "wrong", "of another form", "with settings"]
+SIGNATURES = ["none", "valid", "valid", "wrong key", "for another form", "with settings"]
 
 
 @dataclass(frozen=True)
 class Input:
-    """A request with a kind of token (IDENTITIES) and of signature (SIGNATURES)."""
+    """A request, and the kinds of token (IDENTITIES) and signature (SIGNATURES) to add."""
 
     method: str
     path: str
@@ -57,7 +57,7 @@ class Input:
     def is_verified(self) -> bool:
         """Whether the token or signature is valid."""
         if self.is_callback:
-            return self.signature == "right"
+            return self.signature == "valid"
         return self.identity in {"worker", "supervisor", "service"}
 
 
@@ -211,7 +211,7 @@ def _with_query(path: str, pairs: list[tuple[str, str]]) -> str:
 
 @st.composite
 def inputs(draw: st.DrawFn) -> Input:
-    """Draw a request to any route, mostly with one of its methods."""
+    """Draw a request to any route, mostly with a method that the route supports."""
     route = draw(st.sampled_from(sorted(app.routes)))
     methods = [*app.routes[route]]
     method = draw(st.sampled_from(methods * (40 // len(methods)) + METHODS))

@@ -34,9 +34,9 @@ def _signature(drawn: Input, base_url: str) -> str:
         form = Form.parse(drawn.body)
     except BadRequest:
         form = Form([])
-    if drawn.signature == "of another form":
+    if drawn.signature == "for another form":
         form = Form([*((name, value) for name in form for value in form.getall(name)), ("x", "y")])
-    key = "another" if drawn.signature == "wrong" else ENVIRON["TWILIO_AUTH_TOKEN"]
+    key = "another" if drawn.signature == "wrong key" else ENVIRON["TWILIO_AUTH_TOKEN"]
     url = base_url + drawn.path
     return str(RequestValidator(key).compute_signature(url, form))
 

@@ -52,7 +52,7 @@ def test_input_without_valid_signature_gets_a_valid_response(service):
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    @given(inputs().filter(lambda drawn: drawn.signature != "right"))
+    @given(inputs().filter(lambda drawn: drawn.signature != "valid"))
     def send(drawn: Input) -> None:
         base_url = local_stack.settings.public_base_url
         request = add_credentials(drawn, authorizations, base_url)
@@ -77,7 +77,7 @@ def test_input_without_valid_signature_gets_a_valid_response(service):
     )
     output = supervised.processes["api"].output()
     assert supervised.processes["api"].popen.poll() is None
-    # `chalice local` prints a traceback when a client disconnects, but none from the app.
+    # `chalice local` prints tracebacks when clients disconnect, so look for the app's code only.
     assert "/chalicelib/" not in output
     assert '"event": "crash"' not in output
     assert local_stack.settings.twilio_auth_token not in output

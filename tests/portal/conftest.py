@@ -20,8 +20,8 @@ __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _PROGRAM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium ignores all but the last --disable-features, so this list repeats the features that
-# Playwright disables. The WebUI pages of the address bar are added because they account for half of
-# the CPU time of a new window.
+# Playwright disables. The WebUI pages of the address bar are added because they use half the CPU
+# time of opening a window.
 _DISABLED_FEATURES = (
     "AimEnabled",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
@@ -92,7 +92,7 @@ def browser() -> Iterator[Browser]:
 def page_problems() -> list[str]:
     """Console messages, errors, dialogs and cross-origin requests of the page.
 
-    A test that expects such entries must remove them from the list.
+    A test that expects an entry must remove the entry from the list.
     """
     return []
 

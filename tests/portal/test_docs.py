@@ -1,4 +1,4 @@
-"""docs/portal.md matches the portal's code and page."""
+"""docs/portal.md matches the code and the page of the portal."""
 
 import re
 from pathlib import Path

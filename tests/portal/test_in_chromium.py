@@ -1,4 +1,4 @@
-"""The portal's page, tested in Chromium."""
+"""Browser tests of the portal page, in Chromium."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The portal's overview and routes, tested without a browser."""
+"""Tests of the portal's overview and routes, without a browser."""
 
 import json
 import re
@@ -175,7 +175,7 @@ def test_callback_is_shown_with_signature_and_response(taskrouter):
     assert (callback["status"], callback["answer"]) == (200, "{}")
 
 
-def test_state_route_refuses_unknown_names_and_invalid_values(taskrouter):
+def test_state_route_refuses_unknown_parameters_and_invalid_values(taskrouter):
     for query, message in (
         ("workspac=x", "unknown name 'workspac'; did you mean workspace?"),
         ("since=1", "unknown name 'since'; use one of workspace"),

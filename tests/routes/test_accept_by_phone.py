@@ -43,7 +43,7 @@ def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
 
 
-def test_reading_the_record_for_a_worker_counts_as_time_of_the_request(
+def test_time_to_read_the_record_counts_toward_the_time_limit(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attributes = json.dumps({"contact_uri": PHONE})
@@ -74,7 +74,7 @@ def test_reading_the_record_for_a_worker_counts_as_time_of_the_request(
     ],
     ids=["not sent", "refused", "lost"],
 )
-def test_instruction_is_not_confirmed_by_the_accept_of_another_client(
+def test_accept_by_another_client_does_not_confirm_the_instruction(
     api: Api, failure: TaskRouterError, status: int, message: str
 ) -> None:
     remote = reserve(api)
@@ -187,7 +187,7 @@ FORBIDDEN_PARAMETERS = {
     *("conference_status_callback_event", "conference_recording_status_callback"),
     "conference_recording_status_callback_method",
 }
-"""The parameters that record a call, request a URL, ring another phone, or move another call."""
+"""Parameters that record a call, request a URL, ring another phone, or move another call."""
 
 RINGING_ROWS = [row for row in TABLE if row.instruction != "reject"]
 
@@ -206,7 +206,7 @@ def accept_as_worker(api: Api, body: dict[str, Any], **callback: str) -> Any:
 
 
 @pytest.mark.parametrize("row", RINGING_ROWS, ids=lambda row: f"{row.instruction}.{row.name}")
-def test_worker_may_set_only_parameters_that_ring_its_own_phone(api: Api, row: Row) -> None:
+def test_worker_may_set_only_parameters_that_are_not_forbidden(api: Api, row: Row) -> None:
     required = REQUIRED.get(row.instruction, {})
     body = {**required, "instruction": row.instruction, row.name: row.valid_values[0]}
     response = accept_as_worker(api, body)
@@ -379,7 +379,7 @@ def test_malformed_worker_instructions_setting_is_refused(
         ('{"call": ["url"], "call": ["from"]}', 'be a JSON object: it repeats the name "call".'),
     ],
 )
-def test_mistake_in_the_worker_instructions_setting_is_named(
+def test_error_names_the_mistake_in_the_worker_instructions_setting(
     environ: dict[str, str], value: str, message: str
 ) -> None:
     with pytest.raises(config.SettingsError) as raised:

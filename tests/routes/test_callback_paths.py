@@ -32,7 +32,7 @@ def secret_api(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Api:
-    """The app with the routes that a stage with CALLBACK_PATH_SECRETS has."""
+    """The app with the routes of a stage that sets CALLBACK_PATH_SECRETS."""
     environ["CALLBACK_PATH_SECRETS"] = secrets
     routes = defaultdict(dict, {path: dict(methods) for path, methods in app.routes.items()})
     monkeypatch.setattr(app, "routes", routes)
@@ -43,7 +43,7 @@ def secret_api(
 
 
 def post(api: Api, path: str, signed_path: str | None = None) -> Any:
-    """Post a form to a path, signed for *signed_path*, by default the same path."""
+    """Post a form to a path, with a signature for *signed_path* (default: the same path)."""
     parameters = api.callback_parameters(CallSid=sid("CA"), EventType="task.created")
     signature = api.sign(parameters, BASE_URL + (path if signed_path is None else signed_path))
     headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
@@ -171,7 +171,7 @@ def load(secrets: str) -> config.Settings:
         "OPEN",
     ],
 )
-def test_invalid_secret_is_refused_without_repeating_it(secrets: str) -> None:
+def test_error_for_an_invalid_secret_does_not_contain_the_secret(secrets: str) -> None:
     with pytest.raises(SettingsError, match="CALLBACK_PATH_SECRETS must be open, or a") as error:
         load(secrets)
     assert secrets == "open,open" or secrets not in str(error.value)

@@ -39,7 +39,7 @@ Start = Callable[[Step], ScriptedServer]
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
@@ -47,7 +47,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def dynamodb_with(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """A function that starts a fake DynamoDB and lets the app use it."""
+    """A function that starts a fake DynamoDB server and connects the app to the server."""
     servers = []
 
     def start(step: Step) -> ScriptedServer:
@@ -93,7 +93,7 @@ def test_callback_gets_503_and_fallback_gets_answer_in_time_if_dynamodb_fails(
     response = api.post_callback(parameters, path=FALLBACK)
     assert time.monotonic() - started < LIMIT_SECONDS
     assert (response.status_code, response.json_body) == (200, {})
-    # A response with an endless body is too large, which a retry would not change.
+    # An endless body exceeds the size limit, so the app does not retry the request.
     assert len(dynamodb.requests) == (2 if step is SLOW["endless body"] else 4)
 
 
@@ -107,13 +107,13 @@ UNUSABLE = {
     "failed condition with a number": http_response(
         400, {"__type": "v1#ConditionalCheckFailedException", "Item": 5}
     ),
-    "cut": http_response(200, {"Attributes": {"answer": {"M": {}}}, "Items": []})[:-3],
+    "truncated": http_response(200, {"Attributes": {"answer": {"M": {}}}, "Items": []})[:-3],
     "nested": http_response(200, b"[" * 200_000),
 }
 
 
 @pytest.mark.parametrize("response", UNUSABLE.values(), ids=UNUSABLE)
-def test_unusable_response_of_dynamodb_gets_503_and_the_fallback_gets_an_answer(
+def test_callback_gets_503_and_fallback_gets_answer_if_dynamodb_response_is_unusable(
     api: Api, dynamodb_with: Start, response: bytes
 ) -> None:
     dynamodb_with(respond(response))
@@ -124,15 +124,15 @@ def test_unusable_response_of_dynamodb_gets_503_and_the_fallback_gets_an_answer(
     answered = api.post_callback(parameters, path=FALLBACK)
     assert (answered.status_code, answered.json_body) == (200, {})
     path = f"/reservations/{sid('WR')}"
-    for listed in (
+    for failed in (
         api.call("GET", "/reservations"),
         api.call("GET", "/reservations?status=pending"),
         api.call("GET", "/reservations?status=timeout"),
         api.post_json(f"{path}/accept", {}),
         api.post_json("/create-task", {"attributes": {}}, headers={"Idempotency-Key": "k"}),
     ):
-        assert (listed.status_code, listed.json_body["Code"]) == (503, "StoreUnavailable")
-    # A response without an item is the response for a Reservation that is not recorded.
+        assert (failed.status_code, failed.json_body["Code"]) == (503, "StoreUnavailable")
+    # DynamoDB also returns no item if the Reservation is not recorded.
     assert api.call("GET", path).status_code in (404, 503)
 
 
@@ -159,12 +159,12 @@ def test_callback_gets_503_in_time_if_name_lookup_hangs(
 @pytest.mark.parametrize(
     ("operation", "calls"), [("event", 1), ("accept", 3), ("list", 1), ("sweep", 3)]
 )
-def test_slow_dynamodb_holds_no_other_request_beyond_the_limits_of_its_calls(
+def test_slow_dynamodb_delays_other_operations_only_until_their_calls_time_out(
     api: Api, dynamodb_with: Start, operation: str, calls: int, step: Step
 ) -> None:
     """A decision whose claim fails reads the record, and then tries to release the claim.
 
-    A sweep tries to reconcile, lists due Reservations and saves its line.
+    A sweep tries to reconcile, lists due Reservations and saves its log line.
     """
     dynamodb_with(step)
     operations: dict[str, Callable[[], int]] = {
@@ -173,7 +173,7 @@ def test_slow_dynamodb_holds_no_other_request_beyond_the_limits_of_its_calls(
         "list": lambda: api.call("GET", "/reservations").status_code,
         "sweep": lambda: _sweep(api),
     }
-    _ = api.service.dynamodb.meta  # build botocore's client before the time is measured
+    _ = api.service.dynamodb.meta  # build botocore's client before measuring the time
 
     started = time.monotonic()
     status = operations[operation]()

@@ -103,7 +103,7 @@ def test_attributes_that_become_too_long_with_the_key_are_refused(api: Api) -> N
     assert "idempotency_key" in response.json_body["Message"]
 
 
-def test_attributes_that_become_too_long_with_the_marker_do_not_use_the_key(api: Api) -> None:
+def test_attributes_that_become_too_long_with_the_marker_do_not_consume_the_key(api: Api) -> None:
     # With the key, the attributes have 4,091 characters.
     response = create(api, body={"attributes": {"a": "x" * 4_055}})
     assert response.status_code == 400
@@ -206,7 +206,7 @@ def test_retry_after_is_rounded_up_to_the_end_of_the_lease(api: Api) -> None:
         (TaskRouterRefused("400"), "1"),
     ],
 )
-def test_key_can_be_retried_as_soon_as_a_failed_search_allows_it(
+def test_request_can_be_retried_when_the_retry_after_time_has_passed(
     api: Api, error: TaskRouterError, seconds: str
 ) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
@@ -245,13 +245,13 @@ def test_retry_after_is_the_remaining_lease_if_the_lease_cannot_be_ended(
 
 
 def record_waits(api: Api) -> list[int]:
-    """Record at which times (epoch ms) the service reads a key again."""
+    """Return a list that collects the times (epoch ms) at which the service reads a key again."""
     waits: list[int] = []
     api.clock.when_sleeping = lambda: waits.append(api.clock.now)
     return waits
 
 
-def test_request_reads_the_key_of_another_request_ten_times_a_second_for_three_seconds(
+def test_waiting_request_polls_the_key_ten_times_a_second_for_three_seconds(
     api: Api,
 ) -> None:
     api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
@@ -319,7 +319,7 @@ def test_item_ids_do_not_contain_the_key(api: Api) -> None:
 
 
 def plant(api: Api, **changes: Any) -> str:
-    """Create a Task directly in TaskRouter, with the content of a request from `create`."""
+    """Create a Task directly in TaskRouter, with the same content as a request from `create`."""
     task = NewTask(
         attributes=json.dumps({**BODY["attributes"], "idempotency_key": "order-1"}),
         workflow_sid=ENVIRON["TWILIO_WORKFLOW_SID"],
@@ -329,7 +329,7 @@ def plant(api: Api, **changes: Any) -> str:
 
 
 def lose_created_task(api: Api) -> CreatedTask:
-    """Send a request that creates a Task, but neither gets the response nor finds the Task."""
+    """Create a Task through a request that gets a 503, because TaskRouter's response is lost."""
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503
@@ -349,7 +349,7 @@ def lose_created_task(api: Api) -> CreatedTask:
         {"idempotency_key": "order-1", "idempotency_marker": "x"},
     ],
 )
-def test_callers_cannot_set_the_attributes_of_the_service(
+def test_callers_cannot_set_attributes_reserved_for_the_service(
     api: Api, header: dict[str, str], *, as_text: bool, attributes: dict[str, Any]
 ) -> None:
     value = json.dumps(attributes) if as_text else attributes
@@ -551,7 +551,7 @@ def test_planted_task_in_the_simulator_is_not_returned(
 
 
 @pytest.mark.parametrize("attributes", ["{}", "", '{"idempotency_marker": "other"}'])
-def test_another_task_is_not_returned_as_the_created_one(
+def test_another_task_in_the_response_of_taskrouter_is_not_returned(
     api: Api, monkeypatch: pytest.MonkeyPatch, attributes: str
 ) -> None:
     created = api.taskrouter.create_task

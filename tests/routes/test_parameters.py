@@ -29,7 +29,7 @@ PARAMETERS = {
     "/reservations/{sid}/reject": ("task_sid", "activity_sid"),
     "/reservations/{sid}/complete": ("task_sid",),
 }
-"""The documented parameters of the routes, without those of an instruction."""
+"""The documented parameters of the routes, except those of an instruction."""
 
 SOURCES = [
     (method, path, source)
@@ -104,7 +104,7 @@ def test_message_suggests_the_intended_parameter(
     assert message.startswith(f'There is no parameter "{name}"; did you mean {intended}?')
 
 
-def test_instruction_with_the_names_of_the_rest_api_rings_no_phone(api: Api) -> None:
+def test_instruction_with_rest_api_names_rings_no_phone(api: Api) -> None:
     remote = reserve(api)
     body = {"Instruction": "dequeue", "DequeueFrom": "+15556667777"}
 
@@ -130,7 +130,7 @@ REST_PARAMETERS = {
         "TaskQueueSid",
     ),
 }
-"""Parameters of TaskRouter's POST requests, without those in the table of instructions."""
+"""Parameters of TaskRouter's POST requests, except those in the table of instructions."""
 
 ALL_REST_PARAMETERS = sorted(
     {*itertools.chain(*REST_PARAMETERS.values())}
@@ -139,9 +139,7 @@ ALL_REST_PARAMETERS = sorted(
 
 
 @pytest.mark.parametrize("path", [path for method, path in ROUTES if method == "POST"])
-def test_every_name_of_the_rest_api_has_a_counterpart_or_an_explanation(
-    api: Api, path: str
-) -> None:
+def test_every_rest_api_name_has_a_counterpart_or_an_explanation(api: Api, path: str) -> None:
     for name in ALL_REST_PARAMETERS:
         snake = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
         for spelling in {name, snake} - {*PARAMETERS[path]}:
@@ -195,7 +193,7 @@ def test_name_without_a_counterpart_is_explained(
         *[(name, "instruction") for name in ("Instruction", "instructio")],
     ],
 )
-def test_misspelled_parameter_beside_an_instruction_is_refused_with_a_suggestion(
+def test_misspelled_parameter_next_to_an_instruction_is_refused_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, "from": "+15556667777", name: "x"}

@@ -1,4 +1,4 @@
-"""Each protected route performs one action and denies roles that lack the permission for it."""
+"""Each protected route performs one action and denies roles without permission for the action."""
 
 import re
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The caller and the log get the reason for a failed TaskRouter request, and its Retry-After."""
+"""The reason for a failed TaskRouter request is returned and logged; Retry-After is returned."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ def test_unknown_outcome_is_logged_with_its_reason(
     assert simulated_api.lines()[-1]["reason"] == "TaskRouter failed (HTTP 500, error 20500)."
 
 
-def test_retry_after_of_taskrouter_reaches_the_caller(
+def test_retry_after_of_taskrouter_is_returned_to_the_caller(
     simulated_api: Api, taskrouter: TaskRouter
 ) -> None:
     taskrouter.fault("request", "error", method="POST", status=429, retry_after=17, times=2)
@@ -113,9 +113,9 @@ def test_retry_after_of_a_decision_is_the_remaining_time_of_its_claim(api: Api, 
     assert api.call("POST", path).headers["Retry-After"] == "30"
     api.clock.now += 10_500
     # The second request waits 3 s for the outcome of the first.
-    waited = api.call("POST", path)
-    assert (waited.status_code, waited.headers["Retry-After"]) == (503, "17")
-    assert "Retry in 17 s." in waited.json_body["Message"]
+    repeated = api.call("POST", path)
+    assert (repeated.status_code, repeated.headers["Retry-After"]) == (503, "17")
+    assert "Retry in 17 s." in repeated.json_body["Message"]
     api.clock.now += 17_000
     assert api.call("POST", path).status_code == 200
 
@@ -141,7 +141,7 @@ def test_decision_can_be_retried_when_the_claim_and_taskrouter_allow_it(
     assert api.call("POST", path).status_code == 200
 
 
-def test_retry_after_an_unsettled_refusal_is_the_remaining_time_of_the_claim(api: Api) -> None:
+def test_retry_after_of_an_unsettled_refusal_is_the_remaining_time_of_the_claim(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.fail_before["update"] = [TaskRouterRefused("400")]
     api.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("connection lost")]
@@ -150,7 +150,7 @@ def test_retry_after_an_unsettled_refusal_is_the_remaining_time_of_the_claim(api
     assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
-def test_retry_after_an_unverified_404_is_the_remaining_time_of_the_claim(api: Api) -> None:
+def test_retry_after_of_an_unverified_404_is_the_remaining_time_of_the_claim(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.remove(remote.reservation_sid)
     api.taskrouter.workspace_error = TaskRouterUnavailable("connection lost")
@@ -167,7 +167,7 @@ def test_refused_credentials_are_logged_with_the_reason(api: Api) -> None:
     assert api.lines()[-1]["reason"] == "HTTP 401, error 20003"
 
 
-def test_unknown_reservation_says_that_taskrouter_was_not_searched(api: Api) -> None:
+def test_404_message_states_that_taskrouter_was_not_searched(api: Api) -> None:
     for verb in ("accept", "reject", "complete"):
         response = api.call("POST", f"/reservations/{sid('WR')}/{verb}")
         assert response.status_code == 404
@@ -178,7 +178,7 @@ def test_unknown_reservation_says_that_taskrouter_was_not_searched(api: Api) -> 
 
 
 @pytest.mark.parametrize("verb", ["accept", "reject"])
-def test_unknown_reservation_says_what_was_searched(api: Api, verb: str) -> None:
+def test_404_message_states_what_was_searched(api: Api, verb: str) -> None:
     path = f"/reservations/{sid('WR')}/{verb}"
     supervisor, worker = api.token(), api.token(role="worker", worker_sid=sid("WK"))
     for token, parameters, searched in (

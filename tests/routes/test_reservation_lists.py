@@ -28,10 +28,10 @@ def list_sids(api: Api, query: str = "") -> list[str]:
     ]
 
 
-class CountedQueries:
-    """Counts the queries of a client, and limits the size of the pages of the index `due`.
+class QueryCounter:
+    """Counts the queries of a client, and limits the page size of the index `due`.
 
-    A small page represents a page of 1,000 entries, the maximum.
+    A small page simulates a page of 1,000 entries, the maximum.
     """
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_page_contains_50_reservations_by_default(api: Api) -> None:
 
 
 @pytest.fixture
-def time_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def tokyo_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Set the time zone of this process to UTC+9."""
     with monkeypatch.context() as changed:
         changed.setenv("TZ", "Asia/Tokyo")
@@ -88,7 +88,7 @@ def time_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.usefixtures("time_in_tokyo")
+@pytest.mark.usefixtures("tokyo_time_zone")
 def test_time_without_an_offset_is_in_utc(api: Api) -> None:
     remote = reserve(api)
     at = datetime.fromtimestamp(NOW / 1000, UTC).replace(tzinfo=None)
@@ -160,7 +160,7 @@ def test_pending_reservations_are_listed_from_the_due_index(
 ) -> None:
     worker_sid = sid("WK")
     reserve(api, worker_sid=worker_sid)
-    queries = CountedQueries(api, monkeypatch)
+    queries = QueryCounter(api, monkeypatch)
 
     assert len(list_sids(api, f"status=pending&worker_sid={worker_sid}")) == 1
     assert list_sids(api, f"status=pending&worker_sid={sid('WK')}") == []
@@ -198,7 +198,7 @@ def test_each_request_reads_at_most_two_index_pages_with_entries(
             api.call("POST", f"/reservations/{remote.reservation_sid}/{verb}")
         records.insert(0, (remote.reservation_sid, status, remote.worker_sid))
         api.clock.now += 25 * 60_000
-    queries = CountedQueries(api, monkeypatch)
+    queries = QueryCounter(api, monkeypatch)
     queries.due_page_sizes = itertools.repeat(due_page_size)
 
     for status in ("", "pending", "accepted", "rejected", "wrapping", "gone"):
@@ -225,7 +225,7 @@ def test_four_days_without_entries_take_14_requests_of_at_most_eight_empty_queri
     first = reserve(api).reservation_sid
     api.call("POST", f"/reservations/{first}/reject")
     api.clock.now += 4 * 86_400_000
-    queries = CountedQueries(api, monkeypatch)
+    queries = QueryCounter(api, monkeypatch)
 
     sids, counts = [], []
     for page in list_pages(api, f"since=2026-09-21{query}"):
@@ -250,7 +250,7 @@ def test_entries_of_other_statuses_count_toward_the_two_index_pages(
     rejected = reserve(api, worker_sid=worker_sid).reservation_sid
     api.call("POST", f"/reservations/{rejected}/reject")
     api.clock.now += 20 * 60_000
-    queries = CountedQueries(api, monkeypatch)
+    queries = QueryCounter(api, monkeypatch)
 
     listed = []
     for page in list_pages(api, f"{worker.format(worker_sid)}status={status}&since=2026-09-21"):
@@ -266,7 +266,7 @@ def test_entries_of_other_statuses_count_toward_the_two_index_pages(
 def test_slow_queries_end_a_page_early(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reserve(api).reservation_sid
     api.clock.now += 2 * 3_600_000
-    queries = CountedQueries(api, monkeypatch)
+    queries = QueryCounter(api, monkeypatch)
     monkeypatch.setattr(listing, "_MAX_SECONDS", 0.0)
 
     page = api.call("GET", "/reservations").json_body
@@ -278,9 +278,9 @@ def test_slow_queries_end_a_page_early(api: Api, monkeypatch: pytest.MonkeyPatch
 def test_list_continues_if_the_number_of_open_reservations_changes_between_pages(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page from the sorted index `due` and a page from `by_hour` have the same order."""
+    """Entries from the index `due` are sorted, so its pages have the same order as `by_hour`."""
     sids = [reserve(api).reservation_sid for _ in range(6)]
-    queries = CountedQueries(api, monkeypatch)
+    queries = QueryCounter(api, monkeypatch)
     for sizes in ((1, 100), (100, 1)):
         queries.due_page_sizes = itertools.chain(sizes, itertools.repeat(100))
         assert sorted(list_sids(api, "status=pending&limit=2")) == sorted(sids)
@@ -288,7 +288,7 @@ def test_list_continues_if_the_number_of_open_reservations_changes_between_pages
 
 @pytest.mark.parametrize("query", ["status=pending", "status=pending&worker_sid={}"])
 @pytest.mark.parametrize("sizes", [(2, 5), (2, 12), (3, 13)])
-def test_size_of_the_page_of_open_reservations_is_limited(
+def test_page_size_of_open_reservations_is_limited(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str, sizes: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(listing, "_PAGE_SIZES", sizes)
@@ -320,7 +320,7 @@ def test_list_without_matching_open_reservations_reads_one_page(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker_sid = reserve(api).worker_sid
-    queries = CountedQueries(api, monkeypatch)
+    queries = QueryCounter(api, monkeypatch)
 
     page = api.call("GET", f"/reservations?worker_sid={worker_sid}&status=wrapping").json_body
 

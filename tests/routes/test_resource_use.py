@@ -1,4 +1,4 @@
-"""The numbers of requests to DynamoDB and TaskRouter, and the DynamoDB units that AWS charges."""
+"""The number of requests to DynamoDB and TaskRouter, and the DynamoDB units that AWS charges."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -28,7 +28,9 @@ def post_event(api: Api, parameters: dict[str, str], name: str) -> None:
     assert api.post_callback(event, path="/event_callback").status_code == 204
 
 
-def test_requests_of_a_reservation_cause_few_writes(api: Api, metered: MeteredClient) -> None:
+def test_life_cycle_of_a_reservation_uses_a_known_number_of_requests_and_units(
+    api: Api, metered: MeteredClient
+) -> None:
     remote = api.taskrouter.add()
     parameters = api.callback_parameters(
         ReservationSid=remote.reservation_sid, TaskSid=remote.task_sid, WorkerSid=remote.worker_sid
@@ -63,7 +65,7 @@ def test_requests_of_a_reservation_cause_few_writes(api: Api, metered: MeteredCl
 
 
 def add_records(api: Api, worker_sid: str, statuses: Iterable[Status], *, newest_at: int) -> None:
-    """Record Reservations that were created one after the other, the newest first."""
+    """Record Reservations that were created 1 ms apart, the newest first."""
     for age, status in enumerate(statuses):
         reserved_at = newest_at - age
         record: dict[str, Any] = {
@@ -123,7 +125,7 @@ def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: Met
         assert api.taskrouter.calls == {"fetch": 20}
 
     assert usages[0] == usages[1]
-    # One update fails, because the reconciliation is not due.
+    # One of the updates fails, because reconciliation is not due.
     assert usages[0].requests == {"query": 3, "update_item": 21, "put_item": 1}
 
 
@@ -138,5 +140,5 @@ def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: Met
         ({"l": [1, "é"], "m": {"k": "v"}}, 4 + 2 + 4 + 2 + 4 + 1),
     ],
 )
-def test_size_of_an_item_is_the_size_that_aws_documents(item: dict[str, Any], size: int) -> None:
+def test_item_size_matches_the_size_documented_by_aws(item: dict[str, Any], size: int) -> None:
     assert item_size(to_item(item)) == size

@@ -191,7 +191,7 @@ def test_only_server_errors_are_logged_as_errors(
 # Headers
 
 
-def test_headers_of_responses(api: Api) -> None:
+def test_responses_have_the_default_headers(api: Api) -> None:
     assert api.call("GET", "/health", token=None).headers == HEADERS
     assert api.call("GET", "/reservations").headers == HEADERS
     refused = api.call("GET", "/reservations", token=None)
@@ -202,7 +202,7 @@ def test_headers_of_responses(api: Api) -> None:
 
 
 @pytest.mark.parametrize("origin", ["", "https://agents.example"])
-def test_headers_for_pages_of_an_allowed_origin(
+def test_only_routes_with_tokens_send_cors_headers(
     environ: dict[str, str], request: pytest.FixtureRequest, origin: str
 ) -> None:
     environ["CORS_ALLOW_ORIGIN"] = origin
@@ -237,7 +237,7 @@ def test_headers_for_pages_of_an_allowed_origin(
     "path", ["/create-task", "/accept_reservation", "/reservations", "/reservations/{sid}/reject"]
 )
 @pytest.mark.parametrize("tutorial", ["true", "false"])
-def test_get_routes_of_the_tutorial_exist_only_with_their_setting(
+def test_get_routes_of_the_tutorial_require_the_tutorial_routes_setting(
     environ: dict[str, str], request: pytest.FixtureRequest, path: str, tutorial: str
 ) -> None:
     environ |= {"CORS_ALLOW_ORIGIN": "*", "TUTORIAL_ROUTES": tutorial}
@@ -320,20 +320,22 @@ def test_at_most_two_unknown_parameters_are_named(api: Api, count: int) -> None:
     assert list(messages.values()) == [f"{named} {known}", f"{named} This route has no parameters."]
 
 
-@pytest.mark.parametrize(("others", "is_found"), [(9, True), (10, False)])
+@pytest.mark.parametrize(("others", "is_suggested"), [(9, True), (10, False)])
 def test_first_ten_unknown_names_are_compared_with_the_parameters_of_the_route(
-    api: Api, others: int, *, is_found: bool
+    api: Api, others: int, *, is_suggested: bool
 ) -> None:
     unknown = {f"zz{number}": "1" for number in range(others)}
     body = {**CALL, **unknown, "task_sidd": "1"}
     response = api.post_json(f"/reservations/{sid('WR')}/accept", body)
     assert response.status_code == 400
-    found = 'There is no parameter "task_sidd"; did you mean task_sid?'
-    assert response.json_body["Message"].startswith(found) == is_found
+    suggestion = 'There is no parameter "task_sidd"; did you mean task_sid?'
+    assert response.json_body["Message"].startswith(suggestion) == is_suggested
 
 
 @pytest.mark.parametrize(("length", "shown"), [(15, "n" * 15), (16, "***")])
-def test_names_of_up_to_fifteen_characters_are_logged(api: Api, length: int, shown: str) -> None:
+def test_query_parameter_names_of_up_to_fifteen_characters_are_logged(
+    api: Api, length: int, shown: str
+) -> None:
     pairs = [("n" * length, "v"), *[(f"p{number}", "v") for number in range(11)]]
     url = http._without_secrets("https://a.test/dev/x/route/", "/route", pairs)
     others = "&".join(f"p{number}=***" for number in range(9))
@@ -352,7 +354,7 @@ def test_names_of_up_to_fifteen_characters_are_logged(api: Api, length: int, sho
         (f"https://a.test/{'s' * 16}/route", "https://a.test/***/route"),
     ],
 )
-def test_unknown_parts_of_a_url_are_not_logged(url: str, shown: str) -> None:
+def test_url_parts_that_may_be_secrets_are_not_logged(url: str, shown: str) -> None:
     assert http._without_secrets(url, "/route", []) == shown
 
 
@@ -386,7 +388,7 @@ def test_since_without_an_offset_is_in_utc(api: Api, since: str, count: int) -> 
 # Decisions
 
 
-def test_waiting_time_of_the_quickstart_route_includes_the_search(api: Api) -> None:
+def test_time_limit_of_the_quickstart_route_includes_the_search(api: Api) -> None:
     """A slow search of TaskRouter leaves no time for another request."""
     remote = reserve(api)
     api.taskrouter.fail_after["update"] = [TaskRouterUnavailable("connection lost")]
@@ -464,16 +466,14 @@ EXPLAINED = {
 
 
 @pytest.mark.parametrize("name", EXPLAINED)
-def test_name_of_the_rest_api_is_explained_by_a_route_without_a_counterpart(
-    api: Api, name: str
-) -> None:
+def test_rest_api_name_is_explained_if_the_route_has_no_counterpart(api: Api, name: str) -> None:
     response = api.post_json(f"/reservations/{sid('WR')}/complete", {name: "x"})
     assert response.json_body["Message"] == (
         f'There is no parameter "{name}": {EXPLAINED[name]}. The parameters are: task_sid.'
     )
 
 
-def test_counterparts_are_the_parameters_of_the_lists() -> None:
+def test_counterparts_map_rest_api_names_to_parameters() -> None:
     assert rest_names.COUNTERPARTS == {
         "ReservationStatus": "status",
         "AssignmentStatus": "status",
@@ -484,7 +484,7 @@ def test_counterparts_are_the_parameters_of_the_lists() -> None:
     }
 
 
-def test_open_paths_need_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_path_changes_neither_routes_nor_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "middleware_handlers", list(app.middleware_handlers))
     before = dict(app.routes), list(app.middleware_handlers)
     move_twilio_routes(app, ("",))
@@ -553,8 +553,8 @@ def test_other_urls_combine_hosts_paths_and_schemes() -> None:
         for path in paths
         for scheme in ("https", "http")
     ]
-    nameless = signed_request("/route", None)
-    assert list(http._other_urls(nameless, "https://a.test/route")) == [
+    without_domain = signed_request("/route", None)
+    assert list(http._other_urls(without_domain, "https://a.test/route")) == [
         "https://a.test/route",
         "http://a.test/route",
     ]

@@ -110,17 +110,17 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
 
 
 @pytest.mark.parametrize(
-    "rest",
+    "other_member",
     [r'"x": "\ud800"', r'"\udc00": NaN', f'"x": {"9" * 5_000}', f'"x": {"[" * 900 + "]" * 900}'],
 )
-def test_attributes_that_strict_parsers_reject_are_read_for_answers_and_records(
-    rules: Path, api: Api, rest: str
+def test_attributes_that_strict_parsers_reject_are_used_in_answers_and_records(
+    rules: Path, api: Api, other_member: str
 ) -> None:
     rules.write_text(
         '[[rule]]\nname = "blocked"\nwhen = "task.blocked"\ninstruction = "conference"\n'
         'sip_auth_username = {ref = "task.name"}\n'
     )
-    attributes = f'{{"blocked": true, "name": "a\\ud800", {rest}}}'
+    attributes = f'{{"blocked": true, "name": "a\\ud800", {other_member}}}'
     parameters = api.callback_parameters(TaskAttributes=attributes, WorkerAttributes=attributes)
 
     response = api.post_callback(parameters)
@@ -159,7 +159,7 @@ def test_callback_with_unreadable_attributes_is_counted_and_answered_as_configur
 
 
 @pytest.mark.parametrize("value", ["NaN", "[-1e999]", "[" * 1_500 + "Infinity" + "]" * 1_500])
-def test_attribute_with_an_unknown_number_is_counted_if_a_rule_reads_it(
+def test_callback_is_counted_as_unreadable_if_a_rule_reads_a_number_that_is_not_finite(
     rules: Path, api: Api, value: str
 ) -> None:
     vip = api.callback_parameters(TaskAttributes=f'{{"vip": {value}}}')
@@ -235,7 +235,7 @@ def test_acceptance_by_dequeue_is_attributed_to_the_instruction(rules: Path, api
 
 
 @pytest.mark.parametrize("instruction", ["defer", "accept"])
-def test_setting_is_used_and_an_error_is_logged_if_the_rules_file_is_invalid(
+def test_invalid_rules_file_is_logged_and_assignment_instruction_is_used(
     instruction: str, rules: Path, environ, request
 ) -> None:
     rules.write_text('[[rule]]\nname = "one"\ninstruction = "dance"\n')

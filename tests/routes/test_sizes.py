@@ -1,4 +1,4 @@
-"""Sizes in bytes: responses, pages, records, instructions and log lines."""
+"""Limits on the sizes of responses, pages, records, instructions and log lines."""
 
 import json
 from types import SimpleNamespace
@@ -15,13 +15,13 @@ from tests.routes.conftest import Api, list_pages, reserve
 from tests.support import sid
 
 MAX_LAMBDA_BYTES = 6_291_556
-"""Maximum size of a synchronous response of a Lambda function."""
+"""Maximum size of a synchronous response from a Lambda function."""
 
 MAX_RESPONSE_BYTES = 1_000_000
 
 
 def lambda_sizes(response: HTTPResponse) -> list[int]:
-    """Return the sizes of the function's result, as Python 3.11 and later versions encode it."""
+    """Return the sizes of the Lambda result, escaped (Python 3.11) and unescaped (later)."""
     result = {
         "headers": dict(response.headers),
         "multiValueHeaders": {},
@@ -184,7 +184,7 @@ def test_rule_that_renders_an_oversized_text_fails(
     assert api.lines()[-1]["failed_rules"] == ["far: from"]
 
 
-def test_many_parameters_are_omitted_and_at_most_ten_are_named(api: Api) -> None:
+def test_parameters_over_the_size_limit_are_omitted_and_at_most_ten_are_named(api: Api) -> None:
     many = {f"p{number}": "\x01" * 200 for number in range(180)}
     parameters = api.callback_parameters(**many)
     assert api.post_callback(parameters).status_code == 200
@@ -213,7 +213,7 @@ def test_event_with_oversized_attributes_is_recorded(api: Api) -> None:
 
 
 @pytest.mark.parametrize("length", [100, 40_000])
-def test_log_line_stays_small(api: Api, length: int) -> None:
+def test_long_event_type_is_truncated_in_the_log(api: Api, length: int) -> None:
     parameters = api.callback_parameters(EventType="x" * length)
     api.post_callback(parameters, path="/event_callback")
     assert api.lines()[-1]["event_type"] == "x" * min(length, 500)

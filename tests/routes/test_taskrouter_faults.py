@@ -1,4 +1,4 @@
-"""Requests whose TaskRouter is unreachable, silent or slow end in time with a true response."""
+"""Requests get correct responses in time if TaskRouter is unreachable, silent or slow."""
 
 import json
 import socket
@@ -17,8 +17,8 @@ from chalicelib.usecases.sweep import sweep_due_reservations
 from tests.routes.conftest import ENVIRON, Api, reserve
 from tests.scripted_server import Peer, ScriptedServer, running_server
 
-SECONDS = 0.5
-SLACK = 2.0
+TIMEOUT_SECONDS = 0.5
+MARGIN_SECONDS = 2.0
 CALL = {"instruction": "call", "from": "+15556667777", "url": "https://desk.example/twiml"}
 
 
@@ -34,21 +34,21 @@ def remote(api: Api) -> RemoteReservation:
 
 
 def connect_to(api: Api, url: str) -> None:
-    """Let the service call TaskRouter at *url*, with a short time limit."""
+    """Configure the service to call TaskRouter at *url*, with short timeouts."""
     vars(api.service)["taskrouter"] = TwilioTaskRouter(
         base_url=url,
         account_sid=ENVIRON["TWILIO_ACCOUNT_SID"],
         secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid=ENVIRON["TWILIO_WORKSPACE_SID"],
-        seconds=SECONDS,
-        page_seconds=SECONDS,
+        seconds=TIMEOUT_SECONDS,
+        page_seconds=TIMEOUT_SECONDS,
     )
     for name in ("collaborators", "task_collaborators"):
         vars(api.service).pop(name, None)
 
 
 def answer(peer: Peer, remote: RemoteReservation, status: str) -> None:
-    """Answer every request of a connection with the Reservation in a status."""
+    """Answer every request on a connection with the Reservation in the given status."""
     body = json.dumps(
         {
             "sid": remote.reservation_sid,
@@ -95,7 +95,7 @@ def test_accept_is_sent_once_after_a_refused_connection(
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "order-1"}])
-def test_task_creation_over_a_refused_connection_can_be_repeated_at_once(
+def test_task_creation_can_be_retried_at_once_after_a_refused_connection(
     api: Api, unused_url: str, headers: dict[str, str]
 ) -> None:
     fake = api.service.taskrouter
@@ -129,7 +129,7 @@ def send_endless_body(peer: Peer) -> None:
 
 @pytest.mark.parametrize("script", [drip, drip_headers, send_endless_body, Peer.hold])
 @pytest.mark.parametrize("body", [{}, CALL])
-def test_accept_with_a_slow_taskrouter_ends_after_two_time_limits(
+def test_accept_ends_within_two_timeouts_if_taskrouter_is_slow(
     api: Api,
     server: ScriptedServer,
     remote: RemoteReservation,
@@ -142,7 +142,7 @@ def test_accept_with_a_slow_taskrouter_ends_after_two_time_limits(
 
     started = time.monotonic()
     response = api.post_json(path, body)
-    assert time.monotonic() - started < 2 * SECONDS + SLACK
+    assert time.monotonic() - started < 2 * TIMEOUT_SECONDS + MARGIN_SECONDS
     assert (response.status_code, response.json_body["Code"]) == (503, "OutcomeUnknown")
     assert response.headers["Retry-After"] == "30"
 
@@ -153,17 +153,17 @@ def test_accept_with_a_slow_taskrouter_ends_after_two_time_limits(
 
 
 @pytest.mark.parametrize("script", [drip, Peer.hold, send_endless_body])
-def test_sweep_with_a_slow_taskrouter_ends_in_time(
+def test_sweep_ends_in_time_if_taskrouter_is_slow(
     api: Api, server: ScriptedServer, script: Callable[[Peer], None]
 ) -> None:
-    """Every step ends in time, so the sweep ends soon after its time for further steps."""
+    """Every step ends in time, so the sweep ends soon after starting its last step."""
     for _ in range(20):
         reserve(api)
     api.clock.now += 200_000
     server.script = script
     connect_to(api, server.url)
     started = time.monotonic()
-    # At most 1 s remains for further steps: a step needs 25 s.
+    # Steps start for at most 1 s: 26 s are left, and each step requires 25 s.
     with pytest.raises(SweepFailed):
         sweep_due_reservations(
             api.service.collaborators,
@@ -171,11 +171,11 @@ def test_sweep_with_a_slow_taskrouter_ends_in_time(
             time_left_ms=lambda: int((26 - (time.monotonic() - started)) * 1000),
             report=lambda _line: None,
         )
-    assert time.monotonic() - started < 1 + 2 * SECONDS + SLACK
+    assert time.monotonic() - started < 1 + 2 * TIMEOUT_SECONDS + MARGIN_SECONDS
 
 
-def test_requests_that_read_do_not_wait_for_taskrouter(api: Api, remote: RemoteReservation) -> None:
-    """API Gateway's throttles of these routes assume it (docs/adr/0038)."""
+def test_read_requests_do_not_call_taskrouter(api: Api, remote: RemoteReservation) -> None:
+    """API Gateway's throttles for these routes rely on this behavior (docs/adr/0038)."""
     reading = [path for path, views in app.routes.items() if "GET" in views and "POST" not in views]
     assert len(reading) == 3
     for sid in (remote.reservation_sid, "WR" + "f" * 32):

@@ -173,7 +173,7 @@ def test_identity_is_optional(api: Api, identity: str | None) -> None:
     remaining=st.integers(5, 10 * 365 * DAY),
     claims=st.sets(st.sampled_from(["nbf", "iat"])),
 )
-def test_lifetime_counts_from_the_earliest_known_time(
+def test_lifetime_starts_at_the_earliest_time_in_the_token(
     api: Api, age: int, remaining: int, claims: set[str]
 ) -> None:
     """A token without nbf and iat does not state its age, so its lifetime starts now."""
@@ -203,7 +203,7 @@ def test_lifetime_of_a_day_is_allowed(api: Api, claim: str, lifetime: int, statu
 
 @pytest.mark.parametrize("role", ["supervisor", "service", "worker"])
 @pytest.mark.parametrize("worker_sid", [WORKER_SID, "Alice", None])
-def test_only_tokens_of_workers_need_and_have_a_worker(
+def test_worker_sid_is_required_for_workers_and_ignored_for_other_roles(
     api: Api, role: str, worker_sid: str | None
 ) -> None:
     token = f"Bearer {api.token(role, worker_sid=worker_sid, identity='ann')}"
@@ -217,7 +217,7 @@ def test_only_tokens_of_workers_need_and_have_a_worker(
 
 
 @pytest.mark.parametrize(("ttl", "status"), [(600, 200), (660, 401)])
-def test_maximum_lifetime_is_a_setting(
+def test_max_token_seconds_setting_limits_the_lifetime(
     environ: dict[str, str], request: pytest.FixtureRequest, ttl: int, status: int
 ) -> None:
     environ["MAX_TOKEN_SECONDS"] = "600"
@@ -230,7 +230,7 @@ def test_maximum_lifetime_is_a_setting(
         assert "at most 600 seconds (MAX_TOKEN_SECONDS)" in response.json_body["Message"]
 
 
-def test_tokens_without_the_secret_do_not_reveal_the_api_keys(api: Api) -> None:
+def test_responses_to_tokens_with_invalid_signatures_do_not_reveal_api_keys(api: Api) -> None:
     """Anyone can create a token with an invalid signature.
 
     The responses to such tokens must not reveal which API keys are accepted.

@@ -26,15 +26,15 @@ FORGED = {"X-Twilio-Signature": "A" * 28}
 SHARED_KEY = {"X-Twilio-Webhooks-Signature-Settings": "key=k,algorithm=HMAC_SHA256"}
 
 
-class NoService:
-    """A service that must not be called."""
+class ForbiddenDependency:
+    """A dependency that must not be called."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} was called")
 
 
 class Ssm:
-    """A parameter store that counts the reads."""
+    """A fake SSM client that counts the reads of the secrets."""
 
     reads = 0
 
@@ -45,11 +45,11 @@ class Ssm:
 
 @pytest.fixture
 def ssm(api: Api) -> Ssm:
-    """Only the secrets are available, as soon as a request needs them."""
-    store, ssm = NoService(), Ssm()
+    """The SSM client of a service whose other dependencies must not be called."""
+    forbidden, ssm = ForbiddenDependency(), Ssm()
     for name in ("store", "listing", "taskrouter"):
-        vars(api.service)[name] = store
-    object.__setattr__(api.service, "dynamodb", store)
+        vars(api.service)[name] = forbidden
+    object.__setattr__(api.service, "dynamodb", forbidden)
     vars(api.service)["secrets"] = ParameterSecrets("/secrets", ssm, api.clock.now_ms)
     return ssm
 
@@ -75,10 +75,10 @@ def post(api: Api, path: str, headers: dict[str, str], body: bytes) -> int:
     ],
 )
 @pytest.mark.usefixtures("ssm")
-def test_request_that_is_refused_before_its_signature_is_verified_calls_nothing(
+def test_request_refused_before_signature_verification_calls_no_dependency(
     api: Api, route: str, status: int, headers: dict[str, str], body: bytes
 ) -> None:
-    vars(api.service)["secrets"] = NoService()
+    vars(api.service)["secrets"] = ForbiddenDependency()
     assert post(api, route, headers, body) == status
 
 
@@ -88,7 +88,7 @@ def test_request_that_is_refused_before_its_signature_is_verified_calls_nothing(
     [FORGED, {"X-Twilio-Signature": "A" * 44, **SHARED_KEY}],
 )
 @pytest.mark.parametrize("query", ["", QUERY])
-def test_forged_request_reads_only_the_secrets_once_per_minute(
+def test_forged_requests_only_read_the_secrets_once_per_minute(
     api: Api, ssm: Ssm, route: str, headers: dict[str, str], query: str
 ) -> None:
     body = urlencode(api.callback_parameters()).encode()
@@ -109,7 +109,7 @@ def test_signed_request_calls_dynamodb(api: Api) -> None:
     ("query", "digests"),
     [("", 20), ("?tenant=acme", 40), (QUERY, 48 * 2 + 40), ("?" + "&".join("abcd"), 140)],
 )
-def test_forged_request_causes_a_limited_number_of_digests_of_one_text(
+def test_forged_request_causes_a_limited_number_of_digests_and_reads_the_form_once(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str, digests: int
 ) -> None:
     texts: list[bytes] = []

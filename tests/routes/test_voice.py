@@ -94,7 +94,7 @@ def test_default_menu_matches_the_quickstart(api: Api) -> None:
         "numDigits": "1", "action": "enqueue_call", "method": "POST", "timeout": "5"
     }  # fmt: skip
     assert spoken_texts(gather) == MENU
-    # If no key is pressed, Twilio continues in the same document.
+    # If no key is pressed, Twilio continues with the next verb.
     assert queue.tag == "Enqueue"
     assert task_attributes(root) == {"selected_language": "en"}
 
@@ -174,7 +174,7 @@ def test_voice_languages_setting_defines_the_languages(
     assert spoken_texts(twiml(post(api, "/left_queue", QueueResult="leave"))) == []
 
 
-def test_single_language_needs_no_key(
+def test_single_language_needs_no_key_press(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     only = {"digit": "1", "language": "en", "say": "Please hold.", "default": True}
@@ -188,7 +188,7 @@ def test_single_language_needs_no_key(
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("end", ["", "/", "?from=tutorial", "/?from=tutorial"])
-def test_twiml_urls_resolve_to_routes_for_every_form_of_the_requested_url(
+def test_twiml_urls_resolve_to_routes_despite_a_slash_or_query_string_in_the_requested_url(
     api: Api, path: str, end: str
 ) -> None:
     root = twiml(post(api, path + end, QueueResult="hangup"))

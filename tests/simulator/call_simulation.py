@@ -1,4 +1,4 @@
-"""Simulates calls without HTTP: a dictionary contains the app's TwiML documents."""
+"""Simulates calls without HTTP; a dictionary holds the app's TwiML documents."""
 
 import json
 
@@ -23,12 +23,12 @@ def enqueue_verb(attributes='{"selected_language": "es"}', task_options="", **op
 
 
 class CallSimulation(Simulation):
-    """The quickstart's Workspace, and an app that serves callbacks and TwiML requests.
+    """The quickstart's Workspace, and an app that responds to callbacks and TwiML requests.
 
     Attributes:
         documents: The TwiML verbs, or the complete document, at each path of the app.
-        instruction: The answer to assignment callbacks, or a function of a callback's parameters
-            that returns the answer.
+        instruction: The app's response to assignment callbacks, or a function that returns the
+            response to a callback with the given parameters.
     """
 
     def __init__(self, instruction=None, **settings):

@@ -111,7 +111,7 @@ def send_request(
 
 
 def refusal(call: Callable[..., Any], **parameters: Any) -> str:
-    """Return the error message of a call to Twilio's SDK with refused parameters."""
+    """Call Twilio's SDK with invalid parameters; return the error message."""
     with pytest.raises(TwilioRestException) as error:
         call(**parameters)
     assert (error.value.status, error.value.code) == (400, 20001)
@@ -125,6 +125,7 @@ class App:
         received: Path, headers and parameters of every request received.
         responses: Status, content type and body of the response to each path. The default is
             status 200 with `{}`.
+        headers: Additional headers of every response.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.
         max_concurrent: Highest number of concurrent requests so far.
@@ -133,6 +134,7 @@ class App:
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
         self.responses: dict[str, tuple[int, str, bytes]] = {}
+        self.headers: dict[str, str] = {}
         self.delay = 0.0
         self.pause = 0.0
         self.max_concurrent = 0
@@ -160,6 +162,8 @@ class App:
                 if content_type:
                     self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(content)))
+                for name, value in app.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 half = len(content) // 2
                 self.wfile.write(content[:half])

@@ -1,4 +1,4 @@
-"""A client of the REST API that compares each response with the stored resource."""
+"""A REST client that compares each response to a POST with the stored resource."""
 
 import json
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from tests.simulator.conftest import send_request
 
 
 class Rest:
-    """Sends requests to the Workspace of a simulator, and computes expected values."""
+    """Sends requests to a simulator's Workspace, and computes expected values."""
 
     def __init__(self, taskrouter):
         self.taskrouter = taskrouter
@@ -23,7 +23,7 @@ class Rest:
         return body
 
     def create(self, path, *, is_stable=True, **parameters):
-        """Create a resource; `is_stable` is false if routing changes the resource immediately."""
+        """Create a resource; pass `is_stable=False` if routing changes it immediately."""
         status, body = send_request(self.taskrouter, "POST", path, **parameters)
         assert status == 201, body
         if is_stable:
@@ -42,7 +42,9 @@ class Rest:
         return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def dates(self):
+        """Return the expected dates of a resource that was just created."""
         return dict.fromkeys(("date_created", "date_updated"), self.now())
 
     def workflow(self, queue_sid):
+        """Return a Workflow configuration that sends every Task to a TaskQueue."""
         return json.dumps({"task_routing": {"default_filter": {"queue": queue_sid}}})

@@ -1,11 +1,14 @@
-"""An engine with a Task in a given status, whose timers and changes can be compared."""
+"""Simulates a Task in a given status, and reports timers and changed resources."""
 
 from taskrouter_simulator.engine import assignments
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
 
-class Center(WorkflowSimulation):
-    """A Workspace with a Task for the Worker Carol, who is in the TaskQueue One."""
+class StateSimulation(WorkflowSimulation):
+    """A Workspace with a Task in the given status.
+
+    Unless the status is pending, the Worker Carol in the TaskQueue "One" has a Reservation.
+    """
 
     def __init__(self, status="reserved", **settings):
         super().__init__(catch_all_filter({"queue": "One", "timeout": 100}), **settings)
@@ -24,25 +27,25 @@ class Center(WorkflowSimulation):
         return result
 
     def due(self):
-        """Return the seconds until each timer is due."""
+        """Return the due time of each timer, in seconds after the start."""
         timers = [timer for timer in self.clock._timers if not timer.canceled]
         return sorted(round(timer.when - self.started, 6) for timer in timers)
 
     def resources(self):
-        """Return the resources by name."""
+        """Return the Workspace and its resources by name."""
         workspace = self.workspace
         named = [workspace, *workspace.activities.values(), *workspace.workers.values(),
                  *workspace.queues.values(), *workspace.workflows.values()]  # fmt: skip
-        found = {item.friendly_name: item for item in named}
-        found |= {channel.unique_name: channel for channel in workspace.channels.values()}
+        resources = {item.friendly_name: item for item in named}
+        resources |= {channel.unique_name: channel for channel in workspace.channels.values()}
         if self.carol:
             channel = workspace.channel("default")
-            found["Carol's channel"] = self.carol.channels[channel.sid]
-        found |= {"task": self.task, "reservation": self.reservation}
-        return {name: item for name, item in found.items() if item}
+            resources["Carol's channel"] = self.carol.channels[channel.sid]
+        resources |= {"task": self.task, "reservation": self.reservation}
+        return {name: item for name, item in resources.items() if item}
 
     def changes(self, operation, *arguments, **options):
-        """Execute an operation after a second; return the number of changes by resource."""
+        """Execute an operation after one second; return the number of changes per resource."""
         resources = self.resources()
         before = {name: item.version for name, item in resources.items()}
         self.clock.advance(1)

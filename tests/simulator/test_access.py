@@ -39,7 +39,7 @@ def test_control_route_refuses_foreign_hosts_and_origins(taskrouter):
         {"Origin": "http://evil.example", "Host": "evil.example"},
     ],
 )
-def test_request_from_another_origin_is_refused_despite_credentials(taskrouter, workspace, headers):
+def test_request_from_foreign_origin_is_refused_despite_credentials(taskrouter, workspace, headers):
     assert post_task(taskrouter, headers) == 403
     assert workspace.tasks.list() == []
 

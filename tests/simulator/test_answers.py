@@ -1,4 +1,4 @@
-"""Responses of an app: instructions, TwiML and the reasons why a response is unusable."""
+"""Responses of an app: instructions, TwiML, and reasons why a response is unusable."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_unusable_instruction_has_code_and_reason(response, code, message):
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 @pytest.mark.parametrize("content_type", ["text/xml", "application/xml", "text/html"])
-def test_twiml_is_a_successful_xml_response(status, content_type):
+def test_twiml_response_has_success_status_and_xml_or_html_type(status, content_type):
     assert answers.twiml_body(Response(status, content_type, b"x" * 65_536)) == b"x" * 65_536
 
 
@@ -87,7 +87,7 @@ def test_url_without_fragment_has_default_overrides():
     [("ct", "connect", 100, 10_000, 1000), ("rt", "read", 100, 15_000, 1000),
      ("tt", "total", 100, 15_000, 1000), ("rc", "retries", 0, 5, 1)],
 )  # fmt: skip
-def test_override_applies_from_minimum_to_maximum(name, field, minimum, maximum, unit):
+def test_override_outside_allowed_range_is_ignored(name, field, minimum, maximum, unit):
     default = getattr(DEFAULTS, field)
     for text, value in (
         (str(minimum), minimum / unit),
@@ -107,7 +107,7 @@ def test_override_applies_from_minimum_to_maximum(name, field, minimum, maximum,
         assert isinstance(overrides.retries, int)
 
 
-ALL = {"4xx", "5xx", "ct", "rt", "cut"}
+ALL_FAILURES = {"4xx", "5xx", "ct", "rt", "cut"}
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ ALL = {"4xx", "5xx", "ct", "rt", "cut"}
         ("rp=ct", {"ct"}),
         ("rp=rt", {"rt"}),
         ("rp=4xx,5xx,other", {"4xx", "5xx"}),
-        ("rp=rt,all", ALL),
+        ("rp=rt,all", ALL_FAILURES),
         ("rp=cut", {"ct"}),
         ("rp=", {"ct"}),
         ("rp=4xx&rp=5xx", {"5xx"}),
         ("rc=3", {"ct"}),
     ],
 )
-def test_retry_policy_names_failures(fragment, expected):
+def test_retry_policy_selects_failures_to_retry(fragment, expected):
     assert parse_overrides(f"http://a/#{fragment}")[1].retry_on == expected
 
 
@@ -133,7 +133,7 @@ def handle(response, **settings):
     """Process a response to an assignment callback.
 
     Returns:
-        The code that leads to the fallback URL, the alerts, and the Reservation's status.
+        The error code if the callback failed, the alerts, and the Reservation's status.
     """
     simulation = Simulation(**settings)
     _, reservation = simulation.offer_task()
@@ -148,9 +148,9 @@ def handle(response, **settings):
     return code, [(alert.code, alert.level) for alert in alerts], reservation.status
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("uses_fallback", [False, True])
 @pytest.mark.parametrize(
-    ("response", "code", "level", "is_body"),
+    ("response", "code", "level", "has_invalid_body"),
     [
         (Response(500, JSON), 11200, "error", False),
         (Response(200, "text/xml"), 40000, "error", False),
@@ -158,9 +158,11 @@ def handle(response, **settings):
         (Response(200, JSON, b'{"a": 1}'), 40005, "warning", True),
     ],
 )
-def test_failed_callback_has_alert_and_next_step(response, code, level, is_body, fails):
-    expected = code if fails or not is_body else None
-    result = handle(response, bad_json_uses_fallback=fails)
+def test_failed_callback_emits_alert_and_uses_fallback_as_configured(
+    response, code, level, has_invalid_body, uses_fallback
+):
+    expected = code if uses_fallback or not has_invalid_body else None
+    result = handle(response, bad_json_uses_fallback=uses_fallback)
     assert result == (expected, [(code, level)], "pending")
 
 
@@ -170,16 +172,18 @@ def test_reservation_is_canceled_after_failures_only_if_configured(cancels):
     assert result[2] == ("canceled" if cancels else "pending")
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_valid_response_needs_no_fallback(fails):
+@pytest.mark.parametrize("uses_fallback", [False, True])
+def test_well_formed_response_needs_no_fallback(uses_fallback):
     for body, status in ((b"{}", "pending"), (b'{"instruction": "accept"}', "accepted")):
-        result = handle(Response(200, JSON, body), bad_json_uses_fallback=fails)
+        result = handle(Response(200, JSON, body), bad_json_uses_fallback=uses_fallback)
         assert result == (None, [], status)
-    invalid = handle(Response(200, JSON, b'{"instruction": "x"}'), bad_json_uses_fallback=fails)
+    invalid = handle(
+        Response(200, JSON, b'{"instruction": "x"}'), bad_json_uses_fallback=uses_fallback
+    )
     assert invalid == (None, [(55555, "error")], "pending")
 
 
-def test_failed_callback_of_ended_reservation_changes_nothing():
+def test_failed_callback_for_ended_reservation_changes_nothing():
     simulation = Simulation(failed_callbacks_cancel=True)
     task, reservation = simulation.offer_task()
     (effect,) = [item for item in simulation.effects if isinstance(item, AssignmentCallback)]

@@ -1,4 +1,4 @@
-"""Settings for calls, most of them for behavior that Twilio does not document."""
+"""Settings for calls, most of which cover behavior that Twilio does not document."""
 
 import pytest
 
@@ -45,9 +45,7 @@ def test_setting_defines_outcome_of_unanswered_call(instruction, setting, status
 
 
 @pytest.mark.parametrize(("accept", "status"), [(False, "pending"), (True, "canceled")])
-def test_unanswered_phone_ends_reservation_of_call_instruction_only_if_accept_is_true(
-    accept, status
-):
+def test_unanswered_call_instruction_ends_reservation_only_if_accept_is_true(accept, status):
     instruction = {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent"}
     simulation = CallSimulation({**instruction, "accept": accept})
     call = simulation.place_call("1", worker_answers=False)
@@ -59,7 +57,7 @@ def test_unanswered_phone_ends_reservation_of_call_instruction_only_if_accept_is
 
 
 @pytest.mark.parametrize("seconds", [0.0, 7.0])
-def test_reservation_timer_is_paused_while_phone_rings(seconds):
+def test_reservation_does_not_time_out_while_phone_rings(seconds):
     simulation = CallSimulation(DEQUEUE, answer_seconds=seconds)
     next(iter(simulation.workspace.workflows.values())).task_reservation_timeout = 5
     call = simulation.place_call("1")
@@ -69,7 +67,7 @@ def test_reservation_timer_is_paused_while_phone_rings(seconds):
     assert call.steps[-1]["at"] == simulation.clock.now()
 
 
-def test_call_is_unanswered_if_ringing_reaches_time_limit():
+def test_call_is_unanswered_if_phone_rings_until_time_limit():
     simulation = CallSimulation(
         {**DEQUEUE, "timeout": 5}, answer_seconds=5.0, unanswered_call="timeout"
     )
@@ -133,7 +131,7 @@ def test_ended_call_sets_task_status_as_configured(setting):
 
 
 def simulate_conference(*, multi=True, **settings):
-    """Return a simulation in which a conference has connected a call, and the call."""
+    """Return a simulation and a call that is connected to a Worker through a conference."""
     simulation = CallSimulation(CONFERENCE, **settings)
     simulation.workspace.multi_task_enabled = multi
     call = simulation.place_call("1")
@@ -176,7 +174,7 @@ def test_task_is_completed_after_dequeue_in_multitasking_workspace():
 
 
 @pytest.mark.parametrize("answer_seconds", [0.0, 5.0])
-def test_conference_attributes_name_calls_when_worker_has_answered(answer_seconds):
+def test_conference_attributes_contain_call_sids_after_worker_answers(answer_seconds):
     simulation = CallSimulation(CONFERENCE, answer_seconds=answer_seconds)
     call = simulation.place_call("1")
     simulation.make_alice_idle()

@@ -1,4 +1,4 @@
-"""Every step, alert and request of calls, with all details."""
+"""The steps, alerts and TwiML requests of calls, with all details."""
 
 import pytest
 
@@ -64,19 +64,23 @@ def test_every_step_of_a_connected_call_is_recorded():
         (7, "document", {"url": f"{APP}left_queue", "twiml": documents["left_queue"]}),
         (7, "ended", {"why": "the document has no more verbs", "status": "completed"}),
     ]
-    assert call.steps == [{"at": NOW + at, "step": step, **more} for at, step, more in expected]
+    assert call.steps == [
+        {"at": NOW + at, "step": step, **details} for at, step, details in expected
+    ]
     assert leg.steps == [
         {"at": NOW, "step": "ringing", "at_worker": "Alice", "called": WORKER_NUMBER},
         {"at": NOW + 5, "step": "connected", "with_call": call.sid, "how": "dequeue"},
         {"at": NOW + 7, "step": "ended", "why": "hung up", "status": "completed"},
     ]
     logged = [effect for effect in simulation.effects if isinstance(effect, CallStep)]
-    for number in (call, leg):
-        own = [effect for effect in logged if effect.call_sid == number.sid]
-        shown = [{"step": effect.step, **effect.details} for effect in own]
-        assert shown == [{k: v for k, v in step.items() if k != "at"} for step in number.steps]
-        assert (number.version, number.updated) == (len(own), NOW + 7)
-        assert (number.partner_sid, number.queued) == (None, None)
+    for party in (call, leg):
+        recorded = [effect for effect in logged if effect.call_sid == party.sid]
+        logged_steps = [{"step": effect.step, **effect.details} for effect in recorded]
+        assert logged_steps == [
+            {k: v for k, v in step.items() if k != "at"} for step in party.steps
+        ]
+        assert (party.version, party.updated) == (len(recorded), NOW + 7)
+        assert (party.partner_sid, party.queued) == (None, None)
     assert vars(leg).items() >= {
         "caller": NUMBER, "called": WORKER_NUMBER, "direction": "outbound-api", "url": "",
         "workspace_sid": simulation.workspace.sid, "caller_sid": call.sid,
@@ -84,17 +88,17 @@ def test_every_step_of_a_connected_call_is_recorded():
     }.items()  # fmt: skip
 
 
-def test_first_request_has_every_parameter():
+def test_twiml_requests_have_all_parameters():
     simulation = CallSimulation()
     call = simulation.place_call("1")
     first, second = [item for item in simulation.effects if isinstance(item, FetchTwiml)]
-    places = {
+    locations = {
         f"{party}{part}": ""
         for party in ("From", "To", "Caller", "Called")
         for part in ("City", "State", "Zip", "Country")
     }
     parameters = {
-        **places, "CallSid": call.sid, "AccountSid": simulation.engine.account_sid,
+        **locations, "CallSid": call.sid, "AccountSid": simulation.engine.account_sid,
         "ApiVersion": "2010-04-01", "CallStatus": "ringing", "Direction": "inbound",
         "From": CALLER, "Caller": CALLER, "To": NUMBER, "Called": NUMBER,
     }  # fmt: skip
@@ -127,7 +131,7 @@ def test_invalid_url_fails_call_with_reason():
     assert_failed(simulation, call, 11100, f"{url[:100]} is not a valid URL")
 
 
-def test_hundred_documents_may_be_requested_without_a_pause():
+def test_call_fails_after_100_documents_without_a_pause():
     simulation, call = place("<Redirect/>")
     assert len(simulation.requests()) == 100
     reason = "more than 100 documents were requested without a pause"
@@ -168,7 +172,7 @@ def test_played_url_is_recorded():
     [("", 1), ('length="0"', 0), ('length="3600"', 3600), ('length="3601"', 1),
      ('length="x"', 1)],
 )  # fmt: skip
-def test_pause_lasts_a_second_by_default(attributes, seconds):
+def test_pause_lasts_one_second_by_default(attributes, seconds):
     simulation, call = place(f"<Pause {attributes}/>")
     simulation.clock.advance(seconds - 0.1 if seconds else 0)
     assert call.has_ended == (not seconds)
@@ -206,7 +210,7 @@ def test_gather_limits_number_of_digits(attributes, pressed, digits):
 
 
 @pytest.mark.parametrize("value", ["false", "TRUE", "1"])
-def test_action_is_not_requested_for_empty_result_by_default(value):
+def test_action_for_empty_result_requires_lowercase_true(value):
     simulation, call = place(f'<Gather actionOnEmptyResult="{value}" action="enqueue_call"/>')
     simulation.run(5)
     assert (len(simulation.requests()), call.status) == (1, "completed")
@@ -236,7 +240,7 @@ def test_dialing_unknown_reservation_continues_with_next_verb():
     assert steps(call)[-2:] == ["say", "ended"]
 
 
-def test_redirect_of_unknown_call_is_ignored_and_of_ended_call_refused():
+def test_redirect_ignores_unknown_call_and_refuses_ended_call():
     simulation = CallSimulation()
     call = simulation.place_call()
     call_control.redirect(simulation.engine, "CA0", f"{APP}x")
@@ -247,7 +251,7 @@ def test_redirect_of_unknown_call_is_ignored_and_of_ended_call_refused():
     assert error.value.message == f"Call {call.sid} cannot be redirected"
 
 
-def test_thousand_calls_are_kept():
+def test_engine_keeps_at_most_1000_calls():
     simulation = CallSimulation()
     calls = []
     for _ in range(1000):
@@ -271,13 +275,13 @@ def test_call_has_ended_in_every_final_status(status):
     assert call.has_ended
 
 
-def test_first_child_with_a_name_is_found():
+def test_first_child_with_any_given_name_is_found():
     children = tuple(Verb(name, {}, "", ()) for name in ("A", "B", "C"))
     verb = Verb("Dial", {}, "", children)
     assert (verb.child("C", "B"), verb.child("D")) == (children[1], None)
 
 
-def test_second_enqueue_keeps_reason_of_first_task():
+def test_second_enqueue_cancels_first_task_as_redirected():
     simulation = CallSimulation()
     call = simulation.place_call("1")
     first = simulation.task_of(call)

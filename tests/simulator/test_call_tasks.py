@@ -1,4 +1,4 @@
-"""Tasks of queued calls: their attributes, limits and refusals."""
+"""Tasks of queued calls: attributes, limits and refusals."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_noun_sets_priority_and_timeout_within_limits(noun, options, priority, t
     assert json.loads(task.attributes).items() >= {"a": 1, "call_sid": call.sid}.items()
 
 
-def test_task_without_noun_has_call_attributes_only():
+def test_enqueue_without_noun_creates_task_with_call_attributes_only():
     simulation, call, task = enqueue(f'<Enqueue workflowSid="{WORKFLOW}"/>', task_timeout=77)
     call.status = "in-progress"
     assert json.loads(task.attributes) == call.attributes(simulation.engine.account_sid)
@@ -75,7 +75,7 @@ def test_task_of_call_has_default_channel_if_there_is_no_voice_channel():
     ],
     ids=range(6),
 )
-def test_failed_task_has_alert_with_reason(verb, message):
+def test_alert_states_why_task_is_not_created(verb, message):
     simulation, call, task = enqueue(verb)
     url = f"{APP}incoming_call"
     expected = Alert(14222, message, "error", {"call_sid": call.sid, "url": url})
@@ -83,7 +83,7 @@ def test_failed_task_has_alert_with_reason(verb, message):
     assert "enqueued" not in steps(call)
 
 
-def test_attributes_of_call_may_have_maximum_length():
+def test_task_attributes_may_have_maximum_length():
     _, _, task = enqueue(enqueue_verb("{}"))
     free = 4096 - len(task.attributes) - len(', "a": ""')
     for length, is_valid in ((free, True), (free + 1, False)):
@@ -133,7 +133,7 @@ def test_connected_caller_stays_connected_when_task_is_deleted():
     assert (call.status, bool(call.partner_sid)) == ("in-progress", True)
 
 
-def test_refusal_of_call_that_is_not_waiting_names_the_call():
+def test_alert_names_call_that_is_not_waiting():
     simulation = CallSimulation()
     call = simulation.place_call()
     task = simulation.create_task(f'{{"selected_language": "es", "call_sid": "{call.sid}"}}')

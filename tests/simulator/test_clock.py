@@ -33,7 +33,7 @@ def test_canceled_timers_are_released_early():
 
 
 class Loop:
-    """Records the delays after which a clock asks to be woken."""
+    """An event loop that records the delays passed to `call_later`."""
 
     def __init__(self):
         self.handles = []
@@ -55,7 +55,7 @@ class Handle:
         self.is_canceled = True
 
 
-def test_clock_asks_loop_to_wake_it_for_next_timer_only():
+def test_clock_schedules_wakeup_for_next_timer_only():
     moment, fired, loop = [10.0], [], Loop()
     clock = Clock(lambda: moment[0])
     clock.call_at(15.0, lambda: fired.append(15))
@@ -114,7 +114,7 @@ def test_time_never_moves_back():
     assert clock.now() == 17.0
 
 
-def test_timers_due_within_advanced_time_run_at_their_time():
+def test_timers_run_at_their_due_time_while_clock_advances():
     clock, fired = Clock(lambda: 10.0), []
     for when in (9.0, 10.0, 12.0, 12.5):
         clock.call_at(when, lambda: fired.append(clock.now()))
@@ -126,7 +126,7 @@ def test_timers_due_within_advanced_time_run_at_their_time():
     assert clock.next_due() is None
 
 
-def test_canceled_timers_are_dropped_when_a_thousand_timers_are_reached():
+def test_canceled_timers_are_purged_when_1000_timers_exist():
     clock = Clock(lambda: 0.0)
     for _ in range(999):
         clock.call_at(5.0, lambda: None).cancel()

@@ -1,4 +1,4 @@
-"""Control routes refuse unknown names and impossible values, and change nothing."""
+"""Control routes refuse unknown names and invalid values, and change nothing."""
 
 import json
 
@@ -27,11 +27,11 @@ VALID = {
     ("POST", "/simulator/calls/{sid}"): {"status": "completed"},
     ("POST", "/simulator/reset"): {"friendly_name": "Empty"},
 }
-"""A valid request to each control route."""
+"""Valid values for each control route."""
 
 
 def send(taskrouter, method, path, values, *, query="", sid="CA0"):
-    """Send values in the query string of a GET, otherwise in the body."""
+    """Send values in the query string of a GET request, or in the body of other requests."""
     url = taskrouter.url + path.format(sid=sid) + query
     if method == "GET":
         return requests.get(url, params=values, timeout=5)
@@ -43,7 +43,7 @@ def refusal(response):
     return response.json()["message"]
 
 
-def test_table_of_valid_requests_is_complete():
+def test_every_control_route_has_a_valid_request():
     assert VALID.keys() == {(method, path) for path, item in ROUTES.items() for method in item}
 
 
@@ -86,7 +86,7 @@ def test_names_of_internal_arguments_are_refused(taskrouter, method, path, name)
 
 
 @pytest.mark.parametrize(("method", "path"), VALID)
-def test_values_in_the_wrong_place_are_refused(taskrouter, method, path):
+def test_post_refuses_query_string_and_other_methods_refuse_body(taskrouter, method, path):
     values = VALID[method, path]
     if method == "POST":
         query = "?" + "&".join(f"{name}=1" for name in values)
@@ -112,7 +112,7 @@ def test_values_in_the_wrong_place_are_refused(taskrouter, method, path):
         ("after=-1", "after must be the id"),
     ],
 )
-def test_log_refuses_impossible_values(taskrouter, query, message):
+def test_log_refuses_invalid_values(taskrouter, query, message):
     response = requests.get(f"{taskrouter.url}/simulator/log?{query}", timeout=5)
     assert refusal(response).startswith(message)
 
@@ -128,14 +128,14 @@ def test_kinds_of_log_entries_are_documented():
 
 
 @pytest.mark.parametrize("times", [0, -1, "1", True, 1.5])
-def test_fault_that_never_occurs_is_refused(taskrouter, times):
+def test_fault_with_invalid_times_is_refused(taskrouter, times):
     values = {"on": "request", "kind": "cut", "times": times}
     message = refusal(send(taskrouter, "POST", "/simulator/faults", values))
     assert message == "times must be a whole number between 1 and 1,000,000,000"
     assert taskrouter._request("GET", "/faults") == {"faults": []}
 
 
-def test_event_must_name_one_reservation_or_task(taskrouter, workspace):
+def test_event_must_name_existing_resources_that_belong_together(taskrouter, workspace):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )

@@ -1,4 +1,4 @@
-"""Responses of the control routes, and limits of their values."""
+"""Responses of the control routes, and limits of request values."""
 
 import json
 
@@ -53,7 +53,7 @@ def test_description_without_workflow_has_empty_workflow_sid(taskrouter):
     assert (status, body["workflow_sid"], body["workers"]) == (200, "", {})
 
 
-def test_clock_advances_by_ten_years_at_most(taskrouter):
+def test_clock_advances_by_at_most_ten_years(taskrouter):
     _, before = post(taskrouter, "/clock", advance=0)
     assert post(taskrouter, "/clock", advance=1.5) == (200, {"now": before["now"] + 1.5})
     message = "advance must be between 0 and 315360000 seconds"
@@ -65,7 +65,7 @@ def test_clock_advances_by_ten_years_at_most(taskrouter):
     assert post(taskrouter, "/clock") == (400, {"message": 'the body must be {"advance": seconds}'})
 
 
-def test_log_lists_entries_after_a_number(taskrouter, workspace):
+def test_log_lists_entries_after_given_id(taskrouter, workspace):
     workspace.fetch()
     workspace.fetch()
     _, body = send(taskrouter, "GET", "/log")
@@ -90,7 +90,7 @@ def test_fault_routes_list_pending_faults(taskrouter):
 
 
 def placed_call(body, **fields):
-    """Return the expected description of a call that failed, because no app responds."""
+    """Return the expected description of a call that failed because no app responded."""
     return {
         "sid": body["sid"], "from": "+1", "to": "+2", "direction": "inbound", "status": "failed",
         "url": CALL["url"], "task_sid": None, "reservation_sid": None, "connected_with": None,
@@ -190,7 +190,7 @@ def test_event_about_unknown_resources_is_refused(taskrouter):
     ],
     ids=range(8),
 )  # fmt: skip
-def test_body_is_a_json_object(taskrouter, data, message):
+def test_invalid_body_is_refused_with_reason(taskrouter, data, message):
     assert send(taskrouter, "POST", "/clock", data=data) == (400, {"message": message})
 
 

@@ -1,4 +1,4 @@
-"""Delivered callbacks: log entries, headers, failures and limits."""
+"""Delivery of callbacks: log entries, headers, failures and limits."""
 
 import asyncio
 import re
@@ -74,7 +74,7 @@ def test_each_delivery_has_a_random_token(app):
     ("status", "failure"),
     [(200, ""), (302, ""), (399, ""), (400, "4xx"), (499, "4xx"), (500, "5xx"), (599, "5xx")],
 )
-def test_failure_is_named_by_status(app, status, failure):
+def test_failure_depends_on_status(app, status, failure):
     app.set_response("/", b"", status)
     response, _ = deliver(app.url + "/")
     assert (response.status, response.failure, response.error) == (status, failure, "")
@@ -85,7 +85,7 @@ def test_failure_is_named_by_status(app, status, failure):
     [("", 500, 1), ("rp=5xx", 500, 2), ("rp=5xx&rc=0", 500, 1), ("rp=5xx&rc=5", 500, 6),
      ("rp=4xx", 500, 1), ("rp=4xx", 404, 2), ("rp=all", 404, 2), ("rp=all", 200, 1)],
 )  # fmt: skip
-def test_failure_is_retried_as_the_policy_allows(app, fragment, status, attempts):
+def test_retry_policy_limits_attempts(app, fragment, status, attempts):
     app.set_response("/", b"", status)
     _, entries = deliver(f"{app.url}/#{fragment}")
     assert [entry["attempt"] for entry in entries] == list(range(1, attempts + 1))
@@ -134,7 +134,7 @@ def test_broken_connection_is_not_retried_by_default():
         ("rt=150&tt=15000", 5, "no response within 0.15 s"),
     ],
 )
-def test_slow_response_is_not_awaited(app, fragment, seconds, error):
+def test_delivery_fails_if_response_is_slow(app, fragment, seconds, error):
     app.delay = 0.6
     response, entries = deliver(f"{app.url}/#{fragment}", seconds=seconds)
     assert (response, len(entries)) == (Response(error=error, failure="rt"), 1)
@@ -163,9 +163,9 @@ def test_cut_connection_has_no_response(app, moment, failure, error, count):
 
 def test_redirect_is_not_followed_and_cookies_are_not_sent(app):
     app.set_response("/", b"", 302)
-    deliver(app.url + "/")
-    deliver(app.url + "/")
-    assert len(app.received) == 2
+    app.headers = {"Location": f"{app.url}/other", "Set-Cookie": "a=b"}
+    statuses = [deliver(app.url + "/")[0].status for _ in range(2)]
+    assert (statuses, len(app.received)) == ([302, 302], 2)
     assert all("Cookie" not in request["headers"] for request in app.received)
     assert all(request["headers"]["Connection"] == "close" for request in app.received)
 

@@ -1,4 +1,4 @@
-"""Order and number of callbacks that are sent at the same time."""
+"""Order and concurrency of callbacks."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from tests.simulator.conftest import Simulation
 
 
 class Client:
-    """Counts deliveries that are in progress at the same time."""
+    """A delivery client that records deliveries and the maximum number in progress."""
 
     def __init__(self):
         self.deliveries = []
@@ -48,7 +48,7 @@ def dispatch(simulation, effects, **settings):
 @pytest.mark.parametrize(
     ("settings", "maximum"), [({}, 50), ({"event_callbacks_in_order": True}, 1)]
 )
-def test_fifty_events_are_posted_at_the_same_time_unless_they_are_ordered(settings, maximum):
+def test_up_to_50_events_are_posted_concurrently_unless_ordered(settings, maximum):
     simulation = Simulation()
     simulation.workspace.event_callback_url = "http://a/"
     for _ in range(60):
@@ -62,7 +62,7 @@ def test_fifty_events_are_posted_at_the_same_time_unless_they_are_ordered(settin
     assert {item.seconds for item in client.deliveries} == {15.0}
 
 
-def test_fifty_other_callbacks_are_sent_at_the_same_time():
+def test_up_to_50_other_callbacks_are_sent_concurrently():
     simulation = Simulation()
     effects = [FetchTwiml(f"CA{number}", 1, "http://a/", {}) for number in range(60)]
     client, _ = dispatch(simulation, effects)
@@ -81,7 +81,7 @@ def test_alert_and_step_are_logged_with_details():
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_queue_starts_callbacks_of_a_reservation_one_after_the_other(ordered):
+def test_ordered_queue_holds_callbacks_until_first_callback_of_reservation_is_done(ordered):
     queue, started = ReservationQueue(ordered=ordered), []
     for sid, name in (("WR1", "a"), ("WR1", "b"), ("WR2", "c"), ("WR1", "d")):
         queue.enqueue(sid, lambda name=name: started.append(name))

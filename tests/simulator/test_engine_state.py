@@ -1,9 +1,9 @@
-"""Each operation sets exactly these timers and changes exactly these versions."""
+"""Timers that operations set, and resource versions that operations change."""
 
 import pytest
 
 from taskrouter_simulator.engine import assignments, reservations, tasks, workers, workspaces
-from tests.simulator.state_simulation import Center
+from tests.simulator.state_simulation import StateSimulation
 
 DAY = 86_400
 
@@ -18,7 +18,7 @@ DAY = 86_400
     ],
 )
 def test_task_has_timers_for_its_status(status, due):
-    assert Center(status).due() == due
+    assert StateSimulation(status).due() == due
 
 
 OPERATIONS = [
@@ -33,44 +33,44 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize(("status", "operation", "due"), OPERATIONS)
-def test_ended_task_leaves_no_timers(status, operation, due):
-    center = Center(status)
-    center.do(operation, center.task)
-    assert center.due() == due
-    center.clock.advance(300)
-    assert (center.task.sid in center.workspace.tasks) is (operation is assignments.wrap)
-    assert center.due() == ([DAY] if operation is assignments.wrap else [])
+def test_operation_leaves_at_most_the_deletion_timer(status, operation, due):
+    simulation = StateSimulation(status)
+    simulation.do(operation, simulation.task)
+    assert simulation.due() == due
+    simulation.clock.advance(300)
+    assert (simulation.task.sid in simulation.workspace.tasks) is (operation is assignments.wrap)
+    assert simulation.due() == ([DAY] if operation is assignments.wrap else [])
 
 
 @pytest.mark.parametrize("status", ["pending", "reserved", "assigned", "wrapping", "closed"])
 def test_deleted_workspace_leaves_no_timers(status):
-    center = Center("pending" if status == "closed" else status)
+    simulation = StateSimulation("pending" if status == "closed" else status)
     if status == "closed":
-        center.do(assignments.cancel, center.task)
-    center.engine.schedule_routing(center.workspace, 50.0)
-    workspaces.delete(center.engine, center.workspace)
-    assert center.due() == []
-    assert center.engine._timers == {}
+        simulation.do(assignments.cancel, simulation.task)
+    simulation.engine.schedule_routing(simulation.workspace, 50.0)
+    workspaces.delete(simulation.engine, simulation.workspace)
+    assert simulation.due() == []
+    assert simulation.engine._timers == {}
 
 
-def test_assigned_task_that_is_closed_is_not_deleted_by_the_system():
-    center = Center("assigned", assigned_task_seconds=10, closed_task_seconds=20)
-    center.do(assignments.complete, center.task)
-    center.clock.advance(19.9)
-    assert center.task.sid in center.workspace.tasks
-    center.clock.advance(0.1)
-    assert center.task.sid not in center.workspace.tasks
-    assert "task.system-deleted" not in center.event_types()
+def test_completed_task_is_deleted_without_system_deleted_event():
+    simulation = StateSimulation("assigned", assigned_task_seconds=10, closed_task_seconds=20)
+    simulation.do(assignments.complete, simulation.task)
+    simulation.clock.advance(19.9)
+    assert simulation.task.sid in simulation.workspace.tasks
+    simulation.clock.advance(0.1)
+    assert simulation.task.sid not in simulation.workspace.tasks
+    assert "task.system-deleted" not in simulation.event_types()
 
 
 @pytest.mark.parametrize("seconds", [10, 20])
 def test_assigned_task_is_deleted_after_configured_time(seconds):
-    center = Center("assigned", assigned_task_seconds=seconds)
-    center.clock.advance(seconds - 0.1)
-    assert center.task.sid in center.workspace.tasks
-    center.clock.advance(0.1)
-    assert center.task.sid not in center.workspace.tasks
-    assert center.due() == []
+    simulation = StateSimulation("assigned", assigned_task_seconds=seconds)
+    simulation.clock.advance(seconds - 0.1)
+    assert simulation.task.sid in simulation.workspace.tasks
+    simulation.clock.advance(0.1)
+    assert simulation.task.sid not in simulation.workspace.tasks
+    assert simulation.due() == []
 
 
 CHANGES = [
@@ -96,35 +96,35 @@ CHANGES = [
 def test_operation_changes_version_and_time_of_affected_resources(
     status, operation, subject, expected
 ):
-    center = Center(status)
-    assert center.changes(operation, getattr(center, subject)) == expected
+    simulation = StateSimulation(status)
+    assert simulation.changes(operation, getattr(simulation, subject)) == expected
 
 
 def test_offer_changes_version_of_task_and_worker():
-    center = Center("pending")
-    version = center.task.version
-    center.carol = center.add_worker("Carol", "One")
-    assert (center.task.version - version, center.carol.version) == (1, 2)
+    simulation = StateSimulation("pending")
+    version = simulation.task.version
+    simulation.carol = simulation.add_worker("Carol", "One")
+    assert (simulation.task.version - version, simulation.carol.version) == (1, 2)
 
 
-def test_change_of_worker_changes_its_version():
-    center = Center()
-    center.engine.cancel_timer("reservation", center.reservation.sid)
-    idle = center.activity_sid("Idle")
-    assert center.changes(workers.set_activity, center.carol, idle) == {"Carol": 1}
-    assert center.changes(workers.set_activity, center.carol, idle) == {}
-    assert center.changes(workers.set_attributes, center.carol, "{}") == {"Carol": 1}
-    channel = center.resources()["Carol's channel"]
+def test_change_of_worker_changes_version_of_worker_or_channel():
+    simulation = StateSimulation()
+    simulation.engine.cancel_timer("reservation", simulation.reservation.sid)
+    idle = simulation.activity_sid("Idle")
+    assert simulation.changes(workers.set_activity, simulation.carol, idle) == {"Carol": 1}
+    assert simulation.changes(workers.set_activity, simulation.carol, idle) == {}
+    assert simulation.changes(workers.set_attributes, simulation.carol, "{}") == {"Carol": 1}
+    channel = simulation.resources()["Carol's channel"]
     for options in ({}, {"capacity": 2}, {"available": False}):
-        changed = center.changes(workers.update_channel, center.carol, channel, **options)
+        changed = simulation.changes(workers.update_channel, simulation.carol, channel, **options)
         assert changed == {"Carol's channel": 1}
 
 
-def test_reevaluation_changes_version_of_waiting_tasks_of_the_workflow():
-    center = Center()
-    other = center.do(tasks.create, queue_sid=center.queues["Two"].sid)
+def test_reevaluation_changes_version_of_waiting_tasks_in_workflow():
+    simulation = StateSimulation()
+    other = simulation.do(tasks.create, queue_sid=simulation.queues["Two"].sid)
     version = other.version
-    changed = center.changes(tasks.reevaluate, center.workflow)
+    changed = simulation.changes(tasks.reevaluate, simulation.workflow)
     assert (changed["task"], other.version - version) == (2, 0)  # pending, reserved
-    center.do(assignments.accept, center.task.reservations[-1])
-    assert center.changes(tasks.reevaluate, center.workflow) == {}
+    simulation.do(assignments.accept, simulation.task.reservations[-1])
+    assert simulation.changes(tasks.reevaluate, simulation.workflow) == {}

@@ -1,4 +1,4 @@
-"""Operations that cause all event types that are published automatically."""
+"""Operations that cause the simulator to publish every automatic event type."""
 
 import json
 
@@ -39,7 +39,7 @@ The simulator publishes the other types only on request.
 """
 
 
-def test_every_automatic_event_type_can_be_caused(taskrouter):
+def test_operations_publish_every_automatic_event_type(taskrouter):
     taskrouter.reset(DESCRIPTION)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     change_channels(taskrouter, workspace)

@@ -1,4 +1,4 @@
-"""Limits of expressions and references, and the descriptions of their errors."""
+"""Limits and error messages of expressions and references."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def refusal(function, text):
 
 
 @pytest.mark.parametrize(("left", "right"), ["()", "[]"])
-def test_expression_has_up_to_50_levels(left, right):
+def test_expression_may_be_nested_50_levels_deep(left, right):
     def nested(levels):
         if left == "(":
             return "(" * levels + "1 == 1" + ")" * levels
@@ -62,7 +62,7 @@ def test_brackets_in_strings_do_not_count_as_levels(quote):
         ("False", False),
     ],
 )
-def test_literal_has_a_value(text, value):
+def test_literal_has_expected_value(text, value):
     assert evaluate(f"a == {text}", a=value)
     assert not evaluate(f"a != {text}", a=value)
     assert evaluate(f"a IN [{text}]", a=value)
@@ -150,7 +150,7 @@ def test_error_describes_position_and_alternatives(text, position, found, expect
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-def test_string_without_closing_quote_is_named(quote):
+def test_error_names_position_of_unclosed_string(quote):
     text = f"a == {quote}b c"
     message = refusal(check, text)
     assert message.endswith("the string at position 6 has no closing quote")
@@ -161,7 +161,7 @@ def test_long_expression_is_truncated_in_error():
     assert refusal(check, text).startswith(f"{text[:200]!r} is not an expression: ")
 
 
-def test_folded_text_equals_text_in_another_case():
+def test_folded_text_ignores_case():
     text = FoldedText("Thu")
     assert text == "THU"
     assert not text != "thu"  # noqa: SIM202 - tests both operators

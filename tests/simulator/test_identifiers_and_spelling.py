@@ -56,7 +56,7 @@ def test_credentials_are_derived_from_their_names():
         ("http://[", False),
     ],
 )
-def test_url_is_absolute_and_encoded(text, expected):
+def test_only_absolute_and_encoded_url_is_valid(text, expected):
     assert is_url(text) is expected
     assert resolve_url("", text) == (text if expected else None)
 
@@ -87,7 +87,7 @@ def test_most_similar_name_is_found(name, similar):
     assert find_similar(name, ["task", "task_sid", "worker"]) == similar
 
 
-def test_similarity_has_a_minimum():
+def test_cutoff_sets_minimum_similarity():
     assert find_similar("worke", ["worker"], cutoff=0.9) == "worker"
     assert find_similar("work", ["worker"], cutoff=0.9) is None
     assert find_similar("Work_Er", ["worker"], cutoff=1) == "worker"

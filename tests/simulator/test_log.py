@@ -1,4 +1,4 @@
-"""The log numbers its entries, keeps only the newest and truncates long responses."""
+"""The log numbers entries, keeps only the newest entries, and truncates long responses."""
 
 from taskrouter_simulator.log import Log
 
@@ -47,7 +47,7 @@ def test_log_entry_has_number_time_and_kind():
     assert (log.entries("alert", after=1), log.entries(after=2)) == ([], [])
 
 
-def test_log_keeps_response_to_newest_requests_only():
+def test_log_keeps_responses_only_for_newest_requests():
     log = Log(max_entries=10, max_answers=2, now=lambda: 7.0)
     for number in range(1, 4):
         log.record("request", answer={"a": number})

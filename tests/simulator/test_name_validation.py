@@ -1,4 +1,4 @@
-"""Names that cannot resolve are refused, and names in use cannot be deleted."""
+"""Unknown names are refused, and resources that expressions use cannot be deleted."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_activity_cannot_be_deleted_while_skip_if_counts_it():
 
 
 @pytest.mark.parametrize(
-    "matched",
+    "workflow_filter",
     [
         {"expression": "taskrouter.currentTiem < 1800", "queue": "One"},
         {"expression": "taskrouter.currenttime < 1800", "queue": "One"},
@@ -87,13 +87,13 @@ def test_activity_cannot_be_deleted_while_skip_if_counts_it():
         filter_with_target(known_worker_friendly_name="taskrouter.dayOfWeek"),
     ],
 )
-def test_workflow_with_name_that_cannot_resolve_is_refused(matched):
+def test_workflow_with_unknown_name_is_refused(workflow_filter):
     with pytest.raises(BadRequest, match="Workflow configuration is invalid: "):
-        WorkflowSimulation(matched)
+        WorkflowSimulation(workflow_filter)
 
 
 @pytest.mark.parametrize(
-    "texts",
+    "target_keys",
     [
         {"order_by": "worker.channel.chat.available_capacity_percentage DESC, worker.level"},
         {"skip_if": "workers.available == 0 AND task.vip = true OR 1==1"},
@@ -103,8 +103,8 @@ def test_workflow_with_name_that_cannot_resolve_is_refused(matched):
         {"expression": "'x' IN ['x', task.a]"},
     ],
 )
-def test_workflow_with_documented_names_is_accepted(texts):
-    simulation = WorkflowSimulation(filter_with_target(**texts))
+def test_workflow_with_documented_names_is_accepted(target_keys):
+    simulation = WorkflowSimulation(filter_with_target(**target_keys))
     assert simulation.workflow.configuration.filters
 
 
@@ -128,15 +128,15 @@ MISSPELLED_IN_TARGET = [
 ]
 
 
-@pytest.mark.parametrize(("name", "meant"), MISSPELLED_IN_TARGET)
-def test_misspelled_name_in_target_is_refused_with_suggestion(name, meant):
-    message = re.escape(f"{name} is not known; did you mean {meant}?")
+@pytest.mark.parametrize(("name", "suggestion"), MISSPELLED_IN_TARGET)
+def test_misspelled_name_in_target_is_refused_with_suggestion(name, suggestion):
+    message = re.escape(f"{name} is not known; did you mean {suggestion}?")
     with pytest.raises(BadRequest, match=message):
         WorkflowSimulation(filter_with_target(expression=f"{name} == 1"))
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("target_keys", "message"),
     [
         ({"skip_if": "Workers.available == 0"}, "did you mean workers.available?"),
         ({"skip_if": "wokers.unavailable > 3"}, "did you mean workers.unavailable?"),
@@ -151,9 +151,9 @@ def test_misspelled_name_in_target_is_refused_with_suggestion(name, meant):
         ({"order_by": "worker.channel.voice.available"}, "available is a boolean, but order_by"),
     ],
 )
-def test_text_of_target_that_cannot_take_effect_is_refused(text, message):
+def test_target_with_invalid_reference_is_refused_with_reason(target_keys, message):
     with pytest.raises(BadRequest, match=re.escape(message)):
-        WorkflowSimulation(filter_with_target(**text))
+        WorkflowSimulation(filter_with_target(**target_keys))
 
 
 @pytest.mark.parametrize("name", ["Task.vip", "TASKROUTER.currentTime", "taskroute.dayOfWeek"])
@@ -174,11 +174,11 @@ MISSPELLED_IN_QUEUE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "meant"), MISSPELLED_IN_QUEUE)
-def test_misspelled_name_in_queue_is_refused_with_suggestion(workspace, name, meant):
+@pytest.mark.parametrize(("name", "suggestion"), MISSPELLED_IN_QUEUE)
+def test_misspelled_name_in_queue_is_refused_with_suggestion(workspace, name, suggestion):
     create = workspace.task_queues.create
     message = refusal(create, friendly_name="New", target_workers=f"1==1 OR {name} == 1")
-    assert message.endswith(f"{name} is not known; did you mean {meant}?")
+    assert message.endswith(f"{name} is not known; did you mean {suggestion}?")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_name_that_may_be_an_attribute_is_accepted(workspace, name):
         ("worker.Channel.voice", {"Channel": {"voice": 1}}),
     ],
 )
-def test_attribute_of_a_worker_is_not_taken_as_misspelling(workspace, name, attributes):
+def test_existing_worker_attribute_is_not_treated_as_misspelling(workspace, name, attributes):
     carol = workspace.workers.create(friendly_name="Carol", attributes=json.dumps(attributes))
     workspace.task_queues.create(friendly_name="New", target_workers=f"{name} == 1")
     (found,) = workspace.workers.list(task_queue_name="New")
@@ -210,7 +210,7 @@ def test_attribute_of_a_worker_is_not_taken_as_misspelling(workspace, name, attr
 
 
 @given(st.sampled_from([*WORKER_NAMES, "channel.voice.assigned_tasks"]), st.data())
-def test_supplied_name_in_another_naming_convention_is_refused(name, data):
+def test_taskrouter_name_in_another_naming_convention_is_refused(name, data):
     first, dot, rest = name.partition(".")
     words = [
         data.draw(st.sampled_from([str, str.upper, str.title]))(word) for word in first.split("_")
@@ -218,19 +218,19 @@ def test_supplied_name_in_another_naming_convention_is_refused(name, data):
     spelling = data.draw(st.sampled_from(["_", "", "__"])).join(words) + dot + rest
     simulation = Simulation()
 
-    def add_queue(text):
+    def check(text):
         workspaces.require_expression(
             simulation.engine, simulation.workspace, f"worker.{text} == 1", names.WORKERS, "X"
         )
 
     if spelling == name:
-        add_queue(spelling)
+        check(spelling)
     else:
         with pytest.raises(BadRequest, match=re.escape(f"did you mean worker.{name}?")):
-            add_queue(spelling)
+            check(spelling)
 
 
-def test_configuration_that_can_route_no_task_is_refused():
+def test_configuration_that_cannot_route_tasks_is_refused():
     simulation = Simulation()
     for text in ('{"task_routing": {}}', '{"task_routing": {"filter": [{"queue": "WQ"}]}}'):
         with pytest.raises(BadRequest, match="must have filters or a default_filter"):
@@ -248,7 +248,7 @@ WORKER_EXPRESSIONS = [
 
 
 def list_refusal(taskrouter, path, **query):
-    """Return the message of a refused list request."""
+    """Send a list request that is refused; return the error message."""
     status, body = send_request(taskrouter, "GET", path, **query)
     assert status == 400, body
     return body["message"]
@@ -274,6 +274,6 @@ def test_expression_over_rest_is_refused_with_parameter_and_reason(
 
 
 @pytest.mark.parametrize("expression", ["worker.sid == 'x'", "taskrouter.currentHour > 8", "a ~ b"])
-def test_task_list_refuses_expression_that_cannot_resolve(taskrouter, expression):
+def test_task_list_refuses_invalid_expression(taskrouter, expression):
     message = list_refusal(taskrouter, "/Tasks", EvaluateTaskAttributes=expression)
     assert message.startswith("EvaluateTaskAttributes is invalid: ")

@@ -1,4 +1,4 @@
-"""TaskRouter's names resolve in expressions, references and `order_by`."""
+"""Names that TaskRouter supplies have values in expressions, references and `order_by`."""
 
 from datetime import UTC, datetime
 
@@ -17,14 +17,14 @@ VOICE = "worker.channel.voice"
 
 
 def simulate_at(moment, *filters, **options):
-    """Return a simulation whose clock shows a moment."""
+    """Return a simulation whose frozen clock shows a moment, in ISO 8601 format and UTC."""
     simulation = WorkflowSimulation(*filters, **options)
     simulation.clock.jump(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())
     return simulation
 
 
-def offer(simulation, **attributes):
-    """Return the names of the Workers to whom a new Task is offered."""
+def offer_new_task(simulation, **attributes):
+    """Create a Task; return the names of the Workers who are offered the Task."""
     return simulation.offered_to(simulation.enqueue_task(**attributes))
 
 
@@ -79,10 +79,10 @@ def test_time_of_day_resolves_in_filters_and_targets(expression, mixed_types):
         mixed_types=mixed_types,
     )
     simulation.add_worker("Carol", "One")
-    assert offer(simulation, days=["Wed", "Thu"]) == ["Carol"]
+    assert offer_new_task(simulation, days=["Wed", "Thu"]) == ["Carol"]
 
 
-@given(st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 31)))  # noqa: DTZ001 - made aware below
+@given(st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 31)))  # noqa: DTZ001 - UTC is added below
 def test_time_of_day_matches_calendar(moment):
     values = {name: read(moment.replace(tzinfo=UTC)) for name, read in TIME_NAMES.items()}
     assert values == {
@@ -94,7 +94,7 @@ def test_time_of_day_matches_calendar(moment):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_ignores_case_of_day(setting):
+def test_setting_makes_day_of_week_case_insensitive(setting):
     simulation = simulate_at(
         "2026-11-26T08:05",
         {"expression": "taskrouter.dayOfWeek IN ['Mon', 'THU']", "targets": [{"queue": "One"}]},
@@ -159,7 +159,9 @@ def test_free_worker_has_full_capacity():
         (f"{VOICE}.configured_capacity = 1", True, True, True, True),
     ],
 )
-def test_channel_names_follow_reservation(expression, pending, accepted, wrapping, completed):
+def test_channel_values_follow_reservation_status(
+    expression, pending, accepted, wrapping, completed
+):
     for step, expected in enumerate((pending, accepted, wrapping, completed)):
         simulation = simulate_capacity(expression)
         task = create_voice_task(simulation)
@@ -203,14 +205,14 @@ def test_setting_allows_names_that_begin_with_digit():
         filter_with_target(expression=expression), names_may_begin_with_digit=True
     )
     simulation.add_worker("Carol", "One", levels={"988ENsk": 2})
-    assert offer(simulation) == ["Carol"]
+    assert offer_new_task(simulation) == ["Carol"]
 
 
 def test_target_can_compare_with_single_equals_sign():
     simulation = WorkflowSimulation(filter_with_target(expression="task.owner = worker.sid"))
     simulation.add_worker("Carol", "One")
     dan = simulation.add_worker("Dan", "One")
-    assert offer(simulation, owner=dan.sid) == ["Dan"]
+    assert offer_new_task(simulation, owner=dan.sid) == ["Dan"]
 
 
 def test_worker_attribute_named_channel_can_be_used_without_prefix():
@@ -241,4 +243,4 @@ def test_filter_can_use_task_attribute_named_like_namespace(name):
 def test_known_worker_is_found_by_name_regardless_of_case(agent, expected):
     simulation = WorkflowSimulation(filter_with_target(known_worker_friendly_name="task.agent"))
     simulation.add_worker("Carol", "One")
-    assert offer(simulation, agent=agent) == expected
+    assert offer_new_task(simulation, agent=agent) == expected

@@ -1,4 +1,4 @@
-"""The names that each kind of expression accepts, and the reasons for its refusals."""
+"""The names that each kind of expression accepts, and the errors for other names."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def is_accepted(name, scope):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_name_is_available_in_some_kinds_of_expressions(name):
+def test_name_is_accepted_only_in_its_scopes(name):
     assert {scope for scope in SCOPES if is_accepted(name, scope)} == NAMES[name]
 
 
@@ -124,7 +124,7 @@ SUPPLIED = "is not a name that TaskRouter supplies, such as taskrouter.dayOfWeek
         ("filter", "task.a[1].1b == 1", "task.a[1].1b contains a name that begins with a digit"),
     ],
 )
-def test_refusal_names_reference_and_reason(scope, text, message):
+def test_error_states_name_and_reason(scope, text, message):
     simulation = Simulation()
     with pytest.raises(BadRequest) as error:
         workspaces.require_expression(
@@ -146,7 +146,7 @@ def test_long_reference_is_truncated():
 
 
 @pytest.mark.parametrize("name", ["worker.sid", "worker.activity_name"])
-def test_text_in_order_by_is_refused_with_reason(name):
+def test_string_in_order_by_is_refused_with_reason(name):
     simulation = Simulation()
     with pytest.raises(names.ExpressionError) as error:
         names.require_names(

@@ -1,4 +1,4 @@
-"""The rules that recognize requests from foreign web pages."""
+"""The rules that recognize requests from cross-origin web pages."""
 
 import pytest
 from hypothesis import given
@@ -79,16 +79,16 @@ def test_cross_origin_page_is_foreign(origin):
 
 
 @pytest.mark.parametrize("host", [None, "", "192.168.0.7", "api:80"])
-def test_own_page_is_foreign_under_host_that_is_not_loopback(host):
+def test_same_origin_page_on_other_host_is_foreign(host):
     assert is_foreign(host, f"http://{host}")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8001", "localhost:8001", "[::1]:8001"])
-def test_own_page_on_loopback_is_accepted(host):
+def test_same_origin_page_on_loopback_host_is_accepted(host):
     assert not is_foreign(host, f"http://{host}")
 
 
-def test_allowed_host_and_its_own_pages_are_accepted():
+def test_allowed_host_and_its_pages_are_accepted():
     allowed = {"tunnel.example"}
 
     assert not is_foreign("Tunnel.example:443", None, allowed_hosts=allowed)

@@ -1,4 +1,4 @@
-"""Pages of lists: every resource is listed once, even if others are deleted between two pages."""
+"""Pagination: each resource is listed once, even if others are deleted between two requests."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ RESOURCES = st.lists(
 )
 
 
-def build(values):
+def build_activities(values):
     return [
         Activity(
             sid=f"WA{sequence}", created=created, updated=created, sequence=sequence,
@@ -43,7 +43,7 @@ def build(values):
 
 @given(RESOURCES, ORDERINGS, st.integers(1, 5), st.data())
 def test_deletions_never_skip_or_repeat_other_resources(values, ordering, size, data):
-    resources, listed, deleted = build(values), [], []
+    resources, listed, deleted = build_activities(values), [], []
     expected = ordering.sort(resources)
     token = None
     while True:
@@ -60,7 +60,7 @@ def test_deletions_never_skip_or_repeat_other_resources(values, ordering, size, 
 
 @given(RESOURCES, ORDERINGS, st.integers(1, 5))
 def test_previous_token_leads_to_preceding_page(values, ordering, size):
-    resources, pages, token = build(values), [], None
+    resources, pages, token = build_activities(values), [], None
     while True:
         page = paginate("/v1/Tasks", resources, ordering, token, size)
         pages.append(page.items)
@@ -74,8 +74,8 @@ def test_previous_token_leads_to_preceding_page(values, ordering, size):
 
 
 @given(RESOURCES, ORDERINGS, st.integers(1, 3), st.data())
-def test_page_before_deleted_resources_leads_forward_again(values, ordering, size, data):
-    resources = build(values)
+def test_previous_page_after_deletions_links_to_next_page(values, ordering, size, data):
+    resources = build_activities(values)
     ordered = ordering.sort(resources)
     page = paginate("/v1/Tasks", resources, ordering, None, size)
     if page.next_token is None:
@@ -110,14 +110,14 @@ FORGED_TOKENS = st.one_of(
 
 @given(FORGED_TOKENS, ORDERINGS, st.booleans())
 def test_token_that_the_simulator_did_not_create_is_refused(token, ordering, is_empty):
-    resources = [] if is_empty else build([(1.0, "a"), (2.0, "b")])
+    resources = [] if is_empty else build_activities([(1.0, "a"), (2.0, "b")])
     with pytest.raises(BadRequest, match="PageToken is not valid"):
         paginate("/v1/Tasks", resources, ordering, token, 1)
 
 
 @given(ORDERINGS, st.data())
 def test_changed_token_is_refused(ordering, data):
-    resources = build([(1.0, "a"), (2.0, "b"), (3.0, "c")])
+    resources = build_activities([(1.0, "a"), (2.0, "b"), (3.0, "c")])
     token = paginate("/v1/Tasks", resources, ordering, None, 1).next_token
     index = data.draw(st.integers(0, len(token)))
     character = data.draw(st.sampled_from("Aa0-_=. \nä"))
@@ -127,8 +127,8 @@ def test_changed_token_is_refused(ordering, data):
         paginate("/v1/Tasks", resources, ordering, changed, 1)
 
 
-def test_token_of_another_ordering_is_refused():
-    resources = build([(1.0, "a"), (2.0, "b")])
+def test_token_from_another_ordering_is_refused():
+    resources = build_activities([(1.0, "a"), (2.0, "b")])
     token = paginate("/v1/Tasks", resources, BY_CREATION, None, 1).next_token
     with pytest.raises(BadRequest, match="PageToken is not valid for this list and this Ordering"):
         paginate("/v1/Tasks", resources, parse_ordering("Created:desc", KEYS), token, 1)
@@ -188,7 +188,7 @@ def test_streamed_tasks_can_change_status_while_filtered(workspace):
 
 
 def create_resources(taskrouter, count):
-    """Create several resources of every kind whose number a client controls."""
+    """Create several resources of every type that clients can create directly."""
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     workspace = workspaces(taskrouter.workspace_sid)
     for number in range(count):
@@ -204,7 +204,7 @@ def create_resources(taskrouter, count):
         workspace.tasks.create(attributes="{}", workflow_sid=taskrouter.workflow_sid)
 
 
-def test_sdk_moves_forward_and_back_on_every_list(taskrouter):
+def test_sdk_pages_forward_and_back_through_every_list(taskrouter):
     create_resources(taskrouter, 5)
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     workspace = workspaces(taskrouter.workspace_sid)
@@ -224,9 +224,9 @@ def test_sdk_moves_forward_and_back_on_every_list(taskrouter):
         assert [item.sid for item in again] == first_sids
         assert again.previous_page_url is None
         assert [item.sid for item in again.next_page()] == second_sids
-        everything = [item.sid for item in resources.list(page_size=2)]
-        assert everything[:4] == first_sids + second_sids
-        assert len(set(everything)) == len(everything)
+        all_sids = [item.sid for item in resources.list(page_size=2)]
+        assert all_sids[:4] == first_sids + second_sids
+        assert len(set(all_sids)) == len(all_sids)
 
 
 @pytest.mark.parametrize("parent", ["task", "worker"])
@@ -247,7 +247,7 @@ def test_reservation_list_has_previous_pages(taskrouter, workspace, parent):
     assert [item.sid for item in second.previous_page()] == sids[:2]
 
 
-def test_event_list_with_newest_first_has_previous_pages():
+def test_newest_first_event_list_has_previous_pages():
     with running(events_newest_first=True) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         for _ in range(3):
@@ -296,7 +296,7 @@ def test_page_numbers_are_never_negative(taskrouter, workspace):
     ],
 )
 @pytest.mark.parametrize("size", [1, 3, 50])
-def test_tasks_are_sorted_by_pairs(taskrouter, workspace, ordering, expected, size):
+def test_tasks_are_sorted_by_up_to_two_properties(taskrouter, workspace, ordering, expected, size):
     names = {}
     for age, start in (("old", "2020-01-02T00:00:00Z"), ("new", "2020-01-01T00:00:00Z")):
         for level, priority in (("high", 5), ("low", 1)):
@@ -335,7 +335,7 @@ def test_invalid_ordering_is_refused(workspace, resource, ordering):
         getattr(workspace, resource).list(ordering=ordering)
 
 
-def test_workers_and_task_queues_are_sorted_by_pairs(taskrouter, workspace):
+def test_workers_and_task_queues_are_sorted_by_two_properties(taskrouter, workspace):
     for name in ("Zoe", "Carol"):
         workspace.workers.create(friendly_name=name)
         workspace.task_queues.create(friendly_name=name)

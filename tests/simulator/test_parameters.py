@@ -1,4 +1,4 @@
-"""Parameters that Twilio's API description forbids are refused, and the error names them."""
+"""REST parameters: invalid values are refused, and list filters select resources."""
 
 import json
 
@@ -181,7 +181,9 @@ def test_empty_value_of_reservation_update_is_refused(taskrouter, workspace, par
         ("/TaskQueues/{queue}", "TargetWorkers", "target_workers"),
     ],
 )
-def test_empty_value_clears_url_filter_and_target_workers(taskrouter, path, parameter, field):
+def test_empty_value_clears_urls_events_filter_and_target_workers(
+    taskrouter, path, parameter, field
+):
     queue_sid = next(iter(taskrouter.task_queues.values()))
     path = path.format(workflow=taskrouter.workflow_sid, queue=queue_sid)
     status, body = send_request(taskrouter, "POST", path, **{parameter: ""})
@@ -199,7 +201,7 @@ def test_empty_value_clears_url_filter_and_target_workers(taskrouter, path, para
     ],
     ids=range(8),
 )
-def test_refusal_of_attributes_is_the_same_for_every_operation(
+def test_every_operation_refuses_invalid_attributes_with_same_message(
     taskrouter, workspace, attributes, message
 ):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
@@ -216,7 +218,7 @@ def test_refusal_of_attributes_is_the_same_for_every_operation(
 MISSING_ACTIVITY = "WA" + "0" * 32
 
 
-def test_refusal_names_parameter(taskrouter, workspace):
+def test_error_names_parameter(taskrouter, workspace):
     queue = workspace.task_queues(next(iter(taskrouter.task_queues.values())))
     worker = workspace.workers(taskrouter.workers["Alice"])
     tasks = workspace.tasks
@@ -313,7 +315,7 @@ def test_friendly_names_of_workers_are_case_insensitive(taskrouter, workspace):
 
 
 def create_filtered_resources(taskrouter, workspace):
-    """Create resources that differ in every property by which a list can be filtered."""
+    """Create resources that differ in every property that list filters compare."""
     sales = workspace.task_queues.create(friendly_name="Sales", target_workers="team == 'sales'")
     carol = workspace.workers.create(
         friendly_name="Carol", attributes='{"team": "sales"}',
@@ -332,7 +334,7 @@ def create_filtered_resources(taskrouter, workspace):
     )
     taskrouter.advance()
     (reservation,) = task.reservations.list()
-    carol.update(activity_sid=taskrouter.activities["Idle"])  # instead of Reserved
+    carol.update(activity_sid=taskrouter.activities["Idle"])  # the list filters need an idle Worker
     return {"queue": sales.sid, "worker": carol.sid, "workflow": workflow.sid, "task": task.sid,
             "targeted": targeted.sid, "reservation": reservation.sid,
             "idle": taskrouter.activities["Idle"], "english": taskrouter.workflow_sid}  # fmt: skip
@@ -365,9 +367,7 @@ def create_filtered_resources(taskrouter, workspace):
         ("activities", {"available": "true"}, ["idle"]),
     ],
 )
-def test_each_list_filter_selects_matching_resources(
-    taskrouter, workspace, resource, filters, expected
-):
+def test_list_filter_selects_matching_resources(taskrouter, workspace, resource, filters, expected):
     sids = create_filtered_resources(taskrouter, workspace)
     filters_with_sids = {
         name: value.format(**sids) if isinstance(value, str) else value
@@ -397,7 +397,7 @@ def test_task_queues_can_be_filtered_by_worker_attributes(workspace):
         ({"task_channel": "chat", "event_type": "task.created"}, {"task"}),
     ],
 )
-def test_each_event_filter_selects_matching_events(taskrouter, workspace, filters, expected):
+def test_event_filter_selects_matching_events(taskrouter, workspace, filters, expected):
     sids = create_filtered_resources(taskrouter, workspace)
     filters_with_sids = {name: value.format(**sids) for name, value in filters.items()}
     events = workspace.events.list(**filters_with_sids)

@@ -1,4 +1,4 @@
-"""Each operation publishes exactly these events with these parameters."""
+"""The events that each operation publishes, with their descriptions and parameters."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_fi
 
 
 def events_of(center, operation, *arguments, **options):
-    """Return the events that an operation publishes, without their common parameters."""
+    """Return the events that an operation publishes, without the common parameters."""
     before = len(center.workspace.events)
     center.do(operation, *arguments, **options)
     found = list(center.workspace.events.values())[before:]
@@ -68,7 +68,7 @@ STEP = {"WorkflowFilterName": "", "WorkflowFilterExpression": "1==1"}
 
 
 @pytest.mark.parametrize(
-    ("status", "operation", "reason", "change", "shown"),
+    ("status", "operation", "reason", "change", "reason_parameters"),
     [
         ("pending", assignments.cancel, "no", "canceled", {"TaskCanceledReason": "no"}),
         ("pending", assignments.cancel, None, "canceled", {}),
@@ -76,13 +76,19 @@ STEP = {"WorkflowFilterName": "", "WorkflowFilterExpression": "1==1"}
         ("assigned", assignments.wrap, "no", "wrapup", {"TaskCompletedReason": "no"}),
     ],
 )
-def test_last_event_of_change_describes_task(status, operation, reason, change, shown):
+def test_last_event_of_status_change_describes_task(
+    status, operation, reason, change, reason_parameters
+):
     center = Center(status)
     center.clock.advance(7)
     *_, last = events_of(center, operation, center.task, reason)
     description = reason if change == "canceled" and reason else f"Task {change}"
     parameters = task_parameters(
-        center, center.task.status.value, **STEP, **queue_parameters(center, "One"), **shown
+        center,
+        center.task.status.value,
+        **STEP,
+        **queue_parameters(center, "One"),
+        **reason_parameters,
     )
     assert last == (f"task.{change}", description, center.task.sid, parameters)
 
@@ -98,7 +104,7 @@ def test_second_reason_replaces_first():
     assert center.task.reason == "second"
 
 
-def test_events_of_a_task_without_filter_omit_the_filter():
+def test_event_of_task_without_workflow_omits_workflow_and_filter():
     center = Center()
     two = center.queues["Two"].sid
     center.task = center.do(tasks.create, queue_sid=two)
@@ -108,7 +114,7 @@ def test_events_of_a_task_without_filter_omit_the_filter():
     assert parameters == expected
 
 
-def test_move_to_another_target_is_described():
+def test_events_describe_move_to_another_target():
     center = WorkflowSimulation(
         {"filter_friendly_name": "All", "expression": "1==1",
          "targets": [{"queue": "One", "timeout": 10}, {"queue": "Two"}]},
@@ -130,7 +136,7 @@ def test_move_to_another_target_is_described():
     assert {event.parameters["WorkflowFilterName"] for event in found} == {"All"}
 
 
-def test_end_of_workflow_is_described():
+def test_events_describe_workflow_timeout():
     center = WorkflowSimulation(catch_all_filter({"queue": "One", "skip_if": "1==1"}))
     center.task = center.enqueue_task()
     found = list(center.workspace.events.values())[-3:]
@@ -155,7 +161,7 @@ def worker_parameters(center, activity, version):
     }
 
 
-def test_events_of_worker_are_described():
+def test_worker_events_have_descriptions_and_parameters():
     center = Center()
     carol, version = center.carol, center.carol.version
     center.clock.advance(2.5)
@@ -197,7 +203,7 @@ def test_events_of_worker_are_described():
     assert events_of(center, workers.delete, carol) == [deleted]
 
 
-def test_events_of_activity_channel_queue_and_workflow_are_described():
+def test_events_of_other_resources_have_descriptions_and_parameters():
     center = Center()
     ((event_type, description, sid, parameters),) = events_of(
         center, workspaces.add_activity, friendly_name="Lunch"

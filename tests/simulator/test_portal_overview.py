@@ -1,4 +1,4 @@
-"""Every field of the overview, the limits of its lists, and the headers of its responses."""
+"""Every field of the portal overview, the list limits, and the headers of portal responses."""
 
 import json
 
@@ -30,16 +30,16 @@ def test_overview_has_every_field(frozen):
     simulation.clock.advance(3)
     tasks.update(simulation.engine, workspace, task, priority=2)
     queues = workspace.queues.values()
-    own = {"sid": workspace.sid, "name": "Quickstart"}
+    identity = {"sid": workspace.sid, "name": "Quickstart"}
     assert overview_of(simulation) == {
-        "workspaces": [own],
+        "workspaces": [identity],
         "clock_frozen": frozen,
         "callbacks": [],
         "callbacks_total": 0,
         "alerts": [],
         "alerts_total": 0,
         "workspace": {
-            **own,
+            **identity,
             "activities": [
                 {"sid": item.sid, "name": item.friendly_name, "available": item.available}
                 for item in workspace.activities.values()
@@ -131,7 +131,7 @@ def test_task_without_queue_and_workflow_is_shown():
         ([assignments.cancel], []),
     ],
 )
-def test_task_names_workers_of_open_and_completed_reservations(operations, expected):
+def test_task_lists_workers_of_open_and_completed_reservations(operations, expected):
     simulation = Simulation()
     task, reservation = simulation.offer_task()
     for operation in operations:
@@ -141,7 +141,7 @@ def test_task_names_workers_of_open_and_completed_reservations(operations, expec
     assert shown["workers"] == expected
 
 
-def test_newest_thousand_tasks_are_shown():
+def test_newest_1000_tasks_are_shown():
     simulation = Simulation()
     for _ in range(1001):
         tasks.create(simulation.engine, simulation.workspace, attributes="{}")
@@ -164,7 +164,7 @@ def test_newest_200_ended_reservations_are_shown():
     assert (shown["reservations_total"], newest[-1]) == (202, reservation.sid)
 
 
-def test_newest_hundred_callbacks_and_alerts_are_shown():
+def test_newest_100_callbacks_and_alerts_are_shown():
     kinds = ("assignment", "fallback", "event", "twiml", "request", "call", "alert")
     log = [{"id": number, "kind": kinds[number % 7]} for number in range(7 * 101)]
     shown = overview_of(Simulation(), log)
@@ -200,8 +200,8 @@ HEADERS = {
     ],
 )
 def test_every_response_has_security_headers(taskrouter, path, status, content_type):
-    for sent, expected in (({}, status), ({"Host": "a.example"}, 403)):
-        code, headers, body = fetch(taskrouter, path, **sent)
+    for request_headers, expected in (({}, status), ({"Host": "a.example"}, 403)):
+        code, headers, body = fetch(taskrouter, path, **request_headers)
         assert code == expected
         assert {name: headers[name] for name in HEADERS} == HEADERS
         if code == 404:
@@ -222,6 +222,6 @@ def test_state_has_etag_and_time(taskrouter):
 
 
 @pytest.mark.parametrize("sid", ["WS" + "0" * 31, "WS" + "0" * 33, "WS" + "g" * 32, "x"])
-def test_state_refuses_text_that_is_no_workspace_sid(taskrouter, sid):
+def test_state_route_refuses_invalid_workspace_sid(taskrouter, sid):
     status, _, body = fetch(taskrouter, f"/simulator/state?workspace={sid}")
     assert (status, body.decode()) == (400, "workspace must be a WS… SID")

@@ -1,4 +1,4 @@
-"""The smallest and largest accepted value of each parameter, and its refused neighbors."""
+"""Limits of parameters: the minimum and maximum are accepted, values beyond them are refused."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,8 @@ MAX_PRIORITY = 2**31 - 1
 
 
 @pytest.fixture
-def places(taskrouter, workspace):
-    """The SIDs for the placeholders in paths."""
+def sids(taskrouter, workspace):
+    """SIDs for the placeholders in paths."""
     return {
         "idle": taskrouter.activities["Idle"],
         "alice": taskrouter.workers["Alice"],
@@ -24,15 +24,15 @@ def places(taskrouter, workspace):
     }
 
 
-def required_parameters(places):
-    routing = {"task_routing": {"default_filter": {"queue": places["queue"]}}}
+def required_parameters(sids):
+    routing = {"task_routing": {"default_filter": {"queue": sids["queue"]}}}
     return {
         "/Activities": {"FriendlyName": "New"},
         "/Workers": {"FriendlyName": "New"},
         "/TaskQueues": {"FriendlyName": "New"},
         "/TaskChannels": {"FriendlyName": "New", "UniqueName": "new"},
         "/Workflows": {"FriendlyName": "New", "Configuration": json.dumps(routing)},
-        "/Tasks": {"WorkflowSid": places["workflow"]},
+        "/Tasks": {"WorkflowSid": sids["workflow"]},
     }
 
 
@@ -52,11 +52,11 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("method", "path", "name", "minimum", "maximum"), NUMBERS)
-def test_number_is_accepted_from_minimum_to_maximum(  # noqa: PLR0917 - pytest passes keywords
-    taskrouter, places, method, path, name, minimum, maximum
+def test_number_must_be_between_minimum_and_maximum(  # noqa: PLR0917 - pytest passes keywords
+    taskrouter, sids, method, path, name, minimum, maximum
 ):
-    required = required_parameters(places).get(path, {}) if method == "POST" else {}
-    path = path.format(**places)
+    required = required_parameters(sids).get(path, {}) if method == "POST" else {}
+    path = path.format(**sids)
     for value in (minimum - 1, maximum + 1, f"{minimum}.0", "0" * 13, f" {minimum}"):
         status, body = send_request(taskrouter, method, path, **{**required, name: value})
         assert (status, body["code"]) == (400, 20001)
@@ -80,9 +80,9 @@ LENGTHS = [
 
 
 @pytest.mark.parametrize(("path", "name", "maximum"), LENGTHS)
-def test_text_of_maximum_length_is_accepted(taskrouter, places, path, name, maximum):
-    required = required_parameters(places).get(path, {})
-    path = path.format(**places)
+def test_text_of_maximum_length_is_accepted(taskrouter, sids, path, name, maximum):
+    required = required_parameters(sids).get(path, {})
+    path = path.format(**sids)
     status, body = send_request(taskrouter, "POST", path, **{**required, name: "x" * (maximum + 1)})
     assert (status, body["code"]) == (400, 20001)
     assert body["message"] == f"{name} must not be longer than {maximum} characters"
@@ -91,7 +91,7 @@ def test_text_of_maximum_length_is_accepted(taskrouter, places, path, name, maxi
     assert body["friendly_name"] == "x" * maximum
 
 
-def test_friendly_name_of_new_workspace_has_maximum_length(taskrouter):
+def test_friendly_name_of_new_workspace_may_have_64_characters(taskrouter):
     url = f"{taskrouter.url}/v1/Workspaces"
     for length, status in ((64, 201), (65, 400)):
         response = taskrouter.client().request("POST", url, data={"FriendlyName": "x" * length})
@@ -99,9 +99,9 @@ def test_friendly_name_of_new_workspace_has_maximum_length(taskrouter):
 
 
 @pytest.mark.parametrize("path", ["/Tasks", "/Tasks/{task}", "/Workers", "/Workers/{alice}"])
-def test_attributes_of_maximum_length_are_accepted(taskrouter, places, path):
-    required = required_parameters(places).get(path, {})
-    path = path.format(**places)
+def test_attributes_of_maximum_length_are_accepted(taskrouter, sids, path):
+    required = required_parameters(sids).get(path, {})
+    path = path.format(**sids)
     text = json.dumps({"a": "x" * (4096 - len('{"a": ""}'))})
     status, body = send_request(taskrouter, "POST", path, **required, Attributes=text + " ")
     assert (status, body["message"]) == (
@@ -113,10 +113,10 @@ def test_attributes_of_maximum_length_are_accepted(taskrouter, places, path):
 
 
 @pytest.mark.parametrize("path", ["/Workflows", "/Workflows/{workflow}"])
-def test_configuration_of_maximum_length_is_accepted(taskrouter, places, path):
-    required = required_parameters(places)["/Workflows"]
+def test_configuration_of_maximum_length_is_accepted(taskrouter, sids, path):
+    required = required_parameters(sids)["/Workflows"]
     text = required["Configuration"] + " " * (1_038_576 - len(required["Configuration"]))
-    path = path.format(**places)
+    path = path.format(**sids)
     parameters = {"FriendlyName": "New", "Configuration": text + " "}
     status, body = send_request(taskrouter, "POST", path, **parameters)
     assert (status, body["message"]) == (
@@ -127,7 +127,7 @@ def test_configuration_of_maximum_length_is_accepted(taskrouter, places, path):
 
 
 def post_form(taskrouter, body):
-    """Send a body to the list of Tasks; return the status and the message, if any."""
+    """Post a form to the list of Tasks; return the status and the error message, if any."""
     response = requests.post(
         f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks",
         auth=(taskrouter.account_sid, taskrouter.auth_token),
@@ -144,15 +144,15 @@ def test_body_of_maximum_size_is_accepted(taskrouter):
     assert post_form(taskrouter, text + b"x") == (400, "The body is longer than 4000000 bytes")
 
 
-def test_thousand_parameters_are_accepted(taskrouter):
+def test_1000_parameters_are_accepted(taskrouter):
     assert post_form(taskrouter, b"&".join([b"X=1"] * 1000)) == (201, None)
     refused = (400, "The request has too many parameters")
     assert post_form(taskrouter, b"&".join([b"X=1"] * 1001)) == refused
 
 
 @pytest.mark.parametrize("is_update", [False, True])
-def test_virtual_start_time_is_between_1900_and_now(taskrouter, places, is_update):
-    path = f"/Tasks/{places['task']}" if is_update else "/Tasks"
+def test_virtual_start_time_must_be_between_1900_and_now(taskrouter, sids, is_update):
+    path = f"/Tasks/{sids['task']}" if is_update else "/Tasks"
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
     moment = datetime.fromtimestamp(now, UTC)
     message = "VirtualStartTime must not be in the future or before the year 1900"
@@ -167,7 +167,7 @@ def test_virtual_start_time_is_between_1900_and_now(taskrouter, places, is_updat
         assert body.get("message", message) == message
 
 
-def test_page_number_needs_a_token(taskrouter):
+def test_page_number_requires_page_token(taskrouter):
     status, body = send_request(taskrouter, "GET", "/Tasks", Page=1)
     assert (status, body["code"], body["message"]) == (
         400, 40153, "Absolute paging is not supported, use PageToken"
@@ -186,8 +186,8 @@ def test_page_number_needs_a_token(taskrouter):
         *((word, False) for word in ("false", "False", "0", "no")),
     ],
 )
-def test_boolean_has_several_spellings(taskrouter, places, value, expected):
-    channel = f"/Workers/{places['alice']}/Channels/voice"
+def test_boolean_parameter_has_several_spellings(taskrouter, sids, value, expected):
+    channel = f"/Workers/{sids['alice']}/Channels/voice"
     for path, name, field in (
         (channel, "Available", "available"),
         ("/TaskChannels/voice", "ChannelOptimizedRouting", "channel_optimized_routing"),
@@ -209,7 +209,7 @@ def test_boolean_has_several_spellings(taskrouter, places, value, expected):
         "x" * 200,
     ],
 )
-def test_sid_has_prefix_and_32_hexadecimal_digits(taskrouter, sid):
+def test_sid_must_have_prefix_and_32_hexadecimal_digits(taskrouter, sid):
     status, body = send_request(taskrouter, "GET", "/TaskQueues", WorkerSid=sid)
     if sid.startswith("WK0aF"):
         assert status == 200
@@ -217,7 +217,7 @@ def test_sid_has_prefix_and_32_hexadecimal_digits(taskrouter, sid):
         assert body["message"] == f"WorkerSid {sid[:100]!r} is not a valid SID"
 
 
-def test_repeated_parameter_has_its_last_value(taskrouter):
+def test_last_value_of_repeated_parameter_is_used(taskrouter):
     query = [("PageSize", "1"), ("PageSize", "2")]
     url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Activities"
     auth = (taskrouter.account_sid, taskrouter.auth_token)

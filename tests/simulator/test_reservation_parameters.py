@@ -1,4 +1,4 @@
-"""The parameters of an update of a Reservation, derived from the route table."""
+"""Parameters of a Reservation update. The names come from the REST handlers."""
 
 import json
 
@@ -22,8 +22,8 @@ REQUIRED = {
     "Supervis": {"Instruction": "supervise", "Supervisor": PHONE},
     "": {"Instruction": "conference", "To": PHONE},
 }
-TEXTS = {"DequeueFrom", "DequeueTo", "CallFrom", "CallTo", "From", "To", "Supervisor",
-         "SipAuthUsername", "SipAuthPassword"}  # fmt: skip
+FREE_TEXT = {"DequeueFrom", "DequeueTo", "CallFrom", "CallTo", "From", "To", "Supervisor",
+             "SipAuthUsername", "SipAuthPassword"}  # fmt: skip
 PARAMETERS = {
     "Tasks": (*UPDATE_PARAMETERS, *SUPERVISE_PARAMETERS),
     "Workers": UPDATE_PARAMETERS,
@@ -31,7 +31,7 @@ PARAMETERS = {
 
 
 def create_reservation(taskrouter):
-    """Return the paths of a pending Reservation, by parent."""
+    """Create a pending Reservation; return the path under each parent."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -60,7 +60,7 @@ def paths(simulator):
     ("parent", "name"), [(parent, name) for parent, names in PARAMETERS.items() for name in names]
 )
 def test_invalid_value_is_refused(simulator, paths, parent, name, value):
-    if name in TEXTS and value:
+    if name in FREE_TEXT and value:
         return
     required = next(item for prefix, item in REQUIRED.items() if name.startswith(prefix))
     if required["Instruction"] == "supervise":
@@ -114,15 +114,15 @@ def test_boolean_may_be_number_or_text(value):
 
 
 @pytest.fixture(scope="module")
-def strict():
+def strict_simulator():
     """A simulator that refuses unknown parameters."""
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         yield taskrouter
 
 
 @pytest.fixture(scope="module")
-def strict_paths(strict):
-    return create_reservation(strict)
+def strict_paths(strict_simulator):
+    return create_reservation(strict_simulator)
 
 
 INAPPLICABLE = [
@@ -141,14 +141,16 @@ INAPPLICABLE = [
 
 
 @pytest.mark.parametrize(("parameters", "name"), INAPPLICABLE, ids=range(len(INAPPLICABLE)))
-def test_setting_refuses_parameter_of_another_instruction(strict, strict_paths, parameters, name):
-    idle = strict.activities["Idle"]
+def test_setting_refuses_parameter_of_another_instruction(
+    strict_simulator, strict_paths, parameters, name
+):
+    idle = strict_simulator.activities["Idle"]
     values = {key: value.format(idle=idle) for key, value in parameters.items()}
     for path in strict_paths.values():
-        status, body = send_request(strict, "POST", path, **values)
+        status, body = send_request(strict_simulator, "POST", path, **values)
         assert (status, body["code"]) == (400, 20001)
         assert body["message"].startswith(f"{name} does not apply to ")
-        assert send_request(strict, "GET", path)[1]["reservation_status"] == "pending"
+        assert send_request(strict_simulator, "GET", path)[1]["reservation_status"] == "pending"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_setting_refuses_parameter_of_another_instruction(strict, strict_paths, 
         {**REQUIRED[""], "Timeout": "10", "Muted": "true", "Beep": "onEnter"},
     ],
 )
-def test_setting_allows_own_parameters_of_instruction(parameters):
+def test_setting_allows_parameters_of_same_instruction(parameters):
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         idle = taskrouter.activities["Idle"]
         values = {key: value.format(idle=idle) for key, value in parameters.items()}
@@ -171,9 +173,9 @@ def test_setting_allows_own_parameters_of_instruction(parameters):
         assert status == 200, body
 
 
-def test_setting_refuses_unknown_instruction_by_name(strict, strict_paths):
+def test_error_names_unknown_instruction(strict_simulator, strict_paths):
     path = strict_paths["Tasks"]
-    _, body = send_request(strict, "POST", path, Instruction="zzz", Timeout="10")
+    _, body = send_request(strict_simulator, "POST", path, Instruction="zzz", Timeout="10")
     assert body["message"] == "Invalid instruction zzz"
 
 
@@ -189,13 +191,13 @@ def test_setting_refuses_unknown_instruction_by_name(strict, strict_paths):
         ("POST", "{reservation}", "Xyzzy"),
     ],
 )
-def test_setting_refuses_repeated_parameter(strict, strict_paths, method, path, name):
+def test_setting_refuses_repeated_parameter(strict_simulator, strict_paths, method, path, name):
     is_list = name == "AssignmentStatus"
     path = path.format(reservation=strict_paths["Tasks"])
     response = requests.request(
         method,
-        f"{strict.url}/v1/Workspaces/{strict.workspace_sid}{path}",
-        auth=(strict.account_sid, strict.auth_token),
+        f"{strict_simulator.url}/v1/Workspaces/{strict_simulator.workspace_sid}{path}",
+        auth=(strict_simulator.account_sid, strict_simulator.auth_token),
         timeout=5,
         **{
             "params" if method == "GET" else "data": [
@@ -209,7 +211,7 @@ def test_setting_refuses_repeated_parameter(strict, strict_paths, method, path, 
         assert response.json()["message"] == f"{name} must not be repeated"
 
 
-def test_setting_allows_repeated_events():
+def test_setting_allows_repeated_status_callback_events():
     events = [("StatusCallbackEvent", "ringing"), ("StatusCallbackEvent", "answered")]
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         path = create_reservation(taskrouter)["Tasks"]

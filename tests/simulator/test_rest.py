@@ -1,4 +1,4 @@
-"""The REST API, called by Twilio's unmodified SDK."""
+"""The REST API, called with Twilio's unmodified SDK."""
 
 import json
 import time
@@ -231,7 +231,7 @@ def test_reservation_times_out_in_real_time():
         assert alice.fetch().activity_name == "Offline"
 
 
-def test_attributes_of_any_depth_are_accepted_or_refused(taskrouter):
+def test_deeply_nested_attributes_never_cause_server_error(taskrouter):
     def create(depth):
         attributes = '{"a": ' + "[" * depth + "]" * depth + "}"
         return requests.post(

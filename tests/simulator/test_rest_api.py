@@ -41,7 +41,7 @@ def test_unknown_path_returns_404(taskrouter):
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_other_method_returns_405(taskrouter, method):
+def test_unsupported_method_returns_405(taskrouter, method):
     response = send(taskrouter, method, "/Workspaces")
     message = f"Method {method} is not allowed on /v1/Workspaces"
     assert (response.status_code, response.json()) == (405, error_body(405, 20004, message))
@@ -118,8 +118,8 @@ def test_rate_limit_headers_are_sent_only_if_configured(taskrouter):
 
 
 @pytest.fixture
-def reservation_paths(taskrouter, workspace):
-    """The paths of a Task, its Worker, and its pending Reservation by both parents."""
+def resource_paths(taskrouter, workspace):
+    """Paths of a Task, a Worker, and their pending Reservation under both parents."""
     alice = taskrouter.workers["Alice"]
     workspace.workers(alice).update(activity_sid=taskrouter.activities["Idle"])
     task = workspace.tasks.create(attributes=SPANISH)
@@ -137,8 +137,8 @@ RESOURCES = ["task", "worker", "task reservation", "worker reservation"]
 
 
 @pytest.mark.parametrize("name", RESOURCES)
-def test_update_needs_current_version(taskrouter, reservation_paths, name):
-    path = reservation_paths[name]
+def test_update_requires_current_version_in_if_match(taskrouter, resource_paths, name):
+    path = resource_paths[name]
     version = int(send(taskrouter, path=path).headers["ETag"].strip('"'))
     data = {"Priority": 1, "FriendlyName": "Alicia", "Instruction": "accept"}
     for outdated in (version - 1, version + 1):
@@ -153,17 +153,19 @@ def test_update_needs_current_version(taskrouter, reservation_paths, name):
     assert send(taskrouter, path=path).headers["ETag"] == etag
 
 
-@pytest.mark.parametrize("form", ["{}", '"{}"', 'W/"{}"', "*"])
-def test_version_in_if_match_may_be_weak_or_unquoted(taskrouter, reservation_paths, form):
-    path = reservation_paths["task"]
+@pytest.mark.parametrize("etag_format", ["{}", '"{}"', 'W/"{}"', "*"])
+def test_if_match_may_be_weak_unquoted_or_wildcard(taskrouter, resource_paths, etag_format):
+    path = resource_paths["task"]
     version = send(taskrouter, path=path).headers["ETag"].strip('"')
-    response = send(taskrouter, "POST", path, data={"Priority": 1}, If_Match=form.format(version))
+    response = send(
+        taskrouter, "POST", path, data={"Priority": 1}, If_Match=etag_format.format(version)
+    )
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize("name", ["task", "worker"])
-def test_deletion_needs_current_version(taskrouter, reservation_paths, name):
-    path = reservation_paths[name]
+def test_deletion_requires_current_version_in_if_match(taskrouter, resource_paths, name):
+    path = resource_paths[name]
     if name == "worker":
         path = path.replace(taskrouter.workers["Alice"], taskrouter.workers["Bob"])
     version = send(taskrouter, path=path).headers["ETag"]
@@ -218,7 +220,7 @@ def test_request_is_logged_with_parameters_and_response(taskrouter):
 
 
 @pytest.mark.parametrize("host", ["localhost:80", "[::1]:80", "x-1", ""])
-def test_urls_begin_with_host_of_request(taskrouter, host):
+def test_urls_begin_with_request_host(taskrouter, host):
     server = urlsplit(taskrouter.url)
     credentials = encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}")
     lines = ["GET /v1/Workspaces HTTP/1.0", f"Authorization: Basic {credentials}"]
@@ -230,7 +232,7 @@ def test_urls_begin_with_host_of_request(taskrouter, host):
     assert body["meta"]["url"].startswith(f"http://{host or server.netloc}/v1/Workspaces?")
 
 
-def test_page_has_urls_of_its_neighbors(taskrouter):
+def test_single_page_has_no_neighbor_urls(taskrouter):
     path = workspace_path(taskrouter, "/Activities")
     first = send(taskrouter, path=f"{path}?PageSize=1&FriendlyName=&Xyzzy=a+b&Page=0").json()
     assert first["activities"] == []
@@ -249,7 +251,7 @@ def test_page_has_urls_of_its_neighbors(taskrouter):
     assert (default["page_size"], default["url"].partition("?")[2]) == (50, "PageSize=50&Page=0")
 
 
-def test_second_page_has_number_and_both_neighbors(taskrouter):
+def test_page_has_number_and_urls_of_neighbors(taskrouter):
     url = f"{taskrouter.url}/v1{workspace_path(taskrouter, '/Activities')}"
     auth = (taskrouter.account_sid, taskrouter.auth_token)
     pages = [requests.get(f"{url}?PageSize=1", auth=auth, timeout=5).json()["meta"]]

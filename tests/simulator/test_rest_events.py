@@ -1,4 +1,4 @@
-"""The list of Events: its time limits, and the fields and URLs of an Event."""
+"""The Event list: filters by time, order, and the fields and URLs of an Event."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ def now(rest):
 
 
 def is_listed(rest, sid, **filters):
-    """Return whether the creation of a Task is among the listed Events."""
+    """Return whether the `task.created` Event of a Task is listed."""
     found = rest.get("/Events", EventType="task.created", PageSize=1000, **filters)["events"]
     return sid in {event["resource_sid"] for event in found}
 
@@ -32,7 +32,7 @@ def create_task(rest):
 @pytest.mark.parametrize(
     ("filters", "minutes"), [({}, 15), ({"Minutes": 1}, 1), ({"Minutes": 20}, 20)]
 )
-def test_newest_events_are_listed(rest, filters, minutes):
+def test_only_events_of_recent_minutes_are_listed(rest, filters, minutes):
     task = create_task(rest)
     rest.taskrouter.advance(60 * minutes - 0.5)
     assert is_listed(rest, task, **filters)
@@ -67,7 +67,7 @@ def test_events_between_two_dates_are_listed(rest):
         assert is_listed(rest, task, **dates) is expected, filters
 
 
-def test_moment_is_in_utc_unless_it_names_a_zone(rest):
+def test_date_without_time_zone_is_in_utc(rest):
     task = create_task(rest)
     created = now(rest).replace(microsecond=0, tzinfo=None)
     later = (created + timedelta(seconds=1)).isoformat()
@@ -107,7 +107,7 @@ def test_event_has_every_field(rest):
     assert (data["task_sid"], data["timestamp_ms"]) == (task, str(event["event_date_ms"]))
 
 
-def test_url_of_event_leads_to_its_resource(rest):
+def test_resource_url_of_event_returns_resource(rest):
     alice = rest.taskrouter.workers["Alice"]
     rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
     create_task(rest)
@@ -142,13 +142,13 @@ def test_task_attributes_are_redacted_after_thirty_days(rest):
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_order_of_events_is_a_setting(newest_first):
+def test_setting_defines_event_order(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:
         events = send_request(taskrouter, "GET", "/Events")[1]["events"]
         last = "workflow.created"
         assert (events[0 if newest_first else -1]["event_type"]) == last
 
 
-def test_unknown_event_type_is_refused_with_all_types(taskrouter):
+def test_error_for_unknown_event_type_lists_allowed_types(taskrouter):
     _, body = send_request(taskrouter, "GET", "/Events", EventType="x")
     assert body["message"].startswith("EventType must be one of activity.created, activity.deleted")

@@ -1,4 +1,4 @@
-"""Updates and lists of Reservations over REST."""
+"""Reservation updates, combined list filters and friendly names in use, over REST."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_status_that_only_taskrouter_sets_is_refused(taskrouter, reservation, st
 
 
 @pytest.mark.parametrize("status", ["wrapping", "completed"])
-def test_pending_reservation_is_neither_wrapped_nor_completed(taskrouter, reservation, status):
+def test_pending_reservation_cannot_be_wrapped_or_completed(taskrouter, reservation, status):
     message = (
         f"Unable to set Reservation status to {status}. Reservation {reservation.sid} is currently"
         " pending."
@@ -42,7 +42,7 @@ def test_pending_reservation_is_neither_wrapped_nor_completed(taskrouter, reserv
     assert update(taskrouter, reservation, ReservationStatus=status) == expected
 
 
-def test_status_may_be_in_any_case(taskrouter, reservation):
+def test_reservation_status_is_case_insensitive(taskrouter, reservation):
     assert update(taskrouter, reservation, ReservationStatus="ACCEPTED") == (200, None, "accepted")
     assert update(taskrouter, reservation, ReservationStatus="Wrapping") == (200, None, "wrapping")
     again = update(taskrouter, reservation, ReservationStatus="accepted")
@@ -54,12 +54,12 @@ def test_status_may_be_in_any_case(taskrouter, reservation):
     assert update(taskrouter, reservation, Instruction="Accept")[0] == 400
 
 
-def test_instruction_may_be_in_any_case(taskrouter, reservation):
+def test_instruction_is_case_insensitive(taskrouter, reservation):
     assert update(taskrouter, reservation, Instruction="ACCEPT") == (200, None, "accepted")
 
 
 @pytest.mark.parametrize("status", ["accepted", "rejected", None])
-def test_activity_must_exist_for_every_status(taskrouter, reservation, status):
+def test_worker_activity_must_exist_for_every_status(taskrouter, reservation, status):
     sid = "WA" + "0" * 32
     parameters = {"ReservationStatus": status} if status else {}
     code, message, current = update(taskrouter, reservation, **parameters, WorkerActivitySid=sid)
@@ -95,7 +95,7 @@ def test_reservations_of_unknown_resource_return_404(taskrouter, path):
     assert send_request(taskrouter, "GET", path)[0] == 404
 
 
-def test_combined_filters_select_resources_that_match_all(taskrouter, workspace):
+def test_combined_filters_select_resources_that_match_every_filter(taskrouter, workspace):
     sids = taskrouter.workers
     spanish = taskrouter.task_queues["Customer Care Requests - Spanish"]
     for resource, filters, expected in (
@@ -120,7 +120,7 @@ def test_combined_filters_select_resources_that_match_all(taskrouter, workspace)
         assert [item.friendly_name for item in listed] == expected, filters
 
 
-def test_friendly_name_of_another_resource_is_refused(taskrouter, workspace):
+def test_friendly_name_in_use_is_refused(taskrouter, workspace):
     english = taskrouter.task_queues["Customer Care Requests - English"]
     routing = json.dumps({"task_routing": {"default_filter": {"queue": english}}})
     workspace.workflows.create(friendly_name="Main", configuration=routing)

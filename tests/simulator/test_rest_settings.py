@@ -112,7 +112,7 @@ def test_setting_controls_event_list_order(newest_first):
 
 
 @pytest.fixture(scope="module")
-def strict():
+def strict_simulator():
     """A simulator that refuses unknown parameters."""
     with running(unknown_parameters="refused") as taskrouter:
         yield taskrouter
@@ -135,10 +135,10 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("method", "path", "name", "similar"), UNKNOWN)
 def test_setting_refuses_unknown_parameter_and_suggests_similar_name(
-    strict, method, path, name, similar
+    strict_simulator, method, path, name, similar
 ):
-    path = path.format(worker=strict.workers["Alice"])
-    status, body = send_request(strict, method, path, **{name: "1"})
+    path = path.format(worker=strict_simulator.workers["Alice"])
+    status, body = send_request(strict_simulator, method, path, **{name: "1"})
     assert (status, body["code"]) == (400, 20001)
     assert body["message"] == f"Unknown parameter {name!r}; did you mean {similar}?"
     assert body["more_info"] == "https://www.twilio.com/docs/errors/20001"
@@ -147,23 +147,25 @@ def test_setting_refuses_unknown_parameter_and_suggests_similar_name(
 @pytest.mark.parametrize(
     ("method", "path"), [(method, path) for path, item in ROUTES.items() for method in item]
 )
-@pytest.mark.parametrize("place", ["params", "data"])
-def test_setting_applies_to_every_operation_and_nothing_changes(strict, method, path, place):
+@pytest.mark.parametrize("location", ["params", "data"])
+def test_setting_refuses_unknown_parameter_of_every_operation(
+    strict_simulator, method, path, location
+):
     sid = "WK" + "0" * 32
     sids = dict.fromkeys(("task", "task_queue", "workflow", "sid"), sid)
-    url = strict.url + path.format(
-        workspace=strict.workspace_sid, worker=strict.workers["Alice"], **sids
+    url = strict_simulator.url + path.format(
+        workspace=strict_simulator.workspace_sid, worker=strict_simulator.workers["Alice"], **sids
     )
-    auth = (strict.account_sid, strict.auth_token)
+    auth = (strict_simulator.account_sid, strict_simulator.auth_token)
     valid = {"FriendlyName": "New", "UniqueName": "new"} if method == "POST" else {}
-    values = {place: {**valid, "Xyzzy": "1"}}
-    if place == "data" and ROUTES[path][method].is_json:
+    values = {location: {**valid, "Xyzzy": "1"}}
+    if location == "data" and ROUTES[path][method].is_json:
         values = {"json": {"Xyzzy": ["1"]}}
-    before = strict._request("GET", "")
+    before = strict_simulator._request("GET", "")
     response = requests.request(method, url, auth=auth, timeout=5, **values)
     assert response.status_code == 400
     assert response.json()["message"].startswith("Unknown parameter '")
-    assert strict._request("GET", "") == before
+    assert strict_simulator._request("GET", "") == before
 
 
 def test_unknown_parameters_are_ignored_by_default(taskrouter):
@@ -173,14 +175,15 @@ def test_unknown_parameters_are_ignored_by_default(taskrouter):
     assert status == 201
 
 
-def test_parameter_of_another_place_is_unknown(strict):
-    auth = (strict.account_sid, strict.auth_token)
-    url = f"{strict.url}/v1/Workspaces/{strict.workspace_sid}/Workers?FriendlyName=New"
-    response = requests.post(url, auth=auth, data={"FriendlyName": "New"}, timeout=5)
+def test_form_parameter_in_query_string_is_unknown(strict_simulator):
+    auth = (strict_simulator.account_sid, strict_simulator.auth_token)
+    url = f"{strict_simulator.url}/v1/Workspaces/{strict_simulator.workspace_sid}/Workers"
+    name = {"FriendlyName": "New"}
+    response = requests.post(url, auth=auth, params=name, data=name, timeout=5)
     assert response.status_code == 400
     assert "FriendlyName" in response.json()["message"]
 
 
-def test_unknown_path_and_method_are_reported_first(strict):
+def test_unknown_path_and_method_are_reported_before_unknown_parameter(strict_simulator):
     for method, path, status in (("GET", "/Nothing", 404), ("PUT", "/Workers", 405)):
-        assert send_request(strict, method, path, Xyzzy="1")[0] == status
+        assert send_request(strict_simulator, method, path, Xyzzy="1")[0] == status

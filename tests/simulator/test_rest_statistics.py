@@ -22,7 +22,7 @@ NOTHING = dict.fromkeys(
 DAY = 86_400
 
 
-class Center(Rest):
+class ContactCenter(Rest):
     """The quickstart's Workspace, whose Spanish TaskQueue is the only one that gets Tasks."""
 
     def __init__(self, taskrouter):
@@ -78,7 +78,7 @@ class Center(Rest):
 
 @pytest.fixture
 def center(taskrouter):
-    center = Center(taskrouter)
+    center = ContactCenter(taskrouter)
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
     taskrouter.advance(-now % 1)  # so that dates, which have no fractions, are exact
     return center
@@ -293,7 +293,7 @@ def test_closed_task_is_counted_after_it_is_deleted(story):
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_counts_closed_tasks_in_real_time(setting):
     with running(closed_tasks_in_statistics=setting) as taskrouter:
-        center = Center(taskrouter)
+        center = ContactCenter(taskrouter)
         center.end(center.create_task(), "canceled")
         for path in "", f"/Workflows/{center.workflow_sid}", f"/TaskQueues/{center.spanish}":
             real_time = center.get(f"{path}/RealTimeStatistics")
@@ -395,7 +395,7 @@ def test_statistics_of_all_workers_include_deleted_workers(story):
 )
 def test_statistics_of_workers_are_limited_to_small_workspaces(path):
     with running(worker_statistics_limit=2) as taskrouter:
-        center = Center(taskrouter)
+        center = ContactCenter(taskrouter)
         path = path.format(alice=center.alice)
         center.get(path)
         center.create("/Workers", FriendlyName="Carol")
@@ -403,7 +403,7 @@ def test_statistics_of_workers_are_limited_to_small_workspaces(path):
         assert center.refusal(path) == (20001, message)
         center.get("/Statistics")
     with running(worker_statistics_limit=0) as taskrouter:
-        Center(taskrouter).get(path if "WK" not in path else "/Workers/Statistics")
+        ContactCenter(taskrouter).get(path if "WK" not in path else "/Workers/Statistics")
 
 
 TASK_PATHS = ["", "/Workflows/{workflow}", "/TaskQueues/{spanish}"]
@@ -709,7 +709,7 @@ def test_body_must_be_json(center):
 @pytest.mark.parametrize("setting", ["ignored", "refused"])
 def test_setting_refuses_unknown_members_of_json(setting):
     with running(unknown_parameters=setting) as taskrouter:
-        center = Center(taskrouter)
+        center = ContactCenter(taskrouter)
         content = {"queueSids": [center.spanish, center.english], "queueSid": ["x"]}
         status, body = post_bulk(center, content)
         if setting == "ignored":

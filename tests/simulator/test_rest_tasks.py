@@ -179,19 +179,21 @@ def test_task_is_created_with_given_parameters(rest):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "ignores"),
+    ("parameters", "ignores_capacity"),
     [({}, True), ({"IgnoreCapacity": "true"}, True), ({"IgnoreCapacity": "false"}, False)],
 )
-def test_task_for_worker_ignores_capacity_unless_refused(rest, parameters, ignores):
+def test_task_routed_to_worker_ignores_capacity_by_default(rest, parameters, ignores_capacity):
     alice = rest.taskrouter.workers["Alice"]
     created = rest.create("/Tasks", is_stable=False, RoutingTarget=alice, **parameters)
-    assert (created["routing_target"], created["ignore_capacity"]) == (alice, ignores)
-    taken = rest.create("/Tasks", is_stable=False, RoutingTarget=rest.taskrouter.workflow_sid)
-    assert taken["workflow_sid"] == taken["routing_target"] == rest.taskrouter.workflow_sid
-    assert taken["ignore_capacity"] is False
+    assert (created["routing_target"], created["ignore_capacity"]) == (alice, ignores_capacity)
+    by_workflow = rest.create("/Tasks", is_stable=False, RoutingTarget=rest.taskrouter.workflow_sid)
+    assert (
+        by_workflow["workflow_sid"] == by_workflow["routing_target"] == rest.taskrouter.workflow_sid
+    )
+    assert by_workflow["ignore_capacity"] is False
 
 
-def test_task_that_no_filter_matches_has_no_queue(rest):
+def test_task_without_matching_filter_has_no_queue(rest):
     created = rest.create("/Tasks", is_stable=False, Attributes="{}")
     workflow = rest.taskrouter.workflow_sid
     no_queue = ("task_queue_sid", "task_queue_friendly_name", "task_queue_entered_date")

@@ -17,7 +17,7 @@ def instruct(simulation, reservation, instruction):
 def start_ringing(**parameters):
     """Start a call for which Alice's phone rings for ten seconds.
 
-    Later callbacks are answered with an empty object.
+    The app answers later callbacks with an empty object.
     """
     simulation = CallSimulation({**DEQUEUE, **parameters}, answer_seconds=10.0)
     simulation.documents["transfer"] = "<Dial>+15550003333</Dial>"
@@ -63,7 +63,7 @@ def test_pending_reservation_times_out_after_second_call():
 def separate_task():
     """A queued call without a Task, and a Reservation for a separate Task of the same caller.
 
-    Alice's phone has rung for five seconds and is answered after ten.
+    Alice's phone has been ringing for five of the ten seconds before Alice answers.
     """
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     simulation.documents["enqueue_call"] = "<Enqueue>support</Enqueue>"
@@ -153,7 +153,7 @@ def test_separate_task_remains_after_caller_hangs_up(separate_task):
 
 @pytest.fixture
 def two_workers():
-    """Two idle Workers whose phones ring for ten seconds before they are answered."""
+    """A simulation with two idle Workers, who answer their phones after ten seconds."""
     simulation = CallSimulation({**DEQUEUE, "timeout": 20}, answer_seconds=10.0)
     for queue in simulation.workspace.queues.values():
         queue.max_reserved_workers = 2
@@ -196,7 +196,7 @@ def test_phone_stops_ringing_when_reservation_is_no_longer_pending(instruction, 
 
 
 @pytest.mark.parametrize("result", ["leave", "none"])
-def test_deleting_workspace_stops_ringing_and_treats_caller_as_configured(result):
+def test_deleting_workspace_stops_ringing_and_applies_canceled_task_result(result):
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0, canceled_task_result=result)
     call = simulation.place_call("1")
     simulation.make_alice_idle()

@@ -1,4 +1,4 @@
-"""Steps, order and offers of waiting Tasks, in cases that differ only in one respect."""
+"""Workflow steps and order of waiting Tasks, and their offers to Workers."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def reject(simulation, task, activity=None):
     simulation.clock.run_due()
 
 
-def test_target_that_expires_when_reservation_times_out_is_passed_over():
+def test_target_that_expires_when_reservation_times_out_is_skipped():
     simulation = WorkflowSimulation(
         catch_all_filter(
             {"queue": "One", "timeout": 3}, {"queue": "Two", "timeout": 2}, {"queue": "Three"}
@@ -45,7 +45,7 @@ def test_task_stays_at_last_target_after_reservation_timeout():
     assert (simulation.queue_name(task), task.status) == ("One", "pending")
 
 
-def test_target_that_expires_at_evaluation_is_passed_over():
+def test_target_that_expires_at_evaluation_is_skipped():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10})
     )
@@ -57,7 +57,7 @@ def test_target_that_expires_at_evaluation_is_passed_over():
     assert "task-queue.timeout" not in simulation.event_types()
 
 
-def test_rejected_task_may_use_default_filter_although_a_step_timed_out():
+def test_rejected_task_may_use_default_filter_even_if_a_step_timed_out():
     simulation = WorkflowSimulation(
         catch_all_filter(
             {"queue": "One", "timeout": 10},
@@ -90,7 +90,7 @@ def test_timeouts_of_all_matching_filters_add_up():
     assert task.status == "canceled"
 
 
-def test_evaluation_adds_up_timeouts_of_expired_filters():
+def test_timeouts_of_expired_filters_count_after_rejection():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 3}, {"queue": "One", "timeout": 1}),
         catch_all_filter({"queue": "Two", "timeout": 10}),
@@ -119,7 +119,7 @@ def test_task_that_outlived_every_matching_filter_does_not_use_default_filter():
     assert task.status == "canceled"
 
 
-def test_timeout_of_default_filter_follows_those_of_skipped_targets():
+def test_timeouts_of_default_filter_and_skipped_targets_add_up():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 100, "skip_if": "1==1"}),
         default={"queue": "Two", "timeout": 10},
@@ -132,7 +132,7 @@ def test_timeout_of_default_filter_follows_those_of_skipped_targets():
     assert task.status == "canceled"
 
 
-def test_default_filter_without_timeout_waits_even_if_timeouts_apply():
+def test_task_waits_in_default_filter_without_timeout():
     simulation = WorkflowSimulation(default={"queue": "One"}, default_filter_timeout=True)
     task = simulation.enqueue_task()
     simulation.clock.advance(86_399)
@@ -158,7 +158,7 @@ def test_deleted_queue_is_skipped():
     assert "workflow.skipped" in simulation.event_types()
 
 
-def test_queue_is_entered_once_by_targets_in_the_same_queue():
+def test_consecutive_targets_with_same_queue_enter_queue_once():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "One"})
     )
@@ -183,7 +183,7 @@ def test_moved_task_enters_queue_at_time_of_move():
 
 
 ORDERS = [
-    # The priority decides first, then the preferred order of TaskQueues, then the start time.
+    # Tasks are offered by priority, then by the preferred TaskQueue order, then by start time.
     ("FIFO", {"One": "FIFO", "Two": "LIFO"}, ["One 1", "One 2", "Two 2", "Two 1"]),
     ("LIFO", {"One": "FIFO", "Two": "LIFO"}, ["Two 2", "Two 1", "One 1", "One 2"]),
     ("FIFO", {"One": "FIFO", "Two": "FIFO"}, ["One 1", "Two 1", "One 2", "Two 2"]),
@@ -216,7 +216,7 @@ def test_tasks_are_offered_in_order_of_their_queues(preferred, orders, expected,
     assert [names[item.task_sid] for item in offered] == ["urgent", *expected]
 
 
-def test_worker_is_offered_only_as_many_tasks_per_pass_as_capacity_allows():
+def test_worker_is_not_offered_more_tasks_than_capacity_allows():
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     simulation.add_worker("Carol", "One")
     created = [create(simulation) for _ in range(3)]
@@ -224,7 +224,7 @@ def test_worker_is_offered_only_as_many_tasks_per_pass_as_capacity_allows():
     assert [task.status for task in created] == ["reserved", "pending", "pending"]
 
 
-def test_free_workers_are_determined_for_each_channel():
+def test_each_channel_has_separate_capacity():
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     simulation.add_worker("Carol", "One")
     names = ("chat", "chat", "voice", "voice", "chat")
@@ -234,7 +234,7 @@ def test_free_workers_are_determined_for_each_channel():
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 2])
-def test_channel_capacity_is_number_of_open_reservations(capacity):
+def test_channel_capacity_limits_open_reservations(capacity):
     simulation = WorkflowSimulation(filter_with_target(), multi=True, default_capacity=capacity)
     simulation.add_worker("Carol", "One")
     created = [simulation.enqueue_task() for _ in range(3)]
@@ -242,7 +242,7 @@ def test_channel_capacity_is_number_of_open_reservations(capacity):
 
 
 @pytest.mark.parametrize("maximum", [1, 2, 3])
-def test_queue_reserves_its_maximum_number_of_workers(maximum):
+def test_queue_reserves_up_to_maximum_number_of_workers(maximum):
     simulation = WorkflowSimulation(filter_with_target())
     simulation.queues["One"].max_reserved_workers = maximum
     for name in ("Carol", "Dan", "Eve"):
@@ -250,7 +250,7 @@ def test_queue_reserves_its_maximum_number_of_workers(maximum):
     assert simulation.offered_to(simulation.enqueue_task()) == ["Carol", "Dan", "Eve"][:maximum]
 
 
-def test_task_is_offered_when_first_of_several_workers_may_be_asked_again():
+def test_task_is_offered_again_when_first_reoffer_delay_ends():
     simulation = WorkflowSimulation(filter_with_target(), reoffer_delay=10.0)
     simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
@@ -288,7 +288,7 @@ def test_worker_who_ended_a_reservation_is_offered_next_task_last():
 
 
 @pytest.mark.parametrize(("before", "expected"), [("Offline", "Dan"), ("Happy", "Carol")])
-def test_worker_who_becomes_available_is_offered_next_task_last(before, expected):
+def test_only_worker_who_was_unavailable_is_offered_next_task_last(before, expected):
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     workspaces.add_activity(
         simulation.engine, simulation.workspace, friendly_name="Happy", available=True
@@ -310,7 +310,7 @@ def test_workers_who_became_available_together_are_offered_tasks_in_order_of_cre
     assert offered == [["Zoe"], ["Carol"], ["Ann"]]
 
 
-def test_attributes_that_are_no_numbers_are_sorted_last():
+def test_non_numeric_attributes_are_sorted_last():
     simulation = WorkflowSimulation(filter_with_target(order_by="worker.level"))
     for name, level in (("A", True), ("B", "1"), ("C", 0), ("D", -1.5), ("E", None)):
         simulation.add_worker(name, "One", level=level)
@@ -346,7 +346,7 @@ def test_sid_of_known_worker_is_compared_exactly():
 
 
 @pytest.mark.parametrize("limit", [1, 2])
-def test_task_is_canceled_when_it_was_reserved_the_maximum_number_of_times(limit):
+def test_task_is_canceled_after_maximum_number_of_reservations(limit):
     simulation = WorkflowSimulation(filter_with_target(), max_assignments=limit)
     simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()

@@ -1,4 +1,4 @@
-"""Workspaces created from a description."""
+"""Workspaces created from a JSON description."""
 
 import copy
 import json
@@ -63,15 +63,15 @@ def test_sids_are_deterministic(taskrouter):
 
 
 def invalid_descriptions():
-    for part in ("activities", "workers", "task_queues", "workflows"):
+    for section in ("activities", "workers", "task_queues", "workflows"):
         for value in (1, [1], [{}], [{"friendly_name": None, "attributes": 1}]):
-            yield {**SALES, part: value}
+            yield {**SALES, section: value}
     yield {**SALES, "timeout_activity": "Nowhere"}
     yield {**SALES, "task_queue": []}
     yield {**SALES, "multi_task_enabled": "false"}
     yield {**SALES, "event_callback_url": ["/events"]}
     yield {**SALES, "events_filter": "task.created,task.made"}
-    for part, name, value in (
+    for section, name, value in (
         ("workers", "capacity", {"telepathy": 1}),
         ("workers", "capacity", {"voice": -1}),
         ("workers", "capacity", {"voice": 100_001}),
@@ -97,7 +97,7 @@ def invalid_descriptions():
         ("workflows", "configuration", {"task_routing": {"default_filter": {"queue": "No"}}}),
     ):
         description = copy.deepcopy(SALES)
-        description[part][0][name] = value
+        description[section][0][name] = value
         yield description
 
 

@@ -1,4 +1,4 @@
-"""Every field of a description, its default, its limits and the resources that it creates."""
+"""Every field of a Workspace description: its default, its limits and its effect."""
 
 import copy
 import json
@@ -38,10 +38,10 @@ def load(description, **settings):
     return seed.load(engine, description)
 
 
-def changed(part, **fields):
-    """Return the minimal description with changed fields of the workspace or the first part."""
+def changed(section, **fields):
+    """Return MINIMAL with changed fields of the Workspace, or of a section's first item."""
     description = copy.deepcopy(MINIMAL)
-    (description[part][0] if part else description).update(fields)
+    (description[section][0] if section else description).update(fields)
     return description
 
 
@@ -87,7 +87,7 @@ def test_absent_fields_have_defaults():
     assert [main.friendly_name, other.friendly_name] == ["Main", "Other"]
 
 
-def test_workspace_without_parts_is_loaded():
+def test_workspace_without_resources_is_loaded():
     workspace = load({"friendly_name": "Empty"}, event_path="")
     assert (workspace.activities, workspace.workflows) == ({}, {})
     assert (workspace.event_callback_url, workspace.default_activity_sid) == ("", "")
@@ -140,7 +140,7 @@ def test_url_may_be_a_path_or_empty(url, expected):
 
 
 @pytest.mark.parametrize("url", ["x", None, 7, "ftp://a", ["/x"], "http://"])
-def test_other_url_is_refused(url):
+def test_invalid_url_is_refused(url):
     reason = "must be a URL, a path that begins with /, or empty, not"
     message = refusal(changed(None, event_callback_url=url))
     assert message == f"event_callback_url {reason} {url!r}"
@@ -149,17 +149,17 @@ def test_other_url_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    ("part", "field", "minimum", "maximum"),
+    ("section", "field", "minimum", "maximum"),
     [
         ("task_queues", "max_reserved_workers", 1, 50),
         ("workflows", "task_reservation_timeout", 1, 86_400),
         ("workers", "voice", 0, 100_000),
     ],
 )
-def test_whole_number_has_limits(part, field, minimum, maximum):
+def test_whole_number_has_limits(section, field, minimum, maximum):
     def description(value):
-        fields = {field: value} if part != "workers" else {"capacity": {field: value}}
-        return changed(part, **fields)
+        fields = {field: value} if section != "workers" else {"capacity": {field: value}}
+        return changed(section, **fields)
 
     for value in (minimum, maximum):
         load(description(value))
@@ -233,11 +233,11 @@ def test_setting_defines_minimum_reservation_timeout():
     ],
     ids=range(20),
 )
-def test_refusal_names_field_and_reason(description, message):
+def test_error_names_field_and_reason(description, message):
     assert refusal(description) == message
 
 
-def test_queue_names_are_replaced_in_every_part_of_a_configuration():
+def test_queue_names_are_replaced_everywhere_in_configuration():
     routing = {
         "filters": [{"targets": [{"queue": "All"}, {"queue": "All", "order_by": "worker.All"}]}],
         "default_filter": {"queue": "All", "note": {"All": "All", "queue": ["All"]}},
@@ -249,7 +249,7 @@ def test_queue_names_are_replaced_in_every_part_of_a_configuration():
     assert json.loads(first(workspace.workflows).text) == {"task_routing": routing}
 
 
-def test_file_that_cannot_be_read_is_named(tmp_path):
+def test_error_names_unreadable_file(tmp_path):
     path = tmp_path / "sales.json"
     for text in (None, "{", "[]"):
         if text is not None:

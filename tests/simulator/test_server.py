@@ -1,4 +1,4 @@
-"""The server in this process: the command, and simulators started by `running`."""
+"""The command, and simulators started by `running`, in the test process."""
 
 import importlib
 import re
@@ -21,7 +21,7 @@ from taskrouter_simulator.testing import running
 
 @pytest.fixture
 def signal_handlers():
-    """Restore the handlers that the command replaces."""
+    """Restore the signal handlers that the command replaces."""
     names = (signal.SIGTERM, signal.SIGINT)
     handlers = [signal.getsignal(name) for name in names]
     yield
@@ -30,7 +30,7 @@ def signal_handlers():
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_command_serves_requests_until_a_signal(capsys, signal_handlers, signal_number):
+def test_command_serves_requests_until_signal(capsys, signal_handlers, signal_number):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -50,19 +50,19 @@ def test_command_serves_requests_until_a_signal(capsys, signal_handlers, signal_
     client = threading.Thread(target=request_and_stop)
     client.start()
     try:
-        with pytest.raises(SystemExit) as stopped:
+        with pytest.raises(SystemExit) as exit_info:
             main(["--port", str(port), "--reservation-timeout", "7"])
     finally:
         ended.set()
         client.join()
-    assert (statuses, stopped.value.code) == ([200], 0)
+    assert (statuses, exit_info.value.code) == ([200], 0)
     assert capsys.readouterr().out == f"TaskRouter simulator ready on {url}\n"
 
 
 def test_help_shows_every_setting_with_its_default(capsys):
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as exit_info:
         main(["--help"])
-    assert stopped.value.code == 0
+    assert exit_info.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert shown.startswith("usage: python -m taskrouter_simulator [-h] [--host HOST]")
     assert "Run the TaskRouter simulator until SIGINT or SIGTERM." in shown
@@ -78,7 +78,7 @@ def test_option_replaces_environment_variable(capsys, monkeypatch):
     assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
 
 
-def test_connections_are_kept_alive_and_have_a_date():
+def test_responses_have_date_and_keep_connection_alive():
     with running() as taskrouter, requests.Session() as session:
         responses = [session.get(f"{taskrouter.url}/simulator", timeout=5) for _ in range(2)]
     assert all("Date" in response.headers for response in responses)
@@ -95,14 +95,14 @@ def test_simulator_stops_immediately():
     assert any(stop() < 0.4 for _ in range(5))  # other programs may use most of the CPU
 
 
-def test_simulator_stops_within_two_seconds_while_a_request_waits():
-    failed = []
+def test_waiting_request_delays_stop_only_by_grace_period():
+    errors = []
 
     def wait(url, auth):
         try:
             requests.get(url, auth=auth, timeout=30)
         except requests.ConnectionError as error:
-            failed.append(error)
+            errors.append(error)
 
     with running() as taskrouter:
         taskrouter.fault("request", "latency", seconds=60)
@@ -114,10 +114,10 @@ def test_simulator_stops_within_two_seconds_while_a_request_waits():
         start = time.monotonic()
     client.join()
     assert 0.9 < time.monotonic() - start < 5
-    assert len(failed) == 1
+    assert len(errors) == 1
 
 
-def test_server_configuration_limits_logs_and_waits():
+def test_server_configuration_limits_logging_and_timeouts():
     config = uvicorn_config(Simulator(Settings()))
     assert (config.log_level, config.access_log, config.ws, config.lifespan) == (
         "warning", False, "none", "on"
@@ -161,7 +161,7 @@ def test_reset_keeps_time_and_drops_timers_log_and_faults():
 
 
 @pytest.mark.parametrize("kind", [None, "request"])
-def test_log_of_fixture_is_filtered(taskrouter, workspace, kind):
+def test_log_can_be_filtered_by_kind_and_id(taskrouter, workspace, kind):
     workspace.fetch()
     workspace.fetch()
     entries = taskrouter.log(kind)
@@ -170,11 +170,11 @@ def test_log_of_fixture_is_filtered(taskrouter, workspace, kind):
     assert taskrouter.log("alert") == []
 
 
-def test_command_names_package_that_is_not_installed(monkeypatch):
+def test_command_reports_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as exit_info:
         importlib.reload(sys.modules[main.__module__])
-    assert stopped.value.code == (
+    assert exit_info.value.code == (
         "simulator: the package uvicorn is not installed. Run `make services`, which installs it,"
         " or: pip install -r requirements-run.txt"
     )

@@ -1,4 +1,4 @@
-"""Texts of settings, and URLs that are built from settings."""
+"""Settings parsed from text, and URLs built from settings."""
 
 import re
 from dataclasses import fields
@@ -23,7 +23,7 @@ def refusal(name, text):
     return str(error.value).removeprefix(f"SIMULATOR_{name.upper()} ")
 
 
-def test_settings_without_texts_are_defaults():
+def test_missing_settings_have_default_values():
     assert read({}) == DEFAULTS == read({field.name: None for field in fields(Settings)})
 
 
@@ -38,7 +38,7 @@ def test_defaults_are_documented():
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
-def test_text_of_default_means_default(name):
+def test_default_written_as_text_is_accepted(name):
     assert read({name: str(getattr(DEFAULTS, name))}) == DEFAULTS
 
 
@@ -47,14 +47,14 @@ def test_text_of_default_means_default(name):
     [*((word, True) for word in ("true", "TRUE", "1", "yes", "Yes")),
      *((word, False) for word in ("false", "False", "0", "no", "NO"))],
 )  # fmt: skip
-def test_boolean_has_several_spellings(text, value):
+def test_boolean_setting_has_several_spellings(text, value):
     for name in ("frozen_clock", "etag_quoted"):
         assert getattr(read({name: text}), name) is value
     assert refusal("frozen_clock", f"{text}x") == f"must be true or false, not {text + 'x'!r}"
 
 
 @pytest.mark.parametrize("name", ["routing_delay", "twiml_seconds"])
-def test_number_of_seconds_is_not_negative(name):
+def test_number_of_seconds_must_not_be_negative(name):
     for text, value in (("0", 0.0), ("0.25", 0.25), ("1e3", 1000.0)):
         assert getattr(read({name: text}), name) == value
     for text in ("-0.1", "inf", "-inf", "nan"):
@@ -62,7 +62,7 @@ def test_number_of_seconds_is_not_negative(name):
     assert refusal(name, "") == "must be a number, not ''"
 
 
-def test_whole_number_is_not_negative():
+def test_whole_number_must_not_be_negative():
     assert read({"log_size": "0"}).log_size == 0
     assert refusal("log_size", "-1") == "must be 0 or more, not '-1'"
     assert refusal("log_size", "1.5") == "must be a number, not '1.5'"
@@ -76,7 +76,7 @@ def test_port_is_at_most_65535():
 @pytest.mark.parametrize(
     "name", [field.name for field in fields(Settings) if field.name.endswith("_path")]
 )
-def test_path_begins_with_slash_or_is_empty(name):
+def test_path_must_begin_with_slash_or_be_empty(name):
     assert getattr(read({name: "/x"}), name) == "/x"
     assert getattr(read({name: ""}), name) == ""
     assert refusal(name, "x") == "must begin with /, not 'x'"
@@ -107,7 +107,7 @@ def test_host_names_are_separated_by_commas():
 @pytest.mark.parametrize(("port", "is_valid"), [("1", True), ("65535", True), ("0", False),
     ("65536", False), ("", False), ("-1", False), ("\N{ARABIC-INDIC DIGIT THREE}", False),
     ("\N{SUPERSCRIPT TWO}", False)])  # fmt: skip
-def test_port_of_app_is_part_of_default_base_url(port, is_valid):
+def test_default_base_url_contains_app_port(port, is_valid):
     environ = {"API_PORT": port}
     if is_valid:
         assert from_environment("callback_base_url", environ) == f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""Headers that authenticate a callback."""
+"""Signature headers of callbacks."""
 
 import pytest
 

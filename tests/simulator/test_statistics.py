@@ -11,7 +11,7 @@ from taskrouter_simulator.engine import assignments, statistics, workers
 from taskrouter_simulator.engine.history import RETENTION, Fact, History, Kind, Stay
 from taskrouter_simulator.engine.statistics import Interval
 from tests.simulator.conftest import Simulation
-from tests.simulator.state_simulation import Center
+from tests.simulator.state_simulation import StateSimulation
 from tests.simulator.test_engine_invariants import EngineMachine
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
@@ -205,10 +205,10 @@ def fact(at, kind=Kind.TASK_CREATED, age=0):
 
 
 def test_history_keeps_what_happened_at_most_thirty_days_before_the_newest_fact():
-    history, center = History(), Center()
+    history, simulation = History(), StateSimulation()
     for days in 0, 1, 30, 31:
-        history.record(days * 86_400.0, Kind.TASK_CREATED, center.task)
-        history.record_stay(days * 86_400.0, center.carol)
+        history.record(days * 86_400.0, Kind.TASK_CREATED, simulation.task)
+        history.record_stay(days * 86_400.0, simulation.carol)
     assert [item.at / 86_400 for item in history.facts] == [1, 30, 31]
     assert [item.ended / 86_400 for item in history.stays] == [1, 30, 31]
 
@@ -230,33 +230,35 @@ def test_interval_includes_its_start_and_the_second_of_its_end():
 
 
 def test_fact_contains_whole_seconds():
-    center = Center("pending")
-    center.clock.advance(99.9999)
-    center.clock.advance(0)
-    (created, entered) = center.workspace.history.facts
-    sids = center.task.channel_sid, center.workflow.sid
-    now, queue_sid = center.task.created, center.queues["One"].sid
+    simulation = StateSimulation("pending")
+    simulation.clock.advance(99.9999)
+    simulation.clock.advance(0)
+    (created, entered) = simulation.workspace.history.facts
+    sids = simulation.task.channel_sid, simulation.workflow.sid
+    now, queue_sid = simulation.task.created, simulation.queues["One"].sid
     assert created == (now, "tasks_created", now, now, *sids, None, None)
     assert entered == (now, "tasks_entered", now, now, *sids, queue_sid, None)
-    center.do(assignments.cancel, center.task)
-    canceled = center.workspace.history.facts[-1]
-    assert canceled.at == center.clock.now()
+    simulation.do(assignments.cancel, simulation.task)
+    canceled = simulation.workspace.history.facts[-1]
+    assert canceled.at == simulation.clock.now()
     assert canceled[1:] == ("tasks_canceled", now, now, *sids, queue_sid, None)
     assert canceled.age == canceled.age_in_queue == 100
 
 
 def test_fact_about_reservation_contains_worker_and_time_in_queue():
-    center = WorkflowSimulation(catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "Two"}))
-    task = center.enqueue_task()
-    center.clock.advance(12)
-    dave = center.add_worker("Dave", "Two")
-    moved, entered, reserved = list(center.workspace.history.facts)[-3:]
-    assert (moved.kind, moved.queue_sid) == ("tasks_moved", center.queues["One"].sid)
+    simulation = WorkflowSimulation(
+        catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "Two"})
+    )
+    task = simulation.enqueue_task()
+    simulation.clock.advance(12)
+    dave = simulation.add_worker("Dave", "Two")
+    moved, entered, reserved = list(simulation.workspace.history.facts)[-3:]
+    assert (moved.kind, moved.queue_sid) == ("tasks_moved", simulation.queues["One"].sid)
     assert (moved.age, moved.age_in_queue) == (10, 10)
     assert (entered.queue_sid, entered.age, entered.age_in_queue) == (task.queue_sid, 10, 0)
     assert reserved == (
-        *(center.clock.now(), "reservations_created", task.created, task.created + 10),
-        *(task.channel_sid, center.workflow.sid, center.queues["Two"].sid, dave.sid),
+        *(simulation.clock.now(), "reservations_created", task.created, task.created + 10),
+        *(task.channel_sid, simulation.workflow.sid, simulation.queues["Two"].sid, dave.sid),
     )
     assert (reserved.age, reserved.age_in_queue) == (12, 2)
 
@@ -287,87 +289,87 @@ def test_average_is_rounded_down():
 
 
 def test_longest_waiting_task_is_the_oldest_that_no_worker_has_accepted():
-    center = Simulation()
-    now = center.clock.now
+    simulation = Simulation()
+    now = simulation.clock.now
     assert statistics.longest_waiting([], now()) == (0, None)
-    first = center.create_task()
-    center.clock.advance(5)
-    second = center.create_task()
-    center.clock.advance(2.9999)
+    first = simulation.create_task()
+    simulation.clock.advance(5)
+    second = simulation.create_task()
+    simulation.clock.advance(2.9999)
     waiting = [second, first]
     assert statistics.longest_waiting(waiting, now()) == (8, first.sid)
     first.queue_entered = second.created + 1
     assert statistics.longest_waiting(waiting, now(), in_queue=True) == (3, second.sid)
-    center.set_activity(center.alice, "Idle")
+    simulation.set_activity(simulation.alice, "Idle")
     assert first.status == "reserved"
     assert statistics.longest_waiting(waiting, now())[1] == first.sid
-    assignments.accept(center.engine, center.workspace, first.reservations[0])
+    assignments.accept(simulation.engine, simulation.workspace, first.reservations[0])
     assert statistics.longest_waiting(waiting, now()) == (3, second.sid)
 
 
 def test_of_tasks_created_at_the_same_time_the_first_has_waited_longest():
-    center = Simulation()
-    first, second = center.create_task(), center.create_task()
-    assert statistics.longest_waiting([second, first], center.clock.now()) == (0, first.sid)
+    simulation = Simulation()
+    first, second = simulation.create_task(), simulation.create_task()
+    assert statistics.longest_waiting([second, first], simulation.clock.now()) == (0, first.sid)
     assert first.sid != second.sid
 
 
 @pytest.mark.parametrize("count_closed", [False, True])
 def test_tasks_are_counted_by_status_and_priority(count_closed):
-    center = Simulation(default_capacity=9)
+    simulation = Simulation(default_capacity=9)
     for priority in 0, 7, 7, 0:
-        center.create_task(priority=priority)
-    center.set_activity(center.alice, "Idle")
-    first, second, third, fourth = center.workspace.tasks.values()
+        simulation.create_task(priority=priority)
+    simulation.set_activity(simulation.alice, "Idle")
+    first, second, third, fourth = simulation.workspace.tasks.values()
     for task in first, second, third:
         if task.status == "pending":
             continue
-        assignments.accept(center.engine, center.workspace, task.reservations[0])
-        center.set_activity(center.alice, "Idle")
+        assignments.accept(simulation.engine, simulation.workspace, task.reservations[0])
+        simulation.set_activity(simulation.alice, "Idle")
     assert fourth.status in {"pending", "reserved"}
-    assignments.cancel(center.engine, center.workspace, fourth)
+    assignments.cancel(simulation.engine, simulation.workspace, fourth)
     open_tasks = [task for task in (first, second, third) if task.status == "assigned"]
-    assignments.complete(center.engine, center.workspace, open_tasks[0])
-    assignments.wrap(center.engine, center.workspace, open_tasks[1])
-    statuses = Counter(task.status.value for task in center.workspace.tasks.values())
+    assignments.complete(simulation.engine, simulation.workspace, open_tasks[0])
+    assignments.wrap(simulation.engine, simulation.workspace, open_tasks[1])
+    statuses = Counter(task.status.value for task in simulation.workspace.tasks.values())
     counted = statistics.count_tasks(
-        center.workspace.tasks.values(), center.clock.now(), count_closed=count_closed
+        simulation.workspace.tasks.values(), simulation.clock.now(), count_closed=count_closed
     )
     expected = ["pending", "reserved", "assigned", "wrapping"]
     expected += ["completed", "canceled"] if count_closed else []
     assert counted["tasks_by_status"] == {status: statuses[status] for status in expected}
     assert list(counted["tasks_by_status"]) == expected
-    remaining = [task for task in center.workspace.tasks.values() if task.status in expected]
+    remaining = [task for task in simulation.workspace.tasks.values() if task.status in expected]
     assert counted["total_tasks"] == len(remaining) == (4 if count_closed else 2)
     priorities = Counter(str(task.priority) for task in remaining)
     assert counted["tasks_by_priority"] == dict(priorities)
 
 
 def test_stay_of_no_length_does_not_count():
-    center = Simulation()
+    simulation = Simulation()
     for activity in "Idle", "Busy", "Idle", "Offline":
-        center.set_activity(center.alice, activity)
-    center.clock.advance(60)
-    now = center.clock.now()
+        simulation.set_activity(simulation.alice, activity)
+    simulation.clock.advance(60)
+    now = simulation.clock.now()
     durations = statistics.sum_activities(
-        center.workspace, Interval(now - 60, now), now, {center.alice.sid}
+        simulation.workspace, Interval(now - 60, now), now, {simulation.alice.sid}
     )
     offline, *others = durations
     assert offline == {
-        "friendly_name": "Offline", "sid": center.alice.activity_sid,
+        "friendly_name": "Offline", "sid": simulation.alice.activity_sid,
         "avg": 60, "min": 60, "max": 60, "total": 60,
     }  # fmt: skip
     assert all(item["max"] == item["total"] == 0 for item in others)
-    assert len(others) == len(center.workspace.activities) - 1
+    assert len(others) == len(simulation.workspace.activities) - 1
 
 
 def test_deleted_activity_is_not_listed():
-    center = Simulation()
-    center.set_activity(center.alice, "Busy")
-    center.clock.advance(10)
-    center.set_activity(center.alice, "Offline")
-    busy = center.activity_sid("Busy")
-    del center.workspace.activities[busy]
-    now = center.clock.now()
-    durations = statistics.sum_activities(center.workspace, Interval(now - 99, now), now, None)
+    simulation = Simulation()
+    simulation.set_activity(simulation.alice, "Busy")
+    simulation.clock.advance(10)
+    simulation.set_activity(simulation.alice, "Offline")
+    busy = simulation.activity_sid("Busy")
+    del simulation.workspace.activities[busy]
+    now = simulation.clock.now()
+    durations = statistics.sum_activities(simulation.workspace, Interval(now - 99, now), now, None)
     assert busy not in {item["sid"] for item in durations}

@@ -48,7 +48,7 @@ def test_each_gather_gets_next_pressed_keys():
     assert call.status == "completed"
 
 
-def test_pause_lasts_for_its_length():
+def test_pause_has_requested_length():
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = '<Pause length="3"/><Say>Hello</Say>'
     call = simulation.place_call()

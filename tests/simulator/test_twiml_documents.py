@@ -48,7 +48,7 @@ def test_number_is_parsed_or_replaced_by_default(text, number):
     assert verb.number("length", 5, 999) == number
 
 
-def test_document_has_up_to_20_levels():
+def test_document_may_have_20_levels():
     def document(levels):
         return f"<Response>{'<a>' * levels}{'</a>' * levels}</Response>".encode()
 
@@ -73,7 +73,7 @@ def test_document_has_up_to_20_levels():
     ],
     ids=range(4),
 )
-def test_error_names_problem_of_document(body, message):
+def test_error_describes_problem(body, message):
     with pytest.raises(TwimlError) as error:
         parse(body)
     assert str(error.value) == message

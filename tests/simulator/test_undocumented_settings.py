@@ -88,7 +88,7 @@ def test_fallback_callback_has_time_limit(app, seconds, task_status):
 
 
 def received_kinds(app):
-    """Return the kinds of received requests about a new Reservation, in order."""
+    """Return the kind of each request received about a new Reservation, in order of arrival."""
     kinds = {"/assignment_callback": "callback", "/events": "event"}
     return [
         kinds[request["path"]]

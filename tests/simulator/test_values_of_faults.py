@@ -1,4 +1,4 @@
-"""Each accepted value of each field of a fault, and the requests that a fault affects."""
+"""Valid and invalid values of each fault field, and the requests that a fault affects."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def refusal(**description):
     return None
 
 
-def test_fault_has_defaults_and_number():
+def test_fault_has_id_and_defaults():
     faults = Faults()
     faults.add({"on": "request", "kind": "error"})
     faults.add({"on": "event", "kind": "cut"})
@@ -38,13 +38,13 @@ def test_fault_has_defaults_and_number():
 
 @pytest.mark.parametrize("on", ["request", *CALLBACKS])
 @pytest.mark.parametrize("kind", [*KINDS, None, "other"])
-def test_requests_and_callbacks_have_different_kinds(on, kind):
+def test_requests_and_callbacks_allow_different_faults(on, kind):
     allowed = KINDS[:3] if on == "request" else ("latency", "cut", "duplicate")
     expected = None if kind in allowed else f"kind must be one of {', '.join(allowed)}"
     assert refusal(on=on, kind=kind, **VALID.get(kind, {})) == expected
 
 
-def test_place_of_fault_is_named():
+def test_fault_applies_to_requests_or_kind_of_callback():
     message = "on must be one of request, assignment, fallback, event, twiml"
     for on in (None, "other", ["request"]):
         assert refusal(on=on, kind="cut") == message
@@ -52,7 +52,7 @@ def test_place_of_fault_is_named():
 
 @pytest.mark.parametrize("on", ["request", "event"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", None])
-def test_method_is_one_that_is_sent(on, method):
+def test_requests_and_callbacks_allow_different_methods(on, method):
     allowed = ("GET", "POST", "DELETE", "PUT", "PATCH") if on == "request" else ("POST",)
     is_valid = method in {None, *allowed}
     message = f"method must be one of {', '.join(allowed)} if on is {on}"
@@ -60,7 +60,7 @@ def test_method_is_one_that_is_sent(on, method):
 
 
 @pytest.mark.parametrize("path", ["/", "*x", "?v1", "[/]v1", "/v1/Workspaces"])
-def test_path_begins_like_a_path(path):
+def test_path_pattern_must_be_able_to_match_leading_slash(path):
     assert refusal(on="request", kind="cut", path=path) is None
     message = "path must begin with / or *"
     assert refusal(on="request", kind="cut", path="x" + path) == message
@@ -95,7 +95,7 @@ def test_path_begins_like_a_path(path):
         ),
     ],
 )
-def test_field_applies_to_kinds_and_has_limits(field, kinds, values, message):
+def test_field_has_limits_and_applies_only_to_some_kinds(field, kinds, values, message):
     for kind in KINDS:
         on = "event" if kind == "duplicate" else "request"
         for value, is_valid in values.items():
@@ -105,7 +105,7 @@ def test_field_applies_to_kinds_and_has_limits(field, kinds, values, message):
             assert refusal(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
 
 
-def test_field_may_be_null_if_that_is_its_default():
+def test_field_may_be_null_only_if_null_is_default():
     for field in ("retry_after", "times", "method"):
         assert refusal(on="request", kind="error", **{field: None}) is None
     for field in ("seconds", "status", "moment", "path"):
@@ -113,14 +113,14 @@ def test_field_may_be_null_if_that_is_its_default():
 
 
 @pytest.mark.parametrize("seconds", [{}, {"seconds": 0}])
-def test_latency_needs_seconds(seconds):
+def test_latency_requires_seconds(seconds):
     message = "seconds must be greater than 0 if kind is latency"
     assert refusal(on="request", kind="latency", **seconds) == message
 
 
 @pytest.mark.parametrize("on", ["request", *CALLBACKS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_cut_of_a_callback_may_occur_afterwards(on, kind):
+def test_moment_after_applies_only_to_requests_and_cut_callbacks(on, kind):
     if kind == ("duplicate" if on == "request" else "error"):
         return
     is_valid = on == "request" or kind == "cut"
@@ -131,7 +131,7 @@ def test_only_cut_of_a_callback_may_occur_afterwards(on, kind):
     assert refusal(**given, moment="during") == 'moment must be "before" or "after"'
 
 
-def test_values_of_other_types_are_refused():
+def test_wrong_types_and_unknown_fields_are_refused():
     assert refusal(on="request", kind="cut", path=1) == "path must be a string"
     assert refusal(on="request", kind="cut", method=1) == "method must be a string"
     message = "unknown field 'tims'; did you mean times?"

@@ -1,4 +1,4 @@
-"""Each accepted value of each instruction parameter, and the alerts for all other values."""
+"""Valid values of each instruction parameter, and the alerts for invalid values."""
 
 import json
 
@@ -27,7 +27,7 @@ REQUIRED = {
 
 
 def outcome(name, **parameters):
-    """Return the messages and codes of the alerts, and the Reservation's status."""
+    """Return the code and message of each alert, and the Reservation's status."""
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, name, **{**REQUIRED[name], **parameters})
     found = [item for item in simulation.effects if isinstance(item, Alert)]
@@ -39,7 +39,7 @@ def assert_valid(name, **parameters):
 
 
 def assert_invalid(name, code, parameter, *values):
-    """Check that each value causes an alert that names the parameter, and has no effect."""
+    """Check that each value changes nothing and causes an alert that names the parameter."""
     simulation, task, reservation = simulate_reservation()
     before = task.attributes
     for value in values:
@@ -71,7 +71,7 @@ def test_number_is_valid_from_minimum_to_maximum(name, parameter, limits, code):
 
 
 @pytest.mark.parametrize("scheme", ["sip:", "sips:", "SIP:"])
-def test_phone_with_sip_address_rings_for_ten_minutes_at_most(scheme):
+def test_sip_phone_rings_for_up_to_ten_minutes(scheme):
     to = f"{scheme}alice@example.com"
     assert_valid("dequeue", to=to, timeout=600)
     assert outcome("dequeue", to=to, timeout=601) == (
@@ -103,13 +103,13 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "parameter", "words", "code"), CHOICES)
-def test_every_word_of_a_choice_is_valid(name, parameter, words, code):
-    for word in words:
-        assert_valid(name, **{parameter: word})
+@pytest.mark.parametrize(("name", "parameter", "choices", "code"), CHOICES)
+def test_every_choice_is_valid(name, parameter, choices, code):
+    for choice in choices:
+        assert_valid(name, **{parameter: choice})
     assert_valid(name, **{parameter: None})
-    assert_invalid(name, code, parameter, "other", words[0] + "x", 7, "", ["GET"])
-    if True not in words:
+    assert_invalid(name, code, parameter, "other", choices[0] + "x", 7, "", ["GET"])
+    if True not in choices:
         assert_invalid(name, code, parameter, True)
 
 
@@ -128,11 +128,11 @@ FLAGS = [
 
 @pytest.mark.parametrize(("name", "parameter", "code"), FLAGS)
 def test_flag_is_boolean_number_or_word(name, parameter, code):
-    accepts = parameter == "accept"
+    is_accept = parameter == "accept"
     for value in (True, 1, "true", "TRUE", "1", "yes"):
         assert_valid(name, **{parameter: value})
     for value in (False, 0, "false", "0", "no", "No", None):
-        expected = "pending" if accepts else "accepted"
+        expected = "pending" if is_accept else "accepted"
         assert outcome(name, **{parameter: value}) == ([], expected)
     assert_invalid(name, code, parameter, 2, "on", "", ["true"])
 
@@ -153,7 +153,7 @@ URLS = [
 
 
 @pytest.mark.parametrize(("name", "parameter", "code"), URLS)
-def test_url_is_absolute(name, parameter, code):
+def test_url_must_be_absolute(name, parameter, code):
     for value in ("http://a/b?c=d", "https://example.com"):
         assert_valid(name, **{parameter: value})
     assert_invalid(name, code, parameter, "/b", "ftp://a/b", 7, "")
@@ -175,7 +175,7 @@ CONFERENCE_EVENTS = ["start", "end", "join", "leave", "mute", "hold", "speaker"]
         ("conference", "conference_status_callback_event", CONFERENCE_EVENTS, 40145),
     ],
 )
-def test_events_are_a_list_or_separated_by_commas(name, parameter, events, code):
+def test_events_may_be_list_or_separated_by_commas(name, parameter, events, code):
     for value in (*events, events, ", ".join(events), [], None):
         assert_valid(name, **{parameter: value})
     assert_invalid(
@@ -197,7 +197,7 @@ def test_events_are_a_list_or_separated_by_commas(name, parameter, events, code)
         ("conference", "from", 40141),
     ],
 )
-def test_contact_has_up_to_500_characters_without_spaces(name, parameter, code):
+def test_contact_may_have_up_to_500_characters_without_spaces(name, parameter, code):
     assert_valid(name, **{parameter: "x"})
     assert_valid(name, **{parameter: "x" * 500})
     assert_invalid(name, code, parameter, "a b", 7)
@@ -206,7 +206,7 @@ def test_contact_has_up_to_500_characters_without_spaces(name, parameter, code):
 
 
 @pytest.mark.parametrize("parameter", ["sip_auth_username", "sip_auth_password"])
-def test_text_is_not_empty(parameter):
+def test_text_must_not_be_empty(parameter):
     assert_valid("conference", **{parameter: "x"})
     assert_valid("conference", **{parameter: None})
     assert_invalid("conference", 40145, parameter, "", 7, True)
@@ -215,7 +215,7 @@ def test_text_is_not_empty(parameter):
 @pytest.mark.parametrize(
     "call_sid", ["", "CA" + "1" * 31, "CA" + "1" * 33, "WR" + "1" * 32, "CA" + "g" * 32, 7]
 )
-def test_redirect_needs_sid_of_a_call(call_sid):
+def test_redirect_requires_call_sid(call_sid):
     assert_invalid("redirect", 40121, "call_sid", call_sid)
     assert_valid("redirect", call_sid="CA" + "aF" * 16)
 
@@ -266,7 +266,7 @@ def test_alert_has_message_level_and_details():
     assert respond_with({"instruction": "supervise"}) == [Alert(40146, message, "error", details)]
 
 
-def test_setting_defines_code_for_instruction_that_is_late():
+def test_setting_defines_error_code_of_late_instruction():
     simulation, task, reservation = simulate_reservation(not_pending_code=12345)
     assignments.cancel(simulation.engine, simulation.workspace, task)
     respond(simulation, reservation, "accept")
@@ -276,7 +276,7 @@ def test_setting_defines_code_for_instruction_that_is_late():
     assert alerts(simulation) == [12345, 40144, 12345]
 
 
-def test_conference_for_reservation_that_timed_out_has_general_code():
+def test_conference_after_reservation_timeout_emits_general_error_code():
     simulation, _, reservation = simulate_reservation()
     simulation.clock.advance(1200)
     respond(simulation, reservation, "conference", **REQUIRED["conference"])
@@ -302,7 +302,7 @@ def test_conference_for_reservation_that_timed_out_has_general_code():
         ("conference", {"outbound_to": PHONE, "to": PHONE}, None),
     ],
 )
-def test_call_is_described_by_task_attributes(name, attributes, message):
+def test_instruction_requires_call_in_task_attributes(name, attributes, message):
     simulation, _, reservation = simulate_reservation({"selected_language": "es", **attributes})
     respond(simulation, reservation, name, to=WORKER_NUMBER)
     found = [item.message for item in simulation.effects if isinstance(item, Alert)]
@@ -310,7 +310,7 @@ def test_call_is_described_by_task_attributes(name, attributes, message):
 
 
 @pytest.mark.parametrize("caller", [None, 7])
-def test_supervised_call_needs_a_caller(caller):
+def test_supervised_call_requires_caller(caller):
     attributes = {"selected_language": "es", "from": caller}
     simulation, _, reservation = simulate_supervision(attributes=attributes)
     respond(simulation, reservation, "supervise", **SUPERVISE)
@@ -318,7 +318,7 @@ def test_supervised_call_needs_a_caller(caller):
 
 
 @pytest.mark.parametrize("mode", ["shout", "", 7, True])
-def test_supervisor_mode_is_a_known_word(mode):
+def test_unknown_supervisor_mode_emits_alert(mode):
     simulation, _, reservation = simulate_supervision()
     respond(simulation, reservation, "supervise", **{**SUPERVISE, "supervisor_mode": mode})
     assert alerts(simulation) == [20001]
@@ -326,7 +326,7 @@ def test_supervisor_mode_is_a_known_word(mode):
 
 @pytest.mark.parametrize("name", ["dequeue", "conference", "call"])
 @pytest.mark.parametrize(("timeout", "seconds"), [(None, 60), (7, 7)])
-def test_phone_rings_for_given_time_or_a_minute(name, timeout, seconds):
+def test_phone_rings_for_timeout_or_one_minute(name, timeout, seconds):
     instruction = {
         "instruction": name, "to": WORKER_NUMBER, "from": NUMBER, "url": URL, "timeout": timeout
     }  # fmt: skip
@@ -340,7 +340,7 @@ def test_phone_rings_for_given_time_or_a_minute(name, timeout, seconds):
     assert simulation.worker_leg().status == "no-answer"
 
 
-def test_post_work_activity_replaces_that_of_an_earlier_instruction():
+def test_later_instruction_replaces_post_work_activity():
     simulation = CallSimulation(answer_seconds=10.0)
     simulation.instruction = {**DEQUEUE, "post_work_activity_sid": simulation.activity_sid("Idle")}
     call = simulation.place_call("1")

@@ -1,4 +1,4 @@
-"""Every response matches Twilio's OpenAPI description."""
+"""Responses and parameters match Twilio's OpenAPI description."""
 
 import json
 import re
@@ -35,14 +35,16 @@ def problems(description, schema, value, location="$"):
     if value is None:
         may_be_null = schema.get("nullable") or schema.get("enum") or "type" not in schema
         return [] if may_be_null else [f"{location} is null"]
-    kind = schema.get("type")
-    if kind and (not isinstance(value, TYPES[kind]) or (kind == "integer" and value is True)):
-        return [f"{location} is not of type {kind}: {value!r}"]
+    schema_type = schema.get("type")
+    if schema_type and (
+        not isinstance(value, TYPES[schema_type]) or (schema_type == "integer" and value is True)
+    ):
+        return [f"{location} is not of type {schema_type}: {value!r}"]
     found = [f"{location}: {problem}" for problem in text_problems(schema, value)]
-    if kind == "array":
+    if schema_type == "array":
         for index, item in enumerate(value):
             found += problems(description, schema.get("items", {}), item, f"{location}[{index}]")
-    if kind == "object":
+    if schema_type == "object":
         found += object_problems(description, schema, value, location)
     return found
 

@@ -35,7 +35,7 @@ def test_task_is_canceled_after_last_target_times_out():
     assert "workflow.timeout" in simulation.event_types()
 
 
-def test_later_filter_but_not_default_filter_follows_last_target():
+def test_task_moves_to_later_filter_but_not_to_default_filter():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 10}),
         {"expression": "kind == 'a'", "targets": [{"queue": "Two", "timeout": 10}]},

@@ -1,4 +1,4 @@
-"""Every key of a Workflow configuration, its default, its limits and its errors."""
+"""Every key of a Workflow configuration: its default, its limits and its errors."""
 
 import json
 
@@ -30,10 +30,10 @@ def test_configuration_has_every_key():
         "skip_if": "1==1", "order_by": "worker.a", "known_worker_sid": "task.a",
         "known_worker_friendly_name": "task.b",
     }  # fmt: skip
-    matched = {"filter_friendly_name": "All", "expression": "a == 1"}
+    filter_keys = {"filter_friendly_name": "All", "expression": "a == 1"}
     given = {name: value for name, value in target.items() if name != "queue"}
     assert parse(
-        {**matched, "targets": [target, {}]}, {"queue": "WQ2", "priority": "7"},
+        {**filter_keys, "targets": [target, {}]}, {"queue": "WQ2", "priority": "7"},
         default_filter={"queue": "WQ3"},
     ) == Configuration(
         filters=(
@@ -44,7 +44,7 @@ def test_configuration_has_every_key():
     )  # fmt: skip
 
 
-def test_configuration_names_its_targets_and_queues():
+def test_configuration_lists_targets_and_queues():
     configuration = parse(
         {"targets": [{"queue": "WQ1"}, {}]}, {"queue": "WQ2"}, default_filter={"queue": "WQ3"}
     )
@@ -100,7 +100,7 @@ def test_whole_number_has_limits(key, minimum):
         "known_worker_friendly_name",
     ],
 )
-def test_text_is_a_string(key):
+def test_text_must_be_string(key):
     for value in (7, True, [], {}):
         message = f"{key} must be a string"
         assert refusal({"targets": [{"queue": "WQ", key: value}]}) == message
@@ -133,19 +133,19 @@ def test_text_is_a_string(key):
     ],
     ids=range(12),
 )
-def test_error_names_invalid_part(text, message):
+def test_error_describes_invalid_configuration(text, message):
     with pytest.raises(ConfigurationError) as error:
         parse_configuration(text)
     assert str(error.value) == message
 
 
-def test_configuration_may_have_null_parts():
+def test_filters_and_default_filter_may_be_null():
     assert parse_configuration('{"task_routing": {"filters": null, "default_filter": null}}') == (
         Configuration()
     )
 
 
-def test_configuration_must_name_existing_queues():
+def test_queues_in_configuration_must_exist():
     simulation = WorkflowSimulation(default={"queue": "One"})
     for routing in ({"filters": [{"queue": "WQ0"}]}, {"default_filter": {"queue": "WQ0"}}):
         text = json.dumps({"task_routing": routing})
@@ -165,13 +165,13 @@ def test_configuration_must_name_existing_queues():
         ("known_worker_friendly_name", "task.1a"),
     ],
 )
-def test_names_of_every_text_are_checked(key, text):
+def test_names_in_every_text_of_target_are_checked(key, text):
     with pytest.raises(BadRequest, match=rf"{key}: .*1a contains a name that begins with a digit"):
         WorkflowSimulation(filter_with_target(**{key: text}))
     WorkflowSimulation(filter_with_target(**{key: text}), names_may_begin_with_digit=True)
 
 
-def test_names_of_filters_are_checked():
+def test_names_in_filter_expression_are_checked():
     routing = {"expression": "task.1a == 1", "targets": [{"queue": "One"}]}
     with pytest.raises(BadRequest, match="expression: task.1a contains a name that begins"):
         WorkflowSimulation(routing)

@@ -1,21 +1,21 @@
-"""Resources of a Workspace: defaults, and refusals to create or delete them."""
+"""Resources of a new Workspace, and errors when a resource cannot be created or deleted."""
 
 import pytest
 
 from taskrouter_simulator.engine import assignments, tasks, workers, workflows, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.events import require_types
-from tests.simulator.state_simulation import Center
+from tests.simulator.state_simulation import StateSimulation
 from tests.simulator.workflow_simulation import WorkflowSimulation
 
 
 @pytest.fixture
 def center():
-    return Center()
+    return StateSimulation()
 
 
 def refusal(center, operation, *arguments, **options):
-    """Return the message of a refused operation, which must change nothing."""
+    """Check that an operation is refused and changes nothing; return the error message."""
     before = {name: (item.version, vars(item).copy()) for name, item in center.resources().items()}
     with pytest.raises(BadRequest) as error:
         operation(center.engine, center.workspace, *arguments, **options)
@@ -42,7 +42,7 @@ def test_new_workspace_has_built_in_channels_and_default_activities():
 
 
 @pytest.mark.parametrize("use", ["default", "timeout", "worker", "reservation", "assignment"])
-def test_activity_in_use_is_not_deleted(center, use):
+def test_activity_in_use_cannot_be_deleted(center, use):
     activity = workspaces.add_activity(center.engine, center.workspace, friendly_name="New")
     match use:
         case "default":
@@ -60,7 +60,7 @@ def test_activity_in_use_is_not_deleted(center, use):
 
 
 @pytest.mark.parametrize("status", ["pending", "assigned", "wrapping"])
-def test_queue_with_open_task_is_not_deleted(center, status):
+def test_queue_with_open_task_cannot_be_deleted(center, status):
     queue = center.queues["Two"]
     task = center.do(tasks.create, queue_sid=queue.sid)
     task.status = status
@@ -71,14 +71,14 @@ def test_queue_with_open_task_is_not_deleted(center, status):
     assert queue.sid not in center.workspace.queues
 
 
-def test_queue_of_a_workflow_is_not_deleted(center):
+def test_queue_used_by_workflow_cannot_be_deleted(center):
     queue = center.queues["One"]
     center.do(assignments.delete, center.task)
     message = f"TaskQueue {queue.sid} is in use and cannot be deleted"
     assert refusal(center, workspaces.delete_queue, queue) == message
 
 
-def test_workflow_with_open_task_is_not_deleted(center):
+def test_workflow_with_open_task_cannot_be_deleted(center):
     message = f"Workflow {center.workflow.sid} has tasks and cannot be deleted"
     assert refusal(center, workflows.delete, center.workflow) == message
     center.do(assignments.cancel, center.task)
@@ -86,7 +86,7 @@ def test_workflow_with_open_task_is_not_deleted(center):
     assert center.workflow.sid not in center.workspace.workflows
 
 
-def test_channel_in_use_or_built_in_is_not_deleted(center):
+def test_channel_in_use_or_built_in_cannot_be_deleted(center):
     fax = center.do(workspaces.add_channel, friendly_name="Fax", unique_name="fax")
     task = center.do(tasks.create, queue_sid=center.queues["Two"].sid, channel="fax")
     for channel in (fax, center.workspace.channel("video")):
@@ -98,8 +98,8 @@ def test_channel_in_use_or_built_in_is_not_deleted(center):
     assert not any(fax.sid in worker.channels for worker in center.workspace.workers.values())
 
 
-@pytest.mark.parametrize("use", ["available", "held"])
-def test_worker_who_is_available_or_busy_is_not_deleted(center, use):
+@pytest.mark.parametrize("use", ["available", "reserved"])
+def test_worker_who_is_available_or_has_open_reservations_cannot_be_deleted(center, use):
     if use == "available":
         center.do(assignments.cancel, center.task)
     else:
@@ -123,7 +123,7 @@ def test_name_in_use_is_refused(center):
     assert message == f"Worker friendly name CAROL {in_use}"
 
 
-def test_long_unique_name_is_truncated_in_refusal(center):
+def test_long_unique_name_is_truncated_in_error(center):
     message = refusal(center, workspaces.add_channel, friendly_name="X", unique_name="-" * 150)
     assert message == (
         f"UniqueName {'-' * 100} must consist of letters, digits, _ and $, and must not begin with"
@@ -131,7 +131,7 @@ def test_long_unique_name_is_truncated_in_refusal(center):
     )
 
 
-def test_unknown_event_types_are_named():
+def test_error_names_unknown_event_types():
     require_types("")
     require_types(" task.created , ,worker.created")
     with pytest.raises(BadRequest) as error:

@@ -63,6 +63,6 @@ def catch_all_filter(*targets):
     return {"expression": "1==1", "targets": list(targets)}
 
 
-def filter_with_target(**texts):
-    """Return a filter that matches every Task and has one target, in the TaskQueue "One"."""
-    return catch_all_filter({"queue": "One", **texts})
+def filter_with_target(**keys):
+    """Return a filter that matches every Task and has one target: the TaskQueue "One"."""
+    return catch_all_filter({"queue": "One", **keys})

@@ -47,11 +47,10 @@ _NAME = re.compile(r"#(\w+)")
 
 
 def make_client(budget: float) -> Any:
-    """Return a DynamoDB client, with boto3's methods, whose calls end within *budget* seconds.
+    """Return a DynamoDB client with boto3's methods, whose calls end within *budget* seconds.
 
-    The budget of a call includes one retry.
-    TaskRouter waits 5 s for a response and then calls the fallback URL, but boto3 waits 60 s by
-    default.
+    The budget includes one retry. TaskRouter calls the fallback URL after waiting 5 s for a
+    response, but boto3 waits 60 s by default.
     """
     return _Client(budget)
 
@@ -59,7 +58,7 @@ def make_client(budget: float) -> Any:
 class _Client:
     """The client that `make_client` returns.
 
-    UpdateItem, the only operation of a callback, is called without botocore's client. The other
+    UpdateItem, the only operation that callbacks use, does not use botocore's client. The other
     operations use botocore's client, which is imported and built on first use.
     """
 
@@ -92,7 +91,7 @@ class _Client:
 
 
 def _limit_requests(client: Any, seconds: float) -> None:
-    """Let a `Sender` send all requests of a botocore client, each within *seconds*."""
+    """Send all requests of a botocore client through a `Sender`, each within *seconds*."""
     from botocore.awsrequest import AWSResponse  # noqa: PLC0415  slow to import
 
     sender = Sender(client.meta.endpoint_url)
@@ -107,8 +106,8 @@ def _limit_requests(client: Any, seconds: float) -> None:
             seconds=seconds,
             max_bytes=_MAX_BYTES,
         )
-        # botocore reads a body that is not JSON as `{}`, and omits members that are null. The item
-        # would seem to be missing.
+        # botocore reads a body that is not JSON as `{}`, and omits members that are null. In both
+        # cases, the item would seem to be missing.
         if response.is_success and None in parse(response, event_name).values():
             raise InvalidResponse
         return AWSResponse(request.url, response.status, response.headers, response)
@@ -118,10 +117,10 @@ def _limit_requests(client: Any, seconds: float) -> None:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise StoreUnavailable for any error of boto3.
+    """Raise StoreUnavailable if a request fails or its response can't be read.
 
-    The code in this context sends a request and reads the response. If the response does not have
-    the expected form, reading it fails, and so does parsing it in botocore.
+    The context must include the code that reads the response. A malformed response makes either
+    botocore or that code fail.
     """
     try:
         yield
@@ -149,7 +148,7 @@ def to_item(values: Mapping[Any, Any]) -> dict[Any, dict[str, Any]]:
     DynamoDB accepts only UTF-8.
 
     Raises:
-        TypeError: a value, such as a float, is not stored by this service.
+        TypeError: a value has a type that this service does not store, such as float.
     """
     item: dict[Any, dict[str, Any]] = {}
     for name, value in values.items():
@@ -174,10 +173,10 @@ def to_item(values: Mapping[Any, Any]) -> dict[Any, dict[str, Any]]:
 def from_item(item: Mapping[Any, Mapping[str, Any]]) -> dict[Any, Any]:
     """Return the attributes of an item as Python values.
 
-    Only integers are stored, and unlike Decimal, int is JSON serializable.
+    All stored numbers are integers, and unlike Decimal, int is JSON serializable.
 
     Raises:
-        TypeError: a value has another type.
+        TypeError: a value has a type that this service does not store.
         ValueError: a number is not an integer.
     """
     values: dict[Any, Any] = {}
@@ -262,7 +261,7 @@ def to_due_reservation(item: Mapping[str, Any], status: Status) -> DueReservatio
 
 
 def history_item(entry: HistoryEntry) -> dict[str, Any]:
-    """Return a history entry as it is stored."""
+    """Return a history entry in its stored form."""
     item = {"at": entry.at, "to": entry.to.value, "by": entry.by}
     return {**item, "note": entry.note} if entry.note else item
 
@@ -304,7 +303,7 @@ def read_all(
         client: a client created by `make_client`.
         table: the name of the table.
         keys: any number of primary keys.
-        **options: other members of the table's BatchGetItem request.
+        **options: other parameters of BatchGetItem for the table.
 
     Raises:
         StoreUnavailable: DynamoDB failed or repeatedly left keys unprocessed.

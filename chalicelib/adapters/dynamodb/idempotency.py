@@ -60,23 +60,23 @@ class DynamoIdempotencyStore:
             values={":expired_at": expired_at},
         )
         is_taken_over, item = update.run(self._client, self._table, _primary_key(key))
-        # If a response is lost, boto3 repeats the write. The condition then fails, although the
-        # item already has this owner.
+        # If a response is lost, the client repeats the write. The condition then fails, although
+        # the item already has this owner.
         return is_taken_over or item.get("owner") == owner
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
         """Expire the owner's lease now."""
-        self._update_own(key, owner, {"until": now})
+        self._update_if_owner(key, owner, {"until": now})
 
     def save_response(self, key: str, response: dict[str, Any], *, owner: str) -> None:
         """Save the response to the owner's request."""
-        self._update_own(key, owner, {"answer": response})
+        self._update_if_owner(key, owner, {"answer": response})
 
     def release(self, key: str, *, owner: str, now: int) -> None:
         """Release the owner's key after a request that created no Task."""
-        self._update_own(key, owner, {"ttl": now // 1000})
+        self._update_if_owner(key, owner, {"ttl": now // 1000})
 
-    def _update_own(self, key: str, owner: str, attributes: dict[str, Any]) -> None:
+    def _update_if_owner(self, key: str, owner: str, attributes: dict[str, Any]) -> None:
         update = UpdateItem(
             set=attributes, conditions=["#owner = :owner"], values={":owner": owner}
         )

@@ -9,11 +9,11 @@ LAST_SWEEP = "last_sweep"
 """The key of the last sweep's result."""
 
 _PROGRESS = "done_until"
-"""The attribute for the progress of a whole job. ``_PART`` is appended for a part of the job."""
+"""The attribute that stores the progress of a job. The suffix ``_PART`` names a part of the job."""
 
 
 class DynamoJobs:
-    """The methods of `chalicelib.usecases.ports.ReservationStore` that concern jobs.
+    """Implements the job methods of `chalicelib.usecases.ports.ReservationStore`.
 
     Args:
         client: a client created by `make_client`.
@@ -30,7 +30,7 @@ class DynamoJobs:
         """Start a periodic job if it is due; only one caller wins."""
         update = UpdateItem(
             set={"at": now, "due_at": retry_at, "run_id": run_id},
-            # If a response is lost, the write is repeated and finds the job already started.
+            # If a response is lost, the client repeats the write and finds the job already started.
             conditions=["attribute_not_exists(#due_at) OR #due_at <= :now OR #run_id = :run_id"],
             values={":now": now, ":run_id": run_id},
         )

@@ -42,17 +42,17 @@ from chalicelib.domain.sids import is_sid
 _HOUR_MS = 3_600_000
 
 _PAGE_SIZES = (100, 1_000)
-"""Maximum numbers of entries in the index pages of one request, before a filter is applied. The
+"""Maximum numbers of entries in the index pages of one request, before filtering. Usually, the
 second page is larger, because few entries match if the first page does not suffice."""
 
 _MAX_EMPTY_QUERIES = 8
-"""Maximum number of queries without entries per request, such as those of hours at night."""
+"""Maximum number of queries per request that return no entries, such as those for night hours."""
 
 _MAX_SECONDS = 10.0
-"""Time after which no query starts, because API Gateway waits at most 29 s for a response."""
+"""Time after which no further query starts. API Gateway waits at most 29 s for a response."""
 
 _AFTER_SIDS = "WS"
-"""A text that follows the SID of every Reservation (WR…)."""
+"""A string that sorts after the SID of every Reservation (WR…)."""
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 
@@ -79,9 +79,9 @@ class _Position:
 
     @classmethod
     def from_cursor(cls, cursor: str) -> Self:
-        """Parse a cursor made by `to_cursor`; raise BadRequest for any other text."""
+        """Parse a cursor made by `to_cursor`; raise BadRequest for any other string."""
         try:
-            # Superfluous padding is ignored.
+            # The decoder ignores extra padding.
             text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"==")
             value = parse_json(text.decode("ascii"))
         except (JsonError, UnicodeError, binascii.Error):
@@ -110,7 +110,7 @@ class _ReadBudget:
     """The index pages that one request may read. A list that needs more is returned incomplete.
 
     Args:
-        largest_first: whether the first page is the largest, because it must hold a partition.
+        largest_first: whether to read the largest page first, because it must hold a partition.
     """
 
     def __init__(self, *, largest_first: bool) -> None:

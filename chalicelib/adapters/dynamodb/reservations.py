@@ -3,8 +3,8 @@
 Every update is conditional and needs no prior read. The conditions for status changes are generated
 from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`. The attribute ``acceptor``
 names the owner of a claim without an instruction, the sender of a confirmed instruction, or the
-answer that tries to accept the Reservation. After TaskRouter reports ``accepted``, it names the
-acceptor of the Reservation, regardless of who records the report.
+answer that tries to accept the Reservation. After TaskRouter reports ``accepted``, the attribute
+names who accepted the Reservation or, if that is unknown, the source of the report.
 """
 
 import time
@@ -46,7 +46,7 @@ _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 _NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 
 _SECOND_WRITE_LIMIT = 0.1
-"""Maximum share of the time limit that the first write may take before a second one starts."""
+"""A second write starts only if the first one took at most this share of the time limit."""
 
 
 class DynamoReservationStore(DynamoJobs):
@@ -104,7 +104,7 @@ class DynamoReservationStore(DynamoJobs):
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # If an instruction was sent over REST, another one could ring a phone again.
+            # After an instruction sent over REST, another one could ring a phone again.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         with translate_errors():
@@ -178,7 +178,7 @@ class DynamoReservationStore(DynamoJobs):
                 "due_at": claim.until,
                 "acceptor": claim.by if claim.accepts and claim.instruction is None else None,
             },
-            # If a response is lost, boto3 repeats the write and finds the claim already recorded.
+            # If a response is lost, the client repeats the write and finds its own claim.
             conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
             values={":now": now, ":claim_id": claim.claim_id},
         )
@@ -190,7 +190,7 @@ class DynamoReservationStore(DynamoJobs):
                 "instruction": dict(claim.instruction),
             }
         if claim.instruction is not None or claim.unless_ringing:
-            _require_silence(update, claim)
+            _require_no_ringing(update, claim)
         for attribute, required in (("worker_sid", worker_sid), ("task_sid", task_sid)):
             if required is not None:
                 update.conditions.append(f"#{attribute} = :{attribute}")
@@ -200,7 +200,7 @@ class DynamoReservationStore(DynamoJobs):
     def release_claim(
         self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
     ) -> None:
-        """Remove the traces of a request that was not executed, and its claim if still recorded."""
+        """Undo the writes for a request that was not executed; end its claim if still recorded."""
         if claim.instruction is not None:
             self._end_claim(UpdateItem(remove=["instruction_sent"]), reservation_sid, claim, due_at)
             return
@@ -209,7 +209,7 @@ class DynamoReservationStore(DynamoJobs):
             _restore_acceptor(update, acceptor)
         ended, record = self._end_claim(update, reservation_sid, claim, due_at)
         if not ended and claim.accepts and record and record.accepted_by == claim.by:
-            # The acceptance of another client was reported before the claim could be released.
+            # TaskRouter reported another client's acceptance before the claim was released.
             for entry in record.history:
                 if entry.to in ACHIEVED[claim.target]:
                     update = UpdateItem(set={"acceptor": entry.by}, conditions=["#acceptor = :by"])
@@ -230,7 +230,7 @@ class DynamoReservationStore(DynamoJobs):
         """Run *update* and end the claim.
 
         If an event has already removed the claim, *update* is still run for an instruction that was
-        recorded under this claim. The claim and the next check then belong to others.
+        recorded under this claim. Any current claim and the due time then remain unchanged.
         """
         ending = replace(
             update,
@@ -304,7 +304,7 @@ class DynamoReservationStore(DynamoJobs):
             values={":status": due.status.value, ":due_at": due.due_at},
         )
         if due.status is Status.PENDING and due.is_claimed:
-            # The owner of the expired claim did not accept, but an earlier instruction still may.
+            # The owner of the expired claim did not accept, but an earlier instruction may do so.
             _restore_acceptor(update, acceptor)
         self._run(update, due.reservation_sid)
 
@@ -328,7 +328,7 @@ class DynamoReservationStore(DynamoJobs):
                 response = self._client.query(**request)
                 due = [to_due_reservation(from_item(item), status) for item in response["Items"]]
             yield from due
-            # An empty page is the last one, so the number of requests has a limit.
+            # An empty page ends the loop, so that the number of requests is limited.
             if not due or "LastEvaluatedKey" not in response:
                 return
             request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
@@ -356,15 +356,15 @@ class DynamoReservationStore(DynamoJobs):
         return "Attributes" in response
 
     def _run(self, update: UpdateItem, reservation_sid: str) -> tuple[bool, Reservation | None]:
-        """Run *update*; return whether its conditions held, and any current record."""
+        """Run *update*; return whether its conditions held, and the current record, if any."""
         key = {"reservation_sid": reservation_sid}
         with translate_errors():
             succeeded, item = update.run(self._client, self._reservations, key)
             return succeeded, to_reservation(item) if item else None
 
 
-def _require_silence(update: UpdateItem, claim: Claim) -> None:
-    """Add the conditions that no other instruction may ring a phone."""
+def _require_no_ringing(update: UpdateItem, claim: Claim) -> None:
+    """Add the conditions that no other instruction can ring a phone."""
     ringing = {f":{name}": name for name in RINGING}
     update.values |= ringing
     update.conditions += [
@@ -372,7 +372,7 @@ def _require_silence(update: UpdateItem, claim: Claim) -> None:
         f"NOT #answer.#instruction IN ({', '.join(ringing)})",
     ]
     if claim.needs_answer:
-        # An answer to the fallback is sent to TaskRouter even if it can't be recorded.
+        # TaskRouter gets an answer to the fallback even if the answer can't be recorded.
         update.conditions += ["attribute_exists(#answer)", "attribute_not_exists(#withheld)"]
 
 

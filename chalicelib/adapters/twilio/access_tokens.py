@@ -118,7 +118,7 @@ class TokenVerifier:
             subject=self._account_sid,
             options={"require": ["exp", "sub"]},
         )
-        # A token need not state when it was created. Its lifetime then starts now.
+        # A token may omit its creation time. In that case, its lifetime is counted from now.
         starts = [
             int(time.time()),
             *(int(claims[name]) for name in ("nbf", "iat") if name in claims),

@@ -1,4 +1,4 @@
-"""Translates the error responses of TaskRouter's REST API to this service's errors."""
+"""Translates the error responses of TaskRouter's REST API into this service's errors."""
 
 import re
 from keyword import iskeyword
@@ -21,7 +21,7 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.messages import public_text
 
 _REFUSED = {*range(400, 500)} - {408, 499}
-"""Statuses of requests that TaskRouter did not process. After a time-out, it may have done so."""
+"""Statuses of requests that TaskRouter did not process; a timeout (408, 499) proves nothing."""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
@@ -34,7 +34,7 @@ _PARAMETERS = {
     for instruction in INSTRUCTION_TYPES.values()
     for name, parameter in instruction.parameters().items()
 }
-"""This service's names and definitions of the parameters of instructions, by their REST names."""
+"""This service's names of the instructions' parameters, and their definitions, by REST name."""
 
 
 def sdk_name(name: str) -> str:
@@ -44,9 +44,9 @@ def sdk_name(name: str) -> str:
 
 
 def to_error(response: Response) -> TaskRouterError:
-    """Build the error for a response other than a 2xx.
+    """Build the error for a response whose status is not 2xx.
 
-    Only a refusal or a 404 contains Twilio's message.
+    Only the errors for refusals and 404 responses contain Twilio's message.
     """
     status = response.status_code
     try:

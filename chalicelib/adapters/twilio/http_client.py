@@ -1,4 +1,4 @@
-"""The HTTP client of Twilio's SDK, for requests that an `Exchange` sends."""
+"""An HTTP client for Twilio's SDK that sends requests within an `Exchange`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from chalicelib.adapters.exchange import Exchange, Tracked, current
 _Result = TypeVar("_Result")
 
 _CONNECT_SECONDS = 2.0
-"""Time limit for the connection to one address of a host, and for a wait while sending."""
+"""Time limit for connecting to one address of a host, and for each wait while sending."""
 
 _MAX_CONNECTIONS = 32
 _CHUNK_BYTES = 65_536
@@ -69,12 +69,12 @@ class _Adapter(HTTPAdapter):
 def make_http_client(
     to_error: Callable[[Response], Exception], *, seconds: float
 ) -> TwilioHttpClient:
-    """Return an HTTP client for Twilio's SDK whose requests may only be sent by an `Exchange`.
+    """Return an HTTP client for Twilio's SDK that works only within an `Exchange`.
 
     Args:
-        to_error: builds the error for a response other than a 2xx. The errors of Twilio's SDK do
-            not contain the headers.
-        seconds: maximum wait for data of a response.
+        to_error: builds the error for a response whose status is not 2xx. The errors of Twilio's
+            SDK do not contain the response headers.
+        seconds: maximum length of each wait for response data.
     """
 
     def read(response: Response, **_options: Any) -> None:

@@ -2,8 +2,8 @@
 
 https://www.twilio.com/docs/usage/security#validating-requests
 
-A signature covers the URL and then the form. Because several URLs are tried, the text of the form
-is built only once. RequestValidator of Twilio's SDK would build the text for each URL.
+The signed text is the URL followed by the form. Several URLs are tried, so the form's text is built
+only once. RequestValidator in Twilio's SDK would build the text for each URL.
 """
 
 import base64
@@ -36,16 +36,17 @@ _MAX_ORDERED_PARAMETERS = 4
 _MAX_PARAMETERS = 200
 
 _UNENCODED = (
-    *("~", "~!'()*", "~!$'()*,/:;=?@[]", "~!$%'()*+,/:;=?@[]"),
-    *("", "*"),
+    "~",  # RFC 3986
+    "~!'()*",  # JavaScript's encodeURIComponent
+    "~!$'()*,/:;=?@[]",  # lenient encoders
+    "~!$%'()*+,/:;=?@[]",  # lenient encoders, if a gateway did not decode the text
+    "",  # encoders older than RFC 3986
+    "*",  # Java's URLEncoder
 )
-"""Sets of characters that may be unencoded in a URL: those of RFC 3986, those that JavaScript's
-encodeURIComponent does not encode, those that are often left unencoded, and the same with "%" and
-"+", which occur in text that a gateway did not decode. Older encoders and Java's URLEncoder encode
-"~"."""
+"""Characters that encoders leave unencoded, besides letters, digits, "_", "." and "-"."""
 
 _UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
-"""Text that no encoder changes, except for "~", of which both forms are tried."""
+"""Text that no encoder changes, except for "~", which is tried in both forms."""
 
 _NOT_SIGNED = (
     "The request is not signed by Twilio with a key of this account, or Twilio requested another "
@@ -56,7 +57,7 @@ _NOT_SIGNED = (
 class LikelyCause(StrEnum):
     """The likely cause of an invalid signature. AUTH_TOKEN is a guess, and QUERY may be a guess.
 
-    If a query string is encoded in an unusual way that is not tried, AUTH_TOKEN is wrong.
+    AUTH_TOKEN is the wrong guess if the query string has an unusual encoding that is not tried.
     """
 
     NO_HEADER = "no_header"
@@ -120,11 +121,11 @@ class SignatureVerifier:
             checked = secrets
             keys = _shared_keys(secrets, settings) if settings else secrets.auth_tokens
             signed = _Signed(text, signature, _DIGESTS[algorithm], keys)
-            if signed.at(url, query_strings(query) if query else [""]):
+            if signed.is_valid_for(url, query_strings(query) if query else [""]):
                 return
         cause = LikelyCause.UNKNOWN_SHARED_KEY
         if keys:
-            cause = _likely_cause(signed.at, url, query, other_urls())
+            cause = _likely_cause(signed.is_valid_for, url, query, other_urls())
         raise InvalidSignature(_NOT_SIGNED, likely_cause=cause)
 
 
@@ -144,7 +145,7 @@ class _Signed:
     digest: str
     keys: tuple[str, ...]
 
-    def at(self, url: str, query_strings: Iterable[str]) -> bool:
+    def is_valid_for(self, url: str, query_strings: Iterable[str]) -> bool:
         """Return whether the signature is valid for a URL with one of the query strings."""
         expected = self.signature.encode(errors="replace")
         with suppress(ValueError):  # a Host header may make a URL invalid
@@ -195,7 +196,7 @@ def query_strings(query: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def _arrange(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Yield the parameters in all encodings and orders; encode them only as far as necessary."""
+    """Yield the parameters in all encodings and orders, lazily."""
     encodings = dict[tuple[str, ...], None]()
     for pairs in _encode(query):
         if pairs not in encodings:
@@ -203,14 +204,14 @@ def _arrange(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
             yield pairs
     if len(query) <= _MAX_ORDERED_PARAMETERS:
         orders = zip(*map(permutations, encodings), strict=True)
-        next(orders)  # the order in which the parameters were received
+        next(orders)  # skip the received order, which was yielded above
         yield from chain.from_iterable(orders)
 
 
 def _encode(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Yield the parameters, encoded in each way; a blank value may have no "="."""
+    """Yield the parameters in each encoding, with and without "=" before a blank value."""
     for unencoded in _UNENCODED:
-        tilde = "~" if "~" in unencoded else "%7E"  # quote() never encodes it
+        tilde = "~" if "~" in unencoded else "%7E"  # quote() never encodes "~"
         quoted = [
             [quote(text, safe=unencoded, errors="replace").replace("~", tilde) for text in pair]
             for pair in query
@@ -252,8 +253,8 @@ def _likely_cause(
 def _unusual_query_strings(query: Sequence[tuple[str, str]], usual: str) -> Iterator[str]:
     """Yield query strings that are too unusual to be tried for each request.
 
-    A proxy may have added the query string. API Gateway does not show an empty query string, an
-    additional "&", or which characters were encoded.
+    A proxy may have added the query string. API Gateway hides an empty query string, an additional
+    "&", and which characters were encoded.
     """
     if not query:
         yield "?"
@@ -272,7 +273,7 @@ def _encode_all(text: str) -> str:
 
 
 def _shared_keys(secrets: Secrets, settings: str) -> tuple[str, ...]:
-    """Return the SharedKey that *settings* selects; none if it selects no known key."""
+    """Return the SharedKey that *settings* selects; an empty tuple if the key is not known."""
     pairs = [part.strip().partition("=")[::2] for part in settings.split(",")]
     selected = dict(pairs)
     if len(selected) != len(pairs) or selected.get("algorithm") != HMAC_SHA256:

@@ -1,6 +1,6 @@
 """TaskRouter's REST API, called through the Twilio SDK.
 
-The adapter sets timeouts and raises this service's errors.
+The adapter limits the time of requests and raises the errors in `chalicelib.domain.errors`.
 
 This module is imported only when needed. Importing the SDK's REST client takes about 150 ms and
 must not delay assignment callbacks.
@@ -38,12 +38,12 @@ from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, has_attribu
 _Response = TypeVar("_Response")
 
 REQUEST_SECONDS, PAGE_SECONDS = 3.0, 8.0
-"""Maximum times for an operation, from the lookup of the host name to the end of the response, and
-for each page of a list of several pages, which only sweeps read."""
+"""Maximum times for an operation, from the DNS lookup to the end of the response, and for each page
+of a multi-page list. Only sweeps read such lists."""
 
 _MAX_RESOURCE_BYTES = 2**20
 _MAX_PAGE_BYTES = 2**26
-"""Maximum sizes of responses. 1,000 Events with attributes of maximum length have 57 MB."""
+"""Maximum sizes of responses. 1,000 Events with attributes of maximum length take 57 MB."""
 
 _PAGE_SIZE = 1000
 _MAX_EVENTS = 2 * _PAGE_SIZE
@@ -103,7 +103,7 @@ class TwilioTaskRouter:
                     raise TaskRouterUnavailable(failure) from error
                 raise TaskRouterNotSent(f"{failure} The request was not sent. Retry.") from error
             except (TwilioException, BadRequest, *UNREADABLE) as error:
-                # A 2xx response that is not JSON, lacks a member, or has another member's SID.
+                # A 2xx response that is not JSON, lacks a member, or has an unexpected SID.
                 raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
     def fetch_reservation(
@@ -128,7 +128,7 @@ class TwilioTaskRouter:
         A rejection moves the Worker to the Activity *activity_sid* (WA…), or by default to the
         Activity that the Worker had before the Reservation.
         """
-        # requests leaves out parameters whose value is None.
+        # The requests library omits parameters whose value is None.
         return self._request(
             lambda workspace: _to_reservation(
                 workspace.tasks(task_sid)
@@ -243,7 +243,7 @@ class TwilioTaskRouter:
         """Create a Task."""
 
         def send(workspace: Any) -> CreatedTask:
-            # requests leaves out parameters whose value is None.
+            # The requests library omits parameters whose value is None.
             created = _to_task(workspace.tasks.create(**asdict(task)))
             if created.workflow_sid != task.workflow_sid:
                 raise ValueError("TaskRouter returned another Task.")
@@ -254,7 +254,7 @@ class TwilioTaskRouter:
     def find_tasks(self, name: str, value: str) -> list[FoundTask]:
         """Find the Tasks that have an attribute with this value.
 
-        TaskRouter allows 3 searches per second. Its lists lack attributes, so Tasks are fetched.
+        TaskRouter allows 3 searches per second. Its lists lack attributes, so each Task is fetched.
 
         Args:
             name: the name of the attribute.
@@ -292,7 +292,7 @@ def _to_task(task: Any) -> CreatedTask:
                 task_queue_sid=task.task_queue_sid,
                 priority=task.priority,
             )
-    raise TypeError("A member of the Task has another type.")
+    raise TypeError("A member of the Task has the wrong type.")
 
 
 def _to_found_task(task: Any, *, sid: str) -> FoundTask:
@@ -307,7 +307,7 @@ def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservat
     name, status = reservation.worker_name or "", Status(reservation.reservation_status)
     is_other = any(getattr(reservation, member) != sid for member, sid in requested.items())
     if is_other or not isinstance(name, str) or status is Status.GONE:
-        raise ValueError("TaskRouter returned another, or a malformed, Reservation.")
+        raise ValueError("TaskRouter returned a malformed Reservation or another one.")
     return RemoteReservation(
         reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
         task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),

@@ -28,7 +28,7 @@ from chalicelib.domain.instructions.parameter_types import (
     one_of,
     whole_number,
 )
-from chalicelib.domain.messages import shown, suggestion
+from chalicelib.domain.messages import display_name, suggestion
 
 _MAX_UNKNOWN_NAMES = 10
 """Maximum number of reported unknown parameters, because a request may contain thousands."""
@@ -198,13 +198,13 @@ class Instruction:
     def _unknown_message(cls, name: str) -> str:
         definitions = cls.parameters()
         if not definitions:
-            return f"{cls.name} takes no parameters. Remove `{shown(name)}`."
-        message = f"{cls.name} has no parameter {shown(name)}"
+            return f"{cls.name} takes no parameters. Remove `{display_name(name)}`."
+        message = f"{cls.name} has no parameter {display_name(name)}"
         return message + suggestion(name, definitions.keys(), cls.hints())
 
     @classmethod
     def hints(cls) -> dict[str, str]:
-        """Return JSON names of this instruction by the REST names that any instruction uses."""
+        """Return this instruction's JSON names, by the REST names of all instructions."""
         types = INSTRUCTION_TYPES.values()
         pairs = ((p.rest_name, name) for type_ in types for name, p in type_.parameters().items())
         return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}

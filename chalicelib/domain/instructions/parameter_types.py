@@ -19,7 +19,7 @@ class ParameterType:
 
     Attributes:
         description: noun phrase that completes "must be"; it never contains a received value.
-        is_valid: returns whether a JSON value is of the type.
+        is_valid: returns whether a JSON value has this type.
         to_form: converts a valid value to a form value, or to a list of form values.
     """
 

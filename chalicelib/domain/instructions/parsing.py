@@ -10,7 +10,7 @@ from chalicelib.domain.instructions.definitions import (
     InvalidInstruction,
     ParameterError,
 )
-from chalicelib.domain.messages import shown, suggestion
+from chalicelib.domain.messages import display_name, suggestion
 
 
 def instruction_type(name: object) -> type[Instruction]:
@@ -25,7 +25,9 @@ def instruction_type(name: object) -> type[Instruction]:
     if name is None:
         message = f"instruction is missing. Use one of {allowed}."
     elif isinstance(name, str):
-        message = f'There is no instruction "{shown(name)}"{suggestion(name, INSTRUCTION_TYPES)}'
+        message = (
+            f'There is no instruction "{display_name(name)}"{suggestion(name, INSTRUCTION_TYPES)}'
+        )
     else:
         message = f"instruction must be a string, one of {allowed}."
     raise InvalidInstruction([ParameterError("instruction", message)])

@@ -39,7 +39,7 @@ class Rule:
 
         Raises:
             UnreadableFact: the condition reads a fact that can't be read.
-            Exception: any error of jmespath.
+            Exception: any error from jmespath.
         """
         return self.when is None or self.when.is_true(facts)
 
@@ -49,7 +49,7 @@ class Rule:
         Raises:
             InvalidInstruction: a parameter has a value that is not allowed.
             UnreadableFact: a parameter refers to a fact that can't be read.
-            Exception: any error of jmespath.
+            Exception: any error from jmespath.
         """
         values = dict(self.literals)
         missing = []
@@ -95,7 +95,7 @@ class RuleResult:
 
     Attributes:
         instruction: the answer.
-        rule: name of the rule that determined the answer; None if no rule determined the answer.
+        rule: name of the rule that determined the answer; None if no rule did.
         failures: ``rule: parameters`` for each rule that failed before the answer was found,
             `Rules.failures`, and ``rules: error type`` for an unexpected error.
         unreadable: name of the callback's parameter that can't be parsed, if `Rules.unreadable`
@@ -114,7 +114,7 @@ class Rules:
 
     Attributes:
         rules: the rules. The answer comes from the first rule that matches and can be rendered.
-        default: the answer if no rule determines the answer.
+        default: the answer if no rule determines one.
         failures: failures added to every result, if the rules could not be loaded.
         unreadable: the answer if a rule reads a part of the callback that can't be parsed, such as
             malformed attributes. Whether that rule and the rules after it match is unknown.

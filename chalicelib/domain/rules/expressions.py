@@ -31,7 +31,7 @@ from chalicelib.domain.rules.lint import (
     paths_read,
 )
 
-# `ParsedResult.search` builds an interpreter per call; building it takes longer than the search.
+# `ParsedResult.search` builds an interpreter for each call, which takes longer than the search.
 _INTERPRETER = visitor.TreeInterpreter()
 
 
@@ -119,9 +119,9 @@ def _parse(text: str) -> Node:
     except IncompleteExpressionError as error:
         raise InvalidExpression("is not valid JMESPath: it ends too early") from error
     except LexerError as error:
-        raise InvalidExpression(_at(error) + _lexer_hint(error)) from error
+        raise InvalidExpression(_describe_location(error) + _lexer_hint(error)) from error
     except ParseError as error:
-        raise InvalidExpression(_at(error) + _hint(error)) from error
+        raise InvalidExpression(_describe_location(error) + _parser_hint(error)) from error
     except ValueError as error:  # raised by int() for thousands of digits
         raise InvalidExpression("is not valid JMESPath: a number is too long") from error
     return tree
@@ -218,7 +218,7 @@ _CONJUNCTION = re.compile(rf"{_STRING}|(?<![\w.$])(?P<word>and|or)\b", re.IGNORE
 _COMPARATORS = ("eq", "ne", "lt", "lte", "gt", "gte")
 
 
-def _at(error: ParseError) -> str:
+def _describe_location(error: ParseError) -> str:
     column = error.lex_position + 1
     if "delimiter" in str(error.token_type).lower():
         return f"is not valid JMESPath: the quote or backtick at column {column} is not closed"
@@ -248,7 +248,7 @@ def _always_true(text: str, position: int) -> str:
     return ""
 
 
-def _hint(error: ParseError) -> str:
+def _parser_hint(error: ParseError) -> str:
     word = str(error.token_value)
     text, position = error.expression, error.lex_position
     before = text[:position]
@@ -352,11 +352,11 @@ def _is_attribute(operand: str) -> bool:
 
 
 def _member(operand: str, *, is_text: bool) -> str:
-    """Return the JMESPath of a value that may be in a list or, if *is_text*, in a text."""
+    """Return the JMESPath of a value that may be in a list or, if *is_text*, in a string."""
     member = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
     if not is_text:
         return member
-    # The function fails if the text may contain a value that is not a string.
+    # contains() fails if it looks for a value other than a string in a string.
     member = re.sub('^`([^"`]*)`$', r"'\1'", member)
     return f"to_string({member})" if member in NUMBERS else member
 

@@ -54,7 +54,7 @@ class UnreadableFact(Exception):
 
 
 class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any dict
-    """An object, some of whose members can't be read. Reading such a member raises its error.
+    """An object with members that can't be read. Reading such a member raises UnreadableFact.
 
     jmespath reads a field with the method `get`, and a wildcard with the method `values`. Its
     functions use the other methods.

@@ -81,7 +81,7 @@ def find_error(tree: Node) -> str | None:
 def find_condition_error(tree: Node) -> str | None:
     """Return the first mistake that only a condition can have, as a predicate, or None."""
     if _is_constant(tree) and not is_false(_constant(tree)):
-        return f"is {_shown(_constant(tree))}, which is always true: {LEAVE_OUT}"
+        return f"is {_as_literal(_constant(tree))}, which is always true: {LEAVE_OUT}"
     return next(
         (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
     )
@@ -110,12 +110,12 @@ def _constant(node: Node) -> Any:
 
 def _always_true(value: object) -> str:
     return (
-        f"has {_shown(value)} alone next to || or &&, which is always true: "
+        f"has {_as_literal(value)} alone next to || or &&, which is always true: "
         f"compare with each value, as in task.a == 'x' || task.a == 'y'"
     )
 
 
-def _shown(value: object) -> str:
+def _as_literal(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else f"`{json.dumps(value)}`"
 
 

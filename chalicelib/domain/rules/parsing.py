@@ -9,7 +9,7 @@ from chalicelib.domain.instructions import (
     InvalidInstruction,
     instruction_type,
 )
-from chalicelib.domain.messages import nearest_name, shown
+from chalicelib.domain.messages import display_name, nearest_name
 from chalicelib.domain.rules.evaluation import Rule, Rules
 from chalicelib.domain.rules.expressions import Expression, InvalidExpression
 
@@ -66,7 +66,7 @@ def _unknown_key(key: str) -> str:
     similar = nearest_name(key, ("rule", _UNREADABLE))
     intended = {"rule": "[[rule]]", _UNREADABLE: _UNREADABLE}.get(similar or "")
     advice = f"did you mean {intended}?" if intended else "begin each rule with [[rule]]."
-    return f'unknown key "{shown(key)}": {advice}'
+    return f'unknown key "{display_name(key)}": {advice}'
 
 
 def parse_unreadable(document: Mapping[str, Any]) -> Instruction:

@@ -1,1 +1,1 @@
-"""Phone calls, as far as they affect TaskRouter; audio is not simulated."""
+"""Phone calls, limited to their effects on TaskRouter; audio is not simulated."""

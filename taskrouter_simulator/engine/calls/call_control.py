@@ -133,7 +133,7 @@ def create_worker_call(
         caller_id: Number or client shown to the Worker.
 
     Returns:
-        The caller and the leg; None if the simulator has no call with that SID.
+        The caller and the leg; None if the simulator has no call with the SID.
 
     Raises:
         BadRequest: The caller is not waiting in a queue.
@@ -159,12 +159,12 @@ def create_worker_call(
 
 
 def ring_and_connect(call: WorkerCall, how: str, seconds: int) -> None:
-    """Ring the Worker; the answer connects the caller and accepts the Reservation.
+    """Ring the Worker; answering connects the caller and accepts the Reservation.
 
     Args:
         call: The call.
         how: Name of the instruction.
-        seconds: Time limit for the answer.
+        seconds: Maximum ringing time.
     """
 
     def on_answer() -> None:
@@ -176,13 +176,13 @@ def ring_and_connect(call: WorkerCall, how: str, seconds: int) -> None:
 
 
 def ring_and_run(call: WorkerCall, url: str, seconds: int, *, accept: bool) -> None:
-    """Ring the Worker; after the answer, the leg executes its own document.
+    """Ring the Worker; after the Worker answers, the leg executes its own document.
 
     Args:
         call: The call.
         url: URL of the document.
-        seconds: Time limit for the answer.
-        accept: Whether the answer accepts the Reservation.
+        seconds: Maximum ringing time.
+        accept: Whether answering accepts the Reservation.
     """
 
     def on_answer() -> None:
@@ -240,7 +240,7 @@ def _end_unanswered(call: WorkerCall) -> None:
 
 
 def _add(engine: Engine, call: Call) -> None:
-    """Add a call; above the limit, drop the oldest call that has ended."""
+    """Add a call; if there are too many calls, drop the oldest that has ended."""
     engine.calls[call.sid] = call
     if len(engine.calls) > _MAX_CALLS:
         oldest = next((ended for ended in engine.calls.values() if ended.has_ended), None)

@@ -48,7 +48,7 @@ def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
     """Execute `<Enqueue>`: add a call to a queue; with a Workflow, create a Task.
 
     Returns:
-        "" if the call waits; otherwise the `QueueResult` with which it leaves immediately.
+        "" if the call waits; otherwise the `QueueResult` of leaving the queue immediately.
     """
     workflow_sid = verb.attributes.get("workflowSid", "")
     name = workflow_sid or verb.text
@@ -117,7 +117,7 @@ def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
 
 
 def dial_queue(engine: Engine, leg: Call, reservation_sid: str, noun: Verb) -> Call:
-    """Execute `<Dial><Queue>`: connect a leg with the Reservation's caller.
+    """Execute `<Dial><Queue>`: connect a leg to the Reservation's caller.
 
     Returns:
         The caller's leg.
@@ -149,15 +149,15 @@ def _caller_waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
 
 
 def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
-    """Connect a caller with a Worker's leg, and accept the leg's Reservation.
+    """Connect a caller to a Worker's leg, and accept the leg's Reservation.
 
-    A conference is added to the Task's attributes.
+    If `how` is "conference", add the conference to the Task's attributes.
 
     Args:
         engine: The engine.
         caller: The caller's leg, which is waiting in a queue.
         leg: The Worker's leg.
-        how: Name of the instruction or verb that connects them.
+        how: Name of the instruction or verb that connects the legs.
 
     Raises:
         BadRequest: The Reservation is not pending; nothing has changed.

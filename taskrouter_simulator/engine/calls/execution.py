@@ -54,7 +54,7 @@ def fetch(engine: Engine, call: Call, url: str, **parameters: str) -> None:
 
 
 def receive_document(engine: Engine, call_sid: str, request: int, body: bytes) -> None:
-    """Execute a requested document, unless the call has moved on or ended."""
+    """Execute a requested document, unless the call has ended or made a newer request."""
     call = _finish_request(engine, call_sid, request)
     if call is None:
         return
@@ -77,7 +77,7 @@ def receive_failure(engine: Engine, call_sid: str, request: int, code: int, mess
 
 
 def _finish_request(engine: Engine, call_sid: str, request: int) -> Call | None:
-    """Mark a request as finished, and return its call; None if the call moved on."""
+    """Finish a request and return its call, or None if the request is outdated."""
     call = engine.calls.get(call_sid)
     if call is None or call.has_ended or call.requests != request or not call.is_fetching:
         return None
@@ -99,7 +99,7 @@ def run(engine: Engine, call: Call) -> None:
 
 
 def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None:
-    """End a call; a call connected to it continues with its own document."""
+    """End a call; the connected call, if any, continues with its own document."""
     call.status = status
     call.queued = call.on_no_answer = None
     for kind in ("call", "ring"):
@@ -139,7 +139,7 @@ def leave_queue(engine: Engine, call: Call, result: str) -> None:
 
     Args:
         engine: The engine.
-        call: A call that is waiting, or was waiting until it was connected.
+        call: A call that is in a queue, or was in a queue until it was connected.
         result: Twilio's `QueueResult`, such as "bridged".
     """
     if not _request_action(engine, call, result):
@@ -221,7 +221,7 @@ def _redirect(engine: Engine, call: Call, verb: Verb) -> bool:
 
 
 def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
-    """Connect with a waiting caller; any other party answers and talks until a hangup."""
+    """Connect to a waiting caller; assume that any other party talks until a hangup."""
     noun = verb.child("Queue", "Number", "Client", "Sip", "Conference")
     reservation_sid = noun.attributes.get("reservationSid") if noun else None
     if noun is None or reservation_sid is None:

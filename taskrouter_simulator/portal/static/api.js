@@ -1,4 +1,4 @@
-// Sends the page's changes: resources through the REST API, and the clock through /simulator/clock.
+// Updates resources through the REST API, and advances the clock through /simulator/clock.
 
 let authorization = null;
 

@@ -23,7 +23,7 @@ export class KeyedList {
     let next = null;
     for (const item of items.toReversed()) {
       const row = this.#row(item);
-      // A row in the right place is not moved, because moving it would lose the focus.
+      // A row in the correct position is not moved, because moving it would lose the focus.
       if (row.node.parentNode !== this.parent || row.node.nextSibling !== next) {
         this.parent.insertBefore(row.node, next);
       }

@@ -1,4 +1,4 @@
-// Shows Reservations with their Task, Worker, status and the time left to accept.
+// Shows Reservations with their Task, Worker, status and remaining time to accept.
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { action, drawFields, expandableRow, shortenSid } from "./row.js";
@@ -19,12 +19,12 @@ export function reservationRow(change) {
     const worker = el("strong", { class: "clip" });
     const task = el("code", { class: "sid" });
     const timeLabel = el("span", { class: "age" });
-    const left = el("progress");
+    const progress = el("progress");
     const queue = el("span", { class: "clip detail" });
     const { details, summary, update } = expandableRow(
       [
         el("span", { class: "line" }, pill, worker, timeLabel),
-        el("span", { class: "line" }, task, left, queue),
+        el("span", { class: "line" }, task, progress, queue),
       ],
       draw,
     );
@@ -40,8 +40,8 @@ export function reservationRow(change) {
       if (reservation.status !== "pending") return;
       const seconds = secondsUntil(reservation.expires);
       setText(timeLabel, `${formatCountdown(seconds)} left`);
-      left.max = reservation.expires - reservation.created;
-      left.value = seconds;
+      progress.max = reservation.expires - reservation.created;
+      progress.value = seconds;
     };
     return {
       node: el("li", {}, details, el("div", { class: "actions" }, accept.button, reject.button)),
@@ -54,8 +54,8 @@ export function reservationRow(change) {
         setText(worker, reservation.worker);
         setText(task, shortenSid(reservation.task_sid));
         if (!pending) setText(timeLabel, formatTime(reservation.updated));
-        left.setAttribute("aria-label", `Time left for ${reservation.worker}`);
-        setShown(left, pending, summary);
+        progress.setAttribute("aria-label", `Time left for ${reservation.worker}`);
+        setShown(progress, pending, summary);
         setShown(queue, !pending, summary);
         setText(queue, reservation.queue ?? "");
         const label = `${shortenSid(reservation.task_sid)} for ${reservation.worker}`;

@@ -1,4 +1,4 @@
-// Parts shared by all rows: a summary that expands to show details, and action buttons.
+// Elements shared by all rows: a summary that expands to show details, and action buttons.
 
 import { el, setShown, setText } from "./dom.js";
 

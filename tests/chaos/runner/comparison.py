@@ -24,7 +24,7 @@ Reconciliation ignores the Events of the last 15 s.
 _OPEN = {"pending", "accepted", "wrapping"}
 _DECIDED_STATUSES = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
 _NO_INSTRUCTION = "{}"
-_RINGS = '"call"'
+_CALL_INSTRUCTION = '"call"'
 _UNRECORDED_METRIC = "UnrecordedReservation"
 
 
@@ -47,7 +47,7 @@ async def wait_until_consistent(
     """Compare repeatedly until nothing differs or the maximum wait has passed.
 
     Args:
-        chaos_stack: The running stack, without further faults.
+        chaos_stack: The running stack, after fault injection has ended.
         truth: The final state of TaskRouter.
         observations: Observations made by the clients during the run.
     """
@@ -174,7 +174,7 @@ def _check_callback_responses(
                 f"callback was not recorded; record: {recorded}"
             )
     for sid, answers in bodies.items():
-        if len({*answers}) > 1 and not _is_followed_by_none(sid, answers, log):
+        if len({*answers}) > 1 and not _is_followed_by_no_instruction(sid, answers, log):
             recorded = _describe_record(records[sid]) if sid in records else "none"
             yield f"different answers to the callbacks about {sid}: {answers}; record: {recorded}"
 
@@ -183,12 +183,12 @@ def _check_instructions(
     truth: GroundTruth, observations: Observations, records: Mapping[str, Record]
 ) -> Iterator[str]:
     counts = Counter(truth.instructions)
-    # Repeated answers to the callbacks about a Reservation are one instruction.
+    # Repeated answers to the callbacks about a Reservation count as one instruction.
     counts.update(
         {
             response.reservation_sid
             for response in observations.callback_responses
-            if _RINGS in response.body
+            if _CALL_INSTRUCTION in response.body
         }
     )
     for sid, count in counts.items():
@@ -204,7 +204,7 @@ def _check_instructions(
 
 
 def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
-    """Return whether the record contains the answer or may omit it.
+    """Return whether the record contains the answer or is allowed to omit it.
 
     If a callback arrives after its Reservation was decided, the app returns no instruction and may
     record no answer.
@@ -212,10 +212,11 @@ def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
     return record is not None and ("answer" in record or response.body == _NO_INSTRUCTION)
 
 
-def _is_followed_by_none(sid: str, answers: list[str], log: str) -> bool:
+def _is_followed_by_no_instruction(sid: str, answers: list[str], log: str) -> bool:
     """Return whether an unrecorded answer is followed by answers without an instruction.
 
-    The app answers a repeated callback like this if the Reservation was decided in the meantime.
+    The app returns no instruction for a repeated callback if the Reservation was decided in the
+    meantime.
     """
     first = answers.index(_NO_INSTRUCTION) if _NO_INSTRUCTION in answers else len(answers)
     parts = ({*answers[:first]}, {*answers[first:]})

@@ -16,8 +16,8 @@ from tests.chaos.runner.stack import ProcessFaultInjector
 _OK = 200
 _ACCEPTED = 202
 _BAD_REQUEST = 400
-_RINGING_SHARE = 2
-"""Number of Tasks for each Task whose callback is answered with an instruction that rings."""
+_RINGING_INTERVAL = 2
+"""The callback of every n-th Task is answered with an instruction that rings a phone."""
 _CALL = {
     "instruction": "call",
     "to": "client:agent",
@@ -28,7 +28,7 @@ _CONFERENCE = {"instruction": "conference", "to": "client:agent", "from": "+1555
 """Unlike `_CALL`, this instruction accepts the Reservation."""
 _POLL_SECONDS = 0.05
 _INSTRUCTION_SECONDS = 3.0
-"""Time until the Reservation is accepted without an instruction."""
+"""Time during which an instruction is retried."""
 _CLIENT_ERRORS = range(400, 500)
 
 
@@ -50,7 +50,7 @@ class Observations:
         callback_responses: The app's 200 responses to assignment and fallback callbacks.
         confirmed_decisions: Reservation SID and verb ("accept", "reject", "complete") of every
             decision to which the app responded with 200.
-        sent_instructions: SIDs of Reservations for which the app responded that an instruction was
+        sent_instructions: SIDs of Reservations for which the app confirmed that an instruction was
             sent.
         errors: Descriptions of unacceptable responses and of errors in the runner.
     """
@@ -69,7 +69,7 @@ class Clients:
     Attributes:
         supervisor: Client of the app with a supervisor's token.
         workers: Clients of the app with Workers' tokens, by Worker SID.
-        taskrouter: Client of the Workspace at TaskRouter, without a proxy.
+        taskrouter: Client of TaskRouter's Workspace that bypasses the proxies.
         idle_activity_sid: SID of the Activity in which Workers are available.
     """
 
@@ -92,7 +92,7 @@ class ContactCenter:
         self._jobs: set[asyncio.Task[None]] = set()
         self._reservation_plans: dict[str, ReservationPlan] = {}
         self._waiting_tasks = 0
-        self._tasks_in_creation = 0
+        self._tasks_being_created = 0
         self._task_numbers = itertools.count(1)
         self._clients: Clients
         self._proxies: Mapping[Connection, Proxy]
@@ -144,8 +144,8 @@ class ContactCenter:
     async def keep_tasks_waiting(self, count: int) -> None:
         """Keep `count` Tasks waiting to be accepted until this coroutine is canceled."""
         while True:
-            for _ in range(count - self._waiting_tasks - self._tasks_in_creation):
-                self._tasks_in_creation += 1
+            for _ in range(count - self._waiting_tasks - self._tasks_being_created):
+                self._tasks_being_created += 1
                 self._run(self._create_task(next(self._task_numbers)))
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -166,7 +166,7 @@ class ContactCenter:
             self._proxies[Connection.REST].inject(fault, f"{key}%22")
         attributes = {
             "number": number,
-            "rings": number % _RINGING_SHARE == 0,
+            "rings": number % _RINGING_INTERVAL == 0,
             "outbound_to": "+15558889999",  # a conference calls this number
         }
         form = {"attributes": json.dumps(attributes)}
@@ -175,7 +175,7 @@ class ContactCenter:
                 "POST", "/create-task", form, {"Idempotency-Key": key}
             )
         finally:
-            self._tasks_in_creation -= 1
+            self._tasks_being_created -= 1
         if response.status not in {201, 503, None}:
             self.observations.errors.append(f"{response} for the creation of Task {number}")
 
@@ -221,7 +221,7 @@ class ContactCenter:
             case Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER:
                 await asyncio.gather(
                     self._send_instruction(sid, task_sid, _CONFERENCE),
-                    # Before, during or after the instruction.
+                    # This accept may arrive before, during or after the instruction.
                     self._accept_at_taskrouter(sid, task_sid, delay=plan.completion_delay / 4),
                 )
                 await self._send_instruction(sid, task_sid, _CONFERENCE)
@@ -290,8 +290,9 @@ class ContactCenter:
 
 
 def _is_refusal(response: HttpResponse) -> bool:
-    """Return whether TaskRouter refused an instruction, and the Reservation can't be fetched.
+    """Return whether the response passes on TaskRouter's refusal of an instruction.
 
-    Otherwise, the app would find that the Reservation has ended, and respond with 409.
+    The app sends this response if it cannot fetch the Reservation after the refusal. If the fetch
+    succeeds, the app finds that the Reservation has ended and responds with 409.
     """
     return response.status == _BAD_REQUEST and response.body["Code"] == "TaskRouterRefused"

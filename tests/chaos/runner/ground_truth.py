@@ -81,8 +81,8 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
 async def _count_requests(control: HttpClient) -> tuple[Counter[str], Counter[str]]:
     """Count the successful accept requests by Task, and the executed instructions by Reservation.
 
-    The simulator's log also contains requests whose responses were lost. It does not keep the
-    bodies of old responses.
+    The simulator's log also contains requests whose responses were lost, but not the bodies of old
+    responses.
     """
     log = await control.request("GET", "/log?kind=request")
     accepts, instructions = Counter[str](), Counter[str]()

@@ -76,7 +76,7 @@ class HttpClient:
         *,
         seconds: float = 25,
     ) -> Response:
-        """Repeat a request until a response other than 503 arrives or the time is up."""
+        """Repeat a request until a response other than 503 arrives or `seconds` have passed."""
         deadline = time.monotonic() + seconds
         while True:
             response = await self.request(method, path, form, headers)

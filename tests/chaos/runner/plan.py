@@ -134,7 +134,7 @@ _PROCESS_FAULTS = {
 _PROCESS_FAULT_SHARE = 0.35
 
 _STUCK_SECONDS = 20.0
-"""Longer than the time limit of any request that the app sends."""
+"""Longer than the timeout of every request that the app sends."""
 _LIST_FAULT_SHARE = 0.25
 
 _EVENTS, _TASKS = ("list of Events",), ("list of Tasks",)
@@ -256,14 +256,14 @@ class Plan:
         )
 
     def list_faults(self, number: int) -> tuple[RequestFault, ...]:
-        """Return the faults that affect the lists of the reconciliation with this number."""
+        """Return the faults for the list requests of the reconciliation with this number."""
         rng = random.Random(f"{self.seed}/reconciliation/{number}")  # noqa: S311  not for secrets
         if rng.random() >= _LIST_FAULT_SHARE:
             return ()
         return (_choose(rng, _LIST_FAULTS),)
 
     def task_faults(self, number: int) -> tuple[RequestFault, ...]:
-        """Return the faults that affect the creation of the Task with this number."""
+        """Return the faults for the creation of the Task with this number."""
         rng = random.Random(f"{self.seed}/task/{number}")  # noqa: S311  not for secrets
         if rng.random() >= self.fault_rate / 4:
             return ()

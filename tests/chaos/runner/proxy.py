@@ -137,7 +137,7 @@ class Proxy:
         ) as self._session:
             self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
             await self._runner.setup()
-            # This socket never listens. It keeps the port while the proxy refuses connections.
+            # This socket never listens, but reserves the port while the proxy refuses connections.
             with socket.socket() as reserved:
                 reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 reserved.bind((network.LOOPBACK, 0))
@@ -156,7 +156,7 @@ class Proxy:
 
     @asynccontextmanager
     async def refusing_connections(self) -> AsyncIterator[None]:
-        """Refuse connections inside an `async with` block; close all connections before."""
+        """Close all connections, and refuse new connections inside an `async with` block."""
         self.is_down = True
         await self._site.stop()
         server = self._runner.server
@@ -216,8 +216,8 @@ class Proxy:
         slow.content_length = len(response.body)
         with suppress(OSError):
             await slow.prepare(request)
-            for at in range(min(len(response.body), int(response.seconds / _BYTE_SECONDS))):
-                await slow.write(response.body[at : at + 1])
+            for index in range(min(len(response.body), int(response.seconds / _BYTE_SECONDS))):
+                await slow.write(response.body[index : index + 1])
                 await asyncio.sleep(_BYTE_SECONDS)
         if request.transport:
             request.transport.abort()
@@ -285,7 +285,7 @@ class Proxy:
 
     def _discard_late_request(self, task: "asyncio.Task[Response]") -> None:
         self._late_requests.discard(task)
-        # Retrieve any exception, such as a failed connection. Otherwise, asyncio would log it.
+        # Retrieve any exception, such as a failed connection, so that asyncio does not log it.
         task.exception()
 
     async def _drip(self, request: Request, fault: RequestFault) -> Response:

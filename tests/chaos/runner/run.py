@@ -40,7 +40,7 @@ class RunOptions:
         reservations: Minimum number of Reservations.
         faults: Minimum number of faults that take effect.
         workers: Number of Workers.
-        instruction: The app's answer to callbacks to which no rule applies: "defer" or "accept".
+        instruction: The app's answer to callbacks that match no rule: "defer" or "accept".
         limit: Seconds after which no more Tasks are created.
     """
 
@@ -180,7 +180,7 @@ async def _make_clients(chaos_stack: ChaosStack, session: aiohttp.ClientSession)
 
 
 async def _reconcile_frequently(chaos_stack: ChaosStack, plan: Plan) -> None:
-    """Make the sweep reconcile every few seconds instead of every 5 minutes, with faults."""
+    """Make reconciliation due every few seconds instead of every 5 minutes, and inject faults."""
     definition = chaos_stack.definition
     client = dynamodb.client(definition.dynamodb_url)
     for number in itertools.count(1):

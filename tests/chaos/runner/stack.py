@@ -80,7 +80,7 @@ def _environ(folder: Path, instruction: str) -> dict[str, str]:
 
 
 def _workspace(workers: int) -> dict[str, object]:
-    """Describe a minimal Workspace with the given number of Workers, all of them Idle."""
+    """Describe a minimal Workspace with the given number of idle Workers."""
     return {
         "friendly_name": "Chaos",
         "multi_task_enabled": False,
@@ -234,7 +234,7 @@ async def run_stack(
 
     Args:
         workers: Number of Workers.
-        instruction: The app's answer to callbacks to which no rule applies: "defer" or "accept".
+        instruction: The app's answer to callbacks that match no rule: "defer" or "accept".
         on_callback: Called with each callback that TaskRouter sends.
         on_callback_response: Called with the app's response to each callback.
 

@@ -1,4 +1,4 @@
-"""The app imports no heavy modules for a callback, because they lengthen the cold start."""
+"""A callback imports no heavy modules, which would lengthen the cold start."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_importing_the_app_imports_no_heavy_module() -> None:
 
 
 def callback_event() -> tuple[str, dict[str, object]]:
-    """Return a Reservation SID, and the event that API Gateway sends for its signed callback."""
+    """Return a Reservation SID, and the API Gateway event of the Reservation's signed callback."""
     parameters = {
         "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
         "WorkspaceSid": ENVIRON["TWILIO_WORKSPACE_SID"],
