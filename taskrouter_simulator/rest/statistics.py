@@ -297,7 +297,7 @@ def _require_few_workers(request: Request) -> None:
         BadRequest: The Workspace has too many Workers.
     """
     limit = request.engine.settings.worker_statistics_limit
-    if 0 < limit < len(request.workspace.workers):
+    if limit and len(request.workspace.workers) > limit:
         raise BadRequest(
             f"Statistics of Workers are not available in a Workspace with more than {limit} Workers"
         )

@@ -216,6 +216,32 @@ def test_every_response_matches_twilios_description(taskrouter, description):
     assert implemented_operations() - used == set()
 
 
+def test_responses_contain_every_property_in_twilios_examples(taskrouter, description):
+    call_every_operation(taskrouter)
+    expected, found = set(), set()
+    for entry in taskrouter.log("request"):
+        described = operation(description, entry["method"], entry["path"])
+        response = described["responses"][str(entry["status"])]
+        content = response.get("content", {"application/json": {}})["application/json"]
+        name = described["operationId"]
+        found |= {f"{name}{path}" for path in paths(entry["answer"])}
+        for example in content.get("examples", {}).values():
+            expected |= {f"{name}{path}" for path in paths(example["value"])}
+    # A TaskQueue has these links only if it has these Activities.
+    activities = "assignment_activity", "reservation_activity"
+    assert expected - found == {f"CreateTaskQueue.links.{name}" for name in activities}
+
+
+def paths(value, path=""):
+    """Yield the paths of the properties in a response, such as `.links.workspace`."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield f"{path}.{name}"
+            yield from () if name == "event_data" else paths(item, f"{path}.{name}")
+    elif isinstance(value, list) and value:
+        yield from paths(value[0], f"{path}[]")
+
+
 def template(path):
     return re.sub(r"[A-Z]{2}[0-9a-f]{32}", "{}", path)
 
