@@ -64,8 +64,8 @@ class Settings:
     )
     worker_statistics_limit: int = _setting(
         100,
-        "maximum number of Workers of a Workspace whose statistics of Workers are available; 0 for"
-        " no limit",
+        "largest number of Workers in a Workspace for which statistics of Workers are available; 0"
+        " for no limit",
     )
     log_answers: int = _setting(
         1_000,
@@ -124,8 +124,8 @@ class Settings:
     )
     closed_tasks_in_statistics: bool = _setting(
         default=False,
-        text="real-time statistics count completed and canceled Tasks until they are deleted"
-        " (Twilio's texts mention completed Tasks, but its examples do not)",
+        text="real-time statistics include completed and canceled Tasks until these are deleted"
+        " (Twilio's API description mentions completed Tasks, but its examples do not)",
     )
     not_pending_code: int = _setting(
         20001,
