@@ -463,6 +463,13 @@ def test_error_about_old_statistics_links_to_its_page(center):
     assert body["more_info"] == "https://www.twilio.com/docs/errors/14241"
 
 
+def test_interval_may_begin_thirty_days_before_the_current_second(center):
+    center.taskrouter.advance(0.75)
+    center.get("/Statistics", StartDate=center.moment(days=30))
+    code, _ = center.refusal("/Statistics", StartDate=center.moment(days=30, seconds=1))
+    assert code == 14241
+
+
 def test_interval_has_a_start_and_an_end(center):
     center.create_task()
     center.taskrouter.advance(3600)
