@@ -23,7 +23,7 @@ DAY = 86_400
 
 
 class ContactCenter(Rest):
-    """The quickstart's Workspace, whose Spanish TaskQueue is the only one that gets Tasks."""
+    """The quickstart's Workspace, with Tasks in the Spanish TaskQueue only."""
 
     def __init__(self, taskrouter):
         super().__init__(taskrouter)
@@ -80,7 +80,7 @@ class ContactCenter(Rest):
 def center(taskrouter):
     center = ContactCenter(taskrouter)
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
-    taskrouter.advance(-now % 1)  # so that dates, which have no fractions, are exact
+    taskrouter.advance(-now % 1)  # because dates in requests have no fractions
     return center
 
 
@@ -101,9 +101,9 @@ def story(center):
     center.taskrouter.advance(10)
     center.set_activity(center.alice, "Idle")
     center.answer(first, "rejected")
-    center.taskrouter.advance(1)  # Alice is offered the Task again
+    center.taskrouter.advance(1)  # the Task is offered to Alice again
     center.taskrouter.advance(3)
-    center.answer(first, "accepted")  # after 14 s
+    center.answer(first, "accepted")
     second = center.create_task(TaskChannel="voice")
     center.taskrouter.advance(6)
     center.end(first, "completed")
