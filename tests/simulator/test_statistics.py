@@ -51,7 +51,24 @@ class StatisticsMachine(EngineMachine):
             queue.max_reserved_workers = max_reserved
         simulation.queues["One"].target_workers = 'languages HAS "es"'
         simulation.queues["Two"].target_workers = "1==1"
+        for worker in simulation.alice, simulation.bob:
+            simulation.set_activity(worker, "Idle")
         self.statuses = {}
+
+    @rule(number=st.integers(0, 30), is_completed=st.booleans())
+    def accept_task(self, number, is_completed):
+        """Accept a pending Reservation, and often complete its Task."""
+        self.simulation.clock.run_due()
+        reservations = self.workspace.reservations.items()
+        pending = {sid: item for sid, item in reservations if item.status == "pending"}
+        if reservation := self.pick(pending, number):
+            self.attempt(assignments.accept, reservation)
+            if is_completed:
+                self.attempt(assignments.complete, self.workspace.tasks[reservation.task_sid])
+
+    @rule(seconds=st.sampled_from([0, 1, 1, 2, 2, 4, 4, 7, 10, 900, RETENTION // 2]))
+    def advance(self, seconds):
+        self.simulation.clock.advance(seconds)
 
     @rule(number=st.integers(0, 30))
     def delete_worker_and_create_another(self, number):
@@ -63,7 +80,9 @@ class StatisticsMachine(EngineMachine):
                 self.engine, self.workspace, friendly_name=name, activity_sid=activity_sid
             )
 
-    @rule(name=st.sampled_from(["Alice", "Bob"]), activity=st.sampled_from(["Idle", "Busy"]))
+    @rule(
+        name=st.sampled_from(["Alice", "Bob"]), activity=st.sampled_from(["Idle", "Idle", "Busy"])
+    )
     def set_activity(self, name, activity):
         named = [item for item in self.workspace.workers.values() if item.friendly_name == name]
         for worker in named:
@@ -193,7 +212,7 @@ def summary(seconds):
 
 
 StatisticsMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None
+    max_examples=50, stateful_step_count=50, deadline=None
 )
 TestStatisticsMatchEvents = StatisticsMachine.TestCase
 
