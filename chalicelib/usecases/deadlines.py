@@ -15,9 +15,6 @@ LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 3_000
 """Maximum age of an API request that sends another request to TaskRouter, which takes up to 3 s.
 After a request without a response, no time is left for another request."""
 
-MAX_FINAL_CALLS = 4
-"""Maximum number of DynamoDB calls of an API request after its last request to TaskRouter."""
-
 INSTRUCTION_CHECK_MS = 15_000
 """Time from sending an instruction until the sweep checks its effect."""
 
