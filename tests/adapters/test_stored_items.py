@@ -524,6 +524,18 @@ def test_removed_claim_of_an_instruction_leaves_no_trace(
     assert before["acceptor"] == "event"
 
 
+def test_releasing_the_claim_of_an_instruction_is_a_single_write(
+    store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    claim = make_claim(accepts=True, instruction=CALL)
+    store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+    tables = record_updates(store, monkeypatch)
+
+    store.release_claim(reservation_sid, claim, due_at=NOW + 7, acceptor=None)
+    assert len(tables) == 1
+
+
 def test_instruction_of_a_removed_claim_is_confirmed_once(store: DynamoReservationStore) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = make_claim(accepts=True, instruction=CALL)
