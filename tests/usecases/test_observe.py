@@ -36,9 +36,11 @@ def test_event_changes_record_once(service: Service) -> None:
 def test_event_that_reports_no_acceptance_names_no_acceptor(service: Service) -> None:
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
-    service.accept(remote)
+    service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
+    service.clock.now += 130_000
+    service.sweep()
 
-    assert service.record(remote).accepted_by == "supervisor:ann"
+    assert service.record(remote).accepted_by == "sweep"
 
 
 @pytest.mark.parametrize(("first", "is_change"), [(Status.PENDING, True), (Status.ACCEPTED, False)])
