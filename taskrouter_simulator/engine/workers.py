@@ -53,6 +53,7 @@ def create(
         unoccupied_since=resource.created,
     )
     workspace.workers[worker.sid] = worker
+    engine.note_change(worker)
     for channel in workspace.channels.values():
         add_channel(engine, worker, channel)
     events.publish(
@@ -139,6 +140,7 @@ def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
             f"Worker {worker.sid} cannot be deleted while it is available or has open reservations"
         )
     del workspace.workers[worker.sid]
+    engine.note_change(worker)
     events.publish(
         engine, workspace, "worker.deleted", f"Worker {worker.friendly_name} deleted",
         sid=worker.sid, worker=worker,
@@ -173,6 +175,7 @@ def update_channel(
         event_type = "worker.channel.availability.update"
         _publish_channel(engine, workspace, worker, channel, event_type)
     engine.touch(worker_channel)
+    engine.note_change(worker)
     engine.schedule_routing(workspace)
 
 
