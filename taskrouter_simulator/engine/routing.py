@@ -301,9 +301,9 @@ def _reserve(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, requirement: Requirement
 ) -> bool:
     """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
-    free = [worker for *_, worker in requirement.free]
-    order_by = task.step.target.order_by if task.step else None
-    candidates = _sort_by_attributes(workspace, free, order_by) if order_by else free
+    candidates: Iterable[Worker] = (worker for *_, worker in requirement.free)
+    if task.step and task.step.target.order_by:
+        candidates = _sort_by_attributes(workspace, candidates, task.step.target.order_by)
     now = engine.now()
     ready = (item for item in candidates if task.reoffer_times.get(item.sid, now) <= now)
     chosen = list(islice(ready, queue.max_reserved_workers))
@@ -364,7 +364,9 @@ def _alert_unknown_worker(engine: Engine, task: Task, target: Target, value: Any
     engine.alert(code, message, {"task_sid": task.sid})
 
 
-def _sort_by_attributes(workspace: Workspace, chosen: list[Worker], order_by: str) -> list[Worker]:
+def _sort_by_attributes(
+    workspace: Workspace, chosen: Iterable[Worker], order_by: str
+) -> list[Worker]:
     """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
 
     Workers whose attribute is not a number come last.
