@@ -5,7 +5,7 @@ another. Network requests are emitted as effects, which the owner of the engine 
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +84,7 @@ class Engine:
         settings: The simulator's settings.
         clock: Time and timers.
         emit: Receives each effect as it arises; must not call the engine.
-        route: Routes the Tasks of a Workspace.
+        route: Routes the Tasks of a Workspace step by step.
         on_task_removed: Called with each Task that is canceled or deleted, but not with a closed
             Task that expires.
         on_reservation_changed: Called with each Reservation whose status changes while calls
@@ -96,7 +96,7 @@ class Engine:
     settings: Settings
     clock: Clock
     emit: Callable[[Effect], None]
-    route: Callable[["Engine", Workspace], None]
+    route: Callable[["Engine", Workspace], Iterator[None]]
     on_task_removed: Callable[["Engine", Workspace, Task], None]
     on_reservation_changed: Callable[["Engine", Reservation], None]
     workspaces: dict[str, Workspace] = field(default_factory=dict)
@@ -180,7 +180,12 @@ class Engine:
         when = self.now() + self.settings.routing_delay if when is None else when
         scheduled = self._timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:
-            self.set_timer("routing", workspace.sid, when, lambda: self.route(self, workspace))
+            self.set_timer(
+                "routing",
+                workspace.sid,
+                when,
+                lambda: self.clock.run_steps(self.route(self, workspace)),
+            )
 
     def alert(self, code: int, message: str, details: dict[str, str], level: str = "error") -> None:
         """Emit an alert; `details` are the SIDs and URLs involved."""

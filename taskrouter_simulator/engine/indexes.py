@@ -315,8 +315,13 @@ class RoutingIndex:
             engine, workspace, self.tasks.note_free, self.tasks.note_rejected
         )
 
-    def note(self, resource: Resource) -> bool:
-        """Note a change; return whether the resource belongs to the Workspace."""
+    def note(self, resource: Resource, *, is_other_operation: bool) -> bool:
+        """Note a change; return whether the resource belongs to the Workspace.
+
+        Args:
+            resource: The changed resource.
+            is_other_operation: Whether another operation caused the change during a routing pass.
+        """
         workspace = self.workspace
         match resource:
             case Worker():
@@ -324,7 +329,10 @@ class RoutingIndex:
             case Task():
                 if resource.sid not in workspace.tasks and not self.tasks.knows(resource):
                     return False
-                self.tasks.note(resource)
+                if is_other_operation:
+                    self.tasks.note_later(resource)
+                else:
+                    self.tasks.note(resource)
                 return True
             case Reservation():
                 worker = workspace.workers.get(resource.worker_sid)
@@ -338,16 +346,25 @@ class Indexes:
     def __init__(self) -> None:
         self._by_sid: dict[str, RoutingIndex] = {}
 
-    def get(self, engine: Engine, workspace: Workspace) -> RoutingIndex:
-        """Return the up-to-date indexes of a Workspace."""
-        self._note_changes(engine)
+    def get(
+        self, engine: Engine, workspace: Workspace, *, is_other_operation: bool = False
+    ) -> RoutingIndex:
+        """Return the up-to-date indexes of a Workspace.
+
+        Args:
+            engine: The engine.
+            workspace: The Workspace.
+            is_other_operation: Whether another operation caused the changes since the previous
+                call, during a routing pass.
+        """
+        self._note_changes(engine, is_other_operation=is_other_operation)
         index = self._by_sid.get(workspace.sid)
         if index is None:
             index = self._by_sid[workspace.sid] = RoutingIndex(engine, workspace)
         index.workers.refresh()
         return index
 
-    def _note_changes(self, engine: Engine) -> None:
+    def _note_changes(self, engine: Engine, *, is_other_operation: bool) -> None:
         """Note the changes since the previous call in the index of the Workspace."""
         changes, engine.changes = engine.changes, {}
         for resource in changes.values():
@@ -357,4 +374,7 @@ class Indexes:
             if engine.workspaces.get(sid) is not index.workspace:
                 del self._by_sid[sid]
         for resource in changes.values():
-            any(index.note(resource) for index in self._by_sid.values())
+            any(
+                index.note(resource, is_other_operation=is_other_operation)
+                for index in self._by_sid.values()
+            )

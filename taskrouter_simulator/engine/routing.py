@@ -7,54 +7,66 @@ https://www.twilio.com/docs/taskrouter/task-evaluation.
 
 import math
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from functools import partial
 from itertools import islice
 from typing import Any
 
-from taskrouter_simulator.engine import assignments, events, reservations, workers
+from taskrouter_simulator.engine import assignments, events, reservations
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.expressions import Context, FoldedText, parse_reference
-from taskrouter_simulator.engine.indexes import Indexes, RoutingIndex, find_dependencies
+from taskrouter_simulator.engine.indexes import Indexes, RoutingIndex
 from taskrouter_simulator.engine.model import (
     Configuration,
     Evaluation,
     Step,
-    Target,
     Task,
     TaskQueue,
     Worker,
     Workspace,
-    parse_attributes,
 )
-from taskrouter_simulator.engine.names import TIME_NAMES, parse_order_by
+from taskrouter_simulator.engine.requirements import (
+    find_requirement,
+    sort_by_attributes,
+    task_context,
+)
 from taskrouter_simulator.engine.waiting import Requirement
 
 END_OF_WORKFLOW = "Task canceled on Workflow timeout"
 TOO_MANY_ASSIGNMENTS = "Task TTL Exceeded or Max assignment count exceeded"
-WORKER_NOT_IN_QUEUE = 40152
-INVALID_KNOWN_WORKER = 40154
 
 
-def route(indexes: Indexes, engine: Engine, workspace: Workspace) -> None:
+def route(indexes: Indexes, engine: Engine, workspace: Workspace) -> Iterator[None]:
     """Offer pending Tasks to free Workers.
 
     Only Tasks that are affected by a change are examined; for the others, the outcome is the same
-    as in the previous pass.
+    as in the previous pass. Other operations may be executed whenever this function yields.
     """
     engine.cancel_timer("routing", workspace.sid)
     if workspace.sid not in engine.workspaces:
         return
     index = indexes.get(engine, workspace)
     index.workers.refresh_time()
+    for _ in _examine_tasks(engine, index):
+        indexes.get(engine, workspace)
+        yield
+        if workspace.sid not in engine.workspaces:
+            return
+        if indexes.get(engine, workspace, is_other_operation=True) is not index:
+            engine.schedule_routing(workspace, engine.now())
+            return
+    _schedule_next_pass(engine, index)
+
+
+def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
+    """Evaluate all changed Tasks, then offer Tasks by rank; yield after each Task."""
+    workspace = index.workspace
     changed = index.tasks.begin_pass(engine.now())
     for task in changed:
-        evaluate(engine, workspace, task)
+        if index.tasks.is_pending(task):
+            evaluate(engine, workspace, task)
+            yield
     index.tasks.start_offers((_rank(workspace, task), task) for task in changed)
     while pending := index.tasks.next():
         _offer(engine, index, pending)
-        indexes.get(engine, workspace)
-    _schedule_next_pass(engine, index)
+        yield
 
 
 def _schedule_next_pass(engine: Engine, index: RoutingIndex) -> None:
@@ -88,19 +100,6 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
         task.step_timed_out = False
         step = _find_step(engine, task, workflow.configuration) if workflow else task.step
     _enter(engine, workspace, task, step)
-
-
-def task_context(engine: Engine, task: Task) -> dict[str, Any]:
-    """Return a Task's attributes, with and without the `task.` prefix, and the time of day."""
-    attributes = parse_attributes(task.attributes)
-    time_of_day = partial(_time_of_day, engine)
-    return {**attributes, "task": attributes, "taskrouter": time_of_day}
-
-
-def _time_of_day(engine: Engine, name: str) -> Any:
-    value = TIME_NAMES[name](datetime.fromtimestamp(engine.now(), UTC))
-    ignores_case = name == "dayOfWeek" and engine.settings.day_of_week_ignores_case
-    return FoldedText(value) if ignores_case else value
 
 
 def _find_step(
@@ -237,7 +236,7 @@ def _offer(engine: Engine, index: RoutingIndex, task: Task) -> None:
         if queue is None:
             _skip(engine, workspace, task, step)
             continue
-        requirement = _find_requirement(engine, index, task, step)
+        requirement = find_requirement(engine, index, task, step)
         if _reserve(engine, workspace, task, queue, requirement):
             return
         if not task.is_waiting and _is_skipped(engine, index, task, step):
@@ -303,84 +302,10 @@ def _reserve(
     """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
     candidates: Iterable[Worker] = (worker for *_, worker in requirement.free)
     if task.step and task.step.target.order_by:
-        candidates = _sort_by_attributes(workspace, candidates, task.step.target.order_by)
+        candidates = sort_by_attributes(workspace, candidates, task.step.target.order_by)
     now = engine.now()
     ready = (item for item in candidates if task.reoffer_times.get(item.sid, now) <= now)
     chosen = list(islice(ready, queue.max_reserved_workers))
     for worker in chosen:
         reservations.create(engine, workspace, task, worker, queue)
     return bool(chosen)
-
-
-def _find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step) -> Requirement:
-    """Return the requirement of a Task at a step of its Workflow.
-
-    Tasks have the same requirement if the values on which the target depends are the same.
-    """
-    target, queue_sid = step.target, step.queue_sid
-    context = task_context(engine, task)
-    candidates: Iterable[str] = index.workers.queue(queue_sid).members
-    field, known = _known_worker(target, context)
-    if field:
-        member = index.workers.find_member(queue_sid, **{field: known})
-        candidates = [member.sid] if member else []
-        if member is None and not task.is_waiting:
-            _alert_unknown_worker(engine, task, target, known)
-    expression = target.expression or "1==1"
-    dependencies = find_dependencies(expression)
-    values = [value(context) for value in dependencies.task_values]
-    channel_sid = None if task.ignore_capacity else task.channel_sid
-
-    def matches(worker: Worker) -> bool:
-        if field and getattr(worker, field) != known:
-            return False
-        worker_context = workers.expression_context(index.workspace, worker)
-        return engine.compile(expression)({**context, **worker_context})
-
-    return index.workers.requirement(
-        (queue_sid, channel_sid, expression, field, repr((values, known))),
-        lambda: Requirement(queue_sid, channel_sid, matches),
-        dependencies,
-        candidates,
-    )
-
-
-def _known_worker(target: Target, context: Context) -> tuple[str, Any]:
-    """Return the field that identifies the known Worker, and its value; "" for no known Worker."""
-    if target.known_worker_sid:
-        return "sid", parse_reference(target.known_worker_sid)(context)
-    if target.known_worker_friendly_name:
-        value = parse_reference(target.known_worker_friendly_name)(context)
-        # Friendly names of Workers are case-insensitive.
-        return "friendly_name", FoldedText(value) if isinstance(value, str) else value
-    return "", None
-
-
-def _alert_unknown_worker(engine: Engine, task: Task, target: Target, value: Any) -> None:
-    reference = target.known_worker_sid or target.known_worker_friendly_name
-    code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
-    if isinstance(value, str) and value:
-        code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
-    engine.alert(code, message, {"task_sid": task.sid})
-
-
-def _sort_by_attributes(
-    workspace: Workspace, chosen: Iterable[Worker], order_by: str
-) -> list[Worker]:
-    """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
-
-    Workers whose attribute is not a number come last.
-    """
-    clauses = parse_order_by(order_by)
-
-    def key(worker: Worker) -> list[tuple[bool, float]]:
-        context = workers.expression_context(workspace, worker)
-        values = [clause.value(context) for clause in clauses]
-        return [
-            (False, clause.sign * value)
-            if isinstance(value, int | float) and not isinstance(value, bool)
-            else (True, 0)
-            for clause, value in zip(clauses, values, strict=True)
-        ]
-
-    return sorted(chosen, key=key)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from taskrouter_simulator.engine.model import Task, TaskStatus, Worker
+from taskrouter_simulator.engine.model import Evaluation, Task, TaskStatus, Worker
 
 Rank = tuple[Any, ...]
 """Sort key of a Task in a routing pass; unique in its Workspace."""
@@ -134,6 +134,10 @@ class PendingTasks:
         elif wait:
             self._changed[task.sid] = task
 
+    def note_later(self, task: Task) -> None:
+        """Note a change that affects a Task, for the next pass."""
+        self._changed[task.sid] = task
+
     def note_rejected(self, requirement: Requirement) -> None:
         """Note that the free Workers changed, for the Tasks that these Workers have rejected."""
         for task in list(requirement.delayed.values()):
@@ -156,7 +160,7 @@ class PendingTasks:
         for task in changed.values():
             self._end_wait(task)
         self._pass = _Pass()
-        pending = (task for task in changed.values() if self._is_pending(task))
+        pending = (task for task in changed.values() if self.is_pending(task))
         return sorted(pending, key=lambda task: task.sequence)
 
     def start_offers(self, ranks: Iterable[tuple[Rank, Task]]) -> None:
@@ -176,11 +180,16 @@ class PendingTasks:
         if requirement := self._pass.take_current():
             self._push_first(self._pass, requirement)
         while item := self._pass.pop():
-            task, wait = item
-            if wait is None or not wait.is_over:
+            rank, task, wait = item
+            is_over = wait is not None and wait.is_over
+            if not is_over:
                 self._end_wait(task)
+            # Between two steps of a pass, another operation may have changed the Task.
+            if not is_over and self.is_pending(task) and task.evaluation is Evaluation.NONE:
+                self._pass.examine(rank, task, wait)
                 return task
-            self._push_first(self._pass, wait.requirement)
+            if wait:
+                self._push_first(self._pass, wait.requirement)
         self._pass = None
         return None
 
@@ -212,7 +221,8 @@ class PendingTasks:
         first = self._offers.first()
         return float(first[0]) if first else math.inf
 
-    def _is_pending(self, task: Task) -> bool:
+    def is_pending(self, task: Task) -> bool:
+        """Return whether a Task exists and is pending."""
         return task.status is TaskStatus.PENDING and self._tasks.get(task.sid) is task
 
     def _end_wait(self, task: Task) -> None:
@@ -266,16 +276,18 @@ class _Pass:
         """Add a Task; `wait` marks the first waiting Task of a requirement."""
         heappush(self._heap, (rank, next(self._order), task, wait))
 
-    def pop(self) -> tuple[Task, Wait | None] | None:
+    def pop(self) -> tuple[Rank, Task, Wait | None] | None:
         """Remove and return the Task with the lowest rank, or None."""
         if not self._heap:
             return None
         rank, _, task, wait = heappop(self._heap)
-        if wait is None or not wait.is_over:
-            self._position = rank
-            self._examined.add(task.sid)
-            self._current = wait.requirement if wait else None
-        return task, wait
+        return rank, task, wait
+
+    def examine(self, rank: Rank, task: Task, wait: Wait | None) -> None:
+        """Begin the turn of a Task; its wait, if any, was the first of its requirement."""
+        self._position = rank
+        self._examined.add(task.sid)
+        self._current = wait.requirement if wait else None
 
     def take_current(self) -> Requirement | None:
         """Return the requirement whose first waiting Task was just examined, once."""

@@ -17,11 +17,12 @@ START = 1_700_000_000.0
 class Side:
     """One of the two engines, with a Workspace."""
 
-    def __init__(self, settings, *, multi, route=None):
+    def __init__(self, settings, *, multi, uses_reference=False):
         self.effects = []
         self.clock = Clock(lambda: START)
         self.engine = start(settings, self.clock, self.effects.append)
-        self.engine.route = route or self.engine.route
+        if uses_reference:
+            self.engine.route = lambda *arguments: iter([reference_routing.route(*arguments)])
         self.workspace = workspaces.create(
             self.engine, friendly_name="Twin", multi_task_enabled=multi
         )
@@ -65,7 +66,7 @@ class Twins:
         settings = Settings(**options)
         self.sides = [
             Side(settings, multi=multi),
-            Side(settings, multi=multi, route=reference_routing.route),
+            Side(settings, multi=multi, uses_reference=True),
         ]
 
     def do(self, operation):
