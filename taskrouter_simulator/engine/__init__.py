@@ -5,13 +5,11 @@ Pass a clock and an effect handler to `start`, then call the rules as plain func
 """
 
 from collections.abc import Callable
-from functools import partial
 
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.engine import routing
 from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.core import Effect, Engine
-from taskrouter_simulator.engine.indexes import Indexes
 from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.settings import Settings
 
@@ -29,7 +27,7 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
         settings=settings,
         clock=clock,
         emit=emit,
-        route=partial(routing.route, Indexes()),
+        route=routing.route,
         on_task_removed=call_control.remove_from_queue,
         on_reservation_changed=call_control.stop_ringing,
     )

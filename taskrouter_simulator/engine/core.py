@@ -5,7 +5,7 @@ another. Network requests are emitted as effects, which the owner of the engine 
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,24 +84,26 @@ class Engine:
         settings: The simulator's settings.
         clock: Time and timers.
         emit: Receives each effect as it arises; must not call the engine.
-        route: Routes the Tasks of a Workspace step by step.
+        route: Routes the Tasks of a Workspace.
         on_task_removed: Called with each Task that is canceled or deleted, but not with a closed
             Task that expires.
         on_reservation_changed: Called with each Reservation whose status changes while calls
             exist, or whose Workspace is deleted.
         changes: The resources that changed since the latest routing pass, by SID.
+        indexes: The index of each Workspace, derived from the other state; see `find_index`.
     """
 
     account_sid: str
     settings: Settings
     clock: Clock
     emit: Callable[[Effect], None]
-    route: Callable[["Engine", Workspace], Iterator[None]]
+    route: Callable[["Engine", Workspace], None]
     on_task_removed: Callable[["Engine", Workspace, Task], None]
     on_reservation_changed: Callable[["Engine", Reservation], None]
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     changes: dict[str, Resource] = field(default_factory=dict)
+    indexes: dict[str, Any] = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
     _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
     _comparisons: Comparisons = field(init=False)
@@ -180,12 +182,7 @@ class Engine:
         when = self.now() + self.settings.routing_delay if when is None else when
         scheduled = self._timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:
-            self.set_timer(
-                "routing",
-                workspace.sid,
-                when,
-                lambda: self.clock.run_steps(self.route(self, workspace)),
-            )
+            self.set_timer("routing", workspace.sid, when, lambda: self.route(self, workspace))
 
     def alert(self, code: int, message: str, details: dict[str, str], level: str = "error") -> None:
         """Emit an alert; `details` are the SIDs and URLs involved."""

@@ -340,41 +340,39 @@ class RoutingIndex:
         return False
 
 
-class Indexes:
-    """The indexes of all Workspaces of an engine, brought up to date on demand."""
+def find_index(
+    engine: Engine, workspace: Workspace, *, is_other_operation: bool = False
+) -> RoutingIndex:
+    """Return the up-to-date index of a Workspace.
 
-    def __init__(self) -> None:
-        self._by_sid: dict[str, RoutingIndex] = {}
+    Args:
+        engine: The engine.
+        workspace: The Workspace.
+        is_other_operation: Whether another operation caused the changes since the previous call,
+            during a routing pass.
+    """
+    indexes: dict[str, RoutingIndex] = engine.indexes
+    _note_changes(engine, indexes, is_other_operation=is_other_operation)
+    if workspace.sid not in indexes:
+        indexes[workspace.sid] = RoutingIndex(engine, workspace)
+    index = indexes[workspace.sid]
+    index.workers.refresh()
+    return index
 
-    def get(
-        self, engine: Engine, workspace: Workspace, *, is_other_operation: bool = False
-    ) -> RoutingIndex:
-        """Return the up-to-date indexes of a Workspace.
 
-        Args:
-            engine: The engine.
-            workspace: The Workspace.
-            is_other_operation: Whether another operation caused the changes since the previous
-                call, during a routing pass.
-        """
-        self._note_changes(engine, is_other_operation=is_other_operation)
-        index = self._by_sid.get(workspace.sid)
-        if index is None:
-            index = self._by_sid[workspace.sid] = RoutingIndex(engine, workspace)
-        index.workers.refresh()
-        return index
-
-    def _note_changes(self, engine: Engine, *, is_other_operation: bool) -> None:
-        """Note the changes since the previous call in the index of the Workspace."""
-        changes, engine.changes = engine.changes, {}
-        for resource in changes.values():
-            if isinstance(resource, Activity | TaskChannel | TaskQueue | Workspace):
-                self._by_sid.clear()  # rare, so everything may be indexed again
-        for sid, index in list(self._by_sid.items()):
-            if engine.workspaces.get(sid) is not index.workspace:
-                del self._by_sid[sid]
-        for resource in changes.values():
-            any(
-                index.note(resource, is_other_operation=is_other_operation)
-                for index in self._by_sid.values()
-            )
+def _note_changes(
+    engine: Engine, indexes: dict[str, RoutingIndex], *, is_other_operation: bool
+) -> None:
+    """Note the changes since the previous call in the index of the Workspace."""
+    changes, engine.changes = engine.changes, {}
+    for resource in changes.values():
+        if isinstance(resource, Activity | TaskChannel | TaskQueue | Workspace):
+            indexes.clear()  # rare, so everything may be indexed again
+    for sid, index in list(indexes.items()):
+        if engine.workspaces.get(sid) is not index.workspace:
+            del indexes[sid]
+    for resource in changes.values():
+        any(
+            index.note(resource, is_other_operation=is_other_operation)
+            for index in indexes.values()
+        )

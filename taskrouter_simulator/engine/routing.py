@@ -12,7 +12,7 @@ from typing import Any
 
 from taskrouter_simulator.engine import assignments, events, reservations
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.indexes import Indexes, RoutingIndex
+from taskrouter_simulator.engine.indexes import RoutingIndex, find_index
 from taskrouter_simulator.engine.model import (
     Configuration,
     Evaluation,
@@ -33,23 +33,27 @@ END_OF_WORKFLOW = "Task canceled on Workflow timeout"
 TOO_MANY_ASSIGNMENTS = "Task TTL Exceeded or Max assignment count exceeded"
 
 
-def route(indexes: Indexes, engine: Engine, workspace: Workspace) -> Iterator[None]:
+def route(engine: Engine, workspace: Workspace) -> None:
     """Offer pending Tasks to free Workers.
 
     Only Tasks that are affected by a change are examined; for the others, the outcome is the same
-    as in the previous pass. Other operations may be executed whenever this function yields.
+    as in the previous pass.
     """
     engine.cancel_timer("routing", workspace.sid)
-    if workspace.sid not in engine.workspaces:
-        return
-    index = indexes.get(engine, workspace)
+    if workspace.sid in engine.workspaces:
+        engine.clock.run_steps(_run_pass(engine, workspace))
+
+
+def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
+    """Run a routing pass; other operations may be executed whenever this function yields."""
+    index = find_index(engine, workspace)
     index.workers.refresh_time()
     for _ in _examine_tasks(engine, index):
-        indexes.get(engine, workspace)
+        find_index(engine, workspace)
         yield
         if workspace.sid not in engine.workspaces:
             return
-        if indexes.get(engine, workspace, is_other_operation=True) is not index:
+        if find_index(engine, workspace, is_other_operation=True) is not index:
             engine.schedule_routing(workspace, engine.now())
             return
     _schedule_next_pass(engine, index)
