@@ -11,6 +11,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from taskrouter_simulator.engine.history import History
+
 
 class TaskStatus(StrEnum):
     """A Task's `assignment_status`."""
@@ -317,6 +319,7 @@ class Workspace(Resource):
     tasks: dict[str, Task] = field(default_factory=dict)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     events: OrderedDict[str, Event] = field(default_factory=OrderedDict)
+    history: History = field(default_factory=History)
 
     def activity(self, name: str) -> Activity | None:
         """Return the Activity with the given friendly name, or None."""

@@ -28,6 +28,7 @@ class StepSimulation(WorkflowSimulation):
         self.clock.run_steps = self.passes.append
         for number in range(4):
             self.add_worker(f"Worker {number}", "One", "Two", level=number)
+        self.finish()
 
     def change(self):
         """Execute a random operation."""
