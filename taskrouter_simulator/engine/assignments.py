@@ -142,6 +142,7 @@ def _discard(engine: Engine, workspace: Workspace, task: Task) -> None:
     for reservation in task.reservations:
         del workspace.reservations[reservation.sid]
     del workspace.tasks[task.sid]
+    engine.note_change(task)
 
 
 def _publish(

@@ -89,6 +89,8 @@ class Engine:
             Task that expires.
         on_reservation_changed: Called with each Reservation whose status changes while calls
             exist, or whose Workspace is deleted.
+        changes: The resources that changed since the latest routing pass, by SID.
+        indexes: The index of each Workspace, derived from the other state; see `find_index`.
     """
 
     account_sid: str
@@ -100,6 +102,8 @@ class Engine:
     on_reservation_changed: Callable[["Engine", Reservation], None]
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
+    changes: dict[str, Resource] = field(default_factory=dict)
+    indexes: dict[str, Any] = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
     _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
     _comparisons: Comparisons = field(init=False)
@@ -131,6 +135,11 @@ class Engine:
         """Update the timestamp and the version of a changed resource."""
         resource.updated = self.now()
         resource.version += 1
+        self.note_change(resource)
+
+    def note_change(self, resource: Resource) -> None:
+        """Note a change that may affect routing, for the next routing pass."""
+        self.changes[resource.sid] = resource
 
     def workspace(self, sid: str) -> Workspace:
         """Return the Workspace with the given SID.
@@ -163,12 +172,14 @@ class Engine:
         if timer := self._timers.pop((kind, sid), None):
             timer.cancel()
 
-    def schedule_routing(self, workspace: Workspace, delay: float | None = None) -> None:
-        """Schedule a routing pass in `delay` seconds, unless an earlier pass is scheduled.
+    def schedule_routing(self, workspace: Workspace, when: float | None = None) -> None:
+        """Schedule a routing pass, unless an earlier pass is scheduled.
 
-        The default delay is the setting `routing_delay`.
+        Args:
+            workspace: The Workspace.
+            when: Time of the pass, in seconds since the epoch; None for `routing_delay` from now.
         """
-        when = self.now() + (self.settings.routing_delay if delay is None else delay)
+        when = self.now() + self.settings.routing_delay if when is None else when
         scheduled = self._timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:
             self.set_timer("routing", workspace.sid, when, lambda: self.route(self, workspace))

@@ -78,7 +78,7 @@ def publish(
     }
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
-        del workspace.events[next(iter(workspace.events))]
+        workspace.events.popitem(last=False)
     if workspace.event_callback_url and is_subscribed(workspace, event_type):
         engine.emit(EventCallback(workspace.event_callback_url, event))
 

@@ -5,6 +5,7 @@ Times are seconds since the epoch. `attributes` contains JSON text.
 
 import json
 import math
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -317,7 +318,7 @@ class Workspace(Resource):
     workflows: dict[str, Workflow] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     reservations: dict[str, Reservation] = field(default_factory=dict)
-    events: dict[str, Event] = field(default_factory=dict)
+    events: OrderedDict[str, Event] = field(default_factory=OrderedDict)
     history: History = field(default_factory=History)
 
     def activity(self, name: str) -> Activity | None:

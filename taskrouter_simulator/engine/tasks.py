@@ -72,15 +72,20 @@ def create(
     _set_target(engine, workspace, task, target)
     if task.step and (routing_target or "").startswith("WK"):
         task.ignore_capacity = ignore_capacity is not False
-    workspace.tasks[task.sid] = task
-    workspace.history.record(task.created, Kind.TASK_CREATED, task)
-    events.publish(engine, workspace, "task.created", "Task created", sid=task.sid, task=task)
-    if sid := task.workflow_sid:
-        events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
+    _add(engine, workspace, task)
     routing.evaluate(engine, workspace, task)
     _start_lifetime(engine, workspace, task)
     engine.schedule_routing(workspace)
     return task
+
+
+def _add(engine: Engine, workspace: Workspace, task: Task) -> None:
+    workspace.tasks[task.sid] = task
+    engine.note_change(task)
+    workspace.history.record(task.created, Kind.TASK_CREATED, task)
+    events.publish(engine, workspace, "task.created", "Task created", sid=task.sid, task=task)
+    if sid := task.workflow_sid:
+        events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
 
 
 def require_channel(workspace: Workspace, name: str) -> TaskChannel:
@@ -112,6 +117,8 @@ def update(
     """
     if channel is not None:
         task.channel_sid = require_channel(workspace, channel).sid
+        for reservation in task.reservations:
+            engine.note_change(reservation)  # the Worker's capacity is used on another channel
     task.attributes = task.attributes if attributes is None else attributes
     task.priority = task.priority if priority is None else priority
     if virtual_start_time is not None:
