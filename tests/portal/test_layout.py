@@ -33,7 +33,7 @@ FITS = """elements => elements.every(element => {
 SELECTION_FITS = """select => {
   const context = document.createElement("canvas").getContext("2d");
   context.font = getComputedStyle(select).font;
-  const arrow = 32;
+  const arrow = 20;
   return context.measureText(select.selectedOptions[0].text).width + arrow <= select.clientWidth;
 }"""
 
@@ -95,8 +95,7 @@ def test_created_task_is_confirmed_next_to_button(open_portal, taskrouter, page_
     assert page_problems.pop(0).startswith("error: Failed to load resource")
 
 
-@WINDOWS
-def test_names_are_not_cut(open_portal, taskrouter, window):
+def test_names_are_not_cut(page, taskrouter):
     queue = workspace(taskrouter).task_queues.create(
         friendly_name=LONG_NAME, target_workers="1 == 1"
     )
@@ -110,13 +109,13 @@ def test_names_are_not_cut(open_portal, taskrouter, window):
     create_task(taskrouter)
     worker.update(activity_sid=taskrouter.activities["Idle"])
     taskrouter.advance(0)
-    page = open_portal(**window)
     expect(rows(page, "reservations")).to_contain_text("Alexandra")
-    page.locator("#creation").evaluate("details => details.open = true")
-    assert page.locator("summary strong, summary .detail").evaluate_all(FITS)
-    assert page.get_by_label("Workflow").evaluate(SELECTION_FITS)
-    assert page.get_by_label("Workspace").evaluate(SELECTION_FITS)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for width in (360, 390, 768, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.locator("summary strong, summary .detail").evaluate_all(FITS), width
+        assert page.get_by_label("Workflow").evaluate(SELECTION_FITS), width
+        assert page.get_by_label("Workspace").evaluate(SELECTION_FITS), width
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 @WINDOWS
@@ -195,3 +194,16 @@ def test_callbacks_are_filtered_by_kind(page, taskrouter, app):
     expect(rows(page, "callbacks")).to_have_count(0)
     page.get_by_label("Show only callbacks with this text").fill("assignment_callback")
     expect(rows(page, "callbacks")).to_have_count(1)
+
+
+@pytest.mark.parametrize("taskrouter", [{"event_path": "/events"}], indirect=True)
+def test_events_are_announced_only_if_they_fail(page, taskrouter, app):
+    app.set_response("/events", b"", status=204)
+    changes = page.get_by_role("log", name="Recent changes")
+    create_task(taskrouter, selected_language="es")
+    expect(page.get_by_role("link", name="Callbacks 4", exact=True)).to_be_visible()
+    expect(changes).to_contain_text("is pending.")
+    expect(changes).not_to_contain_text("Event")
+    app.set_response("/events", b"", status=500)
+    create_task(taskrouter, selected_language="es")
+    expect(changes).to_contain_text("got 500.")

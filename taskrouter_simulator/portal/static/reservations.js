@@ -20,11 +20,11 @@ export function reservationRow(change) {
     const task = el("code", { class: "sid" });
     const timeLabel = el("span", { class: "age" });
     const progress = el("progress");
-    const queue = el("span");
+    const queue = el("span", { class: "detail" });
     const { details, summary, update } = expandableRow(
       [
-        el("span", { class: "line head" }, pill, worker, timeLabel),
-        el("span", { class: "line detail" }, task, queue),
+        el("span", { class: "line head" }, pill, timeLabel),
+        el("span", { class: "line wrap" }, worker, task, queue),
         progress,
       ],
       draw,
