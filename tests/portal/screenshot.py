@@ -43,7 +43,7 @@ def main() -> None:
         create_tasks(taskrouter)
         page = browser.new_page(viewport={"width": 1280, "height": 860})
         page.goto(f"{taskrouter.url}/simulator/portal")
-        page.get_by_role("button", name="Assignment 2").click()
+        page.get_by_role("button", name="assignment 2").click()
         callbacks = page.locator("#callbacks .rows > li")
         callbacks.first.locator("summary").click()
         expect(callbacks.first.locator("pre")).to_be_attached()

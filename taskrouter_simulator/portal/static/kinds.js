@@ -3,30 +3,38 @@
 import { el, setText } from "./dom.js";
 
 export class KindSwitch {
-  #counts = new Map();
+  #buttons = new Map();
 
   /**
    * @param group element that contains the buttons
-   * @param kinds [kind, name] pairs
    * @param onChoose is called when `selected` changes
    */
-  constructor(group, kinds, onChoose) {
+  constructor(group, onChoose) {
+    this.group = group;
+    this.onChoose = onChoose;
     this.selected = ""; // all kinds
-    for (const [kind, name] of [["", "All"], ...kinds]) {
-      const count = el("span", { class: "count" });
-      const button = el("button", { type: "button", "aria-pressed": String(!kind) }, `${name} `, count);
-      button.addEventListener("click", () => {
-        this.selected = kind;
-        for (const other of group.children) other.setAttribute("aria-pressed", String(other === button));
-        onChoose();
-      });
-      this.#counts.set(kind, count);
-      group.append(button);
-    }
   }
 
   /** Shows the number of all items and the number of items of each kind. */
   update(total, totals) {
-    for (const [kind, count] of this.#counts) setText(count, String(kind ? totals[kind] : total));
+    for (const [kind, count] of Object.entries({ "": total, ...totals })) {
+      if (!this.#buttons.has(kind)) this.#add(kind);
+      setText(this.#buttons.get(kind).querySelector(".count"), String(count));
+    }
+  }
+
+  #add(kind) {
+    const count = el("span", { class: "count" });
+    const pressed = String(kind === this.selected);
+    const button = el("button", { type: "button", "aria-pressed": pressed }, `${kind || "all"} `, count);
+    button.addEventListener("click", () => this.#choose(kind));
+    this.#buttons.set(kind, button);
+    this.group.append(button);
+  }
+
+  #choose(chosen) {
+    this.selected = chosen;
+    for (const [kind, button] of this.#buttons) button.setAttribute("aria-pressed", String(kind === chosen));
+    this.onChoose();
   }
 }

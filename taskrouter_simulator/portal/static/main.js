@@ -59,7 +59,6 @@ const callbacks = new Panel({
   make: callbackRow,
   key: idOf,
   text: JSON.stringify,
-  kinds: [["assignment", "Assignment"], ["fallback", "Fallback"], ["event", "Event"], ["twiml", "TwiML"]],
 });
 
 function show(next) {

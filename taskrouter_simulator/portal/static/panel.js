@@ -22,9 +22,8 @@ export class Panel {
    * @param make see KeyedList
    * @param key see KeyedList
    * @param text returns the text searched by the section's filter, if it has a filter
-   * @param kinds kinds of items that the user can select, [kind, name] pairs, if there are several
    */
-  constructor({ id, name, limit, make, key, text, kinds }) {
+  constructor({ id, name, limit, make, key, text }) {
     this.#limit = this.#shown = limit;
     const section = byId(id);
     this.heading = section.querySelector("h2");
@@ -39,7 +38,8 @@ export class Panel {
     section.querySelector("input[type=search]")?.addEventListener("input", (event) => {
       this.#filter(event.target.value);
     });
-    if (kinds) this.#kinds = new KindSwitch(byId(`${id}-kinds`), kinds, () => this.#restart());
+    const kinds = section.querySelector(".kinds");
+    if (kinds) this.#kinds = new KindSwitch(kinds, () => this.#restart());
     this.list = new KeyedList(section.querySelector(".rows"), make, key, this.heading);
     this.more.addEventListener("click", () => this.#showMore());
   }
