@@ -413,5 +413,5 @@ def test_supervise_over_rest_is_available_only_for_reservation_of_task(taskroute
     with pytest.raises(TwilioRestException, match="Supervisor is missing"):
         reservation.update(instruction="supervise")
     by_worker = workspace.workers(reservation.worker_sid).reservations(reservation.sid)
-    with pytest.raises(TwilioRestException, match="only for the Reservation of a Task"):
+    with pytest.raises(TwilioRestException, match="only under the path of a Task"):
         by_worker.update(instruction="supervise")
