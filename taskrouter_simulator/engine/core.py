@@ -89,6 +89,8 @@ class Engine:
             Task that expires.
         on_reservation_changed: Called with each Reservation whose status changes while calls
             exist, or whose Workspace is deleted.
+        on_event: Called with each event and its Workspace, whether or not the Workspace subscribes
+            to the event; must not call the engine's operations.
     """
 
     account_sid: str
@@ -98,6 +100,9 @@ class Engine:
     route: Callable[["Engine", Workspace], None]
     on_task_removed: Callable[["Engine", Workspace, Task], None]
     on_reservation_changed: Callable[["Engine", Reservation], None]
+    on_event: Callable[["Engine", Workspace, Event], None] = lambda _engine, _workspace, _event: (
+        None
+    )
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)

@@ -76,11 +76,17 @@ def publish(
         "Timestamp": str(int(event.created)),
         "TimestampMs": str(int(event.created * 1000)),
     }
+    _record(engine, workspace, event)
+
+
+def _record(engine: Engine, workspace: Workspace, event: Event) -> None:
+    """Add an event to the Workspace's newest events, and report the event."""
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
         del workspace.events[next(iter(workspace.events))]
-    if workspace.event_callback_url and is_subscribed(workspace, event_type):
+    if workspace.event_callback_url and is_subscribed(workspace, event.event_type):
         engine.emit(EventCallback(workspace.event_callback_url, event))
+    engine.on_event(engine, workspace, event)
 
 
 def is_subscribed(workspace: Workspace, event_type: str) -> bool:
