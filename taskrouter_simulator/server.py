@@ -48,7 +48,7 @@ class Simulator:
         self.dispatcher = Dispatcher(client, settings, self.log.record, self.faults)
         file = settings.workspace_file
         self.event_bridge = EventBridge(
-            lambda: self.engine, settings, self.credentials, self.log.record
+            lambda: self.engine, settings, self.credentials, self.log.record, self.faults
         )
         self._description = seed.read(Path(file)) if file else seed.quickstart()
         self.engine = self._new_engine(self._description)

@@ -4,6 +4,7 @@ The SDK posts JSON with the request's method, URL, parameters and Access Token, 
 resource as `payload`. Web pages may send these requests across origins.
 """
 
+import asyncio
 import json
 import math
 import time
@@ -24,6 +25,7 @@ from taskrouter_simulator.engine.errors import BadRequest, Refusal
 from taskrouter_simulator.engine.model import Event, Worker, Workspace
 from taskrouter_simulator.event_bridge import payloads
 from taskrouter_simulator.event_bridge.operations import Call, respond, texts
+from taskrouter_simulator.event_bridge.payloads import Payload
 from taskrouter_simulator.event_bridge.sessions import (
     POLICY_VIOLATION,
     REPLACED,
@@ -32,8 +34,10 @@ from taskrouter_simulator.event_bridge.sessions import (
     close,
 )
 from taskrouter_simulator.event_bridge.tokens import Grant, verify
+from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.origins import FOREIGN, is_foreign, is_local_page
+from taskrouter_simulator.rest.api import CutConnection, InjectedError
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
@@ -52,7 +56,7 @@ class EventBridge:
         settings: The settings.
         credentials: The account, and the API key that signs Access Tokens.
         record: Adds an entry to the log.
-        now: Returns the real time in seconds since the epoch.
+        faults: Faults to inject into the requests.
     """
 
     def __init__(
@@ -61,13 +65,13 @@ class EventBridge:
         settings: Settings,
         credentials: Credentials,
         record: Callable[..., None],
-        now: Callable[[], float] = time.time,
+        faults: Faults,
     ) -> None:
         self._current_engine = current_engine
         self._settings = settings
         self._credentials = credentials
         self._record = record
-        self._now = now
+        self._faults = faults
         self._allowed_hosts = settings.allowed_host_names()
         self._allowed_origins = settings.allowed_page_origins()
         self._sessions: dict[str, list[Session]] = defaultdict(list)
@@ -103,7 +107,7 @@ class EventBridge:
         await socket.accept()
         query = socket.query_params
         try:
-            grant = verify(query.get("token"), self._credentials, self._now())
+            grant = verify(query.get("token"), self._credentials, time.time())
             workspace, worker = self._find_worker(grant)
         except Refusal as refusal:
             await close(socket, POLICY_VIOLATION, refusal.message)
@@ -128,7 +132,7 @@ class EventBridge:
         expires = grant.expires if self._settings.expired_token_disconnects else math.inf
         by_default = str(self._settings.disconnected_worker == "offline").lower()
         return Session(
-            lambda: expires - self._now(), sets_offline=(sets_offline or by_default) == "true"
+            lambda: expires - time.time(), sets_offline=(sets_offline or by_default) == "true"
         )
 
     def _find_worker(self, grant: Grant) -> tuple[Workspace, Worker]:
@@ -142,7 +146,7 @@ class EventBridge:
         return {
             "account_sid": self._credentials.account_sid,
             "channel_id": grant.worker_sid,
-            "token_lifetime": int((grant.expires - self._now()) * 1000),
+            "token_lifetime": int((grant.expires - time.time()) * 1000),
             "workspace_sid": grant.workspace_sid,
         }
 
@@ -162,14 +166,15 @@ class EventBridge:
         """Execute a request of the SDK."""
         if self._is_foreign(http.headers):
             return AsciiJsonResponse({"message": FOREIGN}, 403)
-        sent = _Sent("POST", "", {})
+        sent, fault = _Sent("POST", "", {}), None
         try:
             body = _parse(await read_body(http))
-            grant = verify(body.get("token"), self._credentials, self._now())
+            grant = verify(body.get("token"), self._credentials, time.time())
             sent = _validate(body)
+            fault = self._faults.take("request", sent.method, f"/v1/{sent.path}")
             if_match = http.headers.get("if-match")
             call = Call(self._current_engine(), grant, *sent, if_match, {})
-            status, content = 200, {"payload": respond(call)}
+            status, content = 200, {"payload": await _execute(call, fault)}
         except Refusal as refusal:
             status, content = refusal.status, _error(refusal)
         except ClientDisconnect:
@@ -182,8 +187,12 @@ class EventBridge:
             parameters=sent.parameters,
             status=status,
             answer=content.get("payload", content),
-            fault=None,
+            fault=f"{fault.kind} {fault.moment}" if fault else None,
         )
+        if fault and fault.kind == "latency" and fault.moment == "after":
+            await asyncio.sleep(fault.seconds)
+        if fault and fault.kind == "cut":
+            return CutConnection()
         return AsciiJsonResponse(content, status, _cors(http))
 
     def _is_foreign(self, headers: Headers) -> bool:
@@ -205,6 +214,26 @@ class _Sent(NamedTuple):
     method: str
     path: str
     parameters: dict[str, str]
+
+
+async def _execute(call: Call, fault: Fault | None) -> Payload:
+    """Execute a request, and return its payload, unless a fault intervenes.
+
+    Raises:
+        Refusal: The request is refused, or the fault is an error.
+    """
+    if fault is None:
+        return respond(call)
+    if fault.kind == "latency":
+        if fault.moment == "before":
+            await asyncio.sleep(fault.seconds)
+        return respond(call)
+    if fault.moment == "before":
+        raise InjectedError(fault)
+    payload = respond(call)
+    if fault.kind == "error":
+        raise InjectedError(fault)
+    return payload
 
 
 def _set_offline(engine: Engine, workspace: Workspace, worker: Worker) -> None:

@@ -1,6 +1,8 @@
 """Requests of the browser SDK: payloads, permissions, lists, origins."""
 
+import http.client
 import json
+import time
 from datetime import datetime
 
 import pytest
@@ -460,6 +462,37 @@ def test_requests_are_logged_without_their_tokens(taskrouter, alice):
     assert entries[0]["answer"] == {"contents": [], "after_sid": None, "meta": {"next_token": None}}
     assert entries[1]["answer"]["code"] == 20404
     assert alice.token not in json.dumps(entries)
+
+
+@pytest.mark.parametrize(
+    ("moment", "attributes"), [("before", '{"languages": ["en", "es"]}'), ("after", "{}")]
+)
+def test_fault_replaces_the_response(taskrouter, alice, moment, attributes):
+    path = f"/v1/Workspaces/{taskrouter.workspace_sid}/Workers/*"
+    taskrouter.fault("request", "error", path=path, method="POST", moment=moment, status=503)
+    assert alice.own()["attributes"] == '{"languages": ["en", "es"]}'
+    status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attributes={})
+    assert (status, body["message"]) == (503, "Internal Server Error")
+    assert taskrouter.log("request")[-1]["fault"] == f"error {moment}"
+    assert alice.own()["attributes"] == attributes
+
+
+@pytest.mark.parametrize(
+    ("moment", "attributes"), [("before", '{"languages": ["en", "es"]}'), ("after", "{}")]
+)
+def test_fault_cuts_the_connection(taskrouter, alice, moment, attributes):
+    taskrouter.fault("request", "cut", moment=moment)
+    with pytest.raises(http.client.RemoteDisconnected):
+        alice.send("POST", f"Workers/{alice.worker_sid}", Attributes={})
+    assert alice.own()["attributes"] == attributes
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_fault_delays_the_response(taskrouter, alice, moment):
+    taskrouter.fault("request", "latency", moment=moment, seconds=0.2)
+    begin = time.monotonic()
+    assert alice.own()["friendly_name"] == "Alice"
+    assert time.monotonic() - begin >= 0.2
 
 
 def request(taskrouter, method, headers):
