@@ -196,6 +196,13 @@ class Settings:
     )
     event_callback_retries: int = _setting(0, "number of retries of a failed event callback")
     twiml_seconds: float = _setting(15.0, "time limit of a request for TwiML")
+    status_callback_seconds: float = _setting(15.0, "time limit of a status callback")
+    call_status_callback_method: str = _setting(
+        "post",
+        "HTTP method of the status callback of a call instruction (Twilio documents GET for"
+        " dequeue, and no method for call)",
+        ("post", "get"),
+    )
     answer_seconds: float = _setting(
         0.0, "seconds that a Worker's phone rings before the Worker answers"
     )

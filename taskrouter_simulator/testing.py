@@ -115,6 +115,21 @@ class TaskRouter:
         call: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "completed"})
         return call
 
+    def answer(self, sid: str) -> dict[str, Any]:
+        """Answer a ringing phone; `sid` is the SID of the call to the phone."""
+        call: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "in-progress"})
+        return call
+
+    def update_call(self, sid: str, **flags: bool) -> dict[str, Any]:
+        """Update a participant of a conference.
+
+        Args:
+            sid: SID of the participant's call.
+            **flags: `muted`, `hold`, `speaking` or `end_conference_on_exit`.
+        """
+        call: dict[str, Any] = self._request("POST", f"/calls/{sid}", flags)
+        return call
+
     def fault(self, on: str, kind: str, **fields: Any) -> None:
         """Inject a fault.
 

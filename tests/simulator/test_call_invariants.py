@@ -104,15 +104,15 @@ def check_calls_and_tasks(simulation):
         partner = simulation.engine.calls.get(call.partner_sid or "")
         if partner:
             assert partner.partner_sid == call.sid
-            assert call.status == partner.status == "in-progress"
+            assert "in-progress" in {call.status, partner.status}
         if call.has_ended:
             assert (call.partner_sid, call.queued, call.on_no_answer) == (None, None, None)
+            assert (call.on_answer, call.conference_sid) == (None, "")
             task = simulation.workspace.tasks.get(call.task_sid)
             assert task is None or task.status not in WAITING
-        if call.on_no_answer:
+        if call.on_no_answer and call.reservation_sid:
             caller = simulation.engine.calls[call.caller_sid]
-            assert caller.queued
-            assert not caller.partner_sid
+            assert caller.is_waiting
             assert simulation.workspace.reservations[call.reservation_sid].status == "pending"
     check_no_task_is_stuck(simulation)
 
@@ -126,6 +126,10 @@ def check_no_task_is_stuck(simulation):
     for task in simulation.workspace.tasks.values():
         caller = calls[json.loads(task.attributes)["call_sid"]]
         assert not (caller.has_ended and task.status in WAITING)
+    for conference in simulation.engine.conferences.values():
+        assert conference.has_ended == (not conference.participants)
+        for sid in conference.participants:
+            assert sid not in calls or calls[sid].conference_sid == conference.sid
     with_ringing_phone = {call.reservation_sid for call in calls.values() if call.on_no_answer}
     with_timer = {sid for kind, sid in simulation.engine._timers if kind == "reservation"}
     for reservation in simulation.workspace.reservations.values():
