@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from taskrouter_simulator import control_calls
+from taskrouter_simulator import control_calls, control_transfers
 from taskrouter_simulator.control_base import ControlError, Simulator
 from taskrouter_simulator.engine import events
 from taskrouter_simulator.engine.core import Engine
@@ -130,6 +130,11 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/simulator/events": {"POST": _publish_event},
     "/simulator/calls": {"GET": control_calls.list_calls, "POST": control_calls.place},
     "/simulator/calls/{sid}": {"GET": control_calls.fetch, "POST": control_calls.update},
+    "/simulator/transfers": {"POST": control_transfers.create},
+    "/simulator/transfers/{sid}": {
+        "GET": control_transfers.fetch,
+        "POST": control_transfers.cancel,
+    },
     "/simulator/reset": {"POST": _reset},
 }
 """Handlers by path and method.

@@ -223,6 +223,11 @@ class Settings:
         " was observed; in a single-tasking Workspace, SIMULATOR_ENDED_CALL applies)",
         ("completed", "wrapping", "assigned"),
     )
+    transfer_ignores_capacity: bool = _setting(
+        default=True,
+        text="a transfer to a Worker ignores the Worker's capacity and Activity, like a"
+        " RoutingTarget",
+    )
     canceled_task_result: str = _setting(
         "leave",
         "QueueResult when a call leaves its queue because its Task is deleted, or is canceled for"

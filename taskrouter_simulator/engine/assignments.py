@@ -3,7 +3,7 @@
 See https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
 """
 
-from taskrouter_simulator.engine import events, reservations, workers
+from taskrouter_simulator.engine import events, reservations, transfers, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import WAITING, Reservation, Task, TaskStatus, Workspace
@@ -28,6 +28,7 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
     reservations.publish(engine, workspace, reservation)
     for pending in reservations.pending(task):
         reservations.rescind(engine, workspace, pending)
+    transfers.finish(engine, workspace, task, transfers.COMPLETE)
     queue = workspace.queues.get(reservation.queue_sid)
     if not workspace.multi_task_enabled and queue and queue.assignment_activity_sid:
         worker = workspace.workers[reservation.worker_sid]
@@ -159,6 +160,7 @@ def _close(
 
 
 def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:
+    transfers.finish(engine, workspace, task, transfers.FAILED)
     for pending in reservations.pending(task):
         reservations.cancel(engine, workspace, pending)
     for reservation in reservations.assigned(task):

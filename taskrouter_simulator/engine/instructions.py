@@ -46,6 +46,8 @@ NO_INSTRUCTION = 40005
 INVALID_INSTRUCTION = 55555
 CALLER_GONE = 40144
 NO_CONFERENCE = 40149
+TRANSFERRED = 40151
+_TRANSFER_INSTRUCTIONS = ("accept", "reject", "conference", "supervise")
 _RECORD = {"do-not-record", "record-from-answer"}
 _MAX_SECONDS = 999
 _MAX_SIP_SECONDS = 600
@@ -97,6 +99,9 @@ def execute(
     instruction = _INSTRUCTIONS.get(name) if isinstance(name, str) else None
     if instruction is None:
         raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
+    if reservation.transfer and name not in _TRANSFER_INSTRUCTIONS:
+        message = f"Instruction {name} is not available for a transferred Task"
+        raise InstructionError(TRANSFERRED, message)
     if reservation.status not in instruction.statuses:
         action = f"execute {str(name).capitalize()} instruction"
         code = instruction.status_code or engine.settings.not_pending_code

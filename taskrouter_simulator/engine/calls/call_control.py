@@ -7,8 +7,9 @@ Reservation's outcome if the Worker does not answer, so a setting defines the ou
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from taskrouter_simulator.engine import assignments, reservations
+from taskrouter_simulator.engine import assignments, reservations, transfers
 from taskrouter_simulator.engine.call_model import (
     Call,
     Conference,
@@ -123,15 +124,36 @@ def stop_ringing(
 def follow_reservation(engine: Engine, reservation: Reservation) -> None:
     """Stop ringing for a Reservation whose status has changed.
 
-    A caller whose call is not simulated is assumed to hang up when the Worker's work ends.
+    A caller whose call is not simulated is assumed to hang up when the Worker's work ends. A
+    Worker leaves the call after a cold transfer.
     """
     stop_ringing(engine, reservation)
     if reservation.status is ReservationStatus.ACCEPTED:
         return
     for leg in list(engine.calls.values()):
-        is_alone = leg.connected_by and not leg.caller_sid and not leg.has_ended
-        if leg.reservation_sid == reservation.sid and is_alone:
+        if leg.reservation_sid != reservation.sid or not leg.connected_by or leg.has_ended:
+            continue
+        if _is_transferred(engine, leg):
+            # The end of the conference could close the Task, whose status is just changing.
+            engine.set_timer("ring", leg.sid, engine.now(), partial(_leave_call, engine, leg))
+        elif not leg.caller_sid:
             execution.end(engine, leg, "the Task has ended")
+
+
+def _is_transferred(engine: Engine, leg: Call) -> bool:
+    """Return whether the Worker of a leg has just transferred the Task without waiting."""
+    found = call_tasks.reservation_of(engine, leg)
+    if found is None:
+        return False
+    workspace, reservation = found
+    transfer = transfers.active(workspace.tasks[reservation.task_sid])
+    return bool(
+        transfer and transfer.mode == "COLD" and transfer.reservation_sid == reservation.sid
+    )
+
+
+def _leave_call(engine: Engine, leg: Call) -> None:
+    execution.end(engine, leg, "the Worker has transferred the Task")
 
 
 @dataclass(frozen=True)
