@@ -6,6 +6,7 @@ import urllib.error
 import pytest
 
 from taskrouter_simulator.engine import assignments, reservations, tasks, workers
+from taskrouter_simulator.engine.core import StatusCallback
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.instructions import execute
@@ -13,6 +14,7 @@ from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulatio
 from tests.simulator.conftest import Simulation
 
 CONFERENCE = {"instruction": "conference", "to": WORKER_NUMBER, "from": NUMBER}
+FIRST_URL = "http://first.example/"
 
 
 class TransferSimulation(Simulation):
@@ -288,7 +290,10 @@ def test_transferred_task_allows_only_some_instructions(name, is_allowed):
 @pytest.fixture
 def conference():
     """A caller in a conference with Alice; Bob is available."""
-    simulation = CallSimulation(CONFERENCE)
+    simulation = CallSimulation(
+        {**CONFERENCE, "conference_status_callback": FIRST_URL,
+         "conference_status_callback_event": "join"}
+    )  # fmt: skip
     simulation.workspace.multi_task_enabled = True
     simulation.call = simulation.place_call("1")
     simulation.make_alice_idle()
@@ -325,6 +330,18 @@ def test_second_worker_joins_the_conference_after_warm_transfer(conference):
     conference.hang_up(bobs_leg)
     assert [item.status for item in task.reservations] == ["wrapping", "wrapping"]
     assert task.status == "wrapping"
+
+
+def test_only_first_participant_sets_the_callback_of_the_conference(conference):
+    conference.instruction = {
+        **CONFERENCE, "conference_status_callback": "http://second.example/",
+        "conference_status_callback_event": "join,leave,end",
+    }  # fmt: skip
+    transfer_call(conference, "WARM")
+    assert len(conference.conference.participants) == 3
+    assert conference.conference.subscription.url == FIRST_URL
+    urls = [effect.url for effect in conference.effects if isinstance(effect, StatusCallback)]
+    assert urls == [FIRST_URL] * 3  # two join before the transfer, and one afterward
 
 
 def test_worker_leaves_the_conference_after_cold_transfer(conference):
