@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskrouter_simulator.engine.calls import execution
+from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.errors import BadRequest
 from tests.simulator.call_simulation import (
     APP,
@@ -221,6 +221,21 @@ def test_dialing_unavailable_reservation_emits_alert(options):
     simulation.place_call("1")
     simulation.make_alice_idle()
     assert simulation.alerts() == [14215]
+
+
+def test_caller_who_dials_another_callers_queue_still_cancels_own_task():
+    simulation = CallSimulation()
+    first = simulation.place_call("1")
+    simulation.make_alice_idle()
+    sid = simulation.reservation_of(first).sid
+    second = simulation.place_call("1")
+    simulation.documents["transfer"] = DIAL_QUEUE.format(sid=sid, attributes="")
+    call_control.redirect(simulation.engine, second.sid, f"{APP}transfer")
+    simulation.run()
+    assert first.partner_sid == second.sid
+    simulation.hang_up(second)
+    assert simulation.task_of(first).status == "completed"
+    assert simulation.task_of(second).status == "canceled"
 
 
 @pytest.mark.parametrize("accept", [False, True])

@@ -247,11 +247,10 @@ def disconnect(engine: Engine, call: Call) -> Call | None:
 
 
 def finish(engine: Engine, call: Call) -> None:
-    """Finish the Reservation of a Worker's leg, or the Task of a caller's leg."""
-    if not call.reservation_sid:
-        finish_task(engine, call)
-    elif call.connected_by:
+    """Finish the Reservation for which a call was connected, and the Task of the call."""
+    if call.reservation_sid and call.connected_by:
         _finish_reservation_of(engine, call)
+    finish_task(engine, call)
 
 
 def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
