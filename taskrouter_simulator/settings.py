@@ -201,6 +201,13 @@ class Settings:
     )
     event_callback_retries: int = _setting(0, "number of retries of a failed event callback")
     twiml_seconds: float = _setting(15.0, "time limit of a request for TwiML")
+    status_callback_seconds: float = _setting(15.0, "time limit of a status callback")
+    call_status_callback_method: str = _setting(
+        "post",
+        "HTTP method of the status callback of a call instruction (Twilio documents GET for"
+        " dequeue, and no method for call)",
+        ("post", "get"),
+    )
     answer_seconds: float = _setting(
         0.0, "seconds that a Worker's phone rings before the Worker answers"
     )
@@ -220,6 +227,11 @@ class Settings:
         "status of an assigned Task when its conference ends in a multitasking Workspace (wrapping"
         " was observed; in a single-tasking Workspace, SIMULATOR_ENDED_CALL applies)",
         ("completed", "wrapping", "assigned"),
+    )
+    transfer_ignores_capacity: bool = _setting(
+        default=True,
+        text="a transfer to a Worker ignores the Worker's capacity and Activity, like a"
+        " RoutingTarget",
     )
     canceled_task_result: str = _setting(
         "leave",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskrouter_simulator.clock import Clock, Timer
-from taskrouter_simulator.engine.call_model import Call
+from taskrouter_simulator.engine.call_model import Call, Conference
 from taskrouter_simulator.engine.errors import NotFound
 from taskrouter_simulator.engine.expressions import Comparisons, Predicate, parse
 from taskrouter_simulator.engine.model import Event, Reservation, Resource, Task, Workspace
@@ -54,6 +54,15 @@ class FetchTwiml:
 
 
 @dataclass(frozen=True)
+class StatusCallback:
+    """Report the progress of a call or of a conference; the response has no effect."""
+
+    method: str
+    url: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True)
 class CallStep:
     """Log a step of a call."""
 
@@ -72,7 +81,7 @@ class Alert:
     details: dict[str, str]
 
 
-Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
+Effect = AssignmentCallback | EventCallback | FetchTwiml | StatusCallback | CallStep | Alert
 
 
 @dataclass(kw_only=True)
@@ -105,6 +114,7 @@ class Engine:
     )
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
+    conferences: dict[str, Conference] = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
     _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
     _comparisons: Comparisons = field(init=False)

@@ -47,7 +47,8 @@ def publish(
         workspace: The Workspace.
         event_type: One of TYPES, such as "task.created".
         description: Twilio's description of the event.
-        sid: SID of the affected resource.
+        sid: SID of the affected resource. A transfer (TT…) has a ResourceType of its own, which
+            was observed.
         task: Adds parameters of the Task, its Workflow and its TaskQueue.
         worker: Adds parameters of the Worker.
         reservation: Adds ReservationSid.
@@ -60,7 +61,7 @@ def publish(
         **vars(engine.new_resource("EV")),
         event_type=event_type,
         description=description,
-        resource_type=event_type.split(".", maxsplit=1)[0],
+        resource_type="transfer" if sid.startswith("TT") else event_type.split(".", maxsplit=1)[0],
         resource_sid=sid,
         parameters=parameters,
     )

@@ -8,7 +8,7 @@ transitions that Twilio does not mention are inferred.
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from taskrouter_simulator.engine import events, workers
+from taskrouter_simulator.engine import events, transfers, workers
 from taskrouter_simulator.engine.core import AssignmentCallback, Engine
 from taskrouter_simulator.engine.errors import NotPending
 from taskrouter_simulator.engine.model import (
@@ -128,6 +128,7 @@ def create(
         workflow_sid=task.workflow_sid,
         queue_sid=queue.sid,
         previous_activity_sid=worker.activity_sid,
+        transfer=transfers.active(task),
     )
     workspace.reservations[reservation.sid] = reservation
     task.reservations.append(reservation)
@@ -299,6 +300,7 @@ def _return_task(
     task = workspace.tasks[reservation.task_sid]
     if task.status is TaskStatus.RESERVED and not pending(task):
         task.status = TaskStatus.PENDING
-        task.evaluation = evaluation
+        transfers.end_attempt(engine, workspace, task)
+        task.evaluation = Evaluation.NONE if transfers.active(task) else evaluation
         engine.touch(task)
         engine.schedule_routing(workspace)

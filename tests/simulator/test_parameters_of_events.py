@@ -6,7 +6,7 @@ import pytest
 
 from taskrouter_simulator.engine import assignments, tasks, workers, workflows, workspaces
 from taskrouter_simulator.identifiers import derived_hex
-from tests.simulator.state_simulation import Center
+from tests.simulator.state_simulation import StateSimulation
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
 
@@ -79,7 +79,7 @@ STEP = {"WorkflowFilterName": "", "WorkflowFilterExpression": "1==1"}
 def test_last_event_of_status_change_describes_task(
     status, operation, reason, change, reason_parameters
 ):
-    center = Center(status)
+    center = StateSimulation(status)
     center.clock.advance(7)
     *_, last = events_of(center, operation, center.task, reason)
     description = reason if change == "canceled" and reason else f"Task {change}"
@@ -94,18 +94,18 @@ def test_last_event_of_status_change_describes_task(
 
 
 def test_second_reason_replaces_first():
-    center = Center("assigned")
+    center = StateSimulation("assigned")
     center.do(assignments.wrap, center.task, "first")
     center.do(assignments.complete, center.task)
     assert center.task.reason == "first"
-    center = Center("assigned")
+    center = StateSimulation("assigned")
     center.do(assignments.wrap, center.task, "first")
     center.do(assignments.complete, center.task, "second")
     assert center.task.reason == "second"
 
 
 def test_event_of_task_without_workflow_omits_workflow_and_filter():
-    center = Center()
+    center = StateSimulation()
     two = center.queues["Two"].sid
     center.task = center.do(tasks.create, queue_sid=two)
     ((_, _, _, parameters),) = events_of(center, tasks.update, center.task)
@@ -162,7 +162,7 @@ def worker_parameters(center, activity, version):
 
 
 def test_worker_events_have_descriptions_and_parameters():
-    center = Center()
+    center = StateSimulation()
     carol, version = center.carol, center.carol.version
     center.clock.advance(2.5)
     offline = center.activity_sid("Offline")
@@ -204,7 +204,7 @@ def test_worker_events_have_descriptions_and_parameters():
 
 
 def test_events_of_other_resources_have_descriptions_and_parameters():
-    center = Center()
+    center = StateSimulation()
     ((event_type, description, sid, parameters),) = events_of(
         center, workspaces.add_activity, friendly_name="Lunch"
     )
@@ -236,7 +236,7 @@ def test_events_of_other_resources_have_descriptions_and_parameters():
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_only_newest_events_are_kept(size):
-    center = Center(log_size=size)
+    center = StateSimulation(log_size=size)
     center.do(tasks.update, center.task)
     assert len(center.workspace.events) == size
     assert list(center.workspace.events.values())[-1].event_type == "task.updated"
