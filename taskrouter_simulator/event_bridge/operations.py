@@ -1,253 +1,145 @@
-"""The requests of the browser SDK: who may send them, and the REST operation that executes them."""
+"""The requests of the browser SDK, and who may send them."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import BadRequest, NotFound, Refusal
-from taskrouter_simulator.engine.model import Resource, Worker, Workspace
-from taskrouter_simulator.event_bridge import payloads
+from taskrouter_simulator.engine.errors import BadRequest, NotFound
+from taskrouter_simulator.engine.model import Resource, Workspace
+from taskrouter_simulator.event_bridge import participants, payloads, transfers
 from taskrouter_simulator.event_bridge.payloads import Payload
-from taskrouter_simulator.event_bridge.tokens import Grant
-from taskrouter_simulator.rest.request import Parameters, Request
-from taskrouter_simulator.rest.table import ROUTES
+from taskrouter_simulator.event_bridge.request import CURSORS, AnyResource, SdkRequest, require
+from taskrouter_simulator.rest.request import Parameters
 
-AnyResource = TypeVar("AnyResource", bound=Resource)
 Render = Callable[[Engine, Workspace, Any], Payload]
 
 _MAX_PAGE_SIZE = 1000
-_WORKSPACE = "Workspaces/{workspace}"
-_RENAMED = {
-    "TaskChannelUniqueName": "TaskChannel",
-    "TaskChannelSid": "TaskChannel",
-    "DequeueStatusCallbackEvents": "DequeueStatusCallbackEvent",
-}
-"""REST names of the SDK's parameters that have another name."""
-_CURSORS = ("AfterSid", "NextToken")
-_NOT_IN_REST = {"Active", "Transcribe", "TranscriptionConfiguration", *_CURSORS}
-"""The SDK's parameters that the REST API does not have; no call of the simulator has a recording
-that could be transcribed."""
 
 
-class PermissionDenied(Refusal):
-    """The Access Token does not permit the request."""
-
-    status = 403
-    code = 20003
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request of the SDK.
-
-    Attributes:
-        engine: The engine.
-        grant: Rights of the sender.
-        method: GET or POST.
-        path: Path of the resource, without a leading slash and a version.
-        parameters: The parameters; the texts are as in a REST request.
-        if_match: The If-Match header.
-        ids: SIDs in the path, keyed by path parameter.
-    """
-
-    engine: Engine
-    grant: Grant
-    method: str
-    path: str
-    parameters: Mapping[str, str]
-    if_match: str | None
-    ids: Mapping[str, str]
-
-    @property
-    def workspace(self) -> Workspace:
-        """The Workspace in the Access Token."""
-        return self.engine.workspace(self.grant.workspace_sid)
-
-    @property
-    def is_supervisor(self) -> bool:
-        """Whether the sender may access resources of other Workers."""
-        return self.grant.role != "worker"
-
-    def find(self, resources: Mapping[str, AnyResource], name: str) -> AnyResource:
-        """Return the resource identified by a path parameter.
-
-        Raises:
-            NotFound: The resource does not exist.
-        """
-        if self.ids[name] not in resources:
-            raise NotFound(f"/{self.path}")
-        return resources[self.ids[name]]
-
-    def own_worker(self) -> Worker:
-        """Return the Worker in the path, who must be the Worker in the Access Token."""
-        require(self.ids["worker"] == self.grant.worker_sid, "names another Worker")
-        return self.find(self.workspace.workers, "worker")
-
-    def execute(self, path: str, **parameters: str) -> Any:
-        """Execute a REST operation, and return its response's body.
-
-        Args:
-            path: Path of the operation in the route table, below the Workspace's path.
-            **parameters: Additional parameters.
-
-        Raises:
-            Refusal: The REST operation refuses the request.
-        """
-        operation = ROUTES[f"/v1/{_WORKSPACE}/{path}"][self.method]
-        given = {name: text for name, text in self.parameters.items() if name not in _NOT_IN_REST}
-        text = urlencode({_RENAMED.get(name, name): given[name] for name in given} | parameters)
-        sent = Parameters(text, operation.parameters, operation.lists)
-        if self.engine.settings.unknown_parameters == "refused":
-            sent.require_known()
-        nothing = Parameters("", operation.parameters)
-        form, query = (sent, nothing) if self.method == "POST" else (nothing, sent)
-        return operation.handle(
-            Request(self.engine, "", f"/v1/{self.path}", self.ids, form, query, self.if_match)
-        ).body
-
-
-def require(condition: object, problem: str) -> None:
-    """Raise PermissionDenied unless the Access Token permits the request."""
-    if not condition:
-        raise PermissionDenied(f"The Access Token does not permit the request, which {problem}")
-
-
-def respond(call: Call) -> Payload:
+def respond(request: SdkRequest) -> Payload:
     """Execute a request, and return the payload of the response.
 
     Raises:
         Refusal: The request is not known, not permitted or not valid.
     """
     for (method, pattern), operation in _OPERATIONS.items():
-        match = pattern.fullmatch(call.path)
-        if match and method == call.method:
+        match = pattern.fullmatch(request.path)
+        if match and method == request.method:
             ids = match.groupdict()
-            require(ids["workspace"] == call.grant.workspace_sid, "names another Workspace")
-            return operation(Call(**{**vars(call), "ids": ids}))
-    raise NotFound(f"/{call.path}")
+            require(ids["workspace"] == request.grant.workspace_sid, "names another Workspace")
+            return operation(SdkRequest(**{**vars(request), "ids": ids}))
+    raise NotFound(f"/{request.path}")
 
 
-def texts(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters as the REST API receives them: objects as JSON, booleans as words.
-
-    Raises:
-        BadRequest: A value is not valid Unicode.
-    """
-    converted = {
-        name: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-        for name, value in parameters.items()
-        if value is not None
-    }
-    try:
-        "".join([*converted, *converted.values()]).encode()
-    except UnicodeEncodeError as error:
-        raise BadRequest("params must contain valid Unicode only") from error
-    return converted
+def _activities(request: SdkRequest) -> Payload:
+    return _page(request, request.workspace.activities.values(), payloads.activity)
 
 
-def _activities(call: Call) -> Payload:
-    return _page(call, call.workspace.activities.values(), payloads.activity)
+def _workers(request: SdkRequest) -> Payload:
+    require(request.is_supervisor, "is available to supervisors only")
+    found = _search(request, "Workers", "workers", request.workspace.workers)
+    return _page(request, found, payloads.worker)
 
 
-def _workers(call: Call) -> Payload:
-    require(call.is_supervisor, "is available to supervisors only")
-    found = _search(call, "Workers", "workers", call.workspace.workers)
-    return _page(call, found, payloads.worker)
+def _worker(request: SdkRequest) -> Payload:
+    is_own = request.ids["sid"] == request.grant.worker_sid
+    require(request.is_supervisor or is_own, "names another Worker")
+    require("FriendlyName" not in request.parameters, "changes the Worker's name")
+    request.execute("Workers/{sid}")
+    return payloads.worker(
+        request.engine, request.workspace, request.find(request.workspace.workers, "sid")
+    )
 
 
-def _worker(call: Call) -> Payload:
-    is_own = call.ids["sid"] == call.grant.worker_sid
-    require(call.is_supervisor or is_own, "names another Worker")
-    require("FriendlyName" not in call.parameters, "changes the Worker's name")
-    call.execute("Workers/{sid}")
-    return payloads.worker(call.engine, call.workspace, call.find(call.workspace.workers, "sid"))
-
-
-def _worker_channels(call: Call) -> Payload:
-    worker = call.own_worker()
+def _worker_channels(request: SdkRequest) -> Payload:
+    worker = request.own_worker()
 
     def render(engine: Engine, workspace: Workspace, item: Any) -> Payload:
         return payloads.worker_channel(engine, workspace, worker, item)
 
-    return _page(call, worker.channels.values(), render)
+    return _page(request, worker.channels.values(), render)
 
 
-def _reservations(call: Call) -> Payload:
-    worker = call.own_worker()
-    all_reservations = call.workspace.reservations.values()
+def _reservations(request: SdkRequest) -> Payload:
+    worker = request.own_worker()
+    all_reservations = request.workspace.reservations.values()
     found = (
         worker.held.values()
-        if call.parameters.get("Active", "").lower() == "true"
+        if request.parameters.get("Active", "").lower() == "true"
         else [item for item in all_reservations if item.worker_sid == worker.sid]
     )
-    return _page(call, found, payloads.reservation)
+    return _page(request, found, payloads.reservation)
 
 
-def _reservation(call: Call) -> Payload:
-    call.own_worker()
-    call.execute("Workers/{worker}/Reservations/{sid}")
-    reservation = call.find(call.workspace.reservations, "sid")
-    return payloads.reservation(call.engine, call.workspace, reservation)
+def _reservation(request: SdkRequest) -> Payload:
+    request.own_worker()
+    request.execute("Workers/{worker}/Reservations/{sid}")
+    reservation = request.find(request.workspace.reservations, "sid")
+    is_update = request.method == "POST"
+    render = payloads.updated_reservation if is_update else payloads.reservation
+    return render(request.engine, request.workspace, reservation)
 
 
-def _create_task(call: Call) -> Payload:
-    target = call.parameters.get("RoutingTarget")
-    require(call.is_supervisor or target == call.grant.worker_sid, "routes to another Worker")
-    sid = call.execute("Tasks")["sid"]
-    return payloads.task(call.engine, call.workspace, call.workspace.tasks[sid])
+def _create_task(request: SdkRequest) -> Payload:
+    target = request.parameters.get("RoutingTarget")
+    require(request.is_supervisor or target == request.grant.worker_sid, "routes to another Worker")
+    sid = request.execute("Tasks")["sid"]
+    return payloads.task(request.engine, request.workspace, request.workspace.tasks[sid])
 
 
-def _task(call: Call) -> Payload:
-    task = call.find(call.workspace.tasks, "sid")
+def _task(request: SdkRequest) -> Payload:
+    task = request.find(request.workspace.tasks, "sid")
     holders = payloads.holders(task)
-    require(call.is_supervisor or call.grant.worker_sid in holders, "names another Worker's Task")
-    call.execute("Tasks/{sid}")
-    return payloads.task(call.engine, call.workspace, task)
-
-
-def _supervise(call: Call) -> Payload:
     require(
-        call.is_supervisor
-        and call.parameters.get("Instruction") == "supervise"
-        and call.parameters.get("Supervisor") == call.grant.worker_sid,
+        request.is_supervisor or request.grant.worker_sid in holders, "names another Worker's Task"
+    )
+    request.execute("Tasks/{sid}")
+    return payloads.task(request.engine, request.workspace, task)
+
+
+def _supervise(request: SdkRequest) -> Payload:
+    require(
+        request.is_supervisor
+        and request.parameters.get("Instruction") == "supervise"
+        and request.parameters.get("Supervisor") == request.grant.worker_sid,
         "is available to a supervisor for the instruction supervise only",
     )
-    call.execute("Tasks/{task}/Reservations/{sid}")
-    reservation = call.find(call.workspace.reservations, "sid")
-    return payloads.reservation(call.engine, call.workspace, reservation)
+    request.execute("Tasks/{task}/Reservations/{sid}")
+    reservation = request.find(request.workspace.reservations, "sid")
+    return payloads.updated_reservation(request.engine, request.workspace, reservation)
 
 
-def _task_queues(call: Call) -> Payload:
-    require(call.is_supervisor, "is available to supervisors only")
-    found = _search(call, "TaskQueues", "task_queues", call.workspace.queues)
-    return _page(call, found, payloads.task_queue)
+def _task_queues(request: SdkRequest) -> Payload:
+    require(request.is_supervisor, "is available to supervisors only")
+    found = _search(request, "TaskQueues", "task_queues", request.workspace.queues)
+    return _page(request, found, payloads.task_queue)
 
 
-def _task_queue(call: Call) -> Payload:
-    require(call.is_supervisor, "is available to supervisors only")
-    call.execute("TaskQueues/{sid}")
-    return payloads.task_queue(call.engine, call.workspace, call.find(call.workspace.queues, "sid"))
+def _task_queue(request: SdkRequest) -> Payload:
+    require(request.is_supervisor, "is available to supervisors only")
+    request.execute("TaskQueues/{sid}")
+    return payloads.task_queue(
+        request.engine, request.workspace, request.find(request.workspace.queues, "sid")
+    )
 
 
 def _search(
-    call: Call, path: str, key: str, resources: Mapping[str, AnyResource]
+    request: SdkRequest, path: str, key: str, resources: Mapping[str, AnyResource]
 ) -> list[AnyResource]:
     """Return the resources on all pages of a REST list."""
     found: list[AnyResource] = []
     paging = {"PageSize": str(_MAX_PAGE_SIZE)}
     while True:
-        body = call.execute(path, **paging)
+        body = request.execute(path, **paging)
         found += [resources[item["sid"]] for item in body[key]]
         if (next_page := body["meta"]["next_page_url"]) is None:
             return found
         paging = dict(parse_qsl(urlsplit(next_page).query))
 
 
-def _page(call: Call, resources: Iterable[Resource], render: Render) -> Payload:
+def _page(request: SdkRequest, resources: Iterable[Resource], render: Render) -> Payload:
     """Return one page of a list; the next page begins after the resource `after_sid`.
 
     The SDK sends this SID as AfterSid or, if the list is sorted, as NextToken.
@@ -255,12 +147,12 @@ def _page(call: Call, resources: Iterable[Resource], render: Render) -> Payload:
     Raises:
         BadRequest: The page size or the SID is invalid.
     """
-    size = Parameters(urlencode(call.parameters), ("PageSize",)).integer(
+    size = Parameters(urlencode(request.parameters), ("PageSize",)).integer(
         "PageSize", 1, _MAX_PAGE_SIZE
     )
     found = list(resources)
-    for name in _CURSORS:
-        if sid := call.parameters.get(name):
+    for name in CURSORS:
+        if sid := request.parameters.get(name):
             sids = [item.sid for item in found]
             if sid not in sids:
                 raise BadRequest(f"{name} {sid[:50]!r} is not in the list")
@@ -268,14 +160,17 @@ def _page(call: Call, resources: Iterable[Resource], render: Render) -> Payload:
     page = found[: size or 50]
     after = page[-1].sid if len(page) < len(found) else None
     return {
-        "contents": [render(call.engine, call.workspace, item) for item in page],
+        "contents": [render(request.engine, request.workspace, item) for item in page],
         "after_sid": after,
         "meta": {"next_token": after},
     }
 
 
-_OPERATIONS: dict[tuple[str, re.Pattern[str]], Callable[[Call], Payload]] = {
-    (method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>\\w+)", f"{_WORKSPACE}/{path}"))): operation
+_OPERATIONS: dict[tuple[str, re.Pattern[str]], Callable[[SdkRequest], Payload]] = {
+    (
+        method,
+        re.compile(re.sub(r"{(\w+)}", r"(?P<\1>\\w+)", f"Workspaces/{{workspace}}/{path}")),
+    ): operation
     for methods, path, operation in (
         ("GET", "Activities", _activities),
         ("GET", "Workers", _workers),
@@ -283,6 +178,12 @@ _OPERATIONS: dict[tuple[str, re.Pattern[str]], Callable[[Call], Payload]] = {
         ("GET", "Workers/{worker}/WorkerChannels", _worker_channels),
         ("GET", "Workers/{worker}/Reservations", _reservations),
         ("GET POST", "Workers/{worker}/Reservations/{sid}", _reservation),
+        ("POST", "Workers/{worker}/Transfers", transfers.start),
+        ("POST", "Workers/{worker}/Transfers/{sid}", transfers.cancel),
+        ("POST", "Workers/{worker}/CustomerParticipant", participants.update_customer),
+        ("POST", "Workers/{worker}/WorkerParticipant", participants.update_own),
+        ("POST", "Workers/{worker}/HoldWorkerParticipant", participants.hold_worker),
+        ("POST", "Workers/{worker}/KickWorkerParticipant", participants.kick_worker),
         ("POST", "Tasks", _create_task),
         ("GET POST", "Tasks/{sid}", _task),
         ("POST", "Tasks/{task}/Reservations/{sid}", _supervise),

@@ -6,7 +6,7 @@ property is missing. The sources are the property lists and the test data of twi
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
@@ -19,6 +19,7 @@ from taskrouter_simulator.engine.model import (
     Resource,
     Task,
     TaskQueue,
+    Transfer,
     Worker,
     WorkerChannel,
     Workspace,
@@ -104,7 +105,27 @@ def task(engine: Engine, workspace: Workspace, item: Task) -> Payload:
 
 
 def reservation(engine: Engine, workspace: Workspace, item: Reservation) -> Payload:
-    """Return a Reservation with its Task as JSON."""
+    """Return a Reservation with its Task and the transfers of this Task as JSON."""
+    outgoing = workspace.tasks[item.task_sid].transfer
+    transfers = {"task_transfer": item.transfer}
+    if outgoing and outgoing.reservation_sid == item.sid:
+        transfers["active_outgoing_task_transfer"] = outgoing
+    return {
+        **updated_reservation(engine, workspace, item),
+        # The SDK fails if a transfer is null.
+        **{
+            name: transfer(engine, workspace, value)
+            for name, value in transfers.items()
+            if value is not None
+        },
+    }
+
+
+def updated_reservation(engine: Engine, workspace: Workspace, item: Reservation) -> Payload:
+    """Return a Reservation as JSON for the response to an update.
+
+    The SDK fails if this response contains a transfer.
+    """
     workflow = workspace.workflows.get(item.workflow_sid or "")
     return {
         **_common(engine, workspace, item),
@@ -116,6 +137,23 @@ def reservation(engine: Engine, workspace: Workspace, item: Reservation) -> Payl
         "worker_name": item.worker_name,
         "worker_previous_activity_sid": item.previous_activity_sid,
         "worker_sid": item.worker_sid,
+    }
+
+
+def transfer(engine: Engine, workspace: Workspace, item: Transfer) -> Payload:
+    """Return a transfer of a Task as JSON."""
+    initiating = workspace.reservations[item.reservation_sid]
+    return {
+        **_common(engine, workspace, item),
+        "initiating_queue_sid": initiating.queue_sid,
+        "initiating_reservation_sid": initiating.sid,
+        "initiating_worker_sid": item.worker_sid,
+        "initiating_workflow_sid": initiating.workflow_sid,
+        "task_sid": item.task_sid,
+        "transfer_mode": item.mode,
+        "transfer_status": item.status,
+        "transfer_to": item.to,
+        "transfer_type": item.kind,
     }
 
 
@@ -165,6 +203,12 @@ def _of_task(engine: Engine, workspace: Workspace, event: Event) -> Payload:
     return task(engine, workspace, workspace.tasks[event.resource_sid])
 
 
+def _of_transfer(engine: Engine, workspace: Workspace, event: Event) -> Payload:
+    changed = workspace.tasks[event.parameters["TaskSid"]].transfer
+    return transfer(engine, workspace, cast("Transfer", changed))
+
+
+_TRANSFER_CHANGES = "initiated attempt-failed completed failed canceled"
 _RESERVATION_CHANGES = "created accepted rejected timeout canceled rescinded completed wrapup"
 EVENTS: Mapping[str, Callable[[Engine, Workspace, Event], Payload]] = {
     "worker.activity.update": _of_worker,
@@ -173,16 +217,18 @@ EVENTS: Mapping[str, Callable[[Engine, Workspace, Event], Payload]] = {
     "worker.channel.availability.update": _of_worker_channel,
     **{f"reservation.{change}": _of_reservation for change in _RESERVATION_CHANGES.split()},
     **{f"task.{change}": _of_task for change in ("updated", "canceled", "completed", "wrapup")},
+    **{f"task.transfer-{change}": _of_transfer for change in _TRANSFER_CHANGES.split()},
 }
 """Functions that return the payload of an event, by event type.
 
-The SDK also handles `reservation.failed` and the events of transfers, which the simulator does not
-publish.
+The SDK also handles `reservation.failed`, whose payload is not known.
 """
 
 
 def recipients(workspace: Workspace, event: Event) -> set[str]:
     """Return the SIDs of the Workers that an event concerns."""
+    if event.resource_type == "transfer":
+        return {event.parameters["TransferInitiatingWorkerSid"]}
     if event.resource_type == "task":
         return holders(workspace.tasks[event.resource_sid])
     return {event.parameters["WorkerSid"]}

@@ -24,8 +24,9 @@ from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, Refusal
 from taskrouter_simulator.engine.model import Event, Worker, Workspace
 from taskrouter_simulator.event_bridge import payloads
-from taskrouter_simulator.event_bridge.operations import Call, respond, texts
+from taskrouter_simulator.event_bridge.operations import respond
 from taskrouter_simulator.event_bridge.payloads import Payload
+from taskrouter_simulator.event_bridge.request import SdkRequest, texts
 from taskrouter_simulator.event_bridge.sessions import (
     POLICY_VIOLATION,
     REPLACED,
@@ -173,8 +174,8 @@ class EventBridge:
             sent = _validate(body)
             fault = self._faults.take("request", sent.method, f"/v1/{sent.path}")
             if_match = http.headers.get("if-match")
-            call = Call(self._current_engine(), grant, *sent, if_match, {})
-            status, content = 200, {"payload": await _execute(call, fault)}
+            request = SdkRequest(self._current_engine(), grant, *sent, if_match, {})
+            status, content = 200, {"payload": await _execute(request, fault)}
         except Refusal as refusal:
             status, content = refusal.status, _error(refusal)
         except ClientDisconnect:
@@ -216,21 +217,21 @@ class _Sent(NamedTuple):
     parameters: dict[str, str]
 
 
-async def _execute(call: Call, fault: Fault | None) -> Payload:
+async def _execute(request: SdkRequest, fault: Fault | None) -> Payload:
     """Execute a request, and return its payload, unless a fault intervenes.
 
     Raises:
         Refusal: The request is refused, or the fault is an error.
     """
     if fault is None:
-        return respond(call)
+        return respond(request)
     if fault.kind == "latency":
         if fault.moment == "before":
             await asyncio.sleep(fault.seconds)
-        return respond(call)
+        return respond(request)
     if fault.moment == "before":
         raise InjectedError(fault)
-    payload = respond(call)
+    payload = respond(request)
     if fault.kind == "error":
         raise InjectedError(fault)
     return payload

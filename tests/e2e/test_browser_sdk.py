@@ -172,6 +172,19 @@ def test_supervisor_updates_a_worker(taskrouter):
     assert monitored.startswith("Request failed with status code 400. ")
 
 
+def test_worker_transfers_a_task(taskrouter):
+    result = run("transfer", taskrouter, bob=access_token(taskrouter, "Bob")).result()
+    offered = ["WARM", "WORKER", "initiated"]
+    assert result == [
+        offered,
+        ["canceled", "canceled"],
+        offered,
+        ["rejected", "failed"],
+        offered,
+        ["accepted", "complete"],
+    ]
+
+
 def test_workspace_lists_workers_task_queues_and_tasks(taskrouter):
     task = send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)[1]
     missing = f"/Workspaces/{taskrouter.workspace_sid}/Tasks/WT0"

@@ -205,6 +205,31 @@ const stories = {
     return [worker.attributes, monitored];
   },
 
+  async transfer(TaskRouter, { bob, ...input }) {
+    const alice = await connect(TaskRouter, input);
+    const other = await connect(TaskRouter, { url: input.url, token: bob });
+    const reservation = await goIdle(alice);
+    await reservation.accept();
+    const { task } = reservation;
+    const seen = [];
+    for (const act of ["cancel", "reject", "accept"]) {
+      const offer = once(other, "reservationCreated");
+      await task.transfer(other.sid);
+      const incoming = await offer;
+      const { outgoing } = task.transfers;
+      const event = { cancel: "canceled", reject: "failed", accept: "completed" }[act];
+      const [ended, offerEnded] = [
+        once(outgoing, event),
+        once(incoming, { cancel: "canceled", reject: "rejected", accept: "accepted" }[act]),
+      ];
+      seen.push([incoming.transfer.mode, incoming.task.transfers.incoming.type, outgoing.status]);
+      await (act === "cancel" ? outgoing.cancel() : incoming[act]());
+      await Promise.all([ended, offerEnded]);
+      seen.push([incoming.status, outgoing.status]);
+    }
+    return seen;
+  },
+
   async workspace(TaskRouter, { url, token, task }) {
     const workspace = new TaskRouter.Workspace(token, { ...options(url), pageSize: 1 });
     const names = async (items) => [...(await items).values()].map((item) => item.name);
