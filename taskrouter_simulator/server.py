@@ -17,6 +17,7 @@ from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.control import control_routes
 from taskrouter_simulator.engine import start
 from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.event_bridge.routes import EventBridge
 from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.log import Log
@@ -46,6 +47,9 @@ class Simulator:
         client = DeliveryClient(self.credentials, settings, self.log.record)
         self.dispatcher = Dispatcher(client, settings, self.log.record, self.faults)
         file = settings.workspace_file
+        self.event_bridge = EventBridge(
+            lambda: self.engine, settings, self.credentials, self.log.record, self.faults
+        )
         self._description = seed.read(Path(file)) if file else seed.quickstart()
         self.engine = self._new_engine(self._description)
         rest = RestApi(
@@ -55,6 +59,7 @@ class Simulator:
             routes=[
                 *control_routes(self),
                 *portal_routes(lambda: self.engine, self.log),
+                *self.event_bridge.routes(),
                 *rest.routes(),
             ],
             lifespan=self._lifespan,
@@ -75,6 +80,7 @@ class Simulator:
         seed.load(start(self.settings, Clock(self.clock.now), lambda _effect: None), chosen)
         self.clock.clear()
         self.dispatcher.cancel()
+        self.event_bridge.disconnect()
         self.log.clear()
         self.faults.clear()
         self.engine = self._new_engine(chosen)
@@ -95,6 +101,7 @@ class Simulator:
         engine = start(
             self.settings, self.clock, lambda effect: self.dispatcher.dispatch(engine, effect)
         )
+        engine.on_event = self.event_bridge.publish
         workspace = seed.load(engine, description)
         self.workspace_sid = workspace.sid
         self.workflow_sid = next(iter(workspace.workflows), "")
@@ -122,7 +129,7 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
         expose_transport(simulator.app),
         log_level="warning",
         access_log=False,
-        ws="none",
+        ws="websockets-sansio",
         lifespan="on",
         timeout_graceful_shutdown=1,
         # Clients keep connections alive. If the server closes a connection just as a client reuses

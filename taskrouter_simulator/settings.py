@@ -56,6 +56,11 @@ class Settings:
         "comma-separated host names with a dot that clients may use for /v1; IP addresses,"
         " localhost and names without a dot are always allowed",
     )
+    allowed_origins: str = _setting(
+        "",
+        "comma-separated origins of web pages that may use the browser SDK, such as"
+        " https://app.example.com, or * for all; pages on this machine are always allowed",
+    )
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock advances it"
     )
@@ -216,6 +221,13 @@ class Settings:
     )
     event_callback_retries: int = _setting(0, "number of retries of a failed event callback")
     twiml_seconds: float = _setting(15.0, "time limit of a request for TwiML")
+    status_callback_seconds: float = _setting(15.0, "time limit of a status callback")
+    call_status_callback_method: str = _setting(
+        "post",
+        "HTTP method of the status callback of a call instruction (Twilio documents GET for"
+        " dequeue, and no method for call)",
+        ("post", "get"),
+    )
     answer_seconds: float = _setting(
         0.0, "seconds that a Worker's phone rings before the Worker answers"
     )
@@ -236,6 +248,11 @@ class Settings:
         " was observed; in a single-tasking Workspace, SIMULATOR_ENDED_CALL applies)",
         ("completed", "wrapping", "assigned"),
     )
+    transfer_ignores_capacity: bool = _setting(
+        default=True,
+        text="a transfer to a Worker ignores the Worker's capacity and Activity, like a"
+        " RoutingTarget",
+    )
     canceled_task_result: str = _setting(
         "leave",
         "QueueResult when a call leaves its queue because its Task is deleted, or is canceled for"
@@ -243,6 +260,18 @@ class Settings:
         ("leave", "error", "none"),
     )
     voice_queue_size: int = _setting(100, "maximum number of calls waiting in one queue")
+    expired_token_disconnects: bool = _setting(
+        default=True,
+        text="a browser SDK's WebSocket is closed when its Access Token expires (otherwise it stays"
+        " open)",
+    )
+    disconnected_worker: str = _setting(
+        "unchanged",
+        "Activity of a Worker whose browser SDK disconnects, unless the SDK's option"
+        " setWorkerOfflineIfDisconnected is set; offline (observed in Flex) selects the Activity"
+        " Offline",
+        ("unchanged", "offline"),
+    )
     task_timeout: int = _setting(86_400, "default Timeout of a Task, in seconds")
     default_capacity: int = _setting(1, "initial capacity of a Worker's channel")
     closed_task_seconds: int = _setting(300, "seconds until a closed Task is deleted")
@@ -266,6 +295,10 @@ class Settings:
     def allowed_host_names(self) -> set[str]:
         """Return the additional host names that clients may use for /v1, in lower case."""
         return {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
+
+    def allowed_page_origins(self) -> set[str]:
+        """Return the origins of web pages on other hosts that may use the browser SDK."""
+        return {origin.strip() for origin in self.allowed_origins.split(",")} - {""}
 
     def url(self, path: str) -> str:
         """Return the app's URL for a path; return an empty string for an empty path."""

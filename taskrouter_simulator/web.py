@@ -1,4 +1,4 @@
-"""The access check and the JSON response shared by the route modules."""
+"""The access check, the request's body and the JSON response shared by the route modules."""
 
 import json
 from typing import Any
@@ -6,7 +6,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.origins import is_foreign, is_loopback
+
+_MAX_BODY = 4_000_000
 
 
 class AsciiJsonResponse(JSONResponse):
@@ -25,3 +28,17 @@ def is_local(request: Request) -> bool:
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""
     return is_loopback(peer) and is_loopback(host) and not is_foreign(host, origin)
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        BadRequest: The body is too long.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+    return body

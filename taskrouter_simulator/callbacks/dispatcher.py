@@ -18,12 +18,13 @@ from taskrouter_simulator.engine.core import (
     Engine,
     EventCallback,
     FetchTwiml,
+    StatusCallback,
 )
 from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.settings import Settings
 
 MAX_CONCURRENT = 50
-"""Maximum number of concurrent event callbacks and, separately, of all other callbacks.
+"""Maximum number of concurrent event callbacks, status callbacks and, together, all others.
 
 A thousand concurrent callbacks would exhaust the available sockets.
 """
@@ -88,11 +89,12 @@ class Dispatcher:
         self._faults = faults
         self._queue = ReservationQueue(ordered=settings.callback_order != "unordered")
         self._tasks: set[asyncio.Task[None]] = set()
-        # Separate limits: an app that is slow to respond to events must not delay assignments.
+        # Separate limits: an app that is slow to respond to reports must not delay assignments.
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-        self._event_slots = asyncio.Semaphore(
-            1 if settings.event_callbacks_in_order else MAX_CONCURRENT
-        )
+        self._report_slots = {
+            "event": asyncio.Semaphore(1 if settings.event_callbacks_in_order else MAX_CONCURRENT),
+            "status": asyncio.Semaphore(MAX_CONCURRENT),
+        }
 
     async def close(self) -> None:
         """Cancel all callbacks and wait until their tasks have ended."""
@@ -122,6 +124,8 @@ class Dispatcher:
                 self._record("call", call_sid=effect.call_sid, step=effect.step, **effect.details)
             case FetchTwiml():
                 self._fetch_twiml(engine, effect)
+            case StatusCallback():
+                self._send_status(engine, effect)
             case AssignmentCallback():
                 sid = effect.reservation_sid
                 self._queue.enqueue(sid, lambda: self._post_assignment(engine, effect))
@@ -209,9 +213,19 @@ class Dispatcher:
         delivery = Delivery("twiml", effect.url, effect.parameters, seconds)
         self._send(engine, delivery, on_response)
 
+    def _send_status(self, engine: Engine, effect: StatusCallback) -> None:
+        def on_response(response: Response) -> None:
+            if response.error or response.status not in answers.SUCCESS:
+                details = {"url": effect.url}
+                engine.alert(answers.HTTP_FAILURE, response.problem, details)
+
+        seconds = self._settings.status_callback_seconds
+        delivery = Delivery("status", effect.url, effect.parameters, seconds, effect.method)
+        self._send(engine, delivery, on_response)
+
     def _send(self, engine: Engine, delivery: Delivery, handle: ResponseHandler) -> None:
         """Start a delivery with its fault, if any; latency is in simulated seconds."""
-        fault = self._faults.take(delivery.kind, "POST", urlsplit(delivery.url).path)
+        fault = self._faults.take(delivery.kind, delivery.method, urlsplit(delivery.url).path)
         deliveries = [replace(delivery, fault=fault)]
         if fault and fault.kind == "duplicate":
             deliveries.append(delivery)
@@ -228,7 +242,7 @@ class Dispatcher:
             task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, delivery: Delivery, handle: ResponseHandler) -> None:
-        async with self._event_slots if delivery.kind == "event" else self._slots:
+        async with self._report_slots.get(delivery.kind, self._slots):
             response = await self._client.deliver(delivery)
         handle(response)
 

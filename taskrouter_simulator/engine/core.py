@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskrouter_simulator.clock import Clock, Timer
-from taskrouter_simulator.engine.call_model import Call
+from taskrouter_simulator.engine.call_model import Call, Conference
 from taskrouter_simulator.engine.errors import NotFound
 from taskrouter_simulator.engine.expressions import Comparisons, Predicate, parse
 from taskrouter_simulator.engine.model import Event, Reservation, Resource, Task, Workspace
@@ -54,6 +54,15 @@ class FetchTwiml:
 
 
 @dataclass(frozen=True)
+class StatusCallback:
+    """Report the progress of a call or of a conference; the response has no effect."""
+
+    method: str
+    url: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True)
 class CallStep:
     """Log a step of a call."""
 
@@ -72,7 +81,7 @@ class Alert:
     details: dict[str, str]
 
 
-Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
+Effect = AssignmentCallback | EventCallback | FetchTwiml | StatusCallback | CallStep | Alert
 
 
 @dataclass(kw_only=True)
@@ -91,6 +100,8 @@ class Engine:
             exist, or whose Workspace is deleted.
         changes: The resources that changed since the latest routing pass, by SID.
         indexes: The index of each Workspace, derived from the other state; see `find_index`.
+        on_event: Called with each event and its Workspace, whether or not the Workspace subscribes
+            to the event; must not call the engine's operations.
     """
 
     account_sid: str
@@ -100,10 +111,14 @@ class Engine:
     route: Callable[["Engine", Workspace], None]
     on_task_removed: Callable[["Engine", Workspace, Task], None]
     on_reservation_changed: Callable[["Engine", Reservation], None]
+    on_event: Callable[["Engine", Workspace, Event], None] = lambda _engine, _workspace, _event: (
+        None
+    )
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     changes: dict[str, Resource] = field(default_factory=dict)
     indexes: dict[str, Any] = field(default_factory=dict)
+    conferences: dict[str, Conference] = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
     _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
     _comparisons: Comparisons = field(init=False)

@@ -22,6 +22,7 @@ from taskrouter_simulator.engine.waiting import Requirement
 
 WORKER_NOT_IN_QUEUE = 40152
 INVALID_KNOWN_WORKER = 40154
+WORKER_ELSEWHERE = 40155
 
 
 def task_context(engine: Engine, task: Task) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step
         member = index.workers.find_member(queue_sid, **{field: known})
         candidates = [member.sid] if member else []
         if member is None and not task.is_waiting:
-            _alert_unknown_worker(engine, task, target, known)
+            _alert_unknown_worker(engine, index.workspace, task, target, known)
     expression = target.expression or "1==1"
     dependencies = find_dependencies(expression)
     values = [value(context) for value in dependencies.task_values]
@@ -81,11 +82,16 @@ def _known_worker(target: Target, context: Context) -> tuple[str, Any]:
     return "", None
 
 
-def _alert_unknown_worker(engine: Engine, task: Task, target: Target, value: Any) -> None:
+def _alert_unknown_worker(
+    engine: Engine, workspace: Workspace, task: Task, target: Target, value: Any
+) -> None:
     reference = target.known_worker_sid or target.known_worker_friendly_name
     code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
     if isinstance(value, str) and value:
         code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
+        others = [other for other in engine.workspaces.values() if other is not workspace]
+        if any(value in other.workers for other in others):
+            code, message = WORKER_ELSEWHERE, f"Known worker {value} is in another workspace"
     engine.alert(code, message, {"task_sid": task.sid})
 
 

@@ -184,6 +184,7 @@ def update_channel(
 def _publish_channel(
     engine: Engine, workspace: Workspace, worker: Worker, channel: TaskChannel, event_type: str
 ) -> None:
+    engine.touch(worker)
     events.publish(
         engine,
         workspace,

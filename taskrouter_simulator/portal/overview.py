@@ -27,7 +27,7 @@ from taskrouter_simulator.engine.reservations import DEFAULT_TIMEOUT
 MAX_TASKS = 1000
 MAX_ENDED_RESERVATIONS = 200
 MAX_LOG = 100
-CALLBACKS = ("assignment", "fallback", "event", "twiml")
+CALLBACKS = ("assignment", "fallback", "event", "twiml", "status")
 
 Json = dict[str, Any]
 NamedResource = Activity | TaskQueue | Worker | Workflow | Workspace

@@ -30,6 +30,7 @@ END_OF_WORKFLOW = "Task canceled on Workflow timeout"
 TOO_MANY_ASSIGNMENTS = "Task TTL Exceeded or Max assignment count exceeded"
 WORKER_NOT_IN_QUEUE = 40152
 INVALID_KNOWN_WORKER = 40154
+WORKER_ELSEWHERE = 40155
 
 
 def route(engine: Engine, workspace: Workspace) -> None:
@@ -340,6 +341,9 @@ def _find_known_workers(
         code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
         if isinstance(value, str) and value:
             code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
+            others = [other for other in engine.workspaces.values() if other is not workspace]
+            if any(value in other.workers for other in others):
+                code, message = WORKER_ELSEWHERE, f"Known worker {value} is in another workspace"
         engine.alert(code, message, {"task_sid": task.sid})
     return matches
 

@@ -25,6 +25,9 @@ VALID = {
     ("POST", "/simulator/calls"): CALL,
     ("GET", "/simulator/calls/{sid}"): {},
     ("POST", "/simulator/calls/{sid}"): {"status": "completed"},
+    ("POST", "/simulator/transfers"): {"reservation_sid": "WR0", "to": "WK0", "mode": "COLD"},
+    ("GET", "/simulator/transfers/{sid}"): {},
+    ("POST", "/simulator/transfers/{sid}"): {"status": "canceled"},
     ("POST", "/simulator/reset"): {"friendly_name": "Empty"},
 }
 """Valid values for each control route."""

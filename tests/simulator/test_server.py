@@ -122,7 +122,7 @@ def test_waiting_request_delays_stop_only_by_grace_period():
 def test_server_configuration_limits_logging_and_timeouts():
     config = uvicorn_config(Simulator(Settings()))
     assert (config.log_level, config.access_log, config.ws, config.lifespan) == (
-        "warning", False, "none", "on"
+        "warning", False, "websockets-sansio", "on"
     )  # fmt: skip
     assert (config.timeout_graceful_shutdown, config.timeout_keep_alive) == (1, 120)
 
