@@ -2,11 +2,11 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# To use another interpreter, remove .venv first: make clean && make PYTHON=python3.12 run
+# To use another interpreter, first remove .venv: make clean && make PYTHON=python3.12 run
 PYTHON ?= python3
 
 BIN := .venv/bin
-# Each set of requirements includes the sets before it.
+# Each set of requirements includes the sets above it.
 DEPLOY_TOOLS := .venv/.requirements-deploy
 RUN_TOOLS := .venv/.requirements-run
 DEV_TOOLS := .venv/.requirements-dev
@@ -28,7 +28,7 @@ help: ## List the targets
 setup: $(DEV_TOOLS) ## Install the development tools into .venv
 
 .PHONY: setup-deploy
-setup-deploy: $(DEPLOY_TOOLS) ## Install only the tools that deploying needs into .venv
+setup-deploy: $(DEPLOY_TOOLS) ## Install only the deployment tools into .venv
 
 .PHONY: run
 # Cache bytecode: compiling the modules takes several seconds in each program.
@@ -55,7 +55,7 @@ e2e: $(DEV_TOOLS) ## Run the slow tests in parallel: whole stacks, crashes, depl
 	$(BIN)/pytest -m "slow and not alone" -n auto --dist loadfile
 	$(BIN)/pytest -m "slow and alone"
 
-# Seed of generated scenarios, inputs and mutants. To change it: make chaos SEED=2
+# Seed for generated scenarios, inputs and mutants. To change the seed: make chaos SEED=2
 SEED ?= 1
 # Options of the chaos runner, such as its seed: make chaos CHAOS="--seed 5"
 CHAOS ?= --reservations 1000 --faults 200
@@ -71,14 +71,14 @@ PACKAGE ?=
 
 .PHONY: mutants
 mutants: export PYTHONDONTWRITEBYTECODE =
-mutants: $(DEV_TOOLS) ## Change the code at random places, and report changes that no test detects
+mutants: $(DEV_TOOLS) ## Make random changes to the code, and report those that no test detects
 	@$(BIN)/python -m tests.mutants --seed $(SEED) --count $(COUNT) $(if $(PACKAGE),--package $(PACKAGE))
 
 # Options of the benchmarks: make bench BENCH="--starts 30"
 BENCH ?=
 
 .PHONY: bench
-bench: $(BENCH_TOOLS) ## Compare the performance with simpler programs, and with the goals
+bench: $(BENCH_TOOLS) ## Compare the performance with that of simpler programs and with the goals
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: deploy
@@ -86,7 +86,7 @@ deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STA
 	@$(BIN)/python -m infra deploy --stage $(STAGE)
 
 .PHONY: destroy
-destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
+destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS, but keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
 # This target is the first prerequisite, so nothing is installed if STAGE is missing. Its file is never created.
@@ -139,7 +139,7 @@ clean: ## Remove .venv and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A larger set satisfies the smaller ones.
+# Installing a larger set also satisfies the smaller sets.
 $(DEPLOY_TOOLS): requirements-deploy.txt .venv/.uv
 	$(INSTALL)
 	@touch $(DEPLOY_TOOLS)

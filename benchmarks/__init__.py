@@ -1,1 +1,1 @@
-"""Benchmarks that compare the app with simpler programs: `python -m benchmarks`."""
+"""Benchmarks that compare the app with simple reference programs: `python -m benchmarks`."""

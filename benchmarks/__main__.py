@@ -29,7 +29,7 @@ from benchmarks import (
     "--starts",
     default=21,
     show_default=True,
-    help="Number of cold starts per program, and of refused requests of each kind.",
+    help="Number of cold starts per program, and number of refused requests of each kind.",
 )
 @click.option(
     "--processes",
@@ -51,12 +51,12 @@ from benchmarks import (
     help="Number of records in the largest table.",
 )
 def main(rounds: int, starts: int, processes: int, requests: int, records: int) -> None:
-    """Compare this app with programs that anyone can build, and print a table of the figures.
+    """Compare this app with simple reference programs, and print a table of the figures.
 
-    The costs of a million Reservations and the tables of docs/capacity.md follow. The tables of
+    Then print the cost of a million Reservations, and the tables in docs/capacity.md. The tables in
     docs/capacity.md do not depend on the machine.
 
-    Compared programs run alternately, so that a busy machine slows down all of them. Only the
+    The compared programs run alternately, so that a busy machine slows down all of them. Only the
     ratios are meaningful. The table shows missed goals, which do not change the exit code.
     """
     with tempfile.TemporaryDirectory() as name:

@@ -98,7 +98,7 @@ _OPERATIONS = ("GetParameter", "UpdateItem")
 
 
 def time_own_ms(rounds: int) -> float:
-    """Return the median CPU time (ms) of an accept in this process, with instant services."""
+    """Return the median CPU time (ms) of an accept in this process, without waits for services."""
     service = runtime.Runtime(config.load({**ENVIRON}), _InstantDynamoDb(), SystemClock())
     vars(service)["taskrouter"] = InstantTaskRouter()
     runtime.use(service)

@@ -1,6 +1,6 @@
-"""Prints the rates of Reservations at which limits of AWS, Twilio and this service are reached.
+"""Prints the rates of Reservations at which the limits of AWS, Twilio and this app are reached.
 
-`python -m benchmarks.capacity` prints the tables of docs/capacity.md. `benchmarks.footprint` counts
+`python -m benchmarks.capacity` prints the tables in docs/capacity.md. `benchmarks.footprint` counts
 the requests and write units of one Reservation. `benchmarks.simulated_sweep` finds the limits of
 the sweep. The tables depend only on the inputs and the code.
 """
@@ -58,18 +58,18 @@ def _input(default: int, text: str) -> int:
 class Inputs:
     """Quotas and durations. The defaults are AWS's default quotas, and assumptions about Twilio."""
 
-    api_gateway: int = _input(10_000, "API Gateway's requests per second, per account.")
-    lambda_concurrency: int = _input(1_000, "Lambda's concurrent executions, per account.")
-    key_units: int = _input(1_000, "Write units per second of one partition key.")
-    new_table_units: int = _input(4_000, "Write units per second of a new on-demand table.")
-    table_units: int = _input(40_000, "Write units per second of a table.")
+    api_gateway: int = _input(10_000, "API Gateway requests per second, per account.")
+    lambda_concurrency: int = _input(1_000, "Concurrent Lambda executions, per account.")
+    key_units: int = _input(1_000, "Write units per second, per partition key.")
+    new_table_units: int = _input(4_000, "Write units per second, per new on-demand table.")
+    table_units: int = _input(40_000, "Write units per second, per table.")
     put_log_events: int = _input(5_000, "PutLogEvents requests per second, per account.")
     get_parameter: int = _input(40, "GetParameter requests per second, per account.")
-    own_ms: int = _input(4, "The service's own time per request.")
-    dynamodb_ms: int = _input(5, "Duration of a DynamoDB request.")
-    taskrouter_per_second: int = _input(50, "TaskRouter's requests per second, per operation.")
-    taskrouter_concurrent: int = _input(100, "TaskRouter's concurrent requests.")
-    taskrouter_ms: int = _input(100, "Duration of a request to TaskRouter.")
+    own_ms: int = _input(4, "The service's own time per request, in ms.")
+    dynamodb_ms: int = _input(5, "Duration of a request to DynamoDB, in ms.")
+    taskrouter_per_second: int = _input(50, "TaskRouter requests per second, per operation.")
+    taskrouter_concurrent: int = _input(100, "Concurrent TaskRouter requests.")
+    taskrouter_ms: int = _input(100, "Duration of a request to TaskRouter, in ms.")
     seed: int = _input(1, "Seed of the simulation.")
 
     def scenario(
@@ -168,7 +168,7 @@ def _sweep_rates(inputs: Inputs, *, over_rest: bool) -> dict[str, float]:
     return {
         "reserved Tasks": find(lambda sweep: sweep.tasks_age_ms <= _MAX_AGE_MS),
         "Events": find(lambda sweep: sweep.events_age_ms <= _MAX_AGE_MS),
-        "due Reservations": find(lambda sweep: sweep.left == 0),
+        "due Reservations": find(lambda sweep: sweep.unchecked == 0),
     }
 
 
@@ -268,7 +268,7 @@ def _outcome(world: World, sweeps: Sequence[Sweep]) -> tuple[str, ...]:
         f"{throttled.total() / requests.total():.0%}",
         f"{world.given_up / world.arrived:.0%}",
         _short(sweep.due),
-        _short(sweep.left),
+        _short(sweep.unchecked),
         f"{sweep.oldest_due_ms / 1000:.0f} s",
         f"{(sweep.ended_at - sweep.at) / 1000:.0f} s",
         _describe_age(sweep.tasks_age_ms),
@@ -281,7 +281,7 @@ def _describe_age(age_ms: int) -> str:
 
 
 def render(inputs: Inputs) -> list[str]:
-    """Return the tables of docs/capacity.md."""
+    """Return the tables in docs/capacity.md."""
     ways = (True, False)
     needed = [footprint.measure(over_rest=over_rest) for over_rest in ways]
     limits = [
@@ -298,7 +298,7 @@ def render(inputs: Inputs) -> list[str]:
 
 @click.command()
 def main(**values: int) -> None:
-    """Print the rates of Reservations at which limits are reached."""
+    """Print the rates of Reservations at which the limits are reached."""
     click.echo("\n\n".join(render(Inputs(**values))))
 
 

@@ -1,8 +1,8 @@
 """Calculates what a million Reservations cost on AWS: `python -m benchmarks.costs --help`.
 
 The requests of one Reservation are measured: an assignment callback, an accept over REST, and the
-events `created`, `accepted`, `wrapup` and `completed`. The prices, and the times that depend on
-AWS, are options.
+events `created`, `accepted`, `wrapup` and `completed`. The prices are options, and so are the times
+that depend on AWS.
 """
 
 import logging
@@ -23,11 +23,11 @@ from benchmarks import inputs, programs, stubs
 from benchmarks.accepts import InstantTaskRouter, Services
 from benchmarks.metering import MeteredClient, Usage
 from benchmarks.programs import Program
-from benchmarks.tables import Table
+from benchmarks.tables import BenchmarkTables
 from chalicelib import observability, runtime
 
 MEMORY_SIZES = (512, 1_024, 1_769)
-"""Compared memory sizes of the function, in MB."""
+"""Memory sizes of the function to compare, in MB."""
 
 _VCPU_MB = 1_769
 """Memory size at which a function has one vCPU. The CPU share is proportional to the memory.
@@ -47,7 +47,7 @@ def _option(default: float, text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """List prices of us-east-1 in US dollars, without free tiers and discounts."""
+    """List prices in us-east-1, in US dollars, excluding free tiers and discounts."""
 
     lambda_gb_second: float = _option(0.0000166667, f"Lambda, x86, per GB-second. {_LAMBDA}")
     lambda_million: float = _option(0.20, f"Lambda, per million requests. {_LAMBDA}")
@@ -57,26 +57,26 @@ class Prices:
     write_million: float = _option(0.625, f"Per million write request units. {_DYNAMODB}")
     read_million: float = _option(0.125, f"Per million read request units. {_DYNAMODB}")
     storage_gb: float = _option(
-        0.45, f"Per GB and month, 0.25 plus 0.20 for point-in-time recovery. {_DYNAMODB}"
+        0.45, f"Storage, per GB-month: 0.25 plus 0.20 for point-in-time recovery. {_DYNAMODB}"
     )
     log_gb: float = _option(
         0.50, "CloudWatch Logs, per GB. https://aws.amazon.com/cloudwatch/pricing/"
     )
     transfer_gb: float = _option(
-        0.09, "Responses, per GB. https://aws.amazon.com/ec2/pricing/on-demand/"
+        0.09, "Data transfer out, per GB. https://aws.amazon.com/ec2/pricing/on-demand/"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
-    """Times, sizes and shares that the benchmarks do not measure."""
+    """Times, sizes and ratios that the benchmarks do not measure."""
 
-    dynamodb_ms: float = _option(5, "Time of a request to DynamoDB, in ms.")
-    taskrouter_ms: float = _option(100, "Time of a request to TaskRouter, in ms.")
-    cold_starts: float = _option(0.01, "Share of requests that start a container.")
+    dynamodb_ms: float = _option(5, "Duration of a request to DynamoDB, in ms.")
+    taskrouter_ms: float = _option(100, "Duration of a request to TaskRouter, in ms.")
+    cold_start_ratio: float = _option(0.01, "Fraction of requests that incur a cold start.")
     platform_log_bytes: float = _option(300, "Size of Lambda's own log lines for a request.")
-    header_bytes: float = _option(500, "Size of the headers of a response.")
-    months: float = _option(1, "Number of months that a record is stored (RETENTION_DAYS).")
+    header_bytes: float = _option(500, "Size of a response's headers.")
+    months: float = _option(1, "Number of months for which a record is stored (RETENTION_DAYS).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +85,17 @@ class Request:
 
     Attributes:
         name: the name of the request, such as ``accept``.
-        usage: the DynamoDB units and requests.
+        usage: the DynamoDB requests and units.
         log_bytes: size of the app's log lines.
         response_bytes: size of the response's body.
-        duration: the time and memory of the function.
+        function: CPU time and memory used by the function.
     """
 
     name: str
     usage: Usage
     log_bytes: int
     response_bytes: int
-    duration: "Duration"
+    function: "FunctionUsage"
 
     def billed_ms(self, memory_mb: int, assumed: Assumptions) -> float:
         """Return the billed duration (ms) of a function with *memory_mb* of memory."""
@@ -103,13 +103,19 @@ class Request:
         waits_ms = self.usage.requests.total() * assumed.dynamodb_ms
         if self.name == "accept":
             waits_ms += assumed.taskrouter_ms
-        start_ms = assumed.cold_starts * self.duration.start_cpu_ms
-        return math.ceil(self.duration.cpu_ms * slowdown + waits_ms) + start_ms * slowdown
+        start_ms = assumed.cold_start_ratio * self.function.start_cpu_ms
+        return math.ceil(self.function.cpu_ms * slowdown + waits_ms) + start_ms * slowdown
 
 
 @dataclass(frozen=True)
-class Duration:
-    """CPU time of a request and of a cold start (ms), and the maximum resident set (MB)."""
+class FunctionUsage:
+    """CPU time and memory used by the function.
+
+    Attributes:
+        cpu_ms: CPU time of a request.
+        start_cpu_ms: CPU time of a cold start.
+        memory_mb: maximum resident set size (MB).
+    """
 
     cpu_ms: float
     start_cpu_ms: float
@@ -118,25 +124,27 @@ class Duration:
 
 def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[Request]:
     """Measure the requests of a Reservation."""
-    durations = {
-        "callback": time_function(runtime_folder, app, inputs.event(), rounds),
-        "accept": time_function(runtime_folder, app, inputs.accept_event(), rounds),
-        "event": time_function(runtime_folder, app, inputs.status_event(), rounds),
+    functions = {
+        "callback": measure_function(runtime_folder, app, inputs.callback_event(), rounds),
+        "accept": measure_function(runtime_folder, app, inputs.accept_event(), rounds),
+        "event": measure_function(runtime_folder, app, inputs.status_event(), rounds),
     }
-    with Table.create() as table:
+    with BenchmarkTables.create() as tables:
         return [
             Request(
                 name=name,
                 usage=usage,
                 log_bytes=log_bytes,
                 response_bytes=response_bytes,
-                duration=durations[name.split()[0]],
+                function=functions[name.split()[0]],
             )
-            for name, usage, log_bytes, response_bytes in measure_usage(table)
+            for name, usage, log_bytes, response_bytes in measure_usage(tables)
         ]
 
 
-def time_function(runtime_folder: Path, app: Program, event: bytes, rounds: int) -> Duration:
+def measure_function(
+    runtime_folder: Path, app: Program, event: bytes, rounds: int
+) -> FunctionUsage:
     """Measure the app as a Lambda function, with stubs of all services."""
     with stubs.serve(Services().respond) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
@@ -146,19 +154,19 @@ def time_function(runtime_folder: Path, app: Program, event: bytes, rounds: int)
             cpu_ms = [function.invoke(event).cpu * 1000 for _ in range(_WARM_UP + rounds)]
             # The first invocation is part of the cold start: an accept imports Twilio's SDK.
             start_ms += cpu_ms[0]
-            return Duration(median(cpu_ms[_WARM_UP:]), start_ms, function.memory_mb())
+            return FunctionUsage(median(cpu_ms[_WARM_UP:]), start_ms, function.memory_mb())
 
 
-def measure_usage(table: Table) -> Iterator[tuple[str, Usage, int, int]]:
+def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, int]]:
     """Send the requests of a Reservation to the app.
 
     Args:
-        table: the app's tables in the local DynamoDB.
+        tables: the app's tables in the local DynamoDB.
 
     Yields:
         The name of a request, its usage, and the sizes of its log lines and its response.
     """
-    service = table.make_service()
+    service = tables.make_runtime()
     vars(service)["taskrouter"] = InstantTaskRouter()
     metered: MeteredClient = service.dynamodb
     log = StringIO()
@@ -177,7 +185,7 @@ def measure_usage(table: Table) -> Iterator[tuple[str, Usage, int, int]]:
 
 
 def _requests(http: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield the requests of a Reservation, in their usual order."""
+    """Yield the name of each request of a Reservation, and a function that sends the request."""
 
     def post_form(path: str, **parameters: str) -> Callable[[], Any]:
         headers, body = inputs.sign(path, {**inputs.CALLBACK, **parameters})
@@ -199,7 +207,7 @@ def calculate(
     requests: Sequence[Request], memory_mb: int, prices: Prices, assumed: Assumptions
 ) -> dict[str, float]:
     """Return the costs of a million Reservations by service, in US dollars."""
-    gb = _MILLION / 10**9
+    gb_per_million = _MILLION / 10**9
     billed_ms = sum(request.billed_ms(memory_mb, assumed) for request in requests)
     gb_seconds = billed_ms * _MILLION / 1000 * memory_mb / _MB_PER_GB
     log_bytes = sum(request.log_bytes + assumed.platform_log_bytes for request in requests)
@@ -211,9 +219,9 @@ def calculate(
         "Lambda, duration": gb_seconds * prices.lambda_gb_second,
         "DynamoDB, writes": _sum(requests, "write_units") * prices.write_million,
         "DynamoDB, reads": _sum(requests, "read_units") * prices.read_million,
-        "DynamoDB, storage": stored_bytes * gb * prices.storage_gb * assumed.months,
-        "CloudWatch Logs": log_bytes * gb * prices.log_gb,
-        "data transfer": sent_bytes * gb * prices.transfer_gb,
+        "DynamoDB, storage": stored_bytes * gb_per_million * prices.storage_gb * assumed.months,
+        "CloudWatch Logs": log_bytes * gb_per_million * prices.log_gb,
+        "data transfer": sent_bytes * gb_per_million * prices.transfer_gb,
     }
 
 
@@ -232,8 +240,8 @@ def render(requests: Sequence[Request], prices: Prices, assumed: Assumptions) ->
             f"{request.usage.write_units:g}",
             f"{request.usage.read_units:g}",
             f"{request.log_bytes} B",
-            f"{request.duration.cpu_ms:.1f} ms",
-            f"{request.duration.memory_mb:.0f} MB",
+            f"{request.function.cpu_ms:.1f} ms",
+            f"{request.function.memory_mb:.0f} MB",
             *(f"{request.billed_ms(size, assumed):.0f} ms" for size in MEMORY_SIZES),
         )
         for request in requests

@@ -57,7 +57,7 @@ class Footprint:
         units: DynamoDB write units of ``table`` and of each index. The units of the index ``due``
             are counted by its partition key, such as ``due pending``.
         record_bytes: Size of the record at the end.
-        log_bytes: Size of the log lines, without Lambda's own lines.
+        log_bytes: Size of the app's log lines.
         taskrouter: Number of requests to TaskRouter.
     """
 
@@ -74,7 +74,7 @@ def measure(*, over_rest: bool) -> Footprint:
 
     Args:
         over_rest: Whether a request to the API accepts the Reservation. Otherwise, the answer to
-            the callback accepts it.
+            the callback accepts the Reservation.
     """
     tables = TableNames("footprint-reservations", "footprint-state")
     settings = config.load(
@@ -83,7 +83,6 @@ def measure(*, over_rest: bool) -> Footprint:
             "RESERVATIONS_TABLE": tables.reservations,
             "STATE_TABLE": tables.state,
             "ASSIGNMENT_INSTRUCTION": "defer" if over_rest else "accept",
-            "TWILIO_API_KEY_SECRET": "a" * 32,  # PyJWT warns about shorter secrets
         }
     )
     log, taskrouter = io.StringIO(), _TaskRouter()
@@ -164,7 +163,7 @@ class _TaskRouter:
 
 @contextmanager
 def _emulator() -> Iterator[Any]:
-    """Run a DynamoDB emulator in a thread; yield a client."""
+    """Run a DynamoDB emulator in a thread, and yield a client for the emulator."""
     server = dynamodb.create_server(0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

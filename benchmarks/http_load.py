@@ -27,7 +27,8 @@ from local import network, stack, supervisor
 
 _CONNECTIONS = (1, 8, 64)
 _WINDOWS = 3
-"""Number of measurements per program and number of connections. The programs take turns."""
+"""Number of measurements of each program with each number of connections. The programs take turns.
+"""
 
 _BARE = """
 import sys
@@ -85,7 +86,7 @@ def measure(requests: int) -> list[Figure]:
     Args:
         requests: Number of requests in each measurement.
     """
-    environ = {**_bare_environ(), "LOG_LEVEL": "INFO"}
+    environ = {**_minimal_environ(), "LOG_LEVEL": "INFO"}
     described = stack.describe(environ)
     programs = (described.program("dynamodb"), described.program("api"))
     local_stack = replace(described, programs=programs)
@@ -141,7 +142,7 @@ def _percentile(times: list[float], percent: int) -> float:
     return quantiles(times, n=100, method="inclusive")[percent - 1]
 
 
-def _bare_environ() -> dict[str, str]:
+def _minimal_environ() -> dict[str, str]:
     names = ("PATH", "HOME", "TMPDIR")
     inherited = {name: os.environ[name] for name in names if name in os.environ}
     ports = map(str, network.find_free_ports(len(stack.PORTS)))
@@ -153,13 +154,13 @@ def _callbacks(local_stack: stack.Stack) -> Iterator[bytes]:
     settings = local_stack.settings
     validator = RequestValidator(settings.twilio_auth_token)
     url = settings.public_base_url + PATH
-    accounts = {
+    sids = {
         "AccountSid": settings.twilio_account_sid,
         "WorkspaceSid": settings.twilio_workspace_sid,
         "WorkflowSid": settings.twilio_workflow_sid,
     }
     for number in itertools.count():
-        form = {**CALLBACK, **accounts, "ReservationSid": f"WR{number:032x}"}
+        form = {**CALLBACK, **sids, "ReservationSid": f"WR{number:032x}"}
         body = urlencode(form).encode()
         lines = (
             f"POST {PATH} HTTP/1.1",
@@ -210,7 +211,7 @@ async def _send(
 
 
 def _cpu_ms(group: int) -> float:
-    """Return the CPU time of the processes of a process group."""
+    """Return the total CPU time of the processes in a process group."""
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -13,7 +13,7 @@ ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
     "TWILIO_AUTH_TOKEN": "for the benchmark only",
     "TWILIO_API_KEY_SID": "SK" + "b" * 32,
-    "TWILIO_API_KEY_SECRET": "for the benchmark only, of 32 characters",
+    "TWILIO_API_KEY_SECRET": "e" * 32,
     "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
     "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
     "RESERVATIONS_TABLE": "reservations",
@@ -47,7 +47,7 @@ SECRETS = json.dumps(
         "api_keys": {ENVIRON["TWILIO_API_KEY_SID"]: ENVIRON["TWILIO_API_KEY_SECRET"]},
     }
 )
-"""The SSM parameter from which the app reads its secrets on Lambda."""
+"""The value of the SSM parameter from which the app reads its secrets on Lambda."""
 
 _HOST = "abcdefghij.execute-api.us-east-1.amazonaws.com"
 
@@ -150,33 +150,33 @@ def supervisor_token() -> str:
 ACCEPT_ROUTE = "/reservations/{sid}/accept"
 
 
-def event() -> bytes:
-    """Return the event that API Gateway sends to a function for a signed callback."""
+def callback_event() -> bytes:
+    """Return the API Gateway event for a signed assignment callback."""
     return _event(PATH, {}, {"I-Twilio-Idempotency-Token": "0" * 36, **HEADERS}, BODY)
 
 
 def sign(path: str, form: dict[str, str]) -> tuple[dict[str, str], str]:
-    """Return the headers and the body with which Twilio posts a form."""
+    """Return the headers, including the signature, and the body of a form posted by Twilio."""
     signature = _VALIDATOR.compute_signature(ENVIRON["PUBLIC_BASE_URL"] + path, form)
     return {**HEADERS, "X-Twilio-Signature": signature}, urlencode(form)
 
 
 def status_event() -> bytes:
-    """Return the API Gateway event of TaskRouter's event callback ``reservation.accepted``."""
+    """Return the API Gateway event for TaskRouter's event callback ``reservation.accepted``."""
     path = "/event_callback"
     headers, body = sign(path, {**CALLBACK, "EventType": "reservation.accepted"})
     return _event(path, {}, headers, body)
 
 
 def accept_event() -> bytes:
-    """Return the API Gateway event of a supervisor's request to accept RECORD's Reservation."""
+    """Return the API Gateway event for a supervisor's request to accept RECORD's Reservation."""
     parameters = {"sid": CALLBACK["ReservationSid"]}
     headers = {"Authorization": f"Bearer {supervisor_token()}"}
     return _event(ACCEPT_ROUTE, parameters, headers, None)
 
 
 def _event(
-    route: str, parameters: dict[str, str], own_headers: dict[str, str], body: str | None
+    route: str, parameters: dict[str, str], request_headers: dict[str, str], body: str | None
 ) -> bytes:
     path = route.format(**parameters)
     headers = {
@@ -187,7 +187,7 @@ def _event(
         "X-Forwarded-For": "203.0.113.1",
         "X-Forwarded-Port": "443",
         "X-Forwarded-Proto": "https",
-        **own_headers,
+        **request_headers,
     }
     content = {
         "resource": route,

@@ -1,4 +1,4 @@
-"""Compares this app's callbacks with the smallest Lambda handlers that write an item."""
+"""Compares this app's callbacks with minimal Lambda handlers that write an item."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,8 +55,8 @@ def time_invocations(
     *,
     event: bytes | None = None,
 ) -> dict[Program, list[Duration]]:
-    """Run all programs, and invoke them alternately, by default with a callback."""
-    event = event or inputs.event()
+    """Run all programs, and invoke them alternately with *event* (default: a callback)."""
+    event = event or inputs.callback_event()
     durations: dict[Program, list[Duration]] = {program: [] for program in compared}
     with ExitStack() as stack:
         functions = {
@@ -77,7 +77,7 @@ def time_starts(
     compared: Sequence[Program], runtime: Path, environ: Mapping[str, str], starts: int
 ) -> dict[Program, list[Start]]:
     """Start the programs alternately, and invoke each process once."""
-    event = inputs.event()
+    event = inputs.callback_event()
     measured: dict[Program, list[Start]] = {program: [] for program in compared}
     for number in range(1 + starts):
         for program in compared:

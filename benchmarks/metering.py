@@ -46,7 +46,7 @@ class MeteredClient:
         client: a client with boto3's methods for the local DynamoDB.
 
     Attributes:
-        usage: the usage since the start, or since the last call of `reset`.
+        usage: the usage since the client was created or last reset.
     """
 
     def __init__(self, client: Any) -> None:

@@ -1,4 +1,4 @@
-"""Builds the compared Lambda functions: this app, and the smallest handlers that write an item."""
+"""Builds the Lambda functions to compare: this app, and minimal handlers that write an item."""
 
 import os
 import re
@@ -111,7 +111,7 @@ def build_runtime(folder: Path) -> Path:
 
 
 def build_handlers(folder: Path) -> list[Program]:
-    """Build the handlers that write with boto3: a bare handler, and two with web frameworks."""
+    """Build the handlers that write an item with boto3: a bare handler and two with frameworks."""
     return [
         _build_handler(folder / "bare", "bare boto3 handler", _BARE, is_baseline=True),
         _build_handler(folder / "powertools", "Powertools", _POWERTOOLS, "aws-lambda-powertools"),

@@ -41,7 +41,7 @@ to = {ref = "worker.contact_uri"}
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Compare a callback under 100 rules with a callback under one rule.
+    """Compare callbacks that evaluate 100 rules with callbacks that evaluate one rule.
 
     Args:
         rounds: number of processes for each number of rules.
@@ -67,7 +67,7 @@ def measure(rounds: int) -> list[Figure]:
     ]
 
 
-def _make_service(rules: int, folder: Path) -> runtime.Runtime:
+def _make_runtime(rules: int, folder: Path) -> runtime.Runtime:
     file = folder / "rules.toml"
     text = "".join(
         f'[[rule]]\nname = "rule {n}"\ninstruction = "accept"\n'
@@ -103,7 +103,7 @@ def main() -> None:
     ):
         observability.configure("INFO")
         logging.getLogger("taskrouter-callbacks").handlers[0].setStream(null)  # type: ignore[attr-defined]
-        runtime.use(_make_service(options.rules, Path(folder)))
+        runtime.use(_make_runtime(options.rules, Path(folder)))
 
         def post() -> None:
             response = client.http.post(PATH, headers=HEADERS, body=BODY.encode())

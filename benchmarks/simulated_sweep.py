@@ -44,7 +44,7 @@ class Sweep:
     Attributes:
         at: Start time (ms).
         due: Number of due Reservations.
-        oldest_due_ms: Time that the oldest due Reservation had been due.
+        oldest_due_ms: Time since the oldest due Reservation became due.
         checked: Number of Reservations that were checked.
         ended_at: End time (ms).
         unreconciled: Number of steps of the reconciliation that failed or were not started.
@@ -64,7 +64,7 @@ class Sweep:
     events_age_ms: int = 0
 
     @property
-    def left(self) -> int:
+    def unchecked(self) -> int:
         """Number of due Reservations that were not checked."""
         return self.due - self.checked
 
@@ -111,7 +111,7 @@ class Sweeps:
         sweep.due = sum(each.size for each in due)
         sweep.oldest_due_ms = max((sweep.at - each.due_at for each in due), default=0)
         yield from self._concurrently(self._checks(due, budget, sweep))
-        yield self.world.scenario.dynamodb_ms  # the result
+        yield self.world.scenario.dynamodb_ms  # to save the result
         sweep.ended_at = clock.now_ms()
         ages = {part: sweep.at - at for part, at in self._finished.items()}
         sweep.tasks_age_ms = ages.pop(TASKS)
@@ -256,10 +256,10 @@ class Sweeps:
         """List the Events of a type; store in *read* whether the list is complete."""
         if not budget.may_continue():
             return
-        most, number = self.world.scenario.taskrouter.max_events, self._count(name, since, until)
-        pages = min(number, most - 1) // _PAGE_SIZE + 1
+        limit, number = self.world.scenario.taskrouter.max_events, self._count(name, since, until)
+        pages = min(number, limit - 1) // _PAGE_SIZE + 1
         if (yield from self._request(LIST_EVENTS, budget, pages)):
-            read[name] = number < most
+            read[name] = number < limit
 
     def _count(self, name: str, since: int, until: int) -> int:
         """Return the number of Events in a period, at TaskRouter's precision of one second."""

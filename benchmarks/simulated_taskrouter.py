@@ -54,7 +54,7 @@ class TaskRouter:
     _seconds: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def start(self, operation: str, number: int = 1) -> int:
-        """Start requests for an operation; return how many are not throttled.
+        """Start requests for an operation, and return the number that are not throttled.
 
         The caller calls `end` after `latency_ms`.
         """
@@ -71,5 +71,5 @@ class TaskRouter:
         return started
 
     def end(self, number: int) -> None:
-        """End requests that were started."""
+        """End requests that `start` did not throttle."""
         self._concurrent -= number

@@ -5,7 +5,8 @@ uses the service's own deadlines, state machine, budget and back-off. The latenc
 TaskRouter and DynamoDB are inputs.
 
 Reservations that arrive together form one group with one life cycle, so that high rates take no
-longer to simulate than low rates. A group is split when TaskRouter throttles some of its requests.
+longer to simulate than low rates. A group is split when TaskRouter throttles some of the group's
+accept requests.
 A record of several Reservations is split when a sweep checks one of them.
 """
 
@@ -49,14 +50,14 @@ class Scenario:
         attempts: Maximum number of accept requests per Reservation if TaskRouter throttles them.
         handle_s: Time from the acceptance until the wrap-up.
         wrapup_s: Duration of the wrap-up.
-        lost_events: Share of event callbacks that are lost.
+        lost_events: Fraction of event callbacks that are lost.
         taskrouter: TaskRouter's limits.
         deadlines: The service's deadline settings.
         dynamodb_ms: Duration of a DynamoDB request.
         sweep_s: Time limit of a sweep (``lambda_timeout``).
         sweep_interval_s: Interval between sweeps.
-        concurrency: Number of concurrent requests of a sweep.
-        seed: Seed of the random numbers.
+        concurrency: Maximum number of concurrent requests of a sweep.
+        seed: Seed of the random number generator.
     """
 
     rate: float
@@ -100,14 +101,14 @@ class Group:
 
     Attributes:
         size: Number of Reservations.
-        reserved_at: Time of their creation (ms).
-        expires_at: Time at which TaskRouter times them out (ms).
+        reserved_at: Time at which the Reservations were created (ms).
+        expires_at: Time at which TaskRouter times the Reservations out (ms).
         answer_ms: Time until a person accepts the Reservations.
         handle_ms: Time from the acceptance until the wrap-up.
         wrapup_ms: Duration of the wrap-up.
         lost: Statuses whose event callbacks are lost.
-        status: Their status in TaskRouter.
-        records: Their records.
+        status: The Reservations' status in TaskRouter.
+        records: The Reservations' records.
     """
 
     size: int
@@ -164,7 +165,7 @@ class World:
         taskrouter: TaskRouter's limits.
         arrived: Number of Reservations that were created.
         recorded: Number of records by status.
-        reserved: Number of Reservations that are pending in TaskRouter. Each belongs to one Task.
+        reserved: Number of Reservations that are pending in TaskRouter. Each has its own Task.
         events: The Events by the status that they report.
         given_up: Number of Reservations for which the last accept request was throttled.
     """

@@ -1,4 +1,4 @@
-"""Minimal replacements for AWS services: Lambda's Runtime API, DynamoDB and SSM.
+"""Stubs of AWS services (Lambda's Runtime API, DynamoDB and SSM) and of other HTTP services.
 
 AWS's own runtime client, `awslambdaric`, runs the handlers in Lambda's Python runtimes. It fetches
 events from the Runtime API and returns responses to that API. `Function` is a Runtime API for one
@@ -267,7 +267,8 @@ def serve(respond: Callable[[str, bytes], Response]) -> Iterator[str]:
 
     Args:
         respond: Returns the response to a request. The arguments are the AWS operation, such as
-            ``DynamoDB_20120810.UpdateItem``, or else the request line, and the body.
+            ``DynamoDB_20120810.UpdateItem``, or the request line if there is no operation, and the
+            body.
     """
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         threading.Thread(target=_accept, args=(listener, respond), daemon=True).start()

@@ -95,7 +95,7 @@ def sweep(
         timeout_seconds: the time limit of the function.
 
     Returns:
-        The time in seconds, and the maximum resident set in MB.
+        The time in seconds, and the maximum resident set size in MB.
     """
     services = _Services(latency)
     with stubs.serve(services.respond) as url:

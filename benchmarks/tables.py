@@ -1,6 +1,7 @@
-"""Measures whether the costs of sweeps and lists depend on the number of records.
+"""Checks whether the cost of a sweep or a list request depends on the number of records.
 
-The app's sweep and lists use the local DynamoDB. The module counts read units and requests.
+The app runs sweeps and list requests against the local DynamoDB. The module counts read units and
+requests.
 """
 
 import json
@@ -28,8 +29,9 @@ DUE = 1_000
 
 MAX_RATIO = 1.05
 
-_NEWEST = 1_000
-"""Number of newest records, which are the same in all tables. Also the smallest table's size."""
+_FULL_RECORDS = 1_000
+"""Number of recent records that have all attributes; identical at every table size. Also the
+smallest table size."""
 
 _WORKERS = 10
 _PER_HOUR = 500
@@ -46,34 +48,34 @@ _LISTS: dict[str, dict[str, Any]] = {
     "all": {},
     "status=pending": {"status": Status.PENDING},
     "status=completed": {"status": Status.COMPLETED},
-    "status=rejected, no result": {"status": Status.REJECTED},
+    "status=rejected, no matches": {"status": Status.REJECTED},
     "worker_sid": {"worker_sid": _WORKER},
     "worker_sid and status=completed": {"worker_sid": _WORKER, "status": Status.COMPLETED},
 }
-"""The measured lists."""
+"""Filters of each measured list request, by display name."""
 
 
 def measure(records: int) -> list[Figure]:
-    """Measure lists and sweeps in tables of increasing size.
+    """Measure list requests and sweeps in tables of increasing size.
 
     Args:
         records: number of records in the largest table.
     """
-    list_sizes = (_NEWEST, records // 2)
-    sweep_sizes = (_NEWEST + DUE, records // 10, records)
+    list_sizes = (_FULL_RECORDS, records // 2)
+    sweep_sizes = (_FULL_RECORDS + DUE, records // 10, records)
     lists, sweeps = dict[int, dict[str, Usage]](), dict[int, tuple[Usage, int]]()
-    with Table.create() as table:
+    with BenchmarkTables.create() as tables:
         for size in sorted({*list_sizes, *sweep_sizes}):
-            table.fill(size - (DUE if size in sweep_sizes else 0))
+            tables.fill(size - (DUE if size in sweep_sizes else 0))
             if size in list_sizes:
-                lists[size] = table.list_reservations()
+                lists[size] = tables.measure_lists()
             if size in sweep_sizes:
-                sweeps[size] = table.sweep(DUE)
+                sweeps[size] = tables.measure_sweep(DUE)
     return [*_list_figures(lists), *_sweep_figures(sweeps)]
 
 
-class Table:
-    """The tables of the app in the local DynamoDB, with a growing number of records.
+class BenchmarkTables:
+    """The app's tables in the local DynamoDB, with a growing number of records.
 
     Args:
         client: a client for the local DynamoDB.
@@ -88,7 +90,7 @@ class Table:
 
     @classmethod
     @contextmanager
-    def create(cls) -> Iterator["Table"]:
+    def create(cls) -> Iterator["BenchmarkTables"]:
         """Run a local DynamoDB in a thread, with empty tables."""
         server = dynamodb.create_server(0)
         thread = threading.Thread(target=server.run, daemon=True)
@@ -99,7 +101,7 @@ class Table:
         # Skip the reconciliation, whose cost does not depend on the number of records.
         client.put_item(TableName=_TABLES.state, Item=to_item({"id": JOB, "due_at": _FAR_FUTURE}))
         yield cls(client)
-        # All local DynamoDB servers of a process share their tables.
+        # All local DynamoDB servers in a process share the same tables.
         for name in (_TABLES.reservations, _TABLES.state):
             client.delete_table(TableName=name)
         server.should_exit = True
@@ -110,9 +112,9 @@ class Table:
         numbers = islice(self._numbers, max(0, size - self._size))
         self._add(_make_record(number) for number in numbers)
 
-    def list_reservations(self) -> dict[str, Usage]:
-        """Return the usage of the first page of each list."""
-        service, usages = self.make_service(), dict[str, Usage]()
+    def measure_lists(self) -> dict[str, Usage]:
+        """Request the first page of each list, and return the usage by list."""
+        service, usages = self.make_runtime(), dict[str, Usage]()
         for name, options in _LISTS.items():
             query = ReservationQuery(**{"since": 0, "limit": 50, **options})
             self._metered.reset()
@@ -120,7 +122,7 @@ class Table:
             usages[name] = self._metered.reset()
         return usages
 
-    def sweep(self, due: int) -> tuple[Usage, int]:
+    def measure_sweep(self, due: int) -> tuple[Usage, int]:
         """Add due records of Reservations that have ended, and sweep.
 
         Returns:
@@ -136,7 +138,7 @@ class Table:
             return HTTPStatus.OK, json.dumps(ended).encode()
 
         with stubs.serve(respond) as url:
-            service = self.make_service(url)
+            service = self.make_runtime(url)
             self._metered.reset()
             sweep_due_reservations(
                 service.collaborators,
@@ -148,7 +150,7 @@ class Table:
             raise RuntimeError(f"The sweep did not record all {due} statuses: {lines[0]}")
         return self._metered.reset(), requests["TaskRouter"]
 
-    def make_service(self, taskrouter_url: str = "") -> Runtime:
+    def make_runtime(self, taskrouter_url: str = "") -> Runtime:
         """Return the app's components, with a `MeteredClient` for these tables."""
         environ = {**inputs.ENVIRON, "RESERVATIONS_TABLE": _TABLES.reservations}
         environ |= {"STATE_TABLE": _TABLES.state}
@@ -157,7 +159,7 @@ class Table:
         return Runtime(config.load(environ), self._metered, SystemClock())
 
     def _add(self, records: Iterable[dict[str, Any]]) -> None:
-        """Add records without HTTP, which would take twice as long."""
+        """Add records without HTTP. With HTTP, adding records would take twice as long."""
         while batch := list(islice(records, _BATCH_SIZE)):
             puts = [{"PutRequest": {"Item": record}} for record in batch]
             self._call("BatchWriteItem", {"RequestItems": {_TABLES.reservations: puts}})
@@ -184,29 +186,29 @@ class Table:
 def _make_record(number: int) -> dict[str, Any]:
     """Return the record of the n-th newest Reservation. A third of the newest records are open.
 
-    Older records have only the index keys and the status, because adding full records takes long.
+    Older records have only the index keys and the status, because adding full records is slow.
     """
     reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
     keys: dict[str, Any] = {
         "reservation_sid": f"WR{number:032x}",
-        # The Workers alternate, and so do the statuses of each Worker's Reservations.
+        # Records rotate through the Workers, and each Worker has both open and completed records.
         "worker_sid": f"WK{number % _WORKERS:032x}",
         "reserved_at": reserved_at,
         "hour": utc_hour(reserved_at),
         "status": "completed",
     }
-    if number >= _NEWEST:
+    if number >= _FULL_RECORDS:
         return to_item(keys)
     if (number // _WORKERS) % 3 == 0:
         status = "pending" if number % 2 else "accepted"
         keys |= {"status": status, "open_as": status, "due_at": _FAR_FUTURE}
-    return _complete(keys)
+    return _with_other_attributes(keys)
 
 
 def _make_due_record(number: int) -> dict[str, Any]:
     status = ("pending", "pending", "accepted", "wrapping")[number % 4]
     reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
-    return _complete(
+    return _with_other_attributes(
         {
             "reservation_sid": f"WR{number:032x}",
             "worker_sid": f"WK{number % _WORKERS:032x}",
@@ -219,9 +221,9 @@ def _make_due_record(number: int) -> dict[str, Any]:
     )
 
 
-def _complete(keys: dict[str, Any]) -> dict[str, Any]:
-    ended = {name: value for name, value in inputs.RECORD.items() if name not in _OPEN_ONLY}
-    return {**ended, **to_item(keys)}
+def _with_other_attributes(keys: dict[str, Any]) -> dict[str, Any]:
+    defaults = {name: value for name, value in inputs.RECORD.items() if name not in _OPEN_ONLY}
+    return {**defaults, **to_item(keys)}
 
 
 _OPEN_ONLY = ("open_as", "due_at")

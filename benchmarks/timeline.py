@@ -28,8 +28,8 @@ class Timeline:
         return int(self._now)
 
     def sleep(self, seconds: float) -> None:
-        """Raise an error, because a process has to yield instead of sleeping."""
-        raise NotImplementedError(seconds)
+        """Not supported: processes must yield instead of sleeping."""
+        raise NotImplementedError("Processes must yield the wait instead of calling sleep().")
 
     def start(self, process: Process, on_end: Callable[[], None] = lambda: None) -> None:
         """Run a process until its next wait. Call *on_end* when the process ends."""
@@ -46,12 +46,12 @@ class Timeline:
 
     def _join(self, processes: Sequence[Process], on_end: Callable[[], None]) -> None:
         """Run processes concurrently; call *on_end* when all have ended."""
-        left = len(processes)
+        running = len(processes)
 
         def count_end() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
+            nonlocal running
+            running -= 1
+            if not running:
                 on_end()
 
         for process in processes:

@@ -222,5 +222,5 @@ def use(runtime: Runtime | None) -> None:
 if config.in_lambda():
     # Lambda's init phase has the full CPU, so reading the secrets and rules takes less time here.
     with suppress(SecretsUnavailable):
-        current().secrets.current()
+        current().secrets.get()
     _ = current().rules

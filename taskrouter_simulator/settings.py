@@ -62,6 +62,11 @@ class Settings:
     log_size: int = _setting(
         10_000, "number of log entries kept, and number of Events kept for each Workspace"
     )
+    worker_statistics_limit: int = _setting(
+        100,
+        "largest number of Workers in a Workspace for which statistics of Workers are available; 0"
+        " for no limit",
+    )
     log_answers: int = _setting(
         1_000,
         "number of the newest log entries that keep the response to a REST request",
@@ -106,6 +111,21 @@ class Settings:
         "Reservations that assigned_tasks counts in a REST response; held: pending, accepted and"
         " wrapping (in expressions, assigned_tasks counts the accepted Reservations)",
         ("held", "accepted"),
+    )
+    reason_required: bool = _setting(
+        default=False,
+        text="a Task can be completed or canceled over REST only with a Reason (Twilio's API"
+        " description says so, but Twilio's own tests cancel Tasks without a Reason)",
+    )
+    worker_lists_have_attributes: bool = _setting(
+        default=True,
+        text="lists of Workers contain their attributes (Twilio's API description contains such a"
+        " list, but also says that attributes are null in lists)",
+    )
+    closed_tasks_in_statistics: bool = _setting(
+        default=False,
+        text="real-time statistics include completed and canceled Tasks until these are deleted"
+        " (Twilio's API description mentions completed Tasks, but its examples do not)",
     )
     not_pending_code: int = _setting(
         20001,

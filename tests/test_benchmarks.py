@@ -81,7 +81,7 @@ def test_failure_of_a_handler_is_reported(
 
         def invoke() -> None:
             function.await_request()
-            function.invoke(inputs.event())
+            function.invoke(inputs.callback_event())
 
         with pytest.raises(RuntimeError, match=message):
             invoke()
@@ -119,10 +119,12 @@ def test_sweep_is_measured_with_a_slow_taskrouter(app: Program) -> None:
 
 
 @linux
-@pytest.mark.parametrize("make_event", [inputs.event, inputs.status_event, inputs.accept_event])
+@pytest.mark.parametrize(
+    "make_event", [inputs.callback_event, inputs.status_event, inputs.accept_event]
+)
 def test_cpu_time_of_each_request_is_measured(app: Program, make_event: Any) -> None:
-    duration = costs.time_function(SITE_PACKAGES, app, make_event(), 1)
-    assert min(duration.cpu_ms, duration.start_cpu_ms, duration.memory_mb) > 0
+    usage = costs.measure_function(SITE_PACKAGES, app, make_event(), 1)
+    assert min(usage.cpu_ms, usage.start_cpu_ms, usage.memory_mb) > 0
 
 
 def test_own_cpu_time_of_an_accept_is_measured() -> None:
@@ -130,20 +132,20 @@ def test_own_cpu_time_of_an_accept_is_measured() -> None:
 
 
 def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
-    with tables.Table.create() as table:
-        table.fill(1_000)
-        lists = table.list_reservations()
-        usage, requests = table.sweep(8)
-        table.fill(1_500)
-        assert table.list_reservations() == lists
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        benchmark_tables.fill(1_000)
+        lists = benchmark_tables.measure_lists()
+        usage, requests = benchmark_tables.measure_sweep(8)
+        benchmark_tables.fill(1_500)
+        assert benchmark_tables.measure_lists() == lists
 
     assert (requests, usage.requests["query"]) == (8, 3)
     assert all(lists[name].read_units > 0 for name in lists)
 
 
 def test_dynamodb_usage_of_each_request_is_measured() -> None:
-    with tables.Table.create() as table:
-        measured = [*costs.measure_usage(table)]
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        measured = [*costs.measure_usage(benchmark_tables)]
     requests = Counter[str]()
     for _, usage, log_bytes, _ in measured:
         requests += usage.requests
@@ -157,7 +159,7 @@ REQUEST = costs.Request(
     usage=Usage(Counter(update_item=1), read_units=2, write_units=4, item_bytes=1_000),
     log_bytes=700,
     response_bytes=500,
-    duration=costs.Duration(cpu_ms=2, start_cpu_ms=300, memory_mb=30),
+    function=costs.FunctionUsage(cpu_ms=2, start_cpu_ms=300, memory_mb=30),
 )
 
 

@@ -166,7 +166,7 @@ def test_page_contains_the_tables_that_the_command_prints() -> None:
 def test_sweep_keeps_up_with_the_documented_timeout(rate: int, sweep_s: int) -> None:
     _, sweeps = simulate(Scenario(rate=rate, sweep_s=sweep_s, taskrouter=UNLIMITED))
     last = sweeps[-1]
-    assert last.left == 0
+    assert last.unchecked == 0
     assert max(last.tasks_age_ms, last.events_age_ms) <= capacity._MAX_AGE_MS
 
 

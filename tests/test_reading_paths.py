@@ -13,7 +13,8 @@ LIMITS = {
     # In addition, `http_client.py` limits the size of TaskRouter's responses. Without this
     # service's own HTTP clients, the path has 48 functions in 13 files.
     "accept over REST": (62, 16),
-    "Task, callback, accept in the simulator": (100, 24),
+    # `history.py` records what statistics are computed from.
+    "Task, callback, accept in the simulator": (103, 25),
 }
 LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ switches back$", re.MULTILINE)
 

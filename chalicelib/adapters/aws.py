@@ -1,8 +1,9 @@
 """Requests to AWS APIs without botocore's clients, and with a time limit for the whole request.
 
-Building one of botocore's clients takes most of a cold start, and building a request with it takes
-most of a callback. `JsonApi` only signs a request and sends it with http.client (docs/adr/0028
-and 0036). It raises botocore's errors, so that callers handle all clients alike.
+Creating a botocore client accounts for most of a cold start, and creating a request with that
+client for most of a callback. `JsonApi` only signs a request and sends it with http.client
+(docs/adr/0028 and 0036). `JsonApi` raises botocore's exceptions, so callers can handle all clients
+the same way.
 
 An `Exchange` limits the time for each request, including the DNS lookup.
 """
@@ -185,7 +186,7 @@ class JsonApi:
         return Request(self._url, headers, body)
 
     def _credentials(self) -> Any:
-        """Return credentials from the environment, as on Lambda, or those that botocore finds."""
+        """Return the credentials in the environment, as on Lambda, or found by botocore."""
         key, secret = (
             os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         )
@@ -304,7 +305,7 @@ def _make_tls_context(bundle: str) -> ssl.SSLContext:
 
 
 def _signed_parts(url: str) -> tuple[str, str]:
-    """Return the host and path of a URL in the form that a signature covers."""
+    """Return the host and path of a URL as they appear in the signed text."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if ":" in host:

@@ -1,4 +1,4 @@
-"""Finds the endpoints of AWS services, and the proxies for endpoints.
+"""Finds the endpoint of an AWS service, and the proxy for an endpoint.
 
 On Lambda, botocore is imported only for unusual configurations, because importing it is slow.
 """
@@ -31,7 +31,7 @@ def find_endpoint(service: str) -> tuple[str, str]:
             if url := os.environ.get(name):
                 return url, region
         for suffix, regions in _DNS_SUFFIXES.items():
-            # Outside Lambda, an AWS profile may name another endpoint.
+            # Outside Lambda, an AWS profile may specify another endpoint.
             if in_lambda() and regions.fullmatch(region):
                 return f"https://{service}.{region}.{suffix}", region
     from botocore.session import Session  # noqa: PLC0415  slow to import
@@ -46,7 +46,7 @@ def find_proxy(endpoint: str) -> tuple[SplitResult | None, dict[str, str]]:
     Raises:
         SettingsError: the URL of the proxy does not begin with ``http://``.
     """
-    # Outside Lambda, the operating system may also name a proxy.
+    # Outside Lambda, the operating system may also specify a proxy.
     if in_lambda() and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None, {}
     from botocore.httpsession import ProxyConfiguration  # noqa: PLC0415  slow to import
@@ -58,7 +58,7 @@ def find_proxy(endpoint: str) -> tuple[SplitResult | None, dict[str, str]]:
         return None, {}
     if not proxy.startswith("http://"):
         raise SettingsError(
-            "HTTPS_PROXY and HTTP_PROXY must be http:// URLs. The proxy forwards encrypted "
-            "connections to AWS unchanged."
+            "HTTPS_PROXY and HTTP_PROXY must be http:// URLs. Traffic to AWS is still encrypted "
+            "end to end through an http:// proxy."
         )
     return urlsplit(proxy), proxies.proxy_headers_for(proxy)

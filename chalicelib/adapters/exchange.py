@@ -1,9 +1,10 @@
 """HTTP exchanges that have a total time limit and record whether a request was sent.
 
-The timeouts of urllib3 and requests limit the connection to one address and a single wait for data.
-They limit neither a DNS lookup nor a response that arrives byte by byte. Therefore, an exchange
-runs in a daemon thread, and its caller waits no longer than a total time limit. After a timeout,
-the socket is shut down, which ends the thread. Otherwise, the thread waits for the next exchange.
+The timeouts of urllib3 and requests apply to each connection attempt and to each wait for data, not
+to the exchange as a whole. They limit neither a DNS lookup nor a response that arrives byte by
+byte. Therefore, an exchange runs in a daemon thread, and its caller waits no longer than a total
+time limit. After a timeout, the socket is shut down, which ends the thread. Otherwise, the thread
+waits for the next exchange.
 
 A server can't process a request that was not sent completely. The outcome of any other request
 without a response is unknown. docs/adr/0026 explains how callers use this distinction.
@@ -22,16 +23,16 @@ from typing import Any, Generic, TypeVar
 
 _Result = TypeVar("_Result")
 
-UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""Errors raised by code that reads a response of unexpected form."""
+PARSE_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""Exceptions raised when code parses a response in an unexpected format."""
 
 _local = threading.local()
 
 _idle: "list[SimpleQueue[Exchange[Any]]]" = []
-"""The queues of the threads that wait for their next exchange."""
+"""The queues of the threads that wait for an exchange."""
 
 
-def current() -> Any:
+def current_exchange() -> Any:
     """Return the `Exchange` that runs in the current thread."""
     return _local.exchange
 
@@ -62,7 +63,7 @@ class Exchange(Generic[_Result]):
         """Return the result of the work, or raise its error.
 
         Raises:
-            TimeoutError: the time limit has passed. The work can't send another request.
+            TimeoutError: the time limit has passed. `work` can't send another request.
         """
         try:
             queue = _idle.pop()
@@ -81,7 +82,11 @@ class Exchange(Generic[_Result]):
         return self.outcome.result()
 
     def begin(self, connection: HTTPConnection, *, sends: bool) -> None:
-        """Register the connection that is about to be opened, or to send a request.
+        """Register a connection before it connects or sends a request.
+
+        Args:
+            connection: the connection.
+            sends: whether the connection is about to send a request.
 
         Raises:
             TimeoutError: the caller has stopped waiting, so nothing may be sent.
@@ -96,12 +101,12 @@ class Exchange(Generic[_Result]):
 
     def _shut_down(self) -> None:
         """Shut down the socket, which ends the thread's current or next network access."""
-        connection, connected = self._connection, self._socket
-        connected = (connection and connection.sock) or connected
+        connection, sock = self._connection, self._socket
+        sock = (connection and connection.sock) or sock
         # The thread may close the socket in the meantime. `SSLSocket.shutdown` would also change
         # the state of the TLS connection, which the thread uses.
         with suppress(OSError, TypeError):
-            socket.socket.shutdown(connected, socket.SHUT_RDWR)  # type: ignore[arg-type]
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # type: ignore[arg-type]
 
 
 def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
@@ -128,7 +133,7 @@ def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
 class Tracked:
     """A mixin for connections that register with the exchange of their thread.
 
-    The mixin works with http.client's connections and with urllib3's, which are subclasses of them.
+    Works with http.client's connection classes and with urllib3's subclasses of those classes.
     """
 
     def connect(self: Any) -> None:

@@ -53,13 +53,13 @@ class Secrets:
 class SecretsSource(Protocol):
     """A source of secrets."""
 
-    def current(self) -> Secrets:
+    def get(self) -> Secrets:
         """Return the secrets; raise SecretsUnavailable if they can't be read at all."""
 
-    def renewed(self) -> Secrets:
+    def refresh(self) -> Secrets:
         """Return the secrets, read again unless they were read within the last minute."""
 
-    def recent(self) -> Secrets:
+    def get_recent(self) -> Secrets:
         """Return the secrets, read again if they are more than a few minutes old.
 
         A removed key therefore becomes invalid within minutes, unless reading the secrets fails.
@@ -72,11 +72,11 @@ class FixedSecrets:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
 
-    def current(self) -> Secrets:
+    def get(self) -> Secrets:
         """Return the secrets."""
         return self._secrets
 
-    renewed = recent = current
+    refresh = get_recent = get
 
 
 class ParameterSecrets:
@@ -99,7 +99,7 @@ class ParameterSecrets:
         self._last_attempt_at = 0
         self._failure: SecretsUnavailable | None = None
 
-    def current(self) -> Secrets:
+    def get(self) -> Secrets:
         """Return the secrets. A failed first read is retried at most once per second."""
         if self._secrets is None:
             if self._failure and self._now_ms() - self._last_attempt_at < _RETRY_AFTER_MS:
@@ -107,16 +107,16 @@ class ParameterSecrets:
             self._secrets = self._read()
         return self._secrets
 
-    def renewed(self) -> Secrets:
+    def refresh(self) -> Secrets:
         """Return the secrets, read again if the last attempt was over a minute ago."""
         return self._not_older_than(_RENEW_AFTER_MS)
 
-    def recent(self) -> Secrets:
+    def get_recent(self) -> Secrets:
         """Return the secrets, read again if the last attempt was over five minutes ago."""
         return self._not_older_than(_MAX_AGE_MS)
 
     def _not_older_than(self, max_age_ms: int) -> Secrets:
-        secrets = self.current()
+        secrets = self.get()
         if self._now_ms() - self._last_attempt_at < max_age_ms:
             return secrets
         # If the read fails, the previous secrets are better than none.

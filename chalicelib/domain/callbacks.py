@@ -22,7 +22,7 @@ MAX_RECORDED_BYTES = 65_536
 """Maximum size of a callback's parameters in a record, as JSON.
 
 Twilio limits the attributes of a Task or Worker to 4,096 characters, which are at most 24,576 bytes
-as a JSON string. docs/adr/0023 contains the arithmetic.
+as a JSON string. docs/adr/0023 explains the calculation.
 """
 
 MAX_WORKER_NAME_LENGTH = 256

@@ -17,7 +17,7 @@
     ├── AnswerUnknown            409  the answer to the callback may have rung a phone
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
     ├── KeyReused                422  Idempotency-Key already used for another request
-    ├── Unsettled                503  request sent to TaskRouter, outcome not known yet
+    ├── OutcomeUnknown           503  request sent to TaskRouter, outcome not known yet
     ├── StoreUnavailable         503  DynamoDB failed or was too slow
     ├── SecretsUnavailable       503  secrets can't be read
     ├── SweepFailed              500  fails the sweep's invocation, so that an alarm fires
@@ -173,7 +173,10 @@ class KeyReused(AppError):
     code = "IdempotencyKeyReused"
 
 
-class Unsettled(AppError):
+_FETCH_OR_RETRY = "The outcome is not known yet. Fetch the Reservation to see its status, or retry"
+
+
+class OutcomeUnknown(AppError):
     """The outcome of a request to TaskRouter is not known yet. See `until`."""
 
     status = 503
@@ -186,7 +189,7 @@ class Unsettled(AppError):
         *,
         now: int,
         failure: AppError | None = None,
-        message: str = "The outcome is not known yet. The Reservation will show it.",
+        message: str | None = None,
     ) -> Self:
         """Build the error for an outcome that is unknown while a claim or lease exists.
 
@@ -194,7 +197,7 @@ class Unsettled(AppError):
             at: epoch ms at which the claim or lease of the request expires; None if there is none.
             now: epoch ms.
             failure: the error that ended the request, if any. Its `retry_after` may be longer.
-            message: states which outcome is not known.
+            message: states which outcome is not known; None for the outcome of a Reservation.
         """
         delays = [1]
         if at is not None:
@@ -202,7 +205,8 @@ class Unsettled(AppError):
         if failure is not None and failure.retry_after is not None:
             delays.append(failure.retry_after)
         seconds = max(delays)
-        return cls(f"{message} Retry in {seconds} s.", retry_after=seconds)
+        advice = f"{message} Retry" if message else _FETCH_OR_RETRY
+        return cls(f"{advice} in {seconds} s.", retry_after=seconds)
 
 
 class StoreUnavailable(AppError):

@@ -228,7 +228,7 @@ def _deep_values(text: str) -> Iterator[tuple[int, int]]:
 
 @dataclass
 class _Part:
-    """A part of a JSON text, and the values of the constants in the part, in their order."""
+    """A part of a JSON text, and the values of the constants in the part, in order."""
 
     pieces: list[str] = field(default_factory=list)
     constants: deque[Any] = field(default_factory=deque)

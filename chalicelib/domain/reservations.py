@@ -1,8 +1,8 @@
 """The Reservation and its state machine.
 
 Two tables, MOVES and OBSERVED, define the state machine. The conditions for status changes in
-DynamoDB are generated from them, and a test compares ``docs/state-machine.md`` with them.
-TaskRouter is the source of truth; a record mirrors TaskRouter's status.
+DynamoDB are generated from these tables, and a test compares ``docs/state-machine.md`` with the
+tables. TaskRouter is the source of truth; a record mirrors TaskRouter's status.
 """
 
 from collections.abc import Mapping

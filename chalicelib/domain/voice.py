@@ -12,7 +12,7 @@ from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_TEXT_LENGTH = 1_000
-"""Maximum length of a spoken text. Twilio allows 4,096 characters, too many for callers."""
+"""Maximum length of a spoken text. Twilio allows 4,096 characters, which take minutes to speak."""
 
 QUICKSTART = json.dumps(
     [
@@ -140,7 +140,7 @@ class Menu:
         """The language of callers who press no valid key."""
         return next(language for language in self.languages if language.default)
 
-    def selected(self, digits: str) -> Language | None:
+    def find_language(self, digits: str) -> Language | None:
         """Return the language that the pressed keys select; None if they select none."""
         return next((language for language in self.languages if language.digit == digits), None)
 

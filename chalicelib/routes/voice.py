@@ -36,7 +36,7 @@ def enqueue_call() -> Response:
     """Enqueue the call in the selected language; repeat the menu after an invalid key."""
     request = _read_request()
     menu = _configured_menu()
-    language = menu.selected(request.digits) if request.digits else menu.default
+    language = menu.find_language(request.digits) if request.digits else menu.default
     return _enqueue(language) if language else _say_menu("enqueue_call_again")
 
 
@@ -45,7 +45,7 @@ def enqueue_call_again() -> Response:
     """Enqueue the call in the selected language, or in the default language."""
     request = _read_request()
     menu = _configured_menu()
-    return _enqueue(menu.selected(request.digits) or menu.default)
+    return _enqueue(menu.find_language(request.digits) or menu.default)
 
 
 @route(blueprint, "/left_queue", methods=["POST"], action=None)

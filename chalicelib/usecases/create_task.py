@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, replace
 from chalicelib.domain.errors import (
     BadRequest,
     KeyReused,
+    OutcomeUnknown,
     StoreUnavailable,
     TaskRouterError,
     TaskRouterNotProcessed,
     TaskRouterThrottled,
     TaskRouterUnavailable,
     TaskUnidentified,
-    Unsettled,
 )
 from chalicelib.domain.json_text import parse_json_object, to_json
 from chalicelib.domain.tasks import (
@@ -84,7 +84,7 @@ def create_task(
     Raises:
         BadRequest: the key is invalid, or the attributes are invalid after the key is added.
         KeyReused: the key was used for another Task.
-        Unsettled: whether the Task was created is not known yet. Retry with the same key.
+        OutcomeUnknown: whether the Task was created is not known yet. Retry with the same key.
         TaskUnidentified: it can't be determined which Task, if any, was created for the key.
         TaskRouterError: TaskRouter created no Task. Without a key, TaskRouterUnavailable means
             that TaskRouter may have created a Task, unless it is a TaskRouterNotProcessed.
@@ -118,7 +118,7 @@ def create_task(
         if record.until <= now:
             return attempt.take_over()
         if now >= started + LATEST_REQUEST_MS:
-            raise attempt.unsettled()
+            raise attempt.outcome_unknown()
         clock.sleep(_POLL_SECONDS)
 
 
@@ -155,9 +155,9 @@ def _earlier_response(record: IdempotencyRecord, *, now: int) -> CreatedTask:
         return CreatedTask(**record.response)
     message = "It is not known whether an earlier version of the service created the Task."
     if record.until > now:
-        raise Unsettled.until(record.until, now=now, message=message)
+        raise OutcomeUnknown.until(record.until, now=now, message=message)
     raise TaskUnidentified(
-        f"{message} Look for its attribute {KEY_ATTRIBUTE} in TaskRouter before you use another "
+        f"{message} Search TaskRouter for a Task with this {KEY_ATTRIBUTE} before you use another "
         "key."
     )
 
@@ -198,7 +198,7 @@ class _Attempt:
                 found = self.find()
             if found is None:
                 # TaskRouter may still create the Task. Keeping the lease prevents a second Task.
-                raise self.unsettled(error) from error
+                raise self.outcome_unknown(error) from error
             return self.save(found)
         except TaskRouterError as error:
             # No Task was created, so a corrected request may use the key.
@@ -216,20 +216,20 @@ class _Attempt:
         # If another request has taken over the key, its lease expires at about the same time.
         attempt = replace(self, record=replace(self.record, until=until))
         if not is_taken_over:
-            raise attempt.unsettled()
+            raise attempt.outcome_unknown()
         try:
             found = attempt.find()
         except TaskRouterError as error:
             try:
                 self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
             except StoreUnavailable:
-                raise attempt.unsettled(error) from error
-            raise self.unsettled(error) from error
+                raise attempt.outcome_unknown(error) from error
+            raise self.outcome_unknown(error) from error
         return attempt.create() if found is None else attempt.save(found)
 
-    def unsettled(self, failure: TaskRouterError | None = None) -> Unsettled:
+    def outcome_unknown(self, failure: TaskRouterError | None = None) -> OutcomeUnknown:
         """Build the error for an unknown outcome. A retry can succeed after the lease expires."""
-        return Unsettled.until(
+        return OutcomeUnknown.until(
             self.record.until,
             now=self.collaborators.clock.now_ms(),
             failure=failure,
@@ -274,7 +274,7 @@ class _Attempt:
             self.collaborators.keys.release(self.key, owner=self.owner, now=now)
         except StoreUnavailable:
             if failure.retry_after:
-                failure.retry_after = self.unsettled(failure).retry_after
+                failure.retry_after = self.outcome_unknown(failure).retry_after
 
     def save(self, created: CreatedTask) -> CreatedTask:
         """Store the created Task as the response for the key, and return the Task.

@@ -12,11 +12,12 @@ TaskRouter does not respond, API requests occupy the Lambda concurrency that cal
 (docs/adr/0038)."""
 
 LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 3_000
-"""Maximum age of an API request that sends another request to TaskRouter, which takes up to 3 s.
-After a request without a response, no time is left for another request."""
+"""Maximum age at which an API request may send another request to TaskRouter. Such a request takes
+up to 3 s, so no time is left for another request if TaskRouter does not respond."""
 
 MAX_FINAL_CALLS = 4
-"""Maximum number of DynamoDB calls of an API request after its last request to TaskRouter."""
+"""Maximum number of DynamoDB calls that an API request makes after its last request to TaskRouter.
+"""
 
 INSTRUCTION_CHECK_MS = 15_000
 """Time from sending an instruction until the sweep checks its effect."""

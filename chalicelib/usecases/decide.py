@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import (
     BadRequest,
+    OutcomeUnknown,
     ReservationGone,
     ReservationNotPending,
     StoreUnavailable,
@@ -20,7 +21,6 @@ from chalicelib.domain.errors import (
     TaskRouterNotProcessed,
     TaskRouterRefused,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import (
@@ -101,7 +101,7 @@ def decide(
         TaskRouterDenied: TaskRouter refused this service's credentials.
         TaskRouterNotProcessed: the request was not sent, or was throttled, so it had no effect.
         TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
-        Unsettled: the outcome is not known yet.
+        OutcomeUnknown: the outcome is not known yet.
         StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter, or while this
             request waited for the outcome of another request.
     """
@@ -114,7 +114,9 @@ def decide(
         require_time(now=clock.now_ms(), started=started)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
-        raise Unsettled.until(None, now=started, message="The Reservation is not recorded yet.")
+        raise OutcomeUnknown.until(
+            None, now=started, message="The Reservation is not recorded yet."
+        )
     if not succeeded:
         return _await_outcome(decision, record, claim, collaborators, started)
     return _Execution(decision, record, claim, collaborators, started).run()
@@ -199,7 +201,7 @@ def _await_outcome(
             )
         if live is None or now >= deadline:
             is_repeated = answer is not None and record.ringing_instruction == answer
-            build = sent_instruction.outcome_unknown if is_repeated else Unsettled.until
+            build = sent_instruction.outcome_unknown if is_repeated else OutcomeUnknown.until
             raise build(live.until if live else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
@@ -234,7 +236,7 @@ class _Execution:
             return self._settle_gone()
         except (TaskRouterDenied, TaskRouterNotProcessed) as failure:
             if not self._release_claim() and failure.retry_after:
-                failure.retry_after = self._unsettled(failure).retry_after
+                failure.retry_after = self._outcome_unknown(failure).retry_after
                 if decision.instruction:
                     sent_instruction.advise_plain_accept(failure)
             raise
@@ -251,7 +253,7 @@ class _Execution:
         """Fetch the Reservation after a failed request; return it if its status changed.
 
         Raises:
-            Unsettled: the outcome is not known yet. The claim is kept, because TaskRouter may
+            OutcomeUnknown: the outcome is not known yet. The claim is kept, because TaskRouter may
                 still process the request.
         """
         # If the fetch fails too, the first failure is reported. The sweep will fetch again.
@@ -259,7 +261,7 @@ class _Execution:
             remote = self._fetch()
             if remote.status is not self.record.status:
                 return remote
-        raise self._unsettled(failure) from failure
+        raise self._outcome_unknown(failure) from failure
 
     def _settle(
         self,
@@ -323,7 +325,7 @@ class _Execution:
         except TaskRouterError as error:
             if instruction is not None:
                 raise refusal from error
-            raise self._unsettled(error) from error
+            raise self._outcome_unknown(error) from error
         if remote.status is self.record.status:
             if instruction is None:
                 self._release_claim()
@@ -336,7 +338,7 @@ class _Execution:
             require_time(now=self.collaborators.clock.now_ms(), started=self.started)
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
-            raise self._unsettled(error) from error
+            raise self._outcome_unknown(error) from error
         return self._settle(self.record, Status.GONE, note="TaskRouter returned 404")
 
     def _fetch(self) -> RemoteReservation:
@@ -362,8 +364,8 @@ class _Execution:
             return True
         return False
 
-    def _unsettled(self, failure: TaskRouterError) -> Unsettled:
-        build = sent_instruction.outcome_unknown if self.claim.instruction else Unsettled.until
+    def _outcome_unknown(self, failure: TaskRouterError) -> OutcomeUnknown:
+        build = sent_instruction.outcome_unknown if self.claim.instruction else OutcomeUnknown.until
         return build(self.claim.until, now=self.collaborators.clock.now_ms(), failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
@@ -378,9 +380,9 @@ class _Execution:
 def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     """Return *record* if it proves the decision's success; otherwise raise an error.
 
-    A decision with an instruction succeeds when the instruction is sent. Its effect may take
-    minutes. If the Reservation was accepted without the instruction, the decision failed:
-    nobody was called.
+    A decision with an instruction succeeds when the instruction is sent, although it may take
+    minutes until the Reservation's status changes. If the Reservation was accepted without the
+    instruction, the decision failed: nobody was called.
     """
     instruction, achieved = decision.instruction, ACHIEVED[decision.target]
     if instruction:
@@ -392,7 +394,7 @@ def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
         raise ReservationGone("TaskRouter no longer has this Reservation.")
     if decision.target in MOVES[record.status]:
         claim = record.live_claim(now)
-        raise Unsettled.until(claim.until if claim else None, now=now)
+        raise OutcomeUnknown.until(claim.until if claim else None, now=now)
     raise ReservationNotPending(
         f"The Reservation's status is {record.status}.", reservation_status=record.status
     )

@@ -17,7 +17,7 @@ MAX_LIMIT = 100
 """Default and maximum number of Reservations per page."""
 
 MAX_PAGE_BYTES = 900_000
-"""Maximum size of the Reservations of a page, as JSON. docs/adr/0023 contains the arithmetic."""
+"""Maximum size of the Reservations on a page, as JSON. docs/adr/0023 explains the calculation."""
 
 _DAY_MS = 86_400_000
 

@@ -84,7 +84,7 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> list[int | None]:
-    """Repeat each part of the reconciliation 5 minutes after it last succeeded in any process.
+    """Run the parts of the reconciliation that have not succeeded in any process for 5 minutes.
 
     The parts are the list of reserved Tasks, and the list of Events of each type. If a part fails,
     or the process crashes, the next sweep repeats the part.
@@ -134,8 +134,8 @@ class _Reconciliation:
         budget: the budget of the sweep.
         map_: applies a function to items, possibly concurrently.
         end: epoch ms up to which the parts read Events or list Tasks.
-        progress: epoch ms up to which each part is done and, under the name `_finished` returns,
-            the end of its last finished run.
+        progress: epoch ms up to which each part is done and, under the name that `_finished`
+            returns, the end of its last finished run.
     """
 
     collaborators: Collaborators

@@ -60,13 +60,13 @@ class RunBudget:
         return not is_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
 
     def half(self) -> Self:
-        """Return the budget of a part of the run, with half of the time in which steps may start.
+        """Return a budget for a part of the run: half of the time in which steps may start.
 
         If TaskRouter throttles the part, only the part ends. Failures count for the whole run.
         """
         reserved_ms = max(0, self._time_left_ms() - _MIN_TIME_LEFT_MS) // 2
         part = copy(self)
-        part._throttled = Event()  # noqa: SLF001  the part is of this class
+        part._throttled = Event()  # noqa: SLF001  the part has the same class
         part._time_left_ms = lambda: self._time_left_ms() - reserved_ms  # noqa: SLF001
         return part
 

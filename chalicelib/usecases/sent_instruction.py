@@ -1,4 +1,4 @@
-"""Decides whether the instruction of a Reservation was sent, or may have been sent.
+"""Determines whether the instruction of a Reservation was sent, or may have been sent.
 
 docs/adr/0026 explains why a repeated request never reports more than is known. docs/adr/0029
 explains why no instruction is sent before the answer to the callback is known.
@@ -10,10 +10,10 @@ from typing import Any
 from chalicelib.domain.errors import (
     AnswerUnknown,
     InstructionAlreadySent,
+    OutcomeUnknown,
     ReservationNotPending,
     StoreUnavailable,
     TaskRouterError,
-    Unsettled,
 )
 from chalicelib.domain.reservations import ACHIEVED, Claim, Reservation, Status
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, INSTRUCTION_CHECK_MS
@@ -65,7 +65,7 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
 
     Raises:
         InstructionAlreadySent: a recorded instruction may be ringing a phone.
-        Unsettled: the callback may still be answered with an instruction.
+        OutcomeUnknown: the callback may still be answered with an instruction.
         AnswerUnknown: the callback may have been answered with an instruction.
     """
     if claim.unless_ringing and record.may_be_ringing:
@@ -79,7 +79,7 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
     known_at = record.reserved_at + CALLBACK_IN_TRANSIT_MS
     if now < known_at:
         message = "The answer to the Reservation's callback is not recorded yet."
-        raise Unsettled.until(known_at, now=now, message=message)
+        raise OutcomeUnknown.until(known_at, now=now, message=message)
     live = record.live_claim(now)
     raise AnswerUnknown(
         "The answer to the Reservation's callback is not recorded and may have rung a phone. "
@@ -91,7 +91,7 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
 def release_unused(
     claim: Claim, reservation_sid: str, collaborators: Collaborators, failure: StoreUnavailable
 ) -> None:
-    """Release a claim that may have been written, and under which nothing was sent.
+    """Release a claim that may have been written but under which nothing was sent.
 
     If this write fails too, a retry may have to wait until the claim expires.
     """
@@ -99,12 +99,12 @@ def release_unused(
     try:
         collaborators.store.release_claim(reservation_sid, claim, due_at=now, acceptor=None)
     except StoreUnavailable:
-        failure.retry_after = Unsettled.until(claim.until, now=now).retry_after
+        failure.retry_after = OutcomeUnknown.until(claim.until, now=now).retry_after
 
 
 def outcome_unknown(
     claimed_until: int | None, *, now: int, failure: TaskRouterError | None = None
-) -> Unsettled:
+) -> OutcomeUnknown:
     """Build the error for an instruction that may have been sent.
 
     Args:
@@ -118,14 +118,15 @@ def outcome_unknown(
         f"accept without an instruction{delay}."
     )
     retry_at = now + INSTRUCTION_CHECK_MS if claimed_until is None else claimed_until
-    return Unsettled.until(retry_at, now=now, failure=failure, message=message)
+    return OutcomeUnknown.until(retry_at, now=now, failure=failure, message=message)
 
 
 def advise_plain_accept(failure: TaskRouterError) -> None:
-    """Remove the advice to retry from the error of an instruction whose record can't be removed.
+    """Replace the advice to retry with the advice to accept without an instruction.
 
-    A recorded instruction is not sent again, so a retry could not succeed. Another request can
-    succeed after `failure.retry_after`, when the claim expires.
+    The instruction's record could not be removed. A recorded instruction is not sent again, so a
+    retry could not succeed. Another request can succeed after `failure.retry_after`, when the claim
+    expires.
     """
     delay = _delay((failure.retry_after or 0) * 1000)
     failure.message = (

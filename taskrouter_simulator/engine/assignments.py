@@ -6,6 +6,7 @@ See https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
 from taskrouter_simulator.engine import events, reservations, transfers, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.model import WAITING, Reservation, Task, TaskStatus, Workspace
 from taskrouter_simulator.engine.model import ReservationStatus as Status
 
@@ -152,6 +153,7 @@ def _close(
     task.status = status
     task.reason = reason or task.reason
     engine.touch(task)
+    workspace.history.record(engine.now(), Kind(f"tasks_{status}"), task)
     _end_reservations(engine, workspace, task)
     for kind in ("lifetime", "assigned", "step"):
         engine.cancel_timer(kind, task.sid)
@@ -177,6 +179,7 @@ def _complete_only(engine: Engine, workspace: Workspace, reservation: Reservatio
 
 def _remove(engine: Engine, workspace: Workspace, task: Task, change: str) -> None:
     _end_reservations(engine, workspace, task)
+    workspace.history.record(engine.now(), Kind.TASK_DELETED, task)
     _publish(engine, workspace, task, change)
     engine.on_task_removed(engine, workspace, task)
     _discard(engine, workspace, task)

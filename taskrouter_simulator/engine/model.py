@@ -10,6 +10,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from taskrouter_simulator.engine.history import History
+
 
 class TaskStatus(StrEnum):
     """A Task's `assignment_status`."""
@@ -348,6 +350,7 @@ class Workspace(Resource):
     tasks: dict[str, Task] = field(default_factory=dict)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
+    history: History = field(default_factory=History)
 
     def activity(self, name: str) -> Activity | None:
         """Return the Activity with the given friendly name, or None."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from taskrouter_simulator.engine import events, transfers, workers
 from taskrouter_simulator.engine.core import AssignmentCallback, Engine
 from taskrouter_simulator.engine.errors import NotPending
+from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.model import (
     HELD,
     Evaluation,
@@ -37,6 +38,13 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 DEFAULT_TIMEOUT = 120
 """Seconds until the Reservation of a Task without a Workflow times out."""
+_RECORDED = {
+    Status.ACCEPTED: Kind.RESERVATION_ACCEPTED,
+    Status.REJECTED: Kind.RESERVATION_REJECTED,
+    Status.TIMEOUT: Kind.RESERVATION_TIMED_OUT,
+    Status.CANCELED: Kind.RESERVATION_CANCELED,
+    Status.RESCINDED: Kind.RESERVATION_RESCINDED,
+}
 _EVENTS = {Status.PENDING: "created", Status.WRAPPING: "wrapup"}
 _TIMESTAMPS: dict[str, Callable[[float], str]] = {
     "seconds": lambda moment: str(int(moment)),
@@ -65,6 +73,9 @@ def change_status(
     """
     require_transition(engine, reservation, status)
     reservation.status = status
+    if status in _RECORDED:
+        task = workspace.tasks[reservation.task_sid]
+        workspace.history.record(engine.now(), _RECORDED[status], task, reservation)
     engine.cancel_timer("reservation", reservation.sid)
     if engine.calls:  # otherwise no phone can ring for the Reservation
         engine.on_reservation_changed(engine, reservation)
@@ -138,6 +149,7 @@ def create(
         task.status = TaskStatus.RESERVED
         task.times_reserved += 1
     engine.touch(task)
+    workspace.history.record(engine.now(), Kind.RESERVATION_CREATED, task, reservation)
     start_timer(engine, workspace, reservation)
     _announce(engine, workspace, reservation)
     if not workspace.multi_task_enabled and queue.reservation_activity_sid:

@@ -14,6 +14,7 @@ from typing import Any
 from taskrouter_simulator.engine import assignments, events, reservations, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.expressions import FoldedText, parse_reference
+from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.model import (
     Configuration,
     Evaluation,
@@ -199,8 +200,11 @@ def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) 
     )  # fmt: skip
     if step.queue_sid == previous_queue_sid:
         return
+    if previous_queue_sid:
+        workspace.history.record(engine.now(), Kind.TASK_MOVED, task)
     task.queue_sid = step.queue_sid
     task.queue_entered = engine.now()
+    workspace.history.record(engine.now(), Kind.TASK_ENTERED, task)
     engine.touch(task)
     sid = task.queue_sid or task.sid
     if previous_queue_sid:
@@ -230,6 +234,7 @@ def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) 
             _wait(engine, workspace, task, step)
             return
     sid = task.workflow_sid or task.sid
+    workspace.history.record(engine.now(), Kind.TASK_TIMED_OUT, task)
     events.publish(engine, workspace, "workflow.timeout", END_OF_WORKFLOW, sid=sid, task=task)
     assignments.cancel(engine, workspace, task, END_OF_WORKFLOW)
 

@@ -10,6 +10,7 @@ from taskrouter_simulator.engine import (
 )
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.model import (
     WAITING,
     Configuration,
@@ -82,12 +83,12 @@ def create(
     if task.step and (routing_target or "").startswith("WK"):
         task.ignore_capacity = ignore_capacity is not False
     workspace.tasks[task.sid] = task
+    workspace.history.record(task.created, Kind.TASK_CREATED, task)
     events.publish(engine, workspace, "task.created", "Task created", sid=task.sid, task=task)
     if sid := task.workflow_sid:
         events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
     routing.evaluate(engine, workspace, task)
-    due = task.created + timeout
-    engine.set_timer("lifetime", task.sid, due, lambda: _expire(engine, workspace, task))
+    _start_lifetime(engine, workspace, task)
     engine.schedule_routing(workspace)
     return task
 
@@ -245,6 +246,11 @@ def _queue_sid_of(engine: Engine, workspace: Workspace, worker: Worker) -> str:
         if workers.is_member(engine, workspace, queue, worker):
             return queue.sid
     raise BadRequest(f"Worker {worker.sid} is in no TaskQueue of workspace {workspace.sid}")
+
+
+def _start_lifetime(engine: Engine, workspace: Workspace, task: Task) -> None:
+    due = task.created + task.timeout
+    engine.set_timer("lifetime", task.sid, due, lambda: _expire(engine, workspace, task))
 
 
 def _expire(engine: Engine, workspace: Workspace, task: Task) -> None:

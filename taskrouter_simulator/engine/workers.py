@@ -97,6 +97,7 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
     before = workspace.activities[worker.activity_sid]
     after = workspace.activities[activity_sid]
     spent = engine.seconds_since(worker.activity_changed)
+    workspace.history.record_stay(engine.now(), worker)
     worker.activity_sid = after.sid
     worker.activity_changed = engine.now()
     if after.available and not before.available:
@@ -138,6 +139,7 @@ def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
         raise BadRequest(
             f"Worker {worker.sid} cannot be deleted while it is available or has open reservations"
         )
+    workspace.history.record_stay(engine.now(), worker)
     del workspace.workers[worker.sid]
     events.publish(
         engine, workspace, "worker.deleted", f"Worker {worker.friendly_name} deleted",

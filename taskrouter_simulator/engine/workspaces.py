@@ -1,8 +1,9 @@
 """Manages Workspaces and their Activities, TaskChannels and TaskQueues."""
 
+import json
 import re
 
-from taskrouter_simulator.engine import events, workers
+from taskrouter_simulator.engine import events, workers, workflows
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.expressions import ExpressionError, references
@@ -48,6 +49,14 @@ def add_default_activities(engine: Engine, workspace: Workspace) -> None:
     """
     for name, available in DEFAULT_ACTIVITIES:
         add_activity(engine, workspace, friendly_name=name, available=available)
+
+
+def add_fifo_routing(engine: Engine, workspace: Workspace) -> None:
+    """Add the TaskQueue and the Workflow of the template FIFO, with the names seen at Twilio."""
+    queue = add_queue(engine, workspace, friendly_name="Sample Queue")
+    routing = {"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}
+    name, configuration = "Default Fifo Workflow", json.dumps(routing)
+    workflows.add(engine, workspace, friendly_name=name, configuration=configuration)
 
 
 def delete(engine: Engine, workspace: Workspace) -> None:

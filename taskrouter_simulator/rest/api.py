@@ -5,10 +5,12 @@ import base64
 import binascii
 import contextlib
 import hmac
+import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
@@ -29,6 +31,7 @@ from taskrouter_simulator.web import AsciiJsonResponse
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _MAX_BODY = 4_000_000
 _FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json"
 _TRANSPORT = "simulator.transport"
 _HOST = re.compile(r"[A-Za-z0-9_.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
@@ -149,7 +152,7 @@ class RestApi:
         try:
             self._authorize(http)
             is_post = http.method == "POST"
-            form = Parameters(await _read_form(http), names if is_post else (), lists)
+            form = Parameters(await _read_form(http, operation), names if is_post else (), lists)
             query_text = http.scope["query_string"].decode("latin-1")
             query = Parameters(query_text, () if is_post else names, lists)
             parameters = dict([*query.pairs, *form.pairs])
@@ -230,8 +233,8 @@ class RestApi:
         return AsciiJsonResponse(response.body, response.status, headers, response.media_type)
 
 
-async def _read_form(http: HttpRequest) -> str:
-    """Return the body, which must be empty or a form.
+async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
+    """Return the body, which must be empty, a form or, for some operations, a JSON object.
 
     A body of another type is rejected. Otherwise, the request would change the resource without the
     caller's parameters.
@@ -241,13 +244,33 @@ async def _read_form(http: HttpRequest) -> str:
         body += chunk
         if len(body) > _MAX_BODY:
             raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+    expected = _JSON if operation and operation.is_json else _FORM
     content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if body and content_type != _FORM:
-        raise BadRequest(f"The Content-Type of the body must be {_FORM}")
+    if body and content_type != expected:
+        raise BadRequest(f"The Content-Type of the body must be {expected}")
     try:
-        return body.decode("utf-8-sig")
+        return _encode(body) if expected == _JSON else body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadRequest("The body is not valid UTF-8") from error
+
+
+def _encode(body: bytes) -> str:
+    """Encode a JSON object as a form; Twilio's page writes its names with and without a capital."""
+    try:
+        members = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not JSON") from error
+    if not isinstance(members, dict) or not all(map(_is_list_of_strings, members.values())):
+        raise BadRequest("The body must be a JSON object whose members are arrays of strings")
+    return urlencode(
+        {name[:1].upper() + name[1:]: values for name, values in members.items()},
+        doseq=True,
+        errors="replace",
+    )
+
+
+def _is_list_of_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 class CutConnection(HttpResponse):

@@ -6,12 +6,13 @@ from typing import Any
 
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.events import TYPES
+from taskrouter_simulator.engine.history import RETENTION
 from taskrouter_simulator.engine.model import Event
 from taskrouter_simulator.rest.pages import BY_CREATION, Ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
 
 _DEFAULT_MINUTES = 15
-_MAX_MINUTES = 43_200
+_MAX_MINUTES = 10**9
 _COLLECTIONS = {
     "activity": "Activities",
     "task": "Tasks",
@@ -33,15 +34,23 @@ _NEWEST_FIRST = Ordering("newest first", ((lambda event: event.sequence, True),)
 
 
 def render(request: Request, event: Event) -> dict[str, Any]:
-    """Return an Event as JSON, with the Workspace as its actor."""
+    """Return an Event as JSON, with the Workspace as its actor.
+
+    Twilio redacts the attributes of Tasks after 30 days.
+    """
     workspace = request.workspace
+    data: dict[str, str | None] = {
+        _to_snake_case(name): value for name, value in event.parameters.items()
+    }
+    if "task_attributes" in data and event.created < request.engine.now() - RETENTION:
+        data["task_attributes"] = None
     return {
         "account_sid": request.engine.account_sid,
         "actor_sid": workspace.sid,
         "actor_type": "workspace",
         "actor_url": request.url(workspace.sid),
         "description": event.description,
-        "event_data": {_to_snake_case(name): value for name, value in event.parameters.items()},
+        "event_data": data,
         "event_date": iso(event.created),
         "event_date_ms": int(event.created * 1000),
         "event_type": event.event_type,

@@ -139,6 +139,14 @@ class Parameters:
             raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
         return value
 
+    def sids(self, name: str, prefix: str) -> list[str]:
+        """Return the SIDs with the given prefix in a repeated parameter."""
+        values = [value for key, value in self.pairs if key == name]
+        for value in values:
+            if not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+                raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
+        return values
+
     def choice(self, name: str, allowed: type[AnyEnum]) -> AnyEnum | None:
         """Return an enumeration member, ignoring case."""
         value = self._values[name]
@@ -177,7 +185,8 @@ class Parameters:
             return None
         try:
             moment = datetime.fromisoformat(value)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return moment.astimezone(UTC).timestamp()  # rejects a moment outside the years of UTC
         except (ValueError, OverflowError) as error:
             raise BadRequest(f"{name} must be an ISO 8601 date and time") from error
 

@@ -7,6 +7,7 @@ from taskrouter_simulator.rest import (
     activities,
     events,
     reservations,
+    statistics,
     task_channels,
     task_queues,
     tasks,
@@ -27,17 +28,34 @@ class Operation:
         parameters: Names of the parameters that the handler can read, in the body of a POST
             request or in the query string of any other request.
         lists: Names of the parameters that may be repeated.
+        is_json: Whether the parameters are the members of a JSON object, not of a form.
     """
 
     handle: Callable[[Request], Response]
     parameters: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
+    is_json: bool = False
 
 
 def _list(
     handle: Callable[[Request], Response], *filters: str, lists: tuple[str, ...] = ()
 ) -> Operation:
     return Operation(handle, (*filters, *PAGING), lists)
+
+
+def _statistics(
+    path: str, real_time: statistics.Compute, cumulative: statistics.Compute
+) -> dict[str, dict[str, Operation]]:
+    """Return the routes for the three kinds of a resource's statistics about Tasks."""
+    both = statistics.combined(real_time, cumulative)
+    names = (*_INTERVAL, "SplitByWaitTime")
+    return {
+        f"{path}/RealTimeStatistics": {
+            "GET": Operation(statistics.single(real_time), ("TaskChannel",))
+        },
+        f"{path}/CumulativeStatistics": {"GET": Operation(statistics.single(cumulative), names)},
+        f"{path}/Statistics": {"GET": Operation(both, names)},
+    }
 
 
 _WORKSPACE = "/v1/Workspaces/{workspace}"
@@ -59,7 +77,45 @@ _WORKFLOW_PARAMETERS = (
 )
 _TASK_PARAMETERS = ("Attributes", "Priority", "TaskChannel", "VirtualStartTime")
 
+_INTERVAL = ("StartDate", "EndDate", "Minutes", "TaskChannel")
+
+_STATISTICS: dict[str, dict[str, Operation]] = {
+    **_statistics(_WORKSPACE, statistics.workspace_real_time, statistics.workspace_cumulative),
+    **_statistics(
+        f"{_WORKSPACE}/Workflows/{{workflow}}",
+        *(statistics.workflow_real_time, statistics.workflow_cumulative),
+    ),
+    **_statistics(
+        f"{_WORKSPACE}/TaskQueues/{{task_queue}}",
+        *(statistics.task_queue_real_time, statistics.task_queue_cumulative),
+    ),
+    f"{_WORKSPACE}/TaskQueues/Statistics": {
+        "GET": _list(statistics.list_task_queues, "FriendlyName", *_INTERVAL, "SplitByWaitTime")
+    },
+    f"{_WORKSPACE}/TaskQueues/RealTimeStatistics": {
+        "POST": Operation(
+            statistics.fetch_task_queues, ("QueueSids",), ("QueueSids",), is_json=True
+        )
+    },
+    f"{_WORKSPACE}/Workers/RealTimeStatistics": {
+        "GET": Operation(statistics.single(statistics.workers_real_time), ("TaskChannel",))
+    },
+    f"{_WORKSPACE}/Workers/CumulativeStatistics": {
+        "GET": Operation(statistics.single(statistics.workers_cumulative), _INTERVAL)
+    },
+    f"{_WORKSPACE}/Workers/Statistics": {
+        "GET": Operation(
+            statistics.fetch_workers, (*_INTERVAL, "FriendlyName", "TaskQueueName", "TaskQueueSid")
+        )
+    },
+    f"{_WORKSPACE}/Workers/{{worker}}/Statistics": {
+        "GET": Operation(statistics.fetch_worker, _INTERVAL)
+    },
+}
+
 ROUTES: dict[str, dict[str, Operation]] = {
+    # The paths of statistics come first, because {sid} would match the last part of some of them.
+    **_STATISTICS,
     "/v1/Workspaces": {
         "GET": _list(workspaces.index, "FriendlyName"),
         "POST": Operation(workspaces.create, (*_WORKSPACE_PARAMETERS, "Template")),

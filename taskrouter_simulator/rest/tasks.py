@@ -5,7 +5,7 @@ from typing import Any
 
 from taskrouter_simulator.engine import assignments, tasks
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.model import Task, TaskStatus
+from taskrouter_simulator.engine.model import CLOSED, Task, TaskStatus
 from taskrouter_simulator.engine.names import TASKS
 from taskrouter_simulator.engine.routing import task_context
 from taskrouter_simulator.rest.pages import Ordering, SortKey, parse_ordering
@@ -107,6 +107,8 @@ def update(request: Request) -> Response:
     request.require_match(task)
     status = form.choice("AssignmentStatus", TaskStatus)
     reason = form.text("Reason")
+    if status in CLOSED and request.engine.settings.reason_required:
+        form.required("Reason")
     changes: dict[str, Any] = {
         "attributes": form.attributes(),
         "priority": form.integer("Priority", 0, _MAX_PRIORITY),

@@ -53,12 +53,17 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
     }
 
 
+def _render_without_attributes(request: Request, worker: Worker) -> dict[str, Any]:
+    return {**render(request, worker), "attributes": None}
+
+
 def index(request: Request) -> Response:
     """List Workers, optionally filtered by name, Activity, TaskQueue or expression, and sorted."""
+    has_attributes = request.engine.settings.worker_lists_have_attributes
     return request.page(
         "workers",
         request.workspace.workers.values(),
-        render,
+        render if has_attributes else _render_without_attributes,
         keep=_filter(request),
         ordering=parse_ordering(request.query.text("Ordering"), _SORT_KEYS),
     )
@@ -130,15 +135,8 @@ def _reject_all(request: Request, worker: Worker) -> None:
 def _filter(request: Request) -> Callable[[Worker], bool]:
     query, workspace = request.query, request.workspace
     predicate = request.predicate("TargetWorkersExpression", WORKERS)
-    queue_sid, queue_name = query.sid("TaskQueueSid", "WQ"), query.text("TaskQueueName")
-    selected = [
-        queue
-        for queue in workspace.queues.values()
-        if queue_sid == queue.sid or queue_name == queue.friendly_name
-    ]
-    filters_by_queue = not (queue_sid is None and queue_name is None)
-    name, activity_name = query.text("FriendlyName"), query.text("ActivityName")
-    activity_sid = query.sid("ActivitySid", "WA")
+    has_name_and_queue = select_by_name_and_queue(request)
+    activity_name, activity_sid = query.text("ActivityName"), query.sid("ActivitySid", "WA")
     available = query.boolean("Available", others_are_false=True)
 
     def keep(worker: Worker) -> bool:
@@ -147,15 +145,28 @@ def _filter(request: Request) -> Callable[[Worker], bool]:
             activity_name in {None, activity.friendly_name}
             and activity_sid in {None, activity.sid}
             and available in {None, activity.available}
-            and (name is None or name.casefold() == worker.friendly_name.casefold())
             and (predicate is None or predicate(expression_context(workspace, worker)))
-            and (
-                not filters_by_queue
-                or any(
-                    workers.is_member(request.engine, workspace, queue, worker)
-                    for queue in selected
-                )
-            )
+            and has_name_and_queue(worker)
         )
 
     return keep
+
+
+def select_by_name_and_queue(request: Request) -> Callable[[Worker], bool]:
+    """Return the filter for FriendlyName, TaskQueueSid and TaskQueueName."""
+    query, engine, workspace = request.query, request.engine, request.workspace
+    queue_sid, queue_name = query.sid("TaskQueueSid", "WQ"), query.text("TaskQueueName")
+    selected = [
+        queue
+        for queue in workspace.queues.values()
+        if queue_sid == queue.sid or queue_name == queue.friendly_name
+    ]
+    filters_by_queue = not (queue_sid is None and queue_name is None)
+    name = query.text("FriendlyName")
+    return lambda worker: (
+        (name is None or name.casefold() == worker.friendly_name.casefold())
+        and (
+            not filters_by_queue
+            or any(workers.is_member(engine, workspace, queue, worker) for queue in selected)
+        )
+    )

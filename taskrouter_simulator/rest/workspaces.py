@@ -17,7 +17,7 @@ class QueueOrder(StrEnum):
 
 
 class Template(StrEnum):
-    """Template for a new Workspace; for FIFO, the simulator adds no TaskQueue."""
+    """Template for a new Workspace."""
 
     NONE = "NONE"
     FIFO = "FIFO"
@@ -69,14 +69,14 @@ def index(request: Request) -> Response:
 
 
 def create(request: Request) -> Response:
-    """Create a Workspace with Twilio's default Activities."""
+    """Create a Workspace with Twilio's default Activities, and the resources of its template."""
     form = request.form
     multi_task = form.boolean("MultiTaskEnabled")
     order = form.choice("PrioritizeQueueOrder", QueueOrder)
     url = form.url("EventCallbackUrl") or ""
     events_filter = form.text("EventsFilter") or ""
     events.require_types(events_filter)
-    form.choice("Template", Template)
+    template = form.choice("Template", Template)
     workspace = workspaces.create(
         request.engine,
         friendly_name=form.required("FriendlyName", max_length=64),
@@ -87,6 +87,8 @@ def create(request: Request) -> Response:
     workspace.event_callback_url = url
     _publish(request, workspace, "created")
     workspaces.add_default_activities(request.engine, workspace)
+    if template is Template.FIFO:
+        workspaces.add_fifo_routing(request.engine, workspace)
     return Response(201, render(request, workspace))
 
 

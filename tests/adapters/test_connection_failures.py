@@ -147,7 +147,7 @@ def test_message_reports_incomplete_or_malformed_response(
         if service == "TaskRouter":
             call_taskrouter(address, seconds=5)
         elif service == "SSM":
-            ParameterSecrets("/secrets", ssm_client(5.0), lambda: 0).current()
+            ParameterSecrets("/secrets", ssm_client(5.0), lambda: 0).get()
         else:
             with translate_errors():
                 make_client(5.0).update_item(TableName="table", Key={"id": {"S": "1"}})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.exchange import Exchange, current
+from chalicelib.adapters.exchange import Exchange, current_exchange
 from tests.support import busy_exchanges
 
 
@@ -25,7 +25,7 @@ def test_exchange_counts_as_sent_once_a_request_has_begun(
     exchange: Exchange[object]
 
     def work() -> object:
-        assert current() is exchange
+        assert current_exchange() is exchange
         for is_request in sends:
             exchange.begin(connection(), sends=is_request)
         return "result"

@@ -242,7 +242,7 @@ def test_incomplete_ssm_response_raises_an_error(monkeypatch: pytest.MonkeyPatch
     with scripted_server(respond(response[:-1])) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         with pytest.raises(SecretsUnavailable, match="incomplete or malformed response"):
-            ParameterSecrets("/secrets", ssm_client(5.0), lambda: 0).current()
+            ParameterSecrets("/secrets", ssm_client(5.0), lambda: 0).get()
 
 
 # Malformed responses
@@ -393,4 +393,4 @@ def test_malformed_ssm_response_raises_only_this_services_errors(
     for content in (value, {"Parameter": {"Value": value}}):
         responses.response = Response(200, {}, json.dumps(content).encode())
         with pytest.raises(SecretsUnavailable):
-            ParameterSecrets("/secrets", ssm_client(5.0), lambda: 0).current()
+            ParameterSecrets("/secrets", ssm_client(5.0), lambda: 0).get()

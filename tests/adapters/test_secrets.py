@@ -62,12 +62,12 @@ def test_parameter_is_read_once_for_many_callbacks() -> None:
 def test_secure_string_is_read_from_ssm_api(moto_over_http: MotoOverHttp) -> None:
     secrets = ParameterSecrets("/taskrouter/secrets", ssm_client(30), ManualClock().now_ms)
     with pytest.raises(SecretsUnavailable, match="returned ParameterNotFound"):
-        secrets.current()
+        secrets.get()
     boto3.client("ssm").put_parameter(
         Name="/taskrouter/secrets", Value=json.dumps(FakeSsm().value), Type="SecureString"
     )
     secrets = ParameterSecrets("/taskrouter/secrets", ssm_client(30), ManualClock().now_ms)
-    assert secrets.current().auth_tokens == ("old",)
+    assert secrets.get().auth_tokens == ("old",)
     assert moto_over_http.targets.count("AmazonSSM.GetParameter") == 2
 
 
@@ -83,7 +83,7 @@ def test_slow_ssm_response_is_abandoned_in_time(
         secrets = ParameterSecrets("/secrets", ssm_client(0.5), ManualClock().now_ms)
         started = time.monotonic()
         with pytest.raises(SecretsUnavailable):
-            secrets.current()
+            secrets.get()
         assert time.monotonic() - started < 2.5
         assert len(server.requests) == 1
 
@@ -98,7 +98,7 @@ def test_ssm_response_without_a_value_is_reported(
     with scripted_server(respond(http_response(200, content))) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
         with pytest.raises(SecretsUnavailable):
-            ParameterSecrets("/secrets", ssm_client(30), ManualClock().now_ms).current()
+            ParameterSecrets("/secrets", ssm_client(30), ManualClock().now_ms).get()
 
 
 def test_old_and_new_auth_tokens_are_valid_during_rotation() -> None:
@@ -294,7 +294,7 @@ def test_decrypted_parameter_is_requested() -> None:
             requests.append(request)
             return super().get_parameter()
 
-    make_secrets(RecordingSsm(), ManualClock()).current()
+    make_secrets(RecordingSsm(), ManualClock()).get()
     assert requests == [{"Name": "/taskrouter/secrets", "WithDecryption": True}]
 
 
@@ -322,7 +322,7 @@ def test_failure_to_read_the_secrets_is_explained_and_logged(
     bound: dict[str, Any] = {}
     monkeypatch.setattr(observability, "bind", bound.update)
     with pytest.raises(SecretsUnavailable) as raised:
-        make_secrets(BrokenSsm(), ManualClock()).current()
+        make_secrets(BrokenSsm(), ManualClock()).get()
     assert raised.value.message.startswith(f"The secrets can't be read: {cause}")
     assert raised.value.message.endswith(". Retry.")
     assert ".." not in raised.value.message

@@ -440,7 +440,7 @@ def test_search_with_slow_fetches_ends_in_time(server: ScriptedServer) -> None:
 
 def test_retry_with_a_renewed_key_shares_the_time_limit(server: ScriptedServer) -> None:
     class RotatedSecrets(FixedSecrets):
-        def renewed(self) -> Secrets:
+        def refresh(self) -> Secrets:
             return Secrets(("token",), {"SK" + "e" * 32: "new"})
 
     answers = [response({}, status=401), b""]

@@ -328,7 +328,7 @@ def test_only_the_first_page_of_reservations_is_read(server: ScriptedServer) -> 
 class RotatedSecrets(FixedSecrets):
     """Secrets whose API key was replaced."""
 
-    def renewed(self) -> Secrets:
+    def refresh(self) -> Secrets:
         return Secrets(("token",), {"SK" + "e" * 32: "new"})
 
 

@@ -1,4 +1,4 @@
-"""HTTP proxy that calls a function before it forwards a certain request to the emulator."""
+"""HTTP proxy that calls a function before it forwards a selected request to the emulator."""
 
 import http.client
 import re
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 TIMEOUT_SECONDS = 60
 
 
-def name_of(method, path, headers, body):
+def request_name(method, path, headers, body):
     """Return the operation of a JSON or query request, or the method and path of a REST request."""
     if target := headers.get("X-Amz-Target"):
         return target.rpartition(".")[2]
@@ -53,7 +53,7 @@ def serving(emulator_url):
 
         def forward(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            proxy.receive(name_of(self.command, self.path, self.headers, body))
+            proxy.receive(request_name(self.command, self.path, self.headers, body))
             backend = http.client.HTTPConnection(
                 emulator.hostname, emulator.port, timeout=TIMEOUT_SECONDS
             )

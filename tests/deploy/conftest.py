@@ -18,7 +18,7 @@ from local.supervisor import ROOT
 from taskrouter_simulator.callbacks import delivery
 from taskrouter_simulator.testing import running
 from tests.infra.account import secrets_of, sids_of
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
 REGION = "eu-west-1"
@@ -125,7 +125,7 @@ class Checkout:
 
     def set(self, **settings):
         """Set environment variables for the stage in config.json."""
-        with editing(self.folder) as config:
+        with edit_config(self.folder) as config:
             config["stages"][STAGE]["environment_variables"] |= settings
 
     def change_version(self, version):
@@ -136,7 +136,7 @@ class Checkout:
 
 
 @pytest.fixture(scope="session")
-def bare_python(tmp_path_factory):
+def emulator_python(tmp_path_factory):
     """A Python environment with the emulator and the packages that Lambda provides."""
     pinned = (ROOT / "requirements-dev.txt").read_text().splitlines()
     requirements = [line.split()[0] for line in pinned if line.split("==")[0] in EMULATOR_PACKAGES]
@@ -159,12 +159,12 @@ def install(folder, *requirements):
 
 @pytest.fixture
 def account_concurrency():
-    """The account's limit of concurrent executions, by default Lambda's own default."""
+    """The account's limit on concurrent executions. The default is Lambda's default."""
     return 1_000
 
 
 @pytest.fixture
-def aws(bare_python, tmp_path, account_concurrency):
+def aws(emulator_python, tmp_path, account_concurrency):
     """An empty emulated AWS account."""
     (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
@@ -176,7 +176,7 @@ def aws(bare_python, tmp_path, account_concurrency):
     }
     emulator_environ["LAMBDA_ACCOUNT_CONCURRENCY"] = str(account_concurrency)
     process = supervisor.start(
-        "aws", [str(bare_python), str(launcher), str(port)], emulator_environ, tmp_path
+        "aws", [str(emulator_python), str(launcher), str(port)], emulator_environ, tmp_path
     )
     try:
         network.wait_for("The emulator", lambda: network.is_responding(f"{url}/_ministack/ready"))

@@ -15,7 +15,7 @@ def eventually(read, seconds=10.0):
     return result
 
 
-def open_shift(twilio, worker="Alice"):
+def make_worker_available(twilio, worker="Alice"):
     """Set a Worker to the available Activity Idle, and the reservation timeout to 120 s."""
     workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
     workspace.workflows(twilio.workflow_sid).update(task_reservation_timeout=120)

@@ -11,12 +11,12 @@ from tests.deploy import https_proxy
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE, subscribe_to_alarms
 from tests.deploy.contact_center import ContactCenter, eventually, set_callback_urls
 from tests.infra.account import sids_of
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCHEDULE_SECONDS = 90
-"""Maximum wait for a sweep, which starts every minute and takes some time."""
+"""Maximum time to wait for the next scheduled sweep. Sweeps start every minute."""
 
 
 def api_url(aws, stage=STAGE):
@@ -151,7 +151,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
 
 def test_access_log_is_turned_on_and_off(aws, checkout, secrets):
     def switch(enabled):
-        with editing(checkout.folder) as config:
+        with edit_config(checkout.folder) as config:
             config["stages"][STAGE]["access_logs"] = enabled
         return checkout.run("deploy", "--stage", STAGE, "--no-check")
 

@@ -1,7 +1,7 @@
 """The deploy role's policy allows exactly the calls of the operator commands.
 
-The commands run on an emulated account, which records their calls and those of Chalice. The calls
-that CloudFormation makes with the role's permissions are not recorded:
+The commands run on an emulated account, and their AWS calls are recorded, including the calls that
+Chalice makes. The calls that CloudFormation makes with the role's permissions are not recorded:
 `tests/infra/deploy_role.py` lists their actions.
 """
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE
-from tests.deploy.contact_center import open_shift
+from tests.deploy.contact_center import make_worker_available
 from tests.deploy.test_deploy import api_url, put_secrets
 from tests.deploy.test_first_deployment import EMAIL, SPANISH
 from tests.deploy.test_interruptions import BROKEN_RESOURCE
 from tests.deploy.test_lost_stack import delete_stack
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 from tests.infra.deploy_role import (
     CLOUDFORMATION,
     NOT_RECORDED,
@@ -97,7 +97,7 @@ def permissions(call):
     return pairs
 
 
-class Recording:
+class CallRecorder:
     """Runs commands in a checkout and records their AWS calls."""
 
     def __init__(self, checkout, file):
@@ -115,7 +115,7 @@ class Recording:
         assert completed.returncode == 0, completed.stderr
 
     def change(self, change):
-        with editing(self.checkout.folder) as config:
+        with edit_config(self.checkout.folder) as config:
             change(config["stages"][STAGE])
 
     @property
@@ -125,8 +125,8 @@ class Recording:
 
 
 @pytest.fixture
-def recording(checkout, tmp_path):
-    return Recording(checkout, tmp_path / "calls.jsonl")
+def recorder(checkout, tmp_path):
+    return CallRecorder(checkout, tmp_path / "calls.jsonl")
 
 
 def set_options(stage):
@@ -142,21 +142,21 @@ def unset_options(stage):
     del stage["lambda_functions"]["api_handler"]["reserved_concurrency"]
 
 
-def fail_to_create_the_stack(recording):
-    template = recording.checkout.folder / "infra" / "stage.yaml"
+def fail_to_create_the_stack(recorder):
+    template = recorder.checkout.folder / "infra" / "stage.yaml"
     valid = template.read_text()
     template.write_text(valid.replace("Resources:\n", BROKEN_RESOURCE, 1))
-    assert "Broken: " in recording.run("prepare", "--stage", STAGE, exit_code=1)
+    assert "Broken: " in recorder.run("prepare", "--stage", STAGE, exit_code=1)
     template.write_text(valid)
 
 
-def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recording, secrets):
+def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recorder, secrets):
     stage_option = ["--stage", STAGE]
-    recording.run("secrets", "put", *stage_option, "--stdin", stdin=secrets)
-    fail_to_create_the_stack(recording)
-    recording.run("package", *stage_option, "out")
-    recording.run("deploy", *stage_option, "--no-check")
-    recording.run("deploy", *stage_option, "--no-check")
+    recorder.run("secrets", "put", *stage_option, "--stdin", stdin=secrets)
+    fail_to_create_the_stack(recorder)
+    recorder.run("package", *stage_option, "out")
+    recorder.run("deploy", *stage_option, "--no-check")
+    recorder.run("deploy", *stage_option, "--no-check")
     checkout.set(PUBLIC_BASE_URL=api_url(aws))
     role = {
         "op": "replace",
@@ -164,29 +164,29 @@ def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recordi
         "value": f"arn:aws:iam::{ACCOUNT}:role/r",
     }
     aws.client("apigateway").update_account(patchOperations=[role])
-    recording.change(set_options)
-    recording.run("deploy", *stage_option)
-    recording.change(unset_options)
-    recording.run("prepare", *stage_option)
-    recording.chalice("deploy", *stage_option)
-    recording.run("deploy", *stage_option)
-    open_shift(twilio)
+    recorder.change(set_options)
+    recorder.run("deploy", *stage_option)
+    recorder.change(unset_options)
+    recorder.run("prepare", *stage_option)
+    recorder.chalice("deploy", *stage_option)
+    recorder.run("deploy", *stage_option)
+    make_worker_available(twilio)
     options = ["--yes", "--alarm-email", EMAIL, "--try", "--try-attributes", SPANISH]
-    output = recording.run("deploy", *stage_option, *options)
+    output = recorder.run("deploy", *stage_option, *options)
     assert f"{EMAIL} is subscribed to the alarms." in output
     assert "(Worker Alice) arrived." in output
-    recording.run("status", *stage_option)
-    recording.run("token", *stage_option, "--role", "supervisor")
-    recording.run("logs", *stage_option)
+    recorder.run("status", *stage_option)
+    recorder.run("token", *stage_option, "--role", "supervisor")
+    recorder.run("logs", *stage_option)
     delete_stack(aws)
-    assert "adopting the existing tables" in recording.run("deploy", *stage_option)
-    recording.run("destroy", *stage_option, "--yes")
+    assert "adopting the existing tables" in recorder.run("deploy", *stage_option)
+    recorder.run("destroy", *stage_option, "--yes")
     put_secrets(checkout, secrets)
-    recording.run("destroy", *stage_option, "--data", "--yes")
+    recorder.run("destroy", *stage_option, "--data", "--yes")
 
-    recorded = recording.permissions
+    recorded = recorder.permissions
     assert sorted(pair for pair in recorded if not is_allowed(*pair)) == []
     needed = {action for action, _ in recorded}
-    explained = {action for actions in CLOUDFORMATION.values() for action in actions}
-    assert allowed_actions() - needed - explained == NOT_RECORDED.keys()
+    cloudformation_actions = {action for actions in CLOUDFORMATION.values() for action in actions}
+    assert allowed_actions() - needed - cloudformation_actions == NOT_RECORDED.keys()
     assert unused_resources(recorded) == UNUSED_RESOURCES.keys()

@@ -9,14 +9,14 @@ from tests.deploy.conftest import REGION, install, settings_of, subscribe_to_ala
 from tests.deploy.contact_center import (
     eventually,
     first_deployment_dialog,
-    open_shift,
+    make_worker_available,
     set_callback_urls,
 )
 from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
 from tests.docs_runner.runner import Page
 from tests.docs_runner.shell import Programs, Shell
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -61,7 +61,7 @@ class Account:
     def use_simulator(self):
         """Make both stages call the simulator, and configure only stage prod."""
         url = {"TWILIO_TASKROUTER_URL": self.twilio.url}
-        with editing(self.folder) as config:
+        with edit_config(self.folder) as config:
             for stage, variables in (("dev", url), ("prod", settings_of(self.twilio))):
                 config["stages"][stage]["environment_variables"] |= variables
         ssm, name = self.aws.client("ssm"), "/taskrouter-callbacks/prod/secrets"
@@ -134,7 +134,7 @@ def open_page(account, aws_script, tmp_path):
 def test_every_command_on_the_aws_pages_succeeds(account, open_page):
     examples = {}
     account.use_simulator()
-    open_shift(account.twilio)
+    make_worker_available(account.twilio)
     deploy = open_page("deploy.md", replacements=examples)
     deploy.dialogs = {"make deploy STAGE=dev": first_deployment_dialog(account.twilio)}
     deploy.answers = {"make destroy": "y\n"}

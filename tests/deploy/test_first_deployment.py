@@ -1,4 +1,4 @@
-"""One command deploys a new stage up to its first callback, in a terminal or without one."""
+"""One command deploys a new stage and waits for the first callback, with or without a terminal."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from tests.deploy import https_proxy
 from tests.deploy.conftest import REGION, STAGE
-from tests.deploy.contact_center import first_deployment_dialog, open_shift
+from tests.deploy.contact_center import first_deployment_dialog, make_worker_available
 from tests.deploy.test_unchanged import deployed_state
 from tests.docs_runner import pages, terminal
 from tests.infra.account import variables_of
@@ -37,14 +37,14 @@ def run_in_terminal(checkout, environ, command=COMMAND, answers=()):
     return terminal.run(command, folder=checkout.folder, environ=environ, answers=answers)
 
 
-def documented(prefix):
+def find_documented(prefix):
     """Return the commands in docs/deploy.md that begin with *prefix*."""
     blocks = pages.read_blocks(pages.ROOT / "docs" / "deploy.md")
     commands = [command for block in blocks for command in pages.read_commands(block)]
     return [command for command in commands if command.text.startswith(prefix)]
 
 
-def masked(transcript):
+def mask(transcript):
     """Omit progress messages, mask values that differ between runs, and return the lines."""
     for pattern in (
         r"(?<=\b[A-Z]{2})([0-9a-f]{32}|…)",
@@ -58,8 +58,8 @@ def masked(transcript):
     return [line for line in lines if not line.endswith(" ...")]
 
 
-def everything(aws, checkout, twilio):
-    """Return everything that a deployment may write, and the requests that changed TaskRouter."""
+def written_state(aws, checkout, twilio):
+    """Return all state that a deployment may write, and the requests that changed TaskRouter."""
     ssm = aws.client("ssm").get_parameters_by_path(Path="/", Recursive=True)["Parameters"]
     (topic,) = aws.client("sns").list_topics()["Topics"]
     subscriptions = aws.client("sns").list_subscriptions_by_topic(TopicArn=topic["TopicArn"])
@@ -74,19 +74,19 @@ def everything(aws, checkout, twilio):
 
 
 def test_deployment_in_a_terminal_leads_to_the_first_callback(aws, new_checkout, twilio, environ):
-    open_shift(twilio)
+    make_worker_available(twilio)
 
     dialog = first_deployment_dialog(twilio)
     status, transcript = run_in_terminal(new_checkout, environ, answers=dialog)
 
     assert status == 0, transcript + aws.log()
-    (command,) = documented(f"make deploy STAGE={STAGE}")
-    assert masked(transcript) == masked(command.output)
+    (command,) = find_documented(f"make deploy STAGE={STAGE}")
+    assert mask(transcript) == mask(command.output)
     assert "(Worker Alice) arrived. The answer was {}.\n" in transcript
     assert transcript.endswith(" is canceled.\n")
     for secret in (twilio.auth_token, twilio.api_key_secret):
         assert secret not in transcript
-    before = everything(aws, new_checkout, twilio)
+    before = written_state(aws, new_checkout, twilio)
     assert before["subscribers"] == [EMAIL]
 
     # The second run asks nothing and changes nothing.
@@ -94,28 +94,28 @@ def test_deployment_in_a_terminal_leads_to_the_first_callback(aws, new_checkout,
     assert status == 0, transcript
     assert transcript.splitlines()[1] == "Nothing has changed."
     assert "?" not in transcript
-    assert everything(aws, new_checkout, twilio) == before
+    assert written_state(aws, new_checkout, twilio) == before
 
 
 def test_deployment_without_a_terminal_leads_to_the_first_callback(
     aws, new_checkout, twilio, environ
 ):
-    open_shift(twilio)
-    (command,) = documented(f"python -m infra deploy --stage {STAGE} --yes")
-    exports = " ".join(export.text for export in documented("export TWILIO_"))
+    make_worker_available(twilio)
+    (command,) = find_documented(f"python -m infra deploy --stage {STAGE} --yes")
+    exports = " ".join(export.text for export in find_documented("export TWILIO_"))
     assert set(re.findall(r"(\w+)=", exports)) == variables_of(twilio).keys()
 
     arguments = shlex.split(command.text)[3:]
     completed = new_checkout.run(*arguments, **environ, **variables_of(twilio))
 
     assert completed.returncode == 0, completed.stderr + aws.log()
-    (url,) = masked(completed.stdout)
-    lines = masked(command.output)
+    (url,) = mask(completed.stdout)
+    lines = mask(command.output)
     lines.remove(url)
-    assert masked(completed.stderr) == lines
+    assert mask(completed.stderr) == lines
     assert "(Worker Alice) arrived. The answer was {}.\n" in completed.stderr
     assert completed.stdout.endswith(f"/{STAGE}/assignment_callback\n")
-    before = everything(aws, new_checkout, twilio)
+    before = written_state(aws, new_checkout, twilio)
     assert before["subscribers"] == [EMAIL]
 
     # The second run changes nothing, with the same variables and with none.
@@ -124,7 +124,7 @@ def test_deployment_without_a_terminal_leads_to_the_first_callback(
         completed = new_checkout.run(*DEPLOY, *options, **environ, **shell)
         assert completed.returncode == 0, completed.stderr
         assert completed.stderr.splitlines()[1] == "Nothing has changed."
-        assert everything(aws, new_checkout, twilio) == before
+        assert written_state(aws, new_checkout, twilio) == before
 
     # After a removal, the URL differs, and the next deployment sets it.
     old = assignment_callback_url(twilio)
@@ -161,7 +161,7 @@ def assignment_callback_url(twilio):
 
 
 def test_error_code_of_a_refused_callback_is_shown(checkout, twilio, environ):
-    open_shift(twilio)
+    make_worker_available(twilio)
     api_keys = {twilio.api_key_sid: twilio.api_key_secret}
     secrets = json.dumps({"auth_tokens": ["wrong"], "api_keys": api_keys})
     checkout.infra("secrets", "put", "--stage", STAGE, "--stdin", "--no-verify", stdin=secrets)
@@ -187,7 +187,7 @@ def exclude_all_workers(twilio):
 
 
 def test_ctrl_c_during_the_callback_test_cancels_the_task(aws, new_checkout, twilio, environ):
-    open_shift(twilio)
+    make_worker_available(twilio)
     exclude_all_workers(twilio)  # so the command keeps waiting
     options = shlex.join(["--yes", "--try", "--try-attributes", SPANISH])
 

@@ -26,7 +26,7 @@ SECONDS = 40
 CALLBACKS_PER_SECOND = 4
 MAX_P99_SECONDS = 1.0
 MAX_MEASUREMENTS = 3
-"""Other programs on a shared machine delay single measurements."""
+"""Maximum number of measurements. Other programs on the machine may disturb a measurement."""
 OTHERS_PER_SECOND = {
     "POST /reservations/{sid}/accept": 50,
     "POST /reservations/{sid}/reject": 1,
@@ -35,7 +35,7 @@ OTHERS_PER_SECOND = {
     "POST /create-task": 1,
     "GET /reservations": 10,
 }
-"""More requests than a new account's throttles allow."""
+"""Rates of the requests of all other routes, which exceed a new account's throttles."""
 
 THROTTLED = 429
 UNAVAILABLE = 503
@@ -52,14 +52,14 @@ def reservation_sids(first=0):
 
 
 @dataclass
-class Answers:
-    """The responses to callbacks, each of which is repeated at its fallback if it fails.
+class CallbackResponses:
+    """The responses to callbacks. A failed callback is repeated at the fallback.
 
     Attributes:
         recorded: The Reservations whose callback or fallback got a 200.
         lost: The Reservations without such a response.
         seconds: The time until the last response, for each callback.
-        outcomes: Numbers of responses to callbacks, without those to fallbacks, by outcome.
+        outcomes: Numbers of responses to callbacks, excluding fallbacks, by outcome.
     """
 
     recorded: list = field(default_factory=list)
@@ -90,9 +90,9 @@ class Api:
         self.others = {name: Counter() for name in OTHERS_PER_SECOND}
 
     def start_containers(self):
-        """Start all containers, and let each import what any request needs.
+        """Start all containers, and make each container import all modules that requests need.
 
-        On Lambda, containers do not start on the same two processors.
+        Unlike on Lambda, all containers share this machine's processors while they start.
         """
         event = {
             "resource": "/reservations/{sid}/reject",
@@ -110,9 +110,9 @@ class Api:
             "isBase64Encoded": False,
         }
         with ThreadPoolExecutor(CONCURRENCY) as pool:
-            # Started all at once, the containers could exceed the function's time limit.
+            # If all containers started at once, they could exceed the function's time limit.
             for running in range(2, CONCURRENCY + 1, 2):
-                # While TaskRouter lets the started containers wait, others are needed.
+                # While the started containers wait for TaskRouter, the emulator starts others.
                 self._twilio.fault("request", "latency", seconds=2, times=running)
                 assert list(pool.map(self._invoke, [event] * running)) == [404] * running
 
@@ -137,8 +137,8 @@ class Api:
         async with session.request(method, self._url + path, headers=headers, **body) as response:
             await response.read()
             # Only API Gateway's own 429 has this header. Others come from Lambda.
-            is_lambdas = response.status == THROTTLED and "Retry-After" not in response.headers
-            return NO_EXECUTION if is_lambdas else response.status
+            is_from_lambda = response.status == THROTTLED and "Retry-After" not in response.headers
+            return NO_EXECUTION if is_from_lambda else response.status
 
     async def _post_signed(self, session, path, reservation_sid):
         form = callback_parameters(self._twilio) | {"ReservationSid": reservation_sid}
@@ -149,7 +149,7 @@ class Api:
 
     async def post_callbacks(self, session, sids, seconds):
         """Post callbacks and, like TaskRouter, call the fallback if a callback fails."""
-        answers = Answers()
+        answers = CallbackResponses()
 
         async def post_callback():
             sid, started = next(sids), time.monotonic()

@@ -7,7 +7,7 @@ import pytest
 from tests.deploy.conftest import STAGE
 from tests.deploy.test_deploy import api_url, deploy, put_secrets
 from tests.deploy.test_interruptions import BROKEN_RESOURCE
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -18,7 +18,7 @@ ITEM = {"id": {"S": "kept"}}
 
 
 @pytest.fixture
-def prepared(aws, checkout, secrets):
+def prepared_checkout(aws, checkout, secrets):
     """The checkout of a prepared stage with one item in each table."""
     put_secrets(checkout, secrets)
     checkout.infra("prepare", "--stage", STAGE)
@@ -63,13 +63,15 @@ def table_ids(aws):
     return [describe(TableName=name)["Table"]["TableId"] for name in (RESERVATIONS, STATE)]
 
 
-def test_deployment_after_the_loss_of_the_stack_keeps_the_records_and_the_url(aws, prepared):
-    deploy(prepared, "--no-check")
+def test_deployment_after_the_loss_of_the_stack_keeps_the_records_and_the_url(
+    aws, prepared_checkout
+):
+    deploy(prepared_checkout, "--no-check")
     url, tables = api_url(aws), table_ids(aws)
     delete_stack(aws)
     assert aws.list_resources()["tables"] == [RESERVATIONS, STATE]
 
-    deploy(prepared, "--no-check")
+    deploy(prepared_checkout, "--no-check")
 
     assert (api_url(aws), table_ids(aws)) == (url, tables)
     assert tables_of_stack(aws) == {"Reservations": RESERVATIONS, "State": STATE}
@@ -80,18 +82,20 @@ def test_deployment_after_the_loss_of_the_stack_keeps_the_records_and_the_url(aw
     assert is_protected(aws, STATE)
     assert len(aws.list_resources()["alarms"]) > 5
     # A removal with --data also deletes the adopted tables.
-    prepared.infra("destroy", "--stage", STAGE, "--data", "--yes")
+    prepared_checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
     assert aws.list_resources() == {}
 
 
 @pytest.mark.parametrize(
     ("lost", "kept", "key"), [(RESERVATIONS, STATE, ITEM), (STATE, RESERVATIONS, RECORD)]
 )
-def test_lost_table_is_recreated_and_the_other_table_is_kept(aws, prepared, lost, kept, key):
+def test_lost_table_is_recreated_and_the_other_table_is_kept(
+    aws, prepared_checkout, lost, kept, key
+):
     delete_stack(aws)
     delete_table(aws, lost)
 
-    prepared.infra("prepare", "--stage", STAGE)
+    prepared_checkout.infra("prepare", "--stage", STAGE)
 
     assert tables_of_stack(aws) == {"Reservations": RESERVATIONS, "State": STATE}
     assert aws.client("dynamodb").get_item(TableName=kept, Key=key)["Item"] == key
@@ -100,39 +104,41 @@ def test_lost_table_is_recreated_and_the_other_table_is_kept(aws, prepared, lost
     assert is_protected(aws, kept)
 
 
-def test_unprotected_table_is_protected_by_the_run_that_adopts_it(aws, prepared):
+def test_unprotected_table_is_protected_by_the_run_that_adopts_it(aws, prepared_checkout):
     delete_stack(aws)
     dynamodb = aws.client("dynamodb")
     dynamodb.update_table(TableName=STATE, DeletionProtectionEnabled=False)
 
-    prepared.infra("prepare", "--stage", STAGE)
+    prepared_checkout.infra("prepare", "--stage", STAGE)
 
     assert is_protected(aws, RESERVATIONS)
     assert is_protected(aws, STATE)
 
 
 @pytest.mark.parametrize("lost", [None, STATE])
-def test_failed_deployment_after_an_adoption_leaves_the_kept_tables_protected(aws, prepared, lost):
+def test_failed_deployment_after_an_adoption_leaves_the_kept_tables_protected(
+    aws, prepared_checkout, lost
+):
     delete_stack(aws)
     if lost:
         delete_table(aws, lost)
-    template = prepared.folder / "infra" / "stage.yaml"
+    template = prepared_checkout.folder / "infra" / "stage.yaml"
     valid = template.read_text()
     template.write_text(valid.replace("Resources:\n", BROKEN_RESOURCE, 1))
 
-    failed = prepared.run("prepare", "--stage", STAGE)
+    failed = prepared_checkout.run("prepare", "--stage", STAGE)
 
     assert failed.returncode == 1
     assert "Broken: " in failed.stderr
     for table in {RESERVATIONS, STATE} - {lost}:
         assert is_protected(aws, table)
     template.write_text(valid)
-    prepared.infra("prepare", "--stage", STAGE)
+    prepared_checkout.infra("prepare", "--stage", STAGE)
     assert is_protected(aws, RESERVATIONS)
     assert is_protected(aws, STATE)
 
 
-def test_interrupted_adoption_can_be_repeated(aws, prepared):
+def test_interrupted_adoption_can_be_repeated(aws, prepared_checkout):
     delete_stack(aws)
     table = {
         "Type": "AWS::DynamoDB::Table",
@@ -157,12 +163,12 @@ def test_interrupted_adoption_can_be_repeated(aws, prepared):
         ],
     )
 
-    prepared.infra("prepare", "--stage", STAGE)
+    prepared_checkout.infra("prepare", "--stage", STAGE)
 
     assert tables_of_stack(aws) == {"Reservations": RESERVATIONS, "State": STATE}
 
 
-def test_table_of_another_application_is_not_adopted(aws, prepared):
+def test_table_of_another_application_is_not_adopted(aws, prepared_checkout):
     delete_stack(aws)
     key = {"AttributeName": "order", "AttributeType": "S"}
     aws.client("dynamodb").create_table(
@@ -171,18 +177,18 @@ def test_table_of_another_application_is_not_adopted(aws, prepared):
         KeySchema=[{"AttributeName": "order", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    prepared.set(STATE_TABLE="orders")
+    prepared_checkout.set(STATE_TABLE="orders")
 
-    refused = prepared.run("prepare", "--stage", STAGE)
+    refused = prepared_checkout.run("prepare", "--stage", STAGE)
 
     assert refused.returncode == 1
     assert "The table orders exists, but its keys or indexes differ" in refused.stderr
     assert "stacks" not in aws.list_resources()
 
 
-def test_table_of_another_stack_is_not_adopted(aws, prepared):
+def test_table_of_another_stack_is_not_adopted(aws, prepared_checkout):
     delete_stack(aws)
-    prepared.set(STATE_TABLE="shared")
+    prepared_checkout.set(STATE_TABLE="shared")
     template = {
         "Resources": {
             "Shared": {
@@ -202,23 +208,23 @@ def test_table_of_another_stack_is_not_adopted(aws, prepared):
         StackName="other", WaiterConfig={"Delay": 1}
     )
 
-    refused = prepared.run("prepare", "--stage", STAGE)
+    refused = prepared_checkout.run("prepare", "--stage", STAGE)
 
     assert refused.returncode == 1
     assert f"The stack {STACK} can't adopt {RESERVATIONS}, shared: " in refused.stderr
     assert "already exists in stack" in refused.stderr
     # The next run succeeds after the mistake is corrected.
-    prepared.set(STATE_TABLE=STATE)
-    prepared.infra("prepare", "--stage", STAGE)
+    prepared_checkout.set(STATE_TABLE=STATE)
+    prepared_checkout.infra("prepare", "--stage", STAGE)
 
 
-def test_tables_of_a_stage_in_another_checkout_are_kept(aws, prepared):
-    with editing(prepared.folder) as config:
+def test_tables_of_a_stage_in_another_checkout_are_kept(aws, prepared_checkout):
+    with edit_config(prepared_checkout.folder) as config:
         stages = config["stages"]
         copied = json.dumps(stages.pop(STAGE)).replace(f'"{STAGE}"', '"copy"')
         stages["copy"] = json.loads(copied.replace(f"policies/{STAGE}-", "policies/copy-"))
 
-    removed = prepared.run("destroy", "--stage", "copy", "--data", "--yes")
+    removed = prepared_checkout.run("destroy", "--stage", "copy", "--data", "--yes")
 
     assert removed.returncode == 0, removed.stderr
     for table in (RESERVATIONS, STATE):

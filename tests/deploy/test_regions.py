@@ -6,7 +6,7 @@ import pytest
 
 from tests.deploy.conftest import REGION, STAGE, settings_of
 from tests.deploy.test_deploy import put_secrets
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -29,7 +29,7 @@ def test_prepared_stage_is_refused_in_another_region(aws, checkout, secrets, com
 
 def add_stage(checkout, twilio, name):
     """Add a stage to config.json with the settings of the stage dev."""
-    with editing(checkout.folder) as config:
+    with edit_config(checkout.folder) as config:
         text = json.dumps(config["stages"][STAGE]).replace(f'"{STAGE}"', f'"{name}"')
         text = text.replace(f"-{STAGE}-", f"-{name}-").replace(f"/{STAGE}-", f"/{name}-")
         text = text.replace(f"/{STAGE}/", f"/{name}/")

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from chalicelib.domain import errors
-from chalicelib.domain.errors import AppError, Unsettled
+from chalicelib.domain.errors import AppError, OutcomeUnknown
 from tests.support import NOW
 
 ERRORS = [
@@ -47,7 +47,7 @@ EXPECTED = {
     "TaskUnidentified": (409, "TaskUnidentified", None),
     "ReservationGone": (410, "ReservationGone", None),
     "KeyReused": (422, "IdempotencyKeyReused", None),
-    "Unsettled": (503, "OutcomeUnknown", None),
+    "OutcomeUnknown": (503, "OutcomeUnknown", None),
     "StoreUnavailable": (503, "StoreUnavailable", 1),
     "SecretsUnavailable": (503, "SecretsUnavailable", 1),
     "SweepFailed": (500, "SweepFailed", None),
@@ -82,25 +82,30 @@ def test_error_has_the_given_message_details_and_retry_after(error: type[AppErro
     assert error("No.").retry_after == error.retry_after
 
 
-REPORTED = (
+ERRORS_WITH_REASON = (
     *(errors.Unauthorized, errors.InvalidToken, errors.StoreUnavailable, errors.SecretsUnavailable),
     *(error for error in ERRORS if issubclass(error, errors.TaskRouterError)),
 )
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_reason_is_the_message_about_a_refused_token_or_a_failed_request(
-    error: type[AppError],
-) -> None:
-    expected = "No response." if error in REPORTED else None
+def test_reason_is_the_message_without_retry_advice(error: type[AppError]) -> None:
+    expected = "No response." if error in ERRORS_WITH_REASON else None
     assert make_error(error, "No response. Retry.").reason == expected
 
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_reason_falls_back_to_the_cause(error: type[AppError]) -> None:
     outer = errors.BadRequest("Outer.")
     outer.__cause__ = make_error(error, "No response.")
-    assert outer.reason == expected
-    own = errors.StoreUnavailable("Own.")
-    own.__cause__ = outer.__cause__
-    assert own.reason == "Own."
+    assert outer.reason == ("No response." if error in ERRORS_WITH_REASON else None)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_reason_of_the_error_takes_precedence_over_the_cause(error: type[AppError]) -> None:
+    outer = errors.StoreUnavailable("Outer.")
+    outer.__cause__ = make_error(error, "No response.")
+    assert outer.reason == "Outer."
 
 
 @pytest.mark.parametrize(
@@ -118,25 +123,29 @@ def test_reason_is_the_message_about_a_refused_token_or_a_failed_request(
         (None, 5, 5),
     ],
 )
-def test_retry_after_covers_the_remaining_claim_and_the_delay_of_the_failure(
+def test_retry_after_is_the_longer_of_the_remaining_claim_time_and_the_failures_retry_after(
     at: int | None, retry_after: int | None, seconds: int
 ) -> None:
     failure = retry_after and errors.TaskRouterThrottled("429", retry_after=retry_after)
-    error = Unsettled.until(at, now=NOW, failure=failure)
+    error = OutcomeUnknown.until(at, now=NOW, failure=failure)
     assert error.retry_after == seconds
     assert error.message == (
-        f"The outcome is not known yet. The Reservation will show it. Retry in {seconds} s."
+        "The outcome is not known yet. Fetch the Reservation to see its status, "
+        f"or retry in {seconds} s."
     )
-    custom = Unsettled.until(at, now=NOW, failure=failure, message="The outcome is unknown.")
+    custom = OutcomeUnknown.until(at, now=NOW, failure=failure, message="The outcome is unknown.")
     assert custom.message == f"The outcome is unknown. Retry in {seconds} s."
 
 
 def test_failure_without_retry_after_does_not_delay_the_retry() -> None:
     failure = errors.TaskRouterRefused("400")
-    assert Unsettled.until(None, now=NOW, failure=failure).retry_after == 1
+    assert OutcomeUnknown.until(None, now=NOW, failure=failure).retry_after == 1
 
 
 def test_challenge_distinguishes_an_invalid_token_from_a_missing_one() -> None:
     assert errors.Unauthorized.challenge == "Bearer"
     assert errors.InvalidToken.challenge == 'Bearer error="invalid_token"'
+
+
+def test_invalid_signature_has_a_likely_cause() -> None:
     assert errors.InvalidSignature("No.", likely_cause="auth_token").likely_cause == "auth_token"

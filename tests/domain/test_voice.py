@@ -31,7 +31,7 @@ def test_default_menu_matches_the_quickstart() -> None:
     [("1", "es"), ("2", "en"), ("3", None), ("", None), ("12", None), ("*", None)],
 )
 def test_pressed_keys_select_a_language_or_none(digits: str, language: str | None) -> None:
-    selected_language = Menu.parse(QUICKSTART).selected(digits)
+    selected_language = Menu.parse(QUICKSTART).find_language(digits)
     assert (selected_language.language if selected_language else None) == language
 
 
@@ -149,7 +149,7 @@ def test_entry_has_every_member_and_defaults_for_optional_members() -> None:
 @pytest.mark.parametrize("digit", list("0123456789"))
 def test_every_digit_selects_a_language(digit: str) -> None:
     menu = Menu.parse(json.dumps([EN | {"digit": digit}]))
-    assert menu.selected(digit) is menu.default
+    assert menu.find_language(digit) is menu.default
 
 
 @pytest.mark.parametrize("digit", ["", "10", "#", "a", "\u0661", None, 1])

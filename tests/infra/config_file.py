@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def editing(folder):
+def edit_config(folder):
     """Yield the parsed config.json of a checkout, and then write the file."""
     path = folder / ".chalice" / "config.json"
     config = json.loads(path.read_text())

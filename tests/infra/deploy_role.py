@@ -1,4 +1,4 @@
-"""The deploy role's policy, and its actions and resources that no recorded call needs."""
+"""The deploy role's policy, and the actions and resources in it that no recorded call uses."""
 
 import json
 from fnmatch import fnmatchcase
@@ -89,7 +89,9 @@ CLOUDFORMATION = {
 """Actions that CloudFormation executes with the permissions of its caller, by resource type."""
 
 NOT_RECORDED = {
-    "iam:CreateServiceLinkedRole": "API Gateway creates the role with the first custom domain",
+    "iam:CreateServiceLinkedRole": (
+        "API Gateway creates the service-linked role when the first custom domain is created"
+    ),
 }
 """Actions that are neither listed above nor recorded, and the reasons to allow them."""
 
@@ -121,12 +123,12 @@ def unused_resources(recorded):
     Args:
         recorded: Pairs of an action and an ARN.
     """
-    explained = {action for actions in CLOUDFORMATION.values() for action in actions}
+    cloudformation_actions = {action for actions in CLOUDFORMATION.values() for action in actions}
     return {
         pattern
         for statement in _statements()
         for pattern in _as_list(statement["Resource"])
-        if not explained & {*_as_list(statement["Action"])}
+        if not cloudformation_actions & {*_as_list(statement["Action"])}
         and not any(
             action in _as_list(statement["Action"]) and fnmatchcase(arn, pattern)
             for action, arn in recorded

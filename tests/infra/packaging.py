@@ -29,8 +29,8 @@ CONCURRENCY = 1_000
 CODE_URI = "s3://pipeline-packages/package.zip"
 
 
-class Packaged:
-    """The SAM template that Chalice writes for a stage, and its translation."""
+class PackagedStage:
+    """The SAM template that Chalice writes for a stage, and the template's translation."""
 
     def __init__(self, stage, folder):
         self.stage = stage
@@ -90,7 +90,7 @@ def package(folder, name, change=lambda stage: None):
         # Run the command in this process, which has already imported Chalice and the app.
         arguments = ["package", "--stage", stage.name, "--merge-template", "merged.json", "out"]
         cli.main(arguments, obj={}, standalone_mode=False)
-    return Packaged(stage, folder)
+    return PackagedStage(stage, folder)
 
 
 def _read(name, project_config):

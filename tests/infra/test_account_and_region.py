@@ -70,7 +70,7 @@ def buckets(monkeypatch):
     return buckets
 
 
-def name_of(stage):
+def bucket_name(stage):
     return f"taskrouter-callbacks-{stage}-deployments-2x7gqkz1"
 
 
@@ -97,7 +97,7 @@ def test_first_line_shows_the_account_and_the_region(infra, command, monkeypatch
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_stage_with_a_bucket_in_another_region_is_refused(infra, buckets, command):
-    buckets[name_of("dev")] = "eu-central-1"
+    buckets[bucket_name("dev")] = "eu-central-1"
 
     completed = infra(*command, stdin="{}")
 
@@ -136,7 +136,7 @@ def test_stage_in_this_region_is_accepted_despite_stages_in_other_regions(
     aws, stage, buckets, tmp_path
 ):
     regions = {"dev-2": "us-west-1", "dev": "eu-west-1", "prod": "us-west-2"}
-    buckets |= {name_of(name): region for name, region in regions.items()}
+    buckets |= {bucket_name(name): region for name, region in regions.items()}
     record_function(tmp_path)
 
     assert chalice_record.ensure_same_account_and_region(aws, stage) is None
@@ -161,7 +161,7 @@ def test_rules_explain_shows_no_account_for_a_captured_callback(infra, tmp_path)
 
 
 def test_bucket_of_another_stage_does_not_hide_the_wrong_region(aws, stage, buckets):
-    buckets |= {name_of("prod"): "eu-west-1", name_of("dev"): "us-west-2"}
+    buckets |= {bucket_name("prod"): "eu-west-1", bucket_name("dev"): "us-west-2"}
 
     with pytest.raises(OperatorError, match="exists in us-west-2"):
         chalice_record.ensure_same_account_and_region(aws, stage)

@@ -1,4 +1,4 @@
-"""Each alarm fires for its cause, even with little traffic, but not for a transient problem.
+"""Each alarm fires if its cause persists, even with little traffic, but not for a brief problem.
 
 The tests model how CloudWatch evaluates alarms: of the last EvaluationPeriods data points,
 DatapointsToAlarm must breach the threshold. TreatMissingData applies to periods without data.
@@ -84,7 +84,7 @@ def test_alarm_is_silent_in_normal_operation(alarm):
     assert not fires(alarm, NORMAL[alarm])
 
 
-def test_every_alarm_has_a_normal_metric():
+def test_normal_metrics_are_defined_for_every_alarm():
     assert NORMAL.keys() == ALARMS.keys()
 
 
@@ -120,7 +120,7 @@ def test_only_sweep_silent_fires_without_data(alarm):
         ("ConcurrencyHigh", every(5, 8, otherwise=2)),
     ],
 )
-def test_alarm_fires_for_its_cause(alarm, minutes):
+def test_alarm_fires_if_its_cause_persists(alarm, minutes):
     assert fires(alarm, minutes)
 
 

@@ -21,22 +21,22 @@ RESERVED = st.none() | st.integers(min_value=1, max_value=1_000)
 API, SWEEP = "taskrouter-callbacks-dev", "taskrouter-callbacks-dev-sweep"
 
 
-def account(limit, unreserved=None, present=None):
+def account(limit, unreserved=None, existing=None):
     """Return a fake account with this limit on concurrent executions.
 
     Args:
         limit: The limit.
-        unreserved: The part of the limit that no function has reserved; by default, all of it.
-        present: The reserved concurrency of the existing functions by name; None if there is none.
+        unreserved: The part of the limit that no function has reserved; by default, the limit.
+        existing: The reserved concurrency of the existing functions by name; None if there is none.
     """
     unreserved = limit if unreserved is None else unreserved
     limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
 
     def get_function_concurrency(FunctionName):  # noqa: N803  boto3's name
-        if FunctionName not in (present or {}):
+        if FunctionName not in (existing or {}):
             response = {"Error": {"Code": "ResourceNotFoundException", "Message": "No function."}}
             raise ClientError(response, "GetFunctionConcurrency")
-        number = present[FunctionName]
+        number = existing[FunctionName]
         return {} if number is None else {"ReservedConcurrentExecutions": number}
 
     functions = SimpleNamespace(
@@ -67,14 +67,14 @@ def stage(reserved=None, sweep=None):
         (1_000, 150, 50, 50),
     ],
 )
-def test_concurrency_is_the_stages_reservation_or_the_unreserved_concurrency(
+def test_concurrency_is_the_stages_reserved_or_the_accounts_unreserved_concurrency(
     limit, unreserved, reserved, concurrency
 ):
     assert capacity.read_concurrency(account(limit, unreserved), stage(reserved)) == concurrency
 
 
 @pytest.mark.parametrize(
-    ("present", "reserved", "sweep", "concurrency"),
+    ("existing", "reserved", "sweep", "concurrency"),
     [
         ({API: 50, SWEEP: None}, None, None, 450),
         ({API: 50, SWEEP: 10}, None, None, 460),
@@ -83,8 +83,8 @@ def test_concurrency_is_the_stages_reservation_or_the_unreserved_concurrency(
         ({API: 50, SWEEP: 10}, 70, 10, 70),
     ],
 )
-def test_concurrency_reflects_the_changed_reservations(present, reserved, sweep, concurrency):
-    aws = account(1_000, 400, present)
+def test_concurrency_reflects_changed_reserved_concurrency(existing, reserved, sweep, concurrency):
+    aws = account(1_000, 400, existing)
 
     assert capacity.read_concurrency(aws, stage(reserved, sweep)) == concurrency
 
@@ -92,14 +92,16 @@ def test_concurrency_reflects_the_changed_reservations(present, reserved, sweep,
 @given(
     limit=CONCURRENCY,
     others=st.integers(0, 2_000),
-    present=st.tuples(RESERVED, RESERVED),
+    existing=st.tuples(RESERVED, RESERVED),
     new=st.tuples(RESERVED, RESERVED),
 )
-def test_reservations_are_accepted_if_lambda_can_keep_100_unreserved(limit, others, present, new):
-    reserved_at_present = sum(number or 0 for number in present)
-    assume(others + reserved_at_present <= limit)
+def test_reserved_concurrency_is_accepted_if_lambda_can_keep_100_unreserved(
+    limit, others, existing, new
+):
+    currently_reserved = sum(number or 0 for number in existing)
+    assume(others + currently_reserved <= limit)
     aws = account(
-        limit, limit - others - reserved_at_present, dict(zip((API, SWEEP), present, strict=True))
+        limit, limit - others - currently_reserved, dict(zip((API, SWEEP), existing, strict=True))
     )
     is_possible = new == (None, None) or limit - others - sum(number or 0 for number in new) >= 100
 
@@ -112,7 +114,7 @@ def test_reservations_are_accepted_if_lambda_can_keep_100_unreserved(limit, othe
 
 
 @pytest.mark.parametrize(
-    ("limit", "unreserved", "present", "new", "message"),
+    ("limit", "unreserved", "existing", "new", "message"),
     [
         (
             10,
@@ -150,9 +152,11 @@ def test_reservations_are_accepted_if_lambda_can_keep_100_unreserved(limit, othe
         (149, 149, {}, (None, 50), "50 for sweep, but Lambda allows only 149 concurrent "),
     ],
 )
-def test_refusal_of_a_reservation_states_the_numbers(limit, unreserved, present, new, message):
+def test_error_for_refused_reserved_concurrency_states_the_numbers(
+    limit, unreserved, existing, new, message
+):
     with pytest.raises(OperatorError) as refused:
-        capacity.read_concurrency(account(limit, unreserved, present), stage(*new))
+        capacity.read_concurrency(account(limit, unreserved, existing), stage(*new))
 
     assert str(refused.value).startswith(f"Stage dev sets reserved_concurrency to {message}")
 
@@ -161,12 +165,14 @@ def test_refusal_of_a_reservation_states_the_numbers(limit, unreserved, present,
     ("limit", "unreserved", "reserved", "desired"),
     [(10, 10, 1, 1_000), (1_000, 1_000, 901, 1_001), (1_000, 400, 500, 1_200)],
 )
-def test_requested_limit_is_enough_for_the_reservation(limit, unreserved, reserved, desired):
+def test_requested_limit_is_enough_for_the_reserved_concurrency(
+    limit, unreserved, reserved, desired
+):
     with pytest.raises(OperatorError, match=f"--quota-code L-B99A9384 --desired-value {desired}$"):
         capacity.read_concurrency(account(limit, unreserved), stage(reserved))
 
 
-def test_denied_read_of_a_reservation_is_not_treated_as_no_reservation():
+def test_denied_read_of_reserved_concurrency_is_an_error():
     aws = account(1_000)
 
     def deny(**_):
@@ -206,7 +212,7 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
 @given(concurrency=CONCURRENCY, share=SHARE)
 def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(concurrency, share):
     throttle = capacity.waiting_throttle(concurrency, share)
-    # An idle bucket is full.
+    # The token bucket of an idle method is full.
     admitted = throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000)
 
     assert 1 <= admitted <= max(1, 0.6 * concurrency * share)
@@ -218,7 +224,7 @@ def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(co
 def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
     concurrency, tutorial_routes
 ):
-    """With a low concurrency, each method has one execution."""
+    """With a low concurrency, each method may use one execution."""
     settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=tutorial_routes)
     waiting = [
         setting.throttle
@@ -249,7 +255,7 @@ def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
     assert capacity.alarm_threshold(concurrency + more) >= capacity.alarm_threshold(concurrency)
 
 
-def test_enough_concurrency_reduces_no_rate():
+def test_rates_are_not_reduced_if_concurrency_is_sufficient():
     enough, less = capacity.ENOUGH, capacity.ENOUGH - 1
     assert capacity.callback_throttle(enough).rate == capacity.MAX_CALLBACK_THROTTLE.rate
     assert capacity.default_throttle(enough).rate == capacity.MAX_DEFAULT_THROTTLE.rate

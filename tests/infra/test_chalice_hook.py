@@ -17,7 +17,7 @@ from chalicelib.routes.callbacks import twilio_routes
 from infra import OperatorError, chalice_hook
 from infra.aws import Aws, api_settings, live_resources, policies, stacks, stage_config
 from infra.commands import secrets
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 from tests.infra.packaging import SIDS
 
 CHALICE = Path(sys.executable).with_name("chalice")
@@ -59,7 +59,7 @@ class Checkout:
         (folder / "requirements.txt").touch()
 
     def set_variables(self, **variables):
-        with editing(self.folder) as config:
+        with edit_config(self.folder) as config:
             config["stages"]["dev"]["environment_variables"] |= variables
 
     def chalice(self, *arguments, **variables):
@@ -216,7 +216,7 @@ def test_file_that_cannot_be_written_is_reported_with_its_path(checkout):
     ],
 )
 def test_mistake_in_the_configuration_is_reported_on_one_line(checkout, member, value):
-    with editing(checkout.folder) as config:
+    with edit_config(checkout.folder) as config:
         config["stages"]["dev"][member] = value
 
     completed = checkout.chalice("package", "out", **REGION)
@@ -257,7 +257,7 @@ def test_error_after_the_checks_is_printed_without_a_traceback(checkout, argumen
 )
 def test_value_refused_by_chalice_is_reported_without_a_traceback(checkout, member, value, message):
     checkout.set_variables(**SIDS)
-    with editing(checkout.folder) as config:
+    with edit_config(checkout.folder) as config:
         config["stages"]["dev"][member] = value
 
     completed = checkout.chalice("package", "out", **REGION)

@@ -339,7 +339,7 @@ def test_second_address_is_added(stage):
     assert sorted(subscribers(stage)) == ["team@example.com", EMAIL]
 
 
-def test_ended_subscription_does_not_count(stage):
+def test_deleted_subscription_is_not_counted(stage):
     stage.deploy("--alarm-email", EMAIL)
     ended = {"Subscriptions": [{"SubscriptionArn": "Deleted", "Endpoint": EMAIL}]}
     sns = boto3.client("sns")

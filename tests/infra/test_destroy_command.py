@@ -9,7 +9,7 @@ from botocore.loaders import JSONFileLoader
 
 from infra.aws import chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
-from tests.infra.config_file import editing
+from tests.infra.config_file import edit_config
 from tests.infra.conftest import load_description
 from tests.infra.test_commands import PARAMETER, config, operator  # noqa: F401  # fixtures
 
@@ -124,7 +124,7 @@ def test_nothing_is_deleted_if_the_owner_cannot_be_determined(run, monkeypatch):
 
 @pytest.mark.parametrize("name", [PARAMETER, f" {PARAMETER}", PARAMETER[1:]])
 def test_parameter_of_another_declared_stage_is_kept(run, config, name):  # noqa: F811
-    with editing(config.parents[1]) as project:
+    with edit_config(config.parents[1]) as project:
         project["stages"]["prod"]["environment_variables"]["SECRETS_PARAMETER"] = name
 
     result = run(*DESTROY, "--yes")
@@ -135,7 +135,7 @@ def test_parameter_of_another_declared_stage_is_kept(run, config, name):  # noqa
 
 
 def test_parameter_that_all_stages_share_is_kept(run, config):  # noqa: F811
-    with editing(config.parents[1]) as project:
+    with edit_config(config.parents[1]) as project:
         project["environment_variables"] = {"SECRETS_PARAMETER": PARAMETER}
         for name in ("dev", "prod"):
             del project["stages"][name]["environment_variables"]["SECRETS_PARAMETER"]
@@ -146,7 +146,7 @@ def test_parameter_that_all_stages_share_is_kept(run, config):  # noqa: F811
 
 def test_secret_in_secrets_manager_is_kept_and_reported(run, config):  # noqa: F811
     name = "/aws/reference/secretsmanager/twilio/dev"
-    with editing(config.parents[1]) as project:
+    with edit_config(config.parents[1]) as project:
         project["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
 
     result = run(*DESTROY, "--yes")
@@ -182,7 +182,7 @@ def test_confirmation_names_the_data_that_will_be_deleted(run, owners):
 
 @pytest.mark.parametrize("command", ["status", "logs", "destroy", "secrets put --stdin", "sweep"])
 def test_commands_refuse_the_table_of_another_stage(run, config, command):  # noqa: F811
-    with editing(config.parents[1]) as project:
+    with edit_config(config.parents[1]) as project:
         project["stages"]["prod"]["environment_variables"]["RESERVATIONS_TABLE"] = RESERVATIONS
 
     result = run(*command.split(), "--stage", "dev", stdin="{}")

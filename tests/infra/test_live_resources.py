@@ -218,7 +218,7 @@ def _no_stack(monkeypatch):
 
 
 @pytest.fixture
-def deployed(aws, stage, _no_stack):
+def clients(aws, stage, _no_stack):
     """Lambda and EventBridge clients, after a deployment of the functions and the schedule."""
     functions, events = aws.client("lambda"), aws.client("events")
     for handler in ("api_handler", "sweep"):
@@ -246,33 +246,33 @@ def deployed(aws, stage, _no_stack):
     return SimpleNamespace(functions=functions, events=events)
 
 
-def remove_targets(deployed, stage):
-    deployed.events.remove_targets(Rule=stage.schedule, Ids=["1"])
+def remove_targets(clients, stage):
+    clients.events.remove_targets(Rule=stage.schedule, Ids=["1"])
 
 
-def remove_callers_of_api(deployed, stage):
+def remove_callers_of_api(clients, stage):
     name = stage.function("api_handler")
-    deployed.functions.remove_permission(FunctionName=name, StatementId="caller")
+    clients.functions.remove_permission(FunctionName=name, StatementId="caller")
 
 
-def remove_callers_of_sweep(deployed, stage):
+def remove_callers_of_sweep(clients, stage):
     name = stage.function("sweep")
-    deployed.functions.remove_permission(FunctionName=name, StatementId="caller")
+    clients.functions.remove_permission(FunctionName=name, StatementId="caller")
 
 
-def delete_retry_settings(deployed, stage):
-    deployed.functions.delete_function_event_invoke_config(FunctionName=stage.function("sweep"))
+def delete_retry_settings(clients, stage):
+    clients.functions.delete_function_event_invoke_config(FunctionName=stage.function("sweep"))
 
 
 @pytest.mark.parametrize(
     "remove",
     [remove_targets, remove_callers_of_api, remove_callers_of_sweep, delete_retry_settings],
 )
-def test_removing_a_part_of_the_deployment_changes_the_versions(aws, stage, deployed, remove):
+def test_removing_a_part_of_the_deployment_changes_the_versions(aws, stage, clients, remove):
     before = live_resources.describe_versions(aws, stage, "own")
     assert live_resources.describe_versions(aws, stage, "own") == before
 
-    remove(deployed, stage)
+    remove(clients, stage)
 
     assert live_resources.describe_versions(aws, stage, "own") != before
 

@@ -20,17 +20,17 @@ DOMAIN = {
 
 
 @pytest.fixture(scope="module", params=["dev", "prod"])
-def packaged(request, tmp_path_factory):
+def packaged_stage(request, tmp_path_factory):
     return package(tmp_path_factory.mktemp("package"), request.param)
 
 
-def test_template_is_valid_before_and_after_the_sam_transform(packaged):
-    assert packaged.lint(packaged.sam, packaged.translated) == ""
+def test_template_is_valid_before_and_after_the_sam_transform(packaged_stage):
+    assert packaged_stage.lint(packaged_stage.sam, packaged_stage.translated) == ""
 
 
-def test_functions_and_log_groups_have_the_names_of_the_stage(packaged):
-    stage = packaged.stage
-    functions = packaged.of_type("AWS::Lambda::Function").values()
+def test_functions_and_log_groups_have_the_names_of_the_stage(packaged_stage):
+    stage = packaged_stage.stage
+    functions = packaged_stage.of_type("AWS::Lambda::Function").values()
     assert {function["FunctionName"] for function in functions} == {
         stage.function(stage_config.API),
         stage.function(stage_config.SWEEP),
@@ -45,8 +45,8 @@ def test_functions_and_log_groups_have_the_names_of_the_stage(packaged):
     }
 
 
-def test_each_function_has_its_own_role_for_any_account_and_region(packaged):
-    roles = packaged.of_type("AWS::IAM::Role")
+def test_each_function_has_its_own_role_for_any_account_and_region(packaged_stage):
+    roles = packaged_stage.of_type("AWS::IAM::Role")
     # A merged or shared role would be named DefaultRole.
     assert roles.keys() == {"ApiHandlerRole", "SweepRole"}
     for role in roles.values():
@@ -62,21 +62,21 @@ def test_each_function_has_its_own_role_for_any_account_and_region(packaged):
                     assert "$" not in arn
 
 
-def test_memory_timeouts_and_tracing_are_set(packaged):
-    functions = packaged.of_type("AWS::Lambda::Function")
+def test_memory_timeouts_and_tracing_are_set(packaged_stage):
+    functions = packaged_stage.of_type("AWS::Lambda::Function")
     api, sweep = functions["APIHandler"], functions["Sweep"]
     assert (api["MemorySize"], api["Timeout"]) == (1024, 29)
-    assert packaged.stage.settings.claim_lease_seconds > api["Timeout"]
+    assert packaged_stage.stage.settings.claim_lease_seconds > api["Timeout"]
     assert (sweep["MemorySize"], sweep["Timeout"]) == (512, 60)
     assert {function["TracingConfig"]["Mode"] for function in functions.values()} == {"Active"}
-    (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
+    (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     assert stage["TracingEnabled"] is True
-    (gateway,) = packaged.of_type("AWS::ApiGateway::RestApi").values()
+    (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     assert gateway["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
 
 
-def test_failed_or_throttled_sweep_is_not_retried(packaged):
-    (invoke_config,) = packaged.of_type("AWS::Lambda::EventInvokeConfig").values()
+def test_failed_or_throttled_sweep_is_not_retried(packaged_stage):
+    (invoke_config,) = packaged_stage.of_type("AWS::Lambda::EventInvokeConfig").values()
     assert invoke_config["FunctionName"] == {"Ref": "Sweep"}
     assert (invoke_config["MaximumRetryAttempts"], invoke_config["MaximumEventAgeInSeconds"]) == (
         0,
@@ -84,16 +84,16 @@ def test_failed_or_throttled_sweep_is_not_retried(packaged):
     )
 
 
-def test_api_has_only_the_throttled_stage(packaged):
-    (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
-    assert stage["StageName"] == packaged.stage.name
+def test_api_has_only_the_throttled_stage(packaged_stage):
+    (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
+    assert stage["StageName"] == packaged_stage.stage.name
     # Without OpenApiVersion, SAM creates a stage named Stage with each deployment.
-    for deployment in packaged.of_type("AWS::ApiGateway::Deployment").values():
+    for deployment in packaged_stage.of_type("AWS::ApiGateway::Deployment").values():
         assert "StageName" not in deployment
 
 
-def test_twilio_routes_have_higher_throttles_and_methods_that_may_wait_lower_ones(packaged):
-    (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
+def test_twilio_routes_have_higher_throttles_and_methods_that_may_wait_lower_ones(packaged_stage):
+    (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     rates = {
         (setting["ResourcePath"][1:].replace("~1", "/"), setting["HttpMethod"]): setting[
             "ThrottlingRateLimit"
@@ -114,8 +114,8 @@ def test_twilio_routes_have_higher_throttles_and_methods_that_may_wait_lower_one
     assert all(rates[method] > default for method in twilio_routes(app))
 
 
-def test_only_routes_with_alarms_have_paid_metrics(packaged):
-    (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
+def test_only_routes_with_alarms_have_paid_metrics(packaged_stage):
+    (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     alarms = templates.of_type(template.read(), "AWS::CloudWatch::Alarm").values()
     alarmed_paths = {
         templates.with_stage(dimension["Value"], "dev")
@@ -131,13 +131,15 @@ def test_only_routes_with_alarms_have_paid_metrics(packaged):
     } == alarmed_paths
 
 
-def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(packaged, with_options):
-    (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
+def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(
+    packaged_stage, stage_with_options
+):
+    (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     assert "AccessLogSetting" not in stage
 
-    (stage,) = with_options.of_type("AWS::ApiGateway::Stage").values()
+    (stage,) = stage_with_options.of_type("AWS::ApiGateway::Stage").values()
     destination = stage["AccessLogSetting"]["DestinationArn"]["Fn::Sub"]
-    assert destination.endswith(f":log-group:{with_options.stage.access_log_group}")
+    assert destination.endswith(f":log-group:{stage_with_options.stage.access_log_group}")
     variables = set(json.loads(stage["AccessLogSetting"]["Format"]).values())
     assert variables == {
         "$context.requestTime",
@@ -161,11 +163,11 @@ def test_access_log_does_not_contain_paths_with_secrets(prefixes):
     assert not any(name in str(log_format) for name in ("Path", "path"))
 
 
-def test_tracing_follows_the_configuration(packaged, with_options):
-    (traced,) = packaged.of_type("AWS::ApiGateway::Stage").values()
-    (untraced,) = with_options.of_type("AWS::ApiGateway::Stage").values()
+def test_tracing_follows_the_configuration(packaged_stage, stage_with_options):
+    (traced,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
+    (untraced,) = stage_with_options.of_type("AWS::ApiGateway::Stage").values()
     assert (traced["TracingEnabled"], untraced["TracingEnabled"]) == (True, False)
-    for function in with_options.of_type("AWS::Lambda::Function").values():
+    for function in stage_with_options.of_type("AWS::Lambda::Function").values():
         assert function.get("TracingConfig", {"Mode": "PassThrough"})["Mode"] == "PassThrough"
 
 
@@ -177,8 +179,8 @@ def test_routes_called_by_twilio_are_found():
     assert not any(path.startswith(("/reservations", "/create-task")) for path in routes)
 
 
-def test_gateway_responses_have_the_shape_of_the_apps_errors(packaged):
-    (gateway,) = packaged.of_type("AWS::ApiGateway::RestApi").values()
+def test_gateway_responses_have_the_shape_of_the_apps_errors(packaged_stage):
+    (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     responses = gateway["Body"]["x-amazon-apigateway-gateway-responses"]
     assert responses.keys() == api_settings.GATEWAY_RESPONSES.keys()
     for response in responses.values():
@@ -191,22 +193,22 @@ def test_gateway_responses_have_the_shape_of_the_apps_errors(packaged):
     }
 
 
-def test_function_environments_contain_no_secrets(packaged):
-    for function in packaged.of_type("AWS::Lambda::Function").values():
+def test_function_environments_contain_no_secrets(packaged_stage):
+    for function in packaged_stage.of_type("AWS::Lambda::Function").values():
         variables = function["Environment"]["Variables"]
         secrets = {"TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"}
         assert secrets.isdisjoint(variables)
         assert "SETTINGS_DEFAULTS" not in variables
 
 
-def test_api_has_the_name_that_the_alarms_use(packaged):
-    (gateway,) = packaged.of_type("AWS::ApiGateway::RestApi").values()
+def test_api_has_the_name_that_the_alarms_use(packaged_stage):
+    (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     # Without a Name, API Gateway uses the title.
     assert gateway.get("Name", gateway["Body"]["info"]["title"]) == app.app_name
 
 
 @pytest.fixture(scope="module")
-def with_options(tmp_path_factory):
+def stage_with_options(tmp_path_factory):
     """A packaged stage with options that are off by default."""
 
     def change(stage):
@@ -222,24 +224,24 @@ def with_options(tmp_path_factory):
     return package(tmp_path_factory.mktemp("package"), "prod", change)
 
 
-def test_custom_domain_is_mapped_to_the_stage(with_options):
-    assert with_options.lint(with_options.translated) == ""
-    (domain,) = with_options.of_type("AWS::ApiGateway::DomainName").values()
+def test_custom_domain_is_mapped_to_the_stage(stage_with_options):
+    assert stage_with_options.lint(stage_with_options.translated) == ""
+    (domain,) = stage_with_options.of_type("AWS::ApiGateway::DomainName").values()
     assert domain["DomainName"] == "calls.example.com"
     assert domain["RegionalCertificateArn"] == DOMAIN["certificate_arn"]
-    (mapping,) = with_options.of_type("AWS::ApiGateway::BasePathMapping").values()
+    (mapping,) = stage_with_options.of_type("AWS::ApiGateway::BasePathMapping").values()
     assert mapping["Stage"] in ("prod", {"Ref": "RestAPI.Stage"})
 
 
-def test_concurrency_is_reserved_only_if_configured(with_options, packaged):
-    function = with_options.of_type("AWS::Lambda::Function")["APIHandler"]
+def test_concurrency_is_reserved_only_if_configured(stage_with_options, packaged_stage):
+    function = stage_with_options.of_type("AWS::Lambda::Function")["APIHandler"]
     assert function["ReservedConcurrentExecutions"] == 50
-    for default in packaged.of_type("AWS::Lambda::Function").values():
+    for default in packaged_stage.of_type("AWS::Lambda::Function").values():
         assert "ReservedConcurrentExecutions" not in default
 
 
-def test_gateway_responses_allow_the_cors_origin(with_options):
-    (gateway,) = with_options.of_type("AWS::ApiGateway::RestApi").values()
+def test_gateway_responses_allow_the_cors_origin(stage_with_options):
+    (gateway,) = stage_with_options.of_type("AWS::ApiGateway::RestApi").values()
     for response in gateway["Body"]["x-amazon-apigateway-gateway-responses"].values():
         header = "gatewayresponse.header.Access-Control-Allow-Origin"
         assert response["responseParameters"][header] == "'https://app.example.com'"

@@ -201,9 +201,9 @@ def ssm_calls(monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
         clock = ManualClock()
         secrets = ParameterSecrets(SECRETS, ssm_client(10.0), clock.now_ms)
-        assert secrets.current().auth_tokens == ("t",)
+        assert secrets.get().auth_tokens == ("t",)
         clock.now += 60_000
-        secrets.renewed()
+        secrets.refresh()
     calls = set()
     for request in server.requests:
         head, _, body = request.partition(b"\r\n\r\n")

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from infra.aws import Aws, api_quotas
 
 
-class Throttled:
+class ThrottlingResponder:
     """Responds like API Gateway, and throttles the first *times* requests."""
 
     def __init__(self, times):
@@ -27,10 +27,10 @@ class Throttled:
         if self.remaining >= 0:
             status, code, body = 429, "TooManyRequestsException", {"message": "Too Many Requests"}
         headers = {"x-amzn-errortype": code, "Content-Type": "application/json"}
-        return AWSResponse(request.url, status, headers, Raw(json.dumps(body).encode()))
+        return AWSResponse(request.url, status, headers, RawResponse(json.dumps(body).encode()))
 
 
-class Raw:
+class RawResponse:
     def __init__(self, body):
         self.body = body
 
@@ -39,23 +39,23 @@ class Raw:
 
 
 @pytest.fixture
-def waited(monkeypatch):
+def delays(monkeypatch):
     """The delays between retries. The tests do not wait."""
-    waited = []
+    delays = []
     # Other threads of this process must still sleep.
-    replacement = SimpleNamespace(**{**vars(time), "sleep": waited.append})
+    replacement = SimpleNamespace(**{**vars(time), "sleep": delays.append})
     monkeypatch.setattr("botocore.endpoint.time", replacement)
-    return waited
+    return delays
 
 
 @pytest.fixture
-def gateway(waited):
+def gateway(delays):
     session = boto3.Session("a", "b", region_name="eu-west-1")
     return Aws(session, "aws", "eu-west-1", "1" * 12, "").client("apigateway")
 
 
 @pytest.fixture
-def gateway_of_chalice(waited, monkeypatch):
+def gateway_of_chalice(delays, monkeypatch):
     """An API Gateway client like Chalice's in a process that `run_chalice` starts."""
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS])
     api_quotas.wait_for_quotas_in_all_sessions()
@@ -85,38 +85,40 @@ def call(client, operation):
     [("CreateDeployment", 5), ("DeleteRestApi", 30), ("ImportRestApi", 3), ("PutRestApi", 1)],
 )
 def test_throttled_request_is_repeated_at_the_rate_of_its_quota(
-    client, operation, seconds, waited, capsys
+    client, operation, seconds, delays, capsys
 ):
-    throttled = Throttled(times=6)
-    client.meta.events.register(f"before-send.apigateway.{operation}", throttled)
+    responder = ThrottlingResponder(times=6)
+    client.meta.events.register(f"before-send.apigateway.{operation}", responder)
 
     assert call(client, operation)["ResponseMetadata"]["HTTPStatusCode"] == 201
-    assert throttled.requests == 7
-    assert waited == [seconds] * 6
+    assert responder.requests == 7
+    assert delays == [seconds] * 6
     message = f"API Gateway accepts one {operation} request every {seconds} s in an account."
     assert capsys.readouterr().err.splitlines() == [f"{message} Waiting {seconds} s ..."] * 6
 
 
-def test_request_that_stays_throttled_fails(client, waited):
-    client.meta.events.register("before-send.apigateway.DeleteRestApi", Throttled(times=99))
+def test_request_that_stays_throttled_fails(client, delays):
+    client.meta.events.register(
+        "before-send.apigateway.DeleteRestApi", ThrottlingResponder(times=99)
+    )
 
     with pytest.raises(ClientError, match="TooManyRequests"):
         call(client, "DeleteRestApi")
-    assert waited == [30] * 10
+    assert delays == [30] * 10
 
 
-def test_other_errors_and_operations_are_left_to_boto3(gateway, waited, capsys):
-    gateway.meta.events.register("before-send.apigateway.GetRestApi", Throttled(times=2))
+def test_other_errors_and_operations_are_left_to_boto3(gateway, delays, capsys):
+    gateway.meta.events.register("before-send.apigateway.GetRestApi", ThrottlingResponder(times=2))
     gateway.meta.events.register("before-send.apigateway.CreateDeployment", fail)
 
     gateway.get_rest_api(restApiId="api")
     with pytest.raises(ClientError, match="NotFoundException"):
         call(gateway, "CreateDeployment")
 
-    assert len(waited) == 2
+    assert len(delays) == 2
     assert capsys.readouterr().err == ""
 
 
 def fail(request, **_):
     headers = {"x-amzn-errortype": "NotFoundException", "Content-Type": "application/json"}
-    return AWSResponse(request.url, 404, headers, Raw(b'{"message": "Invalid API"}'))
+    return AWSResponse(request.url, 404, headers, RawResponse(b'{"message": "Invalid API"}'))

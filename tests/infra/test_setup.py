@@ -25,8 +25,8 @@ SECRETS = ("TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET")
 
 
 @pytest.fixture
-def in_terminal(new_stage):
-    """The stage, which is deployed in a terminal, but not for the first time."""
+def interactive_stage(new_stage):
+    """A stage that is deployed in a terminal, but not for the first time."""
     new_stage.in_terminal, new_stage.is_first = True, False
     return new_stage
 
@@ -60,21 +60,23 @@ def expect_error(stage, result, message):
         assert secret not in result.output
 
 
-def test_command_asks_for_everything_in_a_terminal_and_writes_it(in_terminal):
-    twilio = in_terminal.twilio
+def test_command_asks_for_everything_in_a_terminal_and_writes_it(interactive_stage):
+    twilio = interactive_stage.twilio
 
-    result = in_terminal.deploy("--no-callback-urls", answers=[*account_answers(twilio), "1", "1"])
+    result = interactive_stage.deploy(
+        "--no-callback-urls", answers=[*account_answers(twilio), "1", "1"]
+    )
 
     assert result.exit_code == 0, result.output
-    assert in_terminal.deployments == 1
-    written = in_terminal.variables
+    assert interactive_stage.deployments == 1
+    written = interactive_stage.variables
     assert [written[name] for name in SIDS] == [
         twilio.account_sid,
         twilio.workspace_sid,
         twilio.workflow_sid,
     ]
     assert written["RESERVATION_TIMEOUT_SECONDS"] == "1200"
-    assert in_terminal.secrets == {
+    assert interactive_stage.secrets == {
         "auth_tokens": [twilio.auth_token],
         "api_keys": {twilio.api_key_sid: twilio.api_key_secret},
     }
@@ -82,20 +84,20 @@ def test_command_asks_for_everything_in_a_terminal_and_writes_it(in_terminal):
         assert secret not in result.output
 
 
-def test_repeated_run_asks_and_writes_nothing(in_terminal):
-    in_terminal.deploy("--yes", **in_terminal.environ)
-    before = in_terminal.config.stat()
-    in_terminal.twilio.reset()  # clears the log, and keeps the SIDs
-    in_terminal.deploy("--yes")
-    posted = len(in_terminal.requests("POST"))
+def test_repeated_run_asks_and_writes_nothing(interactive_stage):
+    interactive_stage.deploy("--yes", **interactive_stage.environ)
+    before = interactive_stage.config.stat()
+    interactive_stage.twilio.reset()  # clears the log, and keeps the SIDs
+    interactive_stage.deploy("--yes")
+    posted = len(interactive_stage.requests("POST"))
 
-    result = in_terminal.deploy()
+    result = interactive_stage.deploy()
 
     assert result.exit_code == 0, result.output
     assert "?" not in result.output
     assert "Written" not in result.output
-    assert len(in_terminal.requests("POST")) == posted
-    after = in_terminal.config.stat()
+    assert len(interactive_stage.requests("POST")) == posted
+    after = interactive_stage.config.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
@@ -144,16 +146,16 @@ def test_environment_provides_everything_without_a_terminal(new_stage):
 
 @pytest.mark.parametrize("options", [[], ["--no-input"]])
 @pytest.mark.parametrize("given", [(), SIDS, SECRETS, (SIDS[0], SECRETS[0]), (*SIDS, *SECRETS[1:])])
-def test_one_error_names_all_missing_values(in_terminal, given, options):
-    in_terminal.in_terminal = bool(options)
-    environ = {name: in_terminal.environ[name] for name in given}
+def test_one_error_names_all_missing_values(interactive_stage, given, options):
+    interactive_stage.in_terminal = bool(options)
+    environ = {name: interactive_stage.environ[name] for name in given}
 
-    result = in_terminal.deploy(*options, **environ)
+    result = interactive_stage.deploy(*options, **environ)
 
     missing = [name for name in (*SIDS, *SECRETS) if name not in given]
     verb = "are" if len(missing) > 1 else "is"
-    expect_error(in_terminal, result, f"Stage dev: {', '.join(missing)} {verb} not set.")
-    assert is_unchanged(in_terminal)
+    expect_error(interactive_stage, result, f"Stage dev: {', '.join(missing)} {verb} not set.")
+    assert is_unchanged(interactive_stage)
 
 
 def test_existing_values_are_not_reported_as_missing(new_stage):
@@ -166,12 +168,12 @@ def test_existing_values_are_not_reported_as_missing(new_stage):
     expect_error(new_stage, result, message)
 
 
-def test_command_asks_only_for_missing_values(in_terminal):
-    twilio = in_terminal.twilio
-    in_terminal.set(TWILIO_ACCOUNT_SID=twilio.account_sid)
-    in_terminal.store_secrets()
+def test_command_asks_only_for_missing_values(interactive_stage):
+    twilio = interactive_stage.twilio
+    interactive_stage.set(TWILIO_ACCOUNT_SID=twilio.account_sid)
+    interactive_stage.store_secrets()
 
-    result = in_terminal.deploy(
+    result = interactive_stage.deploy(
         "--no-callback-urls", TWILIO_WORKSPACE_SID=twilio.workspace_sid, answers=["1"]
     )
 
@@ -180,10 +182,12 @@ def test_command_asks_only_for_missing_values(in_terminal):
     assert not any(text in result.output for text in ("Account SID", "Auth token", "Workspaces in"))
 
 
-def test_question_is_repeated_after_a_malformed_answer(in_terminal):
-    answers = account_answers(in_terminal.twilio)
+def test_question_is_repeated_after_a_malformed_answer(interactive_stage):
+    answers = account_answers(interactive_stage.twilio)
 
-    result = in_terminal.deploy("--no-callback-urls", answers=["AC1", *answers, "2", "1", "1"])
+    result = interactive_stage.deploy(
+        "--no-callback-urls", answers=["AC1", *answers, "2", "1", "1"]
+    )
 
     assert result.exit_code == 0, result.output
     assert "A SID is AC followed by 32 hexadecimal digits." in result.output
@@ -406,21 +410,21 @@ def test_unreachable_taskrouter_is_reported(new_stage):
     expect_error(new_stage, result, "at http://127.0.0.1:1 can't be reached: connection refused")
 
 
-def test_workspace_without_a_workflow_is_reported(in_terminal):
-    in_terminal.workflow.delete()
-    answers = account_answers(in_terminal.twilio)
+def test_workspace_without_a_workflow_is_reported(interactive_stage):
+    interactive_stage.workflow.delete()
+    answers = account_answers(interactive_stage.twilio)
 
-    result = in_terminal.deploy(answers=[*answers, "1"])
+    result = interactive_stage.deploy(answers=[*answers, "1"])
 
-    expect_error(in_terminal, result, "There is no Workflow in Workspace WS")
+    expect_error(interactive_stage, result, "There is no Workflow in Workspace WS")
 
 
-def test_account_without_a_workspace_is_reported(in_terminal):
-    in_terminal.workspace.delete()
+def test_account_without_a_workspace_is_reported(interactive_stage):
+    interactive_stage.workspace.delete()
 
-    result = in_terminal.deploy(answers=account_answers(in_terminal.twilio))
+    result = interactive_stage.deploy(answers=account_answers(interactive_stage.twilio))
 
-    expect_error(in_terminal, result, "There is no Workspace in account AC")
+    expect_error(interactive_stage, result, "There is no Workspace in account AC")
 
 
 def test_changed_reservation_timeout_is_written(new_stage):
@@ -602,13 +606,13 @@ def test_malformed_stored_secrets_are_reported(new_stage):
     expect_error(new_stage, new_stage.deploy(), "/taskrouter-callbacks/dev/secrets: ")
 
 
-def test_missing_secrets_manager_secret_is_reported(in_terminal):
-    in_terminal.configure()
-    in_terminal.set(SECRETS_PARAMETER="/aws/reference/secretsmanager/twilio/dev")
+def test_missing_secrets_manager_secret_is_reported(interactive_stage):
+    interactive_stage.configure()
+    interactive_stage.set(SECRETS_PARAMETER="/aws/reference/secretsmanager/twilio/dev")
 
-    result = in_terminal.deploy()
+    result = interactive_stage.deploy()
 
-    expect_error(in_terminal, result, "Create the secret in Secrets Manager")
+    expect_error(interactive_stage, result, "Create the secret in Secrets Manager")
 
 
 def test_required_question_is_repeated_with_a_reason_after_an_empty_answer(new_stage):

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command like Ctrl-C, and let it clean up."""
+"""SIGTERM and SIGHUP end a command like Ctrl-C, after the command has cleaned up."""
 
 import os
 import shlex

@@ -345,7 +345,7 @@ LEVELS = {
 def set_variables(request, config):
     """A function that sets variables at one level of the file.
 
-    Its attributes are the parts of error messages that name this level.
+    The function's attributes are the parts of error messages that name this level.
     """
     path, prefix, owner = LEVELS[request.param]
 

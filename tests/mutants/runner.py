@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.02
 _MAX_BYTES = 8 * 1024**3
 """Limit of the address space, for mutants that allocate without end."""
 
-_BUDGET = 30.0
+_BUDGET = 40.0
 """Maximum CPU seconds of tests per mutant. Most mutants that survive them survive all tests."""
 
 _MIN_CPU_SECONDS = 8
@@ -150,19 +150,36 @@ class Runner:
                     )
 
     def _batches(self, tests: Sequence[str]) -> list[_Batch]:
-        """Divide the tests into a few that run first, and the others, up to the budget."""
+        """Divide the tests into a few that run first, and the others, up to the budget.
+
+        Half of the budget is for the most relevant tests, half for as many others as possible.
+        """
+        relevant = self._affordable(tests, _BUDGET / 2) or list(tests[:1])
+        spent = sum(self._covered.seconds[test] for test in relevant)
+        others = sorted(set(tests).difference(relevant), key=self._covered.seconds.__getitem__)
+        chosen = {*relevant, *self._affordable(others, _BUDGET - spent)}
         batches: list[_Batch] = []
         total = 0.0
         for test in tests:
-            seconds = self._covered.seconds[test]
-            if batches and total + seconds > _BUDGET:
+            if test not in chosen:
                 continue
             if not batches or (len(batches) == 1 and total > _FIRST_BATCH):
                 batches.append(_Batch([], 0.0))
+            seconds = self._covered.seconds[test]
             total += seconds
             batches[-1].tests.append(test)
             batches[-1].cpu_seconds += seconds
         return batches
+
+    def _affordable(self, tests: Iterable[str], budget: float) -> list[str]:
+        """Return the tests, in their order, that fit into a budget of CPU seconds."""
+        chosen = []
+        for test in tests:
+            seconds = self._covered.seconds[test]
+            if seconds <= budget:
+                budget -= seconds
+                chosen.append(test)
+        return chosen
 
     def _start(
         self, mutation: Mutation, batches: list[_Batch], folder: Path, detail: str = ""

@@ -14,13 +14,13 @@ from chalicelib.adapters.dynamodb.client import to_item
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.domain.errors import (
     KeyReused,
+    OutcomeUnknown,
     StoreUnavailable,
     TaskRouterError,
     TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.json_text import to_json
 from chalicelib.domain.tasks import CreatedTask, NewTask
@@ -283,7 +283,7 @@ def test_simultaneous_requests_create_one_task(api: Api) -> None:
     def create_in_thread(_number: int) -> str:
         try:
             return create_task(task, collaborators, caller="ann", idempotency_key="same").sid
-        except Unsettled:
+        except OutcomeUnknown:
             return "unsettled"
 
     with ThreadPoolExecutor(12) as pool:
@@ -302,7 +302,7 @@ def test_one_of_six_requests_takes_over_after_a_crash(api: Api) -> None:
     def create_in_thread(_number: int) -> str:
         try:
             return create_task(task, collaborators, caller="ann", idempotency_key="same").sid
-        except Unsettled:
+        except OutcomeUnknown:
             return "unsettled"
 
     with ThreadPoolExecutor(6) as pool:

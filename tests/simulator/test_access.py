@@ -120,7 +120,8 @@ NAMES = ["FriendlyName", "Attributes", "Configuration", "ActivitySid", "Assignme
          "VirtualStartTime", "TargetWorkers", "EventCallbackUrl", "PageSize", "PageToken",
          "Page", "Ordering", "RoutingTarget", "TargetWorkersExpression", "EvaluateTaskAttributes",
          "EvaluateWorkerAttributes", "EventsFilter", "EventType", "MultiTaskEnabled", "Template",
-         "UniqueName", "Instruction", "Supervisor", "SupervisorMode"]  # fmt: skip
+         "UniqueName", "Instruction", "Supervisor", "SupervisorMode", "StartDate", "EndDate",
+         "Minutes", "SplitByWaitTime", "QueueSids"]  # fmt: skip
 VALUES = st.one_of(
     st.text(max_size=20),
     st.sampled_from(["{}", "[]", "1" * 400, "-1", "NaN", "1e999", "accepted", "completed", "http://[",
@@ -144,6 +145,7 @@ def test_random_requests_never_cause_server_errors(  # noqa: PLR0917 - Hypothesi
 ):
     for name, sid in zip(("workspace", "task", "worker"), sids, strict=True):
         path = path.replace(f"{{{name}}}", sid.replace("{seeded}", shared_simulator.workspace_sid))
+    path = path.replace("{workflow}", sids[1]).replace("{task_queue}", sids[2])
     path = path.replace("{sid}", sids[2].replace("{seeded}", shared_simulator.workers["Alice"]))
     if method == "DELETE" and path.endswith(shared_simulator.workspace_sid):
         return  # later examples need the Workspace

@@ -279,7 +279,29 @@ def test_unknown_template_is_refused(taskrouter):
     assert "Template must be one of NONE, FIFO" in refusal(
         create, friendly_name="Sales", template="LIFO"
     )
-    assert create(friendly_name="Sales", template="FIFO").friendly_name == "Sales"
+
+
+def test_template_fifo_sends_all_tasks_to_a_single_task_queue(taskrouter):
+    create = taskrouter.client().taskrouter.v1.workspaces.create
+    workspace = create(friendly_name="Sales", template="FIFO")
+    (queue,) = workspace.task_queues.list()
+    (workflow,) = workspace.workflows.list()
+    assert (queue.friendly_name, queue.task_order) == ("Sample Queue", "FIFO")
+    assert (queue.target_workers, queue.max_reserved_workers) == ("1==1", 1)
+    assert workflow.friendly_name == "Default Fifo Workflow"
+    assert workflow.task_reservation_timeout == 120
+    task = workspace.tasks.create(attributes='{"anything": 1}').fetch()
+    assert (task.workflow_sid, task.task_queue_sid) == (workflow.sid, queue.sid)
+    activities = [activity.friendly_name for activity in workspace.activities.list()]
+    assert activities == ["Offline", "Available", "Unavailable"]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"template": "NONE"}])
+def test_workspace_without_template_has_only_activities(taskrouter, parameters):
+    create = taskrouter.client().taskrouter.v1.workspaces.create
+    workspace = create(friendly_name="Sales", **parameters)
+    assert workspace.task_queues.list() == workspace.workflows.list() == []
+    assert len(workspace.activities.list()) == 3
 
 
 def test_friendly_names_of_workers_are_case_insensitive(taskrouter, workspace):

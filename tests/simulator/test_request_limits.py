@@ -39,7 +39,7 @@ def required_parameters(sids):
 NUMBERS = [
     ("GET", "/Tasks", "PageSize", 1, 1000),
     ("GET", "/Tasks", "Priority", 0, MAX_PRIORITY),
-    ("GET", "/Events", "Minutes", 1, 43_200),
+    ("GET", "/Events", "Minutes", 1, 10**9),
     ("POST", "/Workers/{alice}/Channels/voice", "Capacity", 0, 100_000),
     ("POST", "/TaskQueues", "MaxReservedWorkers", 1, 50),
     ("POST", "/TaskQueues/{queue}", "MaxReservedWorkers", 1, 50),

@@ -125,6 +125,22 @@ def test_resource_url_of_event_returns_resource(rest):
     }  # fmt: skip
 
 
+def test_task_attributes_are_redacted_after_thirty_days(rest):
+    task = create_task(rest)
+    (event,) = rest.get("/Events", TaskSid=task, EventType="task.created")["events"]
+    rest.taskrouter.advance(30 * 86_400)
+    assert rest.get(f"/Events/{event['sid']}") == event
+    assert event["event_data"]["task_attributes"] == SPANISH
+    rest.taskrouter.advance(1)
+    redacted = {**event, "event_data": {**event["event_data"], "task_attributes": None}}
+    assert rest.get(f"/Events/{event['sid']}") == redacted
+    listed = rest.get("/Events", Minutes=43_201, TaskSid=task, EventType="task.created")["events"]
+    assert listed == [redacted]
+    for other in rest.get("/Events", Minutes=50_000, EventType="worker.created")["events"]:
+        assert "task_attributes" not in other["event_data"]
+        assert other["event_data"]["worker_attributes"]
+
+
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_setting_defines_event_order(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:

@@ -6,7 +6,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.testing import running
-from tests.simulator.conftest import send_request
+from tests.simulator.conftest import refusal, send_request
 
 
 def create_reservation(taskrouter):
@@ -41,6 +41,41 @@ def test_setting_allows_second_accept(setting):
         with pytest.raises(TwilioRestException) as error:
             reservation.update(reservation_status="accepted")
     assert error.value.status == 400
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_setting_requires_reason_of_closed_task(setting):
+    with running(reason_required=setting) as taskrouter:
+        reservation = create_reservation(taskrouter)
+        reservation.update(reservation_status="accepted")
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        waiting = workspace.tasks.create(attributes="{}", task_queue_sid=any_queue(taskrouter))
+        workspace.tasks(reservation.task_sid).update(assignment_status="wrapping")
+        for sid, status in (reservation.task_sid, "completed"), (waiting.sid, "canceled"):
+            task = workspace.tasks(sid)
+            for reason in None, "", " ":
+                if setting:
+                    message = refusal(task.update, assignment_status=status, reason=reason)
+                    assert "Missing required parameter Reason in the post body" in message
+            before = task.update(priority=1).assignment_status
+            assert before in {"wrapping", "pending"}
+            reason = {"reason": "done"} if setting else {}
+            assert task.update(assignment_status=status, **reason).assignment_status == status
+
+
+def any_queue(taskrouter):
+    return next(iter(taskrouter.task_queues.values()))
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_setting_controls_attributes_in_lists_of_workers(setting):
+    with running(worker_lists_have_attributes=setting) as taskrouter:
+        _, listed = send_request(taskrouter, "GET", "/Workers")
+        for worker in listed["workers"]:
+            _, fetched = send_request(taskrouter, "GET", f"/Workers/{worker['sid']}")
+            assert fetched["attributes"].startswith("{")
+            expected = fetched["attributes"] if setting else None
+            assert worker == {**fetched, "attributes": expected}
 
 
 @pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
@@ -117,15 +152,15 @@ def test_setting_refuses_unknown_parameter_of_every_operation(
     strict_simulator, method, path, location
 ):
     sid = "WK" + "0" * 32
+    sids = dict.fromkeys(("task", "task_queue", "workflow", "sid"), sid)
     url = strict_simulator.url + path.format(
-        workspace=strict_simulator.workspace_sid,
-        worker=strict_simulator.workers["Alice"],
-        task=sid,
-        sid=sid,
+        workspace=strict_simulator.workspace_sid, worker=strict_simulator.workers["Alice"], **sids
     )
     auth = (strict_simulator.account_sid, strict_simulator.auth_token)
     valid = {"FriendlyName": "New", "UniqueName": "new"} if method == "POST" else {}
     values = {location: {**valid, "Xyzzy": "1"}}
+    if location == "data" and ROUTES[path][method].is_json:
+        values = {"json": {"Xyzzy": ["1"]}}
     before = strict_simulator._request("GET", "")
     response = requests.request(method, url, auth=auth, timeout=5, **values)
     assert response.status_code == 400

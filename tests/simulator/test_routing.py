@@ -1,4 +1,4 @@
-"""Workflow steps and order of waiting Tasks, and their offers to Workers."""
+"""Tests of how Tasks move through Workflow steps, and of the order in which they are offered."""
 
 import pytest
 
@@ -158,7 +158,7 @@ def test_deleted_queue_is_skipped():
     assert "workflow.skipped" in simulation.event_types()
 
 
-def test_consecutive_targets_with_same_queue_enter_queue_once():
+def test_task_enters_queue_once_for_consecutive_targets_with_same_queue():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "One"})
     )
@@ -266,7 +266,7 @@ def test_task_is_offered_again_when_first_reoffer_delay_ends():
     assert simulation.offered_to(task) == ["Carol"]
 
 
-def test_unavailable_worker_who_rejects_is_offered_task_without_delay():
+def test_worker_who_rejects_and_goes_offline_is_offered_task_without_delay_when_idle_again():
     simulation = WorkflowSimulation(filter_with_target(), reoffer_delay=10.0)
     carol = simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
@@ -275,7 +275,7 @@ def test_unavailable_worker_who_rejects_is_offered_task_without_delay():
     assert simulation.offered_to(task) == ["Carol"]
 
 
-def test_worker_who_ended_a_reservation_is_offered_next_task_last():
+def test_worker_whose_reservation_ended_is_offered_next_task_last():
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     simulation.add_worker("Carol", "One")
     simulation.clock.advance(1)
@@ -288,7 +288,7 @@ def test_worker_who_ended_a_reservation_is_offered_next_task_last():
 
 
 @pytest.mark.parametrize(("before", "expected"), [("Offline", "Dan"), ("Happy", "Carol")])
-def test_only_worker_who_was_unavailable_is_offered_next_task_last(before, expected):
+def test_worker_is_offered_next_task_last_only_after_being_unavailable(before, expected):
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     workspaces.add_activity(
         simulation.engine, simulation.workspace, friendly_name="Happy", available=True
@@ -302,7 +302,7 @@ def test_only_worker_who_was_unavailable_is_offered_next_task_last(before, expec
     assert simulation.offered_to(simulation.enqueue_task()) == [expected]
 
 
-def test_workers_who_became_available_together_are_offered_tasks_in_order_of_creation():
+def test_workers_available_since_the_same_time_get_offers_in_order_of_worker_creation():
     simulation = WorkflowSimulation(filter_with_target(), multi=True)
     for name in ("Zoe", "Carol", "Ann"):
         simulation.add_worker(name, "One")

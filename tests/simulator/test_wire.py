@@ -128,8 +128,9 @@ def call_every_operation(taskrouter):
     workflow.update(task_reservation_timeout=60)
     workflow.fetch()
     workspace.workflows.list()
-    worker = workspace.workers.create(friendly_name="Carol", attributes='{"a": 1}')
-    worker.update(activity_sid=activities["Available"].sid)
+    worker = workspace.workers.create(friendly_name="Carol", attributes='{"a": 1}').update(
+        activity_sid=activities["Available"].sid
+    )
     worker.fetch()
     workspace.workers.list()
     channel = workspace.task_channels.create(friendly_name="Fax", unique_name="fax")
@@ -152,6 +153,7 @@ def call_every_operation(taskrouter):
     reservation.update(reservation_status="completed")
     workspace.workers(worker.sid).reservations.list()
     workspace.tasks.list(page_size=1)
+    read_statistics(workspace, worker, workflow, queue)
     task.delete()
     worker.update(activity_sid=activities["Offline"].sid)
     worker.delete()
@@ -163,18 +165,81 @@ def call_every_operation(taskrouter):
     workspace.delete()
 
 
+def read_statistics(workspace, worker, workflow, queue):
+    """Call every statistics operation."""
+    workers, queues = workspace.workers, workspace.task_queues
+    contexts = workspace, workspace.workflows(workflow.sid), queues(queue.sid), workers
+    for context in contexts:
+        context.statistics().fetch(minutes=5)
+        context.real_time_statistics().fetch(task_channel="voice")
+        context.cumulative_statistics().fetch(start_date=worker.date_created)
+    for context in contexts[:3]:
+        context.statistics().fetch(split_by_wait_time="5,10")
+        context.cumulative_statistics().fetch(split_by_wait_time="5,10")
+    workers.statistics().fetch(friendly_name="Carol", task_queue_sid=queue.sid)
+    workers(worker.sid).statistics().fetch(task_channel="default")
+    queues.statistics.list(friendly_name="All", split_by_wait_time="1")
+    queues.bulk_real_time_statistics.create(body=JsonBody(queueSids=[queue.sid]))
+
+
+class JsonBody(dict):
+    """The body of the only operation that receives JSON, as Twilio's SDK expects the body."""
+
+    def to_dict(self):
+        return dict(self)
+
+
+def test_every_described_operation_is_implemented(description):
+    described = {
+        (method.upper(), re.sub(r"\{[^}]*\}", "{}", path))
+        for path, item in description["paths"].items()
+        for method in item.keys() & {"get", "post", "delete"}
+    }
+    assert len(described) == 61
+    assert implemented_operations() == described
+
+
+def implemented_operations():
+    return {
+        (method, re.sub(r"\{[^}]*\}", "{}", path))
+        for path, methods in ROUTES.items()
+        for method in methods
+    }
+
+
 def test_every_response_matches_twilios_description(taskrouter, description):
     call_every_operation(taskrouter)
     entries = taskrouter.log("request")
     found = [problem for entry in entries for problem in response_problems(description, entry)]
     assert found == []
     used = {(entry["method"], template(entry["path"])) for entry in entries}
-    implemented = {
-        (method, re.sub(r"\{[^}]*\}", "{}", path))
-        for path, methods in ROUTES.items()
-        for method in methods
-    }
-    assert implemented - used == set()
+    assert implemented_operations() - used == set()
+
+
+def test_responses_contain_every_property_in_twilios_examples(taskrouter, description):
+    call_every_operation(taskrouter)
+    expected, found = set(), set()
+    for entry in taskrouter.log("request"):
+        described = operation(description, entry["method"], entry["path"])
+        response = described["responses"][str(entry["status"])]
+        content = response.get("content", {"application/json": {}})["application/json"]
+        name = described["operationId"]
+        found |= {f"{name}{path}" for path in paths(entry["answer"])}
+        for example in content.get("examples", {}).values():
+            expected |= {f"{name}{path}" for path in paths(example["value"])}
+    # A TaskQueue has these links only if it has these Activities.
+    activities = "assignment_activity", "reservation_activity"
+    assert expected - found == {f"CreateTaskQueue.links.{name}" for name in activities}
+
+
+def paths(value, path=""):
+    """Yield the paths of the properties in a response, such as `.links.workspace`."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield f"{path}.{name}"
+            yield from () if name == "event_data" else paths(item, f"{path}.{name}")
+    elif isinstance(value, list) and value:
+        yield from paths(value[0], f"{path}[]")
 
 
 def template(path):
@@ -204,6 +269,9 @@ def described_parameters(description, method, path):
 def test_parameters_of_every_operation_match_twilios_description(description, method, path):
     declared, lists = ROUTES[path][method].parameters, ROUTES[path][method].lists
     described = described_parameters(description, method, path)
+    if path.endswith("/TaskQueues/RealTimeStatistics"):
+        # Only https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics names the parameter.
+        described["QueueSids"] = {"type": "array"}
     assert set(declared) == set(described)
     assert set(lists) == {
         name for name, schema in described.items() if schema.get("type") == "array"

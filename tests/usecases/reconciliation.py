@@ -25,10 +25,10 @@ class RecordingTaskRouter(FakeTaskRouter):
 
     Attributes:
         requests: ``("tasks",)``, ``("list", task_sid)`` and ``("events", part, since, until)``,
-            whose times are ms since END.
+            with times in ms since END.
         failing: the parts whose list fails.
         reserved_tasks: the SIDs of reserved Tasks without pending Reservations.
-        untimed: the Events that are listed without a time, by part.
+        events_without_time: the Events that are listed without a time, by part.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class RecordingTaskRouter(FakeTaskRouter):
         self.requests: list[tuple[Any, ...]] = []
         self.failing: set[str] = set()
         self.reserved_tasks: list[str] = []
-        self.untimed: dict[str, list[ReservationEvent]] = {}
+        self.events_without_time: dict[str, list[ReservationEvent]] = {}
 
     def list_reserved_tasks(self) -> list[str]:
         self._record("tasks", "tasks")
@@ -51,7 +51,9 @@ class RecordingTaskRouter(FakeTaskRouter):
         self._record(part, "events", part, since - END, until - END)
         page = super().list_events(event_type, since=since, until=until)
         return EventPage(
-            [*page.events, *self.untimed.get(part, [])], page.is_complete, page.unreadable
+            [*page.events, *self.events_without_time.get(part, [])],
+            page.is_complete,
+            page.unreadable,
         )
 
     def _record(self, part: str, *request: Any) -> None:

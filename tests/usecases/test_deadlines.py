@@ -1,4 +1,4 @@
-"""Open Reservations are checked by their next deadline, and ended Reservations never are."""
+"""Open Reservations are checked by their next deadline. Ended Reservations are never checked."""
 
 import pytest
 from hypothesis import given

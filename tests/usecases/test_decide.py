@@ -5,6 +5,7 @@ from chalicelib.domain.errors import (
     BadRequest,
     Forbidden,
     NotFound,
+    OutcomeUnknown,
     ReservationGone,
     ReservationNotPending,
     StoreUnavailable,
@@ -15,7 +16,6 @@ from chalicelib.domain.errors import (
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.usecases.decide import Decision, decide
@@ -75,7 +75,7 @@ def test_second_accept_waits_three_seconds_for_outcome_of_first(
 
     def accept_during_update(verb: str) -> None:
         if verb == "update":
-            with pytest.raises(Unsettled):
+            with pytest.raises(OutcomeUnknown):
                 service.accept(pending)
             failed_at.append(service.clock.now)
 
@@ -106,7 +106,7 @@ def test_waiting_accept_returns_as_soon_as_outcome_is_recorded(
             statuses.append(service.accept(pending).status)
 
     service.taskrouter.when_called = accept_during_update
-    with pytest.raises(Unsettled):  # the first request is too old to fetch the status
+    with pytest.raises(OutcomeUnknown):  # the first request is too old to fetch the status
         service.accept(pending)
     assert statuses == [Status.ACCEPTED]
 
@@ -129,9 +129,9 @@ def test_reject_during_accept_fails_without_waiting(
 
 def test_expired_claim_can_be_taken_over(service: Service, pending: RemoteReservation) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterUnavailable("connection lost")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         service.accept(pending)
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         service.accept(pending)
     assert service.taskrouter.calls["update"] == 1
 
@@ -154,7 +154,7 @@ def test_claim_is_kept_for_sweep_if_status_cannot_be_fetched(
 ) -> None:
     service.taskrouter.fail_after["update"] = [TaskRouterUnavailable("connection lost")]
     service.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("connection lost")]
-    with pytest.raises(Unsettled) as refusal:
+    with pytest.raises(OutcomeUnknown) as refusal:
         service.accept(pending)
     assert refusal.value.retry_after == 30
     assert service.record(pending).claim is not None
@@ -179,7 +179,7 @@ def test_status_is_fetched_only_within_3_seconds_of_the_start_of_the_request(
     service.taskrouter.fail_before["update"] = [TaskRouterUnavailable("slow")]
     decision = Decision(Status.ACCEPTED, pending.reservation_sid, SUPERVISOR)
     collaborators = make_collaborators(service.store, service.taskrouter, service.clock)
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         decide(decision, collaborators, started=service.clock.now - waited)
     assert service.taskrouter.calls["fetch"] == fetches
 
@@ -201,7 +201,7 @@ def test_request_that_was_not_processed_can_be_repeated_at_once(
     assert service.taskrouter.calls == {"update": 2}
 
 
-def test_request_that_was_not_processed_can_be_repeated_later_if_the_claim_stays(
+def test_unprocessed_request_can_be_repeated_after_the_lease_if_its_claim_cannot_be_released(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterNotSent("refused")]
@@ -279,18 +279,20 @@ def test_missing_reservation_is_reported_as_gone_even_if_the_record_cannot_be_wr
     assert service.record(pending).status is Status.GONE
 
 
-def test_decision_with_unknown_workspace_changes_no_recorded_status(
+def test_decision_does_not_change_recorded_status_if_workspace_is_unknown(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.remove(pending.reservation_sid)
     service.taskrouter.workspace_error = TaskRouterNotFound("wrong WorkspaceSid")
 
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         service.accept(pending)
     assert service.record(pending).status is Status.PENDING
 
 
-def test_refused_credentials_release_claim(service: Service, pending: RemoteReservation) -> None:
+def test_claim_is_released_if_credentials_are_refused(
+    service: Service, pending: RemoteReservation
+) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterDenied("401")]
     with pytest.raises(TaskRouterDenied):
         service.accept(pending)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.errors import (
+    OutcomeUnknown,
     ReservationNotPending,
     StoreUnavailable,
     TaskRouterDenied,
@@ -13,7 +14,6 @@ from chalicelib.domain.errors import (
     TaskRouterNotSent,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.instructions import Call, Dequeue, Instruction
 from chalicelib.domain.reservations import Claim, RemoteReservation, Status
@@ -23,7 +23,9 @@ from tests.usecases.conftest import SUPERVISOR, Service
 
 DEQUEUE = Dequeue(from_="+15556667777")
 CALL = Call(from_="+15556667777", url="https://desk.example/twiml")
-NOT_KNOWN = "The outcome is not known yet. The Reservation will show it. Retry in {} s."
+NOT_KNOWN = (
+    "The outcome is not known yet. Fetch the Reservation to see its status, or retry in {} s."
+)
 WRAP_UP_MS = 600_000
 
 
@@ -61,19 +63,19 @@ def claim_for(service: Service, remote: RemoteReservation, target: Status) -> Cl
 
 @pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
 @pytest.mark.parametrize("with_task", [True, False])
-def test_request_that_waited_for_another_one_can_be_repeated_when_the_claim_expires(
+def test_request_that_waited_for_another_request_can_be_repeated_when_the_claim_expires(
     service: Service, pending: RemoteReservation, target: Status, *, with_task: bool
 ) -> None:
     claim_for(service, pending, target)
     task_sid = pending.task_sid if with_task else None
-    with pytest.raises(Unsettled) as raised:
+    with pytest.raises(OutcomeUnknown) as raised:
         service.decide(pending, target, task_sid=task_sid)
     assert raised.value.message == NOT_KNOWN.format(27)
     assert service.clock.now == NOW + 3_000
     assert not service.taskrouter.calls
 
 
-def test_request_for_another_status_is_refused_with_the_status_that_is_being_set(
+def test_error_about_a_concurrent_request_names_the_status_that_is_being_set(
     service: Service, pending: RemoteReservation
 ) -> None:
     claim_for(service, pending, Status.ACCEPTED)
@@ -92,7 +94,7 @@ def test_request_waits_until_a_claim_expires_and_can_be_repeated_after_a_second(
 ) -> None:
     claim_for(service, pending, Status.ACCEPTED)
     service.clock.now += 28_500
-    with pytest.raises(Unsettled) as raised:
+    with pytest.raises(OutcomeUnknown) as raised:
         service.accept(pending)
     assert raised.value.message == NOT_KNOWN.format(1)
     assert service.clock.now == NOW + 30_000
@@ -103,7 +105,7 @@ def test_request_waits_even_if_the_record_disappears(
 ) -> None:
     claim_for(service, pending, Status.ACCEPTED)
     monkeypatch.setattr(service.store, "get", lambda _sid: None)
-    with pytest.raises(Unsettled) as raised:
+    with pytest.raises(OutcomeUnknown) as raised:
         service.accept(pending)
     assert raised.value.retry_after == 27
 
@@ -233,14 +235,14 @@ def test_effect_of_an_instruction_is_checked_after_15_seconds(
         (TaskRouterThrottled("429"), 30),
     ],
 )
-def test_failed_request_whose_claim_stays_can_be_retried_when_the_claim_expires(
+def test_failed_request_can_be_retried_after_the_lease_if_its_claim_cannot_be_released(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
     failure: TaskRouterError,
     retry_after: int | None,
 ) -> None:
-    """An operator must correct refused credentials, so their error advises no retry."""
+    """A retry does not help if TaskRouter refuses the credentials."""
     service.taskrouter.fail_before["update"] = [failure]
     monkeypatch.setattr(service.store, "release_claim", fail)
     with pytest.raises(type(failure)) as raised:
@@ -255,7 +257,7 @@ def test_only_a_request_to_accept_makes_its_caller_the_acceptor(
     service: Service, pending: RemoteReservation, target: Status, acceptor: str
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterUnavailable("lost")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         service.decide(pending, target)
     service.taskrouter.set_status(pending.reservation_sid, Status.ACCEPTED)
     service.clock.now += 30_000
@@ -269,7 +271,7 @@ def test_outcome_of_a_completion_is_unknown_if_the_reservation_is_wrapping(
     service.accept(pending)
     service.taskrouter.set_status(pending.reservation_sid, Status.WRAPPING)
     service.taskrouter.fail_before["update"] = [TaskRouterUnavailable("lost")]
-    with pytest.raises(Unsettled) as raised:
+    with pytest.raises(OutcomeUnknown) as raised:
         service.decide(pending, Status.COMPLETED)
     assert raised.value.message == NOT_KNOWN.format(30)
     assert service.record(pending).status is Status.WRAPPING
@@ -283,7 +285,7 @@ def test_outcome_of_a_completion_is_unknown_if_the_reservation_is_wrapping(
         (3600, NOW + 120_000 + 15 * 60_000),
     ],
 )
-def test_wrapping_reservation_is_checked_by_its_limit_after_a_completion_that_was_not_sent(
+def test_wrapping_reservation_is_checked_by_its_limit_if_the_completion_was_not_sent(
     service: Service, wrapping: RemoteReservation, max_wrapup: int | None, expected: int
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=max_wrapup)

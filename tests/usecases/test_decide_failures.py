@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chalicelib.domain.errors import (
+    OutcomeUnknown,
     ReservationGone,
     ReservationNotPending,
     StoreUnavailable,
@@ -13,7 +14,6 @@ from chalicelib.domain.errors import (
     TaskRouterNotFound,
     TaskRouterRefused,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.instructions import Dequeue, Instruction
 from chalicelib.domain.reservations import RemoteReservation, Status
@@ -49,7 +49,7 @@ def test_outcome_is_unknown_if_the_status_cannot_be_fetched_after_a_refusal(
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterRefused("no")]
     service.taskrouter.fail_before["fetch"] = [error]
-    with pytest.raises(Unsettled) as raised:
+    with pytest.raises(OutcomeUnknown) as raised:
         service.accept(pending)
     assert raised.value.retry_after == 30
     assert service.record(pending).claim is not None
@@ -70,7 +70,7 @@ def test_accept_can_be_retried_after_a_second_if_the_reservation_cannot_be_recor
 ) -> None:
     remote = service.taskrouter.add()
     monkeypatch.setattr(service.store, "create_record", lambda *_arguments, **_options: False)
-    with pytest.raises(Unsettled, match=r"^The Reservation is not recorded yet\. ") as raised:
+    with pytest.raises(OutcomeUnknown, match=r"^The Reservation is not recorded yet\. ") as raised:
         service.accept(remote, task_sid=remote.task_sid)
     assert raised.value.retry_after == 1
     assert service.taskrouter.calls == {"fetch": 1}

@@ -17,13 +17,13 @@ from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import (
     AppError,
+    OutcomeUnknown,
     TaskRouterDenied,
     TaskRouterNotFound,
     TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.instructions import Conference, Instruction
 from chalicelib.domain.reservations import Claim, RemoteReservation, Status
@@ -208,7 +208,7 @@ def test_outcome_is_not_verified_if_no_time_is_left(
 
     service.taskrouter.when_called = take_time
     service.taskrouter.fail_before["update"] = [error]
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         accept_by_task(service, remote)
     assert service.taskrouter.calls[skipped] == 0
     assert service.record(remote).claim is not None
@@ -269,7 +269,7 @@ def test_creation_of_a_task_ends_before_the_function_times_out(
         lost = taskrouter.fail_after if first == "lost after" else taskrouter.fail_before
         lost["create"] = [TaskRouterUnavailable("lost")]
         taskrouter.fail_before["find"] = [TaskRouterUnavailable("lost")]
-        with pytest.raises(Unsettled):
+        with pytest.raises(OutcomeUnknown):
             creation.create()
         clock.now += waited
     started, remaining, ended = clock.now, iter(requests), [clock.now]
@@ -289,7 +289,7 @@ def test_creation_of_a_task_ends_before_the_function_times_out(
     except AppError as raised:
         failure = raised
     if failure is not None and len(taskrouter.tasks) > before:
-        assert isinstance(failure, Unsettled)
+        assert isinstance(failure, OutcomeUnknown)
         assert failure.retry_after
 
     assert ended[-1] - started <= REQUEST_LIMIT_MS
@@ -305,7 +305,7 @@ def _create_without_response(store: DynamoReservationStore) -> TaskCreation:
     """Return a Task creation whose first attempt failed, and whose lease has expired."""
     creation = TaskCreation(store)
     creation.taskrouter.fail_before["create"] = [TaskRouterUnavailable("lost")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         creation.create()
     creation.clock.now += LEASE_MS
     return creation
@@ -339,7 +339,7 @@ def test_unknown_outcome_of_a_creation_is_not_verified_if_no_time_is_left(
         creation.clock.now += REQUEST_MS
 
     creation.taskrouter.when_called = take_time
-    with pytest.raises(Unsettled) as refusal:
+    with pytest.raises(OutcomeUnknown) as refusal:
         creation.create(calls=repeat(500))
     assert creation.taskrouter.calls == {"create": 1}
     assert refusal.value.retry_after == 26  # until the lease expires
@@ -356,7 +356,7 @@ def test_search_for_an_earlier_task_is_not_sent_if_no_time_is_left(
     creation = _create_without_response(store)
     creation.taskrouter.calls.clear()
 
-    with pytest.raises(Unsettled) as refusal:
+    with pytest.raises(OutcomeUnknown) as refusal:
         creation.create(calls=repeat(3_000))
     assert not creation.taskrouter.calls
     assert refusal.value.retry_after == 1
@@ -374,7 +374,7 @@ def test_creation_starts_only_within_3_seconds_of_the_start_of_the_request(
     assert creation.taskrouter.calls["create"] == is_sent
 
 
-def test_waiting_for_another_request_ends_in_time(service: Service) -> None:
+def test_request_stops_waiting_for_another_request_in_time(service: Service) -> None:
     """The Reservation was found late, and another request has claimed it."""
     remote = service.taskrouter.add()
     service.assign(remote)
@@ -386,6 +386,6 @@ def test_waiting_for_another_request_ends_in_time(service: Service) -> None:
         ended.append(service.clock.now)
 
     service.taskrouter.when_called = take_time
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         accept_by_task(service, remote, calls=repeat(0))
     assert ended == [started + LATEST_REQUEST_MS] == [service.clock.now]

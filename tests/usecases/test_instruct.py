@@ -10,6 +10,7 @@ from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import (
     AppError,
     InstructionAlreadySent,
+    OutcomeUnknown,
     ReservationGone,
     ReservationNotPending,
     StoreUnavailable,
@@ -18,7 +19,6 @@ from chalicelib.domain.errors import (
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.instructions import Accept, Call, Conference, Dequeue, Instruction
 from chalicelib.domain.reservations import Claim, RemoteReservation, Reservation, Status
@@ -85,7 +85,7 @@ def test_instruction_in_callback_answer_is_not_sent_again(service: Service) -> N
     remote = service.taskrouter.add()
     service.assign(remote, DEQUEUE)
 
-    with pytest.raises(Unsettled, match="may have been sent") as raised:
+    with pytest.raises(OutcomeUnknown, match="may have been sent") as raised:
         instruct(service, remote)
     assert raised.value.retry_after == 15
     with pytest.raises(InstructionAlreadySent, match="may already have been sent"):
@@ -111,7 +111,7 @@ def test_instruction_in_concurrent_requests_is_sent_once(
 
     def instruct_concurrently(verb: str) -> None:
         if verb == "instruct":
-            with pytest.raises(Unsettled, match="may have been sent.* in 27 s. Retry in 27 s"):
+            with pytest.raises(OutcomeUnknown, match="may have been sent.* in 27 s. Retry in 27 s"):
                 instruct(service, pending)
             assert service.clock.now == before + 3_000
 
@@ -149,7 +149,7 @@ def test_concurrent_request_learns_whether_the_instruction_was_sent(
     if is_sent:
         assert instruct(service, pending).status is Status.PENDING
     else:
-        with pytest.raises(Unsettled) as raised:
+        with pytest.raises(OutcomeUnknown) as raised:
             instruct(service, pending)
         assert raised.value.retry_after == 1
     assert service.taskrouter.instructions == []
@@ -181,7 +181,7 @@ def test_another_instruction_can_be_sent_if_first_was_not_executed(
     service: Service, pending: RemoteReservation, failure: AppError
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [failure]
-    with pytest.raises((type(failure), Unsettled)):
+    with pytest.raises((type(failure), OutcomeUnknown)):
         instruct(service, pending)
     record = service.record(pending)
     assert (record.instruction_sent, record.claim, record.accepted_by) == (None, None, None)
@@ -196,7 +196,9 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
 ) -> None:
     getattr(service.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("connection lost")]
     # TaskRouter returns the status pending, as it would while a phone rings.
-    with pytest.raises(Unsettled, match="may have been sent. Its outcome is not known") as raised:
+    with pytest.raises(
+        OutcomeUnknown, match="may have been sent. Its outcome is not known"
+    ) as raised:
         instruct(service, pending)
     assert "It is not sent again." in raised.value.message
     assert raised.value.message.endswith(" Retry in 30 s.")
@@ -205,7 +207,9 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
     for _ in range(2):
         service.clock.now += 31_000
         service.sweep()
-        with pytest.raises(Unsettled, match="may have been sent. Its outcome is not") as raised:
+        with pytest.raises(
+            OutcomeUnknown, match="may have been sent. Its outcome is not"
+        ) as raised:
             instruct(service, pending)
         assert raised.value.retry_after == 15
     with pytest.raises(InstructionAlreadySent, match="may already have been sent"):
@@ -221,7 +225,7 @@ def test_instruction_of_a_crashed_process_is_not_reported_as_sent(
     with pytest.raises(KeyboardInterrupt):
         instruct(service, pending)
     service.clock.now += 31_000
-    with pytest.raises(Unsettled, match="may have been sent"):
+    with pytest.raises(OutcomeUnknown, match="may have been sent"):
         instruct(service, pending)
 
     service.accept(pending, principal=Principal(Role.SUPERVISOR, identity="bob"))
@@ -234,7 +238,7 @@ def test_accepted_status_does_not_prove_that_an_instruction_without_response_was
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("connection lost")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         instruct(service, pending)
     service.post_event(pending, Status.ACCEPTED)  # someone answered the call or accepted elsewhere
 
@@ -242,7 +246,7 @@ def test_accepted_status_does_not_prove_that_an_instruction_without_response_was
         instruct(service, pending)
 
 
-def test_unsent_instruction_whose_record_stays_is_not_reported_as_sent(
+def test_unsent_instruction_is_not_reported_as_sent_if_its_record_cannot_be_removed(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [TaskRouterNotSent("It was not sent. Retry.")]
@@ -257,7 +261,7 @@ def test_unsent_instruction_whose_record_stays_is_not_reported_as_sent(
     assert raised.value.retry_after is None
     assert raised.value.message == "It was not sent. Accept without an instruction in 30 s."
     service.clock.now += 30_000
-    with pytest.raises(Unsettled, match="may have been sent"):
+    with pytest.raises(OutcomeUnknown, match="may have been sent"):
         instruct(service, pending)
 
 
@@ -270,7 +274,7 @@ def test_instruction_recorded_by_an_earlier_version_is_not_reported_as_sent(
         Key={"reservation_sid": {"S": pending.reservation_sid}},
         UpdateExpression="REMOVE instruction_confirmed",
     )
-    with pytest.raises(Unsettled, match="may have been sent"):
+    with pytest.raises(OutcomeUnknown, match="may have been sent"):
         instruct(service, pending)
 
 
@@ -339,7 +343,7 @@ def test_sweep_records_acceptance_without_event(
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")
 
 
-def test_sender_of_instruction_is_acceptor_after_long_ringing(
+def test_sender_of_instruction_is_acceptor_even_if_the_phone_rings_for_45_seconds(
     service: Service, pending: RemoteReservation
 ) -> None:
     instruct(service, pending)
@@ -385,7 +389,7 @@ def test_sender_is_not_acceptor_after_lost_response_to_instruction(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("connection lost")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         instruct(service, pending)
     service.clock.now += 31_000
     service.sweep()
@@ -410,7 +414,7 @@ def test_failed_accept_while_phone_rings_does_not_change_acceptor(
         else TaskRouterUnavailable("connection lost")
     )
     service.taskrouter.fail_before["update"] = [failure]
-    with pytest.raises((TaskRouterRefused, Unsettled)):
+    with pytest.raises((TaskRouterRefused, OutcomeUnknown)):
         service.accept(remote, principal=worker)
     if outcome == "unknown":
         service.clock.now += 31_000
@@ -444,7 +448,7 @@ def test_instruction_refused_after_accept_by_another_client_is_not_recorded_as_s
     assert (record.status, record.instruction_sent) == (Status.ACCEPTED, None)
 
 
-def test_written_claim_is_used_after_lost_response_from_dynamodb(
+def test_claim_is_used_if_dynamodb_wrote_it_but_the_response_was_lost(
     service: Service, pending: RemoteReservation
 ) -> None:
     claim = service.store.claim

@@ -1,4 +1,4 @@
-"""A response never claims that an instruction was sent if this is not known.
+"""A response never claims that an instruction was sent unless this is known.
 
 In most tests, another client accepts the Reservation while the request with the instruction is in
 progress. The event that reports the acceptance removes the claim of the request.
@@ -8,6 +8,7 @@ import pytest
 
 from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import (
+    OutcomeUnknown,
     ReservationNotPending,
     StoreUnavailable,
     TaskRouterDenied,
@@ -16,7 +17,6 @@ from chalicelib.domain.errors import (
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.instructions import Call, Conference, Dequeue, Instruction
 from chalicelib.domain.reservations import RemoteReservation, Reservation, Status
@@ -60,7 +60,7 @@ def accept_elsewhere(
     during: str = "instruct",
     statuses: tuple[Status, ...] = (Status.ACCEPTED,),
 ) -> None:
-    """Make another client accept the Reservation when TaskRouter is called with *during*."""
+    """Make another client accept the Reservation when the service sends the request *during*."""
 
     def accept(verb: str) -> None:
         if verb == during:
@@ -83,7 +83,7 @@ def accept_elsewhere(
     ],
 )
 @pytest.mark.parametrize("failure", NOT_EXECUTED, ids=lambda failure: failure.code)
-def test_instruction_that_was_not_executed_leaves_no_trace(
+def test_instruction_that_was_not_executed_is_not_recorded(
     service: Service,
     pending: RemoteReservation,
     instruction: Instruction,
@@ -127,7 +127,7 @@ def test_accept_by_another_client_does_not_prove_that_an_instruction_was_sent(
         service.post_event = lambda *_arguments: True  # type: ignore[method-assign]
 
     if during == "no request":
-        with pytest.raises(Unsettled, match=UNKNOWN):
+        with pytest.raises(OutcomeUnknown, match=UNKNOWN):
             instruct(service, pending, instruction)
         service.taskrouter.when_called("no request")
         service.clock.now += 31_000
@@ -145,7 +145,7 @@ def test_plain_accept_by_the_sender_does_not_prove_that_the_instruction_was_sent
     service: Service, pending: RemoteReservation, instruction: Instruction
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [TaskRouterUnavailable("lost")]
-    with pytest.raises(Unsettled, match=UNKNOWN):
+    with pytest.raises(OutcomeUnknown, match=UNKNOWN):
         instruct(service, pending, instruction)
     service.clock.now += 30_000
     assert service.accept(pending, principal=ANN).accepted_by == "supervisor:ann"

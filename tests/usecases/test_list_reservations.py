@@ -1,4 +1,4 @@
-"""Recorded Reservations, lists of them, and the search for a Task's Reservation."""
+"""Reading and listing recorded Reservations, and finding a Task's Reservation in TaskRouter."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,7 +33,7 @@ RECORD = Reservation(
 
 @dataclass
 class Listing:
-    """Lists that consist of one page, and the queries for that page."""
+    """A listing that returns the same page for every query, and records the queries."""
 
     page: ReservationPage = field(default_factory=lambda: ReservationPage([], "next"))
     queries: list[tuple[ReservationQuery, str | None, int]] = field(default_factory=list)
@@ -118,7 +118,7 @@ def test_worker_cannot_list_the_reservations_of_another_worker() -> None:
         ([900_000, 1], 1, "after 0"),
     ],
 )
-def test_page_ends_before_a_further_reservation_exceeds_900_000_bytes(
+def test_page_ends_before_it_exceeds_900_000_bytes(
     sizes: list[int], count: int, cursor: str
 ) -> None:
     records = [replace(RECORD, checks=number) for number in range(len(sizes))]
@@ -160,7 +160,7 @@ def test_pending_or_accepted_reservation_of_the_task_is_found(status: Status) ->
             find(taskrouter)
 
 
-def test_pending_reservation_is_preferred_to_accepted_reservations() -> None:
+def test_pending_reservation_is_preferred_over_accepted_reservations() -> None:
     taskrouter = FakeTaskRouter()
     for status in ACCEPTED:
         taskrouter.add(status, task_sid=TASK_SID)
@@ -191,7 +191,7 @@ def test_task_without_reservations_is_distinguished_from_an_unknown_task() -> No
 
 
 @pytest.mark.parametrize(
-    ("task_sid", "worker_sid", "place"),
+    ("task_sid", "worker_sid", "text"),
     [
         (None, None, "Only this service's records were searched. Send task_sid"),
         (None, WORKER_SID, "your Worker has no such Reservation"),
@@ -199,7 +199,7 @@ def test_task_without_reservations_is_distinguished_from_an_unknown_task() -> No
         (TASK_SID, WORKER_SID, "the Task in task_sid has no such Reservation"),
     ],
 )
-def test_error_names_the_searched_places(
-    task_sid: str | None, worker_sid: str | None, place: str
+def test_error_names_the_searched_resources(
+    task_sid: str | None, worker_sid: str | None, text: str
 ) -> None:
-    assert place in not_recorded(task_sid, worker_sid).message
+    assert text in not_recorded(task_sid, worker_sid).message

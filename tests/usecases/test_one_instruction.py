@@ -1,8 +1,8 @@
 """TaskRouter executes at most one instruction that rings, even if responses are lost.
 
 A rule may answer a callback with an instruction that rings a phone, and an accept request may
-contain another one. If DynamoDB fails, the fallback is answered without being recorded. A response
-claims that an instruction was sent only if TaskRouter executed the instruction.
+contain another instruction. If DynamoDB fails, the fallback is answered without being recorded. A
+response claims that an instruction was sent only if TaskRouter executed the instruction.
 """
 
 import itertools
@@ -27,12 +27,12 @@ from chalicelib.domain.errors import (
     AnswerUnknown,
     AppError,
     InstructionAlreadySent,
+    OutcomeUnknown,
     StoreUnavailable,
     TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.instructions import (
     INSTRUCTION_TYPES,
@@ -119,7 +119,7 @@ def test_instruction_can_be_retried_while_callback_may_be_in_transit(
     record(service, remote)
     service.clock.now += 5_000
 
-    with pytest.raises(Unsettled) as refusal:
+    with pytest.raises(OutcomeUnknown) as refusal:
         instruct(service, remote)
     assert refusal.value.retry_after == 10
     assert service.taskrouter.instructions == []
@@ -149,7 +149,7 @@ def test_instruction_is_refused_after_answer_that_rings(service: Service) -> Non
 
 
 @by_any_source
-def test_instruction_needs_no_recorded_answer_if_no_rule_rings(
+def test_instruction_needs_no_recorded_answer_if_no_answer_can_ring(
     service: Service, record: Callable[[Service, RemoteReservation], None]
 ) -> None:
     service.answer_may_ring = False
@@ -172,7 +172,7 @@ def test_status_is_reported_if_reservation_without_answer_is_not_pending(
     assert refusal.value.code == "ReservationNotPending"
 
 
-def test_instruction_is_refused_if_rule_would_have_rung_during_a_failed_decision(
+def test_instruction_is_refused_if_a_ringing_answer_was_withheld_during_a_failed_decision(
     service: Service,
 ) -> None:
     """The response `{}` may be lost, and the fallback may then ring without being recorded."""
@@ -195,7 +195,7 @@ def test_instruction_is_refused_if_rule_would_have_rung_during_a_failed_decision
     assert service.accept(remote).status is Status.ACCEPTED
 
 
-def test_instruction_is_sent_if_rule_would_not_have_rung_during_a_failed_decision(
+def test_instruction_is_sent_if_no_ringing_answer_was_withheld_during_a_failed_decision(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()
@@ -227,7 +227,7 @@ def test_rules_may_ring_if_any_answer_rings(name: str, place: str) -> None:
 
 
 def test_rules_that_could_not_be_loaded_may_ring() -> None:
-    """Another process, whose file can be read, may answer callbacks."""
+    """Another process may have loaded rules with answers that ring."""
     assert Rules((), Defer(), failures=("RULES_FILE",)).may_ring
 
 

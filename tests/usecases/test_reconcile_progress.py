@@ -92,7 +92,7 @@ def test_progress_is_saved_after_each_batch_but_never_decreases(
     for seconds in times:
         if seconds is None:
             event = make_event(taskrouter.add(), Status.CANCELED, at=None)
-            taskrouter.untimed.setdefault("canceled", []).append(event)
+            taskrouter.events_without_time.setdefault("canceled", []).append(event)
         else:
             add_canceled(service, seconds * 1000)
     saves = record_saves(service, monkeypatch)

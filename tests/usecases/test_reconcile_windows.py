@@ -56,7 +56,7 @@ def test_first_run_reads_an_hour_in_windows_that_grow_to_ten_minutes(
         (-1_200_000, [-1_260_000, -1_110_000, -810_000, -210_000, 0]),
     ],
 )
-def test_windows_begin_a_minute_before_the_progress(
+def test_first_window_begins_a_minute_before_the_saved_position(
     service: Service, taskrouter: RecordingTaskRouter, done_until: int, bounds: list[int]
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], done_until))
@@ -64,7 +64,7 @@ def test_windows_begin_a_minute_before_the_progress(
     assert taskrouter.requests == [*windows(bounds), ("tasks",)]
 
 
-def test_type_that_is_behind_is_read_alone_up_to_the_start_of_the_others(
+def test_lagging_event_type_is_read_alone_until_it_catches_up(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], -990_000) | {"created": -1_140_000})
@@ -76,7 +76,7 @@ def test_type_that_is_behind_is_read_alone_up_to_the_start_of_the_others(
     ]
 
 
-def test_each_type_is_read_from_its_own_progress(
+def test_each_event_type_is_read_from_its_saved_position(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], -301_000) | {"completed": -400_000})
@@ -117,7 +117,7 @@ HALVED = [
     (-136_094, -72_094),
     (-72_094, 0),
 ]
-"""The windows that are requested if any list that contains an Event at -200 s is incomplete."""
+"""Windows requested when every list that contains the Event at -200 s is incomplete."""
 
 
 def test_windows_are_halved_until_their_lists_are_complete_but_not_below_a_second(
@@ -169,7 +169,7 @@ def test_only_the_failed_part_is_repeated_after_50_seconds(
     assert [request[0] for request in taskrouter.requests] == [expected]
 
 
-def test_run_whose_lists_of_events_all_fail_reads_no_further_window(
+def test_run_stops_after_the_first_window_if_all_event_lists_fail(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], -1_200_000))
@@ -216,19 +216,26 @@ def test_each_run_starts_at_a_different_task(
     [
         ({"": -299_999}, []),
         ({"": -300_000}, ["events", "tasks"]),
-        (dict.fromkeys(["", *EVENT_PARTS], -299_999), ["tasks"]),
         (dict.fromkeys(["", *PARTS], -299_999), []),
         (dict.fromkeys(["", *EVENT_PARTS], -299_999) | {"tasks": -300_000}, ["tasks"]),
         (dict.fromkeys(["", *PARTS], -299_999) | {"timeout": -300_000}, ["events"]),
     ],
 )
-def test_parts_are_due_five_minutes_after_their_progress_and_tasks_without_progress_at_once(
+def test_part_is_due_five_minutes_after_its_last_finished_run(
     service: Service,
     taskrouter: RecordingTaskRouter,
     progress: dict[str, int],
     requested: list[str],
 ) -> None:
-    """An earlier version saved only the progress of all types of Events together."""
+    """An earlier version saved a single progress value for all Event types."""
     save_progress(service, progress)
     run(service)
     assert sorted({request[0] for request in taskrouter.requests}) == requested
+
+
+def test_tasks_without_saved_progress_are_due_immediately(
+    service: Service, taskrouter: RecordingTaskRouter
+) -> None:
+    save_progress(service, dict.fromkeys(["", *EVENT_PARTS], -299_999))
+    run(service)
+    assert {request[0] for request in taskrouter.requests} == {"tasks"}

@@ -92,7 +92,7 @@ def test_step_starts_only_if_25_seconds_are_left(time_left_ms: int, *, may_conti
     assert make_budget(time_left_ms)[0].may_continue() is may_continue
 
 
-class Requests:
+class ThrottledRequest:
     """A request that is throttled a given number of times before it succeeds."""
 
     def __init__(self, throttled: int) -> None:
@@ -109,7 +109,7 @@ class Requests:
 @pytest.mark.parametrize(("throttled", "pause_ms"), [(0, 0), (1, 500), (2, 1_500), (3, 3_500)])
 def test_throttled_request_is_repeated_up_to_three_times(throttled: int, pause_ms: int) -> None:
     budget, clock = make_budget()
-    request, started = Requests(throttled), clock.now
+    request, started = ThrottledRequest(throttled), clock.now
 
     assert budget.retry_throttled(request) == "response"
     assert (clock.now - started, request.count) == (pause_ms, throttled + 1)
@@ -123,7 +123,7 @@ def test_throttled_request_ends_the_run_after_its_attempts_or_if_time_is_short(
     time_left_ms: int, requests: int, pause_ms: int
 ) -> None:
     budget, clock = make_budget(time_left_ms)
-    request, started = Requests(throttled=100), clock.now
+    request, started = ThrottledRequest(throttled=100), clock.now
 
     with pytest.raises(TaskRouterThrottled):
         budget.retry_throttled(request)
@@ -206,7 +206,7 @@ def test_throttling_ends_only_its_half_but_refused_credentials_end_the_whole_bud
     budget, _ = make_budget()
     throttled, denied = budget.half(), budget.half()
     with pytest.raises(TaskRouterThrottled):
-        throttled.retry_throttled(Requests(throttled=100))
+        throttled.retry_throttled(ThrottledRequest(throttled=100))
     assert [each.may_continue() for each in (budget, throttled, denied)] == [True, False, True]
 
     denied.count_failure(TaskRouterDenied("401"))

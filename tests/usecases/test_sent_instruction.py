@@ -8,8 +8,8 @@ import pytest
 from chalicelib.domain.errors import (
     AnswerUnknown,
     InstructionAlreadySent,
+    OutcomeUnknown,
     ReservationNotPending,
-    Unsettled,
 )
 from chalicelib.domain.reservations import Claim, Reservation, SentInstruction, Status
 from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown, require_answer
@@ -28,7 +28,7 @@ RECORD = Reservation(
 )
 
 
-def sent(
+def make_record_with_instruction(
     status: Status = Status.PENDING, *, is_confirmed: bool, accepted_by: str | None = None
 ) -> Reservation:
     instruction = SentInstruction("1", "supervisor:ann", CALL, is_confirmed=is_confirmed)
@@ -39,14 +39,22 @@ def sent(
     ("answer", "record", "expected"),
     [
         (None, RECORD, False),
-        (None, sent(is_confirmed=True), False),
+        (None, make_record_with_instruction(is_confirmed=True), False),
         (CALL, RECORD, False),
         (CALL, replace(RECORD, answer={"instruction": "accept"}), False),
         (CALL, replace(RECORD, answer=CALL), False),
-        (CALL, sent(is_confirmed=True), True),
-        (CALL, sent(is_confirmed=False), False),
-        (CALL, sent(Status.ACCEPTED, is_confirmed=True, accepted_by="event"), True),
-        (CALL, sent(Status.CANCELED, is_confirmed=False, accepted_by="event"), False),
+        (CALL, make_record_with_instruction(is_confirmed=True), True),
+        (CALL, make_record_with_instruction(is_confirmed=False), False),
+        (
+            CALL,
+            make_record_with_instruction(Status.ACCEPTED, is_confirmed=True, accepted_by="event"),
+            True,
+        ),
+        (
+            CALL,
+            make_record_with_instruction(Status.CANCELED, is_confirmed=False, accepted_by="event"),
+            False,
+        ),
     ],
 )
 def test_instruction_is_known_to_be_sent_if_confirmed(
@@ -61,7 +69,9 @@ def test_outcome_of_an_unconfirmed_instruction_stays_unknown_after_an_accept(
     status: Status, acceptor: str
 ) -> None:
     with pytest.raises(ReservationNotPending) as raised:
-        is_known_as_sent(CALL, sent(status, is_confirmed=False, accepted_by=acceptor))
+        is_known_as_sent(
+            CALL, make_record_with_instruction(status, is_confirmed=False, accepted_by=acceptor)
+        )
     assert raised.value.details == {"reservation_status": status}
     assert raised.value.message == (
         f"The Reservation's status is {status}. "
@@ -80,9 +90,12 @@ def test_instruction_in_the_answer_is_not_known_to_be_sent(status: Status) -> No
     ("record", "verb"),
     [
         (replace(RECORD, answer=CALL), "may already have been"),
-        (sent(is_confirmed=True), "was already"),
-        (sent(is_confirmed=False), "may already have been"),
-        (sent(Status.ACCEPTED, is_confirmed=False), "may already have been"),
+        (make_record_with_instruction(is_confirmed=True), "was already"),
+        (make_record_with_instruction(is_confirmed=False), "may already have been"),
+        (
+            make_record_with_instruction(Status.ACCEPTED, is_confirmed=False),
+            "may already have been",
+        ),
     ],
 )
 def test_another_instruction_is_refused(record: Reservation, verb: str) -> None:
@@ -107,7 +120,13 @@ LATER = NOW + 15_000
     [
         (replace(CLAIM, needs_answer=False), UNANSWERED),
         (CLAIM, RECORD),
-        (CLAIM, replace(UNANSWERED, instruction_sent=sent(is_confirmed=True).instruction_sent)),
+        (
+            CLAIM,
+            replace(
+                UNANSWERED,
+                instruction_sent=make_record_with_instruction(is_confirmed=True).instruction_sent,
+            ),
+        ),
         *[
             (CLAIM, replace(UNANSWERED, status=status))
             for status in Status
@@ -125,7 +144,7 @@ def test_no_error_is_raised_if_the_answer_is_known_or_not_needed(
 @pytest.mark.parametrize("record", [UNANSWERED, replace(RECORD, withheld="call")])
 def test_unknown_answer_may_be_recorded_within_15_seconds(record: Reservation) -> None:
     for now, seconds in ((NOW, 15), (NOW + 14_999, 1)):
-        with pytest.raises(Unsettled) as pending:
+        with pytest.raises(OutcomeUnknown) as pending:
             require_answer(CLAIM, record, now=now)
         assert pending.value.retry_after == seconds
         assert pending.value.message == (

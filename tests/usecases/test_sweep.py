@@ -271,7 +271,7 @@ def sweep_report(service: Service) -> dict[str, Any]:
     return report
 
 
-NOTHING = {
+EMPTY_REPORT = {
     "due": 0,
     "oldest_due_ms": 0,
     "mirrored": 0,
@@ -294,7 +294,7 @@ NOTHING = {
 def test_counts_in_the_report_of_a_sweep_without_due_reservations_are_zero(
     service: Service,
 ) -> None:
-    assert sweep_report(service) == NOTHING | {"at": NOW}
+    assert sweep_report(service) == EMPTY_REPORT | {"at": NOW}
 
 
 def test_report_counts_outcomes_and_failures(service: Service) -> None:
@@ -319,7 +319,7 @@ def test_report_counts_outcomes_and_failures(service: Service) -> None:
     service.taskrouter.when_called = delay
     service.clock.now += PAST_DEADLINE_MS + 5_000
 
-    assert sweep_report(service) == NOTHING | {
+    assert sweep_report(service) == EMPTY_REPORT | {
         "at": NOW + PAST_DEADLINE_MS + 5_000,
         "duration_ms": 7,
         "due": 4,

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterUnavailable, Unsettled
+from chalicelib.domain.errors import OutcomeUnknown, TaskRouterNotFound, TaskRouterUnavailable
 from chalicelib.domain.reservations import RemoteReservation, Reservation, Status
 from chalicelib.usecases.sweep import SweepPolicy
 from tests.support import DEADLINES, NOW, sid
 from tests.usecases.conftest import Service
 
 MINUTE = 60_000
-REJECTING = replace(DEADLINES, reject_after=60)
+REJECTING_DEADLINES = replace(DEADLINES, reject_after=60)
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def outcome(report: dict[str, Any]) -> dict[str, int]:
     ("age", "expected"),
     [(59_999, "unchanged"), (60_000, "rejected"), (119_999, "rejected"), (120_000, "unchanged")],
 )
-def test_pending_reservation_is_rejected_from_its_limit_until_its_timeout(
+def test_pending_reservation_is_rejected_between_its_limit_and_its_timeout(
     service: Service, pending: RemoteReservation, age: int, expected: str
 ) -> None:
-    service.deadlines = REJECTING
+    service.deadlines = REJECTING_DEADLINES
     service.clock.now += age
     make_due(service, pending)
     assert outcome(service.sweep()) == {expected: 1}
@@ -66,7 +66,7 @@ def test_pending_reservation_is_rejected_from_its_limit_until_its_timeout(
 def test_only_a_pending_reservation_is_rejected(
     service: Service, pending: RemoteReservation, status: Status
 ) -> None:
-    service.deadlines = REJECTING
+    service.deadlines = REJECTING_DEADLINES
     service.taskrouter.set_status(pending.reservation_sid, status)
     service.post_event(pending, status)
     service.clock.now += 90_000
@@ -76,7 +76,7 @@ def test_only_a_pending_reservation_is_rejected(
 
 
 @pytest.mark.parametrize(("age", "expected"), [(599_999, "unchanged"), (600_000, "completed")])
-def test_wrapping_reservation_is_completed_from_its_limit(
+def test_wrapping_reservation_is_completed_once_its_limit_is_reached(
     service: Service, wrapping: RemoteReservation, age: int, expected: str
 ) -> None:
     service.clock.now += age
@@ -87,7 +87,7 @@ def test_wrapping_reservation_is_completed_from_its_limit(
 
 
 @pytest.mark.parametrize("answer_may_ring", [True, False])
-def test_completion_moves_the_worker_to_no_activity_and_needs_no_answer(
+def test_completion_sends_no_activity_and_needs_no_recorded_answer(
     service: Service, wrapping: RemoteReservation, *, answer_may_ring: bool
 ) -> None:
     service.answer_may_ring = answer_may_ring
@@ -176,7 +176,7 @@ def test_reservation_whose_record_disappears_during_the_check_is_not_changed(
     pending_remote = service.taskrouter.add()
     service.assign(pending_remote)
     due = pending_remote if status is Status.PENDING else wrapping
-    service.deadlines = replace(REJECTING, max_wrapup=1)
+    service.deadlines = replace(REJECTING_DEADLINES, max_wrapup=1)
     service.clock.now += 60_000
     make_due(service, due)
     monkeypatch.setattr(service.store, "get", lambda _sid: None)
@@ -189,7 +189,7 @@ def test_claimed_reservation_whose_record_disappears_during_the_check_is_not_a_f
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterUnavailable("lost")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(OutcomeUnknown):
         service.accept(pending)
     service.clock.now += 30_000
     monkeypatch.setattr(service.store, "get", lambda _sid: None)
@@ -201,7 +201,7 @@ def test_reservation_that_may_be_ringing_is_checked_again_after_15_seconds(
     service: Service, pending: RemoteReservation, *, monitor_only: bool
 ) -> None:
     service.answer_may_ring = True
-    service.deadlines = REJECTING
+    service.deadlines = REJECTING_DEADLINES
     service.policy = SweepPolicy(monitor_only=monitor_only)
     unanswered = service.taskrouter.add()
     service.post_event(unanswered, Status.PENDING)
@@ -215,7 +215,7 @@ def test_reservation_that_may_be_ringing_is_checked_again_after_15_seconds(
 def test_reservation_whose_rejection_is_only_counted_is_checked_again_after_15_seconds(
     service: Service, pending: RemoteReservation
 ) -> None:
-    service.deadlines = REJECTING
+    service.deadlines = REJECTING_DEADLINES
     service.policy = SweepPolicy(monitor_only=True)
     service.clock.now += 60_000
     make_due(service, pending)

@@ -1,4 +1,4 @@
-"""The simulated sweep sends the same requests to TaskRouter as the real one."""
+"""The simulated sweep sends the same requests to TaskRouter as the real sweep."""
 
 import random
 from collections import Counter
@@ -40,8 +40,16 @@ NEVER = 10**9
 
 
 @dataclass(frozen=True)
-class Life:
-    """A Reservation; all times are in ms."""
+class LifeCycle:
+    """The life cycle of a Reservation.
+
+    Attributes:
+        at: creation time, in ms since START.
+        answer: ms from the creation until the acceptance, or NEVER.
+        handle: ms from the acceptance until the wrap-up.
+        wrapup: duration of the wrap-up, in ms.
+        lost: statuses whose events are lost.
+    """
 
     at: int
     answer: int
@@ -50,12 +58,12 @@ class Life:
     lost: frozenset[Status]
 
 
-def draw_lives(seed: int, number: int) -> list[Life]:
-    """Return Reservations, some of which nobody accepts, and events, half of which get lost."""
+def draw_life_cycles(seed: int, number: int) -> list[LifeCycle]:
+    """Return random life cycles. Nobody accepts some Reservations, and half the events are lost."""
     draw = random.Random(seed)  # noqa: S311
     minute = 60_000
     return [
-        Life(
+        LifeCycle(
             at=draw.randrange(20 * minute),
             answer=draw.choice([draw.randrange(100_000), NEVER]),
             handle=draw.choice([draw.randrange(3 * minute), draw.randrange(25 * minute)]),
@@ -66,7 +74,7 @@ def draw_lives(seed: int, number: int) -> list[Life]:
     ]
 
 
-def simulate(lives: list[Life], limits: TaskRouterLimits, **inputs: int) -> World:
+def simulate(life_cycles: list[LifeCycle], limits: TaskRouterLimits, **inputs: int) -> World:
     scenario = Scenario(
         rate=1,
         deadlines=DEADLINES,
@@ -78,25 +86,33 @@ def simulate(lives: list[Life], limits: TaskRouterLimits, **inputs: int) -> Worl
     sweeps = Sweeps(World(scenario))
     world = sweeps.world
 
-    def arrive(life: Life) -> Iterator[float]:
-        yield life.at
-        expires_at = DEADLINES.expires_at(life.at, None)
-        group = Group(1, life.at, expires_at, life.answer, life.handle, life.wrapup, life.lost)
-        world.timeline.start(world.live(group))
+    def arrive(life_cycle: LifeCycle) -> Iterator[float]:
+        yield life_cycle.at
+        expires_at = DEADLINES.expires_at(life_cycle.at, None)
+        group = Group(
+            1,
+            life_cycle.at,
+            expires_at,
+            life_cycle.answer,
+            life_cycle.handle,
+            life_cycle.wrapup,
+            life_cycle.lost,
+        )
+        world.timeline.start(world.run_life_cycle(group))
 
-    for life in lives:
-        world.timeline.start(arrive(life))
+    for life_cycle in life_cycles:
+        world.timeline.start(arrive(life_cycle))
     world.timeline.start(sweeps.start_periodically())
     # The last sweep may take a while.
     world.timeline.run(until=SECONDS * 1000 + 60_000)
     return world
 
 
-def run(lives: list[Life], service: Service) -> None:
+def run(life_cycles: list[LifeCycle], service: Service) -> None:
     """Run the same Reservations with the real use cases."""
     actions: list[tuple[int, Callable[[], object]]] = []
-    for life in lives:
-        actions += plan(life, service)
+    for life_cycle in life_cycles:
+        actions += plan(life_cycle, service)
     for number in range(1, SECONDS // SWEEP_INTERVAL_S + 1):
         at = number * SWEEP_INTERVAL_S * 1000
 
@@ -110,8 +126,8 @@ def run(lives: list[Life], service: Service) -> None:
             action()
 
 
-def plan(life: Life, service: Service) -> list[tuple[int, Callable[[], object]]]:
-    remote = service.taskrouter.add(created_at=START + life.at)
+def plan(life_cycle: LifeCycle, service: Service) -> list[tuple[int, Callable[[], object]]]:
+    remote = service.taskrouter.add(created_at=START + life_cycle.at)
     service.taskrouter.remove(remote.reservation_sid)
 
     def arrive() -> None:
@@ -126,19 +142,19 @@ def plan(life: Life, service: Service) -> list[tuple[int, Callable[[], object]]]
     def report(status: Status) -> None:
         service.taskrouter.set_status(remote.reservation_sid, status)
         service.taskrouter.add_event(remote, status, at=service.clock.now)
-        if status not in life.lost:
+        if status not in life_cycle.lost:
             service.post_event(remote, status)
 
-    steps: list[tuple[int, Callable[[], object]]] = [(life.at, arrive)]
-    if life.answer == NEVER:
-        steps.append((life.at + 120_000, lambda: report(Status.TIMEOUT)))
+    steps: list[tuple[int, Callable[[], object]]] = [(life_cycle.at, arrive)]
+    if life_cycle.answer == NEVER:
+        steps.append((life_cycle.at + 120_000, lambda: report(Status.TIMEOUT)))
     else:
-        accepted_at = life.at + life.answer
-        wrapping_at = accepted_at + life.handle
+        accepted_at = life_cycle.at + life_cycle.answer
+        wrapping_at = accepted_at + life_cycle.handle
         steps += [
             (accepted_at, accept),
             (wrapping_at, lambda: report(Status.WRAPPING)),
-            (wrapping_at + life.wrapup, lambda: report(Status.COMPLETED)),
+            (wrapping_at + life_cycle.wrapup, lambda: report(Status.COMPLETED)),
         ]
     return steps
 
@@ -153,11 +169,11 @@ def recorded(service: Service) -> Counter[Status]:
 def test_simulation_sends_as_many_requests_as_the_service(
     service: Service, seed: int, max_events: int
 ) -> None:
-    lives = draw_lives(seed, 25)
+    life_cycles = draw_life_cycles(seed, 25)
     service.taskrouter.max_events = max_events
 
-    run(lives, service)
-    world = simulate(lives, replace(INSTANT, max_events=max_events))
+    run(life_cycles, service)
+    world = simulate(life_cycles, replace(INSTANT, max_events=max_events))
 
     calls = {VERBS[verb]: number for verb, number in service.taskrouter.calls.items()}
     assert world.taskrouter.requests == calls
@@ -169,7 +185,7 @@ def test_simulation_sends_as_many_requests_as_the_service(
 def test_simulation_ends_throttled_sweeps_like_the_service(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lives = [Life(1_000, NEVER, 0, 0, frozenset(Status)) for _ in range(5)]
+    life_cycles = [LifeCycle(1_000, NEVER, 0, 0, frozenset(Status)) for _ in range(5)]
     # With one thread, the order of the requests is fixed.
     monkeypatch.setattr(sweep, "CONCURRENCY", 1)
 
@@ -177,8 +193,8 @@ def test_simulation_ends_throttled_sweeps_like_the_service(
         raise TaskRouterThrottled("throttled")
 
     service.taskrouter.when_called = throttle
-    run(lives, service)
-    world = simulate(lives, replace(INSTANT, per_second=0), concurrency=1)
+    run(life_cycles, service)
+    world = simulate(life_cycles, replace(INSTANT, per_second=0), concurrency=1)
 
     calls = {VERBS[verb]: number for verb, number in service.taskrouter.calls.items()}
     assert +world.taskrouter.requests == calls

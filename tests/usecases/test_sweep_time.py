@@ -50,7 +50,7 @@ MAX_CALL_MS = 3_214
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def single_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "CONCURRENCY", 1)
 
 
@@ -183,12 +183,14 @@ def test_throttling_of_one_part_does_not_prevent_the_other(service: Service, par
 
 
 @pytest.mark.parametrize("seconds", [1, 24])
-def test_reconciliation_that_has_no_time_is_counted(service: Service, seconds: int) -> None:
+def test_reconciliation_without_time_is_counted_as_unreconciled(
+    service: Service, seconds: int
+) -> None:
     line = run_sweep(service, seconds)
     assert (line["reconciled"], line["unreconciled"], line["ok"]) == (0, 1, True)
 
 
-def test_reconciliation_that_cannot_start_is_counted(
+def test_reconciliation_that_cannot_start_is_counted_as_unreconciled(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
@@ -228,7 +230,7 @@ def test_sweep_without_time_still_reads_the_oldest_due_reservation_of_each_statu
     assert (line["due"], line["left"], line["oldest_due_ms"]) == (2, 2, 131_000)
 
 
-def test_recording_many_reservations_of_one_task_ends_in_time_and_is_continued(
+def test_recording_many_reservations_of_one_task_stops_in_time_and_continues_later(
     service: Service,
 ) -> None:
     task_sid = sid("WT")
@@ -245,10 +247,10 @@ def test_recording_many_reservations_of_one_task_ends_in_time_and_is_continued(
     assert min(recorded[:3]) > 5
 
 
-def with_slow_statuses(service: Service, duration: int) -> list[int]:
-    """Make every read of statuses take *duration* ms; return the sizes of the reads.
+def slow_down_status_reads(service: Service, duration: int) -> list[int]:
+    """Make every read of statuses take *duration* ms, and return the sizes of the reads.
 
-    The reads return the status completed for every Reservation.
+    Every read returns the status ``completed`` for all Reservations.
     """
     reads: list[int] = []
 
@@ -262,7 +264,7 @@ def with_slow_statuses(service: Service, duration: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("seconds", "read_ms"), [(50, 700), (60, 900)])
-def test_recording_many_events_ends_in_time_and_is_continued(
+def test_recording_many_events_stops_in_time_and_continues_later(
     service: Service, seconds: int, read_ms: int
 ) -> None:
     run_sweep(service)
@@ -271,7 +273,7 @@ def test_recording_many_events_ends_in_time_and_is_continued(
         at = NOW + 30_000 + number * 50
         service.taskrouter.add_event(remote, Status.COMPLETED, at=at)
     service.taskrouter.max_events = 10_000
-    reads = with_slow_statuses(service, read_ms)
+    reads = slow_down_status_reads(service, read_ms)
 
     started = service.clock.now = NOW + 5 * MINUTE
     unreconciled = []
@@ -290,7 +292,7 @@ def test_recording_many_events_ends_in_time_and_is_continued(
     assert progress["completed"] >= NOW + 5 * MINUTE - 15_000
 
 
-def test_recording_many_events_of_one_reservation_ends_in_time(service: Service) -> None:
+def test_recording_many_events_of_one_reservation_stops_in_time(service: Service) -> None:
     remote = service.taskrouter.add(Status.COMPLETED)
     for number in range(40):
         status = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)[number % 3]
@@ -304,7 +306,7 @@ def test_recording_many_events_of_one_reservation_ends_in_time(service: Service)
     assert service.record(remote).status is Status.WRAPPING
 
 
-def test_events_of_a_type_that_is_further_ahead_do_not_reset_its_progress(
+def test_progress_of_a_type_is_not_reset_by_a_batch_that_ends_earlier(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch ends before the time up to which another type is already done."""

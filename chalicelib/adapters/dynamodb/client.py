@@ -18,7 +18,7 @@ from chalicelib.adapters.aws import (
     Sender,
     parse,
 )
-from chalicelib.adapters.exchange import UNREADABLE
+from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.json_text import replace_lone_surrogates
 from chalicelib.domain.messages import describe_connection_failure
@@ -137,7 +137,7 @@ def translate_errors() -> Iterator[None]:
         raise StoreUnavailable(
             f"DynamoDB {describe_connection_failure(url, error)}. Retry."
         ) from error
-    except UNREADABLE as error:
+    except PARSE_ERRORS as error:
         raise StoreUnavailable("DynamoDB's response can't be read. Retry.") from error
 
 
@@ -326,9 +326,9 @@ def read_all(
 class UpdateItem:
     """One conditional UpdateItem request.
 
-    In expressions, ``#name`` stands for the attribute *name*, so that no reserved word can clash,
-    and ``:name`` stands for an entry of `values`. DynamoDB rejects a request that changes the
-    same attribute in two clauses, but local engines may accept it.
+    In expressions, ``#name`` stands for the attribute *name*, so that no attribute name can clash
+    with a reserved word, and ``:name`` stands for an entry of `values`. DynamoDB rejects a request
+    that changes the same attribute in two clauses, but a local emulator may accept the request.
 
     Attributes:
         set: attributes to set, by name. None leaves an attribute unchanged.

@@ -42,11 +42,11 @@ from chalicelib.domain.sids import is_sid
 _HOUR_MS = 3_600_000
 
 _PAGE_SIZES = (100, 1_000)
-"""Maximum numbers of entries in the index pages of one request, before filtering. Usually, the
-second page is larger, because few entries match if the first page does not suffice."""
+"""Maximum numbers of entries in the index pages of one request, before filtering. The second page
+is usually larger: if the first page does not suffice, few entries match."""
 
 _MAX_EMPTY_QUERIES = 8
-"""Maximum number of queries per request that return no entries, such as those for night hours."""
+"""Maximum number of queries per request that return no entries, such as queries for the night."""
 
 _MAX_SECONDS = 10.0
 """Time after which no further query starts. API Gateway waits at most 29 s for a response."""
@@ -110,7 +110,8 @@ class _ReadBudget:
     """The index pages that one request may read. A list that needs more is returned incomplete.
 
     Args:
-        largest_first: whether to read the largest page first, because it must hold a partition.
+        largest_first: whether to read the largest page first, because the first page must hold a
+            whole partition.
     """
 
     def __init__(self, *, largest_first: bool) -> None:
@@ -272,7 +273,7 @@ class DynamoReservationListing:
         """Read the records, in the order of *sids*.
 
         The indexes lag behind the table. Records that no longer exist, or whose status is no
-        longer *status*, are left out.
+        longer *status*, are omitted.
         """
         keys = [{"reservation_sid": sid} for sid in sids]
         items = read_all(self._client, self._table, keys, ConsistentRead=True)

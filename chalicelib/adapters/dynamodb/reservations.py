@@ -46,7 +46,7 @@ _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 _NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 
 _SECOND_WRITE_LIMIT = 0.1
-"""A second write starts only if the first one took at most this share of the time limit."""
+"""A second write starts only if the first write took at most this fraction of the time limit."""
 
 
 class DynamoReservationStore(DynamoJobs):
@@ -88,7 +88,7 @@ class DynamoReservationStore(DynamoJobs):
             set=callback_attributes(reservation)
             | {"answer": answer, "acceptor": reservation.accepted_by},
             set_if_absent=self._new_record(reservation, due_at),
-            # An earlier record may have a more accurate creation time, but not the timeout.
+            # An earlier record may have a more accurate creation time, but not a better timeout.
             set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
             conditions=[
                 "attribute_not_exists(#answer)",
@@ -104,7 +104,7 @@ class DynamoReservationStore(DynamoJobs):
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # After an instruction sent over REST, another one could ring a phone again.
+            # If an instruction was sent over REST, another instruction could ring a phone again.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         with translate_errors():
@@ -304,7 +304,8 @@ class DynamoReservationStore(DynamoJobs):
             values={":status": due.status.value, ":due_at": due.due_at},
         )
         if due.status is Status.PENDING and due.is_claimed:
-            # The owner of the expired claim did not accept, but an earlier instruction may do so.
+            # The owner of the expired claim did not accept the Reservation, but an earlier
+            # instruction may still do so.
             _restore_acceptor(update, acceptor)
         self._run(update, due.reservation_sid)
 
@@ -364,7 +365,7 @@ class DynamoReservationStore(DynamoJobs):
 
 
 def _require_no_ringing(update: UpdateItem, claim: Claim) -> None:
-    """Add the conditions that no other instruction can ring a phone."""
+    """Add conditions that fail if another instruction may ring a phone."""
     ringing = {f":{name}": name for name in RINGING}
     update.values |= ringing
     update.conditions += [
@@ -372,7 +373,7 @@ def _require_no_ringing(update: UpdateItem, claim: Claim) -> None:
         f"NOT #answer.#instruction IN ({', '.join(ringing)})",
     ]
     if claim.needs_answer:
-        # TaskRouter gets an answer to the fallback even if the answer can't be recorded.
+        # The service answers a fallback request even if the answer can't be recorded.
         update.conditions += ["attribute_exists(#answer)", "attribute_not_exists(#withheld)"]
 
 

@@ -106,9 +106,9 @@ class TokenVerifier:
         issuer = unverified["payload"].get("iss")
         if not isinstance(issuer, str):
             raise jwt.MissingRequiredClaimError("iss")
-        secret = self._secrets.recent().api_keys.get(issuer)
+        secret = self._secrets.get_recent().api_keys.get(issuer)
         if secret is None:
-            secret = self._secrets.renewed().api_keys.get(issuer)
+            secret = self._secrets.refresh().api_keys.get(issuer)
         if secret is None:
             raise jwt.InvalidSignatureError
         claims: dict[str, Any] = jwt.decode(
@@ -118,7 +118,7 @@ class TokenVerifier:
             subject=self._account_sid,
             options={"require": ["exp", "sub"]},
         )
-        # A token may omit its creation time. In that case, its lifetime is counted from now.
+        # A token may omit its creation time. In that case, the lifetime is counted from now.
         starts = [
             int(time.time()),
             *(int(claims[name]) for name in ("nbf", "iat") if name in claims),

@@ -34,7 +34,7 @@ _PARAMETERS = {
     for instruction in INSTRUCTION_TYPES.values()
     for name, parameter in instruction.parameters().items()
 }
-"""This service's names of the instructions' parameters, and their definitions, by REST name."""
+"""This service's name and definition of each instruction parameter, by REST name."""
 
 
 def sdk_name(name: str) -> str:

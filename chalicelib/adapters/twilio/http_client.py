@@ -12,7 +12,7 @@ from twilio.http.http_client import TwilioHttpClient
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from chalicelib.adapters.exchange import Exchange, Tracked, current
+from chalicelib.adapters.exchange import Exchange, Tracked, current_exchange
 
 _Result = TypeVar("_Result")
 
@@ -78,18 +78,20 @@ def make_http_client(
     """
 
     def read(response: Response, **_options: Any) -> None:
-        limit, body = current().max_bytes, bytearray()
+        limit, body = current_exchange().max_bytes, bytearray()
         for chunk in response.iter_content(_CHUNK_BYTES):
             body += chunk
             if len(body) > limit:
                 response.close()
                 raise ValueError("The response is too large.")
-        response._content = bytes(body)  # noqa: SLF001  requests can't limit the size of a body
+        # The requests library can't limit the size of a body.
+        response._content = bytes(body)  # noqa: SLF001
         if response.status_code not in _OK:
             raise to_error(response)
 
     client = TwilioHttpClient(request_hooks={"response": read})
-    # The constructor requires a single number, but requests accepts (connect, read) timeouts.
+    # The constructor requires a single number, but the requests library accepts a tuple of connect
+    # and read timeouts.
     client.timeout = (_CONNECT_SECONDS, seconds)
     for scheme in _POOLS:
         client.session.mount(f"{scheme}://", _Adapter(pool_maxsize=_MAX_CONNECTIONS))

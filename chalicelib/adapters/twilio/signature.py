@@ -57,7 +57,7 @@ _NOT_SIGNED = (
 class LikelyCause(StrEnum):
     """The likely cause of an invalid signature. AUTH_TOKEN is a guess, and QUERY may be a guess.
 
-    AUTH_TOKEN is the wrong guess if the query string has an unusual encoding that is not tried.
+    AUTH_TOKEN is wrong if the query string has an unusual encoding that is not tried.
     """
 
     NO_HEADER = "no_header"
@@ -114,7 +114,7 @@ class SignatureVerifier:
         pairs = sorted({(name, value) for name in form for value in form.getall(name)})
         text = "".join(chain.from_iterable(pairs)).encode()
         checked = None
-        for read in (self._secrets.recent, self._secrets.renewed):
+        for read in (self._secrets.get_recent, self._secrets.refresh):
             secrets = read()
             if secrets is checked:
                 break

@@ -18,7 +18,7 @@ from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
-from chalicelib.adapters.exchange import UNREADABLE
+from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.adapters.twilio.errors import sdk_name, to_error
 from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
@@ -84,7 +84,7 @@ class TwilioTaskRouter:
         """Call *send* with the SDK's context of the Workspace; translate errors."""
         ends_at = time.monotonic() + (self._page_seconds * pages if pages > 1 else self._seconds)
         max_bytes = _MAX_PAGE_BYTES if pages else _MAX_RESOURCE_BYTES
-        secrets = self._secrets.current()
+        secrets = self._secrets.get()
         while True:
             client = Client(*secrets.api_key, self._account_sid, http_client=self._http_client)
             client.taskrouter.base_url = self._base_url
@@ -94,7 +94,7 @@ class TwilioTaskRouter:
             try:
                 return exchange.run()
             except TaskRouterDenied:
-                refused, secrets = secrets, self._secrets.renewed()
+                refused, secrets = secrets, self._secrets.refresh()
                 if secrets.api_key == refused.api_key:
                     raise
             except (RequestException, TimeoutError) as error:
@@ -102,7 +102,7 @@ class TwilioTaskRouter:
                 if exchange.was_sent:
                     raise TaskRouterUnavailable(failure) from error
                 raise TaskRouterNotSent(f"{failure} The request was not sent. Retry.") from error
-            except (TwilioException, BadRequest, *UNREADABLE) as error:
+            except (TwilioException, BadRequest, *PARSE_ERRORS) as error:
                 # A 2xx response that is not JSON, lacks a member, or has an unexpected SID.
                 raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
@@ -254,7 +254,8 @@ class TwilioTaskRouter:
     def find_tasks(self, name: str, value: str) -> list[FoundTask]:
         """Find the Tasks that have an attribute with this value.
 
-        TaskRouter allows 3 searches per second. Its lists lack attributes, so each Task is fetched.
+        TaskRouter allows 3 searches per second. The Tasks in a list have no attributes, so each
+        Task is fetched.
 
         Args:
             name: the name of the attribute.

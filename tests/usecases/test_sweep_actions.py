@@ -309,7 +309,7 @@ CALL = Call(to="client:a", from_="+15556667777", url="https://desk.example/twiml
 CONFERENCE = Conference(from_="+15556667777")
 
 
-def fallback_rings_unrecorded(service: Service, remote: RemoteReservation) -> None:
+def unrecorded_fallback_rings(service: Service, remote: RemoteReservation) -> None:
     """The fallback is answered with a `call` while DynamoDB fails; an event creates the record."""
     service.post_event(remote, Status.PENDING)
 
@@ -345,8 +345,8 @@ def conference_is_sent(service: Service, remote: RemoteReservation) -> None:
     service.accept(remote, instruction=CONFERENCE)
 
 
-RINGS = {
-    fallback_rings_unrecorded: False,
+RING_SCENARIOS = {
+    unrecorded_fallback_rings: False,
     reconciliation_creates_the_record: False,
     callback_arrives_during_a_decision: True,
     callback_is_answered_with_a_call: True,
@@ -356,7 +356,7 @@ RINGS = {
 
 @pytest.mark.parametrize("monitor_only", [False, True])
 @pytest.mark.parametrize("answer_may_ring", [True, False])
-@pytest.mark.parametrize(("ring", "is_recorded"), RINGS.items())
+@pytest.mark.parametrize(("ring", "is_recorded"), RING_SCENARIOS.items())
 def test_reservation_is_not_rejected_while_a_phone_may_be_ringing(
     rejecting_service: Service,
     ring: Callable[[Service, RemoteReservation], None],
@@ -416,7 +416,7 @@ def test_instruction_that_is_sent_during_the_check_prevents_the_rejection(
 
 def test_people_may_reject_a_reservation_while_a_phone_may_be_ringing(service: Service) -> None:
     service.answer_may_ring = True
-    for ring in RINGS:
+    for ring in RING_SCENARIOS:
         remote = service.taskrouter.add(created_at=service.clock.now)
         ring(service, remote)
         assert service.reject(remote).status is Status.REJECTED

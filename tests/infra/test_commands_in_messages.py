@@ -11,13 +11,13 @@ import pytest
 from infra.__main__ import main
 from local.supervisor import ROOT
 
-PROGRAMS = ("app.py", "chalicelib", "infra", "local", "taskrouter_simulator")
-FILES = [path for name in PROGRAMS for path in [ROOT / name, *(ROOT / name).rglob("*.py")]]
+SOURCES = ("app.py", "chalicelib", "infra", "local", "taskrouter_simulator")
+FILES = [path for name in SOURCES for path in [ROOT / name, *(ROOT / name).rglob("*.py")]]
 COMMAND = re.compile(
     r"(?:python -m infra|make (?:services|run|demo|setup|deploy|clean|destroy)\b|(?<!`)chalice "
     r"(?:deploy|package|local)\b)(?:[^.,;:`\n]|\.(?=\w))*"
 )
-VALUE = "X"
+PLACEHOLDER = "X"
 
 
 def _text(node):
@@ -26,11 +26,14 @@ def _text(node):
             return text
         case ast.JoinedStr(values=values):
             return "".join(_text(value) for value in values)
-    return VALUE
+    return PLACEHOLDER
 
 
 def _messages():
-    """Yield each string's location and text except docstrings, with X for inserted values."""
+    """Yield the location and text of each string literal other than docstrings.
+
+    X replaces interpolated values.
+    """
     for path in FILES:
         if path.suffix != ".py":
             continue
@@ -53,8 +56,8 @@ def test_messages_with_commands_are_found():
 @pytest.mark.parametrize("location", MESSAGES)
 def test_no_punctuation_mark_follows_a_command(location):
     text = MESSAGES[location]
-    followers = [text[match.end() :][:2] for match in COMMAND.finditer(text)]
-    assert not [mark for mark in followers if re.fullmatch(r"[.,;:]\s?", mark)]
+    following_text = [text[match.end() :][:2] for match in COMMAND.finditer(text)]
+    assert not [mark for mark in following_text if re.fullmatch(r"[.,;:]\s?", mark)]
 
 
 COMMANDS = sorted(

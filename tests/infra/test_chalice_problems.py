@@ -13,7 +13,7 @@ TABLE = (ROOT / "docs" / "chalice.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def packaged(tmp_path_factory):
+def packaged_stage(tmp_path_factory):
     return package(tmp_path_factory.mktemp("package"), "prod")
 
 
@@ -24,20 +24,20 @@ def test_chalice_does_not_create_log_groups():
     assert project_config["autogen_policy"] is False
 
 
-def test_api_has_no_authorizers(packaged):
-    (gateway,) = packaged.of_type("AWS::ApiGateway::RestApi").values()
+def test_api_has_no_authorizers(packaged_stage):
+    (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     assert "securityDefinitions" not in gateway["Body"]
     for path in gateway["Body"]["paths"].values():
         assert not any("security" in method for method in path.values())
 
 
-def test_lambda_does_not_wrap_json_log_lines(packaged):
-    for function in packaged.of_type("AWS::Lambda::Function").values():
+def test_lambda_does_not_wrap_json_log_lines(packaged_stage):
+    for function in packaged_stage.of_type("AWS::Lambda::Function").values():
         assert function.get("LoggingConfig", {}).get("LogFormat", "Text") == "Text"
 
 
-def test_api_has_no_binary_media_types(packaged):
-    (gateway,) = packaged.of_type("AWS::ApiGateway::RestApi").values()
+def test_api_has_no_binary_media_types(packaged_stage):
+    (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     assert gateway["Body"]["x-amazon-apigateway-binary-media-types"] == []
 
 
