@@ -86,10 +86,10 @@ def test_limits_of_taskrouter_are_not_exceeded(scenario: Scenario) -> None:
 
 @settings(max_examples=5)
 @given(scenarios)
-def test_higher_concurrency_does_not_leave_more_reservations_due(scenario: Scenario) -> None:
+def test_doubled_concurrency_does_not_leave_more_reservations_due(scenario: Scenario) -> None:
     limits = replace(UNLIMITED, latency_ms=scenario.taskrouter.latency_ms)
     scenario = replace(scenario, taskrouter=limits, rate=scenario.rate * 40)
-    more = replace(scenario, concurrency=scenario.concurrency + 1)
+    more = replace(scenario, concurrency=2 * scenario.concurrency)
     left, left_with_more = (
         sum(sweep.unchecked for sweep in simulate(each)[1]) for each in (scenario, more)
     )
