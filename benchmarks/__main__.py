@@ -16,6 +16,7 @@ from benchmarks import (
     refusals,
     report,
     rules,
+    simulator_load,
     sweeps,
     tables,
 )
@@ -50,7 +51,16 @@ from benchmarks import (
     show_default=True,
     help="Number of records in the largest table.",
 )
-def main(rounds: int, starts: int, processes: int, requests: int, records: int) -> None:
+@click.option(
+    "--tasks",
+    default=10_000,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="Largest number of Tasks in the simulator.",
+)
+def main(
+    *, rounds: int, starts: int, processes: int, requests: int, records: int, tasks: int
+) -> None:
     """Compare this app with simple reference programs, and print a table of the figures.
 
     Then print the cost of a million Reservations, and the tables in docs/capacity.md. The tables in
@@ -74,6 +84,7 @@ def main(rounds: int, starts: int, processes: int, requests: int, records: int) 
         *rules.measure(processes),
         *refusals.measure(starts),
         *http_load.measure(requests),
+        *simulator_load.measure(requests, tasks),
     ]
     click.echo(report.render(figures))
     click.echo(f"\n{costs.render(footprint, costs.Prices(), costs.Assumptions())}")

@@ -100,9 +100,9 @@ def measure(requests: int) -> list[Figure]:
         for connections in _CONNECTIONS * _WINDOWS:
             for server in (app, bare):
                 load = loads.setdefault((server.name, connections), _Load())
-                before = [_cpu_ms(group) for group in groups]
+                before = [cpu_ms(group) for group in groups]
                 asyncio.run(_send(server, callbacks, connections, load, requests))
-                used = [_cpu_ms(group) - cpu for group, cpu in zip(groups, before, strict=True)]
+                used = [cpu_ms(group) - cpu for group, cpu in zip(groups, before, strict=True)]
                 load.cpu_ms.append((used[0] / requests, used[1] / requests))
     return [
         figure
@@ -210,7 +210,7 @@ async def _send(
     load.rates.append(requests / (time.perf_counter() - started))
 
 
-def _cpu_ms(group: int) -> float:
+def cpu_ms(group: int) -> float:
     """Return the total CPU time of the processes in a process group."""
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):

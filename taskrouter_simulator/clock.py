@@ -3,10 +3,13 @@
 import heapq
 import itertools
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 _MIN_PURGE_SIZE = 1000
+_SLICE = 50
+"""Number of steps of a long action between two turns of the event loop."""
 
 
 @dataclass(order=True)
@@ -56,6 +59,9 @@ class Clock:
         self._purge_at = _MIN_PURGE_SIZE
         self._loop: AbstractEventLoop | None = None
         self._wakeup: TimerHandle | None = None
+        self._steps: Iterator[None] = iter(())
+        self._is_sliced = False
+        self._is_paused = False
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
@@ -77,8 +83,9 @@ class Clock:
         self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._timers))
 
     def clear(self) -> None:
-        """Drop every timer."""
+        """Drop every timer, and what is left of a long action."""
         self._timers.clear()
+        self._steps, self._is_paused = iter(()), False
 
     def pending(self) -> list[Timer]:
         """Return the timers in the order in which they run."""
@@ -108,10 +115,33 @@ class Clock:
     def run_due(self) -> None:
         """Run the due timers, ordered by due time, then by creation."""
         try:
-            while (due := self.next_due()) is not None and due <= self.now():
+            self._continue()
+            while (
+                not self._is_paused and (due := self.next_due()) is not None and due <= self.now()
+            ):
                 heapq.heappop(self._timers).action()
         finally:
             self._schedule()
+
+    def run_steps(self, steps: Iterator[None]) -> None:
+        """Run the steps of a timer's long action.
+
+        If the event loop started the timer, the loop gets a turn after some steps, so that requests
+        do not wait for the action. Timers do wait, so their order does not change.
+        """
+        self._steps = steps
+        self._continue()
+
+    def _continue(self) -> None:
+        limit = _SLICE if self._is_sliced else None
+        self._is_paused = len(list(islice(self._steps, limit))) == limit
+
+    def _wake(self) -> None:
+        self._is_sliced = not self._frozen
+        try:
+            self.run_due()
+        finally:
+            self._is_sliced = False
 
     def advance(self, seconds: float) -> None:
         """Move time forward, stopping at each due timer to run it."""
@@ -133,9 +163,9 @@ class Clock:
             return
         if self._wakeup:
             self._wakeup.cancel()
-        due = self.next_due()
+        due = self.now() if self._is_paused else self.next_due()
         if due is None:
             return
         delay = max(0.0, due - self.now())
         if delay == 0.0 or not self._frozen:
-            self._wakeup = self._loop.call_later(delay, self.run_due)
+            self._wakeup = self._loop.call_later(delay, self._wake)

@@ -4,18 +4,17 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from taskrouter_simulator.control_requests import ControlError, parse_values
+from taskrouter_simulator import control_calls, control_transfers
+from taskrouter_simulator.control_base import ControlError, Simulator
+from taskrouter_simulator.control_requests import parse_values
 from taskrouter_simulator.engine import events
-from taskrouter_simulator.engine.call_model import Call
-from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import (
     Activity,
     Reservation,
@@ -24,54 +23,14 @@ from taskrouter_simulator.engine.model import (
     Worker,
     Workspace,
 )
-from taskrouter_simulator.faults import FaultError, Faults
-from taskrouter_simulator.identifiers import Credentials, is_url
-from taskrouter_simulator.log import KINDS, Log
+from taskrouter_simulator.faults import FaultError
+from taskrouter_simulator.log import KINDS
 from taskrouter_simulator.origins import NOT_LOCAL
-from taskrouter_simulator.seed import Description, SeedError
-from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.seed import SeedError
 from taskrouter_simulator.spelling import describe_unknown
 from taskrouter_simulator.web import AsciiJsonResponse, SnapshotError, has_token, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
-_DEFAULT = object()
-"""Sentinel that distinguishes an absent field from null."""
-_MAX_DIGITS_ITEMS = 100
-
-
-class Simulator(Protocol):
-    """The interface of the simulator that the control routes use.
-
-    Attributes:
-        credentials: The test credentials.
-        engine: The current engine; a reset replaces it.
-        log: The log.
-        faults: The pending faults.
-        settings: The settings.
-        workspace_sid: SID of the loaded Workspace (WS…).
-        workflow_sid: SID of the first loaded Workflow (WW…); "" if there is none.
-    """
-
-    credentials: Credentials
-    engine: Engine
-    log: Log
-    faults: Faults
-    settings: Settings
-    workspace_sid: str
-    workflow_sid: str
-
-    async def advance(self, seconds: float) -> None:
-        """Move the clock forward and wait for the resulting callbacks."""
-
-    def reset(self, description: Description | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the complete state as JSON."""
-
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the state by that of a snapshot."""
-
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -156,78 +115,6 @@ async def _publish_event(
     return {"event_type": event_type}
 
 
-async def _list_calls(simulator: Simulator) -> Any:
-    """List the calls, oldest first."""
-    return {"calls": [_render_call(call) for call in simulator.engine.calls.values()]}
-
-
-async def _place_call(
-    simulator: Simulator,
-    *,
-    from_: Any = None,
-    to: Any = None,
-    url: Any = _DEFAULT,
-    digits: Any = None,
-    worker_answers: Any = True,
-) -> Any:
-    """Place a call.
-
-    Args:
-        simulator: The simulator.
-        from_: The caller.
-        to: The called number or client.
-        url: The URL of the first document (default: the app's `voice_path`).
-        digits: The keys pressed: a string, or a list with one item for each `<Gather>` (null for
-            no key).
-        worker_answers: Whether a called Worker answers.
-
-    Raises:
-        ControlError: An argument is invalid.
-    """
-    for name, value in (("from", from_), ("to", to)):
-        if not _matches(value, "[!-~]{1,100}"):
-            raise ControlError(
-                f"{name} must be a phone number such as +15550001111, or a client such as "
-                "client:alice"
-            )
-    settings = simulator.settings
-    url = (settings.url(settings.voice_path) or None) if url is _DEFAULT else url
-    if url is None:
-        raise ControlError("url is required if the setting voice_path is empty")
-    if not isinstance(url, str) or not is_url(url):
-        raise ControlError("url must be an absolute URL")
-    if not isinstance(worker_answers, bool):
-        raise ControlError("worker_answers must be true or false")
-    call = call_control.place(
-        simulator.engine,
-        caller=from_,
-        called=to,
-        url=url,
-        keys=_parse_digits(digits),
-        worker_answers=worker_answers,
-    )
-    await simulator.advance(0)
-    return _render_call(call)
-
-
-async def _call(simulator: Simulator, sid: str) -> Any:
-    """Return a call."""
-    return _render_call(_find_call(simulator.engine, sid))
-
-
-async def _hang_up(simulator: Simulator, sid: str, *, status: Any = None) -> Any:
-    """Hang up with `{"status": "completed"}`."""
-    call = _find_call(simulator.engine, sid)
-    if status != "completed":
-        raise ControlError('the body must be {"status": "completed"}')
-    try:
-        call_control.hang_up(simulator.engine, call)
-    except Refusal as refusal:
-        raise ControlError(refusal.message) from refusal
-    await simulator.advance(0)
-    return _render_call(call)
-
-
 async def _reset(simulator: Simulator, /, **description: Any) -> Any:
     """Reset the simulator to the Workspace in the body, or to the original Workspace."""
     simulator.reset(description or None)
@@ -260,8 +147,13 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/simulator/clock": {"POST": _clock},
     "/simulator/faults": {"GET": _list_faults, "POST": _add_fault, "DELETE": _clear_faults},
     "/simulator/events": {"POST": _publish_event},
-    "/simulator/calls": {"GET": _list_calls, "POST": _place_call},
-    "/simulator/calls/{sid}": {"GET": _call, "POST": _hang_up},
+    "/simulator/calls": {"GET": control_calls.list_calls, "POST": control_calls.place},
+    "/simulator/calls/{sid}": {"GET": control_calls.fetch, "POST": control_calls.update},
+    "/simulator/transfers": {"POST": control_transfers.create},
+    "/simulator/transfers/{sid}": {
+        "GET": control_transfers.fetch,
+        "POST": control_transfers.cancel,
+    },
     "/simulator/reset": {"POST": _reset},
     "/simulator/snapshot": {"GET": _take_snapshot, "PUT": _restore_snapshot},
 }
@@ -311,13 +203,6 @@ def _sids_by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dic
     return {resource.friendly_name: sid for sid, resource in resources.items()}
 
 
-def _find_call(engine: Engine, sid: str) -> Call:
-    call = engine.calls.get(sid)
-    if call is None:
-        raise ControlError(f"call {sid[:50]} does not exist", 404)
-    return call
-
-
 def _find_task(
     engine: Engine, reservation_sid: Any, task_sid: Any
 ) -> tuple[Workspace, Task, Reservation | None]:
@@ -332,33 +217,3 @@ def _find_task(
         "reservation_sid or task_sid must name an existing Reservation or Task, and together they "
         "must name a Reservation of the Task"
     )
-
-
-def _parse_digits(digits: Any) -> list[str | None]:
-    keys = digits if isinstance(digits, list) else [digits]
-    are_valid = all(item is None or _matches(item, "[0-9*#]*") for item in keys)
-    if len(keys) > _MAX_DIGITS_ITEMS or not are_valid:
-        raise ControlError(
-            'digits must be a string of keys such as "1", or a list of at most '
-            f"{_MAX_DIGITS_ITEMS} such strings and nulls"
-        )
-    return list(keys)
-
-
-def _matches(value: Any, pattern: str) -> bool:
-    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _render_call(call: Call) -> dict[str, Any]:
-    return {
-        "sid": call.sid,
-        "from": call.caller,
-        "to": call.called,
-        "direction": call.direction,
-        "status": call.status,
-        "url": call.url,
-        "task_sid": call.task_sid or None,
-        "reservation_sid": call.reservation_sid or None,
-        "connected_with": call.partner_sid,
-        "steps": call.steps,
-    }

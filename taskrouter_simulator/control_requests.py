@@ -6,20 +6,8 @@ from typing import Any
 
 from starlette.requests import Request
 
+from taskrouter_simulator.control_base import ControlError
 from taskrouter_simulator.spelling import describe_unknown
-
-
-class ControlError(ValueError):
-    """An invalid request.
-
-    Args:
-        message: Description of the error.
-        status: HTTP status of the response.
-    """
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 async def parse_values(request: Request, names: Collection[str] | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ _KINDS = {
     "fallback": _CALLBACK_FAULTS,
     "event": _CALLBACK_FAULTS,
     "twiml": _CALLBACK_FAULTS,
+    "status": _CALLBACK_FAULTS,
 }
 """Allowed values of `Fault.kind` by value of `Fault.on`."""
 
@@ -40,7 +41,7 @@ class Fault:
     Attributes:
         id: Number of the fault.
         on: "request" for requests to the REST API, or the kind of callback: "assignment",
-            "fallback", "event", "twiml".
+            "fallback", "event", "twiml", "status".
         kind: "latency" (delay by `seconds`), "error" (respond with `status` and `retry_after`),
             "cut" (drop the connection) or "duplicate" (send the callback twice).
         method: HTTP method; None matches all.
@@ -145,7 +146,7 @@ def _validate(description: Mapping[str, Any]) -> None:
 def _require_effect(description: Mapping[str, Any]) -> None:
     """Check that a valid fault can match a request, and that its fields apply to its kind."""
     on, kind = description["on"], description["kind"]
-    methods = _METHODS if on == "request" else ("POST",)
+    methods = {"request": _METHODS, "status": ("GET", "POST")}.get(on, ("POST",))
     if description.get("method") not in {None, *methods}:
         raise FaultError(f"method must be one of {', '.join(methods)} if on is {on}")
     if not description.get("path", "*").startswith(("/", "*", "?", "[")):

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-KINDS = ("request", "assignment", "fallback", "event", "twiml", "call", "alert")
+KINDS = ("request", "assignment", "fallback", "event", "twiml", "status", "call", "alert")
 """Allowed values of an entry's `kind`."""
 MAX_ANSWER_LENGTH = 20_000
 """Maximum length of a logged text response in characters; an app may return a megabyte."""

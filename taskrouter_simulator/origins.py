@@ -69,6 +69,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_local_page(origin: str) -> bool:
+    """Return whether an origin is that of a page that a server on this machine serves."""
+    scheme, _, host = origin.partition("://")
+    return scheme in {"http", "https"} and is_loopback(host)
+
+
 def _hostname(host: str) -> str | None:
     """Return the host name in a `Host` header, in lower case; None if malformed."""
     match = _HOST.fullmatch(host)

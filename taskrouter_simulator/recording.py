@@ -70,9 +70,10 @@ def _parse(line: str, number: int, path: Path) -> dict[str, Any]:
 
 
 def _is_callback(entry: dict[str, Any]) -> bool:
-    types = {"kind": str, "url": str, "answer": str, "status": int | None}
+    types = {"kind": str, "method": str, "url": str, "answer": str, "status": int | None}
     return (
         all(isinstance(entry.get(name, ...), kind) for name, kind in types.items())
+        and entry["method"] in {"GET", "POST"}
         and is_url(entry["url"])
         and all(_is_text_by_name(entry.get(name)) for name in ("parameters", "headers"))
     )

@@ -1,4 +1,4 @@
-"""Posts recorded callbacks to an app again, and compares the app's responses."""
+"""Sends recorded callbacks to an app again, and compares the app's responses."""
 
 import argparse
 import asyncio
@@ -50,7 +50,7 @@ def _base_url(text: str) -> str:
 
 
 async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Settings) -> int:
-    """Post the callbacks in order; return the number of different responses."""
+    """Send the callbacks in order; return the number of different responses."""
     client = DeliveryClient(Credentials(), settings, lambda *_arguments, **_fields: None)
     differing = 0
     for number, entry in enumerate(entries, 1):
@@ -62,6 +62,7 @@ async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Setti
             entry["parameters"],
             _SECONDS,
             token=entry["headers"].get("I-Twilio-Idempotency-Token", ""),
+            method=entry["method"],
             single_attempt=True,
         )
         differences = describe_differences(entry, await client.deliver(delivery))

@@ -18,6 +18,7 @@ from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.control import control_routes
 from taskrouter_simulator.engine import start
 from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.event_bridge.routes import EventBridge
 from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.log import Log
@@ -56,6 +57,9 @@ class Simulator:
         client = DeliveryClient(self.credentials, settings, record, stopwatch)
         self.dispatcher = Dispatcher(client, settings, self.log.record, self.faults)
         file = settings.workspace_file
+        self.event_bridge = EventBridge(
+            lambda: self.engine, settings, self.credentials, self.log.record, self.faults
+        )
         self._description = seed.read(Path(file)) if file else seed.quickstart()
         self.engine = self._new_engine(self._description)
         rest = RestApi(
@@ -65,6 +69,7 @@ class Simulator:
             routes=[
                 *control_routes(self),
                 *portal_routes(lambda: self.engine, self.log),
+                *self.event_bridge.routes(),
                 *rest.routes(),
             ],
             lifespan=self._lifespan,
@@ -85,6 +90,7 @@ class Simulator:
         seed.load(start(self.settings, Clock(self.clock.now), lambda _effect: None), chosen)
         self.clock.clear()
         self.dispatcher.cancel()
+        self.event_bridge.disconnect()
         self.log.clear()
         self.faults.clear()
         self.engine = self._new_engine(chosen)
@@ -102,6 +108,7 @@ class Simulator:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the complete state as JSON."""
+        self.clock.run_due()  # a routing pass may be paused
         state = snapshots.State(
             self.workspace_sid,
             self.workflow_sid,
@@ -116,6 +123,8 @@ class Simulator:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Replace the state by that of a snapshot, and clear the log's entries.
 
+        Connections of the browser SDK are closed.
+
         Raises:
             SnapshotError: The snapshot is invalid; nothing has changed.
         """
@@ -123,6 +132,7 @@ class Simulator:
         state = snapshots.read(snapshot, engine, self.dispatcher)
         self.workspace_sid, self.workflow_sid = state.workspace_sid, state.workflow_sid
         self.engine, self.faults.state = engine, state.faults
+        self.event_bridge.disconnect()
         self.log.clear()
         self.log.position = state.log_position
         self.clock.restore(state.clock)
@@ -134,6 +144,7 @@ class Simulator:
         engine = start(
             self.settings, self.clock, lambda effect: self.dispatcher.dispatch(engine, effect)
         )
+        engine.on_event = self.event_bridge.publish
         return engine
 
     def _new_engine(self, description: seed.Description) -> Engine:
@@ -168,7 +179,7 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
         expose_transport(simulator.app),
         log_level="warning",
         access_log=False,
-        ws="none",
+        ws="websockets-sansio",
         lifespan="on",
         timeout_graceful_shutdown=1,
         # Clients keep connections alive. If the server closes a connection just as a client reuses

@@ -58,6 +58,11 @@ class Settings:
         "comma-separated host names with a dot that clients may use for /v1; IP addresses,"
         " localhost and names without a dot are always allowed",
     )
+    allowed_origins: str = _setting(
+        "",
+        "comma-separated origins of web pages that may use the browser SDK, such as"
+        " https://app.example.com, or * for all; pages on this machine are always allowed",
+    )
     record_file: str = _setting(
         "",
         "file to which each callback and its response are appended as a line of JSON, for the"
@@ -233,6 +238,13 @@ class Settings:
     )
     event_callback_retries: int = _setting(0, "number of retries of a failed event callback")
     twiml_seconds: float = _setting(15.0, "time limit of a request for TwiML")
+    status_callback_seconds: float = _setting(15.0, "time limit of a status callback")
+    call_status_callback_method: str = _setting(
+        "post",
+        "HTTP method of the status callback of a call instruction (Twilio documents GET for"
+        " dequeue, and no method for call)",
+        ("post", "get"),
+    )
     answer_seconds: float = _setting(
         0.0, "seconds that a Worker's phone rings before the Worker answers"
     )
@@ -253,6 +265,11 @@ class Settings:
         " was observed; in a single-tasking Workspace, SIMULATOR_ENDED_CALL applies)",
         ("completed", "wrapping", "assigned"),
     )
+    transfer_ignores_capacity: bool = _setting(
+        default=True,
+        text="a transfer to a Worker ignores the Worker's capacity and Activity, like a"
+        " RoutingTarget",
+    )
     canceled_task_result: str = _setting(
         "leave",
         "QueueResult when a call leaves its queue because its Task is deleted, or is canceled for"
@@ -260,6 +277,18 @@ class Settings:
         ("leave", "error", "none"),
     )
     voice_queue_size: int = _setting(100, "maximum number of calls waiting in one queue")
+    expired_token_disconnects: bool = _setting(
+        default=True,
+        text="a browser SDK's WebSocket is closed when its Access Token expires (otherwise it stays"
+        " open)",
+    )
+    disconnected_worker: str = _setting(
+        "unchanged",
+        "Activity of a Worker whose browser SDK disconnects, unless the SDK's option"
+        " setWorkerOfflineIfDisconnected is set; offline (observed in Flex) selects the Activity"
+        " Offline",
+        ("unchanged", "offline"),
+    )
     task_timeout: int = _setting(86_400, "default Timeout of a Task, in seconds")
     default_capacity: int = _setting(1, "initial capacity of a Worker's channel")
     closed_task_seconds: int = _setting(300, "seconds until a closed Task is deleted")
@@ -283,6 +312,10 @@ class Settings:
     def allowed_host_names(self) -> set[str]:
         """Return the additional host names that clients may use for /v1, in lower case."""
         return {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
+
+    def allowed_page_origins(self) -> set[str]:
+        """Return the origins of web pages on other hosts that may use the browser SDK."""
+        return {origin.strip() for origin in self.allowed_origins.split(",")} - {""}
 
     def url(self, path: str) -> str:
         """Return the app's URL for a path; return an empty string for an empty path."""
@@ -316,7 +349,7 @@ def read(values: Mapping[str, str | None]) -> Settings:
     if settings.port > MAX_PORT:
         name = environment_name("port")
         raise SettingsError(f"{name} must be a port from 0 to {MAX_PORT}, not '{settings.port}'")
-    if settings.control_token and not _is_token(settings.control_token):
+    if not re.fullmatch(f"([!-~]{{{MIN_TOKEN_LENGTH},}})?", settings.control_token):
         # The message does not contain the value, which is a secret.
         raise SettingsError(
             f"{environment_name('control_token')} must have at least {MIN_TOKEN_LENGTH} printable"
@@ -346,10 +379,6 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
 def environment_name(name: str) -> str:
     """Return the name of a field's environment variable."""
     return f"SIMULATOR_{name.upper()}"
-
-
-def _is_token(text: str) -> bool:
-    return re.fullmatch(f"[!-~]{{{MIN_TOKEN_LENGTH},}}", text) is not None
 
 
 def _parse(name: str, text: str, value_type: type) -> Any:

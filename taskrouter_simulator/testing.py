@@ -120,6 +120,39 @@ class TaskRouter:
         call: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "completed"})
         return call
 
+    def answer(self, sid: str) -> dict[str, Any]:
+        """Answer a ringing phone; `sid` is the SID of the call to the phone."""
+        call: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "in-progress"})
+        return call
+
+    def update_call(self, sid: str, **flags: bool) -> dict[str, Any]:
+        """Update a participant of a conference.
+
+        Args:
+            sid: SID of the participant's call.
+            **flags: `muted`, `hold`, `speaking` or `end_conference_on_exit`.
+        """
+        call: dict[str, Any] = self._request("POST", f"/calls/{sid}", flags)
+        return call
+
+    def transfer(self, reservation_sid: str, to: str, mode: str = "WARM") -> dict[str, Any]:
+        """Transfer the Task of an accepted Reservation to a Worker or TaskQueue.
+
+        Args:
+            reservation_sid: SID of the Reservation of the Worker who transfers the Task.
+            to: SID of the Worker or TaskQueue.
+            mode: "WARM" or "COLD".
+        """
+        body = {"reservation_sid": reservation_sid, "to": to, "mode": mode}
+        transfer: dict[str, Any] = self._request("POST", "/transfers", body)
+        return transfer
+
+    def cancel_transfer(self, sid: str) -> dict[str, Any]:
+        """Cancel a transfer that nobody has accepted."""
+        body = {"status": "canceled"}
+        transfer: dict[str, Any] = self._request("POST", f"/transfers/{sid}", body)
+        return transfer
+
     def fault(self, on: str, kind: str, **fields: Any) -> None:
         """Inject a fault.
 

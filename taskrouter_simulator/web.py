@@ -1,4 +1,4 @@
-"""The access checks and the JSON response shared by the route modules."""
+"""The access checks, the request's body and the JSON response shared by the route modules."""
 
 import hmac
 import json
@@ -7,7 +7,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.origins import is_foreign, is_loopback
+
+_MAX_BODY = 4_000_000
 
 
 class SnapshotError(ValueError):
@@ -42,3 +45,17 @@ def has_token(request: Request, token: str) -> bool:
     scheme, _, sent = request.headers.get("authorization", "").partition(" ")
     matches = hmac.compare_digest(sent.encode(), token.encode())
     return bool(token) and scheme.lower() == "bearer" and matches
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        BadRequest: The body is too long.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+    return body

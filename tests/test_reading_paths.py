@@ -14,7 +14,7 @@ LIMITS = {
     # service's own HTTP clients, the path has 48 functions in 13 files.
     "accept over REST": (62, 16),
     # `history.py` records what statistics are computed from.
-    "Task, callback, accept in the simulator": (103, 25),
+    "Task, callback, accept in the simulator": (164, 29),
 }
 LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ switches back$", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Delivers a callback: posts the signed form, retries, and logs each attempt.
+"""Delivers a callback: sends the signed request, retries, and logs each attempt.
 
 The fragment of a callback's URL is neither sent nor signed. It contains connection overrides:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides. `ct`, `rt` and `tt` are
@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, urldefrag, urlencode
+from urllib.parse import parse_qs, urldefrag, urlencode, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -55,11 +55,12 @@ class Delivery:
     Attributes:
         kind: Kind of the callback's log entries.
         url: URL of the callback, with its fragment.
-        parameters: Form parameters of the request.
+        parameters: Parameters of the request: a form, or the query string of a GET request.
         seconds: Timeout for all attempts together, in seconds.
         token: Value of I-Twilio-Idempotency-Token, the same for every attempt.
         fault: Fault to inject; None for no fault.
         single_attempt: Whether to ignore the URL's connection overrides and never retry.
+        method: "POST" or "GET".
     """
 
     kind: str
@@ -67,12 +68,13 @@ class Delivery:
     parameters: dict[str, str]
     seconds: float
     token: str
+    method: str = "POST"
     fault: Fault | None = None
     single_attempt: bool = False
 
 
 class DeliveryClient:
-    """Posts callbacks and logs each attempt.
+    """Sends callbacks and logs each attempt.
 
     Args:
         credentials: Credentials that sign the callbacks.
@@ -94,29 +96,34 @@ class DeliveryClient:
         self._stopwatch = stopwatch
 
     async def deliver(self, delivery: Delivery) -> Response:
-        """Post a form, and retry as the connection overrides allow.
+        """Send a request, and retry as the connection overrides allow.
 
         Returns:
             The result of the last attempt.
         """
         url, overrides = parse_overrides(delivery.url)
+        form = delivery.parameters
+        if delivery.method == "GET":
+            url, form = _with_query(url, form), {}
         if delivery.single_attempt:
             overrides = ConnectionOverrides(retries=0)
         overrides = replace(overrides, total=min(delivery.seconds, overrides.total))
         headers = {
-            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
             "User-Agent": self._settings.user_agent,
             "Accept": "*/*",
-            **signature_headers(self._credentials, self._settings, url, delivery.parameters),
+            **signature_headers(self._credentials, self._settings, url, form),
         }
+        if delivery.method == "POST":
+            headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
         if self._settings.idempotency_token:
             headers["I-Twilio-Idempotency-Token"] = delivery.token
         deadline = time.monotonic() + overrides.total
         for attempt in range(1, overrides.retries + 2):
             started, seconds = self._stopwatch(), max(0.0, deadline - time.monotonic())
-            response = await _post(delivery, url, headers, overrides, seconds)
+            response = await _send(delivery, url, headers, overrides, seconds)
             self._record(
                 delivery.kind,
+                method=delivery.method,
                 url=delivery.url,
                 attempt=attempt,
                 headers=headers,
@@ -133,14 +140,14 @@ class DeliveryClient:
         return response
 
 
-async def _post(
+async def _send(
     delivery: Delivery,
     url: str,
     headers: Mapping[str, str],
     overrides: ConnectionOverrides,
     seconds: float,
 ) -> Response:
-    """Post the form once; a "cut" fault skips the request or discards the response."""
+    """Send the request once; a "cut" fault skips the request or discards the response."""
     cut = delivery.fault.moment if delivery.fault and delivery.fault.kind == "cut" else ""
     if cut == "before":
         return Response(
@@ -168,7 +175,7 @@ async def _post(
 async def _request(
     delivery: Delivery, url: str, headers: Mapping[str, str], overrides: ConnectionOverrides
 ) -> Response:
-    """Send the form over a new connection and read the response.
+    """Send the request over a new connection and read the response.
 
     Connections are not kept alive, because the app might close a connection just as the client
     reuses it.
@@ -180,9 +187,10 @@ async def _request(
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=limits,
         ) as session,
-        session.post(
+        session.request(
+            delivery.method,
             URL(url, encoded=True),  # encoding the URL again could invalidate the signature
-            data=urlencode(delivery.parameters),
+            data=urlencode(delivery.parameters) if delivery.method == "POST" else None,
             headers=headers,
             allow_redirects=False,
         ) as response,
@@ -197,6 +205,11 @@ async def _request(
         return Response(
             response.status, content_type, bytes(body[:_MAX_RESPONSE_BYTES]), "", failure
         )
+
+
+def _with_query(url: str, parameters: Mapping[str, str]) -> str:
+    """Return a URL with parameters appended to its query string."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(parameters)}"
 
 
 def parse_overrides(url: str) -> tuple[str, ConnectionOverrides]:

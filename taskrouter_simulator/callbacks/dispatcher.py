@@ -20,12 +20,13 @@ from taskrouter_simulator.engine.core import (
     Engine,
     EventCallback,
     FetchTwiml,
+    StatusCallback,
 )
 from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.settings import Settings
 
 MAX_CONCURRENT = 50
-"""Maximum number of concurrent event callbacks and, separately, of all other callbacks.
+"""Maximum number of concurrent event callbacks, status callbacks and, together, all others.
 
 A thousand concurrent callbacks would exhaust the available sockets.
 """
@@ -113,14 +114,15 @@ class Dispatcher:
         self._queue = ReservationQueue(ordered=settings.callback_order != "unordered")
         self._tasks: set[asyncio.Task[None]] = set()
         self._jobs: dict[Job, None] = {}
-        # Separate limits: an app that is slow to respond to events must not delay assignments.
+        # Separate limits: an app that is slow to respond to reports must not delay assignments.
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
-        self._event_slots = asyncio.Semaphore(
-            1 if settings.event_callbacks_in_order else MAX_CONCURRENT
-        )
+        self._report_slots = {
+            "event": asyncio.Semaphore(1 if settings.event_callbacks_in_order else MAX_CONCURRENT),
+            "status": asyncio.Semaphore(MAX_CONCURRENT),
+        }
         if settings.seed:
             # The order of responses must not depend on the speed of the app.
-            self._slots = self._event_slots = asyncio.Semaphore(1)
+            self._slots, self._report_slots = asyncio.Semaphore(1), {}
 
     async def close(self) -> None:
         """Cancel all callbacks and wait until their tasks have ended."""
@@ -162,6 +164,8 @@ class Dispatcher:
                 self._record("call", call_sid=effect.call_sid, step=effect.step, **effect.details)
             case FetchTwiml():
                 self._fetch_twiml(engine, effect)
+            case StatusCallback():
+                self._send_status(engine, effect)
             case AssignmentCallback():
                 sid = effect.reservation_sid
                 self._queue.enqueue(sid, partial(self._post_assignment, engine, effect))
@@ -257,9 +261,14 @@ class Dispatcher:
         else:
             execution.receive_document(engine, effect.call_sid, effect.request, body)
 
+    def _send_status(self, engine: Engine, effect: StatusCallback) -> None:
+        seconds, token = self._settings.status_callback_seconds, engine.new_sid("")
+        delivery = Delivery("status", effect.url, effect.parameters, seconds, token, effect.method)
+        self._send(engine, delivery, partial(_handle_status, engine, effect))
+
     def _send(self, engine: Engine, delivery: Delivery, handle: ResponseHandler) -> None:
         """Start a delivery with its fault, if any; latency is in simulated seconds."""
-        fault = self._faults.take(delivery.kind, "POST", urlsplit(delivery.url).path)
+        fault = self._faults.take(delivery.kind, delivery.method, urlsplit(delivery.url).path)
         deliveries = [replace(delivery, fault=fault)]
         if fault and fault.kind == "duplicate":
             deliveries.append(delivery)
@@ -279,10 +288,16 @@ class Dispatcher:
             task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, job: Job) -> None:
-        async with self._event_slots if job.delivery.kind == "event" else self._slots:
+        async with self._report_slots.get(job.delivery.kind, self._slots):
             response = await self._client.deliver(job.delivery)
         self._jobs.pop(job, None)
         job.handle(response)
+
+
+@continuation
+def _handle_status(engine: Engine, effect: StatusCallback, response: Response) -> None:
+    if response.error or response.status not in answers.SUCCESS:
+        engine.alert(answers.HTTP_FAILURE, response.problem, {"url": effect.url})
 
 
 def _execute_instruction(

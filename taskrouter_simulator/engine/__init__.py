@@ -29,5 +29,5 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
         emit=emit,
         route=routing.route,
         on_task_removed=call_control.remove_from_queue,
-        on_reservation_changed=call_control.stop_ringing,
+        on_reservation_changed=call_control.follow_reservation,
     )

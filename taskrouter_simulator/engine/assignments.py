@@ -6,7 +6,7 @@ See https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
 from functools import partial
 
 from taskrouter_simulator.continuations import continuation
-from taskrouter_simulator.engine import events, reservations, workers
+from taskrouter_simulator.engine import events, reservations, transfers, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.history import Kind
@@ -32,6 +32,7 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
     reservations.publish(engine, workspace, reservation)
     for pending in reservations.pending(task):
         reservations.rescind(engine, workspace, pending)
+    transfers.finish(engine, workspace, task, transfers.COMPLETE)
     queue = workspace.queues.get(reservation.queue_sid)
     if not workspace.multi_task_enabled and queue and queue.assignment_activity_sid:
         worker = workspace.workers[reservation.worker_sid]
@@ -68,9 +69,52 @@ def wrap(engine: Engine, workspace: Workspace, task: Task, reason: str | None = 
     task.reason = reason or task.reason
     engine.touch(task)
     for reservation in reservations.assigned(task):
-        reservations.change_status(engine, workspace, reservation, Status.WRAPPING)
-        reservations.publish(engine, workspace, reservation)
+        if reservation.status is Status.ACCEPTED:
+            _wrap_only(engine, workspace, reservation)
     _publish(engine, workspace, task, "wrapup")
+
+
+def wrap_reservation(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Start the after-contact work of one Worker; the last Worker of a Task wraps up the Task.
+
+    Raises:
+        BadRequest: The Reservation is not accepted.
+    """
+    reservations.require_transition(engine, reservation, Status.WRAPPING)
+    task = workspace.tasks[reservation.task_sid]
+    if task.status is TaskStatus.ASSIGNED and not _others(task, reservation, Status.ACCEPTED):
+        wrap(engine, workspace, task)
+    else:
+        _wrap_only(engine, workspace, reservation)
+
+
+def _wrap_only(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    reservations.change_status(engine, workspace, reservation, Status.WRAPPING)
+    reservations.publish(engine, workspace, reservation)
+
+
+def _others(task: Task, reservation: Reservation, *statuses: Status) -> list[Reservation]:
+    """Return the Task's other Reservations that have one of the given statuses."""
+    return [
+        other
+        for other in task.reservations
+        if other is not reservation and other.status in statuses
+    ]
+
+
+def complete_reservation(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Complete the work of one Worker; the last Worker of a Task completes the Task.
+
+    Raises:
+        BadRequest: The Reservation is neither accepted nor wrapping.
+    """
+    reservations.require_transition(engine, reservation, Status.COMPLETED)
+    task = workspace.tasks[reservation.task_sid]
+    others = _others(task, reservation, Status.ACCEPTED, Status.WRAPPING)
+    if others or task.status in WAITING:
+        _complete_only(engine, workspace, reservation)
+    else:
+        complete(engine, workspace, task)
 
 
 def complete(engine: Engine, workspace: Workspace, task: Task, reason: str | None = None) -> None:
@@ -121,14 +165,19 @@ def _close(
 
 
 def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:
+    transfers.finish(engine, workspace, task, transfers.FAILED)
     for pending in reservations.pending(task):
         reservations.cancel(engine, workspace, pending)
     for reservation in reservations.assigned(task):
-        reservations.change_status(engine, workspace, reservation, Status.COMPLETED)
-        reservations.publish(engine, workspace, reservation)
-        if reservation.post_work_activity_sid in workspace.activities:
-            worker = workspace.workers[reservation.worker_sid]
-            workers.set_activity(engine, workspace, worker, reservation.post_work_activity_sid)
+        _complete_only(engine, workspace, reservation)
+
+
+def _complete_only(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    reservations.change_status(engine, workspace, reservation, Status.COMPLETED)
+    reservations.publish(engine, workspace, reservation)
+    if reservation.post_work_activity_sid in workspace.activities:
+        worker = workspace.workers[reservation.worker_sid]
+        workers.set_activity(engine, workspace, worker, reservation.post_work_activity_sid)
 
 
 @continuation
@@ -147,6 +196,7 @@ def _discard(engine: Engine, workspace: Workspace, task: Task) -> None:
     for reservation in task.reservations:
         del workspace.reservations[reservation.sid]
     del workspace.tasks[task.sid]
+    engine.note_change(task)
 
 
 def _publish(

@@ -34,6 +34,23 @@ class Verb:
 
 
 @dataclass(frozen=True)
+class StatusSubscription:
+    """The status callback of a call or of a conference.
+
+    Attributes:
+        url: URL of the callback.
+        method: "GET" or "POST".
+        events: Names of the events to report, such as "completed" or "join".
+        parameters: Parameters that every callback contains in addition to Twilio's parameters.
+    """
+
+    url: str
+    method: str
+    events: frozenset[str]
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class QueuePosition:
     """A call's entry in a queue.
 
@@ -67,13 +84,20 @@ class Call(Resource):
             `<Gather>` timeout.
         is_fetching: Whether the latest request is still in progress.
         queued: Position in a queue; None if the call is not queued.
-        partner_sid: SID of the connected call.
-        is_in_conference: Caller's leg only: whether a conference instruction connected the leg.
+        partner_sid: SID of the connected call, unless the call is in a conference.
+        conference_sid: SID of the conference that the call is in; "" for none.
+        connected_by: Name of the instruction or verb that connected the call with a Worker or a
+            caller; "" if the call has not been connected.
+        dial: The `<Dial>` that connected the call, while it lasts.
+        answered: Time at which the called party answered; for a queued call, a Worker.
+        status_callback: Where the progress of the call is reported; None for nowhere.
+        events_sent: Number of status callbacks sent.
         workspace_sid: Workspace of the Task or Reservation.
         task_sid: Task created by `<Enqueue>`.
         reservation_sid: Worker's leg only: the Reservation for which the leg was placed.
         caller_sid: Worker's leg only: the call for which the leg was placed.
-        on_no_answer: Worker's leg only, while it rings: called if the Worker does not answer.
+        on_answer: Called leg only, while it rings: called when the party answers.
+        on_no_answer: Called leg only, while it rings: called if the party does not answer.
         steps: Steps of the call so far, oldest first.
     """
 
@@ -90,11 +114,17 @@ class Call(Resource):
     is_fetching: bool = False
     queued: QueuePosition | None = None
     partner_sid: str | None = None
-    is_in_conference: bool = False
+    conference_sid: str = ""
+    connected_by: str = ""
+    dial: Verb | None = None
+    answered: float | None = None
+    status_callback: StatusSubscription | None = None
+    events_sent: int = 0
     workspace_sid: str = ""
     task_sid: str = ""
     reservation_sid: str = ""
     caller_sid: str = ""
+    on_answer: Continuation | None = None
     on_no_answer: Continuation | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
@@ -102,6 +132,16 @@ class Call(Resource):
     def has_ended(self) -> bool:
         """Whether the call has ended."""
         return self.status in ENDED
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the call is connected with another call or is in a conference."""
+        return bool(self.partner_sid or self.conference_sid)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the call is waiting in a queue."""
+        return self.queued is not None and not self.is_connected
 
     def attributes(self, account_sid: str) -> dict[str, str]:
         """Return the attributes that Twilio adds to the Task of a call.
@@ -126,6 +166,50 @@ class Call(Resource):
         """Return the parameters of a TwiML request: the attributes with CamelCase names."""
         attributes = self.attributes(account_sid)
         return {re.sub("(^|_)(.)", _capitalize, name): value for name, value in attributes.items()}
+
+
+@dataclass(kw_only=True, eq=False)
+class Participant:
+    """A call in a conference.
+
+    Attributes:
+        call_sid: SID of the call, which may be unknown to the simulator.
+        role: "customer", "worker" or "supervisor".
+        muted: Whether the other participants cannot hear this participant.
+        hold: Whether the participant is on hold.
+        coaching: Whether only the Worker can hear this participant.
+        start_conference_on_enter: Whether the conference starts when the participant joins.
+        end_conference_on_exit: Whether the conference ends when the participant leaves.
+    """
+
+    call_sid: str
+    role: str
+    muted: bool = False
+    hold: bool = False
+    coaching: bool = False
+    start_conference_on_enter: bool = True
+    end_conference_on_exit: bool = False
+
+
+@dataclass(kw_only=True, eq=False)
+class Conference(Resource):
+    """A conference, which is named after its Task.
+
+    Attributes:
+        task_sid: SID of the Task.
+        subscription: Where the conference is reported; None for nowhere.
+        has_started: Whether the conference has started.
+        has_ended: Whether the conference has ended.
+        events_sent: Number of status callbacks sent.
+        participants: The participants by the SID of their calls, in the order of joining.
+    """
+
+    task_sid: str
+    subscription: StatusSubscription | None = None
+    has_started: bool = False
+    has_ended: bool = False
+    events_sent: int = 0
+    participants: dict[str, Participant] = field(default_factory=dict)
 
 
 def _capitalize(match: re.Match[str]) -> str:

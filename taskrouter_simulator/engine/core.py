@@ -12,7 +12,7 @@ from typing import Any
 
 from taskrouter_simulator.clock import Clock, Timer
 from taskrouter_simulator.continuations import Continuation
-from taskrouter_simulator.engine.call_model import Call
+from taskrouter_simulator.engine.call_model import Call, Conference
 from taskrouter_simulator.engine.errors import NotFound
 from taskrouter_simulator.engine.expressions import Comparisons, Predicate, parse
 from taskrouter_simulator.engine.model import Event, Reservation, Resource, Task, Workspace
@@ -56,6 +56,15 @@ class FetchTwiml:
 
 
 @dataclass(frozen=True)
+class StatusCallback:
+    """Report the progress of a call or of a conference; the response has no effect."""
+
+    method: str
+    url: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True)
 class CallStep:
     """Log a step of a call."""
 
@@ -76,14 +85,14 @@ class Alert:
 
 NOT_STORED = frozenset(
     {"account_sid", "settings", "clock", "emit", "route", "on_task_removed"}
-    | {"on_reservation_changed", "timers", "_comparisons"}
+    | {"on_reservation_changed", "on_event", "changes", "indexes", "timers", "_comparisons"}
 )
 """The fields of the engine that a snapshot does not contain.
 
 Its owner provides them, or they are derived from other fields. Timers are stored with the clock.
 """
 
-Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
+Effect = AssignmentCallback | EventCallback | FetchTwiml | StatusCallback | CallStep | Alert
 
 
 @dataclass(kw_only=True)
@@ -102,6 +111,10 @@ class Engine:
             Task that expires.
         on_reservation_changed: Called with each Reservation whose status changes while calls
             exist, or whose Workspace is deleted.
+        changes: The resources that changed since the latest routing pass, by SID.
+        indexes: The index of each Workspace, derived from the other state; see `find_index`.
+        on_event: Called with each event and its Workspace, whether or not the Workspace subscribes
+            to the event; must not call the engine's operations.
     """
 
     account_sid: str
@@ -111,8 +124,14 @@ class Engine:
     route: Callable[["Engine", Workspace], None]
     on_task_removed: Callable[["Engine", Workspace, Task], None]
     on_reservation_changed: Callable[["Engine", Reservation], None]
+    on_event: Callable[["Engine", Workspace, Event], None] = lambda _engine, _workspace, _event: (
+        None
+    )
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
+    changes: dict[str, Resource] = field(default_factory=dict)
+    indexes: dict[str, Any] = field(default_factory=dict)
+    conferences: dict[str, Conference] = field(default_factory=dict)
     sids_created: int = 0
     resources_created: int = 0
     timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
@@ -157,6 +176,11 @@ class Engine:
         """Update the timestamp and the version of a changed resource."""
         resource.updated = self.now()
         resource.version += 1
+        self.note_change(resource)
+
+    def note_change(self, resource: Resource) -> None:
+        """Note a change that may affect routing, for the next routing pass."""
+        self.changes[resource.sid] = resource
 
     def workspace(self, sid: str) -> Workspace:
         """Return the Workspace with the given SID.
@@ -189,12 +213,14 @@ class Engine:
         if timer := self.timers.pop((kind, sid), None):
             timer.cancel()
 
-    def schedule_routing(self, workspace: Workspace, delay: float | None = None) -> None:
-        """Schedule a routing pass in `delay` seconds, unless an earlier pass is scheduled.
+    def schedule_routing(self, workspace: Workspace, when: float | None = None) -> None:
+        """Schedule a routing pass, unless an earlier pass is scheduled.
 
-        The default delay is the setting `routing_delay`.
+        Args:
+            workspace: The Workspace.
+            when: Time of the pass, in seconds since the epoch; None for `routing_delay` from now.
         """
-        when = self.now() + (self.settings.routing_delay if delay is None else delay)
+        when = self.now() + self.settings.routing_delay if when is None else when
         scheduled = self.timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:
             self.set_timer("routing", workspace.sid, when, partial(self.route, self, workspace))

@@ -47,7 +47,8 @@ def publish(
         workspace: The Workspace.
         event_type: One of TYPES, such as "task.created".
         description: Twilio's description of the event.
-        sid: SID of the affected resource.
+        sid: SID of the affected resource. A transfer (TT…) has a ResourceType of its own, which
+            was observed.
         task: Adds parameters of the Task, its Workflow and its TaskQueue.
         worker: Adds parameters of the Worker.
         reservation: Adds ReservationSid.
@@ -60,7 +61,7 @@ def publish(
         **vars(engine.new_resource("EV")),
         event_type=event_type,
         description=description,
-        resource_type=event_type.split(".", maxsplit=1)[0],
+        resource_type="transfer" if sid.startswith("TT") else event_type.split(".", maxsplit=1)[0],
         resource_sid=sid,
         parameters=parameters,
     )
@@ -76,11 +77,17 @@ def publish(
         "Timestamp": str(int(event.created)),
         "TimestampMs": str(int(event.created * 1000)),
     }
+    _record(engine, workspace, event)
+
+
+def _record(engine: Engine, workspace: Workspace, event: Event) -> None:
+    """Add an event to the Workspace's newest events, and report the event."""
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
-        del workspace.events[next(iter(workspace.events))]
-    if workspace.event_callback_url and is_subscribed(workspace, event_type):
+        workspace.events.popitem(last=False)
+    if workspace.event_callback_url and is_subscribed(workspace, event.event_type):
         engine.emit(EventCallback(workspace.event_callback_url, event))
+    engine.on_event(engine, workspace, event)
 
 
 def is_subscribed(workspace: Workspace, event_type: str) -> bool:

@@ -15,7 +15,9 @@ Parameters = dict[str, Any]
 
 _TRUE = {"true", "1", "yes"}
 _FALSE = {"false", "0", "no"}
-_CALL_EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
+CALL_EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
+COMPLETED = frozenset({"completed"})
+"""The call events that are reported by default."""
 
 
 class InstructionError(Exception):
@@ -81,11 +83,11 @@ def read_integer(
     return int(value)
 
 
-def read_flag(parameters: Parameters, name: str, code: int) -> bool:
-    """Return a boolean, or False if it is absent."""
+def read_flag(parameters: Parameters, name: str, code: int, *, default: bool = False) -> bool:
+    """Return a boolean, or the default if it is absent."""
     value = parameters.get(name)
     if value is None:
-        return False
+        return default
     word = str(value).lower()
     if word not in _TRUE | _FALSE:
         raise _invalid(code, name, value)
@@ -123,16 +125,22 @@ def check_choice(parameters: Parameters, name: str, allowed: set[str], code: int
         raise _invalid(code, name, value)
 
 
-def check_events(
-    parameters: Parameters, name: str, code: int, allowed: frozenset[str] = _CALL_EVENTS
-) -> None:
-    """Check that a parameter is absent, or an array or comma-separated list of events."""
+def read_events(
+    parameters: Parameters,
+    name: str,
+    code: int,
+    *,
+    allowed: frozenset[str] = CALL_EVENTS,
+    default: frozenset[str] = COMPLETED,
+) -> frozenset[str]:
+    """Return the events in an array or comma-separated list, or the default if it is absent."""
     value = parameters.get(name)
     if value is None:
-        return
+        return default
     names = value if isinstance(value, list) else str(value).split(",")
     if any(not isinstance(event, str) or event.strip() not in allowed for event in names):
         raise _invalid(code, name, value)
+    return frozenset(event.strip() for event in names)
 
 
 def _invalid(code: int, name: str, value: Any) -> InstructionError:

@@ -1,35 +1,36 @@
 """Validates and executes assignment instructions from callback responses and REST.
 
-The parameters of instructions that place a call are validated. If the Task's `call_sid` belongs to
-a call placed in the simulator, the package `calls` connects that call. Any other call counts as
-answered immediately. For parameters and error codes, see
-https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
+If the Task's `call_sid` belongs to a call placed in the simulator, the package `calls` connects
+that call with the Worker. For any other Task, the Worker answers immediately. For parameters and
+error codes, see https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
 https://www.twilio.com/docs/api/errors.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from taskrouter_simulator.engine import assignments, reservations
-from taskrouter_simulator.engine.calls import call_control, call_tasks
+from taskrouter_simulator.engine.call_model import StatusSubscription
+from taskrouter_simulator.engine.calls import call_control, call_tasks, conferences
 from taskrouter_simulator.engine.calls.call_control import WorkerCall
+from taskrouter_simulator.engine.conference_parameters import read_conference, read_supervisor
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.instruction_parameters import (
+    COMPLETED,
     InstructionError,
     Parameters,
     check_choice,
-    check_events,
     check_sid,
-    check_text,
     check_url,
     get_or_default,
     missing,
     missing_attribute,
     read_activity,
     read_contact,
+    read_events,
     read_flag,
     read_integer,
 )
@@ -45,6 +46,9 @@ from taskrouter_simulator.engine.model import (
 NO_INSTRUCTION = 40005
 INVALID_INSTRUCTION = 55555
 CALLER_GONE = 40144
+NO_CONFERENCE = 40149
+TRANSFERRED = 40151
+_TRANSFER_INSTRUCTIONS = ("accept", "reject", "conference", "supervise")
 _RECORD = {"do-not-record", "record-from-answer"}
 _MAX_SECONDS = 999
 _MAX_SIP_SECONDS = 600
@@ -96,6 +100,9 @@ def execute(
     instruction = _INSTRUCTIONS.get(name) if isinstance(name, str) else None
     if instruction is None:
         raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
+    if reservation.transfer and name not in _TRANSFER_INSTRUCTIONS:
+        message = f"Instruction {name} is not available for a transferred Task"
+        raise InstructionError(TRANSFERRED, message)
     if reservation.status not in instruction.statuses:
         action = f"execute {str(name).capitalize()} instruction"
         code = instruction.status_code or engine.settings.not_pending_code
@@ -140,13 +147,16 @@ class InstructionContext:
         """Accept the Reservation."""
         assignments.accept(self.engine, self.workspace, self.reservation)
 
-    def call_worker(self, to: str, caller_id: str, code: int) -> WorkerCall | None:
-        """Create a leg to the Worker, or return None if the Task has no simulated call.
+    def call_worker(
+        self, to: str, caller_id: str, code: int, status_callback: StatusSubscription | None
+    ) -> WorkerCall:
+        """Create a leg to the Worker.
 
         Args:
             to: Phone number or client to call.
             caller_id: Phone number or client shown to the Worker.
             code: Error code used if the caller is no longer waiting.
+            status_callback: Where the leg is reported; None for nowhere.
 
         Raises:
             InstructionError: The caller is no longer waiting.
@@ -159,26 +169,20 @@ class InstructionContext:
                 call_sid=self.task_attributes.get("call_sid"),
                 to=to,
                 caller_id=caller_id,
+                status_callback=status_callback,
             )
         except BadRequest as refusal:
             raise InstructionError(code, refusal.message) from refusal
 
-    def connect(self, call: WorkerCall | None, how: str, seconds: int | None) -> None:
-        """Ring the Worker and connect the caller; without a call, accept immediately."""
-        if call:
-            call_control.ring_and_connect(call, how, seconds or call_control.RING_SECONDS)
-            return
-        self.accept()
-        if how == "conference":
-            worker_call_sid = self.engine.new_sid("CA")
-            call_tasks.add_conference(
-                self.engine, self.workspace, self.reservation, worker_call_sid
-            )
-
-    def add_worker_call_sid(self, call: WorkerCall | None) -> None:
-        """Store the SID of the Worker's leg in the Task's attributes."""
-        worker_call_sid = call.leg.sid if call else self.engine.new_sid("CA")
-        call_tasks.add_attributes(self.engine, self.task, worker_call_sid=worker_call_sid)
+    def subscription(
+        self, events: frozenset[str], method: str, name: str = "status_callback_url"
+    ) -> StatusSubscription | None:
+        """Return where the leg of a dequeue or call instruction is reported."""
+        url = self.parameters.get(name)
+        call_sid = self.task_attributes.get("call_sid")
+        # https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks
+        parameters = {"taskCallSid": call_sid} if isinstance(call_sid, str) else {}
+        return StatusSubscription(url, method, events, parameters) if url else None
 
 
 def _reject(context: InstructionContext) -> None:
@@ -202,11 +206,15 @@ def _dequeue(context: InstructionContext) -> None:
     maximum = _MAX_SIP_SECONDS if is_sip else _MAX_SECONDS
     seconds = read_integer(parameters, "timeout", 1, maximum, 40133)
     check_url(parameters, "status_callback_url", 40157)
-    check_events(parameters, "status_callback_events", 40134)
-    call = context.call_worker(to, caller_id, 40133)
-    context.add_worker_call_sid(call)
+    events = read_events(parameters, "status_callback_events", 40134)
+    call = context.call_worker(to, caller_id, 40133, context.subscription(events, "GET"))
+    call_tasks.add_attributes(context.engine, context.task, worker_call_sid=call.leg.sid)
     context.reservation.post_work_activity_sid = post_work
-    context.connect(call, "dequeue", seconds)
+    call_control.ring_and_connect(
+        call,
+        seconds or call_control.RING_SECONDS,
+        partial(call_tasks.connect, context.engine, call.caller, call.leg, "dequeue"),
+    )
 
 
 def _call(context: InstructionContext) -> None:
@@ -218,13 +226,11 @@ def _call(context: InstructionContext) -> None:
     seconds = read_integer(parameters, "timeout", 1, _MAX_SECONDS, 40113)
     check_url(parameters, "status_callback_url", 40158)
     accept = read_flag(parameters, "accept", 40113)
-    call = context.call_worker(to, caller_id, 40113)
-    context.add_worker_call_sid(call)
-    if call:
-        seconds = seconds or call_control.RING_SECONDS
-        call_control.ring_and_run(call, parameters["url"], seconds, accept=accept)
-    elif accept:
-        context.accept()
+    method = context.engine.settings.call_status_callback_method.upper()
+    call = context.call_worker(to, caller_id, 40113, context.subscription(COMPLETED, method))
+    call_tasks.add_attributes(context.engine, context.task, worker_call_sid=call.leg.sid)
+    seconds = seconds or call_control.RING_SECONDS
+    call_control.ring_and_run(call, parameters["url"], seconds, accept=accept)
 
 
 def _redirect(context: InstructionContext) -> None:
@@ -251,39 +257,28 @@ def _conference(context: InstructionContext) -> None:
     if not caller:
         raise missing(40138, "from")
     caller_id = read_contact(caller, "from", 40141)
-    for name in _CONFERENCE_URLS:
-        check_url(parameters, name, 40159)
-    for name, allowed in _CONFERENCE_CHOICES.items():
-        check_choice(parameters, name, allowed, 40145)
-    for name in _CONFERENCE_FLAGS:
-        read_flag(parameters, name, 40145)
-    for name in ("sip_auth_username", "sip_auth_password"):
-        check_text(parameters, name, 40145)
-    seconds = read_integer(parameters, "timeout", 1, _MAX_SECONDS, 40145)
-    read_integer(parameters, "max_participants", 2, 250, 40145)
-    check_events(parameters, "status_callback_event", 40145)
-    check_events(parameters, "conference_status_callback_event", 40145, _CONFERENCE_EVENTS)
-    call = context.call_worker(to, caller_id, 40145)
+    options = read_conference(parameters, _MAX_SECONDS)
+    call = context.call_worker(to, caller_id, 40145, options.worker_call)
     context.reservation.post_work_activity_sid = post_work
-    context.connect(call, "conference", seconds)
+    call_control.ring_and_connect(
+        call,
+        options.seconds or call_control.RING_SECONDS,
+        partial(call_tasks.join_conference, context.engine, call.caller, call.leg, options),
+    )
 
 
 def _supervise(context: InstructionContext) -> None:
-    """Validate the parameters; a supervisor who joins a call changes no resource."""
-    parameters, supervisor = context.parameters, context.parameters.get("supervisor")
-    check_choice(parameters, "supervisor_mode", _SUPERVISOR_MODES, BadRequest.code)
-    if re.fullmatch("WK[0-9a-fA-F]{32}", str(supervisor)):
-        worker = context.workspace.workers.get(str(supervisor))
-        if worker is None:
-            raise InstructionError(40147, f"supervisor {supervisor} does not exist", "supervisor")
-        contact = parse_attributes(worker.attributes).get("contact_uri")
-        if not contact:
-            message = f"supervisor {supervisor} has no contact_uri in its attributes"
-            raise InstructionError(40147, message, "supervisor")
-        supervisor = contact
-    read_contact(supervisor, "supervisor", 40147)
-    if not isinstance(context.task_attributes.get("from"), str):
+    """Call a supervisor, who joins the conference of the Task if it is simulated."""
+    supervisor, mode = read_supervisor(context.workspace, context.parameters)
+    attributes = context.task_attributes
+    caller_id = attributes.get("from")
+    if not isinstance(caller_id, str):
         raise missing_attribute(40148, "from")
+    conference = attributes.get("conference")
+    if not isinstance(conference, dict) or not conference.get("sid"):
+        raise missing_attribute(NO_CONFERENCE, "conference.sid")
+    if found := conferences.find(context.engine, context.task.sid):
+        call_control.supervise(context.engine, found, to=supervisor, caller_id=caller_id, mode=mode)
 
 
 @dataclass(frozen=True)
@@ -302,38 +297,6 @@ class _Instruction:
     statuses: frozenset[ReservationStatus] = frozenset({ReservationStatus.PENDING})
 
 
-_METHODS = {"GET", "POST"}
-_SUPERVISOR_MODES = {"monitor", "whisper", "barge"}
-_CONFERENCE_EVENTS = frozenset({"start", "end", "join", "leave", "mute", "hold", "speaker"})
-_CONFERENCE_URLS = (
-    "status_callback",
-    "conference_status_callback",
-    "recording_status_callback",
-    "conference_recording_status_callback",
-    "wait_url",
-)
-_CONFERENCE_FLAGS = (
-    "record",
-    "muted",
-    "start_conference_on_enter",
-    "end_conference_on_exit",
-    "end_conference_on_customer_exit",
-    "early_media",
-    "beep_on_customer_entrance",
-)
-_CONFERENCE_CHOICES = {
-    "status_callback_method": _METHODS,
-    "conference_status_callback_method": _METHODS,
-    "recording_status_callback_method": _METHODS,
-    "conference_recording_status_callback_method": _METHODS,
-    "wait_method": _METHODS,
-    "beep": {"true", "false", "onEnter", "onExit"},
-    "conference_record": {"true", "false", "record-from-start", "do-not-record"},
-    "conference_trim": {"trim-silence", "do-not-trim"},
-    "recording_channels": {"mono", "dual"},
-    "region": {"us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1"},
-    "jitter_buffer_size": {"small", "medium", "large", "off"},
-}
 _INSTRUCTIONS = {
     "accept": _Instruction(None, InstructionContext.accept),
     "reject": _Instruction(None, _reject),

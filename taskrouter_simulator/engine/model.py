@@ -5,6 +5,7 @@ Times are seconds since the epoch. `attributes` contains JSON text.
 
 import json
 import math
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -186,8 +187,37 @@ class WorkerChannel(Resource):
 
 
 @dataclass(kw_only=True, eq=False)
+class Transfer(Resource):
+    """A transfer of an assigned Task to another Worker or to a TaskQueue.
+
+    Attributes:
+        task_sid: SID of the Task.
+        reservation_sid: SID of the Reservation of the Worker who transfers the Task.
+        worker_sid: SID of that Worker.
+        to: SID of the Worker or TaskQueue.
+        mode: "WARM" (the Worker keeps the Task until another Worker accepts) or "COLD".
+        status: "initiated", "complete", "failed" or "canceled".
+    """
+
+    task_sid: str
+    reservation_sid: str
+    worker_sid: str
+    to: str
+    mode: str
+    status: str = "initiated"
+
+    @property
+    def kind(self) -> str:
+        """The kind of recipient: "WORKER" or "QUEUE"."""
+        return "WORKER" if self.to.startswith("WK") else "QUEUE"
+
+
+@dataclass(kw_only=True, eq=False)
 class Reservation(Resource):
-    """A Reservation; while pending, it offers a Task to a Worker."""
+    """A Reservation; while pending, it offers a Task to a Worker.
+
+    `transfer` is the transfer for which the Reservation was created, if any.
+    """
 
     task_sid: str
     worker_sid: str
@@ -197,6 +227,7 @@ class Reservation(Resource):
     status: ReservationStatus = ReservationStatus.PENDING
     previous_activity_sid: str
     post_work_activity_sid: str | None = None
+    transfer: Transfer | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -265,6 +296,7 @@ class Task(Resource):
         reoffer_times: Earliest time to offer the Task again, by SID of a Worker whose Reservation
             ended.
         reservations: The Task's Reservations, oldest first.
+        transfer: The Task's latest transfer.
     """
 
     workflow_sid: str | None
@@ -286,6 +318,7 @@ class Task(Resource):
     times_reserved: int = 0
     reoffer_times: dict[str, float] = field(default_factory=dict)
     reservations: list[Reservation] = field(default_factory=list)
+    transfer: Transfer | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -317,7 +350,7 @@ class Workspace(Resource):
     workflows: dict[str, Workflow] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     reservations: dict[str, Reservation] = field(default_factory=dict)
-    events: dict[str, Event] = field(default_factory=dict)
+    events: OrderedDict[str, Event] = field(default_factory=OrderedDict)
     history: History = field(default_factory=History)
 
     def activity(self, name: str) -> Activity | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from taskrouter_simulator.continuations import continuation
-from taskrouter_simulator.engine import events, workers
+from taskrouter_simulator.engine import events, transfers, workers
 from taskrouter_simulator.engine.core import AssignmentCallback, Engine
 from taskrouter_simulator.engine.errors import NotPending
 from taskrouter_simulator.engine.history import Kind
@@ -141,6 +141,7 @@ def create(
         workflow_sid=task.workflow_sid,
         queue_sid=queue.sid,
         previous_activity_sid=worker.activity_sid,
+        transfer=transfers.active(task),
     )
     workspace.reservations[reservation.sid] = reservation
     task.reservations.append(reservation)
@@ -227,9 +228,10 @@ def reject(
     """
     if activity_sid:
         workers.require_activity(workspace, activity_sid, "WorkerActivitySid")
-    _end(engine, workspace, reservation, Status.REJECTED, activity_sid)
+    _end(
+        engine, workspace, reservation, Status.REJECTED, activity_sid, evaluation=Evaluation.RESTART
+    )
     _delay_next_offer(engine, workspace, reservation)
-    _return_task(engine, workspace, reservation, Evaluation.RESTART)
 
 
 @continuation
@@ -238,10 +240,10 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
 
     The Worker moves to the Workspace's timeout Activity.
     """
-    _end(engine, workspace, reservation, Status.TIMEOUT, workspace.timeout_activity_sid)
     moves_on = engine.settings.timeout_moves_to_next_target
     evaluation = Evaluation.NEXT_TARGET if moves_on else Evaluation.RESTART
-    _return_task(engine, workspace, reservation, evaluation)
+    activity_sid = workspace.timeout_activity_sid
+    _end(engine, workspace, reservation, Status.TIMEOUT, activity_sid, evaluation=evaluation)
 
 
 def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
@@ -249,9 +251,8 @@ def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reserv
 
     This happens if the callbacks failed or the Worker did not answer the call.
     """
-    _end(engine, workspace, reservation, Status.CANCELED)
+    _end(engine, workspace, reservation, Status.CANCELED, evaluation=Evaluation.RESTART)
     _delay_next_offer(engine, workspace, reservation)
-    _return_task(engine, workspace, reservation, Evaluation.RESTART)
 
 
 def cancel(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
@@ -270,12 +271,17 @@ def _end(
     reservation: Reservation,
     status: Status,
     activity_sid: str | None = None,
+    *,
+    evaluation: Evaluation | None = None,
 ) -> None:
     """End a pending Reservation.
 
     Without `activity_sid`, restore the previous Activity if the Reservation changed the Activity.
+    With `evaluation`, return the Task to its Workflow, so that the event shows a pending Task.
     """
     change_status(engine, workspace, reservation, status)
+    if evaluation:
+        _return_task(engine, workspace, reservation, evaluation)
     publish(engine, workspace, reservation)
     worker = workspace.workers[reservation.worker_sid]
     queue = workspace.queues.get(reservation.queue_sid)
@@ -309,6 +315,7 @@ def _return_task(
     task = workspace.tasks[reservation.task_sid]
     if task.status is TaskStatus.RESERVED and not pending(task):
         task.status = TaskStatus.PENDING
-        task.evaluation = evaluation
+        transfers.end_attempt(engine, workspace, task)
+        task.evaluation = Evaluation.NONE if transfers.active(task) else evaluation
         engine.touch(task)
         engine.schedule_routing(workspace)

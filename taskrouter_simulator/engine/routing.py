@@ -6,54 +6,84 @@ https://www.twilio.com/docs/taskrouter/task-evaluation.
 """
 
 import math
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from taskrouter_simulator.continuations import continuation
-from taskrouter_simulator.engine import assignments, events, reservations, workers
+from taskrouter_simulator.engine import assignments, events, reservations
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.expressions import FoldedText, parse_reference
 from taskrouter_simulator.engine.history import Kind
+from taskrouter_simulator.engine.indexes import RoutingIndex, find_index
 from taskrouter_simulator.engine.model import (
     Configuration,
     Evaluation,
     Step,
-    Target,
     Task,
     TaskQueue,
-    TaskStatus,
     Worker,
     Workspace,
-    parse_attributes,
 )
-from taskrouter_simulator.engine.names import TIME_NAMES, parse_order_by
+from taskrouter_simulator.engine.requirements import (
+    find_requirement,
+    sort_by_attributes,
+    task_context,
+)
+from taskrouter_simulator.engine.waiting import Requirement
 
 END_OF_WORKFLOW = "Task canceled on Workflow timeout"
 TOO_MANY_ASSIGNMENTS = "Task TTL Exceeded or Max assignment count exceeded"
-WORKER_NOT_IN_QUEUE = 40152
-INVALID_KNOWN_WORKER = 40154
-
-FreeWorkers = dict[str, list[Worker]]
-"""Cache of Workers with free capacity, by TaskChannel SID.
-
-Without the cache, a routing pass would be slow if many Tasks wait and no Worker is free.
-"""
 
 
 @continuation
 def route(engine: Engine, workspace: Workspace) -> None:
-    """Offer each pending Task to free Workers."""
+    """Offer pending Tasks to free Workers.
+
+    Only Tasks that are affected by a change are examined; for the others, the outcome is the same
+    as in the previous pass.
+    """
     engine.cancel_timer("routing", workspace.sid)
-    if workspace.sid not in engine.workspaces:
-        return
-    pending = [task for task in workspace.tasks.values() if task.status is TaskStatus.PENDING]
-    for task in pending:
-        evaluate(engine, workspace, task)
-    free: FreeWorkers = {}
-    for task in sorted(pending, key=lambda task: _rank(workspace, task)):
-        _offer(engine, workspace, task, free)
+    if workspace.sid in engine.workspaces:
+        engine.clock.run_steps(_run_pass(engine, workspace))
+
+
+def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
+    """Run a routing pass; other operations may be executed whenever this function yields."""
+    index = find_index(engine, workspace)
+    index.workers.refresh_time()
+    for _ in _examine_tasks(engine, index):
+        find_index(engine, workspace)
+        yield
+        if workspace.sid not in engine.workspaces:
+            return
+        if find_index(engine, workspace, is_other_operation=True) is not index:
+            engine.schedule_routing(workspace, engine.now())
+            return
+    _schedule_next_pass(engine, index)
+
+
+def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
+    """Evaluate all changed Tasks, then offer Tasks by rank; yield after each Task."""
+    workspace = index.workspace
+    changed = index.tasks.begin_pass(engine.now())
+    for task in changed:
+        if index.tasks.is_pending(task):
+            evaluate(engine, workspace, task)
+            yield
+    index.tasks.start_offers((_rank(workspace, task), task) for task in changed)
+    while pending := index.tasks.next():
+        _offer(engine, index, pending)
+        yield
+
+
+def _schedule_next_pass(engine: Engine, index: RoutingIndex) -> None:
+    """Schedule a pass for the time at which the outcome may change although no resource does."""
+    when = index.tasks.next_offer()
+    if index.workers.has_timed_tasks():
+        when = min(when, 60 * (engine.now() // 60 + 1))
+    if when < math.inf:
+        engine.schedule_routing(index.workspace, when)
 
 
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
@@ -78,19 +108,6 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
         task.step_timed_out = False
         step = _find_step(engine, task, workflow.configuration) if workflow else task.step
     _enter(engine, workspace, task, step)
-
-
-def task_context(engine: Engine, task: Task) -> dict[str, Any]:
-    """Return a Task's attributes, with and without the `task.` prefix, and the time of day."""
-    attributes = parse_attributes(task.attributes)
-    time_of_day = partial(_time_of_day, engine)
-    return {**attributes, "task": attributes, "taskrouter": time_of_day}
-
-
-def _time_of_day(engine: Engine, name: str) -> Any:
-    value = TIME_NAMES[name](datetime.fromtimestamp(engine.now(), UTC))
-    ignores_case = name == "dayOfWeek" and engine.settings.day_of_week_ignores_case
-    return FoldedText(value) if ignores_case else value
 
 
 def _find_step(
@@ -215,8 +232,9 @@ def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) 
     events.publish(engine, workspace, "task-queue.entered", entered, sid=sid, task=task)
 
 
-def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) -> None:
+def _offer(engine: Engine, index: RoutingIndex, task: Task) -> None:
     """Move a Task through its Workflow until it is offered, waits or is canceled."""
+    workspace = index.workspace
     if task.times_reserved >= engine.settings.max_assignments:
         assignments.cancel(engine, workspace, task, TOO_MANY_ASSIGNMENTS)
         return
@@ -225,14 +243,17 @@ def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) 
         # Compute the same sum as `_wait`, so that the step has expired when its timer fires.
         if task.created + step.expires_at_age <= engine.now():
             _time_out_step(engine, workspace, task, step)
-        elif queue is None:
+            continue
+        if queue is None:
             _skip(engine, workspace, task, step)
-        elif _reserve(engine, workspace, task, queue, free):
+            continue
+        requirement = find_requirement(engine, index, task, step)
+        if _reserve(engine, workspace, task, queue, requirement):
             return
-        elif not task.is_waiting and _is_skipped(engine, workspace, task, queue):
+        if not task.is_waiting and _is_skipped(engine, index, task, step):
             _skip(engine, workspace, task, step)
         else:
-            _wait(engine, workspace, task, step)
+            _wait(engine, index, task, step, requirement)
             return
     sid = task.workflow_sid or task.sid
     workspace.history.record(engine.now(), Kind.TASK_TIMED_OUT, task)
@@ -257,129 +278,49 @@ def _skip(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
     _advance(engine, workspace, task, step)
 
 
-def _wait(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
+def _wait(
+    engine: Engine, index: RoutingIndex, task: Task, step: Step, requirement: Requirement
+) -> None:
     task.is_waiting = True
-    if "taskrouter." in (step.target.expression or ""):
-        # The value of the expression may change when the minute changes.
-        engine.schedule_routing(workspace, 60 - engine.now() % 60)
-    if step.expires_at_age < math.inf:
-        expires = task.created + step.expires_at_age
+    expires = task.created + step.expires_at_age
+    rejected = (task.reoffer_times[worker.sid] for *_, worker in requirement.free)
+    offer_at = min(rejected, default=math.inf)
+    workspace = index.workspace
+    rank = _rank(workspace, task)
+    index.tasks.wait(task, requirement, rank, expires=expires, offer_at=offer_at)
+    if expires < math.inf:
         engine.set_timer("step", task.sid, expires, partial(_end_step, engine, workspace))
 
 
 @continuation
 def _end_step(engine: Engine, workspace: Workspace) -> None:
-    engine.schedule_routing(workspace, 0.0)
+    engine.schedule_routing(workspace, engine.now())
 
 
-def _is_skipped(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> bool:
-    """Return whether the current target's `skip_if` is true."""
-    if task.step is None or task.step.target.skip_if is None:
+def _is_skipped(engine: Engine, index: RoutingIndex, task: Task, step: Step) -> bool:
+    """Return whether a target's `skip_if` is true."""
+    if step.target.skip_if is None:
         return False
-    activities = [worker.activity_sid for worker in workers.members(engine, workspace, queue)]
-    available = sum(workspace.activities[sid].available for sid in activities)
-    counts: dict[str, Any] = {sid: activities.count(sid) for sid in workspace.activities}
-    counts |= {"available": available, "unavailable": len(activities) - available}
+    workers_by_activity = index.workers.queue(step.queue_sid).activities
+    activities = index.workspace.activities.values()
+    counts: dict[str, Any] = {item.sid: workers_by_activity[item.sid] for item in activities}
+    available = sum(counts[activity.sid] for activity in activities if activity.available)
+    unavailable = sum(counts.values()) - available
+    counts |= {"available": available, "unavailable": unavailable}
     context = {**task_context(engine, task), "workers": counts}
-    return engine.compile(task.step.target.skip_if)(context)
+    return engine.compile(step.target.skip_if)(context)
 
 
 def _reserve(
-    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, free: FreeWorkers
+    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, requirement: Requirement
 ) -> bool:
     """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
-    candidates = _find_candidates(engine, workspace, task, queue, free)
+    candidates: Iterable[Worker] = (worker for *_, worker in requirement.free)
+    if task.step and task.step.target.order_by:
+        candidates = sort_by_attributes(workspace, candidates, task.step.target.order_by)
     now = engine.now()
-    ready = [worker for worker in candidates if task.reoffer_times.get(worker.sid, now) <= now]
-    for worker in ready[: queue.max_reserved_workers]:
+    ready = (item for item in candidates if task.reoffer_times.get(item.sid, now) <= now)
+    chosen = list(islice(ready, queue.max_reserved_workers))
+    for worker in chosen:
         reservations.create(engine, workspace, task, worker, queue)
-        free.clear()
-    if candidates and not ready:
-        soonest = min(task.reoffer_times[worker.sid] for worker in candidates)
-        engine.schedule_routing(workspace, soonest - now)
-    return bool(ready)
-
-
-def _find_candidates(
-    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, free: FreeWorkers
-) -> list[Worker]:
-    """Return the free Workers that match the current target, best first.
-
-    The list includes Workers whose next offer is delayed.
-    """
-    target = task.step.target if task.step else Target()
-    known_workers = None
-    if target.known_worker_sid or target.known_worker_friendly_name:
-        known_workers = _find_known_workers(engine, workspace, task, queue, target)
-    if task.ignore_capacity:
-        available = list(workspace.workers.values())
-    else:
-        channel = task.channel_sid
-        if channel not in free:
-            free[channel] = [
-                worker
-                for worker in workspace.workers.values()
-                if workers.has_capacity(workspace, worker, channel)
-            ]
-        available = free[channel]
-    if not available:
-        return []
-    context = task_context(engine, task)
-    chosen = [
-        worker
-        for worker in available
-        if (known_workers is None or worker in known_workers)
-        and workers.is_member(engine, workspace, queue, worker)
-        and (
-            target.expression is None
-            or engine.compile(target.expression)(
-                {**context, **workers.expression_context(workspace, worker)}
-            )
-        )
-    ]
-    chosen.sort(key=lambda worker: (worker.unoccupied_since, worker.sequence))
-    return _sort_by_attributes(workspace, chosen, target.order_by) if target.order_by else chosen
-
-
-def _find_known_workers(
-    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, target: Target
-) -> list[Worker]:
-    """Return the TaskQueue's Workers who are named in the Task's attributes.
-
-    If there are none, emit an alert once, when the Task enters the step.
-    """
-    if target.known_worker_sid:
-        reference, field = target.known_worker_sid, "sid"
-    else:
-        reference, field = target.known_worker_friendly_name or "", "friendly_name"
-    value = parse_reference(reference)(task_context(engine, task))
-    # Friendly names of Workers are case-insensitive.
-    known = FoldedText(value) if isinstance(value, str) and field == "friendly_name" else value
-    members = workers.members(engine, workspace, queue)
-    matches = [worker for worker in members if getattr(worker, field) == known]
-    if not matches and not task.is_waiting:
-        code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
-        if isinstance(value, str) and value:
-            code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
-        engine.alert(code, message, {"task_sid": task.sid})
-    return matches
-
-
-def _sort_by_attributes(workspace: Workspace, chosen: list[Worker], order_by: str) -> list[Worker]:
-    """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
-
-    Workers whose attribute is not a number come last.
-    """
-    clauses = parse_order_by(order_by)
-
-    def key(worker: Worker) -> list[tuple[bool, float]]:
-        context = workers.expression_context(workspace, worker)
-        values = [clause.value(context) for clause in clauses]
-        return [
-            (False, clause.sign * value)
-            if isinstance(value, int | float) and not isinstance(value, bool)
-            else (True, 0)
-            for clause, value in zip(clauses, values, strict=True)
-        ]
-
-    return sorted(chosen, key=key)
+    return bool(chosen)

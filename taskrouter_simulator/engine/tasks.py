@@ -3,7 +3,14 @@
 from functools import partial
 
 from taskrouter_simulator.continuations import continuation
-from taskrouter_simulator.engine import assignments, events, reservations, routing, workers
+from taskrouter_simulator.engine import (
+    assignments,
+    events,
+    reservations,
+    routing,
+    transfers,
+    workers,
+)
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.history import Kind
@@ -11,11 +18,14 @@ from taskrouter_simulator.engine.model import (
     WAITING,
     Configuration,
     Evaluation,
+    Reservation,
+    ReservationStatus,
     Step,
     Target,
     Task,
     TaskChannel,
     TaskStatus,
+    Transfer,
     Worker,
     Workflow,
     Workspace,
@@ -75,15 +85,20 @@ def create(
     _set_target(engine, workspace, task, target)
     if task.step and (routing_target or "").startswith("WK"):
         task.ignore_capacity = ignore_capacity is not False
-    workspace.tasks[task.sid] = task
-    workspace.history.record(task.created, Kind.TASK_CREATED, task)
-    events.publish(engine, workspace, "task.created", "Task created", sid=task.sid, task=task)
-    if sid := task.workflow_sid:
-        events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
+    _add(engine, workspace, task)
     routing.evaluate(engine, workspace, task)
     _start_lifetime(engine, workspace, task)
     engine.schedule_routing(workspace)
     return task
+
+
+def _add(engine: Engine, workspace: Workspace, task: Task) -> None:
+    workspace.tasks[task.sid] = task
+    engine.note_change(task)
+    workspace.history.record(task.created, Kind.TASK_CREATED, task)
+    events.publish(engine, workspace, "task.created", "Task created", sid=task.sid, task=task)
+    if sid := task.workflow_sid:
+        events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
 
 
 def require_channel(workspace: Workspace, name: str) -> TaskChannel:
@@ -115,6 +130,8 @@ def update(
     """
     if channel is not None:
         task.channel_sid = require_channel(workspace, channel).sid
+        for reservation in task.reservations:
+            engine.note_change(reservation)  # the Worker's capacity is used on another channel
     task.attributes = task.attributes if attributes is None else attributes
     task.priority = task.priority if priority is None else priority
     if virtual_start_time is not None:
@@ -127,12 +144,79 @@ def update(
 def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
     """Reroute a Workflow's waiting Tasks, and cancel their pending Reservations."""
     for task in list(workspace.tasks.values()):
-        if task.workflow_sid == workflow.sid and task.status in WAITING:
+        is_routed = task.workflow_sid == workflow.sid and not transfers.active(task)
+        if is_routed and task.status in WAITING:
             for pending in reservations.pending(task):
                 reservations.cancel(engine, workspace, pending)
             task.status, task.evaluation = TaskStatus.PENDING, Evaluation.RESTART
             engine.touch(task)
     engine.schedule_routing(workspace)
+
+
+def transfer(
+    engine: Engine, workspace: Workspace, reservation: Reservation, *, to: str, mode: str
+) -> Transfer:
+    """Transfer an assigned Task, as `Task.transfer` of Twilio's taskrouter.js does.
+
+    Args:
+        engine: The engine.
+        workspace: The Workspace.
+        reservation: The accepted Reservation of the Worker who transfers the Task.
+        to: SID of a Worker or TaskQueue.
+        mode: "WARM" or "COLD"; after a cold transfer, the Worker wraps up at once.
+
+    Raises:
+        BadRequest: The Task is not assigned to the Worker, or `to` is not another Worker or a
+            TaskQueue; nothing has changed.
+    """
+    task = workspace.tasks[reservation.task_sid]
+    is_accepted = reservation.status is ReservationStatus.ACCEPTED
+    if not is_accepted or task.status is not TaskStatus.ASSIGNED:
+        raise BadRequest(f"Cannot transfer task {task.sid} because it is not currently assigned.")
+    step = None if to == reservation.worker_sid else _step_to(engine, workspace, to)
+    if step is None:
+        raise BadRequest(f"Transfer to {to[:50]} is not possible: not another Worker or TaskQueue")
+    started = Transfer(
+        **vars(engine.new_resource("TT")),
+        task_sid=task.sid,
+        reservation_sid=reservation.sid,
+        worker_sid=reservation.worker_sid,
+        to=to,
+        mode=mode,
+    )
+    task.transfer, task.step, task.evaluation = started, step, Evaluation.NONE
+    task.status, task.queue_sid, task.queue_entered = (
+        TaskStatus.PENDING,
+        step.queue_sid,
+        engine.now(),
+    )
+    task.ignore_capacity = to in workspace.workers and engine.settings.transfer_ignores_capacity
+    # The Task is not offered to the Worker who transfers it.
+    task.reoffer_times[reservation.worker_sid] = (
+        engine.now() + engine.settings.assigned_task_seconds
+    )
+    engine.touch(task)
+    transfers.publish(engine, workspace, task, started, "initiated")
+    if mode == "COLD":
+        assignments.wrap_reservation(engine, workspace, reservation)
+    engine.schedule_routing(workspace)
+    return started
+
+
+def cancel_transfer(engine: Engine, workspace: Workspace, task: Task, canceled: Transfer) -> None:
+    """Cancel a Task's transfer, and the Reservations that offer the Task.
+
+    Raises:
+        BadRequest: The transfer has ended.
+    """
+    if transfers.active(task) is not canceled:
+        raise BadRequest(
+            f"Transfer {canceled.sid} is already {canceled.status} . Cannot cancel transfer."
+        )
+    for pending in reservations.pending(task):
+        reservations.cancel(engine, workspace, pending)
+    transfers.restore_status(engine, task)
+    transfers.finish(engine, workspace, task, transfers.CANCELED)
 
 
 def _only_workflow(workspace: Workspace) -> Workflow:
@@ -146,16 +230,23 @@ def _set_target(engine: Engine, workspace: Workspace, task: Task, sid: str) -> N
     if sid in workspace.workflows:
         task.workflow_sid = sid
         return
+    task.step = _step_to(engine, workspace, sid)
+    if task.step is None:
+        sid_parameter = "TaskQueueSid" if sid.startswith("WQ") else "WorkflowSid"
+        name = "RoutingTarget" if task.routing_target else sid_parameter
+        raise BadRequest(f"{name} {sid} does not exist in workspace {workspace.sid}")
+
+
+def _step_to(engine: Engine, workspace: Workspace, sid: str) -> Step | None:
+    """Return the step that leads to a TaskQueue or Worker; None if it does not exist."""
     if sid in workspace.queues:
         target = Target(queue_sid=sid)
     elif sid in workspace.workers:
         queue_sid = _queue_sid_of(engine, workspace, workspace.workers[sid])
         target = Target(queue_sid=queue_sid, expression=f"worker.sid == '{sid}'")
     else:
-        sid_parameter = "TaskQueueSid" if sid.startswith("WQ") else "WorkflowSid"
-        name = "RoutingTarget" if task.routing_target else sid_parameter
-        raise BadRequest(f"{name} {sid} does not exist in workspace {workspace.sid}")
-    task.step = Step(
+        return None
+    return Step(
         configuration=Configuration(default=target), target=target, queue_sid=target.queue_sid or ""
     )
 

@@ -53,6 +53,7 @@ def create(
         unoccupied_since=resource.created,
     )
     workspace.workers[worker.sid] = worker
+    engine.note_change(worker)
     for channel in workspace.channels.values():
         add_channel(engine, worker, channel)
     events.publish(
@@ -141,6 +142,7 @@ def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
         )
     workspace.history.record_stay(engine.now(), worker)
     del workspace.workers[worker.sid]
+    engine.note_change(worker)
     events.publish(
         engine, workspace, "worker.deleted", f"Worker {worker.friendly_name} deleted",
         sid=worker.sid, worker=worker,
@@ -175,12 +177,14 @@ def update_channel(
         event_type = "worker.channel.availability.update"
         _publish_channel(engine, workspace, worker, channel, event_type)
     engine.touch(worker_channel)
+    engine.note_change(worker)
     engine.schedule_routing(workspace)
 
 
 def _publish_channel(
     engine: Engine, workspace: Workspace, worker: Worker, channel: TaskChannel, event_type: str
 ) -> None:
+    engine.touch(worker)
     events.publish(
         engine,
         workspace,

@@ -111,6 +111,7 @@ def delete_activity(engine: Engine, workspace: Workspace, activity: Activity) ->
     if activity.sid in used:
         raise BadRequest(f"Activity {activity.sid} is in use and cannot be deleted")
     del workspace.activities[activity.sid]
+    engine.note_change(activity)
     publish_activity(engine, workspace, activity, "deleted")
 
 
@@ -150,6 +151,7 @@ def add_channel(
         channel_optimized_routing=channel_optimized_routing,
     )
     workspace.channels[channel.sid] = channel
+    engine.note_change(channel)
     for worker in workspace.workers.values():
         workers.add_channel(engine, worker, channel)
     return channel
@@ -168,6 +170,7 @@ def delete_channel(engine: Engine, workspace: Workspace, channel: TaskChannel) -
         raise BadRequest(f"TaskChannel {channel.sid} is built in or in use and cannot be deleted")
     publish_channel(engine, workspace, channel, "deleted")
     del workspace.channels[channel.sid]
+    engine.note_change(channel)
     for worker in workspace.workers.values():
         del worker.channels[channel.sid]
 
@@ -242,6 +245,7 @@ def delete_queue(engine: Engine, workspace: Workspace, queue: TaskQueue) -> None
     if is_referenced or has_tasks:
         raise BadRequest(f"TaskQueue {queue.sid} is in use and cannot be deleted")
     del workspace.queues[queue.sid]
+    engine.note_change(queue)
     publish_queue(engine, workspace, queue, "deleted")
 
 

@@ -26,10 +26,9 @@ from taskrouter_simulator.origins import FOREIGN, is_foreign
 from taskrouter_simulator.rest.request import Parameters, Request, Response
 from taskrouter_simulator.rest.table import ROUTES, Operation
 from taskrouter_simulator.settings import Settings
-from taskrouter_simulator.web import AsciiJsonResponse
+from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
-_MAX_BODY = 4_000_000
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
 _TRANSPORT = "simulator.transport"
@@ -239,11 +238,7 @@ async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     A body of another type is rejected. Otherwise, the request would change the resource without the
     caller's parameters.
     """
-    body = b""
-    async for chunk in http.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+    body = await read_body(http)
     expected = _JSON if operation and operation.is_json else _FORM
     content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and content_type != expected:

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -123,19 +124,22 @@ def paginate(
     """
     scope = json.dumps([path, ordering.text])
     ordered = ordering.sort(resources)
-    positions = [ordering.position(resource) for resource in ordered]
     start, end, cursor = 0, size, None
     if token is not None:
-        cursor, is_backward = _parse_token(token, scope)
-        boundary = sum(not ordering.is_before(cursor, position) for position in positions)
+        after, is_backward = _parse_token(token, scope)
+        boundary = bisect_left(
+            ordered, True, key=lambda item: ordering.is_before(after, ordering.position(item))
+        )
+        cursor = after
         start, end = (
             (max(0, boundary - size), boundary) if is_backward else (boundary, boundary + size)
         )
-    last = positions[end - 1] if 0 < end < len(positions) else cursor
+    last = ordering.position(ordered[end - 1]) if 0 < end < len(ordered) else cursor
+    first = ordering.position(ordered[start - 1]) if start else None
     return Page(
         items=ordered[start:end],
-        previous_token=_token(scope, positions[start - 1], is_backward=True) if start else None,
-        next_token=_token(scope, last, is_backward=False) if end < len(positions) else None,
+        previous_token=_token(scope, first, is_backward=True) if start else None,
+        next_token=_token(scope, last, is_backward=False) if end < len(ordered) else None,
     )
 
 

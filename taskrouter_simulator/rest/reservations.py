@@ -7,7 +7,6 @@ from taskrouter_simulator.engine import assignments, instructions, reservations,
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.model import Reservation, ReservationStatus
-from taskrouter_simulator.engine.reservations import require_transition
 from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
 
 UPDATE_PARAMETERS = (
@@ -105,7 +104,6 @@ def _set_status(
     activity_sid: str | None,
 ) -> None:
     engine, workspace = request.engine, request.workspace
-    task = workspace.tasks[reservation.task_sid]
     match status:
         case None:
             pass
@@ -118,11 +116,9 @@ def _set_status(
         case ReservationStatus.REJECTED:
             reservations.reject(engine, workspace, reservation, activity_sid)
         case ReservationStatus.WRAPPING:
-            require_transition(engine, reservation, status)
-            assignments.wrap(engine, workspace, task)
+            assignments.wrap_reservation(engine, workspace, reservation)
         case ReservationStatus.COMPLETED:
-            require_transition(engine, reservation, status)
-            assignments.complete(engine, workspace, task)
+            assignments.complete_reservation(engine, workspace, reservation)
         case _:
             raise BadRequest(f"ReservationStatus cannot be set to {status}")
 

@@ -7,7 +7,7 @@ from taskrouter_simulator.engine import assignments, tasks
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import CLOSED, Task, TaskStatus
 from taskrouter_simulator.engine.names import TASKS
-from taskrouter_simulator.engine.routing import task_context
+from taskrouter_simulator.engine.requirements import task_context
 from taskrouter_simulator.rest.pages import Ordering, SortKey, parse_ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
 

@@ -102,6 +102,7 @@ def update(request: Request) -> Response:
         raise BadRequest(
             "Unable to reject pending reservations when updating to an Available activity state."
         )
+    version = worker.version
     worker.friendly_name = name
     if attributes is not None:
         workers.set_attributes(request.engine, workspace, worker, attributes)
@@ -109,7 +110,8 @@ def update(request: Request) -> Response:
         workers.set_activity(request.engine, workspace, worker, activity.sid)
     if reject_pending:
         _reject_all(request, worker)
-    request.engine.touch(worker)
+    if worker.version == version:
+        request.engine.touch(worker)
     return Response(200, render(request, worker), worker.version)
 
 

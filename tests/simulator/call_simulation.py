@@ -93,7 +93,7 @@ class CallSimulation(Simulation):
 
     def worker_leg(self):
         """Return the newest call to a Worker."""
-        return [call for call in self.engine.calls.values() if call.direction != "inbound"][-1]
+        return [call for call in self.engine.calls.values() if call.direction == "outbound-api"][-1]
 
     def alerts(self):
         return [effect.code for effect in self.effects if isinstance(effect, Alert)]

@@ -122,9 +122,9 @@ class App:
     """An app that receives callbacks: an HTTP server in a thread.
 
     Attributes:
-        received: Path, headers and parameters of every request received.
-        responses: Status, content type and body of the response to each path. The default is
-            status 200 with `{}`.
+        received: Method, path, headers and form of every request received.
+        responses: Status, content type and body of the response to each path; the query of a GET
+            request does not count. The default is status 200 with `{}`.
         headers: Additional headers of every response.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.
@@ -144,10 +144,14 @@ class App:
         app = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 app.received.append(
                     {
+                        "method": self.command,
                         "path": self.path,
                         "headers": dict(self.headers),
                         "parameters": dict(parse_qsl(body.decode(), keep_blank_values=True)),
@@ -160,7 +164,8 @@ class App:
                     app.hold.wait(10)
                 app._active.discard(threading.get_ident())
                 status, content_type, content = app.responses.get(
-                    self.path, (200, "application/json", b"{}")
+                    self.path if self.command == "POST" else self.path.partition("?")[0],
+                    (200, "application/json", b"{}"),
                 )
                 self.send_response(status)
                 if content_type:

@@ -6,9 +6,17 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskrouter_simulator.engine import assignments, reservations
-from taskrouter_simulator.engine.calls import call_control
+from taskrouter_simulator.engine import (
+    assignments,
+    instructions,
+    reservations,
+    tasks,
+    transfers,
+    workers,
+)
+from taskrouter_simulator.engine.calls import call_control, conferences
 from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.model import WAITING
 from tests.simulator.call_simulation import APP, NUMBER, WORKER_NUMBER, CallSimulation, enqueue_verb
 
@@ -37,12 +45,14 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
-def instruction(name, accept):
+def instruction(name, accept, *, ends_conference=False):
     def answer(parameters):
         call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
         return {
             "instruction": name, "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent",
             "call_sid": call_sid, "accept": accept, "timeout": 8,
+            "end_conference_on_exit": ends_conference,
+            "end_conference_on_customer_exit": accept, "supervisor": "client:sam",
         }  # fmt: skip
 
     return answer
@@ -80,9 +90,45 @@ def set_idle(simulation, name):
     simulation.set_activity(simulation.worker(name), "Idle")
 
 
-def instruct(simulation, name, accept):
-    simulation.instruction = instruction(name, accept)
+def instruct(simulation, name, accept, ends_conference):
+    simulation.instruction = instruction(name, accept, ends_conference=ends_conference)
     dial_newest_reservation(simulation)
+
+
+def answer(simulation, number):
+    for call in pick(simulation.engine.calls, number):
+        call_control.answer(call)
+
+
+def update_participant(simulation, number, changes):
+    for call in pick(simulation.engine.calls, number):
+        conference = conferences.require(simulation.engine, call.conference_sid, call.sid)
+        conferences.update(simulation.engine, conference, call.sid, **changes)
+
+
+def send_instruction(simulation, name, number):
+    """Send an instruction over REST."""
+    for reservation in pick(simulation.workspace.reservations, number):
+        task = simulation.workspace.tasks[reservation.task_sid]
+        body = instruction(name, accept=False)({"TaskAttributes": task.attributes})
+        instructions.execute(simulation.engine, simulation.workspace, reservation, body)
+
+
+def transfer(simulation, number, name, mode):
+    for reservation in pick(simulation.workspace.reservations, number):
+        to = simulation.worker(name).sid
+        tasks.transfer(simulation.engine, simulation.workspace, reservation, to=to, mode=mode)
+
+
+def cancel_transfer(simulation, number):
+    for task in pick(simulation.workspace.tasks, number):
+        if task.transfer:
+            tasks.cancel_transfer(simulation.engine, simulation.workspace, task, task.transfer)
+
+
+def finish_reservation(simulation, number, operation):
+    for reservation in pick(simulation.workspace.reservations, number):
+        operation(simulation.engine, simulation.workspace, reservation)
 
 
 def set_document(simulation, path, text):
@@ -99,22 +145,49 @@ def accept_or_reject(simulation, operation):
         operation(simulation.engine, simulation.workspace, reservation)
 
 
+def is_waiting(task):
+    """Return whether a Task waits for its caller; a Worker may transfer it without the caller."""
+    return task.status in WAITING and not transfers.active(task)
+
+
 def check_calls_and_tasks(simulation):
     for call in simulation.engine.calls.values():
         partner = simulation.engine.calls.get(call.partner_sid or "")
         if partner:
             assert partner.partner_sid == call.sid
-            assert call.status == partner.status == "in-progress"
+            assert "in-progress" in {call.status, partner.status}
         if call.has_ended:
             assert (call.partner_sid, call.queued, call.on_no_answer) == (None, None, None)
+            assert (call.on_answer, call.conference_sid) == (None, "")
             task = simulation.workspace.tasks.get(call.task_sid)
-            assert task is None or task.status not in WAITING
-        if call.on_no_answer:
+            assert task is None or not is_waiting(task)
+        if call.on_no_answer and call.reservation_sid:
             caller = simulation.engine.calls[call.caller_sid]
-            assert caller.queued
-            assert not caller.partner_sid
+            assert caller.is_waiting or caller.conference_sid
             assert simulation.workspace.reservations[call.reservation_sid].status == "pending"
     check_no_task_is_stuck(simulation)
+    check_tasks_follow_their_reservations(simulation)
+
+
+def check_tasks_follow_their_reservations(simulation):
+    """Check that the status of each Task fits the statuses of its Reservations."""
+    for task in simulation.workspace.tasks.values():
+        statuses = {reservation.status.value for reservation in task.reservations}
+        is_transferred = transfers.active(task) is not None
+        match task.status.value:
+            case "pending":
+                assert "pending" not in statuses
+                assert is_transferred or not statuses & {"accepted", "wrapping"}
+            case "reserved":
+                assert "pending" in statuses
+            case "assigned":
+                assert "accepted" in statuses
+                assert not is_transferred
+            case "wrapping":
+                assert "wrapping" in statuses
+                assert "accepted" not in statuses
+            case _:
+                assert not statuses & {"pending", "accepted", "wrapping"}
 
 
 def check_no_task_is_stuck(simulation):
@@ -125,7 +198,11 @@ def check_no_task_is_stuck(simulation):
     calls = simulation.engine.calls
     for task in simulation.workspace.tasks.values():
         caller = calls[json.loads(task.attributes)["call_sid"]]
-        assert not (caller.has_ended and task.status in WAITING)
+        assert not (caller.has_ended and is_waiting(task))
+    for conference in simulation.engine.conferences.values():
+        assert conference.has_ended == (not conference.participants)
+        for sid in conference.participants:
+            assert sid not in calls or calls[sid].conference_sid == conference.sid
     with_ringing_phone = {call.reservation_sid for call in calls.values() if call.on_no_answer}
     with_timer = {sid for kind, sid in simulation.engine.timers if kind == "reservation"}
     for reservation in simulation.workspace.reservations.values():
@@ -140,7 +217,17 @@ ACTIONS = st.one_of(
     st.tuples(st.just(set_idle), st.just("Alice")),
     st.tuples(st.just(limit_reserved_workers), st.integers(1, 2)),
     st.tuples(st.just(instruct), st.sampled_from(INSTRUCTION_NAMES[:3] * 2 + INSTRUCTION_NAMES),
-              st.booleans()),
+              st.booleans(), st.booleans()),
+    st.tuples(st.just(answer), st.integers(0, 9)),
+    st.tuples(st.just(update_participant), st.integers(0, 9), st.dictionaries(
+        st.sampled_from(["muted", "hold", "speaking", "end_conference_on_exit"]), st.booleans())),
+    st.tuples(st.just(send_instruction), st.sampled_from(["supervise", "conference", "dequeue"]),
+              st.integers(0, 9)),
+    st.tuples(st.just(transfer), st.integers(0, 9), st.sampled_from(["Alice", "Bob"]),
+              st.sampled_from(["WARM", "COLD"])),
+    st.tuples(st.just(cancel_transfer), st.integers(0, 9)),
+    st.tuples(st.just(finish_reservation), st.integers(0, 9), st.sampled_from(
+        [assignments.wrap_reservation, assignments.complete_reservation])),
     st.tuples(st.just(set_document), st.sampled_from(["incoming_call", "enqueue_call", "agent"]),
               st.sampled_from(DOCUMENTS)),
     st.tuples(st.just(end_task), st.sampled_from(["cancel", "complete", "wrap", "delete"]),
@@ -151,14 +238,21 @@ ACTIONS = st.one_of(
 
 
 @settings(max_examples=150, deadline=None)
-@given(SETTINGS, st.sampled_from(INSTRUCTION_NAMES), st.booleans(), st.lists(ACTIONS, max_size=25))
-def test_calls_and_tasks_stay_consistent(simulator_settings, name, accept, actions):
+@given(
+    SETTINGS, st.booleans(), st.sampled_from(INSTRUCTION_NAMES), st.booleans(),
+    st.lists(ACTIONS, max_size=25),
+)  # fmt: skip
+def test_calls_and_tasks_stay_consistent(simulator_settings, multi, name, accept, actions):
     simulation = CallSimulation(instruction(name, accept=accept), **simulator_settings)
+    simulation.workspace.multi_task_enabled = multi
+    workers.set_attributes(
+        simulation.engine, simulation.workspace, simulation.bob, simulation.alice.attributes
+    )
     simulation.documents["agent"] = "<Hangup/>"
     simulation.make_alice_idle()
     simulation.place_call("1")
     for action, *arguments in actions:
-        with contextlib.suppress(Refusal):
+        with contextlib.suppress(Refusal, InstructionError):
             action(simulation, *arguments)
         simulation.run()
         check_calls_and_tasks(simulation)

@@ -13,7 +13,10 @@ from tests.simulator.call_simulation import (
     steps,
 )
 
-CONFERENCE = {"instruction": "conference", "to": WORKER_NUMBER, "from": NUMBER}
+CONFERENCE = {
+    "instruction": "conference", "to": WORKER_NUMBER, "from": NUMBER,
+    "end_conference_on_customer_exit": True,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def simulate_conference(*, multi=True, **settings):
     simulation.workspace.multi_task_enabled = multi
     call = simulation.place_call("1")
     simulation.make_alice_idle()
-    assert call.partner_sid
+    assert call.conference_sid
     return simulation, call
 
 

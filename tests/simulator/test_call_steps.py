@@ -259,7 +259,7 @@ def test_engine_keeps_at_most_1000_calls():
             **vars(simulation.engine.new_resource("CA")),
             caller="", called="", direction="inbound", url="", status="completed",
         )  # fmt: skip
-        call_control._add(simulation.engine, call)
+        execution.add(simulation.engine, call)
         calls.append(call)
     assert len(simulation.engine.calls) == 1000
     simulation.place_call()

@@ -104,8 +104,13 @@ def test_accept_instruction_is_executed(app_and_taskrouter):
 @pytest.mark.parametrize("name", VALID_PARAMETERS)
 def test_each_instruction_is_executed_and_logged(app_and_taskrouter, name):
     app, taskrouter = app_and_taskrouter
-    body = {"instruction": name, **VALID_PARAMETERS[name]}
+    parameters = {
+        key: f"{app.url}/{key}" if key in {"url", "status_callback_url"} else value
+        for key, value in VALID_PARAMETERS[name].items()
+    }
+    body = {"instruction": name, **parameters}
     app.set_response("/assignment_callback", body)
+    app.set_response("/url", b"<Response><Pause/></Response>", content_type="text/xml")
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskrouter_simulator.engine.calls import call_control
+from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.errors import BadRequest
 from tests.simulator.call_simulation import (
     APP,
@@ -16,7 +16,10 @@ from tests.simulator.call_simulation import (
     steps,
 )
 
-CONNECT_INSTRUCTIONS = [DEQUEUE, {"instruction": "conference", "to": WORKER_NUMBER, "from": NUMBER}]
+CONFERENCE = {
+    "instruction": "conference", "to": WORKER_NUMBER, "from": NUMBER,
+    "end_conference_on_customer_exit": True,
+}  # fmt: skip
 
 
 def test_pressed_key_creates_task_with_call_attributes():
@@ -68,7 +71,7 @@ def test_twiml_requests_have_twilio_parameters():
         assert (request["ApiVersion"], request["FromCity"]) == ("2010-04-01", "")
 
 
-@pytest.mark.parametrize("instruction", CONNECT_INSTRUCTIONS)
+@pytest.mark.parametrize("instruction", [DEQUEUE, CONFERENCE])
 def test_hangup_completes_task_of_connected_call(instruction):
     simulation = CallSimulation(instruction)
     call = simulation.place_call("1")
@@ -77,7 +80,10 @@ def test_hangup_completes_task_of_connected_call(instruction):
     leg = simulation.worker_leg()
     assert simulation.reservation_of(call).status == "accepted"
     assert simulation.task_of(call).status == "assigned"
-    assert (call.partner_sid, leg.partner_sid) == (leg.sid, call.sid)
+    if instruction is DEQUEUE:
+        assert (call.partner_sid, leg.partner_sid) == (leg.sid, call.sid)
+    else:
+        assert call.conference_sid == leg.conference_sid != ""
     assert (leg.caller, leg.called) == (NUMBER, WORKER_NUMBER)
     assert call.steps[-1]["to"] == "Alice"
     if instruction is DEQUEUE:
@@ -147,7 +153,7 @@ def test_hangup_during_menu_creates_no_task():
 
 
 def test_oldest_ended_call_is_dropped_above_limit(monkeypatch):
-    monkeypatch.setattr(call_control, "_MAX_CALLS", 3)
+    monkeypatch.setattr(execution, "_MAX_CALLS", 3)
     simulation = CallSimulation()
     waiting, *ended = [simulation.place_call("1") for _ in range(3)]
     for call in ended:
@@ -217,6 +223,21 @@ def test_dialing_unavailable_reservation_emits_alert(options):
     assert simulation.alerts() == [14215]
 
 
+def test_caller_who_dials_another_callers_queue_still_cancels_own_task():
+    simulation = CallSimulation()
+    first = simulation.place_call("1")
+    simulation.make_alice_idle()
+    sid = simulation.reservation_of(first).sid
+    second = simulation.place_call("1")
+    simulation.documents["transfer"] = DIAL_QUEUE.format(sid=sid, attributes="")
+    call_control.redirect(simulation.engine, second.sid, f"{APP}transfer")
+    simulation.run()
+    assert first.partner_sid == second.sid
+    simulation.hang_up(second)
+    assert simulation.task_of(first).status == "completed"
+    assert simulation.task_of(second).status == "canceled"
+
+
 @pytest.mark.parametrize("accept", [False, True])
 def test_redirect_moves_caller_to_another_document(accept):
     simulation = CallSimulation()
@@ -264,7 +285,7 @@ def test_caller_who_left_the_queue_is_not_connected(name, code):
     simulation.run(1200)
     simulation.make_alice_idle()
     assert simulation.alerts() == [code]
-    assert call.partner_sid is None
+    assert call.connected_by == ""
 
 
 @pytest.mark.parametrize(

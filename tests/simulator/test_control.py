@@ -25,6 +25,9 @@ VALID = {
     ("POST", "/simulator/calls"): CALL,
     ("GET", "/simulator/calls/{sid}"): {},
     ("POST", "/simulator/calls/{sid}"): {"status": "completed"},
+    ("POST", "/simulator/transfers"): {"reservation_sid": "WR0", "to": "WK0", "mode": "COLD"},
+    ("GET", "/simulator/transfers/{sid}"): {},
+    ("POST", "/simulator/transfers/{sid}"): {"status": "canceled"},
     ("POST", "/simulator/reset"): {"friendly_name": "Empty"},
     ("GET", "/simulator/snapshot"): {},
     ("PUT", "/simulator/snapshot"): {"version": 1},  # incomplete; see test_snapshots.py
@@ -165,6 +168,14 @@ def test_event_must_name_existing_resources_that_belong_together(taskrouter, wor
     assert publish("task.transfer-failed", **both).status_code == 200
     (event,) = workspace.events.list(event_type="task.transfer-failed")
     assert (event.resource_type, event.resource_sid) == ("task", task.sid)
+
+
+def test_published_event_does_not_advance_the_clock(taskrouter, workspace):
+    task = workspace.tasks.create(attributes="{}")
+    before = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+    body = {"event_type": "task.created", "task_sid": task.sid}
+    assert send(taskrouter, "POST", "/simulator/events", body).status_code == 200
+    assert taskrouter._request("POST", "/clock", {"advance": 0})["now"] == before
 
 
 def test_misspelled_event_type_is_refused_with_suggestion(taskrouter):

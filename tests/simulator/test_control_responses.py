@@ -94,7 +94,7 @@ def placed_call(body, **fields):
     return {
         "sid": body["sid"], "from": "+1", "to": "+2", "direction": "inbound", "status": "failed",
         "url": CALL["url"], "task_sid": None, "reservation_sid": None, "connected_with": None,
-        "steps": body["steps"], **fields,
+        "conference": None, "steps": body["steps"], **fields,
     }  # fmt: skip
 
 
@@ -108,8 +108,12 @@ def test_placed_call_is_described(taskrouter):
     for method, data in (("GET", None), ("POST", {"status": "completed"})):
         path = f"/calls/{'C' * 60}"
         assert send(taskrouter, method, path, data=data) == (404, {"message": missing})
-    expected = (400, {"message": 'the body must be {"status": "completed"}'})
-    assert post(taskrouter, f"/calls/{body['sid']}", status="busy") == expected
+    message = (
+        'the body must contain status, which is "completed" (hang up) or "in-progress" (answer),'
+        " or at least one of muted, hold, speaking, end_conference_on_exit"
+    )
+    for data in ({"status": "busy"}, {}, {"status": "busy", "muted": True}):
+        assert post(taskrouter, f"/calls/{body['sid']}", **data) == (400, {"message": message})
     ended = (400, {"message": f"Call {body['sid']} has ended"})
     assert post(taskrouter, f"/calls/{body['sid']}", status="completed") == ended
 

@@ -42,6 +42,7 @@ def test_attempt_is_logged_with_request_and_response(app):
     assert 0 <= entry["seconds"] < 5
     assert entry == {
         "kind": "event",
+        "method": "POST",
         "url": f"{app.url}/a?b#rc=0",
         "attempt": 1,
         "headers": {

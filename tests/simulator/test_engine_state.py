@@ -115,9 +115,13 @@ def test_change_of_worker_changes_version_of_worker_or_channel():
     assert simulation.changes(workers.set_activity, simulation.carol, idle) == {}
     assert simulation.changes(workers.set_attributes, simulation.carol, "{}") == {"Carol": 1}
     channel = simulation.resources()["Carol's channel"]
-    for options in ({}, {"capacity": 2}, {"available": False}):
+    for options, expected in (
+        ({}, {"Carol's channel": 1}),
+        ({"capacity": 2}, {"Carol": 1, "Carol's channel": 1}),
+        ({"available": False}, {"Carol": 1, "Carol's channel": 1}),
+    ):
         changed = simulation.changes(workers.update_channel, simulation.carol, channel, **options)
-        assert changed == {"Carol's channel": 1}
+        assert changed == expected
 
 
 def test_reevaluation_changes_version_of_waiting_tasks_in_workflow():

@@ -107,7 +107,10 @@ def simulate_supervision(status="accepted", attributes=None, **contact):
 @pytest.mark.parametrize("mode", ["monitor", "whisper", "barge", None])
 @pytest.mark.parametrize("by_sid", [True, False])
 def test_supervise_is_executed_for_assigned_task(status, mode, by_sid):
-    simulation, task, reservation = simulate_supervision(status, contact_uri="client:bob")
+    attributes = {**CALL_ATTRIBUTES, "from": PHONE, "conference": {"sid": "CF" + "0" * 32}}
+    simulation, task, reservation = simulate_supervision(
+        status, attributes, contact_uri="client:bob"
+    )
     before = task.attributes
     supervisor = simulation.bob.sid if by_sid else "client:sam"
     respond(simulation, reservation, "supervise", supervisor=supervisor, supervisor_mode=mode)
@@ -145,6 +148,16 @@ def test_supervise_of_task_without_caller_emits_alert():
     simulation, _, reservation = simulate_supervision(attributes={"selected_language": "es"})
     respond(simulation, reservation, "supervise", **SUPERVISE)
     assert alerts(simulation) == [40148]
+
+
+@pytest.mark.parametrize("conference", [None, "CF0", {}, {"sid": ""}])
+def test_supervise_of_task_without_conference_emits_alert(conference):
+    attributes = {**CALL_ATTRIBUTES, "from": PHONE, "conference": conference}
+    simulation, _, reservation = simulate_supervision(attributes=attributes)
+    respond(simulation, reservation, "supervise", **SUPERVISE)
+    (alert,) = [effect for effect in simulation.effects if isinstance(effect, Alert)]
+    message = "conference.sid is missing from the Task's attributes"
+    assert (alert.code, alert.message) == (40149, message)
 
 
 @pytest.mark.parametrize("name", ["call", "redirect"])
@@ -406,7 +419,8 @@ def test_supervise_over_rest_is_available_only_for_reservation_of_task(taskroute
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     task = workspace.tasks(reservation.task_sid)
     reservation.update(instruction="accept")
-    task.update(attributes=json.dumps({**CALL_ATTRIBUTES, "from": PHONE}))
+    conference = {"sid": "CF" + "0" * 32}
+    task.update(attributes=json.dumps({**CALL_ATTRIBUTES, "from": PHONE, "conference": conference}))
     assert reservation.update(**parameters).reservation_status == "accepted"
     with pytest.raises(TwilioRestException, match="SupervisorMode shout is invalid"):
         reservation.update(**parameters, supervisor_mode="shout")

@@ -14,6 +14,8 @@ from taskrouter_simulator.testing import running
 
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
 PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8"))
+DISTRIBUTIONS = {"jwt": "pyjwt"}
+IMPORTED_BY_UVICORN = {"websockets"}
 BUILD_OUTPUT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
 PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore"}
 """Files that are not installed."""
@@ -57,9 +59,11 @@ def package_names(requirements):
 def test_dependencies_match_imports():
     not_required = {*sys.stdlib_module_names, "taskrouter_simulator"}
     third_party = {
-        (name, testing) for name, testing in imported_modules() if name not in not_required
+        (DISTRIBUTIONS.get(name, name), testing)
+        for name, testing in imported_modules()
+        if name not in not_required
     }
-    required = package_names(PROJECT["project"]["dependencies"])
+    required = package_names(PROJECT["project"]["dependencies"]) - IMPORTED_BY_UVICORN
     assert {name for name, testing in third_party if not testing} == required
     extra = package_names(PROJECT["project"]["optional-dependencies"]["testing"])
     assert {name for name, testing in third_party if testing} - required == extra

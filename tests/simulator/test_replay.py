@@ -14,6 +14,7 @@ from tests.simulator.conftest import SPANISH
 
 ENTRY = {
     "kind": "assignment",
+    "method": "POST",
     "url": "http://recorded.example/api/assign?a=1#rc=2",
     "attempt": 1,
     "headers": {"I-Twilio-Idempotency-Token": "t" * 32},
@@ -73,6 +74,13 @@ def test_callback_is_signed_for_the_new_url(app, file):
     url = f"{app.url}/base/api/assign?a=1"
     signature = sign(Credentials().auth_token, url, ENTRY["parameters"])
     assert request["headers"]["X-Twilio-Signature"] == signature
+
+
+def test_get_request_is_sent_with_its_parameters_in_the_query_string(app, file):
+    write(file, {**ENTRY, "kind": "status", "method": "GET"})
+    replay(file, app.url)
+    (request,) = app.received
+    assert request["path"] == "/api/assign?a=1&TaskSid=WT1&Text=%C3%BC"
 
 
 def test_settings_of_the_environment_determine_the_signature(app, file, monkeypatch):
@@ -151,12 +159,13 @@ def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file
                 ("kind", 1), ("url", None), ("url", "/a"), ("answer", None), ("status", "200"),
                 ("parameters", {"a": 1}), ("parameters", []), ("headers", None),
                 ("headers", {"I-Twilio-Idempotency-Token": 1}),
+                ("method", "PUT"), ("method", 1),
             )
         ),
         *(
             (json.dumps({key: ENTRY[key] for key in ENTRY if key != name}),
              "line 1 of {file} is not a callback")
-            for name in ("kind", "url", "answer", "status", "parameters", "headers")
+            for name in ("kind", "method", "url", "answer", "status", "parameters", "headers")
         ),
     ],
 )  # fmt: skip

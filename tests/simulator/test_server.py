@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 
@@ -18,6 +19,7 @@ from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.server import Simulator, _clock, listen, uvicorn_config
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
+from tests.simulator.test_seed_description import MINIMAL
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def test_waiting_request_delays_stop_only_by_grace_period():
 def test_server_configuration_limits_logging_and_timeouts():
     config = uvicorn_config(Simulator(Settings()))
     assert (config.log_level, config.access_log, config.ws, config.lifespan) == (
-        "warning", False, "none", "on"
+        "warning", False, "websockets-sansio", "on"
     )  # fmt: skip
     assert (config.timeout_graceful_shutdown, config.timeout_keep_alive) == (1, 120)
 
@@ -147,6 +149,26 @@ def test_clock_is_frozen_or_follows_real_time():
 def test_frozen_clock_with_a_seed_starts_at_the_beginning_of_2026():
     clock = _clock(Settings(frozen_clock=True, seed="1"))
     assert datetime.fromtimestamp(clock.now(), UTC).isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+def test_refused_reset_changes_nothing():
+    with running() as taskrouter:
+        client = taskrouter.client()
+        tasks = client.taskrouter.v1.workspaces(taskrouter.workspace_sid).tasks
+        task = tasks.create(attributes='{"selected_language": "es"}', timeout=100)
+        taskrouter.fault("request", "error", path="/never")
+        log, faults = taskrouter.log(), taskrouter._request("GET", "/faults")
+        assert log
+        assert faults["faults"]
+        worker_without_activity = {
+            **MINIMAL,
+            "workers": [{"friendly_name": "Zoe", "activity": "x"}],
+        }
+        with pytest.raises(urllib.error.HTTPError):
+            taskrouter.reset(worker_without_activity)
+        assert (taskrouter.log(), taskrouter._request("GET", "/faults")) == (log, faults)
+        taskrouter.advance(100)
+        assert tasks(task.sid).fetch().assignment_status == "canceled"
 
 
 def test_reset_keeps_time_and_drops_timers_log_and_faults():

@@ -215,7 +215,10 @@ def test_restored_references_lead_to_the_same_objects():
     assert center.alice.held == {reservation.sid: reservation}
     (workflow,) = center.workspace.workflows.values()
     assert task.step.configuration is workflow.configuration
-    (call, _) = center.worker_leg().on_no_answer.args
+    leg = center.worker_leg()
+    (ringing, give_up) = leg.on_no_answer.args
+    (call, _) = give_up.args
+    assert ringing is call.leg is leg
     assert (call.reservation, call.engine) == (reservation, center.engine)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from taskrouter_simulator.faults import FaultError, Faults
 
-CALLBACKS = ("assignment", "fallback", "event", "twiml")
+CALLBACKS = ("assignment", "fallback", "event", "twiml", "status")
 KINDS = ("latency", "error", "cut", "duplicate")
 VALID = {"latency": {"seconds": 1}, "error": {}, "cut": {}, "duplicate": {}}
 LIMIT = 10**9
@@ -45,15 +45,18 @@ def test_requests_and_callbacks_allow_different_faults(on, kind):
 
 
 def test_fault_applies_to_requests_or_kind_of_callback():
-    message = "on must be one of request, assignment, fallback, event, twiml"
+    message = "on must be one of request, assignment, fallback, event, twiml, status"
     for on in (None, "other", ["request"]):
         assert refusal(on=on, kind="cut") == message
 
 
-@pytest.mark.parametrize("on", ["request", "event"])
+@pytest.mark.parametrize(
+    ("on", "allowed"),
+    [("request", ("GET", "POST", "DELETE", "PUT", "PATCH")), ("event", ("POST",)),
+     ("status", ("GET", "POST"))],
+)  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", None])
-def test_requests_and_callbacks_allow_different_methods(on, method):
-    allowed = ("GET", "POST", "DELETE", "PUT", "PATCH") if on == "request" else ("POST",)
+def test_requests_and_callbacks_allow_different_methods(on, allowed, method):
     is_valid = method in {None, *allowed}
     message = f"method must be one of {', '.join(allowed)} if on is {on}"
     assert refusal(on=on, kind="cut", method=method) == (None if is_valid else message)

@@ -2,7 +2,14 @@
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, reservations, tasks, workflows
+from taskrouter_simulator.engine import (
+    assignments,
+    reservations,
+    tasks,
+    workers,
+    workflows,
+    workspaces,
+)
 from taskrouter_simulator.engine.core import Alert
 from taskrouter_simulator.engine.workflows import parse_configuration
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
@@ -220,6 +227,19 @@ def test_invalid_known_worker_emits_alert(agent, code):
     )
     simulation.enqueue_task(agent=agent)
     assert code in [effect.code for effect in simulation.effects if isinstance(effect, Alert)]
+
+
+def test_known_worker_of_another_workspace_emits_alert():
+    simulation = WorkflowSimulation(
+        catch_all_filter({"queue": "One", "known_worker_sid": "task.agent"})
+    )
+    other = workspaces.create(simulation.engine, friendly_name="Other")
+    workspaces.add_default_activities(simulation.engine, other)
+    zoe = workers.create(simulation.engine, other, friendly_name="Zoe")
+    simulation.enqueue_task(agent=zoe.sid)
+    (alert,) = [effect for effect in simulation.effects if isinstance(effect, Alert)]
+    message = f"Known worker {zoe.sid} is in another workspace"
+    assert (alert.code, alert.message) == (40155, message)
 
 
 def test_empty_target_workers_matches_no_worker():

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from taskrouter_simulator.continuations import Continuation, continuation
-from taskrouter_simulator.engine import assignments, reservations
-from taskrouter_simulator.engine.call_model import Call
-from taskrouter_simulator.engine.calls import call_tasks, execution
+from taskrouter_simulator.engine import assignments, reservations, transfers
+from taskrouter_simulator.engine.call_model import (
+    Call,
+    Conference,
+    Participant,
+    StatusSubscription,
+)
+from taskrouter_simulator.engine.calls import call_tasks, conferences, execution, ringing
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.model import Reservation, Task, Workspace
+from taskrouter_simulator.engine.model import Reservation, ReservationStatus, Task, Workspace
 
 RING_SECONDS = 60
-_MAX_CALLS = 1000
 
 
 def place(
@@ -48,7 +52,7 @@ def place(
         keys=keys,
         worker_answers=worker_answers,
     )
-    _add(engine, call)
+    execution.add(engine, call)
     engine.record_step(call, "placed", caller=caller, called=called)
     execution.fetch(engine, call, url)
     return call
@@ -58,17 +62,31 @@ def redirect(engine: Engine, call_sid: str, url: str) -> None:
     """Redirect a caller to another document; ignore a call that does not exist.
 
     Raises:
-        BadRequest: The call has ended or is connected.
+        BadRequest: The call has ended, or is connected with a Worker.
     """
     call = engine.calls.get(call_sid)
     if call is None:
         return
-    if call.has_ended or call.partner_sid:
+    if call.has_ended or (call.is_connected and call.connected_by):
         raise BadRequest(f"Call {call_sid} cannot be redirected")
     call.queued = None
     execution.stop_ringing(engine, call)
+    if dialed := call_tasks.disconnect(engine, call):
+        call.dial = None
+        execution.end(engine, dialed, "the caller is redirected")
     engine.record_step(call, "redirected", url=url)
     execution.fetch(engine, call, url)
+
+
+def answer(call: Call) -> None:
+    """Answer a ringing phone.
+
+    Raises:
+        BadRequest: The phone is not ringing.
+    """
+    if call.on_answer is None:
+        raise BadRequest(f"Call {call.sid} is not ringing at a phone")
+    call.on_answer()
 
 
 def hang_up(engine: Engine, call: Call) -> None:
@@ -89,7 +107,7 @@ def remove_from_queue(engine: Engine, workspace: Workspace, task: Task) -> None:
     """Remove a canceled or deleted Task's caller from the queue, as configured."""
     result = engine.settings.canceled_task_result
     for call in list(engine.calls.values()):
-        is_waiting = call.queued and not call.partner_sid and call.workspace_sid == workspace.sid
+        is_waiting = call.is_waiting and call.workspace_sid == workspace.sid
         if is_waiting and call.task_sid == task.sid and result != "none":
             execution.leave_queue(engine, call, result)
 
@@ -103,14 +121,50 @@ def stop_ringing(
             execution.cancel_leg(engine, leg, why)
 
 
+def follow_reservation(engine: Engine, reservation: Reservation) -> None:
+    """Stop ringing for a Reservation whose status has changed.
+
+    A caller whose call is not simulated is assumed to hang up when the Worker's work ends. A
+    Worker leaves the call after a cold transfer.
+    """
+    stop_ringing(engine, reservation)
+    if reservation.status is ReservationStatus.ACCEPTED:
+        return
+    for leg in list(engine.calls.values()):
+        if leg.reservation_sid != reservation.sid or not leg.connected_by or leg.has_ended:
+            continue
+        if _is_transferred(engine, leg):
+            # The end of the conference could close the Task, whose status is just changing.
+            engine.set_timer("ring", leg.sid, engine.now(), partial(_leave_call, engine, leg))
+        elif not leg.caller_sid:
+            execution.end(engine, leg, "the Task has ended")
+
+
+def _is_transferred(engine: Engine, leg: Call) -> bool:
+    """Return whether the Worker of a leg has just transferred the Task without waiting."""
+    found = call_tasks.reservation_of(engine, leg)
+    if found is None:
+        return False
+    workspace, reservation = found
+    transfer = transfers.active(workspace.tasks[reservation.task_sid])
+    return bool(
+        transfer and transfer.mode == "COLD" and transfer.reservation_sid == reservation.sid
+    )
+
+
+@continuation
+def _leave_call(engine: Engine, leg: Call) -> None:
+    execution.end(engine, leg, "the Worker has transferred the Task")
+
+
 @dataclass(frozen=True)
 class WorkerCall:
-    """A waiting caller, and the leg that is placed to the reserved Worker."""
+    """The leg that is placed to a reserved Worker, and the waiting caller, if simulated."""
 
     engine: Engine
     workspace: Workspace
     reservation: Reservation
-    caller: Call
+    caller: Call | None
     leg: Call
 
 
@@ -122,7 +176,8 @@ def create_worker_call(
     call_sid: object,
     to: str,
     caller_id: str,
-) -> WorkerCall | None:
+    status_callback: StatusSubscription | None,
+) -> WorkerCall:
     """Create a leg to a Worker; the Worker's phone does not ring yet.
 
     Args:
@@ -132,17 +187,13 @@ def create_worker_call(
         call_sid: `call_sid` in the Task's attributes.
         to: Number or client to call.
         caller_id: Number or client shown to the Worker.
-
-    Returns:
-        The caller and the leg; None if the simulator has no call with the SID.
+        status_callback: Where the leg is reported; None for nowhere.
 
     Raises:
-        BadRequest: The caller is not waiting in a queue.
+        BadRequest: The caller is neither waiting in a queue nor in the Task's conference.
     """
     caller = engine.calls.get(str(call_sid))
-    if caller is None:
-        return None
-    if caller.queued is None or caller.partner_sid:
+    if caller and not caller.is_waiting and not _is_in_conference(engine, caller, reservation):
         raise BadRequest(f"Call {caller.sid} is not waiting in a queue")
     leg = Call(
         **vars(engine.new_resource("CA")),
@@ -152,29 +203,36 @@ def create_worker_call(
         url="",
         workspace_sid=workspace.sid,
         reservation_sid=reservation.sid,
-        caller_sid=caller.sid,
+        caller_sid=caller.sid if caller else "",
+        status_callback=status_callback,
     )
     stop_ringing(engine, reservation, "the Worker is called again")
-    _add(engine, leg)
+    execution.add(engine, leg)
     return WorkerCall(engine, workspace, reservation, caller, leg)
 
 
-def ring_and_connect(call: WorkerCall, how: str, seconds: int) -> None:
+def _is_in_conference(engine: Engine, caller: Call, reservation: Reservation) -> bool:
+    conference = conferences.find(engine, reservation.task_sid)
+    return conference is not None and caller.conference_sid == conference.sid
+
+
+def ring_and_connect(call: WorkerCall, seconds: int, connect: Continuation) -> None:
     """Ring the Worker; answering connects the caller and accepts the Reservation.
 
     Args:
         call: The call.
-        how: Name of the instruction.
         seconds: Maximum ringing time.
+        connect: Connects the caller and accepts the Reservation.
     """
     call.engine.cancel_timer("reservation", call.reservation.sid)
-    _ring(call, seconds, partial(_connect, call, how), partial(_end_unanswered, call))
+    _ring(call, seconds, partial(_connect, call, connect), partial(_end_unanswered, call))
 
 
 @continuation
-def _connect(call: WorkerCall, how: str) -> None:
-    call_tasks.connect(call.engine, call.caller, call.leg, how)
-    execution.stop_ringing(call.engine, call.caller)
+def _connect(call: WorkerCall, connect: Continuation) -> None:
+    connect()
+    if call.caller:
+        execution.stop_ringing(call.engine, call.caller)
 
 
 def ring_and_run(call: WorkerCall, url: str, seconds: int, *, accept: bool) -> None:
@@ -192,7 +250,6 @@ def ring_and_run(call: WorkerCall, url: str, seconds: int, *, accept: bool) -> N
 
 @continuation
 def _run_document(call: WorkerCall, url: str, accept: bool) -> None:  # noqa: FBT001 - stored
-    call.leg.status = "in-progress"
     call.engine.record_step(call.leg, "picked up")
     if accept:
         assignments.accept(call.engine, call.workspace, call.reservation)
@@ -202,31 +259,24 @@ def _run_document(call: WorkerCall, url: str, accept: bool) -> None:  # noqa: FB
 def _ring(
     call: WorkerCall, seconds: int, on_answer: Continuation, on_no_answer: Continuation | None
 ) -> None:
-    engine, leg, worker_name = call.engine, call.leg, call.reservation.worker_name
-    engine.record_step(leg, "ringing", at_worker=worker_name, called=leg.called)
-    engine.record_step(call.caller, "ringing the Worker", worker=worker_name, with_call=leg.sid)
-    answer_seconds = engine.settings.answer_seconds
-    if call.caller.worker_answers and not answer_seconds:
-        on_answer()
-        return
-    leg.on_no_answer = partial(_give_up, call, on_no_answer)
-    if call.caller.worker_answers and answer_seconds < seconds:
-        engine.set_timer(
-            "ring", leg.sid, engine.now() + answer_seconds, partial(_answer, call, on_answer)
-        )
-    else:
-        engine.set_timer("ring", leg.sid, engine.now() + seconds, leg.on_no_answer)
-
-
-@continuation
-def _answer(call: WorkerCall, on_answer: Continuation) -> None:
-    call.leg.on_no_answer = None
-    on_answer()
+    """Ring the Worker, who answers at once if the caller is not simulated."""
+    engine, caller, leg = call.engine, call.caller, call.leg
+    name = call.reservation.worker_name
+    engine.record_step(leg, "ringing", at_worker=name, called=leg.called)
+    if caller:
+        engine.record_step(caller, "ringing the Worker", worker=name, with_call=leg.sid)
+    ringing.ring(
+        engine,
+        leg,
+        answers_after=execution.answers_after(engine, caller) if caller else 0,
+        seconds=seconds,
+        on_answer=on_answer,
+        on_no_answer=partial(_give_up, call, on_no_answer),
+    )
 
 
 @continuation
 def _give_up(call: WorkerCall, on_no_answer: Continuation | None) -> None:
-    call.leg.on_no_answer = None
     execution.end(call.engine, call.leg, "no answer", "no-answer")
     if on_no_answer:
         on_no_answer()
@@ -246,10 +296,30 @@ def _end_unanswered(call: WorkerCall) -> None:
             reservations.start_timer(engine, workspace, reservation)
 
 
-def _add(engine: Engine, call: Call) -> None:
-    """Add a call; if there are too many calls, drop the oldest that has ended."""
-    engine.calls[call.sid] = call
-    if len(engine.calls) > _MAX_CALLS:
-        oldest = next((ended for ended in engine.calls.values() if ended.has_ended), None)
-        if oldest:
-            del engine.calls[oldest.sid]
+def supervise(
+    engine: Engine, conference: Conference, *, to: str, caller_id: str, mode: str
+) -> None:
+    """Call a supervisor, who answers at once and joins a conference.
+
+    Args:
+        engine: The engine.
+        conference: The conference.
+        to: Number or client of the supervisor.
+        caller_id: Number or client shown to the supervisor.
+        mode: "monitor" (the supervisor only listens), "whisper" (only the Worker hears the
+            supervisor) or "barge" (everybody hears the supervisor).
+    """
+    leg = Call(
+        **vars(engine.new_resource("CA")),
+        caller=caller_id,
+        called=to,
+        direction="outbound-api",
+        url="",
+        answered=engine.now(),
+    )
+    execution.add(engine, leg)
+    supervisor = Participant(
+        call_sid=leg.sid, role="supervisor", muted=mode == "monitor", coaching=mode == "whisper"
+    )
+    conferences.join(engine, conference, supervisor)
+    engine.record_step(leg, "connected", with_call=None, how=mode)

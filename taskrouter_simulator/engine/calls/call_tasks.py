@@ -7,8 +7,11 @@ completed by default: https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
 import json
 from typing import Any
 
+from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import assignments, reservations, tasks, workers
-from taskrouter_simulator.engine.call_model import Call, QueuePosition, Verb
+from taskrouter_simulator.engine.call_model import Call, Participant, QueuePosition, Verb
+from taskrouter_simulator.engine.calls import conferences
+from taskrouter_simulator.engine.conference_parameters import ConferenceOptions
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import (
@@ -16,6 +19,7 @@ from taskrouter_simulator.engine.model import (
     NESTING_RESERVE,
     WAITING,
     Reservation,
+    ReservationStatus,
     Task,
     TaskStatus,
     Workspace,
@@ -25,6 +29,7 @@ from taskrouter_simulator.engine.model import (
 NO_TASK = 14222
 HANGUP = "hangup"
 REDIRECTED = "redirected"
+CONFERENCE = "conference"
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 
@@ -67,7 +72,7 @@ def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
 def _queue_length(engine: Engine, name: str) -> int:
     """Return the number of calls in a queue; connected calls do not count."""
     return sum(
-        call.queued is not None and call.queued.name == name and not call.partner_sid
+        call.is_waiting and call.queued is not None and call.queued.name == name
         for call in engine.calls.values()
     )
 
@@ -143,18 +148,17 @@ def _caller_waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
         if found and call.queued:
             _, task = found
             if any(item.sid == reservation_sid for item in task.reservations):
-                return call if call.partner_sid is None else None
+                return None if call.is_connected else call
     return None
 
 
-def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
+@continuation
+def connect(engine: Engine, caller: Call | None, leg: Call, how: str) -> None:
     """Connect a caller to a Worker's leg, and accept the leg's Reservation.
-
-    If `how` is "conference", add the conference to the Task's attributes.
 
     Args:
         engine: The engine.
-        caller: The caller's leg, which is waiting in a queue.
+        caller: The caller's leg, which is waiting in a queue; None if it is not simulated.
         leg: The Worker's leg.
         how: Name of the instruction or verb that connects the legs.
 
@@ -166,28 +170,68 @@ def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
     if found:
         workspace, reservation = found
         assignments.accept(engine, workspace, reservation)
-        if how == "conference":
-            add_conference(engine, workspace, reservation, leg.sid)
         name = reservation.worker_name
-    caller.partner_sid, leg.partner_sid = leg.sid, caller.sid
-    caller.is_in_conference = how == "conference"
-    caller.status = leg.status = "in-progress"
-    engine.record_step(leg, "connected", with_call=caller.sid, how=how)
-    engine.record_step(caller, "connected", to=name, with_call=leg.sid, how=how)
+    leg.status = "in-progress"
+    if caller:
+        caller.partner_sid, leg.partner_sid = leg.sid, caller.sid
+        caller.status = "in-progress"
+        caller.answered = engine.now()
+    _record_connection(engine, caller, leg, name, how)
 
 
-def add_conference(
-    engine: Engine, workspace: Workspace, reservation: Reservation, worker_call_sid: str
+def _record_connection(engine: Engine, caller: Call | None, leg: Call, name: str, how: str) -> None:
+    """Record a step of both legs that have been connected; `name` is the called party's."""
+    leg.connected_by = how
+    engine.record_step(leg, "connected", with_call=caller.sid if caller else None, how=how)
+    if caller:
+        caller.connected_by = how
+        engine.record_step(caller, "connected", to=name, with_call=leg.sid, how=how)
+
+
+@continuation
+def join_conference(
+    engine: Engine, caller: Call | None, leg: Call, options: ConferenceOptions
 ) -> None:
-    """Add the conference of an accepted Reservation to the Task's attributes.
+    """Accept the leg's Reservation, and connect the leg and the caller in the Task's conference.
 
-    The integration tests of Twilio's taskrouter.js show the format.
+    The Worker joins first: https://www.twilio.com/docs/taskrouter/api/reservations. After a
+    transfer, the Worker joins the conference of the caller and the preceding Worker.
+
+    Args:
+        engine: The engine.
+        caller: The caller's leg; None if it is not simulated.
+        leg: The Worker's leg.
+        options: Options of the instruction.
+
+    Raises:
+        BadRequest: The Reservation is not pending; nothing has changed.
     """
+    found = reservation_of(engine, leg)
+    if found is None:
+        raise BadRequest(f"Reservation {leg.reservation_sid} does not exist")
+    workspace, reservation = found
+    assignments.accept(engine, workspace, reservation)
     task = workspace.tasks[reservation.task_sid]
-    customer = parse_attributes(task.attributes).get("call_sid") or engine.new_sid("CA")
-    participants = {"worker": worker_call_sid, "customer": customer}
-    conference = {"sid": engine.new_sid("CF"), "participants": participants}
-    add_attributes(engine, task, conference=conference)
+    attributes = parse_attributes(task.attributes)
+    customer_sid = caller.sid if caller else attributes.get("call_sid") or engine.new_sid("CA")
+    conference = conferences.find(engine, task.sid)
+    is_new = conference is None
+    conference = conference or conferences.create(engine, task.sid, options.conference)
+    worker = Participant(
+        call_sid=leg.sid,
+        role="worker",
+        muted=options.muted,
+        start_conference_on_enter=options.start_on_enter,
+        end_conference_on_exit=options.end_on_exit,
+    )
+    conferences.join(engine, conference, worker)
+    if is_new:
+        ends = options.end_on_customer_exit
+        customer = Participant(call_sid=customer_sid, role="customer", end_conference_on_exit=ends)
+        conferences.join(engine, conference, customer)
+    participants = {"worker": leg.sid, "customer": customer_sid}
+    add_attributes(engine, task, conference={"sid": conference.sid, "participants": participants})
+    _record_connection(engine, caller, leg, reservation.worker_name, CONFERENCE)
 
 
 def add_attributes(engine: Engine, task: Task, **attributes: Any) -> None:
@@ -197,17 +241,24 @@ def add_attributes(engine: Engine, task: Task, **attributes: Any) -> None:
 
 
 def disconnect(engine: Engine, call: Call) -> Call | None:
-    """Disconnect a call, and finish its partner's Task; return the partner, if any."""
+    """Disconnect a call from its partner; return the partner, if any."""
     partner = engine.calls.get(call.partner_sid or "")
-    if partner is None:
-        return None
-    call.partner_sid = partner.partner_sid = None
-    finish_task(engine, partner)
+    if partner:
+        call.partner_sid = partner.partner_sid = None
     return partner
 
 
+def finish(engine: Engine, call: Call) -> None:
+    """Finish the Reservation for which a call was connected, and the Task of the call."""
+    if call.reservation_sid and call.connected_by:
+        _finish_reservation_of(engine, call)
+    finish_task(engine, call)
+
+
 def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
-    """Cancel a call's waiting Task, or finish an assigned Task as configured.
+    """Cancel a caller's waiting Task, or finish an assigned Task as configured.
+
+    A Task with a conference is not finished before its Worker has left the conference.
 
     Args:
         engine: The engine.
@@ -220,24 +271,34 @@ def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
     workspace, task = found
     if task.status in WAITING:
         assignments.cancel(engine, workspace, task, reason)
-    elif task.status is TaskStatus.ASSIGNED:
-        settings = engine.settings
-        is_conference = call.is_in_conference and workspace.multi_task_enabled
-        status = settings.ended_conference if is_conference else settings.ended_call
-        _finish_assigned_task(engine, workspace, task, status)
+    elif task.status is TaskStatus.ASSIGNED and call.connected_by != CONFERENCE:
+        for reservation in reservations.assigned(task):
+            _finish_reservation(engine, workspace, reservation, engine.settings.ended_call)
 
 
-def _finish_assigned_task(engine: Engine, workspace: Workspace, task: Task, status: str) -> None:
+def _finish_reservation_of(engine: Engine, leg: Call) -> None:
+    found = reservation_of(engine, leg)
+    if found is None or found[1].status is not ReservationStatus.ACCEPTED:
+        return
+    workspace, reservation = found
+    settings = engine.settings
+    is_conference = leg.connected_by == CONFERENCE and workspace.multi_task_enabled
+    status = settings.ended_conference if is_conference else settings.ended_call
+    _finish_reservation(engine, workspace, reservation, status)
+
+
+def _finish_reservation(
+    engine: Engine, workspace: Workspace, reservation: Reservation, status: str
+) -> None:
     match status:
         case "completed":
-            assignments.complete(engine, workspace, task)
+            assignments.complete_reservation(engine, workspace, reservation)
             return
         case "wrapping":
-            assignments.wrap(engine, workspace, task)
-    for reservation in reservations.assigned(task):
-        activity_sid = reservation.post_work_activity_sid
-        # Completing the Task must not change the Activity a second time.
-        reservation.post_work_activity_sid = None
-        if activity_sid in workspace.activities:
-            worker = workspace.workers[reservation.worker_sid]
-            workers.set_activity(engine, workspace, worker, activity_sid)
+            assignments.wrap_reservation(engine, workspace, reservation)
+    activity_sid = reservation.post_work_activity_sid
+    # Completing the Task must not change the Activity a second time.
+    reservation.post_work_activity_sid = None
+    if activity_sid in workspace.activities:
+        worker = workspace.workers[reservation.worker_sid]
+        workers.set_activity(engine, workspace, worker, activity_sid)

@@ -10,7 +10,7 @@ from functools import partial
 from taskrouter_simulator.continuations import Continuation, continuation
 from taskrouter_simulator.engine import reservations
 from taskrouter_simulator.engine.call_model import Call, Verb
-from taskrouter_simulator.engine.calls import call_tasks
+from taskrouter_simulator.engine.calls import call_tasks, conferences, ringing, status
 from taskrouter_simulator.engine.calls.twiml import SPOKEN, VERBS, TwimlError, parse
 from taskrouter_simulator.engine.core import Engine, FetchTwiml
 from taskrouter_simulator.engine.errors import BadRequest
@@ -27,6 +27,10 @@ MAX_DOCUMENTS = 100
 _GATHER_SECONDS = 5
 _MAX_SECONDS = 3600
 _MAX_LOGGED_LENGTH = 1000
+_MAX_CALLS = 1000
+_DIAL_SECONDS = 30
+_MAX_DIAL_SECONDS = 600
+_PHONES = ("Number", "Client", "Sip")
 
 
 def fetch(engine: Engine, call: Call, url: str, **parameters: str) -> None:
@@ -101,20 +105,82 @@ def run(engine: Engine, call: Call) -> None:
     end(engine, call, "the document has no more verbs")
 
 
-def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None:
-    """End a call; the connected call, if any, continues with its own document."""
-    call.status = status
-    call.queued = call.on_no_answer = None
+def add(engine: Engine, call: Call) -> None:
+    """Add a call; if there are too many calls, drop the oldest that has ended."""
+    engine.calls[call.sid] = call
+    if len(engine.calls) > _MAX_CALLS:
+        oldest = next((ended for ended in engine.calls.values() if ended.has_ended), None)
+        if oldest:
+            del engine.calls[oldest.sid]
+
+
+def answers_after(engine: Engine, caller: Call) -> float | None:
+    """Return how long a phone rings for a caller until it is answered; None for forever."""
+    return engine.settings.answer_seconds if caller.worker_answers else None
+
+
+@continuation
+def end(engine: Engine, call: Call, why: str, final_status: str = "completed") -> None:
+    """End a call; calls that were connected with the call continue with their own documents."""
+    call.status = final_status
+    call.queued = call.on_answer = call.on_no_answer = None
     for kind in ("call", "ring"):
         engine.cancel_timer(kind, call.sid)
-    engine.record_step(call, "ended", why=why, status=status)
+    engine.record_step(call, "ended", why=why, status=final_status)
+    status.report(engine, call, "completed")
     stop_ringing(engine, call)
-    partner = call_tasks.disconnect(engine, call)
-    call_tasks.finish_task(engine, call)
-    if partner and partner.queued:
-        leave_queue(engine, partner, "bridged")
-    elif partner:
-        run(engine, partner)
+    disconnected = _leave_conference(engine, call)
+    if partner := call_tasks.disconnect(engine, call):
+        disconnected.append(partner)
+    for other in [*(item for item in disconnected if item.connected_by), call]:
+        call_tasks.finish(engine, other)
+    for other in disconnected:
+        _continue(engine, other, call)
+
+
+def _leave_conference(engine: Engine, call: Call) -> list[Call]:
+    """Leave a call's conference, if any; return the calls that had to leave, too."""
+    conference = engine.conferences.get(call.conference_sid)
+    if conference is None:
+        return []
+    sids = conferences.leave(engine, conference, call.sid, call.status)
+    return [engine.calls[sid] for sid in sids if sid in engine.calls]
+
+
+def _continue(engine: Engine, call: Call, other: Call) -> None:
+    """Continue a call that is no longer connected: request an action, or run the next verb.
+
+    Args:
+        engine: The engine.
+        call: The call.
+        other: The call that ended the connection.
+    """
+    if call.queued:
+        leave_queue(engine, call, "bridged")
+    elif call.dial:
+        _finish_dial(engine, call, other)
+    else:
+        run(engine, call)
+
+
+def _finish_dial(engine: Engine, call: Call, other: Call) -> None:
+    """Finish a call's `<Dial>`: request its `action`, or run the next verb.
+
+    See https://www.twilio.com/docs/voice/twiml/dial#action.
+    """
+    verb, call.dial = call.dial, None
+    action = verb.attributes.get("action") if verb else None
+    if not action:
+        run(engine, call)
+        return
+    seconds = 0 if other.answered is None else engine.seconds_since(other.answered)
+    fetch(
+        engine, call, action,
+        DialCallSid=other.sid,
+        DialCallStatus=other.status,
+        DialCallDuration=str(int(seconds)),
+        DialBridged=str(other.answered is not None).lower(),
+    )  # fmt: skip
 
 
 def ringing_legs(engine: Engine) -> list[Call]:
@@ -227,19 +293,49 @@ def _redirect(engine: Engine, call: Call, verb: Verb) -> bool:
 
 
 def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
-    """Connect to a waiting caller; assume that any other party talks until a hangup."""
+    """Connect to a waiting caller or to another phone; assume that any other party talks."""
     noun = verb.child("Queue", "Number", "Client", "Sip", "Conference")
     reservation_sid = noun.attributes.get("reservationSid") if noun else None
     if noun is None or reservation_sid is None:
-        engine.record_step(call, "dialed", to=noun.text if noun else verb.text)
+        to = noun.text if noun else verb.text
+        engine.record_step(call, "dialed", to=to)
+        if noun is None or noun.name in _PHONES:
+            _dial_phone(engine, call, verb, to)
         return True
     try:
         stop_ringing(engine, call_tasks.dial_queue(engine, call, reservation_sid, noun))
+        call.dial = verb
     except BadRequest as refusal:
         details = {"call_sid": call.sid, "url": call.url}
         engine.alert(NO_RESERVATION, refusal.message, details)
         return False
     return True
+
+
+def _dial_phone(engine: Engine, call: Call, verb: Verb, to: str) -> None:
+    """Ring another phone; when its leg ends, the call continues after the `<Dial>`."""
+    leg = Call(
+        **vars(engine.new_resource("CA")),
+        caller=call.caller,
+        called=to,
+        direction="outbound-dial",
+        url="",
+    )
+    add(engine, leg)
+    call.dial, call.partner_sid, leg.partner_sid = verb, leg.sid, call.sid
+    ringing.ring(
+        engine,
+        leg,
+        answers_after=answers_after(engine, call),
+        seconds=verb.number("timeout", _DIAL_SECONDS, _MAX_DIAL_SECONDS),
+        on_answer=partial(_record_answer, engine, call, leg),
+        on_no_answer=partial(end, engine, leg, "no answer", "no-answer"),
+    )
+
+
+@continuation
+def _record_answer(engine: Engine, call: Call, leg: Call) -> None:
+    engine.record_step(leg, "connected", with_call=call.sid, how="dial")
 
 
 def _hang_up(engine: Engine, call: Call, _verb: Verb) -> bool:

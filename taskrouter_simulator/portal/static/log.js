@@ -7,7 +7,7 @@ import { formatDateTime, formatTime } from "./time.js";
 const REQUEST = ["url", "headers", "parameters"];
 const RESPONSE = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
 const COMMON = ["id", "at", "kind"];
-const TONES = { assignment: "blue", fallback: "amber", event: "gray", twiml: "green" };
+const TONES = { assignment: "blue", fallback: "amber", event: "gray", twiml: "green", status: "gray" };
 
 export function callbackRow(entry) {
   const pill = el("span", { class: "pill" });

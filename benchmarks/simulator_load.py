@@ -1,0 +1,327 @@
+"""Measures how the simulator's CPU time per life cycle grows with Tasks and Workers.
+
+In a life cycle, a Task is created, offered to a Worker, accepted and completed.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from benchmarks.http_load import cpu_ms
+from benchmarks.report import Figure
+from local import network
+from taskrouter_simulator import seed
+from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.engine import assignments, start, tasks
+from taskrouter_simulator.engine.model import Task
+from taskrouter_simulator.identifiers import Credentials
+from taskrouter_simulator.settings import Settings
+
+_FREE_WORKERS = 100
+_MANY_WORKERS = 1_000
+_WINDOWS = 5
+"""Number of measurements of each simulator. The simulators take turns."""
+_GROWTH = 1.25
+"""Maximum growth: the rate of life cycles must be at least 0.8 times the rate without load."""
+_CONNECTIONS = 8
+_MANY = 100_000
+_EMPTY_RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+)
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a simulator contains besides the measured Tasks.
+
+    Attributes:
+        workers: Number of free Workers that match the measured Tasks.
+        others: Number of free Workers that match no Task.
+        waiting: Number of waiting Tasks that no Worker matches.
+        closed: Number of completed Tasks.
+        assigned: Number of assigned Tasks.
+    """
+
+    workers: int = _FREE_WORKERS
+    others: int = 0
+    waiting: int = 0
+    closed: int = 0
+    assigned: int = 0
+
+
+def describe(load: Load) -> dict[str, Any]:
+    """Return a Workspace with one TaskQueue for each kind of Task, and the Workers of the load."""
+    kinds = ("measured", "waiting", "assigned")
+    numbers = {"measured": load.workers, "other": load.others, "assigned": 1}
+    return {
+        "friendly_name": "Benchmark",
+        "multi_task_enabled": True,
+        "activities": [{"friendly_name": "Available", "available": True}],
+        "workers": [
+            {
+                "friendly_name": f"{kind} {number}",
+                "attributes": {"kind": kind, "number": number},
+                "capacity": {"default": _MANY if kind == "assigned" else 1},
+            }
+            for kind, count in numbers.items()
+            for number in range(count)
+        ],
+        "task_queues": [
+            {"friendly_name": kind, "target_workers": f"kind == '{kind}'"} for kind in kinds
+        ],
+        "workflows": [
+            {
+                "friendly_name": "Benchmark",
+                "configuration": {
+                    "task_routing": {
+                        "filters": [
+                            {"expression": f"kind == '{kind}'", "targets": [{"queue": kind}]}
+                            for kind in kinds
+                        ]
+                    }
+                },
+            }
+        ],
+    }
+
+
+class InProcess:
+    """An engine without HTTP, whose time stands still between life cycles."""
+
+    def __init__(self, load: Load) -> None:
+        self._clock = Clock(lambda: 1_700_000_000.0)
+        settings = Settings(closed_task_seconds=_MANY, assigned_task_seconds=_MANY)
+        self._engine = start(settings, self._clock, lambda _effect: None)
+        self._workspace = seed.load(self._engine, describe(load))
+        for _ in range(load.waiting):
+            self._create("waiting")
+        for _ in range(load.assigned):
+            self._accept(self._create("assigned"))
+        for _ in range(load.closed):
+            self.run_life_cycle()
+
+    def run_life_cycle(self) -> None:
+        """Create, accept and complete a Task."""
+        task = self._create("measured")
+        self._accept(task)
+        assignments.complete(self._engine, self._workspace, task)
+        self._clock.advance(0.001)
+
+    def time_ms(self, number: int) -> float:
+        """Return the CPU time per life cycle."""
+        started = time.process_time()
+        for _ in range(number):
+            self.run_life_cycle()
+        return (time.process_time() - started) * 1000 / number
+
+    def _create(self, kind: str) -> Task:
+        task = tasks.create(self._engine, self._workspace, attributes=json.dumps({"kind": kind}))
+        self._clock.run_due()
+        return task
+
+    def _accept(self, task: Task) -> None:
+        assignments.accept(self._engine, self._workspace, task.reservations[-1])
+        self._clock.run_due()
+
+
+class OverHttp:
+    """A client of a running simulator, and the app that receives its assignment callbacks.
+
+    Each life cycle consists of three REST requests and one callback.
+
+    Args:
+        port: The simulator's port.
+        app_port: The app's port.
+        group: The simulator's process group.
+    """
+
+    def __init__(self, port: int, app_port: int, group: int) -> None:
+        account = Credentials()
+        pair = f"{account.account_sid}:{account.auth_token}".encode()
+        self._authorization = f"Basic {base64.b64encode(pair).decode()}"
+        self._port = port
+        self._group = group
+        self._offers: dict[str, asyncio.Future[str]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._loop.run_until_complete(asyncio.start_server(self._serve, network.LOOPBACK, app_port))
+        self._path = "/v1/Workspaces"
+        (workspace,) = self._loop.run_until_complete(self._list_workspaces())
+        self._path += f"/{workspace['sid']}/Tasks"
+
+    def time_ms(self, number: int) -> float:
+        """Return the simulator's CPU time per life cycle."""
+        before = cpu_ms(self._group)
+        self._loop.run_until_complete(self._run(self._run_life_cycle, number))
+        return (cpu_ms(self._group) - before) / number
+
+    def add_waiting(self, number: int) -> None:
+        """Create Tasks that no Worker matches."""
+        self._loop.run_until_complete(self._run(self._create_waiting, number))
+
+    def close(self) -> None:
+        """Close the app and the connections."""
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def _run(self, operation: Callable[[_Connection], Awaitable[Any]], number: int) -> None:
+        remaining = iter(range(number))
+
+        async def use_connection() -> None:
+            connection = await asyncio.open_connection(network.LOOPBACK, self._port)
+            for _ in remaining:
+                await operation(connection)
+            connection[1].close()
+
+        await asyncio.gather(*(use_connection() for _ in range(_CONNECTIONS)))
+
+    async def _run_life_cycle(self, connection: _Connection) -> None:
+        task_sid = (await self._create(connection, "measured"))["sid"]
+        offer = self._offers.setdefault(task_sid, self._loop.create_future())
+        path = f"{self._path}/{task_sid}"
+        reservation = f"{path}/Reservations/{await offer}"
+        await self._post(connection, reservation, ReservationStatus="accepted")
+        await self._post(connection, path, AssignmentStatus="completed")
+        del self._offers[task_sid]
+
+    async def _create_waiting(self, connection: _Connection) -> None:
+        await self._create(connection, "waiting")
+
+    async def _create(self, connection: _Connection, kind: str) -> Any:
+        return await self._post(connection, self._path, Attributes=json.dumps({"kind": kind}))
+
+    async def _post(self, connection: _Connection, path: str, **form: str) -> Any:
+        return await self._request(connection, "POST", path, urlencode(form))
+
+    async def _list_workspaces(self) -> Any:
+        connection = await asyncio.open_connection(network.LOOPBACK, self._port)
+        listed = await self._request(connection, "GET", self._path, "")
+        connection[1].close()
+        return listed["workspaces"]
+
+    async def _request(self, connection: _Connection, method: str, path: str, body: str) -> Any:
+        reader, writer = connection
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            "Host: localhost",
+            f"Authorization: {self._authorization}",
+            "Content-Type: application/x-www-form-urlencoded",
+            f"Content-Length: {len(body)}",
+        )
+        writer.write("\r\n".join([*lines, "", body]).encode())
+        status, content = await _read_message(reader)
+        if not status.startswith("HTTP/1.1 20"):
+            raise RuntimeError(f"{method} {path} failed: {status}, {content.decode()}")
+        return json.loads(content)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer assignment callbacks with an empty object."""
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                _, content = await _read_message(reader)
+                form = parse_qs(content.decode())
+                offer = self._offers.setdefault(form["TaskSid"][0], self._loop.create_future())
+                offer.set_result(form["ReservationSid"][0])
+                writer.write(_EMPTY_RESPONSE)
+        writer.close()
+
+
+async def _read_message(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    """Return the first line and the body of a request or a response."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+    headers = dict(line.lower().split(": ", 1) for line in head[1:-1])
+    return head[0], await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+@contextmanager
+def over_http(load: Load) -> Iterator[OverHttp]:
+    """Run a simulator with a load in another process."""
+    port, app_port = network.find_free_ports(2)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "workspace.json"
+        file.write_text(json.dumps(describe(load)), encoding="utf-8")
+        environ = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "SIMULATOR_PORT": str(port),
+            "SIMULATOR_WORKSPACE_FILE": str(file),
+            "SIMULATOR_CALLBACK_BASE_URL": network.url(app_port),
+        }
+        command = [sys.executable, "-m", "taskrouter_simulator"]
+        process = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603
+        try:
+            network.wait_for("The simulator", lambda: network.is_responding(network.url(port)))
+            client = OverHttp(port, app_port, process.pid)
+            client.add_waiting(load.waiting)
+            yield client
+            client.close()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def measure(life_cycles: int, largest: int) -> list[Figure]:
+    """Measure the growth, and compare the CPU time per life cycle with the target.
+
+    Args:
+        life_cycles: Number of life cycles in each measurement.
+        largest: Largest number of waiting, closed and assigned Tasks, and of other Workers.
+    """
+    sizes = sorted({max(1, largest // 100), max(1, largest // 10), largest})
+    loads = {f"{size:,} waiting Tasks": Load(waiting=size) for size in sizes}
+    loads |= {f"{size:,} Workers that do not match": Load(others=size) for size in sizes}
+    loads[f"{largest:,} closed and {largest:,} assigned Tasks"] = Load(
+        closed=largest, assigned=largest
+    )
+    empty = InProcess(Load())
+    figures = [
+        _compare(f"simulator in process, {name}", empty, InProcess(load), life_cycles)
+        for name, load in loads.items()
+    ]
+    many = Load(workers=_MANY_WORKERS, waiting=largest)
+    name = f"{_MANY_WORKERS:,} Workers and {largest:,} waiting Tasks"
+    engine = InProcess(many)
+    in_process = median(engine.time_ms(life_cycles) for _ in range(_WINDOWS))
+    figures.append(_target(f"simulator in process, {name}", in_process, 1_000))
+    with over_http(Load()) as empty_http, over_http(many) as loaded_http:
+        name = f"simulator over HTTP, {name}"
+        figures.append(_compare(name, empty_http, loaded_http, life_cycles))
+    return [*figures, _target(name, figures[-1].value, 150)]
+
+
+def _compare(
+    name: str, empty: InProcess | OverHttp, loaded: InProcess | OverHttp, life_cycles: int
+) -> Figure:
+    times = [(loaded.time_ms(life_cycles), empty.time_ms(life_cycles)) for _ in range(_WINDOWS)]
+    return Figure(
+        name=f"{name}: CPU time per life cycle",
+        value=median(loaded_ms for loaded_ms, _ in times),
+        other=f"{_FREE_WORKERS} Workers, no waiting Tasks",
+        other_value=max(median(empty_ms for _, empty_ms in times), 0.01),
+        unit="ms",
+        goal=_GROWTH,
+    )
+
+
+def _target(name: str, value: float, rate: int) -> Figure:
+    return Figure(
+        name=f"{name}: CPU time per life cycle",
+        value=value,
+        other=f"{rate:,} life cycles per second",
+        other_value=1000 / rate,
+        unit="ms",
+        goal=1,
+    )

@@ -1,0 +1,56 @@
+"""Rings phones; a person can answer before the configured time."""
+
+from functools import partial
+
+from taskrouter_simulator.continuations import Continuation, continuation
+from taskrouter_simulator.engine.call_model import Call
+from taskrouter_simulator.engine.calls import status
+from taskrouter_simulator.engine.core import Engine
+
+
+def ring(
+    engine: Engine,
+    leg: Call,
+    *,
+    answers_after: float | None,
+    seconds: int,
+    on_answer: Continuation,
+    on_no_answer: Continuation,
+) -> None:
+    """Ring the phone of a leg.
+
+    Args:
+        engine: The engine.
+        leg: The leg.
+        answers_after: Seconds until the party answers; None for never.
+        seconds: Maximum ringing time.
+        on_answer: Called when the party answers.
+        on_no_answer: Called if the party does not answer in time; ends the leg.
+    """
+    status.report(engine, leg, "initiated", "initiated")
+    status.report(engine, leg, "ringing")
+    if answers_after == 0:
+        _answer(engine, leg, on_answer)
+        return
+    leg.on_answer = partial(_answer, engine, leg, on_answer)
+    leg.on_no_answer = partial(_give_up, leg, on_no_answer)
+    if answers_after is not None and answers_after < seconds:
+        engine.set_timer("ring", leg.sid, engine.now() + answers_after, leg.on_answer)
+    else:
+        engine.set_timer("ring", leg.sid, engine.now() + seconds, leg.on_no_answer)
+
+
+@continuation
+def _answer(engine: Engine, leg: Call, on_answer: Continuation) -> None:
+    leg.on_answer = leg.on_no_answer = None
+    engine.cancel_timer("ring", leg.sid)
+    leg.answered = engine.now()
+    leg.status = "in-progress"
+    status.report(engine, leg, "answered")
+    on_answer()
+
+
+@continuation
+def _give_up(leg: Call, on_no_answer: Continuation) -> None:
+    leg.on_answer = leg.on_no_answer = None
+    on_no_answer()

@@ -1,0 +1,295 @@
+"""The pending Tasks of a Workspace: those that the next routing pass examines, and those that wait.
+
+A waiting Task is examined only after a change that can affect it. Tasks with the same requirement
+wait in one heap. If a Worker becomes free for the requirement, the pass examines the first of these
+Tasks, and the next one only while a Worker is still free.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from taskrouter_simulator.engine.model import Evaluation, Task, TaskStatus, Worker
+
+Rank = tuple[Any, ...]
+"""Sort key of a Task in a routing pass; unique in its Workspace."""
+FreeWorker = tuple[float, int, Worker]
+"""A Worker, preceded by the keys that sort the longest-waiting Worker first."""
+
+_MIN_PURGE_SIZE = 100
+
+
+@dataclass(eq=False)
+class Wait:
+    """The wait of a Task for a Worker.
+
+    Attributes:
+        task: The Task.
+        requirement: The Task's requirement.
+        rank: Sort key of the Task.
+        is_over: Whether the Task no longer waits, or waits for something else.
+    """
+
+    task: Task
+    requirement: "Requirement"
+    rank: Rank
+    is_over: bool = False
+
+
+class WaitHeap:
+    """Waits by a key, smallest first; waits that are over disappear."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Any, int, Wait]] = []
+        self._order = itertools.count()
+        self._purge_at = _MIN_PURGE_SIZE
+
+    def push(self, key: Any, wait: Wait) -> None:
+        """Add a wait."""
+        if len(self._heap) >= self._purge_at:
+            self._heap = [item for item in self._heap if not item[2].is_over]
+            heapify(self._heap)
+            self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._heap))
+        heappush(self._heap, (key, next(self._order), wait))
+
+    def first(self) -> tuple[Any, Wait] | None:
+        """Return the smallest key with its wait, or None."""
+        while self._heap and self._heap[0][2].is_over:
+            heappop(self._heap)
+        return (self._heap[0][0], self._heap[0][2]) if self._heap else None
+
+    def pop_until(self, limit: float) -> Iterator[Wait]:
+        """Remove the waits whose keys do not exceed the limit, and yield them."""
+        while (first := self.first()) and first[0] <= limit:
+            heappop(self._heap)
+            yield first[1]
+
+    def __iter__(self) -> Iterator[Wait]:
+        """Yield all waits in no particular order."""
+        return iter([wait for _, _, wait in self._heap if not wait.is_over])
+
+
+@dataclass(eq=False)
+class Requirement:
+    """What a Task requires of a Worker.
+
+    Attributes:
+        queue_sid: WQ… SID of the TaskQueue to which the Worker must belong.
+        channel_sid: TC… SID of the TaskChannel on which the Worker must have free capacity; None if
+            capacity is ignored.
+        matches: Evaluates the target's conditions for a Worker of the TaskQueue.
+        matching: SIDs of the Workers that satisfy everything except the capacity.
+        free: The matching Workers with free capacity, sorted.
+        waiting: The Tasks that wait because no Worker is free, by rank.
+        delayed: The Tasks that wait although a Worker is free, because the Worker has just rejected
+            them; by SID.
+        count: Number of waiting and delayed Tasks.
+    """
+
+    queue_sid: str
+    channel_sid: str | None
+    matches: Callable[[Worker], bool]
+    matching: set[str] = field(default_factory=set)
+    free: list[FreeWorker] = field(default_factory=list)
+    waiting: WaitHeap = field(default_factory=WaitHeap)
+    delayed: dict[str, Task] = field(default_factory=dict)
+    count: int = 0
+
+
+class PendingTasks:
+    """The pending Tasks of a Workspace.
+
+    During a pass, `next` returns the Tasks by rank. Each Task is examined at most once, and never
+    after a Task with a higher rank. A change that affects a Task whose turn is over has an effect
+    in the next pass.
+
+    Args:
+        tasks: All Tasks of the Workspace by SID. The first pass examines the pending ones.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        self._tasks = tasks
+        self._changed = dict(tasks)
+        self._waits: dict[str, Wait] = {}
+        self._ready: dict[Requirement, None] = {}
+        self._expirations = WaitHeap()
+        self._offers = WaitHeap()
+        self._pass: _Pass | None = None
+
+    def knows(self, task: Task) -> bool:
+        """Return whether a Task waits."""
+        return task.sid in self._waits
+
+    def note(self, task: Task) -> None:
+        """Note a change that affects a Task."""
+        wait = self._waits.get(task.sid)
+        if self._pass is None:
+            self._changed[task.sid] = task
+        elif wait and self._pass.is_eligible(wait):
+            self._end_wait(task)
+            self._pass.push(wait.rank, task)
+        elif wait:
+            self._changed[task.sid] = task
+
+    def note_later(self, task: Task) -> None:
+        """Note a change that affects a Task, for the next pass."""
+        self._changed[task.sid] = task
+
+    def note_rejected(self, requirement: Requirement) -> None:
+        """Note that the free Workers changed, for the Tasks that these Workers have rejected."""
+        for task in list(requirement.delayed.values()):
+            self.note(task)
+
+    def note_free(self, requirement: Requirement) -> None:
+        """Note that a Worker has become free for the waiting Tasks of a requirement."""
+        if requirement.waiting.first() is None:
+            return
+        if self._pass is None:
+            self._ready[requirement] = None
+        elif requirement not in self._pass.requirements:
+            self._push_remaining(self._pass, requirement)
+
+    def begin_pass(self, now: float) -> list[Task]:
+        """Begin a pass; return the changed pending Tasks, oldest first."""
+        due = itertools.chain(self._expirations.pop_until(now), self._offers.pop_until(now))
+        self._changed |= {wait.task.sid: wait.task for wait in due}
+        changed, self._changed = self._changed, {}
+        for task in changed.values():
+            self._end_wait(task)
+        self._pass = _Pass()
+        pending = (task for task in changed.values() if self.is_pending(task))
+        return sorted(pending, key=lambda task: task.sequence)
+
+    def start_offers(self, ranks: Iterable[tuple[Rank, Task]]) -> None:
+        """Add the changed Tasks to the pass, and the first Tasks for which a Worker is free."""
+        self._pass = self._pass or _Pass()
+        for rank, task in ranks:
+            self._pass.push(rank, task)
+        ready, self._ready = self._ready, {}
+        for requirement in ready:
+            self._pass.requirements.add(requirement)
+            self._push_first(self._pass, requirement)
+
+    def next(self) -> Task | None:
+        """Return the next Task to examine; None ends the pass."""
+        if self._pass is None:
+            return None
+        if requirement := self._pass.take_current():
+            self._push_first(self._pass, requirement)
+        while item := self._pass.pop():
+            rank, task, wait = item
+            is_over = wait is not None and wait.is_over
+            if not is_over:
+                self._end_wait(task)
+            # Between two steps of a pass, another operation may have changed the Task.
+            if not is_over and self.is_pending(task) and task.evaluation is Evaluation.NONE:
+                self._pass.examine(rank, task, wait)
+                return task
+            if wait:
+                self._push_first(self._pass, wait.requirement)
+        self._pass = None
+        return None
+
+    def wait(
+        self, task: Task, requirement: Requirement, rank: Rank, *, expires: float, offer_at: float
+    ) -> None:
+        """Let an examined Task wait.
+
+        Args:
+            task: The Task.
+            requirement: The Task's requirement.
+            rank: Sort key of the Task.
+            expires: Time at which the Task's step times out; infinity for never.
+            offer_at: Time at which the Task can be offered again to a free Worker who rejected it;
+                infinity if there is no such Worker.
+        """
+        wait = self._waits[task.sid] = Wait(task, requirement, rank)
+        requirement.count += 1
+        if expires < math.inf:
+            self._expirations.push(expires, wait)
+        if offer_at < math.inf:
+            self._offers.push(offer_at, wait)
+            requirement.delayed[task.sid] = task
+        else:
+            requirement.waiting.push(rank, wait)
+
+    def next_offer(self) -> float:
+        """Return the earliest time at which a rejected Task can be offered again, or infinity."""
+        first = self._offers.first()
+        return float(first[0]) if first else math.inf
+
+    def is_pending(self, task: Task) -> bool:
+        """Return whether a Task exists and is pending."""
+        return task.status is TaskStatus.PENDING and self._tasks.get(task.sid) is task
+
+    def _end_wait(self, task: Task) -> None:
+        if wait := self._waits.pop(task.sid, None):
+            wait.is_over = True
+            wait.requirement.count -= 1
+            wait.requirement.delayed.pop(task.sid, None)
+
+    def _push_first(self, current: "_Pass", requirement: Requirement) -> None:
+        """Add the first waiting Task of a requirement to a pass, if a Worker is free."""
+        first = requirement.waiting.first() if requirement.free else None
+        if first and current.is_eligible(first[1]):
+            current.push(first[0], first[1].task, first[1])
+            return
+        current.requirements.discard(requirement)
+        if first:
+            self._push_remaining(current, requirement)
+
+    def _push_remaining(self, current: "_Pass", requirement: Requirement) -> None:
+        """Add the Tasks of a requirement whose turn is not over; the next pass examines the others.
+
+        This is slow but rare: a Reservation made another Task match.
+        """
+        self._ready[requirement] = None
+        for wait in requirement.waiting:
+            if current.is_eligible(wait):
+                self._end_wait(wait.task)
+                current.push(wait.rank, wait.task)
+
+
+class _Pass:
+    """The state of a routing pass.
+
+    Attributes:
+        requirements: The requirements whose first waiting Task is in the pass or is examined.
+    """
+
+    def __init__(self) -> None:
+        self.requirements: set[Requirement] = set()
+        self._heap: list[tuple[Rank, int, Task, Wait | None]] = []
+        self._order = itertools.count()
+        self._position: Rank = ()
+        self._examined: set[str] = set()
+        self._current: Requirement | None = None
+
+    def is_eligible(self, wait: Wait) -> bool:
+        """Return whether the turn of a waiting Task is not over."""
+        return wait.rank > self._position and wait.task.sid not in self._examined
+
+    def push(self, rank: Rank, task: Task, wait: Wait | None = None) -> None:
+        """Add a Task; `wait` marks the first waiting Task of a requirement."""
+        heappush(self._heap, (rank, next(self._order), task, wait))
+
+    def pop(self) -> tuple[Rank, Task, Wait | None] | None:
+        """Remove and return the Task with the lowest rank, or None."""
+        if not self._heap:
+            return None
+        rank, _, task, wait = heappop(self._heap)
+        return rank, task, wait
+
+    def examine(self, rank: Rank, task: Task, wait: Wait | None) -> None:
+        """Begin the turn of a Task; its wait, if any, was the first of its requirement."""
+        self._position = rank
+        self._examined.add(task.sid)
+        self._current = wait.requirement if wait else None
+
+    def take_current(self) -> Requirement | None:
+        """Return the requirement whose first waiting Task was just examined, once."""
+        current, self._current = self._current, None
+        return current

@@ -1,0 +1,284 @@
+"""The route of the browser SDK: a WebSocket for events, and POST for requests.
+
+The SDK posts JSON with the request's method, URL, parameters and Access Token, and expects the
+resource as `payload`. Web pages may send these requests across origins.
+"""
+
+import asyncio
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from taskrouter_simulator.engine import workers
+from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.engine.errors import BadRequest, Refusal
+from taskrouter_simulator.engine.model import Event, Worker, Workspace
+from taskrouter_simulator.event_bridge import payloads
+from taskrouter_simulator.event_bridge.operations import respond
+from taskrouter_simulator.event_bridge.payloads import Payload
+from taskrouter_simulator.event_bridge.request import SdkRequest, texts
+from taskrouter_simulator.event_bridge.sessions import (
+    POLICY_VIOLATION,
+    REPLACED,
+    SERVICE_RESTART,
+    Session,
+    close,
+)
+from taskrouter_simulator.event_bridge.tokens import Grant, verify
+from taskrouter_simulator.faults import Fault, Faults
+from taskrouter_simulator.identifiers import Credentials
+from taskrouter_simulator.origins import FOREIGN, is_foreign, is_local_page
+from taskrouter_simulator.rest.api import CutConnection, InjectedError
+from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.web import AsciiJsonResponse, read_body
+
+PATH = "/v1/wschannels"
+_PREFLIGHT_SECONDS = "600"
+_SID_LENGTH = 34
+_OFFLINE = "Offline"
+"""Name of the Activity of a disconnected Worker, as in Flex and in the quickstart."""
+
+
+class EventBridge:
+    """Serves the browser SDK.
+
+    Args:
+        current_engine: Returns the current engine, which a reset replaces.
+        settings: The settings.
+        credentials: The account, and the API key that signs Access Tokens.
+        record: Adds an entry to the log.
+        faults: Faults to inject into the requests.
+    """
+
+    def __init__(
+        self,
+        current_engine: Callable[[], Engine],
+        settings: Settings,
+        credentials: Credentials,
+        record: Callable[..., None],
+        faults: Faults,
+    ) -> None:
+        self._current_engine = current_engine
+        self._settings = settings
+        self._credentials = credentials
+        self._record = record
+        self._faults = faults
+        self._allowed_hosts = settings.allowed_host_names()
+        self._allowed_origins = settings.allowed_page_origins()
+        self._sessions: dict[str, list[Session]] = defaultdict(list)
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes."""
+        return [
+            WebSocketRoute(PATH, self._connect),
+            Route(PATH, self._post, methods=["POST"]),
+            Route(PATH, self._preflight, methods=["OPTIONS"]),
+        ]
+
+    def publish(self, engine: Engine, workspace: Workspace, event: Event) -> None:
+        """Send an event to the connected Workers that it concerns."""
+        payload = payloads.EVENTS.get(event.event_type)
+        if payload is None or not self._sessions:
+            return
+        for worker_sid in payloads.recipients(workspace, event):
+            for session in self._sessions.get(worker_sid, ()):
+                session.send(event.event_type, payload(engine, workspace, event))
+
+    def disconnect(self) -> None:
+        """Close all connections, because the Workspace was replaced; the SDK reconnects."""
+        for sessions in self._sessions.values():
+            for session in sessions:
+                session.close(SERVICE_RESTART, "The simulator was reset")
+
+    async def _connect(self, socket: WebSocket) -> None:
+        """Serve a connection; the reason for closing reaches the SDK's event `disconnected`."""
+        if self._is_foreign(socket.headers):
+            await socket.close()
+            return
+        await socket.accept()
+        query = socket.query_params
+        try:
+            grant = verify(query.get("token"), self._credentials, time.time())
+            workspace, worker = self._find_worker(grant)
+        except Refusal as refusal:
+            await close(socket, POLICY_VIOLATION, refusal.message)
+            return
+        session = self._new_session(grant, query.get("setWorkerOfflineIfDisconnected"))
+        sessions = self._sessions[worker.sid]
+        if query.get("closeExistingSessions") == "true":
+            for other in sessions:
+                other.close(REPLACED, "The Worker has connected again")
+        sessions.append(session)
+        session.send("init", self._greeting(grant))
+        try:
+            await session.serve(socket)
+        finally:
+            sessions.remove(session)
+            if not sessions:
+                self._sessions.pop(worker.sid, None)
+                if session.sets_offline and not session.closed_by_server:
+                    _set_offline(self._current_engine(), workspace, worker)
+
+    def _new_session(self, grant: Grant, sets_offline: str | None) -> Session:
+        expires = grant.expires if self._settings.expired_token_disconnects else math.inf
+        by_default = str(self._settings.disconnected_worker == "offline").lower()
+        return Session(
+            lambda: expires - time.time(), sets_offline=(sets_offline or by_default) == "true"
+        )
+
+    def _find_worker(self, grant: Grant) -> tuple[Workspace, Worker]:
+        workspace = self._current_engine().workspace(grant.workspace_sid)
+        if grant.worker_sid not in workspace.workers:
+            sid = grant.worker_sid[:_SID_LENGTH]
+            raise BadRequest(f"The Access Token's Worker {sid!r} does not exist")
+        return workspace, workspace.workers[grant.worker_sid]
+
+    def _greeting(self, grant: Grant) -> dict[str, Any]:
+        return {
+            "account_sid": self._credentials.account_sid,
+            "channel_id": grant.worker_sid,
+            "token_lifetime": int((grant.expires - time.time()) * 1000),
+            "workspace_sid": grant.workspace_sid,
+        }
+
+    async def _preflight(self, http: HttpRequest) -> HttpResponse:
+        """Answer a browser's question whether a page may post a request."""
+        if self._is_foreign(http.headers):
+            return AsciiJsonResponse({"message": FOREIGN}, 403)
+        headers = {
+            **_cors(http),
+            "Access-Control-Allow-Headers": "*",
+            "Access-Control-Allow-Methods": "POST",
+            "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
+        }
+        return HttpResponse(status_code=204, headers=headers)
+
+    async def _post(self, http: HttpRequest) -> HttpResponse:
+        """Execute a request of the SDK."""
+        if self._is_foreign(http.headers):
+            return AsciiJsonResponse({"message": FOREIGN}, 403)
+        sent, fault = _Sent("POST", "", {}), None
+        try:
+            body = _parse(await read_body(http))
+            grant = verify(body.get("token"), self._credentials, time.time())
+            sent = _validate(body)
+            fault = self._faults.take("request", sent.method, f"/v1/{sent.path}")
+            if_match = http.headers.get("if-match")
+            request = SdkRequest(self._current_engine(), grant, *sent, if_match, {})
+            status, content = 200, {"payload": await _execute(request, fault)}
+        except Refusal as refusal:
+            status, content = refusal.status, _error(refusal)
+        except ClientDisconnect:
+            # This response is never sent, because the client has disconnected.
+            return HttpResponse(status_code=400)
+        self._record(
+            "request",
+            method=sent.method,
+            path=f"/v1/{sent.path}" if sent.path else PATH,
+            parameters=sent.parameters,
+            status=status,
+            answer=content.get("payload", content),
+            fault=f"{fault.kind} {fault.moment}" if fault else None,
+        )
+        if fault and fault.kind == "latency" and fault.moment == "after":
+            await asyncio.sleep(fault.seconds)
+        if fault and fault.kind == "cut":
+            return CutConnection()
+        return AsciiJsonResponse(content, status, _cors(http))
+
+    def _is_foreign(self, headers: Headers) -> bool:
+        """Return whether the request comes from a web page that may not use the browser SDK."""
+        origin = headers.get("origin")
+        if origin is not None and is_local_page(origin):
+            origin = None
+        return is_foreign(
+            headers.get("host"),
+            origin,
+            allowed_hosts=self._allowed_hosts,
+            allowed_origins=self._allowed_origins,
+        )
+
+
+class _Sent(NamedTuple):
+    """The request in the body of a POST request."""
+
+    method: str
+    path: str
+    parameters: dict[str, str]
+
+
+async def _execute(request: SdkRequest, fault: Fault | None) -> Payload:
+    """Execute a request, and return its payload, unless a fault intervenes.
+
+    Raises:
+        Refusal: The request is refused, or the fault is an error.
+    """
+    if fault is None:
+        return respond(request)
+    if fault.kind == "latency":
+        if fault.moment == "before":
+            await asyncio.sleep(fault.seconds)
+        return respond(request)
+    if fault.moment == "before":
+        raise InjectedError(fault)
+    payload = respond(request)
+    if fault.kind == "error":
+        raise InjectedError(fault)
+    return payload
+
+
+def _set_offline(engine: Engine, workspace: Workspace, worker: Worker) -> None:
+    """Set the Activity of a Worker whose last connection has ended."""
+    activity = workspace.activity(_OFFLINE)
+    is_current = engine.workspaces.get(workspace.sid) is workspace
+    if is_current and activity and worker.sid in workspace.workers:
+        workers.set_activity(engine, workspace, worker, activity.sid)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Return a body, which must be a JSON object; the SDK declares it as a form."""
+    try:
+        value = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body must be JSON") from error
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which Python's parser accepts."""
+    raise ValueError(name)
+
+
+def _validate(body: dict[str, Any]) -> _Sent:
+    url, method, parameters = body.get("url"), body.get("method"), body.get("params", {})
+    if method not in ("GET", "POST"):
+        raise BadRequest("method must be GET or POST")
+    if not isinstance(url, str) or not isinstance(parameters, dict):
+        raise BadRequest("url must be a string, and params must be an object")
+    return _Sent(method, url.removeprefix("/"), texts(parameters))
+
+
+def _error(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "code": refusal.code,
+        "message": refusal.message,
+        "more_info": f"https://www.twilio.com/docs/errors/{refusal.code}",
+        "status": refusal.status,
+    }
+
+
+def _cors(http: HttpRequest) -> dict[str, str]:
+    """Return the headers that let a page in another origin read the response."""
+    return {"Access-Control-Allow-Origin": http.headers.get("origin", "*"), "Vary": "Origin"}

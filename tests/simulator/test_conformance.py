@@ -1,0 +1,110 @@
+"""docs/conformance.md names an existing test for every behavior; behavior without another test."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+from taskrouter_simulator.engine import reservations, workers
+from taskrouter_simulator.engine.core import AssignmentCallback
+from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
+from tests.simulator.conftest import Simulation
+
+FOLDER = Path(__file__).parent
+PAGE = (FOLDER.parents[1] / "docs" / "conformance.md").read_text(encoding="utf-8")
+BEHAVIOR = PAGE.partition("\n## Behavior\n")[2].partition("\n## Operations\n")[0]
+TABLES = BEHAVIOR.partition("\n### ")[2]
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in TABLES.partition("\n### Not simulated\n")[0].splitlines()
+    if line.startswith("| ") and not line.startswith("| fact |")
+]
+SOURCES = set(re.findall(r"^\| ([A-Z-]+) \|", BEHAVIOR.partition("\n### ")[0], re.MULTILINE))
+
+
+@functools.cache
+def _tests_in(file):
+    return set(
+        re.findall(r"^def (test_\w+)\(", (FOLDER / file).read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_every_behavior_names_existing_tests(row):
+    number, source, behavior, cell = row
+    assert re.fullmatch(r"[0-9]+(\.[0-9]+){1,2}", number)
+    assert source in SOURCES
+    assert behavior
+    names = re.findall(r"`(test_\w+\.py)::(test_\w+)`", cell)
+    assert cell == ", ".join(f"`{file}::{name}`" for file, name in names) != ""
+    for file, name in names:
+        assert name in _tests_in(file), f"{file} has no {name}"
+
+
+def test_facts_are_in_order_and_cover_every_section():
+    numbers = [tuple(map(int, row[0].split("."))) for row in ROWS]
+    assert numbers == sorted(set(numbers))
+    assert {number[0] for number in numbers} == {1, 2, 3, 4, 5, 6, 10}
+    assert len(numbers) > 150
+
+
+def test_every_source_is_used():
+    used = {row[1] for row in ROWS}
+    not_simulated = TABLES.partition("\n### Not simulated\n")[2]
+    assert used | set(re.findall(r"^\| ([A-Z]+) \|", not_simulated, re.MULTILINE)) == SOURCES
+
+
+def test_page_has_a_section_for_operations():
+    assert PAGE.count("\n## Operations\n") == 1
+
+
+def test_reservation_without_callback_url_waits_until_it_times_out():
+    simulation = Simulation(reservation_timeout=90)
+    (workflow,) = simulation.workspace.workflows.values()
+    workflow.assignment_callback_url = ""
+    _, reservation = simulation.offer_task()
+    assert not any(isinstance(effect, AssignmentCallback) for effect in simulation.effects)
+    simulation.clock.advance(89)
+    assert reservation.status == "pending"
+    simulation.clock.advance(1)
+    assert reservation.status == "timeout"
+
+
+def test_rejection_without_activity_restores_previous_activity():
+    simulation = Simulation()
+    _, reservation = simulation.offer_task()
+    assert simulation.activity_of(simulation.alice) == "Reserved"
+    reservations.reject(simulation.engine, simulation.workspace, reservation)
+    assert simulation.activity_of(simulation.alice) == "Idle"
+
+
+def test_task_is_canceled_without_a_reason(workspace):
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    canceled = task.update(assignment_status="canceled")
+    assert (canceled.assignment_status, canceled.reason) == ("canceled", None)
+
+
+def test_round_of_several_reservations_counts_once():
+    simulation = Simulation(max_assignments=2)
+    for queue in simulation.workspace.queues.values():
+        queue.max_reserved_workers = 2
+    workers.set_attributes(
+        simulation.engine, simulation.workspace, simulation.bob, simulation.alice.attributes
+    )
+    simulation.set_activity(simulation.bob, "Idle")
+    simulation.set_activity(simulation.alice, "Idle")
+    task = simulation.create_task()
+    for count in (1, 2):
+        assert (task.times_reserved, len(reservations.pending(task))) == (count, 2)
+        for reservation in reservations.pending(task):
+            reservations.reject(simulation.engine, simulation.workspace, reservation)
+        simulation.clock.advance(1)
+    assert (task.status, len(task.reservations)) == ("canceled", 4)
+
+
+def test_dequeue_shows_the_dialed_number_by_default():
+    simulation = CallSimulation({"instruction": "dequeue", "to": WORKER_NUMBER})
+    simulation.place_call("1")
+    simulation.make_alice_idle()
+    assert simulation.worker_leg().caller == NUMBER
