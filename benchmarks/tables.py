@@ -42,7 +42,7 @@ _BATCH_SIZE = 25
 
 _TIME_LEFT_MS = 300_000
 _FAR_FUTURE = 4_000_000_000_000
-_TABLES = dynamodb.TableNames("reservations", "state")
+_TABLES = dynamodb.TableNames("benchmark-reservations", "benchmark-state")
 _WORKER = f"WK{0:032x}"
 _LISTS: dict[str, dict[str, Any]] = {
     "all": {},

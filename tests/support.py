@@ -22,6 +22,9 @@ from chalicelib.usecases.reconcile import JOB
 NOW = 1_790_000_000_000
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
 
+MAX_FINAL_CALLS = 4
+"""Maximum number of DynamoDB calls of an API request after its last request to TaskRouter."""
+
 _numbers = itertools.count(1)
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from chalicelib import config
 from chalicelib.adapters.twilio.taskrouter import REQUEST_SECONDS
-from chalicelib.usecases.deadlines import LATEST_REQUEST_MS, MAX_FINAL_CALLS, REQUEST_LIMIT_MS
+from chalicelib.usecases.deadlines import LATEST_REQUEST_MS, REQUEST_LIMIT_MS
 from tests.routes.conftest import ENVIRON
+from tests.support import MAX_FINAL_CALLS
 
 COMPLETE = {**ENVIRON, "RESERVATIONS_TABLE": "reservations", "STATE_TABLE": "state"}
 REQUIRED = [name for name in COMPLETE if name != "PUBLIC_BASE_URL"]

@@ -181,13 +181,12 @@ def _decide(
     """
     reservation_sid = checked_sid(sid, "WR", "sid")
     observability.bind(reservation_sid=reservation_sid, asked=target.value)
-    is_rejection = target is Status.REJECTED
     decision = Decision(
         target=target,
         reservation_sid=reservation_sid,
         principal=principal,
         task_sid=optional_sid(parameters, "task_sid", "WT"),
-        activity_sid=optional_sid(parameters, "activity_sid", "WA") if is_rejection else None,
+        activity_sid=optional_sid(parameters, "activity_sid", "WA"),
         instruction=instruction,
     )
     reservation = decide(decision, runtime.current().collaborators, started=started)

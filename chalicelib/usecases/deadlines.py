@@ -15,10 +15,6 @@ LATEST_REQUEST_MS = REQUEST_LIMIT_MS - 3_000
 """Maximum age at which an API request may send another request to TaskRouter. Such a request takes
 up to 3 s, so no time is left for another request if TaskRouter does not respond."""
 
-MAX_FINAL_CALLS = 4
-"""Maximum number of DynamoDB calls that an API request makes after its last request to TaskRouter.
-"""
-
 INSTRUCTION_CHECK_MS = 15_000
 """Time from sending an instruction until the sweep checks its effect."""
 

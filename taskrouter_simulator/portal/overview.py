@@ -27,7 +27,7 @@ from taskrouter_simulator.engine.reservations import DEFAULT_TIMEOUT
 MAX_TASKS = 1000
 MAX_ENDED_RESERVATIONS = 200
 MAX_LOG = 100
-CALLBACKS = frozenset({"assignment", "fallback", "event", "twiml"})
+CALLBACKS = ("assignment", "fallback", "event", "twiml")
 
 Json = dict[str, Any]
 NamedResource = Activity | TaskQueue | Worker | Workflow | Workspace
@@ -43,9 +43,9 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
 
     Returns:
         A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first. These
-        lists are limited to the newest items and all open Reservations; members such as
-        `tasks_total` contain the total numbers. All other lists are complete and ordered oldest
-        first.
+        lists are limited to the newest items (of each kind of callback) and all open Reservations;
+        members such as `tasks_total` contain the total numbers. All other lists are complete and
+        ordered oldest first.
     """
     workspaces = engine.workspaces
     chosen = workspaces.get(workspace_sid or "") or next(iter(workspaces.values()), None)
@@ -53,8 +53,7 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
         "workspaces": [_sid_and_name(workspace) for workspace in workspaces.values()],
         "clock_frozen": engine.settings.frozen_clock,
         "workspace": _workspace(engine, chosen) if chosen else None,
-        **_newest("callbacks", [entry for entry in log if entry["kind"] in CALLBACKS]),
-        **_newest("alerts", [entry for entry in log if entry["kind"] == "alert"]),
+        **_log_entries(log),
     }
 
 
@@ -165,6 +164,18 @@ def _reservation(workspace: Workspace, reservation: Reservation) -> Json:
     }
 
 
-def _newest(name: str, entries: list[Json]) -> Json:
-    newest = islice(reversed(entries), MAX_LOG)
-    return {name: list(newest), f"{name}_total": len(entries)}
+def _log_entries(log: list[Json]) -> Json:
+    """Return the newest entries of each kind, so that events do not displace assignments."""
+    totals: Counter[str] = Counter()
+    newest = []
+    for entry in reversed(log):
+        totals[entry["kind"]] += 1
+        if totals[entry["kind"]] <= MAX_LOG:
+            newest.append(entry)
+    return {
+        "callbacks": [entry for entry in newest if entry["kind"] in CALLBACKS],
+        "callbacks_total": sum(totals[kind] for kind in CALLBACKS),
+        "callbacks_by_kind": {kind: totals[kind] for kind in CALLBACKS},
+        "alerts": [entry for entry in newest if entry["kind"] == "alert"],
+        "alerts_total": totals["alert"],
+    }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.exchange import Exchange, current_exchange
+from chalicelib.adapters.exchange import Exchange, Tracked, current_exchange
 from tests.support import busy_exchanges
 
 
@@ -120,3 +120,23 @@ def test_error_of_the_work_is_raised_by_run(error: BaseException) -> None:
     with pytest.raises(type(error)) as raised:
         Exchange(work, 5).run()
     assert raised.value is error
+
+
+class FailingConnection:
+    """A connection that fails while it sends a request."""
+
+    sock = object()
+
+    def request(self) -> None:
+        raise BrokenPipeError("closed by the server")
+
+
+class TrackedConnection(Tracked, FailingConnection):
+    pass
+
+
+def test_request_that_fails_while_it_is_sent_does_not_count_as_sent() -> None:
+    exchange: Exchange[None] = Exchange(lambda: TrackedConnection().request(), 5)
+    with pytest.raises(BrokenPipeError, match="closed by the server"):
+        exchange.run()
+    assert exchange.was_sent is False

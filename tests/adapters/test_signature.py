@@ -114,6 +114,8 @@ def decoded(query: str) -> list[tuple[str, str]]:
         "a=1&a=1",
         "home=%7Ealice",
         "home=~alice",
+        "home=~alice%21",
+        "name=~O'Neill&path=%2Fa",
         "a%7E=x*y+z%21",
         "path=%2F%7Ea&b=%2A",
         "d=%7E&c=2&b=3&a=4",

@@ -524,6 +524,18 @@ def test_removed_claim_of_an_instruction_leaves_no_trace(
     assert before["acceptor"] == "event"
 
 
+def test_releasing_the_claim_of_an_instruction_is_a_single_write(
+    store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    claim = make_claim(accepts=True, instruction=CALL)
+    store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+    tables = record_updates(store, monkeypatch)
+
+    store.release_claim(reservation_sid, claim, due_at=NOW + 7, acceptor=None)
+    assert len(tables) == 1
+
+
 def test_instruction_of_a_removed_claim_is_confirmed_once(store: DynamoReservationStore) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = make_claim(accepts=True, instruction=CALL)
@@ -554,16 +566,19 @@ def test_instruction_of_another_claim_is_neither_removed_nor_confirmed(
 
 @pytest.mark.parametrize("source", ["event", "sweep"])
 def test_caller_whose_accept_was_not_processed_is_not_the_acceptor(
-    store: DynamoReservationStore, source: str
+    store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = make_claim(accepts=True)
     store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
     store.record_status(reservation_sid, make_update(Status.ACCEPTED, by=source))
+    store.record_status(reservation_sid, make_update(Status.WRAPPING, by="fetch"))
     before = stored_item(store, reservation_sid)
 
+    tables = record_updates(store, monkeypatch)
     store.release_claim(reservation_sid, claim, due_at=NOW + 7, acceptor=None)
     assert stored_item(store, reservation_sid) == {**before, "acceptor": source}
+    assert len(tables) == 2  # the failed end of the claim, and the correction
 
 
 # Statuses

@@ -12,6 +12,7 @@ from chalicelib.domain.reservations import (
     OPEN,
     RINGING,
     Claim,
+    DueReservation,
     Reservation,
     SentInstruction,
     Status,
@@ -115,6 +116,20 @@ def test_new_record_may_have_any_status_and_other_records_only_those_in_the_tabl
 def test_claim_is_live_before_its_end(until: int | None, *, is_live: bool) -> None:
     claim = until and Claim(until=until, target=Status.ACCEPTED, claim_id="1", by="event")
     assert make_record(claim=claim).live_claim(NOW) == (claim if is_live else None)
+
+
+def test_claim_for_a_status_change_has_no_instruction_and_no_further_conditions() -> None:
+    claim = Claim(until=NOW, target=Status.REJECTED, claim_id="1", by="sweep")
+    assert claim.instruction is None
+    assert [claim.accepts, claim.unless_ringing, claim.needs_answer] == [False] * 3
+
+
+def test_new_record_was_never_checked_or_claimed() -> None:
+    assert make_record().checks == 0
+    assert make_record().claim is None
+    assert make_record().parameters == {}
+    due = DueReservation("WR1", "WT1", "WK1", Status.PENDING, NOW, NOW, NOW, checks=0)
+    assert due.is_claimed is False
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,7 @@ def test_correction_has_the_meaning_of_the_membership_test() -> None:
         ("NOT (task.vip)", "write !(…)"),
         ("task.language = 'es'", "write == to compare"),
         ("task.language <> 'es'", "write != instead of <>"),
+        ("task.level << `5`", "is not valid JMESPath at column 13."),
         ("task.vip & task.gold", "write && instead of &"),
         ("task.vip IS NULL", "write == and `null` instead of IS"),
         ("task.language LIKE 'e%'", "write starts_with(TEXT, PREFIX) instead of LIKE"),

@@ -30,6 +30,9 @@ _WORD = re.compile(r"\w+")
 _MAX_FILES_WITH_WORD = 5
 """Maximum number of test files that contain a rare word."""
 
+_MAX_OWN_SECONDS = 4.0
+"""Maximum CPU seconds of a file of tests that runs first because it is named after the module."""
+
 CACHE = ".mutants"
 """The folder with the results of the tests without a mutation."""
 
@@ -178,7 +181,7 @@ class Selection:
         names = {function} if function else mutation.place.names
         related = set().union(*(self._words[name] for name in names))
         near = self._tests_executing(mutation).union(*map(self._tests_using, names))
-        subject = Path(mutation.file).stem
+        subjects = _subjects(mutation.file)
         seconds = self._covered.seconds
         files: dict[tuple[bool, str], list[str]] = defaultdict(list)
         for test in tests:
@@ -187,16 +190,18 @@ class Selection:
         # A rare word of the changed text shows which tests are about the change.
         changed = set(_WORD.findall(mutation.before)) ^ set(_WORD.findall(mutation.after))
 
-        def rank(key: tuple[bool, str]) -> tuple[float, bool, bool, float, str]:
+        def rank(key: tuple[bool, str]) -> tuple[bool, float, bool, bool, float, str]:
             is_far, file = key
-            is_related = file in related or subject in Path(file).stem
+            is_own = any(subject in Path(file).stem for subject in subjects)
+            total = sum(seconds[test] for test in files[key])
             spread = [len(self._words[word]) for word in changed if file in self._words[word]]
             rarity = min(spread, default=math.inf)
             return (
+                not is_own or total > _MAX_OWN_SECONDS,
                 rarity if rarity <= _MAX_FILES_WITH_WORD else math.inf,
                 is_far,
-                not is_related,
-                sum(seconds[test] for test in files[key]),
+                not is_own and file not in related,
+                total,
                 file,
             )
 
@@ -205,6 +210,12 @@ class Selection:
             for key in sorted(files, key=rank)
             for test in sorted(files[key], key=lambda test: (seconds[test], test))
         ]
+
+
+def _subjects(file: str) -> set[str]:
+    """Return the names after which the tests of a module are named: its own and its package's."""
+    path = Path(file)
+    return {path.stem, path.parent.name} - {"__init__", ""}
 
 
 def _identifiers(node: ast.AST) -> Iterator[str]:

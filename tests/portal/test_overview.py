@@ -123,13 +123,14 @@ def test_open_reservation_is_shown_regardless_of_age(simulation, monkeypatch):
 
 def test_callbacks_are_newest_first_and_exclude_alerts_and_rest_requests(simulation, monkeypatch):
     monkeypatch.setattr(overview, "MAX_LOG", 2)
-    kinds = ["request", "assignment", "event", "alert", "fallback"]
+    kinds = ["request", "event", "assignment", "event", "alert", "event", "fallback"]
     result = overview_of(
         simulation, [{"id": number, "kind": kind} for number, kind in enumerate(kinds)]
     )
-    assert [item["kind"] for item in result["callbacks"]] == ["fallback", "event"]
-    assert [item["id"] for item in result["alerts"]] == [3]
-    assert (result["callbacks_total"], result["alerts_total"]) == (3, 1)
+    shown = [(item["id"], item["kind"]) for item in result["callbacks"]]
+    assert shown == [(6, "fallback"), (5, "event"), (3, "event"), (2, "assignment")]
+    assert [item["id"] for item in result["alerts"]] == [4]
+    assert (result["callbacks_total"], result["alerts_total"]) == (5, 1)
 
 
 def test_another_workspace_can_be_selected(simulation):

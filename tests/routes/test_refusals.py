@@ -115,7 +115,7 @@ def test_retry_after_of_a_decision_is_the_remaining_time_of_its_claim(api: Api, 
     # The second request waits 3 s for the outcome of the first.
     repeated = api.call("POST", path)
     assert (repeated.status_code, repeated.headers["Retry-After"]) == (503, "17")
-    assert "Retry in 17 s." in repeated.json_body["Message"]
+    assert "retry in 17 s." in repeated.json_body["Message"]
     api.clock.now += 17_000
     assert api.call("POST", path).status_code == 200
 

@@ -143,6 +143,12 @@ def test_any_white_space_may_precede_the_token(api: Api, separator: str) -> None
     assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("suffix", [" x", ", Basic YTpi", "\tx"])
+def test_text_after_the_token_is_refused(api: Api, suffix: str) -> None:
+    response = api.call("GET", "/reservations", token=api.token() + suffix)
+    assert (response.status_code, response.json_body["Code"]) == (401, "UnauthorizedError")
+
+
 @pytest.mark.parametrize("role", [["supervisor"], {}, 1, True, "", "Supervisor", "supervisor "])
 def test_unknown_role_is_refused(api: Api, role: object) -> None:
     claims = valid_claims(api)

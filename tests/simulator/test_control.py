@@ -164,6 +164,14 @@ def test_event_must_name_existing_resources_that_belong_together(taskrouter, wor
     assert (event.resource_type, event.resource_sid) == ("task", task.sid)
 
 
+def test_published_event_does_not_advance_the_clock(taskrouter, workspace):
+    task = workspace.tasks.create(attributes="{}")
+    before = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+    body = {"event_type": "task.created", "task_sid": task.sid}
+    assert send(taskrouter, "POST", "/simulator/events", body).status_code == 200
+    assert taskrouter._request("POST", "/clock", {"advance": 0})["now"] == before
+
+
 def test_misspelled_event_type_is_refused_with_suggestion(taskrouter):
     body = {"event_type": "reservation.faild"}
     message = refusal(send(taskrouter, "POST", "/simulator/events", body))

@@ -36,6 +36,7 @@ def test_overview_has_every_field(frozen):
         "clock_frozen": frozen,
         "callbacks": [],
         "callbacks_total": 0,
+        "callbacks_by_kind": {"assignment": 0, "fallback": 0, "event": 0, "twiml": 0},
         "alerts": [],
         "alerts_total": 0,
         "workspace": {
@@ -164,14 +165,24 @@ def test_newest_200_ended_reservations_are_shown():
     assert (shown["reservations_total"], newest[-1]) == (202, reservation.sid)
 
 
-def test_newest_100_callbacks_and_alerts_are_shown():
+def test_newest_100_callbacks_of_each_kind_and_alerts_are_shown():
     kinds = ("assignment", "fallback", "event", "twiml", "request", "call", "alert")
     log = [{"id": number, "kind": kinds[number % 7]} for number in range(7 * 101)]
     shown = overview_of(Simulation(), log)
-    callbacks = [entry for entry in reversed(log) if entry["kind"] in kinds[:4]]
-    alerts = [entry for entry in reversed(log) if entry["kind"] == "alert"]
-    assert (shown["callbacks"], shown["alerts"]) == (callbacks[:100], alerts[:100])
+    newest = list(reversed(log[7:]))
+    assert shown["callbacks"] == [entry for entry in newest if entry["kind"] in kinds[:4]]
+    assert shown["alerts"] == [entry for entry in newest if entry["kind"] == "alert"]
     assert (shown["callbacks_total"], shown["alerts_total"]) == (404, 101)
+    assert shown["callbacks_by_kind"] == dict.fromkeys(kinds[:4], 101)
+
+
+def test_events_do_not_displace_assignments():
+    log = [{"id": 1, "kind": "assignment"}] + [
+        {"id": number, "kind": "event"} for number in range(2, 203)
+    ]
+    shown = overview_of(Simulation(), log)
+    assert [entry["id"] for entry in shown["callbacks"]] == [*range(202, 102, -1), 1]
+    assert shown["callbacks_by_kind"] == {"assignment": 1, "fallback": 0, "event": 201, "twiml": 0}
 
 
 HEADERS = {

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -17,6 +18,7 @@ from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.server import Simulator, _clock, listen, uvicorn_config
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
+from tests.simulator.test_seed_description import MINIMAL
 
 
 @pytest.fixture
@@ -141,6 +143,26 @@ def test_clock_is_frozen_or_follows_real_time():
     assert first[1] < second[1]
     assert before - 0.1 <= first[0] <= after + 0.1
     assert before - 0.1 <= first[1] <= after + 0.1
+
+
+def test_refused_reset_changes_nothing():
+    with running() as taskrouter:
+        client = taskrouter.client()
+        tasks = client.taskrouter.v1.workspaces(taskrouter.workspace_sid).tasks
+        task = tasks.create(attributes='{"selected_language": "es"}', timeout=100)
+        taskrouter.fault("request", "error", path="/never")
+        log, faults = taskrouter.log(), taskrouter._request("GET", "/faults")
+        assert log
+        assert faults["faults"]
+        worker_without_activity = {
+            **MINIMAL,
+            "workers": [{"friendly_name": "Zoe", "activity": "x"}],
+        }
+        with pytest.raises(urllib.error.HTTPError):
+            taskrouter.reset(worker_without_activity)
+        assert (taskrouter.log(), taskrouter._request("GET", "/faults")) == (log, faults)
+        taskrouter.advance(100)
+        assert tasks(task.sid).fetch().assignment_status == "canceled"
 
 
 def test_reset_keeps_time_and_drops_timers_log_and_faults():

@@ -42,6 +42,15 @@ def test_default_written_as_text_is_accepted(name):
     assert read({name: str(getattr(DEFAULTS, name))}) == DEFAULTS
 
 
+def test_every_documented_choice_is_accepted():
+    for field in fields(Settings):
+        row = rf"^\| `{environment_name(field.name)}` \|.*\((\S+(?:, \S+)+)\) \|$"
+        match = re.search(row, PAGE, re.MULTILINE)
+        assert bool(match) is bool(field.metadata["choices"])
+        for choice in match[1].split(", ") if match else ():
+            assert getattr(read({field.name: choice}), field.name) == choice
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [*((word, True) for word in ("true", "TRUE", "1", "yes", "Yes")),

@@ -110,6 +110,7 @@ def store(dynamodb: Any) -> DynamoReservationStore:
         reservations_table=tables.reservations,
         state_table=tables.state,
         retention_days=30,
+        callback_seconds=60,  # on a busy machine, a callback may take longer than 2 s
     )
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.domain.errors import TaskRouterNotSent
 from chalicelib.domain.reservations import OPEN, Status
-from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.deadlines import Deadlines, require_time
 from tests.support import NOW
 
 GRACE = 10
@@ -182,3 +183,9 @@ def test_overdue_rejection_is_not_rescheduled_after_the_timeout() -> None:
         now = NOW + age
         times = {"now": now, "reserved_at": NOW, "expires_at": NOW + 120_000}
         assert deadlines.next_check(Status.PENDING, **times) == now + delay
+
+
+def test_request_of_three_seconds_sends_no_further_request_to_taskrouter() -> None:
+    require_time(now=NOW + 2_999, started=NOW)
+    with pytest.raises(TaskRouterNotSent, match=r"The request was not sent\. Retry\.$"):
+        require_time(now=NOW + 3_000, started=NOW)

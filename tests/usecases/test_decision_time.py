@@ -29,10 +29,17 @@ from chalicelib.domain.instructions import Conference, Instruction
 from chalicelib.domain.reservations import Claim, RemoteReservation, Status
 from chalicelib.domain.tasks import NewTask
 from chalicelib.usecases.create_task import TaskCollaborators, create_task
-from chalicelib.usecases.deadlines import LATEST_REQUEST_MS, MAX_FINAL_CALLS, REQUEST_LIMIT_MS
+from chalicelib.usecases.deadlines import LATEST_REQUEST_MS, REQUEST_LIMIT_MS
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.find_reservation import find_reservation_to_accept
-from tests.support import NOW, FakeTaskRouter, ManualClock, make_collaborators, sid
+from tests.support import (
+    MAX_FINAL_CALLS,
+    NOW,
+    FakeTaskRouter,
+    ManualClock,
+    make_collaborators,
+    sid,
+)
 from tests.usecases.conftest import SUPERVISOR, Service
 
 REQUEST_MS, CALL_MS = 3_000, 2_000

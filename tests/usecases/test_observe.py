@@ -1,6 +1,7 @@
 """Events may arrive in any order, repeatedly, and before or after the callback."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,39 @@ def test_event_changes_record_once(service: Service) -> None:
         Status.ACCEPTED,
         "Alice",
         "event",
+    )
+
+
+def test_event_that_reports_no_acceptance_names_no_acceptor(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.post_event(remote, Status.PENDING)
+    service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
+    service.clock.now += 130_000
+    service.sweep()
+
+    assert service.record(remote).accepted_by == "sweep"
+
+
+@pytest.mark.parametrize(("first", "is_change"), [(Status.PENDING, True), (Status.ACCEPTED, False)])
+def test_event_updates_the_record_that_another_request_creates_at_the_same_time(
+    service: Service, monkeypatch: pytest.MonkeyPatch, first: Status, *, is_change: bool
+) -> None:
+    remote = service.taskrouter.add()
+    create_record = service.store.create_record
+
+    def create_after_another_request(reservation: Any, **options: Any) -> bool:
+        with monkeypatch.context() as context:
+            context.setattr(service.store, "create_record", create_record)
+            service.post_event(remote, first)
+        return create_record(reservation, **options)
+
+    monkeypatch.setattr(service.store, "create_record", create_after_another_request)
+    assert service.post_event(remote, Status.ACCEPTED) is is_change
+
+    record = service.record(remote)
+    assert record.status is Status.ACCEPTED
+    assert [change.to for change in record.history] == sorted(
+        {first, Status.ACCEPTED}, key=LIFE_CYCLES[0].index
     )
 
 

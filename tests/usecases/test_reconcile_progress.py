@@ -54,6 +54,33 @@ def test_combined_progress_of_events_is_that_of_the_slowest_type(
     }
 
 
+def test_unfinished_part_is_repeated_by_the_next_run_however_recent_its_progress_is(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "BATCH_SIZE", 1)
+    save_progress(service, dict.fromkeys(["", *PARTS], -300_000))
+    for at in (-2_000, -1_000):
+        add_canceled(service, at)
+    create_record = service.store.create_record
+    created = []
+
+    def create_once(reservation: Any, **options: Any) -> bool:
+        if created:
+            raise StoreUnavailable("DynamoDB is down")
+        created.append(reservation.reservation_sid)
+        return create_record(reservation, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "create_record", create_once)
+        run(service)
+    saved = saved_progress(service)
+    assert saved["done_until_canceled"] == END - 2_000
+    assert saved["done_until_canceled_finished"] == END - 300_000
+
+    service.clock.now += MINUTE
+    assert sum(run(service)) == 1
+
+
 def record_saves(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record the saved progress of the part ``canceled``, in ms since END."""
     saves: list[int] = []

@@ -21,8 +21,8 @@ _FUNCTIONS = Functions.FUNCTION_TABLE
 _ALIASES = {
     **dict.fromkeys(("has", "in", "includes"), "contains"),
     **dict.fromkeys(("len", "size", "count"), "length"),
-    **dict.fromkeys(("str", "string"), "to_string"),
-    **dict.fromkeys(("int", "float", "number"), "to_number"),
+    "str": "to_string",
+    **dict.fromkeys(("int", "float"), "to_number"),
     **dict.fromkeys(("coalesce", "exists", "ifnull"), "not_null"),
     "average": "avg",
     "concat": "join",
@@ -69,8 +69,6 @@ and in each channel of ``worker.channel``.
 
 https://www.twilio.com/docs/taskrouter/workflow-configuration
 """
-
-_LEAVES = {"slice", "index", "literal", "current", "identity"}
 
 
 def find_error(tree: Node) -> str | None:
@@ -160,7 +158,7 @@ def _errors(
 
 
 def _children(node: Node) -> Iterator[tuple[Node, bool]]:
-    if node["type"] not in _LEAVES:
+    if node["type"] != "slice":  # the children of a slice are numbers
         for number, child in enumerate(node["children"]):
             yield child, number == 0
 

@@ -41,6 +41,8 @@ function worker(workspace) {
 }
 
 function callback(entry) {
+  const succeeded = entry.status >= 200 && entry.status < 300;
+  if (entry.kind === "event" && succeeded) return ""; // every change causes several events
   const name = entry.kind === "event" ? `Event ${entry.parameters?.EventType}` : `The ${entry.kind} callback`;
   return `${name} got ${entry.status ?? "no response"}.`;
 }

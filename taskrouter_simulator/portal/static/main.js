@@ -3,16 +3,19 @@
 import * as api from "./api.js";
 import { describeChanges } from "./changes.js";
 import { byId, setOptions, setText } from "./dom.js";
+import { keepInput } from "./drafts.js";
 import { alertRow, callbackRow } from "./log.js";
 import { Panel } from "./panel.js";
 import { Poll } from "./poll.js";
 import { queueRow } from "./queues.js";
 import { reservationRow } from "./reservations.js";
-import { runUnlessBusy } from "./row.js";
+import { runUnlessBusy, shortenSid } from "./row.js";
 import { taskRow, taskText } from "./tasks.js";
 import { formatTime, now, setFrozen, setTime } from "./time.js";
 import { workerRow } from "./workers.js";
 
+const wide = matchMedia("(min-width: 46rem)").matches;
+const ROWS = wide ? 10 : 5; // Tasks and Reservations both fit near the top of a phone's page
 let state = null;
 let connected = false;
 
@@ -23,7 +26,7 @@ const poll = new Poll({ onState: show, onTime: setTime, onConnection: showConnec
 const tasks = new Panel({
   id: "tasks",
   name: "Tasks",
-  limit: 10,
+  limit: ROWS,
   make: taskRow((task, form) => update(`Tasks/${task.sid}`, form)),
   key: sidOf,
   text: taskText,
@@ -31,7 +34,7 @@ const tasks = new Panel({
 const reservations = new Panel({
   id: "reservations",
   name: "Reservations",
-  limit: 10,
+  limit: ROWS,
   make: reservationRow((reservation, form) =>
     update(`Tasks/${reservation.task_sid}/Reservations/${reservation.sid}`, form),
   ),
@@ -48,6 +51,7 @@ const workers = new Panel({
   key: sidOf,
 });
 const queues = new Panel({ id: "queues", name: "TaskQueues", limit: 20, make: queueRow, key: sidOf });
+const alerts = new Panel({ id: "alerts", name: "Alerts", limit: 3, make: alertRow, key: idOf });
 const callbacks = new Panel({
   id: "callbacks",
   name: "Callbacks",
@@ -56,10 +60,10 @@ const callbacks = new Panel({
   key: idOf,
   text: JSON.stringify,
 });
-const alerts = new Panel({ id: "alerts", name: "Alerts", limit: 3, make: alertRow, key: idOf });
 
 function show(next) {
   const changes = describeChanges(state, next);
+  if (!state) byId("creation").open = wide || !next.workspace?.tasks_total;
   state = next;
   setFrozen(state.clock_frozen);
   byId("frozen").hidden = !state.clock_frozen;
@@ -71,7 +75,7 @@ function show(next) {
   queues.update(workspace?.task_queues ?? []);
   tasks.update(workspace?.tasks ?? [], workspace?.tasks_total);
   reservations.update(workspace?.reservations ?? [], workspace?.reservations_total);
-  callbacks.update(state.callbacks, state.callbacks_total);
+  callbacks.update(state.callbacks, state.callbacks_total, state.callbacks_by_kind);
   alerts.update(state.alerts, state.alerts_total);
   if (changes) setText(byId("changes"), `${formatTime(now())} ${changes}`);
 }
@@ -114,12 +118,15 @@ async function create() {
   const form = { Attributes: byId("attributes").value };
   if (byId("workflow").value) form.WorkflowSid = byId("workflow").value;
   if (byId("priority").value) form.Priority = byId("priority").value;
+  let created = "";
   let problem = "";
   try {
-    await api.post(state.workspace.sid, "Tasks", form);
+    const task = await api.post(state.workspace.sid, "Tasks", form);
+    created = `Task ${shortenSid(task.sid)} created.`;
   } catch (error) {
     problem = error.message;
   }
+  setText(byId("created"), created);
   setText(byId("create-problem"), problem);
   byId("attributes").setAttribute("aria-invalid", String(Boolean(problem)));
   poll.soon();
@@ -134,11 +141,15 @@ function onSubmit(id, run) {
 
 onSubmit("create", create);
 onSubmit("clock", () => attempt(() => api.advance(Number(byId("advance").value))));
-byId("workspace").addEventListener("change", (event) => poll.choose(event.target.value));
+byId("workspace").addEventListener("change", (event) => {
+  sessionStorage.setItem("workspace", event.target.value);
+  poll.choose(event.target.value);
+});
 byId("problem-close").addEventListener("click", () => {
   showProblem("");
   byId("main").querySelector("h2[tabindex]").focus();
 });
 
+for (const id of ["attributes", "priority", "advance", "tasks-filter", "callbacks-filter"]) keepInput(byId(id));
 setInterval(tick, 1000);
-poll.now();
+poll.choose(sessionStorage.getItem("workspace") ?? "");

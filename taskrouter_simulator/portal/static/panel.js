@@ -1,6 +1,7 @@
 // A section of the page: heading, count, filter, and a limited number of rows.
 
 import { byId, el, setShown, setText } from "./dom.js";
+import { KindSwitch } from "./kinds.js";
 import { KeyedList } from "./list.js";
 
 const MORE_ROWS = 100; // rows added by the button
@@ -11,6 +12,8 @@ export class Panel {
   #limit;
   #shown;
   #query = "";
+  #totals = {};
+  #kinds;
 
   /**
    * @param id id of the section
@@ -35,14 +38,18 @@ export class Panel {
     section.querySelector("input[type=search]")?.addEventListener("input", (event) => {
       this.#filter(event.target.value);
     });
+    const kinds = section.querySelector(".kinds");
+    if (kinds) this.#kinds = new KindSwitch(kinds, () => this.#restart());
     this.list = new KeyedList(section.querySelector(".rows"), make, key, this.heading);
     this.more.addEventListener("click", () => this.#showMore());
   }
 
-  /** Shows the items; `total` includes items that are not in the overview. */
-  update(items, total = items.length) {
+  /** Shows the items; `total` and `totals` (by kind) include items that are not in the overview. */
+  update(items, total = items.length, totals = {}) {
     this.#items = items;
     this.#total = total;
+    this.#totals = totals;
+    this.#kinds?.update(total, totals);
     setText(this.count, String(total));
     this.count.dataset.count = total;
     this.#draw();
@@ -54,6 +61,10 @@ export class Panel {
 
   #filter(query) {
     this.#query = query.trim().toLowerCase();
+    this.#restart();
+  }
+
+  #restart() {
     this.#shown = this.#limit;
     this.#draw();
   }
@@ -61,12 +72,14 @@ export class Panel {
   #draw() {
     const query = this.#query;
     const matches = (item) => this.text(item).toLowerCase().includes(query);
-    const selected = query ? this.#items.filter(matches) : this.#items;
+    const kind = this.#kinds?.selected;
+    const items = kind ? this.#items.filter((item) => item.kind === kind) : this.#items;
+    const selected = query ? items.filter(matches) : items;
     this.list.update(selected.slice(0, this.#shown));
     const hidden = Math.max(0, selected.length - this.#shown);
     setText(this.more, `Show ${Math.min(hidden, MORE_ROWS)} more of ${selected.length}`);
     setShown(this.more, hidden > 0, this.heading);
-    const omitted = this.#total - this.#items.length;
+    const omitted = (kind ? this.#totals[kind] : this.#total) - items.length;
     let note = omitted ? `${omitted} older ${omitted > 1 ? "items are" : "item is"} not shown.` : "";
     if (!selected.length) note = this.#items.length ? "Nothing matches the filter." : this.emptyNote;
     setText(this.empty, note);

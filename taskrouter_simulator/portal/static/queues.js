@@ -4,17 +4,10 @@ import { el, setText } from "./dom.js";
 import { drawFields, expandableRow } from "./row.js";
 
 export function queueRow() {
-  const name = el("strong", { class: "clip" });
-  const expression = el("code", { class: "clip" });
-  const load = el("span", { class: "clip detail" });
-  const { details, update } = expandableRow(
-    [
-      el("span", { class: "line" }, name),
-      el("span", { class: "line" }, expression),
-      el("span", { class: "line" }, load),
-    ],
-    draw,
-  );
+  const name = el("strong");
+  const expression = el("code", { class: "clamp" });
+  const load = el("span", { class: "detail" });
+  const { details, update } = expandableRow([name, expression, load], draw);
   return {
     node: el("li", {}, details),
     update(queue) {

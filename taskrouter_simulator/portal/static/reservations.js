@@ -16,15 +16,16 @@ const TONES = {
 export function reservationRow(change) {
   return () => {
     const pill = el("span", { class: "pill" });
-    const worker = el("strong", { class: "clip" });
+    const worker = el("strong");
     const task = el("code", { class: "sid" });
     const timeLabel = el("span", { class: "age" });
     const progress = el("progress");
-    const queue = el("span", { class: "clip detail" });
+    const queue = el("span", { class: "detail" });
     const { details, summary, update } = expandableRow(
       [
-        el("span", { class: "line" }, pill, worker, timeLabel),
-        el("span", { class: "line" }, task, progress, queue),
+        el("span", { class: "line head" }, pill, timeLabel),
+        el("span", { class: "line wrap" }, worker, task, queue),
+        progress,
       ],
       draw,
     );
@@ -56,7 +57,6 @@ export function reservationRow(change) {
         if (!pending) setText(timeLabel, formatTime(reservation.updated));
         progress.setAttribute("aria-label", `Time left for ${reservation.worker}`);
         setShown(progress, pending, summary);
-        setShown(queue, !pending, summary);
         setText(queue, reservation.queue ?? "");
         const label = `${shortenSid(reservation.task_sid)} for ${reservation.worker}`;
         accept.update(reservation, pending, `Accept ${label}`);

@@ -19,15 +19,14 @@ export function taskRow(change) {
   return () => {
     const pill = el("span", { class: "pill" });
     const sid = el("code", { class: "sid" });
-    const priority = el("span", { class: "priority" });
     const age = el("span", { class: "age" });
-    const attributes = el("code", { class: "clip" });
-    const detail = el("span", { class: "clip detail" });
+    const attributes = el("code", { class: "clamp" });
+    const detail = el("span", { class: "detail" });
     const { details, summary, update } = expandableRow(
       [
-        el("span", { class: "line" }, pill, sid, priority, age),
-        el("span", { class: "line" }, attributes),
-        el("span", { class: "line" }, detail),
+        el("span", { class: "line head" }, pill, sid, age),
+        attributes,
+        detail,
       ],
       draw,
     );
@@ -43,10 +42,11 @@ export function taskRow(change) {
         task = next;
         setPill(pill, task.status, TONES[task.status] ?? "gray");
         setText(sid, shortenSid(task.sid));
-        setText(priority, `priority ${task.priority}`);
         setText(attributes, task.attributes);
         const names = task.workers.join(", ");
-        setText(detail, [task.queue ?? "no TaskQueue", names, task.reason].filter(Boolean).join(" · "));
+        const priority = task.priority ? `priority\u00a0${task.priority}` : "";
+        const parts = [task.queue ?? "no TaskQueue", names, priority, task.reason];
+        setText(detail, parts.filter(Boolean).join(" · "));
         complete.update(task, ASSIGNED.includes(task.status), `Complete Task ${shortenSid(task.sid)}`);
         cancel.update(task, WAITING.includes(task.status), `Cancel Task ${shortenSid(task.sid)}`);
         update(task);

@@ -13,12 +13,12 @@ const sidOf = (resource) => resource.sid;
  */
 export function workerRow(change, activities) {
   return () => {
-    const name = el("strong", { class: "clip" });
+    const name = el("strong");
     const pill = el("span", { class: "pill" });
     const tasks = el("span", { class: "load" });
     const since = el("span", { class: "age" });
     const { details, update } = expandableRow(
-      [el("span", { class: "line" }, name, pill, tasks, since)],
+      [el("span", { class: "line wrap" }, name, pill, tasks, since)],
       draw,
     );
     let worker = null;

@@ -1,0 +1,60 @@
+"""Errors about functions and literals of other languages name their JMESPath equivalents."""
+
+import pytest
+
+from chalicelib.domain.rules.expressions import Expression, InvalidExpression
+
+
+def error_of(when: str) -> str:
+    with pytest.raises(InvalidExpression) as raised:
+        Expression.compile(when, condition=True)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "equivalent"),
+    [
+        *[(name, "contains") for name in ("has", "in", "includes")],
+        *[(name, "length") for name in ("len", "size", "count")],
+        *[(name, "to_string") for name in ("str", "string")],
+        *[(name, "to_number") for name in ("int", "float", "number")],
+        *[(name, "not_null") for name in ("coalesce", "exists", "ifnull")],
+        ("average", "avg"),
+        ("concat", "join"),
+    ],
+)
+def test_function_of_another_language_has_an_equivalent(function: str, equivalent: str) -> None:
+    assert error_of(f"{function}(task.a)") == (
+        f"calls the unknown function {function}(): did you mean {equivalent}?"
+    )
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        *("lower", "lowercase", "tolower", "to_lower"),
+        *("upper", "uppercase", "toupper", "to_upper", "UPPER"),
+    ],
+)
+def test_missing_function_for_upper_and_lower_case_has_an_alternative(function: str) -> None:
+    assert error_of(f"{function}(task.a) == 'x'") == (
+        f"calls the unknown function {function}(): "
+        "compare with each spelling, as in task.a == 'x' || task.a == 'X'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "literal"),
+    [("true", "true"), ("FALSE", "false"), ("null", "null"), ("None", "null")],
+)
+def test_literal_without_backticks_is_not_read_as_a_field(word: str, literal: str) -> None:
+    assert error_of(f"task.a == {word}") == (
+        f"uses {word} as a field name: write it between backticks, `{literal}`"
+    )
+
+
+@pytest.mark.parametrize("name", ["taskrouter", "workers"])
+def test_names_of_workflow_expressions_are_refused(name: str) -> None:
+    assert error_of(f"{name}.a") == (
+        f"uses {name}, which only the expressions of Workflows can read"
+    )
