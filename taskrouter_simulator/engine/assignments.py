@@ -102,6 +102,8 @@ def _others(task: Task, reservation: Reservation, *statuses: Status) -> list[Res
 def complete_reservation(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Complete the work of one Worker; the last Worker of a Task completes the Task.
 
+    If all remaining Workers are in after-contact work, the Task is wrapping.
+
     Raises:
         BadRequest: The Reservation is neither accepted nor wrapping.
     """
@@ -110,6 +112,10 @@ def complete_reservation(engine: Engine, workspace: Workspace, reservation: Rese
     others = _others(task, reservation, Status.ACCEPTED, Status.WRAPPING)
     if others or task.status in WAITING:
         _complete_only(engine, workspace, reservation)
+        if task.status is TaskStatus.ASSIGNED and all(
+            other.status is Status.WRAPPING for other in others
+        ):
+            wrap(engine, workspace, task)
     else:
         complete(engine, workspace, task)
 
