@@ -29,7 +29,8 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
     reservations.publish(engine, workspace, reservation)
     for pending in reservations.pending(task):
         reservations.rescind(engine, workspace, pending)
-    transfers.finish(engine, workspace, task, transfers.COMPLETE)
+    if task.transfer:
+        transfers.finish(engine, workspace, task, transfers.COMPLETE)
     queue = workspace.queues.get(reservation.queue_sid)
     if not workspace.multi_task_enabled and queue and queue.assignment_activity_sid:
         worker = workspace.workers[reservation.worker_sid]
