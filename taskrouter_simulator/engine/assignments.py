@@ -32,7 +32,8 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
     reservations.publish(engine, workspace, reservation)
     for pending in reservations.pending(task):
         reservations.rescind(engine, workspace, pending)
-    transfers.finish(engine, workspace, task, transfers.COMPLETE)
+    if task.transfer:
+        transfers.finish(engine, workspace, task, transfers.COMPLETE)
     queue = workspace.queues.get(reservation.queue_sid)
     if not workspace.multi_task_enabled and queue and queue.assignment_activity_sid:
         worker = workspace.workers[reservation.worker_sid]
@@ -105,6 +106,8 @@ def _others(task: Task, reservation: Reservation, *statuses: Status) -> list[Res
 def complete_reservation(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Complete the work of one Worker; the last Worker of a Task completes the Task.
 
+    If all remaining Workers are in after-contact work, the Task is wrapping.
+
     Raises:
         BadRequest: The Reservation is neither accepted nor wrapping.
     """
@@ -113,6 +116,10 @@ def complete_reservation(engine: Engine, workspace: Workspace, reservation: Rese
     others = _others(task, reservation, Status.ACCEPTED, Status.WRAPPING)
     if others or task.status in WAITING:
         _complete_only(engine, workspace, reservation)
+        if task.status is TaskStatus.ASSIGNED and all(
+            other.status is Status.WRAPPING for other in others
+        ):
+            wrap(engine, workspace, task)
     else:
         complete(engine, workspace, task)
 

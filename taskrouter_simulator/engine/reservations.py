@@ -141,7 +141,7 @@ def create(
         workflow_sid=task.workflow_sid,
         queue_sid=queue.sid,
         previous_activity_sid=worker.activity_sid,
-        transfer=transfers.active(task),
+        transfer=task.transfer and transfers.active(task),
     )
     workspace.reservations[reservation.sid] = reservation
     task.reservations.append(reservation)

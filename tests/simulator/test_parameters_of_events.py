@@ -190,10 +190,10 @@ def test_worker_events_have_descriptions_and_parameters():
     ]
     channel = center.resources()["Carol's channel"]
     shown = {"TaskChannelSid": channel.channel_sid, "TaskChannelUniqueName": "default"}
-    parameters = {**worker_parameters(center, "Offline", version + 2), **shown}
     changes = [("capacity.update", {"capacity": 3})]
     changes += [("channel.availability.update", {"available": False})]
-    for name, options in changes:
+    for changed, (name, options) in enumerate(changes, version + 3):
+        parameters = {**worker_parameters(center, "Offline", changed), **shown}
         expected = (f"worker.{name}", f"Worker Carol: {name}", carol.sid, parameters)
         assert events_of(center, workers.update_channel, carol, channel, **options) == [expected]
         assert events_of(center, workers.update_channel, carol, channel, **options) == []

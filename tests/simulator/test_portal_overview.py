@@ -13,6 +13,8 @@ NOW = 1_700_000_000.0
 SPANISH_QUEUE = "Customer Care Requests - Spanish"
 WORKFLOW = "Incoming Customer Care Requests"
 
+CALLBACKS = ("assignment", "fallback", "event", "twiml", "status")
+
 
 def overview_of(simulation, log=(), workspace_sid=None):
     return build_overview(simulation.engine, list(log), workspace_sid)
@@ -36,7 +38,7 @@ def test_overview_has_every_field(frozen):
         "clock_frozen": frozen,
         "callbacks": [],
         "callbacks_total": 0,
-        "callbacks_by_kind": {"assignment": 0, "fallback": 0, "event": 0, "twiml": 0},
+        "callbacks_by_kind": dict.fromkeys(CALLBACKS, 0),
         "alerts": [],
         "alerts_total": 0,
         "workspace": {
@@ -166,14 +168,14 @@ def test_newest_200_ended_reservations_are_shown():
 
 
 def test_newest_100_callbacks_of_each_kind_and_alerts_are_shown():
-    kinds = ("assignment", "fallback", "event", "twiml", "request", "call", "alert")
-    log = [{"id": number, "kind": kinds[number % 7]} for number in range(7 * 101)]
+    kinds = ("assignment", "fallback", "event", "twiml", "status", "request", "call", "alert")
+    log = [{"id": number, "kind": kinds[number % 8]} for number in range(8 * 101)]
     shown = overview_of(Simulation(), log)
-    newest = list(reversed(log[7:]))
-    assert shown["callbacks"] == [entry for entry in newest if entry["kind"] in kinds[:4]]
+    newest = list(reversed(log[8:]))
+    assert shown["callbacks"] == [entry for entry in newest if entry["kind"] in kinds[:5]]
     assert shown["alerts"] == [entry for entry in newest if entry["kind"] == "alert"]
-    assert (shown["callbacks_total"], shown["alerts_total"]) == (404, 101)
-    assert shown["callbacks_by_kind"] == dict.fromkeys(kinds[:4], 101)
+    assert (shown["callbacks_total"], shown["alerts_total"]) == (505, 101)
+    assert shown["callbacks_by_kind"] == dict.fromkeys(kinds[:5], 101)
 
 
 def test_events_do_not_displace_assignments():
@@ -182,7 +184,8 @@ def test_events_do_not_displace_assignments():
     ]
     shown = overview_of(Simulation(), log)
     assert [entry["id"] for entry in shown["callbacks"]] == [*range(202, 102, -1), 1]
-    assert shown["callbacks_by_kind"] == {"assignment": 1, "fallback": 0, "event": 201, "twiml": 0}
+    expected = dict.fromkeys(CALLBACKS, 0) | {"assignment": 1, "event": 201}
+    assert shown["callbacks_by_kind"] == expected
 
 
 HEADERS = {

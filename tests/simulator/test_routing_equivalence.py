@@ -420,3 +420,54 @@ TestRoutingEquivalence = RoutingMachine.TestCase
 def test_routing_equivalence_in_many_examples():
     many = settings(max_examples=300, stateful_step_count=50, deadline=None)
     run_state_machine_as_test(RoutingMachine, settings=many)
+
+
+def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
+    """A Reservation makes a Task match whose turn in the same pass is over."""
+    matches_busy_workers = "worker.channel.default.available_capacity_percentage < 100"
+    filters = [
+        (
+            "level == 1",
+            [
+                {"queue": 0, "timeout": 5, "expression": "1==0"},
+                {"queue": 0, "priority": 0, "expression": matches_busy_workers},
+            ],
+        )
+    ]
+    twins = Twins(default_capacity=3)
+    for name in ("Offline", "Idle"):
+        is_available = name == "Idle"
+        twins.do(
+            lambda side, name=name, is_available=is_available: workspaces.add_activity(
+                side.engine, side.workspace, friendly_name=name, available=is_available
+            )
+        )
+    twins.do(lambda side: workspaces.add_queue(side.engine, side.workspace, friendly_name="All"))
+    twins.do(
+        lambda side: engine_workflows.add(
+            side.engine,
+            side.workspace,
+            friendly_name="Test",
+            configuration=configuration(side, filters, 0),
+        )
+    )
+
+    def create(attributes, priority):
+        def create_task(side):
+            tasks.create(side.engine, side.workspace, attributes=attributes, priority=priority)
+            side.clock._timers.clear()  # nothing is routed before the next operation
+            side.engine.cancel_timer("routing", side.workspace.sid)
+
+        return create_task
+
+    twins.do(create('{"level": 1}', 9))
+    twins.add_worker("Ann")
+    for side in twins.sides:
+        side.clock.jump(side.clock.now() + 6)
+    twins.do(create("{}", 5))
+    twins.do(lambda side: side.engine.schedule_routing(side.workspace))
+    statuses = [task.status for task in twins.sides[0].workspace.tasks.values()]
+    assert statuses == ["pending", "reserved"]
+    twins.do(lambda side: side.engine.schedule_routing(side.workspace))
+    statuses = [task.status for task in twins.sides[0].workspace.tasks.values()]
+    assert statuses == ["reserved", "reserved"]

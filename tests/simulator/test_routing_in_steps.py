@@ -8,7 +8,12 @@ import pytest
 
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.engine import assignments, reservations, tasks, workers
-from taskrouter_simulator.engine.model import ReservationStatus, TaskStatus
+from taskrouter_simulator.engine.model import (
+    Configuration,
+    ReservationStatus,
+    Target,
+    TaskStatus,
+)
 from tests.simulator import reference_routing
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
@@ -103,6 +108,44 @@ def test_pass_with_operations_between_its_steps_leaves_nothing_to_do(seed):
     reference_routing.route(simulation.engine, simulation.workspace)
     assert len(simulation.workspace.events) == count
     assert simulation.effects == []
+
+
+def paused_pass(simulation):
+    """Let three Tasks wait, free the Workers, and pause the pass after a Task with priority."""
+    context, sid = (simulation.engine, simulation.workspace), simulation.workflow.sid
+    for worker in simulation.workspace.workers.values():
+        workers.set_activity(*context, worker, simulation.activity_sid("Offline"))
+    waiting = [tasks.create(*context, attributes='{"level": 0}', workflow_sid=sid) for _ in "abc"]
+    simulation.finish()
+    for worker in simulation.workspace.workers.values():
+        workers.set_activity(*context, worker, simulation.activity_sid("Idle"))
+    first = tasks.create(*context, attributes='{"level": 0}', workflow_sid=sid, priority=9)
+    simulation.clock.run_due()
+    steps = simulation.passes.pop()
+    while first.status == "pending":
+        next(steps)
+    return steps, waiting
+
+
+def test_task_canceled_before_its_turn_gives_its_turn_to_the_next():
+    simulation = StepSimulation(0)
+    steps, (first, second, third) = paused_pass(simulation)
+    assignments.cancel(simulation.engine, simulation.workspace, first)
+    assert list(steps) == [None, None]
+    assert [task.status for task in (first, second, third)] == ["canceled", "reserved", "reserved"]
+
+
+def test_task_reevaluated_before_its_turn_is_offered_according_to_the_new_workflow():
+    simulation = StepSimulation(0)
+    steps, waiting = paused_pass(simulation)
+    default = simulation.queues["One"].sid
+    simulation.workflow.configuration = Configuration(default=Target(queue_sid=default))
+    tasks.reevaluate(simulation.engine, simulation.workspace, simulation.workflow)
+    assert list(steps) == []
+    assert {task.status for task in waiting} == {"pending"}
+    simulation.finish()
+    assert {simulation.queue_name(task) for task in waiting} == {"One"}
+    assert {task.status for task in waiting} == {"reserved"}
 
 
 def test_deleted_workspace_ends_a_pass():

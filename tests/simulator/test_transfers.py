@@ -76,6 +76,19 @@ def test_accepted_transfer_completes_and_both_workers_keep_the_task():
     assert center.transfer_events == ["transfer-initiated", "transfer-completed"]
 
 
+def test_task_is_wrapping_if_one_worker_completed_and_the_other_is_wrapping():
+    center = TransferSimulation()
+    center.transfer()
+    center.do(assignments.accept, center.offered)
+    center.do(assignments.wrap_reservation, center.accepted)
+    assert center.task.status == "assigned"
+    center.do(assignments.complete_reservation, center.offered)
+    assert center.task.status == "wrapping"
+    assert center.event_types("task.wrapup") == ["task.wrapup"]
+    center.do(assignments.complete_reservation, center.accepted)
+    assert center.task.status == "completed"
+
+
 def test_transfer_event_has_parameters_of_transfer_and_task():
     center = TransferSimulation()
     transfer = center.transfer()
