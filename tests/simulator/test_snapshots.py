@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from taskrouter_simulator import snapshots
 from taskrouter_simulator.continuations import FUNCTIONS
-from taskrouter_simulator.engine import assignments, reservations
+from taskrouter_simulator.engine import assignments, instructions, reservations, tasks, workers
+from taskrouter_simulator.engine.calls import call_control, conferences
 from taskrouter_simulator.engine.core import NOT_STORED, Engine, EventCallback
 from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.server import Simulator
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import SnapshotError
@@ -36,7 +38,14 @@ DOCUMENTS = {
 INSTRUCTIONS = (
     {},
     DEQUEUE,
-    {**DEQUEUE, "instruction": "conference", "timeout": 9},
+    {
+        **DEQUEUE,
+        "instruction": "conference",
+        "timeout": 9,
+        "conference_status_callback": "http://app.example/api/conference",
+        "conference_status_callback_event": "start,end,join,leave,mute,hold",
+        "status_callback": "http://app.example/api/leg",
+    },
     {"instruction": "accept"},
     {"instruction": "reject"},
     *(
@@ -92,7 +101,7 @@ class Center(CallSimulation):
         name, first, second = step
         try:
             getattr(self, f"do_{name}")(first, second)
-        except Refusal as refusal:
+        except (InstructionError, Refusal) as refusal:
             self.effects.append(str(refusal))
         self.run()
 
@@ -126,6 +135,38 @@ class Center(CallSimulation):
         for call in list(self.engine.calls.values())[-1 - first :][:1]:
             self.hang_up(call)
 
+    def do_answer(self, first, _second):
+        for call in list(self.engine.calls.values())[-1 - first :][:1]:
+            call_control.answer(call)
+
+    def do_participant(self, first, second):
+        for call in list(self.engine.calls.values())[-1 - first :][:1]:
+            conference = conferences.require(self.engine, call.conference_sid, call.sid)
+            name = ("muted", "hold", "end_conference_on_exit")[second % 3]
+            conferences.update(self.engine, conference, call.sid, **{name: second < 3})
+
+    def do_supervise(self, first, second):
+        body = {"instruction": "supervise", "supervisor": "client:sam"}
+        body["mode"] = ("monitor", "whisper", "barge")[second % 3]
+        for reservation in list(self.workspace.reservations.values())[-1 - first :][:1]:
+            instructions.execute(self.engine, self.workspace, reservation, body)
+
+    def do_transfer(self, first, second):
+        attributes = self.alice.attributes
+        workers.set_attributes(self.engine, self.workspace, self.bob, attributes)
+        to = (self.bob.sid, self.alice.sid, next(iter(self.workspace.queues)))[second % 3]
+        for reservation in list(self.workspace.reservations.values())[-1 - first :][:1]:
+            mode = ("WARM", "COLD")[second // 3]
+            tasks.transfer(self.engine, self.workspace, reservation, to=to, mode=mode)
+
+    def do_cancel_transfer(self, first, _second):
+        for task in list(self.workspace.tasks.values())[-1 - first :][:1]:
+            if task.transfer:
+                tasks.cancel_transfer(self.engine, self.workspace, task, task.transfer)
+
+    def do_dial(self, _first, _second):
+        self.documents["incoming_call"] = '<Dial action="left_queue">+15550003333</Dial>'
+
     def do_time(self, first, second):
         self.run((0.5, 1, 2, 5, 9, 60, 299, 1200)[first % 8] + second)
 
@@ -133,7 +174,8 @@ class Center(CallSimulation):
 STEPS = st.tuples(
     st.sampled_from(
         ["task", "activity", "activity", "reservation", "end", "instruction", "call", "call",
-         "hang_up", "time"]
+         "hang_up", "answer", "participant", "supervise", "transfer", "cancel_transfer", "dial",
+         "time", "time"]
     ),
     st.integers(0, 7),
     st.integers(0, 5),
@@ -148,6 +190,10 @@ def shown(effect):
 
 
 RINGING = [("activity", 1, 0), ("instruction", 1, 0), ("call", 1, 1)]
+CONFERENCE = [
+    ("activity", 1, 0), ("activity", 0, 0), ("instruction", 2, 0), ("call", 1, 1), ("time", 4, 0)
+]  # fmt: skip
+TRANSFER = [*CONFERENCE, ("transfer", 0, 0)]
 STARTS = {
     "nothing": [],
     "a phone that rings": RINGING,
@@ -156,6 +202,13 @@ STARTS = {
     "a document that rings": [("activity", 1, 0), ("instruction", 5, 0), ("call", 1, 1)],
     "a connected call": [*RINGING, ("time", 4, 0)],
     "a wrapped Task": [*RINGING, ("time", 4, 0), ("end", 0, 0)],
+    "a dialed phone that rings": [("dial", 0, 0), ("call", 1, 1)],
+    "a conference": CONFERENCE,
+    "a supervised conference": [*CONFERENCE, ("participant", 0, 0), ("supervise", 0, 1)],
+    "an offered transfer": [*CONFERENCE, ("instruction", 0, 0), ("transfer", 0, 0)],
+    "a transfer that rings": TRANSFER,
+    "a cold transfer": [*CONFERENCE, ("transfer", 0, 3)],
+    "a canceled transfer": [*TRANSFER, ("cancel_transfer", 0, 0)],
 }
 
 
@@ -184,6 +237,46 @@ def test_effects_after_a_restore_are_those_without(start, before, after, options
         restored.do(step)
     assert list(map(shown, restored.effects)) == list(map(shown, original.effects))
     assert restored.state() == original.state()
+
+
+@pytest.mark.parametrize("answer_seconds", [4.0, 0.0])
+@pytest.mark.parametrize("start", STARTS)
+def test_every_start_can_be_restored(start, answer_seconds):
+    original, restored = (Center(answer_seconds=answer_seconds) for _ in range(2))
+    for step in STARTS[start]:
+        original.do(step)
+        restored.do(step)
+    restored.restore()
+    assert restored.state() == original.state()
+    for step in [("hang_up", 0, 0), ("time", 5, 0), ("activity", 0, 0), ("time", 7, 0)]:
+        original.do(step)
+        restored.do(step)
+    assert list(map(shown, restored.effects)) == list(map(shown, original.effects))
+    assert restored.state() == original.state()
+
+
+def test_starts_contain_what_they_say():
+    centers = {}
+    for start, steps in STARTS.items():
+        centers[start] = center = Center(answer_seconds=4.0)
+        for step in steps:
+            center.do(step)
+
+    def conference(start):
+        (found,) = centers[start].engine.conferences.values()
+        return found
+
+    def transfer(start):
+        (task,) = centers[start].workspace.tasks.values()
+        return task.transfer
+
+    assert list(centers["a dialed phone that rings"].engine.calls.values())[-1].on_answer
+    assert len(conference("a conference").participants) == 2
+    assert conference("a conference").events_sent == 3
+    assert len(conference("a supervised conference").participants) == 3
+    statuses = [transfer(start).status for start in list(STARTS)[-4:]]
+    assert statuses == ["initiated", "initiated", "initiated", "canceled"]
+    assert centers["a transfer that rings"].worker_leg().on_answer
 
 
 def ringing_center(**options):
