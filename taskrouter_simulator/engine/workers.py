@@ -177,7 +177,6 @@ def update_channel(
         event_type = "worker.channel.availability.update"
         _publish_channel(engine, workspace, worker, channel, event_type)
     engine.touch(worker_channel)
-    engine.note_change(worker)
     engine.schedule_routing(workspace)
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from taskrouter_simulator.engine import assignments, indexes, tasks, waiting, workers, workspaces
-from taskrouter_simulator.engine.indexes import Dependencies, find_dependencies
+from taskrouter_simulator.engine.indexes import Dependencies, find_dependencies, find_index
 from taskrouter_simulator.engine.waiting import WaitHeap
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
@@ -82,6 +82,7 @@ class CostSimulation(WorkflowSimulation):
 
 
 LEVEL = "worker.level == task.level"
+LEVELS = "task.level IN worker.levels"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,17 @@ def test_requirements_without_waiting_tasks_are_dropped(monkeypatch):
     assert [task.status for task in first] == ["completed", "reserved", "pending"]
 
 
+def test_dropped_requirement_leaves_no_reference_in_a_worker(monkeypatch):
+    monkeypatch.setattr(indexes, "_MIN_PURGE_SIZE", 5)
+    simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": LEVELS}))
+    dan = simulation.add_worker("Dan", "One", levels=list(range(40)))
+    for level in range(40):
+        simulation.run_life_cycle(level=level)
+    entry = find_index(simulation.engine, simulation.workspace).workers._entries[dan.sid]
+    assert 0 < len(entry.requirements) <= 5
+    assert 0 < len(entry.free_for) <= 5
+
+
 def test_heap_of_waits_yields_waits_in_order_and_drops_those_that_are_over(monkeypatch):
     monkeypatch.setattr(waiting, "_MIN_PURGE_SIZE", 4)
     heap = WaitHeap()
@@ -233,3 +245,20 @@ def test_restored_workspace_is_indexed_again():
     )
     simulation.clock.run_due()
     assert simulation.offered_to(waiting_task) == ["Carol"]
+
+
+def test_change_of_a_channel_offers_a_waiting_task():
+    simulation = CostSimulation(catch_all_filter({"queue": "One"}))
+    carol = simulation.add_worker("Carol", "One")
+    _, second, third = [simulation.enqueue_task() for _ in range(3)]
+    channel = carol.channels[second.channel_sid]
+    arguments = simulation.engine, simulation.workspace, carol, channel
+    workers.update_channel(*arguments, capacity=2)
+    simulation.clock.run_due()
+    assert (second.status, third.status) == ("reserved", "pending")
+    workers.update_channel(*arguments, capacity=9, available=False)
+    simulation.clock.run_due()
+    assert third.status == "pending"
+    workers.update_channel(*arguments, available=True)
+    simulation.clock.run_due()
+    assert third.status == "reserved"

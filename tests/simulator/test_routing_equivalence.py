@@ -422,52 +422,123 @@ def test_routing_equivalence_in_many_examples():
     run_state_machine_as_test(RoutingMachine, settings=many)
 
 
-def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
-    """A Reservation makes a Task match whose turn in the same pass is over."""
-    matches_busy_workers = "worker.channel.default.available_capacity_percentage < 100"
-    filters = [
-        (
-            "level == 1",
-            [
-                {"queue": 0, "timeout": 5, "expression": "1==0"},
-                {"queue": 0, "priority": 0, "expression": matches_busy_workers},
-            ],
-        )
-    ]
-    twins = Twins(default_capacity=3)
-    for name in ("Offline", "Idle"):
-        is_available = name == "Idle"
-        twins.do(
-            lambda side, name=name, is_available=is_available: workspaces.add_activity(
-                side.engine, side.workspace, friendly_name=name, available=is_available
-            )
-        )
-    twins.do(lambda side: workspaces.add_queue(side.engine, side.workspace, friendly_name="All"))
+def twins_with(filters, target_workers="1==1", **options):
+    """Return twins with two Activities, one TaskQueue and one Workflow."""
+    twins = Twins(**options)
+
+    def build(side):
+        context = side.engine, side.workspace
+        for name in ("Offline", "Idle", "Free"):
+            workspaces.add_activity(*context, friendly_name=name, available=name != "Offline")
+        workspaces.add_queue(*context, friendly_name="All", target_workers=target_workers)
+        text = configuration(side, filters, 0)
+        engine_workflows.add(*context, friendly_name="Test", configuration=text)
+
+    twins.do(build)
+    return twins
+
+
+def create_task(twins, priority=0, **attributes):
     twins.do(
-        lambda side: engine_workflows.add(
-            side.engine,
-            side.workspace,
-            friendly_name="Test",
-            configuration=configuration(side, filters, 0),
+        lambda side: tasks.create(
+            side.engine, side.workspace, attributes=json.dumps(attributes), priority=priority
         )
     )
 
-    def create(attributes, priority):
-        def create_task(side):
-            tasks.create(side.engine, side.workspace, attributes=attributes, priority=priority)
-            side.clock._timers.clear()  # nothing is routed before the next operation
-            side.engine.cancel_timer("routing", side.workspace.sid)
 
-        return create_task
+def statuses(twins):
+    return [task.status for task in twins.sides[0].workspace.tasks.values()]
 
-    twins.do(create('{"level": 1}', 9))
+
+def set_activity(twins, activity):
+    """Set the first Worker's Activity."""
+    twins.do(
+        lambda side: workers.set_activity(
+            side.engine,
+            side.workspace,
+            side.pick("workers", 0),
+            side.workspace.activity(activity).sid,
+        )
+    )
+
+
+def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
+    """A Reservation makes a Task match whose turn in the same pass is over."""
+    busy = "worker.channel.default.available_capacity_percentage < 100"
+    targets = [
+        {"queue": 0, "timeout": 5, "expression": "1==0"},
+        {"queue": 0, "priority": 0, "expression": busy},
+    ]
+    twins = twins_with([("level == 1", targets)], default_capacity=3, routing_delay=1000)
     twins.add_worker("Ann")
+    create_task(twins, priority=9, level=1)
+    create_task(twins, priority=5, level=0)
     for side in twins.sides:
         side.clock.jump(side.clock.now() + 6)
-    twins.do(create("{}", 5))
-    twins.do(lambda side: side.engine.schedule_routing(side.workspace))
-    statuses = [task.status for task in twins.sides[0].workspace.tasks.values()]
-    assert statuses == ["pending", "reserved"]
-    twins.do(lambda side: side.engine.schedule_routing(side.workspace))
-    statuses = [task.status for task in twins.sides[0].workspace.tasks.values()]
-    assert statuses == ["reserved", "reserved"]
+    twins.do(lambda side: side.engine.schedule_routing(side.workspace, side.clock.now()))
+    assert statuses(twins) == ["pending", "reserved"]
+    twins.do(lambda side: side.engine.schedule_routing(side.workspace, side.clock.now()))
+    assert statuses(twins) == ["reserved", "reserved"]
+
+
+def test_no_pass_is_scheduled_for_a_rejecting_worker_who_has_left():
+    twins = twins_with([], reoffer_delay=50)
+    twins.add_worker("Ann")
+    create_task(twins)
+    twins.do(
+        lambda side: reservations.reject(side.engine, side.workspace, side.pick("reservations", 0))
+    )
+    assert "routing" in {kind for kind, _ in twins.sides[0].engine.timers}
+    set_activity(twins, "Offline")
+    assert "routing" not in {kind for kind, _ in twins.sides[0].engine.timers}
+
+
+def test_worker_who_enters_a_queue_by_activity_is_offered_a_task_with_its_own_condition():
+    filters = [("1==1", [{"queue": 0, "expression": "worker.level == task.level"}])]
+    twins = twins_with(filters, "activity_name == 'Idle'")
+    twins.add_worker("Ann", "Free", level=1)
+    create_task(twins, level=1)
+    assert statuses(twins) == ["pending"]
+    set_activity(twins, "Idle")
+    assert statuses(twins) == ["reserved"]
+
+
+@pytest.mark.parametrize("change", ["rename", "delete"])
+def test_former_name_of_a_worker_is_not_known(change):
+    filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
+    twins = twins_with(filters)
+    twins.add_worker("Ann", "Offline")
+    twins.add_worker("Ben")
+    create_task(twins, name="nobody")
+
+    def execute(side):
+        worker = side.pick("workers", 0)
+        if change == "delete":
+            workers.delete(side.engine, side.workspace, worker)
+        else:
+            worker.friendly_name = "Cem"
+            side.engine.touch(worker)
+
+    twins.do(execute)
+    create_task(twins, name="ann")
+    create_task(twins, name="ben")
+    assert statuses(twins) == ["pending", "pending", "reserved"]
+
+
+def test_two_workers_can_exchange_a_name():
+    filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
+    twins = twins_with(filters)
+    twins.add_worker("Ann")
+    twins.add_worker("Ben")
+    create_task(twins, name="nobody")
+
+    def exchange(side):
+        for number, name in ((1, "Ann"), (0, "Cem")):
+            worker = side.pick("workers", number)
+            worker.friendly_name = name
+            side.engine.touch(worker)
+
+    twins.do(exchange)
+    create_task(twins, name="ANN")
+    (reservation,) = twins.sides[0].workspace.reservations.values()
+    assert reservation.worker_name == "Ann"
