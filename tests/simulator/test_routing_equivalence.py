@@ -542,3 +542,60 @@ def test_two_workers_can_exchange_a_name():
     create_task(twins, name="ANN")
     (reservation,) = twins.sides[0].workspace.reservations.values()
     assert reservation.worker_name == "Ann"
+
+
+def test_deleted_task_schedules_no_pass_for_the_time_of_day():
+    target = {"queue": 0, "expression": "taskrouter.currentTime > 2300"}
+    twins = twins_with([("1==1", [target])])
+    create_task(twins)
+    assert "routing" in {kind for kind, _ in twins.sides[0].engine.timers}
+    twins.do(lambda side: assignments.delete(side.engine, side.workspace, side.pick("tasks", 0)))
+    twins.do(lambda side: side.clock.advance(60))
+    assert "routing" not in {kind for kind, _ in twins.sides[0].engine.timers}
+
+
+def test_capacity_is_free_after_an_assigned_task_moves_to_another_channel():
+    twins = twins_with([])
+    twins.add_worker("Ann")
+    create_task(twins)
+    create_task(twins)
+    assert statuses(twins) == ["reserved", "pending"]
+    twins.do(
+        lambda side: tasks.update(
+            side.engine, side.workspace, side.pick("tasks", 0), channel="chat"
+        )
+    )
+    assert statuses(twins) == ["reserved", "reserved"]
+
+
+def test_channel_that_is_added_again_counts_for_a_waiting_task():
+    target = {"queue": 0, "expression": "worker.channel.extra.available == true"}
+    twins = Twins()
+
+    def add_channel(side):
+        workspaces.add_channel(
+            side.engine, side.workspace, friendly_name="Extra", unique_name="extra"
+        )
+
+    def build(side):
+        context = side.engine, side.workspace
+        workspaces.add_activity(*context, friendly_name="Idle", available=True)
+        workspaces.add_queue(*context, friendly_name="All")
+        add_channel(side)
+        text = configuration(side, [("1==1", [target])], 0)
+        engine_workflows.add(*context, friendly_name="Test", configuration=text)
+
+    def delete_channel(side):
+        workflow = side.pick("workflows", 0)
+        workflow.text = "{}"  # a later configuration, which waiting Tasks do not follow
+        workspaces.delete_channel(side.engine, side.workspace, side.workspace.channel("extra"))
+        side.engine.schedule_routing(side.workspace)
+
+    twins.do(build)
+    create_task(twins)
+    twins.do(delete_channel)
+    twins.add_worker("Ann")
+    assert statuses(twins) == ["pending"]
+    twins.do(add_channel)
+    twins.do(lambda side: side.engine.schedule_routing(side.workspace))
+    assert statuses(twins) == ["reserved"]
