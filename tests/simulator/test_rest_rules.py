@@ -4,9 +4,15 @@ import json
 
 import pytest
 
+from taskrouter_simulator.engine.model import ReservationStatus
 from tests.simulator.conftest import SPANISH, send_request
 from tests.simulator.rest_client import Rest
-from tests.simulator.test_rest_statistics import durations
+from tests.simulator.test_rest_statistics import (
+    INTERVAL_PATHS,
+    ContactCenter,
+    durations,
+    place,
+)
 
 ENGLISH = '{"selected_language": "en"}'
 
@@ -120,6 +126,27 @@ def test_worker_channel_stops_new_reservations(rest, alice, changes):
     assert statuses(rest, second) == ("pending", [])
     change(rest, f"{alice}/Channels/default", Capacity=2, Available="true")
     assert statuses(rest, second) == ("reserved", ["pending"])
+
+
+def test_worker_has_a_channel_for_each_task_channel(rest, alice):
+    rest.create("/TaskChannels", FriendlyName="Fax", UniqueName="fax")
+    listed = rest.get(f"{alice}/Channels")["channels"]
+    for worker_channel, channel in zip(listed, rest.get("/TaskChannels")["channels"], strict=True):
+        assert worker_channel["task_channel_sid"] == channel["sid"]
+        assert channel == rest.get(f"/TaskChannels/{channel['sid']}")
+        assert worker_channel == rest.get(f"{alice}/Channels/{worker_channel['sid']}")
+    assert [channel["task_channel_unique_name"] for channel in listed] == [
+        "default", "voice", "sms", "chat", "video", "fax",
+    ]  # fmt: skip
+
+
+def test_reservations_can_be_filtered_by_every_status(rest, alice):
+    set_activity(rest, alice, "Idle")
+    task = create_task(rest)
+    for parent in (task, alice):
+        for status in ReservationStatus:
+            found = rest.get(f"{parent}/Reservations", ReservationStatus=status.value)
+            assert len(found["reservations"]) == (status == "pending")
 
 
 # Tasks
@@ -255,6 +282,23 @@ def test_reservation_times_out_after_120_seconds_by_default(rest, alice, spanish
 
 
 # Statistics
+
+
+@pytest.mark.parametrize("path", INTERVAL_PATHS)
+def test_statistics_have_the_requested_interval(taskrouter, path):
+    center = ContactCenter(taskrouter)
+    hour, minutes = center.moment(hours=1), center.moment(minutes=30)
+    for parameters, start, end in (
+        ({}, center.moment(minutes=15), center.moment()),
+        ({"Minutes": 40}, center.moment(minutes=40), center.moment()),
+        ({"StartDate": hour}, hour, center.moment()),
+        ({"EndDate": minutes}, center.moment(minutes=45), minutes),
+        ({"StartDate": hour, "EndDate": minutes}, hour, minutes),
+    ):
+        answer = center.get(place(center, path), **parameters)
+        for found in answer.get("task_queues_statistics", [answer]):
+            cumulative = found.get("cumulative", found)
+            assert (cumulative["start_time"], cumulative["end_time"]) == (start, end)
 
 
 def test_wait_of_transferred_task_begins_when_the_task_is_created(rest, alice, spanish):
