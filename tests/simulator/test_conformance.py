@@ -1,6 +1,11 @@
-"""docs/conformance.md names an existing test for every behavior; behavior without another test."""
+"""docs/conformance.md names existing tests for every behavior and operation.
 
+Some tests of behavior follow that fit into no other file.
+"""
+
+import dataclasses
 import functools
+import json
 import re
 from pathlib import Path
 
@@ -8,8 +13,12 @@ import pytest
 
 from taskrouter_simulator.engine import reservations, workers
 from taskrouter_simulator.engine.core import AssignmentCallback
+from taskrouter_simulator.rest.table import ROUTES
+from taskrouter_simulator.settings import Settings
 from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
 from tests.simulator.conftest import Simulation
+from tests.simulator.rest_story import operations
+from tests.simulator.test_wire import DESCRIPTION
 
 FOLDER = Path(__file__).parent
 PAGE = (FOLDER.parents[1] / "docs" / "conformance.md").read_text(encoding="utf-8")
@@ -19,6 +28,11 @@ ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")]
     for line in TABLES.partition("\n### Not simulated\n")[0].splitlines()
     if line.startswith("| ") and not line.startswith("| fact |")
+]
+OPERATIONS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in PAGE.partition("\n## Operations\n")[2].splitlines()
+    if line.startswith("| ") and not line.startswith("| operation |")
 ]
 SOURCES = set(re.findall(r"^\| ([A-Z-]+) \|", BEHAVIOR.partition("\n### ")[0], re.MULTILINE))
 
@@ -36,6 +50,11 @@ def test_every_behavior_names_existing_tests(row):
     assert re.fullmatch(r"[0-9]+(\.[0-9]+){1,2}", number)
     assert source in SOURCES
     assert behavior
+    _require_tests(cell)
+
+
+def _require_tests(cell):
+    """Check that a cell names at least one test, and only tests that exist."""
     names = re.findall(r"`(test_\w+\.py)::(test_\w+)`", cell)
     assert cell == ", ".join(f"`{file}::{name}`" for file, name in names) != ""
     for file, name in names:
@@ -55,8 +74,47 @@ def test_every_source_is_used():
     assert used | set(re.findall(r"^\| ([A-Z]+) \|", not_simulated, re.MULTILINE)) == SOURCES
 
 
-def test_page_has_a_section_for_operations():
-    assert PAGE.count("\n## Operations\n") == 1
+@pytest.mark.parametrize("row", OPERATIONS, ids=[row[0] for row in OPERATIONS])
+def test_every_operation_names_existing_tests(row):
+    operation_id, request, rules, cell = row
+    assert re.fullmatch(r"[A-Z][A-Za-z]+", operation_id)
+    assert re.fullmatch(r"`(GET|POST|DELETE) (…|/v1)/\S+`", request)
+    assert rules
+    _require_tests(cell)
+
+
+def _requests():
+    """Return the method and path of each row, with the names of path parameters."""
+    workspace = "/v1/Workspaces/{WorkspaceSid}"
+    return [tuple(row[1].strip("`").replace("…", workspace).split(" ")) for row in OPERATIONS]
+
+
+def test_every_operation_has_exactly_one_row():
+    routes = sorted(
+        (method, re.sub(r"\{\w+\}", "{}", path)) for path in ROUTES for method in ROUTES[path]
+    )
+    rows = sorted((method, re.sub(r"\{\w+\}", "{}", path)) for method, path in _requests())
+    assert rows == routes
+    assert len({row[0] for row in OPERATIONS}) == len(routes) == 61
+
+
+@pytest.mark.skipif(
+    not DESCRIPTION.exists(),
+    reason="Twilio's OpenAPI description is missing. Run make api-description.",
+)
+def test_operations_are_named_as_in_twilios_description():
+    description = json.loads(DESCRIPTION.read_text())
+    described = {
+        operation_id: (method, path.replace("Workspaces/{Sid}", "Workspaces/{WorkspaceSid}"))
+        for operation_id, (method, path, _) in operations(description).items()
+    }
+    ids = [row[0] for row in OPERATIONS]
+    assert dict(zip(ids, _requests(), strict=True)) == described
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`SIMULATOR_(\w+)`", PAGE))))
+def test_every_setting_of_page_exists(name):
+    assert name.lower() in {field.name for field in dataclasses.fields(Settings)}
 
 
 def test_reservation_without_callback_url_waits_until_it_times_out():
