@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -32,7 +31,10 @@ from taskrouter_simulator.settings import Settings
 _FREE_WORKERS = 100
 _MANY_WORKERS = 1_000
 _WINDOWS = 5
-"""Number of measurements of each simulator. The simulators take turns."""
+"""Number of measurements of each simulator, the fastest of which counts. The simulators take turns.
+
+Other programs on the machine can only add time, by displacing data from the processor's caches.
+"""
 _GROWTH = 1.25
 """Maximum growth: the rate of life cycles must be at least 0.8 times the rate without load."""
 _CONNECTIONS = 8
@@ -294,7 +296,7 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
     many = Load(workers=_MANY_WORKERS, waiting=largest)
     name = f"{_MANY_WORKERS:,} Workers and {largest:,} waiting Tasks"
     engine = InProcess(many)
-    in_process = median(engine.time_ms(life_cycles) for _ in range(_WINDOWS))
+    in_process = min(engine.time_ms(life_cycles) for _ in range(_WINDOWS))
     figures.append(_target(f"simulator in process, {name}", in_process, 1_000))
     with over_http(Load()) as empty_http, over_http(many) as loaded_http:
         name = f"simulator over HTTP, {name}"
@@ -308,9 +310,9 @@ def _compare(
     times = [(loaded.time_ms(life_cycles), empty.time_ms(life_cycles)) for _ in range(_WINDOWS)]
     return Figure(
         name=f"{name}: CPU time per life cycle",
-        value=median(loaded_ms for loaded_ms, _ in times),
+        value=min(loaded_ms for loaded_ms, _ in times),
         other=f"{_FREE_WORKERS} Workers, no waiting Tasks",
-        other_value=max(median(empty_ms for _, empty_ms in times), 0.01),
+        other_value=max(min(empty_ms for _, empty_ms in times), 0.01),
         unit="ms",
         goal=_GROWTH,
     )
