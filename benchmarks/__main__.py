@@ -30,7 +30,15 @@ from benchmarks import (
     "--starts",
     default=21,
     show_default=True,
-    help="Number of cold starts per program, and number of refused requests of each kind.",
+    help="Number of cold starts per program.",
+)
+@click.option(
+    "--refusals",
+    "refused",
+    default=50,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="Number of refused requests of each kind.",
 )
 @click.option(
     "--processes",
@@ -59,7 +67,14 @@ from benchmarks import (
     help="Largest number of Tasks in the simulator.",
 )
 def main(
-    *, rounds: int, starts: int, processes: int, requests: int, records: int, tasks: int
+    *,
+    rounds: int,
+    starts: int,
+    refused: int,
+    processes: int,
+    requests: int,
+    records: int,
+    tasks: int,
 ) -> None:
     """Compare this app with simple reference programs, and print a table of the figures.
 
@@ -77,12 +92,12 @@ def main(
             *lambda_functions.measure(runtime, app, folder, rounds, starts),
             *accepts.measure(runtime, app, folder, rounds),
             *sweeps.measure(runtime, app),
+            *refusals.measure(runtime, app, refused),
         ]
         footprint = costs.measure(runtime, app)
     figures += [
         *tables.measure(records),
         *rules.measure(processes),
-        *refusals.measure(starts),
         *http_load.measure(requests),
         *simulator_load.measure(requests, tasks),
     ]

@@ -193,8 +193,9 @@ def test_help_names_the_source_of_every_price() -> None:
         assert name in help_text
 
 
-def test_refused_requests_are_compared_with_a_valid_callback() -> None:
-    figures = refusals.measure(1)
+@linux
+def test_refused_requests_are_compared_with_a_valid_callback(app: Program) -> None:
+    figures = refusals.measure(SITE_PACKAGES, app, 1)
     assert {figure.other for figure in figures} == {"valid callback"}
     assert any("forged" in figure.name for figure in figures)
 
