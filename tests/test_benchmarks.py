@@ -113,9 +113,52 @@ def test_accept_sends_two_writes_and_one_request_to_taskrouter(app: Program) -> 
 @linux
 def test_sweep_is_measured_with_a_slow_taskrouter(app: Program) -> None:
     program = replace(app, handler="app.sweep")
-    seconds, memory_mb = sweeps.sweep(program, SITE_PACKAGES, due=20, latency=0.05)
-    assert seconds > 0.1
-    assert memory_mb > 5
+    measured = sweeps.sweep(program, SITE_PACKAGES, due=20, latency=0.05)
+    assert measured.seconds > 0.1
+    assert measured.memory_mb > 5
+    assert measured.checked == 20
+
+
+@linux
+def test_sweep_of_a_large_backlog_ends_after_the_maximum_number_of_checks(app: Program) -> None:
+    program = replace(app, handler="app.sweep")
+    assert sweeps.sweep(program, SITE_PACKAGES, due=3_000, max_checks=30).checked == 30
+
+
+SWEEP_THAT_FAILS = """
+import json, os, urllib.request
+number = 0
+def handle(event, context):
+    global number
+    number += 1
+    if number in FAILURES:
+        raise RuntimeError("The sweep failed: TaskRouterUnavailable (1).")
+    if number > 1 + len(FAILURES):
+        url = os.environ["TWILIO_TASKROUTER_URL"] + "/Tasks/WT/Reservations/WR"
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url).read()
+    return {}
+"""
+
+
+@linux
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_first_sweep_is_repeated_once_if_taskrouter_does_not_answer_in_time(
+    tmp_path: Path, runtime: Path, failures: int
+) -> None:
+    source = SWEEP_THAT_FAILS.replace("FAILURES", str([*range(1, 1 + failures)]))
+    program = handler(tmp_path, source)
+    if failures == 2:
+        with pytest.raises(RuntimeError, match="TaskRouterUnavailable"):
+            sweeps.sweep(program, runtime, due=1)
+    else:
+        assert sweeps.sweep(program, runtime, due=1).checked == 1
+
+
+@linux
+def test_sweep_that_checks_too_few_reservations_fails(tmp_path: Path, runtime: Path) -> None:
+    program = handler(tmp_path, "def handle(event, context):\n    return {}\n")
+    with pytest.raises(RuntimeError, match="checked 0 of 1,000"):
+        sweeps.sweep(program, runtime, due=1_000)
 
 
 @linux
