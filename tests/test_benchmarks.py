@@ -186,6 +186,20 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
     assert all(lists[name].read_units > 0 for name in lists)
 
 
+def test_list_of_open_reservations_is_measured_with_a_growing_number_of_them() -> None:
+    usages = list[Usage]()
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        benchmark_tables.fill(1_000)
+        for number in (200, 999, 1_000, 1_300):
+            benchmark_tables.fill_pending(number)
+            usages.append(benchmark_tables.measure_list("status=pending"))
+
+    few, fitting, too_many, many = usages
+    assert few.read_units + 10 < fitting.read_units
+    assert [usage.requests["query"] for usage in (few, fitting, too_many)] == [1, 1, 2]
+    assert many == too_many
+
+
 def test_dynamodb_usage_of_each_request_is_measured() -> None:
     with tables.BenchmarkTables.create() as benchmark_tables:
         measured = [*costs.measure_usage(benchmark_tables)]
