@@ -213,7 +213,9 @@ def _event(
         "httpMethod": "POST",
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": query and {name: values[-1] for name, values in query.items()},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()}
+        if query
+        else None,
         "multiValueQueryStringParameters": query,
         "pathParameters": parameters or None,
         "stageVariables": None,

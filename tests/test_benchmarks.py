@@ -277,6 +277,27 @@ def test_table_shows_the_ratio_and_whether_the_goal_is_met(
     value: float, goal: float | None, expected: str
 ) -> None:
     figure = Figure(name="warm", value=value, other="bare", other_value=2.0, unit="ms", goal=goal)
-    lines = report.render([figure]).splitlines()
-    assert lines[2] == expected
-    assert "cores" in lines[-1]
+    assert report.to_row(figure) == expected
+
+
+def test_rows_are_printed_as_soon_as_they_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    figure = Figure(name="warm", value=1, other="bare", other_value=2, unit="ms")
+    assert report.print_section(lambda: [figure, figure])
+    assert capsys.readouterr().out == f"{report.to_row(figure)}\n" * 2
+
+
+def test_failed_measurement_prints_its_error_and_no_row(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> list[Figure]:
+        raise RuntimeError("The invocation failed.")
+
+    assert not report.print_section(fail)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "RuntimeError: The invocation failed." in printed.err
+
+
+def test_table_has_a_header_and_describes_the_machine() -> None:
+    assert report.HEADER.splitlines()[1] == "| --- | --- | --- | --- | --- | --- |"
+    assert "cores" in report.machine()
