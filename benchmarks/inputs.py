@@ -155,6 +155,20 @@ def callback_event() -> bytes:
     return _event(PATH, {}, {"I-Twilio-Idempotency-Token": "0" * 36, **HEADERS}, BODY)
 
 
+def form_event(
+    signature: dict[str, str], body: str, query: dict[str, list[str]] | None = None
+) -> bytes:
+    """Return the API Gateway event for a form posted to PATH.
+
+    Args:
+        signature: the signature header, or no header.
+        body: the form.
+        query: the decoded values of the query string, by name.
+    """
+    headers = {"Content-Type": HEADERS["Content-Type"], **signature}
+    return _event(PATH, {}, headers, body, query)
+
+
 def sign(path: str, form: dict[str, str]) -> tuple[dict[str, str], str]:
     """Return the headers, including the signature, and the body of a form posted by Twilio."""
     signature = _VALIDATOR.compute_signature(ENVIRON["PUBLIC_BASE_URL"] + path, form)
@@ -176,7 +190,11 @@ def accept_event() -> bytes:
 
 
 def _event(
-    route: str, parameters: dict[str, str], request_headers: dict[str, str], body: str | None
+    route: str,
+    parameters: dict[str, str],
+    request_headers: dict[str, str],
+    body: str | None,
+    query: dict[str, list[str]] | None = None,
 ) -> bytes:
     path = route.format(**parameters)
     headers = {
@@ -195,8 +213,10 @@ def _event(
         "httpMethod": "POST",
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
+        "queryStringParameters": {name: values[-1] for name, values in query.items()}
+        if query
+        else None,
+        "multiValueQueryStringParameters": query,
         "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
