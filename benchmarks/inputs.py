@@ -150,6 +150,16 @@ def supervisor_token() -> str:
 ACCEPT_ROUTE = "/reservations/{sid}/accept"
 
 
+_REQUEST_CONTEXT = {
+    "httpMethod": "POST",
+    "stage": "api",
+    "domainName": _HOST,
+    "requestId": "0" * 36,
+    "requestTimeEpoch": 1_790_000_000_000,
+    "identity": {"sourceIp": "203.0.113.1", "userAgent": "TwilioProxy/1.1"},
+}
+
+
 def callback_event() -> bytes:
     """Return the API Gateway event for a signed assignment callback."""
     return _event(PATH, {}, {"I-Twilio-Idempotency-Token": "0" * 36, **HEADERS}, BODY)
@@ -207,27 +217,21 @@ def _event(
         "X-Forwarded-Proto": "https",
         **request_headers,
     }
+    last_values = {name: values[-1] for name, values in query.items()} if query else None
     content = {
         "resource": route,
         "path": path,
         "httpMethod": "POST",
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": {name: values[-1] for name, values in query.items()}
-        if query
-        else None,
+        "queryStringParameters": last_values,
         "multiValueQueryStringParameters": query,
         "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
+            **_REQUEST_CONTEXT,
             "resourcePath": route,
-            "httpMethod": "POST",
             "path": f"/api{path}",
-            "stage": "api",
-            "domainName": _HOST,
-            "requestId": "0" * 36,
-            "requestTimeEpoch": 1_790_000_000_000,
-            "identity": {"sourceIp": "203.0.113.1", "userAgent": "TwilioProxy/1.1"},
         },
         "body": body,
         "isBase64Encoded": False,
