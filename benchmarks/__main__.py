@@ -30,7 +30,15 @@ from benchmarks import (
     "--starts",
     default=21,
     show_default=True,
-    help="Number of cold starts per program, and number of refused requests of each kind.",
+    help="Number of cold starts per program.",
+)
+@click.option(
+    "--refusals",
+    "refused",
+    default=50,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="Number of refused requests of each kind.",
 )
 @click.option(
     "--processes",
@@ -59,36 +67,48 @@ from benchmarks import (
     help="Largest number of Tasks in the simulator.",
 )
 def main(
-    *, rounds: int, starts: int, processes: int, requests: int, records: int, tasks: int
+    *,
+    rounds: int,
+    starts: int,
+    refused: int,
+    processes: int,
+    requests: int,
+    records: int,
+    tasks: int,
 ) -> None:
     """Compare this app with simple reference programs, and print a table of the figures.
 
-    Then print the cost of a million Reservations, and the tables in docs/capacity.md. The tables in
-    docs/capacity.md do not depend on the machine.
+    The command prints rows as soon as they are measured. Then it prints the cost of a million
+    Reservations, and the tables in docs/capacity.md. The tables in docs/capacity.md do not depend
+    on the machine.
 
     The compared programs run alternately, so that a busy machine slows down all of them. Only the
-    ratios are meaningful. The table shows missed goals, which do not change the exit code.
+    ratios are meaningful. The table shows missed goals, which do not change the exit code. If a
+    measurement fails, the command prints the error, and continues with the next measurement. The
+    exit code is then 1.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runtime = programs.build_runtime(folder / "runtime")
         app = programs.build_app(folder / "this", inputs.lambda_environ())
-        figures = [
-            *lambda_functions.measure(runtime, app, folder, rounds, starts),
-            *accepts.measure(runtime, app, folder, rounds),
-            *sweeps.measure(runtime, app),
+        sections: list[report.Section] = [
+            lambda: lambda_functions.measure(runtime, app, folder, rounds, starts),
+            lambda: accepts.measure(runtime, app, folder, rounds),
+            lambda: sweeps.measure(runtime, app),
+            lambda: refusals.measure(runtime, app, refused),
+            lambda: tables.measure(records),
+            lambda: rules.measure(processes),
+            lambda: http_load.measure(requests),
+            lambda: simulator_load.measure(requests, tasks),
         ]
+        click.echo(report.HEADER)
+        failed = sum(not report.print_section(section) for section in sections)
+        click.echo(f"\n{report.machine()}")
         footprint = costs.measure(runtime, app)
-    figures += [
-        *tables.measure(records),
-        *rules.measure(processes),
-        *refusals.measure(starts),
-        *http_load.measure(requests),
-        *simulator_load.measure(requests, tasks),
-    ]
-    click.echo(report.render(figures))
     click.echo(f"\n{costs.render(footprint, costs.Prices(), costs.Assumptions())}")
     click.echo("\n\n".join(["", *capacity.render(capacity.Inputs())]))
+    if failed:
+        raise click.ClickException(f"{failed} of {len(sections)} measurements failed.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Measures requests that accept a Reservation."""
+"""Measures requests that accept a Reservation.
+
+The limit of the app's own time applies to CPU time, because the time that pyperf measures also
+depends on the other programs that use the machine.
+"""
 
 import json
 import logging

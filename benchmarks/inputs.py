@@ -150,9 +150,33 @@ def supervisor_token() -> str:
 ACCEPT_ROUTE = "/reservations/{sid}/accept"
 
 
+_REQUEST_CONTEXT = {
+    "httpMethod": "POST",
+    "stage": "api",
+    "domainName": _HOST,
+    "requestId": "0" * 36,
+    "requestTimeEpoch": 1_790_000_000_000,
+    "identity": {"sourceIp": "203.0.113.1", "userAgent": "TwilioProxy/1.1"},
+}
+
+
 def callback_event() -> bytes:
     """Return the API Gateway event for a signed assignment callback."""
     return _event(PATH, {}, {"I-Twilio-Idempotency-Token": "0" * 36, **HEADERS}, BODY)
+
+
+def form_event(
+    signature: dict[str, str], body: str, query: dict[str, list[str]] | None = None
+) -> bytes:
+    """Return the API Gateway event for a form posted to PATH.
+
+    Args:
+        signature: the signature header, or no header.
+        body: the form.
+        query: the decoded values of the query string, by name.
+    """
+    headers = {"Content-Type": HEADERS["Content-Type"], **signature}
+    return _event(PATH, {}, headers, body, query)
 
 
 def sign(path: str, form: dict[str, str]) -> tuple[dict[str, str], str]:
@@ -176,7 +200,11 @@ def accept_event() -> bytes:
 
 
 def _event(
-    route: str, parameters: dict[str, str], request_headers: dict[str, str], body: str | None
+    route: str,
+    parameters: dict[str, str],
+    request_headers: dict[str, str],
+    body: str | None,
+    query: dict[str, list[str]] | None = None,
 ) -> bytes:
     path = route.format(**parameters)
     headers = {
@@ -189,25 +217,21 @@ def _event(
         "X-Forwarded-Proto": "https",
         **request_headers,
     }
+    last_values = {name: values[-1] for name, values in query.items()} if query else None
     content = {
         "resource": route,
         "path": path,
         "httpMethod": "POST",
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
+        "queryStringParameters": last_values,
+        "multiValueQueryStringParameters": query,
         "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
+            **_REQUEST_CONTEXT,
             "resourcePath": route,
-            "httpMethod": "POST",
             "path": f"/api{path}",
-            "stage": "api",
-            "domainName": _HOST,
-            "requestId": "0" * 36,
-            "requestTimeEpoch": 1_790_000_000_000,
-            "identity": {"sourceIp": "203.0.113.1", "userAgent": "TwilioProxy/1.1"},
         },
         "body": body,
         "isBase64Encoded": False,

@@ -2,13 +2,26 @@
 
 import os
 import platform
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import click
+
 _PACKAGES = ("awslambdaric", "boto3", "chalice", "jmespath")
 _HEAD = ("figure", "this app", "compared with", "other value", "ratio", "goal")
+
+
+def to_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table. The first row is the header."""
+    head, *body = rows
+    return "\n".join(map(_to_line, (head, tuple("---" for _ in head), *body)))
+
+
+def _to_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +67,37 @@ def _round(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  three digits
 
 
-def render(figures: Sequence[Figure]) -> str:
-    """Return the table, and a line that describes the machine."""
-    table = to_table([_HEAD, *(figure.cells() for figure in figures)])
-    return f"{table}\n\n{_machine()}"
+HEADER = to_table([_HEAD])
+"""The first lines of the table of figures."""
 
 
-def to_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table. The first row is the header."""
-    head, *body = rows
-    lines = (head, tuple("---" for _ in head), *body)
-    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
+def to_row(figure: Figure) -> str:
+    """Return the figure's row of the table."""
+    return _to_line(figure.cells())
 
 
-def _machine() -> str:
+Section = Callable[[], Sequence[Figure]]
+"""A measurement, which returns figures."""
+
+
+def print_section(section: Section) -> bool:
+    """Print the rows of a measurement, or its error.
+
+    Returns:
+        Whether the measurement succeeded.
+    """
+    try:
+        figures = section()
+    except Exception:  # noqa: BLE001  the figures of other measurements are still useful
+        click.echo(traceback.format_exc(), err=True)
+        return False
+    for figure in figures:
+        click.echo(to_row(figure))
+    return True
+
+
+def machine() -> str:
+    """Return a line that describes the machine."""
     packages = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
     load = os.getloadavg()[0]
     return (

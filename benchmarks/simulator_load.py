@@ -263,7 +263,9 @@ def over_http(load: Load) -> Iterator[OverHttp]:
             "SIMULATOR_CALLBACK_BASE_URL": network.url(app_port),
         }
         command = [sys.executable, "-m", "taskrouter_simulator"]
-        process = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            command, env=environ, start_new_session=True, stdout=subprocess.DEVNULL
+        )
         try:
             network.wait_for("The simulator", lambda: network.is_responding(network.url(port)))
             client = OverHttp(port, app_port, process.pid)

@@ -33,6 +33,9 @@ _FULL_RECORDS = 1_000
 """Number of recent records that have all attributes; identical at every table size. Also the
 smallest table size."""
 
+_PENDING_RECORDS = (999, 1_000, 5_000)
+"""Numbers of pending Reservations. Up to 999, a list reads all of them from the index ``due``."""
+
 _WORKERS = 10
 _PER_HOUR = 500
 _HOUR_MS = 3_600_000
@@ -64,6 +67,7 @@ def measure(records: int) -> list[Figure]:
     list_sizes = (_FULL_RECORDS, records // 2)
     sweep_sizes = (_FULL_RECORDS + DUE, records // 10, records)
     lists, sweeps = dict[int, dict[str, Usage]](), dict[int, tuple[Usage, int]]()
+    pending = dict[int, Usage]()
     with BenchmarkTables.create() as tables:
         for size in sorted({*list_sizes, *sweep_sizes}):
             tables.fill(size - (DUE if size in sweep_sizes else 0))
@@ -71,7 +75,10 @@ def measure(records: int) -> list[Figure]:
                 lists[size] = tables.measure_lists()
             if size in sweep_sizes:
                 sweeps[size] = tables.measure_sweep(DUE)
-    return [*_list_figures(lists), *_sweep_figures(sweeps)]
+        for number in (_PENDING, *_PENDING_RECORDS):
+            tables.fill_pending(number)
+            pending[number] = tables.measure_list("status=pending")
+    return [*_list_figures(lists), *_pending_figures(pending), *_sweep_figures(sweeps)]
 
 
 class BenchmarkTables:
@@ -87,6 +94,7 @@ class BenchmarkTables:
         self._api = dynamodb.dynamodb_api()
         self._numbers = iter(range(10**9))
         self._size = 0
+        self._pending = _PENDING
 
     @classmethod
     @contextmanager
@@ -112,15 +120,22 @@ class BenchmarkTables:
         numbers = islice(self._numbers, max(0, size - self._size))
         self._add(_make_record(number) for number in numbers)
 
+    def fill_pending(self, number: int) -> None:
+        """Add new records until *number* of the records that `fill` added are pending."""
+        self._add(_make_pending_record(each) for each in range(self._pending, number))
+        self._pending = max(self._pending, number)
+
     def measure_lists(self) -> dict[str, Usage]:
         """Request the first page of each list, and return the usage by list."""
-        service, usages = self.make_runtime(), dict[str, Usage]()
-        for name, options in _LISTS.items():
-            query = ReservationQuery(**{"since": 0, "limit": 50, **options})
-            self._metered.reset()
-            service.listing.fetch_page(query, None, now=_NOW)
-            usages[name] = self._metered.reset()
-        return usages
+        return {name: self.measure_list(name) for name in _LISTS}
+
+    def measure_list(self, name: str) -> Usage:
+        """Request the first page of a list, and return the usage."""
+        query = ReservationQuery(**{"since": 0, "limit": 50, **_LISTS[name]})
+        listing = self.make_runtime().listing
+        self._metered.reset()
+        listing.fetch_page(query, None, now=_NOW)
+        return self._metered.reset()
 
     def measure_sweep(self, due: int) -> tuple[Usage, int]:
         """Add due records of Reservations that have ended, and sweep.
@@ -205,6 +220,25 @@ def _make_record(number: int) -> dict[str, Any]:
     return _with_other_attributes(keys)
 
 
+_PENDING = sum((number // _WORKERS) % 3 == 0 and number % 2 == 1 for number in range(_FULL_RECORDS))
+"""Number of pending Reservations among the newest records."""
+
+
+def _make_pending_record(number: int) -> dict[str, Any]:
+    """Return the record of a pending Reservation that is as new as the newest other record."""
+    return _with_other_attributes(
+        {
+            "reservation_sid": f"WRf{number:031x}",
+            "worker_sid": f"WK{number % _WORKERS:032x}",
+            "reserved_at": _NOW,
+            "hour": utc_hour(_NOW),
+            "status": "pending",
+            "open_as": "pending",
+            "due_at": _FAR_FUTURE,
+        }
+    )
+
+
 def _make_due_record(number: int) -> dict[str, Any]:
     status = ("pending", "pending", "accepted", "wrapping")[number % 4]
     reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
@@ -239,6 +273,24 @@ def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
             other_value=usages[small][name].read_units,
             unit="",
             goal=MAX_RATIO,
+        )
+
+
+def _pending_figures(usages: dict[int, Usage]) -> Iterable[Figure]:
+    """Yield the growth of a list with the number of open Reservations, which has a maximum."""
+    few, fitting, too_many, many = usages
+    for number, other, goal in (
+        (fitting, few, None),
+        (too_many, few, None),
+        (many, too_many, MAX_RATIO),
+    ):
+        yield Figure(
+            name=f"list (status=pending): read units, {number:,} open Reservations",
+            value=usages[number].read_units,
+            other=f"{other:,} open Reservations",
+            other_value=usages[other].read_units,
+            unit="",
+            goal=goal,
         )
 
 

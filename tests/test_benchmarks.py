@@ -113,9 +113,52 @@ def test_accept_sends_two_writes_and_one_request_to_taskrouter(app: Program) -> 
 @linux
 def test_sweep_is_measured_with_a_slow_taskrouter(app: Program) -> None:
     program = replace(app, handler="app.sweep")
-    seconds, memory_mb = sweeps.sweep(program, SITE_PACKAGES, due=20, latency=0.05)
-    assert seconds > 0.1
-    assert memory_mb > 5
+    measured = sweeps.sweep(program, SITE_PACKAGES, due=20, latency=0.05)
+    assert measured.seconds > 0.1
+    assert measured.memory_mb > 5
+    assert measured.checked == 20
+
+
+@linux
+def test_sweep_of_a_large_backlog_ends_after_the_maximum_number_of_checks(app: Program) -> None:
+    program = replace(app, handler="app.sweep")
+    assert sweeps.sweep(program, SITE_PACKAGES, due=3_000, max_checks=30).checked == 30
+
+
+SWEEP_THAT_FAILS = """
+import json, os, urllib.request
+number = 0
+def handle(event, context):
+    global number
+    number += 1
+    if number in FAILURES:
+        raise RuntimeError("The sweep failed: TaskRouterUnavailable (1).")
+    if number > 1 + len(FAILURES):
+        url = os.environ["TWILIO_TASKROUTER_URL"] + "/Tasks/WT/Reservations/WR"
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url).read()
+    return {}
+"""
+
+
+@linux
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_first_sweep_is_repeated_once_if_taskrouter_does_not_answer_in_time(
+    tmp_path: Path, runtime: Path, failures: int
+) -> None:
+    source = SWEEP_THAT_FAILS.replace("FAILURES", str([*range(1, 1 + failures)]))
+    program = handler(tmp_path, source)
+    if failures == 2:
+        with pytest.raises(RuntimeError, match="TaskRouterUnavailable"):
+            sweeps.sweep(program, runtime, due=1)
+    else:
+        assert sweeps.sweep(program, runtime, due=1).checked == 1
+
+
+@linux
+def test_sweep_that_checks_too_few_reservations_fails(tmp_path: Path, runtime: Path) -> None:
+    program = handler(tmp_path, "def handle(event, context):\n    return {}\n")
+    with pytest.raises(RuntimeError, match="checked 0 of 1,000"):
+        sweeps.sweep(program, runtime, due=1_000)
 
 
 @linux
@@ -141,6 +184,20 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
 
     assert (requests, usage.requests["query"]) == (8, 3)
     assert all(lists[name].read_units > 0 for name in lists)
+
+
+def test_list_of_open_reservations_is_measured_with_a_growing_number_of_them() -> None:
+    usages = list[Usage]()
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        benchmark_tables.fill(1_000)
+        for number in (200, 999, 1_000, 1_300):
+            benchmark_tables.fill_pending(number)
+            usages.append(benchmark_tables.measure_list("status=pending"))
+
+    few, fitting, too_many, many = usages
+    assert few.read_units + 10 < fitting.read_units
+    assert [usage.requests["query"] for usage in (few, fitting, too_many)] == [1, 1, 2]
+    assert many == too_many
 
 
 def test_dynamodb_usage_of_each_request_is_measured() -> None:
@@ -193,8 +250,9 @@ def test_help_names_the_source_of_every_price() -> None:
         assert name in help_text
 
 
-def test_refused_requests_are_compared_with_a_valid_callback() -> None:
-    figures = refusals.measure(1)
+@linux
+def test_refused_requests_are_compared_with_a_valid_callback(app: Program) -> None:
+    figures = refusals.measure(SITE_PACKAGES, app, 1)
     assert {figure.other for figure in figures} == {"valid callback"}
     assert any("forged" in figure.name for figure in figures)
 
@@ -219,6 +277,27 @@ def test_table_shows_the_ratio_and_whether_the_goal_is_met(
     value: float, goal: float | None, expected: str
 ) -> None:
     figure = Figure(name="warm", value=value, other="bare", other_value=2.0, unit="ms", goal=goal)
-    lines = report.render([figure]).splitlines()
-    assert lines[2] == expected
-    assert "cores" in lines[-1]
+    assert report.to_row(figure) == expected
+
+
+def test_rows_are_printed_as_soon_as_they_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    figure = Figure(name="warm", value=1, other="bare", other_value=2, unit="ms")
+    assert report.print_section(lambda: [figure, figure])
+    assert capsys.readouterr().out == f"{report.to_row(figure)}\n" * 2
+
+
+def test_failed_measurement_prints_its_error_and_no_row(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> list[Figure]:
+        raise RuntimeError("The invocation failed.")
+
+    assert not report.print_section(fail)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "RuntimeError: The invocation failed." in printed.err
+
+
+def test_table_has_a_header_and_describes_the_machine() -> None:
+    assert report.HEADER.splitlines()[1] == "| --- | --- | --- | --- | --- | --- |"
+    assert "cores" in report.machine()

@@ -77,6 +77,35 @@ def test_changed_source_is_executed(tmp_path):
         assert run_unzipped(package, tmp_path / value, "import app") == ([value], "[]")
 
 
+def test_changed_source_is_executed_after_bytecode_was_added(tmp_path):
+    package = tmp_path / "package.zip"
+    write_package(package, {"app.py": "import other\nprint(1)", "other.py": "print('other')"})
+    bytecode.add(package)
+    with ZipFile(package) as compiled:
+        contents = {name: compiled.read(name) for name in compiled.namelist()}
+    # The changed package contains bytecode for every module, so only its content is out of date.
+    write_package(package, {**contents, "app.py": "import other\nprint(2)"})
+
+    bytecode.add(package)
+
+    assert names(package) == set(contents)
+    assert run_unzipped(package, tmp_path / "task", "import app") == (["other", "2"], "[]")
+
+
+def test_bytecode_without_a_source_is_removed(tmp_path):
+    package = tmp_path / "package.zip"
+    write_package(package, {"app.py": "print(1)"})
+    bytecode.add(package)
+    with ZipFile(package, "a") as compiled:
+        compiled.writestr(compiled_name("chalicelib/removed.py"), b"")
+        compiled.writestr("chalicelib/legacy.pyc", b"")
+
+    bytecode.add(package)
+
+    assert names(package) == {"app.py", compiled_name("app.py")}
+    assert run_unzipped(package, tmp_path / "task", "import app") == (["1"], "[]")
+
+
 @pytest.mark.parametrize("mode", PycInvalidationMode)
 def test_bytecode_of_another_source_is_replaced(tmp_path, mode):
     old = tmp_path / "old.py"
@@ -84,9 +113,8 @@ def test_bytecode_of_another_source_is_replaced(tmp_path, mode):
     stale = py_compile.compile(str(old), str(tmp_path / "old.pyc"), invalidation_mode=mode)
     package = tmp_path / "package.zip"
     name = "chalicelib/module.py"
-    orphaned = {compiled_name("chalicelib/removed.py"): b"", "chalicelib/legacy.pyc": b""}
     with open(stale, "rb") as file:  # noqa: PTH123  `compile` returns a string
-        write_package(package, {name: "print('new')", compiled_name(name): file.read(), **orphaned})
+        write_package(package, {name: "print('new')", compiled_name(name): file.read()})
 
     bytecode.add(package)
 
