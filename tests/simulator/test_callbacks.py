@@ -42,12 +42,7 @@ def test_requested_url_equals_signed_url(app):
 @pytest.fixture
 def app_and_taskrouter(app):
     """An app, and a simulator that sends callbacks to the app."""
-    settings = {
-        "callback_base_url": app.url,
-        "fallback_path": "/fallback",
-        "assignment_callback_seconds": 0.3,
-    }
-    with running(**settings) as taskrouter:
+    with running(callback_base_url=app.url, fallback_path="/fallback") as taskrouter:
         yield app, taskrouter
 
 
@@ -210,15 +205,16 @@ def test_failed_callback_triggers_fallback(app_and_taskrouter, status, content_t
     assert alert_codes(taskrouter) == [code]
 
 
-def test_slow_callback_response_is_ignored_and_fallback_is_used(app_and_taskrouter):
-    app, taskrouter = app_and_taskrouter
+def test_slow_callback_response_is_ignored_and_fallback_is_used(app):
     app.delay = 0.5
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    assert offer_task(taskrouter) == ("reserved", "Reserved")
-    assert alert_codes(taskrouter) == [11200]
-    assert [entry["error"] for entry in taskrouter.log("assignment")] == [
-        "no response within 0.3 s"
-    ]
+    settings = {"fallback_path": "/fallback", "assignment_callback_seconds": 0.3}
+    with running(callback_base_url=app.url, **settings) as taskrouter:
+        assert offer_task(taskrouter) == ("reserved", "Reserved")
+        assert alert_codes(taskrouter) == [11200]
+        assert [entry["error"] for entry in taskrouter.log("assignment")] == [
+            "no response within 0.3 s"
+        ]
     assert [request["path"] for request in app.received] == ["/assignment_callback", "/fallback"]
 
 
