@@ -36,7 +36,7 @@ def run(project: Project, packages: list[str], *, seed: int, count: int, jobs: i
     _show("Running the tests without a mutation, unless they ran before ...")
     covered = covered_by_tests(project, jobs=jobs)
     for test in covered.not_passed:
-        _show(f"Not used, because it did not pass: {test}")
+        _show(f"Ignoring a test that did not pass: {test}")
     samples = _draw(project, packages, seed=seed, count=count)
     _show(f"Running {sum(len(sample.mutants) for sample in samples.values())} mutants ...")
     results: dict[str, list[Result]] = {package: [] for package in packages}

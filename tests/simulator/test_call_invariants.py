@@ -146,7 +146,7 @@ def accept_or_reject(simulation, operation):
 
 
 def is_waiting(task):
-    """Return whether a Task waits for its caller; a Worker may transfer it without the caller."""
+    """Return whether a Task is waiting for a reason other than a transfer."""
     return task.status in WAITING and not transfers.active(task)
 
 

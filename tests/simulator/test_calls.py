@@ -299,7 +299,7 @@ def test_second_enqueue_finishes_first_task(accept, status, reason):
     first = simulation.task_of(call)
     simulation.set_activity(simulation.alice, "Idle")
     simulation.clock.advance(0)
-    simulation.set_activity(simulation.alice, "Offline")  # the second Task waits
+    simulation.set_activity(simulation.alice, "Offline")  # so that the second Task has to wait
     simulation.run()
     assert (first.status, first.reason) == (status, reason)
     assert simulation.task_of(call) is not first

@@ -35,7 +35,7 @@ def offer(taskrouter, alice):
     send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
     taskrouter.advance(2)
-    return alice.own("/Reservations")["contents"][0]
+    return alice.get_own("/Reservations")["contents"][0]
 
 
 def from_rest(taskrouter, path):
@@ -59,7 +59,7 @@ def seconds(name, value):
 
 
 def test_worker_matches_the_rest_resource(taskrouter, alice):
-    payload = alice.own()
+    payload = alice.get_own()
     assert payload.pop("version") == 0
     assert payload == from_rest(taskrouter, f"/Workers/{alice.worker_sid}")
 
@@ -95,7 +95,7 @@ def test_reservation_matches_the_rest_resource(taskrouter, alice, offer):
         "worker_previous_activity_sid": taskrouter.activities["Idle"],
     }
     expected = from_rest(taskrouter, path) | extra
-    assert offer == alice.own(f"/Reservations/{offer['sid']}") == expected
+    assert offer == alice.get_own(f"/Reservations/{offer['sid']}") == expected
 
 
 def test_task_without_workflow_has_the_default_reservation_timeout(taskrouter, alice):
@@ -103,7 +103,7 @@ def test_task_without_workflow_has_the_default_reservation_timeout(taskrouter, a
     send_request(taskrouter, "POST", "/Tasks", TaskQueueSid=queue)
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
     taskrouter.advance()
-    reservation = alice.own("/Reservations")["contents"][0]
+    reservation = alice.get_own("/Reservations")["contents"][0]
     assert reservation["reservation_timeout"] == 120
     assert reservation["task"]["workflow_name"] is reservation["task"]["workflow_sid"] is None
 
@@ -115,7 +115,7 @@ def test_task_that_has_entered_no_task_queue_has_none(taskrouter, alice):
 
 
 def test_worker_channels_match_the_rest_resources(taskrouter, alice, offer):
-    payload = alice.own("/WorkerChannels")
+    payload = alice.get_own("/WorkerChannels")
     assert len(payload["contents"]) == 5
     reserved = {item["task_channel_unique_name"]: item for item in payload["contents"]}
     assert reserved["default"]["assigned_tasks"] == 1
@@ -158,7 +158,7 @@ def test_worker_accepts_wraps_and_completes_a_reservation(taskrouter, alice, off
         ("completed", "completed"),
     ):
         payload = alice.update_own(path, ReservationStatus=status)
-        assert payload == alice.own(path)
+        assert payload == alice.get_own(path)
         assert payload["reservation_status"] == status
         assert payload["task"]["assignment_status"] == task_status
 
@@ -176,12 +176,12 @@ def test_objects_booleans_and_numbers_are_sent_as_to_the_rest_api(taskrouter, al
     idle, offline = (taskrouter.activities[name] for name in ("Idle", "Offline"))
     assert alice.update_own(ActivitySid=idle, RejectPendingReservations=False)["available"]
     alice.update_own(ActivitySid=offline, RejectPendingReservations=True, FriendlyNames=None)
-    assert alice.own()["activity_name"] == "Offline"
+    assert alice.get_own()["activity_name"] == "Offline"
 
 
 def test_if_match_header_is_compared_with_the_version(taskrouter, alice):
     path = f"Workers/{alice.worker_sid}"
-    version = alice.own()["version"]
+    version = alice.get_own()["version"]
     status, _ = alice.send("POST", path, {"If-Match": str(version + 1)}, Attributes={})
     assert status == 412
     status, _ = alice.send("POST", path, {"If-Match": str(version)}, Attributes={})
@@ -219,7 +219,7 @@ def test_parameter_with_another_name_in_the_rest_api_is_renamed(refusing_simulat
     alice = BrowserSdk(refusing_simulator)
     alice.post("Tasks", RoutingTarget=alice.worker_sid)
     refusing_simulator.advance()
-    sid = alice.own("/Reservations")["contents"][0]["sid"]
+    sid = alice.get_own("/Reservations")["contents"][0]["sid"]
     path = f"Workers/{alice.worker_sid}/Reservations/{sid}"
     status, body = alice.send("POST", path, Instruction="call", DequeueStatusCallbackEvents="a")
     expected = "DequeueStatusCallbackEvent does not apply to the instruction call"
@@ -228,21 +228,21 @@ def test_parameter_with_another_name_in_the_rest_api_is_renamed(refusing_simulat
 
 def test_parameters_that_only_the_sdk_has_are_ignored(refusing_simulator):
     alice = BrowserSdk(refusing_simulator)
-    assert alice.own("/Reservations", Active="true", PageSize=1000)["contents"] == []
+    assert alice.get_own("/Reservations", Active="true", PageSize=1000)["contents"] == []
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attribute={})
     assert status == 400
     assert body["message"].startswith("Unknown parameter 'Attribute'")
 
 
 def test_active_reservations_are_those_that_the_worker_holds(taskrouter, alice, offer):
-    assert len(alice.own("/Reservations", Active="true")["contents"]) == 1
+    assert len(alice.get_own("/Reservations", Active="true")["contents"]) == 1
     alice.update_own(
         f"/Reservations/{offer['sid']}",
         ReservationStatus="rejected",
         WorkerActivitySid=taskrouter.activities["Offline"],
     )
-    assert alice.own("/Reservations", Active="true")["contents"] == []
-    statuses = [item["reservation_status"] for item in alice.own("/Reservations")["contents"]]
+    assert alice.get_own("/Reservations", Active="true")["contents"] == []
+    statuses = [item["reservation_status"] for item in alice.get_own("/Reservations")["contents"]]
     assert statuses == ["rejected"]
 
 
@@ -262,7 +262,7 @@ def test_supervisor_updates_other_workers(taskrouter, alice, supervisor):
     idle = taskrouter.activities["Idle"]
     assert supervisor.post(path, ActivitySid=idle)["activity_sid"] == idle
     assert supervisor.post(path, Attributes={"a": 1})["attributes"] == '{"a":1}'
-    assert supervisor.get(path) == alice.own()
+    assert supervisor.get(path) == alice.get_own()
 
 
 def test_worker_is_denied_resources_of_others(taskrouter, alice, supervisor, offer):
@@ -304,7 +304,7 @@ def test_supervisor_is_denied_actions_in_the_name_of_others(taskrouter, alice, s
         assert supervisor.send("POST", path, **params)[0] == 403
     own = f"Workers/{alice.worker_sid}/Reservations"
     assert supervisor.send("GET", own)[0] == 403
-    assert alice.own(f"/Reservations/{offer['sid']}") == offer
+    assert alice.get_own(f"/Reservations/{offer['sid']}") == offer
 
 
 def test_task_that_the_worker_rejected_belongs_to_others(taskrouter, alice, offer):
@@ -448,7 +448,7 @@ def test_malformed_request_is_refused(taskrouter, alice, changes, message):
 
 
 def test_requests_are_logged_without_their_tokens(taskrouter, alice):
-    alice.own("/Reservations", Active="true")
+    alice.get_own("/Reservations", Active="true")
     alice.send("GET", "Nowhere")
     post(taskrouter, b"{", {})
     entries = taskrouter.log("request")
@@ -470,11 +470,11 @@ def test_requests_are_logged_without_their_tokens(taskrouter, alice):
 def test_fault_replaces_the_response(taskrouter, alice, moment, attributes):
     path = f"/v1/Workspaces/{taskrouter.workspace_sid}/Workers/*"
     taskrouter.fault("request", "error", path=path, method="POST", moment=moment, status=503)
-    assert alice.own()["attributes"] == '{"languages": ["en", "es"]}'
+    assert alice.get_own()["attributes"] == '{"languages": ["en", "es"]}'
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attributes={})
     assert (status, body["message"]) == (503, "Internal Server Error")
     assert taskrouter.log("request")[-1]["fault"] == f"error {moment}"
-    assert alice.own()["attributes"] == attributes
+    assert alice.get_own()["attributes"] == attributes
 
 
 @pytest.mark.parametrize(
@@ -484,14 +484,14 @@ def test_fault_cuts_the_connection(taskrouter, alice, moment, attributes):
     taskrouter.fault("request", "cut", moment=moment)
     with pytest.raises(http.client.RemoteDisconnected):
         alice.send("POST", f"Workers/{alice.worker_sid}", Attributes={})
-    assert alice.own()["attributes"] == attributes
+    assert alice.get_own()["attributes"] == attributes
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_fault_delays_the_response(taskrouter, alice, moment):
     taskrouter.fault("request", "latency", moment=moment, seconds=0.2)
     begin = time.monotonic()
-    assert alice.own()["friendly_name"] == "Alice"
+    assert alice.get_own()["friendly_name"] == "Alice"
     assert time.monotonic() - begin >= 0.2
 
 

@@ -1,6 +1,6 @@
-"""A story that calls every operation in Twilio's description of the TaskRouter API.
+"""A scenario that calls every operation in Twilio's OpenAPI description of the TaskRouter API.
 
-The story needs only the description and a base URL, so it can run through a validating proxy.
+The scenario needs only the description and a base URL, so it can run through a validating proxy.
 """
 
 import base64
@@ -30,9 +30,9 @@ _TASK = {"WorkflowSid": "{Workflows}", "Attributes": '{{"language": "es"}}', "Pr
 _PERIOD = {"Minutes": "60"}
 _SPLIT = {**_PERIOD, "SplitByWaitTime": "5,10"}
 
-STORY: tuple[tuple[str, Json], ...] = (
+SCENARIO: tuple[tuple[str, Json], ...] = (
     ("ListWorkspace", {}),
-    ("CreateWorkspace", {"FriendlyName": "Story", "Template": "FIFO"}),
+    ("CreateWorkspace", {"FriendlyName": "Scenario", "Template": "FIFO"}),
     ("CreateWorkspace", {"FriendlyName": "Main", "MultiTaskEnabled": "false"}),
     ("UpdateWorkspace", {"EventCallbackUrl": "http://127.0.0.1:9/events", "EventsFilter": ""}),
     ("FetchWorkspace", {}),
@@ -103,13 +103,13 @@ STORY: tuple[tuple[str, Json], ...] = (
 )
 """The operations' IDs and parameters, in the order of the calls."""
 
-# Collections whose resources no client creates. The story uses the first resource of a list.
+# Collections whose resources clients can't create. The scenario uses the first listed resource.
 _LISTED = frozenset({"Channels", "Events", "Reservations"})
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request of the story and its response.
+    """The outcome of a request of the scenario.
 
     Attributes:
         operation_id: The operation's ID in the description.
@@ -135,12 +135,12 @@ def operations(description: Json) -> dict[str, tuple[str, str, Json]]:
 
 
 @dataclass
-class Story:
-    """Tells the story to a simulator.
+class Scenario:
+    """Runs the scenario against a simulator.
 
     Attributes:
         taskrouter: The simulator, with a frozen clock.
-        description: Twilio's description of the API.
+        description: Twilio's OpenAPI description.
         url: The base URL of the requests: the simulator or a proxy.
         sids: SIDs by collection and by name.
     """
@@ -150,10 +150,10 @@ class Story:
     url: str
     sids: dict[str, str] = field(default_factory=dict)
 
-    def tell(self) -> Iterator[Exchange]:
+    def run(self) -> Iterator[Exchange]:
         """Call the operations, and yield each exchange."""
         described = operations(self.description)
-        for operation_id, parameters in STORY:
+        for operation_id, parameters in SCENARIO:
             exchange = self._call(operation_id, *described[operation_id], parameters)
             yield exchange
             self.taskrouter.advance(1)
