@@ -121,7 +121,7 @@ def test_rescinded_offer_is_reported(taskrouter, alice, bob):
         assert payload["task"]["assignment_status"] == "assigned"
 
 
-def test_worker_receives_changes_of_itself_and_its_channels(taskrouter, alice):
+def test_worker_receives_changes_to_itself_and_its_channels(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         payload = alice.update_own(Attributes={"a": 1})
@@ -145,7 +145,7 @@ def test_worker_receives_changes_of_itself_and_its_channels(taskrouter, alice):
 
 
 def test_version_of_the_worker_follows_the_events(taskrouter, alice):
-    """The SDK adds 1 to its version of the Worker for these events, which do not contain it."""
+    """For each of these events, which contain no version, the SDK adds 1 to its own version."""
     voice = f"/Workers/{alice.worker_sid}/Channels/voice"
     before = alice.get_own()["version"]
     send_request(taskrouter, "POST", voice, Capacity=5)
@@ -156,7 +156,7 @@ def test_version_of_the_worker_follows_the_events(taskrouter, alice):
     assert alice.get_own()["version"] == before + 2
 
 
-def test_holder_of_a_task_receives_its_updates(taskrouter, alice, bob):
+def test_holder_of_a_task_receives_task_updates(taskrouter, alice, bob):
     task_sid = offer_task(taskrouter, alice)
     with alice.connect() as channel, bob.connect() as other:
         initialize(channel)
@@ -178,7 +178,7 @@ def test_former_holder_of_a_task_receives_no_updates(taskrouter, alice):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_worker_receives_no_events_of_others(taskrouter, alice, bob):
+def test_worker_receives_no_events_about_other_workers(taskrouter, alice, bob):
     with bob.connect() as channel:
         initialize(channel)
         offer_task(taskrouter, alice)
@@ -203,7 +203,7 @@ def test_events_do_not_depend_on_the_subscriptions_of_the_workspace(taskrouter, 
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_heartbeat_is_sent_while_no_event_happens(taskrouter, alice, monkeypatch):
+def test_heartbeat_is_sent_while_there_are_no_events(taskrouter, alice, monkeypatch):
     assert sessions.HEARTBEAT_SECONDS == 15
     monkeypatch.setattr(sessions, "HEARTBEAT_SECONDS", 0.05)
     with alice.connect() as channel:
@@ -270,7 +270,7 @@ def test_reset_closes_all_connections(taskrouter, alice, bob):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_messages_of_the_client_are_ignored(taskrouter, alice):
+def test_messages_from_the_client_are_ignored(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         channel.socket.send("text")
@@ -285,7 +285,7 @@ def test_client_that_does_not_read_its_messages_is_disconnected(taskrouter, alic
         assert channel.wait_until_closed() == (1013, "The client does not read its messages")
 
 
-def activity(alice, expected):
+def wait_for_activity(alice, expected):
     """Wait until the Worker has the expected Activity; return the Activity's name."""
     for _ in range(200):
         if (name := alice.get_own()["activity_name"]) == expected:
@@ -311,8 +311,8 @@ def test_worker_who_disconnects_may_become_offline(setting, query, expected):
             initialize(first)
             with alice.connect(**query) as second:
                 initialize(second)
-            assert activity(alice, "Idle") == "Idle"
-        assert activity(alice, expected) == expected
+            assert wait_for_activity(alice, "Idle") == "Idle"
+        assert wait_for_activity(alice, expected) == expected
 
 
 def test_worker_whose_connection_the_server_closes_keeps_its_activity(taskrouter, alice):
@@ -324,7 +324,7 @@ def test_worker_whose_connection_the_server_closes_keeps_its_activity(taskrouter
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
-def test_other_pages_cannot_connect(taskrouter, alice, origin):
+def test_pages_of_other_origins_cannot_connect(taskrouter, alice, origin):
     with (
         pytest.raises(InvalidStatus) as error,
         alice_channel(taskrouter, alice, {"Origin": origin}),
@@ -342,7 +342,7 @@ def alice_channel(taskrouter, alice, headers):
     return open_channel(taskrouter, headers, token=alice.token)
 
 
-def test_open_connections_do_not_delay_the_end_of_the_simulator():
+def test_open_connections_do_not_delay_the_shutdown():
     with contextlib.ExitStack() as stack:
         with running() as taskrouter:
             channel = stack.enter_context(BrowserSdk(taskrouter).connect())

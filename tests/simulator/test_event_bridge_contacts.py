@@ -135,7 +135,9 @@ def test_worker_cancels_its_transfer(taskrouter, alice, bob, accepted):
     assert (status, body["message"]) == (400, message)
 
 
-def test_transfer_can_only_be_canceled_by_its_worker_and_its_task(taskrouter, alice, bob, accepted):
+def test_transfer_can_be_canceled_only_by_its_worker_and_with_its_task(
+    taskrouter, alice, bob, accepted
+):
     started = transfer(alice, accepted, bob.worker_sid)
     other = send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)[1]["sid"]
     assert cancel(bob, started)[0] == 404
@@ -196,7 +198,7 @@ CENTER = {
 
 @pytest.fixture
 def conference(app):
-    """A simulator in which a caller and Alice are in a conference; Alice's Reservation."""
+    """A simulator with a conference of a caller and Alice, Alice's SDK, and her Reservation."""
     with running(callback_base_url=app.url, assignment_path="") as simulator:
         simulator.reset(CENTER)
         app.set_response(
@@ -215,7 +217,7 @@ def conference(app):
 
 
 def flags(simulator, number):
-    """Return the conference of the call from or to a number."""
+    """Return the conference settings of the call from or to a number."""
     calls = simulator._request("GET", "/calls")["calls"]
     call = next(call for call in calls if number in {call["from"], call["to"]})
     return call["conference"]
@@ -288,7 +290,9 @@ def test_participants_of_others_cannot_be_updated(alice, bob, accepted, path, na
     assert (status, body["message"]) == (400, "TaskSid must name an existing Task")
 
 
-def test_own_participant_needs_an_own_reservation(taskrouter, alice, bob, accepted):
+def test_participant_update_requires_the_workers_own_reservation_and_a_conference(
+    taskrouter, alice, bob, accepted
+):
     params = {"ReservationSid": accepted["sid"], "Mute": True}
     assert bob.send("POST", f"Workers/{bob.worker_sid}/WorkerParticipant", **params)[0] == 403
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}/WorkerParticipant", **params)

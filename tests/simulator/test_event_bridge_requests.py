@@ -108,7 +108,7 @@ def test_task_without_workflow_has_the_default_reservation_timeout(taskrouter, a
     assert reservation["task"]["workflow_name"] is reservation["task"]["workflow_sid"] is None
 
 
-def test_task_that_has_entered_no_task_queue_has_none(taskrouter, alice):
+def test_task_without_task_queue_has_no_queue_sid_or_name(taskrouter, alice):
     task = send_request(taskrouter, "POST", "/Tasks", Attributes="{}")[1]
     payload = BrowserSdk(taskrouter, role="admin").get(f"Tasks/{task['sid']}")
     assert payload["queue_sid"] is payload["queue_name"] is None
@@ -136,7 +136,7 @@ def test_task_queue_matches_the_rest_resource(taskrouter, supervisor):
     assert supervisor.get(f"TaskQueues/{sid}")["lifo_queue"] is True
 
 
-def test_task_queue_without_activities_has_none(taskrouter, supervisor):
+def test_task_queue_without_activities_has_no_activity_names(taskrouter, supervisor):
     taskrouter.reset(
         {
             "friendly_name": "Multitasking",
@@ -170,7 +170,7 @@ def test_refused_request_has_the_status_and_the_message_of_the_rest_api(taskrout
     assert expected[0] == 400
 
 
-def test_objects_booleans_and_numbers_are_sent_as_to_the_rest_api(taskrouter, alice):
+def test_objects_booleans_and_numbers_are_accepted_as_parameters(taskrouter, alice):
     payload = alice.update_own(Attributes={"name": "Ms. Alice", "levels": [1, None]})
     assert json.loads(payload["attributes"]) == {"name": "Ms. Alice", "levels": [1, None]}
     idle, offline = (taskrouter.activities[name] for name in ("Idle", "Offline"))
@@ -226,7 +226,7 @@ def test_parameter_with_another_name_in_the_rest_api_is_renamed(refusing_simulat
     assert (status, body["message"]) == (400, expected)
 
 
-def test_parameters_that_only_the_sdk_has_are_ignored(refusing_simulator):
+def test_parameters_known_only_to_the_sdk_are_ignored(refusing_simulator):
     alice = BrowserSdk(refusing_simulator)
     assert alice.get_own("/Reservations", Active="true", PageSize=1000)["contents"] == []
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attribute={})
@@ -294,7 +294,7 @@ def test_worker_is_denied_resources_of_others(taskrouter, alice, supervisor, off
         assert body["message"].startswith("The Access Token does not permit the request, which ")
 
 
-def test_supervisor_is_denied_actions_in_the_name_of_others(taskrouter, alice, supervisor, offer):
+def test_supervisor_is_denied_actions_on_behalf_of_others(taskrouter, alice, supervisor, offer):
     path = f"Tasks/{offer['task_sid']}/Reservations/{offer['sid']}"
     for params in (
         {"Instruction": "supervise", "Supervisor": alice.worker_sid},
@@ -307,7 +307,7 @@ def test_supervisor_is_denied_actions_in_the_name_of_others(taskrouter, alice, s
     assert alice.get_own(f"/Reservations/{offer['sid']}") == offer
 
 
-def test_task_that_the_worker_rejected_belongs_to_others(taskrouter, alice, offer):
+def test_worker_is_denied_access_to_a_rejected_task(taskrouter, alice, offer):
     alice.update_own(f"/Reservations/{offer['sid']}", ReservationStatus="rejected")
     assert alice.send("GET", f"Tasks/{offer['task_sid']}")[0] == 403
 
@@ -368,7 +368,7 @@ def test_list_is_divided_into_pages(taskrouter, alice):
     assert (len(exact["contents"]), exact["after_sid"]) == (4, None)
 
 
-def test_page_has_50_items_unless_requested(taskrouter, supervisor):
+def test_page_has_50_items_unless_another_size_is_requested(taskrouter, supervisor):
     for number in range(49):
         send_request(taskrouter, "POST", "/TaskQueues", FriendlyName=f"Queue {number}")
     assert len(supervisor.get("TaskQueues")["contents"]) == 50
@@ -397,7 +397,7 @@ def test_supervisor_searches_workers(taskrouter, supervisor):
     assert supervisor.send("GET", "Workers", ActivitySid="WAxxx")[0] == 400
 
 
-def test_search_finds_more_than_one_page_of_the_rest_api(taskrouter, supervisor):
+def test_search_covers_more_than_one_page_of_the_rest_api(taskrouter, supervisor):
     queues = [{"friendly_name": f"Queue {i}"} for i in range(1001)]
     taskrouter.reset({"friendly_name": "Large", "task_queues": queues})
     admin = BrowserSdk(taskrouter, role="admin")
@@ -528,7 +528,7 @@ def test_pages_on_this_machine_may_send_requests(taskrouter, origin):
         {"Host": "evil.example", "Origin": "http://localhost:3000"},
     ],
 )
-def test_other_pages_may_not_send_requests(taskrouter, method, headers):
+def test_pages_of_other_origins_may_not_send_requests(taskrouter, method, headers):
     response = request(taskrouter, method, headers)
     assert response.status == 403
     assert response.headers["Access-Control-Allow-Origin"] is None
@@ -548,7 +548,7 @@ def test_configured_pages_and_hosts_are_accepted():
         assert request(taskrouter, "OPTIONS", host).status == 204
 
 
-def test_all_pages_may_be_accepted():
+def test_setting_can_accept_all_pages():
     with running(allowed_origins="*") as taskrouter:
         headers = {"Origin": "https://anywhere.example"}
         assert request(taskrouter, "OPTIONS", headers).status == 204

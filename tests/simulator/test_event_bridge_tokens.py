@@ -16,7 +16,7 @@ CREDENTIALS = Credentials()
 
 
 class Account:
-    """What `access_token` and `forge` need of a simulator."""
+    """The attributes of a simulator that `access_token` and `forge` use."""
 
     account_sid = CREDENTIALS.account_sid
     api_key_sid = CREDENTIALS.api_key_sid
