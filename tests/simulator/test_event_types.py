@@ -35,7 +35,7 @@ AUTOMATIC_TYPES = {
 }  # fmt: skip
 """All documented types except transfer events and `reservation.failed`.
 
-test_transfers.py covers transfer events. The simulator publishes `reservation.failed` only on request.
+test_transfers.py covers transfer events. `reservation.failed` is published only on request.
 """
 
 
