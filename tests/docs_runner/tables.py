@@ -51,5 +51,5 @@ UNTIL_INTERRUPTED = {
 """Programs that run until Ctrl-C. Each value matches the output of a program that is ready.
 
 Commands after such a program run in another shell. The first program of a block replaces the
-programs of earlier blocks, unless the first program is Chalice's server, which needs them.
+programs of earlier blocks. Only Chalice's server keeps the earlier programs, because it needs them.
 """

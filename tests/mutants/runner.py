@@ -34,7 +34,7 @@ _MAX_BYTES = 8 * 1024**3
 """Address-space limit, which stops mutants that allocate memory endlessly."""
 
 _BUDGET = 40.0
-"""Maximum CPU seconds of tests per mutant. Most mutants that survive these survive all tests."""
+"""Maximum CPU seconds of tests per mutant. More tests detect few of the mutants that survive."""
 
 _MIN_CPU_SECONDS = 8
 """CPU seconds that every process gets in addition, for importing the test files."""
@@ -308,7 +308,7 @@ def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path
         import_hook.install({project.root / mutation.file: mutation.apply})
         files = dict.fromkeys(test.partition("::")[0] for test in batch.tests)
         options = [*REPEATABLE, *project.excluded, f"--basetemp={folder}/tests"]
-        # The plugins are already imported, so pytest can't rewrite their assertions.
+        # pytest can't rewrite the assertions of plugins that are already imported.
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         code = pytest.main([*options, *files], plugins=[_ChosenTests(batch.tests, folder)])
     except BaseException:  # noqa: BLE001  # this process must not return to the runner

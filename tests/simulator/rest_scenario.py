@@ -115,13 +115,13 @@ class Exchange:
         operation_id: The operation's ID in the description.
         status: The status of the response.
         headers: The headers of the response.
-        answer: The JSON of the response; None if the response has no body.
+        body: The JSON of the response; None if the response has no body.
     """
 
     operation_id: str
     status: int
     headers: dict[str, str]
-    answer: Json | None
+    body: Json | None
 
 
 def operations(description: Json) -> dict[str, tuple[str, str, Json]]:
@@ -175,7 +175,7 @@ class Scenario:
             self.url + url, body, headers, method=method
         )
         exchange = send(operation_id, request)
-        self._remember(path.rsplit("/", 1)[-1], exchange.answer or {})
+        self._remember(path.rsplit("/", 1)[-1], exchange.body or {})
         return exchange
 
     def _fill(self, value: Any) -> Any:
@@ -187,12 +187,12 @@ class Scenario:
         credentials = f"{self.taskrouter.account_sid}:{self.taskrouter.auth_token}"
         return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
-    def _remember(self, collection: str, answer: Json) -> None:
+    def _remember(self, collection: str, body: Json) -> None:
         """Store the SIDs of a created resource and of listed resources."""
-        listed = answer.get(answer.get("meta", {}).get("key"), [])
-        for resource in [*reversed(listed), answer]:
+        listed = body.get(body.get("meta", {}).get("key"), [])
+        for resource in [*reversed(listed), body]:
             names = [resource.get("friendly_name")]
-            if resource is answer or collection in _LISTED:
+            if resource is body or collection in _LISTED:
                 names.append(collection)
             self.sids |= {name: resource["sid"] for name in names if name and "sid" in resource}
 
@@ -204,5 +204,5 @@ def send(operation_id: str, request: urllib.request.Request) -> Exchange:
     except urllib.error.HTTPError as error:
         response = error
     with response:
-        answer = json.loads(response.read() or "null")
-        return Exchange(operation_id, response.status, dict(response.headers), answer)
+        body = json.loads(response.read() or "null")
+        return Exchange(operation_id, response.status, dict(response.headers), body)

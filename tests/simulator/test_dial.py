@@ -91,14 +91,14 @@ def test_dialed_phone_can_be_answered_manually():
 def test_worker_continues_with_action_after_queued_caller_hangs_up():
     simulation = CallSimulation()
 
-    def answer(parameters):
+    def respond(parameters):
         sid = parameters["ReservationSid"]
         simulation.documents["agent"] = (
             f'<Dial action="after_dial"><Queue reservationSid="{sid}"/></Dial>'
         )
         return {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent"}
 
-    simulation.instruction = answer
+    simulation.instruction = respond
     simulation.documents["after_dial"] = "<Pause length='9'/>"
     call = simulation.place_call("1")
     simulation.run(100)

@@ -315,8 +315,8 @@ def test_worker_is_denied_access_to_a_rejected_task(taskrouter, alice, offer):
 def test_other_workspace_is_denied(taskrouter, alice):
     other = f"Workspaces/WS{'0' * 32}/Activities"
     body = {"url": other, "method": "GET", "params": {}, "token": alice.token}
-    status, answer = post(taskrouter, json.dumps(body).encode(), {})
-    assert (status, answer["message"]) == (
+    status, response = post(taskrouter, json.dumps(body).encode(), {})
+    assert (status, response["message"]) == (
         403,
         "The Access Token does not permit the request, which names another Workspace",
     )
@@ -420,8 +420,8 @@ def test_search_covers_more_than_one_page_of_the_rest_api(taskrouter, supervisor
     ],
 )
 def test_malformed_body_is_refused(taskrouter, body, message):
-    status, answer = post(taskrouter, body, {})
-    assert (status, answer["message"]) == (400, message)
+    status, response = post(taskrouter, body, {})
+    assert (status, response["message"]) == (400, message)
 
 
 @pytest.mark.parametrize(
@@ -443,8 +443,8 @@ def test_malformed_body_is_refused(taskrouter, body, message):
 def test_malformed_request_is_refused(taskrouter, alice, changes, message):
     url = f"Workspaces/{taskrouter.workspace_sid}/Activities"
     body = {"url": url, "method": "GET", "params": {}, "token": alice.token} | changes
-    status, answer = post(taskrouter, json.dumps(body).encode(), {})
-    assert (status, answer["message"]) == (400, message)
+    status, response = post(taskrouter, json.dumps(body).encode(), {})
+    assert (status, response["message"]) == (400, message)
 
 
 def test_requests_are_logged_without_their_tokens(taskrouter, alice):

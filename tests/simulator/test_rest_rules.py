@@ -297,8 +297,8 @@ def test_statistics_have_the_requested_interval(taskrouter, path):
         ({"EndDate": minutes}, center.moment(minutes=45), minutes),
         ({"StartDate": hour, "EndDate": minutes}, hour, minutes),
     ):
-        answer = center.get(place(center, path), **parameters)
-        for found in answer.get("task_queues_statistics", [answer]):
+        body = center.get(place(center, path), **parameters)
+        for found in body.get("task_queues_statistics", [body]):
             cumulative = found.get("cumulative", found)
             assert (cumulative["start_time"], cumulative["end_time"]) == (start, end)
 

@@ -76,7 +76,7 @@ def test_every_operation_of_the_scenario_succeeds(taskrouter, description):
         _, _, operation = described[exchange.operation_id]
         assert [str(exchange.status)] == list(operation["responses"]), exchange
         if exchange.operation_id.startswith("List"):
-            assert exchange.answer[exchange.answer["meta"]["key"]], exchange
+            assert exchange.body[exchange.body["meta"]["key"]], exchange
 
 
 @pytest.mark.slow

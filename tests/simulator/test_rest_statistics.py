@@ -41,17 +41,17 @@ class ContactCenter(Rest):
         send_request(self.taskrouter, "POST", f"/Workers/{worker_sid}", ActivitySid=sid)
         self.taskrouter.advance()
 
-    def answer(self, task_sid, status):
+    def set_reservation_status(self, task_sid, status):
         path = f"/Tasks/{task_sid}/Reservations"
         (*_, reservation) = self.get(path)["reservations"]
         changes = {"ReservationStatus": status}
         send_request(self.taskrouter, "POST", f"{path}/{reservation['sid']}", **changes)
         self.taskrouter.advance()
 
-    def end(self, task_sid, status):
+    def close_task(self, task_sid, status):
         changes = {"AssignmentStatus": status, "Reason": "test"}
-        answer = send_request(self.taskrouter, "POST", f"/Tasks/{task_sid}", **changes)
-        assert answer[0] == 200
+        status_code, _ = send_request(self.taskrouter, "POST", f"/Tasks/{task_sid}", **changes)
+        assert status_code == 200
         self.taskrouter.advance()
 
     def refusal(self, path, **parameters):
@@ -103,14 +103,14 @@ def active_center(center):
     first = center.create_task(Priority=3)
     center.taskrouter.advance(10)
     center.set_activity(center.alice, "Idle")
-    center.answer(first, "rejected")
+    center.set_reservation_status(first, "rejected")
     center.taskrouter.advance(1)  # the Task is offered to Alice again
     center.taskrouter.advance(3)
-    center.answer(first, "accepted")
+    center.set_reservation_status(first, "accepted")
     second = center.create_task(TaskChannel="voice")
     center.taskrouter.advance(6)
-    center.end(first, "completed")
-    center.end(second, "canceled")
+    center.close_task(first, "completed")
+    center.close_task(second, "canceled")
     center.third = center.create_task()
     center.taskrouter.advance(2)
     return center
@@ -301,7 +301,7 @@ def test_closed_task_is_counted_after_it_is_deleted(active_center):
 def test_setting_counts_closed_tasks_in_real_time(setting):
     with running(closed_tasks_in_statistics=setting) as taskrouter:
         center = ContactCenter(taskrouter)
-        center.end(center.create_task(), "canceled")
+        center.close_task(center.create_task(), "canceled")
         for path in "", f"/Workflows/{center.workflow_sid}", f"/TaskQueues/{center.spanish}":
             real_time = center.get(f"{path}/RealTimeStatistics")
             closed = {"completed": 0, "canceled": 1} if setting else {}
@@ -392,8 +392,8 @@ def test_statistics_of_all_workers_include_deleted_workers(active_center):
     )
     assert response.status_code == 204
     for path in "/Workers/CumulativeStatistics", "/Workers/Statistics":
-        answer = active_center.get(path)
-        cumulative = answer.get("cumulative", answer)
+        body = active_center.get(path)
+        cumulative = body.get("cumulative", body)
         assert cumulative["reservations_created"] == 2
         assert cumulative["activity_durations"][0]["total"] == 10 + 60 + 82
     assert active_center.get("/Workers/RealTimeStatistics")["total_workers"] == 1
@@ -587,14 +587,14 @@ def test_waits_are_split_at_thresholds(active_center, path):
     path = place(active_center, path)
 
     def split(text):
-        answer = active_center.get(path, SplitByWaitTime=text)
-        if "task_queues_statistics" in answer:
-            (answer,) = (
+        body = active_center.get(path, SplitByWaitTime=text)
+        if "task_queues_statistics" in body:
+            (body,) = (
                 item
-                for item in answer["task_queues_statistics"]
+                for item in body["task_queues_statistics"]
                 if item["task_queue_sid"] == active_center.spanish
             )
-        return answer.get("cumulative", answer)["split_by_wait_time"]
+        return body.get("cumulative", body)["split_by_wait_time"]
 
     both = {"tasks_canceled": 1, "reservations_accepted": 1}
     none = {"tasks_canceled": 0, "reservations_accepted": 0}
@@ -634,13 +634,13 @@ def test_task_queues_statistics_are_listed_in_pages(active_center):
 
 def test_task_queues_statistics_are_filtered_by_name(active_center):
     name = "Customer Care Requests - English"
-    answer = active_center.get("/TaskQueues/Statistics", FriendlyName=name, Minutes=1)
-    (english,) = answer["task_queues_statistics"]
+    body = active_center.get("/TaskQueues/Statistics", FriendlyName=name, Minutes=1)
+    (english,) = body["task_queues_statistics"]
     assert english["task_queue_sid"] == active_center.english
     assert english["cumulative"]["start_time"] == active_center.moment(minutes=1)
-    assert f"FriendlyName={name.replace(' ', '+')}&Minutes=1&PageSize=50" in answer["meta"]["url"]
-    answer = active_center.get("/TaskQueues/Statistics", FriendlyName="english")
-    assert answer["task_queues_statistics"] == []
+    assert f"FriendlyName={name.replace(' ', '+')}&Minutes=1&PageSize=50" in body["meta"]["url"]
+    body = active_center.get("/TaskQueues/Statistics", FriendlyName="english")
+    assert body["task_queues_statistics"] == []
 
 
 def post_bulk(center, body, content_type="application/json"):
@@ -758,10 +758,10 @@ def test_statistics_of_unknown_resource_are_not_found(center, path):
     assert response.status_code == 404
 
 
-def links(answer):
-    """Yield the URLs in an answer's links, and in the links of listed resources."""
-    yield from answer.get("links", {}).values()
-    for value in answer.values():
+def links(body):
+    """Yield the URLs in a response's links, and in the links of listed resources."""
+    yield from body.get("links", {}).values()
+    for value in body.values():
         for item in value if isinstance(value, list) else []:
             yield from links(item) if isinstance(item, dict) else []
 

@@ -17,7 +17,7 @@ def instruct(simulation, reservation, instruction):
 def start_ringing(**parameters):
     """Start a call for which Alice's phone rings for ten seconds.
 
-    The app answers later callbacks with an empty object.
+    The app responds to later callbacks with an empty object.
     """
     simulation = CallSimulation({**DEQUEUE, **parameters}, answer_seconds=10.0)
     simulation.documents["transfer"] = "<Dial>+15550003333</Dial>"
