@@ -24,7 +24,7 @@ from tests.mutants.selection import Coverage, Selection, covered_by_tests
 )
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Number of processes.")
 def main(*, seed: int, count: int, package: str | None, jobs: int) -> None:
-    """Change the code at random places, and report the changes that no test notices."""
+    """Change the code at random places, and report the changes that no test detects."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     packages = [package] if package else list(THIS_PROJECT.packages)
     click.echo(run(THIS_PROJECT, packages, seed=seed, count=count, jobs=jobs))

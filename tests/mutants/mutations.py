@@ -1,4 +1,4 @@
-"""Small changes to Python source, each of which a test should notice."""
+"""Small changes to Python source, each of which a test should detect."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Chooses the tests that can notice a mutation."""
+"""Chooses the tests that can detect a mutation."""
 
 import ast
 import json
