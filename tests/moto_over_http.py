@@ -13,7 +13,7 @@ from moto.core.models import botocore_stubber
 
 @dataclass
 class MotoOverHttp:
-    """A running server. boto3 clients in this process use the same state without HTTP."""
+    """A running moto server. boto3 clients in this process use the same state without HTTP."""
 
     url: str = ""
     targets: list[str] = field(default_factory=list)
