@@ -558,10 +558,10 @@ def test_planted_task_in_the_simulator_is_not_returned(
 def test_another_task_in_the_response_of_taskrouter_is_not_returned(
     api: Api, monkeypatch: pytest.MonkeyPatch, attributes: str
 ) -> None:
-    created = api.taskrouter.create_task
+    original = api.taskrouter.create_task
 
     def create_and_return_another(task: NewTask) -> CreatedTask:
-        return replace(created(task), sid="WT" + "f" * 32, attributes=attributes)
+        return replace(original(task), sid="WT" + "f" * 32, attributes=attributes)
 
     monkeypatch.setattr(api.taskrouter, "create_task", create_and_return_another)
     response = create(api)
