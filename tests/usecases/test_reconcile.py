@@ -395,7 +395,7 @@ def record_lists(service: Service) -> dict[str, list[str]]:
 
 
 def fail_to_list(service: Service, failing: Iterable[str], error: Exception) -> None:
-    """Make the lists of these types of Events, or of Tasks, fail."""
+    """Make the requests for the given lists fail: types of Events, or `tasks`."""
     list_events, list_tasks = service.taskrouter.list_events, service.taskrouter.list_reserved_tasks
     failing = set(failing)
 
