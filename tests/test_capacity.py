@@ -126,12 +126,12 @@ def test_throttles_depend_on_the_concurrency_as_in_a_deployment(
     assert limits["Lambda, requests"].quota == 100
 
 
-@pytest.mark.parametrize(("first_late", "expected"), [(0, 40), (150, 153), (10**6, inf)])
+@pytest.mark.parametrize(("lowest_late_rate", "expected"), [(0, 40), (150, 153), (10**6, inf)])
 def test_sweep_limit_is_the_lowest_rate_at_which_the_sweep_falls_behind(
-    monkeypatch: pytest.MonkeyPatch, first_late: int, expected: float
+    monkeypatch: pytest.MonkeyPatch, lowest_late_rate: int, expected: float
 ) -> None:
     def simulate_sweep(scenario: Scenario) -> tuple[None, list[Sweep]]:
-        is_late = scenario.rate >= first_late
+        is_late = scenario.rate >= lowest_late_rate
         late = {"due": 2, "tasks_age_ms": 10**6, "events_age_ms": 10**6}
         return None, [Sweep(0, **(late if is_late else {}))]
 

@@ -93,7 +93,7 @@ def test_exchange_without_an_open_socket_ends_in_time(state: str) -> None:
     assert exchange.was_sent == (state != "no connection")
 
 
-@pytest.mark.parametrize("source", ["at the beginning", "opened later", "forgotten later"])
+@pytest.mark.parametrize("source", ["at the beginning", "opened later", "dropped later"])
 def test_socket_is_shut_down_after_the_time_limit(source: str) -> None:
     local, remote = socket.socketpair()
     opened = connection(None if source == "opened later" else local)
@@ -101,7 +101,7 @@ def test_socket_is_shut_down_after_the_time_limit(source: str) -> None:
 
     def work() -> bytes:
         exchange.begin(opened, sends=True)
-        opened.sock = None if source == "forgotten later" else local
+        opened.sock = None if source == "dropped later" else local
         return local.recv(1)
 
     exchange = Exchange(work, 0.05)

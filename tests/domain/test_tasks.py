@@ -1,4 +1,4 @@
-"""Parameters of new Tasks, and comparison of a Task found in TaskRouter with the requested one."""
+"""Parameters of new Tasks, and comparison of Tasks found in TaskRouter with the requested Task."""
 
 import json
 from dataclasses import replace

@@ -379,7 +379,7 @@ def test_progress_of_job_never_decreases(service: Service) -> None:
 
 
 def record_lists(service: Service) -> dict[str, list[str]]:
-    """Record which Events and Tasks the service lists from now on, by verb."""
+    """Return a dictionary that collects the Event types and Task lists requested from now on."""
     listed: dict[str, list[str]] = {"events": [], "tasks": []}
     list_events = service.taskrouter.list_events
 
