@@ -275,7 +275,7 @@ def test_callbacks_of_a_removed_stage_are_redirected(stage):
 
 
 @pytest.mark.parametrize("url", [f"{PRIMARY}/", f"{PRIMARY}2", FALLBACK, f"http{PRIMARY[5:]}"])
-def test_similar_urls_are_changed(stage, url):
+def test_url_that_only_resembles_the_callback_url_is_replaced(stage, url):
     stage.workflow.update(assignment_callback_url=url)
 
     stage.deploy("--yes")
