@@ -390,7 +390,7 @@ def test_malformed_address_is_refused_before_the_deployment(stage, address):
 
 @pytest.fixture
 def serve_elsewhere(stage, serve, monkeypatch):  # noqa: F811
-    """A function that starts a server and sets the Workflow's callback URL to its URL."""
+    """A function that starts a server and points the Workflow's callback URL to the server."""
     outputs = stacks.outputs
     monkeypatch.setattr(stacks, "outputs", lambda *_: outputs() if stage.deployments else {})
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
