@@ -27,7 +27,7 @@ CALLBACKS_PER_SECOND = 4
 MAX_P99_SECONDS = 1.0
 MAX_MEASUREMENTS = 3
 """Maximum number of measurements. Other programs on the machine may disturb a measurement."""
-OTHERS_PER_SECOND = {
+OTHER_REQUESTS_PER_SECOND = {
     "POST /reservations/{sid}/accept": 50,
     "POST /reservations/{sid}/reject": 1,
     "POST /reservations/{sid}/complete": 1,
@@ -35,7 +35,7 @@ OTHERS_PER_SECOND = {
     "POST /create-task": 1,
     "GET /reservations": 10,
 }
-"""Rates of the requests of all other routes, which exceed a new account's throttles."""
+"""Request rates of all other routes, which exceed a new account's throttles."""
 
 THROTTLED = 429
 UNAVAILABLE = 503
@@ -79,7 +79,7 @@ class Api:
     """Sends requests to the deployed API.
 
     Attributes:
-        others: Numbers of responses to requests other than callbacks, by route and outcome.
+        other_outcomes: Numbers of responses to requests other than callbacks, by route and outcome.
     """
 
     def __init__(self, aws, twilio, bearer):
@@ -87,7 +87,7 @@ class Api:
         self._aws, self._twilio, self._bearer = aws, twilio, bearer
         self._host = f"{api['id']}.execute-api.{REGION}.amazonaws.com"
         self._url = f"{aws.url}/restapis/{api['id']}/{STAGE}/_user_request_"
-        self.others = {name: Counter() for name in OTHERS_PER_SECOND}
+        self.other_outcomes = {name: Counter() for name in OTHER_REQUESTS_PER_SECOND}
 
     def start_containers(self):
         """Start all containers, and make each container import all modules that requests need.
@@ -164,16 +164,16 @@ class Api:
         return answers
 
     async def saturate(self, session, name, sids):
-        """Send requests of another route, each for another Reservation."""
+        """Send requests to another route, each for a different Reservation."""
         method, path = name.split()
 
         async def send():
             body = {"json": self._body(path)} if method == "POST" else {}
             url_path = path.replace("{sid}", next(sids))
             outcome = await self._request(session, method, url_path, self._authorization, **body)
-            self.others[name][outcome] += 1
+            self.other_outcomes[name][outcome] += 1
 
-        await send_at(OTHERS_PER_SECOND[name], SECONDS, send)
+        await send_at(OTHER_REQUESTS_PER_SECOND[name], SECONDS, send)
 
 
 async def send_at(rate, seconds, send):
@@ -196,15 +196,18 @@ async def measure(api, twilio):
         for number in range(1, MAX_MEASUREMENTS + 1):
             answers, *_ = await asyncio.gather(
                 api.post_callbacks(session, reservation_sids(number * 0x10_0000), SECONDS),
-                *(api.saturate(session, name, reservation_sids()) for name in OTHERS_PER_SECOND),
+                *(
+                    api.saturate(session, name, reservation_sids())
+                    for name in OTHER_REQUESTS_PER_SECOND
+                ),
             )
-            print(answers, api.others)  # noqa: T201  `pytest -rP` shows the figures
+            print(answers, api.other_outcomes)  # noqa: T201  `pytest -rP` shows the figures
             if not answers.lost and answers.p99 < MAX_P99_SECONDS:
                 break
         return answers
 
 
-def read_recorded(aws):
+def read_recorded_sids(aws):
     pages = aws.client("dynamodb").get_paginator("scan")
     table = f"taskrouter-callbacks-{STAGE}-reservations"
     return {
@@ -224,8 +227,8 @@ def test_callbacks_are_answered_while_other_routes_are_saturated(aws, checkout, 
 
     twilio.clear_faults()
     assert answers.lost == [], str(answers)
-    assert set(answers.recorded) <= read_recorded(aws)
+    assert set(answers.recorded) <= read_recorded_sids(aws)
     assert answers.p99 < MAX_P99_SECONDS, sorted(answers.seconds)[-20:]
     # The routes were saturated, and accept requests waited for TaskRouter.
-    assert all(outcomes[THROTTLED] for outcomes in api.others.values()), api.others
-    assert api.others["POST /reservations/{sid}/accept"][UNAVAILABLE], api.others
+    assert all(outcomes[THROTTLED] for outcomes in api.other_outcomes.values()), api.other_outcomes
+    assert api.other_outcomes["POST /reservations/{sid}/accept"][UNAVAILABLE], api.other_outcomes
