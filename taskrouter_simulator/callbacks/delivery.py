@@ -80,7 +80,7 @@ class DeliveryClient:
         credentials: Credentials that sign the callbacks.
         settings: Settings that determine the headers.
         record: Adds an entry to the log.
-        stopwatch: Returns a time in seconds; measures the logged duration of each attempt.
+        stopwatch: Returns a time in seconds, to measure the logged duration of each attempt.
     """
 
     def __init__(

@@ -53,8 +53,7 @@ class Unfinished:
 
     Attributes:
         jobs: The callbacks that are being delivered; a restored simulator delivers them again.
-        waiting: The callbacks that wait for an earlier callback for the same Reservation, by SID of
-            the Reservation.
+        waiting: The callbacks that wait for an earlier callback, by Reservation SID.
     """
 
     jobs: list[Job]

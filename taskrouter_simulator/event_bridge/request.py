@@ -1,4 +1,4 @@
-"""Requests from the browser SDK, which are executed as REST operations."""
+"""A request from the browser SDK, with access checks and execution as a REST operation."""
 
 import json
 from collections.abc import Mapping

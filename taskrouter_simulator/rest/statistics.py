@@ -123,7 +123,7 @@ def list_task_queues(request: Request) -> Response:
 
 
 def fetch_task_queues(request: Request) -> Response:
-    """Return the real-time statistics of up to 50 TaskQueues; missing TaskQueues have zeros."""
+    """Return real-time statistics of up to 50 TaskQueues, with zeros for missing TaskQueues."""
     sids = request.form.sids("QueueSids", "WQ")
     if not 1 <= len(sids) <= _MAX_QUEUES:
         raise BadRequest(f"QueueSids must contain from 1 to {_MAX_QUEUES} TaskQueue SIDs")
