@@ -350,19 +350,19 @@ CHANGES = {
     ),
     "no objects": (
         lambda document: signed(without(document, "objects")),
-        "another version of the simulator has written the snapshot: 'objects'",
+        "the snapshot was written by another version of the simulator: 'objects'",
     ),
     "an unknown field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {"a": 1}}}
         ),
-        "another version of the simulator has written the snapshot: State has no field a",
+        "the snapshot was written by another version of the simulator: State has no field a",
     ),
     "a missing field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {}}}
         ),
-        "another version of the simulator has written the snapshot: workspace_sid is missing",
+        "the snapshot was written by another version of the simulator: workspace_sid is missing",
     ),
 }
 
