@@ -132,9 +132,13 @@ def _stored() -> dict[str, Any]:
     return {name: hints[name] for name in names}
 
 
+def canonical_json(value: Any) -> str:
+    """Return JSON that is the same for equal values, however the values were written."""
+    return json.dumps(_normalize(value), sort_keys=True)
+
+
 def _checksum(content: Mapping[str, Any]) -> str:
-    text = json.dumps(_normalize(content), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 def _normalize(value: Any) -> Any:

@@ -122,18 +122,33 @@ def response(**fields):
         (
             {"content_type": "text/plain", "answer": "a"},
             response(body=b"b"),
-            ['content type "text/plain" became "application/json"', 'body "a" became "b"'],
+            ['content type "text/plain" became "application/json"', 'body text "a" became text "b"'],
         ),
         ({"answer": "a", "answer_length": 3}, response(body=b"abc"), []),
         ({"answer": "a", "answer_length": 3}, response(body=b"ab"), ["length 3 became 2"]),
-        ({"answer": "a", "answer_length": 2}, response(body=b"bb"), ['body "a" became "b"']),
+        ({"answer": "a", "answer_length": 2}, response(body=b"bb"), ['body text "a" became text "b"']),
         ({}, response(error="no connection"), ["no connection"]),
-        ({"answer": "x" * 300}, response(body=b"1"), ['body "' + "x" * 199 + " became 1"]),
+        ({"answer": "x" * 300}, response(body=b"1"), ['body text "' + "x" * 194 + " became 1"]),
         ({"answer": "[" * 100_000}, response(body=b"[" * 100_000), []),
     ],
 )
 def test_differences_are_described(changes, received, expected):
     assert describe_differences({**ENTRY, **changes}, received) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "difference"),
+    [
+        ('{"a": 1}', '{"a": true}', 'body {"a": 1} became {"a": true}'),
+        ("[0]", "[false]", "body [0] became [false]"),
+        ('"a"', "a", 'body "a" became text "a"'),
+        ('{"a": 1, "b": [2.0]}', '{"b": [2], "a": 1.0}', None),
+        ("[NaN]", "[NaN]", None),
+    ],
+)
+def test_bodies_are_compared_as_json_values(before, after, difference):
+    differences = describe_differences({**ENTRY, "answer": before}, response(body=after.encode()))
+    assert differences == ([difference] if difference else [])
 
 
 def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file, capsys):
