@@ -190,6 +190,15 @@ def test_invalid_file_is_refused(file, capsys, text, message):
     assert capsys.readouterr().err == f"replay: {message.format(file=file)}\n"
 
 
+def test_only_line_feeds_separate_exported_log_entries(app, file):
+    answer = "a\u2028b\u2029c\u0085d"
+    entry = json.dumps({**ENTRY, "answer": answer}, ensure_ascii=False)
+    file.write_text(f"{entry}\n{entry}\n", encoding="utf-8", newline="\r\n")
+    app.set_response("/api/assign?a=1", answer.encode())
+    assert replay(file, app.url) == 0
+    assert len(app.received) == 2
+
+
 def test_missing_and_binary_files_are_refused(file, capsys):
     assert replay(file, "http://127.0.0.1:9") == 2
     file.write_bytes(b"\xff")
