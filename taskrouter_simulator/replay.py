@@ -40,8 +40,13 @@ def main(arguments: list[str], settings: Settings) -> int:
         print(f"replay: {error}", file=sys.stderr)  # noqa: T201 - program output
         return 2
     differing = asyncio.run(_replay(entries, options.to, settings))
-    print(f"{len(entries)} callbacks, {differing} different responses")  # noqa: T201 - program output
+    totals = f"{_count(len(entries), 'callback')}, {_count(differing, 'different response')}"
+    print(totals)  # noqa: T201 - program output
     return 1 if differing else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _base_url(text: str) -> str:

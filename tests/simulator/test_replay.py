@@ -99,7 +99,7 @@ def test_different_response_is_reported(app, file, capsys):
     assert capsys.readouterr().out.splitlines() == [
         f"{prefix} body {before} became {after}",
         "2 assignment /api/assign?a=1: same response",
-        "2 callbacks, 1 different responses",
+        "2 callbacks, 1 different response",
     ]
 
 
@@ -155,7 +155,7 @@ def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file
     write(file, {**ENTRY, "status": None}, {"kind": "alert", "code": 1}, ENTRY)
     app.set_response("/api/assign?a=1", {"instruction": "accept"})
     assert replay(file, app.url) == 0
-    assert capsys.readouterr().out.endswith("1 callbacks, 0 different responses\n")
+    assert capsys.readouterr().out.endswith("1 callback, 0 different responses\n")
 
 
 @pytest.mark.parametrize(
