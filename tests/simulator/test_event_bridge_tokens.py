@@ -163,6 +163,11 @@ def test_request_with_invalid_token_is_refused(taskrouter):
             {"grants": {"task_router": {"workspace_sid": "é" * 100}}},
             "The requested resource /Workspaces/" + "é" * 44,
         ),
+        # JSON can contain half of a surrogate pair, which UTF-8 cannot represent.
+        (
+            {"grants": {"task_router": {"workspace_sid": "WS\ud800"}}},
+            "The requested resource /Workspaces/WS? was not found",
+        ),
     ],
 )
 def test_connection_with_invalid_token_is_closed_with_the_reason(taskrouter, changes, reason):
