@@ -1,6 +1,7 @@
 """Connects the engine, the clock, the callbacks and the HTTP routes."""
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -184,8 +185,14 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
 
+def _concerns_server(record: logging.LogRecord) -> bool:
+    """Return whether a log record concerns the server, and not an invalid text of a client."""
+    return record.msg != "Invalid UTF-8 sequence received from client."
+
+
 def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
     """Return a uvicorn configuration with minimal logging and a short shutdown timeout."""
+    logging.getLogger("uvicorn.error").addFilter(_concerns_server)
     return uvicorn.Config(
         expose_transport(simulator.app),
         log_level="warning",

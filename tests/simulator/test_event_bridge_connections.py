@@ -279,6 +279,14 @@ def test_messages_from_the_client_are_ignored(taskrouter, alice):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
+def test_text_that_is_not_utf_8_closes_the_connection_without_an_error_message(capsys):
+    with running() as taskrouter, BrowserSdk(taskrouter).connect() as channel:
+        initialize(channel)
+        channel.socket.send(b"\xff", text=True)
+        assert channel.wait_until_closed()[0] == 1007
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("headers", "token", "status"), [({}, "x" * 9_000, 414), ({"X-Long": "x" * 9_000}, "", 431)]
 )
