@@ -122,11 +122,18 @@ def response(**fields):
         (
             {"content_type": "text/plain", "answer": "a"},
             response(body=b"b"),
-            ['content type "text/plain" became "application/json"', 'body text "a" became text "b"'],
+            [
+                'content type "text/plain" became "application/json"',
+                'body text "a" became text "b"',
+            ],
         ),
         ({"answer": "a", "answer_length": 3}, response(body=b"abc"), []),
         ({"answer": "a", "answer_length": 3}, response(body=b"ab"), ["length 3 became 2"]),
-        ({"answer": "a", "answer_length": 2}, response(body=b"bb"), ['body text "a" became text "b"']),
+        (
+            {"answer": "a", "answer_length": 2},
+            response(body=b"bb"),
+            ['body text "a" became text "b"'],
+        ),
         ({}, response(error="no connection"), ["no connection"]),
         ({"answer": "x" * 300}, response(body=b"1"), ['body text "' + "x" * 194 + " became 1"]),
         ({"answer": "[" * 100_000}, response(body=b"[" * 100_000), []),
