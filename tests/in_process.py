@@ -14,8 +14,8 @@ from local.dynamodb import App
 def connect(client: Any, app: App) -> None:
     """Make *app* handle the requests that the main thread sends with *client*.
 
-    Such requests take less than half of the CPU time. Requests from other threads still use
-    HTTP, so that concurrent requests interleave.
+    In-process requests take less than half of the CPU time of HTTP requests. Requests from other
+    threads still use HTTP, so that concurrent requests interleave.
     """
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register(f"before-send.{service}", _responder(app))

@@ -13,7 +13,7 @@ from moto.core.models import botocore_stubber
 
 @dataclass
 class MotoOverHttp:
-    """A running server. boto3 clients in this process use the same state without HTTP."""
+    """A running moto server. boto3 clients in this process use the same state without HTTP."""
 
     url: str = ""
     targets: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ def serve_moto() -> Iterator[MotoOverHttp]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    # Otherwise, moto would restore a test's credentials after its fixtures have removed them.
+    # moto would otherwise restore a test's credentials after the fixtures have removed them.
     config = {"core": {"mock_credentials": False}}
     with mock_aws(config=config), ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -23,7 +23,7 @@ NOW = 1_790_000_000_000
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
 
 MAX_FINAL_CALLS = 4
-"""Maximum number of DynamoDB calls of an API request after its last request to TaskRouter."""
+"""Maximum number of DynamoDB calls that an API request makes after its last TaskRouter call."""
 
 _numbers = itertools.count(1)
 
@@ -78,7 +78,7 @@ class FakeTaskRouter:
     """A fake TaskRouter that stores Reservations, applies updates and fails on request.
 
     Attributes:
-        answers_calls: Whether the Worker answers, so that an instruction accepts the Reservation.
+        answers_calls: Whether the Worker answers each call, which accepts the Reservation.
         fail_before: Errors by verb. Each is raised once, before the call takes effect.
         fail_after: Errors by verb. Each is raised once, after the call has taken effect.
     """

@@ -186,7 +186,7 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
     assert all(lists[name].read_units > 0 for name in lists)
 
 
-def test_list_of_open_reservations_is_measured_with_a_growing_number_of_them() -> None:
+def test_list_of_pending_reservations_is_measured_as_their_number_grows() -> None:
     usages = list[Usage]()
     with tables.BenchmarkTables.create() as benchmark_tables:
         benchmark_tables.fill(1_000)

@@ -1,4 +1,4 @@
-"""docs/capacity.md contains the numbers that the command prints."""
+"""docs/capacity.md contains the numbers that `python -m benchmarks.capacity` prints."""
 
 import re
 from collections import Counter
@@ -50,7 +50,7 @@ def test_reservation_accepted_over_rest_needs_eight_writes(rest_footprint: Footp
     assert rest_footprint.taskrouter == 1
 
 
-def test_reservation_accepted_by_the_answer_needs_six_writes() -> None:
+def test_reservation_accepted_by_the_callback_answer_needs_six_writes() -> None:
     measured = footprint.measure(over_rest=False)
     assert measured.requests == {PATH: 1, EVENT_PATH: 4, ACCEPT_PATH: 0}
     assert measured.writes == {PATH: 1, EVENT_PATH: 5}
@@ -62,19 +62,19 @@ def test_new_item_needs_a_write_in_the_table_and_each_index() -> None:
     assert write_units({}, ITEM) == {TABLE: 1, "due pending": 1, "by_worker": 1, "by_hour": 1}
 
 
-def test_entry_whose_key_changes_is_written_twice() -> None:
+def test_index_entry_whose_key_changes_is_written_twice() -> None:
     assert write_units(ITEM, {**ITEM, "due_at": {"N": "6"}}) == {TABLE: 1, "due pending": 2}
     accepted = {**ITEM, "open_as": {"S": "accepted"}}
     assert write_units(ITEM, accepted) == {TABLE: 1, "due pending": 1, "due accepted": 1}
 
 
-def test_entry_is_written_only_if_a_projected_attribute_changes() -> None:
+def test_index_entry_is_written_only_if_a_projected_attribute_changes() -> None:
     assert write_units(ITEM, {**ITEM, "acceptor": {"S": "ann"}}) == {TABLE: 1}
     changed = {**ITEM, "status": {"S": "timeout"}}
     assert write_units(ITEM, changed) == {TABLE: 1, "by_worker": 1, "by_hour": 1}
 
 
-def test_entry_of_an_ended_reservation_is_deleted() -> None:
+def test_index_entry_of_an_ended_reservation_is_deleted() -> None:
     ended = {name: value for name, value in ITEM.items() if name not in ("open_as", "due_at")}
     assert write_units(ITEM, ended) == {TABLE: 1, "due pending": 1}
 
@@ -126,12 +126,12 @@ def test_throttles_depend_on_the_concurrency_as_in_a_deployment(
     assert limits["Lambda, requests"].quota == 100
 
 
-@pytest.mark.parametrize(("first_late", "expected"), [(0, 40), (150, 153), (10**6, inf)])
+@pytest.mark.parametrize(("lowest_late_rate", "expected"), [(0, 40), (150, 153), (10**6, inf)])
 def test_sweep_limit_is_the_lowest_rate_at_which_the_sweep_falls_behind(
-    monkeypatch: pytest.MonkeyPatch, first_late: int, expected: float
+    monkeypatch: pytest.MonkeyPatch, lowest_late_rate: int, expected: float
 ) -> None:
     def simulate_sweep(scenario: Scenario) -> tuple[None, list[Sweep]]:
-        is_late = scenario.rate >= first_late
+        is_late = scenario.rate >= lowest_late_rate
         late = {"due": 2, "tasks_age_ms": 10**6, "events_age_ms": 10**6}
         return None, [Sweep(0, **(late if is_late else {}))]
 
@@ -163,7 +163,7 @@ def test_page_contains_the_tables_that_the_command_prints() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rate", "sweep_s"), [(300, 120), (1_000, 300)])
-def test_sweep_keeps_up_with_the_documented_timeout(rate: int, sweep_s: int) -> None:
+def test_sweep_with_the_documented_timeout_keeps_up(rate: int, sweep_s: int) -> None:
     _, sweeps = simulate(Scenario(rate=rate, sweep_s=sweep_s, taskrouter=UNLIMITED))
     last = sweeps[-1]
     assert last.unchecked == 0
@@ -171,7 +171,7 @@ def test_sweep_keeps_up_with_the_documented_timeout(rate: int, sweep_s: int) -> 
 
 
 @pytest.mark.slow
-def test_low_taskrouter_limit_ends_sweeps_after_the_documented_checks() -> None:
+def test_low_taskrouter_limit_ends_sweeps_after_the_documented_number_of_checks() -> None:
     limits = TaskRouterLimits(per_second=10)
     checked = {}
     for concurrency in (2, 8):

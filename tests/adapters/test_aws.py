@@ -49,7 +49,7 @@ from tests.support import busy_exchanges
 
 BUDGET = 1.0
 EMULATOR_BUDGET = 60.0
-"""Both clients wait as long for an emulator, which a busy machine may slow down."""
+"""Equal to boto3's default timeout, because an emulator may be slow on a busy machine."""
 TABLE = "reservations"
 KEY = {"reservation_sid": {"S": "WR1"}}
 REQUEST = {
@@ -338,7 +338,7 @@ def test_call_fails_if_the_first_attempt_uses_up_the_time(
             _call(client, "UpdateItem")
 
 
-def test_request_is_not_sent_after_a_hanging_name_lookup_was_abandoned(
+def test_request_is_not_sent_after_a_hanging_name_lookup_is_abandoned(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = threading.Event()
@@ -408,7 +408,7 @@ def _headers(request: bytes) -> dict[str, str]:
     return {name.lower(): value for name, _, value in pairs}
 
 
-def test_request_has_the_headers_of_the_protocol(client_at: Callable[[str], Any]) -> None:
+def test_request_has_the_headers_of_the_aws_json_protocol(client_at: Callable[[str], Any]) -> None:
     with scripted_server(respond(http_response(200, DONE))) as server:
         client_at(server.url).update_item(**REQUEST)
         headers = _headers(server.requests[0])
@@ -440,14 +440,14 @@ def test_profile_credentials_are_used_outside_lambda(
     client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "credentials"
-    file.write_text("[ann]\naws_access_key_id = of-ann\naws_secret_access_key = s\n")
+    file.write_text("[ann]\naws_access_key_id = ann-key\naws_secret_access_key = s\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.setenv("AWS_PROFILE", "ann")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with scripted_server(respond(http_response(200, DONE))) as server:
         client_at(server.url).update_item(**REQUEST)
-        assert "Credential=of-ann/" in _headers(server.requests[0])["authorization"]
+        assert "Credential=ann-key/" in _headers(server.requests[0])["authorization"]
 
 
 def test_missing_credentials_are_reported(

@@ -181,7 +181,7 @@ def test_throttled_requests_are_transient_with_any_status(code: str) -> None:
 # Connections
 
 
-def test_connection_is_attempted_once_per_request_within_its_time_limit(
+def test_each_attempt_opens_one_connection_within_its_time_limit(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timeouts: list[float] = []
@@ -237,7 +237,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def test_server_with_an_unknown_certificate_gets_no_request(
+def test_server_with_an_untrusted_certificate_gets_no_request(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     certificate: Path,
@@ -429,7 +429,7 @@ def use_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *lines: str) ->
 def test_profile_credentials_are_read_once(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    lines = ["aws_access_key_id = of-ann", "aws_secret_access_key = s"]
+    lines = ["aws_access_key_id = ann-key", "aws_secret_access_key = s"]
     file = use_profile(monkeypatch, tmp_path, *lines)
     with scripted_server(respond(http_response(200, DONE))) as server:
         client = client_at(server.url)
@@ -549,7 +549,7 @@ def test_retries_of_reads_do_not_depend_on_the_environment(
         (200, b"<html>", 1, "The request to DynamoDB failed (InvalidResponse). Retry."),
     ],
 )
-def test_failed_read_without_json_is_reported_by_its_status(
+def test_response_to_a_read_without_json_is_reported(
     client_at: Callable[..., Any], status: int, body: bytes, requests: int, message: str
 ) -> None:
     with scripted_server(respond(http_response(status, body))) as server:

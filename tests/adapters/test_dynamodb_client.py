@@ -1,4 +1,4 @@
-"""UpdateItem requests are valid for DynamoDB, and their responses are about the updated item."""
+"""UpdateItem requests are valid for DynamoDB, and responses about other items are refused."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,10 @@ from chalicelib.domain.errors import StoreUnavailable
 
 
 def expression_of(update: UpdateItem) -> str:
-    """Return the UpdateExpression that is sent. The local DynamoDB also accepts empty clauses."""
+    """Return the UpdateExpression that is sent.
+
+    The local DynamoDB can't check the expression, because it also accepts empty clauses.
+    """
     sent: list[str] = []
 
     def update_item(**request: Any) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def test_update_has_a_clause_only_for_attributes_that_change(
 
 
 def run_with_failed_condition(**response: Any) -> tuple[bool, dict[str, Any]]:
-    """Update the item WR1 while its conditions fail, and return the result."""
+    """Return the result of an update of the item WR1 whose condition fails."""
 
     def update_item(**_request: Any) -> dict[str, Any]:
         error = {"Error": {"Code": "ConditionalCheckFailedException"}, **response}
@@ -59,6 +62,6 @@ def test_failed_condition_returns_the_current_item_if_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("item", [{"sid": {"S": "WR2"}}, {"a": {"N": "5"}}])
-def test_failed_condition_of_another_item_is_an_unreadable_response(item: dict[str, Any]) -> None:
+def test_failed_condition_with_another_item_is_an_unreadable_response(item: dict[str, Any]) -> None:
     with pytest.raises(StoreUnavailable, match="can't be read"):
         run_with_failed_condition(Item=item)

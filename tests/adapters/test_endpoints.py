@@ -12,19 +12,19 @@ PROXY = "http://proxy.example:3128"
 
 
 @pytest.fixture
-def proxy_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+def system_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in the settings of the operating system, as on macOS and Windows."""
     monkeypatch.setattr(utils, "getproxies", lambda: {"https": PROXY})
     monkeypatch.setattr(utils, "proxy_bypass", lambda _host: False)
 
 
-@pytest.mark.usefixtures("proxy_of_the_system")
-def test_proxy_of_the_operating_system_is_used_outside_lambda() -> None:
+@pytest.mark.usefixtures("system_proxy")
+def test_system_proxy_is_used_outside_lambda() -> None:
     proxy, headers = find_proxy(ENDPOINT)
     assert (proxy, headers) == (urlsplit(PROXY), {})
 
 
-@pytest.mark.usefixtures("proxy_of_the_system")
+@pytest.mark.usefixtures("system_proxy")
 def test_lambda_uses_only_proxies_in_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
     assert find_proxy(ENDPOINT) == (None, {})

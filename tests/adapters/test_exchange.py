@@ -1,4 +1,4 @@
-"""An exchange knows whether a request was sent, and cuts off the network after its time limit."""
+"""An exchange records whether a request was sent, and shuts down its socket after a timeout."""
 
 import socket
 import threading
@@ -64,8 +64,8 @@ def test_simultaneous_exchanges_run_in_separate_threads() -> None:
     assert not barrier.broken
 
 
-@pytest.mark.parametrize("begins", ["nothing", "unconnected", "closed"])
-def test_exchange_without_an_open_socket_ends_in_time(begins: str) -> None:
+@pytest.mark.parametrize("state", ["no connection", "unconnected", "closed"])
+def test_exchange_without_an_open_socket_ends_in_time(state: str) -> None:
     ended, began = threading.Event(), threading.Event()
     failures: list[type[BaseException]] = []
     exchange: Exchange[object]
@@ -73,8 +73,8 @@ def test_exchange_without_an_open_socket_ends_in_time(begins: str) -> None:
     sock.close()
 
     def work() -> None:
-        if begins != "nothing":
-            exchange.begin(connection(sock if begins == "closed" else None), sends=True)
+        if state != "no connection":
+            exchange.begin(connection(sock if state == "closed" else None), sends=True)
         began.set()
         ended.wait(5)
         try:
@@ -90,30 +90,30 @@ def test_exchange_without_an_open_socket_ends_in_time(begins: str) -> None:
     for thread in busy_exchanges():
         thread.join(5)
     assert failures == [TimeoutError]
-    assert exchange.was_sent == (begins != "nothing")
+    assert exchange.was_sent == (state != "no connection")
 
 
-@pytest.mark.parametrize("source", ["at the beginning", "opened later", "forgotten later"])
+@pytest.mark.parametrize("source", ["at the beginning", "opened later", "dropped later"])
 def test_socket_is_shut_down_after_the_time_limit(source: str) -> None:
-    ours, theirs = socket.socketpair()
-    opened = connection(None if source == "opened later" else ours)
+    local, remote = socket.socketpair()
+    opened = connection(None if source == "opened later" else local)
     exchange: Exchange[object]
 
     def work() -> bytes:
         exchange.begin(opened, sends=True)
-        opened.sock = None if source == "forgotten later" else ours
-        return ours.recv(1)
+        opened.sock = None if source == "dropped later" else local
+        return local.recv(1)
 
     exchange = Exchange(work, 0.05)
-    with ours, theirs:
+    with local, remote:
         with pytest.raises(TimeoutError):
             exchange.run()
-        theirs.settimeout(5)
-        assert theirs.recv(1) == b""
+        remote.settimeout(5)
+        assert remote.recv(1) == b""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError(), TimeoutError()])
-def test_error_of_the_work_is_raised_by_run(error: BaseException) -> None:
+def test_run_raises_the_error_of_the_work(error: BaseException) -> None:
     def work() -> None:
         raise error
 

@@ -1,4 +1,4 @@
-"""A list of Reservations sends the expected queries and returns the expected pages."""
+"""Listing Reservations sends the expected queries and returns the expected pages."""
 
 import base64
 import itertools
@@ -69,7 +69,7 @@ class ScriptedDynamoDb:
         }
 
     def partitions(self) -> list[str]:
-        """Return the partitions of the queries."""
+        """Return the partition key value of each query."""
         return [request["ExpressionAttributeValues"][":value"]["S"] for request in self.requests]
 
 
@@ -135,7 +135,7 @@ def test_list_reads_hours_backward_with_a_larger_second_page() -> None:
 
 
 @pytest.mark.parametrize("status", [*Status, None])
-def test_worker_list_filters_by_a_status_that_is_not_open(status: Status | None) -> None:
+def test_worker_list_filters_the_worker_index_by_status(status: Status | None) -> None:
     last = {**entry(1, AT), "extra": "x"}
     client = ScriptedDynamoDb(page(entry(1, AT), last=last), page(entry(2, AT)))
     if status is not None:
@@ -254,7 +254,9 @@ def test_open_reservations_are_sorted_and_filtered_by_worker() -> None:
         (cursor_of(AT + 2), [4, 3, 2, 1]),
     ],
 )
-def test_open_reservations_continue_after_the_cursor(cursor: str, expected: list[int]) -> None:
+def test_list_of_open_reservations_continues_after_the_cursor(
+    cursor: str, expected: list[int]
+) -> None:
     entries = [entry(1, AT), entry(2, AT + 1), entry(3, AT + 1), entry(4, AT + 2)]
     client = ScriptedDynamoDb(page(*entries))
     sids, _ = fetch(client, cursor, status=Status.PENDING)
@@ -266,14 +268,14 @@ def test_open_reservations_continue_after_the_cursor(cursor: str, expected: list
     ("cursor", "start"),
     [(cursor_of(AT + 1, wr(3)), wr(3)), (cursor_of(AT + 1), "WS"), (None, None)],
 )
-def test_cursor_selects_the_key_after_which_an_index_is_read(
+def test_cursor_selects_the_exclusive_start_key(
     worker_sid: str | None, cursor: str | None, start: str | None
 ) -> None:
     client = ScriptedDynamoDb()
     fetch(client, cursor, worker_sid=worker_sid)
     key = {"worker_sid": WORKER} if worker_sid else {"hour": "2026-09-21T14"}
     expected = to_item({**key, "reserved_at": AT + 1, "reservation_sid": start})
-    # An hour is read from the end if the cursor contains no Reservation SID.
+    # If the cursor contains no Reservation SID, its hour is read from the end.
     if start is None or (start == "WS" and worker_sid is None):
         expected = None  # type: ignore[assignment]
     assert client.requests[0].get("ExclusiveStartKey") == expected

@@ -133,7 +133,7 @@ def test_response_without_a_readable_resource_raises_an_error(
         call(taskrouter.client)
 
 
-OTHER_SIDS = [
+UNEXPECTED_SIDS = [
     *(
         (name, value)
         for name in ("sid", "task_sid", "worker_sid")
@@ -143,9 +143,9 @@ OTHER_SIDS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), OTHER_SIDS, ids=str)
+@pytest.mark.parametrize(("name", "value"), UNEXPECTED_SIDS, ids=str)
 @pytest.mark.parametrize("call", SINGLE.values(), ids=SINGLE)
-def test_reservation_with_other_sids_raises_an_error(
+def test_reservation_with_an_unexpected_sid_raises_an_error(
     taskrouter: TaskRouter, call: Call, name: str, value: object
 ) -> None:
     taskrouter.body = json.dumps({**RESERVATION_RESOURCE, name: value}).encode()
@@ -154,7 +154,7 @@ def test_reservation_with_other_sids_raises_an_error(
 
 
 @pytest.mark.parametrize("operation", SINGLE)
-def test_reservation_of_another_owner_raises_an_error(
+def test_reservation_of_another_task_or_worker_raises_an_error(
     taskrouter: TaskRouter, operation: str
 ) -> None:
     name = "worker_sid" if operation == "fetch by Worker" else "task_sid"

@@ -62,7 +62,7 @@ def store(client: Any) -> DynamoReservationStore:
     )
 
 
-def keys(client: Any) -> DynamoIdempotencyStore:
+def key_store(client: Any) -> DynamoIdempotencyStore:
     return DynamoIdempotencyStore(client, state_table="state")
 
 
@@ -91,14 +91,14 @@ UPDATES: dict[str, Callable[[Any], object]] = {
         "j", now=1, retry_at=2, run_id="r"
     ),
     "save_progress": lambda client: store(client).save_progress("j", {"tasks": 1}),
-    "acquire": lambda client: keys(client).acquire("k", "f", owner="o", now=1, until=2),
-    "take_over": lambda client: keys(client).take_over("k", owner="o", expired_at=1, until=2),
-    "expire_lease": lambda client: keys(client).expire_lease("k", owner="o", now=1),
-    "consume_search_budget": lambda client: keys(client).consume_search_budget(now=1),
+    "acquire": lambda client: key_store(client).acquire("k", "f", owner="o", now=1, until=2),
+    "take_over": lambda client: key_store(client).take_over("k", owner="o", expired_at=1, until=2),
+    "expire_lease": lambda client: key_store(client).expire_lease("k", owner="o", now=1),
+    "consume_search_budget": lambda client: key_store(client).consume_search_budget(now=1),
 }
 READS: dict[str, Callable[[Any], object]] = {
     "get": lambda client: store(client).get(RESERVATION),
-    "get_unscoped": lambda client: keys(client).get_unscoped("k", now=1),
+    "get_unscoped": lambda client: key_store(client).get_unscoped("k", now=1),
     "due_reservations": lambda client: next(
         store(client).due_reservations(Status.PENDING, now=NOW), None
     ),

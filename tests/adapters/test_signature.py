@@ -170,7 +170,7 @@ def test_at_most_48_urls_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize(("count", "urls"), [(1, 1), (2, 2), (3, 6), (4, 24), (5, 1)])
-def test_orders_of_at_most_four_parameters_are_rebuilt(count: int, urls: int) -> None:
+def test_every_order_of_at_most_four_parameters_is_rebuilt(count: int, urls: int) -> None:
     pairs = [(f"n{number}", "v") for number in range(count)]
     assert len(set(query_strings(pairs))) == urls
 

@@ -326,7 +326,7 @@ def test_claim_sets_its_attributes(store: DynamoReservationStore, *, accepts: bo
 
 
 @pytest.mark.parametrize("accepts", [True, False])
-def test_claim_of_an_instruction_names_no_acceptor(
+def test_claim_with_an_instruction_names_no_acceptor(
     store: DynamoReservationStore, *, accepts: bool
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -464,7 +464,7 @@ def test_released_claim_leaves_no_trace(
     assert stored_item(store, reservation.reservation_sid) == {**before, "due_at": NOW + 7}
 
 
-def test_claim_without_an_instruction_is_released_without_removing_an_earlier_one(
+def test_release_of_a_claim_without_an_instruction_keeps_an_earlier_instruction(
     store: DynamoReservationStore,
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -507,7 +507,7 @@ def test_instruction_is_confirmed_only_by_the_owner_of_the_claim(
 
 @pytest.mark.parametrize("reported", [Status.ACCEPTED, Status.COMPLETED])
 @pytest.mark.parametrize("claimed_by_another", [True, False])
-def test_removed_claim_of_an_instruction_leaves_no_trace(
+def test_removed_claim_with_an_instruction_leaves_no_trace(
     store: DynamoReservationStore, reported: Status, *, claimed_by_another: bool
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -524,7 +524,7 @@ def test_removed_claim_of_an_instruction_leaves_no_trace(
     assert before["acceptor"] == "event"
 
 
-def test_releasing_the_claim_of_an_instruction_is_a_single_write(
+def test_releasing_a_claim_with_an_instruction_is_a_single_write(
     store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -578,7 +578,7 @@ def test_caller_whose_accept_was_not_processed_is_not_the_acceptor(
     tables = record_updates(store, monkeypatch)
     store.release_claim(reservation_sid, claim, due_at=NOW + 7, acceptor=None)
     assert stored_item(store, reservation_sid) == {**before, "acceptor": source}
-    assert len(tables) == 2  # the failed end of the claim, and the correction
+    assert len(tables) == 2  # the failed release of the claim, and the correction of the acceptor
 
 
 # Statuses

@@ -62,8 +62,8 @@ def read_request(connection: socket.socket) -> str:
 class Server:
     """The state of a server that sends `reply` to each request.
 
-    If the reply is empty, the server closes the connection without a response. If it is None, the
-    server keeps the connection open without a response.
+    If the reply is empty, the server closes the connection without a response. If the reply is
+    None, the server keeps the connection open without a response.
     """
 
     url: str

@@ -1,4 +1,4 @@
-"""Every operation of the TaskRouter client ends in time and knows whether its request was sent.
+"""Every operation of the TaskRouter client ends in time and reports whether its request was sent.
 
 The tests use real sockets and short time limits.
 """
@@ -161,15 +161,15 @@ def test_request_whose_tls_handshake_hangs_was_not_sent(server: ScriptedServer) 
 def test_request_whose_host_lookup_hangs_was_not_sent(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, getaddrinfo = threading.Event(), socket.getaddrinfo
+    resume, getaddrinfo = threading.Event(), socket.getaddrinfo
 
     def hang(*args: Any, **options: Any) -> Any:
-        found.wait(5)
+        resume.wait(5)
         return getaddrinfo(*args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     error = error_of(accept, server.url)
-    found.set()
+    resume.set()
     time.sleep(0.1)
 
     assert type(error) is TaskRouterNotSent
@@ -281,7 +281,7 @@ def test_response_that_does_not_end_is_abandoned_in_time(
     assert len(server.requests) == 1
 
 
-def test_request_that_the_server_does_not_read_ends_in_time(server: ScriptedServer) -> None:
+def test_request_that_the_server_does_not_read_is_abandoned_in_time(server: ScriptedServer) -> None:
     server.script = lambda peer: peer.ended.wait(3) and None
     assert isinstance(error_of(create_large, server.url), TaskRouterUnavailable)
 
@@ -410,7 +410,7 @@ def answer_slowly(peer: Peer, body: bytes, seconds: float) -> None:
         peer.send(body)
 
 
-def test_endless_list_of_reserved_tasks_ends_in_time(server: ScriptedServer) -> None:
+def test_endless_list_of_reserved_tasks_is_abandoned_in_time(server: ScriptedServer) -> None:
     page = {"tasks": [{"sid": TASK}], "meta": {"key": "tasks", "next_page_url": f"{server.url}/n"}}
     server.script = lambda peer: answer_slowly(peer, response(page), 0.01)
     error = error_of(TwilioTaskRouter.list_reserved_tasks, server.url, limit=2 * SECONDS)
@@ -418,7 +418,7 @@ def test_endless_list_of_reserved_tasks_ends_in_time(server: ScriptedServer) -> 
     assert len(server.requests) > 2
 
 
-def test_slow_pages_of_events_end_in_time(server: ScriptedServer) -> None:
+def test_slow_pages_of_events_are_abandoned_in_time(server: ScriptedServer) -> None:
     event = {"event_type": "reservation.created", "event_data": {}}
     next_page = {"key": "events", "next_page_url": f"{server.url}/n"}
     page = response({"events": [event] * 1000, "meta": next_page})
@@ -431,7 +431,7 @@ def test_slow_pages_of_events_end_in_time(server: ScriptedServer) -> None:
     assert type(error) is TaskRouterUnavailable
 
 
-def test_search_with_slow_fetches_ends_in_time(server: ScriptedServer) -> None:
+def test_search_with_slow_fetches_is_abandoned_in_time(server: ScriptedServer) -> None:
     tasks = response({"tasks": [{"sid": TASK}] * 5, "meta": {"key": "tasks"}})
     server.script = lambda peer: answer_slowly(peer, tasks, SECONDS * 0.4)
     error = error_of(lambda client: client.find_tasks("idempotency_marker", "x"), server.url)

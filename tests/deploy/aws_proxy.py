@@ -27,20 +27,20 @@ class Proxy:
     """
 
     def __init__(self, url):
-        self.url, self._awaited, self._act = url, None, None
+        self.url, self._pattern, self._action = url, None, None
         self._lock = threading.Lock()
 
-    def call_before(self, awaited, act):
-        """Call *act* once, before forwarding the next request whose name matches *awaited*."""
-        self._awaited, self._act = re.compile(awaited), act
+    def call_before(self, pattern, action):
+        """Call *action* once, before forwarding the next request whose name matches *pattern*."""
+        self._pattern, self._action = re.compile(pattern), action
 
-    def receive(self, name):
+    def run_action_before(self, name):
         with self._lock:
-            act = self._act if self._act and self._awaited.match(name) else None
-            if act:
-                self._act = None
-        if act:
-            act()
+            action = self._action if self._action and self._pattern.match(name) else None
+            if action:
+                self._action = None
+        if action:
+            action()
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def serving(emulator_url):
 
         def forward(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            proxy.receive(request_name(self.command, self.path, self.headers, body))
+            proxy.run_action_before(request_name(self.command, self.path, self.headers, body))
             backend = http.client.HTTPConnection(
                 emulator.hostname, emulator.port, timeout=TIMEOUT_SECONDS
             )

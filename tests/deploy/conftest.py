@@ -141,10 +141,10 @@ def emulator_python(tmp_path_factory):
     pinned = (ROOT / "requirements-dev.txt").read_text().splitlines()
     requirements = [line.split()[0] for line in pinned if line.split("==")[0] in EMULATOR_PACKAGES]
     assert len(requirements) == len(EMULATOR_PACKAGES)
-    return install(tmp_path_factory.mktemp("lambda") / "venv", *requirements)
+    return create_venv(tmp_path_factory.mktemp("lambda") / "venv", *requirements)
 
 
-def install(folder, *requirements):
+def create_venv(folder, *requirements):
     """Create a virtual environment with these packages; return the path of its Python."""
     python = folder / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]

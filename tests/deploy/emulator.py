@@ -64,7 +64,7 @@ def extend(v1):
 
 
 def find_stacks_by_resource(stacks, handlers):
-    """Let DescribeStackResources find a stack by the physical ID of one of its resources."""
+    """Make DescribeStackResources find a stack by the physical ID of one of its resources."""
     describe = handlers["DescribeStackResources"]
 
     def describe_stack_resources(params):

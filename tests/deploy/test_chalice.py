@@ -23,9 +23,9 @@ def make_clone(aws, twilio, tmp_path):
     def clone(name):
         folder = tmp_path / name
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-        clone = Checkout(folder, aws)
-        clone.set(**settings_of(twilio))
-        return clone
+        checkout = Checkout(folder, aws)
+        checkout.set(**settings_of(twilio))
+        return checkout
 
     return clone
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.deploy import https_proxy
-from tests.deploy.conftest import REGION, install, settings_of, subscribe_to_alarms
+from tests.deploy.conftest import REGION, create_venv, settings_of, subscribe_to_alarms
 from tests.deploy.contact_center import (
     eventually,
     first_deployment_dialog,
@@ -48,7 +48,7 @@ The AWS CLI pauses for up to 30 seconds between two requests while it waits for 
 def aws_script(tmp_path_factory):
     """The text of a script that runs the AWS CLI from a separate virtual environment."""
     folder = tmp_path_factory.mktemp("aws-cli") / "venv"
-    return AWS_SCRIPT.format(python=install(folder, AWS_CLI))
+    return AWS_SCRIPT.format(python=create_venv(folder, AWS_CLI))
 
 
 class Account:

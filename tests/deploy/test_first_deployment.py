@@ -69,7 +69,7 @@ def written_state(aws, checkout, twilio):
         "parameters": [(parameter["Name"], parameter["Version"]) for parameter in ssm],
         "subscribers": [item["Endpoint"] for item in subscriptions["Subscriptions"]],
         "config": (config.read_text(), config.stat().st_mtime_ns),
-        "changes": [e["path"] for e in twilio.log("request") if e["method"] != "GET"],
+        "changes": [entry["path"] for entry in twilio.log("request") if entry["method"] != "GET"],
     }
 
 

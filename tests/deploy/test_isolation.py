@@ -33,7 +33,7 @@ MAX_MEASUREMENTS = 3
 may lose a callback."""
 MAX_ATTEMPTS = 3
 """Maximum number of attempts to start a container, which a busy machine may slow down."""
-OTHERS_PER_SECOND = {
+CLIENT_REQUESTS_PER_SECOND = {
     "POST /reservations/{sid}/accept": 50,
     "POST /reservations/{sid}/reject": 1,
     "POST /reservations/{sid}/complete": 1,
@@ -86,8 +86,8 @@ class Api:
     """Sends requests to the deployed API.
 
     Attributes:
-        others: Numbers of responses to clients' requests, by route and outcome.
-        events: Numbers of responses to events, by outcome.
+        client_outcomes: Numbers of responses to clients' requests, by route and outcome.
+        event_outcomes: Numbers of responses to events, by outcome.
     """
 
     def __init__(self, aws, twilio, bearer):
@@ -95,8 +95,8 @@ class Api:
         self._aws, self._twilio, self._bearer = aws, twilio, bearer
         self._host = f"{api['id']}.execute-api.{REGION}.amazonaws.com"
         self._url = f"{aws.url}/restapis/{api['id']}/{STAGE}/_user_request_"
-        self.others = {name: Counter() for name in OTHERS_PER_SECOND}
-        self.events = Counter()
+        self.client_outcomes = {name: Counter() for name in CLIENT_REQUESTS_PER_SECOND}
+        self.event_outcomes = Counter()
 
     def start_containers(self):
         """Start all containers, and make each container import all modules that requests need.
@@ -186,21 +186,21 @@ class Api:
             outcome = await self._post_signed(
                 session, "/event_callback", sid, EventType=f"reservation.{event_type}"
             )
-            self.events[outcome] += 1
+            self.event_outcomes[outcome] += 1
 
         await send_at(CALLBACKS_PER_SECOND * len(EVENT_TYPES), seconds, post_event)
 
     async def saturate(self, session, name, sids):
-        """Send requests of another route, each for another Reservation."""
+        """Send requests to another route, each for a different Reservation."""
         method, path = name.split()
 
         async def send():
             body = {"json": self._body(path)} if method == "POST" else {}
             url_path = path.replace("{sid}", next(sids))
             outcome = await self._request(session, method, url_path, self._authorization, **body)
-            self.others[name][outcome] += 1
+            self.client_outcomes[name][outcome] += 1
 
-        await send_at(OTHERS_PER_SECOND[name], SECONDS, send)
+        await send_at(CLIENT_REQUESTS_PER_SECOND[name], SECONDS, send)
 
 
 async def send_at(rate, seconds, send):
@@ -231,16 +231,20 @@ async def measure(api, twilio):
                 api.post_callbacks(session, reservation_sids(first), SECONDS),
                 # The events are about other Reservations, so they record no callback's Reservation.
                 api.post_events(session, reservation_sids(first + 0x8_0000), SECONDS),
-                *(api.saturate(session, name, reservation_sids()) for name in OTHERS_PER_SECOND),
+                *(
+                    api.saturate(session, name, reservation_sids())
+                    for name in CLIENT_REQUESTS_PER_SECOND
+                ),
             )
-            print(answers, "events", dict(api.events), api.others)  # noqa: T201  shown by `pytest -rP`
+            outcomes = {**api.client_outcomes, "events": api.event_outcomes}
+            print(answers, outcomes)  # noqa: T201  `pytest -rP` shows the figures
             measurements.append(answers)
             if answers.lost or answers.p99 < MAX_P99_SECONDS:
                 break
         return measurements
 
 
-def read_recorded(aws):
+def read_recorded_sids(aws):
     pages = aws.client("dynamodb").get_paginator("scan")
     table = f"taskrouter-callbacks-{STAGE}-reservations"
     return {
@@ -261,10 +265,12 @@ def test_callbacks_are_answered_while_other_routes_are_saturated(aws, checkout, 
     twilio.clear_faults()
     for answers in measurements:
         assert answers.lost == [], str(answers)
-        assert set(answers.recorded) <= read_recorded(aws)
+        assert set(answers.recorded) <= read_recorded_sids(aws)
     assert answers.p99 < MAX_P99_SECONDS, sorted(answers.seconds)[-20:]
     # The routes were saturated, and accept requests waited for TaskRouter.
-    assert all(outcomes[THROTTLED] for outcomes in api.others.values()), api.others
-    assert api.others["POST /reservations/{sid}/accept"][UNAVAILABLE], api.others
+    assert all(outcomes[THROTTLED] for outcomes in api.client_outcomes.values()), (
+        api.client_outcomes
+    )
+    assert api.client_outcomes["POST /reservations/{sid}/accept"][UNAVAILABLE], api.client_outcomes
     # Most events are recorded. The reconciliation records the throttled ones.
-    assert api.events[RECORDED] > api.events[THROTTLED], api.events
+    assert api.event_outcomes[RECORDED] > api.event_outcomes[THROTTLED], api.event_outcomes

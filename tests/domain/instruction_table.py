@@ -3,7 +3,7 @@
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (callback names and limits)
 https://www.twilio.com/docs/taskrouter/api/reservations (REST names, and all conference parameters)
 
-Twilio documents no limit for texts and contacts. Their limit of 256 characters is the service's.
+Twilio documents no maximum length of texts and contacts. This service allows 256 characters.
 """
 
 from dataclasses import dataclass

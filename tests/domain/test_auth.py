@@ -163,7 +163,7 @@ def test_only_tokens_with_the_role_worker_must_name_a_worker(
     assert not any(role.has_worker for role in Role)
 
 
-def test_default_of_the_worker_instructions_lists_each_free_parameter() -> None:
+def test_default_worker_instructions_list_each_free_parameter() -> None:
     assert parse_instruction_permissions(auth.WORKER_INSTRUCTIONS) == {
         "dequeue": {"from", "timeout", "post_work_activity_sid"},
         "call": {"from", "timeout", "accept"},
@@ -243,7 +243,7 @@ REDIRECT = {"instruction": "redirect", "call_sid": "CA" + "0" * 32, "url": "http
         ),
     ],
 )
-def test_worker_learns_which_part_of_its_instruction_is_not_permitted(
+def test_error_names_the_part_of_a_workers_instruction_that_is_not_permitted(
     mapping: dict[str, object], permissions: dict[str, set[str]], message: str
 ) -> None:
     instruction = parse_instruction(mapping)

@@ -111,7 +111,7 @@ texts = st.builds(
     st.text(st.sampled_from('a\x01"é名🙂'), max_size=3),
     st.integers(0, 12_000),
 )
-"""Texts of one to four bytes per character, and of up to six bytes per character as JSON."""
+"""Texts whose characters have one to four bytes in UTF-8, and up to six bytes in JSON."""
 
 
 @given(st.dictionaries(texts.filter(bool), texts | st.lists(texts, max_size=3), max_size=6), texts)
@@ -258,7 +258,7 @@ def test_minimal_event_has_no_optional_values() -> None:
 
 
 @pytest.mark.parametrize("event_types", [[], [("EventType", "reservation.failed")]])
-def test_event_that_reports_no_status_is_none_even_without_sids(event_types) -> None:
+def test_event_that_reports_no_status_is_parsed_as_none_even_without_sids(event_types) -> None:
     assert parse(ReservationEvent, *OWNER, *event_types) is None
 
 
@@ -313,7 +313,7 @@ def test_event_keeps_attributes_up_to_the_maximum_size() -> None:
 
 
 def callback_of_size(size: int) -> AssignmentCallback:
-    """Return a callback whose recorded parameters have this size, with one large parameter."""
+    """Return a callback with one large parameter, whose recorded parameters have *size* bytes."""
     columns = ["WorkflowSid", "TaskQueueSid", "TaskAttributes", "WorkerAttributes"]
     rest = size - sum(json_size([*item]) for item in SIDS)
     rest -= sum(json_size([name, None]) for name in columns)

@@ -299,7 +299,7 @@ any_text = st.text(st.characters() | st.sampled_from('"\\\x01\x7fé名🙂\ud800
 
 @given(any_text)
 def test_lambda_result_has_at_most_three_times_the_bytes_of_the_json(text: str) -> None:
-    """The Lambda runtime for Python 3.11 escapes all characters other than ASCII."""
+    """The Lambda runtime for Python 3.11 escapes all non-ASCII characters."""
     body = replace_lone_surrogates(to_json({"a": text}))
     size = len(body.encode())
 

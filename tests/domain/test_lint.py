@@ -1,4 +1,4 @@
-"""Errors about functions and literals of other languages name their JMESPath equivalents."""
+"""Errors about functions and literals from other languages name the JMESPath equivalents."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_function_of_another_language_has_an_equivalent(function: str, equivalen
         *("upper", "uppercase", "toupper", "to_upper", "UPPER"),
     ],
 )
-def test_missing_function_for_upper_and_lower_case_has_an_alternative(function: str) -> None:
+def test_error_about_a_case_conversion_function_suggests_an_alternative(function: str) -> None:
     assert error_of(f"{function}(task.a) == 'x'") == (
         f"calls the unknown function {function}(): "
         "compare with each spelling, as in task.a == 'x' || task.a == 'X'"

@@ -205,7 +205,7 @@ def test_name_is_shown_on_one_line_with_at_most_64_characters(name: str, expecte
 
 
 def chained(*errors: Exception, by_context: bool = False) -> Exception:
-    """Return a copy of the first error, whose cause or context is the second one, and so on."""
+    """Return a copy of the first error. Each error has the next error as its cause or context."""
     errors = tuple(map(copy, errors))
     for outer, inner in pairwise(errors):
         if by_context:

@@ -218,19 +218,19 @@ def test_instruction_sent_over_rest_or_as_the_answer_may_be_ringing_while_pendin
 def test_acceptor_is_the_sender_or_source_of_an_instruction_that_accepts(
     instruction: dict[str, object], *, accepts: bool
 ) -> None:
-    in_answer = BY_INSTRUCTION if accepts else None
-    assert make_record(answer=instruction).instruction_acceptor == in_answer
+    expected = BY_INSTRUCTION if accepts else None
+    assert make_record(answer=instruction).instruction_acceptor == expected
     assert make_record().instruction_acceptor is None
     if instruction:
         unconfirmed = sent(instruction)
         assert make_record(answer={}, instruction_sent=unconfirmed).instruction_acceptor is None
         confirmed = replace(unconfirmed, is_confirmed=True)
-        with_accept = make_record(answer={}, instruction_sent=confirmed)
-        assert with_accept.instruction_acceptor == ("supervisor:ann" if accepts else None)
+        confirmed_record = make_record(answer={}, instruction_sent=confirmed)
+        assert confirmed_record.instruction_acceptor == ("supervisor:ann" if accepts else None)
         with_call_sent = make_record(
             answer=instruction, instruction_sent=sent({"instruction": "call", "accept": False})
         )
-        assert with_call_sent.instruction_acceptor == in_answer
+        assert with_call_sent.instruction_acceptor == expected
 
 
 def test_callback_has_the_parameters_that_were_received() -> None:

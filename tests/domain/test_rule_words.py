@@ -1,4 +1,4 @@
-"""Errors contain hints about words, phrases and characters of other languages."""
+"""Errors contain hints about operators and characters from other expression languages."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Reading of rules files: error messages, encodings and the shipped file."""
+"""Reading rules files: error messages, encodings and the shipped file."""
 
 import tomllib
 from pathlib import Path

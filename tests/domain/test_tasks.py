@@ -1,4 +1,4 @@
-"""Parameters of new Tasks, and comparison of a Task found in TaskRouter with the requested one."""
+"""Parameters of new Tasks, and comparison of Tasks found in TaskRouter with the requested Task."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_requested_attributes_must_be_present(
 
 
 @pytest.mark.parametrize("attributes", [None, "", "null", "[]", "{", '{"a": NaN}', "{}"])
-def test_task_without_the_requested_attributes_is_not_the_result(attributes: str | None) -> None:
+def test_task_without_the_requested_attributes_does_not_match(attributes: str | None) -> None:
     assert matches_request(found_with(attributes=attributes), REQUEST) is False
 
 
@@ -116,7 +116,7 @@ def test_error_names_the_limits_of_a_whole_number(name: str, minimum: int, maxim
         assert raised.value.message == f"{name} must be a whole number from {minimum} to {maximum}."
 
 
-@pytest.mark.parametrize("channel", ["x", "x" * 64, CHANNEL, "Sprach kanal"])
+@pytest.mark.parametrize("channel", ["x", "x" * 64, CHANNEL, "voice channel"])
 def test_channel_of_1_to_64_printable_characters_is_accepted(channel: str) -> None:
     assert parse(task_channel=channel).task_channel == channel
 

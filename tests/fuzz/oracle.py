@@ -16,7 +16,7 @@ _GATEWAY_BODY = b'{"message": "'
 _STATUSES = range(200, 500)
 
 
-def check(request: Input, status: int, headers: Mapping[str, object], body: bytes) -> None:
+def check_response(request: Input, status: int, headers: Mapping[str, object], body: bytes) -> None:
     """Assert that a response is well-formed and reveals no secrets or source code.
 
     If API Gateway itself responded, only the status is checked.

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from app import app
 from chalicelib.domain.reservations import Status
 from tests.fuzz.inputs import RESERVATIONS, TASKS, WORKERS, Input, inputs
-from tests.fuzz.oracle import SECRETS, check
+from tests.fuzz.oracle import SECRETS, check_response
 from tests.fuzz.sender import add_credentials, create_authorizations
 from tests.routes.conftest import BASE_URL
 
@@ -80,7 +80,7 @@ def fuzz(fuzz_target, examples):
         )
 
         counts[drawn.method, response.status_code] += 1
-        check(request, response.status_code, response.headers, response.body)
+        check_response(request, response.status_code, response.headers, response.body)
         if not drawn.is_verified:
             assert not client.calls, "an unverified request reached DynamoDB"
             assert not api.taskrouter.calls, "an unverified request reached TaskRouter"

@@ -10,7 +10,7 @@ from infra.commands import token
 from local import dynamodb, stack, supervisor
 from tests.e2e.live_stack import bare_environ
 from tests.fuzz.inputs import Input, inputs
-from tests.fuzz.oracle import check
+from tests.fuzz.oracle import check_response
 from tests.fuzz.sender import add_credentials, create_authorizations
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
@@ -68,7 +68,7 @@ def test_input_without_valid_signature_gets_a_valid_response(service):
         if response.status == 503 and drawn.is_verified:
             assert b"TaskRouterNotSent" in body
         elif drawn.method != "HEAD":
-            check(request, response.status, dict(response.getheaders()), body)
+            check_response(request, response.status, dict(response.getheaders()), body)
 
     send()
 

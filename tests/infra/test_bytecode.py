@@ -10,7 +10,7 @@ import pytest
 from chalice.deploy.packager import LambdaDeploymentPackager
 
 from infra import bytecode
-from tests.infra.test_chalice_hook import KEYS, REGION, Checkout
+from tests.infra.test_chalice_hook import FAKE_CREDENTIALS, REGION, Checkout
 
 MAGIC_AND_FLAGS = 8
 
@@ -195,7 +195,9 @@ def test_package_of_a_changed_checkout_contains_the_change(checkout, tmp_path):
         module.write_text(f'"""The app."""\n\n__version__ = "{version}"\n')
         out = tmp_path / f"out{number}"
 
-        packaged = checkout.chalice("package", "--stage", "dev", str(out), **REGION, **KEYS)
+        packaged = checkout.chalice(
+            "package", "--stage", "dev", str(out), **REGION, **FAKE_CREDENTIALS
+        )
 
         assert packaged.returncode == 0, packaged.stderr
         output = run_unzipped(out / "deployment.zip", tmp_path / f"task{number}", program)

@@ -1,4 +1,4 @@
-"""The limits of a stage follow from Lambda's limit on concurrent executions."""
+"""The limits of a stage are derived from Lambda's limit on concurrent executions."""
 
 from functools import partial
 from types import SimpleNamespace

@@ -30,7 +30,7 @@ WITHOUT_AWS = {
     "AWS_MAX_ATTEMPTS": "1",
 }
 REGION = {"AWS_DEFAULT_REGION": "eu-west-1"}
-KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+FAKE_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
 UNKNOWN_PROFILE = (
     "The config profile ({}) could not be found. Correct AWS_PROFILE. To list the names, run: "
     "aws configure list-profiles"
@@ -38,7 +38,7 @@ UNKNOWN_PROFILE = (
 WRONG_REGION = (
     "AWS_DEFAULT_REGION, or the region of the AWS profile, must be an AWS region such as eu-west-1"
 )
-MISSPELLED = (
+MISSPELLED_STAGE = (
     "There is no stage 'dve' in config.json. Declared stages: dev, local, prod. Did you mean dev?"
 )
 LOCAL_ONLY = (
@@ -84,7 +84,7 @@ def checkout(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ("dve", MISSPELLED),
+        ("dve", MISSPELLED_STAGE),
         ("local", LOCAL_ONLY),
     ],
 )
@@ -134,9 +134,9 @@ def test_settings_that_do_not_fit_together_are_rejected(checkout, command):
     ("options", "variables", "message"),
     [
         ([], REGION, "Error: No AWS credentials were found. Log in (aws sso login, "),
-        ([], KEYS, "Error: No AWS region is set. Set one, for example: "),
+        ([], FAKE_CREDENTIALS, "Error: No AWS region is set. Set one, for example: "),
         (["--profile", "nobody"], REGION, f"Error: {UNKNOWN_PROFILE.format('nobody')}"),
-        ([], REGION | KEYS, "Error: AWS at http://127.0.0.1:9 can't be reached: "),
+        ([], REGION | FAKE_CREDENTIALS, "Error: AWS at http://127.0.0.1:9 can't be reached: "),
     ],
 )
 def test_missing_access_to_aws_is_reported_on_one_line(checkout, options, variables, message):
@@ -453,7 +453,7 @@ def test_app_on_lambda_serves_the_secret_paths(checkout):
     completed = subprocess.run(
         [sys.executable, "-c", "import app; print(*app.app.routes)"],
         cwd=checkout.folder,
-        env=os.environ | WITHOUT_AWS | REGION | KEYS | variables,
+        env=os.environ | WITHOUT_AWS | REGION | FAKE_CREDENTIALS | variables,
         capture_output=True,
         text=True,
         timeout=60,

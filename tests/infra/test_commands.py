@@ -45,7 +45,7 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def operator(config, monkeypatch):
+def run_command(config, monkeypatch):
     """A function that runs a command in an empty emulated AWS account."""
     monkeypatch.setattr(stage_config, "CONFIG", config)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
@@ -60,11 +60,11 @@ def operator(config, monkeypatch):
         yield run
 
 
-def test_entered_secrets_are_stored_encrypted_and_never_shown(operator, monkeypatch):
+def test_entered_secrets_are_stored_encrypted_and_never_shown(run_command, monkeypatch):
     monkeypatch.setattr(secrets, "is_terminal", lambda: True)
     stdin = f"{TOKEN}\n{NEXT_TOKEN}\n\n{KEY}\n{SECRET}\n\n\n"
 
-    result = operator("secrets", "put", "--stage", "dev", "--no-verify", stdin=stdin)
+    result = run_command("secrets", "put", "--stage", "dev", "--no-verify", stdin=stdin)
 
     assert result.exit_code == 0, result.output
     for secret in (TOKEN, NEXT_TOKEN, SECRET):
@@ -76,8 +76,8 @@ def test_entered_secrets_are_stored_encrypted_and_never_shown(operator, monkeypa
     assert written.api_keys == {KEY: SECRET}
 
 
-def test_secrets_are_not_asked_for_outside_a_terminal(operator):
-    result = operator("secrets", "put", "--stage", "dev", stdin="")
+def test_secrets_are_not_asked_for_outside_a_terminal(run_command):
+    result = run_command("secrets", "put", "--stage", "dev", stdin="")
 
     assert result.exit_code == 1
     assert result.output == (
@@ -86,10 +86,10 @@ def test_secrets_are_not_asked_for_outside_a_terminal(operator):
     )
 
 
-def test_malformed_secrets_are_neither_written_nor_shown(operator):
+def test_malformed_secrets_are_neither_written_nor_shown(run_command):
     malformed = json.dumps({"auth_tokens": TOKEN})
 
-    result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=malformed)
+    result = run_command("secrets", "put", "--stage", "dev", "--stdin", stdin=malformed)
 
     assert result.exit_code == 1
     assert "must be a JSON object with auth_tokens" in result.output
@@ -97,29 +97,29 @@ def test_malformed_secrets_are_neither_written_nor_shown(operator):
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 
 
-def test_secrets_in_another_encoding_are_not_written(operator):
+def test_secrets_in_another_encoding_are_not_written(run_command):
     text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
 
-    result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=text.encode("utf-16"))
+    result = run_command("secrets", "put", "--stage", "dev", "--stdin", stdin=text.encode("utf-16"))
 
     assert result.exit_code == 1
     assert "Save the file with the secrets as UTF-8." in result.output
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 
 
-def test_secrets_are_stored_without_a_byte_order_mark(operator):
+def test_secrets_are_stored_without_a_byte_order_mark(run_command):
     text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
 
     options = ["--stdin", "--no-verify"]
-    result = operator("secrets", "put", "--stage", "dev", *options, stdin=f"\ufeff{text}")
+    result = run_command("secrets", "put", "--stage", "dev", *options, stdin=f"\ufeff{text}")
 
     assert result.exit_code == 0, result.output
     parameter = boto3.client("ssm").get_parameter(Name=PARAMETER, WithDecryption=True)["Parameter"]
     assert parameter["Value"] == text
 
 
-def test_nothing_is_deployed_before_the_secrets_exist(operator):
-    result = operator("deploy", "--stage", "dev")
+def test_nothing_is_deployed_before_the_secrets_exist(run_command):
+    result = run_command("deploy", "--stage", "dev")
 
     assert result.exit_code == 1
     assert "python -m infra secrets put --stage dev" in result.output
@@ -147,10 +147,10 @@ def test_closed_output_is_not_reported_as_an_error():
 
 @pytest.mark.parametrize("content", [[], None, {"stages": None}, {"stages": {"dev": None}}])
 @pytest.mark.parametrize("command", [["deploy"], ["token", "--role", "supervisor"], ["status"]])
-def test_config_of_the_wrong_shape_is_reported(operator, config, command, content):
+def test_config_of_the_wrong_shape_is_reported(run_command, config, command, content):
     config.write_text(json.dumps(content))
 
-    result = operator(*command, "--stage", "dev")
+    result = run_command(*command, "--stage", "dev")
 
     assert result.exit_code == 1
     assert "Error: .chalice/config.json" in result.output
@@ -163,17 +163,17 @@ def use_secrets_manager(config):
     config.write_text(json.dumps(project_config))
 
 
-def test_existing_secrets_manager_secret_is_accepted(operator, config):
+def test_existing_secrets_manager_secret_is_accepted(run_command, config):
     use_secrets_manager(config)
     boto3.client("secretsmanager").create_secret(Name="twilio/dev", SecretString="{}")
 
     assert secrets.exist(connect(), stage_config.read("dev"))
 
 
-def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(operator, config):
+def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(run_command, config):
     use_secrets_manager(config)
 
-    result = operator("prepare", "--stage", "dev")
+    result = run_command("prepare", "--stage", "dev")
 
     assert result.exit_code == 1
     assert "Create the secret in Secrets Manager" in result.output
@@ -181,11 +181,11 @@ def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(operat
 
 
 @pytest.mark.parametrize("command", [["deploy"], ["package", "out"]])
-def test_python_version_without_a_lambda_runtime_is_refused(operator, monkeypatch, command):
+def test_python_version_without_a_lambda_runtime_is_refused(run_command, monkeypatch, command):
     for module in (chalice_record, chalice_config):
         monkeypatch.setattr(module, "sys", SimpleNamespace(version_info=Version(3, 99)))
 
-    result = operator(*command, "--stage", "dev")
+    result = run_command(*command, "--stage", "dev")
 
     assert result.exit_code == 1
     assert "does not support the Lambda runtime python3.99" in result.output
@@ -204,8 +204,8 @@ def test_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, minor):
 @pytest.mark.parametrize(
     "since", ["", "15", "m", "15s", "-1m", "1.5h", "12345d", "٣m", "9" * 99 + "m"]
 )
-def test_logs_with_an_invalid_since_option_are_refused(operator, since):
-    result = operator("logs", "--stage", "dev", "--since", since)
+def test_logs_with_an_invalid_since_option_are_refused(run_command, since):
+    result = run_command("logs", "--stage", "dev", "--since", since)
 
     assert result.exit_code == 2
     assert "--since must be a number of at most 4 digits, followed by m, h or d" in result.output
@@ -218,10 +218,12 @@ def test_logs_with_an_invalid_since_option_are_refused(operator, since):
         (["destroy", "--data"], "y\n", "Type the stage's name", "The name is not dev."),
     ],
 )
-def test_destroy_removes_nothing_without_confirmation(operator, arguments, answer, question, error):
+def test_destroy_removes_nothing_without_confirmation(
+    run_command, arguments, answer, question, error
+):
     boto3.client("ssm").put_parameter(Name=PARAMETER, Value="kept", Type="String")
 
-    result = operator(*arguments, "--stage", "dev", stdin=answer)
+    result = run_command(*arguments, "--stage", "dev", stdin=answer)
 
     assert result.exit_code == 1
     assert "creates an API with another URL. That deployment offers to change" in result.output
@@ -234,8 +236,8 @@ def test_destroy_removes_nothing_without_confirmation(operator, arguments, answe
 @pytest.mark.parametrize(
     "arguments", [["destroy"], ["destroy", "--data"], ["erase", "WR" + "1" * 32]], ids=" ".join
 )
-def test_removal_without_a_terminal_names_the_option_that_confirms_it(operator, arguments):
-    result = operator(*arguments, "--stage", "dev", stdin="")
+def test_removal_without_a_terminal_names_the_option_that_confirms_it(run_command, arguments):
+    result = run_command(*arguments, "--stage", "dev", stdin="")
 
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
@@ -247,8 +249,8 @@ def test_removal_without_a_terminal_names_the_option_that_confirms_it(operator, 
 
 @pytest.mark.parametrize("name", ["old", "dev2"])
 @pytest.mark.parametrize("options", [[], ["--yes"], ["--data", "--yes"]])
-def test_destroy_of_an_undeclared_stage_says_how_to_remove_it(operator, name, options):
-    result = operator("destroy", "--stage", name, *options)
+def test_destroy_of_an_undeclared_stage_says_how_to_remove_it(run_command, name, options):
+    result = run_command("destroy", "--stage", name, *options)
 
     assert result.exit_code == 1
     (line,) = result.output.splitlines()
@@ -266,33 +268,33 @@ def test_destroy_names_the_custom_domain_instead_of_twilio():
 
 @pytest.mark.parametrize(("options", "exit_code"), [(["--follow"], 0), ([], 1)])
 def test_interruption_is_a_normal_exit_only_for_followed_logs(
-    operator, monkeypatch, options, exit_code
+    run_command, monkeypatch, options, exit_code
 ):
     monkeypatch.setattr(logs, "_lines", mock.Mock(side_effect=KeyboardInterrupt))
 
-    assert operator("logs", "--stage", "dev", *options).exit_code == exit_code
+    assert run_command("logs", "--stage", "dev", *options).exit_code == exit_code
 
 
 @pytest.mark.parametrize("stage", ["local", "missing", "prod"])
-def test_error_for_undeployable_stage_states_the_reason(operator, stage):
+def test_error_for_undeployable_stage_states_the_reason(run_command, stage):
     reasons = {
         "local": "SETTINGS_DEFAULTS is for local use",
         "missing": "There is no stage 'missing'",
         "prod": "Stage prod: TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID",
     }
 
-    result = operator("deploy", "--stage", stage)
+    result = run_command("deploy", "--stage", stage)
 
     assert result.exit_code == 1
     assert reasons[stage] in result.output
 
 
-def test_log_level_that_silences_alarms_is_refused(operator, config):
+def test_log_level_that_silences_alarms_is_refused(run_command, config):
     project_config = json.loads(config.read_text())
     project_config["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
     config.write_text(json.dumps(project_config))
 
-    result = operator("deploy", "--stage", "dev")
+    result = run_command("deploy", "--stage", "dev")
 
     assert result.exit_code == 1
     assert "LOG_LEVEL must be DEBUG or INFO" in result.output
@@ -308,7 +310,7 @@ def test_log_level_that_silences_alarms_is_refused(operator, config):
         ("taskrouter", "https://calls.example.com", False),
     ],
 )
-def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, base_url, valid):
+def test_public_base_url_must_match_the_custom_domain(run_command, config, prefix, base_url, valid):
     project_config = json.loads(config.read_text())
     project_config["stages"]["dev"] |= {
         "api_gateway_custom_domain": {
@@ -320,7 +322,7 @@ def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, 
     project_config["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = base_url
     config.write_text(json.dumps(project_config))
 
-    result = operator("prepare", "--stage", "dev")
+    result = run_command("prepare", "--stage", "dev")
 
     assert result.exit_code == 1
     # With a valid setting, the command fails later because the secrets do not exist.
@@ -331,10 +333,10 @@ def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, 
 @pytest.mark.parametrize(
     "url", ["localhost:4566", "http://", "http://a b", "http://x:99999", "http://[", "ftp://x"]
 )
-def test_error_for_malformed_endpoint_names_the_variable(operator, monkeypatch, name, url):
+def test_error_for_malformed_endpoint_names_the_variable(run_command, monkeypatch, name, url):
     monkeypatch.setenv(name, url)
 
-    result = operator("status", "--stage", "dev")
+    result = run_command("status", "--stage", "dev")
 
     assert result.exit_code == 1
     message = f"{name} must be a URL such as http://127.0.0.1:4566."
@@ -342,10 +344,10 @@ def test_error_for_malformed_endpoint_names_the_variable(operator, monkeypatch, 
 
 
 @pytest.mark.parametrize("region", ["mars", "eu-west1", "EU-WEST-1", "eu-west-1a"])
-def test_error_for_unknown_region_names_the_variable(operator, monkeypatch, region):
+def test_error_for_unknown_region_names_the_variable(run_command, monkeypatch, region):
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
 
-    result = operator("status", "--stage", "dev")
+    result = run_command("status", "--stage", "dev")
 
     assert result.exit_code == 1
     assert result.output == (
@@ -378,10 +380,10 @@ def test_unreachable_endpoint_is_reported_with_the_variables_that_select_it(monk
     )
 
 
-def test_error_for_missing_region_shows_the_remedy(operator, monkeypatch):
+def test_error_for_missing_region_shows_the_remedy(run_command, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
 
-    result = operator("status", "--stage", "dev")
+    result = run_command("status", "--stage", "dev")
 
     assert result.exit_code == 1
     assert "export AWS_DEFAULT_REGION" in result.output

@@ -275,7 +275,7 @@ def test_callbacks_of_a_removed_stage_are_redirected(stage):
 
 
 @pytest.mark.parametrize("url", [f"{PRIMARY}/", f"{PRIMARY}2", FALLBACK, f"http{PRIMARY[5:]}"])
-def test_similar_urls_are_changed(stage, url):
+def test_url_that_only_resembles_the_callback_url_is_replaced(stage, url):
     stage.workflow.update(assignment_callback_url=url)
 
     stage.deploy("--yes")
@@ -390,7 +390,7 @@ def test_malformed_address_is_refused_before_the_deployment(stage, address):
 
 @pytest.fixture
 def serve_elsewhere(stage, serve, monkeypatch):  # noqa: F811
-    """A function that starts a server and sets the Workflow's callback URL to its URL."""
+    """A function that starts a server and points the Workflow's callback URL to the server."""
     outputs = stacks.outputs
     monkeypatch.setattr(stacks, "outputs", lambda *_: outputs() if stage.deployments else {})
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)

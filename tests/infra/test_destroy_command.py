@@ -11,7 +11,7 @@ from infra.aws import chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
 from tests.infra.config_file import edit_config
 from tests.infra.conftest import load_description
-from tests.infra.test_commands import PARAMETER, config, operator  # noqa: F401  # fixtures
+from tests.infra.test_commands import PARAMETER, config, run_command  # noqa: F401  # fixtures
 
 RESERVATIONS, STATE = TABLES = [
     f"taskrouter-callbacks-dev-{name}" for name in ("reservations", "state")
@@ -29,7 +29,7 @@ def owners(monkeypatch):
 
 
 @pytest.fixture
-def run(operator, owners, config, tmp_path, monkeypatch):  # noqa: F811
+def run(run_command, owners, config, tmp_path, monkeypatch):  # noqa: F811
     """A function that runs a command for the stage dev, whose tables and secrets exist."""
     monkeypatch.setattr(JSONFileLoader, "load_file", lambda _loader, path: load_description(path))
     monkeypatch.setattr(Stage, "deployed_file", tmp_path / "dev.json")
@@ -45,7 +45,7 @@ def run(operator, owners, config, tmp_path, monkeypatch):  # noqa: F811
             DeletionProtectionEnabled=True,
         )
     boto3.client("ssm").put_parameter(Name=PARAMETER, Value="{}", Type="SecureString")
-    return operator
+    return run_command
 
 
 def tables():

@@ -63,7 +63,7 @@ def test_documented_memory_and_timeouts_match_configuration():
 
 
 def throttles(concurrency):
-    """Return the throttle of each method, and that of all others as ``*``."""
+    """Return each throttle by path and method; ``*`` stands for all other methods."""
     stage = SimpleNamespace(
         settings=SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
     )

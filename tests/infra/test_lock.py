@@ -118,7 +118,7 @@ def test_former_owner_does_not_release_a_broken_lock(aws, stage):
         pytest.fail("The former owner released a lock that it no longer held.")
 
 
-def test_first_deployment_acquires_the_lock_once_the_table_exists(aws, stage, tables):
+def test_first_deployment_acquires_the_lock_as_soon_as_the_table_exists(aws, stage, tables):
     new_stage = SimpleNamespace(name="dev", settings=SimpleNamespace(state_table="not-yet"))
     with lock.acquire(aws, new_stage, force=False) as renew:
         new_stage.settings.state_table = tables.state

@@ -92,7 +92,7 @@ def test_api_has_only_the_throttled_stage(packaged_stage):
         assert "StageName" not in deployment
 
 
-def test_twilio_routes_have_higher_throttles_and_methods_that_may_wait_lower_ones(packaged_stage):
+def test_throttles_are_higher_for_twilio_and_lower_for_methods_that_may_wait(packaged_stage):
     (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     rates = {
         (setting["ResourcePath"][1:].replace("~1", "/"), setting["HttpMethod"]): setting[
@@ -163,7 +163,7 @@ def test_access_log_does_not_contain_paths_with_secrets(prefixes):
     assert not any(name in str(log_format) for name in ("Path", "path"))
 
 
-def test_tracing_follows_the_configuration(packaged_stage, stage_with_options):
+def test_xray_member_turns_tracing_on_or_off(packaged_stage, stage_with_options):
     (traced,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     (untraced,) = stage_with_options.of_type("AWS::ApiGateway::Stage").values()
     assert (traced["TracingEnabled"], untraced["TracingEnabled"]) == (True, False)

@@ -60,7 +60,7 @@ def expect_error(stage, result, message):
         assert secret not in result.output
 
 
-def test_command_asks_for_everything_in_a_terminal_and_writes_it(interactive_stage):
+def test_command_in_a_terminal_asks_for_all_values_and_writes_them(interactive_stage):
     twilio = interactive_stage.twilio
 
     result = interactive_stage.deploy(
@@ -135,7 +135,7 @@ def test_symbolic_link_to_the_config_is_kept(new_stage):
     assert new_stage.variables["TWILIO_ACCOUNT_SID"] == new_stage.twilio.account_sid
 
 
-def test_environment_provides_everything_without_a_terminal(new_stage):
+def test_environment_provides_all_values_without_a_terminal(new_stage):
     result = new_stage.deploy(**new_stage.environ)
 
     assert result.exit_code == 0, result.output

@@ -64,11 +64,13 @@ CONTRADICTIONS = {
     "activity": {"REJECT_AFTER_SECONDS": "10"},
     "lease": {"CLAIM_LEASE_SECONDS": "29"},
 }
-IGNORE_CONTRADICTIONS = [command for command in COMMANDS if command[0] not in ("sweep", "prepare")]
+COMMANDS_THAT_IGNORE_CONTRADICTIONS = [
+    command for command in COMMANDS if command[0] not in ("sweep", "prepare")
+]
 
 
 @pytest.mark.parametrize("variables", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-@pytest.mark.parametrize("command", IGNORE_CONTRADICTIONS, ids=" ".join)
+@pytest.mark.parametrize("command", COMMANDS_THAT_IGNORE_CONTRADICTIONS, ids=" ".join)
 def test_command_names_the_next_command_despite_contradictory_settings(infra, command, variables):
     stage_config.set_variables("dev", variables)
 
@@ -114,10 +116,10 @@ def test_status_shows_each_missing_part_on_one_line(infra):
     }
 
 
-NEED_NO_SIDS = [command for command in COMMANDS if command[0] in ("status", "logs")]
+COMMANDS_WITHOUT_SIDS = [command for command in COMMANDS if command[0] in ("status", "logs")]
 
 
-@pytest.mark.parametrize("command", NEED_NO_SIDS, ids=" ".join)
+@pytest.mark.parametrize("command", COMMANDS_WITHOUT_SIDS, ids=" ".join)
 @pytest.mark.parametrize("missing", [["TWILIO_WORKSPACE_SID"], [*stage_config.SID_PREFIXES]])
 def test_command_that_needs_no_sid_works_without_sids(infra, command, missing):
     stage_config.set_variables("dev", dict.fromkeys(missing, ""))

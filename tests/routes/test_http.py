@@ -10,8 +10,8 @@ from tests.routes.conftest import ENVIRON, Api, reserve
 WORKFLOW = ENVIRON["TWILIO_WORKFLOW_SID"]
 
 
-def refused_parameters(api: Api, path: str, parameters: dict[str, Any]) -> str:
-    """Send a request with an unknown parameter, and return the message of the response."""
+def parameters_in_error(api: Api, path: str, parameters: dict[str, Any]) -> str:
+    """Send an unknown parameter, and return the allowed parameters that the error lists."""
     response = api.post_json(path, {**parameters, "color": "red"})
     assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
     message: str = response.json_body["Message"]
@@ -28,40 +28,40 @@ def test_task_is_created_from_all_parameters_but_no_others(api: Api) -> None:
     }
     response = api.post_json("/create-task", parameters)
     assert (response.status_code, response.json_body["workflow_sid"]) == (201, WORKFLOW)
-    assert refused_parameters(api, "/create-task", parameters) == (
+    assert parameters_in_error(api, "/create-task", parameters) == (
         "attributes, priority, timeout, task_channel, workflow_sid."
     )
     assert api.taskrouter.calls == {"create": 1}
 
 
-def test_reservation_is_rejected_and_moves_the_worker_but_takes_no_other_parameters(
+def test_reject_takes_a_task_and_an_activity_but_no_other_parameters(
     api: Api,
 ) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/reject"
     parameters = {"task_sid": remote.task_sid, "activity_sid": "WA" + "0" * 32}
-    assert refused_parameters(api, path, parameters) == "task_sid, activity_sid."
+    assert parameters_in_error(api, path, parameters) == "task_sid, activity_sid."
     response = api.post_json(path, parameters)
     assert response.json_body["reservation_status"] == "rejected"
 
 
-def test_reservation_is_completed_without_other_parameters(api: Api) -> None:
+def test_complete_takes_a_task_but_no_other_parameters(api: Api) -> None:
     remote = reserve(api)
     parameters = {"task_sid": remote.task_sid}
     path = f"/reservations/{remote.reservation_sid}"
     assert api.post_json(f"{path}/accept", parameters).status_code == 200
     api.taskrouter.set_status(remote.reservation_sid, Status.WRAPPING)
-    assert refused_parameters(api, f"{path}/complete", parameters) == "task_sid."
+    assert parameters_in_error(api, f"{path}/complete", parameters) == "task_sid."
     response = api.post_json(f"{path}/complete", parameters)
     assert response.json_body["reservation_status"] == "completed"
 
 
 @pytest.mark.parametrize("names", [{"task_sid"}, {"reservation_sid"}])
-def test_reservation_is_accepted_by_its_task_or_its_own_sid(api: Api, names: set[str]) -> None:
+def test_reservation_is_accepted_by_task_sid_or_reservation_sid(api: Api, names: set[str]) -> None:
     remote = reserve(api)
     sids = {"task_sid": remote.task_sid, "reservation_sid": remote.reservation_sid}
     parameters = {name: sids[name] for name in names}
-    assert refused_parameters(api, "/accept_reservation", parameters) == (
+    assert parameters_in_error(api, "/accept_reservation", parameters) == (
         "task_sid, reservation_sid."
     )
     response = api.post_json("/accept_reservation", parameters)

@@ -288,10 +288,10 @@ def test_simultaneous_requests_create_one_task(api: Api) -> None:
         try:
             return create_task(task, collaborators, caller="ann", idempotency_key="same").sid
         except OutcomeUnknown:
-            return "unsettled"
+            return "unknown"
 
     with ThreadPoolExecutor(12) as pool:
-        sids = set(pool.map(create_in_thread, range(12))) - {"unsettled"}
+        sids = set(pool.map(create_in_thread, range(12))) - {"unknown"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
 
 
@@ -307,10 +307,10 @@ def test_one_of_six_requests_takes_over_after_a_crash(api: Api) -> None:
         try:
             return create_task(task, collaborators, caller="ann", idempotency_key="same").sid
         except OutcomeUnknown:
-            return "unsettled"
+            return "unknown"
 
     with ThreadPoolExecutor(6) as pool:
-        sids = set(pool.map(create_in_thread, range(6))) - {"unsettled"}
+        sids = set(pool.map(create_in_thread, range(6))) - {"unknown"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
     with pytest.raises(KeyReused):
         create_task(replace(task, priority=1), collaborators, caller="ann", idempotency_key="same")
@@ -558,10 +558,10 @@ def test_planted_task_in_the_simulator_is_not_returned(
 def test_another_task_in_the_response_of_taskrouter_is_not_returned(
     api: Api, monkeypatch: pytest.MonkeyPatch, attributes: str
 ) -> None:
-    created = api.taskrouter.create_task
+    original = api.taskrouter.create_task
 
     def create_and_return_another(task: NewTask) -> CreatedTask:
-        return replace(created(task), sid="WT" + "f" * 32, attributes=attributes)
+        return replace(original(task), sid="WT" + "f" * 32, attributes=attributes)
 
     monkeypatch.setattr(api.taskrouter, "create_task", create_and_return_another)
     response = create(api)

@@ -1,4 +1,4 @@
-"""The reason for a failed TaskRouter request is returned and logged; Retry-After is returned."""
+"""Responses and log lines state why a TaskRouter request failed; responses have Retry-After."""
 
 from typing import Any
 
@@ -141,7 +141,7 @@ def test_decision_can_be_retried_when_the_claim_and_taskrouter_allow_it(
     assert api.call("POST", path).status_code == 200
 
 
-def test_retry_after_of_an_unsettled_refusal_is_the_remaining_time_of_the_claim(api: Api) -> None:
+def test_retry_after_of_an_unverified_refusal_is_the_remaining_time_of_the_claim(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.fail_before["update"] = [TaskRouterRefused("400")]
     api.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("connection lost")]

@@ -219,7 +219,7 @@ def test_each_request_reads_at_most_two_index_pages_with_entries(
 
 
 @pytest.mark.parametrize("query", ["", "&status=rejected", "&status=gone"])
-def test_four_days_without_entries_take_14_requests_of_at_most_eight_empty_queries(
+def test_four_days_without_entries_take_14_requests_with_at_most_eight_empty_queries_each(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     first = reserve(api).reservation_sid

@@ -145,8 +145,16 @@ def test_failed_rule_and_unreadable_callback_are_logged(
     def post(attributes: str) -> dict[str, Any]:
         api.post_callback(api.callback_parameters(TaskAttributes=attributes))
         line = last_line(api)
-        sids = ("reservation_sid", "task_sid", "worker_sid", "method", "route", "status", "level")
-        return {name: value for name, value in line.items() if name not in sids}
+        ignored = (
+            "reservation_sid",
+            "task_sid",
+            "worker_sid",
+            "method",
+            "route",
+            "status",
+            "level",
+        )
+        return {name: value for name, value in line.items() if name not in ignored}
 
     assert post('{"vip": true}') == {"answer": "accept", "rule": "vip"}
     assert post('{"far": true, "from": 5}') == {
@@ -539,7 +547,9 @@ def signed_request(path: str, domain: str | None, **headers: str) -> Any:
         ("/dev/route/", "", "https://api.test/dev/route/"),
     ],
 )
-def test_requested_url_ends_like_the_requested_path(path: str, base_url: str, url: str) -> None:
+def test_requested_url_keeps_the_trailing_slash_of_the_path(
+    path: str, base_url: str, url: str
+) -> None:
     assert http._requested_url(signed_request(path, "api.test"), base_url) == url
 
 

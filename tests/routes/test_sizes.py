@@ -21,7 +21,7 @@ MAX_RESPONSE_BYTES = 1_000_000
 
 
 def lambda_sizes(response: HTTPResponse) -> list[int]:
-    """Return the sizes of the Lambda result, escaped (Python 3.11) and unescaped (later)."""
+    """Return the size of the Lambda result, escaped (Python 3.11) and unescaped (3.12 or later)."""
     result = {
         "headers": dict(response.headers),
         "multiValueHeaders": {},

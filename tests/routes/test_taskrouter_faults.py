@@ -163,7 +163,7 @@ def test_sweep_ends_in_time_if_taskrouter_is_slow(
     server.script = script
     connect_to(api, server.url)
     started = time.monotonic()
-    # Steps start for at most 1 s: 26 s are left, and each step requires 25 s.
+    # Steps can start only during the first second: 26 s are left, and each step requires 25 s.
     with pytest.raises(SweepFailed):
         sweep_due_reservations(
             api.service.collaborators,
@@ -176,10 +176,12 @@ def test_sweep_ends_in_time_if_taskrouter_is_slow(
 
 def test_read_requests_do_not_call_taskrouter(api: Api, remote: RemoteReservation) -> None:
     """API Gateway's throttles for these routes rely on this behavior (docs/adr/0038)."""
-    reading = [path for path, views in app.routes.items() if "GET" in views and "POST" not in views]
-    assert len(reading) == 3
+    read_paths = [
+        path for path, views in app.routes.items() if "GET" in views and "POST" not in views
+    ]
+    assert len(read_paths) == 3
     for sid in (remote.reservation_sid, "WR" + "f" * 32):
-        for path in reading:
+        for path in read_paths:
             response = api.call("GET", path.replace("{sid}", sid))
             assert response.status_code in (200, 404)
     assert not api.taskrouter.calls

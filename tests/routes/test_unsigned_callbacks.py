@@ -1,4 +1,4 @@
-"""Requests that Twilio did not sign cause no request to AWS or TaskRouter, and little work."""
+"""Requests that Twilio did not sign cause little work, and no call except to read the secrets."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""Fixtures for the use cases, with a local DynamoDB and a fake TaskRouter."""
+"""Fixtures for tests of the use cases, with a local DynamoDB and a fake TaskRouter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

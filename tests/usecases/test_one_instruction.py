@@ -319,7 +319,7 @@ class Scenario(RuleBasedStateMachine):
         delivery=st.none() | deliveries,
     )
     def fail_to_accept(self, *, fault: Any, store_fails: Any, delivery: Any) -> None:
-        """Fail to accept without an instruction. After a success, no instruction could ring."""
+        """Send a failing accept without an instruction. After a success, nothing could ring."""
         self._accept("update", fault, store_fails, delivery)
 
     @rule(elsewhere=accepts_elsewhere)

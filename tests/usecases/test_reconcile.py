@@ -379,7 +379,7 @@ def test_progress_of_job_never_decreases(service: Service) -> None:
 
 
 def record_lists(service: Service) -> dict[str, list[str]]:
-    """Record which Events and Tasks the service lists from now on, by verb."""
+    """Return a dictionary that collects the Event types and Task lists requested from now on."""
     listed: dict[str, list[str]] = {"events": [], "tasks": []}
     list_events = service.taskrouter.list_events
 
@@ -395,7 +395,7 @@ def record_lists(service: Service) -> dict[str, list[str]]:
 
 
 def fail_to_list(service: Service, failing: Iterable[str], error: Exception) -> None:
-    """Make the lists of these types of Events, or of Tasks, fail."""
+    """Make the requests for the given lists fail: types of Events, or `tasks`."""
     list_events, list_tasks = service.taskrouter.list_events, service.taskrouter.list_reserved_tasks
     failing = set(failing)
 

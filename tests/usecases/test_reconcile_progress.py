@@ -35,7 +35,7 @@ def service(store: DynamoReservationStore, taskrouter: RecordingTaskRouter) -> S
     return Service(store, taskrouter, ManualClock())
 
 
-def test_combined_progress_of_events_is_that_of_the_slowest_type(
+def test_combined_progress_of_events_is_the_progress_of_the_slowest_type(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     times = {part: -400_000 - number for number, part in enumerate(PARTS)}
@@ -54,7 +54,7 @@ def test_combined_progress_of_events_is_that_of_the_slowest_type(
     }
 
 
-def test_unfinished_part_is_repeated_by_the_next_run_however_recent_its_progress_is(
+def test_unfinished_part_is_repeated_by_the_next_run_even_if_its_progress_is_recent(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject, "BATCH_SIZE", 1)
@@ -82,7 +82,7 @@ def test_unfinished_part_is_repeated_by_the_next_run_however_recent_its_progress
 
 
 def record_saves(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record the saved progress of the part ``canceled``, in ms since END."""
+    """Return a list that collects the saved progress of the part ``canceled``, in ms since END."""
     saves: list[int] = []
     save = service.store.save_progress
 

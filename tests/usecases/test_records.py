@@ -37,7 +37,7 @@ CALL = Call(from_="+15556667777", url="https://desk.example/twiml")
 
 
 def due_at(service: Service, remote: RemoteReservation) -> int | None:
-    """Return the time of the sweep's next check of a Reservation; None if there is none."""
+    """Return when (epoch ms) the sweep next checks the Reservation; None means never."""
     status = service.record(remote).status
     due = {
         each.reservation_sid: each.due_at

@@ -108,7 +108,7 @@ def test_reservation_that_disappears_before_its_completion_is_counted_as_mirrore
 
 
 def record_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record the SIDs of the records that are read one by one."""
+    """Return a list that collects the SIDs of the records that are read individually."""
     reads: list[str] = []
     get = service.store.get
 

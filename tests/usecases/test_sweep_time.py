@@ -90,7 +90,7 @@ def add_due(service: Service, count: int) -> list[RemoteReservation]:
 )
 @given(
     fetch=st.sampled_from([0, 700, 1_500, 3_000]),
-    each_list=st.sampled_from([0, 700, 1_500, 3_000]),
+    reservations=st.sampled_from([0, 700, 1_500, 3_000]),
     tasks=st.sampled_from([0, 5_000, 16_000]),
     events=st.sampled_from([0, 700, 2_000]),
     fails=st.booleans(),
@@ -99,7 +99,7 @@ def test_every_sweep_starts_checks_and_a_due_reconciliation(
     store: DynamoReservationStore,
     *,
     fetch: int,
-    each_list: int,
+    reservations: int,
     tasks: int,
     events: int,
     fails: bool,
@@ -109,7 +109,7 @@ def test_every_sweep_starts_checks_and_a_due_reconciliation(
     add_due(service, 20)
     service.clock.now += 131_000
     lost = service.taskrouter.add(created_at=service.clock.now)
-    take_time(service, fetch=fetch, list=each_list, tasks=tasks, events=events)
+    take_time(service, fetch=fetch, list=reservations, tasks=tasks, events=events)
     if fails:
         service.taskrouter.fail_before["tasks"] = [TaskRouterUnavailable("500")]
     calls, started = service.taskrouter.calls, service.clock.now

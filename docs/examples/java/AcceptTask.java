@@ -50,7 +50,7 @@ public class AcceptTask {
         return response.body();
     }
 
-    /** Returns the first string with a name; a real program would use a JSON library. */
+    /** Returns the first string value with this name; a real program would use a JSON library. */
     static String find(String json, String name) {
         var matcher = Pattern.compile("\"" + name + "\": ?\"([^\"]*)\"").matcher(json);
         if (!matcher.find()) {

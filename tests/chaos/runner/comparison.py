@@ -21,7 +21,7 @@ MAX_SECONDS = 60
 Reconciliation ignores the Events of the last 15 s.
 """
 
-_OPEN = {"pending", "accepted", "wrapping"}
+_OPEN_STATUSES = {"pending", "accepted", "wrapping"}
 _DECIDED_STATUSES = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
 _NO_INSTRUCTION = "{}"
 _CALL_INSTRUCTION = '"call"'
@@ -122,9 +122,9 @@ def _compare_record(reservation: TaskRouterReservation, record: Record, now: int
         yield "different history"
     if "claim_until" in record:
         yield "claim not released"
-    if record.get("open_as") != (status if status in _OPEN else None):
+    if record.get("open_as") != (status if status in _OPEN_STATUSES else None):
         yield "wrong partition of the `due` index"
-    if ("due_at" in record) != (status in _OPEN):
+    if ("due_at" in record) != (status in _OPEN_STATUSES):
         yield "ended but still has a due time, or open but never due"
     if record.get("due_at", now + 1) <= now:
         yield "overdue"
