@@ -79,8 +79,7 @@ def main(
     """Compare this app with simple reference programs, and print a table of the figures.
 
     The command prints rows as soon as they are measured. Then it prints the cost of a million
-    Reservations, and the tables in docs/capacity.md. The tables in docs/capacity.md do not depend
-    on the machine.
+    Reservations, and the tables in docs/capacity.md, which do not depend on the machine.
 
     The compared programs run alternately, so that a busy machine slows down all of them. Only the
     ratios are meaningful. The table shows missed goals, which do not change the exit code. If a

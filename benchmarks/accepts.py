@@ -1,7 +1,7 @@
 """Measures requests that accept a Reservation.
 
-The limit of the app's own time applies to CPU time, because the time that pyperf measures also
-depends on the other programs that use the machine.
+The limit of the app's own time applies to CPU time. The elapsed time, which pyperf measures, also
+depends on other programs on the machine.
 """
 
 import json

@@ -26,12 +26,12 @@ def _to_line(cells: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure of this app, and the same figure of another program, or a limit.
+    """A figure of this app, and the same figure of another program or a limit.
 
     Both programs are measured alternately, because only the ratio is meaningful on a busy machine.
 
     Attributes:
-        name: What is measured.
+        name: The measured quantity.
         value: The figure of this app.
         other: The program or limit that this app is compared with.
         other_value: The figure of the other program, or the limit.

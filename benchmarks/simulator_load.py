@@ -47,7 +47,7 @@ _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What a simulator contains besides the measured Tasks.
+    """The Workers and Tasks in a simulator, besides the measured Tasks.
 
     Attributes:
         workers: Number of free Workers that match the measured Tasks.
@@ -65,7 +65,7 @@ class Load:
 
 
 def describe(load: Load) -> dict[str, Any]:
-    """Return a Workspace with one TaskQueue for each kind of Task, and the Workers of the load."""
+    """Describe a Workspace with a TaskQueue for each kind of Task, and the Workers of the load."""
     kinds = ("measured", "waiting", "assigned")
     numbers = {"measured": load.workers, "other": load.others, "assigned": 1}
     return {
@@ -101,7 +101,7 @@ def describe(load: Load) -> dict[str, Any]:
 
 
 class InProcess:
-    """An engine without HTTP, whose time stands still between life cycles."""
+    """A simulator engine without HTTP. Its clock moves only after each life cycle, by 1 ms."""
 
     def __init__(self, load: Load) -> None:
         self._clock = Clock(lambda: 1_700_000_000.0)
@@ -278,7 +278,7 @@ def over_http(load: Load) -> Iterator[OverHttp]:
 
 
 def measure(life_cycles: int, largest: int) -> list[Figure]:
-    """Measure the growth, and compare the CPU time per life cycle with the target.
+    """Measure the growth of the CPU time per life cycle, and compare the time with the targets.
 
     Args:
         life_cycles: Number of life cycles in each measurement.

@@ -121,7 +121,7 @@ class BenchmarkTables:
         self._add(_make_record(number) for number in numbers)
 
     def fill_pending(self, number: int) -> None:
-        """Add new records until *number* of the records that `fill` added are pending."""
+        """Add pending records until *number* records are pending."""
         self._add(_make_pending_record(each) for each in range(self._pending, number))
         self._pending = max(self._pending, number)
 
@@ -277,7 +277,7 @@ def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
 
 
 def _pending_figures(usages: dict[int, Usage]) -> Iterable[Figure]:
-    """Yield the growth of a list with the number of open Reservations, which has a maximum."""
+    """Yield how a list's read units grow, up to a maximum, with the number of open Reservations."""
     few, fitting, too_many, many = usages
     for number, other, goal in (
         (fitting, few, None),

@@ -3,7 +3,7 @@
 import signal
 
 if __name__ == "__main__":
-    # Ctrl-C would end the imports below with a traceback.
+    # Otherwise, Ctrl-C during the imports below would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -44,7 +44,7 @@ class _Server(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the simulator until a signal arrives, or execute the command `replay`.
+    """Run the simulator until a signal arrives, or execute the `replay` command.
 
     Returns:
         The exit status; 1 if the simulator cannot start.
@@ -69,7 +69,7 @@ def _settings(arguments: list[str]) -> Settings:
     parser = argparse.ArgumentParser(
         prog="taskrouter-simulator",
         description=__doc__,
-        epilog="The command `replay` posts recorded callbacks again; see `replay --help`.",
+        epilog="The `replay` command sends recorded callbacks again; see `replay --help`.",
     )
     for field in fields(Settings):
         variable = environment_name(field.name)

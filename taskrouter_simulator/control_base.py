@@ -12,7 +12,7 @@ from taskrouter_simulator.settings import Settings
 
 
 class Simulator(Protocol):
-    """The interface of the simulator that the control routes use.
+    """The part of the simulator that the control routes use.
 
     Attributes:
         credentials: The test credentials.
@@ -42,7 +42,7 @@ class Simulator(Protocol):
         """Return the complete state as JSON."""
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the state by that of a snapshot."""
+        """Replace the state with the state in a snapshot."""
 
 
 class ControlError(ValueError):

@@ -30,7 +30,7 @@ async def parse_values(request: Request, names: Collection[str] | None) -> dict[
         raise ControlError("a name in the query string is repeated")
     if query if has_body else body:
         right, wrong = ("JSON body", "query string") if has_body else ("query string", "body")
-        raise ControlError(f"the {wrong} must be empty; put the values into the {right}")
+        raise ControlError(f"the {wrong} must be empty; put the values in the {right}")
     return body if has_body else query
 
 

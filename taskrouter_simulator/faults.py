@@ -67,7 +67,7 @@ class Fault:
 
 @dataclass
 class FaultsState:
-    """The pending faults, oldest first, and the number of faults so far."""
+    """The pending faults, oldest first, and the number of faults added so far."""
 
     pending: list[Fault] = field(default_factory=list)
     created: int = 0

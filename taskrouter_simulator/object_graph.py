@@ -1,4 +1,4 @@
-"""Converts objects that refer to each other to JSON, and back, as their type annotations say.
+"""Converts a graph of objects to JSON and back, according to their type annotations.
 
 Each dataclass instance is stored once, in a table, and other values refer to it by its key. The key
 of a resource is its SID. Objects that are not stored, such as the engine, are called roots, and are
@@ -67,11 +67,11 @@ class Writer:
             case "enum":
                 value = value.value
             case "dictionary":
-                of_items = _classify(items[1])
-                value = {key: self._write(item, of_items) for key, item in value.items()}
+                item_annotation = _classify(items[1])
+                value = {key: self._write(item, item_annotation) for key, item in value.items()}
             case "sequence":
-                of_items = _classify(items[0])
-                written = [self._write(item, of_items) for item in value]
+                item_annotation = _classify(items[0])
+                written = [self._write(item, item_annotation) for item in value]
                 value = sorted(written) if kind in {set, frozenset} else written
             case "named tuple":
                 value = [self.write(*pair) for pair in zip(value, items, strict=True)]
@@ -90,7 +90,7 @@ class Writer:
         if FUNCTIONS.get(name) is not function or call.keywords:
             raise TypeError(f"{call} cannot be stored")
         hints = _parameter_types(name)
-        values = zip(arguments, hints, strict=False)  # the caller may add arguments
+        values = zip(arguments, hints, strict=False)  # the caller may append arguments
         return {"function": name, "arguments": [self.write(*pair) for pair in values]}
 
     def _write_object(self, value: Any) -> str:
@@ -133,11 +133,11 @@ class Reader:
             case "float" | "enum":
                 data = kind(data)
             case "dictionary":
-                of_items = _classify(items[1])
-                data = kind((key, self._read(item, of_items)) for key, item in data.items())
+                item_annotation = _classify(items[1])
+                data = kind((key, self._read(item, item_annotation)) for key, item in data.items())
             case "sequence":
-                of_items = _classify(items[0])
-                data = kind(self._read(item, of_items) for item in data)
+                item_annotation = _classify(items[0])
+                data = kind(self._read(item, item_annotation) for item in data)
             case "named tuple":
                 data = kind(*(self.read(*pair) for pair in zip(data, items, strict=True)))
             case "call":

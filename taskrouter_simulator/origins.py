@@ -45,7 +45,7 @@ def is_foreign(
         host: The `Host` header; None if the request has none. An IP address and a name without a
             dot are accepted, because DNS rebinding needs a public name.
         origin: The `Origin` header; None if the request has none. The server's own pages are
-            accepted if they were opened under a loopback address or an allowed host name.
+            accepted if they were opened at a loopback address or an allowed host name.
         allowed_hosts: Additional accepted host names, in lower case and without a port.
         allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
     """
@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local_page(origin: str) -> bool:
-    """Return whether an origin is that of a page that a server on this machine serves."""
+    """Return whether a server on this machine serves the pages of an origin."""
     scheme, _, host = origin.partition("://")
     return scheme in {"http", "https"} and is_loopback(host)
 

@@ -1,7 +1,7 @@
-"""Pytest fixtures that every project gets when it installs the package.
+"""Pytest fixtures that are available in every environment that contains the package.
 
-Pytest imports this module at its start, so the module imports the simulator only when a fixture is
-used. A fixture `taskrouter` imported from `taskrouter_simulator.testing` replaces the one below.
+Pytest imports this module at startup, so the fixtures import the simulator only when they are used.
+A `taskrouter` fixture imported from `taskrouter_simulator.testing` overrides the fixture below.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sends recorded callbacks to an app again, and compares the app's responses."""
+"""Sends recorded callbacks to an app, and compares the responses with the recorded responses."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ from taskrouter_simulator.callbacks.delivery import Delivery, DeliveryClient
 from taskrouter_simulator.identifiers import Credentials, is_url
 from taskrouter_simulator.settings import Settings
 
-_SECONDS = 15.0
+_TIMEOUT_SECONDS = 15.0
 _MAX_SHOWN = 200
 
 
@@ -60,7 +60,7 @@ async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Setti
             entry["kind"],
             to + path,
             entry["parameters"],
-            _SECONDS,
+            _TIMEOUT_SECONDS,
             token=entry["headers"].get("I-Twilio-Idempotency-Token", ""),
             method=entry["method"],
             single_attempt=True,
@@ -75,8 +75,8 @@ async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Setti
 def describe_differences(entry: Mapping[str, Any], response: Response) -> list[str]:
     """Return a description of each difference between a recorded and a new response.
 
-    JSON documents are compared by value. An exported log entry contains only the beginning of a
-    long response.
+    JSON documents are compared by value. If the entry contains only the beginning of a response,
+    only the beginning and the length are compared.
     """
     if response.error:
         return [response.error]
@@ -98,7 +98,7 @@ def describe_differences(entry: Mapping[str, Any], response: Response) -> list[s
 
 
 def _parse(body: str) -> Any:
-    """Return a JSON document's value, or the text of another body."""
+    """Return the value of a JSON body, or the text of any other body."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

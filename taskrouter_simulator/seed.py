@@ -3,9 +3,9 @@
 SIDs are the same in every run. The SIDs of Activities, Workers, TaskQueues and Workflows are
 derived from their names. The Workspace and the first Workflow have fixed SIDs.
 
-`quickstart.json` is the default description, and an example for others. It describes the Workspace
-of Twilio's tutorial, https://www.twilio.com/docs/taskrouter/quickstart. The Workspace is
-single-tasking (as the tutorial's Workspace used to be), because Workers never become Busy in a
+`quickstart.json` is the default description, and an example for your own descriptions. It describes
+the Workspace of Twilio's tutorial, https://www.twilio.com/docs/taskrouter/quickstart. The Workspace
+is single-tasking (as the tutorial's Workspace used to be), because Workers never become Busy in a
 multitasking Workspace.
 """
 
@@ -120,16 +120,16 @@ def _load(engine: Engine, description: Description) -> Workspace:
             available=_flag(item, "available", default=False),
             sid="WA" + derived_hex(f"activity/{_name(item)}"),
         )
-    default = _activity(workspace, description.get("default_activity"))
-    timeout = _activity(workspace, description.get("timeout_activity"))
+    default = _activity_sid(workspace, description.get("default_activity"))
+    timeout = _activity_sid(workspace, description.get("timeout_activity"))
     workspace.default_activity_sid = default or workspace.default_activity_sid
     workspace.timeout_activity_sid = timeout or workspace.timeout_activity_sid
     for item in resources["workers"]:
-        _worker(engine, workspace, item)
+        _add_worker(engine, workspace, item)
     for item in resources["task_queues"]:
-        _queue(engine, workspace, item)
+        _add_queue(engine, workspace, item)
     for index, item in enumerate(resources["workflows"]):
-        _workflow(engine, workspace, item, is_first=index == 0)
+        _add_workflow(engine, workspace, item, is_first=index == 0)
     settings = engine.settings
     workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
     workspace.events_filter = str(description.get("events_filter", ""))
@@ -180,21 +180,21 @@ def _name(item: Description) -> str:
     return name
 
 
-def _activity(workspace: Workspace, name: str | None) -> str | None:
+def _activity_sid(workspace: Workspace, name: str | None) -> str | None:
     activity = workspace.activity(name) if name else None
     if name and activity is None:
         raise SeedError(f"there is no Activity {name}")
     return activity.sid if activity else None
 
 
-def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
+def _add_worker(engine: Engine, workspace: Workspace, item: Description) -> None:
     name = _name(item)
     worker = workers.create(
         engine,
         workspace,
         friendly_name=name,
         attributes=json.dumps(dict(item.get("attributes", {}))),
-        activity_sid=_activity(workspace, item.get("activity")),
+        activity_sid=_activity_sid(workspace, item.get("activity")),
         sid="WK" + derived_hex(f"worker/{name}"),
     )
     capacities = item.get("capacity", {})
@@ -206,7 +206,7 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
         worker.channels[channel.sid].capacity = capacity
 
 
-def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
+def _add_queue(engine: Engine, workspace: Workspace, item: Description) -> None:
     name, order = _name(item), item.get("task_order", "FIFO")
     if order not in _TASK_ORDERS:
         raise SeedError(f"task_order must be FIFO or LIFO, not {order!r}")
@@ -217,13 +217,15 @@ def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
         target_workers=str(item.get("target_workers", "1==1")),
         max_reserved_workers=_integer(item, "max_reserved_workers", 1, _RESERVED_WORKERS),
         task_order=order,
-        reservation_activity_sid=_activity(workspace, item.get("reservation_activity")),
-        assignment_activity_sid=_activity(workspace, item.get("assignment_activity")),
+        reservation_activity_sid=_activity_sid(workspace, item.get("reservation_activity")),
+        assignment_activity_sid=_activity_sid(workspace, item.get("assignment_activity")),
         sid="WQ" + derived_hex(f"queue/{name}"),
     )
 
 
-def _workflow(engine: Engine, workspace: Workspace, item: Description, *, is_first: bool) -> None:
+def _add_workflow(
+    engine: Engine, workspace: Workspace, item: Description, *, is_first: bool
+) -> None:
     name, settings = _name(item), engine.settings
     workflows.add(
         engine,

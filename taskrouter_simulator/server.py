@@ -28,7 +28,7 @@ from taskrouter_simulator.rest.api import RestApi, expose_transport
 from taskrouter_simulator.settings import Settings
 
 _SEEDED_START = 1_767_225_600.0
-"""2026-01-01T00:00:00Z."""
+"""Start time of a frozen clock if `seed` is set: 2026-01-01T00:00:00Z."""
 
 
 class Simulator:
@@ -121,7 +121,7 @@ class Simulator:
         return snapshots.write(self.engine, self.dispatcher, state)
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the state by that of a snapshot, and clear the log's entries.
+        """Replace the state with the state in a snapshot, and clear the log.
 
         Connections of the browser SDK are closed.
 
@@ -182,8 +182,8 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
         ws="websockets-sansio",
         lifespan="on",
         timeout_graceful_shutdown=1,
-        # Clients keep connections alive. If the server closes a connection just as a client reuses
-        # it, the client sees a broken connection.
+        # Long, because a request fails if the server closes an idle connection just as the client
+        # reuses the connection.
         timeout_keep_alive=120,
     )
 

@@ -34,8 +34,8 @@ class Settings:
     port: int = _setting(8002, "port to listen on; 0 picks a free port")
     callback_base_url: str = _setting(
         "http://127.0.0.1:8000",
-        "base URL of the app; the loaded Workspace's URLs begin with it; API_PORT, if set, replaces"
-        " the default's port",
+        "base URL of the app, with which the loaded Workspace's URLs begin; API_PORT, if set,"
+        " replaces the port in the default",
     )
     assignment_path: str = _setting(
         "/assignment_callback", "path of the loaded Workflow's assignment callback; '' for none"
@@ -66,7 +66,7 @@ class Settings:
     record_file: str = _setting(
         "",
         "file to which each callback and its response are appended as a line of JSON, for the"
-        " command replay; '' for none",
+        " replay command; '' for none",
     )
     control_token: str = _setting(
         "",
@@ -76,7 +76,7 @@ class Settings:
     seed: str = _setting(
         "",
         "text from which all SIDs and tokens are derived; callbacks are then sent one at a time,"
-        " and a clock that stands still starts at the beginning of 2026; '' for random SIDs",
+        " and a frozen clock starts at the beginning of 2026; '' for random SIDs",
     )
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock advances it"
@@ -86,12 +86,12 @@ class Settings:
     )
     worker_statistics_limit: int = _setting(
         100,
-        "largest number of Workers in a Workspace for which statistics of Workers are available; 0"
-        " for no limit",
+        "maximum number of Workers in a Workspace for which Worker statistics are available; 0 for"
+        " no limit",
     )
     log_answers: int = _setting(
         1_000,
-        "number of the newest log entries that keep the response to a REST request",
+        "number of newest log entries that keep their REST response",
     )
 
     routing_delay: float = _setting(
@@ -329,7 +329,7 @@ def read(values: Mapping[str, str | None]) -> Settings:
         values: Text of each setting by field name; None means the default.
 
     Raises:
-        SettingsError: A text is not valid for its setting.
+        SettingsError: A setting has an invalid value.
     """
     defaults = Settings()
     chosen = {}

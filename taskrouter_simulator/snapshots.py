@@ -1,7 +1,7 @@
 """Snapshots of the simulator's complete state, as JSON.
 
-A snapshot contains everything that determines what TaskRouter does next. It does not contain the
-settings and the log's entries. See docs/adr/0043-restore-only-unmodified-snapshots.md.
+A snapshot contains everything that determines what TaskRouter does next. It contains neither the
+settings nor the log entries. See docs/adr/0043-restore-only-unmodified-snapshots.md.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from taskrouter_simulator.object_graph import Reader, Writer
 from taskrouter_simulator.web import SnapshotError
 
 VERSION = 1
-"""Version of the format. An older version cannot be restored."""
+"""Version of the snapshot format; snapshots with another version cannot be restored."""
 
 
 @dataclass(frozen=True)
 class StoredTimer:
-    """A timer.
+    """A timer in a snapshot.
 
     Attributes:
         when: Due time in seconds since the epoch.
@@ -96,11 +96,12 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
 
     Args:
         snapshot: A result of `write`, which may have passed through another JSON library.
-        engine: A new engine, whose fields are set.
+        engine: A new engine, which receives the stored fields.
         dispatcher: The dispatcher that the snapshot's callbacks refer to.
 
     Raises:
-        SnapshotError: The snapshot is not one that this version of the simulator has written.
+        SnapshotError: The snapshot was modified, or was written by another version of the
+            simulator.
     """
     content = {name: value for name, value in snapshot.items() if name != "checksum"}
     try:
@@ -119,7 +120,7 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
         state: State = reader.read(content["state"], State)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError(
-            f"another version of the simulator has written the snapshot: {error}"
+            f"the snapshot was written by another version of the simulator: {error}"
         ) from error
     return state
 
@@ -137,7 +138,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def _normalize(value: Any) -> Any:
-    """Replace whole floats by integers, as other languages write them."""
+    """Replace whole floats with integers, as the JSON libraries of other languages do."""
     if isinstance(value, Mapping):
         return {key: _normalize(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """A pytest fixture that runs the simulator in the test's process, on a free port.
 
-Put `from taskrouter_simulator.testing import taskrouter` into your `conftest.py`, and add the
-parameter `taskrouter` to your test. Pass settings by indirect parametrization:
+Put `from taskrouter_simulator.testing import taskrouter` in your `conftest.py`, and add the
+parameter `taskrouter` to your test. Pass settings with indirect parametrization:
 `@pytest.mark.parametrize("taskrouter", [{"callback_base_url": url}], indirect=True)`.
 """
 
@@ -69,7 +69,7 @@ class TaskRouter:
         self.task_queues: dict[str, str] = description["task_queues"]
 
     def client(self) -> "Client":
-        """Return a client of Twilio's SDK that calls the simulator."""
+        """Return a Twilio SDK client that calls the simulator."""
         from twilio.rest import Client  # noqa: PLC0415 - optional dependency
 
         client = Client(self.api_key_sid, self.api_key_secret, self.account_sid)
@@ -182,7 +182,7 @@ class TaskRouter:
         return snapshot
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the state of the simulator by that of a snapshot, and clear the log."""
+        """Replace the simulator's state with the state in a snapshot, and clear the log."""
         self._set_attributes(self._request("PUT", "/snapshot", snapshot))
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
@@ -202,7 +202,7 @@ class TaskRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that stops without uvicorn's two waits of 0.1 s."""
+    """A server that stops without uvicorn's two delays of 0.1 s."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

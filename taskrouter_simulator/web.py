@@ -1,4 +1,4 @@
-"""The access checks, the request's body and the JSON response shared by the route modules."""
+"""Access checks, request bodies and JSON responses, shared by the route modules."""
 
 import hmac
 import json
@@ -40,7 +40,7 @@ def has_token(request: Request, token: str) -> bool:
 
     Args:
         request: The request.
-        token: The expected token; with "", the result is False.
+        token: The expected token; "" makes the result False.
     """
     scheme, _, sent = request.headers.get("authorization", "").partition(" ")
     matches = hmac.compare_digest(sent.encode(), token.encode())

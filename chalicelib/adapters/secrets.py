@@ -57,10 +57,10 @@ class SecretsSource(Protocol):
         """Return the secrets; raise SecretsUnavailable if they can't be read at all."""
 
     def refresh(self) -> Secrets:
-        """Return the secrets, read again unless they were read within the last minute."""
+        """Return the secrets; reread them unless they were read within the last minute."""
 
     def get_recent(self) -> Secrets:
-        """Return the secrets, read again if they are more than a few minutes old.
+        """Return the secrets; reread them if they are more than a few minutes old.
 
         A removed key therefore becomes invalid within minutes, unless reading the secrets fails.
         """
@@ -108,14 +108,14 @@ class ParameterSecrets:
         return self._secrets
 
     def refresh(self) -> Secrets:
-        """Return the secrets, read again if the last attempt was over a minute ago."""
-        return self._not_older_than(_RENEW_AFTER_MS)
+        """Return the secrets; reread them if the last attempt was over a minute ago."""
+        return self._get_with_max_age(_RENEW_AFTER_MS)
 
     def get_recent(self) -> Secrets:
-        """Return the secrets, read again if the last attempt was over five minutes ago."""
-        return self._not_older_than(_MAX_AGE_MS)
+        """Return the secrets; reread them if the last attempt was over five minutes ago."""
+        return self._get_with_max_age(_MAX_AGE_MS)
 
-    def _not_older_than(self, max_age_ms: int) -> Secrets:
+    def _get_with_max_age(self, max_age_ms: int) -> Secrets:
         secrets = self.get()
         if self._now_ms() - self._last_attempt_at < max_age_ms:
             return secrets

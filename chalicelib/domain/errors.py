@@ -41,7 +41,7 @@ class AppError(Exception):
         message: full sentences for the caller, without secrets or the attributes of a Task or
             Worker.
         retry_after: seconds until a retry can succeed; None for the default of the class.
-        details: further members of the response, such as ``reservation_status``.
+        details: additional members of the response, such as ``reservation_status``.
     """
 
     status: ClassVar[int] = 500

@@ -172,7 +172,7 @@ class ReservationStore(Protocol):
     def save_progress(
         self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
     ) -> None:
-        """Save the progress of parts of a job, unless a later time is saved for one of them.
+        """Save the progress of parts of a job, unless a later time is already saved for a part.
 
         Args:
             job: the ID of the job.

@@ -20,7 +20,7 @@ _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 """Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
 
 _WEIGHTS = {"/reservations/{sid}/accept": 2}
-"""Weights other than 1 in the division of the executions among methods that wait for TaskRouter."""
+"""Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
 _EVENT_PATH = "/event_callback"
 
@@ -142,7 +142,7 @@ def ensure_access_logs_possible(aws: Aws, stage: Stage) -> None:
     """Check that API Gateway may write access logs, if the stage has access logs.
 
     Raises:
-        OperatorError: The account has no role with which API Gateway writes to CloudWatch Logs.
+        OperatorError: The account has no role that lets API Gateway write to CloudWatch Logs.
     """
     if stage.access_logs and not aws.client("apigateway").get_account().get("cloudwatchRoleArn"):
         raise OperatorError(

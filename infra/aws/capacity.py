@@ -57,7 +57,7 @@ DEFAULT_SECONDS = 0.5
 """Assumed mean duration of other requests, which wait for DynamoDB."""
 
 _WAITING_SHARE = 0.6
-"""Share of the concurrency that all methods that may wait for TaskRouter use together."""
+"""Combined share of the concurrency for all methods that may wait for TaskRouter."""
 
 _DEFAULT_SHARE = 0.25
 """Share of the concurrency that one other method may use."""
@@ -73,10 +73,10 @@ _ALARM_SHARE = 0.8
 
 
 def read_concurrency(aws: Aws, stage: Stage) -> int:
-    """Return the concurrent executions that the API's function will have after a deployment.
+    """Return the concurrency that the API's function can use after a deployment.
 
-    These are the function's reserved concurrency, if configured. Otherwise, they are the part of
-    the account's limit that no function will have reserved, which the other functions share.
+    This is the function's reserved concurrency, if configured. Otherwise, it is the account's
+    unreserved concurrency, which all functions without a reservation share.
 
     Raises:
         OperatorError: Lambda would refuse the reserved concurrency of the stage's functions.
@@ -172,7 +172,7 @@ def waiting_throttle(concurrency: int, share: float) -> Throttle:
     """
     executions = max(1, int(concurrency * _WAITING_SHARE * share))
     burst = executions // 2 + 1
-    # Less than one further request, rounded down to two decimal places.
+    # The highest rate, in hundredths, that admits fewer than `executions + 1` requests in total.
     rate = (math.ceil(100 * (executions + 1 - burst) / WAITING_SECONDS) - 1) / 100
     maximum = MAX_DEFAULT_THROTTLE
     return Throttle(rate=min(maximum.rate, rate), burst=min(maximum.burst, burst))

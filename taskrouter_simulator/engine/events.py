@@ -47,8 +47,8 @@ def publish(
         workspace: The Workspace.
         event_type: One of TYPES, such as "task.created".
         description: Twilio's description of the event.
-        sid: SID of the affected resource. A transfer (TT…) has a ResourceType of its own, which
-            was observed.
+        sid: SID of the affected resource. For a transfer (TT…), the ResourceType is "transfer", as
+            observed at Twilio.
         task: Adds parameters of the Task, its Workflow and its TaskQueue.
         worker: Adds parameters of the Worker.
         reservation: Adds ReservationSid.
@@ -81,7 +81,7 @@ def publish(
 
 
 def _record(engine: Engine, workspace: Workspace, event: Event) -> None:
-    """Add an event to the Workspace's newest events, and report the event."""
+    """Store an event, drop the oldest event if there are too many, and report the event."""
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
         workspace.events.popitem(last=False)

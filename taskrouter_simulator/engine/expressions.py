@@ -217,7 +217,7 @@ def _null(_context: Context) -> None:
 
 
 def _look_up(value: Any, key: str | int) -> Any:
-    if callable(value):  # computes a value supplied by TaskRouter only if an expression uses it
+    if callable(value):  # a namespace whose values are computed only if an expression uses them
         return value(key)
     if isinstance(key, int):
         return value[key] if isinstance(value, list) and key < len(value) else None

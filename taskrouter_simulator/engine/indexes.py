@@ -27,7 +27,7 @@ from taskrouter_simulator.engine.model import (
 from taskrouter_simulator.engine.waiting import FreeWorker, PendingTasks, Requirement
 
 _STATE_NAMES = frozenset({"activity_sid", "activity_name", "channel"})
-"""Names whose values change although the Worker's attributes do not."""
+"""Names whose values can change while the Worker's attributes stay the same."""
 _MIN_PURGE_SIZE = 1000
 
 
@@ -50,9 +50,9 @@ class Dependencies:
 def find_dependencies(expression: str) -> Dependencies:
     """Return the dependencies of an expression; an empty expression has none."""
     found = tuple(references(expression)) if expression.strip() else ()
-    of_task = (keys for keys in found if keys[0] not in {"worker", "taskrouter"})
+    task_keys = (keys for keys in found if keys[0] not in {"worker", "taskrouter"})
     return Dependencies(
-        task_values=tuple(reference(keys) for keys in of_task),
+        task_values=tuple(reference(keys) for keys in task_keys),
         on_state=any(_is_state(keys) for keys in found),
         on_time=any(keys[0] == "taskrouter" for keys in found),
     )
@@ -142,7 +142,7 @@ class WorkerIndex:
             self._update(worker)
 
     def refresh_time(self) -> None:
-        """Evaluate the expressions that depend on the time of day, once a minute."""
+        """Reevaluate the expressions that depend on the time of day, at most once a minute."""
         minute = int(self._engine.now() // 60)
         if minute == self._minute:
             return
@@ -185,7 +185,7 @@ class WorkerIndex:
 
         Args:
             key: Two Tasks have the same requirement if the keys are equal.
-            create: Returns the requirement if it is new.
+            create: Creates the requirement if the key is new.
             dependencies: The dependencies of the target's expression.
             candidates: SIDs of the Workers that can match a new requirement.
         """
@@ -207,7 +207,7 @@ class WorkerIndex:
         return any(requirement.count for requirement in self._timed_requirements)
 
     def _purge(self) -> None:
-        """Drop the requirements of no waiting Task, if there are many requirements."""
+        """Drop the requirements without waiting Tasks, if there are many requirements."""
         if len(self._requirements) < self._purge_at:
             return
         for key, requirement in list(self._requirements.items()):
@@ -277,7 +277,7 @@ class WorkerIndex:
             del entry.requirements[requirement]
 
     def _withdraw(self, entry: _Entry, requirements: Iterable[Requirement]) -> None:
-        """Remove a Worker from the free Workers of requirements."""
+        """Remove a Worker from the free Workers of the given requirements."""
         for requirement in requirements:
             if requirement in entry.free_for:
                 del entry.free_for[requirement]
@@ -285,7 +285,7 @@ class WorkerIndex:
                 self._on_change(requirement)
 
     def _place(self, entry: _Entry, requirements: Iterable[Requirement]) -> None:
-        """Add a Worker to the free Workers of the matching requirements, if capacity is free."""
+        """Add a Worker with free capacity to the free Workers of the matching requirements."""
         for requirement in requirements:
             channel_sid = requirement.channel_sid
             if requirement in entry.requirements and (
@@ -327,7 +327,7 @@ class RoutingIndex:
             case Worker():
                 return self.workers.note(resource)
             case Task():
-                if resource.sid not in workspace.tasks and not self.tasks.knows(resource):
+                if resource.sid not in workspace.tasks and not self.tasks.is_waiting(resource):
                     return False
                 if is_other_operation:
                     self.tasks.note_later(resource)
@@ -363,11 +363,11 @@ def find_index(
 def _note_changes(
     engine: Engine, indexes: dict[str, RoutingIndex], *, is_other_operation: bool
 ) -> None:
-    """Note the changes since the previous call in the index of the Workspace."""
+    """Note each change since the previous call in the index of the resource's Workspace."""
     changes, engine.changes = engine.changes, {}
     for resource in changes.values():
         if isinstance(resource, Activity | TaskChannel | TaskQueue | Workspace):
-            indexes.clear()  # rare, so everything may be indexed again
+            indexes.clear()  # rare, so all indexes may be rebuilt
     for sid, index in list(indexes.items()):
         if engine.workspaces.get(sid) is not index.workspace:
             del indexes[sid]

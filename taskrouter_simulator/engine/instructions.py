@@ -156,7 +156,7 @@ class InstructionContext:
             to: Phone number or client to call.
             caller_id: Phone number or client shown to the Worker.
             code: Error code used if the caller is no longer waiting.
-            status_callback: Where the leg is reported; None for nowhere.
+            status_callback: Subscription to the progress of the leg, if any.
 
         Raises:
             InstructionError: The caller is no longer waiting.
@@ -177,7 +177,7 @@ class InstructionContext:
     def subscription(
         self, events: frozenset[str], method: str, name: str = "status_callback_url"
     ) -> StatusSubscription | None:
-        """Return where the leg of a dequeue or call instruction is reported."""
+        """Return the subscription to the leg of a dequeue or call instruction, if any."""
         url = self.parameters.get(name)
         call_sid = self.task_attributes.get("call_sid")
         # https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks
@@ -268,7 +268,7 @@ def _conference(context: InstructionContext) -> None:
 
 
 def _supervise(context: InstructionContext) -> None:
-    """Call a supervisor, who joins the conference of the Task if it is simulated."""
+    """Call a supervisor into the Task's conference, if the conference is simulated."""
     supervisor, mode = read_supervisor(context.workspace, context.parameters)
     attributes = context.task_attributes
     caller_id = attributes.get("from")

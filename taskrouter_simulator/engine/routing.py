@@ -78,7 +78,7 @@ def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
 
 
 def _schedule_next_pass(engine: Engine, index: RoutingIndex) -> None:
-    """Schedule a pass for the time at which the outcome may change although no resource does."""
+    """Schedule a pass for the time when the outcome may change even if no resource changes."""
     when = index.tasks.next_offer()
     if index.workers.has_timed_tasks():
         when = min(when, 60 * (engine.now() // 60 + 1))

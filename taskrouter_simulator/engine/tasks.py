@@ -55,7 +55,7 @@ def create(
         workspace: The Workspace.
         attributes: A JSON object, serialized as text.
         workflow_sid: WW… SID; None for the only Workflow of the Workspace.
-        priority: The initial priority; None for 0. A target's priority replaces it.
+        priority: The initial priority, which a target's priority replaces; None for 0.
         timeout: Seconds until the Task is canceled unless it is assigned.
         channel: A TaskChannel's SID or unique name.
         virtual_start_time: Seconds since the epoch; None for now.
@@ -156,7 +156,7 @@ def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None
 def transfer(
     engine: Engine, workspace: Workspace, reservation: Reservation, *, to: str, mode: str
 ) -> Transfer:
-    """Transfer an assigned Task, as `Task.transfer` of Twilio's taskrouter.js does.
+    """Transfer an assigned Task, like `Task.transfer` in Twilio's taskrouter.js.
 
     Args:
         engine: The engine.

@@ -1,7 +1,7 @@
-"""Ends the transfer of a Task, and publishes the events of transfers.
+"""Ends transfers of Tasks, and publishes transfer events.
 
-`tasks.transfer` starts a transfer. Twilio documents only the event types. The rest follows the
-integration tests of Twilio's taskrouter.js (`test/integration/spec/TaskTransfer.js`).
+`tasks.transfer` starts a transfer. Twilio documents only the event types. All other behavior
+follows the integration tests of Twilio's taskrouter.js (`test/integration/spec/TaskTransfer.js`).
 """
 
 from taskrouter_simulator.engine import events
@@ -35,7 +35,7 @@ def finish(engine: Engine, workspace: Workspace, task: Task, status: str) -> Non
 
 
 def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """End an offer of a transferred Task that nobody accepted.
+    """End an offer of a transferred Task after nobody accepted the offer.
 
     A transfer to a Worker fails. A transfer to a TaskQueue offers the Task to another Worker.
     """
@@ -50,7 +50,7 @@ def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
 
 
 def restore_status(engine: Engine, task: Task) -> None:
-    """Set a Task's status to the status of the work of its remaining Workers."""
+    """Set a Task's status according to its remaining accepted or wrapping Reservations."""
     statuses = {reservation.status for reservation in task.reservations}
     if ReservationStatus.ACCEPTED in statuses:
         task.status = TaskStatus.ASSIGNED

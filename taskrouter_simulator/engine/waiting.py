@@ -2,7 +2,7 @@
 
 A waiting Task is examined only after a change that can affect it. Tasks with the same requirement
 wait in one heap. If a Worker becomes free for the requirement, the pass examines the first of these
-Tasks, and the next one only while a Worker is still free.
+Tasks, and each further Task only while a Worker is still free.
 """
 
 import itertools
@@ -24,7 +24,7 @@ _MIN_PURGE_SIZE = 100
 
 @dataclass(eq=False)
 class Wait:
-    """The wait of a Task for a Worker.
+    """A Task's wait for a Worker.
 
     Attributes:
         task: The Task.
@@ -40,7 +40,7 @@ class Wait:
 
 
 class WaitHeap:
-    """Waits by a key, smallest first; waits that are over disappear."""
+    """A heap of waits, smallest key first, that drops waits that are over."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[Any, int, Wait]] = []
@@ -74,18 +74,18 @@ class WaitHeap:
 
 @dataclass(eq=False)
 class Requirement:
-    """What a Task requires of a Worker.
+    """The conditions that a Worker must meet to be offered a Task.
 
     Attributes:
         queue_sid: WQ… SID of the TaskQueue to which the Worker must belong.
         channel_sid: TC… SID of the TaskChannel on which the Worker must have free capacity; None if
             capacity is ignored.
         matches: Evaluates the target's conditions for a Worker of the TaskQueue.
-        matching: SIDs of the Workers that satisfy everything except the capacity.
+        matching: SIDs of the Workers that meet all conditions, regardless of capacity.
         free: The matching Workers with free capacity, sorted.
         waiting: The Tasks that wait because no Worker is free, by rank.
-        delayed: The Tasks that wait although a Worker is free, because the Worker has just rejected
-            them; by SID.
+        delayed: The Tasks, by SID, that a free Worker has just rejected. They wait although the
+            Worker is free.
         count: Number of waiting and delayed Tasks.
     """
 
@@ -103,8 +103,8 @@ class PendingTasks:
     """The pending Tasks of a Workspace.
 
     During a pass, `next` returns the Tasks by rank. Each Task is examined at most once, and never
-    after a Task with a higher rank. A change that affects a Task whose turn is over has an effect
-    in the next pass.
+    after a Task with a higher rank. A change that affects a Task whose turn is over takes effect in
+    the next pass.
 
     Args:
         tasks: All Tasks of the Workspace by SID. The first pass examines the pending ones.
@@ -119,8 +119,8 @@ class PendingTasks:
         self._offers = WaitHeap()
         self._pass: _Pass | None = None
 
-    def knows(self, task: Task) -> bool:
-        """Return whether a Task waits."""
+    def is_waiting(self, task: Task) -> bool:
+        """Return whether a Task is waiting."""
         return task.sid in self._waits
 
     def note(self, task: Task) -> None:
@@ -139,7 +139,7 @@ class PendingTasks:
         self._changed[task.sid] = task
 
     def note_rejected(self, requirement: Requirement) -> None:
-        """Note that the free Workers changed, for the Tasks that these Workers have rejected."""
+        """Note a change of the free Workers, which affects the Tasks that they have rejected."""
         for task in list(requirement.delayed.values()):
             self.note(task)
 
@@ -196,7 +196,7 @@ class PendingTasks:
     def wait(
         self, task: Task, requirement: Requirement, rank: Rank, *, expires: float, offer_at: float
     ) -> None:
-        """Let an examined Task wait.
+        """Record that an examined Task is waiting.
 
         Args:
             task: The Task.
@@ -244,7 +244,7 @@ class PendingTasks:
     def _push_remaining(self, current: "_Pass", requirement: Requirement) -> None:
         """Add the Tasks of a requirement whose turn is not over; the next pass examines the others.
 
-        This is slow but rare: a Reservation made another Task match.
+        This is slow, but it is needed only if a Reservation makes another Task match.
         """
         self._ready[requirement] = None
         for wait in requirement.waiting:
@@ -257,7 +257,7 @@ class _Pass:
     """The state of a routing pass.
 
     Attributes:
-        requirements: The requirements whose first waiting Task is in the pass or is examined.
+        requirements: The requirements whose first waiting Task is in the pass or is being examined.
     """
 
     def __init__(self) -> None:
@@ -269,7 +269,7 @@ class _Pass:
         self._current: Requirement | None = None
 
     def is_eligible(self, wait: Wait) -> bool:
-        """Return whether the turn of a waiting Task is not over."""
+        """Return whether the pass can still examine a waiting Task."""
         return wait.rank > self._position and wait.task.sid not in self._examined
 
     def push(self, rank: Rank, task: Task, wait: Wait | None = None) -> None:
@@ -284,12 +284,12 @@ class _Pass:
         return rank, task, wait
 
     def examine(self, rank: Rank, task: Task, wait: Wait | None) -> None:
-        """Begin the turn of a Task; its wait, if any, was the first of its requirement."""
+        """Begin the turn of a Task; `wait` is set if it was the first wait of a requirement."""
         self._position = rank
         self._examined.add(task.sid)
         self._current = wait.requirement if wait else None
 
     def take_current(self) -> Requirement | None:
-        """Return the requirement whose first waiting Task was just examined, once."""
+        """Return and forget the requirement whose first waiting Task was just examined."""
         current, self._current = self._current, None
         return current

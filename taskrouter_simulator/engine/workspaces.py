@@ -52,7 +52,7 @@ def add_default_activities(engine: Engine, workspace: Workspace) -> None:
 
 
 def add_fifo_routing(engine: Engine, workspace: Workspace) -> None:
-    """Add the TaskQueue and the Workflow of the template FIFO, with the names seen at Twilio."""
+    """Add the TaskQueue and Workflow of the FIFO template, with the names observed at Twilio."""
     queue = add_queue(engine, workspace, friendly_name="Sample Queue")
     routing = {"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}
     name, configuration = "Default Fifo Workflow", json.dumps(routing)
@@ -261,7 +261,7 @@ def publish_queue(engine: Engine, workspace: Workspace, queue: TaskQueue, change
 def require_expression(
     engine: Engine, workspace: Workspace, text: str, scope: Scope, parameter: str
 ) -> None:
-    """Check that a text is empty, or is an expression whose names can be resolved.
+    """Check that the text is empty, or is an expression whose names can be resolved.
 
     Args:
         engine: The engine.

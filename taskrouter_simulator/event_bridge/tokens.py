@@ -21,7 +21,7 @@ _CONTENT_TYPE = "twilio-fpa;v=1"
 _OPTIONS: Any = {
     f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
 }
-"""`verify` checks the claims itself, with the time that it receives, and reports Twilio's codes."""
+"""Disables PyJWT's claim checks; `verify` checks the claims and reports Twilio's error codes."""
 
 
 class InvalidToken(Refusal):

@@ -70,7 +70,7 @@ class InjectedError(Refusal):
 
 
 class RestApi:
-    """Twilio's REST API in front of an engine.
+    """Serves Twilio's REST API for an engine.
 
     Args:
         current_engine: Returns the current engine, which a reset replaces.
@@ -139,8 +139,8 @@ class RestApi:
     ) -> tuple[Response, dict[str, str]]:
         """Return the response, and the parameters for the log.
 
-        An error or a cut before the effect skips the handler. An error after the effect replaces
-        the response.
+        An "error" or "cut" fault with the moment "before" skips the handler. An "error" fault with
+        the moment "after" replaces the response.
         """
         parameters: dict[str, str] = {}
         operation = operations.get(http.method)
@@ -235,8 +235,8 @@ class RestApi:
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     """Return the body, which must be empty, a form or, for some operations, a JSON object.
 
-    A body of another type is rejected. Otherwise, the request would change the resource without the
-    caller's parameters.
+    A body of another type is rejected, because ignoring the body would change the resource without
+    the caller's parameters.
     """
     body = await read_body(http)
     expected = _JSON if operation and operation.is_json else _FORM
@@ -244,13 +244,16 @@ async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     if body and content_type != expected:
         raise BadRequest(f"The Content-Type of the body must be {expected}")
     try:
-        return _encode(body) if expected == _JSON else body.decode("utf-8-sig")
+        return _json_to_form(body) if expected == _JSON else body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadRequest("The body is not valid UTF-8") from error
 
 
-def _encode(body: bytes) -> str:
-    """Encode a JSON object as a form; Twilio's page writes its names with and without a capital."""
+def _json_to_form(body: bytes) -> str:
+    """Encode a JSON object as a form.
+
+    Names may begin with a lowercase or an uppercase letter, because Twilio's page shows both.
+    """
     try:
         members = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:

@@ -29,7 +29,7 @@ _SIDS = {
     "WorkflowSid": "WW",
     "Sid": "EV",
 }
-"""SID prefixes of the filters that compare a SID with the event parameter of the same name."""
+"""SID prefixes by filter. A filter matches the event parameter of the same name."""
 _NEWEST_FIRST = Ordering("newest first", ((lambda event: event.sequence, True),))
 
 

@@ -179,7 +179,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
 
 
 def _ordering(text: str | None) -> Ordering:
-    """Parse a sort order; Twilio does not allow DateCreated with VirtualStartTime."""
+    """Parse a sort order; Twilio does not allow DateCreated and VirtualStartTime together."""
     ordering = parse_ordering(text, _SORT_KEYS)
     if "DateCreated" in ordering.text and "VirtualStartTime" in ordering.text:
         raise BadRequest("Ordering must not combine DateCreated and VirtualStartTime")

@@ -1,4 +1,4 @@
-"""Creates a checkout with installed dependencies, and a shell environment."""
+"""Creates a checkout with installed dependencies, and the environment of its shell."""
 
 import os
 import shlex
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from tests.docs_runner.pages import ROOT
 
-# Without this option, curl would exit with 0 if the HTTP status is 400 or higher, and the block
-# would pass.
+# Without this option, curl exits with 0 even if the HTTP status is 400 or higher, so a failed
+# request would go unnoticed.
 CURL = '#!/bin/sh\nexec {curl} --fail-with-body "$@"\n'
-INSTALLED = (".uv", ".requirements-deploy", ".requirements-run", ".requirements-dev")
-"""Files in .venv by which the Makefile recognizes installed requirements."""
+MARKER_FILES = (".uv", ".requirements-deploy", ".requirements-run", ".requirements-dev")
+"""Files in .venv. If they exist, the Makefile treats the requirements as installed."""
 
 
 def create(folder):
-    """Create a Git repository with the project's files and an installed .venv.
+    """Create a Git repository with the project's files and a ready-to-use .venv.
 
-    The files are those that Git tracks, and new files that Git does not ignore.
+    The project's files are tracked files and new files that Git does not ignore.
     """
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -31,16 +31,16 @@ def create(folder):
     environment = folder / ".venv"
     environment.mkdir()
     for entry in Path(sys.prefix).iterdir():
-        if entry.name not in INSTALLED:
+        if entry.name not in MARKER_FILES:
             (environment / entry.name).symlink_to(entry)
-    for name in INSTALLED:
+    for name in MARKER_FILES:
         (environment / name).touch()
 
 
 def environ(folder, **variables):
     """Return a shell environment without the programs of this virtual environment.
 
-    *folder* is created with a wrapper for curl, and comes first in the PATH of the environment.
+    Create *folder* with a wrapper for curl, and put *folder* first in PATH.
     """
     folder.mkdir()
     wrapper = folder / "curl"
@@ -53,7 +53,7 @@ def environ(folder, **variables):
     kept = {
         name: value
         for name, value in os.environ.items()
-        # Variables of `make e2e` and of pytest would change what the commands do.
+        # Variables set by `make e2e` or pytest would change the behavior of the commands.
         if not name.startswith(("MAKE", "MFLAGS", "PYTEST", "VIRTUAL_ENV"))
     }
     return kept | variables | {"PATH": os.pathsep.join([str(folder), *path])}

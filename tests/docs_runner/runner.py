@@ -17,7 +17,7 @@ _VARIABLE = (
     r"(?<=Makefile:)\d+",
 )
 _PROGRESS = " ..."
-"""End of documented lines that are printed only if a step takes a long time."""
+"""Suffix of documented lines that are printed only if a step takes a long time."""
 
 
 @dataclass
@@ -25,10 +25,10 @@ class Page:
     """A page, and the shells in which its commands run.
 
     Attributes:
-        path: The page.
+        path: The path of the page.
         shell: The shell in which the reader enters the commands.
         programs: The programs that the reader starts in other shells.
-        replacements: Values that replace the examples in the commands, by example.
+        replacements: Values that replace example values in the commands. The keys are the examples.
         answers: Answers to the prompts of a command. The keys are parts of commands.
         dialogs: Questions and answers of the commands that run in a terminal, in the format of
             `terminal.run`. The keys are commands.

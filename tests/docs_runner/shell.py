@@ -44,7 +44,7 @@ class Shell:
     def run(self, text, *, answers="", may_fail=False):
         """Run a command; return its exit code and output.
 
-        If the command fails and *may_fail* is false, the shell has ended.
+        If *may_fail* is false, a command that fails also ends the shell.
         """
         command_file = self._write("command", text)
         answers_file = self._write("answers", answers)
@@ -65,7 +65,8 @@ class Shell:
         self.process.stdout.close()
 
     def _write(self, name, text):
-        # The checkout must contain only the project's files, so the file is stored next to it.
+        # The checkout must contain only the project's files, so this file is stored next to the
+        # checkout.
         file = self.folder.with_name(f"{self.folder.name}-{name}")
         file.write_text(text, encoding="utf-8")
         return file

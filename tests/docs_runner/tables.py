@@ -38,7 +38,7 @@ NOT_RUN = {
         "tests/simulator/test_package.py checks the package"
     ),
 }
-"""Commands that are not run, and the reasons."""
+"""Commands that are not run, with the reason for each."""
 
 CHALICE_LOCAL = r"([A-Z_]+=\S+ )*\.venv/bin/chalice local\b.*"
 """Pattern of commands that start Chalice's server, which needs running services."""
@@ -48,8 +48,8 @@ UNTIL_INTERRUPTED = {
     r"(\.venv/bin/)?python -m taskrouter_simulator\b.*": r"simulator ready on",
     CHALICE_LOCAL: r"Serving on",
 }
-"""Programs that run until Ctrl-C, and the patterns in their output when they are ready.
+"""Programs that run until Ctrl-C. Each value matches the output of a program that is ready.
 
-Commands after such a command run in another shell. The first program of a block replaces the
-programs of earlier blocks, except that Chalice's server uses the running services.
+Commands after such a program run in another shell. The first program of a block replaces the
+programs of earlier blocks. Only Chalice's server keeps the earlier programs, because it needs them.
 """

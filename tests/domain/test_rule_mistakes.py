@@ -38,7 +38,9 @@ def test_other_values_including_zero_are_true(value: object) -> None:
 def test_true_literal_as_an_operand_of_a_logical_operator_is_refused(
     when: str, literal: str
 ) -> None:
-    assert error_of(when).startswith(f"has {literal} alone next to || or &&, which is always true")
+    assert error_of(when).startswith(
+        f"uses {literal}, which is always true, as an operand of || or &&"
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_false_literal_or_literal_in_an_argument_is_allowed(when: str) -> None:
 
 def test_value_expression_may_have_a_literal_as_its_default() -> None:
     assert Expression.compile("task.a || 'x'").text == "task.a || 'x'"
-    with pytest.raises(InvalidExpression, match="^has 'x' alone"):
+    with pytest.raises(InvalidExpression, match="^uses 'x', which is always true"):
         Expression.compile("task.a || 'x'", condition=True)
 
 

@@ -1,6 +1,6 @@
 """Twilio's unmodified browser SDK works with the simulator, in Node.js and in Chromium.
 
-The stories are in `browser_sdk/stories.js`.
+The scenarios are in `browser_sdk/scenarios.js`.
 """
 
 import functools
@@ -26,7 +26,7 @@ from tests.simulator.conftest import SPANISH, send_request
 
 MODULES = ROOT / ".venv" / "browser-sdk" / "node_modules"
 ESBUILD = MODULES / ".bin" / "esbuild"
-STORIES = Path(__file__).with_name("browser_sdk") / "stories.js"
+SCENARIOS = Path(__file__).with_name("browser_sdk") / "scenarios.js"
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,18 +38,18 @@ pytestmark = [
 
 @pytest.fixture
 def taskrouter():
-    """A simulator in which a Spanish Task waits, and whose clock runs."""
+    """A simulator with a running clock and a pending Spanish Task."""
     with running(frozen_clock=False) as simulator:
         send_request(simulator, "POST", "/Tasks", Attributes=SPANISH)
         yield simulator
 
 
-class Story:
-    """A story that runs in Node.js."""
+class Scenario:
+    """A scenario that runs in Node.js."""
 
     def __init__(self, name, **arguments):
         self._process = subprocess.Popen(
-            ["node", STORIES, name, json.dumps(arguments)],
+            ["node", SCENARIOS, name, json.dumps(arguments)],
             env={"PATH": os.environ["PATH"], "NODE_PATH": str(MODULES)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -71,7 +71,7 @@ class Story:
 
 def run(name, taskrouter, worker="Alice", role="worker", **arguments):
     token = arguments.pop("token", None) or access_token(taskrouter, worker, role)
-    return Story(name, url=taskrouter.url, token=token, **arguments)
+    return Scenario(name, url=taskrouter.url, token=token, **arguments)
 
 
 def test_ready_worker_has_its_activities_and_channels(taskrouter):
@@ -109,7 +109,7 @@ def test_worker_rejects_its_offers_by_going_offline(taskrouter):
     assert run("rejectPending", taskrouter).result() == ["rejected", "Offline"]
 
 
-def test_versions_of_the_sdk_stay_current(taskrouter):
+def test_sdk_keeps_the_current_versions_of_its_resources(taskrouter):
     *matches, attributes, virtual_start_time, refused = run("versions", taskrouter).result()
     assert matches == [True, True]
     assert attributes == {"selected_language": "es", "note": "é"}
@@ -119,32 +119,32 @@ def test_versions_of_the_sdk_stay_current(taskrouter):
 
 def test_worker_creates_an_outbound_task(taskrouter):
     queue = taskrouter.task_queues["Customer Care Requests - Spanish"]
-    story = run("outbound", taskrouter, workflow=taskrouter.workflow_sid, queue=queue)
+    scenario = run("outbound", taskrouter, workflow=taskrouter.workflow_sid, queue=queue)
     attributes = {"name": "Ms. Ray", "outbound_to": "+15550001111", "from": "+15550002222"}
-    assert story.result() == [True, attributes, taskrouter.workers["Alice"], "voice"]
+    assert scenario.result() == [True, attributes, taskrouter.workers["Alice"], "voice"]
 
 
-def test_changes_of_capacity_are_reported(taskrouter):
-    story = run("channel", taskrouter)
-    story.wait_until_ready()
+def test_capacity_and_availability_changes_are_reported(taskrouter):
+    scenario = run("channel", taskrouter)
+    scenario.wait_until_ready()
     voice = f"/Workers/{taskrouter.workers['Alice']}/Channels/voice"
     send_request(taskrouter, "POST", voice, Capacity=7)
-    time.sleep(0.2)  # the story waits for the second event after the first
+    time.sleep(0.2)  # the scenario listens for the second event only after the first
     send_request(taskrouter, "POST", voice, Available="false")
-    assert story.result() == [7, False]
+    assert scenario.result() == [7, False]
 
 
 def test_worker_reconnects(taskrouter):
-    story = run("reconnect", taskrouter)
-    story.wait_until_ready()
+    scenario = run("reconnect", taskrouter)
+    scenario.wait_until_ready()
     taskrouter.reset()
     send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)
-    assert story.result() == ["The simulator was reset", "pending", 4]
+    assert scenario.result() == ["The simulator was reset", "pending", 4]
 
 
 @pytest.fixture
 def sign(taskrouter):
-    """What a story needs to sign Access Tokens of Alice."""
+    """The claims and the secret of Alice's Access Tokens, which the scenario signs."""
     claims = jwt.decode(access_token(taskrouter), options={"verify_signature": False})
     return {"claims": claims, "secret": taskrouter.api_key_secret}
 
@@ -188,8 +188,8 @@ def test_worker_transfers_a_task(taskrouter):
 def test_workspace_lists_workers_task_queues_and_tasks(taskrouter):
     task = send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)[1]
     missing = f"/Workspaces/{taskrouter.workspace_sid}/Tasks/WT0"
-    story = run("workspace", taskrouter, None, "admin", task=task["sid"])
-    assert story.result() == [
+    scenario = run("workspace", taskrouter, None, "admin", task=task["sid"])
+    assert scenario.result() == [
         ["Alice", "Bob"],
         ["Alice"],
         ["Bob"],
@@ -202,7 +202,7 @@ def test_workspace_lists_workers_task_queues_and_tasks(taskrouter):
 
 
 def example(language, taskrouter):
-    """Return an example in the documentation, with the URL of the simulator."""
+    """Return an example from the documentation, changed to use the running simulator."""
     page = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
     section = page.partition("## Use the browser SDK")[2].partition("\n## ")[0]
     code = re.search(f"```{language}\n(.*?)```", section, re.DOTALL)[1]
@@ -240,7 +240,7 @@ def wait_until_connected(taskrouter):
 
 
 def wait_for_statuses(taskrouter, worker, expected):
-    """Return the statuses of the Worker's Reservations; wait for the expected one."""
+    """Wait for a Reservation with the expected status; return the statuses of all Reservations."""
     statuses = set()
     deadline = time.monotonic() + 60
     while expected not in statuses and time.monotonic() < deadline:
@@ -262,7 +262,7 @@ def bundle(path):
     subprocess.run(command, cwd=MODULES.parent, check=True)
 
 
-def test_page_of_another_local_server_uses_the_simulator(taskrouter, tmp_path):
+def test_page_on_another_local_server_can_use_the_simulator(taskrouter, tmp_path):
     (tmp_path / "index.html").write_text("<!DOCTYPE html><title>Agent</title>")
     bundle(tmp_path / "sdk.js")
     handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
@@ -272,9 +272,9 @@ def test_page_of_another_local_server_uses_the_simulator(taskrouter, tmp_path):
         page = browser.new_page()
         page.goto(f"http://localhost:{server.server_port}/")
         page.add_script_tag(path=tmp_path / "sdk.js")
-        page.add_script_tag(path=STORIES)
-        story = {"url": taskrouter.url, "token": access_token(taskrouter)}
-        result = page.evaluate("(story) => stories.accept(TaskRouter, story)", story)
+        page.add_script_tag(path=SCENARIOS)
+        scenario = {"url": taskrouter.url, "token": access_token(taskrouter)}
+        result = page.evaluate("(scenario) => scenarios.accept(TaskRouter, scenario)", scenario)
         server.shutdown()
         thread.join()
     assert result == ACCEPTED

@@ -62,7 +62,7 @@ def test_dequeue_connects_the_call_and_ending_the_call_completes_the_task(live, 
     assert list_alerts(control) == []
 
 
-def test_quickstart_part_3_commands_work(live, control):
+def test_commands_in_part_3_of_the_quickstart_work(live, control):
     page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     part_3 = page.partition("## Part 3")[2].partition("\n## ")[0]
     # The stack is already running, so the commands that start it are omitted.

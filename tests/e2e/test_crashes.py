@@ -1,4 +1,4 @@
-"""An accept executed by TaskRouter is recorded despite crashes and lost responses."""
+"""A Reservation accepted by TaskRouter is recorded despite crashes and lost responses."""
 
 import threading
 
@@ -44,7 +44,7 @@ def assert_accepted_once(live, proxy, reservation):
     assert live.fetch_task(reservation["task_sid"])["assignment_status"] == "assigned"
 
 
-def test_sweep_records_an_accept_if_the_api_is_killed_before_recording_it(proxied):
+def test_sweep_records_acceptance_if_the_api_is_killed_before_recording_it(proxied):
     live, proxy = proxied
     reservation = live.create_pending_reservation()
     accepted, released = threading.Event(), threading.Event()
@@ -69,7 +69,7 @@ def test_sweep_records_an_accept_if_the_api_is_killed_before_recording_it(proxie
     assert_accepted_once(live, proxy, reservation)
 
 
-def test_accept_with_a_lost_response_is_verified_with_taskrouter_immediately(proxied):
+def test_acceptance_with_a_lost_response_is_verified_with_taskrouter_immediately(proxied):
     live, proxy = proxied
     reservation = live.create_pending_reservation()
 
@@ -84,7 +84,7 @@ def test_accept_with_a_lost_response_is_verified_with_taskrouter_immediately(pro
     assert_accepted_once(live, proxy, reservation)
 
 
-def test_sweep_records_an_accept_if_the_api_can_no_longer_reach_taskrouter(proxied):
+def test_sweep_records_acceptance_if_the_api_can_no_longer_reach_taskrouter(proxied):
     live, proxy = proxied
     reservation = live.create_pending_reservation()
     unreachable = threading.Event()

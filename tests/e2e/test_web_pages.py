@@ -1,4 +1,4 @@
-"""No page of another website can read, write or run anything on the local stack's ports."""
+"""Pages of other websites can't read, write or run anything through the local stack's ports."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"
 
 
 class Victim(BaseHTTPRequestHandler):
-    """A server that counts all requests and does not check Host and Origin."""
+    """A server that counts all requests and does not check Host or Origin."""
 
     protocol_version = "HTTP/1.1"
     received: ClassVar = Counter()
@@ -53,7 +53,7 @@ class Victim(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def victim_port():
-    """The port of a server that does not check Host and Origin."""
+    """The port of a server that does not check Host or Origin."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Victim)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -205,5 +205,5 @@ def test_requests_from_the_page_reach_an_unguarded_server(page, victim_port, ori
     assert Victim.received["POST", ""] >= 4
     # an image, a script, a style sheet and a frame
     assert Victim.received["GET", ""] == 4
-    # Only a page with the origin of the server can read the responses.
+    # Only a same-origin page can read the responses.
     assert bool(read) == (origin is None)

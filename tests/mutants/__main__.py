@@ -24,7 +24,7 @@ from tests.mutants.selection import Coverage, Selection, covered_by_tests
 )
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Number of processes.")
 def main(*, seed: int, count: int, package: str | None, jobs: int) -> None:
-    """Change the code at random places, and report the changes that no test notices."""
+    """Change the code at random places, and report the changes that no test detects."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     packages = [package] if package else list(THIS_PROJECT.packages)
     click.echo(run(THIS_PROJECT, packages, seed=seed, count=count, jobs=jobs))
@@ -36,7 +36,7 @@ def run(project: Project, packages: list[str], *, seed: int, count: int, jobs: i
     _show("Running the tests without a mutation, unless they ran before ...")
     covered = covered_by_tests(project, jobs=jobs)
     for test in covered.not_passed:
-        _show(f"Not used, because it did not pass: {test}")
+        _show(f"Ignoring a test that did not pass: {test}")
     samples = _draw(project, packages, seed=seed, count=count)
     _show(f"Running {sum(len(sample.mutants) for sample in samples.values())} mutants ...")
     results: dict[str, list[Result]] = {package: [] for package in packages}

@@ -1,7 +1,7 @@
 """A pytest plugin that records which statements each test executes.
 
-With the standard library of Python 3.11, every line of every package would be traced, and the tests
-would be many times slower. Instead, a call that records the statement is inserted before each
+Tracing with the standard library of Python 3.11 would cover every line of every package and make
+the tests many times slower. Instead, a call that records the statement is inserted before each
 statement in the functions of the observed files.
 """
 
@@ -23,7 +23,7 @@ from tests.mutants import import_hook
 from tests.mutants.places import Function
 
 OUTPUT = "MUTANTS_COVERAGE"
-"""The environment variable with the folder for the results of this plugin's processes."""
+"""The environment variable with the folder in which each process of the tests saves its results."""
 
 OBSERVED = "MUTANTS_OBSERVED"
 """The environment variable with the observed files, separated by `os.pathsep`."""
@@ -87,7 +87,7 @@ class Recorder:
         self.executed.clear()
         started = time.process_time()
         result = yield
-        # Tests other than the first also depend on the fixtures that are set up only once.
+        # Fixtures that are set up only once, during the first test, also affect the later tests.
         fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
         shared = [
             self._fixtures.get(id(fixture), set())

@@ -1,4 +1,4 @@
-"""Small changes to Python source, each of which a test should notice."""
+"""Small changes to Python source, each of which a test should detect."""
 
 import ast
 import re
@@ -233,7 +233,7 @@ def _elements(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iter
 
 
 def _has_free_length(node: ast.Set | ast.List | ast.Tuple, parents: Sequence[ast.AST]) -> bool:
-    """Return whether a display may change length: it is neither unpacked nor an index."""
+    """Return whether a literal may change length: it is neither unpacked nor an index."""
     if isinstance(node, ast.Set):
         return True
     if not isinstance(node.ctx, ast.Load):
@@ -262,7 +262,7 @@ def _entry(source: Source, node: ast.Dict, key: ast.expr | None, value: ast.expr
 
 
 def _inside(source: Source, node: ast.expr) -> Span:
-    """Return the range inside the brackets of a display."""
+    """Return the range inside the brackets of a literal."""
     start, end = source.span(node)
     if isinstance(node, ast.Tuple) and source.content[start : start + 1] != b"(":
         return Span(start, end)
@@ -284,7 +284,7 @@ def _without(source: Source, element: Span, limits: Span) -> Span:
 
 
 def _arguments(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iterator[Edit]:
-    """Drop a keyword argument, or an error that `suppress` suppresses."""
+    """Drop a keyword argument, or an exception class passed to `suppress`."""
     if not isinstance(node, ast.Call):
         return
     limits = Span(source.span(node.func).end, source.span(node).end - 1)

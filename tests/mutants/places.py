@@ -1,4 +1,4 @@
-"""The nodes of a file that are mutated, and the statements that must run for an effect."""
+"""The nodes of a file to mutate, each with the statement that must run to have an effect."""
 
 import ast
 import re
@@ -88,7 +88,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _place(node: ast.AST, outer: Place) -> Place:
-    """Return the place of a node: its innermost statement.
+    """Return the place of a node, which is that of its innermost enclosing statement.
 
     A default argument has the place of the function's first statement.
     """
@@ -161,7 +161,7 @@ def _is_type_alias(node: ast.Assign, parents: list[ast.AST]) -> bool:
 
 
 def _is_message(string: ast.JoinedStr) -> bool:
-    """Return whether an f-string is a sentence for people."""
+    """Return whether an f-string is a message for users."""
     text = "".join(str(part.value) for part in string.values if isinstance(part, ast.Constant))
     is_expression = conditions.EXPRESSION.search(ast.unparse(string))
     return not is_expression and len(_WORDS.findall(text)) >= _MIN_WORDS_OF_A_MESSAGE

@@ -7,14 +7,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Project:
-    """A project.
+    """A project whose packages are mutated.
 
     Attributes:
         root: the folder in which pytest runs.
         packages: the mutated folders by name, relative to the root.
         tests: the test files and folders, relative to the root.
         observed: the folders whose executed statements are recorded.
-        excluded: pytest's options that leave tests out.
+        excluded: the pytest options that exclude tests.
     """
 
     root: Path

@@ -1,11 +1,11 @@
-"""The score of each package, and the mutants that no test noticed."""
+"""The score of each package, and the mutants that no test detected."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.mutants.runner import Outcome, Result
 
-_UNNOTICED = (Outcome.SURVIVED, Outcome.NOT_COVERED)
+_UNDETECTED = (Outcome.SURVIVED, Outcome.NOT_COVERED)
 _ROW = "{:<12} {:>8} {:>9} {:>9} {:>12} {:>11} {:>7}"
 
 
@@ -16,7 +16,7 @@ def format_report(results: Mapping[str, Sequence[Result]], equivalent: Mapping[s
         results: the results of each package.
         equivalent: number of equivalent mutants that were drawn from each package.
     """
-    return "\n".join([*_table(results, equivalent), *_unnoticed(results)])
+    return "\n".join([*_table(results, equivalent), *_undetected(results)])
 
 
 def _table(results: Mapping[str, Sequence[Result]], equivalent: Mapping[str, int]) -> Iterator[str]:
@@ -38,8 +38,8 @@ def _line(result: Result) -> str:
     return f"{result.mutation} ({result.detail})" if result.detail else str(result.mutation)
 
 
-def _unnoticed(results: Mapping[str, Sequence[Result]]) -> Iterator[str]:
-    for outcome in _UNNOTICED:
+def _undetected(results: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+    for outcome in _UNDETECTED:
         lines = sorted(
             (result.mutation.file, result.mutation.line, _line(result))
             for package_results in results.values()

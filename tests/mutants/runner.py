@@ -1,4 +1,4 @@
-"""Runs each mutant in a separate process, forked from a process that imported the libraries."""
+"""Runs each mutant in a process forked from a process that has imported the libraries."""
 
 import contextlib
 import gc
@@ -31,23 +31,23 @@ from tests.mutants.source import Span
 
 _POLL_SECONDS = 0.02
 _MAX_BYTES = 8 * 1024**3
-"""Limit of the address space, for mutants that allocate without end."""
+"""Address-space limit, which stops mutants that allocate memory endlessly."""
 
 _BUDGET = 40.0
-"""Maximum CPU seconds of tests per mutant. Most mutants that survive them survive all tests."""
+"""Maximum CPU seconds of tests per mutant. More tests detect few of the mutants that survive."""
 
 _MIN_CPU_SECONDS = 8
-"""The part of a process's CPU time limit that allows for importing the files."""
+"""CPU seconds that every process gets in addition, for importing the test files."""
 
 _CRASHED = 70
 """The exit code of a process that ended without running pytest."""
 
 _FIRST_BATCH = 4.0
-"""CPU seconds of the tests that run first; importing more test files takes more time."""
+"""CPU seconds of the first batch of tests. A small batch imports fewer test files."""
 
 
 _CONTROL_SECONDS = 60.0
-"""CPU seconds in which all test files must be imported."""
+"""CPU seconds allowed for importing all test files."""
 
 _NO_MUTATION = Mutation("", 0, Span(0, 0), b"", "none", "", "", Place())
 
@@ -67,8 +67,8 @@ class Result:
     Attributes:
         mutation: the mutation.
         outcome: its outcome.
-        detail: the test that failed or another reason; for a mutant that survived, the part of the
-            tests that ran, if not all ran.
+        detail: the test that failed or another reason; for a mutant that survived, the number of
+            its tests that ran, if some did not run.
     """
 
     mutation: Mutation
@@ -85,7 +85,7 @@ class _Batch:
 
     @property
     def wall_seconds(self) -> float:
-        """A limit for mutants that wait. Other programs may use most of the CPU."""
+        """A limit for mutants that wait, long enough for a busy machine."""
         return 300 + 20 * self.cpu_seconds
 
 
@@ -150,7 +150,7 @@ class Runner:
                     )
 
     def _batches(self, tests: Sequence[str]) -> list[_Batch]:
-        """Divide the tests into a few that run first, and the others, up to the budget.
+        """Divide the tests that fit into the budget into a small first batch and a second one.
 
         Half of the budget is for the most relevant tests, half for as many others as possible.
         """
@@ -264,7 +264,7 @@ def _import_libraries(modules: Iterable[str], root: Path) -> None:
 
 
 class _ChosenTests:
-    """A pytest plugin that runs the chosen tests, in their order, until one fails."""
+    """A pytest plugin that runs the chosen tests in the given order until one fails."""
 
     def __init__(self, tests: Sequence[str], folder: Path) -> None:
         self._order = {test: number for number, test in enumerate(tests)}
@@ -294,7 +294,7 @@ class _ChosenTests:
 
 
 def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path) -> NoReturn:
-    """Run tests of a mutant in this process, which is a fork, and end the process."""
+    """Run a mutant's tests in this forked process, and end the process."""
     code = _CRASHED
     try:
         os.setpgid(0, 0)
@@ -308,7 +308,7 @@ def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path
         import_hook.install({project.root / mutation.file: mutation.apply})
         files = dict.fromkeys(test.partition("::")[0] for test in batch.tests)
         options = [*REPEATABLE, *project.excluded, f"--basetemp={folder}/tests"]
-        # pytest's plugins are imported already.
+        # pytest can't rewrite the assertions of plugins that are already imported.
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         code = pytest.main([*options, *files], plugins=[_ChosenTests(batch.tests, folder)])
     except BaseException:  # noqa: BLE001  # this process must not return to the runner
@@ -320,5 +320,5 @@ def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path
 
 
 def _limit(kind: int, value: int) -> None:
-    # At the hard limit of CPU time, the signal would be SIGKILL instead of SIGXCPU.
+    # The hard limit is higher, because a process at its hard CPU limit gets SIGKILL, not SIGXCPU.
     resource.setrlimit(kind, (value, value + 1))

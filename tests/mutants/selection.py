@@ -1,4 +1,4 @@
-"""Chooses the tests that can notice a mutation."""
+"""Chooses the tests that can detect a mutation."""
 
 import ast
 import json
@@ -31,7 +31,7 @@ _MAX_FILES_WITH_WORD = 5
 """Maximum number of test files that contain a rare word."""
 
 _MAX_OWN_SECONDS = 4.0
-"""Maximum CPU seconds of a file of tests that runs first because it is named after the module."""
+"""Maximum CPU seconds of a test file that runs first because it is named after the module."""
 
 CACHE = ".mutants"
 """The folder with the results of the tests without a mutation."""
@@ -85,7 +85,7 @@ def covered_by_tests(project: Project, *, jobs: int) -> Coverage:
 
 
 def _run_all(project: Project, output: Path, *, jobs: int) -> None:
-    """Run all tests, whose processes write their results to the folder *output*."""
+    """Run all tests. Each test process writes its results to the folder *output*."""
     # Options and variables of an outer pytest would change the results.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     variables = {
@@ -112,7 +112,7 @@ class Selection:
     """The tests for each mutation.
 
     Statements of a module run only once, when the module is imported. A change to such a statement
-    affects the functions, and the test files, that mention the names that the statement defines.
+    affects the functions and the test files that mention the names defined by the statement.
     """
 
     def __init__(self, project: Project, covered: Coverage) -> None:
@@ -133,7 +133,7 @@ class Selection:
                 self._words[word].add(file)
 
     def tests(self, mutation: Mutation) -> list[str]:
-        """Return the tests, beginning with those that most likely notice the mutation."""
+        """Return the tests, beginning with those most likely to detect the mutation."""
         executing = self._tests_executing(mutation)
         place = mutation.place
         if place.line is not None and (mutation.file, place.line) not in self._covered.at_import:
@@ -213,7 +213,7 @@ class Selection:
 
 
 def _subjects(file: str) -> set[str]:
-    """Return the names after which the tests of a module are named: its own and its package's."""
+    """Return the names of a module and its package, after which its test files are named."""
     path = Path(file)
     return {path.stem, path.parent.name} - {"__init__", ""}
 

@@ -9,7 +9,7 @@ from tests.mutants.sampling import EQUIVALENT, draw, key, read_equivalent
 
 @pytest.fixture
 def mutate(tmp_path):
-    """A function that returns the mutants of a source text by kind."""
+    """A function that returns the mutants of a source text, optionally of one kind."""
 
     def mutants(text, kind=None):
         (tmp_path / "code.py").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The tests of a mutant begin with those that most likely detect the mutant."""
+"""The tests that are most likely to detect a mutant run first."""
 
 import pytest
 

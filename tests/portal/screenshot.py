@@ -35,7 +35,7 @@ def create_tasks(taskrouter: TaskRouter) -> None:
 
 
 def main() -> None:
-    """Write the screenshot of a desktop browser."""
+    """Save a screenshot of the portal in a desktop-sized window."""
     app = App()
     app.set_response("/events", b"", status=204)
     settings = {"callback_base_url": app.url, "event_path": "/events"}

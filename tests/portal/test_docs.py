@@ -1,4 +1,4 @@
-"""docs/portal.md matches the code and the page of the portal."""
+"""docs/portal.md matches the code and the portal page."""
 
 import re
 from pathlib import Path

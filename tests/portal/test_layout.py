@@ -95,7 +95,7 @@ def test_created_task_is_confirmed_next_to_button(open_portal, taskrouter, page_
     assert page_problems.pop(0).startswith("error: Failed to load resource")
 
 
-def test_names_are_not_cut(page, taskrouter):
+def test_long_names_are_not_cut_off(page, taskrouter):
     queue = workspace(taskrouter).task_queues.create(
         friendly_name=LONG_NAME, target_workers="1 == 1"
     )
@@ -119,7 +119,7 @@ def test_names_are_not_cut(page, taskrouter):
 
 
 @WINDOWS
-def test_changed_statuses_move_no_row(open_portal, taskrouter, window):
+def test_status_changes_do_not_move_rows(open_portal, taskrouter, window):
     first = create_reserved_task(taskrouter)
     create_task(taskrouter, selected_language="en")
     set_activity(taskrouter, "Bob", "Idle")

@@ -14,11 +14,11 @@ from websockets.sync.client import connect
 
 PATH = "/v1/wschannels"
 SECONDS = 10
-"""Time limit of a message, of which most arrive within milliseconds."""
+"""Maximum wait for a message. Most messages arrive within milliseconds."""
 
 
 def access_token(taskrouter, worker="Alice", role="worker", **options):
-    """Return an Access Token that Twilio's Python SDK creates."""
+    """Return an Access Token created by Twilio's Python SDK."""
     token = AccessToken(
         taskrouter.account_sid, taskrouter.api_key_sid, taskrouter.api_key_secret, **options
     )
@@ -47,7 +47,7 @@ def forge(taskrouter, secret=None, cty="twilio-fpa;v=1", algorithm="HS256", **ch
 
 
 class BrowserSdk:
-    """A Worker's browser SDK."""
+    """A client that sends the same requests as a Worker's browser SDK."""
 
     def __init__(self, taskrouter, worker="Alice", role="worker"):
         self.taskrouter = taskrouter
@@ -70,7 +70,7 @@ class BrowserSdk:
         assert status == 200, body
         return body["payload"]
 
-    def own(self, path="", **params):
+    def get_own(self, path="", **params):
         return self.get(f"Workers/{self.worker_sid}{path}", **params)
 
     def update_own(self, path="", **params):
@@ -117,7 +117,7 @@ class Channel:
     def receive_types(self, count):
         return [self.receive()[0] for _ in range(count)]
 
-    def closing(self):
+    def wait_until_closed(self):
         """Wait until the server closes the connection; return the code and the reason."""
         with contextlib.suppress(ConnectionClosed):
             while self.socket.recv(SECONDS):

@@ -123,8 +123,8 @@ class App:
 
     Attributes:
         received: Method, path, headers and form of every request received.
-        responses: Status, content type and body of the response to each path; the query of a GET
-            request does not count. The default is status 200 with `{}`.
+        responses: Status, content type and body of the response to each path; the query string of
+            a GET request is ignored. The default is status 200 with `{}`.
         headers: Additional headers of every response.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.

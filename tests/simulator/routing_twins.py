@@ -51,7 +51,7 @@ class Side:
         return self._name(json.dumps(content))
 
     def _name(self, text):
-        """Replace each SID by the order of its first appearance."""
+        """Replace each SID with a number, in the order in which the SIDs first appear."""
         return re.sub(
             "[A-Z]{2}[0-9a-f]{32}",
             lambda match: self.sids.setdefault(match[0], f"{match[0][:2]}{len(self.sids)}"),

@@ -63,7 +63,7 @@ def test_app_accepts_an_english_task(taskrouter):
     assert task.fetch().assignment_status == "assigned"
     assert [entry["status"] for entry in taskrouter.log("assignment")] == [200]
 """
-"""A test file of another team, which knows only the README."""
+"""A test file of another team that has read only the README."""
 
 
 def run(*command, cwd, **options):
@@ -113,7 +113,7 @@ def test_twine_accepts_both_distributions(dist):
     assert output.count("PASSED") == 2
 
 
-def test_wheel_from_the_source_distribution_is_the_same(dist, wheel, tmp_path):
+def test_wheel_built_from_the_source_distribution_has_the_same_files(dist, wheel, tmp_path):
     (archive,) = dist.glob("*.tar.gz")
     shutil.unpack_archive(archive, tmp_path)
     (source,) = tmp_path.iterdir()

@@ -46,7 +46,7 @@ SETTINGS = st.fixed_dictionaries(
 
 
 def instruction(name, accept, *, ends_conference=False):
-    def answer(parameters):
+    def respond(parameters):
         call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
         return {
             "instruction": name, "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent",
@@ -55,7 +55,7 @@ def instruction(name, accept, *, ends_conference=False):
             "end_conference_on_customer_exit": accept, "supervisor": "client:sam",
         }  # fmt: skip
 
-    return answer
+    return respond
 
 
 def dial_newest_reservation(simulation):
@@ -146,7 +146,7 @@ def accept_or_reject(simulation, operation):
 
 
 def is_waiting(task):
-    """Return whether a Task waits for its caller; a Worker may transfer it without the caller."""
+    """Return whether a Task is waiting for a reason other than a transfer."""
     return task.status in WAITING and not transfers.active(task)
 
 

@@ -168,13 +168,13 @@ DIAL_QUEUE = '<Dial><Queue reservationSid="{sid}" {attributes}/></Dial>'
 def call_instruction(simulation, queue_attributes="", **options):
     """Return a function that builds a call instruction and the Worker's document."""
 
-    def answer(parameters):
+    def respond(parameters):
         sid = options.pop("sid", parameters["ReservationSid"])
         simulation.documents["agent"] = DIAL_QUEUE.format(sid=sid, attributes=queue_attributes)
         url = f"{APP}agent"
         return {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": url, **options}
 
-    return answer
+    return respond
 
 
 def test_call_instruction_accepts_reservation_when_document_dials_queue():
@@ -257,7 +257,7 @@ def redirect_instruction(sid=None, *, accept=False):
     By default, the instruction redirects the Task's call.
     """
 
-    def answer(parameters):
+    def respond(parameters):
         task_call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
         url = f"{APP}transfer"
         return {
@@ -267,7 +267,7 @@ def redirect_instruction(sid=None, *, accept=False):
             "accept": accept,
         }
 
-    return answer
+    return respond
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_second_enqueue_finishes_first_task(accept, status, reason):
     first = simulation.task_of(call)
     simulation.set_activity(simulation.alice, "Idle")
     simulation.clock.advance(0)
-    simulation.set_activity(simulation.alice, "Offline")  # the second Task waits
+    simulation.set_activity(simulation.alice, "Offline")  # so that the second Task has to wait
     simulation.run()
     assert (first.status, first.reason) == (status, reason)
     assert simulation.task_of(call) is not first

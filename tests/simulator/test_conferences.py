@@ -21,7 +21,7 @@ CONFERENCE = {
 
 
 class ConferenceSimulation(CallSimulation):
-    """A caller who is connected with Alice in a conference, in a multitasking Workspace."""
+    """A caller who is in a conference with Alice, in a multitasking Workspace."""
 
     def __init__(self, *, multi=True, settings=None, **parameters):
         super().__init__({**CONFERENCE, **parameters}, **(settings or {}))
@@ -282,7 +282,7 @@ def test_customer_continues_with_action_after_conference():
 
 
 @pytest.mark.parametrize("setting", ["completed", "wrapping", "assigned"])
-def test_single_tasking_worker_finishes_task_as_after_any_call(setting):
+def test_setting_for_ended_calls_applies_to_conferences_in_single_tasking_workspace(setting):
     simulation = ConferenceSimulation(
         multi=False, settings={"ended_call": setting, "ended_conference": "wrapping"}
     )

@@ -1,6 +1,6 @@
 """docs/conformance.md names existing tests for every behavior and operation.
 
-Some tests of behavior follow that fit into no other file.
+The last tests cover behavior that fits into no other file.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.settings import Settings
 from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
 from tests.simulator.conftest import Simulation
-from tests.simulator.rest_story import operations
+from tests.simulator.rest_scenario import operations
 from tests.simulator.test_wire import DESCRIPTION
 
 FOLDER = Path(__file__).parent
@@ -113,7 +113,7 @@ def test_operations_are_named_as_in_twilios_description():
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`SIMULATOR_(\w+)`", PAGE))))
-def test_every_setting_of_page_exists(name):
+def test_every_setting_on_the_page_exists(name):
     assert name.lower() in {field.name for field in dataclasses.fields(Settings)}
 
 

@@ -14,8 +14,8 @@ from taskrouter_simulator.testing import TaskRouter, running
 from taskrouter_simulator.web import has_token
 
 TOKEN = "0123456789abcdef"
-ELSEWHERE = {"Host": "simulator.example:8002"}
-"""Headers of a request that does not count as local, whatever its address."""
+REMOTE = {"Host": "simulator.example:8002"}
+"""Headers of a request that does not count as local, even from a loopback address."""
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def status(simulator, method="GET", path="/simulator", **headers):
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_client_elsewhere_is_accepted_with_the_token(guarded, scheme):
-    assert status(guarded, **ELSEWHERE, Authorization=f"{scheme} {TOKEN}") == 200
+def test_remote_client_is_accepted_with_the_token(guarded, scheme):
+    assert status(guarded, **REMOTE, Authorization=f"{scheme} {TOKEN}") == 200
 
 
 @pytest.mark.parametrize(
@@ -55,18 +55,18 @@ def test_client_elsewhere_is_accepted_with_the_token(guarded, scheme):
         "Bearer \xe9",
     ],
 )
-def test_client_elsewhere_is_refused_with_any_other_header(guarded, authorization):
-    assert status(guarded, **ELSEWHERE, Authorization=authorization) == 403
+def test_remote_client_is_refused_with_any_other_header(guarded, authorization):
+    assert status(guarded, **REMOTE, Authorization=authorization) == 403
 
 
-def test_client_elsewhere_is_refused_without_a_header(guarded):
-    assert status(guarded, **ELSEWHERE) == 403
+def test_remote_client_is_refused_without_a_header(guarded):
+    assert status(guarded, **REMOTE) == 403
 
 
 def test_token_protects_routes_that_change_the_simulator(guarded):
-    assert status(guarded, "POST", "/simulator/reset", **ELSEWHERE) == 403
+    assert status(guarded, "POST", "/simulator/reset", **REMOTE) == 403
     accepted = {"Authorization": f"Bearer {TOKEN}"}
-    assert status(guarded, "POST", "/simulator/reset", **ELSEWHERE, **accepted) == 200
+    assert status(guarded, "POST", "/simulator/reset", **REMOTE, **accepted) == 200
 
 
 def test_client_on_this_machine_needs_no_token(guarded):
@@ -78,14 +78,14 @@ def test_web_page_of_another_origin_is_refused_without_the_token(guarded):
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
-def test_no_header_is_accepted_without_the_setting(taskrouter, authorization):
-    assert status(taskrouter, **ELSEWHERE, Authorization=authorization) == 403
+def test_every_header_is_refused_without_the_setting(taskrouter, authorization):
+    assert status(taskrouter, **REMOTE, Authorization=authorization) == 403
 
 
-def test_token_does_not_open_the_portal(guarded):
+def test_token_does_not_give_access_to_the_portal(guarded):
     path, headers = "/simulator/portal", {"Authorization": f"Bearer {TOKEN}"}
     connection = http.client.HTTPConnection(urlsplit(guarded.url).netloc, timeout=5)
-    connection.request("GET", path, headers={**ELSEWHERE, **headers})
+    connection.request("GET", path, headers={**REMOTE, **headers})
     assert connection.getresponse().status == 403
     connection.close()
 
@@ -100,7 +100,7 @@ def address_of_this_machine():
         return probe.getsockname()[0]
 
 
-def test_client_class_controls_a_simulator_on_another_address():
+def test_taskrouter_class_controls_a_remote_simulator():
     address = address_of_this_machine()
     with running(control_token=TOKEN, host="0.0.0.0") as simulator:  # noqa: S104
         url = f"http://{address}:{urlsplit(simulator.url).port}"

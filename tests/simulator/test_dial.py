@@ -21,7 +21,7 @@ def place(document=DIAL, *, worker_answers=True, **settings):
 @pytest.mark.parametrize(
     "noun", ["{}", "<Number>{}</Number>", "<Client>{}</Client>", "<Sip>{}</Sip>"]
 )
-def test_dial_connects_with_a_leg_to_the_phone(noun):
+def test_dial_connects_the_caller_to_the_dialed_phone(noun):
     _, call, leg = place(f"<Dial>{noun.format(PHONE)}</Dial>")
     assert (leg.caller, leg.called, leg.direction) == (CALLER, PHONE, "outbound-dial")
     assert (call.partner_sid, leg.partner_sid) == (leg.sid, call.sid)
@@ -82,7 +82,7 @@ def test_dialed_party_answers_after_configured_time():
     assert leg.status == "in-progress"
 
 
-def test_person_answers_dialed_phone():
+def test_dialed_phone_can_be_answered_manually():
     _, _, leg = place(worker_answers=False)
     call_control.answer(leg)
     assert leg.status == "in-progress"
@@ -91,14 +91,14 @@ def test_person_answers_dialed_phone():
 def test_worker_continues_with_action_after_queued_caller_hangs_up():
     simulation = CallSimulation()
 
-    def answer(parameters):
+    def respond(parameters):
         sid = parameters["ReservationSid"]
         simulation.documents["agent"] = (
             f'<Dial action="after_dial"><Queue reservationSid="{sid}"/></Dial>'
         )
         return {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent"}
 
-    simulation.instruction = answer
+    simulation.instruction = respond
     simulation.documents["after_dial"] = "<Pause length='9'/>"
     call = simulation.place_call("1")
     simulation.run(100)
@@ -115,7 +115,7 @@ def test_worker_continues_with_action_after_queued_caller_hangs_up():
     assert simulation.task_of(call).status == "completed"
 
 
-def test_worker_without_action_ends_with_document_after_caller_hangs_up():
+def test_worker_call_without_action_ends_after_caller_hangs_up():
     simulation = CallSimulation()
     simulation.instruction = call_instruction(simulation)
     call = simulation.place_call("1")
@@ -124,7 +124,7 @@ def test_worker_without_action_ends_with_document_after_caller_hangs_up():
     assert simulation.worker_leg().status == "completed"
 
 
-def test_redirected_caller_leaves_dialed_phone():
+def test_redirect_disconnects_the_dialed_phone():
     simulation = CallSimulation(redirect_instruction())
     simulation.documents["transfer"] = DIAL
     call = simulation.place_call("1")
@@ -137,7 +137,7 @@ def test_redirected_caller_leaves_dialed_phone():
     assert call.status == "completed"  # the document is empty
 
 
-def test_accepted_task_of_redirected_caller_ends_with_the_caller():
+def test_accepted_task_of_redirected_caller_ends_with_the_call():
     simulation = CallSimulation()
     simulation.instruction = redirect_instruction(accept=True)
     simulation.documents |= {"transfer": DIAL, "after_dial": "<Pause length='9'/>"}

@@ -91,7 +91,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.attempt(getattr(assignments, verb), self.pick(self.workspace.tasks, number))
 
     @rule(number=PICK, name=st.sampled_from(["accept", "reject", "dequeue", "dance"]))
-    def answer_callback(self, number, name):
+    def respond_to_callback(self, number, name):
         effects = self.simulation.effects
         callbacks = [effect for effect in effects if isinstance(effect, AssignmentCallback)]
         if callbacks:

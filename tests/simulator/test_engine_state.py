@@ -107,7 +107,7 @@ def test_offer_changes_version_of_task_and_worker():
     assert (simulation.task.version - version, simulation.carol.version) == (1, 2)
 
 
-def test_change_of_worker_changes_version_of_worker_or_channel():
+def test_worker_update_changes_version_of_worker_or_channel():
     simulation = StateSimulation()
     simulation.engine.cancel_timer("reservation", simulation.reservation.sid)
     idle = simulation.activity_sid("Idle")

@@ -89,7 +89,7 @@ def test_ended_offer_is_reported(taskrouter, alice, status):
     with alice.connect() as channel:
         initialize(channel)
         task_sid = offer_task(taskrouter, alice)
-        sid = alice.own("/Reservations")["contents"][0]["sid"]
+        sid = alice.get_own("/Reservations")["contents"][0]["sid"]
         channel.receive_types(3)
         if status == "rejected":
             alice.update_own(f"/Reservations/{sid}", ReservationStatus="rejected")
@@ -113,7 +113,7 @@ def test_rescinded_offer_is_reported(taskrouter, alice, bob):
         initialize(channel)
         send_request(taskrouter, "POST", "/Tasks", Attributes='{"selected_language": "en"}')
         taskrouter.advance()
-        sid = bob.own("/Reservations")["contents"][0]["sid"]
+        sid = bob.get_own("/Reservations")["contents"][0]["sid"]
         assert channel.receive_types(2) == ["reservation.created", "worker.activity.update"]
         bob.update_own(f"/Reservations/{sid}", ReservationStatus="accepted")
         event_type, payload = channel.receive()
@@ -121,7 +121,7 @@ def test_rescinded_offer_is_reported(taskrouter, alice, bob):
         assert payload["task"]["assignment_status"] == "assigned"
 
 
-def test_worker_receives_changes_of_itself_and_its_channels(taskrouter, alice):
+def test_worker_receives_changes_to_itself_and_its_channels(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         payload = alice.update_own(Attributes={"a": 1})
@@ -131,7 +131,7 @@ def test_worker_receives_changes_of_itself_and_its_channels(taskrouter, alice):
         voice = f"/Workers/{alice.worker_sid}/Channels/voice"
         send_request(taskrouter, "POST", voice, Capacity=5)
         event_type, received = channel.receive()
-        channels = alice.own("/WorkerChannels")["contents"]
+        channels = alice.get_own("/WorkerChannels")["contents"]
         expected = next(item for item in channels if item["sid"] == received["sid"])
         assert event_type == "worker.capacity.update"
         assert received == expected
@@ -145,18 +145,18 @@ def test_worker_receives_changes_of_itself_and_its_channels(taskrouter, alice):
 
 
 def test_version_of_the_worker_follows_the_events(taskrouter, alice):
-    """The SDK adds 1 to its version of the Worker for these events, which do not contain it."""
+    """For each of these events, which contain no version, the SDK adds 1 to its own version."""
     voice = f"/Workers/{alice.worker_sid}/Channels/voice"
-    before = alice.own()["version"]
+    before = alice.get_own()["version"]
     send_request(taskrouter, "POST", voice, Capacity=5)
-    assert alice.own()["version"] == before + 1
+    assert alice.get_own()["version"] == before + 1
     send_request(taskrouter, "POST", voice, Available="false")
-    assert alice.own()["version"] == before + 2
+    assert alice.get_own()["version"] == before + 2
     send_request(taskrouter, "POST", voice, Available="false", Capacity=5)
-    assert alice.own()["version"] == before + 2
+    assert alice.get_own()["version"] == before + 2
 
 
-def test_holder_of_a_task_receives_its_updates(taskrouter, alice, bob):
+def test_holder_of_a_task_receives_task_updates(taskrouter, alice, bob):
     task_sid = offer_task(taskrouter, alice)
     with alice.connect() as channel, bob.connect() as other:
         initialize(channel)
@@ -169,7 +169,7 @@ def test_holder_of_a_task_receives_its_updates(taskrouter, alice, bob):
 
 def test_former_holder_of_a_task_receives_no_updates(taskrouter, alice):
     task_sid = offer_task(taskrouter, alice)
-    sid = alice.own("/Reservations")["contents"][0]["sid"]
+    sid = alice.get_own("/Reservations")["contents"][0]["sid"]
     alice.update_own(f"/Reservations/{sid}", ReservationStatus="rejected")
     with alice.connect() as channel:
         initialize(channel)
@@ -178,7 +178,7 @@ def test_former_holder_of_a_task_receives_no_updates(taskrouter, alice):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_worker_receives_no_events_of_others(taskrouter, alice, bob):
+def test_worker_receives_no_events_about_other_workers(taskrouter, alice, bob):
     with bob.connect() as channel:
         initialize(channel)
         offer_task(taskrouter, alice)
@@ -203,7 +203,7 @@ def test_events_do_not_depend_on_the_subscriptions_of_the_workspace(taskrouter, 
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_heartbeat_is_sent_while_no_event_happens(taskrouter, alice, monkeypatch):
+def test_heartbeat_is_sent_while_there_are_no_events(taskrouter, alice, monkeypatch):
     assert sessions.HEARTBEAT_SECONDS == 15
     monkeypatch.setattr(sessions, "HEARTBEAT_SECONDS", 0.05)
     with alice.connect() as channel:
@@ -220,7 +220,7 @@ def test_connection_is_closed_when_the_token_expires(taskrouter):
     token = access_token(taskrouter, valid_until=begin + 0.4)
     with open_channel(taskrouter, token=token) as channel:
         assert 0 < initialize(channel)["token_lifetime"] <= 400
-        assert channel.closing() == (1008, "The Access Token has expired")
+        assert channel.wait_until_closed() == (1008, "The Access Token has expired")
     assert 0.4 <= time.time() - begin < 5
 
 
@@ -250,7 +250,7 @@ def test_existing_sessions_are_closed_on_request(taskrouter, alice, bob):
             with alice.connect(closeExistingSessions="true") as third:
                 initialize(third)
                 for closed in (first, second):
-                    assert closed.closing() == (4001, "The Worker has connected again")
+                    assert closed.wait_until_closed() == (4001, "The Worker has connected again")
                 alice.update_own(Attributes={})
                 assert third.receive()[0] == "worker.attributes.update"
         bob.update_own(Attributes={})
@@ -263,14 +263,14 @@ def test_reset_closes_all_connections(taskrouter, alice, bob):
         initialize(second)
         taskrouter.reset()
         for channel in (first, second):
-            assert channel.closing() == (1012, "The simulator was reset")
+            assert channel.wait_until_closed() == (1012, "The simulator was reset")
     with alice.connect() as channel:
         initialize(channel)
         alice.update_own(Attributes={})
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_messages_of_the_client_are_ignored(taskrouter, alice):
+def test_messages_from_the_client_are_ignored(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         channel.socket.send("text")
@@ -282,13 +282,13 @@ def test_messages_of_the_client_are_ignored(taskrouter, alice):
 def test_client_that_does_not_read_its_messages_is_disconnected(taskrouter, alice, monkeypatch):
     monkeypatch.setattr(sessions, "MAX_WAITING", 0)
     with alice.connect() as channel:
-        assert channel.closing() == (1013, "The client does not read its messages")
+        assert channel.wait_until_closed() == (1013, "The client does not read its messages")
 
 
-def activity(alice, expected):
+def wait_for_activity(alice, expected):
     """Wait until the Worker has the expected Activity; return the Activity's name."""
     for _ in range(200):
-        if (name := alice.own()["activity_name"]) == expected:
+        if (name := alice.get_own()["activity_name"]) == expected:
             break
         time.sleep(0.01)
     return name
@@ -311,20 +311,20 @@ def test_worker_who_disconnects_may_become_offline(setting, query, expected):
             initialize(first)
             with alice.connect(**query) as second:
                 initialize(second)
-            assert activity(alice, "Idle") == "Idle"
-        assert activity(alice, expected) == expected
+            assert wait_for_activity(alice, "Idle") == "Idle"
+        assert wait_for_activity(alice, expected) == expected
 
 
 def test_worker_whose_connection_the_server_closes_keeps_its_activity(taskrouter, alice):
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
     token = access_token(taskrouter, valid_until=time.time() + 0.2)
     with open_channel(taskrouter, token=token, setWorkerOfflineIfDisconnected="true") as channel:
-        assert channel.closing()[0] == 1008
-    assert alice.own()["activity_name"] == "Idle"
+        assert channel.wait_until_closed()[0] == 1008
+    assert alice.get_own()["activity_name"] == "Idle"
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
-def test_other_pages_cannot_connect(taskrouter, alice, origin):
+def test_pages_of_other_origins_cannot_connect(taskrouter, alice, origin):
     with (
         pytest.raises(InvalidStatus) as error,
         alice_channel(taskrouter, alice, {"Origin": origin}),
@@ -342,11 +342,11 @@ def alice_channel(taskrouter, alice, headers):
     return open_channel(taskrouter, headers, token=alice.token)
 
 
-def test_open_connections_do_not_delay_the_end_of_the_simulator():
+def test_open_connections_do_not_delay_the_shutdown():
     with contextlib.ExitStack() as stack:
         with running() as taskrouter:
             channel = stack.enter_context(BrowserSdk(taskrouter).connect())
             initialize(channel)
             begin = time.monotonic()
         assert time.monotonic() - begin < 0.9  # uvicorn waits a second for unfinished requests
-        assert channel.closing()[0] == 1012
+        assert channel.wait_until_closed()[0] == 1012

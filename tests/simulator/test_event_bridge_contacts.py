@@ -28,7 +28,7 @@ def accepted(taskrouter, alice):
 
 
 def accept(worker):
-    sid = worker.own("/Reservations", Active="true")["contents"][0]["sid"]
+    sid = worker.get_own("/Reservations", Active="true")["contents"][0]["sid"]
     return worker.update_own(f"/Reservations/{sid}", ReservationStatus="accepted")
 
 
@@ -70,7 +70,7 @@ def test_accepted_transfer_is_reported_to_both_workers(taskrouter, alice, bob, a
         initialize(second)
         started = transfer(alice, accepted, bob.worker_sid)
         assert first.receive() == ("task.transfer-initiated", started)
-        own = alice.own(f"/Reservations/{accepted['sid']}")
+        own = alice.get_own(f"/Reservations/{accepted['sid']}")
         assert own["active_outgoing_task_transfer"] == started
         assert "task_transfer" not in own
         taskrouter.advance()
@@ -92,7 +92,7 @@ def test_rejected_transfer_has_failed_when_the_rejection_is_reported(
     with alice.connect() as first, bob.connect() as second:
         initialize(first)
         initialize(second)
-        sid = bob.own("/Reservations")["contents"][0]["sid"]
+        sid = bob.get_own("/Reservations")["contents"][0]["sid"]
         bob.update_own(f"/Reservations/{sid}", ReservationStatus="rejected")
         assert first.receive()[0] == "task.transfer-failed"
         event_type, rejected = second.receive()
@@ -105,7 +105,7 @@ def test_transfer_may_be_cold_and_change_the_task(taskrouter, alice, accepted):
     queue = taskrouter.task_queues["Customer Care Requests - English"]
     started = transfer(alice, accepted, queue, Mode="COLD", Attributes={"a": 1}, Priority=5)
     assert (started["transfer_mode"], started["transfer_type"]) == ("COLD", "QUEUE")
-    own = alice.own(f"/Reservations/{accepted['sid']}")
+    own = alice.get_own(f"/Reservations/{accepted['sid']}")
     assert own["reservation_status"] == "wrapping"
     assert (own["task"]["attributes"], own["task"]["priority"]) == ('{"a":1}', 5)
 
@@ -115,7 +115,7 @@ def test_transfer_changes_only_given_properties_of_the_task(taskrouter, alice, b
         initialize(channel)
         transfer(alice, accepted, bob.worker_sid, Priority=0)
         assert channel.receive_types(2) == ["task.transfer-initiated", "task.updated"]
-    assert alice.own(f"/Reservations/{accepted['sid']}")["task"]["attributes"] == SPANISH
+    assert alice.get_own(f"/Reservations/{accepted['sid']}")["task"]["attributes"] == SPANISH
 
 
 def test_transfer_without_changes_does_not_update_the_task(taskrouter, alice, bob, accepted):
@@ -135,7 +135,9 @@ def test_worker_cancels_its_transfer(taskrouter, alice, bob, accepted):
     assert (status, body["message"]) == (400, message)
 
 
-def test_transfer_can_only_be_canceled_by_its_worker_and_its_task(taskrouter, alice, bob, accepted):
+def test_transfer_can_be_canceled_only_by_its_worker_and_with_its_task(
+    taskrouter, alice, bob, accepted
+):
     started = transfer(alice, accepted, bob.worker_sid)
     other = send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)[1]["sid"]
     assert cancel(bob, started)[0] == 404
@@ -163,7 +165,7 @@ def test_invalid_transfer_is_refused(alice, bob, accepted, changes, message):
     params = {"ReservationSid": accepted["sid"], "To": bob.worker_sid} | changes
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}/Transfers", **params)
     assert (status, body["message"]) == (400, message)
-    assert "active_outgoing_task_transfer" not in alice.own(f"/Reservations/{accepted['sid']}")
+    assert "active_outgoing_task_transfer" not in alice.get_own(f"/Reservations/{accepted['sid']}")
 
 
 def test_worker_cannot_transfer_the_tasks_of_others(taskrouter, alice, bob, accepted):
@@ -196,7 +198,7 @@ CENTER = {
 
 @pytest.fixture
 def conference(app):
-    """A simulator in which a caller and Alice are in a conference; Alice's Reservation."""
+    """A simulator with a conference of a caller and Alice, Alice's SDK, and her Reservation."""
     with running(callback_base_url=app.url, assignment_path="") as simulator:
         simulator.reset(CENTER)
         app.set_response(
@@ -207,15 +209,15 @@ def conference(app):
         simulator.place_call("+15550001111", "+15550002222")
         simulator.advance()
         alice = BrowserSdk(simulator)
-        sid = alice.own("/Reservations")["contents"][0]["sid"]
+        sid = alice.get_own("/Reservations")["contents"][0]["sid"]
         conference = {"Instruction": "conference", "From": "+15550002222"}
         alice.update_own(f"/Reservations/{sid}", **conference, Transcribe=True)
         simulator.advance()
-        yield simulator, alice, alice.own(f"/Reservations/{sid}")
+        yield simulator, alice, alice.get_own(f"/Reservations/{sid}")
 
 
 def flags(simulator, number):
-    """Return the conference of the call from or to a number."""
+    """Return the conference settings of the call from or to a number."""
     calls = simulator._request("GET", "/calls")["calls"]
     call = next(call for call in calls if number in {call["from"], call["to"]})
     return call["conference"]
@@ -250,7 +252,7 @@ def test_worker_holds_and_removes_another_worker(conference):
     bob = BrowserSdk(simulator, "Bob")
     transfer(alice, reservation, bob.worker_sid)
     simulator.advance()
-    sid = bob.own("/Reservations")["contents"][0]["sid"]
+    sid = bob.get_own("/Reservations")["contents"][0]["sid"]
     bob.update_own(f"/Reservations/{sid}", Instruction="conference", From="+15550002222")
     simulator.advance()
     target = {"TaskSid": reservation["task_sid"], "TargetWorkerSid": bob.worker_sid}
@@ -288,7 +290,9 @@ def test_participants_of_others_cannot_be_updated(alice, bob, accepted, path, na
     assert (status, body["message"]) == (400, "TaskSid must name an existing Task")
 
 
-def test_own_participant_needs_an_own_reservation(taskrouter, alice, bob, accepted):
+def test_participant_update_requires_the_workers_own_reservation_and_a_conference(
+    taskrouter, alice, bob, accepted
+):
     params = {"ReservationSid": accepted["sid"], "Mute": True}
     assert bob.send("POST", f"Workers/{bob.worker_sid}/WorkerParticipant", **params)[0] == 403
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}/WorkerParticipant", **params)

@@ -35,7 +35,7 @@ def offer(taskrouter, alice):
     send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
     taskrouter.advance(2)
-    return alice.own("/Reservations")["contents"][0]
+    return alice.get_own("/Reservations")["contents"][0]
 
 
 def from_rest(taskrouter, path):
@@ -59,7 +59,7 @@ def seconds(name, value):
 
 
 def test_worker_matches_the_rest_resource(taskrouter, alice):
-    payload = alice.own()
+    payload = alice.get_own()
     assert payload.pop("version") == 0
     assert payload == from_rest(taskrouter, f"/Workers/{alice.worker_sid}")
 
@@ -95,7 +95,7 @@ def test_reservation_matches_the_rest_resource(taskrouter, alice, offer):
         "worker_previous_activity_sid": taskrouter.activities["Idle"],
     }
     expected = from_rest(taskrouter, path) | extra
-    assert offer == alice.own(f"/Reservations/{offer['sid']}") == expected
+    assert offer == alice.get_own(f"/Reservations/{offer['sid']}") == expected
 
 
 def test_task_without_workflow_has_the_default_reservation_timeout(taskrouter, alice):
@@ -103,19 +103,19 @@ def test_task_without_workflow_has_the_default_reservation_timeout(taskrouter, a
     send_request(taskrouter, "POST", "/Tasks", TaskQueueSid=queue)
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
     taskrouter.advance()
-    reservation = alice.own("/Reservations")["contents"][0]
+    reservation = alice.get_own("/Reservations")["contents"][0]
     assert reservation["reservation_timeout"] == 120
     assert reservation["task"]["workflow_name"] is reservation["task"]["workflow_sid"] is None
 
 
-def test_task_that_has_entered_no_task_queue_has_none(taskrouter, alice):
+def test_task_without_task_queue_has_no_queue_sid_or_name(taskrouter, alice):
     task = send_request(taskrouter, "POST", "/Tasks", Attributes="{}")[1]
     payload = BrowserSdk(taskrouter, role="admin").get(f"Tasks/{task['sid']}")
     assert payload["queue_sid"] is payload["queue_name"] is None
 
 
 def test_worker_channels_match_the_rest_resources(taskrouter, alice, offer):
-    payload = alice.own("/WorkerChannels")
+    payload = alice.get_own("/WorkerChannels")
     assert len(payload["contents"]) == 5
     reserved = {item["task_channel_unique_name"]: item for item in payload["contents"]}
     assert reserved["default"]["assigned_tasks"] == 1
@@ -136,7 +136,7 @@ def test_task_queue_matches_the_rest_resource(taskrouter, supervisor):
     assert supervisor.get(f"TaskQueues/{sid}")["lifo_queue"] is True
 
 
-def test_task_queue_without_activities_has_none(taskrouter, supervisor):
+def test_task_queue_without_activities_has_no_activity_names(taskrouter, supervisor):
     taskrouter.reset(
         {
             "friendly_name": "Multitasking",
@@ -158,7 +158,7 @@ def test_worker_accepts_wraps_and_completes_a_reservation(taskrouter, alice, off
         ("completed", "completed"),
     ):
         payload = alice.update_own(path, ReservationStatus=status)
-        assert payload == alice.own(path)
+        assert payload == alice.get_own(path)
         assert payload["reservation_status"] == status
         assert payload["task"]["assignment_status"] == task_status
 
@@ -170,18 +170,18 @@ def test_refused_request_has_the_status_and_the_message_of_the_rest_api(taskrout
     assert expected[0] == 400
 
 
-def test_objects_booleans_and_numbers_are_sent_as_to_the_rest_api(taskrouter, alice):
+def test_objects_booleans_and_numbers_are_accepted_as_parameters(taskrouter, alice):
     payload = alice.update_own(Attributes={"name": "Ms. Alice", "levels": [1, None]})
     assert json.loads(payload["attributes"]) == {"name": "Ms. Alice", "levels": [1, None]}
     idle, offline = (taskrouter.activities[name] for name in ("Idle", "Offline"))
     assert alice.update_own(ActivitySid=idle, RejectPendingReservations=False)["available"]
     alice.update_own(ActivitySid=offline, RejectPendingReservations=True, FriendlyNames=None)
-    assert alice.own()["activity_name"] == "Offline"
+    assert alice.get_own()["activity_name"] == "Offline"
 
 
 def test_if_match_header_is_compared_with_the_version(taskrouter, alice):
     path = f"Workers/{alice.worker_sid}"
-    version = alice.own()["version"]
+    version = alice.get_own()["version"]
     status, _ = alice.send("POST", path, {"If-Match": str(version + 1)}, Attributes={})
     assert status == 412
     status, _ = alice.send("POST", path, {"If-Match": str(version)}, Attributes={})
@@ -219,30 +219,30 @@ def test_parameter_with_another_name_in_the_rest_api_is_renamed(refusing_simulat
     alice = BrowserSdk(refusing_simulator)
     alice.post("Tasks", RoutingTarget=alice.worker_sid)
     refusing_simulator.advance()
-    sid = alice.own("/Reservations")["contents"][0]["sid"]
+    sid = alice.get_own("/Reservations")["contents"][0]["sid"]
     path = f"Workers/{alice.worker_sid}/Reservations/{sid}"
     status, body = alice.send("POST", path, Instruction="call", DequeueStatusCallbackEvents="a")
     expected = "DequeueStatusCallbackEvent does not apply to the instruction call"
     assert (status, body["message"]) == (400, expected)
 
 
-def test_parameters_that_only_the_sdk_has_are_ignored(refusing_simulator):
+def test_parameters_known_only_to_the_sdk_are_ignored(refusing_simulator):
     alice = BrowserSdk(refusing_simulator)
-    assert alice.own("/Reservations", Active="true", PageSize=1000)["contents"] == []
+    assert alice.get_own("/Reservations", Active="true", PageSize=1000)["contents"] == []
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attribute={})
     assert status == 400
     assert body["message"].startswith("Unknown parameter 'Attribute'")
 
 
 def test_active_reservations_are_those_that_the_worker_holds(taskrouter, alice, offer):
-    assert len(alice.own("/Reservations", Active="true")["contents"]) == 1
+    assert len(alice.get_own("/Reservations", Active="true")["contents"]) == 1
     alice.update_own(
         f"/Reservations/{offer['sid']}",
         ReservationStatus="rejected",
         WorkerActivitySid=taskrouter.activities["Offline"],
     )
-    assert alice.own("/Reservations", Active="true")["contents"] == []
-    statuses = [item["reservation_status"] for item in alice.own("/Reservations")["contents"]]
+    assert alice.get_own("/Reservations", Active="true")["contents"] == []
+    statuses = [item["reservation_status"] for item in alice.get_own("/Reservations")["contents"]]
     assert statuses == ["rejected"]
 
 
@@ -262,7 +262,7 @@ def test_supervisor_updates_other_workers(taskrouter, alice, supervisor):
     idle = taskrouter.activities["Idle"]
     assert supervisor.post(path, ActivitySid=idle)["activity_sid"] == idle
     assert supervisor.post(path, Attributes={"a": 1})["attributes"] == '{"a":1}'
-    assert supervisor.get(path) == alice.own()
+    assert supervisor.get(path) == alice.get_own()
 
 
 def test_worker_is_denied_resources_of_others(taskrouter, alice, supervisor, offer):
@@ -294,7 +294,7 @@ def test_worker_is_denied_resources_of_others(taskrouter, alice, supervisor, off
         assert body["message"].startswith("The Access Token does not permit the request, which ")
 
 
-def test_supervisor_is_denied_actions_in_the_name_of_others(taskrouter, alice, supervisor, offer):
+def test_supervisor_is_denied_actions_on_behalf_of_others(taskrouter, alice, supervisor, offer):
     path = f"Tasks/{offer['task_sid']}/Reservations/{offer['sid']}"
     for params in (
         {"Instruction": "supervise", "Supervisor": alice.worker_sid},
@@ -304,10 +304,10 @@ def test_supervisor_is_denied_actions_in_the_name_of_others(taskrouter, alice, s
         assert supervisor.send("POST", path, **params)[0] == 403
     own = f"Workers/{alice.worker_sid}/Reservations"
     assert supervisor.send("GET", own)[0] == 403
-    assert alice.own(f"/Reservations/{offer['sid']}") == offer
+    assert alice.get_own(f"/Reservations/{offer['sid']}") == offer
 
 
-def test_task_that_the_worker_rejected_belongs_to_others(taskrouter, alice, offer):
+def test_worker_is_denied_access_to_a_rejected_task(taskrouter, alice, offer):
     alice.update_own(f"/Reservations/{offer['sid']}", ReservationStatus="rejected")
     assert alice.send("GET", f"Tasks/{offer['task_sid']}")[0] == 403
 
@@ -315,8 +315,8 @@ def test_task_that_the_worker_rejected_belongs_to_others(taskrouter, alice, offe
 def test_other_workspace_is_denied(taskrouter, alice):
     other = f"Workspaces/WS{'0' * 32}/Activities"
     body = {"url": other, "method": "GET", "params": {}, "token": alice.token}
-    status, answer = post(taskrouter, json.dumps(body).encode(), {})
-    assert (status, answer["message"]) == (
+    status, response = post(taskrouter, json.dumps(body).encode(), {})
+    assert (status, response["message"]) == (
         403,
         "The Access Token does not permit the request, which names another Workspace",
     )
@@ -368,7 +368,7 @@ def test_list_is_divided_into_pages(taskrouter, alice):
     assert (len(exact["contents"]), exact["after_sid"]) == (4, None)
 
 
-def test_page_has_50_items_unless_requested(taskrouter, supervisor):
+def test_page_has_50_items_unless_another_size_is_requested(taskrouter, supervisor):
     for number in range(49):
         send_request(taskrouter, "POST", "/TaskQueues", FriendlyName=f"Queue {number}")
     assert len(supervisor.get("TaskQueues")["contents"]) == 50
@@ -397,7 +397,7 @@ def test_supervisor_searches_workers(taskrouter, supervisor):
     assert supervisor.send("GET", "Workers", ActivitySid="WAxxx")[0] == 400
 
 
-def test_search_finds_more_than_one_page_of_the_rest_api(taskrouter, supervisor):
+def test_search_covers_more_than_one_page_of_the_rest_api(taskrouter, supervisor):
     queues = [{"friendly_name": f"Queue {i}"} for i in range(1001)]
     taskrouter.reset({"friendly_name": "Large", "task_queues": queues})
     admin = BrowserSdk(taskrouter, role="admin")
@@ -420,8 +420,8 @@ def test_search_finds_more_than_one_page_of_the_rest_api(taskrouter, supervisor)
     ],
 )
 def test_malformed_body_is_refused(taskrouter, body, message):
-    status, answer = post(taskrouter, body, {})
-    assert (status, answer["message"]) == (400, message)
+    status, response = post(taskrouter, body, {})
+    assert (status, response["message"]) == (400, message)
 
 
 @pytest.mark.parametrize(
@@ -443,12 +443,12 @@ def test_malformed_body_is_refused(taskrouter, body, message):
 def test_malformed_request_is_refused(taskrouter, alice, changes, message):
     url = f"Workspaces/{taskrouter.workspace_sid}/Activities"
     body = {"url": url, "method": "GET", "params": {}, "token": alice.token} | changes
-    status, answer = post(taskrouter, json.dumps(body).encode(), {})
-    assert (status, answer["message"]) == (400, message)
+    status, response = post(taskrouter, json.dumps(body).encode(), {})
+    assert (status, response["message"]) == (400, message)
 
 
 def test_requests_are_logged_without_their_tokens(taskrouter, alice):
-    alice.own("/Reservations", Active="true")
+    alice.get_own("/Reservations", Active="true")
     alice.send("GET", "Nowhere")
     post(taskrouter, b"{", {})
     entries = taskrouter.log("request")
@@ -470,11 +470,11 @@ def test_requests_are_logged_without_their_tokens(taskrouter, alice):
 def test_fault_replaces_the_response(taskrouter, alice, moment, attributes):
     path = f"/v1/Workspaces/{taskrouter.workspace_sid}/Workers/*"
     taskrouter.fault("request", "error", path=path, method="POST", moment=moment, status=503)
-    assert alice.own()["attributes"] == '{"languages": ["en", "es"]}'
+    assert alice.get_own()["attributes"] == '{"languages": ["en", "es"]}'
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attributes={})
     assert (status, body["message"]) == (503, "Internal Server Error")
     assert taskrouter.log("request")[-1]["fault"] == f"error {moment}"
-    assert alice.own()["attributes"] == attributes
+    assert alice.get_own()["attributes"] == attributes
 
 
 @pytest.mark.parametrize(
@@ -484,14 +484,14 @@ def test_fault_cuts_the_connection(taskrouter, alice, moment, attributes):
     taskrouter.fault("request", "cut", moment=moment)
     with pytest.raises(http.client.RemoteDisconnected):
         alice.send("POST", f"Workers/{alice.worker_sid}", Attributes={})
-    assert alice.own()["attributes"] == attributes
+    assert alice.get_own()["attributes"] == attributes
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_fault_delays_the_response(taskrouter, alice, moment):
     taskrouter.fault("request", "latency", moment=moment, seconds=0.2)
     begin = time.monotonic()
-    assert alice.own()["friendly_name"] == "Alice"
+    assert alice.get_own()["friendly_name"] == "Alice"
     assert time.monotonic() - begin >= 0.2
 
 
@@ -528,7 +528,7 @@ def test_pages_on_this_machine_may_send_requests(taskrouter, origin):
         {"Host": "evil.example", "Origin": "http://localhost:3000"},
     ],
 )
-def test_other_pages_may_not_send_requests(taskrouter, method, headers):
+def test_pages_of_other_origins_may_not_send_requests(taskrouter, method, headers):
     response = request(taskrouter, method, headers)
     assert response.status == 403
     assert response.headers["Access-Control-Allow-Origin"] is None
@@ -548,7 +548,7 @@ def test_configured_pages_and_hosts_are_accepted():
         assert request(taskrouter, "OPTIONS", host).status == 204
 
 
-def test_all_pages_may_be_accepted():
+def test_setting_can_accept_all_pages():
     with running(allowed_origins="*") as taskrouter:
         headers = {"Origin": "https://anywhere.example"}
         assert request(taskrouter, "OPTIONS", headers).status == 204

@@ -16,7 +16,7 @@ CREDENTIALS = Credentials()
 
 
 class Account:
-    """What `access_token` and `forge` need of a simulator."""
+    """The attributes of a simulator that `access_token` and `forge` use."""
 
     account_sid = CREDENTIALS.account_sid
     api_key_sid = CREDENTIALS.api_key_sid
@@ -165,7 +165,7 @@ def test_request_with_invalid_token_is_refused(taskrouter):
 )
 def test_connection_with_invalid_token_is_closed_with_the_reason(taskrouter, changes, reason):
     with open_channel(taskrouter, token=forge(taskrouter, **changes)) as channel:
-        assert channel.closing() == (1008, reason)
+        assert channel.wait_until_closed() == (1008, reason)
 
 
 @pytest.mark.parametrize("worker_sid", [None, "WK" + "0" * 40])
@@ -173,11 +173,14 @@ def test_connection_needs_an_existing_worker(taskrouter, worker_sid):
     grant = {"workspace_sid": taskrouter.workspace_sid, "worker_sid": worker_sid}
     token = forge(taskrouter, grants={"task_router": grant})
     with open_channel(taskrouter, token=token) as channel:
-        code, reason = channel.closing()
+        code, reason = channel.wait_until_closed()
     sid = (worker_sid or "")[:34]
     assert (code, reason) == (1008, f"The Access Token's Worker {sid!r} does not exist")
 
 
 def test_connection_without_token_is_closed(taskrouter):
     with open_channel(taskrouter) as channel:
-        assert channel.closing() == (1008, "The Access Token is not a JWT signed with HS256")
+        assert channel.wait_until_closed() == (
+            1008,
+            "The Access Token is not a JWT signed with HS256",
+        )

@@ -33,9 +33,9 @@ AUTOMATIC_TYPES = {
     ),
     *(f"workspace.{change}" for change in ("created", "updated", "deleted")),
 }  # fmt: skip
-"""All documented types except transfers and `reservation.failed`.
+"""All documented types except transfer events and `reservation.failed`.
 
-The simulator publishes the other types only on request.
+test_transfers.py covers transfer events. `reservation.failed` is published only on request.
 """
 
 

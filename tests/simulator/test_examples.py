@@ -1,4 +1,4 @@
-"""The examples in docs/examples accept a Task in every language that is installed."""
+"""The examples in docs/examples accept a Task in each language that is installed."""
 
 import os
 import shutil

@@ -414,7 +414,7 @@ def test_error_over_rest_names_rest_parameter(reservation, parameters, message):
     assert error.value.msg.startswith(f"Unable to update record: {message}")
 
 
-def test_supervise_over_rest_is_available_only_for_reservation_of_task(taskrouter, reservation):
+def test_supervise_over_rest_is_available_only_under_the_path_of_a_task(taskrouter, reservation):
     parameters = {"instruction": "supervise", "supervisor": "client:sam"}
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     task = workspace.tasks(reservation.task_sid)

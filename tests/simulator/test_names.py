@@ -17,7 +17,7 @@ VOICE = "worker.channel.voice"
 
 
 def simulate_at(moment, *filters, **options):
-    """Return a simulation whose frozen clock shows a moment, in ISO 8601 format and UTC."""
+    """Return a simulation whose frozen clock shows the moment, given in ISO 8601 and UTC."""
     simulation = WorkflowSimulation(*filters, **options)
     simulation.clock.jump(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())
     return simulation

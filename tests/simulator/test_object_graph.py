@@ -1,4 +1,4 @@
-"""Objects that refer to each other survive a conversion to JSON."""
+"""Objects that refer to each other survive a conversion to JSON and back."""
 
 import json
 import math
@@ -64,7 +64,7 @@ def call_later(owner: Owner, then: Continuation) -> None:
 
 
 def copied(value, hint, **roots):
-    """Return a value after a conversion to text and back, and the stored objects."""
+    """Convert a value to JSON and back; return the copy and the stored objects."""
     writer = Writer(roots)
     data, objects = json.loads(json.dumps([writer.write(value, hint), writer.objects]))
     return Reader(objects, roots).read(data, hint), objects
@@ -103,13 +103,13 @@ def test_two_objects_with_the_same_sid_stay_two_objects():
     assert [node.data for node in copy] == [1, 2]
 
 
-def test_objects_that_no_longer_exist_get_different_keys():
+def test_keys_stay_unique_after_objects_are_garbage_collected():
     writer = Writer({})
     keys = [writer.write(Value(number), Value) for number in range(100)]
     assert len(set(keys)) == len(writer.objects) == 100
 
 
-def test_call_of_a_method_of_a_root_is_kept():
+def test_method_call_on_a_root_object_is_kept():
     owner, node = Owner(), Node("A")
     node.action = partial(owner.keep, node, 5)
     copy, objects = copied(node, Node, owner=owner)
@@ -141,19 +141,19 @@ def not_registered() -> None:
         partial(call_later, Owner(), then=partial(not_registered)),
     ],
 )
-def test_call_that_has_no_name_is_refused(action):
+def test_call_of_an_unregistered_function_is_refused(action):
     with pytest.raises(TypeError, match="cannot be stored"):
         Writer({}).write(action, Continuation)
 
 
-def test_function_with_the_name_of_another_is_refused(monkeypatch):
+def test_function_whose_name_belongs_to_another_function_is_refused(monkeypatch):
     monkeypatch.setitem(FUNCTIONS, "test_object_graph.not_registered", call_later)
     with pytest.raises(TypeError, match="cannot be stored"):
         Writer({}).write(partial(not_registered), Continuation)
 
 
 @pytest.mark.parametrize("hint", [object, bytes, Owner | Node, type(None), "Node"])
-def test_value_of_another_type_is_refused(hint):
+def test_value_of_an_unsupported_type_is_refused(hint):
     for convert in (Writer({}).write, Reader({}, {}).read):
         with pytest.raises((TypeError, ValueError)):
             convert("x", hint)
@@ -175,6 +175,6 @@ def test_missing_field_gets_its_default():
         ({"A": {"sid": "A", "points": [[1, "blue"]]}}, ValueError, "blue"),
     ],
 )
-def test_json_of_another_version_is_refused(objects, error, message):
+def test_incompatible_json_is_refused(objects, error, message):
     with pytest.raises(error, match=message):
         Reader(objects, {}).read("A", Node)

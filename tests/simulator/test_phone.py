@@ -1,4 +1,4 @@
-"""What a person does on the phone, over the control routes and with `TaskRouter`."""
+"""Actions of people on the phone, over the control routes and with the class `TaskRouter`."""
 
 import json
 import urllib.error
@@ -80,7 +80,7 @@ def test_participant_is_updated(center, name):
         assert taskrouter.update_call(call["sid"], **{name: flag})["conference"][name] is flag
 
 
-def test_app_learns_of_speech_and_completes_task_when_conference_ends(center):
+def test_app_is_notified_of_speech_and_task_is_completed_when_conference_ends(center):
     app, taskrouter, workspace = center
     url = f"{app.url}/conference"
     events = "speaker,end"
@@ -119,7 +119,7 @@ def test_flag_must_be_a_boolean(center, name):
     assert taskrouter.call(call["sid"]) == before
 
 
-def test_call_outside_of_conferences_has_no_flags(center):
+def test_flag_of_call_outside_of_conferences_cannot_be_set(center):
     app, taskrouter, _ = center
     app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER)

@@ -70,7 +70,7 @@ def run_pytest(folder, test, conftest=None):
     return result.stdout
 
 
-def test_fixture_resets_one_simulator_of_the_session(tmp_path):
+def test_fixture_reuses_and_resets_one_simulator_per_session(tmp_path):
     assert "3 passed" in run_pytest(tmp_path, SESSION)
 
 

@@ -103,7 +103,7 @@ def test_different_response_is_reported(app, file, capsys):
     ]
 
 
-def test_app_that_does_not_answer_is_reported(file, capsys):
+def test_app_that_does_not_respond_is_reported(file, capsys):
     write(file, ENTRY)
     assert replay(file, "http://127.0.0.1:9") == 1
     assert "1 assignment /api/assign?a=1: no connection" in capsys.readouterr().out
@@ -115,7 +115,7 @@ def response(**fields):
 
 
 @pytest.mark.parametrize(
-    ("changes", "answered", "expected"),
+    ("changes", "received", "expected"),
     [
         ({}, response(body=b'{ "instruction":"accept" }'), []),
         ({"status": 204}, response(body=b'{"instruction": "accept"}'), ["status 204 became 200"]),
@@ -132,8 +132,8 @@ def response(**fields):
         ({"answer": "[" * 100_000}, response(body=b"[" * 100_000), []),
     ],
 )
-def test_differences_are_described(changes, answered, expected):
-    assert describe_differences({**ENTRY, **changes}, answered) == expected
+def test_differences_are_described(changes, received, expected):
+    assert describe_differences({**ENTRY, **changes}, received) == expected
 
 
 def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file, capsys):

@@ -12,7 +12,7 @@ from taskrouter_simulator.testing import TaskRouter, running
 from tests.simulator.conftest import SPANISH
 
 
-def story(taskrouter):
+def run_scenario(taskrouter):
     """Send requests and advance the clock; return the log as received."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     for name in ("Alice", "Bob"):
@@ -36,7 +36,7 @@ def run_in_new_process(app, seed, hash_seed):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             url = process.stdout.readline().split()[-1]
-            log = story(TaskRouter(url))
+            log = run_scenario(TaskRouter(url))
         finally:
             process.kill()
     return log.replace(url.encode(), b"SIMULATOR")
@@ -62,7 +62,7 @@ def test_logs_of_two_processes_with_the_same_seed_are_identical(prepared_app):
     assert kinds == {b"request", b"assignment", b"event", b"twiml", b"call", b"alert"}
 
 
-def test_reset_begins_with_the_first_sid_again():
+def test_reset_restarts_the_sequence_of_sids():
     with running(seed="1") as taskrouter:
         sids = []
         for _ in range(2):
@@ -73,7 +73,7 @@ def test_reset_begins_with_the_first_sid_again():
 
 
 @pytest.mark.parametrize("seed", ["", "1"])
-def test_tokens_of_callbacks_differ(app, seed):
+def test_every_callback_has_a_different_token(app, seed):
     with running(callback_base_url=app.url, event_path="/events", seed=seed) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         idle = taskrouter.activities["Idle"]
@@ -96,7 +96,7 @@ def test_callbacks_are_sent_one_at_a_time_with_a_seed(app):
         assert app.max_concurrent in expected
 
 
-def test_duration_of_a_callback_is_measured_on_the_clock_with_a_seed(app):
+def test_duration_of_a_callback_is_in_simulated_time_with_a_seed(app):
     app.delay = 0.02
     for seed, expected in (("1", True), ("", False)):
         with running(callback_base_url=app.url, event_path="/events", seed=seed) as taskrouter:

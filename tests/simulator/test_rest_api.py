@@ -232,7 +232,7 @@ def test_urls_begin_with_request_host(taskrouter, host):
     assert body["meta"]["url"].startswith(f"http://{host or server.netloc}/v1/Workspaces?")
 
 
-def test_single_page_has_no_neighbor_urls(taskrouter):
+def test_single_page_has_no_next_or_previous_url(taskrouter):
     path = workspace_path(taskrouter, "/Activities")
     first = send(taskrouter, path=f"{path}?PageSize=1&FriendlyName=&Xyzzy=a+b&Page=0").json()
     assert first["activities"] == []
@@ -251,7 +251,7 @@ def test_single_page_has_no_neighbor_urls(taskrouter):
     assert (default["page_size"], default["url"].partition("?")[2]) == (50, "PageSize=50&Page=0")
 
 
-def test_page_has_number_and_urls_of_neighbors(taskrouter):
+def test_page_has_number_and_urls_of_next_and_previous_page(taskrouter):
     url = f"{taskrouter.url}/v1{workspace_path(taskrouter, '/Activities')}"
     auth = (taskrouter.account_sid, taskrouter.auth_token)
     pages = [requests.get(f"{url}?PageSize=1", auth=auth, timeout=5).json()["meta"]]

@@ -1,4 +1,4 @@
-"""Rules that stand only in the texts of Twilio's API description, not in its schema."""
+"""Rules that only the prose of Twilio's OpenAPI description states, not the schemas."""
 
 import json
 
@@ -53,7 +53,7 @@ def set_activity(rest, worker, name):
 
 
 def statuses(rest, task):
-    """Return the status of a Task, and those of its Reservations."""
+    """Return the status of a Task, and the statuses of its Reservations."""
     reservations = rest.get(f"{task}/Reservations")["reservations"]
     status = rest.get(task)["assignment_status"]
     return status, [reservation["reservation_status"] for reservation in reservations]
@@ -71,7 +71,7 @@ def test_activity_is_available_only_with_documented_values(rest, value, availabl
     assert created["available"] is available
 
 
-def test_available_of_activity_cannot_be_changed(rest):
+def test_availability_of_activity_cannot_be_changed(rest):
     for name, available in (("Idle", True), ("Offline", False)):
         path = f"/Activities/{rest.taskrouter.activities[name]}"
         assert rest.update(path, Available=str(not available))["available"] is available
@@ -115,7 +115,9 @@ def test_pending_reservations_are_rejected_only_on_request(rest, alice):
 @pytest.mark.parametrize(
     "changes", [{"Capacity": 0}, {"Available": "false"}], ids=["no capacity", "unavailable"]
 )
-def test_worker_channel_stops_new_reservations(rest, alice, changes):
+def test_worker_without_channel_capacity_or_availability_gets_no_new_reservations(
+    rest, alice, changes
+):
     change(rest, "", MultiTaskEnabled="true")
     change(rest, f"{alice}/Channels/default", Capacity=2)
     set_activity(rest, alice, "Idle")
@@ -295,8 +297,8 @@ def test_statistics_have_the_requested_interval(taskrouter, path):
         ({"EndDate": minutes}, center.moment(minutes=45), minutes),
         ({"StartDate": hour, "EndDate": minutes}, hour, minutes),
     ):
-        answer = center.get(place(center, path), **parameters)
-        for found in answer.get("task_queues_statistics", [answer]):
+        body = center.get(place(center, path), **parameters)
+        for found in body.get("task_queues_statistics", [body]):
             cumulative = found.get("cumulative", found)
             assert (cumulative["start_time"], cumulative["end_time"]) == (start, end)
 

@@ -41,17 +41,17 @@ class ContactCenter(Rest):
         send_request(self.taskrouter, "POST", f"/Workers/{worker_sid}", ActivitySid=sid)
         self.taskrouter.advance()
 
-    def answer(self, task_sid, status):
+    def set_reservation_status(self, task_sid, status):
         path = f"/Tasks/{task_sid}/Reservations"
         (*_, reservation) = self.get(path)["reservations"]
         changes = {"ReservationStatus": status}
         send_request(self.taskrouter, "POST", f"{path}/{reservation['sid']}", **changes)
         self.taskrouter.advance()
 
-    def end(self, task_sid, status):
+    def close_task(self, task_sid, status):
         changes = {"AssignmentStatus": status, "Reason": "test"}
-        answer = send_request(self.taskrouter, "POST", f"/Tasks/{task_sid}", **changes)
-        assert answer[0] == 200
+        status_code, _ = send_request(self.taskrouter, "POST", f"/Tasks/{task_sid}", **changes)
+        assert status_code == 200
         self.taskrouter.advance()
 
     def refusal(self, path, **parameters):
@@ -80,7 +80,7 @@ class ContactCenter(Rest):
 def center(taskrouter):
     center = ContactCenter(taskrouter)
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
-    taskrouter.advance(-now % 1)  # because dates in requests have no fractions
+    taskrouter.advance(-now % 1)  # to whole seconds, because dates in requests have no fractions
     return center
 
 
@@ -95,30 +95,33 @@ def durations(*seconds):
 
 
 @pytest.fixture
-def story(center):
-    """A Task that Alice rejects, accepts and completes; a canceled Task; a waiting Task."""
+def active_center(center):
+    """A contact center with a completed Task, a canceled Task and a waiting Task.
+
+    Alice rejected the completed Task once before she accepted it.
+    """
     first = center.create_task(Priority=3)
     center.taskrouter.advance(10)
     center.set_activity(center.alice, "Idle")
-    center.answer(first, "rejected")
+    center.set_reservation_status(first, "rejected")
     center.taskrouter.advance(1)  # the Task is offered to Alice again
     center.taskrouter.advance(3)
-    center.answer(first, "accepted")
+    center.set_reservation_status(first, "accepted")
     second = center.create_task(TaskChannel="voice")
     center.taskrouter.advance(6)
-    center.end(first, "completed")
-    center.end(second, "canceled")
+    center.close_task(first, "completed")
+    center.close_task(second, "canceled")
     center.third = center.create_task()
     center.taskrouter.advance(2)
     return center
 
 
-def test_workspace_statistics(story):
-    url = f"{story.url}/Statistics"
+def test_workspace_statistics_have_every_field(active_center):
+    url = f"{active_center.url}/Statistics"
     expected = {
         **NOTHING,
-        "start_time": story.moment(minutes=15),
-        "end_time": story.moment(),
+        "start_time": active_center.moment(minutes=15),
+        "end_time": active_center.moment(),
         "tasks_created": 3,
         "tasks_completed": 1,
         "tasks_canceled": 1,
@@ -132,105 +135,109 @@ def test_workspace_statistics(story):
         "split_by_wait_time": None,
     }
     real_time = {
-        "activity_statistics": story.activities(Busy=1, Offline=1),
+        "activity_statistics": active_center.activities(Busy=1, Offline=1),
         "longest_task_waiting_age": 2,
-        "longest_task_waiting_sid": story.third,
+        "longest_task_waiting_sid": active_center.third,
         "tasks_by_priority": {"0": 1},
         "tasks_by_status": {"pending": 1, "reserved": 0, "assigned": 0, "wrapping": 0},
         "total_tasks": 1,
         "total_workers": 2,
     }
-    assert story.get("/Statistics") == {
-        **story.common, "url": url, "cumulative": expected, "realtime": real_time,
+    assert active_center.get("/Statistics") == {
+        **active_center.common, "url": url, "cumulative": expected, "realtime": real_time,
     }  # fmt: skip
-    common = {**story.common, "url": f"{story.url}/CumulativeStatistics"}
-    assert story.get("/CumulativeStatistics") == {**common, **expected}
-    common = {**story.common, "url": f"{story.url}/RealTimeStatistics"}
-    assert story.get("/RealTimeStatistics") == {**common, **real_time}
+    common = {**active_center.common, "url": f"{active_center.url}/CumulativeStatistics"}
+    assert active_center.get("/CumulativeStatistics") == {**common, **expected}
+    common = {**active_center.common, "url": f"{active_center.url}/RealTimeStatistics"}
+    assert active_center.get("/RealTimeStatistics") == {**common, **real_time}
 
 
-def test_workflow_statistics(story):
-    path = f"/Workflows/{story.workflow_sid}"
-    sid = {**story.common, "workflow_sid": story.workflow_sid}
+def test_workflow_statistics_have_every_field(active_center):
+    path = f"/Workflows/{active_center.workflow_sid}"
+    sid = {**active_center.common, "workflow_sid": active_center.workflow_sid}
     expected = {
-        **story.get("/CumulativeStatistics"),
+        **active_center.get("/CumulativeStatistics"),
         "tasks_entered": 3,
         **sid,
-        "url": f"{story.url}{path}/CumulativeStatistics",
+        "url": f"{active_center.url}{path}/CumulativeStatistics",
     }
     del expected["tasks_created"]
-    assert story.get(f"{path}/CumulativeStatistics") == expected
+    assert active_center.get(f"{path}/CumulativeStatistics") == expected
     real_time = {
-        **story.get("/RealTimeStatistics"), **sid, "url": f"{story.url}{path}/RealTimeStatistics"
-    }  # fmt: skip
+        **active_center.get("/RealTimeStatistics"),
+        **sid,
+        "url": f"{active_center.url}{path}/RealTimeStatistics",
+    }
     del real_time["activity_statistics"], real_time["total_workers"]
-    assert story.get(f"{path}/RealTimeStatistics") == real_time
-    envelope = {**sid, "url": f"{story.url}{path}/Statistics"}
-    assert story.get(f"{path}/Statistics") == {
+    assert active_center.get(f"{path}/RealTimeStatistics") == real_time
+    envelope = {**sid, "url": f"{active_center.url}{path}/Statistics"}
+    assert active_center.get(f"{path}/Statistics") == {
         **envelope,
         "cumulative": {name: expected[name] for name in expected.keys() - envelope.keys()},
         "realtime": {name: real_time[name] for name in real_time.keys() - envelope.keys()},
     }
 
 
-def test_workflow_without_tasks_has_no_statistics(story):
-    other = story.create(
-        "/Workflows", FriendlyName="Other", Configuration=story.workflow(story.spanish)
+def test_workflow_without_tasks_has_no_statistics(active_center):
+    other = active_center.create(
+        "/Workflows",
+        FriendlyName="Other",
+        Configuration=active_center.workflow(active_center.spanish),
     )
     path = f"/Workflows/{other['sid']}"
-    cumulative = story.get(f"{path}/CumulativeStatistics")
+    cumulative = active_center.get(f"{path}/CumulativeStatistics")
     assert {name: cumulative[name] for name in NOTHING} == NOTHING
     assert cumulative["tasks_entered"] == cumulative["tasks_timed_out_in_workflow"] == 0
-    assert story.get(f"{path}/RealTimeStatistics")["total_tasks"] == 0
+    assert active_center.get(f"{path}/RealTimeStatistics")["total_tasks"] == 0
 
 
-def test_task_queue_statistics(story):
-    path = f"/TaskQueues/{story.spanish}"
-    sid = {**story.common, "task_queue_sid": story.spanish}
+def test_task_queue_statistics_have_every_field(active_center):
+    path = f"/TaskQueues/{active_center.spanish}"
+    sid = {**active_center.common, "task_queue_sid": active_center.spanish}
     expected = {
-        **story.get("/CumulativeStatistics"),
+        **active_center.get("/CumulativeStatistics"),
         "tasks_entered": 3,
         "wait_duration_in_queue_until_accepted": durations(14),
         **sid,
-        "url": f"{story.url}{path}/CumulativeStatistics",
+        "url": f"{active_center.url}{path}/CumulativeStatistics",
     }
     del expected["tasks_created"], expected["tasks_timed_out_in_workflow"]
-    assert story.get(f"{path}/CumulativeStatistics") == expected
+    assert active_center.get(f"{path}/CumulativeStatistics") == expected
     real_time = {
-        **story.get("/RealTimeStatistics"),
-        "activity_statistics": story.activities(Busy=1),
+        **active_center.get("/RealTimeStatistics"),
+        "activity_statistics": active_center.activities(Busy=1),
         "longest_relative_task_age_in_queue": 2,
-        "longest_relative_task_sid_in_queue": story.third,
+        "longest_relative_task_sid_in_queue": active_center.third,
         "total_available_workers": 0,
         "total_eligible_workers": 1,
         **sid,
-        "url": f"{story.url}{path}/RealTimeStatistics",
+        "url": f"{active_center.url}{path}/RealTimeStatistics",
     }
     del real_time["total_workers"]
-    assert story.get(f"{path}/RealTimeStatistics") == real_time
-    envelope = {**sid, "url": f"{story.url}{path}/Statistics"}
-    assert story.get(f"{path}/Statistics") == {
+    assert active_center.get(f"{path}/RealTimeStatistics") == real_time
+    envelope = {**sid, "url": f"{active_center.url}{path}/Statistics"}
+    assert active_center.get(f"{path}/Statistics") == {
         **envelope,
         "cumulative": {name: expected[name] for name in expected.keys() - envelope.keys()},
         "realtime": {name: real_time[name] for name in real_time.keys() - envelope.keys()},
     }
 
 
-def test_task_queue_without_tasks_has_workers(story):
-    story.set_activity(story.alice, "Idle")
-    path = f"/TaskQueues/{story.english}"
-    cumulative = story.get(f"{path}/CumulativeStatistics")
+def test_task_queue_without_tasks_has_workers(active_center):
+    active_center.set_activity(active_center.alice, "Idle")
+    path = f"/TaskQueues/{active_center.english}"
+    cumulative = active_center.get(f"{path}/CumulativeStatistics")
     assert {name: cumulative[name] for name in NOTHING} == NOTHING
     assert cumulative["tasks_entered"] == 0
-    real_time = story.get(f"{path}/RealTimeStatistics")
+    real_time = active_center.get(f"{path}/RealTimeStatistics")
     assert real_time["total_tasks"] == real_time["longest_relative_task_age_in_queue"] == 0
     assert real_time["longest_relative_task_sid_in_queue"] is None
     assert real_time["total_eligible_workers"] == 2
     # Alice is Reserved, because the waiting Task was offered to her.
-    assert real_time["activity_statistics"] == story.activities(Reserved=1, Offline=1)
+    assert real_time["activity_statistics"] == active_center.activities(Reserved=1, Offline=1)
     assert real_time["total_available_workers"] == 0
-    story.set_activity(story.bob, "Idle")
-    assert story.get(f"{path}/RealTimeStatistics")["total_available_workers"] == 1
+    active_center.set_activity(active_center.bob, "Idle")
+    assert active_center.get(f"{path}/RealTimeStatistics")["total_available_workers"] == 1
 
 
 def test_relative_age_begins_when_the_task_enters_the_task_queue(center):
@@ -280,21 +287,21 @@ def test_deleted_task_is_counted(center):
     assert center.get(path)["tasks_deleted"] == 1
 
 
-def test_closed_task_is_counted_after_it_is_deleted(story):
-    story.taskrouter.advance(600)
-    assert len(story.get("/Tasks")["tasks"]) == 1
-    assert story.count("tasks_completed") == story.count("tasks_canceled") == 1
-    story.taskrouter.advance(29 * DAY)
-    assert story.count("tasks_completed", Minutes=43_200) == 1
-    story.taskrouter.advance(DAY)
-    assert story.count("tasks_completed", Minutes=43_200) == 0
+def test_closed_task_is_counted_after_it_is_deleted(active_center):
+    active_center.taskrouter.advance(600)
+    assert len(active_center.get("/Tasks")["tasks"]) == 1
+    assert active_center.count("tasks_completed") == active_center.count("tasks_canceled") == 1
+    active_center.taskrouter.advance(29 * DAY)
+    assert active_center.count("tasks_completed", Minutes=43_200) == 1
+    active_center.taskrouter.advance(DAY)
+    assert active_center.count("tasks_completed", Minutes=43_200) == 0
 
 
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_counts_closed_tasks_in_real_time(setting):
     with running(closed_tasks_in_statistics=setting) as taskrouter:
         center = ContactCenter(taskrouter)
-        center.end(center.create_task(), "canceled")
+        center.close_task(center.create_task(), "canceled")
         for path in "", f"/Workflows/{center.workflow_sid}", f"/TaskQueues/{center.spanish}":
             real_time = center.get(f"{path}/RealTimeStatistics")
             closed = {"completed": 0, "canceled": 1} if setting else {}
@@ -304,10 +311,10 @@ def test_setting_counts_closed_tasks_in_real_time(setting):
             assert real_time["longest_task_waiting_sid"] is None
 
 
-def test_workers_statistics(story):
+def test_statistics_of_all_workers_have_every_field(active_center):
     expected = {
-        "start_time": story.moment(minutes=15),
-        "end_time": story.moment(),
+        "start_time": active_center.moment(minutes=15),
+        "end_time": active_center.moment(),
         "reservations_created": 2,
         "reservations_accepted": 1,
         "reservations_rejected": 1,
@@ -317,30 +324,36 @@ def test_workers_statistics(story):
         "activity_durations": [
             {"friendly_name": name, "sid": sid, **durations(*seconds)}
             for (name, sid), seconds in zip(
-                story.taskrouter.activities.items(), [(10, 22), (1,), (8,), (3,)], strict=True
+                active_center.taskrouter.activities.items(),
+                [(10, 22), (1,), (8,), (3,)],
+                strict=True,
             )
         ],
     }
     real_time = {
-        "activity_statistics": story.activities(Busy=1, Offline=1), "total_workers": 2,
+        "activity_statistics": active_center.activities(Busy=1, Offline=1), "total_workers": 2,
     }  # fmt: skip
-    common = {**story.common, "url": f"{story.url}/Workers/CumulativeStatistics"}
-    assert list(story.taskrouter.activities) == ["Offline", "Idle", "Busy", "Reserved"]
-    assert story.get("/Workers/CumulativeStatistics") == {**common, **expected}
-    common = {**story.common, "url": f"{story.url}/Workers/RealTimeStatistics"}
-    assert story.get("/Workers/RealTimeStatistics") == {**common, **real_time}
-    common = {**story.common, "url": f"{story.url}/Workers/Statistics"}
-    assert story.get("/Workers/Statistics") == {
+    common = {**active_center.common, "url": f"{active_center.url}/Workers/CumulativeStatistics"}
+    assert list(active_center.taskrouter.activities) == ["Offline", "Idle", "Busy", "Reserved"]
+    assert active_center.get("/Workers/CumulativeStatistics") == {**common, **expected}
+    common = {**active_center.common, "url": f"{active_center.url}/Workers/RealTimeStatistics"}
+    assert active_center.get("/Workers/RealTimeStatistics") == {**common, **real_time}
+    common = {**active_center.common, "url": f"{active_center.url}/Workers/Statistics"}
+    assert active_center.get("/Workers/Statistics") == {
         **common, "cumulative": expected, "realtime": real_time,
     }  # fmt: skip
 
 
-def test_worker_statistics(story):
-    for sid, created, offline in (story.alice, 2, 10), (story.bob, 0, 22):
+def test_statistics_of_one_worker_count_only_that_worker(active_center):
+    for sid, created, offline in (active_center.alice, 2, 10), (active_center.bob, 0, 22):
         path = f"/Workers/{sid}/Statistics"
-        statistics = story.get(path)
+        statistics = active_center.get(path)
         cumulative = statistics.pop("cumulative")
-        assert statistics == {**story.common, "worker_sid": sid, "url": f"{story.url}{path}"}
+        assert statistics == {
+            **active_center.common,
+            "worker_sid": sid,
+            "url": f"{active_center.url}{path}",
+        }
         assert cumulative["reservations_created"] == created
         assert cumulative["activity_durations"][0]["total"] == offline
 
@@ -359,9 +372,9 @@ def test_worker_statistics(story):
         ({}, 2, 2, 32),
     ],
 )
-def test_workers_statistics_are_filtered(story, filters, workers, created, offline):
-    filters = {name: value.format(spanish=story.spanish) for name, value in filters.items()}
-    statistics = story.get("/Workers/Statistics", **filters)
+def test_statistics_of_all_workers_are_filtered(active_center, filters, workers, created, offline):
+    filters = {name: value.format(spanish=active_center.spanish) for name, value in filters.items()}
+    statistics = active_center.get("/Workers/Statistics", **filters)
     assert statistics["realtime"]["total_workers"] == workers
     counts = statistics["realtime"]["activity_statistics"]
     assert sum(item["workers"] for item in counts) == workers
@@ -369,21 +382,21 @@ def test_workers_statistics_are_filtered(story, filters, workers, created, offli
     assert statistics["cumulative"]["activity_durations"][0]["total"] == offline
 
 
-def test_statistics_of_all_workers_include_deleted_workers(story):
-    story.set_activity(story.alice, "Offline")
-    story.taskrouter.advance(60)
+def test_statistics_of_all_workers_include_deleted_workers(active_center):
+    active_center.set_activity(active_center.alice, "Offline")
+    active_center.taskrouter.advance(60)
     response = requests.delete(
-        f"{story.url}/Workers/{story.alice}",
-        auth=(story.taskrouter.account_sid, story.taskrouter.auth_token),
+        f"{active_center.url}/Workers/{active_center.alice}",
+        auth=(active_center.taskrouter.account_sid, active_center.taskrouter.auth_token),
         timeout=5,
     )
     assert response.status_code == 204
     for path in "/Workers/CumulativeStatistics", "/Workers/Statistics":
-        answer = story.get(path)
-        cumulative = answer.get("cumulative", answer)
+        body = active_center.get(path)
+        cumulative = body.get("cumulative", body)
         assert cumulative["reservations_created"] == 2
         assert cumulative["activity_durations"][0]["total"] == 10 + 60 + 82
-    assert story.get("/Workers/RealTimeStatistics")["total_workers"] == 1
+    assert active_center.get("/Workers/RealTimeStatistics")["total_workers"] == 1
 
 
 @pytest.mark.parametrize(
@@ -455,7 +468,7 @@ def test_interval_is_validated(center, path):
         center.get(path, **parameters)
 
 
-def test_error_about_old_statistics_links_to_its_page(center):
+def test_error_about_old_statistics_links_to_its_documentation(center):
     status, body = send_request(
         center.taskrouter, "GET", "/Statistics", StartDate="2008-01-02T00:00:00Z"
     )
@@ -499,7 +512,7 @@ def test_interval_is_in_utc_unless_it_names_a_zone(center):
         assert center.count(StartDate=start) == 1
 
 
-def test_stays_are_cut_at_the_interval(center):
+def test_activity_durations_are_limited_to_the_interval(center):
     center.taskrouter.advance(100)
     center.set_activity(center.bob, "Busy")
     center.taskrouter.advance(100)
@@ -526,34 +539,38 @@ def test_end_in_the_future_does_not_prolong_the_current_activity(center):
 
 
 @pytest.mark.parametrize("channel", ["voice", "{sid}"])
-def test_statistics_are_filtered_by_task_channel(story, channel):
-    channels = story.get("/TaskChannels")["channels"]
+def test_statistics_are_filtered_by_task_channel(active_center, channel):
+    channels = active_center.get("/TaskChannels")["channels"]
     sid = next(item["sid"] for item in channels if item["unique_name"] == "voice")
     channel = channel.format(sid=sid)
     for path in CUMULATIVE_PATHS[:3]:
-        cumulative = story.get(place(story, path), TaskChannel=channel)
+        cumulative = active_center.get(place(active_center, path), TaskChannel=channel)
         assert cumulative["tasks_canceled"] == 1, path
         assert cumulative["tasks_completed"] == cumulative["reservations_created"] == 0
     for path in BOTH_PATHS[:3]:
-        statistics = story.get(place(story, path), TaskChannel=channel)
+        statistics = active_center.get(place(active_center, path), TaskChannel=channel)
         assert statistics["cumulative"]["tasks_canceled"] == 1
         assert statistics["realtime"]["total_tasks"] == 0
-    workers = story.get("/Workers/CumulativeStatistics", TaskChannel=channel)
+    workers = active_center.get("/Workers/CumulativeStatistics", TaskChannel=channel)
     assert workers["reservations_created"] == 0
     assert workers["activity_durations"][0]["total"] == 32
-    for path in "/Workers/Statistics", f"/Workers/{story.alice}/Statistics":
-        statistics = story.get(path, TaskChannel="default")
+    for path in "/Workers/Statistics", f"/Workers/{active_center.alice}/Statistics":
+        statistics = active_center.get(path, TaskChannel="default")
         assert statistics["cumulative"]["reservations_created"] == 2
     for path in REAL_TIME_PATHS:
-        real_time = story.get(place(story, path), TaskChannel=channel)
+        real_time = active_center.get(place(active_center, path), TaskChannel=channel)
         assert real_time.get("total_tasks", 0) == 0
         assert real_time.get("total_workers", 2) == 2
-        real_time = story.get(place(story, path), TaskChannel="default")
+        real_time = active_center.get(place(active_center, path), TaskChannel="default")
         assert real_time.get("total_tasks", 1) == 1
-    queue = place(story, REAL_TIME_PATHS[2])
-    assert story.get(queue, TaskChannel=channel)["longest_relative_task_sid_in_queue"] is None
-    listed = story.get("/TaskQueues/Statistics", TaskChannel=channel)["task_queues_statistics"]
-    spanish = next(item for item in listed if item["task_queue_sid"] == story.spanish)
+    queue = place(active_center, REAL_TIME_PATHS[2])
+    assert (
+        active_center.get(queue, TaskChannel=channel)["longest_relative_task_sid_in_queue"] is None
+    )
+    listed = active_center.get("/TaskQueues/Statistics", TaskChannel=channel)[
+        "task_queues_statistics"
+    ]
+    spanish = next(item for item in listed if item["task_queue_sid"] == active_center.spanish)
     assert spanish["cumulative"]["tasks_entered"] == 1
     assert spanish["realtime"]["total_tasks"] == 0
 
@@ -566,18 +583,18 @@ def test_real_time_statistics_refuse_unknown_task_channel(center, path):
 
 
 @pytest.mark.parametrize("path", [*CUMULATIVE_PATHS[:3], *BOTH_PATHS[:3], "/TaskQueues/Statistics"])
-def test_waits_are_split_at_thresholds(story, path):
-    path = place(story, path)
+def test_waits_are_split_at_thresholds(active_center, path):
+    path = place(active_center, path)
 
     def split(text):
-        answer = story.get(path, SplitByWaitTime=text)
-        if "task_queues_statistics" in answer:
-            (answer,) = (
+        body = active_center.get(path, SplitByWaitTime=text)
+        if "task_queues_statistics" in body:
+            (body,) = (
                 item
-                for item in answer["task_queues_statistics"]
-                if item["task_queue_sid"] == story.spanish
+                for item in body["task_queues_statistics"]
+                if item["task_queue_sid"] == active_center.spanish
             )
-        return answer.get("cumulative", answer)["split_by_wait_time"]
+        return body.get("cumulative", body)["split_by_wait_time"]
 
     both = {"tasks_canceled": 1, "reservations_accepted": 1}
     none = {"tasks_canceled": 0, "reservations_accepted": 0}
@@ -593,37 +610,37 @@ def test_waits_are_split_at_thresholds(story, path):
     }  # fmt: skip
     message = "SplitByWaitTime must be a comma-separated list of whole seconds"
     for text in "", ",", "5,", "-5", "5;6", "5.5", "x", "1234567890", "5 ", "\u0665":
-        assert story.refusal(path, SplitByWaitTime=text) == (20001, message)
+        assert active_center.refusal(path, SplitByWaitTime=text) == (20001, message)
     assert list(split("999999999")) == ["999999999"]
 
 
-def test_task_queues_statistics_are_listed_in_pages(story):
+def test_task_queues_statistics_are_listed_in_pages(active_center):
     path = "/TaskQueues/Statistics"
-    first = story.get(path, PageSize=1)
+    first = active_center.get(path, PageSize=1)
     assert first["meta"]["key"] == "task_queues_statistics"
     assert first["meta"]["previous_page_url"] is None
     (spanish,) = first["task_queues_statistics"]
-    statistics = story.get(f"/TaskQueues/{story.spanish}/Statistics")
+    statistics = active_center.get(f"/TaskQueues/{active_center.spanish}/Statistics")
     del statistics["url"]
     assert spanish == statistics
-    auth = story.taskrouter.account_sid, story.taskrouter.auth_token
+    auth = active_center.taskrouter.account_sid, active_center.taskrouter.auth_token
     second = requests.get(first["meta"]["next_page_url"], auth=auth, timeout=5).json()
     (english,) = second["task_queues_statistics"]
-    assert english["task_queue_sid"] == story.english
+    assert english["task_queue_sid"] == active_center.english
     assert second["meta"]["next_page_url"] is None
     back = requests.get(second["meta"]["previous_page_url"], auth=auth, timeout=5).json()
     assert back["task_queues_statistics"] == [spanish]
 
 
-def test_task_queues_statistics_are_filtered_by_name(story):
+def test_task_queues_statistics_are_filtered_by_name(active_center):
     name = "Customer Care Requests - English"
-    answer = story.get("/TaskQueues/Statistics", FriendlyName=name, Minutes=1)
-    (english,) = answer["task_queues_statistics"]
-    assert english["task_queue_sid"] == story.english
-    assert english["cumulative"]["start_time"] == story.moment(minutes=1)
-    assert f"FriendlyName={name.replace(' ', '+')}&Minutes=1&PageSize=50" in answer["meta"]["url"]
-    answer = story.get("/TaskQueues/Statistics", FriendlyName="english")
-    assert answer["task_queues_statistics"] == []
+    body = active_center.get("/TaskQueues/Statistics", FriendlyName=name, Minutes=1)
+    (english,) = body["task_queues_statistics"]
+    assert english["task_queue_sid"] == active_center.english
+    assert english["cumulative"]["start_time"] == active_center.moment(minutes=1)
+    assert f"FriendlyName={name.replace(' ', '+')}&Minutes=1&PageSize=50" in body["meta"]["url"]
+    body = active_center.get("/TaskQueues/Statistics", FriendlyName="english")
+    assert body["task_queues_statistics"] == []
 
 
 def post_bulk(center, body, content_type="application/json"):
@@ -638,15 +655,17 @@ def post_bulk(center, body, content_type="application/json"):
 
 
 @pytest.mark.parametrize("name", ["queueSids", "QueueSids"])
-def test_real_time_statistics_of_several_task_queues(story, name):
+def test_real_time_statistics_of_several_task_queues(active_center, name):
     unknown = "WQ" + "0" * 32
-    status, body = post_bulk(story, {name: [story.english, story.spanish, unknown]})
+    status, body = post_bulk(
+        active_center, {name: [active_center.english, active_center.spanish, unknown]}
+    )
     assert status == 200
     data = body.pop("task_queue_data")
-    url = f"{story.url}/TaskQueues/RealTimeStatistics"
-    assert body == {**story.common, "url": url, "task_queue_response_count": 3}
-    for item, sid in zip(data[:2], (story.english, story.spanish), strict=True):
-        single = story.get(f"/TaskQueues/{sid}/RealTimeStatistics")
+    url = f"{active_center.url}/TaskQueues/RealTimeStatistics"
+    assert body == {**active_center.common, "url": url, "task_queue_response_count": 3}
+    for item, sid in zip(data[:2], (active_center.english, active_center.spanish), strict=True):
+        single = active_center.get(f"/TaskQueues/{sid}/RealTimeStatistics")
         for absent in (
             "account_sid", "workspace_sid", "url",
             "longest_relative_task_age_in_queue", "longest_relative_task_sid_in_queue",
@@ -662,7 +681,7 @@ def test_real_time_statistics_of_several_task_queues(story, name):
         "total_available_workers": 0,
         "tasks_by_status": {"pending": 0, "reserved": 0, "assigned": 0, "wrapping": 0},
         "tasks_by_priority": {},
-        "activity_statistics": story.activities(),
+        "activity_statistics": active_center.activities(),
     }
 
 
@@ -739,25 +758,25 @@ def test_statistics_of_unknown_resource_are_not_found(center, path):
     assert response.status_code == 404
 
 
-def links(answer):
-    """Yield the URLs in an answer's links, and in the links of listed resources."""
-    yield from answer.get("links", {}).values()
-    for value in answer.values():
+def links(body):
+    """Yield the URLs in a response's links, and in the links of listed resources."""
+    yield from body.get("links", {}).values()
+    for value in body.values():
         for item in value if isinstance(value, list) else []:
             yield from links(item) if isinstance(item, dict) else []
 
 
-def test_every_link_leads_to_a_resource(story):
-    auth = story.taskrouter.account_sid, story.taskrouter.auth_token
-    story.set_activity(story.alice, "Idle")
-    seen, waiting = set(), [story.url]
+def test_every_link_leads_to_a_resource(active_center):
+    auth = active_center.taskrouter.account_sid, active_center.taskrouter.auth_token
+    active_center.set_activity(active_center.alice, "Idle")
+    seen, waiting = set(), [active_center.url]
     while waiting:
         url = waiting.pop()
         if url in seen:
             continue
         seen.add(url)
         if url.endswith("/TaskQueues/RealTimeStatistics"):
-            assert post_bulk(story, {"queueSids": [story.spanish]})[0] == 200
+            assert post_bulk(active_center, {"queueSids": [active_center.spanish]})[0] == 200
             continue
         response = requests.get(url, auth=auth, timeout=5)
         assert response.status_code == 200, url

@@ -17,7 +17,7 @@ def instruct(simulation, reservation, instruction):
 def start_ringing(**parameters):
     """Start a call for which Alice's phone rings for ten seconds.
 
-    The app answers later callbacks with an empty object.
+    The app responds to later callbacks with an empty object.
     """
     simulation = CallSimulation({**DEQUEUE, **parameters}, answer_seconds=10.0)
     simulation.documents["transfer"] = "<Dial>+15550003333</Dial>"
@@ -98,7 +98,7 @@ def test_other_phones_stop_ringing_when_caller_is_connected(separate_task):
 
 @pytest.mark.parametrize(
     ("own_task_is_first", "delay", "own_task_is_accepted"),
-    # Without a delay, `other_task` wins: the call for `own_task` fetches a document first.
+    # Without a delay, `other_task` wins, because the call for `own_task` fetches a document first.
     [(True, 5, True), (False, 5, False), (True, 0, False)],
 )
 def test_caller_with_two_tasks_is_connected_once(own_task_is_first, delay, own_task_is_accepted):

@@ -1,4 +1,4 @@
-"""The work of a routing pass does not depend on Tasks and Workers that no change affects."""
+"""The cost of a routing pass does not depend on Tasks and Workers that no change affects."""
 
 import json
 from types import SimpleNamespace
@@ -34,7 +34,7 @@ def test_dependencies_of_an_expression_are_found(expression, number, on_state, o
     assert (len(found.task_values), found.on_state, found.on_time) == (number, on_state, on_time)
 
 
-def test_bare_name_is_a_name_of_a_worker_or_an_attribute():
+def test_name_without_prefix_is_a_worker_property_or_an_attribute():
     assert find_dependencies("activity_name == 'Idle'").on_state
     assert not find_dependencies("level == 1").on_state
     assert Dependencies() == find_dependencies("")
@@ -46,7 +46,7 @@ def test_task_values_are_looked_up_in_the_context_of_a_task():
 
 
 class CostSimulation(WorkflowSimulation):
-    """Counts the evaluations of expressions by text."""
+    """Records the text of each expression that is evaluated."""
 
     def __init__(self, *filters, default=None, **settings):
         super().__init__(*filters, default=default, multi=True, **settings)
@@ -65,7 +65,7 @@ class CostSimulation(WorkflowSimulation):
         self.engine.compile = compile_and_count
 
     def cost(self, **attributes):
-        """Return the evaluations in the second of two equal life cycles."""
+        """Run a Task's life cycle twice; return the expressions evaluated the second time."""
         self.run_life_cycle(**attributes)
         self.evaluations.clear()
         self.run_life_cycle(**attributes)
@@ -185,7 +185,7 @@ def test_dropped_requirement_leaves_no_reference_in_a_worker(monkeypatch):
     assert 0 < len(entry.free_for) <= 5
 
 
-def test_heap_of_waits_yields_waits_in_order_and_drops_those_that_are_over(monkeypatch):
+def test_wait_heap_yields_waits_in_order_and_drops_ended_waits(monkeypatch):
     monkeypatch.setattr(waiting, "_MIN_PURGE_SIZE", 4)
     heap = WaitHeap()
     waits = [SimpleNamespace(number=number, is_over=False) for number in (3, 1, 2, 5, 4)]
@@ -201,7 +201,7 @@ def test_heap_of_waits_yields_waits_in_order_and_drops_those_that_are_over(monke
     assert heap.first() is None
 
 
-def test_heap_of_waits_stays_small_while_waits_end(monkeypatch):
+def test_wait_heap_stays_small_when_waits_end(monkeypatch):
     monkeypatch.setattr(waiting, "_MIN_PURGE_SIZE", 4)
     heap = WaitHeap()
     heap.push(0, SimpleNamespace(is_over=False))
@@ -247,7 +247,7 @@ def test_restored_workspace_is_indexed_again():
     assert simulation.offered_to(waiting_task) == ["Carol"]
 
 
-def test_change_of_a_channel_offers_a_waiting_task():
+def test_waiting_task_is_offered_after_a_channel_update():
     simulation = CostSimulation(catch_all_filter({"queue": "One"}))
     carol = simulation.add_worker("Carol", "One")
     _, second, third = [simulation.enqueue_task() for _ in range(3)]

@@ -77,7 +77,7 @@ FILTERS = st.lists(
 
 
 def configuration(side, filters, default):
-    """Return a Workflow configuration as text; numbers stand for TaskQueues."""
+    """Return a Workflow configuration as text; TaskQueues are given by number."""
 
     def target(item, index=0):
         number = item.get("queue", 0 if index == 0 else None)
@@ -423,7 +423,7 @@ def test_routing_equivalence_in_many_examples():
 
 
 def twins_with(filters, target_workers="1==1", **options):
-    """Return twins with two Activities, one TaskQueue and one Workflow."""
+    """Return twins with three Activities, one TaskQueue and one Workflow."""
     twins = Twins(**options)
 
     def build(side):
@@ -463,7 +463,7 @@ def set_activity(twins, activity):
 
 
 def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
-    """A Reservation makes a Task match whose turn in the same pass is over."""
+    """A Reservation makes another Task match, but only after that Task's turn in the same pass."""
     busy = "worker.channel.default.available_capacity_percentage < 100"
     targets = [
         {"queue": 0, "timeout": 5, "expression": "1==0"},
@@ -481,7 +481,7 @@ def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
     assert statuses(twins) == ["reserved", "reserved"]
 
 
-def test_no_pass_is_scheduled_for_a_rejecting_worker_who_has_left():
+def test_no_pass_is_scheduled_for_a_rejecting_worker_who_went_offline():
     twins = twins_with([], reoffer_delay=50)
     twins.add_worker("Ann")
     create_task(twins)
@@ -493,7 +493,7 @@ def test_no_pass_is_scheduled_for_a_rejecting_worker_who_has_left():
     assert "routing" not in {kind for kind, _ in twins.sides[0].engine.timers}
 
 
-def test_worker_who_enters_a_queue_by_activity_is_offered_a_task_with_its_own_condition():
+def test_worker_who_joins_a_queue_by_activity_is_offered_a_task_with_a_target_expression():
     filters = [("1==1", [{"queue": 0, "expression": "worker.level == task.level"}])]
     twins = twins_with(filters, "activity_name == 'Idle'")
     twins.add_worker("Ann", "Free", level=1)
@@ -525,7 +525,7 @@ def test_former_name_of_a_worker_is_not_known(change):
     assert statuses(twins) == ["pending", "pending", "reserved"]
 
 
-def test_two_workers_can_exchange_a_name():
+def test_worker_can_take_the_former_name_of_another_worker():
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
     twins = twins_with(filters)
     twins.add_worker("Ann")
@@ -568,7 +568,7 @@ def test_capacity_is_free_after_an_assigned_task_moves_to_another_channel():
     assert statuses(twins) == ["reserved", "reserved"]
 
 
-def test_channel_that_is_added_again_counts_for_a_waiting_task():
+def test_waiting_task_matches_a_channel_that_is_added_again():
     target = {"queue": 0, "expression": "worker.channel.extra.available == true"}
     twins = Twins()
 

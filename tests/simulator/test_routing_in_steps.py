@@ -1,4 +1,4 @@
-"""A long routing pass gives other operations a turn, and misses none of their changes."""
+"""A long routing pass pauses for other operations, and misses none of their changes."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ FILTERS = [
 
 
 class StepSimulation(WorkflowSimulation):
-    """A Workspace whose routing pass the test runs step by step."""
+    """A Workspace whose routing passes the test runs step by step."""
 
     def __init__(self, seed):
         super().__init__(*FILTERS, multi=True, reoffer_delay=0.0)
@@ -66,9 +66,9 @@ class StepSimulation(WorkflowSimulation):
                 attributes = {"queues": ["One", "Two"], "level": self.random.randrange(4)}
                 workers.set_attributes(*context, worker, json.dumps(attributes))
             case 8:
-                self.change_rarely(context)
+                self.make_rare_change(context)
 
-    def change_rarely(self, context):
+    def make_rare_change(self, context):
         waiting = [task for task in self.workspace.tasks.values() if task.status == "pending"]
         match self.random.randrange(4):
             case 0:
@@ -111,7 +111,11 @@ def test_pass_with_operations_between_its_steps_leaves_nothing_to_do(seed):
 
 
 def paused_pass(simulation):
-    """Let three Tasks wait, free the Workers, and pause the pass after a Task with priority."""
+    """Pause a pass before three waiting Tasks, after a Task with a higher priority is offered.
+
+    Returns:
+        The remaining steps of the pass, and the waiting Tasks.
+    """
     context, sid = (simulation.engine, simulation.workspace), simulation.workflow.sid
     for worker in simulation.workspace.workers.values():
         workers.set_activity(*context, worker, simulation.activity_sid("Offline"))
@@ -127,7 +131,7 @@ def paused_pass(simulation):
     return steps, waiting
 
 
-def test_task_canceled_before_its_turn_gives_its_turn_to_the_next():
+def test_task_canceled_during_a_pass_is_skipped():
     simulation = StepSimulation(0)
     steps, (first, second, third) = paused_pass(simulation)
     assignments.cancel(simulation.engine, simulation.workspace, first)
@@ -135,7 +139,7 @@ def test_task_canceled_before_its_turn_gives_its_turn_to_the_next():
     assert [task.status for task in (first, second, third)] == ["canceled", "reserved", "reserved"]
 
 
-def test_task_reevaluated_before_its_turn_is_offered_according_to_the_new_workflow():
+def test_task_reevaluated_during_a_pass_is_offered_according_to_the_new_workflow():
     simulation = StepSimulation(0)
     steps, waiting = paused_pass(simulation)
     default = simulation.queues["One"].sid
@@ -181,7 +185,7 @@ def steps(log, number):
         yield
 
 
-def test_event_loop_gets_a_turn_after_fifty_steps_but_timers_wait():
+def test_event_loop_runs_after_every_fifty_steps_but_timers_wait():
     log = []
 
     async def operation(clock):

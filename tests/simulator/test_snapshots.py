@@ -1,4 +1,4 @@
-"""A restored simulator behaves like the one whose snapshot was taken."""
+"""A restored simulator behaves like the original simulator."""
 
 import asyncio
 import dataclasses
@@ -57,7 +57,7 @@ INSTRUCTIONS = (
 
 
 class Center(CallSimulation):
-    """A complete simulator whose effects are kept instead of executed."""
+    """A complete simulator whose effects are recorded instead of executed."""
 
     def __init__(self, **options):
         self.options = {**SETTINGS, **options}
@@ -97,7 +97,7 @@ class Center(CallSimulation):
         return {**self.simulator.snapshot(), "checksum": ""}
 
     def do(self, step):
-        """Execute a step; a refused step changes nothing in either simulator."""
+        """Execute a step. If the step is refused, record the error message as an effect."""
         name, first, second = step
         try:
             getattr(self, f"do_{name}")(first, second)
@@ -183,7 +183,7 @@ STEPS = st.tuples(
 
 
 def shown(effect):
-    """Return an effect as text; Events have no equality."""
+    """Return an effect as text, because Events can't be compared."""
     if isinstance(effect, EventCallback):
         return f"{effect.url} {vars(effect.event)}"
     return repr(effect)
@@ -196,17 +196,17 @@ CONFERENCE = [
 TRANSFER = [*CONFERENCE, ("transfer", 0, 0)]
 STARTS = {
     "nothing": [],
-    "a phone that rings": RINGING,
-    "a conference that rings": [("activity", 1, 0), ("instruction", 2, 0), ("call", 1, 1)],
-    "a phone that is not answered": [("activity", 1, 0), ("instruction", 1, 0), ("call", 1, 0)],
-    "a document that rings": [("activity", 1, 0), ("instruction", 5, 0), ("call", 1, 1)],
+    "a ringing phone": RINGING,
+    "a ringing phone of a conference": [("activity", 1, 0), ("instruction", 2, 0), ("call", 1, 1)],
+    "an unanswered phone": [("activity", 1, 0), ("instruction", 1, 0), ("call", 1, 0)],
+    "a ringing phone with a document": [("activity", 1, 0), ("instruction", 5, 0), ("call", 1, 1)],
     "a connected call": [*RINGING, ("time", 4, 0)],
     "a wrapped Task": [*RINGING, ("time", 4, 0), ("end", 0, 0)],
-    "a dialed phone that rings": [("dial", 0, 0), ("call", 1, 1)],
+    "a ringing dialed phone": [("dial", 0, 0), ("call", 1, 1)],
     "a conference": CONFERENCE,
     "a supervised conference": [*CONFERENCE, ("participant", 0, 0), ("supervise", 0, 1)],
     "an offered transfer": [*CONFERENCE, ("instruction", 0, 0), ("transfer", 0, 0)],
-    "a transfer that rings": TRANSFER,
+    "a ringing phone of a transfer": TRANSFER,
     "a cold transfer": [*CONFERENCE, ("transfer", 0, 3)],
     "a canceled transfer": [*TRANSFER, ("cancel_transfer", 0, 0)],
 }
@@ -225,7 +225,7 @@ STARTS = {
         },
     ),
 )
-def test_effects_after_a_restore_are_those_without(start, before, after, options):
+def test_effects_are_the_same_with_and_without_a_restore(start, before, after, options):
     original, restored = Center(**options), Center(**options)
     for step in [*STARTS[start], *before]:
         original.do(step)
@@ -255,7 +255,7 @@ def test_every_start_can_be_restored(start, answer_seconds):
     assert restored.state() == original.state()
 
 
-def test_starts_contain_what_they_say():
+def test_starts_create_the_named_situations():
     centers = {}
     for start, steps in STARTS.items():
         centers[start] = center = Center(answer_seconds=4.0)
@@ -270,13 +270,13 @@ def test_starts_contain_what_they_say():
         (task,) = centers[start].workspace.tasks.values()
         return task.transfer
 
-    assert list(centers["a dialed phone that rings"].engine.calls.values())[-1].on_answer
+    assert list(centers["a ringing dialed phone"].engine.calls.values())[-1].on_answer
     assert len(conference("a conference").participants) == 2
     assert conference("a conference").events_sent == 3
     assert len(conference("a supervised conference").participants) == 3
     statuses = [transfer(start).status for start in list(STARTS)[-4:]]
     assert statuses == ["initiated", "initiated", "initiated", "canceled"]
-    assert centers["a transfer that rings"].worker_leg().on_answer
+    assert centers["a ringing phone of a transfer"].worker_leg().on_answer
 
 
 def ringing_center(**options):
@@ -350,19 +350,19 @@ CHANGES = {
     ),
     "no objects": (
         lambda document: signed(without(document, "objects")),
-        "another version of the simulator has written the snapshot: 'objects'",
+        "the snapshot was written by another version of the simulator: 'objects'",
     ),
     "an unknown field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {"a": 1}}}
         ),
-        "another version of the simulator has written the snapshot: State has no field a",
+        "the snapshot was written by another version of the simulator: State has no field a",
     ),
     "a missing field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {}}}
         ),
-        "another version of the simulator has written the snapshot: workspace_sid is missing",
+        "the snapshot was written by another version of the simulator: workspace_sid is missing",
     ),
 }
 
@@ -386,7 +386,7 @@ def test_deeply_nested_document_is_refused():
 
 
 def whole_numbers(value):
-    """Return JSON as JavaScript would write it."""
+    """Return JSON with whole numbers as integers, as JavaScript writes them."""
     if isinstance(value, dict):
         return {key: whole_numbers(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -394,7 +394,7 @@ def whole_numbers(value):
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
-def test_snapshot_survives_javascript():
+def test_snapshot_rewritten_by_javascript_can_be_restored():
     center = ringing_center()
     snapshot = center.simulator.snapshot()
     copy = dict(sorted(whole_numbers(snapshot).items()))

@@ -12,7 +12,7 @@ from tests.simulator.conftest import SPANISH
 
 @pytest.fixture
 def simulators(app):
-    """Two simulators that call the same app."""
+    """Two simulators that send callbacks to the same app."""
     settings = {"callback_base_url": app.url, "event_path": "/events", "seed": "7"}
     with running(**settings) as first, running(**settings) as second:
         yield first, second
@@ -58,7 +58,7 @@ def test_restore_updates_the_client(simulators):
     assert second.workflow_sid == ""
 
 
-def test_log_continues_after_its_position(simulators):
+def test_numbers_of_log_entries_continue_after_a_restore(simulators):
     first, second = simulators
     offer_task(first)
     first.advance()
@@ -158,7 +158,7 @@ def test_page_of_a_list_continues_in_another_simulator(simulators):
 
 
 @pytest.mark.parametrize("change", [{"checksum": "x"}, {"version": 2}, {"objects": {}}])
-def test_modified_snapshot_is_refused_with_a_400_and_changes_nothing(simulators, change):
+def test_modified_snapshot_is_refused_with_status_400_and_changes_nothing(simulators, change):
     first, second = simulators
     offer_task(first)
     offer_task(second)

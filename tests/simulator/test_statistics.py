@@ -1,4 +1,4 @@
-"""Statistics, compared with statistics that are computed from the Events."""
+"""The statistics equal statistics that are computed from the Events."""
 
 from collections import Counter
 
@@ -57,7 +57,7 @@ class StatisticsMachine(EngineMachine):
 
     @rule(number=st.integers(0, 30), is_completed=st.booleans())
     def accept_task(self, number, is_completed):
-        """Accept a pending Reservation, and often complete its Task."""
+        """Accept a pending Reservation, and optionally complete the Task."""
         self.simulation.clock.run_due()
         reservations = self.workspace.reservations.items()
         pending = {sid: item for sid, item in reservations if item.status == "pending"}
@@ -230,7 +230,7 @@ def test_history_keeps_facts_of_the_thirty_days_before_the_newest_fact():
     assert [item.ended / 86_400 for item in history.stays] == [1, 30, 31]
 
 
-def test_history_yields_facts_from_a_moment_on_newest_first():
+def test_history_yields_facts_since_a_time_newest_first():
     history = History()
     history.facts.extend(fact(at) for at in (1, 2, 3))
     history.stays.extend(Stay(0, ended, "WK1", "WA1") for ended in (1, 2, 3))

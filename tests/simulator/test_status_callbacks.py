@@ -1,4 +1,4 @@
-"""Status callbacks of the calls to Workers: events, parameters, method and signature."""
+"""Status callbacks of calls to Workers: events, parameters, method and signature."""
 
 import json
 from urllib.parse import parse_qsl, urlsplit
@@ -64,7 +64,7 @@ def test_dequeue_reports_every_requested_event_in_order():
     assert reported(simulation)[3:] == [("completed", "3")]
 
 
-def test_dequeue_callback_has_parameters_of_call_and_of_tasks_call():
+def test_dequeue_callback_names_the_call_of_the_task():
     simulation, call = simulate(DEQUEUE_ALL, answer_seconds=5.0)
     simulation.run(5)
     simulation.clock.advance(61.5)
@@ -185,7 +185,7 @@ def test_call_to_worker_ends_with_task_of_unknown_call(operation):
     assert callbacks(simulation)[-1].parameters["taskCallSid"] == UNKNOWN_CALL
 
 
-def test_hangup_of_worker_completes_task_of_unknown_call():
+def test_worker_hangup_completes_task_of_unknown_call():
     simulation, task, _ = offer_without_call(DEQUEUE_ALL, call_sid=UNKNOWN_CALL)
     simulation.hang_up(simulation.worker_leg())
     assert task.status == "completed"
@@ -203,7 +203,7 @@ def test_call_instruction_calls_worker_of_task_without_call():
     assert "taskCallSid" not in callback.parameters
 
 
-def test_call_to_worker_outlives_completed_task_if_it_has_its_own_document():
+def test_call_to_worker_with_its_own_document_outlives_completed_task():
     simulation, task, _ = offer_without_call({**CALL, "accept": True})
     assignments.complete(simulation.engine, simulation.workspace, task)
     assert simulation.worker_leg().status == "in-progress"
@@ -223,7 +223,7 @@ def test_worker_of_other_task_stays_connected_when_task_ends():
     assert second.status == "in-progress"
 
 
-def test_person_answers_a_ringing_phone():
+def test_ringing_phone_can_be_answered_manually():
     simulation = CallSimulation(DEQUEUE_ALL)
     call = simulation.place_call("1", worker_answers=False)
     simulation.make_alice_idle()
@@ -277,7 +277,7 @@ def test_get_callback_is_signed_without_body_parameters(center):
     assert taskrouter.log("alert") == []
 
 
-def test_get_callback_starts_a_query_string(center):
+def test_get_callback_adds_a_query_string(center):
     app, taskrouter = center
     url = f"{app.url}/status"
     app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})

@@ -176,7 +176,7 @@ def test_worker_wraps_up_after_cold_transfer():
     assert center.event_types("task.completed") == ["task.completed"]
 
 
-def test_task_wraps_up_with_its_last_worker():
+def test_task_is_wrapping_when_its_last_worker_wraps_up():
     center = TransferSimulation()
     center.transfer()
     center.do(assignments.accept, center.offered)
@@ -189,7 +189,7 @@ def test_task_wraps_up_with_its_last_worker():
     assert {item.status for item in center.task.reservations} == {"completed"}
 
 
-def test_worker_can_complete_their_part_during_a_transfer():
+def test_worker_can_complete_their_reservation_during_a_transfer():
     center = TransferSimulation()
     center.transfer()
     center.do(assignments.complete_reservation, center.accepted)
@@ -205,7 +205,7 @@ def test_failed_cold_transfer_leaves_task_wrapping():
     assert (center.task.status, center.task.transfer.status) == ("wrapping", "failed")
 
 
-def test_failed_transfer_without_worker_is_routed_again():
+def test_task_without_worker_is_routed_again_after_failed_transfer():
     center = TransferSimulation()
     center.transfer()
     center.do(assignments.complete_reservation, center.accepted)
@@ -302,7 +302,7 @@ def test_transferred_task_allows_only_some_instructions(name, is_allowed):
 
 @pytest.fixture
 def conference():
-    """A caller in a conference with Alice; Bob is available."""
+    """A simulation with a conference of a caller and Alice; Bob is available."""
     simulation = CallSimulation(
         {**CONFERENCE, "conference_status_callback": FIRST_URL,
          "conference_status_callback_event": "join"}
@@ -377,7 +377,7 @@ def test_task_is_canceled_if_caller_hangs_up_during_a_transfer(conference):
     assert [item.status for item in task.reservations] == ["completed", "canceled"]
 
 
-def test_cold_transfer_fails_if_it_ends_the_conference(conference):
+def test_cold_transfer_ends_conference_that_ends_with_the_worker(conference):
     conference.conference.participants[conference.alices_leg.sid].end_conference_on_exit = True
     transfer_call(conference, "COLD")
     task = conference.task_of(conference.call)
@@ -392,7 +392,7 @@ def test_cold_transfer_fails_if_it_ends_the_conference(conference):
 
 @pytest.fixture
 def accepted(taskrouter, workspace):
-    """The SID of Alice's accepted Reservation; Bob is available."""
+    """One Worker's accepted Reservation, as an SDK resource; the other Worker is available."""
     for name in ("Alice", "Bob"):
         workspace.workers(taskrouter.workers[name]).update(
             activity_sid=taskrouter.activities["Idle"], attributes='{"languages": ["en", "es"]}'

@@ -183,7 +183,7 @@ def read_statistics(workspace, worker, workflow, queue):
 
 
 class JsonBody(dict):
-    """The body of the only operation that receives JSON, as Twilio's SDK expects the body."""
+    """A JSON body with the method that Twilio's SDK calls. Only one operation receives JSON."""
 
     def to_dict(self):
         return dict(self)

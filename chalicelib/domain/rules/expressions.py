@@ -22,8 +22,8 @@ from jmespath.lexer import Lexer
 
 from chalicelib.domain.rules.facts import FACTS, UnreadableFact
 from chalicelib.domain.rules.lint import (
-    LEAVE_OUT,
-    NUMBERS,
+    LEAVE_OUT_CONDITION,
+    NUMERIC_FACTS,
     Node,
     find_condition_error,
     find_error,
@@ -140,7 +140,7 @@ _LEXER_HINTS = {
     "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
     "$": ': write a name with a dollar sign in double quotes, as in task."price$"',
 }
-_NO_CONDITION = f": {LEAVE_OUT}"
+_NO_CONDITION = f": {LEAVE_OUT_CONDITION}"
 _WORDS = {
     "and": "&&",
     "or": "||",
@@ -269,7 +269,7 @@ def _parser_hint(error: ParseError) -> str:
 
 
 def _membership_hint(text: str, position: int) -> str:
-    """Return the hint for a membership test in which the parser fails, such as `'x' IN task.a`."""
+    """Return the hint for a membership test at which the parser fails, such as `'x' IN task.a`."""
     for match in _MEMBERSHIP.finditer(text):
         start = match.start("negation" if match["negation"] else "operator")
         if match["operator"] and start <= position < match.end():
@@ -358,7 +358,7 @@ def _member(operand: str, *, is_text: bool) -> str:
         return member
     # contains() fails if it looks for a value other than a string in a string.
     member = re.sub('^`([^"`]*)`$', r"'\1'", member)
-    return f"to_string({member})" if member in NUMBERS else member
+    return f"to_string({member})" if member in NUMERIC_FACTS else member
 
 
 def _literal(operand: str) -> str:

@@ -35,11 +35,10 @@ _MISSING_FUNCTIONS = dict.fromkeys(
 )
 """Advice for functions that JMESPath does not have."""
 
-LEAVE_OUT = "a rule without a condition always matches, so leave out the condition"
+LEAVE_OUT_CONDITION = "a rule without a condition always matches, so leave out the condition"
 
 _LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
-NUMBERS = ("priority", "age")
-"""Facts that are numbers."""
+NUMERIC_FACTS = ("priority", "age")
 
 _CHAINS = {
     "subexpression",
@@ -79,7 +78,7 @@ def find_error(tree: Node) -> str | None:
 def find_condition_error(tree: Node) -> str | None:
     """Return the first mistake that only a condition can have, as a predicate, or None."""
     if _is_constant(tree) and not is_false(_constant(tree)):
-        return f"is {_as_literal(_constant(tree))}, which is always true: {LEAVE_OUT}"
+        return f"is {_as_literal(_constant(tree))}, which is always true: {LEAVE_OUT_CONDITION}"
     return next(
         (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
     )
@@ -108,7 +107,7 @@ def _constant(node: Node) -> Any:
 
 def _always_true(value: object) -> str:
     return (
-        f"has {_as_literal(value)} alone next to || or &&, which is always true: "
+        f"uses {_as_literal(value)}, which is always true, as an operand of || or &&: "
         f"compare with each value, as in task.a == 'x' || task.a == 'y'"
     )
 
@@ -131,7 +130,7 @@ def _errors(
         node: the node.
         at_root: whether the node is evaluated against the facts, not against a value inside them.
         is_member: whether the node follows a dot, so that it may be any field name.
-        is_operand: whether the node is compared with a path, or is an argument beside a path.
+        is_operand: whether the node is compared with a path, or is an argument next to a path.
     """
     kind = node["type"]
     if kind == "field" and not is_member:
@@ -206,7 +205,7 @@ def _workflow_name_errors(*paths: tuple[str, ...]) -> Iterator[str]:
 
 def _comparison_errors(left: Node, right: Node) -> Iterator[str]:
     for fact, operand in ((left, right), (right, left)):
-        is_number = fact["type"] == "field" and fact["value"] in NUMBERS
+        is_number = fact["type"] == "field" and fact["value"] in NUMERIC_FACTS
         if is_number and operand["type"] == "literal" and isinstance(operand["value"], str):
             yield f"compares the number {fact['value']} with a string: write `5`, not '5'"
 

@@ -1,4 +1,4 @@
-// Buttons that select one kind of item, each with the number of its items.
+// Buttons that filter a list by kind of item, each with the number of items of that kind.
 
 import { el, setText } from "./dom.js";
 

@@ -1,5 +1,6 @@
-// What a Worker's page does with Twilio's browser SDK. Each story returns what the SDK reported.
-// The stories run in Node.js (`node stories.js NAME ARGUMENTS`) and in a browser.
+// Scenarios in which a Worker's page uses Twilio's browser SDK. Each scenario returns values that
+// the SDK reported. The scenarios run in Node.js (`node scenarios.js NAME ARGUMENTS`) and in a
+// browser.
 
 "use strict";
 
@@ -38,7 +39,7 @@ async function goIdle(worker) {
   return offer;
 }
 
-const stories = {
+const scenarios = {
   async ready(TaskRouter, input) {
     const worker = await connect(TaskRouter, input);
     return {
@@ -172,8 +173,9 @@ const stories = {
   },
 
   async update(TaskRouter, { sign, ...input }) {
-    // The SDK measures the lifetime of the new token with the lifetime of the old one. If less than
-    // 10 seconds, the SDK reports a second expiry before the server closes the connection.
+    // After updateToken, the SDK's expiry timer still uses the lifetime of the old token. If that
+    // lifetime were below 10 seconds, the SDK would report a second expiry before the server closes
+    // the connection.
     const worker = new TaskRouter.Worker(accessToken(sign, 12), options(input.url));
     const [updated, disconnected] = [once(worker, "tokenUpdated"), once(worker, "disconnected")];
     worker.once("tokenExpired", () => worker.updateToken(accessToken(sign, 600)));
@@ -251,7 +253,7 @@ const stories = {
 
 if (typeof module !== "undefined") {
   const [name, input] = process.argv.slice(2);
-  stories[name](require("twilio-taskrouter"), JSON.parse(input)).then(
+  scenarios[name](require("twilio-taskrouter"), JSON.parse(input)).then(
     (result) => {
       console.log(JSON.stringify(result));
       process.exit(0); // the SDK's timers would keep the process running

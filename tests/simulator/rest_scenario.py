@@ -1,6 +1,6 @@
-"""A story that calls every operation in Twilio's description of the TaskRouter API.
+"""A scenario that calls every operation in Twilio's OpenAPI description of the TaskRouter API.
 
-The story needs only the description and a base URL, so it can run through a validating proxy.
+The scenario needs only the description and a base URL, so it can run through a validating proxy.
 """
 
 import base64
@@ -30,9 +30,9 @@ _TASK = {"WorkflowSid": "{Workflows}", "Attributes": '{{"language": "es"}}', "Pr
 _PERIOD = {"Minutes": "60"}
 _SPLIT = {**_PERIOD, "SplitByWaitTime": "5,10"}
 
-STORY: tuple[tuple[str, Json], ...] = (
+SCENARIO: tuple[tuple[str, Json], ...] = (
     ("ListWorkspace", {}),
-    ("CreateWorkspace", {"FriendlyName": "Story", "Template": "FIFO"}),
+    ("CreateWorkspace", {"FriendlyName": "Scenario", "Template": "FIFO"}),
     ("CreateWorkspace", {"FriendlyName": "Main", "MultiTaskEnabled": "false"}),
     ("UpdateWorkspace", {"EventCallbackUrl": "http://127.0.0.1:9/events", "EventsFilter": ""}),
     ("FetchWorkspace", {}),
@@ -103,25 +103,25 @@ STORY: tuple[tuple[str, Json], ...] = (
 )
 """The operations' IDs and parameters, in the order of the calls."""
 
-# Collections whose resources no client creates. The story uses the first resource of a list.
+# Collections whose resources clients can't create. The scenario uses the first listed resource.
 _LISTED = frozenset({"Channels", "Events", "Reservations"})
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request of the story and its response.
+    """The outcome of a request of the scenario.
 
     Attributes:
         operation_id: The operation's ID in the description.
         status: The status of the response.
         headers: The headers of the response.
-        answer: The JSON of the response; None if the response has no body.
+        body: The JSON of the response; None if the response has no body.
     """
 
     operation_id: str
     status: int
     headers: dict[str, str]
-    answer: Json | None
+    body: Json | None
 
 
 def operations(description: Json) -> dict[str, tuple[str, str, Json]]:
@@ -135,12 +135,12 @@ def operations(description: Json) -> dict[str, tuple[str, str, Json]]:
 
 
 @dataclass
-class Story:
-    """Tells the story to a simulator.
+class Scenario:
+    """Runs the scenario against a simulator.
 
     Attributes:
         taskrouter: The simulator, with a frozen clock.
-        description: Twilio's description of the API.
+        description: Twilio's OpenAPI description.
         url: The base URL of the requests: the simulator or a proxy.
         sids: SIDs by collection and by name.
     """
@@ -150,10 +150,10 @@ class Story:
     url: str
     sids: dict[str, str] = field(default_factory=dict)
 
-    def tell(self) -> Iterator[Exchange]:
+    def run(self) -> Iterator[Exchange]:
         """Call the operations, and yield each exchange."""
         described = operations(self.description)
-        for operation_id, parameters in STORY:
+        for operation_id, parameters in SCENARIO:
             exchange = self._call(operation_id, *described[operation_id], parameters)
             yield exchange
             self.taskrouter.advance(1)
@@ -175,7 +175,7 @@ class Story:
             self.url + url, body, headers, method=method
         )
         exchange = send(operation_id, request)
-        self._remember(path.rsplit("/", 1)[-1], exchange.answer or {})
+        self._remember(path.rsplit("/", 1)[-1], exchange.body or {})
         return exchange
 
     def _fill(self, value: Any) -> Any:
@@ -187,12 +187,12 @@ class Story:
         credentials = f"{self.taskrouter.account_sid}:{self.taskrouter.auth_token}"
         return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
-    def _remember(self, collection: str, answer: Json) -> None:
+    def _remember(self, collection: str, body: Json) -> None:
         """Store the SIDs of a created resource and of listed resources."""
-        listed = answer.get(answer.get("meta", {}).get("key"), [])
-        for resource in [*reversed(listed), answer]:
+        listed = body.get(body.get("meta", {}).get("key"), [])
+        for resource in [*reversed(listed), body]:
             names = [resource.get("friendly_name")]
-            if resource is answer or collection in _LISTED:
+            if resource is body or collection in _LISTED:
                 names.append(collection)
             self.sids |= {name: resource["sid"] for name in names if name and "sid" in resource}
 
@@ -204,5 +204,5 @@ def send(operation_id: str, request: urllib.request.Request) -> Exchange:
     except urllib.error.HTTPError as error:
         response = error
     with response:
-        answer = json.loads(response.read() or "null")
-        return Exchange(operation_id, response.status, dict(response.headers), answer)
+        body = json.loads(response.read() or "null")
+        return Exchange(operation_id, response.status, dict(response.headers), body)

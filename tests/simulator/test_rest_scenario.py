@@ -1,7 +1,7 @@
 """Every operation in Twilio's description works, and Prism reports no violation.
 
 [Prism](https://github.com/stoplightio/prism) is a proxy that compares requests and responses with
-an OpenAPI description. It knows nothing about the simulator.
+an OpenAPI description. Prism knows nothing about the simulator.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import TextIO
 
 import pytest
 
-from tests.simulator.rest_story import STORY, Story, operations, send
+from tests.simulator.rest_scenario import SCENARIO, Scenario, operations, send
 from tests.simulator.test_wire import DESCRIPTION
 
 PRISM = (
@@ -66,24 +66,24 @@ def violations(exchange):
     return json.loads(exchange.headers.get("sl-violations", "[]"))
 
 
-def test_story_contains_every_operation(description):
-    assert {operation_id for operation_id, _ in STORY} == set(operations(description))
+def test_scenario_contains_every_operation(description):
+    assert {operation_id for operation_id, _ in SCENARIO} == set(operations(description))
 
 
-def test_every_operation_of_story_succeeds(taskrouter, description):
+def test_every_operation_of_the_scenario_succeeds(taskrouter, description):
     described = operations(description)
-    for exchange in Story(taskrouter, description, taskrouter.url).tell():
+    for exchange in Scenario(taskrouter, description, taskrouter.url).run():
         _, _, operation = described[exchange.operation_id]
         assert [str(exchange.status)] == list(operation["responses"]), exchange
         if exchange.operation_id.startswith("List"):
-            assert exchange.answer[exchange.answer["meta"]["key"]], exchange
+            assert exchange.body[exchange.body["meta"]["key"]], exchange
 
 
 @pytest.mark.slow
 @needs_prism
 def test_prism_reports_no_violation(taskrouter, description):
     with prism(taskrouter.url) as url:
-        exchanges = list(Story(taskrouter, description, url).tell())
+        exchanges = list(Scenario(taskrouter, description, url).run())
     assert [exchange for exchange in exchanges if violations(exchange)] == []
     assert {exchange.operation_id for exchange in exchanges} == set(operations(description))
     assert {exchange.status for exchange in exchanges} <= {200, 201, 204}
