@@ -65,7 +65,7 @@ _DEFAULT_SHARE = 0.25
 _EVENT_SHARE = 0.1
 """Share of the concurrency that events may use, except for a burst."""
 
-_EVENT_BURST_SHARE = 0.5
+_EVENT_BURST_SHARE = 0.2
 """Share of the concurrency that a burst of events may use."""
 
 _ALARM_SHARE = 0.8

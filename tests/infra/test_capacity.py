@@ -212,11 +212,11 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
 
 
 @given(concurrency=CONCURRENCY)
-def test_events_use_a_tenth_of_the_concurrency_and_half_of_it_in_a_burst(concurrency):
+def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrency):
     throttle = capacity.event_throttle(concurrency)
 
     assert throttle.rate == min(concurrency, capacity.MAX_CALLBACK_THROTTLE.rate)
-    assert throttle.burst == max(1, min(concurrency // 2, 1_000))
+    assert throttle.burst == max(1, min(concurrency // 5, 1_000))
 
 
 def test_events_have_their_own_throttle_on_every_path():
@@ -226,7 +226,7 @@ def test_events_have_their_own_throttle_on_every_path():
         for setting in api_settings._method_settings(SimpleNamespace(settings=settings), 10)
     }
     for prefix in ("/", "/~1secret"):
-        assert throttles[f"{prefix}~1event_callback"] == Throttle(rate=10, burst=5)
+        assert throttles[f"{prefix}~1event_callback"] == Throttle(rate=10, burst=2)
         assert throttles[f"{prefix}~1assignment_callback"] == Throttle(rate=100, burst=10)
         assert throttles[f"{prefix}~1assignment_callback~1fallback"] == Throttle(100, 10)
 
