@@ -185,7 +185,7 @@ def default_throttle(concurrency: int) -> Throttle:
 
 def _throttle(concurrency: float, mean_seconds: float, maximum: Throttle) -> Throttle:
     return Throttle(
-        rate=min(maximum.rate, int(concurrency / mean_seconds)),
+        rate=min(maximum.rate, round(concurrency / mean_seconds, 2)),
         burst=min(maximum.burst, max(1, int(concurrency))),
     )
 

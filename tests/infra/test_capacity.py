@@ -211,6 +211,19 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
     assert 1 <= capacity.alarm_threshold(concurrency) <= concurrency
 
 
+@given(concurrency=CONCURRENCY | st.integers(1, 10), tutorial_routes=st.booleans())
+def test_no_method_is_blocked_by_its_throttle(concurrency, tutorial_routes):
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=tutorial_routes)
+    for setting in api_settings._method_settings(SimpleNamespace(settings=settings), concurrency):
+        assert setting.throttle.rate > 0, setting
+        assert setting.throttle.burst >= 1, setting
+
+
+@pytest.mark.parametrize(("concurrency", "rate"), [(1, 0.5), (3, 1.5), (10, 5)])
+def test_rates_below_one_per_second_are_not_rounded_down(concurrency, rate):
+    assert capacity.default_throttle(concurrency).rate == rate
+
+
 @given(concurrency=CONCURRENCY)
 def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrency):
     throttle = capacity.event_throttle(concurrency)

@@ -83,7 +83,7 @@ def test_documented_throttles_match_code():
     )
     for concurrency in (10, 50, 100, 1_000):
         found = throttles(concurrency)
-        cells = [f"{found[method].rate:,}/s, {found[method].burst:,}" for method in methods]
+        cells = [f"{found[method].rate:,g}/s, {found[method].burst:,}" for method in methods]
         row = (f"{concurrency:,}", *cells, str(capacity.alarm_threshold(concurrency)))
         assert f"| {' | '.join(row)} |" in DEPLOY
 
