@@ -15,8 +15,8 @@ from math import inf
 import click
 
 from benchmarks import footprint
-from benchmarks.footprint import ACCEPT_PATH, EVENT_PATH, Footprint
-from benchmarks.inputs import ENVIRON, PATH
+from benchmarks.footprint import ACCEPT_PATH, Footprint
+from benchmarks.inputs import ENVIRON, EVENT_PATH, PATH
 from benchmarks.report import to_table
 from benchmarks.simulated_sweep import Sweep, simulate
 from benchmarks.simulated_taskrouter import UNLIMITED, TaskRouterLimits

@@ -25,7 +25,7 @@ from chalice.test import Client
 from twilio.request_validator import RequestValidator
 
 from app import app
-from benchmarks.inputs import CALLBACK, ENVIRON, PATH
+from benchmarks.inputs import CALLBACK, ENVIRON, EVENT_PATH, PATH, event_form
 from chalicelib import config, observability, runtime
 from chalicelib.domain.auth import Role
 from chalicelib.domain.reservations import RemoteReservation, Status
@@ -36,7 +36,6 @@ from local import dynamodb, network
 from local.dynamodb import TableNames
 
 TABLE = "table"
-EVENT_PATH = "/event_callback"
 ACCEPT_PATH = "/reservations/{sid}/accept"
 
 _SID = CALLBACK["ReservationSid"]
@@ -119,20 +118,13 @@ def _requests(
 ) -> Iterator[tuple[str, str, dict[str, str], str]]:
     """Yield the route, path, headers and body of each request, in order."""
     yield _signed(PATH, CALLBACK)
-    yield _signed(EVENT_PATH, _event(_EVENTS[0]))
+    yield _signed(EVENT_PATH, event_form(_EVENTS[0]))
     if over_rest:
         key = ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
         token = create_token(settings, key, role=Role.SUPERVISOR.value, hours=1)
         yield ACCEPT_PATH, ACCEPT_PATH.format(sid=_SID), {"Authorization": f"Bearer {token}"}, ""
     for name in _EVENTS[1:]:
-        yield _signed(EVENT_PATH, _event(name))
-
-
-def _event(name: str) -> dict[str, str]:
-    omitted = ("TaskAge", "TaskPriority")
-    form = {parameter: value for parameter, value in CALLBACK.items() if parameter not in omitted}
-    times = {"Timestamp": "1790000000", "WorkerName": "Alice"}
-    return {**form, **times, "EventType": f"reservation.{name}"}
+        yield _signed(EVENT_PATH, event_form(name))
 
 
 def _signed(path: str, form: dict[str, str]) -> tuple[str, str, dict[str, str], str]:

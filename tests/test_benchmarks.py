@@ -1,11 +1,11 @@
 """Tests of the benchmark harness. The figures depend on the machine, so no test checks them."""
 
+import json
 import sys
 import sysconfig
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from benchmarks import (
     accepts,
     costs,
+    footprint,
     http_load,
     inputs,
     lambda_functions,
@@ -107,7 +108,42 @@ def test_accept_sends_two_writes_and_one_request_to_taskrouter(app: Program) -> 
             function.invoke(inputs.accept_event())
 
     assert b'"statusCode": 200' in function.response
-    assert services.requests == {"UpdateItem": 2, "POST": 1}
+    assert services.requests == {"UpdateItem": 2, "TaskRouter": 1}
+
+
+UPDATE = json.dumps({"Key": {}, "ExpressionAttributeValues": {":set_a": {"S": "b"}}}).encode()
+
+
+def test_every_request_to_taskrouter_is_counted() -> None:
+    services = accepts.Services()
+    for method in ("POST", "GET"):
+        status, body = services.respond(f"{method} /v1/Workspaces/WS0 HTTP/1.1", b"")
+        assert (status, json.loads(body)["reservation_status"]) == (200, "accepted")
+    assert services.count(invocations=1) == {"TaskRouter": 2}
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "GetItem", "TransactWriteItems"])
+def test_request_with_an_unknown_operation_ends_the_measurement(operation: str) -> None:
+    services = accepts.Services()
+    assert services.respond(f"DynamoDB_20120810.{operation}", b"{}")[0] == 400
+    with pytest.raises(RuntimeError, match=operation):
+        services.count(invocations=1)
+
+
+def test_requests_of_the_first_invocation_are_not_counted_per_invocation() -> None:
+    services = accepts.Services()
+    services.respond("AmazonSSM.GetParameter", b"{}")
+    for _ in range(4):
+        services.respond("DynamoDB_20120810.UpdateItem", UPDATE)
+    assert services.count(invocations=2) == {"UpdateItem": 2}
+
+
+def test_stub_refuses_writes_whose_condition_fails() -> None:
+    services = accepts.Services([{}, {"Item": inputs.RECORD}])
+    responses = [services.respond("DynamoDB_20120810.UpdateItem", UPDATE) for _ in range(6)]
+    assert [status for status, _ in responses] == [400, 400, 200] * 2
+    assert "ConditionalCheckFailedException" in json.loads(responses[0][1])["__type"]
+    assert json.loads(responses[1][1])["Item"] == inputs.RECORD
 
 
 @linux
@@ -163,11 +199,34 @@ def test_sweep_that_checks_too_few_reservations_fails(tmp_path: Path, runtime: P
 
 @linux
 @pytest.mark.parametrize(
-    "make_event", [inputs.callback_event, inputs.status_event, inputs.accept_event]
+    ("name", "writes"),
+    [
+        ("event created", 2),
+        ("callback", 1),
+        ("accept", 2),
+        ("event accepted", 1),
+        ("event wrapup", 2),
+        ("event completed", 1),
+    ],
 )
-def test_cpu_time_of_each_request_is_measured(app: Program, make_event: Any) -> None:
-    usage = costs.measure_function(SITE_PACKAGES, app, make_event(), 1)
-    assert min(usage.cpu_ms, usage.start_cpu_ms, usage.memory_mb) > 0
+def test_cpu_time_of_each_request_is_measured(app: Program, name: str, writes: int) -> None:
+    usage = Usage(Counter(update_item=writes))
+    function = costs.measure_function(SITE_PACKAGES, app, name, usage, 1)
+    assert min(function.cpu_ms, function.start_cpu_ms, function.memory_mb) > 0
+
+
+@linux
+def test_function_must_write_as_often_as_the_app(app: Program) -> None:
+    usage = Usage(Counter(update_item=1))
+    with pytest.raises(RuntimeError, match="event wrapup: the function sent 2 writes instead of 1"):
+        costs.measure_function(SITE_PACKAGES, app, "event wrapup", usage, 1)
+
+
+@linux
+def test_function_that_refuses_the_request_is_not_measured(app: Program) -> None:
+    strangers = replace(app, environ=app.environ | {"TWILIO_ACCOUNT_SID": "AC" + "f" * 32})
+    with pytest.raises(RuntimeError, match="callback: the function returned"):
+        costs.measure_function(SITE_PACKAGES, strangers, "callback", Usage(), 1)
 
 
 def test_own_cpu_time_of_an_accept_is_measured() -> None:
@@ -208,7 +267,16 @@ def test_dynamodb_usage_of_each_request_is_measured() -> None:
         requests += usage.requests
         assert log_bytes > 100
     assert [name for name, *_ in measured][1:3] == ["callback", "accept"]
-    assert requests == {"update_item": 8, "get_item": 1}
+    assert requests == {"update_item": 9}
+    # The callback arrives before the event in footprint.py, which counts the units of each index.
+    units = footprint.measure(over_rest=True).units.total()
+    assert sum(usage.write_units for _, usage, _, _ in measured) == units
+
+
+def test_events_have_the_form_that_taskrouter_posts() -> None:
+    form = inputs.event_form("created")
+    assert (form["EventType"], form["WorkerName"]) == ("reservation.created", "Alice")
+    assert "TaskAge" not in form
 
 
 REQUEST = costs.Request(

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from benchmarks import capacity, footprint
 from benchmarks.capacity import Inputs, Limit
-from benchmarks.footprint import ACCEPT_PATH, EVENT_PATH, TABLE, Footprint, write_units
-from benchmarks.inputs import PATH
+from benchmarks.footprint import ACCEPT_PATH, TABLE, Footprint, write_units
+from benchmarks.inputs import EVENT_PATH, PATH
 from benchmarks.simulated_sweep import Sweep, simulate
 from benchmarks.simulated_taskrouter import UNLIMITED, TaskRouterLimits
 from benchmarks.simulation import Scenario
