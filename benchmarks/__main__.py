@@ -99,15 +99,11 @@ def main(
             lambda: rules.measure(processes),
             lambda: http_load.measure(requests),
             lambda: simulator_load.measure(requests, tasks),
+            lambda: [f"Machine: {report.machine()}"],
+            lambda: [costs.report(runtime, app, costs.Prices(), costs.Assumptions())],
+            lambda: capacity.render(capacity.Inputs()),
         ]
-        click.echo(report.HEADER)
-        failed = sum(not report.print_section(section) for section in sections)
-        click.echo(f"\n{report.machine()}")
-        footprint = costs.measure(runtime, app)
-    click.echo(f"\n{costs.render(footprint, costs.Prices(), costs.Assumptions())}")
-    click.echo("\n\n".join(["", *capacity.render(capacity.Inputs())]))
-    if failed:
-        raise click.ClickException(f"{failed} of {len(sections)} measurements failed.")
+        report.print_sections(sections)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,11 @@ class FunctionUsage:
     memory_mb: float
 
 
+def report(runtime_folder: Path, app: Program, prices: Prices, assumed: Assumptions) -> str:
+    """Measure the requests of a Reservation, and return tables of the requests and the costs."""
+    return render(measure(runtime_folder, app), prices, assumed)
+
+
 def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[Request]:
     """Measure the requests of a Reservation."""
     with BenchmarkTables.create() as tables:
@@ -311,8 +316,7 @@ def main(**options: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         runtime_folder = programs.build_runtime(Path(name) / "runtime")
         app = programs.build_app(Path(name) / "this", inputs.lambda_environ())
-        requests = measure(runtime_folder, app)
-    click.echo(render(requests, prices, assumed))
+        click.echo(report(runtime_folder, app, prices, assumed))
 
 
 if __name__ == "__main__":

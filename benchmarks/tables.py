@@ -81,6 +81,26 @@ def measure(records: int) -> list[Figure]:
     return [*_list_figures(lists), *_pending_figures(pending), *_sweep_figures(sweeps)]
 
 
+@contextmanager
+def emulated_tables(names: dynamodb.TableNames) -> Iterator[Any]:
+    """Create empty tables in a local DynamoDB in a thread, and yield a client."""
+    server = dynamodb.create_server(0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    network.wait_for("The local DynamoDB", lambda: server.started)
+    client = dynamodb.client(network.url(server.servers[0].sockets[0].getsockname()[1]))
+    dynamodb.create_tables(client, names)
+    try:
+        yield client
+    finally:
+        # All local DynamoDB servers in a process share the same tables.
+        for name in (names.reservations, names.state):
+            client.delete_table(TableName=name)
+        client.close()
+        server.should_exit = True
+        thread.join()
+
+
 class BenchmarkTables:
     """The app's tables in the local DynamoDB, with a growing number of records.
 
@@ -100,20 +120,11 @@ class BenchmarkTables:
     @contextmanager
     def create(cls) -> Iterator["BenchmarkTables"]:
         """Run a local DynamoDB in a thread, with empty tables."""
-        server = dynamodb.create_server(0)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        network.wait_for("The local DynamoDB", lambda: server.started)
-        client = dynamodb.client(network.url(server.servers[0].sockets[0].getsockname()[1]))
-        dynamodb.create_tables(client, _TABLES)
-        # Skip the reconciliation, whose cost does not depend on the number of records.
-        client.put_item(TableName=_TABLES.state, Item=to_item({"id": JOB, "due_at": _FAR_FUTURE}))
-        yield cls(client)
-        # All local DynamoDB servers in a process share the same tables.
-        for name in (_TABLES.reservations, _TABLES.state):
-            client.delete_table(TableName=name)
-        server.should_exit = True
-        thread.join()
+        with emulated_tables(_TABLES) as client:
+            # Skip the reconciliation, whose cost does not depend on the number of records.
+            job = to_item({"id": JOB, "due_at": _FAR_FUTURE})
+            client.put_item(TableName=_TABLES.state, Item=job)
+            yield cls(client)
 
     def fill(self, size: int) -> None:
         """Add records, newest first, until the table contains *size* records."""

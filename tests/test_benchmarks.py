@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -245,6 +246,18 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
     assert all(lists[name].read_units > 0 for name in lists)
 
 
+def test_tables_of_a_failed_measurement_are_deleted() -> None:
+    def fail() -> None:
+        with tables.BenchmarkTables.create() as benchmark_tables:
+            benchmark_tables.fill(1)
+            raise RuntimeError("The sweep failed.")
+
+    with pytest.raises(RuntimeError, match="The sweep failed."):
+        fail()
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        assert benchmark_tables.measure_list("all").requests == {"query": 8}
+
+
 def test_list_of_pending_reservations_is_measured_as_their_number_grows() -> None:
     usages = list[Usage]()
     with tables.BenchmarkTables.create() as benchmark_tables:
@@ -364,6 +377,21 @@ def test_failed_measurement_prints_its_error_and_no_row(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "RuntimeError: The invocation failed." in printed.err
+
+
+def test_failed_measurement_does_not_end_the_benchmarks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> list[str]:
+        raise RuntimeError("The invocation failed.")
+
+    figure = Figure(name="load", value=1, other="bare", other_value=2, unit="ms")
+    with pytest.raises(click.ClickException, match="^1 of 3 measurements failed.$"):
+        report.print_sections([lambda: [figure], fail, lambda: ["| limit |", "| sweep |"]])
+
+    assert capsys.readouterr().out == (
+        f"{report.HEADER}\n{report.to_row(figure)}\n\n| limit |\n\n| sweep |\n"
+    )
 
 
 def test_table_has_a_header_and_describes_the_machine() -> None:
