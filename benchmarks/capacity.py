@@ -144,12 +144,10 @@ def find_limits(needed: Footprint, inputs: Inputs, *, over_rest: bool) -> dict[s
 def _throttles(concurrency: int) -> dict[str, float]:
     """Return the throttles that a deployment sets, in requests per second, by path."""
     stage = Stage("prod", APP_NAME, config.load({**ENVIRON}))
-    rates = {
-        setting.path: setting.throttle.rate
-        for setting in api_settings._method_settings(stage, concurrency)  # noqa: SLF001
+    return {
+        path: api_settings.find_throttle(stage, concurrency, path).rate
+        for path in (PATH, EVENT_PATH, ACCEPT_PATH)
     }
-    paths = (PATH, EVENT_PATH, ACCEPT_PATH)
-    return {path: rates.get("/" + path.replace("/", "~1"), rates["/*"]) for path in paths}
 
 
 def _sweep_rates(inputs: Inputs, *, over_rest: bool) -> dict[str, float]:

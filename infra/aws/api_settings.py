@@ -19,7 +19,9 @@ from infra.aws.stage_config import API, SWEEP, Stage
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 """Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
 
-_WEIGHTS = {"/reservations/{sid}/accept": 2}
+ACCEPT_PATH = "/reservations/{sid}/accept"
+
+_WEIGHTS = {ACCEPT_PATH: 2}
 """Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
 _EVENT_PATH = "/event_callback"
@@ -82,6 +84,12 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for (path, method), weight in weights.items()
     ]
     return [default, *callbacks, *waiting]
+
+
+def find_throttle(stage: Stage, concurrency: int, path: str) -> Throttle:
+    """Return the throttle of the POST method with this path."""
+    throttles = {each.path: each.throttle for each in _method_settings(stage, concurrency)}
+    return throttles.get(_encode(path), throttles["/*"])
 
 
 def _encode(path: str) -> str:

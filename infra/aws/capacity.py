@@ -128,15 +128,23 @@ def _describe_request(concurrency: int) -> str:
     )
 
 
-def describe_low(aws: Aws, stage: Stage, concurrency: int) -> str | None:
-    """Return a hint if the account's limit reduces the throttles of callbacks, or None."""
+def describe_low(aws: Aws, stage: Stage, concurrency: int, accept: Throttle) -> str | None:
+    """Return a hint if the account's limit reduces the throttles of callbacks, or None.
+
+    Args:
+        aws: The account and region.
+        stage: The stage to deploy.
+        concurrency: See `read_concurrency`.
+        accept: The throttle of accept requests, which agents notice first.
+    """
     if concurrency >= ENOUGH or stage.reserved_concurrency is not None:
         return None
     return (
         f"Lambda allows only {concurrency} concurrent executions in account {aws.account}, "
         f"{aws.region}, so each callback route is limited to "
         f"{callback_throttle(concurrency).rate:g} requests/s, events to "
-        f"{event_throttle(concurrency).rate:g}, and other methods to at most "
+        f"{event_throttle(concurrency).rate:g}, accept requests to "
+        f"{accept.rate:g} with bursts of {accept.burst}, and other methods to at most "
         f"{default_throttle(concurrency).rate:g}. To raise these limits, "
         f"{_describe_request(_DESIRED)}"
     )

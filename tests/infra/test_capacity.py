@@ -185,18 +185,21 @@ def test_denied_read_of_reserved_concurrency_is_an_error():
 
 
 def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
-    assert capacity.describe_low(account(10), stage(), 10) == (
+    accept = Throttle(rate=0.16, burst=2)
+    assert capacity.describe_low(account(10), stage(), 10, accept) == (
         "Lambda allows only 10 concurrent executions in account 111111111111, eu-west-1, so each "
-        "callback route is limited to 100 requests/s, events to 10, and other methods to at most "
-        "5. To raise these limits, request a higher limit: aws service-quotas "
-        "request-service-quota-increase --service-code lambda --quota-code L-B99A9384 "
+        "callback route is limited to 100 requests/s, events to 10, accept requests to 0.16 with "
+        "bursts of 2, and other methods to at most 5. To raise these limits, request a higher "
+        "limit: aws service-quotas request-service-quota-increase --service-code lambda "
+        "--quota-code L-B99A9384 "
         "--desired-value 1000"
     )
 
 
 @pytest.mark.parametrize(("concurrency", "reserved"), [(100, None), (1_000, None), (20, 20)])
 def test_sufficient_or_reserved_concurrency_needs_no_hint(concurrency, reserved):
-    assert capacity.describe_low(account(1_000), stage(reserved), concurrency) is None
+    accept = Throttle(rate=1, burst=1)
+    assert capacity.describe_low(account(1_000), stage(reserved), concurrency, accept) is None
 
 
 @given(concurrency=CONCURRENCY)
@@ -242,6 +245,20 @@ def test_events_have_their_own_throttle_on_every_path():
         assert throttles[f"{prefix}~1event_callback"] == Throttle(rate=10, burst=2)
         assert throttles[f"{prefix}~1assignment_callback"] == Throttle(rate=100, burst=10)
         assert throttles[f"{prefix}~1assignment_callback~1fallback"] == Throttle(100, 10)
+
+
+@pytest.mark.parametrize(
+    ("path", "throttle"),
+    [
+        (api_settings.ACCEPT_PATH, Throttle(rate=0.16, burst=2)),
+        ("/assignment_callback", Throttle(rate=100, burst=10)),
+        ("/reservations", Throttle(rate=5, burst=2)),
+    ],
+)
+def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+    found = api_settings.find_throttle(SimpleNamespace(settings=settings), 10, path)
+    assert found == throttle
 
 
 @given(concurrency=CONCURRENCY, share=SHARE)
