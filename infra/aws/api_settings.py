@@ -138,8 +138,12 @@ GATEWAY_RESPONSES = {
         "No route has this path and method. Paths begin with the name of the API's stage.",
         404,
     ),
+    # One response for all methods, whose throttles may admit a request only every few seconds.
     "THROTTLED": GatewayResponse(
-        "TooManyRequests", "Too many requests. Retry in a second.", 429, {"Retry-After": "1"}
+        "TooManyRequests",
+        "Too many requests. Increase the wait before each retry.",
+        429,
+        {"Retry-After": "1"},
     ),
     "DEFAULT_4XX": GatewayResponse(),
     "DEFAULT_5XX": GatewayResponse(),

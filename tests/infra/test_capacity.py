@@ -261,6 +261,15 @@ def test_methods_without_their_own_throttle_have_the_default_throttle(path, thro
     assert found == throttle
 
 
+def test_message_for_too_many_requests_promises_no_retry_within_a_second():
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+    stage = SimpleNamespace(settings=settings)
+    accept = api_settings.find_throttle(stage, 10, api_settings.ACCEPT_PATH)
+
+    assert 1 / accept.rate == 6.25
+    assert "second" not in api_settings.GATEWAY_RESPONSES["THROTTLED"].message
+
+
 @given(concurrency=CONCURRENCY, share=SHARE)
 def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(concurrency, share):
     throttle = capacity.waiting_throttle(concurrency, share)
