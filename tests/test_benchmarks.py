@@ -1,8 +1,10 @@
 """Tests of the benchmark harness. The figures depend on the machine, so no test checks them."""
 
 import json
+import os
 import sys
 import sysconfig
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -339,11 +341,23 @@ def test_refused_requests_are_compared_with_a_valid_callback(app: Program) -> No
 
 
 @linux
-def test_http_load_is_compared_with_a_bare_server_and_the_local_dynamodb() -> None:
+def test_http_load_is_compared_with_a_bare_server_and_the_cores_of_the_machine() -> None:
     figures = http_load.measure(5)
-    assert {figure.other for figure in figures} == {"bare server", "local DynamoDB"}
-    assert len(figures) == 15
-    assert all(figure.value > 0 for figure in figures if figure.other == "bare server")
+    assert {figure.other for figure in figures} == {"bare server", "cores of the machine"}
+    assert len(figures) == 24
+    cores = [figure for figure in figures if figure.other == "cores of the machine"]
+    assert {figure.other_value for figure in cores} == {os.cpu_count()}
+    assert all(figure.value > 0 for figure in figures if figure not in cores)
+
+
+@linux
+def test_cores_used_by_each_program_are_measured() -> None:
+    before = http_load.cpu_seconds([os.getpgrp()])
+    started = time.process_time()
+    while time.process_time() < started + 0.1:
+        pass
+    group, load_generator, machine = http_load.used_cores(before, [os.getpgrp()], seconds=0.2)
+    assert min(load_generator, group + 0.1, machine + 0.1) >= 0.5
 
 
 @pytest.mark.parametrize(
