@@ -6,7 +6,7 @@ https://www.twilio.com/docs/taskrouter/task-evaluation.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -22,14 +22,9 @@ from taskrouter_simulator.engine.model import (
     Step,
     Task,
     TaskQueue,
-    Worker,
     Workspace,
 )
-from taskrouter_simulator.engine.requirements import (
-    find_requirement,
-    sort_by_attributes,
-    task_context,
-)
+from taskrouter_simulator.engine.requirements import find_requirement, task_context
 from taskrouter_simulator.engine.waiting import Requirement
 
 END_OF_WORKFLOW = "Task canceled on Workflow timeout"
@@ -315,9 +310,7 @@ def _reserve(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, requirement: Requirement
 ) -> bool:
     """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
-    candidates: Iterable[Worker] = (worker for *_, worker in requirement.free)
-    if task.step and task.step.target.order_by:
-        candidates = sort_by_attributes(workspace, candidates, task.step.target.order_by)
+    candidates = (worker for *_, worker in requirement.free)
     now = engine.now()
     ready = (item for item in candidates if task.reoffer_times.get(item.sid, now) <= now)
     chosen = list(islice(ready, queue.max_reserved_workers))

@@ -16,8 +16,8 @@ from taskrouter_simulator.engine.model import Evaluation, Task, TaskStatus, Work
 
 Rank = tuple[Any, ...]
 """Sort key of a Task in a routing pass; unique in its Workspace."""
-FreeWorker = tuple[float, int, Worker]
-"""A Worker, preceded by the keys that sort the longest-waiting Worker first."""
+FreeWorker = tuple[Any, float, int, Worker]
+"""A Worker, preceded by the sort keys: `order_by`, then the longest-waiting Worker first."""
 
 _MIN_PURGE_SIZE = 100
 
@@ -72,27 +72,38 @@ class WaitHeap:
         return iter([wait for _, _, wait in self._heap if not wait.is_over])
 
 
+@dataclass(frozen=True)
+class Availability:
+    """The part of a requirement that depends on a Worker's state.
+
+    Attributes:
+        queue_sid: WQ… SID of the TaskQueue to which the Worker must belong.
+        key: Identifies the function `position` among those of the same TaskQueue.
+        position: Returns a member of the TaskQueue with the sort keys; None if the Worker has no
+            free capacity or does not meet the conditions.
+    """
+
+    queue_sid: str
+    key: tuple[str | None, ...]
+    position: Callable[[Worker], FreeWorker | None] = field(compare=False)
+
+
 @dataclass(eq=False)
 class Requirement:
     """The conditions that a Worker must meet to be offered a Task.
 
     Attributes:
-        queue_sid: WQ… SID of the TaskQueue to which the Worker must belong.
-        channel_sid: TC… SID of the TaskChannel on which the Worker must have free capacity; None if
-            capacity is ignored.
-        matches: Evaluates the target's conditions for a Worker of the TaskQueue.
-        matching: SIDs of the Workers that meet all conditions, regardless of capacity.
-        free: The matching Workers with free capacity, sorted.
+        availability: The conditions that depend on the Worker's state.
+        matches: Evaluates the other conditions.
+        free: The matching and available Workers, sorted.
         waiting: The Tasks that wait because no Worker is free, by rank.
         delayed: The Tasks, by SID, that a free Worker has just rejected. They wait although the
             Worker is free.
         count: Number of waiting and delayed Tasks.
     """
 
-    queue_sid: str
-    channel_sid: str | None
+    availability: Availability
     matches: Callable[[Worker], bool]
-    matching: set[str] = field(default_factory=set)
     free: list[FreeWorker] = field(default_factory=list)
     waiting: WaitHeap = field(default_factory=WaitHeap)
     delayed: dict[str, Task] = field(default_factory=dict)
@@ -181,11 +192,12 @@ class PendingTasks:
             self._push_first(self._pass, requirement)
         while item := self._pass.pop():
             rank, task, wait = item
-            is_over = wait is not None and wait.is_over
-            if not is_over:
+            # Preceding Tasks may have used the capacity of all Workers.
+            is_due = wait is None or (wait.requirement.free and not wait.is_over)
+            if is_due:
                 self._end_wait(task)
             # Between two steps of a pass, another operation may have changed the Task.
-            if not is_over and self.is_pending(task) and task.evaluation is Evaluation.NONE:
+            if is_due and self.is_pending(task) and task.evaluation is Evaluation.NONE:
                 self._pass.examine(rank, task, wait)
                 return task
             if wait:

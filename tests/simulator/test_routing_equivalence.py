@@ -49,6 +49,11 @@ TARGETS = st.fixed_dictionaries(
                 "worker.channel.default.available_capacity_percentage < 100",
                 "worker.channel.chat.assigned_tasks == 0",
                 "worker.activity_name == 'Idle'",
+                "worker.level >= task.level AND worker.channel.chat.assigned_tasks == 0",
+                "(task.level IN worker.levels OR worker.level > 2) AND worker.activity_sid != ''",
+                "(worker.activity_name == 'Idle' AND taskrouter.currentMin != 15) AND 1 == 1",
+                "worker.channel.chat.assigned_tasks < task.level AND worker.level != task.level",
+                "worker.activity_name == 'Idle' OR taskrouter.currentTime >= 2214",
             ]
         ),
         "timeout": st.sampled_from([1, 5, 40]),
@@ -61,7 +66,13 @@ TARGETS = st.fixed_dictionaries(
                 "workers.IDLE == task.level",
             ]
         ),
-        "order_by": st.sampled_from(["worker.level DESC", "worker.age ASC, worker.level"]),
+        "order_by": st.sampled_from(
+            [
+                "worker.level DESC",
+                "worker.age ASC, worker.level",
+                "worker.channel.default.available_capacity_percentage DESC, worker.level",
+            ]
+        ),
         "known_worker_sid": st.just("task.agent"),
         "known_worker_friendly_name": st.just("task.name"),
         "queue": st.integers(0, 3),
