@@ -78,20 +78,17 @@ class WorkerIndex:
     Args:
         engine: The engine.
         workspace: The Workspace.
-        on_free: Called with a requirement when a Worker becomes free for its Tasks.
-        on_change: Called with a requirement when one of its free Workers changes.
+        on_change: Called with a requirement whose free Workers have changed.
     """
 
     def __init__(
         self,
         engine: Engine,
         workspace: Workspace,
-        on_free: Callable[[Requirement], None],
         on_change: Callable[[Requirement], None],
     ) -> None:
         self._engine = engine
         self._workspace = workspace
-        self._on_free = on_free
         self._on_change = on_change
         self._changed = dict(workspace.workers)
         self._entries: dict[str, _Entry] = {}
@@ -111,13 +108,10 @@ class WorkerIndex:
         return True
 
     def refresh(self) -> None:
-        """Index the changed Workers."""
+        """Index the changed Workers; once a minute, reevaluate what depends on the time of day."""
         changed, self._changed = self._changed, {}
         for worker in changed.values():
             self._update(worker)
-
-    def refresh_time(self) -> None:
-        """Reevaluate the expressions that depend on the time of day, at most once a minute."""
         minute = int(self._engine.now() // 60)
         if minute == self._minute:
             return
@@ -162,7 +156,8 @@ class WorkerIndex:
         """
         requirement = self._requirements.get(key)
         if requirement is None:
-            self._purge()
+            if len(self._requirements) >= self._purge_at:
+                self._purge()
             requirement = self._requirements[key] = create()
             if on_time:
                 self._timed_requirements[requirement] = None
@@ -179,9 +174,7 @@ class WorkerIndex:
         return any(requirement.count for requirement in self._timed_requirements)
 
     def _purge(self) -> None:
-        """Drop the requirements without waiting Tasks, if there are many requirements."""
-        if len(self._requirements) < self._purge_at:
-            return
+        """Drop the requirements without waiting Tasks."""
         self._requirements = {key: item for key, item in self._requirements.items() if item.count}
         self._timed_requirements = {item: None for item in self._timed_requirements if item.count}
         for entry in self._entries.values():
@@ -269,8 +262,7 @@ class WorkerIndex:
             del requirement.free[bisect_left(requirement.free, before)]
         if after:
             insort(requirement.free, after)
-            self._on_free(requirement)
-        if before or after:
+        if requirement.count and (before or after):
             self._on_change(requirement)
 
 
@@ -285,9 +277,7 @@ class RoutingIndex:
     def __init__(self, engine: Engine, workspace: Workspace) -> None:
         self.workspace = workspace
         self.tasks = PendingTasks(workspace.tasks)
-        self.workers = WorkerIndex(
-            engine, workspace, self.tasks.note_free, self.tasks.note_rejected
-        )
+        self.workers = WorkerIndex(engine, workspace, self.tasks.note_workers)
 
     def note(self, resource: Resource, *, is_other_operation: bool) -> bool:
         """Note a change; return whether the resource belongs to the Workspace.

@@ -72,13 +72,13 @@ def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step
         key = _sort_key(workspace, worker, order_by) if order_by else ()
         return key, worker.unoccupied_since, worker.sequence, worker
 
-    def values(conditions: Conditions) -> str:
-        return repr([value(context) for value in conditions.task_values])
-
-    key = (channel_sid, order_by, state.text, values(state))
+    fixed_values, state_values = (
+        repr([value(context) for value in part.task_values]) for part in (fixed, state)
+    )
+    key = (channel_sid, order_by, state.text, state_values)
     availability = Availability(queue_sid, key, position)
     return index.workers.requirement(
-        (availability, fixed.text, values(fixed), field, repr(known)),
+        (availability, fixed.text, fixed_values, field, repr(known)),
         lambda: Requirement(availability, matches),
         on_time=fixed.on_time or state.on_time,
         candidates=candidates,

@@ -46,7 +46,6 @@ def route(engine: Engine, workspace: Workspace) -> None:
 def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
     """Run a routing pass; other operations may be executed whenever this function yields."""
     index = find_index(engine, workspace)
-    index.workers.refresh_time()
     for _ in _examine_tasks(engine, index):
         find_index(engine, workspace)
         yield
@@ -55,7 +54,12 @@ def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
         if find_index(engine, workspace, is_other_operation=True) is not index:
             engine.schedule_routing(workspace, engine.now())
             return
-    _schedule_next_pass(engine, index)
+    # The outcome may also change when no resource changes.
+    when = index.tasks.next_offer()
+    if index.workers.has_timed_tasks():
+        when = min(when, 60 * (engine.now() // 60 + 1))
+    if when < math.inf:
+        engine.schedule_routing(workspace, when)
 
 
 def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
@@ -70,15 +74,6 @@ def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
     while pending := index.tasks.next():
         _offer(engine, index, pending)
         yield
-
-
-def _schedule_next_pass(engine: Engine, index: RoutingIndex) -> None:
-    """Schedule a pass for the time when the outcome may change even if no resource changes."""
-    when = index.tasks.next_offer()
-    if index.workers.has_timed_tasks():
-        when = min(when, 60 * (engine.now() // 60 + 1))
-    if when < math.inf:
-        engine.schedule_routing(index.workspace, when)
 
 
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
