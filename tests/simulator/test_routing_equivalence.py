@@ -514,6 +514,26 @@ def test_worker_who_joins_a_queue_by_activity_is_offered_a_task_with_a_target_ex
     assert statuses(twins) == ["reserved"]
 
 
+def test_known_worker_who_joins_the_queue_by_activity_is_offered_the_task():
+    filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
+    twins = twins_with(filters, "activity_name == 'Idle'")
+    twins.add_worker("Ann", "Free")
+    create_task(twins, name="ann")
+    assert statuses(twins) == ["pending"]
+    set_activity(twins, "Idle")
+    assert statuses(twins) == ["reserved"]
+
+
+def test_condition_on_state_and_time_is_evaluated_when_the_minute_changes():
+    expression = "worker.activity_name == 'Free' OR taskrouter.currentTime >= 2214"
+    twins = twins_with([("1==1", [{"queue": 0, "expression": expression}])])
+    twins.add_worker("Ann")
+    create_task(twins)
+    assert statuses(twins) == ["pending"]
+    twins.do(lambda side: side.clock.advance(40))
+    assert statuses(twins) == ["reserved"]
+
+
 @pytest.mark.parametrize("change", ["rename", "delete"])
 def test_former_name_of_a_worker_is_not_known(change):
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
