@@ -213,6 +213,20 @@ def test_changed_worker_is_evaluated_once_for_tasks_with_equal_values():
     assert simulation.evaluations.count(LEVEL) == 3
 
 
+def test_state_is_not_evaluated_after_a_worker_stops_matching():
+    busy_on_chat = "worker.channel.chat.assigned_tasks > 0"
+    target = {"queue": "One", "expression": f"{LEVEL} AND {busy_on_chat}"}
+    simulation = CostSimulation(
+        {"expression": "kind == 'other'", "targets": [target]}, default={"queue": "One"}
+    )
+    carol = simulation.add_worker("Carol", "One", level=1)
+    simulation.enqueue_task(kind="other", level=1)
+    assert busy_on_chat in simulation.cost()
+    attributes = json.dumps({"queues": ["One"], "level": 2})
+    workers.set_attributes(simulation.engine, simulation.workspace, carol, attributes)
+    assert busy_on_chat not in simulation.cost()
+
+
 @pytest.mark.parametrize(
     "expression",
     [
