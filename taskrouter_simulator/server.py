@@ -76,9 +76,9 @@ class Simulator:
         )
 
     def reset(self, description: seed.Description | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults.
+        """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults.
 
-        The clock's time does not change.
+        A frozen clock returns to its start time, and any other clock returns to real time.
 
         Args:
             description: Description of the new Workspace; None means the original Workspace.
@@ -88,7 +88,7 @@ class Simulator:
         """
         chosen = description or self._description
         seed.load(start(self.settings, Clock(self.clock.now), lambda _effect: None), chosen)
-        self.clock.clear()
+        self.clock.reset()
         self.dispatcher.cancel()
         self.event_bridge.disconnect()
         self.log.clear()

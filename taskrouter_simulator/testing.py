@@ -170,6 +170,8 @@ class TaskRouter:
     def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
         """Replace the Workspace, and clear the log and the faults.
 
+        A frozen clock returns to its start time, and any other clock returns to real time.
+
         Args:
             workspace: Description in the format of `quickstart.json`; None means the original
                 Workspace.

@@ -42,6 +42,25 @@ def test_settings_are_those_of_the_project(taskrouter):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     assert workspace.workflows(taskrouter.workflow_sid).fetch().task_reservation_timeout == 9
 """
+SEEDED = """
+import pytest
+
+dates = set()
+
+
+@pytest.fixture(scope="session")
+def taskrouter_settings():
+    return {"seed": "1"}
+
+
+@pytest.mark.parametrize("days", [0, 200, 0])
+def test_task_has_the_same_sid_and_dates_in_any_order(taskrouter, days):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    dates.add((task.sid, task.date_created, task.date_updated))
+    assert len(dates) == 1
+    taskrouter.advance(days * 86_400)
+"""
 OLD_CONFTEST = "from taskrouter_simulator.testing import taskrouter\n"
 OLD_TEST = """
 seen = []
@@ -76,6 +95,10 @@ def test_fixture_reuses_and_resets_one_simulator_per_session(tmp_path):
 
 def test_session_fixture_chooses_the_settings(tmp_path):
     assert "1 passed" in run_pytest(tmp_path, SETTINGS)
+
+
+def test_each_test_of_a_seeded_session_begins_at_the_same_time(tmp_path):
+    assert "3 passed" in run_pytest(tmp_path, SEEDED)
 
 
 def test_imported_fixture_still_starts_a_new_simulator_for_each_test(tmp_path):

@@ -171,21 +171,34 @@ def test_refused_reset_changes_nothing():
         assert tasks(task.sid).fetch().assignment_status == "canceled"
 
 
-def test_reset_keeps_time_and_drops_timers_log_and_faults():
+def simulated_time(taskrouter):
+    return taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+
+
+def test_reset_returns_to_the_start_time_and_drops_timers_log_and_faults():
     with running() as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        start = simulated_time(taskrouter)
         workspace.tasks.create(attributes='{"selected_language": "es"}', timeout=100)
         taskrouter.fault("request", "error", path="/never")
         taskrouter.advance(7)
-        now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+        assert simulated_time(taskrouter) == start + 7
         taskrouter.reset()
-        assert taskrouter._request("POST", "/clock", {"advance": 0})["now"] == now
+        assert simulated_time(taskrouter) == start
         assert taskrouter._request("GET", "/faults") == {"faults": []}
         assert taskrouter.log() == []
         taskrouter.advance(100)
         assert {event.event_type for event in workspace.events.list()}.isdisjoint(
             {"task.canceled", "task.created"}
         )
+
+
+def test_reset_returns_a_running_clock_to_real_time():
+    with running(frozen_clock=False) as taskrouter:
+        taskrouter.advance(86_400)
+        before = time.time()
+        taskrouter.reset()
+        assert before - 0.1 <= simulated_time(taskrouter) <= time.time() + 0.1
 
 
 @pytest.mark.parametrize("kind", [None, "request"])
