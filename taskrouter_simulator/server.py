@@ -181,6 +181,9 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
         access_log=False,
         ws="websockets-sansio",
         lifespan="on",
+        # Otherwise, a remote client could claim a loopback address in X-Forwarded-For if the
+        # environment variable FORWARDED_ALLOW_IPS is set.
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
         # Long, because a request fails if the server closes an idle connection just as the client
         # reuses the connection.
