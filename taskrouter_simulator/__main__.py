@@ -25,13 +25,13 @@ except ModuleNotFoundError as error:
         "Run `make services`, which installs it, or: pip install -r requirements-run.txt"
     )
 
-from taskrouter_simulator.settings import (
-    Settings,
+from taskrouter_simulator.setting_values import (
     SettingsError,
     environment_name,
     from_environment,
     read,
 )
+from taskrouter_simulator.settings import Settings
 
 
 class _Server(uvicorn.Server):

@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 
 from taskrouter_simulator.server import Simulator, listen, uvicorn_config
-from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.setting_values import read
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -250,15 +250,18 @@ def running(**settings: Any) -> Iterator[TaskRouter]:
     Workspace has no callback URLs.
 
     Args:
-        **settings: Fields of `Settings`.
+        **settings: Fields of `Settings`; values may be text, as in the environment.
+
+    Raises:
+        SettingsError: A setting is unknown or has an invalid value.
     """
-    defaults: dict[str, Any] = {"frozen_clock": True}
+    defaults: dict[str, Any] = {"frozen_clock": True, "port": 0}
     if "callback_base_url" not in settings:
         # An unrelated program might listen on the default port.
         defaults |= {"assignment_path": "", "voice_path": ""}
-    chosen = Settings(**{**defaults, **settings, "port": 0})
+    chosen = read({**defaults, **settings})
     server = _Server(uvicorn_config(Simulator(chosen)))
-    listener = listen(chosen.host, 0)
+    listener = listen(chosen.host, chosen.port)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -11,7 +11,8 @@ from starlette.requests import Request
 
 from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.server import Simulator, uvicorn_config
-from taskrouter_simulator.settings import Settings, SettingsError, read
+from taskrouter_simulator.setting_values import SettingsError, read
+from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import TaskRouter, running
 from taskrouter_simulator.web import has_token
 
