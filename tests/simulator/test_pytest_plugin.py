@@ -35,12 +35,23 @@ import pytest
 
 @pytest.fixture(scope="session")
 def taskrouter_settings():
-    return {"reservation_timeout": 9}
+    return {"reservation_timeout": 9, "callback_base_url": "http://127.0.0.1:9"}
+
+
+def workflow(taskrouter):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    return workspace.workflows(taskrouter.workflow_sid).fetch()
 
 
 def test_settings_are_those_of_the_project(taskrouter):
-    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-    assert workspace.workflows(taskrouter.workflow_sid).fetch().task_reservation_timeout == 9
+    assert workflow(taskrouter).task_reservation_timeout == 9
+
+
+@pytest.mark.parametrize("taskrouter", [{"reservation_timeout": 7}], indirect=True)
+def test_parameter_changes_only_some_settings(taskrouter):
+    assert workflow(taskrouter).task_reservation_timeout == 7
+    url = "http://127.0.0.1:9/assignment_callback"
+    assert workflow(taskrouter).assignment_callback_url == url
 """
 SEEDED = """
 import pytest
@@ -94,7 +105,7 @@ def test_fixture_reuses_and_resets_one_simulator_per_session(tmp_path):
 
 
 def test_session_fixture_chooses_the_settings(tmp_path):
-    assert "1 passed" in run_pytest(tmp_path, SETTINGS)
+    assert "2 passed" in run_pytest(tmp_path, SETTINGS)
 
 
 def test_each_test_of_a_seeded_session_begins_at_the_same_time(tmp_path):
