@@ -122,7 +122,20 @@ def test_plugin_does_not_import_the_simulator_before_a_fixture_is_used():
         "print([name for name in ('aiohttp', 'lark', 'starlette', 'uvicorn') "
         "if name in sys.modules])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "[]\n"
+    assert run_code(code) == "[]\n"
+
+
+def run_code(code):
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout
+
+
+def test_script_controls_a_simulator_without_pytest_or_other_packages(taskrouter):
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys(("pytest", "twilio", "uvicorn", "starlette", "aiohttp"))
+from taskrouter_simulator.client import TaskRouter
+print(TaskRouter({taskrouter.url!r}).workspace_sid)
+"""
+    assert run_code(code) == f"{taskrouter.workspace_sid}\n"
