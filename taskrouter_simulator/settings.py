@@ -10,8 +10,11 @@ from typing import Any
 MIN_TOKEN_LENGTH = 16
 
 
-def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices})
+def _setting(
+    default: Any, text: str, choices: tuple[str, ...] = (), *, secret: bool = False
+) -> Any:
+    metadata = {"help": text, "choices": choices}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Settings:
         "",
         "token with which clients on other machines may use the control routes, at least"
         f" {MIN_TOKEN_LENGTH} printable ASCII characters without spaces; '' to refuse such clients",
+        secret=True,
     )
     seed: str = _setting(
         "",

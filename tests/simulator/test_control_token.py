@@ -180,6 +180,12 @@ def test_token_that_is_short_or_not_printable_is_refused_without_showing_it(toke
     )
 
 
+def test_token_is_not_shown_in_a_traceback():
+    settings = read({"control_token": TOKEN})
+    assert TOKEN not in repr(settings)
+    assert "port=8002" in repr(settings)
+
+
 @pytest.mark.parametrize("token", ["", "x" * 16, "!~" * 8, "x" * 100])
 def test_token_of_16_printable_characters_is_accepted(token):
     assert read({"control_token": token}).control_token == token
