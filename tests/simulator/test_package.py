@@ -82,13 +82,15 @@ def test_container_runs_as_a_numeric_user_and_listens_on_all_interfaces():
     assert f'ENTRYPOINT ["{next(iter(PROJECT["project"]["scripts"]))}"]' in dockerfile
 
 
-def health_check(port):
+def health_check(port, **environment):
     """Run the container's health check on this machine; return its exit status."""
     dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
     _, *arguments = json.loads(re.search(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", dockerfile)[1])
-    environment = {**os.environ, "SIMULATOR_PORT": str(port)}
+    environment = {**os.environ, "SIMULATOR_PORT": str(port), **environment}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
+    folder = SIMULATOR.parent
+    result = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True)
+    return result.returncode
 
 
 def test_health_check_of_the_container_succeeds_only_while_the_simulator_runs():
@@ -96,3 +98,9 @@ def test_health_check_of_the_container_succeeds_only_while_the_simulator_runs():
         port = urlsplit(simulator.url).port
         assert health_check(port) == 0
     assert health_check(port) == 1
+
+
+def test_health_check_of_the_container_ignores_proxies():
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    with running(control_token="0123456789abcdef") as simulator:
+        assert health_check(urlsplit(simulator.url).port, **proxies, no_proxy="") == 0
