@@ -17,7 +17,8 @@ PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8
 DISTRIBUTIONS = {"jwt": "pyjwt"}
 IMPORTED_BY_UVICORN = {"websockets"}
 BUILD_OUTPUT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
-PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore"}
+PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Dockerfile"}
+PROJECT_FILES |= {".dockerignore", "requirements.txt"}
 """Files that are not installed."""
 OPTIONAL_IMPORTS = {"client.py": "twilio", "testing.py": "pytest", "pytest_plugin.py": "pytest"}
 """The package of the extra `testing` that each module may import."""
@@ -69,6 +70,15 @@ def test_dependencies_match_imports():
     assert {name for name, testing in third_party if not testing} == required
     extra = package_names(PROJECT["project"]["optional-dependencies"]["testing"])
     assert {name for name, testing in third_party if testing} == extra
+
+
+def test_container_contains_the_tested_version_of_every_dependency():
+    pinned = (SIMULATOR / "requirements.txt").read_text(encoding="utf-8")
+    names = set(re.findall("^([a-z-]+)==", pinned, re.MULTILINE))
+    assert package_names(PROJECT["project"]["dependencies"]) <= names
+    dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
+    assert "--require-hashes" in dockerfile
+    assert "--no-deps" in dockerfile
 
 
 def test_package_has_the_license_of_the_project():
