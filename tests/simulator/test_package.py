@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from taskrouter_simulator.testing import running
 
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
+README = (SIMULATOR / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8"))
 DISTRIBUTIONS = {"jwt": "pyjwt"}
 IMPORTED_BY_UVICORN = {"websockets"}
@@ -70,6 +71,15 @@ def test_dependencies_match_imports():
     assert {name for name, testing in third_party if not testing} == required
     extra = package_names(PROJECT["project"]["optional-dependencies"]["testing"])
     assert {name for name, testing in third_party if testing} == extra
+
+
+def test_documented_container_is_reachable_from_this_machine_only_and_reaches_the_app():
+    (command,) = re.findall(r"docker run --publish (?:.*\\\n)*.*", README)
+    assert command.startswith("docker run --publish 127.0.0.1:8002:8002 ")
+    assert "--add-host host.docker.internal:host-gateway " in command
+    assert "--env SIMULATOR_CALLBACK_BASE_URL=http://host.docker.internal:8000 " in command
+    assert "--env SIMULATOR_CONTROL_TOKEN " in command  # the value of the exported variable
+    assert "export SIMULATOR_CONTROL_TOKEN=" in README
 
 
 def test_container_contains_the_tested_version_of_every_dependency():
