@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from taskrouter_simulator.client import TaskRouter
-from taskrouter_simulator.server import Simulator, listen, uvicorn_config
+from taskrouter_simulator.server import Simulator, base_url, listen, uvicorn_config
 from taskrouter_simulator.setting_values import read
 
 __all__ = ["TaskRouter", "running", "taskrouter"]
@@ -86,8 +86,7 @@ def running(**settings: Any) -> Iterator[TaskRouter]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        host, port = listener.getsockname()[:2]
-        yield TaskRouter(f"http://{host}:{port}", chosen.control_token)
+        yield TaskRouter(base_url(listener.getsockname()), chosen.control_token)
     finally:
         server.stop()
         thread.join()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import taskrouter_simulator
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +126,10 @@ def test_wheel_built_from_the_source_distribution_has_the_same_files(dist, wheel
     (source,) = tmp_path.iterdir()
     (rebuilt,) = build(source, tmp_path).glob("*.whl")
     assert file_names(rebuilt) == file_names(wheel)
+
+
+def test_version_of_the_distribution_is_that_of_the_module(wheel):
+    assert wheel.name.split("-")[1] == taskrouter_simulator.__version__
 
 
 def test_only_the_source_distribution_contains_the_files_that_build_the_container(dist, wheel):

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
+import taskrouter_simulator
 from taskrouter_simulator.__main__ import main
 from taskrouter_simulator.clock import Clock
-from taskrouter_simulator.server import Simulator, _clock, listen, uvicorn_config
+from taskrouter_simulator.server import Simulator, _clock, base_url, listen, uvicorn_config
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
 from tests.simulator.test_seed_description import MINIMAL
@@ -67,10 +68,50 @@ def test_help_shows_every_setting_with_its_default(capsys):
         main(["--help"])
     assert exit_info.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert shown.startswith("usage: taskrouter-simulator [-h] [--host HOST]")
+    assert shown.startswith("usage: taskrouter-simulator [-h] [--version] [--host HOST]")
     assert "Run the TaskRouter simulator until SIGINT or SIGTERM." in shown
     assert re.search(r"--port PORT port to listen on; 0 picks a free port \(SIMULATOR_PORT;", shown)
     assert "SIMULATOR_HOST; default '127.0.0.1')" in shown
+
+
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["--version"])
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out == f"taskrouter-simulator {taskrouter_simulator.__version__}\n"
+    assert re.fullmatch("[0-9]+[.][0-9]+[.][0-9]+", taskrouter_simulator.__version__)
+
+
+def test_error_for_a_recording_names_the_setting(capsys, tmp_path):
+    assert main(["--record-file", str(tmp_path), "--port", "0"]) == 1
+    assert capsys.readouterr().err == (
+        f"simulator: SIMULATOR_RECORD_FILE must be a writable file, not '{tmp_path}':"
+        " Is a directory\n"
+    )
+
+
+def ipv6_loopback_is_available():
+    try:
+        listen("::1", 0).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not ipv6_loopback_is_available(), reason="this machine has no IPv6 loopback")
+@pytest.mark.parametrize("frozen_clock", [True, False])
+def test_simulator_listens_on_an_ipv6_address(frozen_clock):
+    with running(host="::1", frozen_clock=frozen_clock) as taskrouter:
+        assert re.fullmatch(r"http://\[::1\]:[0-9]+", taskrouter.url)
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        assert workspace.fetch().sid == taskrouter.workspace_sid
+
+
+def test_url_of_a_listener_puts_an_ipv6_address_in_brackets():
+    addresses = {"127.0.0.1": "127.0.0.1:80", "::1": "[::1]:80"}
+    for host, netloc in addresses.items():
+        assert base_url((host, 80, 0, 0)) == f"http://{netloc}"
+    assert base_url(("127.0.0.1", 80)) == "http://127.0.0.1:80"
 
 
 def test_option_replaces_environment_variable(capsys, monkeypatch):
