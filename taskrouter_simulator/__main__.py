@@ -22,8 +22,8 @@ try:
     from taskrouter_simulator.server import Simulator, base_url, listen, uvicorn_config
 except ModuleNotFoundError as error:
     sys.exit(
-        f"simulator: the package {error.name} is not installed. "
-        "Run `make services`, which installs it, or: pip install -r requirements-run.txt"
+        f"simulator: the package {error.name} is not installed. Install taskrouter-simulator "
+        "again, with its dependencies. In the simulator's repository, run `make services`."
     )
 
 from taskrouter_simulator.setting_values import (

@@ -257,6 +257,6 @@ def test_command_reports_missing_package(monkeypatch):
     with pytest.raises(SystemExit) as exit_info:
         importlib.reload(sys.modules[main.__module__])
     assert exit_info.value.code == (
-        "simulator: the package uvicorn is not installed. Run `make services`, which installs it,"
-        " or: pip install -r requirements-run.txt"
+        "simulator: the package uvicorn is not installed. Install taskrouter-simulator again, with"
+        " its dependencies. In the simulator's repository, run `make services`."
     )
