@@ -10,6 +10,10 @@ import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import taskrouter_simulator
+from taskrouter_simulator import control, log
+from taskrouter_simulator.client import TaskRouter
+from taskrouter_simulator.faults import Fault
 from taskrouter_simulator.testing import running
 
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
@@ -89,6 +93,38 @@ def test_container_contains_the_tested_version_of_every_dependency():
     dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
     assert "--require-hashes" in dockerfile
     assert "--no-deps" in dockerfile
+
+
+def test_readme_names_every_control_route_and_member():
+    for path, handlers in control.ROUTES.items():
+        (methods,) = re.findall(rf"^\| (.*) {re.escape(path)}` \|", README, re.MULTILINE)
+        assert set(re.findall("[A-Z]+", methods)) == set(handlers)
+    members = [name for name in vars(TaskRouter) if not name.startswith("_")]
+    assert [name for name in members if f"`{name}(" not in README] == []
+
+
+def test_readme_names_every_field_and_kind_of_a_fault():
+    names = {*Fault.__dataclass_fields__, *log.KINDS, "latency", "error", "cut", "duplicate"}
+    names -= {"id", "call", "alert"}
+    assert [name for name in names if f"`{name}`" not in README] == []
+
+
+def test_workspace_in_the_readme_is_valid(taskrouter):
+    (workspace,) = re.findall(r"```json\n(\{\n.*?)```", README, re.DOTALL)
+    taskrouter.reset(json.loads(workspace))
+    assert list(taskrouter.workers) == ["Zoe"]
+
+
+def test_readme_names_the_built_wheel_only():
+    wheel = f"taskrouter_simulator-{taskrouter_simulator.__version__}-py3-none-any.whl"
+    assert set(re.findall(r"[\w.-]+\.whl", README)) == {wheel}
+    assert not re.search("(pip install|uvx) '?taskrouter", README)
+
+
+def test_links_in_the_readme_lead_to_headings():
+    headings = re.findall("^## (.*)$", README, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\(#([\w-]+)\)", README)) <= anchors
 
 
 def test_package_has_the_license_of_the_project():
