@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -60,6 +61,18 @@ def test_logs_of_two_processes_with_the_same_seed_are_identical(prepared_app):
     assert first != other
     kinds = set(re.findall(rb'"kind":"([a-z]+)"', first))
     assert kinds == {b"request", b"assignment", b"event", b"twiml", b"call", b"alert"}
+
+
+def test_logs_of_two_simulators_differ_only_in_the_port(prepared_app):
+    settings = {"callback_base_url": prepared_app.url, "event_path": "/events", "seed": "1"}
+    with running(**settings) as taskrouter:
+        first_url, first = taskrouter.url, run_scenario(taskrouter)
+    with running(**settings) as taskrouter:
+        second_url, second = taskrouter.url, run_scenario(taskrouter)
+    with running(**settings, port=urlsplit(second_url).port) as taskrouter:
+        third = run_scenario(taskrouter)
+    assert first_url.encode() in first
+    assert first.replace(first_url.encode(), second_url.encode()) == second == third
 
 
 def without_numbers(log):
