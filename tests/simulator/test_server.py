@@ -227,6 +227,8 @@ def test_reset_returns_to_the_start_time_and_drops_timers_log_and_faults():
         taskrouter.reset()
         assert simulated_time(taskrouter) == start
         assert taskrouter._request("GET", "/faults") == {"faults": []}
+        taskrouter.fault("request", "error", path="/never")
+        assert [fault["id"] for fault in taskrouter._request("GET", "/faults")["faults"]] == [1]
         assert taskrouter.log() == []
         taskrouter.advance(100)
         assert {event.event_type for event in workspace.events.list()}.isdisjoint(
