@@ -8,6 +8,7 @@ from taskrouter_simulator.engine import (
     events,
     reservations,
     routing,
+    task_queues,
     transfers,
     workers,
 )
@@ -185,11 +186,9 @@ def transfer(
         mode=mode,
     )
     task.transfer, task.step, task.evaluation = started, step, Evaluation.NONE
-    task.status, task.queue_sid, task.queue_entered = (
-        TaskStatus.PENDING,
-        step.queue_sid,
-        engine.now(),
-    )
+    task.status = TaskStatus.PENDING
+    task_queues.enter(engine, workspace, task, step.queue_sid)
+    task.queue_entered = engine.now()
     task.ignore_capacity = to in workspace.workers and engine.settings.transfer_ignores_capacity
     # The Task is not offered to the Worker who transfers it.
     task.reoffer_times[reservation.worker_sid] = (

@@ -2,12 +2,14 @@
 
 import json
 import urllib.error
+from collections import Counter
 
 import pytest
 
 from taskrouter_simulator.engine import assignments, reservations, tasks, workers
 from taskrouter_simulator.engine.core import StatusCallback
 from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.instructions import execute
 from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
@@ -44,6 +46,19 @@ class TransferSimulation(Simulation):
     @property
     def transfer_events(self):
         return [item.removeprefix("task.") for item in self.event_types("task.transfer-")]
+
+    def events(self):
+        return list(self.workspace.events.values())
+
+    def queue_counts(self):
+        """Return how many Tasks entered each TaskQueue, and how many left for another one."""
+        kinds = (Kind.TASK_ENTERED, Kind.TASK_MOVED)
+        facts = [fact for fact in self.workspace.history.facts if fact.kind in kinds]
+        counts = Counter((fact.queue_sid, fact.kind) for fact in facts)
+        return {
+            sid: tuple(counts[sid, kind] for kind in kinds)
+            for sid in {fact.queue_sid for fact in facts}
+        }
 
     def do(self, operation, *arguments):
         operation(self.engine, self.workspace, *arguments)
@@ -150,6 +165,20 @@ def test_transfer_to_another_queue_moves_the_task():
     center.transfer(other)
     assert center.task.queue_sid == other
     assert center.task.queue_entered == center.engine.now()
+    assert center.queue_counts() == {center.queue_sid: (1, 1), other: (1, 0)}
+    moved = ["task-queue.moved", "task-queue.entered", "task.transfer-initiated"]
+    assert center.event_types("task")[-3:] == moved
+    (event,) = (item for item in center.events() if item.event_type == "task-queue.moved")
+    assert event.parameters["TaskAssignmentStatus"] == "pending"
+
+
+def test_transfer_within_the_queue_is_no_move():
+    center = TransferSimulation()
+    center.clock.advance(7)
+    center.transfer(center.queue_sid)
+    assert center.task.queue_entered == center.engine.now()
+    assert center.queue_counts() == {center.queue_sid: (1, 0)}
+    assert center.event_types("task-queue.entered") == ["task-queue.entered"]
 
 
 @pytest.mark.parametrize("setting", [True, False])
