@@ -1,6 +1,7 @@
 """Creates, updates, reevaluates and expires Tasks."""
 
 from functools import partial
+from typing import cast
 
 from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import (
@@ -184,6 +185,9 @@ def transfer(
         worker_sid=reservation.worker_sid,
         to=to,
         mode=mode,
+        previous_step=cast("Step", task.step),  # an assigned Task has a step
+        previous_queue_entered=task.queue_entered,
+        previous_ignore_capacity=task.ignore_capacity,
     )
     task.transfer, task.step, task.evaluation = started, step, Evaluation.NONE
     task.status = TaskStatus.PENDING
@@ -214,8 +218,7 @@ def cancel_transfer(engine: Engine, workspace: Workspace, task: Task, canceled: 
         )
     for pending in reservations.pending(task):
         reservations.cancel(engine, workspace, pending)
-    transfers.restore_status(engine, task)
-    transfers.finish(engine, workspace, task, transfers.CANCELED)
+    transfers.undo(engine, workspace, task, canceled, transfers.CANCELED)
 
 
 def _only_workflow(workspace: Workspace) -> Workflow:

@@ -6,12 +6,13 @@ from collections import Counter
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, reservations, tasks, workers
+from taskrouter_simulator.engine import assignments, reservations, tasks, workers, workspaces
 from taskrouter_simulator.engine.core import StatusCallback
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.instructions import execute
+from taskrouter_simulator.engine.model import Configuration
 from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
 from tests.simulator.conftest import Simulation
 
@@ -46,6 +47,13 @@ class TransferSimulation(Simulation):
     @property
     def transfer_events(self):
         return [item.removeprefix("task.") for item in self.event_types("task.transfer-")]
+
+    def other_queue(self, worker):
+        """Create a TaskQueue for a Worker, who leaves all other TaskQueues; return the TaskQueue."""
+        workers.set_attributes(self.engine, self.workspace, worker, '{"team": "other"}')
+        return workspaces.add_queue(
+            self.engine, self.workspace, friendly_name="Other", target_workers='team == "other"'
+        )
 
     def events(self):
         return list(self.workspace.events.values())
@@ -261,6 +269,55 @@ def test_canceled_transfer_returns_task_to_worker():
         tasks.cancel_transfer, center.engine, center.workspace, center.task, transfer
     ) == expected  # fmt: skip
     assert second.status == "initiated"
+
+
+def cancel_transfer(engine, workspace, reservation):
+    task = workspace.tasks[reservation.task_sid]
+    tasks.cancel_transfer(engine, workspace, task, task.transfer)
+
+
+@pytest.mark.parametrize("end", [reservations.reject, reservations.time_out, cancel_transfer])
+def test_task_returns_to_its_queue_when_the_transfer_ends(end):
+    center = TransferSimulation()
+    step, entered = center.task.step, center.task.queue_entered
+    other = center.other_queue(center.bob)
+    center.clock.advance(7)
+    center.transfer()
+    assert (center.task.queue_sid, center.task.ignore_capacity) == (other.sid, True)
+    center.clock.advance(5)
+    center.do(end, center.offered)
+    assert (center.task.status, center.task.queue_sid) == ("assigned", center.queue_sid)
+    assert (center.task.step, center.task.queue_entered) == (step, entered)
+    assert center.task.ignore_capacity is False
+    assert center.task.updated == center.engine.now()
+    assert center.queue_counts() == {center.queue_sid: (2, 1), other.sid: (1, 1)}
+    assert center.event_types("task-queue.moved") == ["task-queue.moved"] * 2
+    workspaces.delete_queue(center.engine, center.workspace, other)
+
+
+def test_queue_to_which_a_task_may_return_is_not_deleted():
+    center = TransferSimulation()
+    (workflow,) = center.workspace.workflows.values()
+    workflow.configuration = Configuration()
+    center.other_queue(center.bob)
+    center.transfer()
+    queue = center.workspace.queues[center.queue_sid]
+    message = f"TaskQueue {queue.sid} is in use and cannot be deleted"
+    assert refusal(workspaces.delete_queue, center.engine, center.workspace, queue) == message
+    center.do(assignments.accept, center.offered)
+    workspaces.delete_queue(center.engine, center.workspace, queue)
+    assert queue.sid not in center.workspace.queues
+
+
+def test_task_whose_worker_completed_is_routed_again_after_canceled_transfer():
+    center = TransferSimulation()
+    transfer = center.transfer()
+    center.do(assignments.complete_reservation, center.accepted)
+    tasks.cancel_transfer(center.engine, center.workspace, center.task, transfer)
+    assert center.task.status == "pending"
+    center.clock.run_due()
+    assert center.task.status == "reserved"
+    assert (center.offered.worker_sid, center.offered.transfer) == (center.bob.sid, None)
 
 
 @pytest.mark.parametrize("operation", [assignments.cancel, assignments.delete])
