@@ -56,9 +56,7 @@ def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
         undo(engine, workspace, task, transfer, FAILED)
 
 
-def undo(
-    engine: Engine, workspace: Workspace, task: Task, transfer: Transfer, status: str
-) -> None:
+def undo(engine: Engine, workspace: Workspace, task: Task, transfer: Transfer, status: str) -> None:
     """End a transfer that nobody accepted, and return the Task to its previous TaskQueue.
 
     The Task's status follows from its accepted and wrapping Reservations. A Task without such a

@@ -49,7 +49,7 @@ class TransferSimulation(Simulation):
         return [item.removeprefix("task.") for item in self.event_types("task.transfer-")]
 
     def other_queue(self, worker):
-        """Create a TaskQueue for a Worker, who leaves all other TaskQueues; return the TaskQueue."""
+        """Create a TaskQueue, move a Worker to it, and return the TaskQueue."""
         workers.set_attributes(self.engine, self.workspace, worker, '{"team": "other"}')
         return workspaces.add_queue(
             self.engine, self.workspace, friendly_name="Other", target_workers='team == "other"'
@@ -178,6 +178,24 @@ def test_transfer_to_another_queue_moves_the_task():
     assert center.event_types("task")[-3:] == moved
     (event,) = (item for item in center.events() if item.event_type == "task-queue.moved")
     assert event.parameters["TaskAssignmentStatus"] == "pending"
+
+
+def test_task_stays_in_its_queue_if_the_recipient_is_a_member():
+    center = TransferSimulation()
+    newest = workspaces.add_queue(center.engine, center.workspace, friendly_name="Newest")
+    center.transfer(newest.sid)
+    center.do(assignments.accept, center.offered)
+    center.accepted = center.offered
+    center.transfer(center.alice.sid)
+    assert (center.task.queue_sid, center.offered.queue_sid) == (newest.sid, newest.sid)
+
+
+def test_task_moves_to_the_oldest_queue_of_the_recipient():
+    center = TransferSimulation()
+    oldest = center.other_queue(center.bob)
+    workspaces.add_queue(center.engine, center.workspace, friendly_name="Newest")
+    center.transfer()
+    assert center.task.queue_sid == oldest.sid
 
 
 def test_transfer_within_the_queue_is_no_move():
