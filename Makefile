@@ -66,7 +66,7 @@ CHAOS ?= --reservations 1000 --faults 200
 
 .PHONY: chaos
 chaos: $(DEV_TOOLS) ## Run the fault-injection tests and the tests with many generated inputs
-	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos -n auto --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m tests.chaos run $(CHAOS)
 
 # Options of the mutation tests: make mutants SEED=2 COUNT=50 PACKAGE=usecases

@@ -1,6 +1,7 @@
 """Connects the engine, the clock, the callbacks and the HTTP routes."""
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from taskrouter_simulator import seed, snapshots
 from taskrouter_simulator.callbacks.delivery import DeliveryClient
@@ -173,13 +175,29 @@ def _clock(settings: Settings) -> Clock:
     return Clock(lambda: offset + time.monotonic())
 
 
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """Sends the response to an invalid handshake, which uvicorn does not send."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+
+def _concerns_server(record: logging.LogRecord) -> bool:
+    """Return whether a log record concerns the server, and not an invalid text of a client."""
+    return record.msg != "Invalid UTF-8 sequence received from client."
+
+
 def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
     """Return a uvicorn configuration with minimal logging and a short shutdown timeout."""
+    logging.getLogger("uvicorn.error").addFilter(_concerns_server)
     return uvicorn.Config(
         expose_transport(simulator.app),
         log_level="warning",
         access_log=False,
-        ws="websockets-sansio",
+        ws=_WebSocketProtocol,
         lifespan="on",
         timeout_graceful_shutdown=1,
         # Long, because a request fails if the server closes an idle connection just as the client

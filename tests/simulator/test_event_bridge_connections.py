@@ -298,6 +298,23 @@ def test_messages_from_the_client_are_ignored(taskrouter, alice):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
+def test_text_that_is_not_utf_8_closes_the_connection_without_an_error_message(capsys):
+    with running() as taskrouter, BrowserSdk(taskrouter).connect() as channel:
+        initialize(channel)
+        channel.socket.send(b"\xff", text=True)
+        assert channel.wait_until_closed()[0] == 1007
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "token", "status"), [({}, "x" * 9_000, 414), ({"X-Long": "x" * 9_000}, "", 431)]
+)
+def test_handshake_that_is_too_long_is_refused(taskrouter, headers, token, status):
+    with pytest.raises(InvalidStatus) as error, open_channel(taskrouter, headers, token=token):
+        pass
+    assert error.value.response.status_code == status
+
+
 def test_client_that_does_not_read_its_messages_is_disconnected(taskrouter, alice, monkeypatch):
     monkeypatch.setattr(sessions, "MAX_WAITING", 0)
     with alice.connect() as channel:

@@ -1,5 +1,6 @@
 """The public pytest fixture `taskrouter`, and simulators started by `running`."""
 
+import statistics
 import time
 import urllib.error
 
@@ -46,6 +47,20 @@ def test_simulator_starts_in_under_a_second():
             return time.monotonic() - before
 
     assert any(start() < 0.9 for _ in range(5))  # other programs may use most of the CPU
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_simulator_starts_in_50_ms_and_stops_in_20_ms():
+    starts, stops = [], []
+    for _ in range(31):
+        begin = time.perf_counter()
+        with running():
+            starts.append(time.perf_counter() - begin)
+            end = time.perf_counter()
+        stops.append(time.perf_counter() - end)
+    assert statistics.median(starts) < 0.050
+    assert statistics.median(stops) < 0.020
 
 
 def test_two_simulators_run_side_by_side():
