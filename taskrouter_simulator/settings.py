@@ -84,10 +84,7 @@ class Settings:
         "maximum number of Workers in a Workspace for which Worker statistics are available; 0 for"
         " no limit",
     )
-    log_answers: int = _setting(
-        1_000,
-        "number of newest log entries that keep their REST response",
-    )
+    log_answers: int = _setting(1_000, "number of newest log entries that keep their REST response")
 
     routing_delay: float = _setting(
         0.0, "seconds between a change and the resulting routing (about 0.5 was observed at Twilio)"
@@ -133,6 +130,12 @@ class Settings:
         default=False,
         text="a Task can be completed or canceled over REST only with a Reason (Twilio's API"
         " description says so, but Twilio's own tests cancel Tasks without a Reason)",
+    )
+    status_with_attributes: str = _setting(
+        "refused",
+        "what happens to Attributes in a REST request that also sets a Task's status to wrapping or"
+        " completed (Twilio documents that two requests are necessary); refused: 400",
+        ("refused", "ignored", "updated"),
     )
     worker_lists_have_attributes: bool = _setting(
         default=True,
@@ -273,9 +276,7 @@ class Settings:
     )
     voice_queue_size: int = _setting(100, "maximum number of calls waiting in one queue")
     expired_token_disconnects: bool = _setting(
-        default=True,
-        text="a browser SDK's WebSocket is closed when its Access Token expires (otherwise it stays"
-        " open)",
+        default=True, text="a browser SDK's WebSocket is closed when its Access Token expires"
     )
     disconnected_worker: str = _setting(
         "unchanged",
