@@ -47,7 +47,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         RecordingError: The file cannot be read, or a line is not a callback.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            lines = list(file)  # JSON may contain the other separators of `str.splitlines`
     except (OSError, ValueError) as error:
         raise RecordingError(f"cannot read {path}: {error}") from error
     entries = [_parse(line, number, path) for number, line in enumerate(lines, 1)]

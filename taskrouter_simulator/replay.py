@@ -14,6 +14,7 @@ from taskrouter_simulator.callbacks.answers import Response
 from taskrouter_simulator.callbacks.delivery import Delivery, DeliveryClient
 from taskrouter_simulator.identifiers import Credentials, is_url
 from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.snapshots import canonical_json
 
 _TIMEOUT_SECONDS = 15.0
 _MAX_SHOWN = 200
@@ -39,8 +40,13 @@ def main(arguments: list[str], settings: Settings) -> int:
         print(f"replay: {error}", file=sys.stderr)  # noqa: T201 - program output
         return 2
     differing = asyncio.run(_replay(entries, options.to, settings))
-    print(f"{len(entries)} callbacks, {differing} different responses")  # noqa: T201 - program output
+    totals = f"{_count(len(entries), 'callback')}, {_count(differing, 'different response')}"
+    print(totals)  # noqa: T201 - program output
     return 1 if differing else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _base_url(text: str) -> str:
@@ -82,28 +88,25 @@ def describe_differences(entry: Mapping[str, Any], response: Response) -> list[s
         return [response.error]
     body = response.body.decode("utf-8", errors="replace")
     is_truncated = "answer_length" in entry
-    pairs = [
+    values = [
         ("status", entry["status"], response.status),
         ("content type", entry.get("content_type"), response.content_type),
     ]
     if is_truncated:
-        pairs.append(("length", entry["answer_length"], len(body)))
+        values.append(("length", entry["answer_length"], len(body)))
         body = body[: len(entry["answer"])]
-    pairs.append(("body", _parse(entry["answer"]), _parse(body)))
+    pairs = [(name, json.dumps(before), json.dumps(after)) for name, before, after in values]
+    pairs.append(("body", _canonical(entry["answer"]), _canonical(body)))
     return [
-        f"{name} {_shorten(before)} became {_shorten(after)}"
+        f"{name} {before[:_MAX_SHOWN]} became {after[:_MAX_SHOWN]}"
         for name, before, after in pairs
         if before != after
     ]
 
 
-def _parse(body: str) -> Any:
-    """Return the value of a JSON body, or the text of any other body."""
+def _canonical(body: str) -> str:
+    """Return the same text for equal JSON documents; `true` and `1` are not equal."""
     try:
-        return json.loads(body)
+        return canonical_json(json.loads(body))
     except (ValueError, RecursionError):
-        return body
-
-
-def _shorten(value: Any) -> str:
-    return json.dumps(value)[:_MAX_SHOWN]
+        return f"text {json.dumps(body)}"

@@ -163,6 +163,13 @@ def _flag(item: Description, name: str, *, default: bool) -> bool:
     return value
 
 
+def _object(item: Description, name: str) -> dict[str, Any]:
+    value = item.get(name, {})
+    if not isinstance(value, dict):
+        raise SeedError(f"{name} must be a JSON object, not {value!r}")
+    return value
+
+
 def _integer(item: Description, name: str, default: int, limits: range) -> int:
     if name not in item:
         return default
@@ -193,11 +200,11 @@ def _add_worker(engine: Engine, workspace: Workspace, item: Description) -> None
         engine,
         workspace,
         friendly_name=name,
-        attributes=json.dumps(dict(item.get("attributes", {}))),
+        attributes=json.dumps(_object(item, "attributes")),
         activity_sid=_activity_sid(workspace, item.get("activity")),
         sid="WK" + derived_hex(f"worker/{name}"),
     )
-    capacities = item.get("capacity", {})
+    capacities = _object(item, "capacity")
     for channel_name in capacities:
         channel = workspace.channel(channel_name)
         if channel is None:

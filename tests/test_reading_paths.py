@@ -15,8 +15,9 @@ LIMITS = {
     "accept over REST": (62, 16),
     # `indexes.py`, `waiting.py`, `requirements.py` and the dependencies of expressions make the
     # cost of routing independent of the number of waiting Tasks (32 functions). `history.py`
-    # records the data from which statistics are computed.
-    "Task, callback, accept in the simulator": (143, 29),
+    # records the data from which statistics are computed. `task_queues.py` moves Tasks, also for
+    # transfers.
+    "Task, callback, accept in the simulator": (145, 29),
 }
 LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ switches back$", re.MULTILINE)
 

@@ -22,6 +22,8 @@ _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 _WEIGHTS = {"/reservations/{sid}/accept": 2}
 """Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
+_EVENT_PATH = "/event_callback"
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -48,10 +50,14 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
 
     twilio = twilio_routes(app)
     callback_throttle = capacity.callback_throttle(concurrency)
+    throttles = {_EVENT_PATH: capacity.event_throttle(concurrency)}
     default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
     callbacks = [
         _MethodSetting(
-            _encode(f"{prefix}{path}"), method, callback_throttle, measured=path in _MEASURED_PATHS
+            _encode(f"{prefix}{path}"),
+            method,
+            throttles.get(path, callback_throttle),
+            measured=path in _MEASURED_PATHS,
         )
         for prefix in stage.settings.callback_prefixes
         for path, method in twilio

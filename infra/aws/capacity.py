@@ -20,7 +20,7 @@ QUOTA_CODE = "L-B99A9384"
 """Code of the quota "Concurrent executions" in Service Quotas."""
 
 ENOUGH = 100
-"""Concurrency at which only requests that may wait for TaskRouter have reduced rates."""
+"""Concurrency at which only events and requests that may wait for TaskRouter have reduced rates."""
 
 _KEPT_UNRESERVED = 100
 """Concurrency that Lambda keeps for functions without reserved concurrency."""
@@ -61,6 +61,12 @@ _WAITING_SHARE = 0.6
 
 _DEFAULT_SHARE = 0.25
 """Share of the concurrency that one other method may use."""
+
+_EVENT_SHARE = 0.1
+"""Share of the concurrency that events may use, except for a burst."""
+
+_EVENT_BURST_SHARE = 0.2
+"""Share of the concurrency that a burst of events may use."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
@@ -129,15 +135,29 @@ def describe_low(aws: Aws, stage: Stage, concurrency: int) -> str | None:
     return (
         f"Lambda allows only {concurrency} concurrent executions in account {aws.account}, "
         f"{aws.region}, so each callback route is limited to "
-        f"{callback_throttle(concurrency).rate:g} requests/s, and other methods to at most "
+        f"{callback_throttle(concurrency).rate:g} requests/s, events to "
+        f"{event_throttle(concurrency).rate:g}, and other methods to at most "
         f"{default_throttle(concurrency).rate:g}. To raise these limits, "
         f"{_describe_request(_DESIRED)}"
     )
 
 
 def callback_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each route that Twilio calls."""
+    """Return the throttle of each route that Twilio calls, except events."""
     return _throttle(concurrency, CALLBACK_SECONDS, MAX_CALLBACK_THROTTLE)
+
+
+def event_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of TaskRouter's events.
+
+    TaskRouter posts several events per callback. If a callback is refused, the Reservation gets no
+    instruction. If an event is refused, the reconciliation records the reported status.
+    """
+    maximum = MAX_CALLBACK_THROTTLE
+    return Throttle(
+        rate=min(maximum.rate, round(concurrency * _EVENT_SHARE / CALLBACK_SECONDS)),
+        burst=min(maximum.burst, max(1, int(concurrency * _EVENT_BURST_SHARE))),
+    )
 
 
 def waiting_throttle(concurrency: int, share: float) -> Throttle:

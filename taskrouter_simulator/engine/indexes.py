@@ -8,10 +8,12 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.engine.expressions import Keys, Value, conditions, reference
 from taskrouter_simulator.engine.model import (
     Activity,
     Reservation,
@@ -22,7 +24,6 @@ from taskrouter_simulator.engine.model import (
     Worker,
     Workspace,
 )
-from taskrouter_simulator.engine.names import split_by_state
 from taskrouter_simulator.engine.waiting import (
     Availability,
     FreeWorker,
@@ -30,7 +31,52 @@ from taskrouter_simulator.engine.waiting import (
     Requirement,
 )
 
+_STATE_NAMES = frozenset({"activity_sid", "activity_name", "channel"})
+"""Names whose values can change while the Worker's attributes stay the same."""
 _MIN_PURGE_SIZE = 1000
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Some of the conditions that an expression joins by AND.
+
+    Attributes:
+        text: The conditions as an expression; "" for no conditions.
+        task_values: Functions that look up the referenced values in the context of a Task.
+        on_time: Whether a condition depends on the time of day.
+    """
+
+    text: str = ""
+    task_values: tuple[Value, ...] = ()
+    on_time: bool = False
+
+
+@lru_cache(maxsize=4096)
+def split_by_state(expression: str) -> tuple[Conditions, Conditions]:
+    """Split an expression into two parts, both of which must hold.
+
+    Returns:
+        The conditions that do not depend on a Worker's Activity or TaskChannels, and the others.
+    """
+    found = conditions(expression) if expression.strip() else ()
+    parts = []
+    for on_state in (False, True):
+        part = [(text, keys) for text, keys in found if any(map(_is_state, keys)) is on_state]
+        all_keys = [key for _, keys in part for key in keys]
+        task_keys = [keys for keys in all_keys if keys[0] not in {"worker", "taskrouter"}]
+        parts.append(
+            Conditions(
+                text=" AND ".join(text for text, _ in part),
+                task_values=tuple(map(reference, task_keys)),
+                on_time=any(keys[0] == "taskrouter" for keys in all_keys),
+            )
+        )
+    return parts[0], parts[1]
+
+
+def _is_state(keys: Keys) -> bool:
+    names = keys[1:] if keys[0] == "worker" else keys
+    return not names or names[0] in _STATE_NAMES
 
 
 @dataclass(eq=False)
@@ -233,7 +279,7 @@ class WorkerIndex:
         place = entry.places.get(availability) or _Place()
         queue_sid = availability.queue_sid
         is_candidate = queue_sid in entry.queues or queue_sid in self._state_queues
-        if entry.texts and is_candidate and requirement.matches(entry.worker):
+        if is_candidate and requirement.matches(entry.worker):
             entry.places[availability] = place
             if requirement not in place.requirements:
                 place.requirements[requirement] = None

@@ -16,7 +16,6 @@ from taskrouter_simulator.engine.expressions import (
     Keys,
     NumericText,
     Value,
-    conditions,
     reference,
     reference_keys,
 )
@@ -63,8 +62,6 @@ CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]
 The arguments are the WorkerChannel and the statuses of the Reservations that use its capacity. See
 https://www.twilio.com/docs/taskrouter/multitasking.
 """
-_STATE_NAMES = frozenset({"activity_sid", "activity_name", "channel"})
-"""Names whose values can change while the Worker's attributes stay the same."""
 _NAMESPACES = ("task", "taskrouter", "worker", "workers")
 _MIN_SIMILARITY = 0.8
 """Minimum similarity of a misspelled name to the suggested name."""
@@ -292,46 +289,3 @@ def parse_order_by(text: str) -> tuple[OrderClause, ...]:
         sign = -1 if (clause[2] or "").upper() == "DESC" else 1
         clauses.append(OrderClause(keys, reference(keys), sign))
     return tuple(clauses)
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Some of the conditions that an expression joins by AND.
-
-    Attributes:
-        text: The conditions as an expression; "" for no conditions.
-        task_values: Functions that look up the referenced values in the context of a Task.
-        on_time: Whether a condition depends on the time of day.
-    """
-
-    text: str = ""
-    task_values: tuple[Value, ...] = ()
-    on_time: bool = False
-
-
-@lru_cache(maxsize=4096)
-def split_by_state(expression: str) -> tuple[Conditions, Conditions]:
-    """Split an expression into two parts, both of which must hold.
-
-    Returns:
-        The conditions that do not depend on a Worker's Activity or TaskChannels, and the others.
-    """
-    found = conditions(expression) if expression.strip() else ()
-    parts = []
-    for on_state in (False, True):
-        part = [(text, keys) for text, keys in found if any(map(_is_state, keys)) is on_state]
-        all_keys = [key for _, keys in part for key in keys]
-        task_keys = [keys for keys in all_keys if keys[0] not in {"worker", "taskrouter"}]
-        parts.append(
-            Conditions(
-                text=" AND ".join(text for text, _ in part),
-                task_values=tuple(map(reference, task_keys)),
-                on_time=any(keys[0] == "taskrouter" for keys in all_keys),
-            )
-        )
-    return parts[0], parts[1]
-
-
-def _is_state(keys: Keys) -> bool:
-    names = keys[1:] if keys[0] == "worker" else keys
-    return not names or names[0] in _STATE_NAMES

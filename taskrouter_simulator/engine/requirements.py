@@ -8,7 +8,7 @@ from typing import Any
 from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.expressions import FoldedText, parse_reference
-from taskrouter_simulator.engine.indexes import RoutingIndex
+from taskrouter_simulator.engine.indexes import Conditions, RoutingIndex, split_by_state
 from taskrouter_simulator.engine.model import (
     Step,
     Task,
@@ -18,9 +18,7 @@ from taskrouter_simulator.engine.model import (
 )
 from taskrouter_simulator.engine.names import (
     TIME_NAMES,
-    Conditions,
     parse_order_by,
-    split_by_state,
 )
 from taskrouter_simulator.engine.waiting import Availability, FreeWorker, Requirement
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from taskrouter_simulator.continuations import continuation
-from taskrouter_simulator.engine import assignments, events, reservations
+from taskrouter_simulator.engine import assignments, events, reservations, task_queues
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.indexes import RoutingIndex, find_index
@@ -195,7 +195,6 @@ def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> No
 
 def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) -> None:
     engine.cancel_timer("step", task.sid)
-    previous_queue_sid = task.queue_sid
     task.step = step
     task.is_waiting = False
     if step is None:
@@ -206,20 +205,7 @@ def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) 
         engine, workspace, "workflow.target-matched", "Task matched a Workflow target",
         sid=task.workflow_sid or task.sid, task=task,
     )  # fmt: skip
-    if step.queue_sid == previous_queue_sid:
-        return
-    if previous_queue_sid:
-        workspace.history.record(engine.now(), Kind.TASK_MOVED, task)
-    task.queue_sid = step.queue_sid
-    task.queue_entered = engine.now()
-    workspace.history.record(engine.now(), Kind.TASK_ENTERED, task)
-    engine.touch(task)
-    sid = task.queue_sid or task.sid
-    if previous_queue_sid:
-        moved = "Task moved to another TaskQueue"
-        events.publish(engine, workspace, "task-queue.moved", moved, sid=sid, task=task)
-    entered = "Task entered TaskQueue"
-    events.publish(engine, workspace, "task-queue.entered", entered, sid=sid, task=task)
+    task_queues.enter(engine, workspace, task, step.queue_sid)
 
 
 def _offer(engine: Engine, index: RoutingIndex, task: Task) -> None:

@@ -84,7 +84,8 @@ class Session:
 
 async def close(socket: WebSocket, code: int, reason: str) -> None:
     """Close a connection; a reason that is too long for the protocol is truncated."""
-    await socket.close(code, reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
+    content = reason.encode(errors="replace")[:_MAX_REASON_BYTES]
+    await socket.close(code, content.decode(errors="ignore"))
 
 
 async def _receive(socket: WebSocket) -> None:

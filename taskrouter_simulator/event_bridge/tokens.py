@@ -69,7 +69,7 @@ def verify(token: Any, credentials: Credentials, now: float) -> Grant:
     expires, begins = claims.get("exp"), claims.get("nbf", 0)
     if not _is_number(expires) or not now < expires:
         raise InvalidToken("The Access Token has expired", 20104)
-    if expires - now > MAX_LIFETIME:
+    if expires > now + MAX_LIFETIME:  # a subtraction can overflow
         raise InvalidToken("The Access Token must expire within 24 hours", 20157)
     if not _is_number(begins) or not begins <= now:
         raise InvalidToken("The Access Token is not valid yet", 20105)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from infra import OperatorError
 from infra.aws import api_settings, capacity
+from infra.aws.capacity import Throttle
 from infra.aws.stage_config import Stage
 
 CONCURRENCY = st.integers(min_value=1, max_value=100_000)
@@ -186,9 +187,10 @@ def test_denied_read_of_reserved_concurrency_is_an_error():
 def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
     assert capacity.describe_low(account(10), stage(), 10) == (
         "Lambda allows only 10 concurrent executions in account 111111111111, eu-west-1, so each "
-        "callback route is limited to 100 requests/s, and other methods to at most 5. To raise "
-        "these limits, request a higher limit: aws service-quotas request-service-quota-increase "
-        "--service-code lambda --quota-code L-B99A9384 --desired-value 1000"
+        "callback route is limited to 100 requests/s, events to 10, and other methods to at most "
+        "5. To raise these limits, request a higher limit: aws service-quotas "
+        "request-service-quota-increase --service-code lambda --quota-code L-B99A9384 "
+        "--desired-value 1000"
     )
 
 
@@ -207,6 +209,26 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
     assert default.burst <= max(concurrency / 4, 1)
     assert callback.rate > default.rate
     assert 1 <= capacity.alarm_threshold(concurrency) <= concurrency
+
+
+@given(concurrency=CONCURRENCY)
+def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrency):
+    throttle = capacity.event_throttle(concurrency)
+
+    assert throttle.rate == min(concurrency, capacity.MAX_CALLBACK_THROTTLE.rate)
+    assert throttle.burst == max(1, min(concurrency // 5, 1_000))
+
+
+def test_events_have_their_own_throttle_on_every_path():
+    settings = SimpleNamespace(callback_prefixes=("", "/secret"), tutorial_routes=False)
+    throttles = {
+        setting.path: setting.throttle
+        for setting in api_settings._method_settings(SimpleNamespace(settings=settings), 10)
+    }
+    for prefix in ("/", "/~1secret"):
+        assert throttles[f"{prefix}~1event_callback"] == Throttle(rate=10, burst=2)
+        assert throttles[f"{prefix}~1assignment_callback"] == Throttle(rate=100, burst=10)
+        assert throttles[f"{prefix}~1assignment_callback~1fallback"] == Throttle(100, 10)
 
 
 @given(concurrency=CONCURRENCY, share=SHARE)
@@ -232,6 +254,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
             SimpleNamespace(settings=settings), concurrency
         )[1:]
         if setting.throttle != capacity.callback_throttle(concurrency)
+        and setting.path != "/~1event_callback"
     ]
     admitted = sum(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
@@ -245,6 +268,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
 def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
     throttles = (
         capacity.callback_throttle,
+        capacity.event_throttle,
         capacity.default_throttle,
         partial(capacity.waiting_throttle, share=share),
     )

@@ -76,6 +76,7 @@ def throttles(concurrency):
 def test_documented_throttles_match_code():
     methods = (
         ("/assignment_callback", "POST"),
+        ("/event_callback", "POST"),
         ("/reservations/{sid}/accept", "POST"),
         ("/create-task", "POST"),
         ("*", "*"),

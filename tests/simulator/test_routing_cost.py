@@ -15,8 +15,7 @@ from taskrouter_simulator.engine import (
     workspaces,
 )
 from taskrouter_simulator.engine.expressions import check
-from taskrouter_simulator.engine.indexes import find_index
-from taskrouter_simulator.engine.names import split_by_state
+from taskrouter_simulator.engine.indexes import find_index, split_by_state
 from taskrouter_simulator.engine.waiting import WaitHeap
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 

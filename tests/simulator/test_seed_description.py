@@ -189,7 +189,12 @@ def test_setting_defines_minimum_reservation_timeout():
         (changed("task_queues", assignment_activity="No"), "there is no Activity No"),
         (changed("workers", capacity={"fax": 1}), "there is no TaskChannel fax"),
         (changed("task_queues", task_order="x"), "task_order must be FIFO or LIFO, not 'x'"),
-        (changed("workers", attributes=7), "'int' object is not iterable"),
+        (changed("workers", attributes=7), "attributes must be a JSON object, not 7"),
+        (
+            changed("workers", attributes=[["a", 1]]),
+            "attributes must be a JSON object, not [['a', 1]]",
+        ),
+        (changed("workers", capacity=None), "capacity must be a JSON object, not None"),
         (
             changed("activities", friendly_name="Here"),
             "Activity Here already exists in this workspace",
@@ -231,7 +236,7 @@ def test_setting_defines_minimum_reservation_timeout():
             ),
         ),
     ],
-    ids=range(20),
+    ids=range(22),
 )
 def test_error_names_field_and_reason(description, message):
     assert refusal(description) == message

@@ -377,6 +377,36 @@ def test_invalid_snapshot_is_refused_and_changes_nothing(change):
     assert center.state() == before
 
 
+def places(value):
+    """Yield each place in a JSON document, as a container and a key."""
+    for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, key
+        if isinstance(item, dict | list):
+            yield from places(item)
+
+
+def test_signed_snapshot_with_a_wrong_value_is_restored_or_changes_nothing():
+    center = ringing_center()
+    center.simulator.faults.add({"on": "event", "kind": "latency", "seconds": 1})
+    document = center.simulator.snapshot()
+    names = [name for name in document["objects"] if name.isdecimal()]
+    state = {name: document["objects"][name] for name in names[names.index(document["state"]) :]}
+    assert len(state) > 5
+    simulator = Simulator(Settings(**center.options))
+    for container, key in [(document, "state"), *places(state)]:
+        original = container[key]
+        for value in (None, 10**400, "engine", [[]]):
+            container[key] = value
+            unchanged = simulator.snapshot()
+            try:
+                asyncio.run(restored(simulator, signed(document)))
+            except SnapshotError:
+                assert simulator.snapshot() == unchanged
+            else:
+                simulator = Simulator(Settings(**center.options))
+        container[key] = original
+
+
 def test_deeply_nested_document_is_refused():
     nested = []
     for _ in range(100_000):
