@@ -231,8 +231,8 @@ def test_order_by_follows_changes_of_a_worker():
     reservations.reject(simulation.engine, simulation.workspace, task.reservations[0])
     simulation.clock.run_due()
     assert simulation.offered_to(task) == ["Dan"]
-    second = simulation.enqueue_task()
-    assert simulation.offered_to(second) == ["Carol"]
+    assert simulation.offered_to(simulation.enqueue_task()) == ["Carol"]
+    assert simulation.offered_to(simulation.enqueue_task()) == []
 
 
 @pytest.mark.parametrize("key", ["known_worker_sid", "known_worker_friendly_name"])
