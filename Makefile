@@ -157,6 +157,8 @@ lock: $(DEV_TOOLS) ## Compile requirements*.in to pinned versions in requirement
 	$(COMPILE) requirements.in --output-file requirements.txt
 	$(COMPILE) -c requirements.txt requirements-deploy.in --output-file requirements-deploy.txt
 	$(COMPILE) -c requirements-deploy.txt requirements-run.in --output-file requirements-run.txt
+	$(COMPILE) -c requirements-run.txt taskrouter_simulator/pyproject.toml \
+		--output-file taskrouter_simulator/requirements.txt
 	$(COMPILE) -c requirements-run.txt requirements-dev.in --output-file requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt requirements-bench.in --output-file requirements-bench.txt
 

@@ -16,22 +16,23 @@ from types import FrameType
 try:
     import uvicorn
 
+    import taskrouter_simulator
     from taskrouter_simulator import replay
     from taskrouter_simulator.seed import SeedError
-    from taskrouter_simulator.server import Simulator, listen, uvicorn_config
+    from taskrouter_simulator.server import Simulator, base_url, listen, uvicorn_config
 except ModuleNotFoundError as error:
     sys.exit(
-        f"simulator: the package {error.name} is not installed. "
-        "Run `make services`, which installs it, or: pip install -r requirements-run.txt"
+        f"simulator: the package {error.name} is not installed. Install taskrouter-simulator "
+        "again, with its dependencies. In the simulator's repository, run `make services`."
     )
 
-from taskrouter_simulator.settings import (
-    Settings,
+from taskrouter_simulator.setting_values import (
     SettingsError,
     environment_name,
     from_environment,
     read,
 )
+from taskrouter_simulator.settings import Settings
 
 
 class _Server(uvicorn.Server):
@@ -39,8 +40,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        host, port = (sockets or [])[0].getsockname()[:2]
-        print(f"TaskRouter simulator ready on http://{host}:{port}", flush=True)  # noqa: T201 - program output
+        url = base_url((sockets or [])[0].getsockname())
+        print(f"TaskRouter simulator ready on {url}", flush=True)  # noqa: T201 - program output
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,6 +72,8 @@ def _settings(arguments: list[str]) -> Settings:
         description=__doc__,
         epilog="The `replay` command sends recorded callbacks again; see `replay --help`.",
     )
+    version = f"taskrouter-simulator {taskrouter_simulator.__version__}"
+    parser.add_argument("--version", action="version", version=version)
     for field in fields(Settings):
         variable = environment_name(field.name)
         help_text = f"{field.metadata['help']} ({variable}; default {field.default!r})"

@@ -51,7 +51,7 @@ class Clock:
     """
 
     def __init__(self, read: Callable[[], float], *, frozen: bool = False) -> None:
-        self._read = read
+        self._read = self._original_read = read
         self._frozen = frozen
         self._offset = 0.0
         self._timers: list[Timer] = []
@@ -86,6 +86,11 @@ class Clock:
         """Drop every timer, and the remaining steps of a paused action."""
         self._timers.clear()
         self._steps, self._is_paused = iter(()), False
+
+    def reset(self) -> None:
+        """Drop every timer, and return to the time of `read`."""
+        self.clear()
+        self._read, self._offset = self._original_read, 0.0
 
     def pending(self) -> list[Timer]:
         """Return the timers in the order in which they run."""

@@ -36,7 +36,7 @@ class Simulator(Protocol):
         """Move the clock forward and wait for the resulting callbacks."""
 
     def reset(self, description: Description | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults."""
+        """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults."""
 
     def snapshot(self) -> dict[str, Any]:
         """Return the complete state as JSON."""

@@ -115,8 +115,8 @@ class Faults:
         return [asdict(fault) for fault in self.state.pending]
 
     def clear(self) -> None:
-        """Remove all faults."""
-        self.state.pending.clear()
+        """Remove all faults; numbering starts again."""
+        self.state = FaultsState()
 
 
 def _validate(description: Mapping[str, Any]) -> None:

@@ -29,12 +29,17 @@ def taskrouter_server(taskrouter_settings: dict[str, Any]) -> "Iterator[TaskRout
 
 
 @pytest.fixture
-def taskrouter(request: pytest.FixtureRequest) -> "Iterator[TaskRouter]":
-    """Reset the session's simulator; with indirect parametrization, run a new simulator."""
+def taskrouter(
+    request: pytest.FixtureRequest, taskrouter_settings: dict[str, Any]
+) -> "Iterator[TaskRouter]":
+    """Reset the session's simulator; with indirect parametrization, run a new simulator.
+
+    The parameter changes some of the session's settings.
+    """
     from taskrouter_simulator.testing import TaskRouter, running  # noqa: PLC0415 - slow import
 
     if hasattr(request, "param"):
-        with running(**request.param) as simulator:
+        with running(**{**taskrouter_settings, **request.param}) as simulator:
             yield simulator
     else:
         server: TaskRouter = request.getfixturevalue("taskrouter_server")

@@ -27,6 +27,7 @@ from taskrouter_simulator.log import Log
 from taskrouter_simulator.portal.routes import portal_routes
 from taskrouter_simulator.recording import Recorder
 from taskrouter_simulator.rest.api import RestApi, expose_transport
+from taskrouter_simulator.setting_values import SettingsError, environment_name
 from taskrouter_simulator.settings import Settings
 
 _SEEDED_START = 1_767_225_600.0
@@ -43,7 +44,7 @@ class Simulator:
 
     Raises:
         SeedError: The configured workspace file does not describe a valid Workspace.
-        OSError: The configured recording cannot be opened.
+        SettingsError: The configured recording cannot be opened.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,8 +54,7 @@ class Simulator:
         self.log = Log(settings.log_size, settings.log_answers, self.clock.now)
         self.faults = Faults()
         stopwatch = self.clock.now if settings.seed else time.monotonic
-        path = settings.record_file
-        self._recorder = Recorder(Path(path), self.log.record) if path else None
+        self._recorder = _recorder(settings.record_file, self.log)
         record = self._recorder.record if self._recorder else self.log.record
         client = DeliveryClient(self.credentials, settings, record, stopwatch)
         self.dispatcher = Dispatcher(client, settings, self.log.record, self.faults)
@@ -78,9 +78,9 @@ class Simulator:
         )
 
     def reset(self, description: seed.Description | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults.
+        """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults.
 
-        The clock's time does not change.
+        A frozen clock returns to its start time, and any other clock returns to real time.
 
         Args:
             description: Description of the new Workspace; None means the original Workspace.
@@ -90,7 +90,7 @@ class Simulator:
         """
         chosen = description or self._description
         seed.load(start(self.settings, Clock(self.clock.now), lambda _effect: None), chosen)
-        self.clock.clear()
+        self.clock.reset()
         self.dispatcher.cancel()
         self.event_bridge.disconnect()
         self.log.clear()
@@ -166,6 +166,15 @@ class Simulator:
             self._recorder.close()
 
 
+def _recorder(path: str, log: Log) -> Recorder | None:
+    try:
+        return Recorder(Path(path), log.record) if path else None
+    except OSError as error:
+        name = environment_name("record_file")
+        problem = f"{name} must be a writable file, not {path!r}: {error.strerror}"
+        raise SettingsError(problem) from error
+
+
 def _clock(settings: Settings) -> Clock:
     start_time = time.time()
     if settings.frozen_clock:
@@ -199,11 +208,20 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
         access_log=False,
         ws=_WebSocketProtocol,
         lifespan="on",
+        # Otherwise, a remote client could claim a loopback address in X-Forwarded-For if the
+        # environment variable FORWARDED_ALLOW_IPS is set.
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
         # Long, because a request fails if the server closes an idle connection just as the client
         # reuses the connection.
         timeout_keep_alive=120,
     )
+
+
+def base_url(address: tuple[Any, ...]) -> str:
+    """Return the URL of a listening socket's address, which begins with host and port."""
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -213,7 +231,8 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: The address is not available; the message names the address and the reason.
     """
     try:
-        listener = socket.create_server((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         # Python appends "(while attempting to bind on address ...)".
         reason = (error.strerror or str(error)).partition(" (while")[0]

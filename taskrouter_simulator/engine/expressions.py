@@ -285,7 +285,13 @@ class _Compiler(Transformer[Token, Any]):
 @cache
 def _parser() -> Lark:
     # Names consist of ASCII letters, digits, "_" and "$": see the link to Multitasking in names.py.
-    return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False, g_regex_flags=re.ASCII)
+    return Lark(
+        _GRAMMAR,
+        parser="lalr",
+        maybe_placeholders=False,
+        propagate_positions=True,
+        g_regex_flags=re.ASCII,
+    )
 
 
 def _depth(text: str) -> int:
@@ -345,14 +351,29 @@ def check(text: str) -> None:
     parse(text, Comparisons())
 
 
-def references(text: str) -> Iterator[Keys]:
-    """Yield the references in an expression.
+@lru_cache(maxsize=4096)
+def conditions(text: str) -> tuple[tuple[str, tuple[Keys, ...]], ...]:
+    """Return each condition that an expression joins by AND, with the condition's references.
 
     Raises:
         ExpressionError: The text is not an expression.
     """
-    for found in _tree(text).find_data("reference"):
-        yield _keys(part for part in found.children if isinstance(part, Token))
+    found = []
+    trees: list[Any] = [_tree(text)]
+    while trees:
+        tree = trees.pop(0)
+        if tree.data == "conjunction":
+            trees = [*tree.children, *trees]
+            continue
+        keys = tuple(_keys(item.children) for item in tree.find_data("reference"))
+        # The container includes the parentheses around the condition.
+        found.append((text[tree.meta.container_start_pos : tree.meta.container_end_pos], keys))
+    return tuple(found)
+
+
+def references(text: str) -> Iterator[Keys]:
+    """Yield the references in an expression; raise ExpressionError for any other text."""
+    return (keys for _, found in conditions(text) for keys in found)
 
 
 def reference_keys(text: str) -> Keys:

@@ -6,6 +6,7 @@ error codes, see https://www.twilio.com/docs/taskrouter/handle-assignment-callba
 https://www.twilio.com/docs/api/errors.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -220,6 +221,8 @@ def _dequeue(context: InstructionContext) -> None:
 def _call(context: InstructionContext) -> None:
     parameters = context.parameters
     to = read_contact(get_or_default(parameters, "to", context.contact_uri), "to", 40110)
+    if re.fullmatch("[A-Za-z_][^:]*", to):  # the name of a Client
+        to = f"client:{to}"
     caller_id = read_contact(parameters.get("from"), "from", 40111)
     check_url(parameters, "url", 40112, required=True)
     check_choice(parameters, "record", _RECORD, 40113)

@@ -3,7 +3,7 @@
 import json
 import re
 
-from taskrouter_simulator.engine import events, workers, workflows
+from taskrouter_simulator.engine import events, transfers, workers, workflows
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.expressions import ExpressionError, references
@@ -232,14 +232,16 @@ def delete_queue(engine: Engine, workspace: Workspace, queue: TaskQueue) -> None
     """Delete a TaskQueue.
 
     Raises:
-        BadRequest: A Workflow refers to the TaskQueue, or a Task in it is not closed.
+        BadRequest: A Workflow refers to the TaskQueue, a Task in it is not closed, or a transferred
+            Task may return to the TaskQueue.
     """
     is_referenced = any(
         queue.sid in workflow.configuration.queue_sids()
         for workflow in workspace.workflows.values()
     )
     has_tasks = any(
-        queue.sid == task.queue_sid and task.status not in CLOSED
+        queue.sid in {task.queue_sid, transfers.previous_queue_sid(task)}
+        and task.status not in CLOSED
         for task in workspace.tasks.values()
     )
     if is_referenced or has_tasks:

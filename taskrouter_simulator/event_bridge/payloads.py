@@ -214,20 +214,28 @@ def _transfer_payload(engine: Engine, workspace: Workspace, event: Event) -> Pay
 
 _TRANSFER_CHANGES = "initiated attempt-failed completed failed canceled"
 _RESERVATION_CHANGES = "created accepted rejected timeout canceled rescinded completed wrapup"
-EVENTS: Mapping[str, Callable[[Engine, Workspace, Event], Payload]] = {
-    "worker.activity.update": _worker_payload,
-    "worker.attributes.update": _worker_payload,
-    "worker.capacity.update": _worker_channel_payload,
-    "worker.channel.availability.update": _worker_channel_payload,
-    **{f"reservation.{change}": _reservation_payload for change in _RESERVATION_CHANGES.split()},
+EVENTS: Mapping[tuple[str, str], Callable[[Engine, Workspace, Event], Payload]] = {
+    ("worker", "worker.activity.update"): _worker_payload,
+    ("worker", "worker.attributes.update"): _worker_payload,
+    ("worker", "worker.capacity.update"): _worker_channel_payload,
+    ("worker", "worker.channel.availability.update"): _worker_channel_payload,
     **{
-        f"task.{change}": _task_payload for change in ("updated", "canceled", "completed", "wrapup")
+        ("reservation", f"reservation.{change}"): _reservation_payload
+        for change in _RESERVATION_CHANGES.split()
     },
-    **{f"task.transfer-{change}": _transfer_payload for change in _TRANSFER_CHANGES.split()},
+    **{
+        ("task", f"task.{change}"): _task_payload
+        for change in ("updated", "canceled", "completed", "wrapup")
+    },
+    **{
+        ("transfer", f"task.transfer-{change}"): _transfer_payload
+        for change in _TRANSFER_CHANGES.split()
+    },
 }
-"""Functions that return the payload of an event, by event type.
+"""Functions that return the payload of an event, by ResourceType and event type.
 
-The SDK also handles `reservation.failed`, whose payload is not known.
+The SDK also handles `reservation.failed`, whose payload is not known. An event that is published
+on request can concern a resource of another type, which has no such payload.
 """
 
 

@@ -38,7 +38,7 @@ from taskrouter_simulator.event_bridge.tokens import Grant, verify
 from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.origins import FOREIGN, is_foreign, is_local_page
-from taskrouter_simulator.rest.api import CutConnection, InjectedError
+from taskrouter_simulator.rest.api import CutConnection, InjectedError, as_refusal
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
@@ -87,7 +87,7 @@ class EventBridge:
 
     def publish(self, engine: Engine, workspace: Workspace, event: Event) -> None:
         """Send an event to the connected Workers that it concerns."""
-        payload = payloads.EVENTS.get(event.event_type)
+        payload = payloads.EVENTS.get((event.resource_type, event.event_type))
         if payload is None or not self._sessions:
             return
         for worker_sid in payloads.recipients(workspace, event):
@@ -176,11 +176,12 @@ class EventBridge:
             if_match = http.headers.get("if-match")
             request = SdkRequest(self._current_engine(), grant, *sent, if_match, {})
             status, content = 200, {"payload": await _execute(request, fault)}
-        except Refusal as refusal:
-            status, content = refusal.status, _error(refusal)
         except ClientDisconnect:
             # This response is never sent, because the client has disconnected.
             return HttpResponse(status_code=400)
+        except Exception as error:  # noqa: BLE001 - logged
+            refusal = as_refusal(error)
+            status, content = refusal.status, _error(refusal)
         self._record(
             "request",
             method=sent.method,

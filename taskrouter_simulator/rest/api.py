@@ -6,6 +6,7 @@ import binascii
 import contextlib
 import hmac
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -28,6 +29,7 @@ from taskrouter_simulator.rest.table import ROUTES, Operation
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
+_LOGGER = logging.getLogger(__name__)
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
@@ -59,6 +61,16 @@ class MethodNotAllowed(Refusal):
     code = 20004
 
 
+class InternalError(Refusal):
+    """An unexpected exception, caused by a defect of the simulator."""
+
+    status = 500
+    code = 20_500
+
+    def __init__(self) -> None:
+        super().__init__("Internal Server Error")
+
+
 class InjectedError(Refusal):
     """An error injected by a fault."""
 
@@ -67,6 +79,14 @@ class InjectedError(Refusal):
         message = "Too Many Requests" if too_many else "Internal Server Error"
         super().__init__(message, 20_429 if too_many else 20_500)
         self.status = fault.status
+
+
+def as_refusal(error: Exception) -> Refusal:
+    """Return a refusal unchanged. Log any other exception and return an InternalError."""
+    if isinstance(error, Refusal):
+        return error
+    _LOGGER.error("Unexpected exception while handling a request", exc_info=error)
+    return InternalError()
 
 
 class RestApi:
@@ -145,9 +165,7 @@ class RestApi:
         parameters: dict[str, str] = {}
         operation = operations.get(http.method)
         names, lists = (operation.parameters, operation.lists) if operation else ((), ())
-        path, host = http.scope["path"], http.headers.get("host", "")
-        if not _HOST.fullmatch(host):
-            host = ":".join(map(str, http.scope["server"]))
+        path = http.scope["path"]
         try:
             self._authorize(http)
             is_post = http.method == "POST"
@@ -166,7 +184,7 @@ class RestApi:
                 form.require_known()
             request = Request(
                 self._current_engine(),
-                f"{http.scope['scheme']}://{host}",
+                f"{http.scope['scheme']}://{_host(http)}",
                 path,
                 http.path_params,
                 form,
@@ -174,8 +192,10 @@ class RestApi:
                 http.headers.get("if-match"),
             )
             response = operation.handle(request)
-        except Refusal as refusal:
-            response = self._error(refusal)
+        except ClientDisconnect:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged
+            response = self._error(as_refusal(error))
         if fault and fault.kind == "error":
             response = self._error(InjectedError(fault), fault.retry_after)
         return response, parameters
@@ -230,6 +250,12 @@ class RestApi:
         if response.body is None:
             return HttpResponse(status_code=response.status, headers=headers)
         return AsciiJsonResponse(response.body, response.status, headers, response.media_type)
+
+
+def _host(http: HttpRequest) -> str:
+    """Return the Host header if it is valid; otherwise, the address of the server."""
+    host = http.headers.get("host", "")
+    return host if _HOST.fullmatch(host) else ":".join(map(str, http.scope["server"]))
 
 
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:

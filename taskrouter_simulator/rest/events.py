@@ -111,8 +111,11 @@ def _filter(request: Request) -> Callable[[Event], bool]:
     return keep
 
 
-def _resource_url(request: Request, event: Event) -> str:
+def _resource_url(request: Request, event: Event) -> str | None:
+    """Return the URL of the affected resource; None for a transfer, which the REST API lacks."""
     workspace = request.workspace
+    if event.resource_type == "transfer":
+        return None
     if event.resource_type == "workspace":
         return request.url(workspace.sid)
     if event.resource_type == "reservation":

@@ -199,9 +199,10 @@ def _parse_thresholds(request: Request) -> list[int]:
     text = request.query.text("SplitByWaitTime")
     if text is None:
         return []
-    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise BadRequest("SplitByWaitTime must be a comma-separated list of whole seconds")
-    return [int(part) for part in text.split(",")]
+    return [int(part) for part in parts]
 
 
 def _channel_sid(request: Request) -> str | None:

@@ -16,6 +16,8 @@ from urllib.parse import urlencode
 from taskrouter_simulator.testing import TaskRouter
 
 Json = dict[str, Any]
+TRANSFER = "Transfer"
+"""A step that starts and cancels a transfer, for which the REST API has no operation."""
 
 # "{Workers}" is the SID of the Worker that was created last; "{Offline}" is the SID of the resource
 # with this name. In a path, the SID of each collection replaces the parameter after the collection.
@@ -72,6 +74,7 @@ SCENARIO: tuple[tuple[str, Json], ...] = (
     ("ListWorkerReservation", {"ReservationStatus": "pending"}),
     ("UpdateWorkerReservation", {"ReservationStatus": "accepted"}),
     ("FetchWorkerReservation", {}),
+    (TRANSFER, {}),
     ("FetchWorkspaceStatistics", _SPLIT),
     ("FetchWorkspaceRealTimeStatistics", {"TaskChannel": "default"}),
     ("FetchWorkspaceCumulativeStatistics", _SPLIT),
@@ -91,6 +94,7 @@ SCENARIO: tuple[tuple[str, Json], ...] = (
     ("UpdateWorkerReservation", {"ReservationStatus": "completed"}),
     ("ListTask", {"PageSize": "1"}),
     ("ListEvent", {}),
+    ("ListEvent", {"EventType": "task.transfer-initiated"}),
     ("FetchEvent", {}),
     ("DeleteTask", {}),
     ("UpdateWorker", {"ActivitySid": "{Offline}"}),
@@ -101,7 +105,7 @@ SCENARIO: tuple[tuple[str, Json], ...] = (
     ("DeleteActivity", {}),
     ("DeleteWorkspace", {}),
 )
-"""The operations' IDs and parameters, in the order of the calls."""
+"""The operations' IDs (or TRANSFER) and parameters, in the order of the calls."""
 
 # Collections whose resources clients can't create. The scenario uses the first listed resource.
 _LISTED = frozenset({"Channels", "Events", "Reservations"})
@@ -154,9 +158,15 @@ class Scenario:
         """Call the operations, and yield each exchange."""
         described = operations(self.description)
         for operation_id, parameters in SCENARIO:
-            exchange = self._call(operation_id, *described[operation_id], parameters)
-            yield exchange
+            if operation_id == TRANSFER:
+                self._transfer()
+            else:
+                yield self._call(operation_id, *described[operation_id], parameters)
             self.taskrouter.advance(1)
+
+    def _transfer(self) -> None:
+        transfer = self.taskrouter.transfer(self.sids["Reservations"], self.sids["TaskQueues"])
+        self.taskrouter.cancel_transfer(transfer["sid"])
 
     def _call(
         self, operation_id: str, method: str, path: str, operation: Json, parameters: Json

@@ -187,6 +187,25 @@ def test_worker_receives_no_events_about_other_workers(taskrouter, alice, bob):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
+def test_event_on_request_about_another_resource_is_not_sent(taskrouter, alice):
+    with alice.connect() as channel:
+        initialize(channel)
+        task = offer_task(taskrouter, alice)
+        received = channel.receive_types(3)
+        assert received.count("reservation.created") == 1
+        (reservation,) = send_request(taskrouter, "GET", f"/Tasks/{task}/Reservations")[1][
+            "reservations"
+        ]
+        for body in (
+            {"event_type": "task.transfer-initiated", "task_sid": task},
+            {"event_type": "worker.activity.update", "task_sid": task},
+            {"event_type": "worker.capacity.update", "reservation_sid": reservation["sid"]},
+            {"event_type": "task.updated", "task_sid": task},
+        ):
+            taskrouter._request("POST", "/events", body)
+        assert channel.receive()[0] == "task.updated"
+
+
 def test_all_connections_of_a_worker_receive_its_events(taskrouter, alice):
     with alice.connect() as first, alice.connect() as second:
         initialize(first)
