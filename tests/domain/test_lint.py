@@ -57,4 +57,4 @@ def test_literal_without_backticks_is_refused(word: str, literal: str) -> None:
 
 @pytest.mark.parametrize("name", ["taskrouter", "workers"])
 def test_name_that_only_workflow_expressions_can_read_is_refused(name: str) -> None:
-    assert error_of(f"{name}.a") == (f"uses {name}, which only Workflow expressions can read")
+    assert error_of(f"{name}.a") == f"uses {name}, which only Workflow expressions can read"

@@ -504,7 +504,7 @@ def test_worker_who_joins_a_queue_by_activity_is_offered_a_task_with_a_target_ex
 
 
 @pytest.mark.parametrize("change", ["rename", "delete"])
-def test_former_name_of_a_worker_is_not_known(change):
+def test_former_worker_name_is_not_known(change):
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
     twins = twins_with(filters)
     twins.add_worker("Ann", "Offline")

@@ -73,7 +73,7 @@ class DynamoIdempotencyStore:
         self._update_if_owner(key, owner, {"answer": response})
 
     def release(self, key: str, *, owner: str, now: int) -> None:
-        """Release the key after its request created no Task, if *owner* still holds the key."""
+        """Release a key whose request created no Task, if *owner* still holds the key."""
         self._update_if_owner(key, owner, {"ttl": now // 1000})
 
     def _update_if_owner(self, key: str, owner: str, attributes: dict[str, Any]) -> None:
