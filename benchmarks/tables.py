@@ -30,8 +30,8 @@ DUE = 1_000
 MAX_RATIO = 1.05
 
 _FULL_RECORDS = 1_000
-"""Number of recent records that have all attributes; identical at every table size. Also the
-smallest table size."""
+"""Number of the newest records, which have all attributes. Tables of every size contain these
+records, and the smallest table contains no others."""
 
 _PENDING_RECORDS = (999, 1_000, 5_000)
 """Numbers of pending Reservations. Up to 999, a list reads all of them from the index ``due``."""
@@ -288,7 +288,7 @@ def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
 
 
 def _pending_figures(usages: dict[int, Usage]) -> Iterable[Figure]:
-    """Yield how a list's read units grow, up to a maximum, with the number of open Reservations."""
+    """Compare a list's read units at different numbers of pending Reservations."""
     few, fitting, too_many, many = usages
     for number, other, goal in (
         (fitting, few, None),
@@ -296,9 +296,9 @@ def _pending_figures(usages: dict[int, Usage]) -> Iterable[Figure]:
         (many, too_many, MAX_RATIO),
     ):
         yield Figure(
-            name=f"list (status=pending): read units, {number:,} open Reservations",
+            name=f"list (status=pending): read units, {number:,} pending Reservations",
             value=usages[number].read_units,
-            other=f"{other:,} open Reservations",
+            other=f"{other:,} pending Reservations",
             other_value=usages[other].read_units,
             unit="",
             goal=goal,

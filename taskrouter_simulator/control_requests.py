@@ -50,7 +50,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
     except ControlError:
         raise
     except (ValueError, RecursionError) as error:
-        raise ControlError("the body is not JSON") from error
+        raise ControlError("the body is not JSON or is nested too deeply") from error
     if not isinstance(body, dict):
         raise ControlError("the body must be a JSON object")
     return body

@@ -357,8 +357,15 @@ def parse(response: Response, operation: str) -> dict[str, Any]:
 def _is_transient(error: Exception) -> bool:
     if not isinstance(error, ClientError):
         return True
-    response = error.response
-    return (
-        response["ResponseMetadata"]["HTTPStatusCode"] in _TRANSIENT_STATUSES
-        or response["Error"]["Code"] in _TRANSIENT_CODES
-    )
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status in _TRANSIENT_STATUSES or _code(error) in _TRANSIENT_CODES
+
+
+def _code(error: ClientError) -> Any:
+    return error.response.get("Error", {}).get("Code")
+
+
+def describe_error(service: str, error: ClientError) -> str:
+    """Return the error code of a service, if any, and advice to retry if the error is transient."""
+    advice = " Retry." if _is_transient(error) else ""
+    return f"{service} returned {_code(error) or 'an error'}.{advice}"

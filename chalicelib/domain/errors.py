@@ -57,7 +57,7 @@ class AppError(Exception):
 
     @property
     def reason(self) -> str | None:
-        """Why a token was refused, or why a request to another service failed, if applicable."""
+        """The reason for refusing a token or for the failure of a request to another service."""
         for error in (self, self.__cause__):
             if isinstance(
                 error, TaskRouterError | StoreUnavailable | SecretsUnavailable | Unauthorized

@@ -282,7 +282,7 @@ class Workflow(Resource):
 
 
 class Evaluation(StrEnum):
-    """How the next routing pass evaluates a pending Task."""
+    """The ways in which the next routing pass can evaluate a pending Task."""
 
     RESTART = "restart"
     NEXT_TARGET = "next-target"

@@ -251,7 +251,7 @@ def _parse(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BadRequest("The body must be JSON") from error
+        raise BadRequest("The body is not JSON or is nested too deeply") from error
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object")
     return value

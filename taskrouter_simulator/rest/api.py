@@ -283,7 +283,7 @@ def _json_to_form(body: bytes) -> str:
     try:
         members = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not JSON") from error
+        raise BadRequest("The body is not JSON or is nested too deeply") from error
     if not isinstance(members, dict) or not all(map(_is_list_of_strings, members.values())):
         raise BadRequest("The body must be a JSON object whose members are arrays of strings")
     return urlencode(

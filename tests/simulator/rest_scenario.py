@@ -1,6 +1,6 @@
 """A scenario that calls every operation in Twilio's OpenAPI description of the TaskRouter API.
 
-The scenario needs only the description and a base URL, so it can run through a validating proxy.
+The base URL is an argument, so the requests can go through a proxy that validates them.
 """
 
 import base64
@@ -19,8 +19,9 @@ Json = dict[str, Any]
 TRANSFER = "Transfer"
 """A step that starts and cancels a transfer, for which the REST API has no operation."""
 
-# "{Workers}" is the SID of the Worker that was created last; "{Offline}" is the SID of the resource
-# with this name. In a path, the SID of each collection replaces the parameter after the collection.
+# "{Workers}" is replaced with the SID of the Worker that was created last, and "{Offline}" with the
+# SID of the resource with this name. In a path such as "/Workers/{Sid}", the parameter after the
+# collection's name is replaced with the SID of the collection's last created resource.
 _QUEUE = {"FriendlyName": "Everyone", "TargetWorkers": "1==1", "TaskOrder": "LIFO"}
 _WORKFLOW = {
     "FriendlyName": "Main",
@@ -198,7 +199,11 @@ class Scenario:
         return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
     def _remember(self, collection: str, body: Json) -> None:
-        """Store the SIDs of a created resource and of listed resources."""
+        """Store the SIDs of the resources in a response by name, and some also by collection.
+
+        These are the SIDs of a created resource, and of the first resource in a collection of
+        `_LISTED`.
+        """
         listed = body.get(body.get("meta", {}).get("key"), [])
         for resource in [*reversed(listed), body]:
             names = [resource.get("friendly_name")]

@@ -128,7 +128,7 @@ def test_wheel_built_from_the_source_distribution_has_the_same_files(dist, wheel
     assert file_names(rebuilt) == file_names(wheel)
 
 
-def test_version_of_the_distribution_is_that_of_the_module(wheel):
+def test_distribution_has_the_version_of_the_module(wheel):
     assert wheel.name.split("-")[1] == taskrouter_simulator.__version__
 
 

@@ -411,11 +411,11 @@ def test_search_covers_more_than_one_page_of_the_rest_api(taskrouter, supervisor
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "The body must be JSON"),
-        (b"{", "The body must be JSON"),
-        (b"\xff", "The body must be JSON"),
-        (b'{"a": NaN}', "The body must be JSON"),
-        (b"[" * 100_000, "The body must be JSON"),
+        (b"", "The body is not JSON or is nested too deeply"),
+        (b"{", "The body is not JSON or is nested too deeply"),
+        (b"\xff", "The body is not JSON or is nested too deeply"),
+        (b'{"a": NaN}', "The body is not JSON or is nested too deeply"),
+        (b"[" * 100_000, "The body is not JSON or is nested too deeply"),
         (b"[]", "The body must be a JSON object"),
         (b"x" * 4_000_001, "The body is longer than 4000000 bytes"),
     ],

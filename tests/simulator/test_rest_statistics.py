@@ -704,9 +704,9 @@ def test_at_most_fifty_task_queues_are_read_at_a_time(center):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "The body is not JSON"),
-        (b"[" * 100_000, "The body is not JSON"),
-        (b"\xff", "The body is not JSON"),
+        (b"{", "The body is not JSON or is nested too deeply"),
+        (b"[" * 100_000, "The body is not JSON or is nested too deeply"),
+        (b"\xff", "The body is not JSON or is nested too deeply"),
         ([], "The body must be a JSON object whose members are arrays of strings"),
         ({"queueSids": "WQ"}, "The body must be a JSON object whose members are arrays of strings"),
         ({"queueSids": [1]}, "The body must be a JSON object whose members are arrays of strings"),

@@ -535,7 +535,7 @@ def test_condition_on_state_and_time_is_evaluated_when_the_minute_changes():
 
 
 @pytest.mark.parametrize("change", ["rename", "delete"])
-def test_former_name_of_a_worker_is_not_known(change):
+def test_former_worker_name_is_not_known(change):
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
     twins = twins_with(filters)
     twins.add_worker("Ann", "Offline")

@@ -16,6 +16,7 @@ from chalicelib.adapters.aws import (
     JsonApi,
     Request,
     Sender,
+    describe_error,
     parse,
 )
 from chalicelib.adapters.exchange import PARSE_ERRORS
@@ -125,8 +126,7 @@ def translate_errors() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        raise StoreUnavailable(f"DynamoDB returned {code}. Retry.") from error
+        raise StoreUnavailable(describe_error("DynamoDB", error)) from error
     except BotoCoreError as error:
         url = error.kwargs.get("endpoint_url")
         if url is None:

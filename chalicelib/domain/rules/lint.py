@@ -31,7 +31,7 @@ _ALIASES = {
 
 _MISSING_FUNCTIONS = dict.fromkeys(
     ("lower", "lowercase", "tolower", "upper", "uppercase", "toupper"),
-    "compare with each spelling, as in task.a == 'x' || task.a == 'X'",
+    "compare with each capitalization, as in task.a == 'x' || task.a == 'X'",
 )
 """Advice for functions that JMESPath does not have."""
 
@@ -63,7 +63,7 @@ _CHANNEL_NAMES = (
     "configured_capacity",
     "available",
 )
-"""Names that only the expressions of Workflows can read: at the beginning of a path, in ``worker``,
+"""Names that only Workflow expressions can read: at the beginning of a path, in ``worker``,
 and in each channel of ``worker.channel``.
 
 https://www.twilio.com/docs/taskrouter/workflow-configuration
@@ -171,21 +171,21 @@ def _follows_dot(kind: str, node: Node, child: Node) -> bool:
 
 def _name_errors(name: str, *, at_root: bool, is_operand: bool) -> Iterator[str]:
     if literal := _LITERALS.get(name.lower()):
-        yield f"uses {name} as a field name: write it between backticks, `{literal}`"
+        yield f"uses {name} as a field name: write the literal in backticks, as in `{literal}`"
     elif not at_root and name in ("task", "worker"):
         yield (
             f"uses {name} inside brackets or after a |, where it is not available: "
             "write contains(LIST, VALUE), or || instead of |"
         )
     elif at_root and name in _WORKFLOW_NAMES:
-        yield f"uses {name}, which only the expressions of Workflows can read"
+        yield f"uses {name}, which only Workflow expressions can read"
     elif at_root and name not in FACTS:
         if similar := nearest_name(name, FACTS, cutoff=0.8):
             yield f"uses the unknown name {name}: did you mean {similar}?"
         elif is_operand:
             yield (
-                f"uses the unknown name {name}: write a string in single quotes, as in '{name}', "
-                f"and begin a path with one of {', '.join(FACTS)}"
+                f"uses the unknown name {name}: write strings in single quotes, as in '{name}', "
+                f"and begin paths with one of {', '.join(FACTS)}"
             )
         else:
             yield (
