@@ -34,6 +34,10 @@ def test_quoted_field_after_a_dot_may_be_compared(comparator: str) -> None:
     assert Expression.compile(when).text == when
 
 
+def test_quoted_fact_before_a_dot_is_a_field() -> None:
+    assert Expression.compile('"task".priority == `1`').is_true({"task": {"priority": 1}})
+
+
 def test_expressions_with_the_same_text_are_equal() -> None:
     expression = Expression.compile("task.vip")
     assert expression == Expression.compile("task.vip") != Expression.compile("task.vip ")

@@ -1,5 +1,7 @@
 """Mistakes in expressions are found even though the expressions are valid JMESPath."""
 
+from dataclasses import replace
+
 import pytest
 
 from chalicelib.domain.rules import InvalidRules, facts_of, parse_rules
@@ -183,6 +185,12 @@ def test_values_that_an_expression_reads_are_named_by_their_paths(
     expression: str, values: dict[str, object]
 ) -> None:
     assert Expression.compile(expression).facts_read(facts_of(CALLBACK)) == values
+
+
+def test_facts_that_cannot_be_read_are_omitted() -> None:
+    callback = replace(CALLBACK, task_attributes="[")
+    expression = Expression.compile("task.vip && worker_sid")
+    assert expression.facts_read(facts_of(callback)) == {"worker_sid": CALLBACK.worker_sid}
 
 
 def test_object_that_an_expression_reads_is_a_plain_dictionary() -> None:
