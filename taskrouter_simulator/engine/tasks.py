@@ -244,8 +244,8 @@ def _step_to(
 ) -> Step | None:
     """Return the step that leads to a TaskQueue or Worker; None if it does not exist.
 
-    The TaskQueue of a Worker is the given one if the Worker is a member, or else the oldest one
-    that contains the Worker.
+    The step that leads to a Worker keeps the TaskQueue *queue_sid* if the Worker is a member.
+    Otherwise, the step leads to the oldest TaskQueue that contains the Worker.
     """
     if sid in workspace.queues:
         target = Target(queue_sid=sid)
