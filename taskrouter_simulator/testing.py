@@ -171,8 +171,8 @@ class TaskRouter:
         """Replace the Workspace, and clear the log and the faults.
 
         Args:
-            workspace: Description in the format of `quickstart.json`; None means the original
-                Workspace.
+            workspace: Definition of the new Workspace, as in a workspace file; None means the
+                original Workspace.
         """
         self._set_attributes(self._request("POST", "/reset", workspace or {}))
 

@@ -297,7 +297,12 @@ def _depth(text: str) -> int:
     return maximum
 
 
-def _tree(text: str) -> Tree[Token]:
+def parse_tree(text: str) -> Tree[Token]:
+    """Return the syntax tree of an expression.
+
+    Raises:
+        ExpressionError: The text is not an expression.
+    """
     if _depth(text) > _MAX_DEPTH:
         raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} levels deep")
     try:
@@ -337,7 +342,7 @@ def parse(text: str, comparisons: Comparisons) -> Predicate:
     Raises:
         ExpressionError: The text is not an expression. Parsing raises no other error.
     """
-    return _Compiler(comparisons).transform(_tree(text))  # type: ignore[no-any-return]
+    return _Compiler(comparisons).transform(parse_tree(text))  # type: ignore[no-any-return]
 
 
 def check(text: str) -> None:
@@ -351,7 +356,7 @@ def references(text: str) -> Iterator[Keys]:
     Raises:
         ExpressionError: The text is not an expression.
     """
-    for found in _tree(text).find_data("reference"):
+    for found in parse_tree(text).find_data("reference"):
         yield _keys(part for part in found.children if isinstance(part, Token))
 
 

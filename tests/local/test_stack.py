@@ -184,7 +184,7 @@ def test_simulated_workspace_calls_only_paths_under_the_prefix(served_paths):
         getattr(settings, field.name) for field in fields(settings) if field.name.endswith("_path")
     }
     engine = start(settings, Clock(lambda: 0.0), lambda _effect: None)
-    workspace = seed.load(engine, seed.quickstart())
+    workspace = seed.load(engine, seed.default_definition())
     (workflow,) = workspace.workflows.values()
     urls = {
         workspace.event_callback_url,
