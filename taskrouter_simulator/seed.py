@@ -24,7 +24,7 @@ from taskrouter_simulator.definition.document import (
     Findings,
     Path,
 )
-from taskrouter_simulator.definition.expressions import ALWAYS
+from taskrouter_simulator.definition.expressions import ALWAYS, find_hyphenated_name
 from taskrouter_simulator.definition.fields import API, EXPRESSIONS, LIMITS
 from taskrouter_simulator.definition.model import (
     ROUTING,
@@ -88,7 +88,11 @@ def load(engine: Engine, definition: WorkspaceDefinition) -> Workspace:
     Raises:
         DefinitionError: The definition violates TaskRouter's rules.
     """
-    findings: Findings = []
+    findings = [
+        Finding(("workflows", number), "a new Workflow must have the key configuration")
+        for number, workflow in enumerate(managed(definition.workflows, ()))
+        if isinstance(workflow.configuration, Unmanaged)
+    ]
     workspace = build(engine, definition, findings)
     if findings:
         raise DefinitionError(definition.document, findings)
@@ -101,7 +105,8 @@ def build(engine: Engine, definition: WorkspaceDefinition, findings: Findings) -
     Args:
         engine: The engine.
         definition: The definition.
-        findings: Receives the mistakes. Resources with mistakes are incomplete or missing.
+        findings: Receives the mistakes. Resources with mistakes are incomplete or missing, and so
+            are Workflows whose configuration is not managed.
     """
     return _Builder(engine, definition, findings).build()
 
@@ -168,7 +173,7 @@ class _Builder:
             kind = _KINDS.get(error.kind, error.kind)
             self._report(path, f"there is no {kind} {error.name[:100]!r}{hint}")
         except ExpressionError as error:
-            self._report(path, f"{path[-1]}: {error}", source=EXPRESSIONS)
+            self._report(path, f"{path[-1]}: {error}", EXPRESSIONS)
 
     def _report(self, path: Path, message: str, source: str = FORMAT) -> None:
         self._findings.append(Finding(path, message, source))
@@ -258,6 +263,8 @@ class _Builder:
             UnknownName: A variable names a resource that does not exist.
         """
         expression = replace_names(text, self._find_sid)
+        if name := find_hyphenated_name(expression):
+            raise ExpressionError(f"the name {name[:100]} must not contain a hyphen")
         digits = self._settings.names_may_begin_with_digit
         if expression.strip():
             found = find_references(expression)
@@ -272,10 +279,10 @@ class _Builder:
             key = "task_reservation_timeout"
             self._report((*path, key), f"{key} must be {limits}, not {timeout}")
         if isinstance(item.configuration, Unmanaged):
-            return self._report(path, "a new Workflow must have the key configuration")
+            return
         configuration = self._configuration((*path, *ROUTING), item.configuration)
         if configuration is None:
-            return None
+            return
         settings, name = self._settings, item.friendly_name
         fixed = "WW" + derived_hex("workflow")
         workflow = workflows.add(
@@ -293,7 +300,6 @@ class _Builder:
             sid=fixed if path[-1] == 0 else derived_sid("workflow", name),
         )
         self._sids["workflow", name] = workflow.sid
-        return None
 
     def _configuration(self, path: Path, routing: Routing) -> str | None:
         """Return a configuration as JSON with SIDs; None after a mistake."""

@@ -165,9 +165,7 @@ def parse(content: bytes, name: str) -> Document:
         except (ValueError, RecursionError):
             pass  # as YAML, the mistake has a position
         else:
-            # In JSON, a tab is white space between tokens. YAML allows fewer tabs.
-            spaces = text.replace("\t", " ")
-            return Document(name, value, lambda: _Builder(name, spaces).build().locate())
+            return Document(name, value, lambda: _locate_json(name, text))
     if len(content) > MAX_YAML_BYTES:
         raise _error(
             name,
@@ -176,6 +174,18 @@ def parse(content: bytes, name: str) -> Document:
             " read faster",
         )
     return _Builder(name, text).build()
+
+
+def _locate_json(name: str, text: str) -> Mapping[Path, Position]:
+    """Return the positions of values in JSON; none if the JSON is not YAML.
+
+    For example, YAML limits the length of keys.
+    """
+    try:
+        # In JSON, a tab is white space between tokens. YAML allows fewer tabs.
+        return _Builder(name, text.replace("\t", " ")).build().locate()
+    except DefinitionError:
+        return {}
 
 
 def _error(name: str, position: Position | None, message: str) -> DefinitionError:
@@ -277,7 +287,7 @@ class _Builder:
     def _scalar(self, event: ScalarEvent) -> Any:
         is_plain = event.implicit[0] and not event.tag
         try:
-            return _plain_value(event.value) if is_plain else event.value
+            return _plain_value(event.value) if is_plain else _join_surrogates(event.value)
         except ValueError as error:
             raise self._error(_start(event), str(error)) from error
 
@@ -314,6 +324,11 @@ def _plain_value(text: str) -> Any:
             raise ValueError(f"the number {text[:50]} is too large")
         return number
     return text
+
+
+def _join_surrogates(text: str) -> str:
+    """Return a text whose escaped surrogate pairs are characters, as in JSON."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def describe(value: Any) -> str:

@@ -21,6 +21,7 @@ from taskrouter_simulator.engine.names import parse_order_by
 
 ALWAYS = "1==1"
 """An expression that is always true."""
+_STRING = re.compile(r"""("(\\.|[^"\\])*")|('(\\.|[^'\\])*')""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,22 @@ class Comparison:
         operator: The operator in upper case.
         left: The reference on the left; None for a value.
         right: The reference on the right; None for a value.
+        has_null: Whether one side is the literal `null`.
     """
 
     operator: str
     left: Keys | None
     right: Keys | None
+    has_null: bool
 
-    @property
-    def list_reference(self) -> Keys | None:
-        """The reference that must be a list, or None: the left of HAS, the right of IN."""
-        if self.operator == "HAS":
-            return self.left
-        return self.right if self.operator in {"IN", "NOT IN"} else None
+    def references(self) -> Iterator[tuple[Keys, bool]]:
+        """Yield the references that must be a list (True) or must not be one (False)."""
+        if self.operator in {"HAS", "IN", "NOT IN"}:
+            sequence = self.left if self.operator == "HAS" else self.right
+            if sequence:
+                yield sequence, True
+        elif not self.has_null:  # any value can be compared with null
+            yield from ((keys, False) for keys in (self.left, self.right) if keys)
 
 
 def find_comparisons(text: str) -> Iterator[Comparison]:
@@ -53,15 +58,24 @@ def find_comparisons(text: str) -> Iterator[Comparison]:
     """
     for tree in parse_tree(text).find_data("comparison"):
         left, operator, right = tree.children
-        yield Comparison(_operator(operator), _reference(left), _reference(right))
+        has_null = any(isinstance(side, Tree) and side.data == "null" for side in (left, right))
+        yield Comparison(_operator(operator), _reference(left), _reference(right), has_null)
 
 
 def constant(text: str) -> bool | None:
-    """Return the value of an expression without references; None if the expression has some."""
-    if any(True for _ in references(text)):
+    """Return the value of an expression without references; None for any other text."""
+    try:
+        has_references = any(True for _ in references(text))
+        predicate: Predicate = parse(text, Comparisons())
+    except ExpressionError:
         return None
-    predicate: Predicate = parse(text, Comparisons())
-    return predicate({})
+    return None if has_references else predicate({})
+
+
+def find_hyphenated_name(text: str) -> str | None:
+    """Return a name with a hyphen outside of strings; TaskRouter does not support such names."""
+    found = re.search(r"[A-Za-z_$][\w$]*(-[\w$]+)+", _STRING.sub(" ", text), re.ASCII)
+    return found.group() if found else None
 
 
 def normalize(text: str) -> str:

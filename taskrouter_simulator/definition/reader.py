@@ -1,5 +1,6 @@
 """Reads the definition of a Workspace from YAML or JSON, and defines the keys of the format."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -257,3 +258,7 @@ def schema() -> Schema:
         "description": "See docs/workspace.md.",
         **WORKSPACE.schema(),
     }
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))  # noqa: T201 - program output
