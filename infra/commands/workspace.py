@@ -53,7 +53,9 @@ def check(file: Path, *, as_json: bool) -> None:
     else:
         for finding in findings:
             place = document.place(finding.path)
-            click.echo(f"{place}: {finding.severity}: {finding.message} ({finding.source})")
+            line = f"{place}: {finding.severity}: {finding.message} ({finding.source})"
+            # Names may contain characters that control a terminal.
+            click.echo(line if line.isprintable() else ascii(line)[1:-1])
         click.echo(f"{file}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.")
     if errors:
         raise SystemExit(1)

@@ -50,14 +50,8 @@ def _refuse(findings: Findings, path: Path, requirement: str, value: Any) -> Non
     findings.append(Finding(path, f"{name_of(path)} must be {requirement}, not {describe(value)}"))
 
 
-def find_sid(text: str) -> str | None:
-    """Return the first SID of a TaskRouter resource in a text."""
-    found = _SID.search(text)
-    return found.group() if found else None
-
-
 def _read_text(value: Any, path: Path, findings: Findings) -> str | None:
-    """Return a text without SIDs and lone surrogates; None after a mistake."""
+    """Return a text; None if the value is not a text or has incomplete characters."""
     if not isinstance(value, str):
         is_scalar = isinstance(value, int | float)
         _refuse(findings, path, "text in quotes" if is_scalar else "text", value)
@@ -69,8 +63,9 @@ def _read_text(value: Any, path: Path, findings: Findings) -> str | None:
 
 
 def _refuse_sid(text: str, path: Path, findings: Findings) -> None:
-    if sid := find_sid(text):
-        findings.append(Finding(path, f"{name_of(path)} contains {sid}; use the name instead"))
+    if found := _SID.search(text):
+        message = f"{name_of(path)} contains {found.group()}; use the name instead"
+        findings.append(Finding(path, message))
 
 
 @dataclass(frozen=True)
@@ -181,7 +176,7 @@ class Url:
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return an absolute URL, or a URL that begins with `${api}`; None for an empty text."""
-        if value in {"", None} if isinstance(value, str | None) else False:
+        if value == "":
             return None
         url = API + value if isinstance(value, str) and value.startswith("/") else value
         absolute = url.replace(API, "https://api", 1) if _begins_with_api(url) else url
