@@ -253,6 +253,13 @@ def test_comparison_with_the_right_type_is_allowed(text):
     assert findings(changed("task_queues", target_workers=text)) == []
 
 
+def test_target_of_an_unmanaged_task_queue_is_compared_with_all_declared_workers():
+    definition = routing(item(None, {"queue": "Other", "expression": "worker.team HAS 'x'"}))
+    del definition["task_queues"]
+    (message,) = findings(definition)
+    assert "expression: HAS: the attribute team of Worker Zoe is not a list" in message
+
+
 def test_types_of_task_attributes_are_not_checked():
     target = {"queue": "All", "expression": "task.team HAS worker.team OR worker.team IN task.team"}
     assert routing_findings(item("team HAS 'x'", target)) == []
@@ -316,8 +323,9 @@ def test_target_of_a_task_queue_without_members_has_no_further_warning():
     assert findings(definition) == [f"warning: task_queues[1]: target_workers: {NO_WORKER}"]
 
 
-def test_empty_target_workers_are_a_warning():
-    assert findings(changed("task_queues", target_workers="")) == [
+@pytest.mark.parametrize("text", ["", " "])
+def test_empty_target_workers_are_a_warning(text):
+    assert findings(changed("task_queues", target_workers=text)) == [
         (
             "warning: task_queues[0]: an empty expression matches no Worker, so Tasks wait in this"
             " TaskQueue"
