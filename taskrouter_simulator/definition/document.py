@@ -227,12 +227,13 @@ class _Builder:
         try:
             value = self._build_documents()
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            mark = error.problem_mark
+            position = (mark.line + 1, mark.column + 1)
             raise self._error(position, self._describe(error, position[0])) from error
-        except (YAMLError, ValueError) as error:
-            if isinstance(error, DefinitionError):
-                raise
+        except DefinitionError:
+            raise
+        # ruamel.yaml does not convert errors in escape sequences and directives.
+        except (YAMLError, AssertionError, ValueError, OverflowError) as error:
             raise self._error(None, f"the file is not YAML: {_first_line(error)}") from error
         return Document(self._name, value, lambda: self._positions)
 

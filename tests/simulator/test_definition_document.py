@@ -1,6 +1,7 @@
 """Files are read as YAML 1.2 or JSON, and mistakes have a line and a column."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,24 @@ def error(content):
 @given(st.dictionaries(st.text(), JSON), st.sampled_from([None, 2, "\t"]))
 def test_every_json_object_is_read(content, indent):
     assert value(json.dumps(content, indent=indent)) == content
+
+
+FRAGMENTS = st.sampled_from(
+    ["a: ", "- ", "? ", ": ", "\n", "  ", "\t", "{", "}", "[", "]", ",", "'", '"', "#", "|", ">-",
+     "&x ", "*x", "!", "!!str ", "%YAML 1.1", "%TAG ! x", "---", "...", "\\u00", "<<: ", "@", "`",
+     "\x00", "\ufeff", "\x85", "1", "~"]
+)  # fmt: skip
+
+
+@given(st.lists(FRAGMENTS | st.text(max_size=3), max_size=12).map("".join))
+@settings(max_examples=300)
+def test_any_text_is_read_or_refused_with_one_line(text):
+    message = "f.yaml: read"
+    try:
+        parse(text.encode("utf-8", "surrogatepass"), "f.yaml")
+    except DefinitionError as error:
+        message = str(error)
+    assert re.fullmatch(r"f\.yaml(:\d+:\d+)?: \w.*", message)
 
 
 @given(st.dictionaries(st.text(max_size=20), JSON))
@@ -96,6 +115,9 @@ def test_scalars_have_the_types_of_yaml_1_2(text, expected):
         ("a: b: c", "f.yaml:1:5: the file is not YAML: mapping values are not allowed here"),
         ("[" * 102, "f.yaml:1:102: values are nested more than 100 levels deep"),
         ('{"a":' * 3000, "f.yaml:1:502: values are nested more than 100 levels deep"),
+        ('a: "\\U00110000"', "f.yaml: the file is not YAML: chr() arg not in range"),
+        ('a: "\\UFFFFFFFF"', "f.yaml: the file is not YAML: Python int too large to convert"),
+        ("%YAML 1.11\n---\na: 1", "f.yaml: the file is not YAML: version minor part can only be"),
         ("a: \x00", "f.yaml: the file is not YAML: unacceptable character #x0000"),
     ],
 )
