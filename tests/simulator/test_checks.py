@@ -1,6 +1,7 @@
 """Every mistake in a definition is found, with its severity and place."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from taskrouter_simulator.checks.definition import check, check_document
 from taskrouter_simulator.definition import reader
 from taskrouter_simulator.definition.document import Document, parse
+from taskrouter_simulator.engine import workflows
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
 
@@ -484,6 +486,20 @@ def test_number_of_resources_has_a_limit(key, maximum, name):
         f"{key} has {maximum + 1} items, but TaskRouter allows {maximum} by default; Twilio may"
         " increase the limit"
     )
+
+
+def test_configuration_has_a_maximum_size(monkeypatch):
+    assert workflows.MAX_CONFIGURATION == 1_038_576
+    definition = routing(item("a == 1"))
+    filters = [item("a == 1", {"queue": "WQ" + "0" * 32})]
+    size = len(json.dumps({"task_routing": {"filters": filters}}))
+    monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size)
+    assert findings(definition) == []
+    monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size - 1)
+    (finding,) = check_document(Document("", definition))
+    limit = f"at most {size - 1} bytes as JSON, not {size}"
+    assert finding.message == f"a configuration must have {limit}"
+    assert finding.source == "https://www.twilio.com/docs/taskrouter/limits"
 
 
 def test_capacity_has_a_limit():
