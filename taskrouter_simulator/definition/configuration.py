@@ -207,7 +207,7 @@ def _read_filter(item: dict[str, Any], directory: Directory) -> Filter:
 
 def _read_target(item: dict[str, Any], directory: Directory) -> Target:
     queue = _text(item.get("queue"), "queue")
-    known = directory.find(queue) if queue else None
+    known = directory.find(queue or "")
     texts = {key: _text(item.get(key), key) for key in EXPRESSION_FIELDS}
     return Target(
         queue=known[1] if known else queue,

@@ -17,7 +17,6 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
-    AliasEvent,
     DocumentStartEvent,
     Event,
     MappingEndEvent,
@@ -252,7 +251,7 @@ class _Builder:
     def _value(self, event: Any, path: Path, depth: int) -> Any:
         self._positions.setdefault(path, _start(event))
         is_scalar = isinstance(event, ScalarEvent)
-        if isinstance(event, AliasEvent) or event.anchor:
+        if event.anchor:  # an alias also has an anchor
             problem = "anchors and aliases are not supported; repeat the value"
         elif event.tag and not (is_scalar and event.tag == "!"):
             problem = f"tags such as {event.tag[:50]} are not supported"

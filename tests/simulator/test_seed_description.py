@@ -395,6 +395,23 @@ def test_configuration_contains_sids_in_place_of_names():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("variable", "kind"),
+    [
+        ("activity", "Activity"),
+        ("task_channel", "TaskChannel"),
+        ("task_queue", "TaskQueue"),
+        ("worker", "Worker"),
+        ("workflow", "Workflow"),
+        ("queue", "queue"),
+    ],
+)
+def test_error_names_the_kind_of_an_unknown_variable(variable, kind):
+    text = f"worker.sid == '${{{variable}:Nobody}}'"
+    message = f"task_queues[0]: there is no {kind} 'Nobody'"
+    assert refusal(changed("task_queues", target_workers=text)) == message
+
+
 def test_null_activity_of_task_queue_means_none():
     description = changed("activities", friendly_name="Reserved")
     description["activities"][1]["friendly_name"] = "Busy"
