@@ -66,7 +66,7 @@ CHAOS ?= --reservations 1000 --faults 200
 
 .PHONY: chaos
 chaos: $(DEV_TOOLS) ## Run the fault-injection tests and the tests with many generated inputs
-	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos -n auto --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m tests.chaos run $(CHAOS)
 
 # Options of the mutation tests: make mutants SEED=2 COUNT=50 PACKAGE=usecases
@@ -157,6 +157,8 @@ lock: $(DEV_TOOLS) ## Compile requirements*.in to pinned versions in requirement
 	$(COMPILE) requirements.in --output-file requirements.txt
 	$(COMPILE) -c requirements.txt requirements-deploy.in --output-file requirements-deploy.txt
 	$(COMPILE) -c requirements-deploy.txt requirements-run.in --output-file requirements-run.txt
+	$(COMPILE) -c requirements-run.txt taskrouter_simulator/pyproject.toml \
+		--output-file taskrouter_simulator/requirements.txt
 	$(COMPILE) -c requirements-run.txt requirements-dev.in --output-file requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt requirements-bench.in --output-file requirements-bench.txt
 

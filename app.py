@@ -34,7 +34,7 @@ app.register_blueprint(tasks.blueprint)
 app.register_blueprint(reservations.blueprint)
 app.register_blueprint(health.blueprint)
 
-# Operator commands import the app before the settings are known, and move the routes afterward.
+# Outside Lambda, the routes are moved after the settings are known (infra/chalice_hook.py).
 if in_lambda():
     callbacks.move_twilio_routes(app, runtime.current().settings.callback_prefixes)
 

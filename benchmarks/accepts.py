@@ -1,7 +1,7 @@
 """Measures requests that accept a Reservation.
 
-The limit of the app's own time applies to CPU time, because the time that pyperf measures also
-depends on the other programs that use the machine.
+The limit of the app's own time applies to CPU time. The elapsed time, which pyperf measures, also
+depends on other programs on the machine.
 """
 
 import json
@@ -9,8 +9,9 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,13 +54,11 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
         lambda_functions.time_invocations(
             [app], runtime_folder, environ, 1, event=inputs.accept_event()
         )
-    invocations = 1 + lambda_functions.WARM_UP
+    counts = services.count(1 + lambda_functions.WARM_UP)
     return [
         *_time_figures(durations, app, bare),
-        _count_figure("writes", services.requests["UpdateItem"] / invocations, WRITES),
-        _count_figure(
-            "requests to TaskRouter", services.requests["POST"] / invocations, TASKROUTER_REQUESTS
-        ),
+        _count_figure("writes", counts["UpdateItem"], WRITES),
+        _count_figure("requests to TaskRouter", counts["TaskRouter"], TASKROUTER_REQUESTS),
         Figure(
             name="accept: own CPU time, without calls (median)",
             value=time_own_ms(rounds),
@@ -72,33 +71,56 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
 
 
 class Services:
-    """Stubs of DynamoDB, SSM and TaskRouter for accepts of the Reservation in `inputs.RECORD`.
+    """Stubs of DynamoDB, SSM and TaskRouter for requests about the Reservation in `inputs.RECORD`.
+
+    Args:
+        failures: members of the error responses to the writes of an invocation whose conditions
+            fail. All writes before the last one of an invocation then fail.
 
     Attributes:
-        requests: number of requests by AWS operation or HTTP method.
+        requests: number of requests by AWS operation. All requests to TaskRouter are counted
+            together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failures: Sequence[Mapping[str, Any]] = ()) -> None:
         self.requests: Counter[str] = Counter()
+        self._failures = cycle([*failures, None])
 
     def respond(self, target: str, body: bytes) -> stubs.Response:
         """Respond to a request to any of the services."""
-        name = (
-            target.rpartition(".")[2]
-            if target.endswith(_OPERATIONS)
-            else target.split(maxsplit=1)[0]
-        )
+        # Only requests to TaskRouter are identified by their request lines.
+        name = "TaskRouter" if " " in target else target.rpartition(".")[2]
         self.requests[name] += 1
+        status, content = self._answer(name, body)
+        return status, json.dumps(content).encode()
+
+    def _answer(self, name: str, body: bytes) -> tuple[HTTPStatus, Any]:
+        if name == "TaskRouter":
+            return HTTPStatus.OK, inputs.remote_reservation("accepted")
         if name == "GetParameter":
-            content: Any = {"Parameter": {"Value": inputs.SECRETS}}
-        elif name in _OPERATIONS:
-            content = inputs.respond_to_decision(json.loads(body))
-        else:
-            content = inputs.remote_reservation("accepted")
-        return HTTPStatus.OK, json.dumps(content).encode()
+            return HTTPStatus.OK, {"Parameter": {"Value": inputs.SECRETS}}
+        if name != "UpdateItem":
+            return HTTPStatus.BAD_REQUEST, {"__type": "UnknownOperationException"}
+        failure = next(self._failures)
+        if failure is None:
+            return HTTPStatus.OK, inputs.respond_to_decision(json.loads(body))
+        error = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
+        return HTTPStatus.BAD_REQUEST, {"__type": error, **failure}
 
+    def count(self, invocations: int) -> dict[str, float]:
+        """Return the numbers of requests per invocation, except requests for secrets.
 
-_OPERATIONS = ("GetParameter", "UpdateItem")
+        Raises:
+            RuntimeError: A request had an operation for which there is no stub.
+        """
+        unknown = self.requests.keys() - {"TaskRouter", "GetParameter", "UpdateItem"}
+        if unknown:
+            raise RuntimeError(f"There are no stubs of these operations: {sorted(unknown)}.")
+        return {
+            name: number / invocations
+            for name, number in self.requests.items()
+            if name != "GetParameter"
+        }
 
 
 def time_own_ms(rounds: int) -> float:

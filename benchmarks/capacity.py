@@ -1,8 +1,9 @@
 """Prints the rates of Reservations at which the limits of AWS, Twilio and this app are reached.
 
 `python -m benchmarks.capacity` prints the tables in docs/capacity.md. `benchmarks.footprint` counts
-the requests and write units of one Reservation. `benchmarks.simulated_sweep` finds the limits of
-the sweep. The tables depend only on the inputs and the code.
+the requests and write units of one Reservation. This module simulates sweeps at different rates
+(`benchmarks.simulated_sweep`) to find the limits of the sweep. The tables depend only on the inputs
+and the code.
 """
 
 from bisect import bisect_left
@@ -15,8 +16,8 @@ from math import inf
 import click
 
 from benchmarks import footprint
-from benchmarks.footprint import ACCEPT_PATH, EVENT_PATH, Footprint
-from benchmarks.inputs import ENVIRON, PATH
+from benchmarks.footprint import ACCEPT_PATH, Footprint
+from benchmarks.inputs import ENVIRON, EVENT_PATH, PATH
 from benchmarks.report import to_table
 from benchmarks.simulated_sweep import Sweep, simulate
 from benchmarks.simulated_taskrouter import UNLIMITED, TaskRouterLimits
@@ -33,8 +34,8 @@ RATES = (1, 100, 1_000, 10_000)
 _TRIED_RATES = [round(40 * 1.25**step) for step in range(18)]
 """Rates at which the sweep is simulated to find its limits, from 40 to about 1,800 per second."""
 
-_WAYS = ("accepted over REST", "accepted by the answer")
-"""The two compared ways to accept a Reservation."""
+_WAYS = ("accepted over REST", "accepted by the callback response")
+"""The two ways to accept a Reservation that the tables compare."""
 
 _REQUESTS_PER_CONCURRENCY = 10
 """Requests per second that Lambda accepts for each unit of concurrency."""
@@ -42,11 +43,15 @@ _REQUESTS_PER_CONCURRENCY = 10
 _MANY_KEYS = (footprint.TABLE, "by_worker")
 """The table and the index whose writes are spread over many partition keys."""
 
+_REQUESTS = "requests per second"
+_WRITE_UNITS = "write units per second"
+
 _SWEEP = "sweep"
 """Prefix of the names of simulated limits."""
 
 _MAX_AGE_MS = 2 * INTERVAL_MS
-"""Maximum age of a part of the reconciliation that keeps up with the Reservations."""
+"""Maximum time since a part of the reconciliation was last completed. After a longer time, the part
+is falling behind."""
 
 
 def _input(default: int, text: str) -> int:
@@ -56,7 +61,10 @@ def _input(default: int, text: str) -> int:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Quotas and durations. The defaults are AWS's default quotas, and assumptions about Twilio."""
+    """Quotas, durations and a seed.
+
+    By default, the quotas are AWS's default quotas, and the other values are assumptions.
+    """
 
     api_gateway: int = _input(10_000, "API Gateway requests per second, per account.")
     lambda_concurrency: int = _input(1_000, "Concurrent Lambda executions, per account.")
@@ -90,12 +98,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit, and the share of the limit that one Reservation per second uses.
+    """A limit, and the number of its units that one Reservation needs.
 
     Attributes:
         quota: The value of the limit.
         unit: The unit of the quota.
-        needed: The number of units that one Reservation needs.
+        needed: The number of requests or write units that one Reservation needs. For a limit of
+            concurrency, the sum of their durations in seconds.
     """
 
     quota: float
@@ -116,40 +125,38 @@ def find_limits(needed: Footprint, inputs: Inputs, *, over_rest: bool) -> dict[s
     taskrouter_s = needed.taskrouter * inputs.taskrouter_ms / 1000
     concurrency = inputs.lambda_concurrency
     limits = {
-        f"throttle of {path}": Limit(rate, "requests", needed.requests[path])
+        f"throttle of {path}": Limit(rate, _REQUESTS, needed.requests[path])
         for path, rate in _throttles(concurrency).items()
     }
     limits |= {
-        "API Gateway": Limit(inputs.api_gateway, "requests", requests),
-        "Lambda, requests": Limit(concurrency * _REQUESTS_PER_CONCURRENCY, "requests", requests),
-        "Lambda, concurrency": Limit(concurrency, "executions", busy_s),
+        "API Gateway": Limit(inputs.api_gateway, _REQUESTS, requests),
+        "Lambda, requests": Limit(concurrency * _REQUESTS_PER_CONCURRENCY, _REQUESTS, requests),
+        "Lambda, concurrency": Limit(concurrency, "concurrent executions", busy_s),
         # Each container reads the secrets when it starts.
-        "SSM, sudden start": Limit(inputs.get_parameter, "requests", busy_s),
-        "CloudWatch Logs": Limit(inputs.put_log_events, "requests", requests),
-        "DynamoDB, new table": Limit(inputs.new_table_units, "write units", table_units),
-        "DynamoDB, table": Limit(inputs.table_units, "write units", table_units),
-        "TaskRouter, requests": Limit(inputs.taskrouter_per_second, "requests", needed.taskrouter),
-        "TaskRouter, concurrency": Limit(inputs.taskrouter_concurrent, "requests", taskrouter_s),
+        "SSM, sudden start": Limit(inputs.get_parameter, _REQUESTS, busy_s),
+        "CloudWatch Logs": Limit(inputs.put_log_events, _REQUESTS, requests),
+        "DynamoDB, new table": Limit(inputs.new_table_units, _WRITE_UNITS, table_units),
+        "DynamoDB, table": Limit(inputs.table_units, _WRITE_UNITS, table_units),
+        "TaskRouter, requests": Limit(inputs.taskrouter_per_second, _REQUESTS, needed.taskrouter),
+        "TaskRouter, concurrency": Limit(
+            inputs.taskrouter_concurrent, "concurrent requests", taskrouter_s
+        ),
     }
     for key, units in needed.units.items():
         if key not in _MANY_KEYS:
-            limits[f"DynamoDB, {_display_name(key)}"] = Limit(
-                inputs.key_units, "write units", units
-            )
+            limits[f"DynamoDB, {_display_name(key)}"] = Limit(inputs.key_units, _WRITE_UNITS, units)
     for name, rate in _sweep_rates(inputs, over_rest=over_rest).items():
-        limits[f"{_SWEEP}, {name}"] = Limit(rate, "Reservations", 1)
+        limits[f"{_SWEEP}, {name}"] = Limit(rate, "Reservations per second", 1)
     return limits
 
 
 def _throttles(concurrency: int) -> dict[str, float]:
     """Return the throttles that a deployment sets, in requests per second, by path."""
     stage = Stage("prod", APP_NAME, config.load({**ENVIRON}))
-    rates = {
-        setting.path: setting.throttle.rate
-        for setting in api_settings._method_settings(stage, concurrency)  # noqa: SLF001
+    return {
+        path: api_settings.find_throttle(stage, concurrency, path).rate
+        for path in (PATH, EVENT_PATH, ACCEPT_PATH)
     }
-    paths = (PATH, EVENT_PATH, ACCEPT_PATH)
-    return {path: rates.get("/" + path.replace("/", "~1"), rates["/*"]) for path in paths}
 
 
 def _sweep_rates(inputs: Inputs, *, over_rest: bool) -> dict[str, float]:
@@ -197,7 +204,7 @@ def _display_name(key: str) -> str:
 
 
 def _render_order(limits: Sequence[Mapping[str, Limit]]) -> str:
-    """Return a table of the limits that are reached up to each rate, lowest first."""
+    """Return a table of the limits between successive rates, lowest limit first."""
     rows: list[tuple[str, ...]] = [("Reservations per second", *_WAYS)]
     for last, rate in pairwise((0, *RATES)):
         cells = []
@@ -213,7 +220,7 @@ def _render_order(limits: Sequence[Mapping[str, Limit]]) -> str:
 def _render_limits(limits: Sequence[Mapping[str, Limit]]) -> str:
     """Return a table of the quotas, the units that one Reservation needs, and the rates."""
     head = (cell for way in _WAYS for cell in (f"needed, {way}", "reached at"))
-    rows = [("limit", "quota per second", *head)]
+    rows = [("limit", "quota", *head)]
     for name in sorted(limits[0], key=lambda name: limits[0][name].rate):
         both = [by_name[name] for by_name in limits]
         is_counted = not name.startswith(_SWEEP)
@@ -277,7 +284,7 @@ def _outcome(world: World, sweeps: Sequence[Sweep]) -> tuple[str, ...]:
 
 
 def _describe_age(age_ms: int) -> str:
-    return "late" if age_ms > _MAX_AGE_MS else "in time"
+    return "late" if age_ms > _MAX_AGE_MS else "on time"
 
 
 def render(inputs: Inputs) -> list[str]:

@@ -5,6 +5,7 @@ events `created`, `accepted`, `wrapup` and `completed`. The prices are options, 
 that depend on AWS.
 """
 
+import json
 import logging
 import math
 import tempfile
@@ -37,6 +38,7 @@ _MB_PER_GB = 1_024
 _MILLION = 1_000_000
 _WARM_UP = 10
 _ROUNDS = 100
+_SUCCESSFUL = {200, 204}
 _LAMBDA = "https://aws.amazon.com/lambda/pricing/"
 _DYNAMODB = "https://aws.amazon.com/dynamodb/pricing/on-demand/"
 
@@ -122,31 +124,44 @@ class FunctionUsage:
     memory_mb: float
 
 
+def report(runtime_folder: Path, app: Program, prices: Prices, assumed: Assumptions) -> str:
+    """Measure the requests of a Reservation, and return tables of the requests and the costs."""
+    return render(measure(runtime_folder, app), prices, assumed)
+
+
 def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[Request]:
     """Measure the requests of a Reservation."""
-    functions = {
-        "callback": measure_function(runtime_folder, app, inputs.callback_event(), rounds),
-        "accept": measure_function(runtime_folder, app, inputs.accept_event(), rounds),
-        "event": measure_function(runtime_folder, app, inputs.status_event(), rounds),
-    }
     with BenchmarkTables.create() as tables:
-        return [
-            Request(
-                name=name,
-                usage=usage,
-                log_bytes=log_bytes,
-                response_bytes=response_bytes,
-                function=functions[name.split()[0]],
-            )
-            for name, usage, log_bytes, response_bytes in measure_usage(tables)
-        ]
+        measured = [*measure_usage(tables)]
+    return [
+        Request(
+            name=name,
+            usage=usage,
+            log_bytes=log_bytes,
+            response_bytes=response_bytes,
+            function=measure_function(runtime_folder, app, name, usage, rounds),
+        )
+        for name, usage, log_bytes, response_bytes in measured
+    ]
 
 
 def measure_function(
-    runtime_folder: Path, app: Program, event: bytes, rounds: int
+    runtime_folder: Path, app: Program, name: str, usage: Usage, rounds: int
 ) -> FunctionUsage:
-    """Measure the app as a Lambda function, with stubs of all services."""
-    with stubs.serve(Services().respond) as url:
+    """Measure the app as a Lambda function, with stubs of all services.
+
+    Args:
+        runtime_folder: the folder with the packages that Lambda's runtime provides.
+        app: this app.
+        name: the name of the request.
+        usage: the DynamoDB requests that the app sends for this request.
+        rounds: number of invocations.
+
+    Raises:
+        RuntimeError: The function refused the request, or sent another number of writes.
+    """
+    services, event = Services(_FAILED_WRITES.get(name, ())), _event(name)
+    with stubs.serve(services.respond) as url:
         environ = {"AWS_ENDPOINT_URL": url, "TWILIO_TASKROUTER_URL": url}
         with stubs.function(app, runtime_folder, environ) as function:
             function.await_request()
@@ -154,7 +169,27 @@ def measure_function(
             cpu_ms = [function.invoke(event).cpu * 1000 for _ in range(_WARM_UP + rounds)]
             # The first invocation is part of the cold start: an accept imports Twilio's SDK.
             start_ms += cpu_ms[0]
-            return FunctionUsage(median(cpu_ms[_WARM_UP:]), start_ms, function.memory_mb())
+            memory_mb = function.memory_mb()
+    if json.loads(function.response)["statusCode"] not in _SUCCESSFUL:
+        raise RuntimeError(f"{name}: the function returned {function.response!r}")
+    writes, expected = services.count(len(cpu_ms))["UpdateItem"], usage.requests["update_item"]
+    if writes != expected:
+        raise RuntimeError(f"{name}: the function sent {writes:g} writes instead of {expected}.")
+    return FunctionUsage(median(cpu_ms[_WARM_UP:]), start_ms, memory_mb)
+
+
+def _event(name: str) -> bytes:
+    kind, _, status = name.partition(" ")
+    if kind == "event":
+        return inputs.status_event(status)
+    return inputs.accept_event() if kind == "accept" else inputs.callback_event()
+
+
+_FAILED_WRITES: dict[str, list[dict[str, Any]]] = {
+    "event created": [{}],  # The record does not exist yet.
+    "event wrapup": [{"Item": inputs.RECORD}],  # The record has no live claim.
+}
+"""DynamoDB's error responses to conditional writes that fail, by name of the request."""
 
 
 def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, int]]:
@@ -178,7 +213,7 @@ def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, in
             metered.reset()
             before = log.tell()
             response = send()
-            if response.status_code not in {200, 204}:
+            if response.status_code not in _SUCCESSFUL:
                 raise RuntimeError(f"{name}: the app returned {response.body!r}")
             yield name, metered.reset(), log.tell() - before, len(response.body)
     runtime.use(None)
@@ -187,8 +222,8 @@ def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, in
 def _requests(http: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield the name of each request of a Reservation, and a function that sends the request."""
 
-    def post_form(path: str, **parameters: str) -> Callable[[], Any]:
-        headers, body = inputs.sign(path, {**inputs.CALLBACK, **parameters})
+    def post_form(path: str, form: dict[str, str]) -> Callable[[], Any]:
+        headers, body = inputs.sign(path, form)
         return lambda: http.post(path, headers=headers, body=body.encode())
 
     def accept() -> Any:
@@ -196,11 +231,11 @@ def _requests(http: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
         headers = {"Authorization": f"Bearer {inputs.supervisor_token()}"}
         return http.post(path, headers=headers)
 
-    yield "event created", post_form("/event_callback", EventType="reservation.created")
-    yield "callback", post_form(inputs.PATH)
+    yield "event created", post_form(inputs.EVENT_PATH, inputs.event_form("created"))
+    yield "callback", post_form(inputs.PATH, inputs.CALLBACK)
     yield "accept", accept
     for status in ("accepted", "wrapup", "completed"):
-        yield f"event {status}", post_form("/event_callback", EventType=f"reservation.{status}")
+        yield f"event {status}", post_form(inputs.EVENT_PATH, inputs.event_form(status))
 
 
 def calculate(
@@ -281,8 +316,7 @@ def main(**options: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         runtime_folder = programs.build_runtime(Path(name) / "runtime")
         app = programs.build_app(Path(name) / "this", inputs.lambda_environ())
-        requests = measure(runtime_folder, app)
-    click.echo(render(requests, prices, assumed))
+        click.echo(report(runtime_folder, app, prices, assumed))
 
 
 if __name__ == "__main__":

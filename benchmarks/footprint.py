@@ -12,10 +12,8 @@ DynamoDB Developer Guide).
 import io
 import json
 import logging
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -25,18 +23,17 @@ from chalice.test import Client
 from twilio.request_validator import RequestValidator
 
 from app import app
-from benchmarks.inputs import CALLBACK, ENVIRON, PATH
+from benchmarks.inputs import CALLBACK, ENVIRON, EVENT_PATH, PATH, event_form
+from benchmarks.tables import emulated_tables
 from chalicelib import config, observability, runtime
 from chalicelib.domain.auth import Role
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.runtime import SystemClock
 from infra.aws import template
 from infra.commands.token import ApiKey, create_token
-from local import dynamodb, network
 from local.dynamodb import TableNames
 
 TABLE = "table"
-EVENT_PATH = "/event_callback"
 ACCEPT_PATH = "/reservations/{sid}/accept"
 
 _SID = CALLBACK["ReservationSid"]
@@ -88,8 +85,7 @@ def measure(*, over_rest: bool) -> Footprint:
     log, taskrouter = io.StringIO(), _TaskRouter()
     requests = Counter(dict.fromkeys((PATH, EVENT_PATH, ACCEPT_PATH), 0))
     writes = Counter[str]()
-    with _emulator() as client, Client(app) as http:
-        dynamodb.create_tables(client, tables)
+    with emulated_tables(tables) as client, Client(app) as http:
         meter = _Meter(client)
         service = runtime.Runtime(settings, meter, SystemClock())
         vars(service)["taskrouter"] = taskrouter  # replaces a cached property
@@ -104,8 +100,6 @@ def measure(*, over_rest: bool) -> Footprint:
             requests[route] += 1
             writes[route] += meter.writes - before
         record = meter.read({"reservation_sid": {"S": _SID}}, tables.reservations)
-        for name in (tables.reservations, tables.state):
-            client.delete_table(TableName=name)
     runtime.use(None)
     observability.configure("INFO")
     # The duration is the only field whose length varies.
@@ -119,20 +113,13 @@ def _requests(
 ) -> Iterator[tuple[str, str, dict[str, str], str]]:
     """Yield the route, path, headers and body of each request, in order."""
     yield _signed(PATH, CALLBACK)
-    yield _signed(EVENT_PATH, _event(_EVENTS[0]))
+    yield _signed(EVENT_PATH, event_form(_EVENTS[0]))
     if over_rest:
         key = ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
         token = create_token(settings, key, role=Role.SUPERVISOR.value, hours=1)
         yield ACCEPT_PATH, ACCEPT_PATH.format(sid=_SID), {"Authorization": f"Bearer {token}"}, ""
     for name in _EVENTS[1:]:
-        yield _signed(EVENT_PATH, _event(name))
-
-
-def _event(name: str) -> dict[str, str]:
-    omitted = ("TaskAge", "TaskPriority")
-    form = {parameter: value for parameter, value in CALLBACK.items() if parameter not in omitted}
-    times = {"Timestamp": "1790000000", "WorkerName": "Alice"}
-    return {**form, **times, "EventType": f"reservation.{name}"}
+        yield _signed(EVENT_PATH, event_form(name))
 
 
 def _signed(path: str, form: dict[str, str]) -> tuple[str, str, dict[str, str], str]:
@@ -159,22 +146,6 @@ class _TaskRouter:
             status=Status.ACCEPTED,
             created_at=0,
         )
-
-
-@contextmanager
-def _emulator() -> Iterator[Any]:
-    """Run a DynamoDB emulator in a thread, and yield a client for the emulator."""
-    server = dynamodb.create_server(0)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    network.wait_for("The local DynamoDB", lambda: server.started)
-    client = dynamodb.client(network.url(server.servers[0].sockets[0].getsockname()[1]))
-    try:
-        yield client
-    finally:
-        client.close()
-        server.should_exit = True
-        thread.join()
 
 
 class _Meter:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ _CONNECTIONS = (1, 8, 64)
 _WINDOWS = 3
 """Number of measurements of each program with each number of connections. The programs take turns.
 """
+_PROGRAMS = ("the API", "the local DynamoDB", "the load generator", "all programs")
 
 _BARE = """
 import sys
@@ -72,12 +73,12 @@ class _Load:
     Attributes:
         times_ms: Times from sending a request to receiving its response.
         rates: Requests per second in each window.
-        cpu_ms: CPU time per request of the API and of the local DynamoDB, in each window.
+        cores: Cores used by the programs in ``_PROGRAMS``, in each window.
     """
 
     times_ms: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
-    cpu_ms: list[tuple[float, float]] = field(default_factory=list)
+    cores: list[list[float]] = field(default_factory=list)
 
 
 def measure(requests: int) -> list[Figure]:
@@ -100,10 +101,10 @@ def measure(requests: int) -> list[Figure]:
         for connections in _CONNECTIONS * _WINDOWS:
             for server in (app, bare):
                 load = loads.setdefault((server.name, connections), _Load())
-                before = [cpu_ms(group) for group in groups]
+                before, started = cpu_seconds(groups), time.perf_counter()
                 asyncio.run(_send(server, callbacks, connections, load, requests))
-                used = [cpu_ms(group) - cpu for group, cpu in zip(groups, before, strict=True)]
-                load.cpu_ms.append((used[0] / requests, used[1] / requests))
+                seconds = time.perf_counter() - started
+                load.cores.append(used_cores(before, groups, seconds))
     return [
         figure
         for connections in _CONNECTIONS
@@ -127,15 +128,17 @@ def _figures(connections: int, app: _Load, bare: _Load) -> list[Figure]:
         )
         for name, value, other, unit in compared
     ]
-    api_ms, dynamodb_ms = (median(times) for times in zip(*app.cpu_ms, strict=True))
-    bottleneck = Figure(
-        name=f"{prefix}: CPU time per callback, API",
-        value=api_ms,
-        other="local DynamoDB",
-        other_value=max(dynamodb_ms, 0.01),
-        unit="ms",
+    cores = (
+        Figure(
+            name=f"{prefix}: cores used by {program}",
+            value=median(used),
+            other="cores of the machine",
+            other_value=os.cpu_count() or 1,
+            unit="",
+        )
+        for program, used in zip(_PROGRAMS, zip(*app.cores, strict=True), strict=True)
     )
-    return [*figures, bottleneck]
+    return [*figures, *cores]
 
 
 def _percentile(times: list[float], percent: int) -> float:
@@ -208,6 +211,22 @@ async def _send(
     started = time.perf_counter()
     await asyncio.gather(*(use_connection() for _ in range(connections)))
     load.rates.append(requests / (time.perf_counter() - started))
+
+
+def cpu_seconds(groups: Sequence[int]) -> list[float]:
+    """Return the CPU time of process groups, of this process, and of the whole machine."""
+    times = Path("/proc/stat").read_text(encoding="utf-8").split(maxsplit=9)[1:9]
+    user, nice, system, _idle, _waiting, *interrupts = map(int, times)
+    machine = user + nice + system + sum(interrupts)
+    ticks_per_second = os.sysconf("SC_CLK_TCK")
+    by_group = [cpu_ms(group) / 1000 for group in groups]
+    return [*by_group, time.process_time(), machine / ticks_per_second]
+
+
+def used_cores(before: list[float], groups: Sequence[int], seconds: float) -> list[float]:
+    """Return the mean number of cores used since `cpu_seconds` returned *before*."""
+    after = cpu_seconds(groups)
+    return [(new - old) / seconds for new, old in zip(after, before, strict=True)]
 
 
 def cpu_ms(group: int) -> float:

@@ -9,6 +9,7 @@ from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import RequestValidator
 
 PATH = "/assignment_callback"
+EVENT_PATH = "/event_callback"
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
     "TWILIO_AUTH_TOKEN": "for the benchmark only",
@@ -185,11 +186,18 @@ def sign(path: str, form: dict[str, str]) -> tuple[dict[str, str], str]:
     return {**HEADERS, "X-Twilio-Signature": signature}, urlencode(form)
 
 
-def status_event() -> bytes:
-    """Return the API Gateway event for TaskRouter's event callback ``reservation.accepted``."""
-    path = "/event_callback"
-    headers, body = sign(path, {**CALLBACK, "EventType": "reservation.accepted"})
-    return _event(path, {}, headers, body)
+def event_form(name: str) -> dict[str, str]:
+    """Return the form of TaskRouter's event callback ``reservation.<name>``."""
+    omitted = ("TaskAge", "TaskPriority")
+    form = {parameter: value for parameter, value in CALLBACK.items() if parameter not in omitted}
+    times = {"Timestamp": "1790000000", "WorkerName": "Alice"}
+    return {**form, **times, "EventType": f"reservation.{name}"}
+
+
+def status_event(name: str) -> bytes:
+    """Return the API Gateway event for TaskRouter's event callback ``reservation.<name>``."""
+    headers, body = sign(EVENT_PATH, event_form(name))
+    return _event(EVENT_PATH, {}, headers, body)
 
 
 def accept_event() -> bytes:

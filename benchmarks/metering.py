@@ -1,7 +1,7 @@
 """Counts the DynamoDB requests of the app, and the read and write units that AWS charges for.
 
-The local DynamoDB returns write units as AWS would, but not read units. Read units are calculated
-from the sizes of the items that a request evaluates.
+The local DynamoDB returns the write units that AWS would charge for, but no read units. This module
+calculates read units from the sizes of the items that a request evaluates.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 """
 
@@ -62,7 +62,8 @@ class MeteredClient:
             try:
                 response = getattr(self._client, name)(**request, **_METERS[name].options)
             except ClientError as error:
-                # A write whose condition fails uses the write units of the existing item.
+                # If the condition of a write fails, AWS charges for the larger of the existing item
+                # and the new item. The error contains only the existing item.
                 size = item_size(error.response.get("Item", {}))
                 self._count(name, write_units=_units(size, _WRITE_UNIT_BYTES))
                 raise
@@ -89,7 +90,7 @@ class MeteredClient:
 
 @dataclass(frozen=True)
 class _Meter:
-    """How to measure an operation, and additional members of its requests."""
+    """A function that measures an operation, and additional members of its requests."""
 
     measure: Callable[[Any, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     options: dict[str, str] = field(default_factory=dict)

@@ -26,12 +26,12 @@ def _to_line(cells: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure of this app, and the same figure of another program, or a limit.
+    """A figure of this app, and the same figure of another program or a limit.
 
     Both programs are measured alternately, because only the ratio is meaningful on a busy machine.
 
     Attributes:
-        name: What is measured.
+        name: The measured quantity.
         value: The figure of this app.
         other: The program or limit that this app is compared with.
         other_value: The figure of the other program, or the limit.
@@ -76,23 +76,35 @@ def to_row(figure: Figure) -> str:
     return _to_line(figure.cells())
 
 
-Section = Callable[[], Sequence[Figure]]
-"""A measurement, which returns figures."""
+Section = Callable[[], Sequence[Figure | str]]
+"""A measurement, which returns figures, or text that follows the table."""
+
+
+def print_sections(sections: Sequence[Section]) -> None:
+    """Print the header of the table, and the results of each measurement.
+
+    Raises:
+        click.ClickException: A measurement failed. The other measurements were printed.
+    """
+    click.echo(HEADER)
+    failed = sum(not print_section(section) for section in sections)
+    if failed:
+        raise click.ClickException(f"{failed} of {len(sections)} measurements failed.")
 
 
 def print_section(section: Section) -> bool:
-    """Print the rows of a measurement, or its error.
+    """Print the figures or the text of a measurement, or its error.
 
     Returns:
         Whether the measurement succeeded.
     """
     try:
-        figures = section()
+        results = section()
     except Exception:  # noqa: BLE001  the figures of other measurements are still useful
         click.echo(traceback.format_exc(), err=True)
         return False
-    for figure in figures:
-        click.echo(to_row(figure))
+    for result in results:
+        click.echo(to_row(result) if isinstance(result, Figure) else f"\n{result}")
     return True
 
 

@@ -6,8 +6,7 @@ TaskRouter and DynamoDB are inputs.
 
 Reservations that arrive together form one group with one life cycle, so that high rates take no
 longer to simulate than low rates. A group is split when TaskRouter throttles some of the group's
-accept requests.
-A record of several Reservations is split when a sweep checks one of them.
+accept requests. A record of several Reservations is split when a sweep checks one of them.
 """
 
 import random
@@ -40,13 +39,15 @@ DEFAULT_DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """The inputs of a simulation. Times are means of exponential distributions.
+    """The inputs of a simulation.
+
+    `answer_s`, `handle_s` and `wrapup_s` are means of exponential distributions.
 
     Attributes:
         rate: Reservations per second.
         seconds: Time during which Reservations arrive.
         answer_s: Time until a person accepts a Reservation over REST. None if the answer to the
-            callback accepts it.
+            callback accepts the Reservation.
         attempts: Maximum number of accept requests per Reservation if TaskRouter throttles them.
         handle_s: Time from the acceptance until the wrap-up.
         wrapup_s: Duration of the wrap-up.

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -38,6 +38,8 @@ Other programs on the machine can only add time, by displacing data from the pro
 """
 _GROWTH = 1.25
 """Maximum growth: the rate of life cycles must be at least 0.8 times the rate without load."""
+_ON_STATE = "worker.other == task.number AND worker.channel.voice.assigned_tasks == 0"
+"""A condition that no Worker meets, and a condition that depends on a Worker's TaskChannel."""
 _CONNECTIONS = 8
 _MANY = 100_000
 _EMPTY_RESPONSE = (
@@ -48,12 +50,15 @@ _Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What a simulator contains besides the measured Tasks.
+    """The Workers and Tasks in a simulator, besides the measured Tasks.
 
     Attributes:
         workers: Number of free Workers that match the measured Tasks.
         others: Number of free Workers that match no Task.
-        waiting: Number of waiting Tasks that no Worker matches.
+        waiting: Number of waiting Tasks, each with a different number as an attribute.
+        waiting_target: The target of the waiting Tasks; by default, no Worker matches.
+        waiting_channel: TaskChannel of the waiting Tasks. Workers have no capacity on `sms`.
+        order_by: How the target of the measured Tasks sorts Workers; "" for the default order.
         closed: Number of completed Tasks.
         assigned: Number of assigned Tasks.
     """
@@ -61,14 +66,21 @@ class Load:
     workers: int = _FREE_WORKERS
     others: int = 0
     waiting: int = 0
+    waiting_target: Mapping[str, str] = field(default_factory=lambda: {"queue": "waiting"})
+    waiting_channel: str = "default"
+    order_by: str = ""
     closed: int = 0
     assigned: int = 0
 
 
 def describe(load: Load) -> dict[str, Any]:
-    """Return a Workspace with one TaskQueue for each kind of Task, and the Workers of the load."""
-    kinds = ("measured", "waiting", "assigned")
+    """Describe a Workspace with a TaskQueue for each kind of Task, and the Workers of the load."""
     numbers = {"measured": load.workers, "other": load.others, "assigned": 1}
+    targets = {
+        "measured": {"queue": "measured", **({"order_by": load.order_by} if load.order_by else {})},
+        "waiting": load.waiting_target,
+        "assigned": {"queue": "assigned"},
+    }
     return {
         "friendly_name": "Benchmark",
         "multi_task_enabled": True,
@@ -77,13 +89,13 @@ def describe(load: Load) -> dict[str, Any]:
             {
                 "friendly_name": f"{kind} {number}",
                 "attributes": {"kind": kind, "number": number},
-                "capacity": {"default": _MANY if kind == "assigned" else 1},
+                "capacity": {"default": _MANY if kind == "assigned" else 1, "sms": 0},
             }
             for kind, count in numbers.items()
             for number in range(count)
         ],
         "task_queues": [
-            {"friendly_name": kind, "target_workers": f"kind == '{kind}'"} for kind in kinds
+            {"friendly_name": kind, "target_workers": f"kind == '{kind}'"} for kind in targets
         ],
         "workflows": [
             {
@@ -91,8 +103,8 @@ def describe(load: Load) -> dict[str, Any]:
                 "configuration": {
                     "task_routing": {
                         "filters": [
-                            {"expression": f"kind == '{kind}'", "targets": [{"queue": kind}]}
-                            for kind in kinds
+                            {"expression": f"kind == '{kind}'", "targets": [targets[kind]]}
+                            for kind in targets
                         ]
                     }
                 },
@@ -102,15 +114,15 @@ def describe(load: Load) -> dict[str, Any]:
 
 
 class InProcess:
-    """An engine without HTTP, whose time stands still between life cycles."""
+    """A simulator engine without HTTP. Its clock moves only after each life cycle, by 1 ms."""
 
     def __init__(self, load: Load) -> None:
         self._clock = Clock(lambda: 1_700_000_000.0)
         settings = Settings(closed_task_seconds=_MANY, assigned_task_seconds=_MANY)
         self._engine = start(settings, self._clock, lambda _effect: None)
         self._workspace = seed.load(self._engine, from_value(describe(load)))
-        for _ in range(load.waiting):
-            self._create("waiting")
+        for number in range(load.waiting):
+            self._create("waiting", channel=load.waiting_channel, number=number)
         for _ in range(load.assigned):
             self._accept(self._create("assigned"))
         for _ in range(load.closed):
@@ -130,8 +142,9 @@ class InProcess:
             self.run_life_cycle()
         return (time.process_time() - started) * 1000 / number
 
-    def _create(self, kind: str) -> Task:
-        task = tasks.create(self._engine, self._workspace, attributes=json.dumps({"kind": kind}))
+    def _create(self, kind: str, *, channel: str = "default", number: int = 0) -> Task:
+        attributes = json.dumps({"kind": kind, "number": number})
+        task = tasks.create(self._engine, self._workspace, attributes=attributes, channel=channel)
         self._clock.run_due()
         return task
 
@@ -279,7 +292,7 @@ def over_http(load: Load) -> Iterator[OverHttp]:
 
 
 def measure(life_cycles: int, largest: int) -> list[Figure]:
-    """Measure the growth, and compare the CPU time per life cycle with the target.
+    """Measure the growth of the CPU time per life cycle, and compare the time with the targets.
 
     Args:
         life_cycles: Number of life cycles in each measurement.
@@ -288,6 +301,17 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
     sizes = sorted({max(1, largest // 100), max(1, largest // 10), largest})
     loads = {f"{size:,} waiting Tasks": Load(waiting=size) for size in sizes}
     loads |= {f"{size:,} Workers that do not match": Load(others=size) for size in sizes}
+    loads[f"{largest:,} waiting Tasks with different values on a full channel"] = Load(
+        waiting=largest,
+        waiting_target={"queue": "measured", "expression": "worker.number != task.number"},
+        waiting_channel="sms",
+    )
+    loads[f"{largest:,} waiting Tasks with different values and a condition on the state"] = Load(
+        waiting=largest, waiting_target={"queue": "measured", "expression": _ON_STATE}
+    )
+    loads[f"{_MANY_WORKERS:,} free Workers sorted by order_by"] = Load(
+        workers=_MANY_WORKERS, order_by="worker.number DESC"
+    )
     loads[f"{largest:,} closed and {largest:,} assigned Tasks"] = Load(
         closed=largest, assigned=largest
     )

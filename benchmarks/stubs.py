@@ -1,12 +1,12 @@
 """Stubs of AWS services (Lambda's Runtime API, DynamoDB and SSM) and of other HTTP services.
 
 AWS's own runtime client, `awslambdaric`, runs the handlers in Lambda's Python runtimes. It fetches
-events from the Runtime API and returns responses to that API. `Function` is a Runtime API for one
-process.
+events from the Runtime API and returns responses to that API. `Function` serves the Runtime API
+to one process.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 The DynamoDB stub responds to every write at once, so that only the caller's own time is measured.
-Raw sockets add about 0.1 ms to an invocation.
+Plain sockets add about 0.1 ms to an invocation.
 """
 
 import json
@@ -210,7 +210,7 @@ class Function:
 
 @contextmanager
 def function(program: Program, runtime: Path, environ: Mapping[str, str]) -> Iterator[Function]:
-    """Start a function, and stop it at the end.
+    """Run a function for the duration of a `with` block.
 
     Args:
         program: The function.

@@ -30,8 +30,8 @@ DUE = 1_000
 MAX_RATIO = 1.05
 
 _FULL_RECORDS = 1_000
-"""Number of recent records that have all attributes; identical at every table size. Also the
-smallest table size."""
+"""Number of the newest records, which have all attributes. Tables of every size contain these
+records, and the smallest table contains no others."""
 
 _PENDING_RECORDS = (999, 1_000, 5_000)
 """Numbers of pending Reservations. Up to 999, a list reads all of them from the index ``due``."""
@@ -81,6 +81,26 @@ def measure(records: int) -> list[Figure]:
     return [*_list_figures(lists), *_pending_figures(pending), *_sweep_figures(sweeps)]
 
 
+@contextmanager
+def emulated_tables(names: dynamodb.TableNames) -> Iterator[Any]:
+    """Create empty tables in a local DynamoDB in a thread, and yield a client."""
+    server = dynamodb.create_server(0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    network.wait_for("The local DynamoDB", lambda: server.started)
+    client = dynamodb.client(network.url(server.servers[0].sockets[0].getsockname()[1]))
+    dynamodb.create_tables(client, names)
+    try:
+        yield client
+    finally:
+        # All local DynamoDB servers in a process share the same tables.
+        for name in (names.reservations, names.state):
+            client.delete_table(TableName=name)
+        client.close()
+        server.should_exit = True
+        thread.join()
+
+
 class BenchmarkTables:
     """The app's tables in the local DynamoDB, with a growing number of records.
 
@@ -100,20 +120,11 @@ class BenchmarkTables:
     @contextmanager
     def create(cls) -> Iterator["BenchmarkTables"]:
         """Run a local DynamoDB in a thread, with empty tables."""
-        server = dynamodb.create_server(0)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        network.wait_for("The local DynamoDB", lambda: server.started)
-        client = dynamodb.client(network.url(server.servers[0].sockets[0].getsockname()[1]))
-        dynamodb.create_tables(client, _TABLES)
-        # Skip the reconciliation, whose cost does not depend on the number of records.
-        client.put_item(TableName=_TABLES.state, Item=to_item({"id": JOB, "due_at": _FAR_FUTURE}))
-        yield cls(client)
-        # All local DynamoDB servers in a process share the same tables.
-        for name in (_TABLES.reservations, _TABLES.state):
-            client.delete_table(TableName=name)
-        server.should_exit = True
-        thread.join()
+        with emulated_tables(_TABLES) as client:
+            # Skip the reconciliation, whose cost does not depend on the number of records.
+            job = to_item({"id": JOB, "due_at": _FAR_FUTURE})
+            client.put_item(TableName=_TABLES.state, Item=job)
+            yield cls(client)
 
     def fill(self, size: int) -> None:
         """Add records, newest first, until the table contains *size* records."""
@@ -121,7 +132,7 @@ class BenchmarkTables:
         self._add(_make_record(number) for number in numbers)
 
     def fill_pending(self, number: int) -> None:
-        """Add new records until *number* of the records that `fill` added are pending."""
+        """Add pending records until *number* records are pending."""
         self._add(_make_pending_record(each) for each in range(self._pending, number))
         self._pending = max(self._pending, number)
 
@@ -277,7 +288,7 @@ def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
 
 
 def _pending_figures(usages: dict[int, Usage]) -> Iterable[Figure]:
-    """Yield the growth of a list with the number of open Reservations, which has a maximum."""
+    """Compare a list's read units at different numbers of pending Reservations."""
     few, fitting, too_many, many = usages
     for number, other, goal in (
         (fitting, few, None),
@@ -285,9 +296,9 @@ def _pending_figures(usages: dict[int, Usage]) -> Iterable[Figure]:
         (many, too_many, MAX_RATIO),
     ):
         yield Figure(
-            name=f"list (status=pending): read units, {number:,} open Reservations",
+            name=f"list (status=pending): read units, {number:,} pending Reservations",
             value=usages[number].read_units,
-            other=f"{other:,} open Reservations",
+            other=f"{other:,} pending Reservations",
             other_value=usages[other].read_units,
             unit="",
             goal=goal,

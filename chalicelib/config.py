@@ -242,7 +242,7 @@ _LOCAL_PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
-    """Add the settings of a file to the environment, except those already set.
+    """Add the settings in a file to the environment, except those already set.
 
     Args:
         environ: the environment.

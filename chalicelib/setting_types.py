@@ -48,7 +48,7 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
-    """Return the type of numbers of seconds within a range."""
+    """Return the type of durations in seconds within a range."""
 
     def parse(text: str) -> float:
         try:

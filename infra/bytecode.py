@@ -4,7 +4,7 @@ Lambda's file system is read-only, so each new container would compile all impor
 packages no bytecode for dependencies. It also gives all files the same modification time, so Python
 would ignore timestamp-based bytecode. The added bytecode is therefore "unchecked"
 (https://peps.python.org/pep-0552/): Python does not compare it with its source. It is compiled from
-the sources in the package itself, so both always agree (docs/adr/0036).
+the sources in the package, so bytecode and sources always match (docs/adr/0036).
 """
 
 import functools

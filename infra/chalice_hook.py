@@ -166,7 +166,7 @@ def _check_deployment(stage_name: str, profile: str | None) -> Stage:
     if empty := stage_config.empty_sids(stage_name):
         raise OperatorError(
             f"Stage {stage_name} is not prepared: .chalice/config.json does not set "
-            f"{', '.join(empty)}. {_name_preparation(stage_name)}"
+            f"{', '.join(empty)}. {_preparation_advice(stage_name)}"
         )
     aws = connect(profile)
     live_resources.ensure_same_region(aws, stage)
@@ -182,12 +182,12 @@ def _ensure_prepared(aws: Aws, stage: Stage) -> None:
 
     problem = f"Stage {stage.name} is not prepared in account {aws.account}, {aws.region}"
     if not secrets.exist(aws, stage):
-        raise OperatorError(f"{problem}: it has no secrets. {_name_preparation(stage.name)}")
+        raise OperatorError(f"{problem}: it has no secrets. {_preparation_advice(stage.name)}")
     if "Deployments" not in stacks.outputs(aws, stage):
         raise OperatorError(f"{problem}. Run: python -m infra prepare --stage {stage.name}")
 
 
-def _name_preparation(stage_name: str) -> str:
+def _preparation_advice(stage_name: str) -> str:
     return (
         "Run this command, which asks for the missing values: "
         f"python -m infra prepare --stage {stage_name}"

@@ -20,7 +20,7 @@ _REPEAT_SECONDS = 0.05
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that ended the command.
+    """Raised when a signal ends the command.
 
     Attributes:
         name: Name of the signal, such as "SIGTERM".

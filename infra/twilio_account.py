@@ -1,4 +1,4 @@
-"""TaskRouter of a Twilio account, for operator commands.
+"""Access to a Twilio account's TaskRouter, for operator commands.
 
 Every Twilio error becomes an OperatorError with the cause and the remedy.
 """
@@ -32,7 +32,7 @@ _ATTEMPTS_TO_END = 3
 
 
 class Account:
-    """TaskRouter of an account, accessed with one set of credentials.
+    """An account's TaskRouter, accessed with one set of credentials.
 
     Args:
         url: The URL of TaskRouter, without ``/v1``.

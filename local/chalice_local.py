@@ -281,7 +281,7 @@ def _parse_request(handler: BaseHTTPRequestHandler) -> bool:
     handler.send_response(status)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(body)))
-    handler.send_header("Connection", "close")  # the rest of the connection can't be parsed
+    handler.send_header("Connection", "close")  # the following bytes can't be parsed
     handler.end_headers()
     handler.wfile.write(body)
     return False

@@ -109,9 +109,9 @@ def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
 
 
 def _interrupt_if_output_closes() -> None:
-    """Interrupt this process when the reader of its output ends, as in `make run | head`.
+    """Interrupt this process when the reader of its output exits, as in `make run | head`.
 
-    Writing would detect that only with the next line, which may be hours away.
+    A write would detect the closed output only with the next line, which may be hours away.
     """
     output = select.poll()
     output.register(sys.stdout, 0)  # POLLERR and POLLHUP are always reported

@@ -4,3 +4,5 @@
 `callbacks` posts the engine's callbacks, `portal` serves a web page, and `server` connects these
 packages.
 """
+
+__version__ = "0.1.0"

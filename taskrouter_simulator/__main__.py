@@ -3,7 +3,7 @@
 import signal
 
 if __name__ == "__main__":
-    # Ctrl-C would end the imports below with a traceback.
+    # Otherwise, Ctrl-C during the imports below would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
@@ -16,22 +16,23 @@ from types import FrameType
 try:
     import uvicorn
 
+    import taskrouter_simulator
     from taskrouter_simulator import replay
     from taskrouter_simulator.definition.document import DefinitionError
-    from taskrouter_simulator.server import Simulator, listen, uvicorn_config
+    from taskrouter_simulator.server import Simulator, base_url, listen, uvicorn_config
 except ModuleNotFoundError as error:
     sys.exit(
-        f"simulator: the package {error.name} is not installed. "
-        "Run `make services`, which installs it, or: pip install -r requirements-run.txt"
+        f"simulator: the package {error.name} is not installed. Install taskrouter-simulator "
+        "again, with its dependencies. In the simulator's repository, run `make services`."
     )
 
-from taskrouter_simulator.settings import (
-    Settings,
+from taskrouter_simulator.setting_values import (
     SettingsError,
     environment_name,
     from_environment,
     read,
 )
+from taskrouter_simulator.settings import Settings
 
 
 class _Server(uvicorn.Server):
@@ -39,12 +40,12 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        host, port = (sockets or [])[0].getsockname()[:2]
-        print(f"TaskRouter simulator ready on http://{host}:{port}", flush=True)  # noqa: T201 - program output
+        url = base_url((sockets or [])[0].getsockname())
+        print(f"TaskRouter simulator ready on {url}", flush=True)  # noqa: T201 - program output
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the simulator until a signal arrives, or execute the command `replay`.
+    """Run the simulator until a signal arrives, or execute the `replay` command.
 
     Returns:
         The exit status; 1 if the simulator cannot start.
@@ -69,8 +70,10 @@ def _settings(arguments: list[str]) -> Settings:
     parser = argparse.ArgumentParser(
         prog="taskrouter-simulator",
         description=__doc__,
-        epilog="The command `replay` posts recorded callbacks again; see `replay --help`.",
+        epilog="The `replay` command sends recorded callbacks again; see `replay --help`.",
     )
+    version = f"taskrouter-simulator {taskrouter_simulator.__version__}"
+    parser.add_argument("--version", action="version", version=version)
     for field in fields(Settings):
         variable = environment_name(field.name)
         help_text = f"{field.metadata['help']} ({variable}; default {field.default!r})"

@@ -9,7 +9,7 @@ from itertools import islice
 
 _MIN_PURGE_SIZE = 1000
 _SLICE = 50
-"""Number of steps of a long action between two turns of the event loop."""
+"""Maximum number of steps of a long action per iteration of the event loop."""
 
 
 @dataclass(order=True)
@@ -35,7 +35,7 @@ class Timer:
 
 @dataclass(frozen=True)
 class ClockState:
-    """A clock's time: the sum of the time that was read and an offset, in seconds."""
+    """A clock's time, which is the sum of a base time and an offset, in seconds."""
 
     base: float
     offset: float
@@ -51,7 +51,7 @@ class Clock:
     """
 
     def __init__(self, read: Callable[[], float], *, frozen: bool = False) -> None:
-        self._read = read
+        self._read = self._original_read = read
         self._frozen = frozen
         self._offset = 0.0
         self._timers: list[Timer] = []
@@ -83,9 +83,14 @@ class Clock:
         self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._timers))
 
     def clear(self) -> None:
-        """Drop every timer, and what is left of a long action."""
+        """Drop every timer, and the remaining steps of a paused action."""
         self._timers.clear()
         self._steps, self._is_paused = iter(()), False
+
+    def reset(self) -> None:
+        """Drop every timer, and return to the time of `read`."""
+        self.clear()
+        self._read, self._offset = self._original_read, 0.0
 
     def pending(self) -> list[Timer]:
         """Return the timers in the order in which they run."""
@@ -126,8 +131,9 @@ class Clock:
     def run_steps(self, steps: Iterator[None]) -> None:
         """Run the steps of a timer's long action.
 
-        If the event loop started the timer, the loop gets a turn after some steps, so that requests
-        do not wait for the action. Timers do wait, so their order does not change.
+        If the event loop started the timer, and the clock is not frozen, the action pauses after
+        every `_SLICE` steps, so that the loop can serve requests. Other timers wait until the
+        action ends, which keeps timers in order.
         """
         self._steps = steps
         self._continue()

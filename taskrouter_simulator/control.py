@@ -176,7 +176,7 @@ def control_routes(simulator: Simulator) -> list[Route]:
 def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     parameters = inspect.signature(handler).parameters.values()
     accepts_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    # `from` is a keyword in Python, so the argument has the name `from_`.
+    # `from` is a keyword in Python, so the argument is named `from_`.
     arguments = {
         parameter.name.rstrip("_"): parameter.name
         for parameter in parameters
@@ -210,8 +210,8 @@ def _find_task(
     for workspace in engine.workspaces.values():
         reservation = workspace.reservations.get(str(reservation_sid))
         task = workspace.tasks.get(reservation.task_sid if reservation else str(task_sid))
-        is_named = reservation_sid is None or reservation is not None
-        if task and is_named and task_sid in {None, task.sid}:
+        has_reservation = reservation_sid is None or reservation is not None
+        if task and has_reservation and task_sid in {None, task.sid}:
             return workspace, task, reservation
     raise ControlError(
         "reservation_sid or task_sid must name an existing Reservation or Task, and together they "

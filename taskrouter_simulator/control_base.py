@@ -11,7 +11,7 @@ from taskrouter_simulator.settings import Settings
 
 
 class Simulator(Protocol):
-    """The interface of the simulator that the control routes use.
+    """The part of the simulator that the control routes use.
 
     Attributes:
         credentials: The test credentials.
@@ -35,13 +35,13 @@ class Simulator(Protocol):
         """Move the clock forward and wait for the resulting callbacks."""
 
     def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults."""
+        """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults."""
 
     def snapshot(self) -> dict[str, Any]:
         """Return the complete state as JSON."""
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the state by that of a snapshot."""
+        """Replace the state with the state in a snapshot."""
 
 
 class ControlError(ValueError):

@@ -1,4 +1,4 @@
-"""Control routes that place calls, and do what people do on the phone."""
+"""Control routes that place calls, and simulate people's actions on the phone."""
 
 import re
 from typing import Any
@@ -86,7 +86,7 @@ async def update(
     speaking: Any = None,
     end_conference_on_exit: Any = None,
 ) -> Any:
-    """Do what a person would do on the phone.
+    """Simulate a person's action on the phone.
 
     Args:
         simulator: The simulator.
@@ -94,7 +94,7 @@ async def update(
         status: "completed" hangs up or declines, and "in-progress" answers a ringing phone.
         muted: Whether the call is muted in its conference.
         hold: Whether the call is on hold in its conference.
-        speaking: Whether the person starts or stops speaking in the conference.
+        speaking: True if the person starts speaking in the conference, False if the person stops.
         end_conference_on_exit: Whether the conference ends when the call leaves.
 
     Raises:
@@ -163,14 +163,14 @@ def _render_call(engine: Engine, call: Call) -> dict[str, Any]:
         "url": call.url,
         "task_sid": call.task_sid or None,
         "reservation_sid": call.reservation_sid or None,
-        "connected_with": call.partner_sid or _others(call, conference),
+        "connected_with": call.partner_sid or _first_other_participant(call, conference),
         "conference": _render_conference(call, conference) if conference else None,
         "steps": call.steps,
     }
 
 
-def _others(call: Call, conference: Conference | None) -> str | None:
-    """Return the SID of the participant who joined a call's conference first, except the call."""
+def _first_other_participant(call: Call, conference: Conference | None) -> str | None:
+    """Return the SID of the first participant to join a conference, other than the call."""
     participants = conference.participants if conference else {}
     return next((sid for sid in participants if sid != call.sid), None)
 

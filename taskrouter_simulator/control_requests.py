@@ -30,7 +30,7 @@ async def parse_values(request: Request, names: Collection[str] | None) -> dict[
         raise ControlError("a name in the query string is repeated")
     if query if has_body else body:
         right, wrong = ("JSON body", "query string") if has_body else ("query string", "body")
-        raise ControlError(f"the {wrong} must be empty; put the values into the {right}")
+        raise ControlError(f"the {wrong} must be empty; put the values in the {right}")
     return body if has_body else query
 
 
@@ -50,7 +50,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
     except ControlError:
         raise
     except (ValueError, RecursionError) as error:
-        raise ControlError("the body is not JSON") from error
+        raise ControlError("the body is not JSON or is nested too deeply") from error
     if not isinstance(body, dict):
         raise ControlError("the body must be a JSON object")
     return body

@@ -67,7 +67,7 @@ class Fault:
 
 @dataclass
 class FaultsState:
-    """The pending faults, oldest first, and the number of faults so far."""
+    """The pending faults, oldest first, and the number of faults added so far."""
 
     pending: list[Fault] = field(default_factory=list)
     created: int = 0
@@ -115,8 +115,8 @@ class Faults:
         return [asdict(fault) for fault in self.state.pending]
 
     def clear(self) -> None:
-        """Remove all faults."""
-        self.state.pending.clear()
+        """Remove all faults; numbering starts again."""
+        self.state = FaultsState()
 
 
 def _validate(description: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Converts objects that refer to each other to JSON, and back, as their type annotations say.
+"""Converts a graph of objects to JSON and back, according to their type annotations.
 
 Each dataclass instance is stored once, in a table, and other values refer to it by its key. The key
 of a resource is its SID. Objects that are not stored, such as the engine, are called roots, and are
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from functools import lru_cache, partial
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from taskrouter_simulator.continuations import FUNCTIONS, function_name
 
@@ -33,7 +33,11 @@ _FORMS: dict[Any, str] = {
 """Stored forms by type. `Any` stands for JSON. For other types, see `_classify`."""
 
 
-_Annotation = tuple[str, Any, tuple[Any, ...]]
+class _Annotation(NamedTuple):
+    form: str
+    kind: Any
+    items: tuple[Any, ...]
+    is_optional: bool = False
 
 
 class Writer:
@@ -59,19 +63,19 @@ class Writer:
         """
         return self._write(value, _classify(hint))
 
-    def _write(self, value: Any, annotation: "_Annotation") -> Any:
-        form, kind, items = annotation
+    def _write(self, value: Any, annotation: _Annotation) -> Any:
+        form, kind, items, _ = annotation
         match "plain" if value is None else form:
             case "float":
                 value = str(value) if math.isinf(value) else value
             case "enum":
                 value = value.value
             case "dictionary":
-                of_items = _classify(items[1])
-                value = {key: self._write(item, of_items) for key, item in value.items()}
+                item_annotation = _classify(items[1])
+                value = {key: self._write(item, item_annotation) for key, item in value.items()}
             case "sequence":
-                of_items = _classify(items[0])
-                written = [self._write(item, of_items) for item in value]
+                item_annotation = _classify(items[0])
+                written = [self._write(item, item_annotation) for item in value]
                 value = sorted(written) if kind in {set, frozenset} else written
             case "named tuple":
                 value = [self.write(*pair) for pair in zip(value, items, strict=True)]
@@ -90,7 +94,7 @@ class Writer:
         if FUNCTIONS.get(name) is not function or call.keywords:
             raise TypeError(f"{call} cannot be stored")
         hints = _parameter_types(name)
-        values = zip(arguments, hints, strict=False)  # the caller may add arguments
+        values = zip(arguments, hints, strict=False)  # the caller may append arguments
         return {"function": name, "arguments": [self.write(*pair) for pair in values]}
 
     def _write_object(self, value: Any) -> str:
@@ -122,22 +126,26 @@ class Reader:
         """Return a value of the annotated type.
 
         Raises:
-            LookupError, TypeError, ValueError or AttributeError: The JSON was not written by
-                `Writer`, or was written for other types.
+            LookupError, TypeError, ValueError, ArithmeticError or AttributeError: The JSON was not
+                written by `Writer`, or was written for other types.
         """
         return self._read(data, _classify(hint))
 
-    def _read(self, data: Any, annotation: "_Annotation") -> Any:
-        form, kind, items = annotation
-        match "plain" if data is None else form:
+    def _read(self, data: Any, annotation: _Annotation) -> Any:
+        form, kind, items, is_optional = annotation
+        if data is None and is_optional:
+            return None
+        match form:
+            case "plain":
+                data = _read_plain(data, kind)
             case "float" | "enum":
                 data = kind(data)
             case "dictionary":
-                of_items = _classify(items[1])
-                data = kind((key, self._read(item, of_items)) for key, item in data.items())
+                item_annotation = _classify(items[1])
+                data = kind((key, self._read(item, item_annotation)) for key, item in data.items())
             case "sequence":
-                of_items = _classify(items[0])
-                data = kind(self._read(item, of_items) for item in data)
+                item_annotation = _classify(items[0])
+                data = kind(self._read(item, item_annotation) for item in data)
             case "named tuple":
                 data = kind(*(self.read(*pair) for pair in zip(data, items, strict=True)))
             case "call":
@@ -163,7 +171,17 @@ class Reader:
                 is_stored = name in stored
                 item = self._read(stored[name], annotation) if is_stored else _default(field)
                 object.__setattr__(value, name, item)  # the class may be frozen
+        if kind is not Root and not isinstance(self._objects[key], kind):
+            raise TypeError(f"{key} is not a {kind.__name__}")
         return self._objects[key]
+
+
+def _read_plain(data: Any, kind: Any) -> Any:
+    if kind is int:
+        return int(data)  # another JSON library may have written a whole number as a float
+    if kind is not Any and type(data) is not kind:
+        raise TypeError(f"{repr(data)[:100]} is not a {kind.__name__}")
+    return data
 
 
 def _default(field: "Field[Any]") -> Any:
@@ -201,14 +219,14 @@ def _classify(hint: Any) -> _Annotation:
     origin, items = get_origin(hint), get_args(hint)
     if origin in {Union, types.UnionType}:
         (hint,) = [item for item in items if item is not types.NoneType]
-        return _classify(hint)
+        return _classify(hint)._replace(is_optional=True)
     kind = origin or hint
     if form := _FORMS.get(kind):
-        return form, kind, items
+        return _Annotation(form, kind, items)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return "enum", kind, ()
+        return _Annotation("enum", kind, ())
     if isinstance(kind, type) and issubclass(kind, tuple):
-        return "named tuple", kind, tuple(get_type_hints(kind).values())
+        return _Annotation("named tuple", kind, tuple(get_type_hints(kind).values()))
     if is_dataclass(kind):
-        return "object", kind, ()
+        return _Annotation("object", kind, ())
     raise TypeError(f"a value of the type {hint} cannot be stored in a snapshot")

@@ -8,7 +8,7 @@ Programs such as SDKs and curl send no `Origin`.
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 FOREIGN = (
     "Requests from cross-origin web pages, and for unknown host names, are refused. Accepted host "
@@ -18,10 +18,13 @@ FOREIGN = (
 
 NOT_LOCAL = (
     "Requests must come from this machine, with localhost or a loopback address as Host, and not "
-    "from a cross-origin web page. Other clients of the control routes must send the token in "
-    "SIMULATOR_CONTROL_TOKEN as `Authorization: Bearer`."
+    "through a proxy or from a cross-origin web page. Other clients of the control routes must "
+    "send the token in SIMULATOR_CONTROL_TOKEN as `Authorization: Bearer`."
 )
 """Error message for a request that does not come from this machine."""
+
+_PROXY_HEADER = re.compile("forwarded|via|x-real-ip|x-forwarded-.*")
+"""Names of headers that proxies add to the requests of their clients."""
 
 _HOST = re.compile(
     r"(?:([a-z0-9_.-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
@@ -45,7 +48,7 @@ def is_foreign(
         host: The `Host` header; None if the request has none. An IP address and a name without a
             dot are accepted, because DNS rebinding needs a public name.
         origin: The `Origin` header; None if the request has none. The server's own pages are
-            accepted if they were opened under a loopback address or an allowed host name.
+            accepted if they were opened at a loopback address or an allowed host name.
         allowed_hosts: Additional accepted host names, in lower case and without a port.
         allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
     """
@@ -69,8 +72,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_from_proxy(header_names: Iterable[str]) -> bool:
+    """Return whether a proxy sent the request, given the names of its headers in lower case."""
+    return any(_PROXY_HEADER.fullmatch(name) for name in header_names)
+
+
 def is_local_page(origin: str) -> bool:
-    """Return whether an origin is that of a page that a server on this machine serves."""
+    """Return whether a server on this machine serves the pages of an origin."""
     scheme, _, host = origin.partition("://")
     return scheme in {"http", "https"} and is_loopback(host)
 

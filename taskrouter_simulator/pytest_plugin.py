@@ -1,7 +1,7 @@
-"""Pytest fixtures that every project gets when it installs the package.
+"""Pytest fixtures that are available in every environment that contains the package.
 
-Pytest imports this module at its start, so the module imports the simulator only when a fixture is
-used. A fixture `taskrouter` imported from `taskrouter_simulator.testing` replaces the one below.
+Pytest imports this module at startup, so the fixtures import the simulator only when they are used.
+A `taskrouter` fixture imported from `taskrouter_simulator.testing` overrides the fixture below.
 """
 
 from collections.abc import Iterator
@@ -29,12 +29,17 @@ def taskrouter_server(taskrouter_settings: dict[str, Any]) -> "Iterator[TaskRout
 
 
 @pytest.fixture
-def taskrouter(request: pytest.FixtureRequest) -> "Iterator[TaskRouter]":
-    """Reset the session's simulator; with indirect parametrization, run a new simulator."""
+def taskrouter(
+    request: pytest.FixtureRequest, taskrouter_settings: dict[str, Any]
+) -> "Iterator[TaskRouter]":
+    """Reset the session's simulator; with indirect parametrization, run a new simulator.
+
+    The parameter changes some of the session's settings.
+    """
     from taskrouter_simulator.testing import TaskRouter, running  # noqa: PLC0415 - slow import
 
     if hasattr(request, "param"):
-        with running(**request.param) as simulator:
+        with running(**{**taskrouter_settings, **request.param}) as simulator:
             yield simulator
     else:
         server: TaskRouter = request.getfixturevalue("taskrouter_server")

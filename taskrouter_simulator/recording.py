@@ -1,4 +1,4 @@
-"""Records callbacks in a file of JSON Lines, and reads such files."""
+"""Records callbacks in a JSON Lines file, and reads such files."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Recorder:
         self._record = record
 
     def record(self, kind: str, **fields: Any) -> None:
-        """Add a callback; the fields are those of its log entry, with the complete answer."""
+        """Record a callback; `fields` are those of its log entry, with the complete answer."""
         self._file.write(json.dumps({"kind": kind, **fields}) + "\n")
         self._record(kind, **fields)
 
@@ -38,16 +38,17 @@ class Recorder:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the callbacks in a recording that were answered, oldest first.
+    """Return the answered callbacks in a recording, oldest first.
 
     Args:
-        path: A recording, or entries of the log with one entry per line.
+        path: A recording, or a file with one exported log entry per line.
 
     Raises:
         RecordingError: The file cannot be read, or a line is not a callback.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            lines = list(file)  # JSON may contain the other separators of `str.splitlines`
     except (OSError, ValueError) as error:
         raise RecordingError(f"cannot read {path}: {error}") from error
     entries = [_parse(line, number, path) for number, line in enumerate(lines, 1)]
@@ -75,9 +76,9 @@ def _is_callback(entry: dict[str, Any]) -> bool:
         all(isinstance(entry.get(name, ...), kind) for name, kind in types.items())
         and entry["method"] in {"GET", "POST"}
         and is_url(entry["url"])
-        and all(_is_text_by_name(entry.get(name)) for name in ("parameters", "headers"))
+        and all(_maps_to_strings(entry.get(name)) for name in ("parameters", "headers"))
     )
 
 
-def _is_text_by_name(value: Any) -> bool:
+def _maps_to_strings(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())

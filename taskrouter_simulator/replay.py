@@ -1,4 +1,4 @@
-"""Sends recorded callbacks to an app again, and compares the app's responses."""
+"""Sends recorded callbacks to an app, and compares the responses with the recorded responses."""
 
 import argparse
 import asyncio
@@ -14,8 +14,9 @@ from taskrouter_simulator.callbacks.answers import Response
 from taskrouter_simulator.callbacks.delivery import Delivery, DeliveryClient
 from taskrouter_simulator.identifiers import Credentials, is_url
 from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.snapshots import canonical_json
 
-_SECONDS = 15.0
+_TIMEOUT_SECONDS = 15.0
 _MAX_SHOWN = 200
 
 
@@ -39,8 +40,13 @@ def main(arguments: list[str], settings: Settings) -> int:
         print(f"replay: {error}", file=sys.stderr)  # noqa: T201 - program output
         return 2
     differing = asyncio.run(_replay(entries, options.to, settings))
-    print(f"{len(entries)} callbacks, {differing} different responses")  # noqa: T201 - program output
+    totals = f"{_count(len(entries), 'callback')}, {_count(differing, 'different response')}"
+    print(totals)  # noqa: T201 - program output
     return 1 if differing else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _base_url(text: str) -> str:
@@ -60,7 +66,7 @@ async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Setti
             entry["kind"],
             to + path,
             entry["parameters"],
-            _SECONDS,
+            _TIMEOUT_SECONDS,
             token=entry["headers"].get("I-Twilio-Idempotency-Token", ""),
             method=entry["method"],
             single_attempt=True,
@@ -75,35 +81,32 @@ async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Setti
 def describe_differences(entry: Mapping[str, Any], response: Response) -> list[str]:
     """Return a description of each difference between a recorded and a new response.
 
-    JSON documents are compared by value. An exported log entry contains only the beginning of a
-    long response.
+    JSON documents are compared by value. If the entry contains only the beginning of a response,
+    only the beginning and the length are compared.
     """
     if response.error:
         return [response.error]
     body = response.body.decode("utf-8", errors="replace")
     is_truncated = "answer_length" in entry
-    pairs = [
+    values = [
         ("status", entry["status"], response.status),
         ("content type", entry.get("content_type"), response.content_type),
     ]
     if is_truncated:
-        pairs.append(("length", entry["answer_length"], len(body)))
+        values.append(("length", entry["answer_length"], len(body)))
         body = body[: len(entry["answer"])]
-    pairs.append(("body", _parse(entry["answer"]), _parse(body)))
+    pairs = [(name, json.dumps(before), json.dumps(after)) for name, before, after in values]
+    pairs.append(("body", _canonical(entry["answer"]), _canonical(body)))
     return [
-        f"{name} {_shorten(before)} became {_shorten(after)}"
+        f"{name} {before[:_MAX_SHOWN]} became {after[:_MAX_SHOWN]}"
         for name, before, after in pairs
         if before != after
     ]
 
 
-def _parse(body: str) -> Any:
-    """Return a JSON document's value, or the text of another body."""
+def _canonical(body: str) -> str:
+    """Return the same text for equal JSON documents; `true` and `1` are not equal."""
     try:
-        return json.loads(body)
+        return canonical_json(json.loads(body))
     except (ValueError, RecursionError):
-        return body
-
-
-def _shorten(value: Any) -> str:
-    return json.dumps(value)[:_MAX_SHOWN]
+        return f"text {json.dumps(body)}"

@@ -1,6 +1,7 @@
 """Connects the engine, the clock, the callbacks and the HTTP routes."""
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from taskrouter_simulator import seed, snapshots
 from taskrouter_simulator.callbacks.delivery import DeliveryClient
@@ -27,10 +29,11 @@ from taskrouter_simulator.log import Log
 from taskrouter_simulator.portal.routes import portal_routes
 from taskrouter_simulator.recording import Recorder
 from taskrouter_simulator.rest.api import RestApi, expose_transport
+from taskrouter_simulator.setting_values import SettingsError, environment_name
 from taskrouter_simulator.settings import Settings
 
 _SEEDED_START = 1_767_225_600.0
-"""2026-01-01T00:00:00Z."""
+"""Start time of a frozen clock if `seed` is set: 2026-01-01T00:00:00Z."""
 
 
 class Simulator:
@@ -43,7 +46,7 @@ class Simulator:
 
     Raises:
         DefinitionError: The configured workspace file does not define a valid Workspace.
-        OSError: The configured recording cannot be opened.
+        SettingsError: The configured recording cannot be opened.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,8 +56,7 @@ class Simulator:
         self.log = Log(settings.log_size, settings.log_answers, self.clock.now)
         self.faults = Faults()
         stopwatch = self.clock.now if settings.seed else time.monotonic
-        path = settings.record_file
-        self._recorder = Recorder(Path(path), self.log.record) if path else None
+        self._recorder = _recorder(settings.record_file, self.log)
         record = self._recorder.record if self._recorder else self.log.record
         client = DeliveryClient(self.credentials, settings, record, stopwatch)
         self.dispatcher = Dispatcher(client, settings, self.log.record, self.faults)
@@ -78,9 +80,9 @@ class Simulator:
         )
 
     def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults.
+        """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults.
 
-        The clock's time does not change.
+        A frozen clock returns to its start time, and any other clock returns to real time.
 
         Args:
             workspace: Definition of the new Workspace, as in a workspace file; None means the
@@ -91,7 +93,7 @@ class Simulator:
         """
         chosen = from_value(workspace) if workspace else self._definition
         seed.load(start(self.settings, Clock(self.clock.now), lambda _effect: None), chosen)
-        self.clock.clear()
+        self.clock.reset()
         self.dispatcher.cancel()
         self.event_bridge.disconnect()
         self.log.clear()
@@ -124,7 +126,7 @@ class Simulator:
         return snapshots.write(self.engine, self.dispatcher, state)
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Replace the state by that of a snapshot, and clear the log's entries.
+        """Replace the state with the state in a snapshot, and clear the log.
 
         Connections of the browser SDK are closed.
 
@@ -167,6 +169,15 @@ class Simulator:
             self._recorder.close()
 
 
+def _recorder(path: str, log: Log) -> Recorder | None:
+    try:
+        return Recorder(Path(path), log.record) if path else None
+    except OSError as error:
+        name = environment_name("record_file")
+        problem = f"{name} must be a writable file, not {path!r}: {error.strerror}"
+        raise SettingsError(problem) from error
+
+
 def _clock(settings: Settings) -> Clock:
     start_time = time.time()
     if settings.frozen_clock:
@@ -176,19 +187,44 @@ def _clock(settings: Settings) -> Clock:
     return Clock(lambda: offset + time.monotonic())
 
 
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """Sends the response to an invalid handshake, which uvicorn does not send."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+
+def _concerns_server(record: logging.LogRecord) -> bool:
+    """Return whether a log record concerns the server, and not an invalid text of a client."""
+    return record.msg != "Invalid UTF-8 sequence received from client."
+
+
 def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
     """Return a uvicorn configuration with minimal logging and a short shutdown timeout."""
+    logging.getLogger("uvicorn.error").addFilter(_concerns_server)
     return uvicorn.Config(
         expose_transport(simulator.app),
         log_level="warning",
         access_log=False,
-        ws="websockets-sansio",
+        ws=_WebSocketProtocol,
         lifespan="on",
+        # Otherwise, a remote client could claim a loopback address in X-Forwarded-For if the
+        # environment variable FORWARDED_ALLOW_IPS is set.
+        proxy_headers=False,
         timeout_graceful_shutdown=1,
-        # Clients keep connections alive. If the server closes a connection just as a client reuses
-        # it, the client sees a broken connection.
+        # Long, because a request fails if the server closes an idle connection just as the client
+        # reuses the connection.
         timeout_keep_alive=120,
     )
+
+
+def base_url(address: tuple[Any, ...]) -> str:
+    """Return the URL of a listening socket's address, which begins with host and port."""
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -198,7 +234,8 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: The address is not available; the message names the address and the reason.
     """
     try:
-        listener = socket.create_server((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         # Python appends "(while attempting to bind on address ...)".
         reason = (error.strerror or str(error)).partition(" (while")[0]

@@ -4,23 +4,17 @@ Each setting is a command-line option and an environment variable. Behavior that
 document is configurable, so that tests can cover all variants.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from taskrouter_simulator.identifiers import is_url
-
-MAX_PORT = 65535
 MIN_TOKEN_LENGTH = 16
 
 
-def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": text, "choices": choices})
-
-
-class SettingsError(ValueError):
-    """A setting has an invalid value; the message names the environment variable."""
+def _setting(
+    default: Any, text: str, choices: tuple[str, ...] = (), *, secret: bool = False
+) -> Any:
+    metadata = {"help": text, "choices": choices}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -34,8 +28,8 @@ class Settings:
     port: int = _setting(8002, "port to listen on; 0 picks a free port")
     callback_base_url: str = _setting(
         "http://127.0.0.1:8000",
-        "base URL of the app; the loaded Workspace's URLs begin with it; API_PORT, if set, replaces"
-        " the default's port",
+        "base URL of the app, with which the loaded Workspace's URLs begin; API_PORT, if set,"
+        " replaces the port in the default",
     )
     assignment_path: str = _setting(
         "/assignment_callback", "path of the loaded Workflow's assignment callback; '' for none"
@@ -66,17 +60,18 @@ class Settings:
     record_file: str = _setting(
         "",
         "file to which each callback and its response are appended as a line of JSON, for the"
-        " command replay; '' for none",
+        " replay command; '' for none",
     )
     control_token: str = _setting(
         "",
         "token with which clients on other machines may use the control routes, at least"
         f" {MIN_TOKEN_LENGTH} printable ASCII characters without spaces; '' to refuse such clients",
+        secret=True,
     )
     seed: str = _setting(
         "",
         "text from which all SIDs and tokens are derived; callbacks are then sent one at a time,"
-        " and a clock that stands still starts at the beginning of 2026; '' for random SIDs",
+        " and a frozen clock starts at the beginning of 2026; '' for random SIDs",
     )
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock advances it"
@@ -86,13 +81,10 @@ class Settings:
     )
     worker_statistics_limit: int = _setting(
         100,
-        "largest number of Workers in a Workspace for which statistics of Workers are available; 0"
-        " for no limit",
+        "maximum number of Workers in a Workspace for which Worker statistics are available; 0 for"
+        " no limit",
     )
-    log_answers: int = _setting(
-        1_000,
-        "number of the newest log entries that keep the response to a REST request",
-    )
+    log_answers: int = _setting(1_000, "number of newest log entries that keep their REST response")
 
     routing_delay: float = _setting(
         0.0, "seconds between a change and the resulting routing (about 0.5 was observed at Twilio)"
@@ -138,6 +130,12 @@ class Settings:
         default=False,
         text="a Task can be completed or canceled over REST only with a Reason (Twilio's API"
         " description says so, but Twilio's own tests cancel Tasks without a Reason)",
+    )
+    status_with_attributes: str = _setting(
+        "refused",
+        "what happens to Attributes in a REST request that also sets a Task's status to wrapping or"
+        " completed (Twilio documents that two requests are necessary); refused: 400",
+        ("refused", "ignored", "updated"),
     )
     worker_lists_have_attributes: bool = _setting(
         default=True,
@@ -278,9 +276,7 @@ class Settings:
     )
     voice_queue_size: int = _setting(100, "maximum number of calls waiting in one queue")
     expired_token_disconnects: bool = _setting(
-        default=True,
-        text="a browser SDK's WebSocket is closed when its Access Token expires (otherwise it stays"
-        " open)",
+        default=True, text="a browser SDK's WebSocket is closed when its Access Token expires"
     )
     disconnected_worker: str = _setting(
         "unchanged",
@@ -320,79 +316,3 @@ class Settings:
     def url(self, path: str) -> str:
         """Return the app's URL for a path; return an empty string for an empty path."""
         return self.callback_base_url.rstrip("/") + path if path else ""
-
-
-def read(values: Mapping[str, str | None]) -> Settings:
-    """Parse settings.
-
-    Args:
-        values: Text of each setting by field name; None means the default.
-
-    Raises:
-        SettingsError: A text is not valid for its setting.
-    """
-    defaults = Settings()
-    chosen = {}
-    for setting in fields(Settings):
-        text = values.get(setting.name)
-        if text is None:
-            continue
-        chosen[setting.name] = _parse(setting.name, text, type(getattr(defaults, setting.name)))
-        choices = setting.metadata["choices"]
-        if choices and text not in choices:
-            name = environment_name(setting.name)
-            raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {text!r}")
-        if setting.name.endswith("_path") and text and not text.startswith("/"):
-            name = environment_name(setting.name)
-            raise SettingsError(f"{name} must begin with /, not {text!r}")
-    settings = Settings(**chosen)
-    if settings.port > MAX_PORT:
-        name = environment_name("port")
-        raise SettingsError(f"{name} must be a port from 0 to {MAX_PORT}, not '{settings.port}'")
-    if not re.fullmatch(f"([!-~]{{{MIN_TOKEN_LENGTH},}})?", settings.control_token):
-        # The message does not contain the value, which is a secret.
-        raise SettingsError(
-            f"{environment_name('control_token')} must have at least {MIN_TOKEN_LENGTH} printable"
-            " ASCII characters and no spaces"
-        )
-    if not is_url(settings.callback_base_url):
-        name = environment_name("callback_base_url")
-        raise SettingsError(f"{name} must be a URL, not {settings.callback_base_url!r}")
-    return settings
-
-
-def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the text of a field's environment variable; None if the default applies.
-
-    Raises:
-        SettingsError: API_PORT, which changes a default, is not a valid port.
-    """
-    text = environ.get(environment_name(name))
-    if name == "callback_base_url" and text is None and "API_PORT" in environ:
-        port = environ["API_PORT"]
-        if not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
-            raise SettingsError(f"API_PORT must be a port from 1 to {MAX_PORT}, not {port!r}")
-        return f"http://127.0.0.1:{port}"
-    return text
-
-
-def environment_name(name: str) -> str:
-    """Return the name of a field's environment variable."""
-    return f"SIMULATOR_{name.upper()}"
-
-
-def _parse(name: str, text: str, value_type: type) -> Any:
-    if value_type is str:
-        return text
-    if value_type is bool:
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if text.lower() not in words:
-            raise SettingsError(f"{environment_name(name)} must be true or false, not {text!r}")
-        return words[text.lower()]
-    try:
-        number = value_type(text)
-    except ValueError as error:
-        raise SettingsError(f"{environment_name(name)} must be a number, not {text!r}") from error
-    if not 0 <= number < float("inf"):
-        raise SettingsError(f"{environment_name(name)} must be 0 or more, not {text!r}")
-    return number

@@ -1,14 +1,14 @@
 """Snapshots of the simulator's complete state, as JSON.
 
-A snapshot contains everything that determines what TaskRouter does next. It does not contain the
-settings and the log's entries. See docs/adr/0043-restore-only-unmodified-snapshots.md.
+A snapshot contains everything that determines what TaskRouter does next. It contains neither the
+settings nor the log entries. See docs/adr/0043-restore-only-unmodified-snapshots.md.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from taskrouter_simulator.callbacks.dispatcher import Dispatcher, Unfinished
 from taskrouter_simulator.clock import Clock, ClockState
@@ -18,12 +18,19 @@ from taskrouter_simulator.object_graph import Reader, Writer
 from taskrouter_simulator.web import SnapshotError
 
 VERSION = 1
-"""Version of the format. An older version cannot be restored."""
+"""Version of the snapshot format; snapshots with another version cannot be restored."""
+
+
+class TimerKey(NamedTuple):
+    """Identifies a timer that belongs to a resource."""
+
+    kind: str
+    sid: str
 
 
 @dataclass(frozen=True)
 class StoredTimer:
-    """A timer.
+    """A timer in a snapshot.
 
     Attributes:
         when: Due time in seconds since the epoch.
@@ -32,7 +39,7 @@ class StoredTimer:
     """
 
     when: float
-    key: list[str] | None
+    key: TimerKey | None
     action: Callable[[], None]
 
 
@@ -61,7 +68,7 @@ class State:
 
 def read_timers(engine: Engine) -> list[StoredTimer]:
     """Return the timers of the engine and its callbacks, in the order in which they run."""
-    keys = {id(timer): list(key) for key, timer in engine.timers.items()}
+    keys = {id(timer): TimerKey(*key) for key, timer in engine.timers.items()}
     return [
         StoredTimer(timer.when, keys.get(id(timer)), timer.action)
         for timer in engine.clock.pending()
@@ -73,8 +80,7 @@ def start_timers(engine: Engine, clock: Clock, timers: list[StoredTimer]) -> Non
     for stored in timers:
         timer = clock.call_at(stored.when, stored.action)
         if stored.key:
-            kind, sid = stored.key
-            engine.timers[kind, sid] = timer
+            engine.timers[stored.key] = timer
 
 
 def write(engine: Engine, dispatcher: Dispatcher, state: State) -> dict[str, Any]:
@@ -96,11 +102,12 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
 
     Args:
         snapshot: A result of `write`, which may have passed through another JSON library.
-        engine: A new engine, whose fields are set.
+        engine: A new engine, which receives the stored fields.
         dispatcher: The dispatcher that the snapshot's callbacks refer to.
 
     Raises:
-        SnapshotError: The snapshot is not one that this version of the simulator has written.
+        SnapshotError: The snapshot was modified, or was written by another version of the
+            simulator.
     """
     content = {name: value for name, value in snapshot.items() if name != "checksum"}
     try:
@@ -117,9 +124,9 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
             if name in content["engine"]:
                 setattr(engine, name, reader.read(content["engine"][name], hint))
         state: State = reader.read(content["state"], State)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise SnapshotError(
-            f"another version of the simulator has written the snapshot: {error}"
+            f"the snapshot was written by another version of the simulator: {error}"
         ) from error
     return state
 
@@ -131,13 +138,17 @@ def _stored() -> dict[str, Any]:
     return {name: hints[name] for name in names}
 
 
+def canonical_json(value: Any) -> str:
+    """Return JSON that is the same for equal values, however the values were written."""
+    return json.dumps(_normalize(value), sort_keys=True)
+
+
 def _checksum(content: Mapping[str, Any]) -> str:
-    text = json.dumps(_normalize(content), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
 def _normalize(value: Any) -> Any:
-    """Replace whole floats by integers, as other languages write them."""
+    """Replace whole floats with integers, as the JSON libraries of other languages do."""
     if isinstance(value, Mapping):
         return {key: _normalize(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -8,7 +8,7 @@ _MAX_LENGTH = 100
 
 
 def fold(name: str) -> str:
-    """Normalize a name, so that naming conventions compare equal: ignore case and underscores."""
+    """Return a name in lower case without underscores, to compare snake_case with CamelCase."""
     return name.replace("_", "").lower()
 
 

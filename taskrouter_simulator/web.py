@@ -1,4 +1,4 @@
-"""The access checks, the request's body and the JSON response shared by the route modules."""
+"""Access checks, request bodies and JSON responses, shared by the route modules."""
 
 import hmac
 import json
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.origins import is_foreign, is_loopback
+from taskrouter_simulator.origins import is_foreign, is_from_proxy, is_loopback
 
 _MAX_BODY = 4_000_000
 
@@ -29,10 +29,14 @@ class AsciiJsonResponse(JSONResponse):
 
 
 def is_local(request: Request) -> bool:
-    """Return whether the request is from a local client and not from another site's page."""
+    """Return whether the request is from a local client and not from another site's page.
+
+    A proxy on this machine also has a loopback address, but its clients may be remote.
+    """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""
-    return is_loopback(peer) and is_loopback(host) and not is_foreign(host, origin)
+    is_direct = is_loopback(peer) and not is_from_proxy(request.headers.keys())
+    return is_direct and is_loopback(host) and not is_foreign(host, origin)
 
 
 def has_token(request: Request, token: str) -> bool:
@@ -40,7 +44,7 @@ def has_token(request: Request, token: str) -> bool:
 
     Args:
         request: The request.
-        token: The expected token; with "", the result is False.
+        token: The expected token; "" makes the result False.
     """
     scheme, _, sent = request.headers.get("authorization", "").partition(" ")
     matches = hmac.compare_digest(sent.encode(), token.encode())

@@ -1,18 +1,22 @@
 """Tests of the benchmark harness. The figures depend on the machine, so no test checks them."""
 
+import json
+import os
 import sys
 import sysconfig
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from benchmarks import (
     accepts,
     costs,
+    footprint,
     http_load,
     inputs,
     lambda_functions,
@@ -107,7 +111,42 @@ def test_accept_sends_two_writes_and_one_request_to_taskrouter(app: Program) -> 
             function.invoke(inputs.accept_event())
 
     assert b'"statusCode": 200' in function.response
-    assert services.requests == {"UpdateItem": 2, "POST": 1}
+    assert services.requests == {"UpdateItem": 2, "TaskRouter": 1}
+
+
+UPDATE = json.dumps({"Key": {}, "ExpressionAttributeValues": {":set_a": {"S": "b"}}}).encode()
+
+
+def test_every_request_to_taskrouter_is_counted() -> None:
+    services = accepts.Services()
+    for method in ("POST", "GET"):
+        status, body = services.respond(f"{method} /v1/Workspaces/WS0 HTTP/1.1", b"")
+        assert (status, json.loads(body)["reservation_status"]) == (200, "accepted")
+    assert services.count(invocations=1) == {"TaskRouter": 2}
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "GetItem", "TransactWriteItems"])
+def test_request_with_an_unknown_operation_ends_the_measurement(operation: str) -> None:
+    services = accepts.Services()
+    assert services.respond(f"DynamoDB_20120810.{operation}", b"{}")[0] == 400
+    with pytest.raises(RuntimeError, match=operation):
+        services.count(invocations=1)
+
+
+def test_requests_of_the_first_invocation_are_not_counted_per_invocation() -> None:
+    services = accepts.Services()
+    services.respond("AmazonSSM.GetParameter", b"{}")
+    for _ in range(4):
+        services.respond("DynamoDB_20120810.UpdateItem", UPDATE)
+    assert services.count(invocations=2) == {"UpdateItem": 2}
+
+
+def test_stub_refuses_writes_whose_condition_fails() -> None:
+    services = accepts.Services([{}, {"Item": inputs.RECORD}])
+    responses = [services.respond("DynamoDB_20120810.UpdateItem", UPDATE) for _ in range(6)]
+    assert [status for status, _ in responses] == [400, 400, 200] * 2
+    assert "ConditionalCheckFailedException" in json.loads(responses[0][1])["__type"]
+    assert json.loads(responses[1][1])["Item"] == inputs.RECORD
 
 
 @linux
@@ -163,11 +202,34 @@ def test_sweep_that_checks_too_few_reservations_fails(tmp_path: Path, runtime: P
 
 @linux
 @pytest.mark.parametrize(
-    "make_event", [inputs.callback_event, inputs.status_event, inputs.accept_event]
+    ("name", "writes"),
+    [
+        ("event created", 2),
+        ("callback", 1),
+        ("accept", 2),
+        ("event accepted", 1),
+        ("event wrapup", 2),
+        ("event completed", 1),
+    ],
 )
-def test_cpu_time_of_each_request_is_measured(app: Program, make_event: Any) -> None:
-    usage = costs.measure_function(SITE_PACKAGES, app, make_event(), 1)
-    assert min(usage.cpu_ms, usage.start_cpu_ms, usage.memory_mb) > 0
+def test_cpu_time_of_each_request_is_measured(app: Program, name: str, writes: int) -> None:
+    usage = Usage(Counter(update_item=writes))
+    function = costs.measure_function(SITE_PACKAGES, app, name, usage, 1)
+    assert min(function.cpu_ms, function.start_cpu_ms, function.memory_mb) > 0
+
+
+@linux
+def test_function_must_write_as_often_as_the_app(app: Program) -> None:
+    usage = Usage(Counter(update_item=1))
+    with pytest.raises(RuntimeError, match="event wrapup: the function sent 2 writes instead of 1"):
+        costs.measure_function(SITE_PACKAGES, app, "event wrapup", usage, 1)
+
+
+@linux
+def test_function_that_refuses_the_request_is_not_measured(app: Program) -> None:
+    strangers = replace(app, environ=app.environ | {"TWILIO_ACCOUNT_SID": "AC" + "f" * 32})
+    with pytest.raises(RuntimeError, match="callback: the function returned"):
+        costs.measure_function(SITE_PACKAGES, strangers, "callback", Usage(), 1)
 
 
 def test_own_cpu_time_of_an_accept_is_measured() -> None:
@@ -184,6 +246,18 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
 
     assert (requests, usage.requests["query"]) == (8, 3)
     assert all(lists[name].read_units > 0 for name in lists)
+
+
+def test_tables_of_a_failed_measurement_are_deleted() -> None:
+    def fail() -> None:
+        with tables.BenchmarkTables.create() as benchmark_tables:
+            benchmark_tables.fill(1)
+            raise RuntimeError("The sweep failed.")
+
+    with pytest.raises(RuntimeError, match="The sweep failed."):
+        fail()
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        assert benchmark_tables.measure_list("all").requests == {"query": 8}
 
 
 def test_list_of_pending_reservations_is_measured_as_their_number_grows() -> None:
@@ -208,7 +282,16 @@ def test_dynamodb_usage_of_each_request_is_measured() -> None:
         requests += usage.requests
         assert log_bytes > 100
     assert [name for name, *_ in measured][1:3] == ["callback", "accept"]
-    assert requests == {"update_item": 8, "get_item": 1}
+    assert requests == {"update_item": 9}
+    # The callback arrives before the event in footprint.py, which counts the units of each index.
+    units = footprint.measure(over_rest=True).units.total()
+    assert sum(usage.write_units for _, usage, _, _ in measured) == units
+
+
+def test_events_have_the_form_that_taskrouter_posts() -> None:
+    form = inputs.event_form("created")
+    assert (form["EventType"], form["WorkerName"]) == ("reservation.created", "Alice")
+    assert "TaskAge" not in form
 
 
 REQUEST = costs.Request(
@@ -258,11 +341,23 @@ def test_refused_requests_are_compared_with_a_valid_callback(app: Program) -> No
 
 
 @linux
-def test_http_load_is_compared_with_a_bare_server_and_the_local_dynamodb() -> None:
+def test_http_load_is_compared_with_a_bare_server_and_the_cores_of_the_machine() -> None:
     figures = http_load.measure(5)
-    assert {figure.other for figure in figures} == {"bare server", "local DynamoDB"}
-    assert len(figures) == 15
-    assert all(figure.value > 0 for figure in figures if figure.other == "bare server")
+    assert {figure.other for figure in figures} == {"bare server", "cores of the machine"}
+    assert len(figures) == 24
+    cores = [figure for figure in figures if figure.other == "cores of the machine"]
+    assert {figure.other_value for figure in cores} == {os.cpu_count()}
+    assert all(figure.value > 0 for figure in figures if figure not in cores)
+
+
+@linux
+def test_cores_used_by_each_program_are_measured() -> None:
+    before = http_load.cpu_seconds([os.getpgrp()])
+    started = time.process_time()
+    while time.process_time() < started + 0.1:
+        pass
+    group, load_generator, machine = http_load.used_cores(before, [os.getpgrp()], seconds=0.2)
+    assert min(load_generator, group + 0.1, machine + 0.1) >= 0.5
 
 
 @pytest.mark.parametrize(
@@ -296,6 +391,21 @@ def test_failed_measurement_prints_its_error_and_no_row(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "RuntimeError: The invocation failed." in printed.err
+
+
+def test_failed_measurement_does_not_end_the_benchmarks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> list[str]:
+        raise RuntimeError("The invocation failed.")
+
+    figure = Figure(name="load", value=1, other="bare", other_value=2, unit="ms")
+    with pytest.raises(click.ClickException, match="^1 of 3 measurements failed.$"):
+        report.print_sections([lambda: [figure], fail, lambda: ["| limit |", "| sweep |"]])
+
+    assert capsys.readouterr().out == (
+        f"{report.HEADER}\n{report.to_row(figure)}\n\n| limit |\n\n| sweep |\n"
+    )
 
 
 def test_table_has_a_header_and_describes_the_machine() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,12 @@ from click.testing import CliRunner
 
 from benchmarks import capacity, footprint
 from benchmarks.capacity import Inputs, Limit
-from benchmarks.footprint import ACCEPT_PATH, EVENT_PATH, TABLE, Footprint, write_units
-from benchmarks.inputs import PATH
+from benchmarks.footprint import ACCEPT_PATH, TABLE, Footprint, write_units
+from benchmarks.inputs import EVENT_PATH, PATH
 from benchmarks.simulated_sweep import Sweep, simulate
 from benchmarks.simulated_taskrouter import UNLIMITED, TaskRouterLimits
 from benchmarks.simulation import Scenario
+from infra.aws import capacity as throttles
 from infra.aws.capacity import callback_throttle, default_throttle
 
 PAGE = (Path(__file__).parent.parent / "docs" / "capacity.md").read_text(encoding="utf-8")
@@ -124,6 +126,31 @@ def test_throttles_depend_on_the_concurrency_as_in_a_deployment(
     assert limits[f"throttle of {PATH}"].quota == callback_throttle(10).rate
     assert limits[f"throttle of {ACCEPT_PATH}"].quota <= default_throttle(10).rate
     assert limits["Lambda, requests"].quota == 100
+
+
+@pytest.mark.parametrize(
+    ("path", "concurrency", "rate", "rate_without_maximum"),
+    [
+        (PATH, 1_000, 1_000, 10_000),  # the maximum applies
+        (EVENT_PATH, 1_000, 1_000, 1_000),  # both apply
+        (EVENT_PATH, 4_000, 1_000, 4_000),
+        (ACCEPT_PATH, 1_000, 16.66, 16.66),  # the share applies
+        (ACCEPT_PATH, 3_000, 50, 50),
+        (ACCEPT_PATH, 6_000, 50, 100),
+        (ACCEPT_PATH, 60_000, 50, 1_000),
+    ],
+)
+def test_throttle_is_the_lower_of_the_documented_share_and_maximum(
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    concurrency: int,
+    rate: float,
+    rate_without_maximum: float,
+) -> None:
+    assert capacity._throttles(concurrency)[path] == pytest.approx(rate, abs=0.05)
+    for name in ("MAX_CALLBACK_THROTTLE", "MAX_DEFAULT_THROTTLE"):
+        monkeypatch.setattr(throttles, name, replace(getattr(throttles, name), rate=inf))
+    assert capacity._throttles(concurrency)[path] == pytest.approx(rate_without_maximum, abs=0.05)
 
 
 @pytest.mark.parametrize(("lowest_late_rate", "expected"), [(0, 40), (150, 153), (10**6, inf)])

@@ -14,6 +14,8 @@ FROM_SMALL_TO_LARGE = [
     "requirements-dev.txt",
     "requirements-bench.txt",
 ]
+CONTAINER = "taskrouter_simulator/requirements.txt"
+"""The requirements of the simulator's container image."""
 PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)")
 
 
@@ -29,12 +31,15 @@ def requirements(file):
     }
 
 
-@pytest.mark.parametrize("file", [*FROM_SMALL_TO_LARGE, "requirements-uv.txt"])
+@pytest.mark.parametrize("file", [*FROM_SMALL_TO_LARGE, "requirements-uv.txt", CONTAINER])
 def test_every_requirement_is_pinned_and_has_a_hash(file):
     assert [name for name, (_, has_hash) in requirements(file).items() if not has_hash] == []
 
 
-@pytest.mark.parametrize(("smaller", "larger"), list(itertools.pairwise(FROM_SMALL_TO_LARGE)))
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [*itertools.pairwise(FROM_SMALL_TO_LARGE), (CONTAINER, "requirements-run.txt")],
+)
 def test_larger_file_contains_the_smaller_one(smaller, larger):
     # One .venv serves every make target, so its versions must not depend on the target.
     assert requirements(smaller).items() <= requirements(larger).items()

@@ -1,9 +1,9 @@
 """Requests to AWS APIs without botocore's clients, and with a time limit for the whole request.
 
-Creating a botocore client accounts for most of a cold start, and creating a request with that
-client for most of a callback. `JsonApi` only signs a request and sends it with http.client
-(docs/adr/0028 and 0036). `JsonApi` raises botocore's exceptions, so callers can handle all clients
-the same way.
+Creating a botocore client would take most of the time of a cold start. Building a request with that
+client would take most of the time of a callback. `JsonApi` only signs a request and sends it
+with http.client (docs/adr/0028 and 0036). `JsonApi` raises botocore's exceptions, so callers can
+handle all clients the same way.
 
 An `Exchange` limits the time for each request, including the DNS lookup.
 """
@@ -46,7 +46,7 @@ RETRY_PAUSE_SECONDS = 0.05
 """Pause before the only retry, as in botocore's legacy retry mode."""
 
 _MAX_BYTES = 2**20
-"""Maximum size of a response to `JsonApi`. A DynamoDB item has at most 400 KB."""
+"""Maximum size of a response that `JsonApi` accepts. A DynamoDB item has at most 400 KB."""
 
 _MIN_SECONDS = 0.001
 """Minimum time limit of a request. A timeout of 0 s would make the socket non-blocking."""
@@ -186,7 +186,7 @@ class JsonApi:
         return Request(self._url, headers, body)
 
     def _credentials(self) -> Any:
-        """Return the credentials in the environment, as on Lambda, or found by botocore."""
+        """Return credentials from the environment, as on Lambda, or from botocore's session."""
         key, secret = (
             os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         )
@@ -357,8 +357,15 @@ def parse(response: Response, operation: str) -> dict[str, Any]:
 def _is_transient(error: Exception) -> bool:
     if not isinstance(error, ClientError):
         return True
-    response = error.response
-    return (
-        response["ResponseMetadata"]["HTTPStatusCode"] in _TRANSIENT_STATUSES
-        or response["Error"]["Code"] in _TRANSIENT_CODES
-    )
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status in _TRANSIENT_STATUSES or _code(error) in _TRANSIENT_CODES
+
+
+def _code(error: ClientError) -> Any:
+    return error.response.get("Error", {}).get("Code")
+
+
+def describe_error(service: str, error: ClientError) -> str:
+    """Return the error code of a service, if any, and advice to retry if the error is transient."""
+    advice = " Retry." if _is_transient(error) else ""
+    return f"{service} returned {_code(error) or 'an error'}.{advice}"

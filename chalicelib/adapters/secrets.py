@@ -14,14 +14,14 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import observability
-from chalicelib.adapters.aws import JsonApi
+from chalicelib.adapters.aws import JsonApi, describe_error
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.sids import is_sid
 
 _RETRY_AFTER_MS = 1_000
-"""Minimum time between two attempts to read the secrets for the first time."""
+"""Minimum time between attempts to read the secrets, until an attempt has succeeded."""
 
 _RENEW_AFTER_MS = 60_000
 """Minimum time between the last read and a read caused by a failed verification or refused key."""
@@ -57,10 +57,10 @@ class SecretsSource(Protocol):
         """Return the secrets; raise SecretsUnavailable if they can't be read at all."""
 
     def refresh(self) -> Secrets:
-        """Return the secrets, read again unless they were read within the last minute."""
+        """Return the secrets; reread them unless they were read within the last minute."""
 
     def get_recent(self) -> Secrets:
-        """Return the secrets, read again if they are more than a few minutes old.
+        """Return the secrets; reread them if they are more than a few minutes old.
 
         A removed key therefore becomes invalid within minutes, unless reading the secrets fails.
         """
@@ -108,14 +108,14 @@ class ParameterSecrets:
         return self._secrets
 
     def refresh(self) -> Secrets:
-        """Return the secrets, read again if the last attempt was over a minute ago."""
-        return self._not_older_than(_RENEW_AFTER_MS)
+        """Return the secrets; reread them if the last attempt was over a minute ago."""
+        return self._get_with_max_age(_RENEW_AFTER_MS)
 
     def get_recent(self) -> Secrets:
-        """Return the secrets, read again if the last attempt was over five minutes ago."""
-        return self._not_older_than(_MAX_AGE_MS)
+        """Return the secrets; reread them if the last attempt was over five minutes ago."""
+        return self._get_with_max_age(_MAX_AGE_MS)
 
-    def _not_older_than(self, max_age_ms: int) -> Secrets:
+    def _get_with_max_age(self, max_age_ms: int) -> Secrets:
         secrets = self.get()
         if self._now_ms() - self._last_attempt_at < max_age_ms:
             return secrets
@@ -138,10 +138,8 @@ class ParameterSecrets:
             response = self._client.get_parameter(Name=self._name, WithDecryption=True)
             return str(response["Parameter"]["Value"])
         except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            raise SecretsUnavailable(
-                f"The secrets can't be read: SSM returned {code}. Retry."
-            ) from error
+            message = f"The secrets can't be read: {describe_error('SSM', error)}"
+            raise SecretsUnavailable(message) from error
         except BotoCoreError as error:
             url = error.kwargs.get("endpoint_url")
             cause = f"SSM {describe_connection_failure(url, error)}" if url else str(error)

@@ -41,7 +41,7 @@ class AppError(Exception):
         message: full sentences for the caller, without secrets or the attributes of a Task or
             Worker.
         retry_after: seconds until a retry can succeed; None for the default of the class.
-        details: further members of the response, such as ``reservation_status``.
+        details: additional members of the response, such as ``reservation_status``.
     """
 
     status: ClassVar[int] = 500
@@ -57,7 +57,7 @@ class AppError(Exception):
 
     @property
     def reason(self) -> str | None:
-        """Why a token was refused, or why a request to another service failed, if applicable."""
+        """The reason for refusing a token or for the failure of a request to another service."""
         for error in (self, self.__cause__):
             if isinstance(
                 error, TaskRouterError | StoreUnavailable | SecretsUnavailable | Unauthorized

@@ -50,11 +50,11 @@ to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Returns a value as compact JSON. Only characters that must be escaped are escaped."""
 
 replace_lone_surrogates = partial(re.compile(r"[\ud800-\udfff]").sub, "\ufffd")
-"""Returns a string with U+FFFD for each lone surrogate, which UTF-8 can't encode."""
+"""Replaces each lone surrogate, which UTF-8 can't encode, with U+FFFD."""
 
 
 def json_size(value: Any) -> int:
-    """Return the number of bytes of a value as compact JSON in UTF-8."""
+    """Return the size of a value in bytes, as compact JSON in UTF-8."""
     return len(to_json(value).encode("utf-8", "surrogatepass"))
 
 

@@ -74,11 +74,11 @@ def public_text(message: str, private: Iterable[str]) -> str:
             the text nor any value in it may be repeated.
 
     Returns:
-        The message without its final period and with at most MAX_REASON_LENGTH characters; empty
-        if the message is too long to be a sentence. "…" replaces private texts, and words of at
-        least four characters that begin a word in a private text. "…" also replaces possible
-        attribute values and contacts: JSON, quoted text, text after a colon (except after the first
-        word), URLs, addresses, and phone or card numbers.
+        The message without its final period, cut to MAX_REASON_LENGTH characters; empty if the
+        message is too long to be a sentence. "…" replaces private texts. It also replaces words of
+        at least four characters that begin a word in a private text. Finally, "…" replaces
+        possible attribute values and contacts: JSON, quoted text, text after a colon (except after
+        the first word), URLs, addresses, and phone or card numbers.
     """
     import re  # noqa: PLC0415  needed for error messages only
 
@@ -144,7 +144,7 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     names = [type(cause).__name__ for cause in causes]
     reason = getattr(causes[-1], "strerror", None) or "the connection failed"
-    # urllib3 and requests have further errors for malformed responses. The cause of urllib3's
+    # urllib3 and requests have additional errors for malformed responses. The cause of urllib3's
     # ProtocolError is an OSError if the connection failed.
     is_malformed = any("Decod" in name or name == "InvalidHeader" for name in names) or (
         "ProtocolError" in names and not isinstance(causes[-1], OSError)

@@ -175,8 +175,8 @@ class Reservation:
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
         withheld: name of the RINGING instruction that the rules chose, if the recorded answer is
-            ``{}`` because of another decision. If that answer was lost while DynamoDB failed, the
-            fallback answered with the instruction.
+            ``{}`` because of another decision. If that answer was lost and DynamoDB then failed,
+            the fallback route answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.
@@ -209,14 +209,14 @@ class Reservation:
     history: tuple[HistoryEntry, ...] = ()
 
     def live_claim(self, now: int) -> Claim | None:
-        """Return the claim unless it has expired at *now* (epoch ms)."""
+        """Return the claim unless it has expired by *now* (epoch ms)."""
         return self.claim if self.claim and self.claim.until > now else None
 
     @property
     def is_answer_known(self) -> bool:
-        """Whether TaskRouter can only have received the recorded answer to the callback.
+        """Whether TaskRouter can't have received any answer other than the recorded answer.
 
-        A fallback is answered even if DynamoDB fails, with the instruction that the rules choose.
+        Even if DynamoDB fails, the fallback route answers with the instruction chosen by the rules.
         """
         return self.answer is not None and self.withheld is None
 

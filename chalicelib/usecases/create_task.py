@@ -87,7 +87,7 @@ def create_task(
         OutcomeUnknown: whether the Task was created is not known yet. Retry with the same key.
         TaskUnidentified: it can't be determined which Task, if any, was created for the key.
         TaskRouterError: TaskRouter created no Task. Without a key, TaskRouterUnavailable means
-            that TaskRouter may have created a Task, unless it is a TaskRouterNotProcessed.
+            that a Task may have been created, unless the error is a TaskRouterNotProcessed.
         StoreUnavailable: DynamoDB failed before this request asked TaskRouter to create a Task.
     """
     _check_key_and_attributes(task, idempotency_key)
@@ -123,7 +123,7 @@ def create_task(
 
 
 def _check_key_and_attributes(task: NewTask, key: str | None) -> None:
-    """Raise BadRequest if the key is malformed or the Task sets attributes of the service."""
+    """Raise BadRequest if the key is malformed or the Task sets a reserved attribute."""
     if key is not None and not _KEY_PATTERN.fullmatch(key):
         raise BadRequest(
             "Idempotency-Key must be 1 to 128 characters: letters, digits, and _ . : -"
@@ -188,7 +188,7 @@ class _Attempt:
             self._require_time()
             created = self.collaborators.taskrouter.create_task(self.task)
             if not has_attribute(created, MARKER_ATTRIBUTE, self.record.marker):
-                raise TaskRouterUnavailable("TaskRouter returned another Task.")
+                raise TaskRouterUnavailable("TaskRouter returned a different Task.")
         except TaskRouterNotProcessed as error:
             self._release_key(error)
             raise

@@ -172,7 +172,7 @@ class ReservationStore(Protocol):
     def save_progress(
         self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
     ) -> None:
-        """Save the progress of parts of a job, unless a later time is saved for one of them.
+        """Save the progress of parts of a job, unless a later time is already saved for a part.
 
         Args:
             job: the ID of the job.
@@ -237,13 +237,13 @@ class IdempotencyStore(Protocol):
         """Take over a key whose lease expired; return whether *owner* now holds it."""
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
-        """Expire the owner's lease now."""
+        """Expire the lease now, if *owner* still holds the key."""
 
     def save_response(self, key: str, response: dict[str, Any], *, owner: str) -> None:
-        """Save the response to the owner's request."""
+        """Save the response for repeated requests, if *owner* still holds the key."""
 
     def release(self, key: str, *, owner: str, now: int) -> None:
-        """Release an idempotency key whose request created no Task."""
+        """Release a key whose request created no Task, if *owner* still holds the key."""
 
     def consume_search_budget(self, *, now: int) -> bool:
         """Consume one search from this second's budget; return False if none is left."""

@@ -84,7 +84,7 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> list[int | None]:
-    """Run the parts of the reconciliation that have not succeeded in any process for 5 minutes.
+    """Run the parts of the reconciliation that no process has finished in the last 5 minutes.
 
     The parts are the list of reserved Tasks, and the list of Events of each type. If a part fails,
     or the process crashes, the next sweep repeats the part.
@@ -96,8 +96,8 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
 
     Returns:
         The results of the steps, such as recording a reserved Task's Reservations, or a batch of
-        Events. A result is the number of Reservations whose records were missing or outdated, or
-        None if the step, or a part of the step, failed or was not started.
+        Events. A result is the number of Reservations whose records were missing or outdated. None
+        means that the step, or a part of the step, failed or was not started.
     """
     now = collaborators.clock.now_ms()
     end = now - CALLBACK_IN_TRANSIT_MS
@@ -148,7 +148,7 @@ class _Reconciliation:
         return self.progress[_finished(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Save that *parts* are done at least up to a time (epoch ms); schedule the next run."""
+        """Save that *parts* are done up to a time (epoch ms) or later; schedule the next run."""
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])
@@ -296,7 +296,7 @@ class _Reconciliation:
         """Record one Reservation's events.
 
         Returns:
-            Whether any of the events changed the record, or None if no time is left for all events.
+            Whether any event changed the record, or None if there was no time for all events.
         """
         collaborators, changed = self.collaborators, False
         for event in events:

@@ -90,7 +90,7 @@ class RunBudget:
     def pauses_if_throttled(self) -> Iterator[float]:
         """Yield the pauses (in seconds) before further attempts of a throttled request.
 
-        After the last pause, or if no time is left, the run, or its part, ends.
+        After the last pause, or if no time is left, the run or the part with this budget ends.
         """
         for pause in _THROTTLED_PAUSES:
             if not self.may_continue():

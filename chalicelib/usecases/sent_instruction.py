@@ -91,7 +91,7 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
 def release_unused(
     claim: Claim, reservation_sid: str, collaborators: Collaborators, failure: StoreUnavailable
 ) -> None:
-    """Release a claim that may have been written but under which nothing was sent.
+    """Release a claim that may have been written, although its request was not sent.
 
     If this write fails too, a retry may have to wait until the claim expires.
     """
@@ -136,5 +136,5 @@ def advise_plain_accept(failure: TaskRouterError) -> None:
 
 
 def _delay(ms: int) -> str:
-    """Return when a claim no longer prevents a request, such as " in 3 s"."""
+    """Return the delay until a claim no longer prevents a request, such as " in 3 s"."""
     return f" in {-(-ms // 1000)} s" if ms > 0 else ""

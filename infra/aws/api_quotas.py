@@ -32,7 +32,7 @@ def wait_for_quotas(events: Any) -> None:
 
 
 def wait_for_quotas_in_all_sessions() -> None:
-    """Make the clients of all sessions created from now on wait as with `wait_for_quotas`."""
+    """Apply `wait_for_quotas` to the clients of all sessions created from now on."""
     handlers.BUILTIN_HANDLERS.append((_EVENT, _seconds_to_wait))
 
 

@@ -19,8 +19,12 @@ from infra.aws.stage_config import API, SWEEP, Stage
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 """Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
 
-_WEIGHTS = {"/reservations/{sid}/accept": 2}
-"""Weights other than 1 in the division of the executions among methods that wait for TaskRouter."""
+ACCEPT_PATH = "/reservations/{sid}/accept"
+
+_WEIGHTS = {ACCEPT_PATH: 2}
+"""Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
+
+_EVENT_PATH = "/event_callback"
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -48,10 +52,14 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
 
     twilio = twilio_routes(app)
     callback_throttle = capacity.callback_throttle(concurrency)
+    throttles = {_EVENT_PATH: capacity.event_throttle(concurrency)}
     default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
     callbacks = [
         _MethodSetting(
-            _encode(f"{prefix}{path}"), method, callback_throttle, measured=path in _MEASURED_PATHS
+            _encode(f"{prefix}{path}"),
+            method,
+            throttles.get(path, callback_throttle),
+            measured=path in _MEASURED_PATHS,
         )
         for prefix in stage.settings.callback_prefixes
         for path, method in twilio
@@ -76,6 +84,12 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for (path, method), weight in weights.items()
     ]
     return [default, *callbacks, *waiting]
+
+
+def find_throttle(stage: Stage, concurrency: int, path: str) -> Throttle:
+    """Return the throttle of the POST method with this path."""
+    throttles = {each.path: each.throttle for each in _method_settings(stage, concurrency)}
+    return throttles.get(_encode(path), throttles["/*"])
 
 
 def _encode(path: str) -> str:
@@ -124,8 +138,12 @@ GATEWAY_RESPONSES = {
         "No route has this path and method. Paths begin with the name of the API's stage.",
         404,
     ),
+    # One response for all methods, whose throttles may admit a request only every few seconds.
     "THROTTLED": GatewayResponse(
-        "TooManyRequests", "Too many requests. Retry in a second.", 429, {"Retry-After": "1"}
+        "TooManyRequests",
+        "Too many requests. Increase the wait before each retry.",
+        429,
+        {"Retry-After": "1"},
     ),
     "DEFAULT_4XX": GatewayResponse(),
     "DEFAULT_5XX": GatewayResponse(),
@@ -136,7 +154,7 @@ def ensure_access_logs_possible(aws: Aws, stage: Stage) -> None:
     """Check that API Gateway may write access logs, if the stage has access logs.
 
     Raises:
-        OperatorError: The account has no role with which API Gateway writes to CloudWatch Logs.
+        OperatorError: The account has no role that lets API Gateway write to CloudWatch Logs.
     """
     if stage.access_logs and not aws.client("apigateway").get_account().get("cloudwatchRoleArn"):
         raise OperatorError(

@@ -20,7 +20,7 @@ QUOTA_CODE = "L-B99A9384"
 """Code of the quota "Concurrent executions" in Service Quotas."""
 
 ENOUGH = 100
-"""Concurrency at which only requests that may wait for TaskRouter have reduced rates."""
+"""Concurrency at which only events and requests that may wait for TaskRouter have reduced rates."""
 
 _KEPT_UNRESERVED = 100
 """Concurrency that Lambda keeps for functions without reserved concurrency."""
@@ -57,20 +57,26 @@ DEFAULT_SECONDS = 0.5
 """Assumed mean duration of other requests, which wait for DynamoDB."""
 
 _WAITING_SHARE = 0.6
-"""Share of the concurrency that all methods that may wait for TaskRouter use together."""
+"""Combined share of the concurrency for all methods that may wait for TaskRouter."""
 
 _DEFAULT_SHARE = 0.25
 """Share of the concurrency that one other method may use."""
+
+_EVENT_SHARE = 0.1
+"""Share of the concurrency that events may use, except for a burst."""
+
+_EVENT_BURST_SHARE = 0.2
+"""Share of the concurrency that a burst of events may use."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
 
 
 def read_concurrency(aws: Aws, stage: Stage) -> int:
-    """Return the concurrent executions that the API's function will have after a deployment.
+    """Return the concurrency that the API's function can use after a deployment.
 
-    These are the function's reserved concurrency, if configured. Otherwise, they are the part of
-    the account's limit that no function will have reserved, which the other functions share.
+    This is the function's reserved concurrency, if configured. Otherwise, it is the account's
+    unreserved concurrency, which all functions without a reservation share.
 
     Raises:
         OperatorError: Lambda would refuse the reserved concurrency of the stage's functions.
@@ -122,22 +128,44 @@ def _describe_request(concurrency: int) -> str:
     )
 
 
-def describe_low(aws: Aws, stage: Stage, concurrency: int) -> str | None:
-    """Return a hint if the account's limit reduces the throttles of callbacks, or None."""
+def describe_low(aws: Aws, stage: Stage, concurrency: int, accept: Throttle) -> str | None:
+    """Return a hint if the account's limit reduces the throttles of callbacks, or None.
+
+    Args:
+        aws: The account and region.
+        stage: The stage to deploy.
+        concurrency: See `read_concurrency`.
+        accept: The throttle of accept requests, which agents notice first.
+    """
     if concurrency >= ENOUGH or stage.reserved_concurrency is not None:
         return None
     return (
         f"Lambda allows only {concurrency} concurrent executions in account {aws.account}, "
         f"{aws.region}, so each callback route is limited to "
-        f"{callback_throttle(concurrency).rate:g} requests/s, and other methods to at most "
+        f"{callback_throttle(concurrency).rate:g} requests/s, events to "
+        f"{event_throttle(concurrency).rate:g}, accept requests to "
+        f"{accept.rate:g} with bursts of {accept.burst}, and other methods to at most "
         f"{default_throttle(concurrency).rate:g}. To raise these limits, "
         f"{_describe_request(_DESIRED)}"
     )
 
 
 def callback_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each route that Twilio calls."""
+    """Return the throttle of each route that Twilio calls, except events."""
     return _throttle(concurrency, CALLBACK_SECONDS, MAX_CALLBACK_THROTTLE)
+
+
+def event_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of TaskRouter's events.
+
+    TaskRouter posts several events per callback. If a callback is refused, the Reservation gets no
+    instruction. If an event is refused, the reconciliation records the reported status.
+    """
+    maximum = MAX_CALLBACK_THROTTLE
+    return Throttle(
+        rate=min(maximum.rate, round(concurrency * _EVENT_SHARE / CALLBACK_SECONDS)),
+        burst=min(maximum.burst, max(1, int(concurrency * _EVENT_BURST_SHARE))),
+    )
 
 
 def waiting_throttle(concurrency: int, share: float) -> Throttle:
@@ -152,7 +180,7 @@ def waiting_throttle(concurrency: int, share: float) -> Throttle:
     """
     executions = max(1, int(concurrency * _WAITING_SHARE * share))
     burst = executions // 2 + 1
-    # Less than one further request, rounded down to two decimal places.
+    # The highest rate, in hundredths, that admits fewer than `executions + 1` requests in total.
     rate = (math.ceil(100 * (executions + 1 - burst) / WAITING_SECONDS) - 1) / 100
     maximum = MAX_DEFAULT_THROTTLE
     return Throttle(rate=min(maximum.rate, rate), burst=min(maximum.burst, burst))
@@ -165,7 +193,7 @@ def default_throttle(concurrency: int) -> Throttle:
 
 def _throttle(concurrency: float, mean_seconds: float, maximum: Throttle) -> Throttle:
     return Throttle(
-        rate=min(maximum.rate, int(concurrency / mean_seconds)),
+        rate=min(maximum.rate, round(concurrency / mean_seconds, 2)),
         burst=min(maximum.burst, max(1, int(concurrency))),
     )
 

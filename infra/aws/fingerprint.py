@@ -1,9 +1,10 @@
 """The fingerprint of a deployment: a hash of everything that determines its result.
 
 The fingerprint is stored in S3 with the versions of the parts that
-`live_resources.describe_versions` reads. If any tool changes such a part later, its version
-changes. A stage is not deployed again as long as its fingerprint and all versions are unchanged.
-Changes to other resources, such as a role's trust policy or an alarm, are not detected.
+`live_resources.describe_versions` reads. If any tool changes one of these parts later, the
+version of the part changes. A stage is not deployed again as long as its fingerprint and all
+versions are unchanged. Changes to other resources, such as a role's trust policy
+or an alarm, are not detected.
 
 Another object records that the first run of the deploy command has completed.
 """

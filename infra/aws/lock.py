@@ -26,7 +26,7 @@ _LEASE_SECONDS = 30 * 60
 """Lease duration, longer than a deployment normally takes."""
 
 _WRONG_KEY = "ValidationException"
-"""DynamoDB's error code for a table with another key, which belongs to something else."""
+"""DynamoDB's error code for a table with a different key, which is not a state table."""
 
 _LIMITS = {"attempts": 3, "connect_timeout": 5, "read_timeout": 5}
 """Limits of a DynamoDB call, so that an interrupted command ends soon even without a network."""
@@ -49,7 +49,7 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
         A function that renews the lock, or acquires it if the table did not exist before.
 
     Raises:
-        OperatorError: Someone else holds the lock, or the state table belongs to something else.
+        OperatorError: Someone else holds the lock, or the table is not a state table.
             The message names the owner or the table, and the remedy.
     """
     dynamodb = aws.client("dynamodb", **_LIMITS)

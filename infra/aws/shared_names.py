@@ -1,6 +1,6 @@
 """Names of resources that several stages in .chalice/config.json declare.
 
-Only the stage of the command has been checked. The variables of the other stages may have any type.
+Only the command's own stage has been checked, so the variables of other stages may have any type.
 """
 
 from collections.abc import Iterator, Mapping

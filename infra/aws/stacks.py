@@ -37,9 +37,9 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         tables_only: Whether to omit all resources except the tables.
 
     Raises:
-        OperatorError: The stack cannot be updated, an existing table or the reserved concurrency
-            does not fit, the change failed (the message names the first failure or says where to
-            find it), or the change took longer than half an hour.
+        OperatorError: The stack can't be updated, an existing table or the reserved concurrency
+            does not fit, or the change failed or took longer than half an hour. For a failed
+            change, the message names the first failure or says where to find it.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {

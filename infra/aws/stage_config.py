@@ -142,8 +142,8 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         UndeclaredStage: There is no such stage.
-        OperatorError: The file config.json cannot be read, a member of the file is unknown, has a
-            wrong type or value, or is a secret, or another stage uses the same table.
+        OperatorError: The file config.json can't be read, or contains an unknown member, a wrong
+            type or value, or a secret, or two stages use the same table.
     """
     project_config = project()
     stages = project_config["stages"]
@@ -185,22 +185,22 @@ def refuse_empty_sids(
     stage_name: str,
     variables: Mapping[str, str],
     *,
-    find_place: Callable[[str], str | None] = lambda _stage_name: None,
+    find_location: Callable[[str], str | None] = lambda _stage_name: None,
 ) -> None:
     """Raise OperatorError if a stage's variables lack a required Twilio SID.
 
     Args:
         stage_name: A name under "stages" in config.json.
         variables: The variables of the stage.
-        find_place: Returns the account and region in which the stage is deployed, or None. Called
-            only if a SID is missing.
+        find_location: Returns the account and region in which the stage is deployed, or None.
+            Called only if a SID is missing.
     """
     if not (missing := _empty_sids(variables)):
         return
     names = ", ".join(missing)
-    if place := find_place(stage_name):
+    if location := find_location(stage_name):
         remedy = (
-            f"The stage is deployed in {place}. Set {names} under environment_variables of the "
+            f"The stage is deployed in {location}. Set {names} under environment_variables of the "
             "stage to the values with which it was deployed."
         )
     else:
@@ -220,7 +220,7 @@ def read(
 
     Args:
         stage_name: A name under "stages" in config.json.
-        changes: Variables to read instead of those of the stage.
+        changes: Variables that override those of the stage.
         allow_empty_sids: Whether the Twilio SIDs may be empty. The returned settings then contain
             made-up SIDs instead of the empty SIDs.
 

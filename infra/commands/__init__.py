@@ -61,7 +61,7 @@ _REMEDIES = {
     "NoSuchBucket": "status",
     "ParameterNotFound": "secrets put",
 }
-"""The command that helps if a part of a stage does not exist, by AWS error code."""
+"""The command to run if a part of a stage does not exist, by AWS error code."""
 
 _STORE_SECONDS = 10.0
 """Time limit of a DynamoDB call by an operator command.
@@ -161,7 +161,7 @@ def connect_to_stage(stage: Stage, note: str = "") -> Aws:
 
 
 def describe_undeployed(aws: Aws, stage: Stage) -> str:
-    """Return a message that a stage is not deployed in the selected account and region."""
+    """Return the message for a stage that is not deployed in the selected account and region."""
     return f"Stage {stage.name} is not deployed in account {aws.account}, {aws.region}."
 
 

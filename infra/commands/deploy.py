@@ -63,8 +63,8 @@ from infra.twilio_account import Workspace
     "--try/--no-try",
     "tries",
     default=None,
-    help="Create a test Task and watch its callback. By default, the command offers that in a "
-    "terminal, at the end of the first run that completes.",
+    help="Create a test Task and watch its callback. By default, the command offers a test Task in "
+    "a terminal, at the end of the first run that completes.",
 )
 @click.option(
     "--try-attributes",
@@ -88,11 +88,11 @@ def deploy(
 ) -> None:
     """Deploy a stage: create it, or update it to match the project's files.
 
-    SIDs and secrets that the stage lacks are read from the environment (TWILIO_ACCOUNT_SID,
-    TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET, TWILIO_WORKSPACE_SID,
-    TWILIO_WORKFLOW_SID) or, in a terminal, asked for. They are written to .chalice/config.json and
-    SSM. After the deployment, the command shows which callback URLs at Twilio differ, and changes
-    the URLs if you agree or pass --yes.
+    If the stage lacks SIDs or secrets, the command reads them from the environment
+    (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
+    TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. It writes the
+    SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
+    which callback URLs at Twilio differ, and changes the URLs if you agree or pass --yes.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
     neither the project's files nor the deployed resources have changed since the last deployment,
@@ -219,10 +219,10 @@ def _deploy_everything(aws: Aws, stage: Stage, renew_lock: Callable[[], None]) -
 def prepare(stage_name: str, *, no_input: bool, break_lock: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
-    If the stage lacks SIDs or secrets, they are read from the environment or, in a terminal, asked
-    for. Twilio confirms all values, as with `deploy`. Creates or updates the stack, writes the
-    policies, and restores Chalice's record of the deployed functions and API. Does not change any
-    function or API.
+    If the stage lacks SIDs or secrets, the command reads them from the environment or, in a
+    terminal, asks for them. Twilio confirms all values, as with `deploy`. Creates or updates the
+    stack, writes the policies, and restores Chalice's record of the deployed functions and API.
+    Does not change any function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
@@ -277,6 +277,7 @@ def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stag
 def _read_concurrency(aws: Aws, stage: Stage) -> int:
     """Return the API's concurrency, and print a hint if the account's limit is low."""
     concurrency = capacity.read_concurrency(aws, stage)
-    if hint := capacity.describe_low(aws, stage, concurrency):
+    accept = api_settings.find_throttle(stage, concurrency, api_settings.ACCEPT_PATH)
+    if hint := capacity.describe_low(aws, stage, concurrency, accept):
         click.echo(hint, err=True)
     return concurrency

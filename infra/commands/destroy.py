@@ -94,7 +94,7 @@ def _describe_urls(stage: Stage) -> str:
     """Describe the URL after the next deployment, and the loss of the subscriptions."""
     url = stage.settings.public_base_url
     remedy = (
-        f"Afterward, make {url} lead to that API."
+        f"Afterward, point {url} to that API."
         if url
         else "That deployment offers to change the callback URLs at Twilio."
     )

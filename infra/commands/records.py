@@ -59,9 +59,9 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
 def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
     """Delete the record of RESERVATION_SID (WR...), irreversibly.
 
-    As long as TaskRouter reports the Reservation, the sweep may recreate the deleted record, so
-    erase only records of Reservations that ended at least 15 minutes ago. Point-in-time backups
-    keep the record for up to 35 more days.
+    The sweep may recreate the deleted record as long as TaskRouter reports the Reservation.
+    Therefore, erase only records of Reservations that ended at least 15 minutes ago. Point-in-time
+    backups keep the record for up to 35 more days.
 
     Exit code 1: there is no such record, or it was not deleted.
     """

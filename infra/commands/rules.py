@@ -165,21 +165,21 @@ def _form_of(parameters: dict[str, Any]) -> Form:
 
 def _explain(active_rules: Rules, callback: AssignmentCallback) -> dict[str, Any]:
     facts = facts_of(callback)
-    ruling = active_rules.decide(callback)
+    result = active_rules.decide(callback)
     evaluations = list(evaluate_all(active_rules, facts))
     unreadable = None
-    if ruling.unreadable:
+    if result.unreadable:
         stopped_at = next(
             evaluation.rule.name for evaluation in evaluations if evaluation.unreadable
         )
-        unreadable = {"parameter": ruling.unreadable, "rule": stopped_at}
+        unreadable = {"parameter": result.unreadable, "rule": stopped_at}
     return {
         "rules": [
-            _explain_rule(evaluation, facts, answers=evaluation.rule.name == ruling.rule)
+            _explain_rule(evaluation, facts, answers=evaluation.rule.name == result.rule)
             for evaluation in evaluations
         ],
-        "answer": without_secrets(ruling.instruction.answer),
-        "rule": ruling.rule,
+        "answer": without_secrets(result.instruction.answer),
+        "rule": result.rule,
         "unreadable": unreadable,
     }
 

@@ -48,7 +48,7 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     are neither shown nor logged.
 
     Nothing is stored unless Twilio accepts at least one of the auth tokens, and the first API key
-    may read the Workspace and the Workflow. If Twilio refuses another API key, the command prints a
+    can read the Workspace and the Workflow. If Twilio refuses another API key, the command prints a
     warning. Shared keys can't be verified.
     """
     if not from_stdin and not is_terminal():

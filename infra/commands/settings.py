@@ -46,11 +46,11 @@ def load(stage_name: str, environ: dict[str, str]) -> config.Settings:
         chalicelib.config.SettingsError: A setting is missing or malformed.
     """
     if stage_config.DEFAULTS not in environ:
-        stage_config.refuse_empty_sids(stage_name, environ, find_place=_find_place)
+        stage_config.refuse_empty_sids(stage_name, environ, find_location=_find_location)
     return config.read(environ)
 
 
-def _find_place(stage_name: str) -> str | None:
+def _find_location(stage_name: str) -> str | None:
     """Return the account and region in which a stage is deployed.
 
     Returns None if the selected account and region do not contain the stage, or if that can't be

@@ -36,7 +36,7 @@ The assignment callback is not used, because an alarm counts the requests that i
 """
 
 _INDENT = 19
-"""Width of the names of the parts."""
+"""Width of the column with the names of the parts."""
 
 _OK = "ok"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"

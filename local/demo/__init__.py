@@ -11,7 +11,7 @@ from local.demo import http_client, script
 from local.demo.http_client import HttpClient
 from local.demo.output import Presenter, StageFailedError
 
-# Short times shorten the stage that waits for a timeout.
+# With short times, the stage that waits for a timeout takes only seconds.
 TIMES = {
     "RESERVATION_TIMEOUT_SECONDS": str(script.RESERVATION_SECONDS),
     "SWEEP_GRACE_SECONDS": "1",
@@ -33,9 +33,9 @@ def run(environ: Mapping[str, str]) -> int:
     """Run the demo.
 
     Args:
-        environ: The shell's environment, which takes precedence except for the ports (the demo
-            uses free ports), for ASSIGNMENT_INSTRUCTION and RULES_FILE (the demo shows several
-            instructions), and for CALLBACK_PATH_SECRETS (the demo shows the callbacks' URLs).
+        environ: The shell's environment, which usually takes precedence. The demo overrides the
+            ports (with free ports), ASSIGNMENT_INSTRUCTION and RULES_FILE (to show several
+            instructions), and CALLBACK_PATH_SECRETS (to show the callbacks' URLs).
 
     Returns:
         The exit code: 0, or 1 if a stage failed. The failure is printed.

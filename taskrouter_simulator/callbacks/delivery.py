@@ -80,7 +80,7 @@ class DeliveryClient:
         credentials: Credentials that sign the callbacks.
         settings: Settings that determine the headers.
         record: Adds an entry to the log.
-        stopwatch: Returns the seconds with which the logged duration of an attempt is measured.
+        stopwatch: Returns a time in seconds, to measure the logged duration of each attempt.
     """
 
     def __init__(
@@ -159,9 +159,9 @@ async def _send(
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         return Response(error=f"no connection: {error}"[:300], failure="ct")
     except TimeoutError as error:
-        is_read = isinstance(error, aiohttp.SocketTimeoutError)
+        is_read_timeout = isinstance(error, aiohttp.SocketTimeoutError)
         # Report the configured limit, because the remaining time differs between attempts.
-        limit = overrides.read if is_read else overrides.total
+        limit = overrides.read if is_read_timeout else overrides.total
         return Response(error=f"no response within {limit:g} s", failure="rt")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Response(error=f"{type(error).__name__}: {error}"[:300], failure="cut")

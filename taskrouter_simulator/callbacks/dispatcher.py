@@ -26,7 +26,7 @@ from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.settings import Settings
 
 MAX_CONCURRENT = 50
-"""Maximum number of concurrent event callbacks, status callbacks and, together, all others.
+"""Maximum number of concurrent callbacks in each group: events, status callbacks, all others.
 
 A thousand concurrent callbacks would exhaust the available sockets.
 """
@@ -41,7 +41,7 @@ ResponseHandler = Continuation
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A callback that is being delivered, and the handler of its response."""
+    """A callback that is being delivered, and the handler for its response."""
 
     delivery: Delivery
     handle: ResponseHandler
@@ -53,7 +53,7 @@ class Unfinished:
 
     Attributes:
         jobs: The callbacks that are being delivered; a restored simulator delivers them again.
-        waiting: The callbacks that wait for another one, by SID of the Reservation.
+        waiting: The callbacks that wait for an earlier callback, by Reservation SID.
     """
 
     jobs: list[Job]
@@ -81,7 +81,7 @@ class ReservationQueue:
             start()
 
     def done(self, sid: str) -> None:
-        """Mark the current callback of a WR… SID as done, and start the waiting ones."""
+        """Mark a Reservation's current callback as done, and start the waiting callbacks."""
         for start in self.waiting.pop(sid, []):
             start()
 
@@ -114,7 +114,8 @@ class Dispatcher:
         self._queue = ReservationQueue(ordered=settings.callback_order != "unordered")
         self._tasks: set[asyncio.Task[None]] = set()
         self._jobs: dict[Job, None] = {}
-        # Separate limits: an app that is slow to respond to reports must not delay assignments.
+        # Separate limits, so that slow responses to events and status callbacks do not delay
+        # assignment callbacks.
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._report_slots = {
             "event": asyncio.Semaphore(1 if settings.event_callbacks_in_order else MAX_CONCURRENT),
@@ -141,7 +142,7 @@ class Dispatcher:
         return Unfinished(list(self._jobs), self._queue.waiting)
 
     def resume(self, unfinished: Unfinished) -> None:
-        """Replace all callbacks, and deliver those that were in progress again."""
+        """Replace all callbacks, and redeliver the callbacks that were in progress."""
         self.cancel()
         self._queue.waiting = unfinished.waiting
         for job in unfinished.jobs:

@@ -106,7 +106,7 @@ def _others(task: Task, reservation: Reservation, *statuses: Status) -> list[Res
 def complete_reservation(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Complete the work of one Worker; the last Worker of a Task completes the Task.
 
-    If all remaining Workers are in after-contact work, the Task is wrapping.
+    If all remaining Workers are in after-contact work, the Task's status becomes wrapping.
 
     Raises:
         BadRequest: The Reservation is neither accepted nor wrapping.

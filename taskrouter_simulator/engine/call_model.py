@@ -88,16 +88,16 @@ class Call(Resource):
         conference_sid: SID of the conference that the call is in; "" for none.
         connected_by: Name of the instruction or verb that connected the call with a Worker or a
             caller; "" if the call has not been connected.
-        dial: The `<Dial>` that connected the call, while it lasts.
-        answered: Time at which the called party answered; for a queued call, a Worker.
-        status_callback: Where the progress of the call is reported; None for nowhere.
+        dial: The `<Dial>` that is in progress, if any.
+        answered: Time at which the called party or, for a queued call, a Worker answered.
+        status_callback: Subscription to the progress of the call, if any.
         events_sent: Number of status callbacks sent.
         workspace_sid: Workspace of the Task or Reservation.
         task_sid: Task created by `<Enqueue>`.
         reservation_sid: Worker's leg only: the Reservation for which the leg was placed.
         caller_sid: Worker's leg only: the call for which the leg was placed.
-        on_answer: Called leg only, while it rings: called when the party answers.
-        on_no_answer: Called leg only, while it rings: called if the party does not answer.
+        on_answer: Function to run when the called party answers; set while the leg rings.
+        on_no_answer: Function to run if nobody answers; set while the leg rings.
         steps: Steps of the call so far, oldest first.
     """
 
@@ -197,7 +197,7 @@ class Conference(Resource):
 
     Attributes:
         task_sid: SID of the Task.
-        subscription: Where the conference is reported; None for nowhere.
+        subscription: Subscription to the conference's events, if any.
         has_started: Whether the conference has started.
         has_ended: Whether the conference has ended.
         events_sent: Number of status callbacks sent.

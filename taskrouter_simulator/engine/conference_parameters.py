@@ -61,8 +61,8 @@ class ConferenceOptions:
         start_on_enter: Whether the conference starts when the Worker joins.
         end_on_exit: Whether the conference ends when the Worker leaves.
         end_on_customer_exit: Whether the conference ends when the customer leaves.
-        worker_call: Where the Worker's call is reported; None for nowhere.
-        conference: Where the conference is reported; None for nowhere.
+        worker_call: Subscription to the progress of the Worker's call, if any.
+        conference: Subscription to the conference's events, if any.
     """
 
     seconds: int | None
@@ -122,7 +122,7 @@ def _subscription(
 
 
 def read_supervisor(workspace: Workspace, parameters: Parameters) -> tuple[str, str]:
-    """Return the contact of the supervisor, who can be given as a Worker, and the mode.
+    """Return the supervisor's contact and the mode; `supervisor` may be a Worker SID.
 
     Raises:
         InstructionError: A parameter is invalid.

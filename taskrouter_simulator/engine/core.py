@@ -1,7 +1,7 @@
 """The engine's state, its timers, and the effects that it emits.
 
 Each operation is a synchronous function call, so no operation observes the intermediate state of
-another. Network requests are emitted as effects, which the owner of the engine executes.
+another operation. Network requests are emitted as effects, which the owner of the engine executes.
 """
 
 import secrets
@@ -89,7 +89,8 @@ NOT_STORED = frozenset(
 )
 """The fields of the engine that a snapshot does not contain.
 
-Its owner provides them, or they are derived from other fields. Timers are stored with the clock.
+The engine's owner sets these fields, or they are derived from other fields. Timers are stored with
+the clock.
 """
 
 Effect = AssignmentCallback | EventCallback | FetchTwiml | StatusCallback | CallStep | Alert
@@ -112,7 +113,7 @@ class Engine:
         on_reservation_changed: Called with each Reservation whose status changes while calls
             exist, or whose Workspace is deleted.
         changes: The resources that changed since the latest routing pass, by SID.
-        indexes: The index of each Workspace, derived from the other state; see `find_index`.
+        indexes: The index of each Workspace, derived from other fields; see `find_index`.
         on_event: Called with each event and its Workspace, whether or not the Workspace subscribes
             to the event; must not call the engine's operations.
     """

@@ -27,6 +27,19 @@ TYPES = frozenset(
 )
 """All documented event types (https://www.twilio.com/docs/taskrouter/api/event/reference)."""
 
+RESOURCE_TYPES = {
+    "TC": "task-channel",
+    "TT": "transfer",
+    "WA": "activity",
+    "WK": "worker",
+    "WQ": "task-queue",
+    "WR": "reservation",
+    "WS": "workspace",
+    "WT": "task",
+    "WW": "workflow",
+}
+"""ResourceType by the prefix of the ResourceSid. The type "transfer" was observed at Twilio."""
+
 
 def publish(
     engine: Engine,
@@ -47,8 +60,7 @@ def publish(
         workspace: The Workspace.
         event_type: One of TYPES, such as "task.created".
         description: Twilio's description of the event.
-        sid: SID of the affected resource. A transfer (TT…) has a ResourceType of its own, which
-            was observed.
+        sid: SID of the affected resource, which determines the ResourceType.
         task: Adds parameters of the Task, its Workflow and its TaskQueue.
         worker: Adds parameters of the Worker.
         reservation: Adds ReservationSid.
@@ -61,7 +73,7 @@ def publish(
         **vars(engine.new_resource("EV")),
         event_type=event_type,
         description=description,
-        resource_type="transfer" if sid.startswith("TT") else event_type.split(".", maxsplit=1)[0],
+        resource_type=RESOURCE_TYPES[sid[:2]],
         resource_sid=sid,
         parameters=parameters,
     )
@@ -81,7 +93,7 @@ def publish(
 
 
 def _record(engine: Engine, workspace: Workspace, event: Event) -> None:
-    """Add an event to the Workspace's newest events, and report the event."""
+    """Store an event, drop the oldest event if there are too many, and report the event."""
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
         workspace.events.popitem(last=False)

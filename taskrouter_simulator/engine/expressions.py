@@ -217,7 +217,7 @@ def _null(_context: Context) -> None:
 
 
 def _look_up(value: Any, key: str | int) -> Any:
-    if callable(value):  # computes a value supplied by TaskRouter only if an expression uses it
+    if callable(value):  # a namespace whose values are computed only if an expression uses them
         return value(key)
     if isinstance(key, int):
         return value[key] if isinstance(value, list) and key < len(value) else None
@@ -285,7 +285,13 @@ class _Compiler(Transformer[Token, Any]):
 @cache
 def _parser() -> Lark:
     # Names consist of ASCII letters, digits, "_" and "$": see the link to Multitasking in names.py.
-    return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False, g_regex_flags=re.ASCII)
+    return Lark(
+        _GRAMMAR,
+        parser="lalr",
+        maybe_placeholders=False,
+        propagate_positions=True,
+        g_regex_flags=re.ASCII,
+    )
 
 
 def _depth(text: str) -> int:
@@ -298,19 +304,14 @@ def _depth(text: str) -> int:
 
 
 def parse_tree(text: str) -> Tree[Token]:
-    """Return the syntax tree of an expression.
-
-    Raises:
-        ExpressionError: The text is not an expression.
-    """
+    """Return the syntax tree of an expression; raise ExpressionError for any other text."""
     if _depth(text) > _MAX_DEPTH:
         raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} levels deep")
     try:
         return _parser().parse(text)
     except UnexpectedInput as error:
-        raise ExpressionError(
-            f"{text[:200]!r} is not an expression: {_describe(text, error)}"
-        ) from error
+        problem = f"{text[:200]!r} is not an expression: {_describe(text, error)}"
+        raise ExpressionError(problem) from error
 
 
 def _describe(text: str, error: UnexpectedInput) -> str:
@@ -350,14 +351,29 @@ def check(text: str) -> None:
     parse(text, Comparisons())
 
 
-def references(text: str) -> Iterator[Keys]:
-    """Yield the references in an expression.
+@lru_cache(maxsize=4096)
+def conditions(text: str) -> tuple[tuple[str, tuple[Keys, ...]], ...]:
+    """Return each condition that an expression joins by AND, with the condition's references.
 
     Raises:
         ExpressionError: The text is not an expression.
     """
-    for found in parse_tree(text).find_data("reference"):
-        yield _keys(part for part in found.children if isinstance(part, Token))
+    found = []
+    trees: list[Any] = [parse_tree(text)]
+    while trees:
+        tree = trees.pop(0)
+        if tree.data == "conjunction":
+            trees = [*tree.children, *trees]
+            continue
+        keys = tuple(_keys(item.children) for item in tree.find_data("reference"))
+        # The container includes the parentheses around the condition.
+        found.append((text[tree.meta.container_start_pos : tree.meta.container_end_pos], keys))
+    return tuple(found)
+
+
+def references(text: str) -> Iterator[Keys]:
+    """Yield the references in an expression; raise ExpressionError for any other text."""
+    return (keys for _, found in conditions(text) for keys in found)
 
 
 def reference_keys(text: str) -> Keys:

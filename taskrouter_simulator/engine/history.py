@@ -1,6 +1,6 @@
-"""Records what happened in a Workspace, as compact facts for statistics.
+"""Records changes in a Workspace as compact facts for statistics.
 
-Tasks and Events are deleted long before the 30 days for which Twilio provides statistics:
+Twilio provides statistics for the last 30 days, but Tasks and Events are deleted much earlier:
 https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics.
 """
 
@@ -15,7 +15,7 @@ RETENTION = 30 * 86_400
 
 
 class Kind(StrEnum):
-    """What changed; the values are the names of counters in Twilio's cumulative statistics."""
+    """The kind of a change, named like the counter in Twilio's cumulative statistics."""
 
     TASK_CREATED = "tasks_created"
     TASK_ENTERED = "tasks_entered"
@@ -37,7 +37,7 @@ class Fact(NamedTuple):
 
     Attributes:
         at: Time of the change.
-        kind: What changed.
+        kind: Kind of change.
         created: Time at which the Task was created.
         entered: Time at which the Task entered its TaskQueue.
         channel_sid: The Task's channel, a TC… SID.
@@ -131,20 +131,20 @@ class History:
             self.facts.popleft()
 
     def record_stay(self, now: float, worker: RecordedWorker) -> None:
-        """Record that a Worker leaves the current Activity."""
+        """Record the end of a Worker's stay in the current Activity."""
         self.stays.append(Stay(worker.activity_changed, now, worker.sid, worker.activity_sid))
         while self.stays[0].ended < now - RETENTION:
             self.stays.popleft()
 
     def facts_since(self, start: float) -> Iterator[Fact]:
-        """Yield the facts from a moment on, newest first."""
+        """Yield the facts at or after a time, newest first."""
         for fact in reversed(self.facts):
             if fact.at < start:
                 return
             yield fact
 
     def stays_since(self, start: float) -> Iterator[Stay]:
-        """Yield the stays that ended at a moment or later, newest first."""
+        """Yield the stays that ended at or after a time, newest first."""
         for stay in reversed(self.stays):
             if stay.ended < start:
                 return
@@ -152,5 +152,5 @@ class History:
 
 
 def whole_seconds(start: float, end: float) -> int:
-    """Return the whole seconds between two moments; 8.9999998 seconds are 9."""
+    """Return the whole seconds between two times, ignoring rounding errors (8.9999998 is 9)."""
     return int(end - start + 0.0005)

@@ -13,7 +13,7 @@ from typing import Any
 
 from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.expressions import Keys, Value, reference, references
+from taskrouter_simulator.engine.expressions import Keys, Value, conditions, reference
 from taskrouter_simulator.engine.model import (
     Activity,
     Reservation,
@@ -24,38 +24,54 @@ from taskrouter_simulator.engine.model import (
     Worker,
     Workspace,
 )
-from taskrouter_simulator.engine.waiting import FreeWorker, PendingTasks, Requirement
+from taskrouter_simulator.engine.waiting import (
+    Availability,
+    FreeWorker,
+    PendingTasks,
+    Requirement,
+)
 
 _STATE_NAMES = frozenset({"activity_sid", "activity_name", "channel"})
-"""Names whose values change although the Worker's attributes do not."""
+"""Names whose values can change while the Worker's attributes stay the same."""
 _MIN_PURGE_SIZE = 1000
 
 
 @dataclass(frozen=True)
-class Dependencies:
-    """The values on which an expression depends, besides the attributes of a Worker.
+class Conditions:
+    """Some of the conditions that an expression joins by AND.
 
     Attributes:
-        task_values: Functions that look up the values in the context of a Task.
-        on_state: Whether the expression depends on a Worker's Activity or TaskChannels.
-        on_time: Whether the expression depends on the time of day.
+        text: The conditions as an expression; "" for no conditions.
+        task_values: Functions that look up the referenced values in the context of a Task.
+        on_time: Whether a condition depends on the time of day.
     """
 
+    text: str = ""
     task_values: tuple[Value, ...] = ()
-    on_state: bool = False
     on_time: bool = False
 
 
 @lru_cache(maxsize=4096)
-def find_dependencies(expression: str) -> Dependencies:
-    """Return the dependencies of an expression; an empty expression has none."""
-    found = tuple(references(expression)) if expression.strip() else ()
-    of_task = (keys for keys in found if keys[0] not in {"worker", "taskrouter"})
-    return Dependencies(
-        task_values=tuple(reference(keys) for keys in of_task),
-        on_state=any(_is_state(keys) for keys in found),
-        on_time=any(keys[0] == "taskrouter" for keys in found),
-    )
+def split_by_state(expression: str) -> tuple[Conditions, Conditions]:
+    """Split an expression into two parts, both of which must hold.
+
+    Returns:
+        The conditions that do not depend on a Worker's Activity or TaskChannels, and the others.
+    """
+    found = conditions(expression) if expression.strip() else ()
+    parts = []
+    for on_state in (False, True):
+        part = [(text, keys) for text, keys in found if any(map(_is_state, keys)) is on_state]
+        all_keys = [key for _, keys in part for key in keys]
+        task_keys = [keys for keys in all_keys if keys[0] not in {"worker", "taskrouter"}]
+        parts.append(
+            Conditions(
+                text=" AND ".join(text for text, _ in part),
+                task_values=tuple(map(reference, task_keys)),
+                on_time=any(keys[0] == "taskrouter" for keys in all_keys),
+            )
+        )
+    return parts[0], parts[1]
 
 
 def _is_state(keys: Keys) -> bool:
@@ -85,15 +101,21 @@ class QueueIndex:
 
 
 @dataclass(eq=False)
+class _Place:
+    """The matching requirements with the same availability, and the position if available."""
+
+    requirements: dict[Requirement, None] = field(default_factory=dict)
+    position: FreeWorker | None = None
+
+
+@dataclass(eq=False)
 class _Entry:
     """The indexed state of a Worker."""
 
     worker: Worker
     texts: tuple[str, str] | None = None
     queues: dict[str, QueueIndex] = field(default_factory=dict)
-    requirements: dict[Requirement, None] = field(default_factory=dict)
-    position: FreeWorker | None = None
-    free_for: dict[Requirement, None] = field(default_factory=dict)
+    places: dict[Availability, _Place] = field(default_factory=dict)
 
 
 class WorkerIndex:
@@ -102,20 +124,17 @@ class WorkerIndex:
     Args:
         engine: The engine.
         workspace: The Workspace.
-        on_free: Called with a requirement when a Worker becomes free for its Tasks.
-        on_change: Called with a requirement when one of its free Workers changes.
+        on_change: Called with a requirement whose free Workers have changed.
     """
 
     def __init__(
         self,
         engine: Engine,
         workspace: Workspace,
-        on_free: Callable[[Requirement], None],
         on_change: Callable[[Requirement], None],
     ) -> None:
         self._engine = engine
         self._workspace = workspace
-        self._on_free = on_free
         self._on_change = on_change
         self._changed = dict(workspace.workers)
         self._entries: dict[str, _Entry] = {}
@@ -123,7 +142,6 @@ class WorkerIndex:
         self._queues: dict[str, QueueIndex] = {}
         self._state_queues: dict[str, QueueIndex] = {}
         self._requirements: dict[Any, Requirement] = {}
-        self._state_requirements: dict[Requirement, None] = {}
         self._timed_requirements: dict[Requirement, None] = {}
         self._minute = -1
         self._purge_at = _MIN_PURGE_SIZE
@@ -136,70 +154,65 @@ class WorkerIndex:
         return True
 
     def refresh(self) -> None:
-        """Index the changed Workers."""
+        """Index the changed Workers; once a minute, reevaluate what depends on the time of day."""
         changed, self._changed = self._changed, {}
         for worker in changed.values():
             self._update(worker)
-
-    def refresh_time(self) -> None:
-        """Evaluate the expressions that depend on the time of day, once a minute."""
         minute = int(self._engine.now() // 60)
         if minute == self._minute:
             return
         self._minute = minute
         for requirement in self._timed_requirements:
             for entry in self._entries.values():
-                self._withdraw(entry, [requirement])
                 self._match(entry, requirement)
-                self._place(entry, [requirement])
 
     def queue(self, sid: str) -> QueueIndex:
         """Return the Workers of a TaskQueue."""
         if sid not in self._queues:
             queue = self._queues[sid] = QueueIndex()
             definition = self._workspace.queues.get(sid)
-            if definition and find_dependencies(definition.target_workers).on_state:
+            if definition and split_by_state(definition.target_workers)[1].text:
                 self._state_queues[sid] = queue
             for entry in self._entries.values():
                 self._update_membership(entry, sid)
         return self._queues[sid]
 
-    def find_member(
-        self, queue_sid: str, *, sid: Any = None, friendly_name: Any = None
-    ) -> Worker | None:
-        """Return the TaskQueue's Worker with the given SID or friendly name, or None."""
+    def find(self, *, sid: Any = None, friendly_name: Any = None) -> Worker | None:
+        """Return the Worker with the given SID or friendly name, or None."""
         if isinstance(friendly_name, str):
             sid = self._sids_by_name.get(friendly_name.casefold())
-        if not isinstance(sid, str) or sid not in self.queue(queue_sid).members:
-            return None
-        return self._entries[sid].worker
+        entry = self._entries.get(sid) if isinstance(sid, str) else None
+        return entry.worker if entry else None
 
     def requirement(
         self,
         key: Any,
         create: Callable[[], Requirement],
-        dependencies: Dependencies,
-        candidates: Iterable[str],
+        *,
+        on_time: bool,
+        candidates: Iterable[str] | None,
     ) -> Requirement:
         """Return the requirement with the given key.
 
         Args:
             key: Two Tasks have the same requirement if the keys are equal.
-            create: Returns the requirement if it is new.
-            dependencies: The dependencies of the target's expression.
-            candidates: SIDs of the Workers that can match a new requirement.
+            create: Creates the requirement if the key is new.
+            on_time: Whether the requirement depends on the time of day.
+            candidates: SIDs of the only Workers that can match; None for no restriction.
         """
         requirement = self._requirements.get(key)
         if requirement is None:
-            self._purge()
+            if len(self._requirements) >= self._purge_at:
+                self._purge()
             requirement = self._requirements[key] = create()
-            if dependencies.on_state or requirement.queue_sid in self._state_queues:
-                self._state_requirements[requirement] = None
-            if dependencies.on_time:
+            if on_time:
                 self._timed_requirements[requirement] = None
+            queue_sid = requirement.availability.queue_sid
+            members = self.queue(queue_sid).members
+            if candidates is None:
+                candidates = self._entries if queue_sid in self._state_queues else members
             for sid in candidates:
                 self._match(self._entries[sid], requirement)
-                self._place(self._entries[sid], [requirement])
         return requirement
 
     def has_timed_tasks(self) -> bool:
@@ -207,24 +220,19 @@ class WorkerIndex:
         return any(requirement.count for requirement in self._timed_requirements)
 
     def _purge(self) -> None:
-        """Drop the requirements of no waiting Task, if there are many requirements."""
-        if len(self._requirements) < self._purge_at:
-            return
-        for key, requirement in list(self._requirements.items()):
-            if not requirement.count:
-                del self._requirements[key]
-                self._state_requirements.pop(requirement, None)
-                self._timed_requirements.pop(requirement, None)
-                for sid in requirement.matching:
-                    entry = self._entries[sid]
-                    del entry.requirements[requirement]
-                    entry.free_for.pop(requirement, None)
+        """Drop the requirements without waiting Tasks."""
+        self._requirements = {key: item for key, item in self._requirements.items() if item.count}
+        self._timed_requirements = {item: None for item in self._timed_requirements if item.count}
+        for entry in self._entries.values():
+            for availability, place in list(entry.places.items()):
+                place.requirements = {item: None for item in place.requirements if item.count}
+                if not place.requirements:
+                    del entry.places[availability]
         self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._requirements))
 
     def _update(self, worker: Worker) -> None:
         """Index a new, changed or deleted Worker."""
         entry = self._entries.setdefault(worker.sid, _Entry(worker))
-        self._withdraw(entry, list(entry.requirements))
         exists = worker.sid in self._workspace.workers
         texts = (worker.attributes, worker.friendly_name) if exists else None
         has_new_texts = texts != entry.texts
@@ -235,15 +243,13 @@ class WorkerIndex:
             queue.update(worker, is_member=True)
         for sid in list(self._queues if has_new_texts else self._state_queues):
             self._update_membership(entry, sid)
-        changed_requirements: Iterable[Requirement] = (
-            self._requirements.values() if has_new_texts else self._state_requirements
-        )
-        for requirement in changed_requirements:
-            self._match(entry, requirement)
-        if exists:
-            entry.position = (worker.unoccupied_since, worker.sequence, worker)
-            self._place(entry, entry.requirements)
+        if has_new_texts:
+            for requirement in self._requirements.values():
+                self._match(entry, requirement)
         else:
+            for availability, place in entry.places.items():
+                self._move(entry, availability, place)
+        if not exists:
             del self._entries[worker.sid]
 
     def _rename(self, entry: _Entry, name: str | None) -> None:
@@ -269,35 +275,41 @@ class WorkerIndex:
 
     def _match(self, entry: _Entry, requirement: Requirement) -> None:
         """Evaluate a requirement for a Worker."""
-        if requirement.queue_sid in entry.queues and requirement.matches(entry.worker):
-            requirement.matching.add(entry.worker.sid)
-            entry.requirements[requirement] = None
-        elif requirement in entry.requirements:
-            requirement.matching.discard(entry.worker.sid)
-            del entry.requirements[requirement]
+        availability = requirement.availability
+        place = entry.places.get(availability) or _Place()
+        queue_sid = availability.queue_sid
+        is_candidate = queue_sid in entry.queues or queue_sid in self._state_queues
+        if is_candidate and requirement.matches(entry.worker):
+            entry.places[availability] = place
+            if requirement not in place.requirements:
+                place.requirements[requirement] = None
+                self._change_free(requirement, None, place.position)
+            self._move(entry, availability, place)
+        elif requirement in place.requirements:
+            self._change_free(requirement, place.position, None)
+            del place.requirements[requirement]
+            if not place.requirements:
+                del entry.places[availability]
 
-    def _withdraw(self, entry: _Entry, requirements: Iterable[Requirement]) -> None:
-        """Remove a Worker from the free Workers of requirements."""
-        for requirement in requirements:
-            if requirement in entry.free_for:
-                del entry.free_for[requirement]
-                del requirement.free[bisect_left(requirement.free, entry.position or ())]
-                self._on_change(requirement)
+    def _move(self, entry: _Entry, availability: Availability, place: _Place) -> None:
+        """Update a Worker's position among the free Workers of the matching requirements."""
+        is_member = availability.queue_sid in entry.queues
+        position = availability.position(entry.worker) if is_member else None
+        if position != place.position:
+            for requirement in place.requirements:
+                self._change_free(requirement, place.position, position)
+            place.position = position
 
-    def _place(self, entry: _Entry, requirements: Iterable[Requirement]) -> None:
-        """Add a Worker to the free Workers of the matching requirements, if capacity is free."""
-        for requirement in requirements:
-            channel_sid = requirement.channel_sid
-            if requirement in entry.requirements and (
-                channel_sid is None
-                or workers.has_capacity(self._workspace, entry.worker, channel_sid)
-            ):
-                if entry.position is None:
-                    continue
-                insort(requirement.free, entry.position)
-                entry.free_for[requirement] = None
-                self._on_change(requirement)
-                self._on_free(requirement)
+    def _change_free(
+        self, requirement: Requirement, before: FreeWorker | None, after: FreeWorker | None
+    ) -> None:
+        """Replace a Worker's position among the free Workers of a requirement."""
+        if before:
+            del requirement.free[bisect_left(requirement.free, before)]
+        if after:
+            insort(requirement.free, after)
+        if requirement.count and (before or after):
+            self._on_change(requirement)
 
 
 class RoutingIndex:
@@ -311,9 +323,7 @@ class RoutingIndex:
     def __init__(self, engine: Engine, workspace: Workspace) -> None:
         self.workspace = workspace
         self.tasks = PendingTasks(workspace.tasks)
-        self.workers = WorkerIndex(
-            engine, workspace, self.tasks.note_free, self.tasks.note_rejected
-        )
+        self.workers = WorkerIndex(engine, workspace, self.tasks.note_workers)
 
     def note(self, resource: Resource, *, is_other_operation: bool) -> bool:
         """Note a change; return whether the resource belongs to the Workspace.
@@ -327,7 +337,7 @@ class RoutingIndex:
             case Worker():
                 return self.workers.note(resource)
             case Task():
-                if resource.sid not in workspace.tasks and not self.tasks.knows(resource):
+                if resource.sid not in workspace.tasks and not self.tasks.is_waiting(resource):
                     return False
                 if is_other_operation:
                     self.tasks.note_later(resource)
@@ -363,11 +373,11 @@ def find_index(
 def _note_changes(
     engine: Engine, indexes: dict[str, RoutingIndex], *, is_other_operation: bool
 ) -> None:
-    """Note the changes since the previous call in the index of the Workspace."""
+    """Note each change since the previous call in the index of the resource's Workspace."""
     changes, engine.changes = engine.changes, {}
     for resource in changes.values():
         if isinstance(resource, Activity | TaskChannel | TaskQueue | Workspace):
-            indexes.clear()  # rare, so everything may be indexed again
+            indexes.clear()  # rare, so all indexes may be rebuilt
     for sid, index in list(indexes.items()):
         if engine.workspaces.get(sid) is not index.workspace:
             del indexes[sid]

@@ -6,6 +6,7 @@ error codes, see https://www.twilio.com/docs/taskrouter/handle-assignment-callba
 https://www.twilio.com/docs/api/errors.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -156,7 +157,7 @@ class InstructionContext:
             to: Phone number or client to call.
             caller_id: Phone number or client shown to the Worker.
             code: Error code used if the caller is no longer waiting.
-            status_callback: Where the leg is reported; None for nowhere.
+            status_callback: Subscription to the progress of the leg, if any.
 
         Raises:
             InstructionError: The caller is no longer waiting.
@@ -177,7 +178,7 @@ class InstructionContext:
     def subscription(
         self, events: frozenset[str], method: str, name: str = "status_callback_url"
     ) -> StatusSubscription | None:
-        """Return where the leg of a dequeue or call instruction is reported."""
+        """Return the subscription to the leg of a dequeue or call instruction, if any."""
         url = self.parameters.get(name)
         call_sid = self.task_attributes.get("call_sid")
         # https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks
@@ -220,6 +221,8 @@ def _dequeue(context: InstructionContext) -> None:
 def _call(context: InstructionContext) -> None:
     parameters = context.parameters
     to = read_contact(get_or_default(parameters, "to", context.contact_uri), "to", 40110)
+    if re.fullmatch("[A-Za-z_][^:]*", to):  # the name of a Client
+        to = f"client:{to}"
     caller_id = read_contact(parameters.get("from"), "from", 40111)
     check_url(parameters, "url", 40112, required=True)
     check_choice(parameters, "record", _RECORD, 40113)
@@ -268,7 +271,7 @@ def _conference(context: InstructionContext) -> None:
 
 
 def _supervise(context: InstructionContext) -> None:
-    """Call a supervisor, who joins the conference of the Task if it is simulated."""
+    """Call a supervisor into the Task's conference, if the conference is simulated."""
     supervisor, mode = read_supervisor(context.workspace, context.parameters)
     attributes = context.task_attributes
     caller_id = attributes.get("from")

@@ -196,6 +196,9 @@ class Transfer(Resource):
         worker_sid: SID of that Worker.
         to: SID of the Worker or TaskQueue.
         mode: "WARM" (the Worker keeps the Task until another Worker accepts) or "COLD".
+        previous_step: The Task's step before the transfer.
+        previous_queue_entered: When the Task entered its TaskQueue before the transfer.
+        previous_ignore_capacity: The Task's `ignore_capacity` before the transfer.
         status: "initiated", "complete", "failed" or "canceled".
     """
 
@@ -204,6 +207,9 @@ class Transfer(Resource):
     worker_sid: str
     to: str
     mode: str
+    previous_step: Step
+    previous_queue_entered: float | None
+    previous_ignore_capacity: bool
     status: str = "initiated"
 
     @property
@@ -276,7 +282,7 @@ class Workflow(Resource):
 
 
 class Evaluation(StrEnum):
-    """How the next routing pass evaluates a pending Task."""
+    """The ways in which the next routing pass can evaluate a pending Task."""
 
     RESTART = "restart"
     NEXT_TARGET = "next-target"

@@ -1,24 +1,26 @@
 """Determines which Workers a Task requires at a step of its Workflow, and their order."""
 
-from collections.abc import Iterable
+import math
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.expressions import Context, FoldedText, parse_reference
-from taskrouter_simulator.engine.indexes import RoutingIndex, find_dependencies
+from taskrouter_simulator.engine.expressions import FoldedText, parse_reference
+from taskrouter_simulator.engine.indexes import Conditions, RoutingIndex, split_by_state
 from taskrouter_simulator.engine.model import (
     Step,
-    Target,
     Task,
     Worker,
     Workspace,
     parse_attributes,
 )
-from taskrouter_simulator.engine.names import TIME_NAMES, parse_order_by
-from taskrouter_simulator.engine.waiting import Requirement
+from taskrouter_simulator.engine.names import (
+    TIME_NAMES,
+    parse_order_by,
+)
+from taskrouter_simulator.engine.waiting import Availability, FreeWorker, Requirement
 
 WORKER_NOT_IN_QUEUE = 40152
 INVALID_KNOWN_WORKER = 40154
@@ -43,75 +45,89 @@ def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step
 
     Tasks have the same requirement if the values on which the target depends are the same.
     """
-    target, queue_sid = step.target, step.queue_sid
+    target, queue_sid, workspace = step.target, step.queue_sid, index.workspace
     context = task_context(engine, task)
-    candidates: Iterable[str] = index.workers.queue(queue_sid).members
-    field, known = _known_worker(target, context)
-    if field:
-        member = index.workers.find_member(queue_sid, **{field: known})
-        candidates = [member.sid] if member else []
-        if member is None and not task.is_waiting:
-            _alert_unknown_worker(engine, index.workspace, task, target, known)
-    expression = target.expression or "1==1"
-    dependencies = find_dependencies(expression)
-    values = [value(context) for value in dependencies.task_values]
+    field, known, candidates = "", None, None
+    if target.known_worker_sid or target.known_worker_friendly_name:
+        field, known, candidates = _find_known_worker(engine, index, task, step)
+    fixed, state = split_by_state(target.expression or "")
     channel_sid = None if task.ignore_capacity else task.channel_sid
+    order_by = target.order_by or ""
+
+    def holds(conditions: Conditions, worker: Worker) -> bool:
+        if not conditions.text:
+            return True
+        worker_context = workers.expression_context(workspace, worker)
+        return engine.compile(conditions.text)({**context, **worker_context})
 
     def matches(worker: Worker) -> bool:
-        if field and getattr(worker, field) != known:
-            return False
-        worker_context = workers.expression_context(index.workspace, worker)
-        return engine.compile(expression)({**context, **worker_context})
+        return (not field or getattr(worker, field) == known) and holds(fixed, worker)
 
+    def position(worker: Worker) -> FreeWorker | None:
+        has_capacity = channel_sid is None or workers.has_capacity(workspace, worker, channel_sid)
+        if not has_capacity or not holds(state, worker):
+            return None
+        key = _sort_key(workspace, worker, order_by) if order_by else ()
+        return key, worker.unoccupied_since, worker.sequence, worker
+
+    fixed_values, state_values = (
+        repr([value(context) for value in part.task_values]) for part in (fixed, state)
+    )
+    key = (channel_sid, order_by, state.text, state_values)
+    availability = Availability(queue_sid, key, position)
     return index.workers.requirement(
-        (queue_sid, channel_sid, expression, field, repr((values, known))),
-        lambda: Requirement(queue_sid, channel_sid, matches),
-        dependencies,
-        candidates,
+        (availability, fixed.text, fixed_values, field, repr(known)),
+        lambda: Requirement(availability, matches),
+        on_time=fixed.on_time or state.on_time,
+        candidates=candidates,
     )
 
 
-def _known_worker(target: Target, context: Context) -> tuple[str, Any]:
-    """Return the field that identifies the known Worker, and its value; "" for no known Worker."""
-    if target.known_worker_sid:
-        return "sid", parse_reference(target.known_worker_sid)(context)
-    if target.known_worker_friendly_name:
-        value = parse_reference(target.known_worker_friendly_name)(context)
-        # Friendly names of Workers are case-insensitive.
-        return "friendly_name", FoldedText(value) if isinstance(value, str) else value
-    return "", None
+def _find_known_worker(
+    engine: Engine, index: RoutingIndex, task: Task, step: Step
+) -> tuple[str, Any, list[str]]:
+    """Find the Worker that the Task's attributes name.
 
+    If the TaskQueue has no such Worker, emit an alert once, when the Task enters the step.
 
-def _alert_unknown_worker(
-    engine: Engine, workspace: Workspace, task: Task, target: Target, value: Any
-) -> None:
-    reference = target.known_worker_sid or target.known_worker_friendly_name
+    Returns:
+        The field of a Worker that must have a value, the value, and the SIDs of the Workers that
+        have the value.
+    """
+    target = step.target
+    reference, field = target.known_worker_sid, "sid"
+    if not reference:
+        reference, field = target.known_worker_friendly_name or "", "friendly_name"
+    value = parse_reference(reference)(task_context(engine, task))
+    # Friendly names of Workers are case-insensitive.
+    known = FoldedText(value) if isinstance(value, str) and field == "friendly_name" else value
+    worker = index.workers.find(**{field: known})
+    if task.is_waiting or (worker and worker.sid in index.workers.queue(step.queue_sid).members):
+        return field, known, [worker.sid] if worker else []
     code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
     if isinstance(value, str) and value:
         code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
-        others = [other for other in engine.workspaces.values() if other is not workspace]
+        others = [other for other in engine.workspaces.values() if other is not index.workspace]
         if any(value in other.workers for other in others):
             code, message = WORKER_ELSEWHERE, f"Known worker {value} is in another workspace"
     engine.alert(code, message, {"task_sid": task.sid})
+    return field, known, [worker.sid] if worker else []
 
 
-def sort_by_attributes(
-    workspace: Workspace, chosen: Iterable[Worker], order_by: str
-) -> list[Worker]:
-    """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
+def _sort_key(
+    workspace: Workspace, worker: Worker, order_by: str
+) -> tuple[tuple[bool, float], ...]:
+    """Return the sort key for numeric attributes, such as `worker.level DESC, worker.age`.
 
     Workers whose attribute is not a number come last.
     """
-    clauses = parse_order_by(order_by)
-
-    def key(worker: Worker) -> list[tuple[bool, float]]:
-        context = workers.expression_context(workspace, worker)
-        values = [clause.value(context) for clause in clauses]
-        return [
-            (False, clause.sign * value)
-            if isinstance(value, int | float) and not isinstance(value, bool)
-            else (True, 0)
-            for clause, value in zip(clauses, values, strict=True)
-        ]
-
-    return sorted(chosen, key=key)
+    context = workers.expression_context(workspace, worker)
+    return tuple(
+        (False, clause.sign * value)
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -math.inf <= value <= math.inf
+        else (True, 0)
+        for clause in parse_order_by(order_by)
+        for value in [clause.value(context)]
+    )

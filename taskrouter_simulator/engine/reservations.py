@@ -314,8 +314,7 @@ def _return_task(
     """Make a reserved Task pending again if no Reservation of the Task is pending."""
     task = workspace.tasks[reservation.task_sid]
     if task.status is TaskStatus.RESERVED and not pending(task):
-        task.status = TaskStatus.PENDING
+        task.status, task.evaluation = TaskStatus.PENDING, evaluation
         transfers.end_attempt(engine, workspace, task)
-        task.evaluation = Evaluation.NONE if transfers.active(task) else evaluation
         engine.touch(task)
         engine.schedule_routing(workspace)

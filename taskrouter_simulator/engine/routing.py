@@ -6,13 +6,13 @@ https://www.twilio.com/docs/taskrouter/task-evaluation.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from taskrouter_simulator.continuations import continuation
-from taskrouter_simulator.engine import assignments, events, reservations
+from taskrouter_simulator.engine import assignments, events, reservations, task_queues
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.indexes import RoutingIndex, find_index
@@ -22,14 +22,9 @@ from taskrouter_simulator.engine.model import (
     Step,
     Task,
     TaskQueue,
-    Worker,
     Workspace,
 )
-from taskrouter_simulator.engine.requirements import (
-    find_requirement,
-    sort_by_attributes,
-    task_context,
-)
+from taskrouter_simulator.engine.requirements import find_requirement, task_context
 from taskrouter_simulator.engine.waiting import Requirement
 
 END_OF_WORKFLOW = "Task canceled on Workflow timeout"
@@ -51,7 +46,6 @@ def route(engine: Engine, workspace: Workspace) -> None:
 def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
     """Run a routing pass; other operations may be executed whenever this function yields."""
     index = find_index(engine, workspace)
-    index.workers.refresh_time()
     for _ in _examine_tasks(engine, index):
         find_index(engine, workspace)
         yield
@@ -60,7 +54,12 @@ def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
         if find_index(engine, workspace, is_other_operation=True) is not index:
             engine.schedule_routing(workspace, engine.now())
             return
-    _schedule_next_pass(engine, index)
+    # The outcome may also change when no resource changes.
+    when = index.tasks.next_offer()
+    if index.workers.has_timed_tasks():
+        when = min(when, 60 * (engine.now() // 60 + 1))
+    if when < math.inf:
+        engine.schedule_routing(workspace, when)
 
 
 def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
@@ -75,15 +74,6 @@ def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
     while pending := index.tasks.next():
         _offer(engine, index, pending)
         yield
-
-
-def _schedule_next_pass(engine: Engine, index: RoutingIndex) -> None:
-    """Schedule a pass for the time at which the outcome may change although no resource does."""
-    when = index.tasks.next_offer()
-    if index.workers.has_timed_tasks():
-        when = min(when, 60 * (engine.now() // 60 + 1))
-    if when < math.inf:
-        engine.schedule_routing(index.workspace, when)
 
 
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
@@ -205,7 +195,6 @@ def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> No
 
 def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) -> None:
     engine.cancel_timer("step", task.sid)
-    previous_queue_sid = task.queue_sid
     task.step = step
     task.is_waiting = False
     if step is None:
@@ -216,20 +205,7 @@ def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) 
         engine, workspace, "workflow.target-matched", "Task matched a Workflow target",
         sid=task.workflow_sid or task.sid, task=task,
     )  # fmt: skip
-    if step.queue_sid == previous_queue_sid:
-        return
-    if previous_queue_sid:
-        workspace.history.record(engine.now(), Kind.TASK_MOVED, task)
-    task.queue_sid = step.queue_sid
-    task.queue_entered = engine.now()
-    workspace.history.record(engine.now(), Kind.TASK_ENTERED, task)
-    engine.touch(task)
-    sid = task.queue_sid or task.sid
-    if previous_queue_sid:
-        moved = "Task moved to another TaskQueue"
-        events.publish(engine, workspace, "task-queue.moved", moved, sid=sid, task=task)
-    entered = "Task entered TaskQueue"
-    events.publish(engine, workspace, "task-queue.entered", entered, sid=sid, task=task)
+    task_queues.enter(engine, workspace, task, step.queue_sid)
 
 
 def _offer(engine: Engine, index: RoutingIndex, task: Task) -> None:
@@ -315,9 +291,7 @@ def _reserve(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, requirement: Requirement
 ) -> bool:
     """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
-    candidates: Iterable[Worker] = (worker for *_, worker in requirement.free)
-    if task.step and task.step.target.order_by:
-        candidates = sort_by_attributes(workspace, candidates, task.step.target.order_by)
+    candidates = (worker for *_, worker in requirement.free)
     now = engine.now()
     ready = (item for item in candidates if task.reoffer_times.get(item.sid, now) <= now)
     chosen = list(islice(ready, queue.max_reserved_workers))

@@ -38,7 +38,7 @@ class Interval:
 
     Attributes:
         start: The beginning.
-        end: The end. Changes during the following second count, because the dates in requests
+        end: The end. Changes within one second after the end also count, because dates in requests
             have no fractions of a second.
     """
 
@@ -85,7 +85,7 @@ def longest_waiting(
     Args:
         tasks: The Tasks; those that are neither pending nor reserved are ignored.
         now: The current time.
-        in_queue: Whether the age is the time in the TaskQueue, not the time since the creation.
+        in_queue: Whether to measure from the entry into the TaskQueue instead of the creation.
     """
     waiting = [
         ((in_queue and task.queue_entered) or task.created, task.sequence, task.sid)
@@ -183,7 +183,7 @@ def _summarize(seconds: list[int]) -> dict[str, int]:
 def _split(
     thresholds: Collection[int], accepted: list[int], canceled: list[int]
 ) -> dict[str, Any] | None:
-    """Return how many waiting times are above each threshold; None if there is no threshold."""
+    """Count the waiting times above and below each threshold; None if there is no threshold."""
     waits = {
         "reservations_accepted": sorted(accepted[:MAX_SPLIT]),
         "tasks_canceled": sorted(canceled[:MAX_SPLIT]),

@@ -1,6 +1,7 @@
 """Creates, updates, reevaluates and expires Tasks."""
 
 from functools import partial
+from typing import cast
 
 from taskrouter_simulator.continuations import continuation
 from taskrouter_simulator.engine import (
@@ -8,6 +9,7 @@ from taskrouter_simulator.engine import (
     events,
     reservations,
     routing,
+    task_queues,
     transfers,
     workers,
 )
@@ -55,7 +57,7 @@ def create(
         workspace: The Workspace.
         attributes: A JSON object, serialized as text.
         workflow_sid: WW… SID; None for the only Workflow of the Workspace.
-        priority: The initial priority; None for 0. A target's priority replaces it.
+        priority: The initial priority, which a target's priority replaces; None for 0.
         timeout: Seconds until the Task is canceled unless it is assigned.
         channel: A TaskChannel's SID or unique name.
         virtual_start_time: Seconds since the epoch; None for now.
@@ -156,7 +158,7 @@ def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None
 def transfer(
     engine: Engine, workspace: Workspace, reservation: Reservation, *, to: str, mode: str
 ) -> Transfer:
-    """Transfer an assigned Task, as `Task.transfer` of Twilio's taskrouter.js does.
+    """Transfer an assigned Task, like `Task.transfer` in Twilio's taskrouter.js.
 
     Args:
         engine: The engine.
@@ -173,7 +175,7 @@ def transfer(
     is_accepted = reservation.status is ReservationStatus.ACCEPTED
     if not is_accepted or task.status is not TaskStatus.ASSIGNED:
         raise BadRequest(f"Cannot transfer task {task.sid} because it is not currently assigned.")
-    step = None if to == reservation.worker_sid else _step_to(engine, workspace, to)
+    step = None if to == reservation.worker_sid else _step_to(engine, workspace, to, task.queue_sid)
     if step is None:
         raise BadRequest(f"Transfer to {to[:50]} is not possible: not another Worker or TaskQueue")
     started = Transfer(
@@ -183,13 +185,14 @@ def transfer(
         worker_sid=reservation.worker_sid,
         to=to,
         mode=mode,
+        previous_step=cast("Step", task.step),  # an assigned Task has a step
+        previous_queue_entered=task.queue_entered,
+        previous_ignore_capacity=task.ignore_capacity,
     )
     task.transfer, task.step, task.evaluation = started, step, Evaluation.NONE
-    task.status, task.queue_sid, task.queue_entered = (
-        TaskStatus.PENDING,
-        step.queue_sid,
-        engine.now(),
-    )
+    task.status = TaskStatus.PENDING
+    task_queues.enter(engine, workspace, task, step.queue_sid)
+    task.queue_entered = engine.now()
     task.ignore_capacity = to in workspace.workers and engine.settings.transfer_ignores_capacity
     # The Task is not offered to the Worker who transfers it.
     task.reoffer_times[reservation.worker_sid] = (
@@ -215,8 +218,7 @@ def cancel_transfer(engine: Engine, workspace: Workspace, task: Task, canceled: 
         )
     for pending in reservations.pending(task):
         reservations.cancel(engine, workspace, pending)
-    transfers.restore_status(engine, task)
-    transfers.finish(engine, workspace, task, transfers.CANCELED)
+    transfers.undo(engine, workspace, task, canceled, transfers.CANCELED)
 
 
 def _only_workflow(workspace: Workspace) -> Workflow:
@@ -237,12 +239,18 @@ def _set_target(engine: Engine, workspace: Workspace, task: Task, sid: str) -> N
         raise BadRequest(f"{name} {sid} does not exist in workspace {workspace.sid}")
 
 
-def _step_to(engine: Engine, workspace: Workspace, sid: str) -> Step | None:
-    """Return the step that leads to a TaskQueue or Worker; None if it does not exist."""
+def _step_to(
+    engine: Engine, workspace: Workspace, sid: str, queue_sid: str | None = None
+) -> Step | None:
+    """Return the step that leads to a TaskQueue or Worker; None if it does not exist.
+
+    The TaskQueue of a Worker is the given one if the Worker is a member, or else the oldest one
+    that contains the Worker.
+    """
     if sid in workspace.queues:
         target = Target(queue_sid=sid)
     elif sid in workspace.workers:
-        queue_sid = _queue_sid_of(engine, workspace, workspace.workers[sid])
+        queue_sid = _queue_sid_of(engine, workspace, workspace.workers[sid], queue_sid)
         target = Target(queue_sid=queue_sid, expression=f"worker.sid == '{sid}'")
     else:
         return None
@@ -251,8 +259,10 @@ def _step_to(engine: Engine, workspace: Workspace, sid: str) -> Step | None:
     )
 
 
-def _queue_sid_of(engine: Engine, workspace: Workspace, worker: Worker) -> str:
-    for queue in workspace.queues.values():
+def _queue_sid_of(
+    engine: Engine, workspace: Workspace, worker: Worker, preferred_sid: str | None
+) -> str:
+    for queue in sorted(workspace.queues.values(), key=lambda queue: queue.sid != preferred_sid):
         if workers.is_member(engine, workspace, queue, worker):
             return queue.sid
     raise BadRequest(f"Worker {worker.sid} is in no TaskQueue of workspace {workspace.sid}")

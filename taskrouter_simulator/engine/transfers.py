@@ -1,12 +1,13 @@
-"""Ends the transfer of a Task, and publishes the events of transfers.
+"""Ends transfers of Tasks, and publishes transfer events.
 
-`tasks.transfer` starts a transfer. Twilio documents only the event types. The rest follows the
-integration tests of Twilio's taskrouter.js (`test/integration/spec/TaskTransfer.js`).
+`tasks.transfer` starts a transfer. Twilio documents only the event types. All other behavior
+follows the integration tests of Twilio's taskrouter.js (`test/integration/spec/TaskTransfer.js`).
 """
 
-from taskrouter_simulator.engine import events
+from taskrouter_simulator.engine import events, task_queues
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.model import (
+    Evaluation,
     ReservationStatus,
     Task,
     TaskStatus,
@@ -26,6 +27,12 @@ def active(task: Task) -> Transfer | None:
     return task.transfer if task.transfer and task.transfer.status == INITIATED else None
 
 
+def previous_queue_sid(task: Task) -> str | None:
+    """Return the SID of the TaskQueue to which the Task returns if its transfer ends."""
+    transfer = active(task)
+    return transfer.previous_step.queue_sid if transfer else None
+
+
 def finish(engine: Engine, workspace: Workspace, task: Task, status: str) -> None:
     """End a Task's transfer, if one is active."""
     if transfer := active(task):
@@ -35,7 +42,7 @@ def finish(engine: Engine, workspace: Workspace, task: Task, status: str) -> Non
 
 
 def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """End an offer of a transferred Task that nobody accepted.
+    """End an offer of a transferred Task after nobody accepted the offer.
 
     A transfer to a Worker fails. A transfer to a TaskQueue offers the Task to another Worker.
     """
@@ -43,20 +50,32 @@ def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
     if transfer is None:
         return
     if transfer.kind == "QUEUE":
+        task.evaluation = Evaluation.NONE
         publish(engine, workspace, task, transfer, "attempt-failed")
-        return
-    restore_status(engine, task)
-    finish(engine, workspace, task, FAILED)
+    else:
+        undo(engine, workspace, task, transfer, FAILED)
 
 
-def restore_status(engine: Engine, task: Task) -> None:
-    """Set a Task's status to the status of the work of its remaining Workers."""
+def undo(engine: Engine, workspace: Workspace, task: Task, transfer: Transfer, status: str) -> None:
+    """End a transfer that nobody accepted, and return the Task to its previous TaskQueue.
+
+    The Task's status follows from its accepted and wrapping Reservations. A Task without such a
+    Reservation is routed again.
+    """
+    task.step = transfer.previous_step
+    task.ignore_capacity = transfer.previous_ignore_capacity
     statuses = {reservation.status for reservation in task.reservations}
     if ReservationStatus.ACCEPTED in statuses:
         task.status = TaskStatus.ASSIGNED
     elif ReservationStatus.WRAPPING in statuses:
         task.status = TaskStatus.WRAPPING
+    else:
+        task.status, task.evaluation = TaskStatus.PENDING, Evaluation.RESTART
+        engine.schedule_routing(workspace)
+    task_queues.enter(engine, workspace, task, transfer.previous_step.queue_sid)
+    task.queue_entered = transfer.previous_queue_entered
     engine.touch(task)
+    finish(engine, workspace, task, status)
 
 
 def publish(

@@ -2,7 +2,7 @@
 
 A waiting Task is examined only after a change that can affect it. Tasks with the same requirement
 wait in one heap. If a Worker becomes free for the requirement, the pass examines the first of these
-Tasks, and the next one only while a Worker is still free.
+Tasks, and each further Task only while a Worker is still free.
 """
 
 import itertools
@@ -16,15 +16,15 @@ from taskrouter_simulator.engine.model import Evaluation, Task, TaskStatus, Work
 
 Rank = tuple[Any, ...]
 """Sort key of a Task in a routing pass; unique in its Workspace."""
-FreeWorker = tuple[float, int, Worker]
-"""A Worker, preceded by the keys that sort the longest-waiting Worker first."""
+FreeWorker = tuple[Any, float, int, Worker]
+"""A Worker, preceded by the sort keys: `order_by`, then the longest-waiting Worker first."""
 
 _MIN_PURGE_SIZE = 100
 
 
 @dataclass(eq=False)
 class Wait:
-    """The wait of a Task for a Worker.
+    """A Task's wait for a Worker.
 
     Attributes:
         task: The Task.
@@ -39,13 +39,13 @@ class Wait:
     is_over: bool = False
 
 
+@dataclass(eq=False)
 class WaitHeap:
-    """Waits by a key, smallest first; waits that are over disappear."""
+    """A heap of waits, smallest key first, that drops waits that are over."""
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[Any, int, Wait]] = []
-        self._order = itertools.count()
-        self._purge_at = _MIN_PURGE_SIZE
+    _heap: list[tuple[Any, int, Wait]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=itertools.count)
+    _purge_at: int = field(default_factory=lambda: _MIN_PURGE_SIZE)
 
     def push(self, key: Any, wait: Wait) -> None:
         """Add a wait."""
@@ -72,27 +72,38 @@ class WaitHeap:
         return iter([wait for _, _, wait in self._heap if not wait.is_over])
 
 
-@dataclass(eq=False)
-class Requirement:
-    """What a Task requires of a Worker.
+@dataclass(frozen=True)
+class Availability:
+    """The part of a requirement that depends on a Worker's state.
 
     Attributes:
         queue_sid: WQ… SID of the TaskQueue to which the Worker must belong.
-        channel_sid: TC… SID of the TaskChannel on which the Worker must have free capacity; None if
-            capacity is ignored.
-        matches: Evaluates the target's conditions for a Worker of the TaskQueue.
-        matching: SIDs of the Workers that satisfy everything except the capacity.
-        free: The matching Workers with free capacity, sorted.
-        waiting: The Tasks that wait because no Worker is free, by rank.
-        delayed: The Tasks that wait although a Worker is free, because the Worker has just rejected
-            them; by SID.
-        count: Number of waiting and delayed Tasks.
+        key: Identifies the function `position` among those of the same TaskQueue.
+        position: Returns a member of the TaskQueue with the sort keys; None if the Worker has no
+            free capacity or does not meet the conditions.
     """
 
     queue_sid: str
-    channel_sid: str | None
+    key: tuple[str | None, ...]
+    position: Callable[[Worker], FreeWorker | None] = field(compare=False)
+
+
+@dataclass(eq=False)
+class Requirement:
+    """The conditions that a Worker must meet to be offered a Task.
+
+    Attributes:
+        availability: The conditions that depend on the Worker's state.
+        matches: Evaluates the other conditions.
+        free: The matching and available Workers, sorted.
+        waiting: The Tasks that wait because no Worker is free, by rank.
+        delayed: The Tasks, by SID, that a free Worker has just rejected. They wait although the
+            Worker is free.
+        count: Number of waiting and delayed Tasks.
+    """
+
+    availability: Availability
     matches: Callable[[Worker], bool]
-    matching: set[str] = field(default_factory=set)
     free: list[FreeWorker] = field(default_factory=list)
     waiting: WaitHeap = field(default_factory=WaitHeap)
     delayed: dict[str, Task] = field(default_factory=dict)
@@ -103,8 +114,8 @@ class PendingTasks:
     """The pending Tasks of a Workspace.
 
     During a pass, `next` returns the Tasks by rank. Each Task is examined at most once, and never
-    after a Task with a higher rank. A change that affects a Task whose turn is over has an effect
-    in the next pass.
+    after a Task with a higher rank. A change that affects a Task whose turn is over takes effect in
+    the next pass.
 
     Args:
         tasks: All Tasks of the Workspace by SID. The first pass examines the pending ones.
@@ -119,8 +130,8 @@ class PendingTasks:
         self._offers = WaitHeap()
         self._pass: _Pass | None = None
 
-    def knows(self, task: Task) -> bool:
-        """Return whether a Task waits."""
+    def is_waiting(self, task: Task) -> bool:
+        """Return whether a Task is waiting."""
         return task.sid in self._waits
 
     def note(self, task: Task) -> None:
@@ -138,14 +149,11 @@ class PendingTasks:
         """Note a change that affects a Task, for the next pass."""
         self._changed[task.sid] = task
 
-    def note_rejected(self, requirement: Requirement) -> None:
-        """Note that the free Workers changed, for the Tasks that these Workers have rejected."""
+    def note_workers(self, requirement: Requirement) -> None:
+        """Note a change of the free Workers of a requirement."""
         for task in list(requirement.delayed.values()):
             self.note(task)
-
-    def note_free(self, requirement: Requirement) -> None:
-        """Note that a Worker has become free for the waiting Tasks of a requirement."""
-        if requirement.waiting.first() is None:
+        if not requirement.free or requirement.waiting.first() is None:
             return
         if self._pass is None:
             self._ready[requirement] = None
@@ -177,16 +185,20 @@ class PendingTasks:
         """Return the next Task to examine; None ends the pass."""
         if self._pass is None:
             return None
-        if requirement := self._pass.take_current():
+        requirement, self._pass.current = self._pass.current, None
+        if requirement:
             self._push_first(self._pass, requirement)
-        while item := self._pass.pop():
-            rank, task, wait = item
-            is_over = wait is not None and wait.is_over
-            if not is_over:
+        while self._pass.heap:
+            rank, _, task, wait = heappop(self._pass.heap)
+            # Preceding Tasks may have used the capacity of all Workers.
+            is_due = wait is None or (wait.requirement.free and not wait.is_over)
+            if is_due:
                 self._end_wait(task)
             # Between two steps of a pass, another operation may have changed the Task.
-            if not is_over and self.is_pending(task) and task.evaluation is Evaluation.NONE:
-                self._pass.examine(rank, task, wait)
+            if is_due and self.is_pending(task) and task.evaluation is Evaluation.NONE:
+                self._pass.position = rank
+                self._pass.examined.add(task.sid)
+                self._pass.current = wait.requirement if wait else None
                 return task
             if wait:
                 self._push_first(self._pass, wait.requirement)
@@ -196,7 +208,7 @@ class PendingTasks:
     def wait(
         self, task: Task, requirement: Requirement, rank: Rank, *, expires: float, offer_at: float
     ) -> None:
-        """Let an examined Task wait.
+        """Record that an examined Task is waiting.
 
         Args:
             task: The Task.
@@ -244,7 +256,7 @@ class PendingTasks:
     def _push_remaining(self, current: "_Pass", requirement: Requirement) -> None:
         """Add the Tasks of a requirement whose turn is not over; the next pass examines the others.
 
-        This is slow but rare: a Reservation made another Task match.
+        This is slow, but it is needed only if a Reservation makes another Task match.
         """
         self._ready[requirement] = None
         for wait in requirement.waiting:
@@ -253,43 +265,29 @@ class PendingTasks:
                 current.push(wait.rank, wait.task)
 
 
+@dataclass(eq=False)
 class _Pass:
     """The state of a routing pass.
 
     Attributes:
-        requirements: The requirements whose first waiting Task is in the pass or is examined.
+        requirements: The requirements whose first waiting Task is in the pass or is being examined.
+        heap: The Tasks to examine, by rank. A wait marks the first waiting Task of a requirement.
+        position: Rank of the Task that is being examined.
+        examined: SIDs of the examined Tasks.
+        current: The requirement whose first waiting Task is being examined, if any.
     """
 
-    def __init__(self) -> None:
-        self.requirements: set[Requirement] = set()
-        self._heap: list[tuple[Rank, int, Task, Wait | None]] = []
-        self._order = itertools.count()
-        self._position: Rank = ()
-        self._examined: set[str] = set()
-        self._current: Requirement | None = None
+    requirements: set[Requirement] = field(default_factory=set)
+    heap: list[tuple[Rank, int, Task, Wait | None]] = field(default_factory=list)
+    position: Rank = ()
+    examined: set[str] = field(default_factory=set)
+    current: Requirement | None = None
+    _order: Iterator[int] = field(default_factory=itertools.count)
 
     def is_eligible(self, wait: Wait) -> bool:
-        """Return whether the turn of a waiting Task is not over."""
-        return wait.rank > self._position and wait.task.sid not in self._examined
+        """Return whether the pass can still examine a waiting Task."""
+        return wait.rank > self.position and wait.task.sid not in self.examined
 
     def push(self, rank: Rank, task: Task, wait: Wait | None = None) -> None:
         """Add a Task; `wait` marks the first waiting Task of a requirement."""
-        heappush(self._heap, (rank, next(self._order), task, wait))
-
-    def pop(self) -> tuple[Rank, Task, Wait | None] | None:
-        """Remove and return the Task with the lowest rank, or None."""
-        if not self._heap:
-            return None
-        rank, _, task, wait = heappop(self._heap)
-        return rank, task, wait
-
-    def examine(self, rank: Rank, task: Task, wait: Wait | None) -> None:
-        """Begin the turn of a Task; its wait, if any, was the first of its requirement."""
-        self._position = rank
-        self._examined.add(task.sid)
-        self._current = wait.requirement if wait else None
-
-    def take_current(self) -> Requirement | None:
-        """Return the requirement whose first waiting Task was just examined, once."""
-        current, self._current = self._current, None
-        return current
+        heappush(self.heap, (rank, next(self._order), task, wait))

@@ -160,13 +160,13 @@ def parse_configuration(text: str) -> Configuration:
         text: The configuration as JSON text.
 
     Raises:
-        ConfigurationError: The text is not JSON, does not have the documented shape, or contains
-            an invalid expression, reference or `order_by`.
+        ConfigurationError: The text is not JSON, is nested too deeply, does not have the
+            documented shape, or contains an invalid expression, reference or `order_by`.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError("the configuration is not JSON") from error
+        raise ConfigurationError("the configuration is not JSON or is nested too deeply") from error
     routing = _object(_object(document, "the document").get("task_routing"), "task_routing")
     filters = routing.get("filters")
     default = routing.get("default_filter")
@@ -232,12 +232,10 @@ def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
     value = item.get(key)
     if value is None or value == "":
         return None
-    if not re.fullmatch(r"-?[0-9]{1,12}", str(value)):  # unlike int(), rejects True and 1.0
-        raise ConfigurationError(f"{key} must be an integer")
-    number = int(value)
-    if not minimum <= number <= _MAX_INTEGER:
+    is_integer = re.fullmatch(r"-?[0-9]{1,12}", str(value))  # unlike int(), rejects True and 1.0
+    if not (is_integer and minimum <= int(value) <= _MAX_INTEGER):
         raise ConfigurationError(f"{key} must be an integer from {minimum} to {_MAX_INTEGER}")
-    return number
+    return int(value)
 
 
 def _checked(value: Any, key: str, check_text: Callable[[str], object]) -> str | None:

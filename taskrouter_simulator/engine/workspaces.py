@@ -3,7 +3,7 @@
 import json
 import re
 
-from taskrouter_simulator.engine import events, workers, workflows
+from taskrouter_simulator.engine import events, transfers, workers, workflows
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.expressions import ExpressionError, references
@@ -52,7 +52,7 @@ def add_default_activities(engine: Engine, workspace: Workspace) -> None:
 
 
 def add_fifo_routing(engine: Engine, workspace: Workspace) -> None:
-    """Add the TaskQueue and the Workflow of the template FIFO, with the names seen at Twilio."""
+    """Add the TaskQueue and Workflow of the FIFO template, with the names observed at Twilio."""
     queue = add_queue(engine, workspace, friendly_name="Sample Queue")
     routing = {"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}
     name, configuration = "Default Fifo Workflow", json.dumps(routing)
@@ -232,14 +232,16 @@ def delete_queue(engine: Engine, workspace: Workspace, queue: TaskQueue) -> None
     """Delete a TaskQueue.
 
     Raises:
-        BadRequest: A Workflow refers to the TaskQueue, or a Task in it is not closed.
+        BadRequest: A Workflow refers to the TaskQueue, a Task in it is not closed, or a transferred
+            Task may return to the TaskQueue.
     """
     is_referenced = any(
         queue.sid in workflow.configuration.queue_sids()
         for workflow in workspace.workflows.values()
     )
     has_tasks = any(
-        queue.sid == task.queue_sid and task.status not in CLOSED
+        queue.sid in {task.queue_sid, transfers.previous_queue_sid(task)}
+        and task.status not in CLOSED
         for task in workspace.tasks.values()
     )
     if is_referenced or has_tasks:
@@ -261,7 +263,7 @@ def publish_queue(engine: Engine, workspace: Workspace, queue: TaskQueue, change
 def require_expression(
     engine: Engine, workspace: Workspace, text: str, scope: Scope, parameter: str
 ) -> None:
-    """Check that a text is empty, or is an expression whose names can be resolved.
+    """Check that the text is empty, or is an expression whose names can be resolved.
 
     Args:
         engine: The engine.

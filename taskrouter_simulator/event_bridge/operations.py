@@ -1,4 +1,4 @@
-"""The requests of the browser SDK, and who may send them."""
+"""Executes the browser SDK's requests, and checks who may send each request."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ def respond(request: SdkRequest) -> Payload:
     """Execute a request, and return the payload of the response.
 
     Raises:
-        Refusal: The request is not known, not permitted or not valid.
+        Refusal: The request is unknown, not permitted or invalid.
     """
     for (method, pattern), operation in _OPERATIONS.items():
         match = pattern.fullmatch(request.path)
@@ -140,9 +140,10 @@ def _search(
 
 
 def _page(request: SdkRequest, resources: Iterable[Resource], render: Render) -> Payload:
-    """Return one page of a list; the next page begins after the resource `after_sid`.
+    """Return one page of a list; `after_sid` is the last SID on the page.
 
-    The SDK sends this SID as AfterSid or, if the list is sorted, as NextToken.
+    To request the next page, the SDK sends this SID as AfterSid or, if the list is sorted, as
+    NextToken.
 
     Raises:
         BadRequest: The page size or the SID is invalid.

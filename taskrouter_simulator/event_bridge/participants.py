@@ -12,7 +12,7 @@ from taskrouter_simulator.event_bridge.request import SdkRequest
 
 
 def update_customer(request: SdkRequest) -> Payload:
-    """Put the customer of the Worker's Task on hold, or end the hold; `HoldUrl` has no effect."""
+    """Hold or unhold the customer of the Worker's Task; `HoldUrl` has no effect."""
     task = request.own_task()
     conference, participant = _find(
         request, task, "the customer", lambda item: item.role == "customer"
@@ -23,7 +23,7 @@ def update_customer(request: SdkRequest) -> Payload:
 
 
 def update_own(request: SdkRequest) -> Payload:
-    """Update the Worker of a Reservation; `BeepOnExit` has no effect."""
+    """Update the Worker's own participant; `BeepOnExit` has no effect."""
     reservation = request.own_reservation()
     task = request.workspace.tasks[reservation.task_sid]
     conference, participant = _find_worker(request, task, reservation.worker_sid)
@@ -39,7 +39,7 @@ def update_own(request: SdkRequest) -> Payload:
 
 
 def hold_worker(request: SdkRequest) -> Payload:
-    """Put another Worker on hold, or end the hold."""
+    """Hold or unhold another Worker."""
     task = request.own_task()
     parameters = request.read("TargetWorkerSid", "Hold")
     target = parameters.required("TargetWorkerSid")

@@ -29,7 +29,7 @@ from taskrouter_simulator.engine.reservations import DEFAULT_TIMEOUT
 
 Payload = dict[str, Any]
 
-_SEES_TASK = HELD | {ReservationStatus.COMPLETED, ReservationStatus.CANCELED}
+_HOLDER_STATUSES = HELD | {ReservationStatus.COMPLETED, ReservationStatus.CANCELED}
 
 
 def activity(engine: Engine, workspace: Workspace, item: Activity) -> Payload:
@@ -105,7 +105,7 @@ def task(engine: Engine, workspace: Workspace, item: Task) -> Payload:
 
 
 def reservation(engine: Engine, workspace: Workspace, item: Reservation) -> Payload:
-    """Return a Reservation with its Task and the transfers of this Task as JSON."""
+    """Return a Reservation as JSON, with its Task and the Task's transfers."""
     outgoing = workspace.tasks[item.task_sid].transfer
     transfers = {"task_transfer": item.transfer}
     if outgoing and outgoing.reservation_sid == item.sid:
@@ -159,16 +159,20 @@ def transfer(engine: Engine, workspace: Workspace, item: Transfer) -> Payload:
 
 def task_queue(engine: Engine, workspace: Workspace, item: TaskQueue) -> Payload:
     """Return a TaskQueue as JSON."""
-    reserves = workspace.activities.get(item.reservation_activity_sid or "")
-    assigns = workspace.activities.get(item.assignment_activity_sid or "")
+    reservation_activity = workspace.activities.get(item.reservation_activity_sid or "")
+    assignment_activity = workspace.activities.get(item.assignment_activity_sid or "")
     return {
         **_common(engine, workspace, item),
-        "assignment_activity_name": assigns.friendly_name if assigns else None,
+        "assignment_activity_name": assignment_activity.friendly_name
+        if assignment_activity
+        else None,
         "assignment_activity_sid": item.assignment_activity_sid,
         "friendly_name": item.friendly_name,
         "lifo_queue": item.task_order == "LIFO",
         "max_reserved_workers": item.max_reserved_workers,
-        "reservation_activity_name": reserves.friendly_name if reserves else None,
+        "reservation_activity_name": reservation_activity.friendly_name
+        if reservation_activity
+        else None,
         "reservation_activity_sid": item.reservation_activity_sid,
         "target_workers": item.target_workers,
         "task_order": item.task_order,
@@ -185,43 +189,53 @@ def _common(engine: Engine, workspace: Workspace, item: Resource) -> Payload:
     }
 
 
-def _of_worker(engine: Engine, workspace: Workspace, event: Event) -> Payload:
+def _worker_payload(engine: Engine, workspace: Workspace, event: Event) -> Payload:
     return worker(engine, workspace, workspace.workers[event.resource_sid])
 
 
-def _of_worker_channel(engine: Engine, workspace: Workspace, event: Event) -> Payload:
+def _worker_channel_payload(engine: Engine, workspace: Workspace, event: Event) -> Payload:
     owner = workspace.workers[event.resource_sid]
     changed = owner.channels[event.parameters["TaskChannelSid"]]
     return worker_channel(engine, workspace, owner, changed)
 
 
-def _of_reservation(engine: Engine, workspace: Workspace, event: Event) -> Payload:
+def _reservation_payload(engine: Engine, workspace: Workspace, event: Event) -> Payload:
     return reservation(engine, workspace, workspace.reservations[event.resource_sid])
 
 
-def _of_task(engine: Engine, workspace: Workspace, event: Event) -> Payload:
+def _task_payload(engine: Engine, workspace: Workspace, event: Event) -> Payload:
     return task(engine, workspace, workspace.tasks[event.resource_sid])
 
 
-def _of_transfer(engine: Engine, workspace: Workspace, event: Event) -> Payload:
+def _transfer_payload(engine: Engine, workspace: Workspace, event: Event) -> Payload:
     changed = workspace.tasks[event.parameters["TaskSid"]].transfer
     return transfer(engine, workspace, cast("Transfer", changed))
 
 
 _TRANSFER_CHANGES = "initiated attempt-failed completed failed canceled"
 _RESERVATION_CHANGES = "created accepted rejected timeout canceled rescinded completed wrapup"
-EVENTS: Mapping[str, Callable[[Engine, Workspace, Event], Payload]] = {
-    "worker.activity.update": _of_worker,
-    "worker.attributes.update": _of_worker,
-    "worker.capacity.update": _of_worker_channel,
-    "worker.channel.availability.update": _of_worker_channel,
-    **{f"reservation.{change}": _of_reservation for change in _RESERVATION_CHANGES.split()},
-    **{f"task.{change}": _of_task for change in ("updated", "canceled", "completed", "wrapup")},
-    **{f"task.transfer-{change}": _of_transfer for change in _TRANSFER_CHANGES.split()},
+EVENTS: Mapping[tuple[str, str], Callable[[Engine, Workspace, Event], Payload]] = {
+    ("worker", "worker.activity.update"): _worker_payload,
+    ("worker", "worker.attributes.update"): _worker_payload,
+    ("worker", "worker.capacity.update"): _worker_channel_payload,
+    ("worker", "worker.channel.availability.update"): _worker_channel_payload,
+    **{
+        ("reservation", f"reservation.{change}"): _reservation_payload
+        for change in _RESERVATION_CHANGES.split()
+    },
+    **{
+        ("task", f"task.{change}"): _task_payload
+        for change in ("updated", "canceled", "completed", "wrapup")
+    },
+    **{
+        ("transfer", f"task.transfer-{change}"): _transfer_payload
+        for change in _TRANSFER_CHANGES.split()
+    },
 }
-"""Functions that return the payload of an event, by event type.
+"""Functions that return the payload of an event, by ResourceType and event type.
 
-The SDK also handles `reservation.failed`, whose payload is not known.
+The SDK also handles `reservation.failed`, whose payload is not known. An event that is published
+on request can concern a resource of another type, which has no such payload.
 """
 
 
@@ -236,4 +250,4 @@ def recipients(workspace: Workspace, event: Event) -> set[str]:
 
 def holders(item: Task) -> set[str]:
     """Return the SIDs of the Workers who hold a Task, or who held the Task until it was closed."""
-    return {held.worker_sid for held in item.reservations if held.status in _SEES_TASK}
+    return {held.worker_sid for held in item.reservations if held.status in _HOLDER_STATUSES}

@@ -1,4 +1,4 @@
-"""A request of the browser SDK, and the REST operation that executes it."""
+"""A request from the browser SDK, with access checks and execution as a REST operation."""
 
 import json
 from collections.abc import Mapping
@@ -23,10 +23,12 @@ _RENAMED = {
     "TaskChannelSid": "TaskChannel",
     "DequeueStatusCallbackEvents": "DequeueStatusCallbackEvent",
 }
-"""REST names of the SDK's parameters that have another name."""
+"""REST names of the SDK's parameters whose names differ from the REST names."""
 _NOT_IN_REST = {"Active", "Transcribe", "TranscriptionConfiguration", *CURSORS}
-"""The SDK's parameters that the REST API does not have; no call of the simulator has a recording
-that could be transcribed."""
+"""The SDK's parameters that the REST API does not have.
+
+The simulator records no calls, so the transcription parameters have no effect.
+"""
 
 
 class PermissionDenied(Refusal):
@@ -38,14 +40,14 @@ class PermissionDenied(Refusal):
 
 @dataclass(frozen=True)
 class SdkRequest:
-    """A request of the SDK.
+    """A request from the SDK.
 
     Attributes:
         engine: The engine.
         grant: Rights of the sender.
         method: GET or POST.
-        path: Path of the resource, without a leading slash and a version.
-        parameters: The parameters; the texts are as in a REST request.
+        path: Path of the resource, without a leading slash or version.
+        parameters: The parameters, encoded as in a REST request.
         if_match: The If-Match header.
         ids: SIDs in the path, keyed by path parameter.
     """
@@ -84,7 +86,7 @@ class SdkRequest:
         return self.find(self.workspace.workers, "worker")
 
     def own_reservation(self) -> Reservation:
-        """Return the Reservation in the parameter ReservationSid, which must be the Worker's."""
+        """Return the Reservation named by ReservationSid, which must belong to the Worker."""
         worker = self.own_worker()
         reservation = self.workspace.reservations.get(self.parameters.get("ReservationSid", ""))
         require(
@@ -96,7 +98,7 @@ class SdkRequest:
         return reservation
 
     def own_task(self) -> Task:
-        """Return the Task in the parameter TaskSid, which the Worker must hold."""
+        """Return the Task named by TaskSid, which the Worker must hold."""
         worker = self.own_worker()
         task = self.workspace.tasks.get(self.parameters.get("TaskSid", ""))
         if task is None:
@@ -105,7 +107,7 @@ class SdkRequest:
         return task
 
     def read(self, *names: str) -> Parameters:
-        """Return the given parameters, which the REST API does not have."""
+        """Parse the given parameters of an operation that the REST API does not have."""
         return Parameters(urlencode(self.parameters), names)
 
     def execute(self, path: str, **parameters: str) -> Any:
@@ -124,8 +126,8 @@ class SdkRequest:
         sent = Parameters(text, operation.parameters, operation.lists)
         if self.engine.settings.unknown_parameters == "refused":
             sent.require_known()
-        nothing = Parameters("", operation.parameters)
-        form, query = (sent, nothing) if self.method == "POST" else (nothing, sent)
+        empty = Parameters("", operation.parameters)
+        form, query = (sent, empty) if self.method == "POST" else (empty, sent)
         return operation.handle(
             Request(self.engine, "", f"/v1/{self.path}", self.ids, form, query, self.if_match)
         ).body
@@ -137,7 +139,7 @@ def require(condition: object, problem: str) -> None:
         raise PermissionDenied(f"The Access Token does not permit the request, which {problem}")
 
 
-def texts(parameters: Mapping[str, Any]) -> dict[str, str]:
+def encode_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters as the REST API receives them: objects as JSON, booleans as words.
 
     Raises:

@@ -26,7 +26,7 @@ from taskrouter_simulator.engine.model import Event, Worker, Workspace
 from taskrouter_simulator.event_bridge import payloads
 from taskrouter_simulator.event_bridge.operations import respond
 from taskrouter_simulator.event_bridge.payloads import Payload
-from taskrouter_simulator.event_bridge.request import SdkRequest, texts
+from taskrouter_simulator.event_bridge.request import SdkRequest, encode_parameters
 from taskrouter_simulator.event_bridge.sessions import (
     POLICY_VIOLATION,
     REPLACED,
@@ -38,7 +38,7 @@ from taskrouter_simulator.event_bridge.tokens import Grant, verify
 from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.origins import FOREIGN, is_foreign, is_local_page
-from taskrouter_simulator.rest.api import CutConnection, InjectedError
+from taskrouter_simulator.rest.api import CutConnection, InjectedError, as_refusal
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
@@ -87,7 +87,7 @@ class EventBridge:
 
     def publish(self, engine: Engine, workspace: Workspace, event: Event) -> None:
         """Send an event to the connected Workers that it concerns."""
-        payload = payloads.EVENTS.get(event.event_type)
+        payload = payloads.EVENTS.get((event.resource_type, event.event_type))
         if payload is None or not self._sessions:
             return
         for worker_sid in payloads.recipients(workspace, event):
@@ -101,7 +101,7 @@ class EventBridge:
                 session.close(SERVICE_RESTART, "The simulator was reset")
 
     async def _connect(self, socket: WebSocket) -> None:
-        """Serve a connection; the reason for closing reaches the SDK's event `disconnected`."""
+        """Serve a connection; the SDK's `disconnected` event contains the reason for closing."""
         if self._is_foreign(socket.headers):
             await socket.close()
             return
@@ -152,7 +152,7 @@ class EventBridge:
         }
 
     async def _preflight(self, http: HttpRequest) -> HttpResponse:
-        """Answer a browser's question whether a page may post a request."""
+        """Respond to a CORS preflight request."""
         if self._is_foreign(http.headers):
             return AsciiJsonResponse({"message": FOREIGN}, 403)
         headers = {
@@ -164,7 +164,7 @@ class EventBridge:
         return HttpResponse(status_code=204, headers=headers)
 
     async def _post(self, http: HttpRequest) -> HttpResponse:
-        """Execute a request of the SDK."""
+        """Execute a request from the SDK."""
         if self._is_foreign(http.headers):
             return AsciiJsonResponse({"message": FOREIGN}, 403)
         sent, fault = _Sent("POST", "", {}), None
@@ -176,11 +176,12 @@ class EventBridge:
             if_match = http.headers.get("if-match")
             request = SdkRequest(self._current_engine(), grant, *sent, if_match, {})
             status, content = 200, {"payload": await _execute(request, fault)}
-        except Refusal as refusal:
-            status, content = refusal.status, _error(refusal)
         except ClientDisconnect:
             # This response is never sent, because the client has disconnected.
             return HttpResponse(status_code=400)
+        except Exception as error:  # noqa: BLE001 - logged
+            refusal = as_refusal(error)
+            status, content = refusal.status, _error(refusal)
         self._record(
             "request",
             method=sent.method,
@@ -210,7 +211,7 @@ class EventBridge:
 
 
 class _Sent(NamedTuple):
-    """The request in the body of a POST request."""
+    """The request that the body of a POST request describes."""
 
     method: str
     path: str
@@ -238,7 +239,7 @@ async def _execute(request: SdkRequest, fault: Fault | None) -> Payload:
 
 
 def _set_offline(engine: Engine, workspace: Workspace, worker: Worker) -> None:
-    """Set the Activity of a Worker whose last connection has ended."""
+    """Set a Worker offline after the Worker's last connection has ended."""
     activity = workspace.activity(_OFFLINE)
     is_current = engine.workspaces.get(workspace.sid) is workspace
     if is_current and activity and worker.sid in workspace.workers:
@@ -246,11 +247,11 @@ def _set_offline(engine: Engine, workspace: Workspace, worker: Worker) -> None:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """Return a body, which must be a JSON object; the SDK declares it as a form."""
+    """Parse a JSON object in a body, although the SDK declares the body as a form."""
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BadRequest("The body must be JSON") from error
+        raise BadRequest("The body is not JSON or is nested too deeply") from error
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object")
     return value
@@ -267,7 +268,7 @@ def _validate(body: dict[str, Any]) -> _Sent:
         raise BadRequest("method must be GET or POST")
     if not isinstance(url, str) or not isinstance(parameters, dict):
         raise BadRequest("url must be a string, and params must be an object")
-    return _Sent(method, url.removeprefix("/"), texts(parameters))
+    return _Sent(method, url.removeprefix("/"), encode_parameters(parameters))
 
 
 def _error(refusal: Refusal) -> dict[str, Any]:
@@ -280,5 +281,5 @@ def _error(refusal: Refusal) -> dict[str, Any]:
 
 
 def _cors(http: HttpRequest) -> dict[str, str]:
-    """Return the headers that let a page in another origin read the response."""
+    """Return the headers that allow a page from another origin to read the response."""
     return {"Access-Control-Allow-Origin": http.headers.get("origin", "*"), "Vary": "Origin"}

@@ -11,13 +11,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 HEARTBEAT_SECONDS = 15.0
 """Seconds without a message after which a heartbeat is sent; the SDK reconnects after 30."""
 MAX_WAITING = 1_000
-"""Maximum number of messages that wait for a client that does not read them."""
+"""Maximum number of queued messages for a client that does not read its messages."""
 
 POLICY_VIOLATION = 1008
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
 REPLACED = 4001
-"""Close codes: RFC 6455, IANA's registry, and one for private use."""
+"""A close code for private use; the other codes are from RFC 6455 and IANA's registry."""
 
 _HEARTBEAT = " "
 _MAX_REASON_BYTES = 123
@@ -84,10 +84,11 @@ class Session:
 
 async def close(socket: WebSocket, code: int, reason: str) -> None:
     """Close a connection; a reason that is too long for the protocol is truncated."""
-    await socket.close(code, reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
+    content = reason.encode(errors="replace")[:_MAX_REASON_BYTES]
+    await socket.close(code, content.decode(errors="ignore"))
 
 
 async def _receive(socket: WebSocket) -> None:
-    """Ignore messages, of which the SDK sends none, until the client disconnects."""
+    """Wait until the client disconnects; ignore messages, because the SDK sends none."""
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass

@@ -21,7 +21,7 @@ _CONTENT_TYPE = "twilio-fpa;v=1"
 _OPTIONS: Any = {
     f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
 }
-"""`verify` checks the claims itself, with the time that it receives, and reports Twilio's codes."""
+"""Disables PyJWT's claim checks; `verify` checks the claims and reports Twilio's error codes."""
 
 
 class InvalidToken(Refusal):
@@ -69,7 +69,7 @@ def verify(token: Any, credentials: Credentials, now: float) -> Grant:
     expires, begins = claims.get("exp"), claims.get("nbf", 0)
     if not _is_number(expires) or not now < expires:
         raise InvalidToken("The Access Token has expired", 20104)
-    if expires - now > MAX_LIFETIME:
+    if expires > now + MAX_LIFETIME:  # a subtraction can overflow
         raise InvalidToken("The Access Token must expire within 24 hours", 20157)
     if not _is_number(begins) or not begins <= now:
         raise InvalidToken("The Access Token is not valid yet", 20105)

@@ -6,6 +6,7 @@ import binascii
 import contextlib
 import hmac
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -28,6 +29,7 @@ from taskrouter_simulator.rest.table import ROUTES, Operation
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
+_LOGGER = logging.getLogger(__name__)
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"
@@ -59,6 +61,16 @@ class MethodNotAllowed(Refusal):
     code = 20004
 
 
+class InternalError(Refusal):
+    """An unexpected exception, caused by a defect of the simulator."""
+
+    status = 500
+    code = 20_500
+
+    def __init__(self) -> None:
+        super().__init__("Internal Server Error")
+
+
 class InjectedError(Refusal):
     """An error injected by a fault."""
 
@@ -69,8 +81,16 @@ class InjectedError(Refusal):
         self.status = fault.status
 
 
+def as_refusal(error: Exception) -> Refusal:
+    """Return a refusal unchanged. Log any other exception and return an InternalError."""
+    if isinstance(error, Refusal):
+        return error
+    _LOGGER.error("Unexpected exception while handling a request", exc_info=error)
+    return InternalError()
+
+
 class RestApi:
-    """Twilio's REST API in front of an engine.
+    """Serves Twilio's REST API for an engine.
 
     Args:
         current_engine: Returns the current engine, which a reset replaces.
@@ -139,15 +159,13 @@ class RestApi:
     ) -> tuple[Response, dict[str, str]]:
         """Return the response, and the parameters for the log.
 
-        An error or a cut before the effect skips the handler. An error after the effect replaces
-        the response.
+        An "error" or "cut" fault with the moment "before" skips the handler. An "error" fault with
+        the moment "after" replaces the response.
         """
         parameters: dict[str, str] = {}
         operation = operations.get(http.method)
         names, lists = (operation.parameters, operation.lists) if operation else ((), ())
-        path, host = http.scope["path"], http.headers.get("host", "")
-        if not _HOST.fullmatch(host):
-            host = ":".join(map(str, http.scope["server"]))
+        path = http.scope["path"]
         try:
             self._authorize(http)
             is_post = http.method == "POST"
@@ -166,7 +184,7 @@ class RestApi:
                 form.require_known()
             request = Request(
                 self._current_engine(),
-                f"{http.scope['scheme']}://{host}",
+                f"{http.scope['scheme']}://{_host(http)}",
                 path,
                 http.path_params,
                 form,
@@ -174,8 +192,10 @@ class RestApi:
                 http.headers.get("if-match"),
             )
             response = operation.handle(request)
-        except Refusal as refusal:
-            response = self._error(refusal)
+        except ClientDisconnect:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged
+            response = self._error(as_refusal(error))
         if fault and fault.kind == "error":
             response = self._error(InjectedError(fault), fault.retry_after)
         return response, parameters
@@ -232,11 +252,17 @@ class RestApi:
         return AsciiJsonResponse(response.body, response.status, headers, response.media_type)
 
 
+def _host(http: HttpRequest) -> str:
+    """Return the Host header if it is valid; otherwise, the address of the server."""
+    host = http.headers.get("host", "")
+    return host if _HOST.fullmatch(host) else ":".join(map(str, http.scope["server"]))
+
+
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     """Return the body, which must be empty, a form or, for some operations, a JSON object.
 
-    A body of another type is rejected. Otherwise, the request would change the resource without the
-    caller's parameters.
+    A body of another type is rejected, because ignoring the body would change the resource without
+    the caller's parameters.
     """
     body = await read_body(http)
     expected = _JSON if operation and operation.is_json else _FORM
@@ -244,17 +270,20 @@ async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     if body and content_type != expected:
         raise BadRequest(f"The Content-Type of the body must be {expected}")
     try:
-        return _encode(body) if expected == _JSON else body.decode("utf-8-sig")
+        return _json_to_form(body) if expected == _JSON else body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadRequest("The body is not valid UTF-8") from error
 
 
-def _encode(body: bytes) -> str:
-    """Encode a JSON object as a form; Twilio's page writes its names with and without a capital."""
+def _json_to_form(body: bytes) -> str:
+    """Encode a JSON object as a form.
+
+    Names may begin with a lowercase or an uppercase letter, because Twilio's page shows both.
+    """
     try:
         members = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not JSON") from error
+        raise BadRequest("The body is not JSON or is nested too deeply") from error
     if not isinstance(members, dict) or not all(map(_is_list_of_strings, members.values())):
         raise BadRequest("The body must be a JSON object whose members are arrays of strings")
     return urlencode(

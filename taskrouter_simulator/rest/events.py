@@ -29,7 +29,7 @@ _SIDS = {
     "WorkflowSid": "WW",
     "Sid": "EV",
 }
-"""SID prefixes of the filters that compare a SID with the event parameter of the same name."""
+"""SID prefixes by filter. A filter matches the event parameter of the same name."""
 _NEWEST_FIRST = Ordering("newest first", ((lambda event: event.sequence, True),))
 
 
@@ -111,8 +111,11 @@ def _filter(request: Request) -> Callable[[Event], bool]:
     return keep
 
 
-def _resource_url(request: Request, event: Event) -> str:
+def _resource_url(request: Request, event: Event) -> str | None:
+    """Return the URL of the affected resource; None for a transfer, which the REST API lacks."""
     workspace = request.workspace
+    if event.resource_type == "transfer":
+        return None
     if event.resource_type == "workspace":
         return request.url(workspace.sid)
     if event.resource_type == "reservation":

@@ -36,9 +36,9 @@ class Parameters:
     """The parameters in a form or a query string.
 
     Methods that read a parameter return its value, and raise BadRequest if the value is invalid.
-    All methods except `all`, `choices` and `required` return None if the parameter is absent.
-    An empty value is invalid unless the method's docstring says otherwise. Reading a parameter
-    that is not among `names` raises KeyError, so that no handler reads an undeclared parameter.
+    All methods except `all`, `choices`, `required` and `sids` return None if the parameter is
+    absent. An empty value is invalid unless the method's docstring says otherwise. Except in
+    `sids`, reading a parameter that is not among `names` raises KeyError.
 
     Args:
         text: The encoded parameters; a name may be repeated.
@@ -76,7 +76,7 @@ class Parameters:
                 raise BadRequest(f"{name} must not be repeated")
 
     def all(self, name: str) -> list[str]:
-        """Return all values of a repeated or comma-separated parameter."""
+        """Return all values, which may be empty, of a repeated or comma-separated parameter."""
         if self._values[name] is None:
             return []
         values = [part for key, value in self.pairs if key == name for part in value.split(",")]
@@ -186,7 +186,7 @@ class Parameters:
         try:
             moment = datetime.fromisoformat(value)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return moment.astimezone(UTC).timestamp()  # rejects a moment outside the years of UTC
+            return moment.astimezone(UTC).timestamp()  # fails outside the years 1 to 9999
         except (ValueError, OverflowError) as error:
             raise BadRequest(f"{name} must be an ISO 8601 date and time") from error
 

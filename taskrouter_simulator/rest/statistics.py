@@ -15,7 +15,7 @@ from taskrouter_simulator.engine.history import RETENTION, Fact
 from taskrouter_simulator.engine.model import Task, TaskQueue, Worker
 from taskrouter_simulator.engine.statistics import Interval
 from taskrouter_simulator.rest.request import Request, Response, iso
-from taskrouter_simulator.rest.workers import select_by_name_and_queue
+from taskrouter_simulator.rest.workers import name_and_queue_filter
 
 Compute = Callable[[Request], dict[str, Any]]
 
@@ -29,7 +29,7 @@ _RELATIVE = ("longest_relative_task_age_in_queue", "longest_relative_task_sid_in
 
 @dataclass(frozen=True)
 class _Selection:
-    """The facts that a request for cumulative statistics of Tasks selects.
+    """The facts selected by a request for cumulative Task statistics.
 
     Attributes:
         interval: The interval.
@@ -123,7 +123,7 @@ def list_task_queues(request: Request) -> Response:
 
 
 def fetch_task_queues(request: Request) -> Response:
-    """Return the real-time statistics of up to 50 TaskQueues; 0 for those that do not exist."""
+    """Return real-time statistics of up to 50 TaskQueues, with zeros for missing TaskQueues."""
     sids = request.form.sids("QueueSids", "WQ")
     if not 1 <= len(sids) <= _MAX_QUEUES:
         raise BadRequest(f"QueueSids must contain from 1 to {_MAX_QUEUES} TaskQueue SIDs")
@@ -146,7 +146,7 @@ def workers_cumulative(request: Request) -> dict[str, Any]:
 
 def fetch_workers(request: Request) -> Response:
     """Return the statistics of Workers, optionally filtered by name or TaskQueue."""
-    keep = select_by_name_and_queue(request)
+    keep = name_and_queue_filter(request)
     selected = [worker for worker in request.workspace.workers.values() if keep(worker)]
     is_filtered = not _WORKER_FILTERS.isdisjoint(request.query.given())
     sids = {worker.sid for worker in selected} if is_filtered else None
@@ -161,7 +161,7 @@ def fetch_worker(request: Request) -> Response:
 
 
 def _respond(request: Request, properties: dict[str, Any]) -> Response:
-    """Add the URL, and the SIDs in the path, such as `task_queue_sid`."""
+    """Return the properties, the URL, and the SIDs in the path, such as `task_queue_sid`."""
     sids = {f"{name}_sid": sid for name, sid in request.ids.items()}
     url = f"{request.base_url}{request.path}"
     common = {"account_sid": request.engine.account_sid, "url": url}
@@ -174,7 +174,7 @@ def _select(request: Request) -> _Selection:
 
 
 def _parse_interval(request: Request) -> Interval:
-    """Return the interval; without a start, it consists of the 15 minutes before its end.
+    """Return the requested interval; by default, the 15 minutes before its end.
 
     Raises:
         BadRequest: The interval is empty or begins more than 30 days ago, or Minutes is combined
@@ -199,9 +199,10 @@ def _parse_thresholds(request: Request) -> list[int]:
     text = request.query.text("SplitByWaitTime")
     if text is None:
         return []
-    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
         raise BadRequest("SplitByWaitTime must be a comma-separated list of whole seconds")
-    return [int(part) for part in text.split(",")]
+    return [int(part) for part in parts]
 
 
 def _channel_sid(request: Request) -> str | None:

@@ -28,7 +28,7 @@ class Operation:
         parameters: Names of the parameters that the handler can read, in the body of a POST
             request or in the query string of any other request.
         lists: Names of the parameters that may be repeated.
-        is_json: Whether the parameters are the members of a JSON object, not of a form.
+        is_json: Whether the parameters are the members of a JSON object instead of form fields.
     """
 
     handle: Callable[[Request], Response]
@@ -46,7 +46,7 @@ def _list(
 def _statistics(
     path: str, real_time: statistics.Compute, cumulative: statistics.Compute
 ) -> dict[str, dict[str, Operation]]:
-    """Return the routes for the three kinds of a resource's statistics about Tasks."""
+    """Return the routes of a resource's three kinds of Task statistics."""
     both = statistics.combined(real_time, cumulative)
     names = (*_INTERVAL, "SplitByWaitTime")
     return {

@@ -14,6 +14,10 @@ from taskrouter_simulator.rest.request import Request, Response, iso
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 _YEAR_1900 = -2_208_988_800
+_SET_SEPARATELY = {TaskStatus.WRAPPING, TaskStatus.COMPLETED}
+"""Statuses that Twilio does not set in a request that also sets Attributes:
+https://www.twilio.com/docs/taskrouter/api/task.
+"""
 _SORT_KEYS: Mapping[str, SortKey] = {
     "DateCreated": lambda task: task.created,
     "Priority": lambda task: task.priority,
@@ -110,7 +114,7 @@ def update(request: Request) -> Response:
     if status in CLOSED and request.engine.settings.reason_required:
         form.required("Reason")
     changes: dict[str, Any] = {
-        "attributes": form.attributes(),
+        "attributes": _new_attributes(request, status),
         "priority": form.integer("Priority", 0, _MAX_PRIORITY),
         "channel": form.text("TaskChannel", allow_empty=False),
         "virtual_start_time": _virtual_start_time(request),
@@ -122,6 +126,17 @@ def update(request: Request) -> Response:
     if any(value is not None for value in changes.values()):
         tasks.update(request.engine, workspace, task, **changes)
     return Response(200, render(request, task), task.version)
+
+
+def _new_attributes(request: Request, status: TaskStatus | None) -> str | None:
+    """Return the requested attributes; by default, some statuses must be set separately."""
+    attributes = request.form.attributes()
+    rule = request.engine.settings.status_with_attributes
+    if attributes is None or status not in _SET_SEPARATELY or rule == "updated":
+        return attributes
+    if rule == "refused":
+        raise BadRequest(f"AssignmentStatus {status} and Attributes require two separate requests")
+    return None
 
 
 def delete(request: Request) -> Response:
@@ -179,7 +194,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
 
 
 def _ordering(text: str | None) -> Ordering:
-    """Parse a sort order; Twilio does not allow DateCreated with VirtualStartTime."""
+    """Parse a sort order; Twilio does not allow DateCreated and VirtualStartTime together."""
     ordering = parse_ordering(text, _SORT_KEYS)
     if "DateCreated" in ordering.text and "VirtualStartTime" in ordering.text:
         raise BadRequest("Ordering must not combine DateCreated and VirtualStartTime")

@@ -17,7 +17,7 @@ _SORT_KEYS: Mapping[str, SortKey] = {
     "DateStatusChanged": lambda worker: worker.activity_changed,
     "FriendlyName": lambda worker: worker.friendly_name,
 }
-"""Twilio documents the parameter Ordering, but not its attributes for Workers."""
+"""Twilio documents the parameter Ordering, but not the attributes for sorting Workers."""
 
 
 def render(request: Request, worker: Worker) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def update(request: Request) -> Response:
     if activity:
         workers.set_activity(request.engine, workspace, worker, activity.sid)
     if reject_pending:
-        _reject_all(request, worker)
+        _reject_pending(request, worker)
     if worker.version == version:
         request.engine.touch(worker)
     return Response(200, render(request, worker), worker.version)
@@ -127,7 +127,7 @@ def _find(request: Request) -> Worker:
     return request.find(request.workspace.workers, "sid")
 
 
-def _reject_all(request: Request, worker: Worker) -> None:
+def _reject_pending(request: Request, worker: Worker) -> None:
     workspace = request.workspace
     for reservation in list(worker.held.values()):
         if reservation.status is ReservationStatus.PENDING:
@@ -137,7 +137,7 @@ def _reject_all(request: Request, worker: Worker) -> None:
 def _filter(request: Request) -> Callable[[Worker], bool]:
     query, workspace = request.query, request.workspace
     predicate = request.predicate("TargetWorkersExpression", WORKERS)
-    has_name_and_queue = select_by_name_and_queue(request)
+    matches_name_and_queue = name_and_queue_filter(request)
     activity_name, activity_sid = query.text("ActivityName"), query.sid("ActivitySid", "WA")
     available = query.boolean("Available", others_are_false=True)
 
@@ -148,13 +148,13 @@ def _filter(request: Request) -> Callable[[Worker], bool]:
             and activity_sid in {None, activity.sid}
             and available in {None, activity.available}
             and (predicate is None or predicate(expression_context(workspace, worker)))
-            and has_name_and_queue(worker)
+            and matches_name_and_queue(worker)
         )
 
     return keep
 
 
-def select_by_name_and_queue(request: Request) -> Callable[[Worker], bool]:
+def name_and_queue_filter(request: Request) -> Callable[[Worker], bool]:
     """Return the filter for FriendlyName, TaskQueueSid and TaskQueueName."""
     query, engine, workspace = request.query, request.engine, request.workspace
     queue_sid, queue_name = query.sid("TaskQueueSid", "WQ"), query.text("TaskQueueName")

@@ -69,7 +69,7 @@ def index(request: Request) -> Response:
 
 
 def create(request: Request) -> Response:
-    """Create a Workspace with Twilio's default Activities, and the resources of its template."""
+    """Create a Workspace with Twilio's default Activities and the resources of a template."""
     form = request.form
     multi_task = form.boolean("MultiTaskEnabled")
     order = form.choice("PrioritizeQueueOrder", QueueOrder)

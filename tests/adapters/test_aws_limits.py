@@ -545,7 +545,7 @@ def test_retries_of_reads_do_not_depend_on_the_environment(
     ("status", "body", "requests", "message"),
     [
         (502, b"<html>", 2, "DynamoDB returned 502. Retry."),
-        (400, b"", 1, "DynamoDB returned 400. Retry."),
+        (400, b"", 1, "DynamoDB returned 400."),
         (200, b"<html>", 1, "The request to DynamoDB failed (InvalidResponse). Retry."),
     ],
 )

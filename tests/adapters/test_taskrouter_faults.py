@@ -556,7 +556,7 @@ def test_nothing_is_sent_after_the_caller_has_stopped_waiting(
         assert server.requests == []
 
 
-def test_error_of_an_exchange_is_raised_in_the_callers_thread() -> None:
+def test_error_in_an_exchange_is_raised_in_the_callers_thread() -> None:
     def stop() -> None:
         raise KeyboardInterrupt
 

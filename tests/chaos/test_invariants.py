@@ -10,5 +10,15 @@ from tests.usecases.test_state_machine import run_scenarios
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
 
-def test_invariants_hold_in_many_random_scenarios(store: DynamoReservationStore) -> None:
-    run_scenarios(store, int(os.environ.get("CHAOS_EXAMPLES", "1000")))
+PARTS = 4
+"""Number of tests that share the examples, so that they run in parallel."""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_invariants_hold_in_many_random_scenarios(
+    request: pytest.FixtureRequest, store: DynamoReservationStore, part: int
+) -> None:
+    examples = int(os.environ.get("CHAOS_EXAMPLES", "1000"))
+    # `--hypothesis-seed` would give all parts the same examples.
+    seed = request.config.getoption("randomly_seed") * PARTS + part
+    run_scenarios(store, examples // PARTS, seed)

@@ -1,4 +1,4 @@
-"""Strings in double quotes, which JMESPath reads as field names, are refused."""
+"""Compiled expressions: strings in double quotes are refused, and equality compares the texts."""
 
 import pytest
 
@@ -15,16 +15,16 @@ def error_of(when: str) -> str:
 
 @COMPARATORS
 def test_string_in_double_quotes_after_a_comparator_is_refused(comparator: str) -> None:
-    # `task` is a fact, so only the quotes are a mistake.
+    # `task` is a known name, so the quotes are the only mistake.
     assert error_of(f'task.a {comparator} "task"') == (
-        "compares with the field \"task\": write a string in single quotes, 'task'"
+        "compares with the field \"task\": write strings in single quotes, as in 'task'"
     )
 
 
 @COMPARATORS
 def test_string_in_double_quotes_before_a_comparator_is_refused(comparator: str) -> None:
     assert error_of(f'"task" {comparator} worker.a') == (
-        "compares with the field \"task\": write a string in single quotes, 'task'"
+        "compares with the field \"task\": write strings in single quotes, as in 'task'"
     )
 
 
@@ -32,6 +32,10 @@ def test_string_in_double_quotes_before_a_comparator_is_refused(comparator: str)
 def test_quoted_field_after_a_dot_may_be_compared(comparator: str) -> None:
     when = f'task."priority" {comparator} worker."customer-value"'
     assert Expression.compile(when).text == when
+
+
+def test_quoted_fact_before_a_dot_is_a_field() -> None:
+    assert Expression.compile('"task".priority == `1`').is_true({"task": {"priority": 1}})
 
 
 def test_expressions_with_the_same_text_are_equal() -> None:

@@ -1,4 +1,4 @@
-"""Errors about functions and literals from other languages name the JMESPath equivalents."""
+"""Errors about names, functions and literals that JMESPath or this service does not support."""
 
 import pytest
 
@@ -23,7 +23,9 @@ def error_of(when: str) -> str:
         ("concat", "join"),
     ],
 )
-def test_function_of_another_language_has_an_equivalent(function: str, equivalent: str) -> None:
+def test_error_about_an_unknown_function_suggests_an_equivalent(
+    function: str, equivalent: str
+) -> None:
     assert error_of(f"{function}(task.a)") == (
         f"calls the unknown function {function}(): did you mean {equivalent}?"
     )
@@ -39,7 +41,7 @@ def test_function_of_another_language_has_an_equivalent(function: str, equivalen
 def test_error_about_a_case_conversion_function_suggests_an_alternative(function: str) -> None:
     assert error_of(f"{function}(task.a) == 'x'") == (
         f"calls the unknown function {function}(): "
-        "compare with each spelling, as in task.a == 'x' || task.a == 'X'"
+        "compare with each capitalization, as in task.a == 'x' || task.a == 'X'"
     )
 
 
@@ -47,14 +49,12 @@ def test_error_about_a_case_conversion_function_suggests_an_alternative(function
     ("word", "literal"),
     [("true", "true"), ("FALSE", "false"), ("null", "null"), ("None", "null")],
 )
-def test_literal_without_backticks_is_not_read_as_a_field(word: str, literal: str) -> None:
+def test_literal_without_backticks_is_refused(word: str, literal: str) -> None:
     assert error_of(f"task.a == {word}") == (
-        f"uses {word} as a field name: write it between backticks, `{literal}`"
+        f"uses {word} as a field name: write the literal in backticks, as in `{literal}`"
     )
 
 
 @pytest.mark.parametrize("name", ["taskrouter", "workers"])
-def test_names_of_workflow_expressions_are_refused(name: str) -> None:
-    assert error_of(f"{name}.a") == (
-        f"uses {name}, which only the expressions of Workflows can read"
-    )
+def test_name_that_only_workflow_expressions_can_read_is_refused(name: str) -> None:
+    assert error_of(f"{name}.a") == f"uses {name}, which only Workflow expressions can read"

@@ -1,5 +1,7 @@
 """Mistakes in expressions are found even though the expressions are valid JMESPath."""
 
+from dataclasses import replace
+
 import pytest
 
 from chalicelib.domain.rules import InvalidRules, facts_of, parse_rules
@@ -38,7 +40,9 @@ def test_other_values_including_zero_are_true(value: object) -> None:
 def test_true_literal_as_an_operand_of_a_logical_operator_is_refused(
     when: str, literal: str
 ) -> None:
-    assert error_of(when).startswith(f"has {literal} alone next to || or &&, which is always true")
+    assert error_of(when).startswith(
+        f"uses {literal}, which is always true, as an operand of || or &&"
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_false_literal_or_literal_in_an_argument_is_allowed(when: str) -> None:
 
 def test_value_expression_may_have_a_literal_as_its_default() -> None:
     assert Expression.compile("task.a || 'x'").text == "task.a || 'x'"
-    with pytest.raises(InvalidExpression, match="^has 'x' alone"):
+    with pytest.raises(InvalidExpression, match="^uses 'x', which is always true"):
         Expression.compile("task.a || 'x'", condition=True)
 
 
@@ -110,8 +114,8 @@ def test_name_after_a_dot_or_inside_brackets_may_be_any_field(when: str) -> None
 @pytest.mark.parametrize(
     ("when", "error"),
     [
-        ("task.list[?true]", "uses true as a field name: write it between backticks, `true`"),
-        ("task.list | none", "uses none as a field name: write it between backticks, `null`"),
+        ("task.list[?true]", "uses true as a field name: write the literal in backticks"),
+        ("task.list | none", "uses none as a field name: write the literal in backticks"),
         ("!task.vip", "applies ! before the dot or bracket: write !(task.vip), not !task.vip"),
         ("!task.list[0]", "applies ! before the dot or bracket"),
         ("(!task)[0]", "applies ! before the dot or bracket"),
@@ -120,11 +124,11 @@ def test_name_after_a_dot_or_inside_brackets_may_be_any_field(when: str) -> None
         ("tasks.vip", "uses the unknown name tasks: did you mean task?"),
         ("workr.vip", "uses the unknown name workr: did you mean worker?"),
         ("tasking.vip", "uses the unknown name tasking: write task.tasking for an attribute"),
-        ("task.a == foo", "uses the unknown name foo: write a string in single quotes, as in"),
-        ("contains(task.a, foo)", "uses the unknown name foo: write a string in single quotes"),
+        ("task.a == foo", "uses the unknown name foo: write strings in single quotes, as in"),
+        ("contains(task.a, foo)", "uses the unknown name foo: write strings in single quotes"),
         ("`1` == foo", "uses the unknown name foo: write task.foo for an attribute of the Task"),
         ("foo.a == 'x' && worker.sid == 'y'", "uses the unknown name foo: "),
-        ("taskrouter.a && foo", "uses taskrouter, which only the expressions of Workflows"),
+        ("taskrouter.a && foo", "uses taskrouter, which only Workflow expressions"),
         ("worker.sid == 'x'", "uses worker.sid, which only Workflows can read: write worker_sid"),
         ("worker.friendly_name", "uses worker.friendly_name, which only Workflows can read"),
         ("worker.activity_sid", "uses worker.activity_sid, which only Workflows can read"),
@@ -181,6 +185,12 @@ def test_values_that_an_expression_reads_are_named_by_their_paths(
     expression: str, values: dict[str, object]
 ) -> None:
     assert Expression.compile(expression).facts_read(facts_of(CALLBACK)) == values
+
+
+def test_facts_that_cannot_be_read_are_omitted() -> None:
+    callback = replace(CALLBACK, task_attributes="[")
+    expression = Expression.compile("task.vip && worker_sid")
+    assert expression.facts_read(facts_of(callback)) == {"worker_sid": CALLBACK.worker_sid}
 
 
 def test_object_that_an_expression_reads_is_a_plain_dictionary() -> None:

@@ -237,6 +237,7 @@ def wait_until_connected(taskrouter):
             time.sleep(0.5)
             return
         time.sleep(0.05)
+    pytest.fail("The SDK did not fetch the Worker's Reservations within 60 seconds.")
 
 
 def wait_for_statuses(taskrouter, worker, expected):

@@ -137,7 +137,7 @@ def test_every_command_on_the_page_succeeds(path, ports, open_page):
     output, position = re.sub(r"\s", "", page.output), 0
     for expected in EXPECTED_OUTPUT.get(path.name, []):
         position = output.find(expected, position)
-        assert position >= 0, f"The output does not contain {expected} in the expected order."
+        assert position >= 0, f"The output does not contain {expected} in the right place."
 
 
 def test_commands_that_are_not_run_are_printed_with_their_reasons(capsys):

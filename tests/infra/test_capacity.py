@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from infra import OperatorError
 from infra.aws import api_settings, capacity
+from infra.aws.capacity import Throttle
 from infra.aws.stage_config import Stage
 
 CONCURRENCY = st.integers(min_value=1, max_value=100_000)
@@ -184,17 +185,21 @@ def test_denied_read_of_reserved_concurrency_is_an_error():
 
 
 def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
-    assert capacity.describe_low(account(10), stage(), 10) == (
+    accept = Throttle(rate=0.16, burst=2)
+    assert capacity.describe_low(account(10), stage(), 10, accept) == (
         "Lambda allows only 10 concurrent executions in account 111111111111, eu-west-1, so each "
-        "callback route is limited to 100 requests/s, and other methods to at most 5. To raise "
-        "these limits, request a higher limit: aws service-quotas request-service-quota-increase "
-        "--service-code lambda --quota-code L-B99A9384 --desired-value 1000"
+        "callback route is limited to 100 requests/s, events to 10, accept requests to 0.16 with "
+        "bursts of 2, and other methods to at most 5. To raise these limits, request a higher "
+        "limit: aws service-quotas request-service-quota-increase --service-code lambda "
+        "--quota-code L-B99A9384 "
+        "--desired-value 1000"
     )
 
 
 @pytest.mark.parametrize(("concurrency", "reserved"), [(100, None), (1_000, None), (20, 20)])
 def test_sufficient_or_reserved_concurrency_needs_no_hint(concurrency, reserved):
-    assert capacity.describe_low(account(1_000), stage(reserved), concurrency) is None
+    accept = Throttle(rate=1, burst=1)
+    assert capacity.describe_low(account(1_000), stage(reserved), concurrency, accept) is None
 
 
 @given(concurrency=CONCURRENCY)
@@ -207,6 +212,62 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
     assert default.burst <= max(concurrency / 4, 1)
     assert callback.rate > default.rate
     assert 1 <= capacity.alarm_threshold(concurrency) <= concurrency
+
+
+@given(concurrency=CONCURRENCY | st.integers(1, 10), tutorial_routes=st.booleans())
+def test_no_method_is_blocked_by_its_throttle(concurrency, tutorial_routes):
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=tutorial_routes)
+    for setting in api_settings._method_settings(SimpleNamespace(settings=settings), concurrency):
+        assert setting.throttle.rate > 0, setting
+        assert setting.throttle.burst >= 1, setting
+
+
+@pytest.mark.parametrize(("concurrency", "rate"), [(1, 0.5), (3, 1.5), (10, 5)])
+def test_rates_below_one_per_second_are_not_rounded_down(concurrency, rate):
+    assert capacity.default_throttle(concurrency).rate == rate
+
+
+@given(concurrency=CONCURRENCY)
+def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrency):
+    throttle = capacity.event_throttle(concurrency)
+
+    assert throttle.rate == min(concurrency, capacity.MAX_CALLBACK_THROTTLE.rate)
+    assert throttle.burst == max(1, min(concurrency // 5, 1_000))
+
+
+def test_events_have_their_own_throttle_on_every_path():
+    settings = SimpleNamespace(callback_prefixes=("", "/secret"), tutorial_routes=False)
+    throttles = {
+        setting.path: setting.throttle
+        for setting in api_settings._method_settings(SimpleNamespace(settings=settings), 10)
+    }
+    for prefix in ("/", "/~1secret"):
+        assert throttles[f"{prefix}~1event_callback"] == Throttle(rate=10, burst=2)
+        assert throttles[f"{prefix}~1assignment_callback"] == Throttle(rate=100, burst=10)
+        assert throttles[f"{prefix}~1assignment_callback~1fallback"] == Throttle(100, 10)
+
+
+@pytest.mark.parametrize(
+    ("path", "throttle"),
+    [
+        (api_settings.ACCEPT_PATH, Throttle(rate=0.16, burst=2)),
+        ("/assignment_callback", Throttle(rate=100, burst=10)),
+        ("/reservations", Throttle(rate=5, burst=2)),
+    ],
+)
+def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+    found = api_settings.find_throttle(SimpleNamespace(settings=settings), 10, path)
+    assert found == throttle
+
+
+def test_message_for_too_many_requests_promises_no_retry_within_a_second():
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+    stage = SimpleNamespace(settings=settings)
+    accept = api_settings.find_throttle(stage, 10, api_settings.ACCEPT_PATH)
+
+    assert 1 / accept.rate == 6.25
+    assert "second" not in api_settings.GATEWAY_RESPONSES["THROTTLED"].message
 
 
 @given(concurrency=CONCURRENCY, share=SHARE)
@@ -232,6 +293,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
             SimpleNamespace(settings=settings), concurrency
         )[1:]
         if setting.throttle != capacity.callback_throttle(concurrency)
+        and setting.path != "/~1event_callback"
     ]
     admitted = sum(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
@@ -245,6 +307,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
 def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
     throttles = (
         capacity.callback_throttle,
+        capacity.event_throttle,
         capacity.default_throttle,
         partial(capacity.waiting_throttle, share=share),
     )

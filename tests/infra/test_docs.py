@@ -76,13 +76,14 @@ def throttles(concurrency):
 def test_documented_throttles_match_code():
     methods = (
         ("/assignment_callback", "POST"),
+        ("/event_callback", "POST"),
         ("/reservations/{sid}/accept", "POST"),
         ("/create-task", "POST"),
         ("*", "*"),
     )
     for concurrency in (10, 50, 100, 1_000):
         found = throttles(concurrency)
-        cells = [f"{found[method].rate:,}/s, {found[method].burst:,}" for method in methods]
+        cells = [f"{found[method].rate:,g}/s, {found[method].burst:,}" for method in methods]
         row = (f"{concurrency:,}", *cells, str(capacity.alarm_threshold(concurrency)))
         assert f"| {' | '.join(row)} |" in DEPLOY
 

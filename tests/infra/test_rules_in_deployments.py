@@ -21,7 +21,9 @@ NO_AWS = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_MAX_ATTEMPTS": "1",
 }
-MESSAGE = 'rule "vip": "when" uses true as a field name: write it between backticks, `true`.'
+MESSAGE = (
+    'rule "vip": "when" uses true as a field name: write the literal in backticks, as in `true`.'
+)
 CHALICE = ["-c", "from chalice.cli import main; raise SystemExit(main())"]
 INFRA = ["-m", "infra"]
 COMMANDS = {

@@ -172,7 +172,7 @@ def test_no_setting_of_the_shell_reaches_a_deployed_stage(name, value):
     }
 
 
-def test_settings_of_the_shell_override_those_of_the_local_stage():
+def test_shell_settings_override_local_stage_settings():
     environ = {"RETENTION_DAYS": "7"}
 
     assert shell.operator_environment("local", environ)["RETENTION_DAYS"] == "7"

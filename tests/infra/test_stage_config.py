@@ -560,7 +560,7 @@ SECRET_NAMES = [
 
 @pytest.mark.parametrize("value", ["x", "", 5, None])
 @pytest.mark.parametrize("name", SECRET_NAMES)
-def test_name_of_a_secret_is_refused_whatever_its_value(set_variables, name, value):
+def test_secret_name_is_refused_with_any_value(set_variables, name, value):
     set_variables(**{name: value})
 
     assert refusal() == (
@@ -570,7 +570,7 @@ def test_name_of_a_secret_is_refused_whatever_its_value(set_variables, name, val
 
 
 @pytest.mark.parametrize("name", [*SECRET_NAMES, "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID"])
-def test_member_with_the_name_of_a_secret_is_refused(config, name):
+def test_member_with_a_secret_name_is_refused(config, name):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"][name] = "x"
     config.write_text(json.dumps(declared))
@@ -692,7 +692,7 @@ def test_variable_with_the_location_of_a_secret_is_accepted(set_variables, name)
 
 
 @given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
-def test_no_name_of_a_secret_is_suggested(name):
+def test_secret_names_are_not_suggested(name):
     assume(name not in secret_texts.SETTINGS)
     problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
 

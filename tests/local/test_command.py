@@ -36,7 +36,6 @@ def run(*arguments, **environ):
         ["local", "services"],
         ["local", "dynamodb"],
         ["local", "demo"],
-        ["taskrouter_simulator"],
     ],
 )
 def test_missing_packages_are_reported_with_the_command_that_installs_them(arguments):

@@ -9,11 +9,11 @@ from chalicelib.config import SettingsError
 from chalicelib.routes.callbacks import move_twilio_routes, twilio_routes
 from local import network, run, stack
 from local.demo import http_client
-from taskrouter_simulator import seed
-from taskrouter_simulator import settings as simulator
+from taskrouter_simulator import seed, setting_values
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.definition.reader import quickstart
 from taskrouter_simulator.engine import start
+from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
 
 
@@ -127,8 +127,8 @@ def test_error_for_a_port_in_use_names_the_program_and_the_variable():
 def test_default_ports_match_the_defaults_of_the_simulator():
     described = stack.describe({})
 
-    assert described.port("SIMULATOR_PORT") == simulator.Settings().port
-    assert described.api_url == simulator.Settings().callback_base_url
+    assert described.port("SIMULATOR_PORT") == Settings().port
+    assert described.api_url == Settings().callback_base_url
 
 
 SECRET = "first-secret_0123456"
@@ -144,8 +144,10 @@ BASE_URLS = [
 def simulator_settings(environ):
     """Return the simulator's settings in the stack described by an environment."""
     described = stack.describe(environ).environ
-    names = [field.name for field in fields(simulator.Settings)]
-    return simulator.read({name: simulator.from_environment(name, described) for name in names})
+    names = [field.name for field in fields(Settings)]
+    return setting_values.read(
+        {name: setting_values.from_environment(name, described) for name in names}
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The nodes of a file to mutate, each with the statement that must run to have an effect."""
+"""Finds the nodes to mutate in a source file, and the place of each node."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SKIPPED_FIELDS = {"annotation", "returns", "type_params", "pattern", "ctx", "type_comment"}
 _TYPE_CALLS = {"cast", "TypeVar", "NewType", "ParamSpec"}
 _WORDS = re.compile(r"\b[a-z]{2,}\b")
-_MIN_WORDS_OF_A_MESSAGE = 3
+_MIN_MESSAGE_WORDS = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Place:
 def walk(source: Source) -> Iterator[tuple[Source, ast.AST, list[ast.AST], Place]]:
     """Yield the nodes, each with its source, its parents (outermost first) and its place.
 
-    Imports, annotations, messages, `__all__` and type aliases are left out.
+    Skips nodes that tests need not cover, such as imports, annotations, messages and type aliases.
     """
     yield from _walk(source, source.tree, [], Place())
 
@@ -126,7 +126,7 @@ def _is_skipped(node: ast.AST, parents: list[ast.AST]) -> bool:
         return ast.unparse(node.test) in {"TYPE_CHECKING", "__name__ == '__main__'"}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         is_decorator = parents and isinstance(parents[-1], ast.ClassDef)
-        # frozen, slots and kw_only change no behavior.
+        # Tests need not detect changes to frozen, slots or kw_only: correct code runs the same.
         return node.func.id in _TYPE_CALLS or bool(is_decorator and node.func.id == "dataclass")
     if isinstance(node, ast.Assign):
         return ast.unparse(node.targets[0]) == "__all__" or _is_type_alias(node, parents)
@@ -134,7 +134,7 @@ def _is_skipped(node: ast.AST, parents: list[ast.AST]) -> bool:
 
 
 def _is_type_alias(node: ast.Assign, parents: list[ast.AST]) -> bool:
-    """Return whether an assignment in a module defines a type, such as ``Edit = A | B``."""
+    """Return whether a module-level assignment defines a type, such as ``Edit = A | B``."""
     target = node.targets[0]
     return bool(
         isinstance(parents[-1], ast.Module)
@@ -164,4 +164,4 @@ def _is_message(string: ast.JoinedStr) -> bool:
     """Return whether an f-string is a message for users."""
     text = "".join(str(part.value) for part in string.values if isinstance(part, ast.Constant))
     is_expression = conditions.EXPRESSION.search(ast.unparse(string))
-    return not is_expression and len(_WORDS.findall(text)) >= _MIN_WORDS_OF_A_MESSAGE
+    return not is_expression and len(_WORDS.findall(text)) >= _MIN_MESSAGE_WORDS

@@ -27,3 +27,9 @@ def test_every_section_is_documented():
     page = Path(overview.__file__).with_name("static") / "portal.html"
     headings = re.findall(r'<h2 id="[a-z]+-heading" tabindex="-1">(\w+)</h2>', page.read_text())
     assert sorted(re.findall(r"^\| (\w+) \| (?!Shows)", DOC, re.MULTILINE)) == sorted(headings)
+
+
+def test_every_kind_of_callback_is_documented():
+    (row,) = re.findall(r"^\| Callbacks \| (.*)$", DOC, re.MULTILINE)
+    names = {"twiml": "TwiML"}
+    assert [kind for kind in overview.CALLBACKS if names.get(kind, kind) not in row] == []

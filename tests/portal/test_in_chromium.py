@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from taskrouter_simulator.testing import TaskRouter
+from tests.simulator.call_simulation import CALLER, DEQUEUE, NUMBER, enqueue_verb
 
 PHONE = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
 CONSOLE_MESSAGE_PREFIX = "error: Failed to load resource: the server responded with a status of 400"
@@ -196,6 +197,21 @@ def test_html_in_data_is_shown_as_text(page, taskrouter):
         rows(page, section).last.locator("summary").click()
         expect(rows(page, section).last.locator("pre")).to_contain_text("<script>alert(2)</script>")
     assert page.locator(".rows img, .rows script, .rows b").count() == 0
+
+
+def test_request_of_a_callback_is_shown_with_its_method(page, taskrouter, app):
+    set_activity(taskrouter, "Alice", "Idle")
+    document = f"<Response>{enqueue_verb(action='')}</Response>".encode()
+    app.set_response("/incoming_call", document, content_type="text/xml")
+    url = f"{app.url}/status"
+    app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})
+    taskrouter.hang_up(taskrouter.place_call(CALLER, NUMBER)["sid"])
+    for kind, method in (("status", "GET"), ("twiml", "POST")):
+        callback = rows(page, "callbacks").filter(has_text=kind).first
+        callback.locator("summary").click()
+        request = callback.locator(".body dl").first
+        expect(request.locator("dt").first).to_have_text(method)
+        expect(request.get_by_text("method", exact=True)).to_have_count(0)
 
 
 def test_update_keeps_focus_selection_open_details_and_form_input(page, taskrouter):

@@ -1,6 +1,6 @@
 """A scenario that calls every operation in Twilio's OpenAPI description of the TaskRouter API.
 
-The scenario needs only the description and a base URL, so it can run through a validating proxy.
+The base URL is an argument, so the requests can go through a proxy that validates them.
 """
 
 import base64
@@ -16,9 +16,12 @@ from urllib.parse import urlencode
 from taskrouter_simulator.testing import TaskRouter
 
 Json = dict[str, Any]
+TRANSFER = "Transfer"
+"""A step that starts and cancels a transfer, for which the REST API has no operation."""
 
-# "{Workers}" is the SID of the Worker that was created last; "{Offline}" is the SID of the resource
-# with this name. In a path, the SID of each collection replaces the parameter after the collection.
+# "{Workers}" is replaced with the SID of the Worker that was created last, and "{Offline}" with the
+# SID of the resource with this name. In a path such as "/Workers/{Sid}", the parameter after the
+# collection's name is replaced with the SID of the collection's last created resource.
 _QUEUE = {"FriendlyName": "Everyone", "TargetWorkers": "1==1", "TaskOrder": "LIFO"}
 _WORKFLOW = {
     "FriendlyName": "Main",
@@ -72,6 +75,7 @@ SCENARIO: tuple[tuple[str, Json], ...] = (
     ("ListWorkerReservation", {"ReservationStatus": "pending"}),
     ("UpdateWorkerReservation", {"ReservationStatus": "accepted"}),
     ("FetchWorkerReservation", {}),
+    (TRANSFER, {}),
     ("FetchWorkspaceStatistics", _SPLIT),
     ("FetchWorkspaceRealTimeStatistics", {"TaskChannel": "default"}),
     ("FetchWorkspaceCumulativeStatistics", _SPLIT),
@@ -91,6 +95,7 @@ SCENARIO: tuple[tuple[str, Json], ...] = (
     ("UpdateWorkerReservation", {"ReservationStatus": "completed"}),
     ("ListTask", {"PageSize": "1"}),
     ("ListEvent", {}),
+    ("ListEvent", {"EventType": "task.transfer-initiated"}),
     ("FetchEvent", {}),
     ("DeleteTask", {}),
     ("UpdateWorker", {"ActivitySid": "{Offline}"}),
@@ -101,7 +106,7 @@ SCENARIO: tuple[tuple[str, Json], ...] = (
     ("DeleteActivity", {}),
     ("DeleteWorkspace", {}),
 )
-"""The operations' IDs and parameters, in the order of the calls."""
+"""The operations' IDs (or TRANSFER) and parameters, in the order of the calls."""
 
 # Collections whose resources clients can't create. The scenario uses the first listed resource.
 _LISTED = frozenset({"Channels", "Events", "Reservations"})
@@ -154,9 +159,15 @@ class Scenario:
         """Call the operations, and yield each exchange."""
         described = operations(self.description)
         for operation_id, parameters in SCENARIO:
-            exchange = self._call(operation_id, *described[operation_id], parameters)
-            yield exchange
+            if operation_id == TRANSFER:
+                self._transfer()
+            else:
+                yield self._call(operation_id, *described[operation_id], parameters)
             self.taskrouter.advance(1)
+
+    def _transfer(self) -> None:
+        transfer = self.taskrouter.transfer(self.sids["Reservations"], self.sids["TaskQueues"])
+        self.taskrouter.cancel_transfer(transfer["sid"])
 
     def _call(
         self, operation_id: str, method: str, path: str, operation: Json, parameters: Json
@@ -188,7 +199,11 @@ class Scenario:
         return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
     def _remember(self, collection: str, body: Json) -> None:
-        """Store the SIDs of a created resource and of listed resources."""
+        """Store the SIDs of the resources in a response by name, and some also by collection.
+
+        These are the SIDs of a created resource, and of the first resource in a collection of
+        `_LISTED`.
+        """
         listed = body.get(body.get("meta", {}).get("key"), [])
         for resource in [*reversed(listed), body]:
             names = [resource.get("friendly_name")]

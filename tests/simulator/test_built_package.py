@@ -6,10 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import taskrouter_simulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -72,18 +75,22 @@ def run(*command, cwd, **options):
         cwd=cwd,
         env=ENVIRONMENT,
         text=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         check=False,
         **options,
     )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.returncode == 0, result.stdout
     return result.stdout
 
 
 def build(source, folder):
     """Build the distributions of a source folder; return the folder that contains them."""
     dist = folder / "dist"
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", dist, source, cwd=folder)
+    output = run(
+        sys.executable, "-m", "build", "--no-isolation", "--outdir", dist, source, cwd=folder
+    )
+    assert "is absent from the `packages` configuration" not in output
     return dist
 
 
@@ -119,6 +126,19 @@ def test_wheel_built_from_the_source_distribution_has_the_same_files(dist, wheel
     (source,) = tmp_path.iterdir()
     (rebuilt,) = build(source, tmp_path).glob("*.whl")
     assert file_names(rebuilt) == file_names(wheel)
+
+
+def test_distribution_has_the_version_of_the_module(wheel):
+    assert wheel.name.split("-")[1] == taskrouter_simulator.__version__
+
+
+def test_only_the_source_distribution_contains_the_files_that_build_the_container(dist, wheel):
+    (archive,) = dist.glob("*.tar.gz")
+    with tarfile.open(archive) as source:
+        sources = {name.partition("/")[2] for name in source.getnames()}
+    container = {".dockerignore", "Dockerfile", "requirements.txt"}
+    assert container <= sources
+    assert container.isdisjoint(name.partition("/")[2] for name in file_names(wheel))
 
 
 def test_uvx_runs_the_wheel(wheel, tmp_path):

@@ -169,7 +169,7 @@ VALID_CALL = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
         ({**VALID_CALL, "worker_answers": "no"}, "worker_answers must be"),
         ({**VALID_CALL, "volume": 11}, "unknown name 'volume'; use one of from, to, url"),
         ([], "the body must be a JSON object"),
-        ("{", "the body is not JSON"),
+        ("{", "the body is not JSON or is nested too deeply"),
     ],
 )
 def test_invalid_call_is_refused_with_reason(taskrouter, body, message):

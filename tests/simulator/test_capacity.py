@@ -77,6 +77,14 @@ def test_task_can_target_unavailable_worker():
     assert limited.status == "pending"
 
 
+def test_task_that_targets_worker_enters_the_oldest_queue_of_the_worker():
+    simulation = WorkflowSimulation(default={"queue": "One"})
+    carol = simulation.add_worker("Carol", "Two")
+    workspaces.add_queue(simulation.engine, simulation.workspace, friendly_name="Newest")
+    task = tasks.create(simulation.engine, simulation.workspace, routing_target=carol.sid)
+    assert task.queue_sid == simulation.queues["Two"].sid
+
+
 def test_targeted_worker_is_offered_rejected_task_again_after_delay():
     simulation = WorkflowSimulation(default={"queue": "Two"})
     carol = simulation.add_worker("Carol", "One")

@@ -160,6 +160,19 @@ def test_restored_frozen_clock_shows_exactly_the_same_time():
     assert second.now() == first.now()
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_reset_clock_returns_to_the_time_of_its_source(frozen):
+    moment = [0.1]
+    clock = Clock(lambda: moment[0], frozen=frozen)
+    clock.restore(ClockState(5000.0, 3.0))
+    clock.jump(6000.0)
+    clock.call_at(7000.0, lambda: None)
+    moment[0] = 0.3
+    clock.reset()
+    assert clock.now() == 0.3
+    assert clock.pending() == []
+
+
 def test_pending_timers_are_in_the_order_in_which_they_run():
     clock = Clock(lambda: 0.0)
     timers = [clock.call_at(when, lambda: None) for when in (3.0, 1.0, 2.0, 1.0)]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from taskrouter_simulator.__main__ import main
-from taskrouter_simulator.settings import SettingsError, read
+from taskrouter_simulator.setting_values import SettingsError, read
 from taskrouter_simulator.testing import TaskRouter
 
 

@@ -16,7 +16,7 @@ from taskrouter_simulator.engine.core import AssignmentCallback
 from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.settings import Settings
 from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
-from tests.simulator.conftest import Simulation
+from tests.simulator.conftest import SPANISH, Simulation, refusal
 from tests.simulator.rest_scenario import operations
 from tests.simulator.test_wire import DESCRIPTION
 
@@ -138,9 +138,34 @@ def test_rejection_without_activity_restores_previous_activity():
 
 
 def test_task_is_canceled_without_a_reason(workspace):
-    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    task = workspace.tasks.create(attributes=SPANISH)
     canceled = task.update(assignment_status="canceled")
     assert (canceled.assignment_status, canceled.reason) == ("canceled", None)
+
+
+def test_only_waiting_task_can_be_canceled(taskrouter, workspace):
+    task = workspace.tasks.create(attributes=SPANISH)
+    task.update(assignment_status="canceled")
+    message = f"Cannot cancel task {task.sid} because it is not pending or reserved."
+    assert message in refusal(task.update, assignment_status="canceled")
+
+
+def test_waiting_task_lives_for_at_most_two_weeks(taskrouter, workspace):
+    task = workspace.tasks.create(attributes=SPANISH, timeout=1_209_600)
+    taskrouter.advance(1_209_599)
+    assert task.fetch().assignment_status == "pending"
+    taskrouter.advance(1)
+    assert task.fetch().assignment_status == "canceled"
+    (event,) = workspace.events.list(event_type="task.canceled")
+    assert event.resource_sid == task.sid
+
+
+def test_sid_has_prefix_and_32_hexadecimal_digits():
+    for settings in ({}, {"seed": "x"}):
+        simulation = Simulation(**settings)
+        task, reservation = simulation.offer_task()
+        for prefix, sid in (("WT", task.sid), ("WR", reservation.sid)):
+            assert re.fullmatch(f"{prefix}[0-9a-f]{{32}}", sid)
 
 
 def test_round_of_several_reservations_counts_once():

@@ -97,7 +97,7 @@ def test_post_refuses_query_string_and_other_methods_refuse_body(taskrouter, met
     if method in {"POST", "PUT"}:
         query = "?" + "&".join(f"{name}=1" for name in values)
         message = refusal(send(taskrouter, method, path, values, query=query))
-        assert message == "the query string must be empty; put the values into the JSON body"
+        assert message == "the query string must be empty; put the values in the JSON body"
     else:
         url = taskrouter.url + path.format(sid="CA0")
         response = requests.request(method, url, json=values or {"x": 1}, timeout=5)

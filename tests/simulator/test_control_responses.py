@@ -183,8 +183,8 @@ def test_event_about_unknown_resources_is_refused(taskrouter):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("{", "the body is not JSON"),
-        ("[" * 100_000, "the body is not JSON"),
+        ("{", "the body is not JSON or is nested too deeply"),
+        ("[" * 100_000, "the body is not JSON or is nested too deeply"),
         ("[]", "the body must be a JSON object"),
         ("1", "the body must be a JSON object"),
         ("", 'the body must be {"advance": seconds}'),

@@ -1,5 +1,6 @@
 """Clients on other machines need the control token."""
 
+import asyncio
 import http.client
 import json
 import socket
@@ -9,7 +10,9 @@ import pytest
 from starlette.requests import Request
 
 from taskrouter_simulator.origins import NOT_LOCAL
-from taskrouter_simulator.settings import SettingsError, read
+from taskrouter_simulator.server import Simulator, uvicorn_config
+from taskrouter_simulator.setting_values import SettingsError, read
+from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import TaskRouter, running
 from taskrouter_simulator.web import has_token
 
@@ -82,12 +85,60 @@ def test_every_header_is_refused_without_the_setting(taskrouter, authorization):
     assert status(taskrouter, **REMOTE, Authorization=authorization) == 403
 
 
-def test_token_does_not_give_access_to_the_portal(guarded):
-    path, headers = "/simulator/portal", {"Authorization": f"Bearer {TOKEN}"}
-    connection = http.client.HTTPConnection(urlsplit(guarded.url).netloc, timeout=5)
-    connection.request("GET", path, headers={**REMOTE, **headers})
-    assert connection.getresponse().status == 403
+def portal_status(simulator, **headers):
+    connection = http.client.HTTPConnection(urlsplit(simulator.url).netloc, timeout=5)
+    connection.request("GET", "/simulator/portal", headers=headers)
+    status = connection.getresponse().status
     connection.close()
+    return status
+
+
+def test_portal_is_available_on_this_machine_without_the_token(guarded):
+    assert portal_status(guarded) == 200
+
+
+def test_token_does_not_give_access_to_the_portal(guarded):
+    assert portal_status(guarded, **REMOTE, Authorization=f"Bearer {TOKEN}") == 403
+
+
+PROXY_HEADERS = {
+    "X-Forwarded-For": "127.0.0.1",
+    "x-forwarded-proto": "http",
+    "X-Forwarded-Host": "localhost",
+    "Forwarded": "for=127.0.0.1",
+    "Via": "1.1 proxy",
+    "X-Real-IP": "127.0.0.1",
+}
+
+
+@pytest.mark.parametrize("name", PROXY_HEADERS)
+def test_client_of_a_proxy_on_this_machine_needs_the_token(guarded, taskrouter, name):
+    headers = {name: PROXY_HEADERS[name]}
+    assert status(guarded, **headers) == status(taskrouter, **headers) == 403
+    assert status(guarded, **headers, Authorization=f"Bearer {TOKEN}") == 200
+    assert portal_status(guarded, **headers) == 403
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded", "Viaduct", "Max-Forwards"])
+def test_client_with_a_similar_header_is_local(guarded, name):
+    assert status(guarded, **{name: "1"}) == portal_status(guarded, **{name: "1"}) == 200
+
+
+def test_forwarded_address_and_scheme_are_ignored(monkeypatch):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # read by uvicorn
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append((scope["client"][0], scope["scheme"]))
+
+    simulator = Simulator(Settings())
+    simulator.app = app
+    config = uvicorn_config(simulator)
+    config.load()
+    headers = [(b"x-forwarded-for", b"127.0.0.1"), (b"x-forwarded-proto", b"https")]
+    scope = {"type": "http", "client": ("192.0.2.1", 9), "scheme": "http", "headers": headers}
+    asyncio.run(config.loaded_app(scope, None, None))
+    assert seen == [("192.0.2.1", "http")]
 
 
 def address_of_this_machine():
@@ -127,6 +178,12 @@ def test_token_that_is_short_or_not_printable_is_refused_without_showing_it(toke
     assert str(error.value) == (
         "SIMULATOR_CONTROL_TOKEN must have at least 16 printable ASCII characters and no spaces"
     )
+
+
+def test_token_is_not_shown_in_a_traceback():
+    settings = read({"control_token": TOKEN})
+    assert TOKEN not in repr(settings)
+    assert "port=8002" in repr(settings)
 
 
 @pytest.mark.parametrize("token", ["", "x" * 16, "!~" * 8, "x" * 100])

@@ -8,7 +8,8 @@ import pytest
 
 from taskrouter_simulator import control
 from taskrouter_simulator.faults import Fault
-from taskrouter_simulator.settings import Settings, environment_name
+from taskrouter_simulator.setting_values import environment_name
+from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import TaskRouter
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")

@@ -129,6 +129,7 @@ def test_reevaluation_changes_version_of_waiting_tasks_in_workflow():
     other = simulation.do(tasks.create, queue_sid=simulation.queues["Two"].sid)
     version = other.version
     changed = simulation.changes(tasks.reevaluate, simulation.workflow)
-    assert (changed["task"], other.version - version) == (2, 0)  # pending, reserved
+    # The Task first becomes pending, and is then reserved again.
+    assert (changed["task"], other.version - version) == (2, 0)
     simulation.do(assignments.accept, simulation.task.reservations[-1])
     assert simulation.changes(tasks.reevaluate, simulation.workflow) == {}

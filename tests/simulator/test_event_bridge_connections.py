@@ -187,6 +187,25 @@ def test_worker_receives_no_events_about_other_workers(taskrouter, alice, bob):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
+def test_event_on_request_about_another_resource_is_not_sent(taskrouter, alice):
+    with alice.connect() as channel:
+        initialize(channel)
+        task = offer_task(taskrouter, alice)
+        received = channel.receive_types(3)
+        assert received.count("reservation.created") == 1
+        (reservation,) = send_request(taskrouter, "GET", f"/Tasks/{task}/Reservations")[1][
+            "reservations"
+        ]
+        for body in (
+            {"event_type": "task.transfer-initiated", "task_sid": task},
+            {"event_type": "worker.activity.update", "task_sid": task},
+            {"event_type": "worker.capacity.update", "reservation_sid": reservation["sid"]},
+            {"event_type": "task.updated", "task_sid": task},
+        ):
+            taskrouter._request("POST", "/events", body)
+        assert channel.receive()[0] == "task.updated"
+
+
 def test_all_connections_of_a_worker_receive_its_events(taskrouter, alice):
     with alice.connect() as first, alice.connect() as second:
         initialize(first)
@@ -277,6 +296,23 @@ def test_messages_from_the_client_are_ignored(taskrouter, alice):
         channel.socket.send(b"\xff")
         alice.update_own(Attributes={})
         assert channel.receive()[0] == "worker.attributes.update"
+
+
+def test_text_that_is_not_utf_8_closes_the_connection_without_an_error_message(capsys):
+    with running() as taskrouter, BrowserSdk(taskrouter).connect() as channel:
+        initialize(channel)
+        channel.socket.send(b"\xff", text=True)
+        assert channel.wait_until_closed()[0] == 1007
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "token", "status"), [({}, "x" * 9_000, 414), ({"X-Long": "x" * 9_000}, "", 431)]
+)
+def test_handshake_that_is_too_long_is_refused(taskrouter, headers, token, status):
+    with pytest.raises(InvalidStatus) as error, open_channel(taskrouter, headers, token=token):
+        pass
+    assert error.value.response.status_code == status
 
 
 def test_client_that_does_not_read_its_messages_is_disconnected(taskrouter, alice, monkeypatch):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from taskrouter_simulator.event_bridge import payloads
 from taskrouter_simulator.testing import running
 from tests.simulator.browser_sdk import PATH, BrowserSdk, post, send
 from tests.simulator.conftest import SPANISH, send_request
@@ -410,11 +411,11 @@ def test_search_covers_more_than_one_page_of_the_rest_api(taskrouter, supervisor
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "The body must be JSON"),
-        (b"{", "The body must be JSON"),
-        (b"\xff", "The body must be JSON"),
-        (b'{"a": NaN}', "The body must be JSON"),
-        (b"[" * 100_000, "The body must be JSON"),
+        (b"", "The body is not JSON or is nested too deeply"),
+        (b"{", "The body is not JSON or is nested too deeply"),
+        (b"\xff", "The body is not JSON or is nested too deeply"),
+        (b'{"a": NaN}', "The body is not JSON or is nested too deeply"),
+        (b"[" * 100_000, "The body is not JSON or is nested too deeply"),
         (b"[]", "The body must be a JSON object"),
         (b"x" * 4_000_001, "The body is longer than 4000000 bytes"),
     ],
@@ -552,6 +553,16 @@ def test_setting_can_accept_all_pages():
     with running(allowed_origins="*") as taskrouter:
         headers = {"Origin": "https://anywhere.example"}
         assert request(taskrouter, "OPTIONS", headers).status == 204
+
+
+def test_unexpected_exception_is_logged_and_returns_500(taskrouter, alice, monkeypatch, caplog):
+    monkeypatch.setattr(payloads, "worker", lambda *_: {}["missing"])
+    status, body = alice.send("GET", f"Workers/{alice.worker_sid}")
+    assert (status, body["status"], body["code"]) == (500, 500, 20500)
+    assert body["message"] == "Internal Server Error"
+    assert taskrouter.log("request")[-1]["status"] == 500
+    (record,) = caplog.records
+    assert record.exc_info[0] is KeyError
 
 
 @pytest.fixture

@@ -1,12 +1,17 @@
 """The public pytest fixture `taskrouter`, and simulators started by `running`."""
 
+import json
+import socket
+import statistics
 import time
 import urllib.error
 
 import pytest
 
+from taskrouter_simulator.setting_values import SettingsError
 from taskrouter_simulator.testing import TaskRouter, running
 from taskrouter_simulator.testing import taskrouter as new_simulator
+from tests.simulator.test_seed_description import MINIMAL
 
 __all__ = ["new_simulator"]
 
@@ -20,6 +25,53 @@ def test_fixture_runs_new_simulator(new_simulator):
 def test_settings_are_passed_by_indirect_parametrization(new_simulator):
     workspace = new_simulator.client().taskrouter.v1.workspaces(new_simulator.workspace_sid)
     assert workspace.workflows(new_simulator.workflow_sid).fetch().task_reservation_timeout == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("mixed_types", "nonsense", "must be one of unequal, false, numbers, not 'nonsense'"),
+        ("control_token", "x", "must have at least 16 printable ASCII characters and no spaces"),
+        ("frozen_clock", "maybe", "must be true or false, not 'maybe'"),
+        ("reservation_timeout", "soon", "must be a number, not 'soon'"),
+        ("reservation_timeout", True, "must be a number, not 'True'"),
+        ("callback_base_url", "here", "must be a URL, not 'here'"),
+        ("allowed_hosts", ["a.example"], "must be text, a number, True or False, not a list"),
+        ("control_token", b"x" * 16, "must be text, a number, True or False, not a bytes"),
+    ],
+)
+def test_invalid_setting_is_refused(name, value, message):
+    with pytest.raises(SettingsError) as error, running(**{name: value}):
+        pass
+    assert str(error.value) == f"SIMULATOR_{name.upper()} {message}"
+
+
+def test_unknown_setting_is_refused():
+    with pytest.raises(SettingsError) as error, running(reservation_timout=7):
+        pass
+    assert str(error.value) == (
+        "unknown setting 'reservation_timout'; did you mean reservation_timeout?"
+    )
+
+
+def test_settings_may_be_text(tmp_path):
+    file = tmp_path / "workspace.json"
+    file.write_text(json.dumps({**MINIMAL, "friendly_name": "From a file"}), encoding="utf-8")
+    settings = {"frozen_clock": "false", "routing_delay": "0.5", "workspace_file": file}
+    with running(**settings) as taskrouter:
+        before = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+        after = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid).fetch()
+    assert after > before
+    assert workspace.friendly_name == "From a file"
+
+
+def test_simulator_runs_on_the_chosen_port():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with running(port=port) as taskrouter:
+        assert taskrouter.url == f"http://127.0.0.1:{port}"
 
 
 def test_callbacks_are_disabled_without_base_url(new_simulator):
@@ -46,6 +98,20 @@ def test_simulator_starts_in_under_a_second():
             return time.monotonic() - before
 
     assert any(start() < 0.9 for _ in range(5))  # other programs may use most of the CPU
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_simulator_starts_in_50_ms_and_stops_in_20_ms():
+    starts, stops = [], []
+    for _ in range(31):
+        begin = time.perf_counter()
+        with running():
+            starts.append(time.perf_counter() - begin)
+            end = time.perf_counter()
+        stops.append(time.perf_counter() - end)
+    assert statistics.median(starts) < 0.050
+    assert statistics.median(stops) < 0.020
 
 
 def test_two_simulators_run_side_by_side():

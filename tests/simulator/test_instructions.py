@@ -288,23 +288,19 @@ def test_setting_requires_activity_in_reject_instruction():
     assert (alerts(simulation), reservation.status) == ([40100], "pending")
 
 
-def test_contact_uri_replaces_missing_to():
+@pytest.mark.parametrize("name", ["dequeue", "call", "conference"])
+def test_contact_uri_replaces_missing_to(name):
     simulation, _, reservation = simulate_reservation()
     simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
-    respond(simulation, reservation, "dequeue", **{"from": PHONE})
+    respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], "to": None})
     assert reservation.status == "accepted"
 
 
-def test_post_work_activity_is_set_on_completion():
+@pytest.mark.parametrize("name", ["dequeue", "conference"])
+def test_post_work_activity_is_set_on_completion(name):
     simulation, task, reservation = simulate_reservation()
     idle = simulation.activity_sid("Idle")
-    respond(
-        simulation,
-        reservation,
-        "dequeue",
-        **VALID_PARAMETERS["dequeue"],
-        post_work_activity_sid=idle,
-    )
+    respond(simulation, reservation, name, **VALID_PARAMETERS[name], post_work_activity_sid=idle)
     assert simulation.activity_of(simulation.alice) == "Busy"
     assignments.complete(simulation.engine, simulation.workspace, task)
     assert simulation.activity_of(simulation.alice) == "Idle"

@@ -176,8 +176,11 @@ def test_ended_reservation_cannot_be_changed(simulation, operation):
     assert simulation.activity_of(simulation.alice) == "Offline"
 
 
-def test_transition_table_has_every_status():
-    assert set(reservations.TRANSITIONS) == set(ReservationStatus)
+def test_reservation_has_one_of_eight_statuses():
+    expected = {"pending", "accepted", "rejected", "timeout", "canceled", "rescinded", "wrapping",
+                "completed"}  # fmt: skip
+    assert {status.value for status in ReservationStatus} == expected
+    assert {status.value for status in reservations.TRANSITIONS} == expected
 
 
 def test_rejecting_reservation_keeps_activity_changed_since_the_offer(simulation):

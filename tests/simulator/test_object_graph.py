@@ -96,6 +96,7 @@ def test_containers_and_numbers_keep_their_types():
     assert type(copy.points[0].color) is Color
     assert copy.in_order.popitem(last=False) == ("b", 1)
     assert type(Reader({}, {}).read(5, float)) is float
+    assert type(Reader({}, {}).read(5.0, int)) is int
 
 
 def test_two_objects_with_the_same_sid_stay_two_objects():
@@ -173,6 +174,11 @@ def test_missing_field_gets_its_default():
         ({"A": {"sid": "A", "action": {"function": "os.system", "arguments": []}}}, KeyError, "os"),
         ({"A": {"sid": "A", "points": [[1]]}}, ValueError, "zip"),
         ({"A": {"sid": "A", "points": [[1, "blue"]]}}, ValueError, "blue"),
+        ({"A": {"sid": None}}, TypeError, "None is not a str"),
+        ({"A": {"sid": 7}}, TypeError, "7 is not a str"),
+        ({"A": {"sid": "A", "children": None}}, TypeError, "iterable"),
+        ({"A": {"sid": "A", "value": "A"}}, TypeError, "A is not a Value"),
+        ({"A": {"sid": "A", "limit": 10**400}}, OverflowError, "large"),
     ],
 )
 def test_incompatible_json_is_refused(objects, error, message):

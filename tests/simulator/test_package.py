@@ -10,16 +10,23 @@ import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import taskrouter_simulator
+from taskrouter_simulator import control, log
+from taskrouter_simulator.client import TaskRouter
+from taskrouter_simulator.faults import Fault
 from taskrouter_simulator.testing import running
 
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
+README = (SIMULATOR / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8"))
-DISTRIBUTIONS = {"jwt": "pyjwt"}
+DISTRIBUTIONS = {"ruamel": "ruamel-yaml", "jwt": "pyjwt"}
 IMPORTED_BY_UVICORN = {"websockets"}
 BUILD_OUTPUT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
-PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "Dockerfile", ".dockerignore"}
+PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Dockerfile"}
+PROJECT_FILES |= {".dockerignore", "requirements.txt"}
 """Files that are not installed."""
-PYTEST_MODULES = {"testing.py", "pytest_plugin.py"}
+OPTIONAL_IMPORTS = {"client.py": "twilio", "testing.py": "pytest", "pytest_plugin.py": "pytest"}
+"""The package of the extra `testing` that each module may import."""
 
 
 def source_files():
@@ -42,14 +49,15 @@ def test_every_data_file_is_included():
 
 
 def imported_modules():
-    """Yield each import's top-level name, and whether the import is in a module for pytest."""
+    """Yield each import's top-level name, and whether the extra `testing` provides the package."""
     for path in source_files():
         if path.suffix == ".py":
             tree = ast.parse((SIMULATOR / path).read_text(encoding="utf-8"))
             for node in ast.walk(tree):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module] if isinstance(node, ast.ImportFrom) else []
-                yield from ((name.split(".")[0], path.name in PYTEST_MODULES) for name in names)
+                top_level = {name.split(".")[0] for name in names}
+                yield from ((name, name == OPTIONAL_IMPORTS.get(path.name)) for name in top_level)
 
 
 def package_names(requirements):
@@ -66,7 +74,57 @@ def test_dependencies_match_imports():
     required = package_names(PROJECT["project"]["dependencies"]) - IMPORTED_BY_UVICORN
     assert {name for name, testing in third_party if not testing} == required
     extra = package_names(PROJECT["project"]["optional-dependencies"]["testing"])
-    assert {name for name, testing in third_party if testing} - required == extra
+    assert {name for name, testing in third_party if testing} == extra
+
+
+def test_documented_container_is_reachable_from_this_machine_only_and_reaches_the_app():
+    (command,) = re.findall(r"docker run --publish (?:.*\\\n)*.*", README)
+    assert command.startswith("docker run --publish 127.0.0.1:8002:8002 ")
+    assert "--add-host host.docker.internal:host-gateway " in command
+    assert "--env SIMULATOR_CALLBACK_BASE_URL=http://host.docker.internal:8000 " in command
+    assert "--env SIMULATOR_CONTROL_TOKEN " in command  # the value of the exported variable
+    assert "export SIMULATOR_CONTROL_TOKEN=" in README
+
+
+def test_container_contains_the_tested_version_of_every_dependency():
+    pinned = (SIMULATOR / "requirements.txt").read_text(encoding="utf-8")
+    names = set(re.findall("^([a-z-]+)==", pinned, re.MULTILINE))
+    assert package_names(PROJECT["project"]["dependencies"]) <= names
+    dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
+    assert "--require-hashes" in dockerfile
+    assert "--no-deps" in dockerfile
+
+
+def test_readme_names_every_control_route_and_member():
+    for path, handlers in control.ROUTES.items():
+        (methods,) = re.findall(rf"^\| (.*) {re.escape(path)}` \|", README, re.MULTILINE)
+        assert set(re.findall("[A-Z]+", methods)) == set(handlers)
+    members = [name for name in vars(TaskRouter) if not name.startswith("_")]
+    assert [name for name in members if f"`{name}(" not in README] == []
+
+
+def test_readme_names_every_field_and_kind_of_a_fault():
+    names = {*Fault.__dataclass_fields__, *log.KINDS, "latency", "error", "cut", "duplicate"}
+    names -= {"id", "call", "alert"}
+    assert [name for name in names if f"`{name}`" not in README] == []
+
+
+def test_workspace_in_the_readme_is_valid(taskrouter):
+    (workspace,) = re.findall(r"```json\n(\{\n.*?)```", README, re.DOTALL)
+    taskrouter.reset(json.loads(workspace))
+    assert list(taskrouter.workers) == ["Zoe"]
+
+
+def test_readme_names_the_built_wheel_only():
+    wheel = f"taskrouter_simulator-{taskrouter_simulator.__version__}-py3-none-any.whl"
+    assert set(re.findall(r"[\w.-]+\.whl", README)) == {wheel}
+    assert not re.search("(pip install|uvx) '?taskrouter", README)
+
+
+def test_links_in_the_readme_lead_to_headings():
+    headings = re.findall("^## (.*)$", README, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\(#([\w-]+)\)", README)) <= anchors
 
 
 def test_package_has_the_license_of_the_project():
@@ -80,13 +138,15 @@ def test_container_runs_as_a_numeric_user_and_listens_on_all_interfaces():
     assert f'ENTRYPOINT ["{next(iter(PROJECT["project"]["scripts"]))}"]' in dockerfile
 
 
-def health_check(port):
+def health_check(port, **environment):
     """Run the container's health check on this machine; return its exit status."""
     dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
     _, *arguments = json.loads(re.search(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", dockerfile)[1])
-    environment = {**os.environ, "SIMULATOR_PORT": str(port)}
+    environment = {**os.environ, "SIMULATOR_PORT": str(port), **environment}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
+    folder = SIMULATOR.parent
+    result = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True)
+    return result.returncode
 
 
 def test_health_check_of_the_container_succeeds_only_while_the_simulator_runs():
@@ -94,3 +154,9 @@ def test_health_check_of_the_container_succeeds_only_while_the_simulator_runs():
         port = urlsplit(simulator.url).port
         assert health_check(port) == 0
     assert health_check(port) == 1
+
+
+def test_health_check_of_the_container_ignores_proxies():
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    with running(control_token="0123456789abcdef") as simulator:
+        assert health_check(urlsplit(simulator.url).port, **proxies, no_proxy="") == 0

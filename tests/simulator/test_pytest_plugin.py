@@ -35,12 +35,42 @@ import pytest
 
 @pytest.fixture(scope="session")
 def taskrouter_settings():
-    return {"reservation_timeout": 9}
+    return {"reservation_timeout": 9, "callback_base_url": "http://127.0.0.1:9"}
+
+
+def workflow(taskrouter):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    return workspace.workflows(taskrouter.workflow_sid).fetch()
 
 
 def test_settings_are_those_of_the_project(taskrouter):
+    assert workflow(taskrouter).task_reservation_timeout == 9
+
+
+@pytest.mark.parametrize("taskrouter", [{"reservation_timeout": 7}], indirect=True)
+def test_parameter_changes_only_some_settings(taskrouter):
+    assert workflow(taskrouter).task_reservation_timeout == 7
+    url = "http://127.0.0.1:9/assignment_callback"
+    assert workflow(taskrouter).assignment_callback_url == url
+"""
+SEEDED = """
+import pytest
+
+dates = set()
+
+
+@pytest.fixture(scope="session")
+def taskrouter_settings():
+    return {"seed": "1"}
+
+
+@pytest.mark.parametrize("days", [0, 200, 0])
+def test_task_has_the_same_sid_and_dates_in_any_order(taskrouter, days):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-    assert workspace.workflows(taskrouter.workflow_sid).fetch().task_reservation_timeout == 9
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    dates.add((task.sid, task.date_created, task.date_updated))
+    assert len(dates) == 1
+    taskrouter.advance(days * 86_400)
 """
 OLD_CONFTEST = "from taskrouter_simulator.testing import taskrouter\n"
 OLD_TEST = """
@@ -75,7 +105,11 @@ def test_fixture_reuses_and_resets_one_simulator_per_session(tmp_path):
 
 
 def test_session_fixture_chooses_the_settings(tmp_path):
-    assert "1 passed" in run_pytest(tmp_path, SETTINGS)
+    assert "2 passed" in run_pytest(tmp_path, SETTINGS)
+
+
+def test_each_test_of_a_seeded_session_begins_at_the_same_time(tmp_path):
+    assert "3 passed" in run_pytest(tmp_path, SEEDED)
 
 
 def test_imported_fixture_still_starts_a_new_simulator_for_each_test(tmp_path):
@@ -88,7 +122,20 @@ def test_plugin_does_not_import_the_simulator_before_a_fixture_is_used():
         "print([name for name in ('aiohttp', 'lark', 'starlette', 'uvicorn') "
         "if name in sys.modules])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "[]\n"
+    assert run_code(code) == "[]\n"
+
+
+def run_code(code):
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout
+
+
+def test_script_controls_a_simulator_without_pytest_or_other_packages(taskrouter):
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys(("pytest", "twilio", "uvicorn", "starlette", "aiohttp"))
+from taskrouter_simulator.client import TaskRouter
+print(TaskRouter({taskrouter.url!r}).workspace_sid)
+"""
+    assert run_code(code) == f"{taskrouter.workspace_sid}\n"

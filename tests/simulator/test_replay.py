@@ -99,7 +99,7 @@ def test_different_response_is_reported(app, file, capsys):
     assert capsys.readouterr().out.splitlines() == [
         f"{prefix} body {before} became {after}",
         "2 assignment /api/assign?a=1: same response",
-        "2 callbacks, 1 different responses",
+        "2 callbacks, 1 different response",
     ]
 
 
@@ -122,13 +122,20 @@ def response(**fields):
         (
             {"content_type": "text/plain", "answer": "a"},
             response(body=b"b"),
-            ['content type "text/plain" became "application/json"', 'body "a" became "b"'],
+            [
+                'content type "text/plain" became "application/json"',
+                'body text "a" became text "b"',
+            ],
         ),
         ({"answer": "a", "answer_length": 3}, response(body=b"abc"), []),
         ({"answer": "a", "answer_length": 3}, response(body=b"ab"), ["length 3 became 2"]),
-        ({"answer": "a", "answer_length": 2}, response(body=b"bb"), ['body "a" became "b"']),
+        (
+            {"answer": "a", "answer_length": 2},
+            response(body=b"bb"),
+            ['body text "a" became text "b"'],
+        ),
         ({}, response(error="no connection"), ["no connection"]),
-        ({"answer": "x" * 300}, response(body=b"1"), ['body "' + "x" * 199 + " became 1"]),
+        ({"answer": "x" * 300}, response(body=b"1"), ['body text "' + "x" * 194 + " became 1"]),
         ({"answer": "[" * 100_000}, response(body=b"[" * 100_000), []),
     ],
 )
@@ -136,11 +143,26 @@ def test_differences_are_described(changes, received, expected):
     assert describe_differences({**ENTRY, **changes}, received) == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "difference"),
+    [
+        ('{"a": 1}', '{"a": true}', 'body {"a": 1} became {"a": true}'),
+        ("[0]", "[false]", "body [0] became [false]"),
+        ('"a"', "a", 'body "a" became text "a"'),
+        ('{"a": 1, "b": [2.0]}', '{"b": [2], "a": 1.0}', None),
+        ("[NaN]", "[NaN]", None),
+    ],
+)
+def test_bodies_are_compared_as_json_values(before, after, difference):
+    differences = describe_differences({**ENTRY, "answer": before}, response(body=after.encode()))
+    assert differences == ([difference] if difference else [])
+
+
 def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file, capsys):
     write(file, {**ENTRY, "status": None}, {"kind": "alert", "code": 1}, ENTRY)
     app.set_response("/api/assign?a=1", {"instruction": "accept"})
     assert replay(file, app.url) == 0
-    assert capsys.readouterr().out.endswith("1 callbacks, 0 different responses\n")
+    assert capsys.readouterr().out.endswith("1 callback, 0 different responses\n")
 
 
 @pytest.mark.parametrize(
@@ -173,6 +195,15 @@ def test_invalid_file_is_refused(file, capsys, text, message):
     file.write_text(text, encoding="utf-8")
     assert replay(file, "http://127.0.0.1:9") == 2
     assert capsys.readouterr().err == f"replay: {message.format(file=file)}\n"
+
+
+def test_only_line_feeds_separate_exported_log_entries(app, file):
+    answer = "a\u2028b\u2029c\u0085d"
+    entry = json.dumps({**ENTRY, "answer": answer}, ensure_ascii=False)
+    file.write_text(f"{entry}\n{entry}\n", encoding="utf-8", newline="\r\n")
+    app.set_response("/api/assign?a=1", answer.encode())
+    assert replay(file, app.url) == 0
+    assert len(app.received) == 2
 
 
 def test_missing_and_binary_files_are_refused(file, capsys):

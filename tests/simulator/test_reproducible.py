@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -62,14 +63,37 @@ def test_logs_of_two_processes_with_the_same_seed_are_identical(prepared_app):
     assert kinds == {b"request", b"assignment", b"event", b"twiml", b"call", b"alert"}
 
 
-def test_reset_restarts_the_sequence_of_sids():
-    with running(seed="1") as taskrouter:
-        sids = []
-        for _ in range(2):
-            taskrouter.reset()
-            workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-            sids.append(workspace.tasks.create(attributes=SPANISH).sid)
-    assert sids[0] == sids[1]
+def test_logs_of_two_simulators_differ_only_in_the_port(prepared_app):
+    settings = {"callback_base_url": prepared_app.url, "event_path": "/events", "seed": "1"}
+    with running(**settings) as taskrouter:
+        first_url, first = taskrouter.url, run_scenario(taskrouter)
+    with running(**settings) as taskrouter:
+        second_url, second = taskrouter.url, run_scenario(taskrouter)
+    with running(**settings, port=urlsplit(second_url).port) as taskrouter:
+        third = run_scenario(taskrouter)
+    assert first_url.encode() in first
+    assert first.replace(first_url.encode(), second_url.encode()) == second == third
+
+
+def without_numbers(log):
+    """Return the log without the numbers of its entries, which continue after a reset."""
+    return re.sub(rb'"id":\d+', b"", log)
+
+
+def test_log_after_a_reset_does_not_depend_on_earlier_requests(prepared_app):
+    settings = {"callback_base_url": prepared_app.url, "event_path": "/events", "seed": "1"}
+    with running(**settings) as taskrouter:
+        first = run_scenario(taskrouter)
+        prepared = taskrouter.snapshot()
+        taskrouter.advance(200 * 86_400)
+        taskrouter.fault("assignment", "cut")
+        taskrouter.client().taskrouter.v1.workspaces.create("Other")
+        taskrouter.reset()
+        second = run_scenario(taskrouter)
+        taskrouter.restore(prepared)
+        taskrouter.reset()
+        third = run_scenario(taskrouter)
+    assert without_numbers(first) == without_numbers(second) == without_numbers(third)
 
 
 @pytest.mark.parametrize("seed", ["", "1"])

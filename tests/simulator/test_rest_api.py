@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from taskrouter_simulator.origins import FOREIGN
+from taskrouter_simulator.rest import activities
 from taskrouter_simulator.testing import running
 from tests.simulator.conftest import SPANISH, send_request
 
@@ -97,6 +98,21 @@ def test_injected_error_has_status_and_retry_after(taskrouter, status, code, mes
     response = send(taskrouter, path="/Workspaces")
     assert (response.status_code, response.json()) == (status, error_body(status, code, message))
     assert response.headers["Retry-After"] == "0"
+
+
+def test_unexpected_exception_is_logged_and_returns_500(taskrouter, monkeypatch, caplog):
+    """A defect, simulated by a failing function, is visible to the client and in both logs."""
+    monkeypatch.setattr(activities, "render", lambda *_: {}["missing"])
+    sid = taskrouter.activities["Idle"]
+    response = send(taskrouter, path=workspace_path(taskrouter, f"/Activities/{sid}"))
+    body = error_body(500, 20500, "Internal Server Error")
+    assert (response.status_code, response.json()) == (500, body)
+    entry = taskrouter.log("request")[-1]
+    assert (entry["status"], entry["answer"]) == (500, body)
+    (record,) = caplog.records
+    assert (record.levelname, record.name) == ("ERROR", "taskrouter_simulator.rest.api")
+    assert record.exc_info[0] is KeyError
+    assert send(taskrouter, path="/Workspaces").status_code == 200
 
 
 def test_problem_document_has_type_and_title():

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from taskrouter_simulator.engine.events import TYPES
 from taskrouter_simulator.testing import running
 from tests.simulator.conftest import SPANISH, send_request
 from tests.simulator.rest_client import Rest
@@ -111,6 +112,9 @@ def test_resource_url_of_event_returns_resource(rest):
     alice = rest.taskrouter.workers["Alice"]
     rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
     create_task(rest)
+    # A Task without a Workflow is the resource of its routing events.
+    queue_sid = next(iter(rest.taskrouter.task_queues.values()))
+    rest.create("/Tasks", is_stable=False, TaskQueueSid=queue_sid)
     rest.create("/Activities", FriendlyName="Lunch")
     rest.create("/TaskChannels", FriendlyName="Fax", UniqueName="fax")
     rest.update("", FriendlyName="Renamed")
@@ -123,6 +127,38 @@ def test_resource_url_of_event_returns_resource(rest):
         "activity", "reservation", "task", "task-channel", "task-queue", "worker", "workflow",
         "workspace",
     }  # fmt: skip
+
+
+def test_event_of_transfer_is_listed_and_has_no_resource_url(rest):
+    alice = rest.taskrouter.workers["Alice"]
+    rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
+    task = create_task(rest)
+    rest.taskrouter.advance()
+    path = f"/Tasks/{task}/Reservations"
+    (reservation,) = rest.get(path)["reservations"]
+    rest.update(f"{path}/{reservation['sid']}", ReservationStatus="accepted")
+    transfer = rest.taskrouter.transfer(reservation["sid"], rest.taskrouter.workers["Bob"])
+    events = rest.get("/Events", TaskSid=task, PageSize=1000)["events"]
+    (event,) = (item for item in events if item["event_type"] == "task.transfer-initiated")
+    assert rest.get(f"/Events/{event['sid']}") == event
+    assert (event["resource_type"], event["resource_sid"]) == ("transfer", transfer["sid"])
+    assert event["resource_url"] is None
+
+
+@pytest.mark.parametrize("event_type", sorted(TYPES))
+def test_event_on_request_has_url_of_its_task_or_reservation(rest, event_type):
+    alice = rest.taskrouter.workers["Alice"]
+    rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
+    task = create_task(rest)
+    rest.taskrouter.advance()
+    (reservation,) = rest.get(f"/Tasks/{task}/Reservations")["reservations"]
+    body = {"event_type": event_type, "reservation_sid": reservation["sid"]}
+    rest.taskrouter._request("POST", "/events", body)
+    event = rest.get("/Events", EventType=event_type, PageSize=1000)["events"][-1]
+    is_about_reservation = event_type.startswith("reservation.")
+    assert event["resource_url"] == (
+        reservation["url"] if is_about_reservation else f"{rest.url}/Tasks/{task}"
+    )
 
 
 def test_task_attributes_are_redacted_after_thirty_days(rest):

@@ -42,6 +42,20 @@ def test_pending_reservation_cannot_be_wrapped_or_completed(taskrouter, reservat
     assert update(taskrouter, reservation, ReservationStatus=status) == expected
 
 
+@pytest.mark.parametrize("by_worker", [False, True])
+def test_reservation_is_rejected_over_rest(taskrouter, workspace, reservation, by_worker):
+    parent = workspace.tasks(reservation.task_sid)
+    if by_worker:
+        parent = workspace.workers(reservation.worker_sid)
+    offline = taskrouter.activities["Offline"]
+    rejected = parent.reservations(reservation.sid).update(
+        reservation_status="rejected", worker_activity_sid=offline
+    )
+    assert rejected.reservation_status == "rejected"
+    assert workspace.workers(reservation.worker_sid).fetch().activity_sid == offline
+    assert workspace.tasks(reservation.task_sid).fetch().assignment_status == "pending"
+
+
 def test_reservation_status_is_case_insensitive(taskrouter, reservation):
     assert update(taskrouter, reservation, ReservationStatus="ACCEPTED") == (200, None, "accepted")
     assert update(taskrouter, reservation, ReservationStatus="Wrapping") == (200, None, "wrapping")

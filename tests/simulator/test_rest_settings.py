@@ -6,7 +6,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.testing import running
-from tests.simulator.conftest import refusal, send_request
+from tests.simulator.conftest import SPANISH, refusal, send_request
 
 
 def create_reservation(taskrouter):
@@ -14,7 +14,7 @@ def create_reservation(taskrouter):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
-    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    task = workspace.tasks.create(attributes=SPANISH)
     taskrouter.advance()
     return task.reservations.list()[0]
 
@@ -61,6 +61,32 @@ def test_setting_requires_reason_of_closed_task(setting):
             assert before in {"wrapping", "pending"}
             reason = {"reason": "done"} if setting else {}
             assert task.update(assignment_status=status, **reason).assignment_status == status
+
+
+@pytest.mark.parametrize("status", ["wrapping", "completed"])
+@pytest.mark.parametrize("setting", [None, "refused", "ignored", "updated"])
+def test_setting_controls_attributes_in_request_that_sets_status(setting, status):
+    settings = {"status_with_attributes": setting} if setting else {}
+    changes = {"assignment_status": status, "attributes": "{}"}
+    with running(**settings) as taskrouter:
+        reservation = create_reservation(taskrouter)
+        reservation.update(reservation_status="accepted")
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        task = workspace.tasks(reservation.task_sid)
+        if setting in {None, "refused"}:
+            message = f"AssignmentStatus {status} and Attributes require two separate requests"
+            assert message in refusal(task.update, **changes)
+            assert task.update(priority=7, attributes=SPANISH).assignment_status == "assigned"
+            del changes["attributes"]
+        updated = task.update(**changes)
+    expected = "{}" if setting == "updated" else SPANISH
+    assert (updated.assignment_status, updated.attributes) == (status, expected)
+
+
+def test_task_can_be_canceled_with_new_attributes(workspace):
+    task = workspace.tasks.create(attributes=SPANISH)
+    canceled = task.update(assignment_status="canceled", attributes="{}")
+    assert (canceled.assignment_status, canceled.attributes) == ("canceled", "{}")
 
 
 def any_queue(taskrouter):

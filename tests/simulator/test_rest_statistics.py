@@ -600,16 +600,17 @@ def test_waits_are_split_at_thresholds(active_center, path):
     none = {"tasks_canceled": 0, "reservations_accepted": 0}
     canceled = {"tasks_canceled": 1, "reservations_accepted": 0}
     accepted = {"tasks_canceled": 0, "reservations_accepted": 1}
-    assert split("5,6") == {
-        "5": {"above": both, "below": none},
-        "6": {"above": accepted, "below": canceled},
-    }
+    for text in "5,6", " 5 , 6 ":
+        assert split(text) == {
+            "5": {"above": both, "below": none},
+            "6": {"above": accepted, "below": canceled},
+        }
     assert split("14") == {"14": {"above": none, "below": both}}
     assert split("0,13,013") == {
         "0": {"above": both, "below": none}, "13": {"above": accepted, "below": canceled},
     }  # fmt: skip
     message = "SplitByWaitTime must be a comma-separated list of whole seconds"
-    for text in "", ",", "5,", "-5", "5;6", "5.5", "x", "1234567890", "5 ", "\u0665":
+    for text in "", ",", "5,", "-5", "5;6", "5.5", "x", "1234567890", "5 6", "\u0665":
         assert active_center.refusal(path, SplitByWaitTime=text) == (20001, message)
     assert list(split("999999999")) == ["999999999"]
 
@@ -703,9 +704,9 @@ def test_at_most_fifty_task_queues_are_read_at_a_time(center):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "The body is not JSON"),
-        (b"[" * 100_000, "The body is not JSON"),
-        (b"\xff", "The body is not JSON"),
+        (b"{", "The body is not JSON or is nested too deeply"),
+        (b"[" * 100_000, "The body is not JSON or is nested too deeply"),
+        (b"\xff", "The body is not JSON or is nested too deeply"),
         ([], "The body must be a JSON object whose members are arrays of strings"),
         ({"queueSids": "WQ"}, "The body must be a JSON object whose members are arrays of strings"),
         ({"queueSids": [1]}, "The body must be a JSON object whose members are arrays of strings"),

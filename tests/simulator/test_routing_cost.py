@@ -5,44 +5,66 @@ from types import SimpleNamespace
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, indexes, tasks, waiting, workers, workspaces
-from taskrouter_simulator.engine.indexes import Dependencies, find_dependencies, find_index
+from taskrouter_simulator.engine import (
+    assignments,
+    indexes,
+    routing,
+    tasks,
+    waiting,
+    workers,
+    workspaces,
+)
+from taskrouter_simulator.engine.expressions import check
+from taskrouter_simulator.engine.indexes import find_index, split_by_state
 from taskrouter_simulator.engine.waiting import WaitHeap
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
-NONE = (0, False, False)
-
 
 @pytest.mark.parametrize(
-    ("expression", "number", "on_state", "on_time"),
+    ("expression", "fixed", "state"),
     [
-        ("", *NONE),
-        ("  ", *NONE),
-        ("1==1", *NONE),
-        ("worker.level > 1 AND worker.sid != 'x' AND worker.friendly_name != 'y'", *NONE),
-        ("worker.level > task.level AND task.name.first == 'x'", 2, False, False),
-        ("worker.activity_name == 'Idle'", 0, True, False),
-        ("worker.activity_sid == 'WA'", 0, True, False),
-        ("worker.channel.chat.assigned_tasks > 0", 0, True, False),
-        ("taskrouter.currentTime > 5", 0, False, True),
-        ("taskrouter.currentTime > task.time OR worker.activity_name == 'x'", 1, True, True),
-        ("'a' IN worker.skills AND 'b' IN worker.activity_names", *NONE),
+        ("", "", ""),
+        ("  ", "", ""),
+        ("1==1", "1==1", ""),
+        ("worker.sid != 'x' AND worker.friendly_name != 'y'",) * 2 + ("",),
+        ("'a' IN worker.skills AND 'b' IN worker.activity_names",) * 2 + ("",),
+        ("a == 1 AND worker.activity_name == 'x'", "a == 1", "worker.activity_name == 'x'"),
+        ("activity_name == 'x' AND a == 1", "a == 1", "activity_name == 'x'"),
+        ("a == 1 AND worker.activity_sid=='WA'", "a == 1", "worker.activity_sid=='WA'"),
+        ("worker.channel.chat.available == true", "", "worker.channel.chat.available == true"),
+        ("taskrouter.currentTime > 5 and a == 1", "taskrouter.currentTime > 5 AND a == 1", ""),
+        (
+            "((a == 1 OR b == 2) AND (channel.x == 3 or c IN ['x', 'y'])) AND (d == 4)",
+            "(a == 1 OR b == 2) AND (d == 4)",
+            "(channel.x == 3 or c IN ['x', 'y'])",
+        ),
+        (
+            "a == 1 OR b == 2 AND activity_sid == 'x'",
+            "",
+            "a == 1 OR b == 2 AND activity_sid == 'x'",
+        ),
     ],
 )
-def test_dependencies_of_an_expression_are_found(expression, number, on_state, on_time):
-    found = find_dependencies(expression)
-    assert (len(found.task_values), found.on_state, found.on_time) == (number, on_state, on_time)
+def test_expression_is_split_by_dependency_on_the_state_of_a_worker(expression, fixed, state):
+    assert tuple(part.text for part in split_by_state(expression)) == (fixed, state)
 
 
-def test_name_without_prefix_is_a_worker_property_or_an_attribute():
-    assert find_dependencies("activity_name == 'Idle'").on_state
-    assert not find_dependencies("level == 1").on_state
-    assert Dependencies() == find_dependencies("")
+def test_parts_of_a_deeply_nested_expression_are_valid():
+    deep = "(" * 49 + "a == 1 OR b == 2" + ")" * 49
+    for part in split_by_state(f"({deep} AND {deep} AND activity_sid == 'WA')"):
+        check(part.text)
 
 
-def test_task_values_are_looked_up_in_the_context_of_a_task():
-    (value,) = find_dependencies("worker.level > task.level").task_values
-    assert value({"task": {"level": 7}, "level": 8}) == 7
+def test_each_part_of_an_expression_has_its_own_dependencies():
+    fixed, state = split_by_state(
+        "worker.level > task.level AND taskrouter.currentTime > 5 AND "
+        "worker.channel.chat.assigned_tasks < task.limit.chat"
+    )
+    context = {"task": {"level": 7, "limit": {"chat": 3}}, "level": 8}
+    assert [value(context) for value in fixed.task_values] == [7]
+    assert [value(context) for value in state.task_values] == [3]
+    assert (fixed.on_time, state.on_time) == (True, False)
+    assert split_by_state("activity_sid == 'WA' OR taskrouter.currentMin == 5")[1].on_time
 
 
 class CostSimulation(WorkflowSimulation):
@@ -81,8 +103,22 @@ class CostSimulation(WorkflowSimulation):
         self.clock.advance(1)
 
 
+def record_calls(monkeypatch, module, name):
+    """Return a list to which each call of a function appends the arguments."""
+    function, calls = getattr(module, name), []
+
+    def record(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(module, name, record)
+    return calls
+
+
 LEVEL = "worker.level == task.level"
+OTHER_LEVEL = "worker.level != task.level"
 LEVELS = "task.level IN worker.levels"
+IDLE_ON_CHAT = "worker.channel.chat.assigned_tasks == 0"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +129,8 @@ LEVELS = "task.level IN worker.levels"
         {"queue": "One", "known_worker_sid": "task.agent"},
         {"queue": "One", "known_worker_friendly_name": "task.agent"},
         {"queue": "Two", "skip_if": "workers.available > 5"},
+        {"queue": "One", "expression": f"{LEVEL} AND {IDLE_ON_CHAT}"},
+        {"queue": "One", "expression": f"worker.activity_name == 'Idle' AND {LEVEL}"},
     ],
 )
 def test_waiting_tasks_add_no_evaluations(target):
@@ -105,6 +143,50 @@ def test_waiting_tasks_add_no_evaluations(target):
     for number in range(1, 50):
         simulation.enqueue_task(kind="other", level=number, agent=f"nobody {number}")
     assert simulation.cost() == before == ["kind == 'other'"]
+
+
+@pytest.mark.parametrize("expression", [OTHER_LEVEL, f"{OTHER_LEVEL} AND {IDLE_ON_CHAT}"])
+def test_waiting_tasks_on_a_channel_without_capacity_are_not_visited(expression, monkeypatch):
+    """The waiting Tasks match the Worker, and each Task compares a different value."""
+    simulation = CostSimulation(
+        {
+            "expression": "kind == 'chat'",
+            "targets": [{"queue": "One", "expression": expression}],
+        },
+        default={"queue": "One"},
+    )
+    context = simulation.engine, simulation.workspace
+    carol = simulation.add_worker("Carol", "One", level=0)
+    chat = carol.channels[simulation.workspace.channel("chat").sid]
+    workers.update_channel(*context, carol, chat, capacity=0)
+    checks = record_calls(monkeypatch, workers, "has_capacity")
+    changes = record_calls(monkeypatch, indexes.WorkerIndex, "_change_free")
+    counts = []
+    for number in range(1, 20):
+        attributes = json.dumps({"kind": "chat", "level": number})
+        sid = simulation.workflow.sid
+        tasks.create(*context, attributes=attributes, channel="chat", workflow_sid=sid)
+        simulation.run_life_cycle()
+        checks.clear()
+        changes.clear()
+        simulation.run_life_cycle()
+        counts.append((len(checks), len(changes), len(simulation.evaluations)))
+        simulation.evaluations.clear()
+    assert counts[1:] == counts[1:2] * 18
+
+
+def test_free_workers_are_not_sorted_again_for_each_task(monkeypatch):
+    target = {"queue": "One", "order_by": "worker.level DESC"}
+    simulation = CostSimulation(catch_all_filter(target))
+    contexts = record_calls(monkeypatch, workers, "expression_context")
+    counts = []
+    for number in range(20):
+        simulation.add_worker(f"Worker {number}", "One", level=number)
+        simulation.run_life_cycle()
+        contexts.clear()
+        simulation.run_life_cycle()
+        counts.append(len(contexts))
+    assert counts == counts[:1] * 20
 
 
 def test_workers_that_do_not_match_add_no_evaluations():
@@ -130,8 +212,28 @@ def test_changed_worker_is_evaluated_once_for_tasks_with_equal_values():
     assert simulation.evaluations.count(LEVEL) == 3
 
 
-def test_expression_with_time_is_evaluated_once_a_minute():
-    expression = "taskrouter.currentTime >= 2300"
+def test_state_is_not_evaluated_after_a_worker_stops_matching():
+    busy_on_chat = "worker.channel.chat.assigned_tasks > 0"
+    target = {"queue": "One", "expression": f"{LEVEL} AND {busy_on_chat}"}
+    simulation = CostSimulation(
+        {"expression": "kind == 'other'", "targets": [target]}, default={"queue": "One"}
+    )
+    carol = simulation.add_worker("Carol", "One", level=1)
+    simulation.enqueue_task(kind="other", level=1)
+    assert busy_on_chat in simulation.cost()
+    attributes = json.dumps({"queues": ["One"], "level": 2})
+    workers.set_attributes(simulation.engine, simulation.workspace, carol, attributes)
+    assert busy_on_chat not in simulation.cost()
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "taskrouter.currentTime >= 2300",
+        "worker.activity_name == 'x' OR taskrouter.currentTime >= 2300",
+    ],
+)
+def test_expression_with_time_is_evaluated_once_a_minute(expression):
     simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": expression}))
     simulation.add_worker("Carol", "One")
     for _ in range(30):
@@ -151,7 +253,16 @@ def test_free_worker_is_offered_only_the_first_of_many_waiting_tasks():
     simulation.evaluations.clear()
     simulation.add_worker("Carol", "One")
     assert [task.status for task in waiting_tasks[:2]] == ["reserved", "pending"]
-    assert simulation.evaluations == ["queues HAS 'One'", "1==1"]
+    assert simulation.evaluations == ["queues HAS 'One'"]
+
+
+def test_tasks_with_different_values_are_not_examined_after_the_last_capacity_is_used(monkeypatch):
+    simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": OTHER_LEVEL}))
+    waiting_tasks = [simulation.enqueue_task(level=level) for level in range(30)]
+    examined = record_calls(monkeypatch, routing, "_offer")
+    simulation.add_worker("Carol", "One", level=99)
+    assert [task.status for task in waiting_tasks[:2]] == ["reserved", "pending"]
+    assert len(examined) == 1
 
 
 def test_requirements_without_waiting_tasks_are_dropped(monkeypatch):
@@ -174,15 +285,19 @@ def test_requirements_without_waiting_tasks_are_dropped(monkeypatch):
     assert [task.status for task in first] == ["completed", "reserved", "pending"]
 
 
-def test_dropped_requirement_leaves_no_reference_in_a_worker(monkeypatch):
+@pytest.mark.parametrize(
+    "expression", [LEVELS, "worker.channel.default.assigned_tasks <= task.level"]
+)
+def test_dropped_requirement_leaves_no_reference_in_a_worker(expression, monkeypatch):
     monkeypatch.setattr(indexes, "_MIN_PURGE_SIZE", 5)
-    simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": LEVELS}))
+    simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": expression}))
     dan = simulation.add_worker("Dan", "One", levels=list(range(40)))
     for level in range(40):
         simulation.run_life_cycle(level=level)
     entry = find_index(simulation.engine, simulation.workspace).workers._entries[dan.sid]
-    assert 0 < len(entry.requirements) <= 5
-    assert 0 < len(entry.free_for) <= 5
+    counts = [len(place.requirements) for place in entry.places.values()]
+    assert min(counts) > 0
+    assert sum(counts) <= 5
 
 
 def test_wait_heap_yields_waits_in_order_and_drops_ended_waits(monkeypatch):

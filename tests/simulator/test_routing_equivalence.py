@@ -49,6 +49,11 @@ TARGETS = st.fixed_dictionaries(
                 "worker.channel.default.available_capacity_percentage < 100",
                 "worker.channel.chat.assigned_tasks == 0",
                 "worker.activity_name == 'Idle'",
+                "worker.level >= task.level AND worker.channel.chat.assigned_tasks == 0",
+                "(task.level IN worker.levels OR worker.level > 2) AND worker.activity_sid != ''",
+                "(worker.activity_name == 'Idle' AND taskrouter.currentMin != 15) AND 1 == 1",
+                "worker.channel.chat.assigned_tasks < task.level AND worker.level != task.level",
+                "worker.activity_name == 'Idle' OR taskrouter.currentTime >= 2214",
             ]
         ),
         "timeout": st.sampled_from([1, 5, 40]),
@@ -61,7 +66,13 @@ TARGETS = st.fixed_dictionaries(
                 "workers.IDLE == task.level",
             ]
         ),
-        "order_by": st.sampled_from(["worker.level DESC", "worker.age ASC, worker.level"]),
+        "order_by": st.sampled_from(
+            [
+                "worker.level DESC",
+                "worker.age ASC, worker.level",
+                "worker.channel.default.available_capacity_percentage DESC, worker.level",
+            ]
+        ),
         "known_worker_sid": st.just("task.agent"),
         "known_worker_friendly_name": st.just("task.name"),
         "queue": st.integers(0, 3),
@@ -503,8 +514,28 @@ def test_worker_who_joins_a_queue_by_activity_is_offered_a_task_with_a_target_ex
     assert statuses(twins) == ["reserved"]
 
 
+def test_known_worker_who_joins_the_queue_by_activity_is_offered_the_task():
+    filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
+    twins = twins_with(filters, "activity_name == 'Idle'")
+    twins.add_worker("Ann", "Free")
+    create_task(twins, name="ann")
+    assert statuses(twins) == ["pending"]
+    set_activity(twins, "Idle")
+    assert statuses(twins) == ["reserved"]
+
+
+def test_condition_on_state_and_time_is_evaluated_when_the_minute_changes():
+    expression = "worker.activity_name == 'Free' OR taskrouter.currentTime >= 2214"
+    twins = twins_with([("1==1", [{"queue": 0, "expression": expression}])])
+    twins.add_worker("Ann")
+    create_task(twins)
+    assert statuses(twins) == ["pending"]
+    twins.do(lambda side: side.clock.advance(40))
+    assert statuses(twins) == ["reserved"]
+
+
 @pytest.mark.parametrize("change", ["rename", "delete"])
-def test_former_name_of_a_worker_is_not_known(change):
+def test_former_worker_name_is_not_known(change):
     filters = [("1==1", [{"queue": 0, "known_worker_friendly_name": "task.name"}])]
     twins = twins_with(filters)
     twins.add_worker("Ann", "Offline")

@@ -241,6 +241,11 @@ HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
         ),
         (changed("workers", attributes=7), "workers[0]: attributes must be a mapping, not 7"),
         (
+            changed("workers", attributes=[["a", 1]]),
+            "workers[0]: attributes must be a mapping, not a list",
+        ),
+        (changed("workers", capacity=None), "workers[0]: capacity must be a mapping, not null"),
+        (
             changed("activities", friendly_name="Here"),
             "activities[1]: friendly_name: another item of activities has the name 'Here'",
         ),
@@ -280,7 +285,7 @@ HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
             "task_queues[0]: there is no Worker 'Zoo'; did you mean 'Zoe'?",
         ),
     ],
-    ids=range(24),
+    ids=range(26),
 )
 def test_error_names_place_and_reason(description, message):
     assert refusal(description) == message

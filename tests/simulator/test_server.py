@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 
 import pytest
 import requests
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+import taskrouter_simulator
 from taskrouter_simulator.__main__ import main
 from taskrouter_simulator.clock import Clock
-from taskrouter_simulator.server import Simulator, _clock, listen, uvicorn_config
+from taskrouter_simulator.server import Simulator, _clock, base_url, listen, uvicorn_config
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
 from tests.simulator.test_seed_description import MINIMAL
@@ -67,10 +69,50 @@ def test_help_shows_every_setting_with_its_default(capsys):
         main(["--help"])
     assert exit_info.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert shown.startswith("usage: taskrouter-simulator [-h] [--host HOST]")
+    assert shown.startswith("usage: taskrouter-simulator [-h] [--version] [--host HOST]")
     assert "Run the TaskRouter simulator until SIGINT or SIGTERM." in shown
     assert re.search(r"--port PORT port to listen on; 0 picks a free port \(SIMULATOR_PORT;", shown)
     assert "SIMULATOR_HOST; default '127.0.0.1')" in shown
+
+
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["--version"])
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out == f"taskrouter-simulator {taskrouter_simulator.__version__}\n"
+    assert re.fullmatch("[0-9]+[.][0-9]+[.][0-9]+", taskrouter_simulator.__version__)
+
+
+def test_error_for_a_recording_names_the_setting(capsys, tmp_path):
+    assert main(["--record-file", str(tmp_path), "--port", "0"]) == 1
+    assert capsys.readouterr().err == (
+        f"simulator: SIMULATOR_RECORD_FILE must be a writable file, not '{tmp_path}':"
+        " Is a directory\n"
+    )
+
+
+def ipv6_loopback_is_available():
+    try:
+        listen("::1", 0).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not ipv6_loopback_is_available(), reason="this machine has no IPv6 loopback")
+@pytest.mark.parametrize("frozen_clock", [True, False])
+def test_simulator_listens_on_an_ipv6_address(frozen_clock):
+    with running(host="::1", frozen_clock=frozen_clock) as taskrouter:
+        assert re.fullmatch(r"http://\[::1\]:[0-9]+", taskrouter.url)
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        assert workspace.fetch().sid == taskrouter.workspace_sid
+
+
+def test_url_of_a_listener_puts_an_ipv6_address_in_brackets():
+    addresses = {"127.0.0.1": "127.0.0.1:80", "::1": "[::1]:80"}
+    for host, netloc in addresses.items():
+        assert base_url((host, 80, 0, 0)) == f"http://{netloc}"
+    assert base_url(("127.0.0.1", 80)) == "http://127.0.0.1:80"
 
 
 def test_option_replaces_environment_variable(capsys, monkeypatch):
@@ -122,9 +164,8 @@ def test_waiting_request_delays_stop_only_by_grace_period():
 
 def test_server_configuration_limits_logging_and_timeouts():
     config = uvicorn_config(Simulator(Settings()))
-    assert (config.log_level, config.access_log, config.ws, config.lifespan) == (
-        "warning", False, "websockets-sansio", "on"
-    )  # fmt: skip
+    assert (config.log_level, config.access_log, config.lifespan) == ("warning", False, "on")
+    assert issubclass(config.ws, WebSocketsSansIOProtocol)
     assert (config.timeout_graceful_shutdown, config.timeout_keep_alive) == (1, 120)
 
 
@@ -171,21 +212,36 @@ def test_refused_reset_changes_nothing():
         assert tasks(task.sid).fetch().assignment_status == "canceled"
 
 
-def test_reset_keeps_time_and_drops_timers_log_and_faults():
+def simulated_time(taskrouter):
+    return taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+
+
+def test_reset_returns_to_the_start_time_and_drops_timers_log_and_faults():
     with running() as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        start = simulated_time(taskrouter)
         workspace.tasks.create(attributes='{"selected_language": "es"}', timeout=100)
         taskrouter.fault("request", "error", path="/never")
         taskrouter.advance(7)
-        now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+        assert simulated_time(taskrouter) == start + 7
         taskrouter.reset()
-        assert taskrouter._request("POST", "/clock", {"advance": 0})["now"] == now
+        assert simulated_time(taskrouter) == start
         assert taskrouter._request("GET", "/faults") == {"faults": []}
+        taskrouter.fault("request", "error", path="/never")
+        assert [fault["id"] for fault in taskrouter._request("GET", "/faults")["faults"]] == [1]
         assert taskrouter.log() == []
         taskrouter.advance(100)
         assert {event.event_type for event in workspace.events.list()}.isdisjoint(
             {"task.canceled", "task.created"}
         )
+
+
+def test_reset_returns_a_running_clock_to_real_time():
+    with running(frozen_clock=False) as taskrouter:
+        taskrouter.advance(86_400)
+        before = time.time()
+        taskrouter.reset()
+        assert before - 0.1 <= simulated_time(taskrouter) <= time.time() + 0.1
 
 
 @pytest.mark.parametrize("kind", [None, "request"])
@@ -203,6 +259,6 @@ def test_command_reports_missing_package(monkeypatch):
     with pytest.raises(SystemExit) as exit_info:
         importlib.reload(sys.modules[main.__module__])
     assert exit_info.value.code == (
-        "simulator: the package uvicorn is not installed. Run `make services`, which installs it,"
-        " or: pip install -r requirements-run.txt"
+        "simulator: the package uvicorn is not installed. Install taskrouter-simulator again, with"
+        " its dependencies. In the simulator's repository, run `make services`."
     )

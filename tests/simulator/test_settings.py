@@ -5,13 +5,13 @@ from dataclasses import fields
 
 import pytest
 
-from taskrouter_simulator.settings import (
-    Settings,
+from taskrouter_simulator.setting_values import (
     SettingsError,
     environment_name,
     from_environment,
     read,
 )
+from taskrouter_simulator.settings import Settings
 from tests.simulator.test_docs import PAGE
 
 DEFAULTS = Settings()

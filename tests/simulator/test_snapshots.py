@@ -350,19 +350,19 @@ CHANGES = {
     ),
     "no objects": (
         lambda document: signed(without(document, "objects")),
-        "another version of the simulator has written the snapshot: 'objects'",
+        "the snapshot was written by another version of the simulator: 'objects'",
     ),
     "an unknown field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {"a": 1}}}
         ),
-        "another version of the simulator has written the snapshot: State has no field a",
+        "the snapshot was written by another version of the simulator: State has no field a",
     ),
     "a missing field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {}}}
         ),
-        "another version of the simulator has written the snapshot: workspace_sid is missing",
+        "the snapshot was written by another version of the simulator: workspace_sid is missing",
     ),
 }
 
@@ -375,6 +375,36 @@ def test_invalid_snapshot_is_refused_and_changes_nothing(change):
     with pytest.raises(SnapshotError, match=message):
         center.simulator.restore(apply(center.simulator.snapshot()))
     assert center.state() == before
+
+
+def places(value):
+    """Yield each place in a JSON document, as a container and a key."""
+    for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        yield value, key
+        if isinstance(item, dict | list):
+            yield from places(item)
+
+
+def test_signed_snapshot_with_a_wrong_value_is_restored_or_changes_nothing():
+    center = ringing_center()
+    center.simulator.faults.add({"on": "event", "kind": "latency", "seconds": 1})
+    document = center.simulator.snapshot()
+    names = [name for name in document["objects"] if name.isdecimal()]
+    state = {name: document["objects"][name] for name in names[names.index(document["state"]) :]}
+    assert len(state) > 5
+    simulator = Simulator(Settings(**center.options))
+    for container, key in [(document, "state"), *places(state)]:
+        original = container[key]
+        for value in (None, 10**400, "engine", [[]]):
+            container[key] = value
+            unchanged = simulator.snapshot()
+            try:
+                asyncio.run(restored(simulator, signed(document)))
+            except SnapshotError:
+                assert simulator.snapshot() == unchanged
+            else:
+                simulator = Simulator(Settings(**center.options))
+        container[key] = original
 
 
 def test_deeply_nested_document_is_refused():

@@ -2,14 +2,17 @@
 
 import json
 import urllib.error
+from collections import Counter
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, reservations, tasks, workers
+from taskrouter_simulator.engine import assignments, reservations, tasks, workers, workspaces
 from taskrouter_simulator.engine.core import StatusCallback
 from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.history import Kind
 from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.instructions import execute
+from taskrouter_simulator.engine.model import Configuration
 from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
 from tests.simulator.conftest import Simulation
 
@@ -44,6 +47,26 @@ class TransferSimulation(Simulation):
     @property
     def transfer_events(self):
         return [item.removeprefix("task.") for item in self.event_types("task.transfer-")]
+
+    def other_queue(self, worker):
+        """Create a TaskQueue, move a Worker to it, and return the TaskQueue."""
+        workers.set_attributes(self.engine, self.workspace, worker, '{"team": "other"}')
+        return workspaces.add_queue(
+            self.engine, self.workspace, friendly_name="Other", target_workers='team == "other"'
+        )
+
+    def events(self):
+        return list(self.workspace.events.values())
+
+    def queue_counts(self):
+        """Return how many Tasks entered each TaskQueue, and how many left for another one."""
+        kinds = (Kind.TASK_ENTERED, Kind.TASK_MOVED)
+        facts = [fact for fact in self.workspace.history.facts if fact.kind in kinds]
+        counts = Counter((fact.queue_sid, fact.kind) for fact in facts)
+        return {
+            sid: tuple(counts[sid, kind] for kind in kinds)
+            for sid in {fact.queue_sid for fact in facts}
+        }
 
     def do(self, operation, *arguments):
         operation(self.engine, self.workspace, *arguments)
@@ -150,6 +173,38 @@ def test_transfer_to_another_queue_moves_the_task():
     center.transfer(other)
     assert center.task.queue_sid == other
     assert center.task.queue_entered == center.engine.now()
+    assert center.queue_counts() == {center.queue_sid: (1, 1), other: (1, 0)}
+    moved = ["task-queue.moved", "task-queue.entered", "task.transfer-initiated"]
+    assert center.event_types("task")[-3:] == moved
+    (event,) = (item for item in center.events() if item.event_type == "task-queue.moved")
+    assert event.parameters["TaskAssignmentStatus"] == "pending"
+
+
+def test_task_stays_in_its_queue_if_the_recipient_is_a_member():
+    center = TransferSimulation()
+    newest = workspaces.add_queue(center.engine, center.workspace, friendly_name="Newest")
+    center.transfer(newest.sid)
+    center.do(assignments.accept, center.offered)
+    center.accepted = center.offered
+    center.transfer(center.alice.sid)
+    assert (center.task.queue_sid, center.offered.queue_sid) == (newest.sid, newest.sid)
+
+
+def test_task_moves_to_the_oldest_queue_of_the_recipient():
+    center = TransferSimulation()
+    oldest = center.other_queue(center.bob)
+    workspaces.add_queue(center.engine, center.workspace, friendly_name="Newest")
+    center.transfer()
+    assert center.task.queue_sid == oldest.sid
+
+
+def test_transfer_within_the_queue_is_no_move():
+    center = TransferSimulation()
+    center.clock.advance(7)
+    center.transfer(center.queue_sid)
+    assert center.task.queue_entered == center.engine.now()
+    assert center.queue_counts() == {center.queue_sid: (1, 0)}
+    assert center.event_types("task-queue.entered") == ["task-queue.entered"]
 
 
 @pytest.mark.parametrize("setting", [True, False])
@@ -232,6 +287,55 @@ def test_canceled_transfer_returns_task_to_worker():
         tasks.cancel_transfer, center.engine, center.workspace, center.task, transfer
     ) == expected  # fmt: skip
     assert second.status == "initiated"
+
+
+def cancel_transfer(engine, workspace, reservation):
+    task = workspace.tasks[reservation.task_sid]
+    tasks.cancel_transfer(engine, workspace, task, task.transfer)
+
+
+@pytest.mark.parametrize("end", [reservations.reject, reservations.time_out, cancel_transfer])
+def test_task_returns_to_its_queue_when_the_transfer_ends(end):
+    center = TransferSimulation()
+    step, entered = center.task.step, center.task.queue_entered
+    other = center.other_queue(center.bob)
+    center.clock.advance(7)
+    center.transfer()
+    assert (center.task.queue_sid, center.task.ignore_capacity) == (other.sid, True)
+    center.clock.advance(5)
+    center.do(end, center.offered)
+    assert (center.task.status, center.task.queue_sid) == ("assigned", center.queue_sid)
+    assert (center.task.step, center.task.queue_entered) == (step, entered)
+    assert center.task.ignore_capacity is False
+    assert center.task.updated == center.engine.now()
+    assert center.queue_counts() == {center.queue_sid: (2, 1), other.sid: (1, 1)}
+    assert center.event_types("task-queue.moved") == ["task-queue.moved"] * 2
+    workspaces.delete_queue(center.engine, center.workspace, other)
+
+
+def test_queue_to_which_a_task_may_return_is_not_deleted():
+    center = TransferSimulation()
+    (workflow,) = center.workspace.workflows.values()
+    workflow.configuration = Configuration()
+    center.other_queue(center.bob)
+    center.transfer()
+    queue = center.workspace.queues[center.queue_sid]
+    message = f"TaskQueue {queue.sid} is in use and cannot be deleted"
+    assert refusal(workspaces.delete_queue, center.engine, center.workspace, queue) == message
+    center.do(assignments.accept, center.offered)
+    workspaces.delete_queue(center.engine, center.workspace, queue)
+    assert queue.sid not in center.workspace.queues
+
+
+def test_task_whose_worker_completed_is_routed_again_after_canceled_transfer():
+    center = TransferSimulation()
+    transfer = center.transfer()
+    center.do(assignments.complete_reservation, center.accepted)
+    tasks.cancel_transfer(center.engine, center.workspace, center.task, transfer)
+    assert center.task.status == "pending"
+    center.clock.run_due()
+    assert center.task.status == "reserved"
+    assert (center.offered.worker_sid, center.offered.transfer) == (center.bob.sid, None)
 
 
 @pytest.mark.parametrize("operation", [assignments.cancel, assignments.delete])

@@ -340,6 +340,18 @@ def test_phone_rings_for_timeout_or_one_minute(name, timeout, seconds):
     assert simulation.worker_leg().status == "no-answer"
 
 
+@pytest.mark.parametrize(
+    ("to", "called"),
+    [("joey", "client:joey"), ("_7", "client:_7"), ("client:joey", "client:joey"),
+     ("sip:a@b.example", "sip:a@b.example"), (WORKER_NUMBER, WORKER_NUMBER), ("911", "911")],
+)  # fmt: skip
+def test_call_to_a_bare_name_calls_the_client(to, called):
+    simulation = CallSimulation({"instruction": "call", "to": to, "from": NUMBER, "url": URL})
+    simulation.place_call("1", worker_answers=False)
+    simulation.make_alice_idle()
+    assert simulation.worker_leg().called == called
+
+
 def test_later_instruction_replaces_post_work_activity():
     simulation = CallSimulation(answer_seconds=10.0)
     simulation.instruction = {**DEQUEUE, "post_work_activity_sid": simulation.activity_sid("Idle")}

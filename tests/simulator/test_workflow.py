@@ -1,5 +1,8 @@
 """Routing of Tasks through the filters and targets of a Workflow."""
 
+import json
+import math
+
 import pytest
 
 from taskrouter_simulator.engine import (
@@ -204,6 +207,32 @@ def test_order_by_sorts_workers(order, expected):
     simulation.add_worker("High", "One", level=10**400)  # exceeds the range of a float
     offered = [simulation.offered_to(simulation.enqueue_task())[0] for _ in range(3)]
     assert offered == expected
+
+
+def test_order_by_sorts_workers_without_a_number_last():
+    """A Workspace file can contain NaN, which is less than no number, and greater than none."""
+    target = {"queue": "One", "order_by": "worker.level"}
+    simulation = WorkflowSimulation(catch_all_filter(target))
+    for name, level in (("NaN", math.nan), ("Five", 5), ("Four", 4), ("Infinity", math.inf)):
+        simulation.add_worker(name, "One", level=level)
+    offered = [simulation.offered_to(simulation.enqueue_task())[0] for _ in range(4)]
+    assert offered == ["Four", "Five", "Infinity", "NaN"]
+
+
+def test_order_by_follows_changes_of_a_worker():
+    target = {"queue": "One", "order_by": "worker.level DESC"}
+    simulation = WorkflowSimulation(catch_all_filter(target))
+    simulation.add_worker("Carol", "One", level=2)
+    dan = simulation.add_worker("Dan", "One", level=1)
+    task = simulation.enqueue_task()
+    assert simulation.offered_to(task) == ["Carol"]
+    attributes = json.dumps({"queues": ["One"], "level": 3})
+    workers.set_attributes(simulation.engine, simulation.workspace, dan, attributes)
+    reservations.reject(simulation.engine, simulation.workspace, task.reservations[0])
+    simulation.clock.run_due()
+    assert simulation.offered_to(task) == ["Dan"]
+    assert simulation.offered_to(simulation.enqueue_task()) == ["Carol"]
+    assert simulation.offered_to(simulation.enqueue_task()) == []
 
 
 @pytest.mark.parametrize("key", ["known_worker_sid", "known_worker_friendly_name"])

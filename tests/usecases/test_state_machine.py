@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -405,8 +405,16 @@ def _throttle(name: str) -> None:
     raise (StoreUnavailable if name.startswith("store") else TaskRouterThrottled)("injected")
 
 
-def run_scenarios(store: DynamoReservationStore, examples: int) -> None:
-    """Run random scenarios; Hypothesis reports the shortest failing scenario."""
+def run_scenarios(
+    store: DynamoReservationStore, examples: int, random_seed: int | None = None
+) -> None:
+    """Run random scenarios; Hypothesis reports the shortest failing scenario.
+
+    Args:
+        store: The store.
+        examples: Number of scenarios.
+        random_seed: Seed of the scenarios; None for Hypothesis's seed.
+    """
 
     class ScenarioOnStore(Scenario):
         pass
@@ -414,6 +422,8 @@ def run_scenarios(store: DynamoReservationStore, examples: int) -> None:
     # Leave time for a callback's second write, even on a slow machine.
     store._callback_seconds = 3_600
     ScenarioOnStore.store = store
+    if random_seed is not None:
+        seed(random_seed)(ScenarioOnStore)
     run_state_machine_as_test(
         ScenarioOnStore,
         settings=settings(

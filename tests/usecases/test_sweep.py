@@ -340,7 +340,7 @@ def test_report_counts_outcomes_and_failures(service: Service) -> None:
 
 
 @pytest.mark.parametrize("method", ["due_reservations", "save_sweep"])
-def test_failure_of_dynamodb_is_reported_and_fails_the_sweep(
+def test_dynamodb_failure_is_reported_and_fails_the_sweep(
     service: Service, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
@@ -364,7 +364,7 @@ def test_workspace_is_verified_once_per_sweep(service: Service) -> None:
     assert service.taskrouter.calls["workspace"] == 1
 
 
-def test_status_changed_by_the_sweep_restarts_the_intervals_between_checks(
+def test_status_recorded_by_the_sweep_restarts_the_check_intervals(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()
@@ -395,7 +395,7 @@ UNEXPECTED = [RecursionError("secret"), KeyError("secret"), OverflowError("secre
 
 @pytest.mark.parametrize("error", UNEXPECTED, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("verb", ["fetch", "workspace", "tasks", "list", "events"])
-def test_unexpected_error_of_a_step_fails_the_sweep_but_not_the_other_steps(
+def test_unexpected_error_in_one_step_fails_the_sweep_but_not_the_other_steps(
     service: Service, verb: str, error: Exception
 ) -> None:
     remotes = [service.taskrouter.add() for _ in range(3)]
@@ -419,7 +419,7 @@ def test_unexpected_error_of_a_step_fails_the_sweep_but_not_the_other_steps(
 
 
 @pytest.mark.parametrize("method", ["due_reservations", "start_periodic_job", "save_sweep"])
-def test_unexpected_error_of_the_store_is_reported_by_its_type(
+def test_report_names_only_the_type_of_an_unexpected_store_error(
     service: Service, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:

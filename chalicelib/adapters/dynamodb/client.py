@@ -16,6 +16,7 @@ from chalicelib.adapters.aws import (
     JsonApi,
     Request,
     Sender,
+    describe_error,
     parse,
 )
 from chalicelib.adapters.exchange import PARSE_ERRORS
@@ -47,7 +48,7 @@ _NAME = re.compile(r"#(\w+)")
 
 
 def make_client(budget: float) -> Any:
-    """Return a DynamoDB client with boto3's methods, whose calls end within *budget* seconds.
+    """Return a client with boto3's DynamoDB methods. Each call ends within *budget* seconds.
 
     The budget includes one retry. TaskRouter calls the fallback URL after waiting 5 s for a
     response, but boto3 waits 60 s by default.
@@ -119,14 +120,13 @@ def _limit_requests(client: Any, seconds: float) -> None:
 def translate_errors() -> Iterator[None]:
     """Raise StoreUnavailable if a request fails or its response can't be read.
 
-    The context must include the code that reads the response. A malformed response makes either
-    botocore or that code fail.
+    The context must include the code that reads the response, because a malformed response can make
+    that code fail instead of botocore.
     """
     try:
         yield
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        raise StoreUnavailable(f"DynamoDB returned {code}. Retry.") from error
+        raise StoreUnavailable(describe_error("DynamoDB", error)) from error
     except BotoCoreError as error:
         url = error.kwargs.get("endpoint_url")
         if url is None:
@@ -284,13 +284,13 @@ def read_item(client: Any, table: str, key: dict[str, dict[str, Any]]) -> dict[s
     """Return an item, using a strongly consistent read; None if there is no item.
 
     Raises:
-        ValueError: DynamoDB returned another item.
+        ValueError: DynamoDB returned a different item.
     """
     response = client.get_item(TableName=table, Key=key, ConsistentRead=True)
     if "Item" not in response:
         return None
     if not key.items() <= response["Item"].items():
-        raise ValueError("DynamoDB returned another item.")
+        raise ValueError("DynamoDB returned a different item.")
     return from_item(response["Item"])
 
 
@@ -327,13 +327,13 @@ class UpdateItem:
     """One conditional UpdateItem request.
 
     In expressions, ``#name`` stands for the attribute *name*, so that no attribute name can clash
-    with a reserved word, and ``:name`` stands for an entry of `values`. DynamoDB rejects a request
+    with a reserved word. ``:name`` stands for an entry of `values`. DynamoDB rejects a request
     that changes the same attribute in two clauses, but a local emulator may accept the request.
 
     Attributes:
         set: attributes to set, by name. None leaves an attribute unchanged.
         set_if_absent: attributes to set unless they exist, by name.
-        set_expressions: further SET clauses.
+        set_expressions: additional SET clauses.
         remove: names of attributes to remove.
         conditions: condition expressions, all of which must hold.
         values: values for `set_expressions` and `conditions`, by placeholder.
@@ -391,5 +391,5 @@ class UpdateItem:
                     raise
                 succeeded, item = False, error.response.get("Item", {})
             if (succeeded or item != {}) and not item_key.items() <= item.items():
-                raise ValueError("DynamoDB returned another item.")
+                raise ValueError("DynamoDB returned a different item.")
             return succeeded, from_item(item)

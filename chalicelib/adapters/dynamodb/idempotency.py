@@ -9,7 +9,7 @@ from chalicelib.domain.tasks import IdempotencyRecord
 _DAY_SECONDS = 86_400
 _MINUTE_SECONDS = 60
 _SEARCHES_PER_SECOND = 3
-"""TaskRouter's limit on lists filtered by EvaluateTaskAttributes (changelog of 2024-10-18)."""
+"""TaskRouter's limit for lists with EvaluateTaskAttributes (Twilio's changelog of 2024-10-18)."""
 
 
 class DynamoIdempotencyStore:
@@ -65,15 +65,15 @@ class DynamoIdempotencyStore:
         return is_taken_over or item.get("owner") == owner
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
-        """Expire the owner's lease now."""
+        """Expire the lease now, if *owner* still holds the key."""
         self._update_if_owner(key, owner, {"until": now})
 
     def save_response(self, key: str, response: dict[str, Any], *, owner: str) -> None:
-        """Save the response to the owner's request."""
+        """Save the response for repeated requests, if *owner* still holds the key."""
         self._update_if_owner(key, owner, {"answer": response})
 
     def release(self, key: str, *, owner: str, now: int) -> None:
-        """Release the owner's key after a request that created no Task."""
+        """Release a key whose request created no Task, if *owner* still holds the key."""
         self._update_if_owner(key, owner, {"ttl": now // 1000})
 
     def _update_if_owner(self, key: str, owner: str, attributes: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ class DynamoJobs:
     def save_progress(
         self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
     ) -> None:
-        """Save the progress of parts of a job, unless a later time is saved for one of them."""
+        """Save the progress of parts of a job, unless a later time is already saved for a part."""
         times = {f"{_PROGRESS}_{part}".rstrip("_"): until for part, until in progress.items()}
         update = UpdateItem(
             set={**times, "due_at": due_at},

@@ -46,7 +46,7 @@ _PAGE_SIZES = (100, 1_000)
 is usually larger: if the first page does not suffice, few entries match."""
 
 _MAX_EMPTY_QUERIES = 8
-"""Maximum number of queries per request that return no entries, such as queries for the night."""
+"""Maximum number of queries per request that return no entries, such as queries for quiet hours."""
 
 _MAX_SECONDS = 10.0
 """Time after which no further query starts. API Gateway waits at most 29 s for a response."""

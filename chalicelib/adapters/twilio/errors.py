@@ -21,7 +21,8 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.messages import public_text
 
 _REFUSED = {*range(400, 500)} - {408, 499}
-"""Statuses of requests that TaskRouter did not process; a timeout (408, 499) proves nothing."""
+"""Statuses that mean that TaskRouter did not process the request. After a timeout (408, 499),
+TaskRouter may have processed the request."""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
@@ -54,7 +55,7 @@ def to_error(response: Response) -> TaskRouterError:
     except JsonError:
         problem = {}
     code = problem.get("code")
-    cause = f"HTTP {status}, error {code if type(code) is int else status}"
+    cause = f"HTTP {status}" + (f", error {code}" if type(code) is int else "")
     body = str(response.request.body or "")
     retry_after = parse_retry_after(response.headers.get("Retry-After", ""))
     if status in _UNAUTHENTICATED:
@@ -71,7 +72,9 @@ def to_error(response: Response) -> TaskRouterError:
 
 
 def _describe_refusal(problem: dict[str, Any], body: str) -> str:
-    """Return Twilio's message and the parameters to check, as the end of a sentence.
+    """Return the end of an error message: Twilio's message and the parameters to check.
+
+    If Twilio's response contains no message, return a link to Twilio's error codes.
 
     Args:
         problem: Twilio's error, with ``message`` or (RFC 9457) ``detail`` and ``title``.

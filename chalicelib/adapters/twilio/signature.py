@@ -55,9 +55,10 @@ _NOT_SIGNED = (
 
 
 class LikelyCause(StrEnum):
-    """The likely cause of an invalid signature. AUTH_TOKEN is a guess, and QUERY may be a guess.
+    """The likely cause of an invalid signature.
 
-    AUTH_TOKEN is wrong if the query string has an unusual encoding that is not tried.
+    AUTH_TOKEN is always a guess, and QUERY may be a guess. The actual cause may be an unusual
+    encoding of the query string that is not tried.
     """
 
     NO_HEADER = "no_header"
@@ -183,7 +184,7 @@ def check_header(signature: str | None, settings: str | None) -> tuple[str, str]
 def query_strings(query: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield the query strings, with a "?", that Twilio may have signed.
 
-    API Gateway passes on only decoded parameters, and groups the values of a repeated name.
+    API Gateway forwards only decoded parameters, and groups the values of a repeated name.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
     Therefore, the query strings differ in the order and the encoding of the parameters.
 

@@ -38,7 +38,7 @@ from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, has_attribu
 _Response = TypeVar("_Response")
 
 REQUEST_SECONDS, PAGE_SECONDS = 3.0, 8.0
-"""Maximum times for an operation, from the DNS lookup to the end of the response, and for each page
+"""Time limits for an operation, from the DNS lookup to the end of the response, and for each page
 of a multi-page list. Only sweeps read such lists."""
 
 _MAX_RESOURCE_BYTES = 2**20
@@ -59,7 +59,7 @@ class TwilioTaskRouter:
         secrets: the source of the API key. If TaskRouter refuses the key, the request is repeated
             once with a renewed key.
         workspace_sid: WS….
-        seconds, page_seconds: maximum times, as in REQUEST_SECONDS and PAGE_SECONDS.
+        seconds, page_seconds: time limits; see REQUEST_SECONDS and PAGE_SECONDS.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class TwilioTaskRouter:
             # The requests library omits parameters whose value is None.
             created = _to_task(workspace.tasks.create(**asdict(task)))
             if created.workflow_sid != task.workflow_sid:
-                raise ValueError("TaskRouter returned another Task.")
+                raise ValueError("TaskRouter returned a different Task.")
             return created
 
         return self._request(send)
@@ -267,7 +267,7 @@ class TwilioTaskRouter:
             tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=5)
             found = [_to_found_task(task.fetch(), sid=task.sid) for task in tasks]
             if not all(has_attribute(each.task, name, value) for each in found):
-                raise ValueError("TaskRouter returned another Task.")
+                raise ValueError("TaskRouter returned a different Task.")
             return found
 
         return self._request(send)
@@ -277,7 +277,7 @@ class TwilioTaskRouter:
 
         def send(workspace: Any) -> None:
             if workspace.fetch().sid != self._workspace_sid:
-                raise ValueError("TaskRouter returned another Workspace.")
+                raise ValueError("TaskRouter returned a different Workspace.")
 
         self._request(send)
 
@@ -298,7 +298,7 @@ def _to_task(task: Any) -> CreatedTask:
 
 def _to_found_task(task: Any, *, sid: str) -> FoundTask:
     if task.sid != sid:
-        raise ValueError("TaskRouter returned another Task.")
+        raise ValueError("TaskRouter returned a different Task.")
     task_channel = (task.task_channel_sid, task.task_channel_unique_name)
     return FoundTask(_to_task(task), timeout=task.timeout, task_channel=task_channel)
 
@@ -308,7 +308,7 @@ def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservat
     name, status = reservation.worker_name or "", Status(reservation.reservation_status)
     is_other = any(getattr(reservation, member) != sid for member, sid in requested.items())
     if is_other or not isinstance(name, str) or status is Status.GONE:
-        raise ValueError("TaskRouter returned a malformed Reservation or another one.")
+        raise ValueError("TaskRouter returned a malformed or different Reservation.")
     return RemoteReservation(
         reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
         task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),

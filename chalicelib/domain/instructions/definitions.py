@@ -169,7 +169,7 @@ class Instruction:
 
         Args:
             values: the values by JSON name.
-            deferred: JSON names of further parameters, whose values are not known yet.
+            deferred: JSON names of other parameters, whose values are not known yet.
         """
         definitions = cls.parameters()
         unknown_names = (name for name in [*values, *deferred] if name not in definitions)
@@ -319,9 +319,9 @@ class Redirect(Instruction):
 class Conference(Instruction):
     """Connect the caller and the Worker in a conference.
 
-    Twilio recommends conference over dequeue and call, and documents the parameters of conference
-    for REST. Only Twilio's pages about errors 40137 and 40138 imply that conference may also answer
-    a callback, with the same parameter names. The format of events in such an answer is
+    Twilio recommends conference over dequeue and call, but documents its parameters only for REST.
+    Twilio's pages about errors 40137 and 40138 imply that conference may also answer a callback,
+    with the same parameter names. The format of events in such an answer is
     undocumented. This class uses the format of dequeue, the only instruction whose events Twilio
     documents for callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
     Otherwise TaskRouter reports error 40142.

@@ -123,12 +123,12 @@ def comma_list(*events: str) -> ParameterType:
     return ParameterType(
         f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
         f"allowed events, each at most once: {', '.join(events)}",
-        lambda value: isinstance(value, str) and _are_distinct(value.split(","), events),
+        lambda value: isinstance(value, str) and _are_valid_events(value.split(","), events),
         to_form=lambda value: value.split(","),
     )
 
 
-def _are_distinct(names: list[str], events: tuple[str, ...]) -> bool:
+def _are_valid_events(names: list[str], events: tuple[str, ...]) -> bool:
     return len(names) == len(set(names)) and set(names) <= {*events}
 
 

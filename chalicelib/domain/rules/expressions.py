@@ -22,8 +22,8 @@ from jmespath.lexer import Lexer
 
 from chalicelib.domain.rules.facts import FACTS, UnreadableFact
 from chalicelib.domain.rules.lint import (
-    LEAVE_OUT,
-    NUMBERS,
+    LEAVE_OUT_CONDITION,
+    NUMERIC_FACTS,
     Node,
     find_condition_error,
     find_error,
@@ -69,7 +69,8 @@ class Expression:
             raise InvalidExpression("is nested too deeply or is too long") from error
         if mistake is None and '"' in text and (name := _quoted_string(text)):
             mistake = (
-                f"compares with the field \"{name}\": write a string in single quotes, '{name}'"
+                f'compares with the field "{name}": '
+                f"write strings in single quotes, as in '{name}'"
             )
         if mistake:
             raise InvalidExpression(mistake)
@@ -106,13 +107,12 @@ def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
 def _parse(text: str) -> Node:
     try:
         with warnings.catch_warnings():
-            # If text between backticks is not JSON, jmespath reads it as a string, but warns.
+            # If text in backticks is not JSON, jmespath reads it as a string, but warns.
             warnings.simplefilter("error", PendingDeprecationWarning)
             tree: Node = jmespath.compile(text).parsed
     except PendingDeprecationWarning as error:
         raise InvalidExpression(
-            "has text between backticks that is not JSON: "
-            "write strings in single quotes, as in 'es'"
+            "has text in backticks that is not JSON: write strings in single quotes, as in 'es'"
         ) from error
     except EmptyExpressionError as error:
         raise InvalidExpression("is empty: write a JMESPath expression") from error
@@ -140,7 +140,7 @@ _LEXER_HINTS = {
     "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
     "$": ': write a name with a dollar sign in double quotes, as in task."price$"',
 }
-_NO_CONDITION = f": {LEAVE_OUT}"
+_NO_CONDITION = f": {LEAVE_OUT_CONDITION}"
 _WORDS = {
     "and": "&&",
     "or": "||",
@@ -269,7 +269,7 @@ def _parser_hint(error: ParseError) -> str:
 
 
 def _membership_hint(text: str, position: int) -> str:
-    """Return the hint for a membership test in which the parser fails, such as `'x' IN task.a`."""
+    """Return the hint for a membership test at which the parser fails, such as `'x' IN task.a`."""
     for match in _MEMBERSHIP.finditer(text):
         start = match.start("negation" if match["negation"] else "operator")
         if match["operator"] and start <= position < match.end():
@@ -298,7 +298,7 @@ def _string_hint(text: str, position: int) -> str:
 
 
 def _number_hint(text: str, position: int) -> str:
-    """Return the hint for a number that is not between backticks."""
+    """Return the hint for a number that is not in backticks."""
     if _ALWAYS_TRUE.fullmatch(text):
         return _NO_CONDITION
     if text[:position].endswith("."):
@@ -312,7 +312,7 @@ def _number_hint(text: str, position: int) -> str:
         )
     number = _NUMBER.match(text, position)
     literal = number["sign"] + number["digits"] if number else "5"
-    hint = f"write numbers between backticks, as in `{literal}`{_always_true(text, position)}"
+    hint = f"write numbers in backticks, as in `{literal}`{_always_true(text, position)}"
     for match in _CONJUNCTION.finditer(text, position):
         if word := match["word"]:
             return f": write {_WORDS[word.lower()]} instead of {word}, and {hint}"
@@ -346,7 +346,7 @@ def _contains(test: re.Match[str]) -> str:
 
 
 def _is_attribute(operand: str) -> bool:
-    """Return whether an operand is a bare name that only the expressions of Workflows can read."""
+    """Return whether an operand is a bare name that only Workflow expressions can read."""
     is_literal = operand.lower() in ("true", "false", "null")
     return bool(_BARE_NAME.fullmatch(operand)) and operand not in FACTS and not is_literal
 
@@ -358,7 +358,7 @@ def _member(operand: str, *, is_text: bool) -> str:
         return member
     # contains() fails if it looks for a value other than a string in a string.
     member = re.sub('^`([^"`]*)`$', r"'\1'", member)
-    return f"to_string({member})" if member in NUMBERS else member
+    return f"to_string({member})" if member in NUMERIC_FACTS else member
 
 
 def _literal(operand: str) -> str:

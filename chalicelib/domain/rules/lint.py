@@ -31,15 +31,14 @@ _ALIASES = {
 
 _MISSING_FUNCTIONS = dict.fromkeys(
     ("lower", "lowercase", "tolower", "upper", "uppercase", "toupper"),
-    "compare with each spelling, as in task.a == 'x' || task.a == 'X'",
+    "compare with each capitalization, as in task.a == 'x' || task.a == 'X'",
 )
 """Advice for functions that JMESPath does not have."""
 
-LEAVE_OUT = "a rule without a condition always matches, so leave out the condition"
+LEAVE_OUT_CONDITION = "a rule without a condition always matches, so leave out the condition"
 
 _LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
-NUMBERS = ("priority", "age")
-"""Facts that are numbers."""
+NUMERIC_FACTS = ("priority", "age")
 
 _CHAINS = {
     "subexpression",
@@ -64,7 +63,7 @@ _CHANNEL_NAMES = (
     "configured_capacity",
     "available",
 )
-"""Names that only the expressions of Workflows can read: at the beginning of a path, in ``worker``,
+"""Names that only Workflow expressions can read: at the beginning of a path, in ``worker``,
 and in each channel of ``worker.channel``.
 
 https://www.twilio.com/docs/taskrouter/workflow-configuration
@@ -79,7 +78,7 @@ def find_error(tree: Node) -> str | None:
 def find_condition_error(tree: Node) -> str | None:
     """Return the first mistake that only a condition can have, as a predicate, or None."""
     if _is_constant(tree) and not is_false(_constant(tree)):
-        return f"is {_as_literal(_constant(tree))}, which is always true: {LEAVE_OUT}"
+        return f"is {_as_literal(_constant(tree))}, which is always true: {LEAVE_OUT_CONDITION}"
     return next(
         (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
     )
@@ -108,7 +107,7 @@ def _constant(node: Node) -> Any:
 
 def _always_true(value: object) -> str:
     return (
-        f"has {_as_literal(value)} alone next to || or &&, which is always true: "
+        f"uses {_as_literal(value)}, which is always true, as an operand of || or &&: "
         f"compare with each value, as in task.a == 'x' || task.a == 'y'"
     )
 
@@ -131,7 +130,7 @@ def _errors(
         node: the node.
         at_root: whether the node is evaluated against the facts, not against a value inside them.
         is_member: whether the node follows a dot, so that it may be any field name.
-        is_operand: whether the node is compared with a path, or is an argument beside a path.
+        is_operand: whether the node is compared with a path, or is an argument next to a path.
     """
     kind = node["type"]
     if kind == "field" and not is_member:
@@ -172,21 +171,21 @@ def _follows_dot(kind: str, node: Node, child: Node) -> bool:
 
 def _name_errors(name: str, *, at_root: bool, is_operand: bool) -> Iterator[str]:
     if literal := _LITERALS.get(name.lower()):
-        yield f"uses {name} as a field name: write it between backticks, `{literal}`"
+        yield f"uses {name} as a field name: write the literal in backticks, as in `{literal}`"
     elif not at_root and name in ("task", "worker"):
         yield (
             f"uses {name} inside brackets or after a |, where it is not available: "
             "write contains(LIST, VALUE), or || instead of |"
         )
     elif at_root and name in _WORKFLOW_NAMES:
-        yield f"uses {name}, which only the expressions of Workflows can read"
+        yield f"uses {name}, which only Workflow expressions can read"
     elif at_root and name not in FACTS:
         if similar := nearest_name(name, FACTS, cutoff=0.8):
             yield f"uses the unknown name {name}: did you mean {similar}?"
         elif is_operand:
             yield (
-                f"uses the unknown name {name}: write a string in single quotes, as in '{name}', "
-                f"and begin a path with one of {', '.join(FACTS)}"
+                f"uses the unknown name {name}: write strings in single quotes, as in '{name}', "
+                f"and begin paths with one of {', '.join(FACTS)}"
             )
         else:
             yield (
@@ -206,7 +205,7 @@ def _workflow_name_errors(*paths: tuple[str, ...]) -> Iterator[str]:
 
 def _comparison_errors(left: Node, right: Node) -> Iterator[str]:
     for fact, operand in ((left, right), (right, left)):
-        is_number = fact["type"] == "field" and fact["value"] in NUMBERS
+        is_number = fact["type"] == "field" and fact["value"] in NUMERIC_FACTS
         if is_number and operand["type"] == "literal" and isinstance(operand["value"], str):
             yield f"compares the number {fact['value']} with a string: write `5`, not '5'"
 

@@ -134,14 +134,14 @@ def follow_reservation(engine: Engine, reservation: Reservation) -> None:
         if leg.reservation_sid != reservation.sid or not leg.connected_by or leg.has_ended:
             continue
         if _is_transferred(engine, leg):
-            # The end of the conference could close the Task, whose status is just changing.
+            # Leaving now could end the conference and close the Task while its status changes.
             engine.set_timer("ring", leg.sid, engine.now(), partial(_leave_call, engine, leg))
         elif not leg.caller_sid:
             execution.end(engine, leg, "the Task has ended")
 
 
 def _is_transferred(engine: Engine, leg: Call) -> bool:
-    """Return whether the Worker of a leg has just transferred the Task without waiting."""
+    """Return whether the Worker of a leg has just started a cold transfer of the Task."""
     found = call_tasks.reservation_of(engine, leg)
     if found is None:
         return False
@@ -187,7 +187,7 @@ def create_worker_call(
         call_sid: `call_sid` in the Task's attributes.
         to: Number or client to call.
         caller_id: Number or client shown to the Worker.
-        status_callback: Where the leg is reported; None for nowhere.
+        status_callback: Subscription to the progress of the leg, if any.
 
     Raises:
         BadRequest: The caller is neither waiting in a queue nor in the Task's conference.
@@ -307,7 +307,7 @@ def supervise(
         to: Number or client of the supervisor.
         caller_id: Number or client shown to the supervisor.
         mode: "monitor" (the supervisor only listens), "whisper" (only the Worker hears the
-            supervisor) or "barge" (everybody hears the supervisor).
+            supervisor) or "barge" (everyone hears the supervisor).
     """
     leg = Call(
         **vars(engine.new_resource("CA")),

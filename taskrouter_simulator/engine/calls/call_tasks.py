@@ -42,7 +42,7 @@ def task_of(engine: Engine, call: Call) -> tuple[Workspace, Task] | None:
 
 
 def reservation_of(engine: Engine, call: Call) -> tuple[Workspace, Reservation] | None:
-    """Return the Workspace and Reservation of a Worker's leg; None if one is missing."""
+    """Return the Workspace and Reservation of a Worker's leg; None if either is missing."""
     workspace = engine.workspaces.get(call.workspace_sid)
     reservation = workspace.reservations.get(call.reservation_sid) if workspace else None
     return (workspace, reservation) if workspace and reservation else None
@@ -180,7 +180,7 @@ def connect(engine: Engine, caller: Call | None, leg: Call, how: str) -> None:
 
 
 def _record_connection(engine: Engine, caller: Call | None, leg: Call, name: str, how: str) -> None:
-    """Record a step of both legs that have been connected; `name` is the called party's."""
+    """Record the connection of two legs; `name` is the name of the called party."""
     leg.connected_by = how
     engine.record_step(leg, "connected", with_call=caller.sid if caller else None, how=how)
     if caller:
@@ -258,7 +258,7 @@ def finish(engine: Engine, call: Call) -> None:
 def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
     """Cancel a caller's waiting Task, or finish an assigned Task as configured.
 
-    A Task with a conference is not finished before its Worker has left the conference.
+    A Task with a conference is not finished until its Worker has left the conference.
 
     Args:
         engine: The engine.

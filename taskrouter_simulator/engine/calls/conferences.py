@@ -1,4 +1,4 @@
-"""Conferences: who is in them, when they start and end, and their status callbacks.
+"""Conferences: participants, start, end and status callbacks.
 
 See https://www.twilio.com/docs/voice/twiml/conference for the events and their parameters.
 """
@@ -10,7 +10,7 @@ from taskrouter_simulator.engine.errors import BadRequest
 
 _MAX_CONFERENCES = 1000
 _MIN_PARTICIPANTS = 2
-"""Number of participants with which a conference starts."""
+"""Minimum number of participants for a conference to start."""
 _SUBSCRIBED_AS = {
     "conference-start": "start",
     "conference-end": "end",
@@ -27,7 +27,7 @@ _SUBSCRIBED_AS = {
 
 
 def find(engine: Engine, task_sid: str) -> Conference | None:
-    """Return a Task's conference, unless it has ended or never existed."""
+    """Return a Task's conference that has not ended, or None."""
     for conference in engine.conferences.values():
         if conference.task_sid == task_sid and not conference.has_ended:
             return conference
@@ -35,7 +35,7 @@ def find(engine: Engine, task_sid: str) -> Conference | None:
 
 
 def create(engine: Engine, task_sid: str, subscription: StatusSubscription | None) -> Conference:
-    """Create a Task's conference; if there are too many, drop the oldest that has ended."""
+    """Create a Task's conference; if there are too many, drop the oldest ended conference."""
     conference = Conference(
         **vars(engine.new_resource("CF")), task_sid=task_sid, subscription=subscription
     )
@@ -62,11 +62,11 @@ def join(engine: Engine, conference: Conference, participant: Participant) -> No
 
 
 def leave(engine: Engine, conference: Conference, call_sid: str, call_status: str) -> list[str]:
-    """Remove a participant, and end the conference if nobody else keeps it going.
+    """Remove a participant, and end the conference if necessary.
 
-    A conference ends when its last participant leaves, or a participant with
-    `end_conference_on_exit`. Callers whose calls are not simulated leave with the last other
-    participant.
+    A conference ends when its last participant leaves, or when a participant with
+    `end_conference_on_exit` leaves. Callers whose calls are not simulated leave together with the
+    last other participant.
 
     Args:
         engine: The engine.
@@ -106,7 +106,7 @@ def update(
     speaking: bool | None = None,
     end_conference_on_exit: bool | None = None,
 ) -> None:
-    """Update a participant, as Twilio's Participant resource does; None changes nothing.
+    """Update a participant, like Twilio's Participant resource; None leaves a value unchanged.
 
     Args:
         engine: The engine.
@@ -114,7 +114,7 @@ def update(
         call_sid: SID of the participant's call.
         muted: Whether the participant is muted.
         hold: Whether the participant is on hold.
-        speaking: Whether the participant starts or stops speaking.
+        speaking: True if the participant starts speaking, False if the participant stops.
         end_conference_on_exit: Whether the conference ends when the participant leaves.
     """
     participant = conference.participants[call_sid]
@@ -164,7 +164,7 @@ def _notify(
     participant: Participant | None = None,
     **parameters: str,
 ) -> None:
-    """Send a status callback if the conference's first participant subscribed to the event."""
+    """Send a status callback if the conference's subscription contains the event."""
     if participant:
         flags = {
             "Muted": participant.muted,

@@ -1,7 +1,7 @@
 """Executes the TwiML documents of a call until the call ends.
 
-Verbs are executed until a verb has to wait. `<Pause>`, and `<Gather>` if no key is pressed,
-take time on the simulator's clock. `<Say>` and `<Play>` take no time.
+Verbs are executed until a verb has to wait. `<Pause>` takes time on the simulator's clock, and so
+does `<Gather>` if no key is pressed. `<Say>` and `<Play>` take no time.
 """
 
 from collections.abc import Callable
@@ -106,7 +106,7 @@ def run(engine: Engine, call: Call) -> None:
 
 
 def add(engine: Engine, call: Call) -> None:
-    """Add a call; if there are too many calls, drop the oldest that has ended."""
+    """Add a call; if there are too many calls, drop the oldest ended call."""
     engine.calls[call.sid] = call
     if len(engine.calls) > _MAX_CALLS:
         oldest = next((ended for ended in engine.calls.values() if ended.has_ended), None)
@@ -115,7 +115,7 @@ def add(engine: Engine, call: Call) -> None:
 
 
 def answers_after(engine: Engine, caller: Call) -> float | None:
-    """Return how long a phone rings for a caller until it is answered; None for forever."""
+    """Return the seconds until a phone that rings for a caller is answered; None for never."""
     return engine.settings.answer_seconds if caller.worker_answers else None
 
 
@@ -139,7 +139,7 @@ def end(engine: Engine, call: Call, why: str, final_status: str = "completed") -
 
 
 def _leave_conference(engine: Engine, call: Call) -> list[Call]:
-    """Leave a call's conference, if any; return the calls that had to leave, too."""
+    """Remove a call from its conference, if any; return the other calls that had to leave."""
     conference = engine.conferences.get(call.conference_sid)
     if conference is None:
         return []
@@ -293,7 +293,7 @@ def _redirect(engine: Engine, call: Call, verb: Verb) -> bool:
 
 
 def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
-    """Connect to a waiting caller or to another phone; assume that any other party talks."""
+    """Connect to a waiting caller or a phone; assume that other parties stay connected."""
     noun = verb.child("Queue", "Number", "Client", "Sip", "Conference")
     reservation_sid = noun.attributes.get("reservationSid") if noun else None
     if noun is None or reservation_sid is None:

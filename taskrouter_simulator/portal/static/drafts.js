@@ -1,6 +1,9 @@
 // Restores the user's input after the page is reloaded.
 
-/** Keeps a field's value in the tab's session storage. Sends an `input` event if a value is restored. */
+/**
+ * Restores a field's value from the tab's session storage, and saves the value whenever it changes. Dispatches an
+ * `input` event if a value is restored.
+ */
 export function keepInput(field) {
   const saved = sessionStorage.getItem(field.id);
   if (saved !== null) {

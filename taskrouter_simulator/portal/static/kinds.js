@@ -1,4 +1,4 @@
-// Buttons that select one kind of item, each with the number of its items.
+// Buttons that filter a list by kind of item, each with the number of items of that kind.
 
 import { el, setText } from "./dom.js";
 
@@ -6,13 +6,13 @@ export class KindSwitch {
   #buttons = new Map();
 
   /**
-   * @param group element that contains the buttons
+   * @param group element that contains the buttons; after a reload, its id restores the chosen kind
    * @param onChoose is called when `selected` changes
    */
   constructor(group, onChoose) {
     this.group = group;
     this.onChoose = onChoose;
-    this.selected = ""; // all kinds
+    this.selected = sessionStorage.getItem(group.id) ?? ""; // "" means all kinds
   }
 
   /** Shows the number of all items and the number of items of each kind. */
@@ -34,6 +34,7 @@ export class KindSwitch {
 
   #choose(chosen) {
     this.selected = chosen;
+    sessionStorage.setItem(this.group.id, chosen);
     for (const [kind, button] of this.#buttons) button.setAttribute("aria-pressed", String(kind === chosen));
     this.onChoose();
   }

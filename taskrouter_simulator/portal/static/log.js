@@ -4,7 +4,7 @@ import { el, setPill, setText } from "./dom.js";
 import { drawFields, drawPreformatted, expandableRow, formatJson, shortenSid } from "./row.js";
 import { formatDateTime, formatTime } from "./time.js";
 
-const REQUEST = ["url", "headers", "parameters"];
+const REQUEST = ["method", "url", "headers", "parameters"];
 const RESPONSE = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
 const COMMON = ["id", "at", "kind"];
 const TONES = { assignment: "blue", fallback: "amber", event: "gray", twiml: "green", status: "gray" };
@@ -38,7 +38,7 @@ function drawCallback(body, entry) {
   if (body.firstChild) return;
   body.append(el("h3", {}, "Request"));
   drawFields(body, "request", [
-    ["POST", entry.url],
+    [entry.method, entry.url],
     ["Sent", formatDateTime(entry.at)],
     ...Object.entries(entry.headers ?? {}),
     ...otherFields(entry, [...COMMON, ...REQUEST, ...RESPONSE]),

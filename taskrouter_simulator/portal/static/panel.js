@@ -80,10 +80,12 @@ export class Panel {
     setText(this.more, `Show ${Math.min(hidden, MORE_ROWS)} more of ${selected.length}`);
     setShown(this.more, hidden > 0, this.heading);
     const omitted = (kind ? this.#totals[kind] : this.#total) - items.length;
-    let note = omitted ? `${omitted} older ${omitted > 1 ? "items are" : "item is"} not shown.` : "";
-    if (!selected.length) note = this.#items.length ? "Nothing matches the filter." : this.emptyNote;
-    setText(this.empty, note);
-    this.empty.hidden = !note || (hidden > 0 && selected.length > 0);
+    const notes = [];
+    if (!selected.length) notes.push(this.#items.length ? "Nothing matches the filter." : this.emptyNote);
+    if (omitted) notes.push(`${omitted} older ${omitted > 1 ? "items are" : "item is"} not listed.`);
+    if (omitted && this.#kinds) notes.push("Each kind has its own limit.");
+    setText(this.empty, notes.join(" "));
+    this.empty.hidden = !notes.length;
   }
 
   #showMore() {

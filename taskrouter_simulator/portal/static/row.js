@@ -1,4 +1,4 @@
-// Elements shared by all rows: a summary that expands to show details, and action buttons.
+// Creates and updates the elements that rows share: expandable details, fields, texts and action buttons.
 
 import { el, setShown, setText } from "./dom.js";
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 
 class Decision(StrEnum):
-    """How a pending Reservation is handled."""
+    """The ways to handle a pending Reservation."""
 
     ACCEPT = "accept"
     ACCEPT_TWICE = "accept twice simultaneously"
@@ -28,7 +28,7 @@ class Decision(StrEnum):
 
 
 class Completion(StrEnum):
-    """How an accepted Reservation is completed."""
+    """The ways to complete an accepted Reservation."""
 
     COMPLETE = "complete"
     COMPLETE_AT_TASKROUTER = "complete at TaskRouter"

@@ -1,0 +1,101 @@
+"""Parses and validates the values of settings."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from pathlib import PurePath
+from typing import Any
+
+from taskrouter_simulator.identifiers import is_url
+from taskrouter_simulator.settings import MIN_TOKEN_LENGTH, Settings
+from taskrouter_simulator.spelling import describe_unknown
+
+MAX_PORT = 65535
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has an invalid value; the message names the setting."""
+
+
+def read(values: Mapping[str, Any]) -> Settings:
+    """Parse and validate settings.
+
+    Args:
+        values: Text or value of each setting by field name; None means the default.
+
+    Raises:
+        SettingsError: A setting is unknown or has an invalid value.
+    """
+    known = {setting.name: setting for setting in fields(Settings)}
+    chosen = {}
+    for name, value in values.items():
+        if name not in known:
+            raise SettingsError(f"unknown setting {describe_unknown(name, known)}")
+        if value is not None:
+            chosen[name] = _read_setting(known[name], value)
+    settings = Settings(**chosen)
+    if settings.port > MAX_PORT:
+        name = environment_name("port")
+        raise SettingsError(f"{name} must be a port from 0 to {MAX_PORT}, not '{settings.port}'")
+    if not re.fullmatch(f"([!-~]{{{MIN_TOKEN_LENGTH},}})?", settings.control_token):
+        # The message does not contain the value, which is a secret.
+        raise SettingsError(
+            f"{environment_name('control_token')} must have at least {MIN_TOKEN_LENGTH} printable"
+            " ASCII characters and no spaces"
+        )
+    if not is_url(settings.callback_base_url):
+        name = environment_name("callback_base_url")
+        raise SettingsError(f"{name} must be a URL, not {settings.callback_base_url!r}")
+    return settings
+
+
+def _read_setting(setting: "Field[Any]", value: Any) -> Any:
+    name = environment_name(setting.name)
+    if not isinstance(value, str | int | float | PurePath):
+        # The value may be a secret.
+        kind = type(value).__name__
+        raise SettingsError(f"{name} must be text, a number, True or False, not a {kind}")
+    text = str(value)
+    choices = setting.metadata["choices"]
+    if choices and text not in choices:
+        raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {text!r}")
+    if setting.name.endswith("_path") and text and not text.startswith("/"):
+        raise SettingsError(f"{name} must begin with /, not {text!r}")
+    return _parse(name, text, type(setting.default))
+
+
+def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the text of a field's environment variable; None if the default applies.
+
+    Raises:
+        SettingsError: API_PORT, which changes a default, is not a valid port.
+    """
+    text = environ.get(environment_name(name))
+    if name == "callback_base_url" and text is None and "API_PORT" in environ:
+        port = environ["API_PORT"]
+        if not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
+            raise SettingsError(f"API_PORT must be a port from 1 to {MAX_PORT}, not {port!r}")
+        return f"http://127.0.0.1:{port}"
+    return text
+
+
+def environment_name(name: str) -> str:
+    """Return the name of a field's environment variable."""
+    return f"SIMULATOR_{name.upper()}"
+
+
+def _parse(name: str, text: str, value_type: type) -> Any:
+    if value_type is str:
+        return text
+    if value_type is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise SettingsError(f"{name} must be true or false, not {text!r}")
+        return words[text.lower()]
+    try:
+        number = value_type(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} must be a number, not {text!r}") from error
+    if not 0 <= number < float("inf"):
+        raise SettingsError(f"{name} must be 0 or more, not {text!r}")
+    return number
