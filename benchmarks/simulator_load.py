@@ -23,6 +23,7 @@ from benchmarks.report import Figure
 from local import network
 from taskrouter_simulator import seed
 from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.definition.reader import from_value
 from taskrouter_simulator.engine import assignments, start, tasks
 from taskrouter_simulator.engine.model import Task
 from taskrouter_simulator.identifiers import Credentials
@@ -119,7 +120,7 @@ class InProcess:
         self._clock = Clock(lambda: 1_700_000_000.0)
         settings = Settings(closed_task_seconds=_MANY, assigned_task_seconds=_MANY)
         self._engine = start(settings, self._clock, lambda _effect: None)
-        self._workspace = seed.load(self._engine, describe(load))
+        self._workspace = seed.load(self._engine, from_value(describe(load)))
         for number in range(load.waiting):
             self._create("waiting", channel=load.waiting_channel, number=number)
         for _ in range(load.assigned):

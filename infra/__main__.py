@@ -15,6 +15,7 @@ from infra.commands.rules import rules
 from infra.commands.secrets import secrets
 from infra.commands.status import status
 from infra.commands.token import token
+from infra.commands.workspace import workspace
 
 
 @click.group()
@@ -34,6 +35,7 @@ for command in (
     logs,
     rules,
     token,
+    workspace,
 ):
     main.add_command(command)
 

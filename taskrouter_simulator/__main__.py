@@ -18,7 +18,7 @@ try:
 
     import taskrouter_simulator
     from taskrouter_simulator import replay
-    from taskrouter_simulator.seed import SeedError
+    from taskrouter_simulator.definition.document import DefinitionError
     from taskrouter_simulator.server import Simulator, base_url, listen, uvicorn_config
 except ModuleNotFoundError as error:
     sys.exit(
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _settings(arguments)
         simulator = Simulator(settings)
         listener = listen(settings.host, settings.port)
-    except (SettingsError, SeedError, OSError) as error:
+    except (SettingsError, DefinitionError, OSError) as error:
         print(f"simulator: {error}", file=sys.stderr)  # noqa: T201 - program output
         return 1
     signal.signal(signal.SIGTERM, _exit)

@@ -161,8 +161,8 @@ class TaskRouter:
         A frozen clock returns to its start time, and any other clock returns to real time.
 
         Args:
-            workspace: Description in the format of `quickstart.json`; None means the original
-                Workspace.
+            workspace: Definition of the new Workspace, as in a workspace file; None means the
+                original Workspace.
         """
         self._set_attributes(self._request("POST", "/reset", workspace or {}))
 

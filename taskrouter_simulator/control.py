@@ -13,6 +13,7 @@ from starlette.routing import Route
 from taskrouter_simulator import control_calls, control_transfers
 from taskrouter_simulator.control_base import ControlError, Simulator
 from taskrouter_simulator.control_requests import parse_values
+from taskrouter_simulator.definition.document import DefinitionError
 from taskrouter_simulator.engine import events
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.model import (
@@ -26,7 +27,6 @@ from taskrouter_simulator.engine.model import (
 from taskrouter_simulator.faults import FaultError
 from taskrouter_simulator.log import KINDS
 from taskrouter_simulator.origins import NOT_LOCAL
-from taskrouter_simulator.seed import SeedError
 from taskrouter_simulator.spelling import describe_unknown
 from taskrouter_simulator.web import AsciiJsonResponse, SnapshotError, has_token, is_local
 
@@ -115,9 +115,9 @@ async def _publish_event(
     return {"event_type": event_type}
 
 
-async def _reset(simulator: Simulator, /, **description: Any) -> Any:
+async def _reset(simulator: Simulator, /, **workspace: Any) -> Any:
     """Reset the simulator to the Workspace in the body, or to the original Workspace."""
-    simulator.reset(description or None)
+    simulator.reset(workspace or None)
     return await _describe(simulator)
 
 
@@ -193,7 +193,7 @@ def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awa
             return AsciiJsonResponse(content)
         except ControlError as error:
             return AsciiJsonResponse({"message": str(error)}, status_code=error.status)
-        except (FaultError, SeedError, SnapshotError) as error:
+        except (FaultError, DefinitionError, SnapshotError) as error:
             return AsciiJsonResponse({"message": str(error)}, status_code=400)
 
     return endpoint

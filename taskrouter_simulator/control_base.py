@@ -7,7 +7,6 @@ from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.log import Log
-from taskrouter_simulator.seed import Description
 from taskrouter_simulator.settings import Settings
 
 
@@ -35,7 +34,7 @@ class Simulator(Protocol):
     async def advance(self, seconds: float) -> None:
         """Move the clock forward and wait for the resulting callbacks."""
 
-    def reset(self, description: Description | None = None) -> None:
+    def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
         """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults."""
 
     def snapshot(self) -> dict[str, Any]:

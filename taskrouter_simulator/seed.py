@@ -1,283 +1,333 @@
-"""Builds a Workspace from a description that uses names instead of SIDs.
+"""Builds the Workspace that a definition describes.
 
 SIDs are the same in every run. The SIDs of Activities, Workers, TaskQueues and Workflows are
 derived from their names. The Workspace and the first Workflow have fixed SIDs.
-
-`quickstart.json` is the default description, and an example for your own descriptions. It describes
-the Workspace of Twilio's tutorial, https://www.twilio.com/docs/taskrouter/quickstart. The Workspace
-is single-tasking (as the tutorial's Workspace used to be), because Workers never become Busy in a
-multitasking Workspace.
 """
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from taskrouter_simulator.engine import events, workers, workflows, workspaces
+from taskrouter_simulator.definition.configuration import (
+    Directory,
+    UnknownName,
+    derived_sid,
+    replace_names,
+    to_json,
+)
+from taskrouter_simulator.definition.document import (
+    FORMAT,
+    DefinitionError,
+    Finding,
+    Findings,
+    Path,
+)
+from taskrouter_simulator.definition.expressions import ALWAYS, find_hyphenated_name
+from taskrouter_simulator.definition.fields import API, EXPRESSIONS, LIMITS
+from taskrouter_simulator.definition.model import (
+    ROUTING,
+    UNMANAGED,
+    ActivityDefinition,
+    Managed,
+    Routing,
+    TaskChannelDefinition,
+    TaskQueueDefinition,
+    Unmanaged,
+    WorkerDefinition,
+    WorkflowDefinition,
+    WorkspaceDefinition,
+    managed,
+    walk_targets,
+)
+from taskrouter_simulator.definition.reader import MAX_RESERVATION_TIMEOUT, quickstart
+from taskrouter_simulator.engine import names, workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.expressions import ExpressionError, Keys, references
 from taskrouter_simulator.engine.model import Workspace
-from taskrouter_simulator.identifiers import derived_hex, is_url
-from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.spelling import find_similar
 
-Description = Mapping[str, Any]
-
-_RESOURCE_FIELDS = {
-    "activities": {"friendly_name", "available"},
-    "workers": {"friendly_name", "attributes", "activity", "capacity"},
-    "task_queues": {
-        "friendly_name",
-        "target_workers",
-        "max_reserved_workers",
-        "task_order",
-        "reservation_activity",
-        "assignment_activity",
-    },
-    "workflows": {
-        "friendly_name",
-        "configuration",
-        "assignment_callback_url",
-        "fallback_assignment_callback_url",
-        "task_reservation_timeout",
-    },
+_KINDS = {
+    "activity": "Activity",
+    "task_channel": "TaskChannel",
+    "task_queue": "TaskQueue",
+    "worker": "Worker",
+    "workflow": "Workflow",
 }
-"""Allowed fields by type of resource."""
-_FIELDS = {
-    "friendly_name",
-    "multi_task_enabled",
-    "default_activity",
-    "timeout_activity",
-    "events_filter",
-    "event_callback_url",
-    *_RESOURCE_FIELDS,
-}
-_TASK_ORDERS = ("FIFO", "LIFO")
-_CAPACITIES = range(100_001)
-_RESERVED_WORKERS = range(1, 51)
 
 
-class SeedError(ValueError):
-    """The description of a Workspace is invalid; the message states the reason."""
+def default_definition() -> WorkspaceDefinition:
+    """Return the Workspace of a simulator without a file: the quickstart's.
 
-
-def read(path: Path) -> Description:
-    """Read a description from a JSON file.
-
-    Raises:
-        SeedError: The file cannot be read, or contains no JSON object.
+    The settings define its callback URLs and the timeout of its Reservations.
     """
-    try:
-        description = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise SeedError(f"cannot read a workspace from {path}: {error}") from error
-    if not isinstance(description, dict):
-        raise SeedError(f"cannot read a workspace from {path}: it is not a JSON object")
-    return description
+    definition = quickstart()
+    from_settings = [
+        replace(
+            workflow,
+            assignment_callback_url=UNMANAGED,
+            fallback_assignment_callback_url=UNMANAGED,
+            task_reservation_timeout=UNMANAGED,
+        )
+        for workflow in managed(definition.workflows, ())
+    ]
+    return replace(definition, workflows=tuple(from_settings), event_callback_url=UNMANAGED)
 
 
-def quickstart() -> Description:
-    """Return the description of the quickstart's Workspace."""
-    return read(Path(__file__).with_name("quickstart.json"))
-
-
-def load(engine: Engine, description: Description) -> Workspace:
-    """Create a Workspace from a description.
+def load(engine: Engine, definition: WorkspaceDefinition) -> Workspace:
+    """Create a Workspace from a definition.
 
     Args:
         engine: The engine.
-        description: Description in the format of `quickstart.json`. Activities and TaskQueues are
-            referenced by their friendly names. A Workflow without callback URLs gets the URLs from
-            the settings.
+        definition: The definition. Unmanaged fields have TaskRouter's defaults, except for the
+            callback URLs and the timeout of Reservations, which the settings define.
 
     Raises:
-        SeedError: The description is incomplete or invalid, or violates TaskRouter's rules.
+        DefinitionError: The definition violates TaskRouter's rules.
     """
-    try:
-        return _load(engine, description)
-    except Refusal as refusal:
-        raise SeedError(f"the workspace cannot be loaded: {refusal.message}") from refusal
-    except KeyError as error:
-        raise SeedError(f"the workspace cannot be loaded: {error} is missing") from error
-    except (TypeError, AttributeError, ValueError) as error:
-        raise SeedError(f"the workspace cannot be loaded: {error}") from error
-
-
-def _load(engine: Engine, description: Description) -> Workspace:
-    workspace = workspaces.create(
-        engine,
-        friendly_name=_name(description),
-        multi_task_enabled=_flag(description, "multi_task_enabled", default=True),
-        sid="WS" + derived_hex("workspace"),
-    )
-    resources = _read_resources(description)
-    for item in resources["activities"]:
-        workspaces.add_activity(
-            engine,
-            workspace,
-            friendly_name=_name(item),
-            available=_flag(item, "available", default=False),
-            sid="WA" + derived_hex(f"activity/{_name(item)}"),
-        )
-    default = _activity_sid(workspace, description.get("default_activity"))
-    timeout = _activity_sid(workspace, description.get("timeout_activity"))
-    workspace.default_activity_sid = default or workspace.default_activity_sid
-    workspace.timeout_activity_sid = timeout or workspace.timeout_activity_sid
-    for item in resources["workers"]:
-        _add_worker(engine, workspace, item)
-    for item in resources["task_queues"]:
-        _add_queue(engine, workspace, item)
-    for index, item in enumerate(resources["workflows"]):
-        _add_workflow(engine, workspace, item, is_first=index == 0)
-    settings = engine.settings
-    workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
-    workspace.events_filter = str(description.get("events_filter", ""))
-    events.require_types(workspace.events_filter)
+    findings = [
+        Finding(("workflows", number), "a new Workflow must have the key configuration")
+        for number, workflow in enumerate(managed(definition.workflows, ()))
+        if isinstance(workflow.configuration, Unmanaged)
+    ]
+    workspace = build(engine, definition, findings)
+    if findings:
+        raise DefinitionError(definition.document, findings)
     return workspace
 
 
-def _read_resources(description: Description) -> dict[str, list[Description]]:
-    """Return the resources in a description by type, after checking for unknown fields."""
-    _require_known(description, _FIELDS, "the workspace")
-    resources = {name: list(description.get(name, [])) for name in _RESOURCE_FIELDS}
-    for name, fields in _RESOURCE_FIELDS.items():
-        for item in resources[name]:
-            _require_known(item, fields, name)
-    return resources
+def build(engine: Engine, definition: WorkspaceDefinition, findings: Findings) -> Workspace:
+    """Create a Workspace from a definition, and report its mistakes.
+
+    Args:
+        engine: The engine.
+        definition: The definition.
+        findings: Receives the mistakes. Resources with mistakes are incomplete or missing, and so
+            are Workflows whose configuration is not managed.
+    """
+    return _Builder(engine, definition, findings).build()
 
 
-def _require_known(item: Description, fields: set[str], where: str) -> None:
-    if unknown := sorted(set(item) - fields):
-        similar = find_similar(unknown[0], fields)
-        raise SeedError(
-            f"{where}: unknown field {unknown[0]}; the fields are {', '.join(sorted(fields))}"
-            + (f"; did you mean {similar}?" if similar else "")
+class _Builder:
+    """Creates the resources of a definition, in an order in which names can be resolved."""
+
+    def __init__(self, engine: Engine, definition: WorkspaceDefinition, findings: Findings) -> None:
+        self._engine = engine
+        self._settings = engine.settings
+        self._definition = definition
+        self._findings = findings
+        self._sids: dict[tuple[str, str], str] = {}
+        self._workspace = workspaces.create(
+            engine,
+            friendly_name=definition.friendly_name,
+            multi_task_enabled=managed(definition.multi_task_enabled, default=True),
+            sid="WS" + derived_hex("workspace"),
         )
+        for channel in self._workspace.channels.values():
+            self._sids["task_channel", channel.unique_name] = channel.sid
 
+    def build(self) -> Workspace:
+        definition, workspace = self._definition, self._workspace
+        default_activities = tuple(
+            ActivityDefinition(friendly_name=name, available=available)
+            for name, available in workspaces.DEFAULT_ACTIVITIES
+        )
+        activities = managed(definition.activities, default_activities)
+        self._add_all("activities", activities, self._add_activity)
+        default = self._activity(("default_activity",), definition.default_activity)
+        workspace.default_activity_sid = default or workspace.default_activity_sid
+        timeout = self._activity(("timeout_activity",), definition.timeout_activity)
+        workspace.timeout_activity_sid = timeout or workspace.timeout_activity_sid
+        self._add_all("task_channels", definition.task_channels, self._add_channel)
+        self._add_all("workers", definition.workers, self._add_worker)
+        self._add_all("task_queues", definition.task_queues, self._add_queue)
+        self._add_all("workflows", definition.workflows, self._add_workflow)
+        workspace.prioritize_queue_order = managed(definition.prioritize_queue_order, "FIFO")
+        workspace.events_filter = ",".join(sorted(managed(definition.events_filter, None) or ()))
+        workspace.event_callback_url = self._url(
+            definition.event_callback_url, self._settings.event_path
+        )
+        return workspace
 
-def _flag(item: Description, name: str, *, default: bool) -> bool:
-    value = item.get(name, default)
-    if not isinstance(value, bool):
-        raise SeedError(f"{name} must be true or false, not {value!r}")
-    return value
+    def _add_all(
+        self, key: str, items: Managed[tuple[Any, ...]], add: Callable[[Path, Any], None]
+    ) -> None:
+        for index, item in enumerate(managed(items, ())):
+            with self._reporting((key, index)):
+                add((key, index), item)
 
+    @contextmanager
+    def _reporting(self, path: Path) -> Iterator[None]:
+        """Report a refusal as a mistake at a path."""
+        try:
+            yield
+        except Refusal as refusal:
+            self._report(path, refusal.message)
+        except UnknownName as error:
+            known = [name for kind, name in self._sids if kind == error.kind]
+            similar = find_similar(error.name, known)
+            hint = f"; did you mean {similar!r}?" if similar else ""
+            kind = _KINDS.get(error.kind, error.kind)
+            self._report(path, f"there is no {kind} {error.name[:100]!r}{hint}")
+        except ExpressionError as error:
+            self._report(path, f"{path[-1]}: {error}", EXPRESSIONS)
 
-def _object(item: Description, name: str) -> dict[str, Any]:
-    value = item.get(name, {})
-    if not isinstance(value, dict):
-        raise SeedError(f"{name} must be a JSON object, not {value!r}")
-    return value
+    def _report(self, path: Path, message: str, source: str = FORMAT) -> None:
+        self._findings.append(Finding(path, message, source))
 
+    def _find_sid(self, kind: str, name: str) -> str:
+        return Directory(self._sids).sid(kind, name)
 
-def _integer(item: Description, name: str, default: int, limits: range) -> int:
-    if name not in item:
-        return default
-    value = item[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value not in limits:
-        minimum, maximum = limits[0], limits[-1]
-        raise SeedError(f"{name} must be a whole number from {minimum} to {maximum}, not {value!r}")
-    return value
+    def _activity(self, path: Path, name: Managed[str | None]) -> str | None:
+        """Return the SID of an Activity; None if there is no such Activity."""
+        if name is not None and not isinstance(name, Unmanaged):
+            with self._reporting(path):
+                return self._find_sid("activity", name)
+        return None
 
+    def _url(self, url: Managed[str | None], path: str) -> str:
+        """Return a callback URL; if it is not managed, the app's URL for the path in a setting."""
+        if isinstance(url, Unmanaged):
+            return self._settings.url(path)
+        return (url or "").replace(API, self._settings.callback_base_url.rstrip("/"), 1)
 
-def _name(item: Description) -> str:
-    name = item["friendly_name"]
-    if not isinstance(name, str) or not name:
-        raise SeedError(f"friendly_name must be a non-empty string, not {name!r}")
-    return name
+    def _add_activity(self, _path: Path, item: ActivityDefinition) -> None:
+        activity = workspaces.add_activity(
+            self._engine,
+            self._workspace,
+            friendly_name=item.friendly_name,
+            available=managed(item.available, default=False),
+            sid=derived_sid("activity", item.friendly_name),
+        )
+        self._sids["activity", item.friendly_name] = activity.sid
 
-
-def _activity_sid(workspace: Workspace, name: str | None) -> str | None:
-    activity = workspace.activity(name) if name else None
-    if name and activity is None:
-        raise SeedError(f"there is no Activity {name}")
-    return activity.sid if activity else None
-
-
-def _add_worker(engine: Engine, workspace: Workspace, item: Description) -> None:
-    name = _name(item)
-    worker = workers.create(
-        engine,
-        workspace,
-        friendly_name=name,
-        attributes=json.dumps(_object(item, "attributes")),
-        activity_sid=_activity_sid(workspace, item.get("activity")),
-        sid="WK" + derived_hex(f"worker/{name}"),
-    )
-    capacities = _object(item, "capacity")
-    for channel_name in capacities:
-        channel = workspace.channel(channel_name)
+    def _add_channel(self, _path: Path, item: TaskChannelDefinition) -> None:
+        is_built_in = item.unique_name in workspaces.BUILT_IN_CHANNELS
+        channel = self._workspace.channel(item.unique_name) if is_built_in else None
         if channel is None:
-            raise SeedError(f"there is no TaskChannel {channel_name}")
-        capacity = _integer(capacities, channel_name, 1, _CAPACITIES)
-        worker.channels[channel.sid].capacity = capacity
+            channel = workspaces.add_channel(
+                self._engine,
+                self._workspace,
+                friendly_name=item.unique_name,
+                unique_name=item.unique_name,
+            )
+        channel.friendly_name = managed(item.friendly_name, channel.friendly_name)
+        channel.channel_optimized_routing = managed(item.channel_optimized_routing, default=False)
+        self._sids["task_channel", item.unique_name] = channel.sid
 
+    def _add_worker(self, path: Path, item: WorkerDefinition) -> None:
+        worker = workers.create(
+            self._engine,
+            self._workspace,
+            friendly_name=item.friendly_name,
+            attributes=json.dumps(managed(item.attributes, {})),
+            activity_sid=self._activity((*path, "activity"), item.activity),
+            sid=derived_sid("worker", item.friendly_name),
+        )
+        self._sids["worker", item.friendly_name] = worker.sid
+        for name, capacity in managed(item.capacity, {}).items():
+            with self._reporting((*path, "capacity", name)):
+                worker.channels[self._find_sid("task_channel", name)].capacity = capacity
 
-def _add_queue(engine: Engine, workspace: Workspace, item: Description) -> None:
-    name, order = _name(item), item.get("task_order", "FIFO")
-    if order not in _TASK_ORDERS:
-        raise SeedError(f"task_order must be FIFO or LIFO, not {order!r}")
-    workspaces.add_queue(
-        engine,
-        workspace,
-        friendly_name=name,
-        target_workers=str(item.get("target_workers", "1==1")),
-        max_reserved_workers=_integer(item, "max_reserved_workers", 1, _RESERVED_WORKERS),
-        task_order=order,
-        reservation_activity_sid=_activity_sid(workspace, item.get("reservation_activity")),
-        assignment_activity_sid=_activity_sid(workspace, item.get("assignment_activity")),
-        sid="WQ" + derived_hex(f"queue/{name}"),
-    )
+    def _add_queue(self, path: Path, item: TaskQueueDefinition) -> None:
+        queue = workspaces.add_queue(
+            self._engine,
+            self._workspace,
+            friendly_name=item.friendly_name,
+            target_workers="",
+            max_reserved_workers=managed(item.max_reserved_workers, 1),
+            task_order=managed(item.task_order, "FIFO"),
+            sid=derived_sid("task_queue", item.friendly_name),
+        )
+        self._sids["task_queue", item.friendly_name] = queue.sid
+        for key in ("reservation_activity", "assignment_activity"):
+            if getattr(item, key) is not UNMANAGED:
+                sid = self._activity((*path, key), getattr(item, key))
+                setattr(queue, f"{key}_sid", sid)
+        text = managed(item.target_workers, ALWAYS)
+        with self._reporting((*path, "target_workers")):
+            queue.target_workers = self._expression(text, names.WORKERS, references)
+            if text.strip():
+                self._engine.compile(queue.target_workers)  # so that the first evaluation is fast
 
+    def _expression(
+        self, text: str, scope: names.Scope, find_references: Callable[[str], Iterable[Keys]]
+    ) -> str:
+        """Return an expression with SIDs in place of names, after checking it.
 
-def _add_workflow(
-    engine: Engine, workspace: Workspace, item: Description, *, is_first: bool
-) -> None:
-    name, settings = _name(item), engine.settings
-    workflows.add(
-        engine,
-        workspace,
-        friendly_name=name,
-        configuration=json.dumps(_with_sids(item["configuration"], workspace)),
-        assignment_callback_url=_url(settings, item, "assignment_callback_url", "assignment_path"),
-        fallback_assignment_callback_url=_url(
-            settings, item, "fallback_assignment_callback_url", "fallback_path"
-        ),
-        task_reservation_timeout=_integer(
-            item,
-            "task_reservation_timeout",
-            settings.reservation_timeout,
-            range(settings.least_reservation_timeout, 86_401),
-        ),
-        sid="WW" + derived_hex("workflow" if is_first else f"workflow/{name}"),
-    )
+        Raises:
+            ExpressionError: The text is not an expression, or contains an unknown name.
+            UnknownName: A variable names a resource that does not exist.
+        """
+        expression = replace_names(text, self._find_sid)
+        if name := find_hyphenated_name(expression):
+            raise ExpressionError(f"the name {name[:100]} must not contain a hyphen")
+        digits = self._settings.names_may_begin_with_digit
+        if expression.strip():
+            found = find_references(expression)
+            names.require_names(found, scope, self._workspace, names_may_begin_with_digit=digits)
+        return expression
 
+    def _add_workflow(self, path: Path, item: WorkflowDefinition) -> None:
+        timeout = managed(item.task_reservation_timeout, self._settings.reservation_timeout)
+        minimum = self._settings.least_reservation_timeout
+        if timeout < minimum and item.task_reservation_timeout is not UNMANAGED:
+            limits = f"a whole number from {minimum} to {MAX_RESERVATION_TIMEOUT}"
+            key = "task_reservation_timeout"
+            self._report((*path, key), f"{key} must be {limits}, not {timeout}")
+        if isinstance(item.configuration, Unmanaged):
+            return
+        configuration = self._configuration((*path, *ROUTING), item.configuration)
+        if configuration is None:
+            return
+        settings, name = self._settings, item.friendly_name
+        fixed = "WW" + derived_hex("workflow")
+        workflow = workflows.add(
+            self._engine,
+            self._workspace,
+            friendly_name=name,
+            configuration=configuration,
+            assignment_callback_url=self._url(
+                item.assignment_callback_url, settings.assignment_path
+            ),
+            fallback_assignment_callback_url=self._url(
+                item.fallback_assignment_callback_url, settings.fallback_path
+            ),
+            task_reservation_timeout=timeout,
+            sid=fixed if path[-1] == 0 else derived_sid("workflow", name),
+        )
+        self._sids["workflow", name] = workflow.sid
 
-def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
-    """Return the URL in the description or, by default, the URL in the settings.
-
-    A path is appended to the app's base URL.
-    """
-    url = item.get(name, getattr(settings, setting))
-    absolute = settings.url(url) if isinstance(url, str) and url.startswith("/") else url
-    if absolute != "" and not (isinstance(absolute, str) and is_url(absolute)):
-        raise SeedError(f"{name} must be a URL, a path that begins with /, or empty, not {url!r}")
-    return str(absolute)
-
-
-def _with_sids(value: Any, workspace: Workspace) -> Any:
-    """Replace TaskQueue names with SIDs in a Workflow configuration.
-
-    Unknown names remain unchanged.
-    """
-    if isinstance(value, list):
-        return [_with_sids(item, workspace) for item in value]
-    if not isinstance(value, dict):
-        return value
-    sids = {queue.friendly_name: queue.sid for queue in workspace.queues.values()}
-    return {
-        key: sids.get(item, item)
-        if key == "queue" and isinstance(item, str)
-        else _with_sids(item, workspace)
-        for key, item in value.items()
-    }
+    def _configuration(self, path: Path, routing: Routing) -> str | None:
+        """Return a configuration as JSON with SIDs; None after a mistake."""
+        before = len(self._findings)
+        if not (routing.filters or routing.default_filter):
+            self._report(path, "task_routing must have filters or a default_filter")
+        for number, item in enumerate(routing.filters):
+            place = (*path, "filters", number)
+            if not item.targets:
+                self._report((*place, "targets"), "targets must not be empty")
+            with self._reporting((*place, "expression")):
+                self._expression(item.expression or ALWAYS, names.FILTER, references)
+        for steps, target in walk_targets(routing):
+            place = (*path, *steps)
+            if target.queue is None and place[-1] in {0, "default_filter"}:
+                owner = "default_filter" if place[-1] else "the first target of a filter"
+                self._report(place, f"{owner} must have the key queue")
+            if target.queue is not None:
+                with self._reporting((*place, "queue")):
+                    self._find_sid("task_queue", target.queue)
+            for key, scope, find_references in workflows.TARGET_FIELDS:
+                with self._reporting((*place, key)):
+                    self._expression(getattr(target, key) or "", scope, find_references)
+        if len(self._findings) > before:
+            return None
+        text = json.dumps(to_json(routing, Directory(self._sids)))
+        if len(text) > workflows.MAX_CONFIGURATION:
+            limit = f"at most {workflows.MAX_CONFIGURATION:,} bytes as JSON, not {len(text):,}"
+            self._report(path, f"a configuration must have {limit}", source=LIMITS)
+            return None
+        return text

@@ -18,6 +18,8 @@ from taskrouter_simulator.callbacks.delivery import DeliveryClient
 from taskrouter_simulator.callbacks.dispatcher import Dispatcher
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.control import control_routes
+from taskrouter_simulator.definition.model import WorkspaceDefinition
+from taskrouter_simulator.definition.reader import from_value, read
 from taskrouter_simulator.engine import start
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.event_bridge.routes import EventBridge
@@ -43,7 +45,7 @@ class Simulator:
         settings: The settings.
 
     Raises:
-        SeedError: The configured workspace file does not describe a valid Workspace.
+        DefinitionError: The configured workspace file does not define a valid Workspace.
         SettingsError: The configured recording cannot be opened.
     """
 
@@ -62,8 +64,8 @@ class Simulator:
         self.event_bridge = EventBridge(
             lambda: self.engine, settings, self.credentials, self.log.record, self.faults
         )
-        self._description = seed.read(Path(file)) if file else seed.quickstart()
-        self.engine = self._new_engine(self._description)
+        self._definition = read(Path(file)) if file else seed.default_definition()
+        self.engine = self._new_engine(self._definition)
         rest = RestApi(
             lambda: self.engine, settings, self.credentials, self.log.record, self.faults
         )
@@ -77,18 +79,19 @@ class Simulator:
             lifespan=self._lifespan,
         )
 
-    def reset(self, description: seed.Description | None = None) -> None:
+    def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
         """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults.
 
         A frozen clock returns to its start time, and any other clock returns to real time.
 
         Args:
-            description: Description of the new Workspace; None means the original Workspace.
+            workspace: Definition of the new Workspace, as in a workspace file; None means the
+                original Workspace.
 
         Raises:
-            SeedError: The description is invalid; nothing has changed.
+            DefinitionError: The definition is invalid; nothing has changed.
         """
-        chosen = description or self._description
+        chosen = from_value(workspace) if workspace else self._definition
         seed.load(start(self.settings, Clock(self.clock.now), lambda _effect: None), chosen)
         self.clock.reset()
         self.dispatcher.cancel()
@@ -149,9 +152,9 @@ class Simulator:
         engine.on_event = self.event_bridge.publish
         return engine
 
-    def _new_engine(self, description: seed.Description) -> Engine:
+    def _new_engine(self, definition: WorkspaceDefinition) -> Engine:
         engine = self._start_engine()
-        workspace = seed.load(engine, description)
+        workspace = seed.load(engine, definition)
         self.workspace_sid = workspace.sid
         self.workflow_sid = next(iter(workspace.workflows), "")
         return engine

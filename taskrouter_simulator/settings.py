@@ -45,7 +45,7 @@ class Settings:
         1200, "seconds until a Reservation of the loaded Workflow times out"
     )
     workspace_file: str = _setting(
-        "", "JSON file that describes the Workspace; '' for the quickstart's Workspace"
+        "", "YAML or JSON file that defines the Workspace; '' for the quickstart's Workspace"
     )
     allowed_hosts: str = _setting(
         "",

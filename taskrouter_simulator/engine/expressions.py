@@ -303,15 +303,15 @@ def _depth(text: str) -> int:
     return maximum
 
 
-def _tree(text: str) -> Tree[Token]:
+def parse_tree(text: str) -> Tree[Token]:
+    """Return the syntax tree of an expression; raise ExpressionError for any other text."""
     if _depth(text) > _MAX_DEPTH:
         raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} levels deep")
     try:
         return _parser().parse(text)
     except UnexpectedInput as error:
-        raise ExpressionError(
-            f"{text[:200]!r} is not an expression: {_describe(text, error)}"
-        ) from error
+        problem = f"{text[:200]!r} is not an expression: {_describe(text, error)}"
+        raise ExpressionError(problem) from error
 
 
 def _describe(text: str, error: UnexpectedInput) -> str:
@@ -343,7 +343,7 @@ def parse(text: str, comparisons: Comparisons) -> Predicate:
     Raises:
         ExpressionError: The text is not an expression. Parsing raises no other error.
     """
-    return _Compiler(comparisons).transform(_tree(text))  # type: ignore[no-any-return]
+    return _Compiler(comparisons).transform(parse_tree(text))  # type: ignore[no-any-return]
 
 
 def check(text: str) -> None:
@@ -359,7 +359,7 @@ def conditions(text: str) -> tuple[tuple[str, tuple[Keys, ...]], ...]:
         ExpressionError: The text is not an expression.
     """
     found = []
-    trees: list[Any] = [_tree(text)]
+    trees: list[Any] = [parse_tree(text)]
     while trees:
         tree = trees.pop(0)
         if tree.data == "conjunction":

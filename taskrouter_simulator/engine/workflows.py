@@ -28,6 +28,8 @@ from taskrouter_simulator.engine.model import (
     Workspace,
 )
 
+MAX_CONFIGURATION = 1_038_576
+"""Maximum size of a configuration, in bytes: https://www.twilio.com/docs/taskrouter/limits."""
 _MAX_INTEGER = 2**31 - 1
 
 
@@ -121,7 +123,7 @@ def _require_names(engine: Engine, workspace: Workspace, configuration: Configur
     digits = engine.settings.names_may_begin_with_digit
     texts: list[tuple[Filter | Target, str, names.Scope, _FindReferences]]
     texts = [(item, "expression", names.FILTER, references) for item in configuration.filters]
-    texts += [(target, *rule) for target in configuration.targets() for rule in _TARGET_FIELDS]
+    texts += [(target, *rule) for target in configuration.targets() for rule in TARGET_FIELDS]
     for item, key, scope, find_references in texts:
         text = getattr(item, key)
         try:
@@ -141,7 +143,7 @@ def _known_worker_references(text: str) -> list[Keys]:
 
 
 _FindReferences = Callable[[str], Iterable[Keys]]
-_TARGET_FIELDS: tuple[tuple[str, names.Scope, _FindReferences], ...] = (
+TARGET_FIELDS: tuple[tuple[str, names.Scope, _FindReferences], ...] = (
     ("expression", names.TARGET, references),
     ("skip_if", names.SKIP_IF, references),
     ("order_by", names.ORDER_BY, _order_by_references),

@@ -8,7 +8,6 @@ from taskrouter_simulator.engine.model import Workflow
 from taskrouter_simulator.rest.request import Request, Response, iso
 
 _MAX_TIMEOUT = 86_400
-_MAX_CONFIGURATION = 1_038_576
 
 
 def render(request: Request, workflow: Workflow) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def create(request: Request) -> Response:
         request.engine,
         request.workspace,
         friendly_name=form.required("FriendlyName"),
-        configuration=form.required("Configuration", max_length=_MAX_CONFIGURATION),
+        configuration=form.required("Configuration", max_length=workflows.MAX_CONFIGURATION),
         assignment_callback_url=form.url("AssignmentCallbackUrl") or "",
         fallback_assignment_callback_url=form.url("FallbackAssignmentCallbackUrl") or "",
         task_reservation_timeout=_timeout(request) or 120,
@@ -75,7 +74,7 @@ def update(request: Request) -> Response:
     if any(item.friendly_name == name for item in other_workflows):
         raise BadRequest(f"Workflow {name} already exists in this workspace")
     text = (
-        form.text("Configuration", allow_empty=False, max_length=_MAX_CONFIGURATION)
+        form.text("Configuration", allow_empty=False, max_length=workflows.MAX_CONFIGURATION)
         or workflow.text
     )
     configuration = workflows.require_configuration(request.engine, workspace, text)

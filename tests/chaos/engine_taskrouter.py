@@ -14,6 +14,7 @@ from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 from taskrouter_simulator import seed
 from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.definition.model import WorkerDefinition
 from taskrouter_simulator.engine import (
     assignments,
     instructions,
@@ -66,10 +67,14 @@ class EngineTaskRouter:
             **{"event_path": "/event_callback", "reservation_timeout": 120, **settings}
         )
         self._engine = start(simulator_settings, self.clock, self._emit)
-        workers = [
-            {"friendly_name": name, "attributes": {"languages": ["es"]}} for name in _WORKERS
-        ]
-        self._workspace = seed.load(self._engine, {**seed.quickstart(), "workers": workers})
+        definition = replace(
+            seed.default_definition(),
+            workers=tuple(
+                WorkerDefinition(friendly_name=name, attributes={"languages": ["es"]})
+                for name in _WORKERS
+            ),
+        )
+        self._workspace = seed.load(self._engine, definition)
         self._lock = threading.RLock()
 
     def _emit(self, effect: Effect) -> None:

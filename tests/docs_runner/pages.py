@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-LANGUAGES = {"console", "js", "json", "mermaid", "python", "sh", "text", "toml"}
+LANGUAGES = {"console", "js", "json", "mermaid", "python", "sh", "text", "toml", "yaml"}
 """Languages of the blocks. Commands are in "sh" blocks and, after `$ `, in "console" blocks."""
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>.*)$")

@@ -26,7 +26,13 @@ DOCUMENTED_PORTS = {
 AWS_PAGES = {"deploy.md", "operations.md"}
 """tests/deploy/test_docs.py runs the commands of these pages."""
 
-PAGES_WITHOUT_A_STACK = {"README.md", "CONTRIBUTING.md", "quickstart.md", "simulator.md"}
+PAGES_WITHOUT_A_STACK = {
+    "README.md",
+    "CONTRIBUTING.md",
+    "quickstart.md",
+    "simulator.md",
+    "workspace.md",
+}
 """Pages that start the stack or need no stack. The other pages expect a running stack."""
 
 

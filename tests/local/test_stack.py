@@ -11,6 +11,7 @@ from local import network, run, stack
 from local.demo import http_client
 from taskrouter_simulator import seed, setting_values
 from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.definition.reader import quickstart
 from taskrouter_simulator.engine import start
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
@@ -186,7 +187,7 @@ def test_simulated_workspace_calls_only_paths_under_the_prefix(served_paths):
         getattr(settings, field.name) for field in fields(settings) if field.name.endswith("_path")
     }
     engine = start(settings, Clock(lambda: 0.0), lambda _effect: None)
-    workspace = seed.load(engine, seed.quickstart())
+    workspace = seed.load(engine, seed.default_definition())
     (workflow,) = workspace.workflows.values()
     urls = {
         workspace.event_callback_url,
@@ -197,6 +198,20 @@ def test_simulated_workspace_calls_only_paths_under_the_prefix(served_paths):
 
     assert urls == {f"http://127.0.0.1:8000/{SECRET}{path}" for path in paths}
     assert {f"/{SECRET}{path}" for path in paths} <= served_paths(environ)
+
+
+def test_callbacks_of_the_quickstart_are_those_of_the_local_stack(served_paths):
+    definition = quickstart()
+    (workflow,) = definition.workflows
+    settings = simulator_settings(stack.OPTIONAL_CALLBACKS)
+    urls = {
+        workflow.assignment_callback_url: settings.assignment_path,
+        workflow.fallback_assignment_callback_url: settings.fallback_path,
+        definition.event_callback_url: settings.event_path,
+    }
+    assert urls == {f"${{api}}{path}": path for path in urls.values()}
+    assert set(urls.values()) <= served_paths({})
+    assert workflow.task_reservation_timeout == settings.reservation_timeout
 
 
 def test_programs_of_the_stack_describe_the_same_callback_base_url():

@@ -30,7 +30,7 @@ class Simulation:
         self.effects: list[Any] = []
         self.clock = Clock(lambda: 1_700_000_000.0)
         self.engine = start(Settings(**settings), self.clock, self.effects.append)
-        self.workspace = seed.load(self.engine, seed.quickstart())
+        self.workspace = seed.load(self.engine, seed.default_definition())
         self.alice = self.worker("Alice")
         self.bob = self.worker("Bob")
 

@@ -19,7 +19,7 @@ from taskrouter_simulator.testing import running
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
 README = (SIMULATOR / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8"))
-DISTRIBUTIONS = {"jwt": "pyjwt"}
+DISTRIBUTIONS = {"ruamel": "ruamel-yaml", "jwt": "pyjwt"}
 IMPORTED_BY_UVICORN = {"websockets"}
 BUILD_OUTPUT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
 PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Dockerfile"}

@@ -1,4 +1,4 @@
-"""Workspaces created from a JSON description."""
+"""Workspaces created from a definition."""
 
 import copy
 import json
@@ -6,8 +6,8 @@ import json
 import pytest
 import requests
 
-from taskrouter_simulator import seed
 from taskrouter_simulator.__main__ import main
+from taskrouter_simulator.definition.reader import from_value, read
 from taskrouter_simulator.identifiers import derived_hex
 
 SALES = {
@@ -83,7 +83,7 @@ def invalid_descriptions():
         ("workflows", "task_reservation_timeout", 0),
         ("workflows", "task_reservation_timeout", 86_401),
         ("workflows", "task_reservation_timeout", "30"),
-        ("workflows", "assignment_callback_url", None),
+        ("workflows", "assignment_callback_url", ["/callback"]),
         ("workflows", "assignment_callback_url", "callback"),
         ("workflows", "fallback_assignment_callback_url", "ftp://example.com/"),
         ("workers", "activity", "Nowhere"),
@@ -112,21 +112,40 @@ def test_invalid_description_is_refused_and_changes_nothing(taskrouter, descript
     }  # fmt: skip
 
 
-def test_error_for_unknown_field_lists_known_fields(taskrouter):
+def test_error_for_unknown_key_suggests_a_known_key(taskrouter):
     url = f"{taskrouter.url}/simulator/reset"
-    response = requests.post(url, json={**SALES, "queues": []}, timeout=5)
-    message = response.json()["message"]
-    assert "unknown field queues; the fields are activities, default_activity" in message
-    assert message.endswith("; did you mean task_queues?")
+    response = requests.post(url, json={**SALES, "task_queue": []}, timeout=5)
+    assert response.json()["message"] == (
+        "the workspace cannot be loaded: the Workspace has no key 'task_queue'; did you mean"
+        " task_queues?"
+    )
 
 
-def test_workspace_file_must_contain_json_object(tmp_path, capsys):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_workspace_file_is_json_or_yaml(tmp_path, encoding):
     path = tmp_path / "sales.json"
-    path.write_text(json.dumps(SALES))
-    assert seed.read(path) == SALES
-    path.write_text(json.dumps(SALES), encoding="utf-8-sig")
-    assert seed.read(path) == SALES
-    path.write_text("[]")
+    path.write_text(json.dumps(SALES), encoding=encoding)
+    assert read(path) == from_value(SALES)
+    path.write_text("friendly_name: Sales\nactivities: []\n", encoding=encoding)
+    assert read(path) == from_value({"friendly_name": "Sales", "activities": []})
+
+
+def test_simulator_does_not_start_with_an_invalid_workspace_file(tmp_path, capsys):
+    path = tmp_path / "sales.yaml"
+    for text, problem in (
+        ("[]", ":1:1: the Workspace must be a mapping with the keys of the Workspace, not a list"),
+        (
+            "friendly_name: Sales\ntimeout_activity: Gone\n",
+            ":2:1: there is no Activity 'Gone'",
+        ),
+    ):
+        path.write_text(text)
+        assert main(["--workspace-file", str(path), "--port", "0"]) == 1
+        assert capsys.readouterr().err == f"simulator: {path}{problem}\n"
+
+
+def test_missing_workspace_file_is_named(tmp_path, capsys):
+    path = tmp_path / "sales.yaml"
     assert main(["--workspace-file", str(path), "--port", "0"]) == 1
-    problem = f"cannot read a workspace from {path}: it is not a JSON object"
-    assert capsys.readouterr().err == f"simulator: {problem}\n"
+    problem = "the file cannot be read: No such file or directory"
+    assert capsys.readouterr().err == f"simulator: {path}: {problem}\n"

@@ -1,4 +1,4 @@
-"""Every field of a Workspace description: its default, its limits and its effect."""
+"""Every field of a Workspace definition: its default, its limits and its effect."""
 
 import copy
 import json
@@ -7,6 +7,8 @@ import pytest
 
 from taskrouter_simulator import seed
 from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.definition.document import DefinitionError
+from taskrouter_simulator.definition.reader import from_value
 from taskrouter_simulator.engine import start
 from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.settings import Settings
@@ -35,7 +37,7 @@ SETTINGS = {
 
 def load(description, **settings):
     engine = start(Settings(**{**SETTINGS, **settings}), Clock(lambda: 7.0), lambda _effect: None)
-    return seed.load(engine, description)
+    return seed.load(engine, from_value(description))
 
 
 def changed(section, **fields):
@@ -46,7 +48,7 @@ def changed(section, **fields):
 
 
 def refusal(description, **settings):
-    with pytest.raises(seed.SeedError) as error:
+    with pytest.raises(DefinitionError) as error:
         load(description, **settings)
     text = str(error.value)
     assert text.startswith("the workspace cannot be loaded: ")
@@ -78,7 +80,7 @@ def test_absent_fields_have_defaults():
     main, other = workspace.workflows.values()
     assert main.sid == "WW" + derived_hex("workflow")
     assert other.sid == "WW" + derived_hex("workflow/Other")
-    configuration = {"task_routing": {"default_filter": {"queue": queue.sid}}}
+    configuration = {"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}
     for workflow in (main, other):
         assert json.loads(workflow.text) == configuration
         assert workflow.assignment_callback_url == "http://app/a"
@@ -87,10 +89,18 @@ def test_absent_fields_have_defaults():
     assert [main.friendly_name, other.friendly_name] == ["Main", "Other"]
 
 
-def test_workspace_without_resources_is_loaded():
+def test_workspace_without_resources_has_the_activities_of_a_new_workspace():
     workspace = load({"friendly_name": "Empty"}, event_path="")
-    assert (workspace.activities, workspace.workflows) == ({}, {})
-    assert (workspace.event_callback_url, workspace.default_activity_sid) == ("", "")
+    activities = {item.friendly_name: item.available for item in workspace.activities.values()}
+    assert activities == {"Offline": False, "Available": True, "Unavailable": False}
+    offline = "WA" + derived_hex("activity/Offline")
+    assert workspace.default_activity_sid == workspace.timeout_activity_sid == offline
+    assert (workspace.workflows, workspace.event_callback_url) == ({}, "")
+
+
+def test_empty_list_of_activities_means_no_activities():
+    workspace = load({"friendly_name": "Empty", "activities": []})
+    assert (workspace.activities, workspace.default_activity_sid) == ({}, "")
 
 
 def test_given_fields_replace_defaults():
@@ -129,9 +139,16 @@ def test_given_fields_replace_defaults():
 
 @pytest.mark.parametrize(
     ("url", "expected"),
-    [("/x", "http://app/x"), ("", ""), ("https://b/c?d#e", "https://b/c?d#e")],
+    [
+        ("/x", "http://app/x"),
+        ("${api}/x", "http://app/x"),
+        ("${api}", "http://app"),
+        ("", ""),
+        (None, ""),
+        ("https://b/c?d#e", "https://b/c?d#e"),
+    ],
 )
-def test_url_may_be_a_path_or_empty(url, expected):
+def test_url_may_be_a_path_or_null(url, expected):
     workspace = load(changed(None, event_callback_url=url))
     assert workspace.event_callback_url == expected
     for name in ("assignment_callback_url", "fallback_assignment_callback_url"):
@@ -139,13 +156,21 @@ def test_url_may_be_a_path_or_empty(url, expected):
         assert getattr(workflow, name) == expected
 
 
-@pytest.mark.parametrize("url", ["x", None, 7, "ftp://a", ["/x"], "http://"])
-def test_invalid_url_is_refused(url):
-    reason = "must be a URL, a path that begins with /, or empty, not"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("x", "'x'"), (7, "7"), ("ftp://a", "'ftp://a'"), (["/x"], "a list"),
+        ("http://", "'http://'"), ("${api}x", "'${api}x'"), ("${app}/x", "'${app}/x'"),
+        ("/${api}", "'/${api}'"), ("https://${api}", "'https://${api}'"), (True, "true"),
+        ("${api}/a b", "'${api}/a b'"), ({}, "a mapping"),
+    ],
+)  # fmt: skip
+def test_invalid_url_is_refused(url, shown):
+    reason = f"must be a URL, or ${{api}} followed by a path, not {shown}"
     message = refusal(changed(None, event_callback_url=url))
-    assert message == f"event_callback_url {reason} {url!r}"
+    assert message == f"event_callback_url {reason}"
     for name in ("assignment_callback_url", "fallback_assignment_callback_url"):
-        assert refusal(changed("workflows", **{name: url})) == f"{name} {reason} {url!r}"
+        assert refusal(changed("workflows", **{name: url})) == f"workflows[0]: {name} {reason}"
 
 
 @pytest.mark.parametrize(
@@ -163,102 +188,308 @@ def test_whole_number_has_limits(section, field, minimum, maximum):
 
     for value in (minimum, maximum):
         load(description(value))
-    for value in (minimum - 1, maximum + 1, None, "1", 1.0, True):
-        message = f"{field} must be a whole number from {minimum} to {maximum}, not {value!r}"
-        assert refusal(description(value)) == message
+    where = {"workers": "workers[0].capacity"}.get(section, f"{section}[0]")
+    for value, shown in (
+        (minimum - 1, minimum - 1), (maximum + 1, maximum + 1), (None, "null"), ("1", "'1'"),
+        (1.0, 1.0), (True, "true"),
+    ):  # fmt: skip
+        message = f"{field} must be a whole number from {minimum} to {maximum}, not {shown}"
+        assert refusal(description(value)) == f"{where}: {message}"
 
 
 def test_setting_defines_minimum_reservation_timeout():
     load(changed("workflows", task_reservation_timeout=5), least_reservation_timeout=5)
     message = refusal(changed("workflows", task_reservation_timeout=4), least_reservation_timeout=5)
-    assert message == "task_reservation_timeout must be a whole number from 5 to 86400, not 4"
+    limits = "task_reservation_timeout must be a whole number from 5 to 86400, not 4"
+    assert message == f"workflows[0]: {limits}"
+
+
+HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
 
 
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({}, "'friendly_name' is missing"),
-        (changed(None, friendly_name=""), "friendly_name must be a non-empty string, not ''"),
-        (changed("workers", friendly_name=7), "friendly_name must be a non-empty string, not 7"),
+        ({}, "the Workspace must have the key friendly_name"),
+        (changed(None, friendly_name=" "), "friendly_name must not be empty"),
+        (
+            changed("workers", friendly_name=7),
+            "workers[0]: friendly_name must be text in quotes, not 7",
+        ),
+        (
+            changed("workers", friendly_name=[]),
+            "workers[0]: friendly_name must be text, not a list",
+        ),
         (changed(None, multi_task_enabled=0), "multi_task_enabled must be true or false, not 0"),
-        (changed("activities", available="x"), "available must be true or false, not 'x'"),
-        (changed(None, default_activity="No"), "there is no Activity No"),
-        (changed(None, timeout_activity="No"), "there is no Activity No"),
-        (changed("workers", activity="No"), "there is no Activity No"),
-        (changed("task_queues", reservation_activity="No"), "there is no Activity No"),
-        (changed("task_queues", assignment_activity="No"), "there is no Activity No"),
-        (changed("workers", capacity={"fax": 1}), "there is no TaskChannel fax"),
-        (changed("task_queues", task_order="x"), "task_order must be FIFO or LIFO, not 'x'"),
-        (changed("workers", attributes=7), "attributes must be a JSON object, not 7"),
+        (
+            changed("activities", available="x"),
+            "activities[0]: available must be true or false, not 'x'",
+        ),
+        (changed(None, default_activity="Hero"), HERE[2:]),
+        (changed(None, timeout_activity="No"), "there is no Activity 'No'"),
+        (changed("workers", activity="Hero"), f"workers[0]{HERE}"),
+        (changed("task_queues", reservation_activity="Hero"), f"task_queues[0]{HERE}"),
+        (changed("task_queues", assignment_activity="Hero"), f"task_queues[0]{HERE}"),
+        (
+            changed("workers", capacity={"vioce": 1}),
+            "workers[0].capacity: there is no TaskChannel 'vioce'; did you mean 'voice'?",
+        ),
+        (changed("workers", capacity=7), "workers[0]: capacity must be a mapping, not 7"),
+        (
+            changed("task_queues", task_order="x"),
+            "task_queues[0]: task_order must be FIFO or LIFO, not 'x'",
+        ),
+        (changed("workers", attributes=7), "workers[0]: attributes must be a mapping, not 7"),
         (
             changed("workers", attributes=[["a", 1]]),
-            "attributes must be a JSON object, not [['a', 1]]",
+            "workers[0]: attributes must be a mapping, not a list",
         ),
-        (changed("workers", capacity=None), "capacity must be a JSON object, not None"),
+        (changed("workers", capacity=None), "workers[0]: capacity must be a mapping, not null"),
         (
             changed("activities", friendly_name="Here"),
-            "Activity Here already exists in this workspace",
+            "activities[1]: friendly_name: another item of activities has the name 'Here'",
         ),
-        (changed(None, events_filter="x"), "EventsFilter contains unknown event types: x"),
+        (
+            changed(None, events_filter="task.create"),
+            "events_filter[0]: unknown type 'task.create'; did you mean task.created?",
+        ),
         (
             changed("workers", capacitys={}),
-            (
-                "workers: unknown field capacitys; the fields are activity, attributes, capacity,"
-                " friendly_name; did you mean capacity?"
-            ),
+            "workers[0]: a Worker has no key 'capacitys'; did you mean capacity?",
         ),
         (
             changed("activities", xyzzy=1),
-            "activities: unknown field xyzzy; the fields are available, friendly_name",
-        ),
-        (
-            changed(None, xyzzy=1),
             (
-                "the workspace: unknown field xyzzy; the fields are activities,"
-                " default_activity, event_callback_url, events_filter, friendly_name,"
-                " multi_task_enabled, task_queues, timeout_activity, workers, workflows"
+                "activities[0]: an Activity has no key 'xyzzy'; use one of friendly_name, was,"
+                " available"
             ),
         ),
         (
-            changed("task_queues", xyzzy=1),
+            changed("task_queues", was="All"),
+            "task_queues[0]: was: another item of task_queues has the name 'All'",
+        ),
+        (changed(None, activities={}), "activities must be a list, not a mapping"),
+        (
+            changed(None, activities=[7]),
+            "activities[0]: activities[0] must be a mapping with the keys of an Activity, not 7",
+        ),
+        (
+            changed("task_queues", target_workers="=="),
             (
-                "task_queues: unknown field xyzzy; the fields are assignment_activity,"
-                " friendly_name, max_reserved_workers, "
-                "reservation_activity, target_workers, task_order"
+                "task_queues[0]: target_workers: '==' is not an expression: unexpected '=' at"
+                " position 1; expected an attribute or a value"
             ),
         ),
         (
-            changed("workflows", xyzzy=1),
-            (
-                "workflows: unknown field xyzzy; the fields are assignment_callback_url,"
-                " configuration, fallback_assignment_callback_url, friendly_name,"
-                " task_reservation_timeout"
-            ),
+            changed("task_queues", target_workers="worker.sid == '${worker:Zoo}'"),
+            "task_queues[0]: there is no Worker 'Zoo'; did you mean 'Zoe'?",
         ),
     ],
-    ids=range(22),
+    ids=range(26),
 )
-def test_error_names_field_and_reason(description, message):
+def test_error_names_place_and_reason(description, message):
     assert refusal(description) == message
 
 
-def test_queue_names_are_replaced_everywhere_in_configuration():
-    routing = {
-        "filters": [{"targets": [{"queue": "All"}, {"queue": "All", "order_by": "worker.All"}]}],
-        "default_filter": {"queue": "All", "note": {"All": "All", "queue": ["All"]}},
+def routing(**fields):
+    return changed("workflows", configuration={"task_routing": fields})
+
+
+def one_filter(**fields):
+    return routing(filters=[{"targets": [{"queue": "All"}], **fields}])
+
+
+def two_targets(**fields):
+    return one_filter(targets=[{"queue": "All"}, fields])
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        (routing(), ": task_routing must have filters or a default_filter"),
+        (routing(default_filter=None), ": task_routing must have filters or a default_filter"),
+        (routing(filters=1), ".task_routing: filters must be a list, not 1"),
+        (routing(default_filter={}), ".task_routing: default_filter must have the key queue"),
+        (
+            routing(default_filter={"queue": "Al"}),
+            ".task_routing.default_filter: there is no TaskQueue 'Al'; did you mean 'All'?",
+        ),
+        (
+            routing(default_filter={"queue": "All", "note": 1}),
+            ".task_routing.default_filter: a target has no key 'note'; use one of queue",
+        ),
+    ],
+    ids=range(6),
+)
+def test_error_names_place_in_configuration(description, message):
+    assert refusal(description).startswith("workflows[0].configuration" + message)
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        (one_filter(targets=[]), ": targets must not be empty"),
+        (
+            one_filter(targets=[{"priority": 1}]),
+            ".targets[0]: the first target of a filter must have the key queue",
+        ),
+        (two_targets(queue="No"), ".targets[1]: there is no TaskQueue 'No'"),
+        (one_filter(expression="a b"), ": expression: 'a b' is not an expression"),
+        (one_filter(expression=""), ": expression must not be empty; omit it"),
+        (two_targets(skip_if="workers.gone == 1"), ".targets[1]: skip_if: workers.gone is not"),
+        (two_targets(order_by="level"), ".targets[1]: order_by: level must begin with worker."),
+        (two_targets(known_worker_sid="="), ".targets[1]: known_worker_sid: '=' is not a refer"),
+        (
+            two_targets(timeout=0),
+            ".targets[1]: timeout must be a whole number from 1 to 2147483647, not 0",
+        ),
+        (
+            two_targets(priority=-1),
+            ".targets[1]: priority must be a whole number from 0 to 2147483647, not -1",
+        ),
+    ],
+    ids=range(10),
+)
+def test_error_names_place_in_filter(description, message):
+    place = "workflows[0].configuration.task_routing.filters[0]"
+    assert refusal(description).startswith(place + message)
+
+
+def test_configuration_contains_sids_in_place_of_names():
+    workspace = load(
+        routing(
+            filters=[
+                {
+                    "filter_friendly_name": "VIP",
+                    "expression": "vip == true",
+                    "targets": [
+                        {
+                            "queue": "All", "timeout": 5, "priority": 0,
+                            "skip_if": "workers.${activity:Here} == 0",
+                        },
+                        {"expression": "worker.sid != '${worker:Zoe}'", "order_by": "worker.All"},
+                    ],
+                },
+                {"targets": [{"queue": "All", "known_worker_friendly_name": "task.All"}]},
+            ],
+            default_filter=None,
+        )
+    )  # fmt: skip
+    queue, here = first(workspace.queues).sid, "WA" + derived_hex("activity/Here")
+    zoe = first(workspace.workers).sid
+    assert json.loads(first(workspace.workflows).text) == {
+        "task_routing": {
+            "filters": [
+                {
+                    "filter_friendly_name": "VIP",
+                    "expression": "vip == true",
+                    "targets": [
+                        {
+                            "queue": queue, "timeout": 5, "priority": 0,
+                            "skip_if": f"workers.{here} == 0",
+                        },
+                        {"expression": f"worker.sid != '{zoe}'", "order_by": "worker.All"},
+                    ],
+                },
+                {
+                    "expression": "1==1",
+                    "targets": [{"queue": queue, "known_worker_friendly_name": "task.All"}],
+                },
+            ]
+        }
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variable", "kind"),
+    [
+        ("activity", "Activity"),
+        ("task_channel", "TaskChannel"),
+        ("task_queue", "TaskQueue"),
+        ("worker", "Worker"),
+        ("workflow", "Workflow"),
+        ("queue", "queue"),
+    ],
+)
+def test_error_names_the_kind_of_an_unknown_variable(variable, kind):
+    text = f"worker.sid == '${{{variable}:Nobody}}'"
+    message = f"task_queues[0]: there is no {kind} 'Nobody'"
+    assert refusal(changed("task_queues", target_workers=text)) == message
+
+
+def test_null_activity_of_task_queue_means_none():
+    description = changed("activities", friendly_name="Reserved")
+    description["activities"][1]["friendly_name"] = "Busy"
+    reserved, busy = (f"WA{derived_hex(f'activity/{name}')}" for name in ("Reserved", "Busy"))
+    queue = first(load(description).queues)
+    assert (queue.reservation_activity_sid, queue.assignment_activity_sid) == (reserved, busy)
+    description["task_queues"][0] |= {"reservation_activity": None, "assignment_activity": None}
+    queue = first(load(description).queues)
+    assert (queue.reservation_activity_sid, queue.assignment_activity_sid) == (None, None)
+
+
+def test_task_channels_are_created_and_built_in_ones_are_renamed():
+    description = changed("workers", capacity={"email": 4, "voice": 2})
+    description["task_channels"] = [
+        {"unique_name": "email"},
+        {"unique_name": "voice", "friendly_name": "Phone", "channel_optimized_routing": True},
+        {"unique_name": "fax", "friendly_name": "Fax"},
+        {"unique_name": "sms"},
+    ]
+    workspace = load(description)
+    channels = {
+        item.unique_name: (item.friendly_name, item.channel_optimized_routing)
+        for item in workspace.channels.values()
     }
-    workspace = load(changed("workflows", configuration={"task_routing": routing}))
-    sid = first(workspace.queues).sid
-    routing["filters"][0]["targets"] = [{"queue": sid}, {"queue": sid, "order_by": "worker.All"}]
-    routing["default_filter"]["queue"] = sid
-    assert json.loads(first(workspace.workflows).text) == {"task_routing": routing}
+    assert channels == {
+        "default": ("Default", False), "voice": ("Phone", True), "sms": ("Sms", False),
+        "chat": ("Chat", False), "video": ("Video", False), "email": ("email", False),
+        "fax": ("Fax", False),
+    }  # fmt: skip
+    worker = first(workspace.workers)
+    capacities = {
+        workspace.channels[sid].unique_name: item.capacity for sid, item in worker.channels.items()
+    }
+    assert capacities == {
+        "default": 1, "voice": 2, "sms": 1, "chat": 1, "video": 1, "email": 4, "fax": 1
+    }  # fmt: skip
 
 
-def test_error_names_unreadable_file(tmp_path):
-    path = tmp_path / "sales.json"
-    for text in (None, "{", "[]"):
-        if text is not None:
-            path.write_text(text)
-        with pytest.raises(seed.SeedError) as error:
-            seed.read(path)
-        assert str(error.value).startswith(f"cannot read a workspace from {path}: ")
+def test_invalid_name_of_task_channel_is_refused():
+    message = refusal(changed(None, task_channels=[{"unique_name": "e-mail"}]))
+    assert message.startswith("task_channels[0]: UniqueName e-mail must consist of letters")
+
+
+def test_queue_order_of_workspace_is_set():
+    assert load(MINIMAL).prioritize_queue_order == "FIFO"
+    assert load(changed(None, prioritize_queue_order="LIFO")).prioritize_queue_order == "LIFO"
+
+
+def test_list_of_event_types_is_a_filter():
+    types = ["task.created", "reservation.created"]
+    workspace = load(changed(None, events_filter=types))
+    assert workspace.events_filter == "reservation.created,task.created"
+    assert load(changed(None, events_filter=None)).events_filter == ""
+
+
+def test_empty_target_workers_match_no_worker():
+    assert first(load(changed("task_queues", target_workers="")).queues).target_workers == ""
+
+
+def test_settings_define_the_callbacks_of_the_default_workspace():
+    settings = {**SETTINGS, "fallback_path": ""}
+    engine = start(Settings(**settings), Clock(lambda: 7.0), lambda _effect: None)
+    workspace = seed.load(engine, seed.default_definition())
+    workflow = first(workspace.workflows)
+    assert workspace.event_callback_url == "http://app/e"
+    assert workflow.assignment_callback_url == "http://app/a"
+    assert workflow.fallback_assignment_callback_url == ""
+    assert workflow.task_reservation_timeout == 77
+
+
+def test_first_mistake_is_described_and_others_are_counted():
+    description = changed(None, multi_task_enabled=0, default_activity=7)
+    reason = "multi_task_enabled must be true or false, not 0"
+    assert refusal(description) == f"{reason} (1 more mistake)"
+    description["timeout_activity"] = 7
+    assert refusal(description) == f"{reason} (2 more mistakes)"

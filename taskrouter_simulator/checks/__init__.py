@@ -1,0 +1,5 @@
+"""Finds mistakes in the definition of a Workspace without a Twilio account.
+
+`definition` collects all findings, `workers` compares expressions with the attributes of the
+declared Workers, and `reachability` finds filters and targets that no Task reaches.
+"""

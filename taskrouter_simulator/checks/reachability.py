@@ -1,0 +1,110 @@
+"""Finds filters and targets of a Workflow that Tasks cannot reach.
+
+Filters are evaluated in order. A Task goes through the targets of the first filter that matches.
+After the last target, the Task goes to the next filter that matches. The default filter is only for
+Tasks that match no filter or whose targets are all skipped:
+https://www.twilio.com/docs/taskrouter/workflow-configuration.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from taskrouter_simulator.definition.document import Finding, Path, Severity
+from taskrouter_simulator.definition.expressions import ALWAYS, constant, normalize
+from taskrouter_simulator.definition.fields import LIMITS
+from taskrouter_simulator.definition.model import Filter, Routing, Target
+
+WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"
+TASK_LIFETIME = 86_400
+"""Default Timeout of a Task, in seconds."""
+
+
+def check_routing(routing: Routing, path: Path) -> Iterator[Finding]:
+    """Yield the parts of a configuration that Tasks cannot reach.
+
+    Args:
+        routing: The configuration.
+        path: Path of the configuration in the document.
+    """
+    obstacles = [
+        _find_obstacle(item, routing.filters[:number])
+        for number, item in enumerate(routing.filters)
+    ]
+    for number, item in enumerate(routing.filters):
+        place = (*path, "filters", number)
+        if obstacle := obstacles[number]:
+            yield _warn(place, f"no Task reaches this filter, because {obstacle}")
+        yield from _check_targets(item.targets, (*place, "targets"))
+    if routing.filters and routing.default_filter is None and all(obstacles):
+        message = "no Task can reach a target of this Workflow"
+        yield Finding((*path, "filters"), message, WORKFLOWS)
+    yield from _check_default(routing, path)
+
+
+def _warn(path: Path, message: str, source: str = WORKFLOWS) -> Finding:
+    return Finding(path, message, source, Severity.WARNING)
+
+
+def _find_obstacle(item: Filter, preceding: Sequence[Filter]) -> str | None:
+    """Return why no Task reaches a filter; None if Tasks may reach it."""
+    if _is_constant(item.expression, value=False):
+        return "its expression is always false"
+    for number, other in enumerate(preceding):
+        is_always = _is_constant(other.expression, value=True)
+        is_same = normalize(other.expression or ALWAYS) == normalize(item.expression or ALWAYS)
+        if (is_always or is_same) and other.targets and not _ends(other.targets[-1]):
+            name = other.filter_friendly_name or f"number {number + 1}"
+            matches = "all Tasks" if is_always else "the same Tasks"
+            return (
+                f"filter {name} matches {matches}, and its last target has neither timeout nor"
+                " skip_if"
+            )
+    return None
+
+
+def _is_constant(expression: str | None, *, value: bool) -> bool:
+    return constant(expression or ALWAYS) is value
+
+
+def _ends(target: Target) -> bool:
+    """Return whether a Task may leave a target without being offered to a Worker."""
+    return target.timeout is not None or target.skip_if is not None
+
+
+def _check_targets(targets: Sequence[Target], path: Path) -> Iterator[Finding]:
+    age = 0
+    for number, target in enumerate(targets):
+        if number and not _ends(targets[number - 1]):
+            message = (
+                "Tasks that wait for a free Worker never reach this target, because the preceding"
+                " target has neither timeout nor skip_if"
+            )
+            yield _warn((*path, number), message)
+        if age >= TASK_LIFETIME:
+            message = (
+                f"Tasks reach this target after {age:,} seconds, but are canceled after"
+                f" {TASK_LIFETIME:,} seconds, unless they are created with a longer Timeout"
+            )
+            yield _warn((*path, number), message, LIMITS)
+        age += target.timeout or 0
+
+
+def _check_default(routing: Routing, path: Path) -> Iterator[Finding]:
+    """Yield the mistakes concerning the default filter."""
+    always = [item for item in routing.filters if _is_constant(item.expression, value=True)]
+    unskippable = [
+        item for item in always if any(target.skip_if is None for target in item.targets)
+    ]
+    default = routing.default_filter
+    if default and unskippable:
+        message = "no Task reaches the default filter, because another filter matches all Tasks"
+        yield _warn((*path, "default_filter"), message)
+    if routing.omits_default_filter and routing.filters and not always:
+        message = (
+            "there is no default_filter, so Tasks that match no filter are canceled; write"
+            " default_filter: null if that is intended"
+        )
+        yield _warn(path, message)
+    for key in ("expression", "timeout", "skip_if", "order_by"):
+        if default and getattr(default, key) is not None:
+            message = f"{key}: Twilio documents only queue and priority for default_filter"
+            yield _warn((*path, "default_filter", key), message)

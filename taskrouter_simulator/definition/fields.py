@@ -1,0 +1,394 @@
+"""The types of the fields of a definition: each reads and checks values, and has a JSON Schema."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from taskrouter_simulator.definition.document import Finding, Findings, Path, describe
+from taskrouter_simulator.engine import events
+from taskrouter_simulator.engine.model import MAX_ATTRIBUTES
+from taskrouter_simulator.identifiers import is_url
+from taskrouter_simulator.spelling import describe_unknown
+
+API = "${api}"
+"""The variable for the URL of the deployed API, at the beginning of a callback URL."""
+
+Schema = dict[str, Any]
+
+_SID = re.compile(r"\b(?:AC|WS|WA|WK|WQ|WW|WC|TC|WT|WR)[0-9a-fA-F]{32}\b")
+_MAX_DEPTH = 50
+LIMITS = "https://www.twilio.com/docs/taskrouter/limits"
+EXPRESSIONS = "https://www.twilio.com/docs/taskrouter/expression-syntax"
+EVENTS = "https://www.twilio.com/docs/taskrouter/api/event/reference"
+
+
+class FieldType(Protocol):
+    """The type of a field."""
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return a value as it is stored in the definition.
+
+        Args:
+            value: The value in the document.
+            path: Path of the value.
+            findings: Receives the mistakes; after a mistake, the returned value must not be used.
+        """
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema of the value."""
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a field for a message, such as `friendly_name` or `events_filter[2]`."""
+    start = max((index for index, key in enumerate(path) if isinstance(key, str)), default=0)
+    return "".join(key if isinstance(key, str) else f"[{key}]" for key in path[start:])
+
+
+def _refuse(findings: Findings, path: Path, requirement: str, value: Any) -> None:
+    findings.append(Finding(path, f"{name_of(path)} must be {requirement}, not {describe(value)}"))
+
+
+def _read_text(value: Any, path: Path, findings: Findings) -> str | None:
+    """Return a text; None if the value is not a text or has incomplete characters."""
+    if not isinstance(value, str):
+        is_scalar = isinstance(value, int | float)
+        _refuse(findings, path, "text in quotes" if is_scalar else "text", value)
+        return None
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        findings.append(Finding(path, f"{name_of(path)} contains an incomplete Unicode character"))
+        return None
+    return value
+
+
+def _refuse_sid(text: str, path: Path, findings: Findings) -> None:
+    if found := _SID.search(text):
+        message = f"{name_of(path)} contains {found.group()}; use the name instead"
+        findings.append(Finding(path, message))
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a resource.
+
+    Attributes:
+        max_length: Maximum number of characters; None if Twilio documents no limit.
+    """
+
+    max_length: int | None = None
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the name."""
+        text = _read_text(value, path, findings)
+        if text is None:
+            return None
+        if not text.strip():
+            findings.append(Finding(path, f"{name_of(path)} must not be empty"))
+        if self.max_length and len(text) > self.max_length:
+            limit = f"at most {self.max_length} characters, not {len(text)}"
+            findings.append(Finding(path, f"{name_of(path)} must have {limit}", LIMITS))
+        _refuse_sid(text, path, findings)
+        return text
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        limit = {"maxLength": self.max_length} if self.max_length else {}
+        return {"type": "string", "minLength": 1, **limit}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An expression, or a reference in an expression; `check` parses it."""
+
+    may_be_empty: bool = False
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the expression."""
+        text = _read_text(value, path, findings)
+        if text is None:
+            return None
+        if not text.strip() and not self.may_be_empty:
+            findings.append(Finding(path, f"{name_of(path)} must not be empty; omit it"))
+        _refuse_sid(text, path, findings)
+        return text
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"type": "string"} if self.may_be_empty else {"type": "string", "minLength": 1}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the boolean."""
+        if not isinstance(value, bool):
+            _refuse(findings, path, "true or false", value)
+        return value
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number with limits."""
+
+    minimum: int
+    maximum: int
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the number."""
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        if not is_integer or not self.minimum <= value <= self.maximum:
+            limits = f"a whole number from {self.minimum} to {self.maximum}"
+            _refuse(findings, path, limits, value)
+        return value
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several words."""
+
+    words: tuple[str, ...]
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the word."""
+        if value not in self.words:
+            _refuse(findings, path, " or ".join(self.words), value)
+        return value
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"enum": list(self.words)}
+
+
+@dataclass(frozen=True)
+class Url:
+    """A callback URL. A path is short for `${api}` and the path."""
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return an absolute URL, or a URL that begins with `${api}`; None for an empty text."""
+        if value == "":
+            return None
+        url = API + value if isinstance(value, str) and value.startswith("/") else value
+        absolute = url.replace(API, "https://api", 1) if _begins_with_api(url) else url
+        if not isinstance(absolute, str) or "${" in absolute or not is_url(absolute):
+            _refuse(findings, path, f"a URL, or {API} followed by a path", value)
+        return url
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"type": "string", "pattern": r"^($|/|https?://|\$\{api\}($|/))"}
+
+
+def _begins_with_api(url: Any) -> bool:
+    return isinstance(url, str) and url.startswith(API) and url[len(API) :][:1] in {"", "/"}
+
+
+@dataclass(frozen=True)
+class EventTypes:
+    """A list of event types, or the same as text with commas."""
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the set of types; None for an empty text, which means all types."""
+        if isinstance(value, str):
+            value = [name.strip() for name in value.split(",")] if value.strip() else None
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            return _refuse(findings, path, "a list of event types", value)
+        if not value:
+            message = (
+                f"{name_of(path)} must not be an empty list, because TaskRouter's empty filter"
+                " selects all types; write null for all types"
+            )
+            findings.append(Finding(path, message, EVENTS))
+        for index, name in enumerate(value):
+            place = (*path, index)
+            if not isinstance(name, str):
+                _refuse(findings, place, "an event type", name)
+            elif name not in events.TYPES:
+                known = describe_unknown(name, sorted(events.TYPES))
+                findings.append(Finding(place, f"unknown type {known}", EVENTS))
+        return frozenset(name for name in value if isinstance(name, str))
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        types = {"type": "array", "minItems": 1, "items": {"enum": sorted(events.TYPES)}}
+        return {"anyOf": [types, {"type": "string"}]}
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """The attributes of a Worker: a JSON object."""
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the attributes; null means no attributes."""
+        value = {} if value is None else value
+        if not isinstance(value, dict):
+            return _refuse(findings, path, "a mapping", value)
+        if _depth(value) > _MAX_DEPTH:
+            nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
+            findings.append(Finding(path, nested))
+            return None
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except ValueError:
+            findings.append(Finding(path, f"{name_of(path)} contains a number that is too large"))
+            return None
+        if len(text) > MAX_ATTRIBUTES:
+            limit = f"at most {MAX_ATTRIBUTES:,} characters as JSON, not {len(text):,}"
+            findings.append(Finding(path, f"{name_of(path)} must have {limit}", LIMITS))
+        _refuse_sid(text, path, findings)
+        return value
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"type": ["object", "null"]}
+
+
+def _depth(value: Any, limit: int = _MAX_DEPTH) -> int:
+    """Return the number of nested levels; at most `limit + 1`."""
+    if not isinstance(value, dict | list) or limit < 0:
+        return 0
+    items = value.values() if isinstance(value, dict) else value
+    return 1 + max((_depth(item, limit - 1) for item in items), default=0)
+
+
+@dataclass(frozen=True)
+class Nullable:
+    """A value or null."""
+
+    type: FieldType
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the value; None for null."""
+        return None if value is None else self.type.read(value, path, findings)
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"anyOf": [self.type.schema(), {"type": "null"}]}
+
+
+@dataclass(frozen=True)
+class MappingOf:
+    """A mapping from names to values of one type."""
+
+    type: FieldType
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the mapping."""
+        if not isinstance(value, dict):
+            return _refuse(findings, path, "a mapping", value)
+        return {key: self.type.read(item, (*path, key), findings) for key, item in value.items()}
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"type": "object", "additionalProperties": self.type.schema()}
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list of values of one type.
+
+    Attributes:
+        type: The type.
+        key: Key of the values' unique names; "" if they have none.
+        ignores_case: Whether names that differ only in case are equal.
+    """
+
+    type: FieldType
+    key: str = ""
+    ignores_case: bool = False
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the values as a tuple."""
+        if not isinstance(value, list):
+            return _refuse(findings, path, "a list", value)
+        if self.key:
+            self._require_unique_names(value, path, findings)
+        items = enumerate(value)
+        return tuple(self.type.read(item, (*path, index), findings) for index, item in items)
+
+    def _require_unique_names(self, items: list[Any], path: Path, findings: Findings) -> None:
+        """Report names that occur twice, and previous names that are in use."""
+        seen: set[str] = set()
+        for key in (self.key, "was"):
+            for index, item in enumerate(items):
+                name = item.get(key) if isinstance(item, dict) else None
+                if not isinstance(name, str):
+                    continue
+                folded = name.casefold() if self.ignores_case else name
+                if folded in seen:
+                    message = f"{key}: another item of {name_of(path)} has the name {name[:100]!r}"
+                    findings.append(Finding((*path, index, key), message))
+                seen.add(folded)
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        return {"type": "array", "items": self.type.schema()}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A key of an object: the type of its value, its description, and whether it is required."""
+
+    type: FieldType
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object with known keys.
+
+    Attributes:
+        title: Name of the type for messages, such as "a TaskQueue".
+        build: Returns the object; its keyword arguments are the values by key.
+        fields: The fields by key.
+    """
+
+    title: str
+    build: Callable[..., Any]
+    fields: Mapping[str, Field] = field(default_factory=dict)
+
+    def read(self, value: Any, path: Path, findings: Findings) -> Any:
+        """Return the object."""
+        if not isinstance(value, dict):
+            where = name_of(path) if path else self.title
+            requirement = f"a mapping with the keys of {self.title}"
+            findings.append(Finding(path, f"{where} must be {requirement}, not {describe(value)}"))
+            return None
+        values = {}
+        for key, item in value.items():
+            if key not in self.fields:
+                known = describe_unknown(key, self.fields)
+                message = f"{self.title} has no key {known}"
+                findings.append(Finding((*path, key), message))
+            else:
+                values[key] = self.fields[key].type.read(item, (*path, key), findings)
+        missing = [key for key, item in self.fields.items() if item.required and key not in value]
+        for key in missing:
+            findings.append(Finding(path, f"{self.title} must have the key {key}"))
+        return None if missing else self.build(**values)
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        required = [key for key, item in self.fields.items() if item.required]
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            **({"required": required} if required else {}),
+            "properties": {
+                key: {"description": item.description, **item.type.schema()}
+                for key, item in self.fields.items()
+            },
+        }

@@ -1,0 +1,116 @@
+"""The command `workspace check`."""
+
+import json
+
+import pytest
+
+from taskrouter_simulator.definition.reader import QUICKSTART
+from tests.infra.command_line import run_infra
+
+WITH_WARNING = """\
+friendly_name: Sales
+task_queues:
+  - friendly_name: All
+    target_workers: ""
+"""
+WITH_ERRORS = """\
+friendly_name: Sales
+default_activity: Here
+activities: []
+task_queues:
+  - friendly_name: All
+    target_workers: a ==
+  - friendly_name: None
+    target_workers: ""
+"""
+PLACE = "https://www.twilio.com/docs/taskrouter/"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        file = tmp_path / "workspace.yaml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def test_quickstart_is_checked_by_default(monkeypatch):
+    monkeypatch.delenv("SIMULATOR_WORKSPACE_FILE", raising=False)
+    result = run_infra("workspace", "check")
+    assert (result.returncode, result.stdout) == (0, f"{QUICKSTART}: 0 errors, 0 warnings.\n")
+
+
+def test_file_of_the_simulator_is_checked_by_default(write):
+    file = write(WITH_WARNING)
+    result = run_infra("workspace", "check", SIMULATOR_WORKSPACE_FILE=str(file))
+    assert result.stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
+    option = run_infra("workspace", "check", "--file", QUICKSTART, SIMULATOR_WORKSPACE_FILE="x")
+    assert option.stdout == f"{QUICKSTART}: 0 errors, 0 warnings.\n"
+
+
+def test_warnings_do_not_change_the_exit_code(write):
+    file = write(WITH_WARNING)
+    result = run_infra("workspace", "check", "--file", file)
+    message = "an empty expression matches no Worker, so Tasks wait in this TaskQueue"
+    assert result.returncode == 0
+    assert result.stdout == (
+        f"{file}:4:5: warning: {message} ({PLACE}api/task-queue)\n{file}: 0 errors, 1 warning.\n"
+    )
+
+
+def test_errors_are_listed_with_place_and_source(write):
+    file = write(WITH_ERRORS)
+    result = run_infra("workspace", "check", "--file", file)
+    lines = result.stdout.splitlines()
+    assert result.returncode == 1
+    assert lines[0] == f"{file}:2:1: error: there is no Activity 'Here' (docs/workspace.md)"
+    assert lines[1].startswith(f"{file}:6:5: error: target_workers: 'a ==' is not an expression: ")
+    assert lines[1].endswith(f"({PLACE}expression-syntax)")
+    assert lines[2].startswith(f"{file}:8:5: warning: ")
+    assert lines[3:] == [f"{file}: 2 errors, 1 warning."]
+
+
+def test_json_contains_the_same_findings(write):
+    file = write(WITH_ERRORS)
+    result = run_infra("workspace", "check", "--json", "--file", file)
+    report = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert (report["file"], report["errors"], report["warnings"]) == (str(file), 2, 1)
+    assert report["findings"][0] == {
+        "severity": "error",
+        "line": 2,
+        "column": 1,
+        "path": "default_activity",
+        "message": "there is no Activity 'Here'",
+        "source": "docs/workspace.md",
+    }
+    assert [item["path"] for item in report["findings"][1:]] == [
+        "task_queues[0].target_workers",
+        "task_queues[1].target_workers",
+    ]
+    assert [item["severity"] for item in report["findings"]] == ["error", "error", "warning"]
+
+
+def test_file_that_cannot_be_read_as_yaml_is_an_error(write):
+    file = write("a: [1")
+    result = run_infra("workspace", "check", "--file", file)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{file}:1:6: error: the file is not YAML: expected ','")
+    assert result.stdout.endswith(f"\n{file}: 1 error, 0 warnings.\n")
+    report = json.loads(run_infra("workspace", "check", "--json", "--file", file).stdout)
+    assert [item["line"] for item in report["findings"]] == [1]
+
+
+def test_mistake_without_a_position_has_no_line(write):
+    file = write("a: \x00")
+    report = json.loads(run_infra("workspace", "check", "--json", "--file", file).stdout)
+    assert [(item["line"], item["column"]) for item in report["findings"]] == [(None, None)]
+
+
+def test_missing_file_is_a_usage_error(tmp_path):
+    result = run_infra("workspace", "check", "--file", tmp_path / "missing.yaml")
+    assert result.returncode == 2
+    assert "does not exist" in result.stderr
+    assert run_infra("workspace", "check", "--file", tmp_path).returncode == 2

@@ -1,0 +1,515 @@
+"""Every mistake in a definition is found, with its severity and place."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from taskrouter_simulator.checks.definition import check, check_document
+from taskrouter_simulator.definition import reader
+from taskrouter_simulator.definition.document import Document, parse
+from taskrouter_simulator.engine import workflows
+from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.testing import running
+
+WORKSPACES = sorted((Path(__file__).parent / "workspaces").glob("*.yaml"))
+
+MINIMAL = {
+    "friendly_name": "Sales",
+    "activities": [{"friendly_name": "Away"}, {"friendly_name": "Here", "available": True}],
+    "task_queues": [
+        {"friendly_name": "All"},
+        {"friendly_name": "VIP", "target_workers": "vip == 1"},
+    ],
+    "workflows": [
+        {
+            "friendly_name": "Main",
+            "configuration": {"task_routing": {"default_filter": {"queue": "All"}}},
+        }
+    ],
+    "workers": [
+        {"friendly_name": "Zoe", "attributes": {"vip": 1, "skills": ["a"], "team": "x"}},
+        {"friendly_name": "Yan", "attributes": {"level": 3, "deep": {"list": []}}},
+    ],
+}
+
+
+def changed(section, **fields):
+    """Return MINIMAL with changed fields of the Workspace, or of a section's first item."""
+    definition = copy.deepcopy(MINIMAL)
+    (definition[section][0] if section else definition).update(fields)
+    return definition
+
+
+def findings(definition):
+    document = Document("", definition)
+    return [
+        ": ".join(filter(None, [item.severity, document.place(item.path), item.message]))
+        for item in check_document(document)
+    ]
+
+
+def routing(*filters, **fields):
+    fields.setdefault("default_filter", None)
+    value = {"filters": list(filters), **fields}
+    return changed("workflows", configuration={"task_routing": value})
+
+
+def item(expression, *targets, **fields):
+    fields |= {"expression": expression} if expression else {}
+    return {**fields, "targets": list(targets or [{"queue": "All"}])}
+
+
+PLACE = "workflows[0].configuration.task_routing"
+
+
+def routing_findings(*filters, **fields):
+    return [text.replace(f" {PLACE}", " ") for text in findings(routing(*filters, **fields))]
+
+
+def test_minimal_definition_and_quickstart_have_no_mistakes():
+    assert findings(MINIMAL) == []
+    assert check(reader.quickstart()) == []
+    assert findings({"friendly_name": "Empty"}) == []
+
+
+@pytest.mark.parametrize("file", WORKSPACES, ids=lambda file: file.stem)
+def test_fixture_has_no_mistakes_and_is_loaded_by_the_simulator(file):
+    definition = reader.read(file)
+    assert check(definition) == []
+    with running(workspace_file=str(file)) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        assert workspace.fetch().friendly_name == definition.friendly_name
+        assert list(taskrouter.task_queues) == [
+            queue.friendly_name for queue in definition.task_queues
+        ]
+        names = [workflow.friendly_name for workflow in workspace.workflows.list()]
+        assert names == [workflow.friendly_name for workflow in definition.workflows]
+
+
+def test_five_shapes_of_workspaces_are_covered():
+    assert [file.stem for file in WORKSPACES] == [
+        "flex-default", "multi-channel", "overflow", "quickstart", "skills-with-escalation"
+    ]  # fmt: skip
+
+
+def test_mistakes_that_prevent_reading_are_findings():
+    assert sorted(findings(changed("workers", capacitys={}, activity=7))) == [
+        "error: workers[0]: a Worker has no key 'capacitys'; did you mean capacity?",
+        "error: workers[0]: activity must be text in quotes, not 7",
+    ]
+
+
+def test_findings_are_in_the_order_of_the_document_and_have_sources():
+    text = (
+        "friendly_name: X\n"
+        "workers:\n"
+        "  - friendly_name: Zoe\n"
+        "    attributes: {the-skill: 1}\n"
+        "task_queues:\n"
+        "  - friendly_name: Q\n"
+        "    target_workers: a ==\n"
+        "  - friendly_name: R\n"
+        "    reservation_activity: Here\n"
+        "activities: []\n"
+    )
+    document = parse(text.encode(), "f")
+    found = check_document(document)
+    assert [document.position(finding.path) for finding in found] == [
+        (3, 5), (4, 18), (7, 5), (9, 5)
+    ]  # fmt: skip
+    assert all(finding.source for finding in found)
+
+
+NAMES = {
+    "default_activity": lambda name: changed(None, default_activity=name),
+    "timeout_activity": lambda name: changed(None, timeout_activity=name),
+    "reservation": lambda name: changed("task_queues", reservation_activity=name),
+    "assignment": lambda name: changed("task_queues", assignment_activity=name),
+    "worker": lambda name: changed("workers", activity=name),
+    "skip_if": lambda name: routing(
+        item(None, {"queue": "All", "skip_if": f"workers.${{activity:{name}}} == 0"})
+    ),
+}
+
+
+@pytest.mark.parametrize("place", NAMES)
+def test_name_of_a_missing_activity_is_an_error_only_if_activities_are_listed(place):
+    definition = NAMES[place]("Hera")
+    (message,) = [text for text in findings(definition) if text.startswith("error")]
+    assert message.endswith("there is no Activity 'Hera'; did you mean 'Here'?")
+    del definition["activities"]
+    assert [text for text in findings(definition) if text.startswith("error")] == []
+
+
+@pytest.mark.parametrize(
+    ("definition", "section", "kind", "name"),
+    [
+        (routing(default_filter={"queue": "Vip"}), "task_queues", "TaskQueue", "VIP"),
+        (
+            changed("task_queues", target_workers="worker.sid != '${worker:Zoo}'"),
+            "workers", "Worker", "Zoe",
+        ),
+    ],
+)  # fmt: skip
+def test_name_of_a_missing_resource_is_an_error_only_if_there_is_a_list(
+    definition, section, kind, name
+):
+    (message,) = findings(definition)
+    assert f"there is no {kind} " in message
+    assert message.endswith(f"; did you mean {name!r}?")
+    del definition[section]
+    assert findings(definition) == []
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        (changed("workers", capacity={"fax": 1}), "workers[0].capacity: there is no TaskChannel"),
+        (
+            changed("task_queues", target_workers="worker.channel.fax.assigned_tasks == 0"),
+            "task_queues[0]: target_workers: worker.channel.fax.assigned_tasks is not known",
+        ),
+    ],
+)
+def test_name_of_a_missing_task_channel_is_an_error_only_if_there_is_a_list(definition, message):
+    definition["task_channels"] = []
+    (found,) = findings(definition)
+    assert found.startswith(f"error: {message}")
+    del definition["task_channels"]
+    assert findings(definition) == []
+    definition["task_channels"] = [{"unique_name": "fax"}]
+    assert findings(definition) == []
+
+
+def test_configuration_that_is_not_managed_is_allowed():
+    definition = copy.deepcopy(MINIMAL)
+    del definition["workflows"][0]["configuration"]
+    assert findings(definition) == []
+
+
+def test_hyphen_in_the_name_of_an_attribute_is_a_warning():
+    attributes = {"vip": 1, "a-b": {"c": 1, "d-e": 2}, "list": [{"f-g": 1}], "text": "h-i"}
+    assert findings(changed("workers", attributes=attributes)) == [
+        "warning: workers[0].attributes: expressions cannot contain a-b, because of the hyphen",
+        "warning: workers[0].attributes.a-b: expressions cannot contain d-e, because of the hyphen",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a-b == 1", "a-b"),
+        ("team == 'x-y' AND task-type == 1", "task-type"),
+        ("worker.a-b-c HAS 'x'", "a-b-c"),
+        ("a-1 == 1", "a-1"),
+    ],
+)
+def test_hyphen_in_an_expression_is_an_error(text, name):
+    assert findings(changed("task_queues", target_workers=text)) == [
+        f"error: task_queues[0]: target_workers: the name {name} must not contain a hyphen"
+    ]
+
+
+@pytest.mark.parametrize("text", ["team == 'x-y' OR team == 'x'", 'team != "a-b"', "vip > -5"])
+def test_hyphen_in_a_value_is_allowed(text):
+    assert findings(changed("task_queues", target_workers=text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("team HAS 'x'", "HAS: the attribute team of Worker Zoe is not a list"),
+        ("worker.team HAS 'x'", "HAS: the attribute team of Worker Zoe is not a list"),
+        ("level HAS 3", "HAS: the attribute level of Worker Yan is not a list"),
+        ("deep HAS 3", "HAS: the attribute deep of Worker Yan is not a list"),
+        ("deep.list[0] HAS 3 OR 'x' IN team", "IN: the attribute team of Worker Zoe is not a list"),
+        ("'x' NOT IN worker.team", "NOT IN: the attribute team of Worker Zoe is not a list"),
+        ("skills == 'a'", "==: the attribute skills of Worker Zoe is a list"),
+        ("skills CONTAINS 'a'", "CONTAINS: the attribute skills of Worker Zoe is a list"),
+        ("'a' != worker.skills", "!=: the attribute skills of Worker Zoe is a list"),
+        ("1 < deep.list", "<: the attribute deep.list of Worker Yan is a list"),
+    ],
+)
+def test_comparison_with_the_wrong_type_of_attribute_is_an_error(text, reason):
+    hint = "; use HAS" if "is a list" in reason else ""
+    message = f"{reason}, so the comparison is false{hint}"
+    assert findings(changed("task_queues", target_workers=text)) == [
+        f"error: task_queues[0]: target_workers: {message}"
+    ]
+    if "worker." in text:
+        found = routing_findings(item(None, {"queue": "All", "expression": text}))
+        assert found == [f"error: .filters[0].targets[0]: expression: {message}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "skills HAS 'a'", "'a' IN skills", "'b' NOT IN skills", "team IN ['x']", "skills != null",
+        "null == skills OR vip == 1", "missing HAS 'x' OR vip == 1", "skills[0] == 'a'",
+        "deep.list HAS 1 OR vip == 1",
+    ],
+)  # fmt: skip
+def test_comparison_with_the_right_type_is_allowed(text):
+    assert findings(changed("task_queues", target_workers=text)) == []
+
+
+def test_target_of_an_unmanaged_task_queue_is_compared_with_all_declared_workers():
+    definition = routing(item(None, {"queue": "Other", "expression": "worker.team HAS 'x'"}))
+    del definition["task_queues"]
+    (message,) = findings(definition)
+    assert "expression: HAS: the attribute team of Worker Zoe is not a list" in message
+
+
+def test_types_of_task_attributes_are_not_checked():
+    target = {"queue": "All", "expression": "task.team HAS worker.team OR worker.team IN task.team"}
+    assert routing_findings(item("team HAS 'x'", target)) == []
+
+
+def test_each_wrong_comparison_is_reported_once():
+    text = "team HAS 'x' OR team HAS 'y' OR vip HAS 1"
+    assert len(findings(changed("task_queues", target_workers=text))) == 2
+
+
+NO_WORKER = "no declared Worker can match the expression"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vip == 2", "missing == 1", "1 == 2", "skills HAS 'b'", "worker.activity_name == 'Gone'",
+        "worker.friendly_name == 'zoe'", "level > 3 AND vip == 1", "level == 3 AND vip == 1",
+    ],
+)  # fmt: skip
+def test_expression_that_matches_no_declared_worker_is_a_warning(text):
+    definition = changed("task_queues", target_workers=text)
+    assert findings(definition) == [f"warning: task_queues[0]: target_workers: {NO_WORKER}"]
+    definition["workers"] = []
+    assert findings(definition) == []
+    del definition["workers"]
+    assert findings(definition) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "worker.activity_name == 'Here'",
+        "worker.activity_sid == '${activity:Here}'",
+        "worker.channel.voice.assigned_tasks > 5",
+        "worker.friendly_name == 'Yan'",
+        "worker.sid == '${worker:Yan}'",
+        "level == 3 OR vip == 2",
+    ],
+)
+def test_expression_that_a_worker_may_match_in_some_state_is_allowed(text):
+    assert findings(changed("task_queues", target_workers=text)) == []
+
+
+def test_target_that_no_member_of_its_task_queue_matches_is_a_warning():
+    def found(text, queue="VIP"):
+        first = {"queue": queue, "timeout": 5}
+        return routing_findings(item(None, first, {"expression": text}))
+
+    warning = f"warning: .filters[0].targets[1]: expression: {NO_WORKER}"
+    assert found("worker.level == 3") == [warning]
+    assert found("worker.level == 3", "All") == []
+    assert found("worker.level == task.level") == []
+    assert found("worker.vip == 1") == []
+    assert found("1 == 2") == [warning]
+
+
+def test_target_of_a_task_queue_without_members_has_no_further_warning():
+    definition = routing(item(None, {"queue": "VIP", "expression": "worker.level == 3"}))
+    definition["task_queues"][1]["target_workers"] = "vip == 9"
+    assert findings(definition) == [f"warning: task_queues[1]: target_workers: {NO_WORKER}"]
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_empty_target_workers_are_a_warning(text):
+    assert findings(changed("task_queues", target_workers=text)) == [
+        (
+            "warning: task_queues[0]: an empty expression matches no Worker, so Tasks wait in this"
+            " TaskQueue"
+        )
+    ]
+
+
+def test_absent_default_filter_is_a_warning_unless_a_filter_matches_all_tasks():
+    definition = routing(item("a == 1"))
+    assert findings(definition) == []
+    tasks = definition["workflows"][0]["configuration"]["task_routing"]
+    del tasks["default_filter"]
+    assert findings(definition) == [
+        (
+            "warning: workflows[0].configuration: there is no default_filter, so Tasks that match"
+            " no filter are canceled; write default_filter: null if that is intended"
+        )
+    ]
+    for expression in (None, "1 = 1", "'a' IN ['a']"):
+        tasks["filters"] = [item("a == 1"), item(expression)]
+        assert findings(definition) == []
+
+
+BLOCKED = "and its last target has neither timeout nor skip_if"
+
+
+def test_filter_after_one_that_matches_all_tasks_is_not_reached():
+    message = f"no Task reaches this filter, because filter F matches all Tasks, {BLOCKED}"
+    assert routing_findings(
+        item("a == 1"), item(None, filter_friendly_name="F"), item("b == 1"), item(None)
+    ) == [f"warning: .filters[2]: {message}", f"warning: .filters[3]: {message}"]
+
+
+def test_filter_with_the_expression_of_a_preceding_filter_is_not_reached():
+    message = (
+        f"no Task reaches this filter, because filter number 2 matches the same Tasks, {BLOCKED}"
+    )
+    assert routing_findings(item("b == 1"), item("a == 1"), item(" a=1")) == [
+        f"warning: .filters[2]: {message}"
+    ]
+
+
+@pytest.mark.parametrize("end", [{"timeout": 5}, {"skip_if": "workers.available == 0"}])
+def test_filter_is_reached_if_the_last_target_of_the_preceding_one_ends(end):
+    first = item(None, {"queue": "All", "timeout": 5}, {"queue": "VIP", **end})
+    assert routing_findings(first, item("b == 1")) == []
+    first = item(None, {"queue": "All", **end}, {"queue": "VIP"})
+    (warning,) = routing_findings(first, item("b == 1"))
+    assert warning.startswith("warning: .filters[1]: no Task reaches this filter")
+
+
+def test_constant_false_filters_are_not_reached():
+    message = "no Task reaches this filter, because its expression is always false"
+    assert routing_findings(item("1 == 2"), item("a == 1")) == [f"warning: .filters[0]: {message}"]
+    found = routing_findings(item("1 == 2"), item("'x' == 'y'"))
+    assert found == [
+        "error: : no Task can reach a target of this Workflow",
+        f"warning: .filters[0]: {message}",
+        f"warning: .filters[1]: {message}",
+    ]
+    assert "error" not in str(routing_findings(item("1 == 2"), default_filter={"queue": "All"}))
+
+
+def test_target_after_one_that_does_not_end_is_a_warning():
+    message = (
+        "Tasks that wait for a free Worker never reach this target, because the preceding target"
+        " has neither timeout nor skip_if"
+    )
+    targets = [
+        {"queue": "All"},
+        {"timeout": 5},
+        {"skip_if": "workers.available == 0"},
+        {},
+        {"queue": "VIP"},
+    ]
+    assert routing_findings(item("a == 1", *targets)) == [
+        f"warning: .filters[0].targets[1]: {message}",
+        f"warning: .filters[0].targets[4]: {message}",
+    ]
+
+
+def test_target_beyond_the_lifetime_of_a_task_is_a_warning():
+    def found(*timeouts):
+        targets = [{"queue": "All", "timeout": timeout} for timeout in timeouts]
+        return routing_findings(item("a == 1", *targets))
+
+    assert found(86_399, 1) == []
+    assert found(43_200, 43_200, 7) == [
+        (
+            "warning: .filters[0].targets[2]: Tasks reach this target after 86,400 seconds, but are"
+            " canceled after 86,400 seconds, unless they are created with a longer Timeout"
+        )
+    ]
+
+
+def test_default_filter_after_a_filter_that_matches_all_tasks_is_a_warning():
+    default = {"queue": "VIP"}
+    skip = {"queue": "All", "skip_if": "workers.available == 0"}
+    message = "no Task reaches the default filter, because another filter matches all Tasks"
+    warning = [f"warning: : {message}"]
+    assert routing_findings(item("a == 1"), item(None), default_filter=default) == warning
+    timeout = {"queue": "All", "timeout": 5}
+    assert routing_findings(item(None, skip, timeout), default_filter=default) == warning
+    assert routing_findings(item(None, skip, skip), default_filter=default) == []
+    assert routing_findings(item("a == 1"), default_filter=default) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("expression", "worker.vip == 1"),
+        ("timeout", 5),
+        ("skip_if", "workers.available == 0"),
+        ("order_by", "worker.level"),
+    ],
+)
+def test_undocumented_key_of_the_default_filter_is_a_warning(key, value):
+    assert routing_findings(default_filter={"queue": "All", "priority": 3, key: value}) == [
+        (
+            f"warning: .default_filter: {key}: Twilio documents only queue and priority for"
+            " default_filter"
+        )
+    ]
+
+
+def test_events_filter_without_url_is_a_warning():
+    definition = changed(None, event_callback_url=None, events_filter=["task.created"])
+    assert findings(definition) == [
+        "warning: events_filter has no effect, because event_callback_url is null"
+    ]
+    assert findings(changed(None, event_callback_url=None, events_filter=None)) == []
+    assert findings(changed(None, events_filter=["task.created"])) == []
+
+
+def test_fallback_without_assignment_callback_is_a_warning():
+    key = "fallback_assignment_callback_url"
+    definition = changed("workflows", assignment_callback_url=None, **{key: "/f"})
+    assert findings(definition) == [
+        f"warning: workflows[0]: {key} has no effect, because assignment_callback_url is null"
+    ]
+    assert findings(changed("workflows", assignment_callback_url=None, **{key: None})) == []
+    assert findings(changed("workflows", **{key: "/f"})) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "maximum", "name"),
+    [("activities", 100, "friendly_name"), ("task_channels", 15, "unique_name")],
+)
+def test_number_of_resources_has_a_limit(key, maximum, name):
+    items = [{name: f"x{number}"} for number in range(maximum)]
+    definition = {"friendly_name": "X", key: items}
+    assert findings(definition) == []
+    items.append({name: "y"})
+    (message,) = findings(definition)
+    assert message.endswith(
+        f"{key} has {maximum + 1} items, but TaskRouter allows {maximum} by default; Twilio may"
+        " increase the limit"
+    )
+
+
+def test_configuration_has_a_maximum_size(monkeypatch):
+    assert workflows.MAX_CONFIGURATION == 1_038_576
+    definition = routing(item("a == 1"))
+    filters = [item("a == 1", {"queue": "WQ" + "0" * 32})]
+    size = len(json.dumps({"task_routing": {"filters": filters}}))
+    monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size)
+    assert findings(definition) == []
+    monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size - 1)
+    (finding,) = check_document(Document("", definition))
+    limit = f"at most {size - 1} bytes as JSON, not {size}"
+    assert finding.message == f"a configuration must have {limit}"
+    assert finding.source == "https://www.twilio.com/docs/taskrouter/limits"
+
+
+def test_capacity_has_a_limit():
+    assert findings(changed("workers", capacity={"voice": 50})) == []
+    (message,) = findings(changed("workers", capacity={"voice": 51}))
+    limit = "voice is 51, but TaskRouter allows 50 by default; Twilio may increase the limit"
+    assert message == f"warning: workers[0].capacity: {limit}"
+
+
+def test_check_does_not_depend_on_settings_of_the_simulator(monkeypatch):
+    monkeypatch.setenv("SIMULATOR_LEAST_RESERVATION_TIMEOUT", "100")
+    assert Settings().least_reservation_timeout == 1
+    assert findings(changed("workflows", task_reservation_timeout=1)) == []
