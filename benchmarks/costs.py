@@ -148,7 +148,7 @@ def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[R
 def measure_function(
     runtime_folder: Path, app: Program, name: str, usage: Usage, rounds: int
 ) -> FunctionUsage:
-    """Measure the app as a Lambda function, with stubs of all services.
+    """Measure the app as a Lambda function, with stubs for all services.
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.

@@ -327,7 +327,7 @@ def _plain_value(text: str) -> Any:
 
 
 def _join_surrogates(text: str) -> str:
-    """Return a text whose escaped surrogate pairs are characters, as in JSON."""
+    """Return the text with each escaped surrogate pair replaced by one character, as in JSON."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 

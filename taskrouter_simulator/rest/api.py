@@ -62,7 +62,7 @@ class MethodNotAllowed(Refusal):
 
 
 class InternalError(Refusal):
-    """An unexpected exception, caused by a defect of the simulator."""
+    """An unexpected exception, caused by a bug in the simulator."""
 
     status = 500
     code = 20_500

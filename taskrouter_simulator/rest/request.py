@@ -209,7 +209,7 @@ def iso(moment: float | None) -> str | None:
 
 @dataclass(frozen=True)
 class Response:
-    """A response of the REST API.
+    """A response from the REST API.
 
     Attributes:
         status: HTTP status.

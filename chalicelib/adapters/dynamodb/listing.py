@@ -142,7 +142,7 @@ class DynamoReservationListing:
 
     Args:
         client: a client created by `make_client`.
-        reservations_table: the name of the table `reservations`.
+        reservations_table: the name of the `reservations` table.
     """
 
     def __init__(self, client: Any, *, reservations_table: str) -> None:
