@@ -26,7 +26,7 @@ URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 
 @pytest.fixture
 def account(monkeypatch):
-    """An account in which the names of the executed steps are recorded."""
+    """A fake account that records the names of the executed steps."""
     account = SimpleNamespace(
         account="1" * 12,
         region="eu-west-1",

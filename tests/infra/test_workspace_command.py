@@ -1,4 +1,4 @@
-"""The command `workspace check`."""
+"""The `workspace check` command."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The command `python -m taskrouter_simulator`."""
+"""The `python -m taskrouter_simulator` command."""
 
 import json
 import os

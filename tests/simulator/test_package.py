@@ -26,7 +26,7 @@ PROJECT_FILES = {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Docke
 PROJECT_FILES |= {".dockerignore", "requirements.txt"}
 """Files that are not installed."""
 OPTIONAL_IMPORTS = {"client.py": "twilio", "testing.py": "pytest", "pytest_plugin.py": "pytest"}
-"""The package of the extra `testing` that each module may import."""
+"""The package of the `testing` extra that each module may import."""
 
 
 def source_files():
@@ -49,7 +49,7 @@ def test_every_data_file_is_included():
 
 
 def imported_modules():
-    """Yield each import's top-level name, and whether the extra `testing` provides the package."""
+    """Yield each import's top-level name, and whether the `testing` extra provides the package."""
     for path in source_files():
         if path.suffix == ".py":
             tree = ast.parse((SIMULATOR / path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Actions of people on the phone, over the control routes and with the class `TaskRouter`."""
+"""Actions of people on the phone, over the control routes and with the `TaskRouter` class."""
 
 import json
 import urllib.error
