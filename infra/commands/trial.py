@@ -226,12 +226,12 @@ def _queues(routes: Sequence[_Route]) -> list[str]:
 
 
 def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_Route]) -> str:
-    """Return the attributes that the operator enters or, if nobody is asked, the default.
+    """Return the attributes that the operator enters or, without a prompt, the default.
 
     The default attributes match the first simple filter whose TaskQueues have an available Worker.
 
     Raises:
-        ImpossibleTrial: There is no such filter, and nobody is asked.
+        ImpossibleTrial: There is no such filter, and the command does not prompt.
     """
     default = next(
         (

@@ -81,7 +81,7 @@ class _Checker:
         self._workspace = workspace
 
     def check(self, candidates: list[Worker], text: str, path: Path) -> Iterator[Finding]:
-        """Yield the mistakes in an expression that selects from some Workers."""
+        """Yield the mistakes in an expression that is applied to the candidates."""
         problems = [
             problem
             for comparison in _comparisons(text)
