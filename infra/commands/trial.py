@@ -21,7 +21,7 @@ from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
 _MARKER = {"taskrouter_callbacks_test": True}
-"""Attribute of every test Task, by which reports can exclude test Tasks."""
+"""Attribute of every test Task, so that reports can exclude test Tasks."""
 
 _WATCH_SECONDS = 30
 _POLL_SECONDS = 1
