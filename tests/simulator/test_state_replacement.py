@@ -1,9 +1,9 @@
 """A reset or a restored snapshot ends the requests that are waiting."""
 
 import asyncio
+import http.client
 import threading
 import time
-import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -13,6 +13,7 @@ from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.server import Simulator
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
+from tests.simulator.browser_sdk import BrowserSdk
 from tests.simulator.conftest import SPANISH
 
 START = 1_767_225_600.0
@@ -28,6 +29,12 @@ def taskrouter(app):
     with running(callback_base_url=app.url, seed="5") as simulator:
         yield simulator
         app.hold.set()
+
+
+@pytest.fixture
+def app_is_called(app):
+    """A function that returns whether the app has received a callback."""
+    return lambda: bool(app.received)
 
 
 def now(taskrouter):
@@ -48,8 +55,8 @@ def place_call(taskrouter):
 
 
 @contextmanager
-def waiting_request(app, function, *arguments):
-    """Send a request in a thread; run the block as soon as the app has received a callback.
+def waiting_request(is_waiting, function, *arguments):
+    """Send a request in a thread; run the block as soon as the request waits.
 
     Yields:
         A list that contains the error of the request, or its result, after the block.
@@ -59,15 +66,15 @@ def waiting_request(app, function, *arguments):
     def send():
         try:
             outcomes.append(function(*arguments))
-        except urllib.error.HTTPError as error:
+        except (OSError, http.client.HTTPException) as error:
             outcomes.append(error)
 
     thread = threading.Thread(target=send)
     thread.start()
     deadline = time.monotonic() + SECONDS
-    while not app.received and time.monotonic() < deadline:
+    while not is_waiting() and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert app.received
+    assert is_waiting()
     yield outcomes
     thread.join(SECONDS)
     assert not thread.is_alive()
@@ -87,10 +94,10 @@ def restore(taskrouter, snapshot):
 
 
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_ends_an_advance(app, taskrouter, replace):
+def test_replaced_state_ends_an_advance(taskrouter, app_is_called, replace):
     snapshot = taskrouter.snapshot()
     offer_task(taskrouter)
-    with waiting_request(app, taskrouter.advance, 5000) as outcomes:
+    with waiting_request(app_is_called, taskrouter.advance, 5000) as outcomes:
         replace(taskrouter, snapshot)
     assert_replaced(outcomes)
     assert now(taskrouter) == START
@@ -98,26 +105,26 @@ def test_replaced_state_ends_an_advance(app, taskrouter, replace):
 
 
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_ends_a_call(app, taskrouter, replace):
+def test_replaced_state_ends_a_call(taskrouter, app_is_called, replace):
     snapshot = taskrouter.snapshot()
     taskrouter.advance(5000)
-    with waiting_request(app, place_call, taskrouter) as outcomes:
+    with waiting_request(app_is_called, place_call, taskrouter) as outcomes:
         replace(taskrouter, snapshot)
     assert_replaced(outcomes)
     assert now(taskrouter) == START
 
 
-def test_new_state_does_not_wait_for_an_earlier_advance(app, taskrouter):
+def test_new_state_does_not_wait_for_an_earlier_advance(taskrouter, app_is_called):
     offer_task(taskrouter)
-    with waiting_request(app, taskrouter.advance, 5000):
+    with waiting_request(app_is_called, taskrouter.advance, 5000):
         taskrouter.reset()
         taskrouter.advance(7)
     assert now(taskrouter) == START + 7
 
 
-def test_concurrent_advances_add_up(app, taskrouter):
+def test_concurrent_advances_add_up(app, taskrouter, app_is_called):
     offer_task(taskrouter)
-    with waiting_request(app, taskrouter.advance, 100), ThreadPoolExecutor() as executor:
+    with waiting_request(app_is_called, taskrouter.advance, 100), ThreadPoolExecutor() as executor:
         executor.submit(taskrouter.advance, 100)
         time.sleep(0.1)
         app.hold.set()
@@ -148,3 +155,30 @@ def test_reset_ends_an_advance_that_waits_for_another_advance(app):
     outcome = asyncio.run(advance_twice())
     app.hold.set()
     assert outcome == ([(409, REPLACED), (409, REPLACED)], START)
+
+
+def create_task(taskrouter):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    return workspace.tasks.create(attributes=SPANISH)
+
+
+def rename_worker(taskrouter):
+    return BrowserSdk(taskrouter).update_own(FriendlyName="Zoe")
+
+
+@pytest.mark.parametrize("send", [create_task, rename_worker])
+@pytest.mark.parametrize("replace", [reset, restore])
+def test_replaced_state_cuts_a_delayed_request(taskrouter, replace, send):
+    snapshot = taskrouter.snapshot()
+    taskrouter.fault("request", "latency", method="POST", seconds=0.5)
+
+    def is_delayed():
+        return not taskrouter._request("GET", "/faults")["faults"]
+
+    with waiting_request(is_delayed, send, taskrouter) as outcomes:
+        replace(taskrouter, snapshot)
+        prepared = taskrouter.snapshot()
+    (error,) = outcomes
+    assert isinstance(error, OSError)
+    assert taskrouter.log() == []
+    assert taskrouter.snapshot() == prepared
