@@ -174,7 +174,8 @@ class EventBridge:
             fault = self._faults.take("request", sent.method, f"/v1/{sent.path}")
             if_match = http.headers.get("if-match")
             request = SdkRequest(self._current_engine(), grant, *sent, if_match, {})
-            await delay(fault, "before")
+            if fault:
+                await delay(fault, "before")
             if request.engine is not self._current_engine():
                 return CutConnection()
             status, content = 200, {"payload": _execute(request, fault)}
@@ -193,9 +194,10 @@ class EventBridge:
             answer=content.get("payload", content),
             fault=f"{fault.kind} {fault.moment}" if fault else None,
         )
-        await delay(fault, "after")
-        if fault and fault.kind == "cut":
-            return CutConnection()
+        if fault:
+            await delay(fault, "after")
+            if fault.kind == "cut":
+                return CutConnection()
         return AsciiJsonResponse(content, status, _cors(http))
 
     def _is_foreign(self, headers: Headers) -> bool:
