@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 from taskrouter_simulator.setting_values import (
     SettingsError,
     environment_name,
+    find_misspelled,
     from_environment,
     read,
 )
@@ -82,7 +83,11 @@ def _settings(arguments: list[str]) -> Settings:
             default=from_environment(field.name, os.environ),
             help=help_text.replace("%", "%%"),
         )
-    return read(vars(parser.parse_args(arguments)))
+    chosen = vars(parser.parse_args(arguments))
+    for name, similar in find_misspelled(os.environ).items():
+        problem = f"{name} is not a setting; did you mean {similar}?"
+        print(f"simulator: {problem}", file=sys.stderr)  # noqa: T201 - program output
+    return read(chosen)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

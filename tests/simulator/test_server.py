@@ -123,6 +123,18 @@ def test_option_replaces_environment_variable(capsys, monkeypatch):
     assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
 
 
+def test_misspelled_environment_variables_are_reported(capsys, monkeypatch):
+    others = ["SIMULATOR_URL", "SIMULATOR_SERVICE_HOST", "SIMULATOR_PORT_8002_TCP", "OTHER_PROT"]
+    for name in ("SIMULATOR_PROT", "SIMULATOR_LOGSIZE", "SIMULATOR_SEED", *others):
+        monkeypatch.setenv(name, "1")
+    assert main(["--port", "x"]) == 1
+    assert capsys.readouterr().err == (
+        "simulator: SIMULATOR_LOGSIZE is not a setting; did you mean SIMULATOR_LOG_SIZE?\n"
+        "simulator: SIMULATOR_PROT is not a setting; did you mean SIMULATOR_PORT?\n"
+        "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
+    )
+
+
 def test_responses_have_date_and_keep_connection_alive():
     with running() as taskrouter, requests.Session() as session:
         responses = [session.get(f"{taskrouter.url}/simulator", timeout=5) for _ in range(2)]
