@@ -37,6 +37,7 @@ class Action(StrEnum):
     REJECT_RESERVATION = "reject a Reservation"
     COMPLETE_RESERVATION = "complete a Reservation"
     CREATE_TASK = "create a Task"
+    SEE_OVERVIEW = "see the overview"
 
 
 class Scope(StrEnum):
@@ -53,6 +54,7 @@ PERMISSIONS: Mapping[Role, Mapping[Action, Scope]] = {
         Action.ACCEPT_RESERVATION: Scope.OWN_WORKER,
         Action.REJECT_RESERVATION: Scope.OWN_WORKER,
         Action.COMPLETE_RESERVATION: Scope.OWN_WORKER,
+        Action.SEE_OVERVIEW: Scope.OWN_WORKER,
     },
     Role.SUPERVISOR: dict.fromkeys(Action, Scope.ANY_WORKER),
     Role.SERVICE: dict.fromkeys(Action, Scope.ANY_WORKER),

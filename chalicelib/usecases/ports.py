@@ -205,6 +205,17 @@ class ReservationListing(Protocol):
     def cursor_after(self, reservation: Reservation) -> str:
         """Return the cursor of a page that begins after *reservation*."""
 
+    def fetch_open(self, worker_sid: str | None, *, limit: int) -> tuple[list[Reservation], bool]:
+        """Return open Reservations, and whether there are more.
+
+        Args:
+            worker_sid: WK… of the only Worker; None for all Workers.
+            limit: maximum number of Reservations.
+
+        Raises:
+            StoreUnavailable: DynamoDB failed.
+        """
+
 
 class IdempotencyStore(Protocol):
     """The idempotency keys of the last day.

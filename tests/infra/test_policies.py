@@ -148,6 +148,9 @@ def use_every_route(api):
         "/create-task", {"attributes": {}}, headers={"Idempotency-Key": "key-1"}
     )
     assert created.status_code == 201
+    assert api.call("GET", "/overview").status_code == 200
+    worker = api.token("worker", worker_sid=first.worker_sid)
+    assert api.call("GET", "/overview", token=worker).status_code == 200
     assert api.call("GET", "/health").status_code == 200
     assert called_routes(api) == set(app.routes)
 

@@ -24,6 +24,7 @@ PARAMETERS = {
     "/create-task": ("attributes", "priority", "timeout", "task_channel", "workflow_sid"),
     "/accept_reservation": ("task_sid", "reservation_sid"),
     "/reservations": ("worker_sid", "status", "since", "limit", "cursor"),
+    "/overview": (),
     "/reservations/{sid}": (),
     "/reservations/{sid}/accept": ("task_sid", "instruction"),
     "/reservations/{sid}/reject": ("task_sid", "activity_sid"),
