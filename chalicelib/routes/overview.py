@@ -1,9 +1,9 @@
-"""The route that a console polls."""
+"""The routes of a console: the overview that it polls, and the Activities of Workers."""
 
 import hashlib
 import re
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint, Response
 
@@ -11,9 +11,13 @@ from chalicelib import __version__, observability, runtime
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.json_text import json_size, replace_lone_surrogates, to_json
 from chalicelib.domain.reservations import Reservation, Status, parse_attributes
-from chalicelib.routes.http import IF_NONE_MATCH, Parameters, route
+from chalicelib.domain.sids import checked_sid
+from chalicelib.routes.http import IF_NONE_MATCH, Parameters, optional_sid, route
 from chalicelib.routes.reservations import iso_time, sent_json
 from chalicelib.usecases.overview import list_open_reservations
+
+if TYPE_CHECKING:
+    from chalicelib.domain.workers import WorkerActivity
 
 blueprint = Blueprint(__name__)
 
@@ -37,6 +41,8 @@ def overview(principal: Principal, _parameters: Parameters) -> Response:
         listing=service.listing,
         size_of=lambda reservation: json_size(_reservation_json(reservation, now)),
     )
+    worker_sid = principal.worker_sid
+    activity = service.worker_activities.get(worker_sid) if worker_sid else None
     observability.bind(found=len(reservations))
     counts = Counter(reservation.status for reservation in reservations)
     text = replace_lone_surrogates(
@@ -48,7 +54,7 @@ def overview(principal: Principal, _parameters: Parameters) -> Response:
                     status.value: counts[status]
                     for status in (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
                 },
-                "worker": _worker_json(principal, reservations),
+                "worker": _worker_json(principal, reservations, activity),
                 "title_attributes": service.settings.console_title_attributes,
                 "poll": _POLL,
                 "version": __version__,
@@ -60,6 +66,55 @@ def overview(principal: Principal, _parameters: Parameters) -> Response:
     is_unchanged = _is_match(received, tag)
     headers: dict[str, str | list[str]] = {"ETag": tag, SERVER_TIME: str(now)}
     return Response("" if is_unchanged else text, headers, 304 if is_unchanged else 200)
+
+
+@route(blueprint, "/activities", methods=["GET"], action=Action.LIST_ACTIVITIES, parameters=())
+def list_activities(principal: Principal, _parameters: Parameters) -> dict[str, Any]:
+    """List the Activities, and return the current Activity of the caller's Worker."""
+    from chalicelib.usecases import activities  # noqa: PLC0415  callbacks do not need it
+
+    service = runtime.current()
+    listed, current = activities.list_activities(
+        principal=principal,
+        taskrouter=service.taskrouter,
+        activities=service.worker_activities,
+        now=service.clock.now_ms(),
+    )
+    return {
+        "activities": [
+            {"sid": each.sid, "name": each.name, "available": each.is_available} for each in listed
+        ],
+        "worker": _worker_json(principal, [], current),
+    }
+
+
+@route(
+    blueprint,
+    "/activity",
+    methods=["POST"],
+    action=Action.SWITCH_ACTIVITY,
+    parameters=("activity_sid", "worker_sid"),
+)
+def switch_activity(principal: Principal, parameters: Parameters) -> dict[str, Any]:
+    """Switch a Worker to an Activity."""
+    from chalicelib.usecases import activities  # noqa: PLC0415  callbacks do not need it
+
+    service = runtime.current()
+    current = activities.switch_activity(
+        checked_sid(parameters.get("activity_sid"), "WA", "activity_sid"),
+        worker_sid=optional_sid(parameters, "worker_sid", "WK"),
+        principal=principal,
+        taskrouter=service.taskrouter,
+        activities=service.worker_activities,
+        now=service.clock.now_ms(),
+    )
+    observability.bind(worker_sid=current.worker_sid)
+    return {
+        "worker_sid": current.worker_sid,
+        "activity_sid": current.activity_sid,
+        "activity_name": current.activity_name,
+        "activity_changed_at": iso_time(current.changed_at),
+    }
 
 
 def _entity_tag(text: str) -> str:
@@ -76,18 +131,22 @@ def _is_match(header: str, tag: str) -> bool:
     return not received.isdisjoint({tag, "*"})
 
 
-def _worker_json(principal: Principal, reservations: list[Reservation]) -> dict[str, Any] | None:
+def _worker_json(
+    principal: Principal, reservations: list[Reservation], current: "WorkerActivity | None"
+) -> dict[str, Any] | None:
     """Return the caller's Worker, or None if the caller's role has no Worker."""
     if principal.worker_sid is None:
         return None
-    name = next((each.worker_name for each in reservations if each.worker_name), None)
+    if current is not None and current.worker_name:
+        name: str | None = current.worker_name
+    else:
+        name = next((each.worker_name for each in reservations if each.worker_name), None)
     return {
         "sid": principal.worker_sid,
         "name": name,
-        "activity_sid": None,
-        "activity_name": None,
-        "available": None,
-        "activity_changed_at": None,
+        "activity_sid": current and current.activity_sid,
+        "activity_name": current and current.activity_name,
+        "activity_changed_at": current and iso_time(current.changed_at),
     }
 
 

@@ -24,7 +24,8 @@ _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 
 ACCEPT_PATH = "/reservations/{sid}/accept"
 
-_WEIGHTS = {ACCEPT_PATH: 2}
+_ACTIVITIES = ("/activities", "GET")
+_WEIGHTS = {ACCEPT_PATH: 2, "/activities": 0.5, "/activity": 0.5}
 """Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
 _EVENT_PATH = "/event_callback"
@@ -89,7 +90,7 @@ def _waiting_settings(
         for path, views in sorted(app.routes.items())
         for method in changing
         if "POST" in views and method in views and (path, method) not in twilio
-    }
+    } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     total = sum(weights.values())
     return [
         _MethodSetting(

@@ -280,7 +280,9 @@ def test_events_have_their_own_throttle_on_every_path():
 @pytest.mark.parametrize(
     ("path", "throttle"),
     [
-        (api_settings.ACCEPT_PATH, Throttle(rate=0.16, burst=2)),
+        (api_settings.ACCEPT_PATH, Throttle(rate=0.16, burst=1)),
+        ("/activity", Throttle(rate=0.16, burst=1)),
+        ("/activities", Throttle(rate=0.16, burst=1)),
         ("/assignment_callback", Throttle(rate=100, burst=10)),
         ("/reservations", Throttle(rate=5, burst=2)),
         ("/overview", Throttle(rate=10, burst=2)),
@@ -330,7 +332,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
     )
 
-    assert len(waiting) == (7 if tutorial_routes else 5)
+    assert len(waiting) == (9 if tutorial_routes else 7)
     assert admitted <= max(0.6 * concurrency, len(waiting))
 
 

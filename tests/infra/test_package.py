@@ -106,6 +106,8 @@ def test_throttles_are_higher_for_twilio_and_lower_for_methods_that_may_wait(pac
     assert rates.keys() - lower == {*twilio_routes(app), ("/overview", "GET")}
     assert lower == {
         ("/accept_reservation", "POST"),
+        ("/activities", "GET"),
+        ("/activity", "POST"),
         ("/create-task", "POST"),
         ("/reservations/{sid}/accept", "POST"),
         ("/reservations/{sid}/complete", "POST"),

@@ -25,6 +25,8 @@ PARAMETERS = {
     "/accept_reservation": ("task_sid", "reservation_sid"),
     "/reservations": ("worker_sid", "status", "since", "limit", "cursor"),
     "/overview": (),
+    "/activities": (),
+    "/activity": ("activity_sid", "worker_sid"),
     "/reservations/{sid}": (),
     "/reservations/{sid}/accept": ("task_sid", "instruction"),
     "/reservations/{sid}/reject": ("task_sid", "activity_sid"),
