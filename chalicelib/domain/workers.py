@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, Form
+from chalicelib.domain.callbacks import Form, read_name
 from chalicelib.domain.sids import is_sid
 
 ACTIVITY_EVENT = "worker.activity.update"
@@ -67,8 +67,8 @@ class WorkerActivity:
         at = int(timestamp) if _SECONDS.fullmatch(timestamp) else now // 1000
         return cls(
             worker_sid=worker_sid,
-            worker_name=form.get("WorkerName", "")[:MAX_WORKER_NAME_LENGTH] or None,
+            worker_name=read_name(form, "WorkerName"),
             activity_sid=activity_sid,
-            activity_name=form.get("WorkerActivityName", "")[:MAX_WORKER_NAME_LENGTH],
+            activity_name=read_name(form, "WorkerActivityName") or "",
             changed_at=at * 1000,
         )

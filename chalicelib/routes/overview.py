@@ -151,7 +151,7 @@ def _worker_json(
 
 
 def _reservation_json(reservation: Reservation, now: int) -> dict[str, Any]:
-    """Return a Reservation. The names and numbers of the Task are those in its callback."""
+    """Return a Reservation. Events or the callback provide the names."""
     age = _number(reservation, "TaskAge")
     created_at = None if age is None else reservation.reserved_at - age * 1000
     return {
@@ -160,9 +160,9 @@ def _reservation_json(reservation: Reservation, now: int) -> dict[str, Any]:
         "worker_sid": reservation.worker_sid,
         "worker_name": reservation.worker_name,
         "workflow_sid": reservation.workflow_sid,
-        "workflow_name": _text(reservation, "WorkflowName"),
+        "workflow_name": reservation.workflow_name or _text(reservation, "WorkflowName"),
         "task_queue_sid": reservation.task_queue_sid,
-        "task_queue_name": _text(reservation, "TaskQueueName"),
+        "task_queue_name": reservation.task_queue_name or _text(reservation, "TaskQueueName"),
         "task_priority": _number(reservation, "TaskPriority"),
         "task_created_at": None if created_at is None else iso_time(created_at),
         "status": reservation.status.value,

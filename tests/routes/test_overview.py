@@ -137,6 +137,37 @@ def test_reservation_known_from_an_event_has_no_callback_values(api: Api) -> Non
     assert get(api, worker=event["WorkerSid"]).json_body["worker"]["name"] == "Bob"
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_names_in_an_event_are_shown_with_those_of_the_callback(
+    api: Api, order: tuple[int, int]
+) -> None:
+    callback = api.callback_parameters(WorkflowName="from the callback")
+    names = {"WorkerName": "Bob", "WorkflowName": "Calls", "TaskQueueName": "q" * 300}
+    event = {**callback, **names, "EventType": "reservation.created"}
+    posts = [(callback, "/assignment_callback"), (event, "/event_callback")]
+    for parameters, path in map(posts.__getitem__, order):
+        assert api.post_callback(parameters, path=path).status_code in (200, 204)
+
+    [reservation] = get(api).json_body["reservations"]
+    assert reservation["workflow_name"] == "Calls"
+    assert reservation["task_queue_name"] == "q" * 256
+    assert reservation["worker_name"] == "Bob"
+
+
+def test_later_event_adds_the_names(api: Api) -> None:
+    remote = reserve(api)
+    event = api.callback_parameters(
+        ReservationSid=remote.reservation_sid,
+        EventType="reservation.accepted",
+        TaskQueueName="Support",
+        WorkflowName="Calls",
+    )
+    assert api.post_callback(event, path="/event_callback").status_code == 204
+
+    [reservation] = get(api).json_body["reservations"]
+    assert (reservation["task_queue_name"], reservation["workflow_name"]) == ("Support", "Calls")
+
+
 def test_pending_reservations_come_first_sorted_by_time_left(api: Api) -> None:
     worker = sid("WK")
     remotes = []

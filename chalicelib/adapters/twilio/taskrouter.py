@@ -22,7 +22,7 @@ from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.adapters.twilio.errors import sdk_name, to_error
 from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
-from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
+from chalicelib.domain.callbacks import MAX_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
@@ -343,7 +343,7 @@ def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservat
         reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
         task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),
         worker_sid=checked_sid(reservation.worker_sid, "WK", "worker_sid"),
-        worker_name=name[:MAX_WORKER_NAME_LENGTH] or None,
+        worker_name=name[:MAX_NAME_LENGTH] or None,
         status=status,
         created_at=int(reservation.date_created.timestamp() * 1000),
     )
@@ -365,8 +365,8 @@ def _to_worker(worker: Any, **requested: str) -> WorkerActivity:
     changed_at = worker.date_status_changed or worker.date_updated
     return WorkerActivity(
         worker_sid=worker.sid,
-        worker_name=worker.friendly_name[:MAX_WORKER_NAME_LENGTH],
+        worker_name=worker.friendly_name[:MAX_NAME_LENGTH],
         activity_sid=checked_sid(worker.activity_sid, "WA", "activity_sid"),
-        activity_name=worker.activity_name[:MAX_WORKER_NAME_LENGTH],
+        activity_name=worker.activity_name[:MAX_NAME_LENGTH],
         changed_at=int(changed_at.timestamp()) * 1000,
     )
