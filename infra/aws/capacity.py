@@ -174,15 +174,15 @@ def event_throttle(concurrency: int) -> Throttle:
 def overview_throttle(concurrency: int, agents: int) -> Throttle:
     """Return the throttle of the overview, which each agent's console polls.
 
-    Polls use at most as much of the concurrency as events do, so that saturating this throttle
-    leaves nine tenths of the concurrency to other requests.
+    Polls use at most half as much of the concurrency as events do, so that saturating this
+    throttle leaves 95% of the concurrency to other requests, except for a burst.
 
     Args:
         concurrency: See `read_concurrency`.
         agents: The number of agents whose consoles poll at the same time.
     """
     limit = event_throttle(concurrency)
-    return Throttle(rate=min(limit.rate, agents * _POLLS_PER_SECOND), burst=limit.burst)
+    return Throttle(rate=min(limit.rate / 2, agents * _POLLS_PER_SECOND), burst=limit.burst)
 
 
 def waiting_throttle(concurrency: int, share: float) -> Throttle:
