@@ -83,10 +83,20 @@ def list_reservations(
     query = ReservationQuery(
         since=max(since, oldest), status=status, worker_sid=worker_sid, limit=limit
     )
-    page, size = listing.fetch_page(query, cursor, now=now), 0
-    for number, reservation in enumerate(page.reservations):
+    page = listing.fetch_page(query, cursor, now=now)
+    fitting = within_page_size(page.reservations, size_of)
+    if len(fitting) < len(page.reservations):
+        return ReservationPage(fitting, listing.cursor_after(fitting[-1]))
+    return page
+
+
+def within_page_size(
+    reservations: list[Reservation], size_of: Callable[[Reservation], int]
+) -> list[Reservation]:
+    """Return the first Reservations: as many as MAX_PAGE_BYTES allows, but at least one."""
+    size = 0
+    for number, reservation in enumerate(reservations):
         size += size_of(reservation)
         if number and size > MAX_PAGE_BYTES:
-            next_cursor = listing.cursor_after(page.reservations[number - 1])
-            return ReservationPage(page.reservations[:number], next_cursor)
-    return page
+            return reservations[:number]
+    return reservations

@@ -68,6 +68,9 @@ _EVENT_SHARE = 0.1
 _EVENT_BURST_SHARE = 0.2
 """Share of the concurrency that a burst of events may use."""
 
+_POLLS_PER_SECOND = 0.5
+"""Polls of one agent: one every 3 s, and half as much again for second tabs and supervisors."""
+
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
 
@@ -166,6 +169,20 @@ def event_throttle(concurrency: int) -> Throttle:
         rate=min(maximum.rate, round(concurrency * _EVENT_SHARE / CALLBACK_SECONDS)),
         burst=min(maximum.burst, max(1, int(concurrency * _EVENT_BURST_SHARE))),
     )
+
+
+def overview_throttle(concurrency: int, agents: int) -> Throttle:
+    """Return the throttle of the overview, which each agent's console polls.
+
+    Polls use at most half as much of the concurrency as events do, so that saturating this
+    throttle leaves 95% of the concurrency to other requests, except for a burst.
+
+    Args:
+        concurrency: See `read_concurrency`.
+        agents: The number of agents whose consoles poll at the same time.
+    """
+    limit = event_throttle(concurrency)
+    return Throttle(rate=min(limit.rate / 2, agents * _POLLS_PER_SECOND), burst=limit.burst)
 
 
 def waiting_throttle(concurrency: int, share: float) -> Throttle:

@@ -9,6 +9,7 @@ import click
 import requests
 
 from chalicelib.domain.callbacks import EVENT_TYPES
+from chalicelib.domain.workers import ACTIVITY_EVENT
 from infra import OperatorError
 from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
@@ -27,6 +28,9 @@ _WORKFLOW_URLS = {
 }
 _WORKSPACE_URLS = {"event_callback_url": ("Workspace, event callback", "/event_callback")}
 _EVENTS_FILTER = "events_filter"
+
+_NEEDED_EVENTS = (*EVENT_TYPES, ACTIVITY_EVENT)
+"""The types of the events that the service records."""
 
 _ROUTES = "|".join(path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values())
 
@@ -185,7 +189,7 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
                 changes.lines.append(f"{label}: {shown} -> {_mask(new, base_url)}")
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
-    if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
+    if selected and (excluded := [name for name in _NEEDED_EVENTS if name not in selected]):
         changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
         changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
     return changes

@@ -298,10 +298,13 @@ def test_event_filter_is_extended_with_the_missing_events(stage):
     assert "Workspace, event filter: also reservation.accepted, " in result.output
     selected = stage.workspace.fetch().events_filter.split(",")
     assert selected[:2] == ["task.created", "reservation.created"]
-    assert {*selected} == {"task.created", *EVENT_TYPES}
+    assert {*selected} == {"task.created", "worker.activity.update", *EVENT_TYPES}
 
 
-@pytest.mark.parametrize("selected", ["", ", ".join([*EVENT_TYPES, "worker.created"])])
+ALL_NEEDED = ", ".join([*EVENT_TYPES, "worker.activity.update", "worker.created"])
+
+
+@pytest.mark.parametrize("selected", ["", ALL_NEEDED])
 def test_event_filter_that_selects_all_needed_events_is_kept(stage, selected):
     stage.workspace.update(events_filter=selected)
 
