@@ -90,7 +90,7 @@ def ensure_not_deployed_elsewhere(
     match = re.fullmatch(f"({'|'.join(filter(None, bases))})(/[^/]+)?/assignment_callback", url)
     if match and _is_served(url):
         raise OperatorError(
-            f"Stage {stage.name} is already deployed at {_mask(match[1], '')}, in an account other "
+            f"Stage {stage.name} is already deployed at {mask(match[1], '')}, in an account other "
             f"than {aws.account}. Use the credentials of that account, or clear the Workflow's "
             "callback URL."
         )
@@ -177,12 +177,12 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
                 # The operator may have added a query and connection overrides to the route's URL.
                 new += old[len(address) :] if address.endswith(path) else ""
                 new_values[name] = new
-                shown = _mask(old, base_url) or "none"
+                shown = mask(old, base_url) or "none"
                 if stage := _find_stage(address, path, base_url):
                     prefix_of_stage = address[: address.rindex(path)]
                     changes.other_stages[stage] = f"{prefix_of_stage}/assignment_callback"
                     shown += f" (stage {stage} of this service)"
-                changes.lines.append(f"{label}: {shown} -> {_mask(new, base_url)}")
+                changes.lines.append(f"{label}: {shown} -> {mask(new, base_url)}")
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
     if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
@@ -203,7 +203,7 @@ def _find_stage(address: str, path: str, base_url: str) -> str | None:
     return None
 
 
-def _mask(url: str, base_url: str) -> str:
+def mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
     These are a user name or password, a query, everything between the base URL and one of the
