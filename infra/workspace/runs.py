@@ -9,17 +9,18 @@ from typing import Any
 import click
 
 from infra import OperatorError
-from infra.aws import stage_config
+from infra.aws import Aws, stage_config
 from infra.aws.config_file import FILE
 from infra.aws.stage_config import Stage
+from infra.commands import connection
 from infra.commands.dialog import Dialog
 from infra.workspace import apply as execution
 from infra.workspace import text
 from infra.workspace.export import export, read_all
-from infra.workspace.kinds import ACTIVITIES, WORKFLOW, WORKSPACE
+from infra.workspace.kinds import ACTIVITIES, URLS, WORKFLOW, WORKSPACE
 from infra.workspace.plan import Action, Change, Plan, make_plan
 from infra.workspace.state import State, read_for
-from infra.workspace.target import Target
+from infra.workspace.target import Target, of_stage
 from infra.workspace.values import declared, parameters
 from taskrouter_simulator.definition.configuration import Directory
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
@@ -90,6 +91,9 @@ def apply_plan(
         OperatorError: The plan must not be executed, or TaskRouter refused a change.
     """
     execution.refuse_impossible(plan, force=force)
+    if dialog.assumes_yes:
+        replaced = [change.before.get(name) or "" for change in plan.changes for name in URLS]
+        connection.ensure_not_in_use(connection.find_other_stages(replaced, target.base_url))
     if plan.changes and not dialog.confirm(_question(plan)):
         click.echo("Nothing was changed. To confirm without a question, add --yes.", err=True)
         return False
@@ -204,6 +208,27 @@ def _changed_timeouts(
     if after != before:
         changes[_TIMEOUTS] = json.dumps(after)
     return changes
+
+
+def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
+    """Apply the definition that a stage names, after the operator has confirmed the changes.
+
+    Args:
+        aws: The account and region.
+        stage: The deployed stage, which has a `workspace_file`.
+        url: URL of its API.
+        dialog: Asks the operator for confirmation.
+
+    Raises:
+        OperatorError: The definition is invalid, or TaskRouter refused a change.
+    """
+    target = of_stage(aws, stage, url)
+    definition = target.read_definition(None)
+    plan = plan_changes(target, definition, prune=False)
+    if plan.changes:
+        for line in text.lines(plan, target.mask):
+            click.echo(line, err=True)
+    apply_plan(target, definition, plan, dialog, force=False)
 
 
 def print_plan(plan: Plan, mask: Callable[[str], str], style: str, *, prune: bool) -> None:

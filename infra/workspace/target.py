@@ -99,7 +99,7 @@ def open_target(stage_name: str) -> Target:
     if "TWILIO_ACCOUNT_SID" in stage_config.empty_sids(stage_name):
         raise OperatorError(
             f"Stage {stage_name} in {FILE} does not set TWILIO_ACCOUNT_SID. Set it, and store "
-            f" the API key: python -m infra secrets put --stage {stage_name}"
+            f"the API key: python -m infra secrets put --stage {stage_name}"
         )
     aws = connect_to_stage(stage)
     url = chalice_record.public_url(aws, stage, stacks.outputs(aws, stage).get("Deployments"))
