@@ -98,7 +98,7 @@ def _routing(**values: Any) -> Routing:
     return Routing(**values, omits_default_filter="default_filter" not in values)
 
 
-_ROUTING = Object(
+CONFIGURATION = Object(
     "a configuration",
     lambda task_routing: task_routing,
     {
@@ -119,6 +119,7 @@ _ROUTING = Object(
         )
     },
 )
+"""The format of a Workflow's configuration."""
 _ACTIVITY = Object(
     "an Activity",
     ActivityDefinition,
@@ -172,7 +173,7 @@ _WORKFLOW = Object(
         "task_reservation_timeout": Field(
             Integer(1, MAX_RESERVATION_TIMEOUT), "Seconds until a Reservation times out."
         ),
-        "configuration": Field(_ROUTING, "The routing rules."),
+        "configuration": Field(CONFIGURATION, "The routing rules."),
     },
 )
 _WORKER = Object(

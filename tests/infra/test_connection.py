@@ -175,7 +175,7 @@ def test_secret_in_an_old_url_is_not_shown(stage, url, shown):
     route=st.sampled_from(["/assignment_callback", "/assignment_callback/fallback", "/x", ""]),
 )
 def test_no_path_secret_is_shown(secret, base, route):
-    assert secret not in connection._mask(f"{base}/{secret}{route}", URL)
+    assert secret not in connection.mask(f"{base}/{secret}{route}", URL)
 
 
 def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):

@@ -35,7 +35,9 @@ def account(monkeypatch):
         failure=None,
         concurrency=1_000,
     )
-    stage = account.stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
+    stage = account.stage = SimpleNamespace(
+        name="dev", domain=None, reserved_concurrency=None, workspace_file=None
+    )
     stage.settings = SimpleNamespace(
         public_base_url="",
         callback_prefixes=("",),

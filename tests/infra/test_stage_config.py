@@ -910,6 +910,7 @@ FUNCTIONS = ("lambda_functions/api_handler", "lambda_functions/sweep")
 
 VALID_MEMBERS = {
     "access_logs": True,
+    "workspace_file": "workspace.yaml",
     "api_gateway_endpoint_type": "EDGE",
     "api_gateway_policy_file": "policy.json",
     "automatic_layer": False,
@@ -973,7 +974,10 @@ def test_every_member_that_chalice_reads_has_a_rule():
     arguments = {"chalice_app", "project_dir"}
 
     levels = (config_file._PROJECT, config_file._STAGE, config_file._FUNCTION)
-    assert read - arguments == {name for level in levels for name in level} - {"access_logs"}
+    assert read - arguments == {name for level in levels for name in level} - {
+        "access_logs",
+        "workspace_file",
+    }
 
 
 @pytest.mark.parametrize(
