@@ -93,6 +93,10 @@ deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STA
 destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS, but keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
+.PHONY: doctor
+doctor: .require-stage $(DEPLOY_TOOLS) ## Check a live stage and its Twilio account: make doctor STAGE=dev
+	@$(BIN)/python -m infra doctor --stage $(STAGE)
+
 # This target is the first prerequisite, so nothing is installed if STAGE is missing. Its file is never created.
 .require-stage:
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make $(MAKECMDGOALS) STAGE=dev" >&2; exit 2; }

@@ -28,6 +28,9 @@ _WORKFLOW_URLS = {
 _WORKSPACE_URLS = {"event_callback_url": ("Workspace, event callback", "/event_callback")}
 _EVENTS_FILTER = "events_filter"
 
+EVENT_FILTER_LABEL = "Workspace, event filter"
+"""Beginning of the line that describes a change of the event filter."""
+
 _ROUTES = "|".join(path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values())
 
 _OTHER_STAGE_SECONDS = 5
@@ -183,12 +186,38 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
                     changes.other_stages[stage] = f"{prefix_of_stage}/assignment_callback"
                     shown += f" (stage {stage} of this service)"
                 changes.lines.append(f"{label}: {shown} -> {_mask(new, base_url)}")
-    # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
-    selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
-    if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
-        changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
-        changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
+    if excluded := find_excluded_events(remote):
+        changes.workspace[_EVENTS_FILTER] = ",".join([*_selected_events(remote), *excluded])
+        changes.lines.append(f"{EVENT_FILTER_LABEL}: also {', '.join(excluded)}")
     return changes
+
+
+def find_excluded_events(remote: Any) -> list[str]:
+    """Return the event types that the service needs and a Workspace's filter excludes.
+
+    Args:
+        remote: The SDK's instance of the Workspace.
+    """
+    # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
+    selected = _selected_events(remote)
+    return [name for name in EVENT_TYPES if selected and name not in selected]
+
+
+def _selected_events(remote: Any) -> list[str]:
+    return [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
+
+
+def calls(workflow: Any, base_url: str) -> bool:
+    """Return whether a Workflow posts assignment callbacks to a deployment.
+
+    Args:
+        workflow: The SDK's instance of the Workflow.
+        base_url: The URL in front of the routes.
+    """
+    addresses = {
+        _without_query_and_fragment(getattr(workflow, name) or "") for name in _WORKFLOW_URLS
+    }
+    return any(address.startswith(f"{base_url}/") for address in addresses)
 
 
 def _find_stage(address: str, path: str, base_url: str) -> str | None:
