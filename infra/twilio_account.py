@@ -97,6 +97,19 @@ class Account:
             f"Twilio refused the request{result}. See https://www.twilio.com/docs/api/errors{page}."
         )
 
+    def request(self, method: str, path: str, parameters: dict[str, Any]) -> HttpResponse:
+        """Send a request to TaskRouter, and return the response regardless of its status.
+
+        Args:
+            method: The HTTP method.
+            path: The path after ``/v1``.
+            parameters: The query of a GET request, otherwise the form.
+        """
+        payload = {"params" if method == "GET" else "data": parameters}
+        url = f"{self._url}/v1{path}"
+        response: HttpResponse = self.call(partial(self._client.request, method, url, **payload))
+        return response
+
     def list_workspaces(self) -> list[tuple[str, str]]:
         """List the Workspaces as pairs of SID and name."""
         return self.call(lambda: _names(self.workspaces.list()))

@@ -39,14 +39,16 @@ def serve_app(host, faults):
         def do_POST(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if fault := faults.get((self.command, self.path)):
-                status, content = fault[0], json.dumps(fault[1]).encode()
+                status, content, headers = fault[0], json.dumps(fault[1]).encode(), {}
             else:
                 with lock:
                     response = client.http.request(
                         self.command, self.path, headers=dict(self.headers), body=body
                     )
-                status, content = response.status_code, response.body
+                status, content, headers = response.status_code, response.body, response.headers
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -56,10 +58,11 @@ def serve_app(host, faults):
         def log_message(self, *_):
             pass
 
-    with (
-        Client(app, stage_name="tests") as client,
-        ThreadingHTTPServer((host, 0), Handler) as server,
-    ):
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_):
+            """Ignore a client that has closed its connection."""
+
+    with Client(app, stage_name="tests") as client, Server((host, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://{host}:{server.server_port}"
         server.shutdown()
@@ -165,47 +168,48 @@ class LiveStage:
         scanned = self.dynamodb.client().scan(TableName=self.tables.reservations)
         return scanned["Count"]
 
-
-def create(stage):
-    """Create the Twilio settings and the AWS resources of a stage that works."""
-    iam = boto3.client("iam")
-    role = iam.create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    for handler in (API, SWEEP):
-        name = f"{STACK}{'' if handler == API else '-sweep'}"
-        boto3.client("lambda").create_function(
-            FunctionName=name,
-            Runtime="python3.12",
-            Role=role,
-            Handler="app.app",
-            Code={"ZipFile": _empty_zip()},
+    def create(self):
+        """Create the Twilio settings and the AWS resources of a stage that works."""
+        iam = boto3.client("iam")
+        role = iam.create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        for handler in (API, SWEEP):
+            name = f"{STACK}{'' if handler == API else '-sweep'}"
+            boto3.client("lambda").create_function(
+                FunctionName=name,
+                Runtime="python3.12",
+                Role=role,
+                Handler="app.app",
+                Code={"ZipFile": _empty_zip()},
+            )
+            boto3.client("logs").create_log_group(logGroupName=f"/aws/lambda/{name}")
+            boto3.client("logs").put_retention_policy(
+                logGroupName=f"/aws/lambda/{name}", retentionInDays=30
+            )
+        arn = f"arn:aws:lambda:{REGION}:123456789012:function:{STACK}-sweep"
+        events = boto3.client("events")
+        events.put_rule(Name="sweep", ScheduleExpression="rate(1 minute)", State="ENABLED")
+        events.put_targets(Rule="sweep", Targets=[{"Id": "1", "Arn": arn}])
+        self.topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
+        boto3.client("sns").subscribe(
+            TopicArn=self.topic, Protocol="email", Endpoint="a@example.com"
         )
-        boto3.client("logs").create_log_group(logGroupName=f"/aws/lambda/{name}")
-        boto3.client("logs").put_retention_policy(
-            logGroupName=f"/aws/lambda/{name}", retentionInDays=30
+        _protect_tables(self)
+        self.save_sweep()
+        self.store_secrets()
+        _patch_aws(self)
+        self.set(
+            **sids_of(self.twilio),
+            TWILIO_TASKROUTER_URL=self.twilio.url,
+            RESERVATION_TIMEOUT_SECONDS="1200",
+            PUBLIC_BASE_URL=self.base_url,
+            RESERVATIONS_TABLE=self.tables.reservations,
+            STATE_TABLE=self.tables.state,
         )
-    arn = f"arn:aws:lambda:{REGION}:123456789012:function:{STACK}-sweep"
-    events = boto3.client("events")
-    events.put_rule(Name="sweep", ScheduleExpression="rate(1 minute)", State="ENABLED")
-    events.put_targets(Rule="sweep", Targets=[{"Id": "1", "Arn": arn}])
-    stage.topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
-    boto3.client("sns").subscribe(TopicArn=stage.topic, Protocol="email", Endpoint="a@example.com")
-    _protect_tables(stage)
-    stage.save_sweep()
-    stage.store_secrets()
-    _patch_aws(stage)
-    stage.set(
-        **sids_of(stage.twilio),
-        TWILIO_TASKROUTER_URL=stage.twilio.url,
-        RESERVATION_TIMEOUT_SECONDS="1200",
-        PUBLIC_BASE_URL=stage.base_url,
-        RESERVATIONS_TABLE=stage.tables.reservations,
-        STATE_TABLE=stage.tables.state,
-    )
-    stage.workflow.update(
-        assignment_callback_url=f"{stage.base_url}/assignment_callback",
-        fallback_assignment_callback_url=f"{stage.base_url}/assignment_callback/fallback",
-    )
-    stage.workspace.update(event_callback_url=f"{stage.base_url}/event_callback")
+        self.workflow.update(
+            assignment_callback_url=f"{self.base_url}/assignment_callback",
+            fallback_assignment_callback_url=f"{self.base_url}/assignment_callback/fallback",
+        )
+        self.workspace.update(event_callback_url=f"{self.base_url}/event_callback")
 
 
 def _empty_zip():

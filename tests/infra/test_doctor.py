@@ -5,35 +5,19 @@ import re
 
 import boto3
 import pytest
-from botocore.loaders import JSONFileLoader
-from moto import mock_aws
 
-from chalicelib import runtime
 from infra.aws import stage_config
 from infra.doctor import report, service_checks, twilio_checks
 from infra.doctor.checks import CHECKS
 from infra.doctor.report import Outcome
-from tests.infra import live_stage
 from tests.infra.command_line import run_infra
-from tests.infra.conftest import load_description
-from tests.infra.live_stage import LiveStage, serve_app
+from tests.infra.live_stage import PARAMETER, LiveStage
 
 
 @pytest.fixture
-def stage(request, taskrouter, dynamodb, tables, monkeypatch):
+def stage(live_stage):
     """A stage that works."""
-    tmp_path = request.getfixturevalue("tmp_path")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", live_stage.REGION)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url)
-    monkeypatch.setattr(JSONFileLoader, "load_file", lambda _loader, path: load_description(path))
-    (tmp_path / "config.json").write_text(stage_config.CONFIG.read_text())
-    monkeypatch.setattr(stage_config, "CONFIG", tmp_path / "config.json")
-    faults = {}
-    with mock_aws(), serve_app(getattr(request, "param", "127.0.0.1"), faults) as url:
-        stage = LiveStage(taskrouter, dynamodb, url, tables, monkeypatch, faults)
-        live_stage.create(stage)
-        yield stage
-        runtime.use(None)
+    return live_stage
 
 
 def diagnose(stage):
@@ -182,7 +166,7 @@ FAULTS = {
         "--billing-mode PAY_PER_REQUEST",
     ),
     "no secrets": (
-        lambda _: boto3.client("ssm").delete_parameter(Name=live_stage.PARAMETER),
+        lambda _: boto3.client("ssm").delete_parameter(Name=PARAMETER),
         "secrets",
         "python -m infra secrets put --stage dev",
     ),
@@ -389,7 +373,7 @@ def test_number_of_compared_tasks_is_limited_and_shown(stage):
     assert text.endswith("all recorded (only the first 0 reserved Tasks are compared)")
 
 
-@pytest.mark.parametrize("stage", ["127.0.0.2"], indirect=True)
+@pytest.mark.parametrize("live_stage", ["127.0.0.2"], indirect=True)
 def test_url_without_encryption_is_wrong_unless_it_is_on_this_machine(stage):
     assert outcomes(diagnose(stage), Outcome.WRONG) == ["https"]
 
