@@ -20,6 +20,7 @@ from infra import OperatorError
 
 _Response = TypeVar("_Response")
 
+_API_URL = "https://api.twilio.com"
 _TIMEOUT_SECONDS = 10
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
@@ -53,6 +54,7 @@ class Account:
         http_client = TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
         client = Client(username, password, account_sid, http_client=http_client)
         client.taskrouter.base_url = url
+        client.api.base_url = _API_URL
         self._client = client
         self.workspaces = client.taskrouter.v1.workspaces
 

@@ -124,10 +124,10 @@ def open_subject(stage_name: str) -> Subject:
         OperatorError: The stage is not declared, lacks a Twilio SID or is in another account, or
             AWS refuses the caller.
     """
-    if stage_config.DEFAULTS not in stage_config.environment(stage_name, {}):
+    settings = load_settings(stage_name)
+    if settings.secrets_parameter:
         stage = stage_config.read(stage_name)
         return Subject(stage, connect_to_stage(stage))
-    settings = load_settings(stage_name)
     session = boto3.Session()
     aws = Aws(session, partition="aws", region=session.region_name, account="", identity="")
     return Subject(stage_config.describe(stage_name, settings), aws, is_local=True)

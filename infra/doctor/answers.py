@@ -128,11 +128,11 @@ def from_events(api: Api, task_sid: str) -> dict[str, Any]:
     """Read the order of the Task's Events, and the time until the Worker was reserved."""
     events = api.read_all("Events", TaskSid=task_sid)
     times = {event["event_type"]: event["event_date_ms"] for event in events}
-    found: dict[str, Any] = {}
-    if {"task.created", "reservation.created"} <= times.keys():
-        delay = (times["reservation.created"] - times["task.created"]) / 1000
-        found["routing_delay"] = max(0.0, round(delay, 2))
+    if not {"task.created", "reservation.created"} <= times.keys():
+        return {}
+    delay = (times["reservation.created"] - times["task.created"]) / 1000
+    found: dict[str, Any] = {"routing_delay": max(0.0, round(delay, 2))}
     order = [event["event_date_ms"] for event in events]
-    if order and order[0] != order[-1]:
+    if order[0] != order[-1]:
         found["events_newest_first"] = order[0] > order[-1]
     return found

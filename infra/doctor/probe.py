@@ -23,6 +23,7 @@ _TASK_SECONDS = 300
 _WAIT_SECONDS = 30
 _POLL_SECONDS = 0.2
 _ROUTING_SECONDS = 2
+_EVENT_READS = 5
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,16 @@ class _Probe:
         self._timer.sleep(_ROUTING_SECONDS)
         task = self._measure("task created", lambda: self._create_task(workflow["sid"]))
         self._follow(task["sid"], worker["sid"], channel["sid"])
-        self._settle(answers.from_events(self._api, task["sid"]))
+        self._settle(self._read_events(task["sid"]))
         return self._findings
+
+    def _read_events(self, task_sid: str) -> dict[str, Any]:
+        """Read the Events of the Task, which may be listed with a delay."""
+        for _ in range(_EVENT_READS):
+            if found := answers.from_events(self._api, task_sid):
+                return found
+            self._timer.sleep(1)
+        return {}
 
     def _settle(self, settings: dict[str, Any]) -> None:
         self._findings.settings |= settings

@@ -2,11 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from infra.aws import stage_config
+from infra import OperatorError, twilio_account
+from infra.aws import live_state, stage_config
 from infra.doctor import report, service_checks, twilio_checks
 from infra.doctor.checks import CHECKS
 from infra.doctor.report import Outcome
@@ -478,7 +481,121 @@ def test_no_secret_is_shown(stage):
 
 def test_every_check_is_documented():
     page = (stage_config.config.PROJECT / "docs/doctor.md").read_text()
-    table = page.partition("## Checks")[2]
+    table = page.partition("## Checks")[2].partition("## Probe")[0]
     rows = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
 
     assert re.findall(r"`(\w+)`", " ".join(rows)) == [check.name for check in CHECKS]
+
+
+def refuse(operation):
+    """Let an AWS operation fail for lack of a permission."""
+
+    def fail(*_args, **_kwargs):
+        response = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
+        raise ClientError(response, operation)
+
+    return fail
+
+
+def test_check_that_aws_refuses_names_the_operation(stage):
+    stage.monkeypatch.setattr(live_state, "schedule_state", refuse("ListRuleNamesByTarget"))
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["schedule"]
+    assert "AccessDeniedException for ListRuleNamesByTarget" in results["schedule"].text
+
+
+def test_same_refusal_makes_only_the_first_line_wrong(stage):
+    for name in ("schedule_state", "active_alarms"):
+        stage.monkeypatch.setattr(live_state, name, refuse("AssumeRole"))
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["schedule"]
+    assert (results["alarms"].outcome, results["alarms"].cause) == ("not checked", "schedule")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, Outcome.WRONG), (401, Outcome.OK), (403, Outcome.OK)]
+)
+def test_main_key_is_wrong(stage, status, outcome):
+    stage.faults["GET", f"/2010-04-01/Accounts/{stage.twilio.account_sid}/Keys.json?PageSize=1"] = (
+        status,
+        {"keys": [], "page": 0, "page_size": 1, "next_page_uri": None},
+    )
+    stage.monkeypatch.setattr(twilio_account, "TASKROUTER_URL", stage.twilio.url)
+    stage.monkeypatch.setattr(twilio_account, "_API_URL", stage.base_url)
+
+    result = diagnose(stage)["api_key_scope"]
+
+    assert result.outcome is outcome
+    assert ("is a main key" in result.text) == (outcome is Outcome.WRONG)
+
+
+def test_failing_list_of_keys_is_named(stage):
+    stage.faults["GET", f"/2010-04-01/Accounts/{stage.twilio.account_sid}/Keys.json?PageSize=1"] = (
+        503,
+        {},
+    )
+    stage.monkeypatch.setattr(twilio_account, "TASKROUTER_URL", stage.twilio.url)
+    stage.monkeypatch.setattr(twilio_account, "_API_URL", stage.base_url)
+
+    assert diagnose(stage)["api_key_scope"].text.startswith(
+        "Twilio failed with the HTTP status 503"
+    )
+
+
+def test_secret_segment_is_not_shown_if_a_request_fails(stage):
+    subject = stage.subject
+    subject.base_url = "http://127.0.0.1:1"
+    subject.stage.__dict__["settings"] = replace(
+        subject.stage.settings, callback_path_secrets=("first-secret_0123456",)
+    )
+    check = next(check for check in CHECKS if check.name == "forged_request")
+
+    with pytest.raises(OperatorError, match="127.0.0.1:1/.../event_callback failed: Conn") as error:
+        check.examine(subject)
+
+    assert "first-secret" not in str(error.value)
+
+
+def test_undeployed_stage_is_one_cause(stage):
+    stage.is_deployed = False
+
+    results = diagnose(stage)
+
+    causes = {result.cause for result in results.values() if result.outcome == "not checked"}
+    assert causes == {"api"}
+    assert results["api"].text.endswith("Run: python -m infra deploy --stage dev")
+
+
+def test_local_stage_is_checked_without_aws(taskrouter, dynamodb, tables, monkeypatch):
+    environ = {
+        **dynamodb.environ,
+        "RESERVATIONS_TABLE": tables.reservations,
+        "STATE_TABLE": tables.state,
+        "TWILIO_TASKROUTER_URL": taskrouter.url,
+        "PUBLIC_BASE_URL": "http://127.0.0.1:1",
+    }
+
+    completed = run_infra("doctor", "--stage", "local", "--json", **environ)
+
+    document = json.loads(completed.stdout)
+    results = {check["name"]: check["result"] for check in document["checks"]}
+    in_aws = [check.name for check in CHECKS if check.in_aws]
+    assert document["left_out"] == in_aws
+    assert [name for name, result in results.items() if result == "wrong"] == [
+        "callback_urls",
+        "reachable",
+        "last_sweep",
+    ]
+    assert results["workflow"] == results["reservations_table"] == results["timeouts"] == "ok"
+    assert results.keys() == {check.name for check in CHECKS} - {*in_aws}
+
+
+def test_checks_that_are_left_out_are_named(taskrouter, dynamodb, tables):
+    completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
+
+    (last,) = completed.stdout.splitlines()[-1:]
+    assert last.startswith("Left out, because the stage is not in AWS: table_settings, settings, ")
