@@ -100,6 +100,10 @@ workspace: .require-stage $(DEPLOY_TOOLS) ## Change the Workspace to match its d
 destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS, but keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
+.PHONY: doctor
+doctor: .require-stage $(DEPLOY_TOOLS) ## Check a live stage and its Twilio account: make doctor STAGE=dev
+	@$(BIN)/python -m infra doctor --stage $(STAGE)
+
 # This target is the first prerequisite, so nothing is installed if STAGE is missing. Its file is never created.
 .require-stage:
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make $(MAKECMDGOALS) STAGE=dev" >&2; exit 2; }

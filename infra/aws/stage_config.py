@@ -305,6 +305,11 @@ def _check_function_variables(stage_name: str, handler: str, variables: Mapping[
         )
 
 
+def function_variables(stage_name: str, handler: str) -> dict[str, str]:
+    """Return the environment variables with which a function of a stage is deployed."""
+    return dict(_resolve(project(), stage_name, handler).environment_variables)
+
+
 def ensure_runnable(stage: Stage) -> None:
     """Refuse contradictory settings, with which the functions would not start.
 

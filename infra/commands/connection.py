@@ -29,8 +29,11 @@ _WORKFLOW_URLS = {
 _WORKSPACE_URLS = {"event_callback_url": ("Workspace, event callback", "/event_callback")}
 _EVENTS_FILTER = "events_filter"
 
-_NEEDED_EVENTS = (*EVENT_TYPES, ACTIVITY_EVENT)
+NEEDED_EVENTS = (*EVENT_TYPES, ACTIVITY_EVENT)
 """The types of the events that the service records."""
+
+EVENT_FILTER_LABEL = "Workspace, event filter"
+"""Beginning of the line that describes a change of the event filter."""
 
 _PATHS = [path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values()]
 _ROUTES = "|".join(_PATHS)
@@ -187,12 +190,38 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
                     changes.other_stages[stage] = callback_url
                     shown += f" (stage {stage} of this service)"
                 changes.lines.append(f"{label}: {shown} -> {mask(new, base_url)}")
-    # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
-    selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
-    if selected and (excluded := [name for name in _NEEDED_EVENTS if name not in selected]):
-        changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
-        changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
+    if excluded := find_excluded_events(remote):
+        changes.workspace[_EVENTS_FILTER] = ",".join([*_selected_events(remote), *excluded])
+        changes.lines.append(f"{EVENT_FILTER_LABEL}: also {', '.join(excluded)}")
     return changes
+
+
+def find_excluded_events(remote: Any) -> list[str]:
+    """Return the event types that the service needs and a Workspace's filter excludes.
+
+    Args:
+        remote: The SDK's instance of the Workspace.
+    """
+    # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
+    selected = _selected_events(remote)
+    return [name for name in NEEDED_EVENTS if selected and name not in selected]
+
+
+def _selected_events(remote: Any) -> list[str]:
+    return [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
+
+
+def calls(workflow: Any, base_url: str) -> bool:
+    """Return whether a Workflow posts assignment callbacks to a deployment.
+
+    Args:
+        workflow: The SDK's instance of the Workflow.
+        base_url: The URL in front of the routes.
+    """
+    addresses = {
+        _without_query_and_fragment(getattr(workflow, name) or "") for name in _WORKFLOW_URLS
+    }
+    return any(address.startswith(f"{base_url}/") for address in addresses)
 
 
 def find_other_stages(urls: Iterable[str], base_url: str) -> dict[str, str]:

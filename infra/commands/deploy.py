@@ -300,7 +300,6 @@ def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stag
 def _read_concurrency(aws: Aws, stage: Stage) -> int:
     """Return the API's concurrency, and print a hint if the account's limit is low."""
     concurrency = capacity.read_concurrency(aws, stage)
-    accept = api_settings.find_throttle(stage, concurrency, api_settings.ACCEPT_PATH)
-    if hint := capacity.describe_low(aws, stage, concurrency, accept):
+    if hint := api_settings.describe_low_concurrency(aws, stage, concurrency):
         click.echo(hint, err=True)
     return concurrency
