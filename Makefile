@@ -92,6 +92,10 @@ bench: $(BENCH_TOOLS) ## Compare the performance with that of simpler programs a
 deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STAGE=dev
 	@$(BIN)/python -m infra deploy --stage $(STAGE)
 
+.PHONY: workspace
+workspace: .require-stage $(DEPLOY_TOOLS) ## Change the Workspace to match its definition: make workspace STAGE=dev
+	@$(BIN)/python -m infra workspace apply --stage $(STAGE)
+
 .PHONY: destroy
 destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS, but keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)

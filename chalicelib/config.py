@@ -16,6 +16,7 @@ from chalicelib.setting_types import (
     boolean,
     checked_secret,
     empty_or,
+    names,
     off_or,
     one_of,
     origin,
@@ -121,6 +122,8 @@ class Settings:
     rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
     tutorial_routes: bool = _setting(boolean, default="false")
+    console_agents: int = _setting(whole_number(1, 10_000), default="150")
+    console_title_attributes: tuple[str, ...] = _setting(names, default="")
     log_level: str = _setting(one_of(*_LOG_LEVELS), default="INFO")
 
     @property

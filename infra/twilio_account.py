@@ -40,17 +40,25 @@ class Account:
         username: The SID of an API key, or the account SID.
         password: The secret of the API key, or the auth token.
         remedy: What to do if Twilio refuses the credentials, as a sentence.
+        http_client: Sends the requests; by default, each request is sent once.
     """
 
     def __init__(
-        self, url: str, account_sid: str, username: str, password: str, *, remedy: str
+        self,
+        url: str,
+        account_sid: str,
+        username: str,
+        password: str,
+        *,
+        remedy: str,
+        http_client: TwilioHttpClient | None = None,
     ) -> None:
         self.sid = account_sid
         self._url = url
         self._remedy = remedy
         kind = "auth token" if username == account_sid else f"API key {username}"
         self._credentials = f"the {kind} for account {account_sid}"
-        http_client = TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
+        http_client = http_client or TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
         client = Client(username, password, account_sid, http_client=http_client)
         client.taskrouter.base_url = url
         self.workspaces = client.taskrouter.v1.workspaces

@@ -36,6 +36,10 @@ from taskrouter_simulator.setting_values import (
 from taskrouter_simulator.settings import Settings
 
 
+_OTHER_NAMES = {"workspace_file": ("--config",)}
+"""Second names of options."""
+
+
 class _Server(uvicorn.Server):
     """A server that prints its URL once it accepts connections."""
 
@@ -80,6 +84,7 @@ def _settings(arguments: list[str]) -> Settings:
         help_text = f"{field.metadata['help']} ({variable}; default {field.default!r})"
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
+            *_OTHER_NAMES.get(field.name, ()),
             default=from_environment(field.name, os.environ),
             help=help_text.replace("%", "%%"),
         )

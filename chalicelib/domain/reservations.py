@@ -172,6 +172,8 @@ class Reservation:
         workflow_sid: WW…, or None until a callback or event reports it.
         task_queue_sid: WQ…, or None until a callback or event reports it.
         worker_name: the Worker's friendly name, or None until TaskRouter reports it.
+        workflow_name: the Workflow's friendly name, or None until TaskRouter reports it.
+        task_queue_name: the TaskQueue's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
         withheld: name of the RINGING instruction that the rules chose, if the recorded answer is
@@ -197,6 +199,8 @@ class Reservation:
     workflow_sid: str | None = None
     task_queue_sid: str | None = None
     worker_name: str | None = None
+    workflow_name: str | None = None
+    task_queue_name: str | None = None
     answer: Mapping[str, Any] | None = None
     withheld: str | None = None
     task_attributes: str | None = None
@@ -323,6 +327,8 @@ class StatusUpdate:
         by: source of the report, for the history.
         next_check_at: epoch ms of the sweep's next check, or None if the status is final.
         worker_name: the Worker's friendly name, if reported.
+        workflow_name: the Workflow's friendly name, if reported.
+        task_queue_name: the TaskQueue's friendly name, if reported.
         note: a note for the history.
     """
 
@@ -331,6 +337,8 @@ class StatusUpdate:
     by: str
     next_check_at: int | None
     worker_name: str | None = None
+    workflow_name: str | None = None
+    task_queue_name: str | None = None
     note: str | None = None
 
 

@@ -253,7 +253,7 @@ def canonical(routing: Routing) -> Routing:
         filters=tuple(
             replace(
                 item,
-                expression=_canonical_expression(item.expression or ALWAYS),
+                expression=canonical_expression(item.expression or ALWAYS),
                 targets=_canonical_targets(item.targets),
             )
             for item in routing.filters
@@ -272,7 +272,7 @@ def _canonical_targets(targets: tuple[Target, ...]) -> tuple[Target, ...]:
     results: list[Target] = []
     for target in targets:
         texts = {
-            key: _canonical_expression(text, function)
+            key: canonical_expression(text, function)
             for key, function in EXPRESSION_FIELDS.items()
             if (text := getattr(target, key)) is not None
         }
@@ -283,7 +283,13 @@ def _canonical_targets(targets: tuple[Target, ...]) -> tuple[Target, ...]:
     return tuple(results)
 
 
-def _canonical_expression(text: str, normal_form: Callable[[str], str] = normalize) -> Any:
+def canonical_expression(text: str, normal_form: Callable[[str], str] = normalize) -> Any:
+    """Return the normal form of an expression with variables.
+
+    Args:
+        text: The expression.
+        normal_form: Returns the normal form of an expression with SIDs.
+    """
     return normal_form(replace_names(text, derived_sid))
 
 

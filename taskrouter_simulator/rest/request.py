@@ -302,7 +302,7 @@ class Request:
         """Compare the If-Match header with the version of a resource.
 
         Raises:
-            PreconditionFailed: The header names another version.
+            PreconditionFailed: The header names a different version.
         """
         if self.if_match is None or self.if_match.strip() == "*":
             return

@@ -65,7 +65,7 @@ def test_documented_memory_and_timeouts_match_configuration():
 def throttles(concurrency):
     """Return each throttle by path and method; ``*`` stands for all other methods."""
     stage = SimpleNamespace(
-        settings=SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+        settings=SimpleNamespace(callback_prefixes=("",), tutorial_routes=False, console_agents=150)
     )
     return {
         (setting.path[1:].replace("~1", "/"), setting.method): setting.throttle

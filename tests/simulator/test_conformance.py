@@ -1,6 +1,6 @@
 """docs/conformance.md names existing tests for every behavior and operation.
 
-The last tests cover behavior that fits into no other file.
+The tests at the end cover behavior that does not belong in any other test file.
 """
 
 import dataclasses

@@ -22,7 +22,7 @@ from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.adapters.twilio.errors import sdk_name, to_error
 from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
-from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
+from chalicelib.domain.callbacks import MAX_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
@@ -34,6 +34,7 @@ from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.sids import checked_sid
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, has_attribute
+from chalicelib.domain.workers import Activity, WorkerActivity
 
 _Response = TypeVar("_Response")
 
@@ -210,7 +211,7 @@ class TwilioTaskRouter:
                 limit=_MAX_EVENTS,
             )
             if any(item.event_type not in (event_type, None) for item in listed):
-                raise ValueError("TaskRouter returned Events of another type.")
+                raise ValueError("TaskRouter returned Events of a different type.")
             events = [event for item in listed if (event := self._to_event(item)) is not None]
             return EventPage(
                 events,
@@ -272,6 +273,35 @@ class TwilioTaskRouter:
 
         return self._request(send)
 
+    def list_activities(self) -> list[Activity]:
+        """List the Activities of the Workspace; one page is enough."""
+        return self._request(
+            lambda workspace: [
+                _to_activity(activity)
+                for activity in workspace.activities.list(page_size=_PAGE_SIZE, limit=_PAGE_SIZE)
+            ],
+            pages=1,
+        )
+
+    def fetch_worker(self, worker_sid: str) -> WorkerActivity:
+        """Return the current Activity of a Worker."""
+        return self._request(
+            lambda workspace: _to_worker(workspace.workers(worker_sid).fetch(), sid=worker_sid)
+        )
+
+    def update_worker(self, worker_sid: str, *, activity_sid: str) -> WorkerActivity:
+        """Switch a Worker to an Activity.
+
+        The Worker keeps its Reservations, because RejectPendingReservations is not sent.
+        """
+        return self._request(
+            lambda workspace: _to_worker(
+                workspace.workers(worker_sid).update(activity_sid=activity_sid),
+                sid=worker_sid,
+                activity_sid=activity_sid,
+            )
+        )
+
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
 
@@ -313,7 +343,30 @@ def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservat
         reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
         task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),
         worker_sid=checked_sid(reservation.worker_sid, "WK", "worker_sid"),
-        worker_name=name[:MAX_WORKER_NAME_LENGTH] or None,
+        worker_name=name[:MAX_NAME_LENGTH] or None,
         status=status,
         created_at=int(reservation.date_created.timestamp() * 1000),
+    )
+
+
+def _to_activity(activity: Any) -> Activity:
+    match (activity.friendly_name, activity.available):
+        case (str(name), bool(is_available)):
+            return Activity(checked_sid(activity.sid, "WA", "sid"), name, is_available)
+    raise TypeError("A member of the Activity has the wrong type.")
+
+
+def _to_worker(worker: Any, **requested: str) -> WorkerActivity:
+    """Convert a Worker; raise an error unless its SIDs are valid and as requested."""
+    names = (worker.friendly_name, worker.activity_name)
+    is_other = any(getattr(worker, member) != sid for member, sid in requested.items())
+    if is_other or not all(isinstance(name, str) for name in names):
+        raise ValueError("TaskRouter returned a malformed or different Worker.")
+    changed_at = worker.date_status_changed or worker.date_updated
+    return WorkerActivity(
+        worker_sid=worker.sid,
+        worker_name=worker.friendly_name[:MAX_NAME_LENGTH],
+        activity_sid=checked_sid(worker.activity_sid, "WA", "activity_sid"),
+        activity_name=worker.activity_name[:MAX_NAME_LENGTH],
+        changed_at=int(changed_at.timestamp()) * 1000,
     )
