@@ -34,10 +34,7 @@ def test_plan_apply_plan(run):
     planned = run("plan")
     assert planned.returncode == 2
     assert planned.stdout.startswith("Workspace 'Quickstart' (WS")
-    assert (
-        "\n+ create Activity 'Idle'\n+     available: true\n"
-        in planned.stdout
-    )
+    assert "\n+ create Activity 'Idle'\n+     available: true\n" in planned.stdout
     assert planned.stdout.endswith("\nPlan: 8 to create, 1 to change.\n")
     applied = run("apply", "--yes")
     assert applied.returncode == 0
