@@ -56,7 +56,7 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
         try:
             if change.action is Action.DELETE:
                 _delete(context, change)
-                del sids[change.kind.key, change.name]
+                sids.pop((change.kind.key, change.name), None)  # names may occur twice
             else:
                 sid = change.sid or _create(context, change, directory)
                 sids[change.kind.key, change.name] = sid

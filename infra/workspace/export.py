@@ -1,20 +1,15 @@
 """Writes the definition of a live Workspace."""
 
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
 from infra import OperatorError
 from infra.workspace.kinds import ACTIVITIES, RESOURCES, URLS, WORKER, WORKSPACE, Kind
 from infra.workspace.state import Resource, State, read
-from infra.workspace.text import printable
+from infra.workspace.text import printable, to_yaml
 from taskrouter_simulator.definition import reader
-from taskrouter_simulator.definition.document import MAX_YAML_BYTES, Findings, plain_value
+from taskrouter_simulator.definition.document import MAX_YAML_BYTES, Findings
 from taskrouter_simulator.definition.fields import API
 
 _HEADER = (
@@ -22,8 +17,6 @@ _HEADER = (
     "\n"
     "docs/workspace.md describes all keys. A key that is absent here is not managed."
 )
-_WIDTH = 100_000
-"""Width of a line that no value exceeds, so that expressions stay on one line."""
 
 
 def read_all(context: Any, *, with_workers: bool) -> State:
@@ -125,33 +118,8 @@ def _with_variable(url: str | None, api_url: str | None) -> str | None:
 
 
 def _yaml(value: Mapping[str, Any], notes: list[str]) -> str:
-    yaml = YAML()
-    yaml.width = _WIDTH
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document = _quoted(value)
     comment = _HEADER
     if notes:
         comment += "\n\nNot managed, because a definition cannot contain these values:\n"
         comment += "\n".join(f"- {note}" for note in notes)
-    document.yaml_set_start_comment(comment)
-    stream = io.StringIO()
-    yaml.dump(document, stream)
-    return stream.getvalue()
-
-
-def _quoted(value: Any) -> Any:
-    """Return a value in which texts have quotes if they look like other values."""
-    if isinstance(value, Mapping):
-        return CommentedMap((_quoted(key), _quoted(item)) for key, item in value.items())
-    if isinstance(value, list):
-        return [_quoted(item) for item in value]
-    if isinstance(value, str) and _looks_different(value):
-        return DoubleQuotedScalarString(value)
-    return value
-
-
-def _looks_different(text: str) -> bool:
-    try:
-        return bool(plain_value(text) != text)
-    except ValueError:
-        return True
+    return to_yaml(value, comment)

@@ -79,6 +79,6 @@ def is_idempotent(method: str, url: str) -> bool:
 
 
 def _retry_after(response: Response, delay: float) -> float:
-    """Return the seconds in the header Retry-After, or the default delay."""
+    """Return the seconds in the header Retry-After, but at least the default delay."""
     text = (response.headers or {}).get("Retry-After", "")
-    return float(text) if text.isdecimal() else delay
+    return max(float(text), delay) if text.isdecimal() else delay

@@ -264,7 +264,7 @@ class _Planner:
 
         A new Workspace contains Activities that only TaskRouter knows.
         """
-        known = {*self._directory.sids} | {(kind.key, name) for kind, name in self._matches}
+        known = {*self._directory.sids}
         for change in changes:
             for key, name in sorted(references(change.after)):
                 kind = BY_KEY.get(key)
@@ -272,10 +272,16 @@ class _Planner:
                     self._find(kind, name)
                 if self._state.workspace and (key, name) not in known:
                     title = kind.title if kind else key
-                    raise OperatorError(
-                        f"{change.title} refers to the {title} {name!r}, which is neither in the "
-                        "file nor in the Workspace."
+                    is_later = (kind, name) in self._matches
+                    problem = (
+                        "is created later"
+                        if is_later
+                        else "is neither in the file nor in the Workspace"
                     )
+                    raise OperatorError(
+                        f"{change.title} refers to the {title} {name!r}, which {problem}."
+                    )
+            known.add((change.kind.key, change.name))
 
     def _find_unmanaged(self) -> list[UnmanagedResource]:
         """Return the resources that the definition does not name, of the kinds that it lists."""

@@ -5,16 +5,25 @@ pasted into pull requests, so a plan shows `***` and the names of attributes ins
 """
 
 import difflib
+import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from infra.workspace.kinds import URLS
 from infra.workspace.plan import Action, Change, Plan
 from infra.workspace.values import canonical_text
+from taskrouter_simulator.definition.document import plain_value
+
+_WIDTH = 100_000
+"""Width of a line of YAML that few values exceed, so that expressions stay on one line."""
 
 Mask = Callable[[str], str]
 """Returns a URL with `***` in place of parts that may be secret."""
@@ -115,6 +124,8 @@ def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
 def _shown_fields(change: Change, mask: Mask) -> Iterator[_Field]:
     for name, after in change.after.items():
         before = change.before.get(name)
+        if change.action is Action.CREATE and after == change.name:
+            continue  # the line above shows the name
         if name in URLS:
             yield name, before and mask(before), after and mask(after)
         elif name == "attributes":
@@ -147,16 +158,56 @@ def _field_lines(change: Change, field: _Field) -> Iterator[str]:
 
 def _configuration_lines(before: Any, after: Any) -> Iterator[str]:
     """Yield the lines of a configuration that differ, with two lines around them."""
-    old, new = ([] if value is None else _block(value) for value in (before, after))
+    old, new = ([] if value is None else to_yaml(value).splitlines() for value in (before, after))
     for line in difflib.unified_diff(old, new, lineterm="", n=2):
         if not line.startswith(("---", "+++", "@@")):
             yield line if old else line[1:]
 
 
-def _block(value: Any) -> list[str]:
-    """Return a value as lines in which every key has its own line, without brackets."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    return [line.rstrip(",") for line in text.splitlines() if line.strip(" ,[]{}")]
+def to_yaml(value: Any, comment: str = "") -> str:
+    """Return a value as YAML that a definition can contain.
+
+    Args:
+        value: Plain JSON.
+        comment: Text of a comment at the beginning.
+    """
+    yaml = YAML()
+    yaml.Representer = _Representer
+    yaml.width = _WIDTH
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = _quoted(value)
+    if comment:
+        document.yaml_set_start_comment(comment)
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes `null` instead of nothing."""
+
+
+_Representer.add_representer(
+    type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
+)
+
+
+def _quoted(value: Any) -> Any:
+    """Return a value in which texts have quotes if they look like other values."""
+    if isinstance(value, Mapping):
+        return CommentedMap((_quoted(key), _quoted(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [_quoted(item) for item in value]
+    if isinstance(value, str) and _looks_different(value):
+        return DoubleQuotedScalarString(value)
+    return value
+
+
+def _looks_different(text: str) -> bool:
+    try:
+        return bool(plain_value(text) != text)
+    except ValueError:
+        return True
 
 
 def _text(value: Any) -> str:

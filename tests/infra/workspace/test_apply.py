@@ -177,6 +177,14 @@ def test_activity_of_a_task_queue_is_not_cleared(quickstart):
             {"workers": [{"friendly_name": "W", "capacity": {"fax": 1}}]},
             "Worker 'W' refers to the TaskChannel 'fax'",
         ),
+        (
+            {"task_queues": [{"friendly_name": "Q", "target_workers": "a == '${task_queue:Q}'"}]},
+            "TaskQueue 'Q' refers to the TaskQueue 'Q', which is created later",
+        ),
+        (
+            {"task_queues": [{"friendly_name": "Q", "target_workers": "a == '${team:T}'"}]},
+            "TaskQueue 'Q' refers to the team 'T', which is neither",
+        ),
         ({"workflows": [{"friendly_name": "F"}]}, "'F' does not exist, so it needs a configurat"),
     ],
 )
@@ -280,6 +288,23 @@ def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
     assert [item.friendly_name for item in quickstart.context.activities.list()] == ["Offline"]
     assert quickstart.context.workflows.list() == []
     assert len(quickstart.context.task_channels.list()) == 5
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_lost_response_to_a_deletion_is_no_error(quickstart, moment):
+    definition = define(workflows=[])
+    quickstart.twilio.fault("request", "cut", method="DELETE", moment=moment)
+    quickstart.apply(definition, prune=True)
+    assert quickstart.context.workflows.list() == []
+
+
+def test_refused_deletion_contains_the_reason(quickstart):
+    workflow = quickstart.context.workflows.list()[0]
+    quickstart.context.tasks.create(
+        workflow_sid=workflow.sid, attributes='{"selected_language": "es"}'
+    )
+    with pytest.raises(OperatorError, match="refused to delete it: .*has tasks and cannot be del"):
+        quickstart.apply(define(workflows=[]), prune=True)
 
 
 def test_resource_that_a_remaining_one_needs_is_not_deleted(quickstart):

@@ -47,7 +47,7 @@ def test_exported_definition_of_the_quickstart_has_no_mistakes(live):
     definition, text, _ = export(live)
     assert [finding.message for finding in check(definition)] == []
     assert "    assignment_callback_url: ${api}/assignment_callback\n" in text
-    assert "        default_filter:\n" in text
+    assert "        default_filter: null\n" in text
     assert "  - friendly_name: Alice\n    attributes:\n      languages:\n" in text
 
 
