@@ -1,6 +1,6 @@
 """API Gateway's fixed quotas, and the wait after a request that exceeded a quota.
 
-All tools in an account share the quotas, which can't be raised (AWS, "Amazon API Gateway
+All clients of an account share the quotas, which can't be raised (AWS, "Amazon API Gateway
 quotas"). boto3's own retries may end before the longest of these intervals has passed.
 """
 
