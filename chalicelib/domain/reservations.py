@@ -288,7 +288,7 @@ def parse_attributes(text: str | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class DueReservation:
-    """An entry of the index ``due``, with the attributes that the sweep needs.
+    """An entry in the index ``due``, with the attributes that the sweep needs.
 
     Attributes:
         reservation_sid: WR….
@@ -353,7 +353,7 @@ class ReservationQuery:
 
 @dataclass(frozen=True)
 class ReservationPage:
-    """A page of a list, with the cursor of the next page (None on the last page)."""
+    """A page of a list, with the cursor for the next page (None on the last page)."""
 
     reservations: list[Reservation]
     next_cursor: str | None
