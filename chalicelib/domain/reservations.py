@@ -174,9 +174,9 @@ class Reservation:
         worker_name: the Worker's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
-        withheld: name of the RINGING instruction that the rules chose, if the recorded answer is
-            ``{}`` because of another decision. If that answer was lost and DynamoDB then failed,
-            the fallback route answered with the instruction.
+        withheld: name of the RINGING instruction that the rules chose, if ``{}`` was recorded
+            instead because the Reservation was already claimed or decided. If the answer ``{}`` was
+            lost and DynamoDB then failed, the fallback route answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.

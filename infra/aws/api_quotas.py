@@ -45,7 +45,7 @@ def _seconds_to_wait(
     if seconds is None or code != "TooManyRequestsException" or attempts > _MAX_WAITS:
         return None
     click.echo(
-        f"API Gateway accepts one {operation.name} request every {seconds} s in an account. "
+        f"API Gateway accepts one {operation.name} request every {seconds} s per account. "
         f"Waiting {seconds} s ...",
         err=True,
     )

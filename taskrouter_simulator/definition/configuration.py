@@ -194,7 +194,7 @@ def _read_filter(item: dict[str, Any], directory: Directory) -> Filter:
     expression = _text(item.get("expression") or item.get("Expression"), "expression")
     targets = [_object(target, "a target") for target in _array(item.get("targets"), "targets")]
     if not targets:
-        # The filter is its own target; its expression has already selected the Task.
+        # The filter itself is the target; its expression has already selected the Task.
         targets = [{**item, "expression": None}]
     return Filter(
         filter_friendly_name=_text(

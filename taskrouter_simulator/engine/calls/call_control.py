@@ -59,7 +59,7 @@ def place(
 
 
 def redirect(engine: Engine, call_sid: str, url: str) -> None:
-    """Redirect a caller to another document; ignore a call that does not exist.
+    """Redirect a caller to a new document; ignore a call that does not exist.
 
     Raises:
         BadRequest: The call has ended, or is connected to a Worker.
@@ -259,7 +259,7 @@ def _run_document(call: WorkerCall, url: str, accept: bool) -> None:  # noqa: FB
 def _ring(
     call: WorkerCall, seconds: int, on_answer: Continuation, on_no_answer: Continuation | None
 ) -> None:
-    """Ring the Worker, who answers at once if the caller is not simulated."""
+    """Ring the Worker, who answers immediately if the caller is not simulated."""
     engine, caller, leg = call.engine, call.caller, call.leg
     name = call.reservation.worker_name
     engine.record_step(leg, "ringing", at_worker=name, called=leg.called)
@@ -299,7 +299,7 @@ def _end_unanswered(call: WorkerCall) -> None:
 def supervise(
     engine: Engine, conference: Conference, *, to: str, caller_id: str, mode: str
 ) -> None:
-    """Call a supervisor, who answers at once and joins a conference.
+    """Call a supervisor, who answers immediately and joins a conference.
 
     Args:
         engine: The engine.
