@@ -34,7 +34,7 @@ def create(
         engine: The engine.
         workspace: The Workspace.
         friendly_name: A name that is unique in the Workspace (see `require_free_name`).
-        attributes: A JSON object, serialized as text.
+        attributes: A JSON object, serialized as a string.
         activity_sid: The initial Activity; None for the Workspace's default.
         sid: A fixed WK… SID; None for a random one.
 
@@ -119,7 +119,7 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
 
 
 def set_attributes(engine: Engine, workspace: Workspace, worker: Worker, attributes: str) -> None:
-    """Replace a Worker's attributes; `attributes` is a JSON object, serialized as text."""
+    """Replace a Worker's attributes; `attributes` is a JSON object, serialized as a string."""
     worker.attributes = attributes
     engine.touch(worker)
     events.publish(

@@ -75,7 +75,7 @@ def test_help_shows_every_setting_with_its_default(capsys):
     assert "SIMULATOR_HOST; default '127.0.0.1')" in shown
 
 
-def test_version_is_that_of_the_package(capsys):
+def test_version_option_prints_the_version_of_the_package(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["--version"])
     assert exit_info.value.code == 0
