@@ -120,7 +120,7 @@ def test_every_relative_link_points_to_an_existing_file_and_heading(page: Path) 
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub generates for the headings of a page."""
+    """Return the anchors that GitHub generates for a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -193,7 +193,7 @@ def test_documented_request_prints_a_newline_after_the_response(command: pages.C
 
 
 def curl_options(text: str) -> set[str]:
-    """Return the names of the options of the curl commands in a text."""
+    """Return the option names in the curl commands that a string contains."""
     unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
     names = set()
     for request in re.findall(r"curl ([^|]*)", unquoted):
