@@ -71,7 +71,7 @@ class Account:
 
         Args:
             send: Sends the requests.
-            missing: Message of the error if Twilio returns 404.
+            missing: Error message if Twilio returns 404.
 
         Raises:
             OperatorError: Twilio refused a request, failed or can't be reached.
@@ -264,7 +264,7 @@ class Workspace:
         """Create a Task and return its SID.
 
         Args:
-            attributes: JSON text of the Task's attributes.
+            attributes: The Task's attributes as JSON.
             timeout: Seconds after which TaskRouter cancels the Task.
         """
         task = self._account.call(
@@ -284,7 +284,7 @@ class Workspace:
         return self._account.call(lambda: list(reservations.list(limit=50)))
 
     def end_task(self, sid: str, reason: str) -> str:
-        """Cancel a Task, or complete it if a Worker has accepted it; return its new status."""
+        """Cancel a Task, or complete it if a Worker has accepted it; return its final status."""
         task, failure = self._context.tasks(sid), OperatorError("")
         for _ in range(_ATTEMPTS_TO_END):
             status = str(self.fetch_task(sid).assignment_status)

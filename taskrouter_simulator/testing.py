@@ -80,7 +80,7 @@ def running(**settings: Any) -> Iterator[TaskRouter]:
     Workspace has no callback URLs.
 
     Args:
-        **settings: Fields of `Settings`; values may be text, as in the environment.
+        **settings: Fields of `Settings`; values may be strings, as in the environment.
 
     Raises:
         SettingsError: A setting is unknown or has an invalid value.

@@ -207,7 +207,7 @@ def test_documented_request_prints_a_newline_after_the_response(command: pages.C
 
 
 def curl_options(text: str) -> set[str]:
-    """Return the names of the options of the curl commands in a text."""
+    """Return the option names in the curl commands that a string contains."""
     unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
     names = set()
     for request in re.findall(r"curl ([^|]*)", unquoted):
