@@ -67,7 +67,7 @@ class Stage:
         access_logs: Whether the API's stage writes an access log.
         reserved_concurrency: Reserved concurrency of the API's function, or None.
         reserved_sweep_concurrency: Reserved concurrency of the sweep, or None.
-        workspace_file: The definition of the Workspace, or None.
+        workspace_file: Path of the Workspace's definition, relative to the project, or None.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Stage:
     access_logs: bool = False
     reserved_concurrency: int | None = None
     reserved_sweep_concurrency: int | None = None
-    workspace_file: Path | None = None
+    workspace_file: str | None = None
 
     @property
     def stack(self) -> str:
@@ -265,14 +265,8 @@ def read(
         access_logs=stage.get("access_logs", False),
         reserved_concurrency=api.reserved_concurrency,
         reserved_sweep_concurrency=sweep.reserved_concurrency,
-        workspace_file=workspace_file(stage_name),
+        workspace_file=stage.get("workspace_file"),
     )
-
-
-def workspace_file(stage_name: str) -> Path | None:
-    """Return the file with the definition of a stage's Workspace, or None."""
-    file = project()["stages"][stage_name].get("workspace_file")
-    return config.PROJECT / file if file else None
 
 
 def _resolve(content: dict[str, Any], stage_name: str, handler: str) -> ChaliceConfig:

@@ -128,14 +128,15 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
         workspace_sid=sid,
         base_url=url or "",
         api_url=url and url + settings.callback_prefixes[0],
-        default_file=stage.workspace_file,
+        default_file=_in_project(stage.workspace_file),
         stage=stage,
     )
 
 
 def _open_local(stage_name: str) -> Target:
     simulator_file = os.environ.get(_SIMULATOR_FILE, "")
-    file = Path(simulator_file) if simulator_file else stage_config.workspace_file(stage_name)
+    member = stage_config.project()["stages"][stage_name].get("workspace_file")
+    file = Path(simulator_file) if simulator_file else _in_project(member)
     settings = load_settings(stage_name)
     key = (settings.twilio_api_key_sid, settings.twilio_api_key_secret)
     url = settings.public_base_url
@@ -147,6 +148,10 @@ def _open_local(stage_name: str) -> Target:
         api_url=url + settings.callback_prefixes[0],
         default_file=file or QUICKSTART,
     )
+
+
+def _in_project(file: str | None) -> Path | None:
+    return config.PROJECT / file if file else None
 
 
 def _account(settings: config.Settings, key: tuple[str, str], remedy: str) -> Account:

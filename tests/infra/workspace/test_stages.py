@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.aws import chalice_record, stage_config
+from infra.aws import chalice_record
 from infra.commands import connection
 from tests.infra.command_line import run_infra
 from tests.infra.new_stage import URL
@@ -217,4 +217,7 @@ def test_relative_workspace_file_is_in_the_project(stage):
     content = json.loads(stage.config.read_text())
     content["stages"]["dev"]["workspace_file"] = "own.yaml"
     stage.config.write_text(json.dumps(content))
-    assert stage_config.read("dev").workspace_file == Path(__file__).parents[3] / "own.yaml"
+    missing = Path(__file__).parents[3] / "own.yaml"
+    assert run("plan").stderr.endswith(
+        f"Error: {missing}: the file cannot be read: No such file or directory.\n"
+    )
