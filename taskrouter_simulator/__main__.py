@@ -35,7 +35,6 @@ from taskrouter_simulator.setting_values import (
 )
 from taskrouter_simulator.settings import Settings
 
-
 _OTHER_NAMES = {"workspace_file": ("--config",)}
 """Second names of options."""
 
