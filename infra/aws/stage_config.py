@@ -33,7 +33,6 @@ CloudFormation would shorten a longer name, and `stacks.regions` would not find 
 """
 
 _STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME}}}")
-_TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
 
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
@@ -347,7 +346,7 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
         settings = config.read({**variables, **_ON_LAMBDA})
     except config.SettingsError as error:
         raise invalid(stage_name, error) from error
-    _check_tables(stage_name, settings)
+    shared_names.check_tables(stage_name, settings.reservations_table, settings.state_table)
     if settings.log_level not in _LOG_LEVELS:
         raise invalid(
             stage_name,
@@ -355,21 +354,6 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
             "lines of requests and sweeps.",
         )
     return settings
-
-
-def _check_tables(stage_name: str, settings: config.Settings) -> None:
-    tables = {
-        "RESERVATIONS_TABLE": settings.reservations_table,
-        "STATE_TABLE": settings.state_table,
-    }
-    for name, table in tables.items():
-        if not _TABLE_NAME.fullmatch(table):
-            raise invalid(
-                stage_name,
-                f"{name} must be 3 to 255 letters, digits, hyphens, underscores and periods.",
-            )
-    if settings.reservations_table == settings.state_table:
-        raise invalid(stage_name, "RESERVATIONS_TABLE and STATE_TABLE must differ.")
 
 
 def _check_policy_files(stage: Stage, functions: Mapping[str, Any]) -> None:
