@@ -83,7 +83,10 @@ def _check_event_filter(subject: Subject) -> str:
 
 def _remedy(subject: Subject) -> str:
     if subject.is_local:
-        return "Start the simulator with this stack: make run"
+        return (
+            "Run: python -m infra workspace apply, or restart the simulator with this stack: make "
+            "run"
+        )
     return f"Run: python -m infra deploy --stage {subject.stage.name}"
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -36,8 +36,8 @@ MAX_DELETED = 0.3
 """Maximum share of the resources that a plan deletes without `--force`."""
 _REPLACE_ACTIVITY = (
     "TaskRouter does not allow `available` to change. Give the Activity another name with `was`, "
-    "and apply. Then add a new Activity under the old name, and apply again. Workers stay in the "
-    "renamed Activity until they change it"
+    "and apply. Then remove `was`, add a new Activity with the old name, and apply again. Workers "
+    "stay in the renamed Activity until they change it"
 )
 _CLEAR_ACTIVITY = (
     "TaskRouter does not allow a TaskQueue's Activity to be cleared. Name another Activity, or "
@@ -134,7 +134,12 @@ class Plan:
 
 
 def make_plan(
-    definition: WorkspaceDefinition, state: State, *, api_url: str | None, prune: bool = False
+    definition: WorkspaceDefinition,
+    state: State,
+    *,
+    api_url: str | None,
+    prune: bool = False,
+    kept_sids: Collection[str] = (),
 ) -> Plan:
     """Compare a definition with a Workspace.
 
@@ -144,12 +149,13 @@ def make_plan(
         api_url: URL in front of the routes that TaskRouter calls; None if there is none yet.
         prune: Whether to delete resources that the definition does not name, of the kinds of which
             it contains a list.
+        kept_sids: SIDs of resources that are never deleted.
 
     Raises:
         OperatorError: The definition and the Workspace contradict each other, or a name refers to
             no resource.
     """
-    return _Planner(definition, state, api_url).plan(prune=prune)
+    return _Planner(definition, state, api_url).plan(prune=prune, kept_sids=kept_sids)
 
 
 class _Planner:
@@ -180,11 +186,11 @@ class _Planner:
             {found.sid: name for (_, name), found in self._matches.items() if found}
         )
 
-    def plan(self, *, prune: bool) -> Plan:
+    def plan(self, *, prune: bool, kept_sids: Collection[str]) -> Plan:
         state = self._state
         changes = [*self._compare_all()]
         self._require_names(changes)
-        unmanaged = self._find_unmanaged()
+        unmanaged = self._find_unmanaged(kept_sids)
         if prune:
             deleted = [item.resource for item in unmanaged if not item.note]
             changes += self._delete(deleted)
@@ -283,7 +289,7 @@ class _Planner:
                     )
             known.add((change.kind.key, change.name))
 
-    def _find_unmanaged(self) -> list[UnmanagedResource]:
+    def _find_unmanaged(self, kept_sids: Collection[str]) -> list[UnmanagedResource]:
         """Return the resources that the definition does not name, of the kinds that it lists."""
         matched = {found.sid for found in self._matches.values() if found}
         free = [
@@ -293,7 +299,7 @@ class _Planner:
             and resource.sid not in matched
             and not is_built_in(resource)
         ]
-        free_sids = {resource.sid for resource in free}
+        free_sids = {resource.sid for resource in free} - {*kept_sids}
         used: set[tuple[str, str]] = set()
         kept = [item for item in self._state.resources if item.sid not in free_sids]
         kept += [self._state.workspace] if self._state.workspace else []

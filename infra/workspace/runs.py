@@ -43,7 +43,24 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))
-    return make_plan(definition, state, api_url=target.api_url, prune=prune)
+        _warn_of_missing_workflow(target, state)
+    return make_plan(
+        definition,
+        state,
+        api_url=target.api_url,
+        prune=prune,
+        kept_sids=target.workflow_sids,
+    )
+
+
+def _warn_of_missing_workflow(target: Target, state: State) -> None:
+    sid = next(iter(target.workflow_sids), None)
+    if sid and all(workflow.sid != sid for workflow in state.of(WORKFLOW)):
+        click.echo(
+            f"Warning: the Workspace has no Workflow {sid}, which is the {_WORKFLOW_SID} of stage "
+            f"{target.stage_name}.",
+            err=True,
+        )
 
 
 def read_plan(file: Path) -> tuple[str, bool]:
@@ -172,12 +189,18 @@ def _missing_sids(
     definition: WorkspaceDefinition,
     sids: Mapping[tuple[str, str], str],
 ) -> dict[str, str]:
-    """Return the SIDs that the stage lacks; the Workflow's only if there is exactly one."""
+    """Return the SIDs that the stage lacks; the Workflow's only if there is exactly one.
+
+    The SID of a Workflow that does not exist counts as lacking.
+    """
     workflows = managed(definition.workflows, ())
     values = {_WORKSPACE_SID: workspace_sid}
     if len(workflows) == 1:
         values[_WORKFLOW_SID] = sids[WORKFLOW.key, workflows[0].friendly_name]
-    return {name: sid for name, sid in values.items() if not variables.get(name, "").strip()}
+    known = {workspace_sid, *sids.values()}
+    return {
+        name: sid for name, sid in values.items() if variables.get(name, "").strip() not in known
+    }
 
 
 def _changed_timeouts(

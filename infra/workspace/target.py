@@ -30,6 +30,8 @@ class Target:
         stage_name: Name of the stage.
         account: The Twilio account.
         workspace_sid: SID of the Workspace; "" if the stage has none.
+        workflow_sids: SIDs of the Workflows that the settings of the stage name. The first is the
+            Workflow of the stage; none if TWILIO_WORKFLOW_SID is empty.
         base_url: URL of the API without a secret segment; "" if the stage is not deployed.
         api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if the stage names none.
@@ -39,6 +41,7 @@ class Target:
     stage_name: str
     account: Account
     workspace_sid: str
+    workflow_sids: tuple[str, ...]
     base_url: str
     api_url: str | None
     default_file: Path | None
@@ -119,13 +122,12 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
     """
     key = stored_secrets.require(aws, stage).api_key
     settings = stage.settings
-    sid = settings.twilio_workspace_sid
-    if "TWILIO_WORKSPACE_SID" in stage_config.empty_sids(stage.name):
-        sid = ""
+    empty = stage_config.empty_sids(stage.name)
     return Target(
         stage_name=stage.name,
         account=_account(settings, key, stored_secrets.describe_storing(stage)),
-        workspace_sid=sid,
+        workspace_sid="" if "TWILIO_WORKSPACE_SID" in empty else settings.twilio_workspace_sid,
+        workflow_sids=() if "TWILIO_WORKFLOW_SID" in empty else _workflow_sids(settings),
         base_url=url or "",
         api_url=url and url + settings.callback_prefixes[0],
         default_file=_in_project(stage.workspace_file),
@@ -144,10 +146,15 @@ def _open_local(stage_name: str) -> Target:
         stage_name=stage_name,
         account=_account(settings, key, "Check TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET."),
         workspace_sid=settings.twilio_workspace_sid,
+        workflow_sids=_workflow_sids(settings),
         base_url=url,
         api_url=url + settings.callback_prefixes[0],
         default_file=file or QUICKSTART,
     )
+
+
+def _workflow_sids(settings: config.Settings) -> tuple[str, ...]:
+    return (settings.twilio_workflow_sid, *settings.reservation_timeouts_by_workflow)
 
 
 def _in_project(file: str | None) -> Path | None:

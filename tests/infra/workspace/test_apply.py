@@ -313,6 +313,14 @@ def test_resource_that_a_remaining_one_needs_is_not_deleted(quickstart):
     assert deleted == {"Available", "Unavailable", "Idle"}
 
 
+def test_kept_resource_and_what_it_needs_are_not_deleted(quickstart):
+    (workflow,) = quickstart.context.workflows.list()
+    definition = define(workflows=[], task_queues=[])
+    plan = quickstart.plan(definition, prune=True, kept_sids=[workflow.sid])
+    assert plan.of(Action.DELETE) == []
+    assert {item.note for item in plan.unmanaged} == {"in use"}
+
+
 def test_brake_allows_thirty_percent(live):
     names = [f"Queue {number}" for number in range(7)]
     live.apply(define(task_queues=[{"friendly_name": name} for name in names]))

@@ -147,6 +147,35 @@ def test_stage_without_account_says_what_to_do(stage):
     assert "does not set TWILIO_ACCOUNT_SID. Set it, and store the API key" in result.stderr
 
 
+def test_workflows_in_the_settings_are_not_deleted(stage):
+    queue = stage.workspace.task_queues.list()[0]
+    configuration = json.dumps({"task_routing": {"default_filter": {"queue": queue.sid}}})
+    other, unused = (
+        stage.workspace.workflows.create(friendly_name=name, configuration=configuration)
+        for name in ("Other", "Unused")
+    )
+    stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({other.sid: 60}))
+    result = run("apply", "--prune", "--force", "--yes")
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr
+    kept = {item.sid for item in workflows(stage).values()}
+    assert {stage.twilio.workflow_sid, other.sid} < kept
+    assert unused.sid not in kept
+
+
+def test_missing_workflow_is_reported_and_replaced(stage):
+    stage.workspace.workflows(stage.twilio.workflow_sid).delete()
+    planned = run("plan")
+    warning = (
+        f"Warning: the Workspace has no Workflow {stage.twilio.workflow_sid}, which is the "
+        "TWILIO_WORKFLOW_SID of stage dev.\n"
+    )
+    assert (planned.returncode, warning in planned.stderr) == (2, True)
+    assert run("apply", "--yes").returncode == 0
+    assert stage.variables["TWILIO_WORKFLOW_SID"] == workflows(stage)["Main"].sid
+    assert "Warning" not in run("plan").stderr
+
+
 def test_unknown_workspace_is_an_error(stage):
     stage.set(TWILIO_WORKSPACE_SID="WS" + "0" * 32)
     result = run("plan")
