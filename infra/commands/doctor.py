@@ -52,7 +52,7 @@ def doctor(
 ) -> None:
     """Check a live stage and its Twilio account.
 
-    Prints a line for each check: OK, or what is wrong and what to do (see docs/doctor.md). Without
+    Prints a line for each check: OK, or the problem and its remedy (see docs/doctor.md). Without
     --probe, nothing is changed.
 
     Exit code 1: a check found something wrong, or the probe failed.

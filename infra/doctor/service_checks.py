@@ -99,7 +99,7 @@ def _check_clock(subject: Subject) -> str:
 
 
 def describe_skew(differences: Mapping[str, float]) -> str | None:
-    """Return what is wrong with the clocks, or None.
+    """Describe the difference between the clocks; return None if it is small.
 
     Args:
         differences: Seconds by which this machine's clock is ahead, by the name of the other clock.
