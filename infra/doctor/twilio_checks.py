@@ -84,8 +84,8 @@ def _check_event_filter(subject: Subject) -> str:
 def _remedy(subject: Subject) -> str:
     if subject.is_local:
         return (
-            "Run: python -m infra workspace apply, or restart the simulator with this stack: make "
-            "run"
+            "Restart the simulator with the stack (make run), or run: python -m infra workspace "
+            "apply"
         )
     return f"Run: python -m infra deploy --stage {subject.stage.name}"
 

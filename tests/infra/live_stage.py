@@ -5,7 +5,7 @@ import json
 import threading
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -63,6 +63,9 @@ def serve_app(host, faults):
             """Ignore a client that has closed its connection."""
 
     with Client(app, stage_name="tests") as client, Server((host, 0), Handler) as server:
+        # For each request, Chalice replaces os.environ with a copy. Requests of this server's
+        # threads would undo what the tests' own thread changes in it.
+        client.http._patched_env_vars = lambda _: nullcontext()
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://{host}:{server.server_port}"
         server.shutdown()
