@@ -71,7 +71,7 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
 
 
 class Services:
-    """Stubs of DynamoDB, SSM and TaskRouter for requests about the Reservation in `inputs.RECORD`.
+    """Stubs for DynamoDB, SSM and TaskRouter for requests about the Reservation in `inputs.RECORD`.
 
     Args:
         failures: members of the error responses to the writes of an invocation whose conditions
@@ -115,7 +115,7 @@ class Services:
         """
         unknown = self.requests.keys() - {"TaskRouter", "GetParameter", "UpdateItem"}
         if unknown:
-            raise RuntimeError(f"There are no stubs of these operations: {sorted(unknown)}.")
+            raise RuntimeError(f"There are no stubs for these operations: {sorted(unknown)}.")
         return {
             name: number / invocations
             for name, number in self.requests.items()

@@ -148,7 +148,7 @@ def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[R
 def measure_function(
     runtime_folder: Path, app: Program, name: str, usage: Usage, rounds: int
 ) -> FunctionUsage:
-    """Measure the app as a Lambda function, with stubs of all services.
+    """Measure the app as a Lambda function, with stubs for all services.
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.
@@ -158,7 +158,7 @@ def measure_function(
         rounds: number of invocations.
 
     Raises:
-        RuntimeError: The function refused the request, or sent another number of writes.
+        RuntimeError: The function refused the request, or sent a different number of writes.
     """
     services, event = Services(_FAILED_WRITES.get(name, ())), _event(name)
     with stubs.serve(services.respond) as url:

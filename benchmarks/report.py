@@ -26,15 +26,15 @@ def _to_line(cells: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure of this app, and the same figure of another program or a limit.
+    """A figure for this app, and the same figure for another program, or a limit.
 
     Both programs are measured alternately, because only the ratio is meaningful on a busy machine.
 
     Attributes:
         name: The measured quantity.
-        value: The figure of this app.
+        value: The figure for this app.
         other: The program or limit that this app is compared with.
-        other_value: The figure of the other program, or the limit.
+        other_value: The figure for the other program, or the limit.
         unit: Unit of both figures.
         goal: Maximum ratio, if there is a goal.
     """

@@ -1,4 +1,4 @@
-"""Stubs of AWS services (Lambda's Runtime API, DynamoDB and SSM) and of other HTTP services.
+"""Stubs for AWS services (Lambda's Runtime API, DynamoDB and SSM) and other HTTP services.
 
 AWS's own runtime client, `awslambdaric`, runs the handlers in Lambda's Python runtimes. It fetches
 events from the Runtime API and returns responses to that API. `Function` serves the Runtime API

@@ -1,4 +1,4 @@
-"""Measures sweeps of many due Reservations as a Lambda function, with stubs of all services."""
+"""Measures sweeps of many due Reservations as a Lambda function, with stubs for all services."""
 
 import json
 import math
@@ -136,7 +136,7 @@ def sweep(
 
 
 class _Services:
-    """Stubs of DynamoDB, SSM and TaskRouter with due Reservations that have not changed."""
+    """Stubs for DynamoDB, SSM and TaskRouter with due Reservations that have not changed."""
 
     def __init__(self, latency: float, max_checks: int) -> None:
         self._latency = latency

@@ -49,7 +49,7 @@ class Fault:
         moment: "before" or "after" the request takes effect.
         seconds: Latency: real seconds for a REST request, simulated seconds for a callback.
         status: HTTP status of an error.
-        retry_after: Retry-After header in seconds; None means the setting `retry_after`.
+        retry_after: Retry-After header in seconds; None means the `retry_after` setting.
         times: Number of further requests to affect; None means all.
     """
 

@@ -24,7 +24,7 @@ def main(arguments: list[str], settings: Settings) -> int:
     """Replay a file.
 
     Args:
-        arguments: The arguments of the command `replay`.
+        arguments: The arguments of the `replay` command.
         settings: Settings that determine how callbacks are signed.
 
     Returns:

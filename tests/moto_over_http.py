@@ -21,7 +21,7 @@ class MotoOverHttp:
 
 @contextmanager
 def serve_moto() -> Iterator[MotoOverHttp]:
-    """Serve the AWS APIs that use the header `X-Amz-Target`, such as DynamoDB and SSM."""
+    """Serve the AWS APIs that use the `X-Amz-Target` header, such as DynamoDB and SSM."""
     moto = MotoOverHttp()
 
     class Handler(BaseHTTPRequestHandler):

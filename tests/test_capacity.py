@@ -119,7 +119,7 @@ def test_page_names_the_source_of_each_limit(
     assert Counter(names) == Counter(find_limits(rest_footprint, monkeypatch).keys())
 
 
-def test_throttles_depend_on_the_concurrency_as_in_a_deployment(
+def test_throttles_depend_on_concurrency_as_they_do_in_a_deployment(
     rest_footprint: Footprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = find_limits(rest_footprint, monkeypatch, lambda_concurrency=10)

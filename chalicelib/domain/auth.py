@@ -188,7 +188,7 @@ class Principal:
             own_values: for each parameter in OWN_VALUES, the value if it is known.
 
         Raises:
-            Forbidden: The caller is a Worker that may not send the instruction, or may not set a
+            Forbidden: The caller is a Worker who may not send the instruction, or may not set a
                 parameter to the given value. The message names the parameter.
         """
         if self.confined_to(Action.ACCEPT_RESERVATION) is None:

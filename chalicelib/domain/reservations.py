@@ -176,9 +176,9 @@ class Reservation:
         task_queue_name: the TaskQueue's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
-        withheld: name of the RINGING instruction that the rules chose, if the recorded answer is
-            ``{}`` because of another decision. If that answer was lost and DynamoDB then failed,
-            the fallback route answered with the instruction.
+        withheld: name of the RINGING instruction that the rules chose, if ``{}`` was recorded
+            instead because the Reservation was already claimed or decided. If the answer ``{}`` was
+            lost and DynamoDB then failed, the fallback route answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.
@@ -292,7 +292,7 @@ def parse_attributes(text: str | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class DueReservation:
-    """An entry of the index ``due``, with the attributes that the sweep needs.
+    """An entry in the index ``due``, with the attributes that the sweep needs.
 
     Attributes:
         reservation_sid: WR….
@@ -361,7 +361,7 @@ class ReservationQuery:
 
 @dataclass(frozen=True)
 class ReservationPage:
-    """A page of a list, with the cursor of the next page (None on the last page)."""
+    """A page of a list, with the cursor for the next page (None on the last page)."""
 
     reservations: list[Reservation]
     next_cursor: str | None

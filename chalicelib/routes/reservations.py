@@ -56,7 +56,7 @@ _INSTRUCTION_HINTS = {
     parameters=("worker_sid", "status", "since", "limit", "cursor"),
 )
 def list_reservations(principal: Principal, parameters: Parameters) -> dict[str, Any]:
-    """List Reservations. A Worker gets only its own Reservations."""
+    """List Reservations. Workers get only their own Reservations."""
     service = runtime.current()
     page = usecase.list_reservations(
         principal=principal,

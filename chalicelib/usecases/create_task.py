@@ -150,7 +150,7 @@ def _with_attribute(task: NewTask, name: str, value: str) -> NewTask:
 
 
 def _earlier_response(record: IdempotencyRecord, *, now: int) -> CreatedTask:
-    """Return the response of a request that was made before keys were scoped to callers."""
+    """Return the response to a request that was made before keys were scoped to callers."""
     if record.response is not None:
         return CreatedTask(**record.response)
     message = "It is not known whether an earlier version of the service created the Task."

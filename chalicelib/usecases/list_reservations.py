@@ -57,7 +57,7 @@ def list_reservations(
     A page ends early if further Reservations would exceed MAX_PAGE_BYTES.
 
     Args:
-        principal: the caller. A Worker gets only its own Reservations.
+        principal: the caller. Workers get only their own Reservations.
         listing: the lists of records.
         size_of: returns the size of a Reservation in the response, in bytes.
         retention_days: number of days for which records are kept.

@@ -109,6 +109,18 @@ def find_throttle(stage: Stage, concurrency: int, path: str) -> Throttle:
     return throttles.get(_encode(path), throttles["/*"])
 
 
+def describe_low_concurrency(aws: Aws, stage: Stage, concurrency: int) -> str | None:
+    """Return a hint if the account's limit reduces the throttles of the API, or None.
+
+    Args:
+        aws: The account and region.
+        stage: The stage.
+        concurrency: See `capacity.read_concurrency`.
+    """
+    accept = find_throttle(stage, concurrency, ACCEPT_PATH)
+    return capacity.describe_low(aws, stage, concurrency, accept)
+
+
 def _encode(path: str) -> str:
     """Return a setting's path: a slash, and the resource path with every slash as ``~1``."""
     return "/" + path.replace("/", "~1")

@@ -188,8 +188,8 @@ def console_throttle(concurrency: int, agents: int) -> Throttle:
 def waiting_throttle(concurrency: int, share: float) -> Throttle:
     """Return the throttle of a method that may wait for TaskRouter.
 
-    In a time of T seconds, a token bucket admits at most burst + rate * T requests. If each of them
-    takes as long as possible, the method uses its share of the executions, but at least one.
+    In T seconds, a token bucket admits at most burst + rate * T requests. If each of them takes as
+    long as possible, the method uses exactly its share of the executions, which is at least one.
 
     Args:
         concurrency: See `read_concurrency`.

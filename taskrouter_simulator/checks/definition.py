@@ -157,7 +157,7 @@ def _find_references(definition: WorkspaceDefinition) -> Iterator[tuple[str, str
 
 
 def _find_texts(value: Any) -> Iterator[str]:
-    """Yield all texts in a value: expressions, but also other texts, which contain no variables."""
+    """Yield all strings in a value: expressions, and other strings, which contain no variables."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, tuple):

@@ -51,7 +51,7 @@ def _refuse(findings: Findings, path: Path, requirement: str, value: Any) -> Non
 
 
 def _read_text(value: Any, path: Path, findings: Findings) -> str | None:
-    """Return a text; None if the value is not a text or has incomplete characters."""
+    """Return a string; None if the value is not a string or has incomplete characters."""
     if not isinstance(value, str):
         is_scalar = isinstance(value, int | float)
         _refuse(findings, path, "text in quotes" if is_scalar else "text", value)

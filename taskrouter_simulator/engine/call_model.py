@@ -1,4 +1,4 @@
-"""Phone calls as plain data; the package `calls` contains the rules."""
+"""Phone calls as plain data; the `calls` package contains the rules."""
 
 import re
 from dataclasses import dataclass, field

@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 class Fact(NamedTuple):
-    """A change of a Task or a Reservation.
+    """A change to a Task or a Reservation.
 
     Attributes:
         at: Time of the change.
@@ -115,7 +115,7 @@ class History:
         task: RecordedTask,
         reservation: RecordedReservation | None = None,
     ) -> None:
-        """Record a change of a Task, or of the given Reservation of the Task."""
+        """Record a change to a Task, or to the given Reservation of the Task."""
         fact = Fact(
             at=now,
             kind=kind,

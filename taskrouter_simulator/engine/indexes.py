@@ -147,14 +147,14 @@ class WorkerIndex:
         self._purge_at = _MIN_PURGE_SIZE
 
     def note(self, worker: Worker) -> bool:
-        """Note a change of a Worker; return whether the Worker belongs to the Workspace."""
+        """Note a change to a Worker; return whether the Worker belongs to the Workspace."""
         if worker.sid not in self._workspace.workers and worker.sid not in self._entries:
             return False
         self._changed[worker.sid] = worker
         return True
 
     def refresh(self) -> None:
-        """Index the changed Workers; once a minute, reevaluate what depends on the time of day."""
+        """Index the changed Workers; once a minute, reevaluate time-dependent requirements."""
         changed, self._changed = self._changed, {}
         for worker in changed.values():
             self._update(worker)

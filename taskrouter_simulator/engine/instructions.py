@@ -1,6 +1,6 @@
 """Validates and executes assignment instructions from callback responses and REST.
 
-If the Task's `call_sid` belongs to a call placed in the simulator, the package `calls` connects
+If the Task's `call_sid` belongs to a call placed in the simulator, the `calls` package connects
 that call with the Worker. For any other Task, the Worker answers immediately. For parameters and
 error codes, see https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
 https://www.twilio.com/docs/api/errors.

@@ -150,7 +150,7 @@ class PendingTasks:
         self._changed[task.sid] = task
 
     def note_workers(self, requirement: Requirement) -> None:
-        """Note a change of the free Workers of a requirement."""
+        """Note a change in the free Workers for a requirement."""
         for task in list(requirement.delayed.values()):
             self.note(task)
         if not requirement.free or requirement.waiting.first() is None:

@@ -1,4 +1,4 @@
-"""Requests of the browser SDK that update the participants of a Task's conference."""
+"""Requests from the browser SDK that update the participants of a Task's conference."""
 
 from collections.abc import Callable
 

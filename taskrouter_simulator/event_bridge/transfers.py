@@ -1,4 +1,4 @@
-"""Requests of the browser SDK that transfer Tasks."""
+"""Requests from the browser SDK that transfer Tasks."""
 
 from enum import StrEnum
 

@@ -169,7 +169,7 @@ class Parameters:
             return None
         try:
             json.loads("[" * NESTING_RESERVE + text + "]" * NESTING_RESERVE)
-            value = json.loads(text, parse_constant=_reject_constant)
+            value = json.loads(text, parse_constant=_reject_constant, parse_float=_require_finite)
         except ValueError:
             value = None
         except RecursionError as error:
@@ -200,6 +200,14 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+def _require_finite(text: str) -> float:
+    """Refuse a number that becomes Infinity, which is not JSON, when attributes are added."""
+    number = float(text)
+    if math.isinf(number):
+        raise BadRequest(f"Attributes must not contain the number {text[:50]}, which is too large")
+    return number
+
+
 def iso(moment: float | None) -> str | None:
     """Format seconds since the epoch as Twilio does, without fractions."""
     if moment is None:
@@ -209,7 +217,7 @@ def iso(moment: float | None) -> str | None:
 
 @dataclass(frozen=True)
 class Response:
-    """A response of the REST API.
+    """A response from the REST API.
 
     Attributes:
         status: HTTP status.
@@ -294,7 +302,7 @@ class Request:
         """Compare the If-Match header with the version of a resource.
 
         Raises:
-            PreconditionFailed: The header names another version.
+            PreconditionFailed: The header names a different version.
         """
         if self.if_match is None or self.if_match.strip() == "*":
             return

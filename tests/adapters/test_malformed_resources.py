@@ -240,7 +240,7 @@ def test_fetched_task_must_have_the_listed_sid(taskrouter: TaskRouter) -> None:
 
 
 @pytest.mark.parametrize("status", ["gone", "unknown", None, 5, ["accepted"]])
-def test_status_must_be_a_status_of_taskrouter(taskrouter: TaskRouter, status: object) -> None:
+def test_status_must_be_defined_by_taskrouter(taskrouter: TaskRouter, status: object) -> None:
     resource = {**RESERVATION_RESOURCE, "reservation_status": status}
     taskrouter.body = json.dumps(resource).encode()
     with pytest.raises(TaskRouterUnavailable):

@@ -59,7 +59,7 @@ def test_parameter_is_read_once_for_many_callbacks() -> None:
     assert ssm.reads == 1
 
 
-def test_secure_string_is_read_from_ssm_api(moto_over_http: MotoOverHttp) -> None:
+def test_secure_string_is_read_from_the_ssm_api(moto_over_http: MotoOverHttp) -> None:
     secrets = ParameterSecrets("/taskrouter/secrets", ssm_client(30), ManualClock().now_ms)
     with pytest.raises(SecretsUnavailable, match="returned ParameterNotFound"):
         secrets.get()
@@ -116,7 +116,7 @@ def test_old_and_new_auth_tokens_are_valid_during_rotation() -> None:
     assert ssm.reads == 2
 
 
-def test_many_forged_requests_read_parameter_once_per_minute() -> None:
+def test_parameter_is_read_once_per_minute_despite_many_forged_requests() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(make_secrets(ssm, clock))
     for _ in range(120):
@@ -229,7 +229,7 @@ def test_shared_key_verifies_sha256_signature() -> None:
         ("one", HMAC_SHA256, ",,=,"),
     ],
 )
-def test_signature_that_does_not_match_settings_header_is_invalid(
+def test_signature_that_contradicts_the_signature_settings_header_is_invalid(
     secret: str, algorithm: str, header: str | None
 ) -> None:
     verifier = SignatureVerifier(make_secrets(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))

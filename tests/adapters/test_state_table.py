@@ -1,4 +1,4 @@
-"""Idempotency keys, periodic jobs and the last sweep in the table `state`."""
+"""Idempotency keys, periodic jobs and the last sweep in the `state` table."""
 
 import hashlib
 from typing import Any

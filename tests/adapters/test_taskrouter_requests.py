@@ -269,7 +269,7 @@ def test_period_of_an_event_list_is_rounded_down_to_whole_seconds(server: Script
 
 
 @pytest.mark.parametrize(("count", "is_complete"), [(0, True), (2, True), (3, False), (4, False)])
-def test_list_of_events_is_complete_below_its_maximum(
+def test_list_of_events_is_complete_if_shorter_than_the_maximum(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, count: int, *, is_complete: bool
 ) -> None:
     monkeypatch.setattr(adapter, "_MAX_EVENTS", 3)

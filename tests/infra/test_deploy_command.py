@@ -26,7 +26,7 @@ URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 
 @pytest.fixture
 def account(monkeypatch):
-    """An account in which the names of the executed steps are recorded."""
+    """A fake account that records the names of the executed steps."""
     account = SimpleNamespace(
         account="1" * 12,
         region="eu-west-1",
@@ -35,7 +35,9 @@ def account(monkeypatch):
         failure=None,
         concurrency=1_000,
     )
-    stage = account.stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
+    stage = account.stage = SimpleNamespace(
+        name="dev", domain=None, reserved_concurrency=None, workspace_file=None
+    )
     stage.settings = SimpleNamespace(
         public_base_url="",
         callback_prefixes=("",),

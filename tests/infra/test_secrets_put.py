@@ -1,4 +1,4 @@
-"""The command `secrets put` verifies the secrets with Twilio before it stores them."""
+"""The `secrets put` command verifies the secrets with Twilio before it stores them."""
 
 import json
 

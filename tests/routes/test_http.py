@@ -18,7 +18,7 @@ def parameters_in_error(api: Api, path: str, parameters: dict[str, Any]) -> str:
     return message.removeprefix('There is no parameter "color". The parameters are: ')
 
 
-def test_task_is_created_from_all_parameters_but_no_others(api: Api) -> None:
+def test_create_task_accepts_only_the_documented_parameters(api: Api) -> None:
     parameters = {
         "attributes": {"language": "en"},
         "priority": 3,

@@ -29,7 +29,7 @@ def list_sids(api: Api, query: str = "") -> list[str]:
 
 
 class QueryCounter:
-    """Counts the queries of a client, and limits the page size of the index `due`.
+    """Counts the queries of a client, and limits the page size of the `due` index.
 
     A small page simulates a page of 1,000 entries, the maximum.
     """
@@ -278,7 +278,7 @@ def test_slow_queries_end_a_page_early(api: Api, monkeypatch: pytest.MonkeyPatch
 def test_list_continues_if_the_number_of_open_reservations_changes_between_pages(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entries from the index `due` are sorted, so its pages have the same order as `by_hour`."""
+    """Entries from the `due` index are sorted, so its pages have the same order as `by_hour`."""
     sids = [reserve(api).reservation_sid for _ in range(6)]
     queries = QueryCounter(api, monkeypatch)
     for sizes in ((1, 100), (100, 1)):

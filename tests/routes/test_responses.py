@@ -494,7 +494,7 @@ def test_counterparts_map_rest_api_names_to_parameters() -> None:
     }
 
 
-def test_open_path_changes_neither_routes_nor_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_routes_without_a_secret_segment_are_not_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "middleware_handlers", list(app.middleware_handlers))
     before = dict(app.routes), list(app.middleware_handlers)
     move_twilio_routes(app, ("",))

@@ -119,7 +119,7 @@ def test_requested_path_and_query_string_are_part_of_the_signed_url(api: Api, en
 
 @pytest.fixture
 def address(api: Api) -> Iterator[tuple[str, int]]:
-    """The address of Chalice's local server, which serves the app of the fixture `api`."""
+    """The address of Chalice's local server, which serves the app of the `api` fixture."""
     server = LocalDevServer(app, Config.create(chalice_app=app), "127.0.0.1", 0).server
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server.server_address

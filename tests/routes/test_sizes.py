@@ -21,7 +21,7 @@ MAX_RESPONSE_BYTES = 1_000_000
 
 
 def lambda_sizes(response: HTTPResponse) -> list[int]:
-    """Return the size of the Lambda result, escaped (Python 3.11) and unescaped (3.12 or later)."""
+    """Return the sizes of the Lambda result: escaped (Python 3.11), unescaped (3.12 or later)."""
     result = {
         "headers": dict(response.headers),
         "multiValueHeaders": {},
@@ -167,7 +167,7 @@ def test_rules_read_an_attribute_that_is_too_large_for_the_record(
 
 
 @pytest.mark.parametrize("text", ["名" * 257, "x" * 120_000])
-def test_rule_that_renders_an_oversized_text_fails(
+def test_rule_that_renders_oversized_text_fails(
     environ: dict[str, str], tmp_path: Any, request: pytest.FixtureRequest, text: str
 ) -> None:
     rules = tmp_path / "rules.toml"

@@ -1,4 +1,4 @@
-"""The command `python -m taskrouter_simulator`."""
+"""The `python -m taskrouter_simulator` command."""
 
 import json
 import os
@@ -133,6 +133,12 @@ def test_callbacks_go_to_api_port_unless_base_url_is_set(environment, url):
         address = re.search(r"http://\S+", process.stdout.readline()).group()
         with urllib.request.urlopen(f"{address}/simulator") as response:  # noqa: S310 - loopback
             assert json.load(response)["callback_base_url"] == url
+
+
+@pytest.mark.parametrize("option", ["--workspace-file", "--config"])
+def test_definition_of_the_workspace_has_two_options(capsys, option):
+    assert main([option, "missing.yaml"]) == 1
+    assert "missing.yaml: the file cannot be read" in capsys.readouterr().err
 
 
 def test_settings_are_parsed_from_text():

@@ -1,4 +1,4 @@
-"""Responses of the control routes, and limits of request values."""
+"""Responses from the control routes, and limits on request values."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Requests of the browser SDK: payloads, permissions, lists, origins."""
+"""Requests from the browser SDK: payloads, permissions, lists, origins."""
 
 import http.client
 import json

@@ -101,7 +101,7 @@ def test_injected_error_has_status_and_retry_after(taskrouter, status, code, mes
 
 
 def test_unexpected_exception_is_logged_and_returns_500(taskrouter, monkeypatch, caplog):
-    """A defect, simulated by a failing function, is visible to the client and in both logs."""
+    """A bug, simulated by a failing function, is visible to the client and in both logs."""
     monkeypatch.setattr(activities, "render", lambda *_: {}["missing"])
     sid = taskrouter.activities["Idle"]
     response = send(taskrouter, path=workspace_path(taskrouter, f"/Activities/{sid}"))

@@ -1,4 +1,4 @@
-"""Periodic jobs and the result of the last sweep, in the table `state`."""
+"""Periodic jobs and the result of the last sweep, in the `state` table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ class DynamoJobs:
 
     Args:
         client: a client created by `make_client`.
-        state_table: the name of the table `state`.
+        state_table: the name of the `state` table.
     """
 
     def __init__(self, client: Any, *, state_table: str) -> None:

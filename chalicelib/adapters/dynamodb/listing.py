@@ -4,7 +4,7 @@ An index selects the SIDs, and the table provides the records. The indexes conta
 attributes that lists and the sweep need, so that all other attributes are stored only once. The
 query determines the index:
 
-- A query for an open status uses ``due`` if the partition of the status fits into one index page.
+- A query for an open status uses ``due`` if the partition of the status fits in one index page.
   The order of the entries changes as Reservations are claimed and checked, so they are sorted.
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
@@ -148,7 +148,7 @@ class DynamoReservationListing:
 
     Args:
         client: a client created by `make_client`.
-        reservations_table: the name of the table `reservations`.
+        reservations_table: the name of the `reservations` table.
     """
 
     def __init__(self, client: Any, *, reservations_table: str) -> None:

@@ -55,8 +55,8 @@ class DynamoReservationStore(DynamoJobs):
 
     Args:
         client: a client created by `make_client`.
-        reservations_table: the name of the table `reservations`.
-        state_table: the name of the table `state`.
+        reservations_table: the name of the `reservations` table.
+        state_table: the name of the `state` table.
         retention_days: number of days for which records are kept.
         callback_seconds: time limit for recording a callback.
     """

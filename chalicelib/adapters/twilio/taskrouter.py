@@ -211,7 +211,7 @@ class TwilioTaskRouter:
                 limit=_MAX_EVENTS,
             )
             if any(item.event_type not in (event_type, None) for item in listed):
-                raise ValueError("TaskRouter returned Events of another type.")
+                raise ValueError("TaskRouter returned Events of a different type.")
             events = [event for item in listed if (event := self._to_event(item)) is not None]
             return EventPage(
                 events,

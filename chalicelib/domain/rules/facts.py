@@ -56,7 +56,7 @@ class UnreadableFact(Exception):
 class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any dict
     """An object with members that can't be read. Reading such a member raises UnreadableFact.
 
-    jmespath reads a field with the method `get`, and a wildcard with the method `values`. Its
+    jmespath reads a field with the `get` method, and a wildcard with the `values` method. Its
     functions use the other methods.
     """
 
