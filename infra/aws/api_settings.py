@@ -29,7 +29,8 @@ _WEIGHTS = {ACCEPT_PATH: 2, "/activities": 0.5, "/activity": 0.5}
 """Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
 _EVENT_PATH = "/event_callback"
-_OVERVIEW_PATH = "/overview"
+_CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
+"""Routes that the consoles of all agents request: polls, and the files of a new version."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -69,13 +70,12 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for prefix in stage.settings.callback_prefixes
         for path, method in twilio
     ]
-    overview = _MethodSetting(
-        _encode(_OVERVIEW_PATH),
-        "GET",
-        capacity.overview_throttle(concurrency, stage.settings.console_agents),
-        measured=False,
-    )
-    return [default, overview, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+    console_throttle = capacity.console_throttle(concurrency, stage.settings.console_agents)
+    console = [
+        _MethodSetting(_encode(path), "GET", console_throttle, measured=False)
+        for path in _CONSOLE_PATHS
+    ]
+    return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
 
 
 def _waiting_settings(

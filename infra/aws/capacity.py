@@ -171,8 +171,8 @@ def event_throttle(concurrency: int) -> Throttle:
     )
 
 
-def overview_throttle(concurrency: int, agents: int) -> Throttle:
-    """Return the throttle of the overview, which each agent's console polls.
+def console_throttle(concurrency: int, agents: int) -> Throttle:
+    """Return the throttle of each method that the consoles of all agents use.
 
     Polls use at most half as much of the concurrency as events do, so that saturating this
     throttle leaves 95% of the concurrency to other requests, except for a burst.

@@ -217,7 +217,7 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
     assert callback.burst <= concurrency
     assert default.rate * capacity.DEFAULT_SECONDS <= concurrency / 4
     assert default.burst <= max(concurrency / 4, 1)
-    overview = capacity.overview_throttle(concurrency, 10_000)
+    overview = capacity.console_throttle(concurrency, 10_000)
     assert overview.rate <= concurrency / 2
     assert overview.burst <= max(concurrency / 5, 1)
     assert callback.rate > default.rate
@@ -249,7 +249,7 @@ def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrenc
 def test_polls_of_all_agents_are_admitted_if_they_fit_into_a_twentieth_of_the_concurrency(
     concurrency, agents
 ):
-    throttle = capacity.overview_throttle(concurrency, agents)
+    throttle = capacity.console_throttle(concurrency, agents)
     events = capacity.event_throttle(concurrency)
 
     assert throttle.rate == min(agents / 2, events.rate / 2)
@@ -286,6 +286,8 @@ def test_events_have_their_own_throttle_on_every_path():
         ("/assignment_callback", Throttle(rate=100, burst=10)),
         ("/reservations", Throttle(rate=5, burst=2)),
         ("/overview", Throttle(rate=5, burst=2)),
+        ("/console/{version}/{name}", Throttle(rate=5, burst=2)),
+        ("/console", Throttle(rate=5, burst=2)),
     ],
 )
 def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
@@ -326,7 +328,8 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
             SimpleNamespace(settings=settings), concurrency
         )[1:]
         if setting.throttle != capacity.callback_throttle(concurrency)
-        and setting.path not in ("/~1event_callback", "/~1overview")
+        and setting.path
+        not in ("/~1event_callback", "/~1overview", "/~1console~1{version}~1{name}")
     ]
     admitted = sum(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting

@@ -31,6 +31,8 @@ WITHOUT_TOKEN = {
     ("POST", "/enqueue_call"),
     ("POST", "/enqueue_call_again"),
     ("POST", "/left_queue"),
+    ("GET", "/console"),
+    ("GET", "/console/{version}/{name}"),
     ("GET", "/health"),
 }
 ROUTES = sorted(
