@@ -216,7 +216,9 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
 
 @given(concurrency=CONCURRENCY | st.integers(1, 10), tutorial_routes=st.booleans())
 def test_no_method_is_blocked_by_its_throttle(concurrency, tutorial_routes):
-    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=tutorial_routes)
+    settings = SimpleNamespace(
+        callback_prefixes=("",), tutorial_routes=tutorial_routes, oidc_issuer=""
+    )
     for setting in api_settings._method_settings(SimpleNamespace(settings=settings), concurrency):
         assert setting.throttle.rate > 0, setting
         assert setting.throttle.burst >= 1, setting
@@ -236,7 +238,9 @@ def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrenc
 
 
 def test_events_have_their_own_throttle_on_every_path():
-    settings = SimpleNamespace(callback_prefixes=("", "/secret"), tutorial_routes=False)
+    settings = SimpleNamespace(
+        callback_prefixes=("", "/secret"), tutorial_routes=False, oidc_issuer=""
+    )
     throttles = {
         setting.path: setting.throttle
         for setting in api_settings._method_settings(SimpleNamespace(settings=settings), 10)
@@ -256,13 +260,13 @@ def test_events_have_their_own_throttle_on_every_path():
     ],
 )
 def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
-    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False, oidc_issuer="")
     found = api_settings.find_throttle(SimpleNamespace(settings=settings), 10, path)
     assert found == throttle
 
 
 def test_message_for_too_many_requests_promises_no_retry_within_a_second():
-    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False)
+    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False, oidc_issuer="")
     stage = SimpleNamespace(settings=settings)
     accept = api_settings.find_throttle(stage, 10, api_settings.ACCEPT_PATH)
 
@@ -286,7 +290,9 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
     concurrency, tutorial_routes
 ):
     """With a low concurrency, each method may use one execution."""
-    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=tutorial_routes)
+    settings = SimpleNamespace(
+        callback_prefixes=("",), tutorial_routes=tutorial_routes, oidc_issuer=""
+    )
     waiting = [
         setting.throttle
         for setting in api_settings._method_settings(
@@ -323,3 +329,16 @@ def test_rates_are_not_reduced_if_concurrency_is_sufficient():
     assert capacity.callback_throttle(enough).rate == capacity.MAX_CALLBACK_THROTTLE.rate
     assert capacity.default_throttle(enough).rate == capacity.MAX_DEFAULT_THROTTLE.rate
     assert capacity.callback_throttle(less).rate < capacity.MAX_CALLBACK_THROTTLE.rate
+
+
+@pytest.mark.parametrize("concurrency", [10, 1_000])
+def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
+    settings = SimpleNamespace(
+        callback_prefixes=("",), tutorial_routes=False, oidc_issuer="https://login.example.com"
+    )
+    found = api_settings._method_settings(SimpleNamespace(settings=settings), concurrency)
+    throttles = {(setting.path, setting.method): setting.throttle for setting in found}
+    expected = capacity.waiting_throttle(concurrency, 1 / 8)
+    for path in ("callback", "sign-in"):
+        assert throttles[f"/~1console~1{path}", "GET"] == expected
+    assert throttles["/~1create-task", "POST"] == expected

@@ -37,7 +37,7 @@ def account(monkeypatch):
     )
     stage = account.stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
     stage.settings = SimpleNamespace(
-        public_base_url="", callback_prefixes=("",), tutorial_routes=False
+        public_base_url="", callback_prefixes=("",), tutorial_routes=False, oidc_issuer=""
     )
     fakes = {
         (command, "_read_deployable"): lambda *_, **__: stage,

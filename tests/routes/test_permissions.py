@@ -32,6 +32,9 @@ WITHOUT_TOKEN = {
     ("POST", "/enqueue_call_again"),
     ("POST", "/left_queue"),
     ("GET", "/health"),
+    ("GET", "/console/session"),
+    ("GET", "/console/sign-in"),
+    ("GET", "/console/callback"),
 }
 ROUTES = sorted(
     (method, path)

@@ -30,6 +30,7 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
 )
 from chalicelib.domain.instructions import Instruction
+from chalicelib.domain.json_text import read_json_object
 from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.sids import checked_sid
@@ -272,6 +273,33 @@ class TwilioTaskRouter:
 
         return self._request(send)
 
+    def find_workers(self, attribute: str, value: str) -> list[str]:
+        """Return the SIDs of the Workers whose attribute has exactly this value.
+
+        Args:
+            attribute: the name of an attribute, whose parts are separated by dots, or
+                ``friendly_name``.
+            value: the value. An expression can't contain every character, so a value with a
+                quotation mark or a backslash is the value of no attribute.
+        """
+        if attribute == "friendly_name":
+            query = {"friendly_name": value}
+        elif '"' in value or "\\" in value:
+            return []
+        else:
+            query = {"target_workers_expression": f'{attribute} == "{value}"'}
+
+        def send(workspace: Any) -> list[str]:
+            # TaskRouter's documentation does not state whether its comparison is exact.
+            workers = workspace.workers.list(**query, page_size=_PAGE_SIZE, limit=_PAGE_SIZE)
+            return [
+                checked_sid(worker.sid, "WK", "sid")
+                for worker in workers
+                if _read_attribute(worker, attribute) == value
+            ]
+
+        return self._request(send, pages=1)
+
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
 
@@ -280,6 +308,16 @@ class TwilioTaskRouter:
                 raise ValueError("TaskRouter returned a different Workspace.")
 
         self._request(send)
+
+
+def _read_attribute(worker: Any, attribute: str) -> Any:
+    """Return the value of a Worker's attribute; None if there is no such attribute."""
+    if attribute == "friendly_name":
+        return worker.friendly_name
+    value: Any = read_json_object(worker.attributes)
+    for name in attribute.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _to_task(task: Any) -> CreatedTask:
