@@ -150,15 +150,13 @@ def matching(pattern: str, description: str) -> Callable[[str], str]:
 
 
 def checked_secret(text: str) -> str:
-    """Return a secret that Twilio issued.
+    """Return a secret that Twilio or an identity provider issued.
 
     Raises:
         ValueError: HTTP Basic authentication can't send the text. The message is a predicate.
     """
     if not (text.isascii() and text.isprintable()):
-        raise ValueError(
-            "must consist of printable ASCII characters: copy it from Twilio's Console again"
-        )
+        raise ValueError("must consist of printable ASCII characters: copy it again")
     return text
 
 

@@ -15,9 +15,7 @@ def directory(taskrouter: Simulator) -> TwilioTaskRouter:
     return TwilioTaskRouter(
         base_url=taskrouter.url,
         account_sid=taskrouter.account_sid,
-        secrets=FixedSecrets(
-            Secrets((), {taskrouter.api_key_sid: taskrouter.api_key_secret})
-        ),
+        secrets=FixedSecrets(Secrets((), {taskrouter.api_key_sid: taskrouter.api_key_secret})),
         workspace_sid=taskrouter.workspace_sid,
     )
 
