@@ -169,6 +169,9 @@ class Provider:
             user_info = _fetch(session, endpoint, headers=headers)
             if user_info.get("sub") != claims["sub"]:
                 raise _invalid("The UserInfo response is about another user.")
+            if claims.get("email", user_info.get("email")) != user_info.get("email"):
+                # This response does not state whether the address in the ID token is verified.
+                user_info.pop("email_verified", None)
             claims = {**user_info, **claims}
         return claims
 
@@ -191,7 +194,9 @@ class Provider:
     def _metadata(self, session: Session) -> dict[str, Any]:
         """Return the metadata (https://openid.net/specs/openid-connect-discovery-1_0.html)."""
         url = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
-        metadata = self._document(session, url, _MAX_AGE_MS)
+        return self._document(session, url, _MAX_AGE_MS, check=self._check_metadata)
+
+    def _check_metadata(self, metadata: Mapping[str, Any]) -> None:
         if metadata.get("issuer") != self.issuer:
             raise _invalid(
                 "The issuer in the identity provider's metadata differs from OIDC_ISSUER."
@@ -204,14 +209,24 @@ class Provider:
             is_url = isinstance(endpoint, str) and is_secure_or_loopback(endpoint)
             if not is_url or not (is_local or str(endpoint).startswith("https:")):
                 raise _invalid("The identity provider's metadata lacks the HTTPS URL of a service.")
-        return metadata
 
-    def _document(self, session: Session, url: str, max_age_ms: int) -> dict[str, Any]:
-        """Return a public document of the provider; fetch the document if it is too old."""
+    def _document(
+        self,
+        session: Session,
+        url: str,
+        max_age_ms: int,
+        *,
+        check: Callable[[Mapping[str, Any]], None] = lambda _document: None,
+    ) -> dict[str, Any]:
+        """Return a public document of the provider; fetch the document if it is too old.
+
+        Only documents that pass the check are cached.
+        """
         now = self.now_ms()
         fetched_at, document = self._documents.get(url, (0, {}))
         if not document or now - fetched_at >= max_age_ms:
             document = _fetch(session, url)
+            check(document)
             self._documents[url] = now, document
         return document
 

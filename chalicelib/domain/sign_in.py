@@ -158,9 +158,10 @@ class SignInPolicy:
     roles: Mapping[str, Role]
 
     @property
-    def claims(self) -> tuple[str, str]:
-        """The names of the claims that the policy reads."""
-        return self.worker_claim, self.role_claim
+    def claims(self) -> list[str]:
+        """The names of the claims that the policy needs."""
+        needs_role_claim = self.roles.keys() - {EVERYONE}
+        return [self.worker_claim, *([self.role_claim] if needs_role_claim else [])]
 
     def find_role(self, claims: Mapping[str, Any]) -> Role | None:
         """Return the role of a person; None denies access.

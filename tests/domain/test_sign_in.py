@@ -155,8 +155,10 @@ def test_other_values_are_no_name(name: object) -> None:
     assert policy().find_name({"email": name, "email_verified": True}) is None
 
 
-def test_policy_reads_two_claims() -> None:
-    assert policy(worker_claim="oid", role_claim="roles").claims == ("oid", "roles")
+def test_policy_needs_the_role_claim_only_for_roles_of_groups() -> None:
+    assert policy(worker_claim="oid", role_claim="roles").claims == ["oid", "roles"]
+    assert policy(roles={"*": Role.WORKER}).claims == ["email"]
+    assert policy(roles={}).claims == ["email"]
 
 
 @given(st.text())
