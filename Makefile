@@ -26,6 +26,10 @@ BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sd
 # A certified OpenID Connect provider, pinned with its dependencies in a lock file.
 OIDC_PROVIDER := .venv/oidc-provider
 OIDC_PROVIDER_PINS := tests/e2e/oidc_provider/package-lock.json tests/e2e/oidc_provider/package.json
+# Programs and files that some slow tests need. Without Node.js, these tests are skipped. The redirection makes older
+# versions of make start a shell, in which `command` is a builtin.
+NODE_TOOLS := $(if $(shell command -v npm 2>/dev/null),$(DESCRIPTION) $(PRISM) $(BROWSER_SDK)/node_modules \
+	$(OIDC_PROVIDER)/node_modules)
 
 .PHONY: help
 help: ## List the targets
@@ -58,7 +62,7 @@ test: $(DEV_TOOLS) ## Run the tests in parallel, except slow and chaos tests
 	$(BIN)/pytest -m "not slow and not chaos" -n auto --dist worksteal
 
 .PHONY: e2e
-e2e: $(DEV_TOOLS) ## Run the slow tests in parallel: whole stacks, crashes, deployments
+e2e: $(DEV_TOOLS) $(NODE_TOOLS) ## Run the slow tests in parallel: whole stacks, crashes, deployments
 	$(BIN)/pytest -m "slow and not alone" -n auto --dist loadfile
 	$(BIN)/pytest -m "slow and alone"
 
@@ -92,9 +96,17 @@ bench: $(BENCH_TOOLS) ## Compare the performance with that of simpler programs a
 deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STAGE=dev
 	@$(BIN)/python -m infra deploy --stage $(STAGE)
 
+.PHONY: workspace
+workspace: .require-stage $(DEPLOY_TOOLS) ## Change the Workspace to match its definition: make workspace STAGE=dev
+	@$(BIN)/python -m infra workspace apply --stage $(STAGE)
+
 .PHONY: destroy
 destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS, but keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
+
+.PHONY: doctor
+doctor: .require-stage $(DEPLOY_TOOLS) ## Check a live stage and its Twilio account: make doctor STAGE=dev
+	@$(BIN)/python -m infra doctor --stage $(STAGE)
 
 # This target is the first prerequisite, so nothing is installed if STAGE is missing. Its file is never created.
 .require-stage:

@@ -13,7 +13,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate
 
 from chalicelib import observability, runtime
 from chalicelib.config import SWEEP_INTERVAL_MINUTES, in_lambda
-from chalicelib.routes import callbacks, health, reservations, sign_in, tasks, voice
+from chalicelib.routes import callbacks, health, overview, reservations, sign_in, tasks, voice
 from chalicelib.routes.http import log_request
 from chalicelib.usecases.sweep import sweep_due_reservations
 
@@ -32,6 +32,7 @@ app.register_blueprint(callbacks.blueprint)
 app.register_blueprint(voice.blueprint)
 app.register_blueprint(tasks.blueprint)
 app.register_blueprint(reservations.blueprint)
+app.register_blueprint(overview.blueprint)
 app.register_blueprint(health.blueprint)
 app.register_blueprint(sign_in.blueprint)
 

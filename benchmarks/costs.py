@@ -158,7 +158,7 @@ def measure_function(
         rounds: number of invocations.
 
     Raises:
-        RuntimeError: The function refused the request, or sent another number of writes.
+        RuntimeError: The function refused the request, or sent a different number of writes.
     """
     services, event = Services(_FAILED_WRITES.get(name, ())), _event(name)
     with stubs.serve(services.respond) as url:

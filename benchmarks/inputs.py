@@ -10,6 +10,7 @@ from twilio.request_validator import RequestValidator
 
 PATH = "/assignment_callback"
 EVENT_PATH = "/event_callback"
+OVERVIEW_PATH = "/overview"
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
     "TWILIO_AUTH_TOKEN": "for the benchmark only",
@@ -137,22 +138,28 @@ def lambda_environ() -> dict[str, str]:
 
 def supervisor_token() -> str:
     """Return a supervisor's bearer token, which is valid for an hour."""
-    grant = TaskRouterGrant(workspace_sid=ENVIRON["TWILIO_WORKSPACE_SID"], role="supervisor")
-    token = AccessToken(
+    return token("supervisor")
+
+
+def token(role: str, worker_sid: str | None = None) -> str:
+    """Return a bearer token, which is valid for an hour."""
+    grant = TaskRouterGrant(
+        workspace_sid=ENVIRON["TWILIO_WORKSPACE_SID"], worker_sid=worker_sid, role=role
+    )
+    access_token = AccessToken(
         ENVIRON["TWILIO_ACCOUNT_SID"],
         ENVIRON["TWILIO_API_KEY_SID"],
         ENVIRON["TWILIO_API_KEY_SECRET"],
         grants=[grant],
         ttl=3600,
     )
-    return str(token.to_jwt())
+    return str(access_token.to_jwt())
 
 
 ACCEPT_ROUTE = "/reservations/{sid}/accept"
 
 
 _REQUEST_CONTEXT = {
-    "httpMethod": "POST",
     "stage": "api",
     "domainName": _HOST,
     "requestId": "0" * 36,
@@ -207,14 +214,22 @@ def accept_event() -> bytes:
     return _event(ACCEPT_ROUTE, parameters, headers, None)
 
 
+def poll_event(headers: dict[str, str]) -> bytes:
+    """Return the API Gateway event for a poll of a console."""
+    return _event(OVERVIEW_PATH, {}, headers, None, method="GET")
+
+
 def _event(
     route: str,
     parameters: dict[str, str],
     request_headers: dict[str, str],
     body: str | None,
     query: dict[str, list[str]] | None = None,
+    *,
+    method: str = "POST",
 ) -> bytes:
     path = route.format(**parameters)
+    context = {"httpMethod": method, "resourcePath": route, "path": f"/api{path}"}
     headers = {
         "Accept": "*/*",
         "Host": _HOST,
@@ -229,18 +244,14 @@ def _event(
     content = {
         "resource": route,
         "path": path,
-        "httpMethod": "POST",
+        "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
         "queryStringParameters": last_values,
         "multiValueQueryStringParameters": query,
         "pathParameters": parameters or None,
         "stageVariables": None,
-        "requestContext": {
-            **_REQUEST_CONTEXT,
-            "resourcePath": route,
-            "path": f"/api{path}",
-        },
+        "requestContext": _REQUEST_CONTEXT | context,
         "body": body,
         "isBase64Encoded": False,
     }

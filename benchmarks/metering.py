@@ -139,7 +139,7 @@ def _without_filter(request: Mapping[str, Any]) -> dict[str, Any]:
     for member in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         used = {
             name: value
-            for name, value in request.get(member, {}).items()
+            for name, value in changed.pop(member, {}).items()
             if name in changed["KeyConditionExpression"]
         }
         changed |= {member: used} if used else {}

@@ -17,8 +17,8 @@ class TaskRouterLimits:
     """TaskRouter's behavior. Twilio does not publish these values.
 
     Attributes:
-        per_second: Maximum number of requests per second for each operation. An example of
-            Twilio's event type "RateLimit" shows a default limit of 50 for a list.
+        per_second: Maximum number of requests per second for each operation. Twilio's example of
+            a "RateLimit" event shows a default limit of 50 for a list request.
         concurrent: Maximum number of concurrent requests per account. Twilio's error 20429
             mentions this limit without its value.
         latency_ms: Duration of a request.

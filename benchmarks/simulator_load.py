@@ -265,7 +265,7 @@ async def _read_message(reader: asyncio.StreamReader) -> tuple[str, bytes]:
 
 @contextmanager
 def over_http(load: Load) -> Iterator[OverHttp]:
-    """Run a simulator with a load in another process."""
+    """Run a simulator with a load in a separate process."""
     port, app_port = network.find_free_ports(2)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "workspace.json"

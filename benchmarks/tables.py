@@ -210,7 +210,7 @@ class BenchmarkTables:
 
 
 def _make_record(number: int) -> dict[str, Any]:
-    """Return the record of the n-th newest Reservation. A third of the newest records are open.
+    """Return the record of the nth newest Reservation. A third of the newest records are open.
 
     Older records have only the index keys and the status, because adding full records is slow.
     """

@@ -19,6 +19,7 @@ from chalicelib.setting_types import (
     is_secure_or_loopback,
     issuer,
     matching,
+    names,
     off_or,
     one_of,
     origin,
@@ -139,13 +140,15 @@ class Settings:
     oidc_worker_claim: str = _setting(_PRINTABLE, default="email")
     oidc_worker_attribute: str = _setting(
         matching(r"[A-Za-z_]\w*(\.\w+)*", "friendly_name or the name of a Worker attribute"),
-        default="friendly_name",
+        default=sign_in.FRIENDLY_NAME,
     )
     oidc_role_claim: str = _setting(_PRINTABLE, default="groups")
     oidc_roles: Mapping[str, auth.Role] = _setting(
         sign_in.parse_roles, default=sign_in.EVERYONE_IS_A_WORKER
     )
     oidc_token_seconds: int = _setting(whole_number(60, MAX_TOKEN_SECONDS), default="3600")
+    console_agents: int = _setting(whole_number(1, 10_000), default="150")
+    console_title_attributes: tuple[str, ...] = _setting(names, default="")
     log_level: str = _setting(one_of(*_LOG_LEVELS), default="INFO")
 
     @property

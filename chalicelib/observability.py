@@ -21,7 +21,7 @@ _MAX_TEXT_LENGTH = 500
 _MAX_ITEMS = 20
 """Maximum lengths of a string and of a list.
 
-A line must fit into one event of CloudWatch Logs, whose limit was 256 KiB until 2025.
+A line must fit into one CloudWatch Logs event, whose maximum size was 256 KiB until 2025.
 """
 
 
@@ -60,7 +60,7 @@ class LogFields(TypedDict, total=False):
     """
 
     found: int | None
-    """Number of Reservations in a page."""
+    """Number of Reservations on a page."""
 
     likely_cause: str | None
     """Likely cause of an invalid signature; see `chalicelib.adapters.twilio.signature`."""
@@ -114,7 +114,7 @@ class RequestLine(TypedDict):
 
 
 class SweepLine(TypedDict):
-    """Fields of a sweep line; the latest line is also stored in the table ``state``.
+    """Fields of a sweep line; the latest line is also stored in the state table.
 
     The counts from ``mirrored`` to ``left`` are the outcomes of checking due Reservations.
     """

@@ -33,6 +33,7 @@ from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.sweep import SweepPolicy
 
 if TYPE_CHECKING:
+    from chalicelib.adapters.dynamodb.activities import DynamoWorkerActivities
     from chalicelib.adapters.oidc import Provider
     from chalicelib.adapters.twilio.access_tokens import TokenVerifier
     from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
@@ -54,8 +55,8 @@ class SystemClock:
 class Runtime:
     """The components of the service.
 
-    Each component is built on first use. PyJWT and Twilio's REST client are also imported on first
-    use, because they are slow to import and assignment callbacks do not need them.
+    Each component is built on first use. Modules that assignment callbacks do not need, such
+    as PyJWT and Twilio's REST client, are also imported on first use.
 
     Args:
         settings: the settings of the service.
@@ -83,6 +84,18 @@ class Runtime:
         """The lists of Reservation records."""
         return DynamoReservationListing(
             self.dynamodb, reservations_table=self.settings.reservations_table
+        )
+
+    @cached_property
+    def worker_activities(self) -> "DynamoWorkerActivities":
+        """The recorded Activities of Workers."""
+        from chalicelib.adapters.dynamodb.activities import DynamoWorkerActivities  # noqa: PLC0415  callbacks do not need it
+
+        settings = self.settings
+        return DynamoWorkerActivities(
+            self.dynamodb,
+            state_table=settings.state_table,
+            retention_days=settings.retention_days,
         )
 
     @cached_property

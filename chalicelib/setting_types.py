@@ -182,6 +182,11 @@ def origin(text: str) -> str:
     return _lower_authority(text)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Convert a list of names that are separated by commas."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
 def path_secrets(text: str) -> tuple[str, ...]:
     """Convert the secret segments in the paths of the routes that Twilio calls."""
     secrets = tuple(part.strip() for part in text.split(","))

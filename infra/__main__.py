@@ -9,6 +9,7 @@ import click
 
 from infra.commands.deploy import deploy, package, prepare
 from infra.commands.destroy import destroy
+from infra.commands.doctor import doctor
 from infra.commands.logs import logs
 from infra.commands.records import erase, sweep
 from infra.commands.rules import rules
@@ -29,6 +30,7 @@ for command in (
     package,
     destroy,
     status,
+    doctor,
     secrets,
     sweep,
     erase,

@@ -67,7 +67,7 @@ OPTIONS: Mapping[str, Callable[[Any, str], str | None]] = {
     "stage": _allow,
     "template_format": _allow,
 }
-"""The check of each option of `chalice deploy`, `dev plan` and `package`."""
+"""The check for each option of `chalice deploy`, `dev plan` and `package`."""
 
 
 def run(app: Chalice) -> None:
@@ -126,7 +126,7 @@ def _running_context() -> click.Context:
 
 
 def _print_messages_instead_of_tracebacks() -> None:
-    """Make Chalice print a message instead of a traceback for an error after these checks.
+    """Make Chalice print a message instead of a traceback if an error follows these checks.
 
     Chalice prints a traceback for almost every error, such as a missing file. It has no option to
     change that. `chalice --debug` still prints tracebacks.

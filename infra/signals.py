@@ -16,7 +16,7 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _REPEAT_SECONDS = 0.05
-"""Time until an exception that Python discarded is raised again."""
+"""Time until an exception that Python discarded is re-raised."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -80,7 +80,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _repeat_if_discarded(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise again an `Interrupted` that Python discarded, so that the signal is not lost.
+    """Re-raise an `Interrupted` that Python discarded, so that the signal is not lost.
 
     Python discards exceptions in finalizers, in callbacks of weak references, and in hooks of
     `os.fork`, such as those of the logging module. Python would also discard an exception that this

@@ -20,6 +20,7 @@ from infra import OperatorError
 
 _Response = TypeVar("_Response")
 
+_API_URL = "https://api.twilio.com"
 _TIMEOUT_SECONDS = 10
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
@@ -40,19 +41,29 @@ class Account:
         username: The SID of an API key, or the account SID.
         password: The secret of the API key, or the auth token.
         remedy: What to do if Twilio refuses the credentials, as a sentence.
+        http_client: Sends the requests; by default, each request is sent once.
     """
 
     def __init__(
-        self, url: str, account_sid: str, username: str, password: str, *, remedy: str
+        self,
+        url: str,
+        account_sid: str,
+        username: str,
+        password: str,
+        *,
+        remedy: str,
+        http_client: TwilioHttpClient | None = None,
     ) -> None:
         self.sid = account_sid
         self._url = url
         self._remedy = remedy
         kind = "auth token" if username == account_sid else f"API key {username}"
         self._credentials = f"the {kind} for account {account_sid}"
-        http_client = TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
+        http_client = http_client or TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
         client = Client(username, password, account_sid, http_client=http_client)
         client.taskrouter.base_url = url
+        client.api.base_url = _API_URL
+        self._client = client
         self.workspaces = client.taskrouter.v1.workspaces
 
     def call(self, send: Callable[[], _Response], *, missing: str = "") -> _Response:
@@ -60,7 +71,7 @@ class Account:
 
         Args:
             send: Sends the requests.
-            missing: Message of the error if Twilio returns 404.
+            missing: Error message if Twilio returns 404.
 
         Raises:
             OperatorError: Twilio refused a request, failed or can't be reached.
@@ -70,13 +81,7 @@ class Account:
         except TwilioException as error:
             raise OperatorError(self._explain(error, missing)) from error
         except RequestException as error:
-            failure = describe_connection_failure(self._url, error)
-            remedy = (
-                "Check the network and run the command again."
-                if self._url == TASKROUTER_URL
-                else "Check TWILIO_TASKROUTER_URL, or start the simulator: make services"
-            )
-            raise OperatorError(f"TaskRouter {failure}. {remedy}") from error
+            raise unreachable(self._url, error) from error
         except (JSONDecodeError, TypeError, KeyError, AttributeError) as error:
             raise OperatorError(
                 f"{self._url} did not respond like TaskRouter. Check TWILIO_TASKROUTER_URL."
@@ -102,6 +107,19 @@ class Account:
             f"Twilio refused the request{result}. See https://www.twilio.com/docs/api/errors{page}."
         )
 
+    def request(self, method: str, path: str, parameters: dict[str, Any]) -> HttpResponse:
+        """Send a request to TaskRouter, and return the response regardless of its status.
+
+        Args:
+            method: The HTTP method.
+            path: The path after ``/v1``.
+            parameters: The query of a GET request, otherwise the form.
+        """
+        payload = {"params" if method == "GET" else "data": parameters}
+        url = f"{self._url}/v1{path}"
+        response: HttpResponse = self.call(partial(self._client.request, method, url, **payload))
+        return response
+
     def list_workspaces(self) -> list[tuple[str, str]]:
         """List the Workspaces as pairs of SID and name."""
         return self.call(lambda: _names(self.workspaces.list()))
@@ -121,12 +139,40 @@ class Account:
             missing=self.no_workspace(workspace_sid),
         )
 
+    def is_main_key(self) -> bool:
+        """Return whether the API key can manage the account's keys.
+
+        Only a main key can (https://www.twilio.com/docs/iam/api-keys). The simulator has no such
+        resource, so every other TaskRouter URL than Twilio's gives False.
+        """
+        if self._url != TASKROUTER_URL:
+            return False
+        try:
+            self._client.api.v2010.accounts(self.sid).keys.list(limit=1)
+        except TwilioException as error:
+            status, _ = _status_and_code(error)
+            if status in _UNAUTHENTICATED:
+                return False
+            raise OperatorError(self._explain(error, "")) from error
+        return True
+
     def no_workspace(self, workspace_sid: str) -> str:
         """Return the message about a Workspace that does not exist."""
         return (
             f"Account {self.sid} has no Workspace {workspace_sid}. Correct TWILIO_WORKSPACE_SID "
             "or TWILIO_ACCOUNT_SID."
         )
+
+
+def unreachable(url: str, error: RequestException) -> OperatorError:
+    """Return the error for a request to TaskRouter's URL that got no response."""
+    failure = describe_connection_failure(url, error)
+    remedy = (
+        "Check the network and run the command again."
+        if url == TASKROUTER_URL
+        else "Check TWILIO_TASKROUTER_URL, or start the simulator: make services"
+    )
+    return OperatorError(f"TaskRouter {failure}. {remedy}")
 
 
 def _names(resources: Iterable[Any]) -> list[tuple[str, str]]:
@@ -190,6 +236,20 @@ class Workspace:
         workflow = self._context.workflows(self.workflow_sid)
         self._account.call(lambda: workflow.update(**parameters))
 
+    def check_readable(self) -> None:
+        """Read a Task and an Event; raise OperatorError if a restricted key may not do so."""
+        for resource in (self._context.tasks, self._context.events):
+            self._account.call(partial(resource.list, limit=1))
+
+    def list_all_workflows(self) -> list[Any]:
+        """List the SDK's instances of the Workflows."""
+        return self._account.call(lambda: list(self._context.workflows.list()))
+
+    def list_reserved_tasks(self, limit: int) -> list[str]:
+        """List the SIDs of at most *limit* reserved Tasks."""
+        list_tasks = partial(self._context.tasks.list, assignment_status=["reserved"], limit=limit)
+        return [str(task.sid) for task in self._account.call(list_tasks)]
+
     def list_available_workers(self, queue_sids: Iterable[str]) -> list[str]:
         """List the names of the available Workers in any of the TaskQueues."""
         list_workers = partial(self._context.workers.list, available="true")
@@ -204,7 +264,7 @@ class Workspace:
         """Create a Task and return its SID.
 
         Args:
-            attributes: JSON text of the Task's attributes.
+            attributes: The Task's attributes as JSON.
             timeout: Seconds after which TaskRouter cancels the Task.
         """
         task = self._account.call(
@@ -224,7 +284,7 @@ class Workspace:
         return self._account.call(lambda: list(reservations.list(limit=50)))
 
     def end_task(self, sid: str, reason: str) -> str:
-        """Cancel a Task, or complete it if a Worker has accepted it; return its new status."""
+        """Cancel a Task, or complete it if a Worker has accepted it; return its final status."""
         task, failure = self._context.tasks(sid), OperatorError("")
         for _ in range(_ATTEMPTS_TO_END):
             status = str(self.fetch_task(sid).assignment_status)

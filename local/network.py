@@ -1,4 +1,4 @@
-"""Loopback ports and readiness checks of servers."""
+"""Loopback ports and readiness checks for servers."""
 
 import socket
 import time
@@ -80,7 +80,7 @@ def wait_for(name: str, is_ready: Callable[[], bool], timeout: float = 30) -> No
 
 
 def allowed_hosts(public_base_url: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the host names with a dot that the local programs accept in requests.
+    """Return the accepted host names that contain a dot.
 
     Args:
         public_base_url: The setting PUBLIC_BASE_URL, such as the URL of a tunnel.

@@ -29,10 +29,14 @@ except ModuleNotFoundError as error:
 from taskrouter_simulator.setting_values import (
     SettingsError,
     environment_name,
+    find_misspelled,
     from_environment,
     read,
 )
 from taskrouter_simulator.settings import Settings
+
+_OTHER_NAMES = {"workspace_file": ("--config",)}
+"""Second names of options."""
 
 
 class _Server(uvicorn.Server):
@@ -79,10 +83,15 @@ def _settings(arguments: list[str]) -> Settings:
         help_text = f"{field.metadata['help']} ({variable}; default {field.default!r})"
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
+            *_OTHER_NAMES.get(field.name, ()),
             default=from_environment(field.name, os.environ),
             help=help_text.replace("%", "%%"),
         )
-    return read(vars(parser.parse_args(arguments)))
+    chosen = vars(parser.parse_args(arguments))
+    for name, similar in find_misspelled(os.environ).items():
+        problem = f"{name} is not a setting; did you mean {similar}?"
+        print(f"simulator: {problem}", file=sys.stderr)  # noqa: T201 - program output
+    return read(chosen)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

@@ -32,7 +32,11 @@ class Simulator(Protocol):
     workflow_sid: str
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock forward and wait for the resulting callbacks."""
+        """Move the clock forward and wait for the resulting callbacks.
+
+        Raises:
+            ControlError: A reset or a restored snapshot has replaced the state in the meantime.
+        """
 
     def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
         """Replace the Workspace, reset the time, and clear timers, callbacks, log and faults."""

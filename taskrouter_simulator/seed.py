@@ -60,9 +60,9 @@ _KINDS = {
 
 
 def default_definition() -> WorkspaceDefinition:
-    """Return the Workspace of a simulator without a file: the quickstart's.
+    """Return the definition used by default, which is the quickstart's.
 
-    The settings define its callback URLs and the timeout of its Reservations.
+    The simulator's settings define the callback URLs and the Reservation timeout.
     """
     definition = quickstart()
     from_settings = [
@@ -83,7 +83,7 @@ def load(engine: Engine, definition: WorkspaceDefinition) -> Workspace:
     Args:
         engine: The engine.
         definition: The definition. Unmanaged fields have TaskRouter's defaults, except for the
-            callback URLs and the timeout of Reservations, which the settings define.
+            callback URLs and the Reservation timeout, which the settings define.
 
     Raises:
         DefinitionError: The definition violates TaskRouter's rules.
@@ -100,7 +100,7 @@ def load(engine: Engine, definition: WorkspaceDefinition) -> Workspace:
 
 
 def build(engine: Engine, definition: WorkspaceDefinition, findings: Findings) -> Workspace:
-    """Create a Workspace from a definition, and report its mistakes.
+    """Create a Workspace from a definition, and report the definition's mistakes.
 
     Args:
         engine: The engine.
@@ -112,7 +112,7 @@ def build(engine: Engine, definition: WorkspaceDefinition, findings: Findings) -
 
 
 class _Builder:
-    """Creates the resources of a definition, in an order in which names can be resolved."""
+    """Creates the resources in a definition, in an order in which names can be resolved."""
 
     def __init__(self, engine: Engine, definition: WorkspaceDefinition, findings: Findings) -> None:
         self._engine = engine
@@ -189,7 +189,7 @@ class _Builder:
         return None
 
     def _url(self, url: Managed[str | None], path: str) -> str:
-        """Return a callback URL; if it is not managed, the app's URL for the path in a setting."""
+        """Return a callback URL; if it is not managed, the app's URL for the configured path."""
         if isinstance(url, Unmanaged):
             return self._settings.url(path)
         return (url or "").replace(API, self._settings.callback_base_url.rstrip("/"), 1)

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from taskrouter_simulator.callbacks.delivery import DeliveryClient
 from taskrouter_simulator.callbacks.dispatcher import Dispatcher
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.control import control_routes
+from taskrouter_simulator.control_base import ControlError
 from taskrouter_simulator.definition.model import WorkspaceDefinition
 from taskrouter_simulator.definition.reader import from_value, read
 from taskrouter_simulator.engine import start
@@ -34,6 +36,7 @@ from taskrouter_simulator.settings import Settings
 
 _SEEDED_START = 1_767_225_600.0
 """Start time of a frozen clock if `seed` is set: 2026-01-01T00:00:00Z."""
+_REPLACED = "a reset or a restored snapshot replaced the state while the request waited"
 
 
 class Simulator:
@@ -65,7 +68,7 @@ class Simulator:
             lambda: self.engine, settings, self.credentials, self.log.record, self.faults
         )
         self._definition = read(Path(file)) if file else seed.default_definition()
-        self.engine = self._new_engine(self._definition)
+        self._use(self._new_engine(self._definition))
         rest = RestApi(
             lambda: self.engine, settings, self.credentials, self.log.record, self.faults
         )
@@ -98,18 +101,35 @@ class Simulator:
         self.event_bridge.disconnect()
         self.log.clear()
         self.faults.clear()
-        self.engine = self._new_engine(chosen)
+        self._use(self._new_engine(chosen))
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock forward; after each due timer, wait for the resulting callbacks."""
-        end = self.clock.now() + seconds
+        """Move the clock forward; after each due timer, wait for the resulting callbacks.
+
+        Concurrent calls run one after another.
+
+        Raises:
+            ControlError: A reset or a restored snapshot has replaced the state in the meantime. The
+                new state is unaffected.
+        """
+        engine = self.engine
+        async with self._advancing:
+            self._require_current(engine)
+            end = self.clock.now() + seconds
+            await self._run_due(engine)
+            while (due := self.clock.next_due()) is not None and due <= end:
+                self.clock.jump(due)
+                await self._run_due(engine)
+            self.clock.jump(end)
+
+    async def _run_due(self, engine: Engine) -> None:
         self.clock.run_due()
         await self.dispatcher.drain()
-        while (due := self.clock.next_due()) is not None and due <= end:
-            self.clock.jump(due)
-            self.clock.run_due()
-            await self.dispatcher.drain()
-        self.clock.jump(end)
+        self._require_current(engine)
+
+    def _require_current(self, engine: Engine) -> None:
+        if engine is not self.engine:
+            raise ControlError(_REPLACED, HTTPStatus.CONFLICT)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the complete state as JSON."""
@@ -136,7 +156,8 @@ class Simulator:
         engine = self._start_engine()
         state = snapshots.read(snapshot, engine, self.dispatcher)
         self.workspace_sid, self.workflow_sid = state.workspace_sid, state.workflow_sid
-        self.engine, self.faults.state = engine, state.faults
+        self._use(engine)
+        self.faults.state = state.faults
         self.event_bridge.disconnect()
         self.log.clear()
         self.log.position = state.log_position
@@ -151,6 +172,10 @@ class Simulator:
         )
         engine.on_event = self.event_bridge.publish
         return engine
+
+    def _use(self, engine: Engine) -> None:
+        self.engine = engine
+        self._advancing = asyncio.Lock()  # requests to an earlier engine may still hold its lock
 
     def _new_engine(self, definition: WorkspaceDefinition) -> Engine:
         engine = self._start_engine()
@@ -198,7 +223,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _concerns_server(record: logging.LogRecord) -> bool:
-    """Return whether a log record concerns the server, and not an invalid text of a client."""
+    """Return whether a log record concerns the server, and not invalid text sent by a client."""
     return record.msg != "Invalid UTF-8 sequence received from client."
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from taskrouter_simulator.identifiers import is_url
 from taskrouter_simulator.settings import MIN_TOKEN_LENGTH, Settings
-from taskrouter_simulator.spelling import describe_unknown
+from taskrouter_simulator.spelling import describe_unknown, find_similar
 
 MAX_PORT = 65535
 
@@ -77,6 +77,22 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
             raise SettingsError(f"API_PORT must be a port from 1 to {MAX_PORT}, not {port!r}")
         return f"http://127.0.0.1:{port}"
     return text
+
+
+def find_misspelled(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the misspelled names of environment variables, each with the most similar name.
+
+    Names that are not similar to a setting's name may belong to other programs.
+    """
+    prefix = environment_name("")
+    known = [setting.name for setting in fields(Settings)]
+    unknown = sorted(environ.keys() - map(environment_name, known))
+    similar = {
+        name: find_similar(name.removeprefix(prefix), known)
+        for name in unknown
+        if name.startswith(prefix)
+    }
+    return {name: environment_name(setting) for name, setting in similar.items() if setting}
 
 
 def environment_name(name: str) -> str:

@@ -28,7 +28,7 @@ class Settings:
     port: int = _setting(8002, "port to listen on; 0 picks a free port")
     callback_base_url: str = _setting(
         "http://127.0.0.1:8000",
-        "base URL of the app, with which the loaded Workspace's URLs begin; API_PORT, if set,"
+        "base URL of the app, and prefix of the loaded Workspace's URLs; API_PORT, if set,"
         " replaces the port in the default",
     )
     assignment_path: str = _setting(
@@ -84,7 +84,9 @@ class Settings:
         "maximum number of Workers in a Workspace for which Worker statistics are available; 0 for"
         " no limit",
     )
-    log_answers: int = _setting(1_000, "number of newest log entries that keep their REST response")
+    log_answers: int = _setting(
+        1_000, "number of most recent log entries that keep their REST response"
+    )
 
     routing_delay: float = _setting(
         0.0, "seconds between a change and the resulting routing (about 0.5 was observed at Twilio)"

@@ -18,7 +18,7 @@ from taskrouter_simulator.object_graph import Reader, Writer
 from taskrouter_simulator.web import SnapshotError
 
 VERSION = 1
-"""Version of the snapshot format; snapshots with another version cannot be restored."""
+"""Version of the snapshot format; snapshots with any other version cannot be restored."""
 
 
 class TimerKey(NamedTuple):
@@ -106,7 +106,7 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
         dispatcher: The dispatcher that the snapshot's callbacks refer to.
 
     Raises:
-        SnapshotError: The snapshot was modified, or was written by another version of the
+        SnapshotError: The snapshot was modified, or was written by a different version of the
             simulator.
     """
     content = {name: value for name, value in snapshot.items() if name != "checksum"}
@@ -126,7 +126,7 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
         state: State = reader.read(content["state"], State)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise SnapshotError(
-            f"the snapshot was written by another version of the simulator: {error}"
+            f"the snapshot is from a different version of the simulator: {error}"
         ) from error
     return state
 

@@ -15,13 +15,22 @@ from typing import Any
 import pytest
 import uvicorn
 
+# Otherwise, uvicorn would import these modules when the first server starts.
+import uvicorn.lifespan.on
+import uvicorn.loops.auto
+import uvicorn.protocols.http.auto
+
 from taskrouter_simulator.client import TaskRouter
 from taskrouter_simulator.server import Simulator, base_url, listen, uvicorn_config
 from taskrouter_simulator.setting_values import read
+from taskrouter_simulator.settings import Settings
 
 __all__ = ["TaskRouter", "running", "taskrouter"]
 
 _GRACE_SECONDS = 1
+
+# Otherwise, the first simulator would start slowly, because it builds the parser of expressions.
+Simulator(Settings())
 
 
 class _Server(uvicorn.Server):
@@ -71,7 +80,7 @@ def running(**settings: Any) -> Iterator[TaskRouter]:
     Workspace has no callback URLs.
 
     Args:
-        **settings: Fields of `Settings`; values may be text, as in the environment.
+        **settings: Fields of `Settings`; values may be strings, as in the environment.
 
     Raises:
         SettingsError: A setting is unknown or has an invalid value.

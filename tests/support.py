@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.adapters import exchange
@@ -15,6 +16,7 @@ from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import MOVES, RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
+from chalicelib.domain.workers import Activity, WorkerActivity
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, Deadlines
 from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.reconcile import JOB
@@ -93,6 +95,8 @@ class FakeTaskRouter:
         self.instructions: list[Instruction] = []
         self.answers_calls = False
         self.activities: list[str | None] = []
+        self.workspace_activities: list[Activity] = []
+        self.workers: dict[str, WorkerActivity] = {}
         self.fail_before: dict[str, list[BaseException]] = {}
         self.fail_after: dict[str, list[BaseException]] = {}
         self.workspace_error: Exception | None = None
@@ -222,6 +226,31 @@ class FakeTaskRouter:
             for task in self.tasks.values()
             if json.loads(task.attributes).get(name) == value
         ]
+
+    def list_activities(self) -> list[Activity]:
+        self._begin("activities")
+        return [*self.workspace_activities]
+
+    def fetch_worker(self, worker_sid: str) -> WorkerActivity:
+        self._begin("fetch worker")
+        if worker_sid not in self.workers:
+            raise TaskRouterNotFound("not found")
+        return self.workers[worker_sid]
+
+    def update_worker(self, worker_sid: str, *, activity_sid: str) -> WorkerActivity:
+        self._begin("update worker")
+        if worker_sid not in self.workers:
+            raise TaskRouterNotFound("not found")
+        names = {activity.sid: activity.name for activity in self.workspace_activities}
+        if activity_sid not in names:
+            raise TaskRouterRefused("no such Activity")
+        self.workers[worker_sid] = replace(
+            self.workers[worker_sid],
+            activity_sid=activity_sid,
+            activity_name=names[activity_sid],
+        )
+        self._end("update worker")
+        return self.workers[worker_sid]
 
     def verify_workspace(self) -> None:
         self._begin("workspace")

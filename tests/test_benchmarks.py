@@ -20,6 +20,7 @@ from benchmarks import (
     http_load,
     inputs,
     lambda_functions,
+    polls,
     programs,
     refusals,
     report,
@@ -324,6 +325,33 @@ def test_costs_are_calculated_from_measured_requests_and_prices() -> None:
         }
     )
     assert "| total | $" in costs.render([REQUEST, accept], prices, assumed)
+
+
+@linux
+def test_polls_of_an_agent_and_of_a_supervisor_are_measured(app: Program) -> None:
+    measured = polls.measure(SITE_PACKAGES, app, agents=(10,), rounds=1)
+
+    unchanged, changed, supervisor = measured
+    assert unchanged.usage == changed.usage
+    assert unchanged.usage.requests == {"query": 1, "batch_get_item": 1, "get_item": 1}
+    assert unchanged.usage.read_units == 5.5
+    assert supervisor.usage.requests == {"query": 3, "batch_get_item": 1}
+    assert (unchanged.response_bytes, supervisor.response_bytes) == (0, 0)
+    assert changed.response_bytes > 1_000
+
+
+def test_costs_of_polls_are_proportional_to_the_number_of_agents() -> None:
+    poll = replace(REQUEST, name="agent", usage=Usage(Counter(query=1), read_units=8))
+    text = polls.render([poll], costs.Prices(), costs.Assumptions(), agents=(10, 100))
+
+    assert (
+        "| a month | 10 agents, every 3 s | 100 agents, every 3 s | 10 agents, every 15 s |" in text
+    )
+    assert "| polls per second | 3.3 | 33 | 0.67 | 6.7 |" in text
+    assert "| million polls | 2.11 | 21.12 | 0.42 | 4.22 |" in text
+    assert "| API Gateway | $7.39 | $73.92 | $1.48 | $14.78 |" in text
+    assert "| DynamoDB, reads | $2.11 | $21.12 | $0.42 | $4.22 |" in text
+    assert "DynamoDB, writes" not in text
 
 
 def test_help_names_the_source_of_every_price() -> None:

@@ -119,7 +119,7 @@ def test_page_names_the_source_of_each_limit(
     assert Counter(names) == Counter(find_limits(rest_footprint, monkeypatch).keys())
 
 
-def test_throttles_depend_on_the_concurrency_as_in_a_deployment(
+def test_throttles_depend_on_concurrency_as_they_do_in_a_deployment(
     rest_footprint: Footprint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = find_limits(rest_footprint, monkeypatch, lambda_concurrency=10)
@@ -134,10 +134,10 @@ def test_throttles_depend_on_the_concurrency_as_in_a_deployment(
         (PATH, 1_000, 1_000, 10_000),  # the maximum applies
         (EVENT_PATH, 1_000, 1_000, 1_000),  # both apply
         (EVENT_PATH, 4_000, 1_000, 4_000),
-        (ACCEPT_PATH, 1_000, 16.66, 16.66),  # the share applies
-        (ACCEPT_PATH, 3_000, 50, 50),
-        (ACCEPT_PATH, 6_000, 50, 100),
-        (ACCEPT_PATH, 60_000, 50, 1_000),
+        (ACCEPT_PATH, 1_000, 14.33, 14.33),  # the share applies
+        (ACCEPT_PATH, 3_500, 50, 50),
+        (ACCEPT_PATH, 7_000, 50, 100),
+        (ACCEPT_PATH, 70_000, 50, 1_000),
     ],
 )
 def test_throttle_is_the_lower_of_the_documented_share_and_maximum(

@@ -21,7 +21,12 @@ SETTINGS = (DOCS / "settings.md").read_text(encoding="utf-8")
 API = (DOCS / "api.md").read_text(encoding="utf-8")
 STATES = (DOCS / "state-machine.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "README.md"]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *DOCS.rglob("*.md"),
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "taskrouter_simulator" / "README.md",
+]
 
 
 @pytest.mark.parametrize("name", [*config.Settings.__annotations__, "SETTINGS_DEFAULTS"])
@@ -119,10 +124,19 @@ def test_every_relative_link_points_to_an_existing_file_and_heading(page: Path) 
             assert anchor in anchors(file), f"{target}#{anchor}"
 
 
-def anchors(page: Path) -> set[str]:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_heading_of_a_page_is_unique(page: Path) -> None:
+    anchor_list = anchors(page)
+    assert [anchor for anchor in set(anchor_list) if anchor_list.count(anchor) > 1] == []
+
+
+def anchors(page: Path) -> list[str]:
     """Return the anchors that GitHub generates for the headings of a page."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    text = re.sub(
+        "^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def test_every_make_target_has_help_text() -> None:
@@ -193,7 +207,7 @@ def test_documented_request_prints_a_newline_after_the_response(command: pages.C
 
 
 def curl_options(text: str) -> set[str]:
-    """Return the names of the options of the curl commands in a text."""
+    """Return the option names in the curl commands that a string contains."""
     unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
     names = set()
     for request in re.findall(r"curl ([^|]*)", unquoted):

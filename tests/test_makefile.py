@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -10,14 +11,20 @@ from local.supervisor import ROOT
 
 # `make test` exports its own options, which would change the make commands below.
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+MAKE = shutil.which("make")
 TARGETS = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def dry_run(*targets):
+def dry_run(*targets, path=os.environ["PATH"]):
     """Return the commands that make would run in a new checkout, and make's warnings."""
-    command = ["make", "--dry-run", "--always-make", "--warn-undefined-variables", "STAGE=dev"]
+    command = [MAKE, "--dry-run", "--always-make", "--warn-undefined-variables", "STAGE=dev"]
     completed = subprocess.run(
-        [*command, *targets], cwd=ROOT, env=ENVIRON, capture_output=True, text=True, check=True
+        [*command, *targets],
+        cwd=ROOT,
+        env={**ENVIRON, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return completed.stdout, completed.stderr
 
@@ -63,3 +70,14 @@ def test_target_installs_only_what_it_needs(target, installed):
     commands, _ = dry_run(target)
 
     assert re.findall(r'echo "Installing (requirements\S+) into', commands) == [installed]
+
+
+@pytest.mark.parametrize("has_node", [True, False])
+def test_slow_tests_install_the_tools_from_npm_only_if_node_is_installed(tmp_path, has_node):
+    if has_node:
+        (tmp_path / "npm").touch(mode=0o755)
+    commands, _ = dry_run("e2e", path=str(tmp_path))
+
+    tools = ["twilio_taskrouter_v1.json", ".venv/prism && npm ci", ".venv/browser-sdk && npm ci"]
+    assert [tool in commands for tool in tools] == [has_node] * len(tools)
+    assert '-m "slow and not alone"' in commands

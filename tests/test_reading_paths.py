@@ -15,8 +15,8 @@ LIMITS = {
     "accept over REST": (62, 16),
     # `indexes.py`, `waiting.py`, `requirements.py` and the dependencies of expressions make the
     # cost of routing independent of the number of waiting Tasks (32 functions). `history.py`
-    # records the data from which statistics are computed. `task_queues.py` moves Tasks, also for
-    # transfers.
+    # records the data from which statistics are computed. `task_queues.py` moves Tasks, including
+    # transferred Tasks.
     "Task, callback, accept in the simulator": (145, 29),
 }
 LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ switches back$", re.MULTILINE)

@@ -31,7 +31,7 @@ def find_endpoint(service: str) -> tuple[str, str]:
             if url := os.environ.get(name):
                 return url, region
         for suffix, regions in _DNS_SUFFIXES.items():
-            # Outside Lambda, an AWS profile may specify another endpoint.
+            # Outside Lambda, an AWS profile may specify a different endpoint.
             if in_lambda() and regions.fullmatch(region):
                 return f"https://{service}.{region}.{suffix}", region
     from botocore.session import Session  # noqa: PLC0415  slow to import

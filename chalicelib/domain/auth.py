@@ -37,6 +37,9 @@ class Action(StrEnum):
     REJECT_RESERVATION = "reject a Reservation"
     COMPLETE_RESERVATION = "complete a Reservation"
     CREATE_TASK = "create a Task"
+    SEE_OVERVIEW = "see the overview"
+    LIST_ACTIVITIES = "list Activities"
+    SWITCH_ACTIVITY = "switch an Activity"
 
 
 class Scope(StrEnum):
@@ -53,6 +56,9 @@ PERMISSIONS: Mapping[Role, Mapping[Action, Scope]] = {
         Action.ACCEPT_RESERVATION: Scope.OWN_WORKER,
         Action.REJECT_RESERVATION: Scope.OWN_WORKER,
         Action.COMPLETE_RESERVATION: Scope.OWN_WORKER,
+        Action.SEE_OVERVIEW: Scope.OWN_WORKER,
+        Action.LIST_ACTIVITIES: Scope.OWN_WORKER,
+        Action.SWITCH_ACTIVITY: Scope.OWN_WORKER,
     },
     Role.SUPERVISOR: dict.fromkeys(Action, Scope.ANY_WORKER),
     Role.SERVICE: dict.fromkeys(Action, Scope.ANY_WORKER),
@@ -182,7 +188,7 @@ class Principal:
             own_values: for each parameter in OWN_VALUES, the value if it is known.
 
         Raises:
-            Forbidden: The caller is a Worker that may not send the instruction, or may not set a
+            Forbidden: The caller is a Worker who may not send the instruction, or may not set a
                 parameter to the given value. The message names the parameter.
         """
         if self.confined_to(Action.ACCEPT_RESERVATION) is None:

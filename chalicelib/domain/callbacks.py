@@ -25,8 +25,8 @@ Twilio limits the attributes of a Task or Worker to 4,096 characters, which are 
 as a JSON string. docs/adr/0023 explains the calculation.
 """
 
-MAX_WORKER_NAME_LENGTH = 256
-"""Maximum length of a Worker's name in a record. Twilio limits friendly names to 64 characters."""
+MAX_NAME_LENGTH = 256
+"""Maximum length of a friendly name in a record. Twilio limits friendly names to 64 characters."""
 
 OMITTED = "(omitted)"
 """The parameter in which a record lists the names of omitted parameters."""
@@ -210,6 +210,8 @@ class ReservationEvent:
         task_sid: WT….
         worker_sid: WK….
         worker_name: the Worker's friendly name, or None.
+        workflow_name: the Workflow's friendly name, or None. Twilio does not document it.
+        task_queue_name: the TaskQueue's friendly name, or None. Twilio does not document it.
         workflow_sid: WW…, or None.
         task_queue_sid: WQ…, or None.
         task_attributes: JSON text, or None.
@@ -226,6 +228,8 @@ class ReservationEvent:
     task_queue_sid: str | None
     task_attributes: str | None
     worker_attributes: str | None
+    workflow_name: str | None = None
+    task_queue_name: str | None = None
 
     @classmethod
     def from_form(cls, form: Form, *, account_sid: str, workspace_sid: str) -> Self | None:
@@ -250,9 +254,16 @@ class ReservationEvent:
         return cls(
             status=status,
             at=int(timestamp) * 1000 if _SECONDS.fullmatch(timestamp) else None,
-            worker_name=form.get("WorkerName", "")[:MAX_WORKER_NAME_LENGTH] or None,
+            worker_name=read_name(form, "WorkerName"),
+            workflow_name=read_name(form, "WorkflowName"),
+            task_queue_name=read_name(form, "TaskQueueName"),
             **columns,
         )
+
+
+def read_name(form: Form, parameter: str) -> str | None:
+    """Return a friendly name, or None if the parameter is missing or empty."""
+    return form.get(parameter, "")[:MAX_NAME_LENGTH] or None
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def read_json_object(text: str) -> dict[str, Any]:
     Another program has already accepted the text. Values that a response can't contain are
     replaced: a lone surrogate with U+FFFD; NaN, Infinity and a number out of range with null. A
     value nested deeper than MAX_DEPTH becomes a string that contains its JSON text. Control
-    characters in strings are kept. If a name is repeated, the last value counts.
+    characters in strings are kept. If a name is repeated, the last value is used.
 
     Raises:
         JsonError: The text is not a JSON object.

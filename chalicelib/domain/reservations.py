@@ -172,11 +172,13 @@ class Reservation:
         workflow_sid: WW…, or None until a callback or event reports it.
         task_queue_sid: WQ…, or None until a callback or event reports it.
         worker_name: the Worker's friendly name, or None until TaskRouter reports it.
+        workflow_name: the Workflow's friendly name, or None until TaskRouter reports it.
+        task_queue_name: the TaskQueue's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
-        withheld: name of the RINGING instruction that the rules chose, if the recorded answer is
-            ``{}`` because of another decision. If that answer was lost and DynamoDB then failed,
-            the fallback route answered with the instruction.
+        withheld: name of the RINGING instruction that the rules chose, if ``{}`` was recorded
+            instead because the Reservation was already claimed or decided. If the answer ``{}`` was
+            lost and DynamoDB then failed, the fallback route answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.
@@ -197,6 +199,8 @@ class Reservation:
     workflow_sid: str | None = None
     task_queue_sid: str | None = None
     worker_name: str | None = None
+    workflow_name: str | None = None
+    task_queue_name: str | None = None
     answer: Mapping[str, Any] | None = None
     withheld: str | None = None
     task_attributes: str | None = None
@@ -288,7 +292,7 @@ def parse_attributes(text: str | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class DueReservation:
-    """An entry of the index ``due``, with the attributes that the sweep needs.
+    """An entry in the index ``due``, with the attributes that the sweep needs.
 
     Attributes:
         reservation_sid: WR….
@@ -323,6 +327,8 @@ class StatusUpdate:
         by: source of the report, for the history.
         next_check_at: epoch ms of the sweep's next check, or None if the status is final.
         worker_name: the Worker's friendly name, if reported.
+        workflow_name: the Workflow's friendly name, if reported.
+        task_queue_name: the TaskQueue's friendly name, if reported.
         note: a note for the history.
     """
 
@@ -331,6 +337,8 @@ class StatusUpdate:
     by: str
     next_check_at: int | None
     worker_name: str | None = None
+    workflow_name: str | None = None
+    task_queue_name: str | None = None
     note: str | None = None
 
 
@@ -353,7 +361,7 @@ class ReservationQuery:
 
 @dataclass(frozen=True)
 class ReservationPage:
-    """A page of a list, with the cursor of the next page (None on the last page)."""
+    """A page of a list, with the cursor for the next page (None on the last page)."""
 
     reservations: list[Reservation]
     next_cursor: str | None

@@ -13,11 +13,14 @@ from typing import Any
 
 from chalicelib.domain.auth import Role
 from chalicelib.domain.errors import BadRequest
-from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.json_text import JsonError, parse_json_object, read_json_object
 from chalicelib.domain.messages import display_name
 
 PAGE = "console/"
 """The console's page, relative to the root of the app."""
+
+FRIENDLY_NAME = "friendly_name"
+"""The name in OIDC_WORKER_ATTRIBUTE that stands for the Worker's friendly name."""
 
 EVERYONE = "*"
 """The name in OIDC_ROLES that stands for everyone whom the provider signs in."""
@@ -186,6 +189,33 @@ class SignInPolicy:
         if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_LENGTH and name.isprintable():
             return name
         return None
+
+
+def find_workers_query(attribute: str, value: str) -> dict[str, str] | None:
+    """Return the SDK's parameters that find the Workers whose attribute has a value.
+
+    Returns None if there is no such query. TaskRouter does not document how to escape characters
+    in an expression, so the value must not contain a quotation mark or a backslash.
+
+    Args:
+        attribute: the name of a Worker attribute, or ``friendly_name``.
+        value: the value.
+    """
+    if attribute == FRIENDLY_NAME:
+        return {"friendly_name": value}
+    if '"' in value or "\\" in value:
+        return None
+    return {"target_workers_expression": f'{attribute} == "{value}"'}
+
+
+def read_attribute(friendly_name: str, attributes: str, attribute: str) -> Any:
+    """Return the value of a Worker's attribute; None if there is no such attribute."""
+    if attribute == FRIENDLY_NAME:
+        return friendly_name
+    value: Any = read_json_object(attributes)
+    for name in attribute.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def parse_roles(text: str) -> Mapping[str, Role]:

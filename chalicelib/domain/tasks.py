@@ -83,8 +83,8 @@ def has_attribute(task: CreatedTask, name: str, value: str) -> bool:
 def matches_request(found: FoundTask, requested: NewTask) -> bool:
     """Return whether a Task may be the result of a request.
 
-    Additional attributes and another priority are allowed, because other programs or the Workflow
-    may have set them.
+    Additional attributes and a different priority are allowed, because other programs or the
+    Workflow may have set them.
     """
     try:
         attributes = read_json_object(found.task.attributes or "")

@@ -9,7 +9,7 @@ from typing import Any
 from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib import observability, runtime
-from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
+from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
 from chalicelib.routes.http import FORM, route, signed_form
 from chalicelib.usecases.assign import answer_callback
 from chalicelib.usecases.observe import observe
@@ -35,7 +35,7 @@ def fallback() -> dict[str, Any]:
 
 @route(blueprint, "/event_callback", methods=["POST"], action=None)
 def event_callback() -> Response:
-    """Record a Reservation status reported by an event; acknowledge other events."""
+    """Record a Reservation's status or a Worker's Activity; acknowledge other events."""
     service = runtime.current()
     form = signed_form(blueprint.current_request, service)
     observability.bind(event_type=form.get("EventType"))
@@ -54,7 +54,20 @@ def event_callback() -> Response:
             event, store=service.store, deadlines=service.deadlines, now=service.clock.now_ms()
         )
         observability.bind(changed=changed)
+    elif form.get("EventType", "").startswith("worker."):
+        _record_activity(form)
     return Response("", status_code=204)
+
+
+def _record_activity(form: Form) -> None:
+    from chalicelib.domain.workers import WorkerActivity  # noqa: PLC0415  assignment callbacks do not need it
+
+    service = runtime.current()
+    now = service.clock.now_ms()
+    activity = WorkerActivity.from_form(form, now=now)
+    if activity is not None:
+        changed = service.worker_activities.save(activity, now=now)
+        observability.bind(worker_sid=activity.worker_sid, changed=changed)
 
 
 def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:

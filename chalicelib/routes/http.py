@@ -47,6 +47,8 @@ _HEADERS = {
 
 AUTHORIZATION = "Authorization"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+IF_NONE_MATCH = "If-None-Match"
+_ALLOWED_HEADERS = f"{AUTHORIZATION}, Content-Type, {IDEMPOTENCY_KEY}, {IF_NONE_MATCH}"
 
 MAX_BODY_BYTES = 128 * 1024
 """Large enough for two attribute documents at Twilio's 4,096-character limit, percent-encoded."""
@@ -175,7 +177,7 @@ def _allow_origin(response: Response) -> None:
     origin = runtime.current().settings.cors_allow_origin
     if origin:
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+        response.headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, Server-Time"
         response.headers["Vary"] = "Origin"
 
 
@@ -186,7 +188,7 @@ def _preflight(methods: list[str]) -> Response:
         )
     headers: dict[str, str | list[str]] = {
         "Access-Control-Allow-Methods": ", ".join(methods),
-        "Access-Control-Allow-Headers": f"{AUTHORIZATION}, Content-Type, {IDEMPOTENCY_KEY}",
+        "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
         "Access-Control-Max-Age": "600",
     }
     return Response("", status_code=204, headers=headers)

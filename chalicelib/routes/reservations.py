@@ -56,7 +56,7 @@ _INSTRUCTION_HINTS = {
     parameters=("worker_sid", "status", "since", "limit", "cursor"),
 )
 def list_reservations(principal: Principal, parameters: Parameters) -> dict[str, Any]:
-    """List Reservations. A Worker gets only its own Reservations."""
+    """List Reservations. Workers get only their own Reservations."""
     service = runtime.current()
     page = usecase.list_reservations(
         principal=principal,
@@ -266,7 +266,6 @@ def _parse_limit(value: str | None) -> int:
 
 
 def _reservation_json(reservation: Reservation) -> dict[str, Any]:
-    sent = reservation.instruction_sent
     previous = [None, *(entry.to.value for entry in reservation.history)]
     return {
         "reservation_sid": reservation.reservation_sid,
@@ -277,18 +276,16 @@ def _reservation_json(reservation: Reservation) -> dict[str, Any]:
         "task_queue_sid": reservation.task_queue_sid,
         "status": reservation.status.value,
         "instruction": None if reservation.answer is None else without_secrets(reservation.answer),
-        "reserved_at": _iso_time(reservation.reserved_at),
-        "expires_at": _iso_time(reservation.expires_at),
+        "reserved_at": iso_time(reservation.reserved_at),
+        "expires_at": iso_time(reservation.expires_at),
         "task_attributes": parse_attributes(reservation.task_attributes),
         "worker_attributes": parse_attributes(reservation.worker_attributes),
-        "instruction_sent": None
-        if sent is None
-        else {"by": sent.by, "instruction": without_secrets(sent.instruction)},
+        "instruction_sent": sent_json(reservation),
         "accepted_by": reservation.accepted_by,
         "callback": reservation.callback,
         "history": [
             {
-                "at": _iso_time(entry.at),
+                "at": iso_time(entry.at),
                 "from": before,
                 "to": entry.to.value,
                 "by": entry.by,
@@ -299,7 +296,15 @@ def _reservation_json(reservation: Reservation) -> dict[str, Any]:
     }
 
 
-def _iso_time(at: int) -> str:
+def sent_json(reservation: Reservation) -> dict[str, Any] | None:
+    """Return the instruction that was sent over REST, without its secrets, and its sender."""
+    sent = reservation.instruction_sent
+    if sent is None:
+        return None
+    return {"by": sent.by, "instruction": without_secrets(sent.instruction)}
+
+
+def iso_time(at: int) -> str:
     """Return epoch ms as ISO 8601, such as ``2026-11-22T01:12:26.000Z``."""
     time = datetime.fromtimestamp(at / 1000, UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -20,8 +20,8 @@ COUNTERPARTS = {
 _INSTRUCTIONS = "only POST /reservations/{sid}/accept takes an instruction and its parameters"
 _STATUS = "the route determines the status: /accept, /reject or /complete after /reservations/{sid}"
 _ACTIVITY = (
-    "only POST /reservations/{sid}/reject and the parameter post_work_activity_sid of an "
-    "instruction move the Worker to another Activity"
+    "only POST /reservations/{sid}/reject, POST /activity and the parameter "
+    "post_work_activity_sid of an instruction move the Worker to another Activity"
 )
 _TASK = "only POST /create-task takes it"
 _UNSUPPORTED = "it is not supported"

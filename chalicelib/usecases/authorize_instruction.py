@@ -16,11 +16,11 @@ def authorize_instruction(
 ) -> None:
     """Check that the caller may send an instruction that accepts a Reservation.
 
-    The record is read only if a Worker sets a parameter to its own phone or call. The attributes
-    in the record come from TaskRouter's callback.
+    The record is read only if a Worker sets a parameter to their own phone or call. The
+    attributes in the record come from TaskRouter's callback.
 
     Raises:
-        Forbidden: the caller is a Worker that may not send the instruction or set one of its
+        Forbidden: the caller is a Worker who may not send the instruction or set one of its
             parameters, or the Reservation belongs to another Worker.
         StoreUnavailable: DynamoDB failed.
     """

@@ -73,8 +73,8 @@ def not_recorded(task_sid: str | None, worker_sid: str | None) -> NotFound:
     """Build the error for a Reservation that was not found; name the resources searched.
 
     Args:
-        task_sid: WT… of the Task that was searched in TaskRouter, if any.
-        worker_sid: WK… of the Worker that was searched instead of a Task, if any.
+        task_sid: WT… of the Task whose Reservations were searched in TaskRouter, if any.
+        worker_sid: WK… of the Worker whose Reservations were searched instead, if any.
     """
     if task_sid is None and worker_sid is None:
         return NotFound(

@@ -57,7 +57,7 @@ def list_reservations(
     A page ends early if further Reservations would exceed MAX_PAGE_BYTES.
 
     Args:
-        principal: the caller. A Worker gets only its own Reservations.
+        principal: the caller. Workers get only their own Reservations.
         listing: the lists of records.
         size_of: returns the size of a Reservation in the response, in bytes.
         retention_days: number of days for which records are kept.
@@ -83,10 +83,20 @@ def list_reservations(
     query = ReservationQuery(
         since=max(since, oldest), status=status, worker_sid=worker_sid, limit=limit
     )
-    page, size = listing.fetch_page(query, cursor, now=now), 0
-    for number, reservation in enumerate(page.reservations):
+    page = listing.fetch_page(query, cursor, now=now)
+    fitting = within_page_size(page.reservations, size_of)
+    if len(fitting) < len(page.reservations):
+        return ReservationPage(fitting, listing.cursor_after(fitting[-1]))
+    return page
+
+
+def within_page_size(
+    reservations: list[Reservation], size_of: Callable[[Reservation], int]
+) -> list[Reservation]:
+    """Return the first Reservations: as many as MAX_PAGE_BYTES allows, but at least one."""
+    size = 0
+    for number, reservation in enumerate(reservations):
         size += size_of(reservation)
         if number and size > MAX_PAGE_BYTES:
-            next_cursor = listing.cursor_after(page.reservations[number - 1])
-            return ReservationPage(page.reservations[:number], next_cursor)
-    return page
+            return reservations[:number]
+    return reservations

@@ -53,6 +53,8 @@ def observe(
         by=by,
         next_check_at=next_check_at,
         worker_name=event.worker_name,
+        workflow_name=event.workflow_name,
+        task_queue_name=event.task_queue_name,
     )
     changed, record = store.record_status(event.reservation_sid, update)
     if record is not None:
@@ -75,6 +77,8 @@ def _to_reservation(
         task_sid=event.task_sid,
         worker_sid=event.worker_sid,
         worker_name=event.worker_name,
+        workflow_name=event.workflow_name,
+        task_queue_name=event.task_queue_name,
         workflow_sid=event.workflow_sid,
         task_queue_sid=event.task_queue_sid,
         task_attributes=event.task_attributes,

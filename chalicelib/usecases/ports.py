@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib.domain.callbacks import EventPage
 from chalicelib.domain.instructions import Instruction
@@ -18,6 +18,10 @@ from chalicelib.domain.reservations import (
 )
 from chalicelib.domain.tasks import CreatedTask, FoundTask, IdempotencyRecord, NewTask
 from chalicelib.usecases.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    # Callbacks do not need this module.
+    from chalicelib.domain.workers import Activity, WorkerActivity
 
 
 class Clock(Protocol):
@@ -68,6 +72,15 @@ class TaskRouter(Protocol):
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
+
+    def list_activities(self) -> "list[Activity]":
+        """List the Activities of the Workspace."""
+
+    def fetch_worker(self, worker_sid: str) -> "WorkerActivity":
+        """Return the current Activity of a Worker."""
+
+    def update_worker(self, worker_sid: str, *, activity_sid: str) -> "WorkerActivity":
+        """Switch a Worker to an Activity."""
 
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
@@ -204,6 +217,30 @@ class ReservationListing(Protocol):
 
     def cursor_after(self, reservation: Reservation) -> str:
         """Return the cursor of a page that begins after *reservation*."""
+
+    def fetch_open(self, worker_sid: str | None, *, limit: int) -> tuple[list[Reservation], bool]:
+        """Return open Reservations, and whether there are more.
+
+        Args:
+            worker_sid: WK… of the only Worker; None for all Workers.
+            limit: maximum number of Reservations.
+
+        Raises:
+            StoreUnavailable: DynamoDB failed.
+        """
+
+
+class WorkerActivities(Protocol):
+    """The recorded Activities of Workers.
+
+    Every method raises StoreUnavailable if DynamoDB fails.
+    """
+
+    def save(self, activity: "WorkerActivity", *, now: int) -> bool:
+        """Record a Worker's Activity unless a later one is recorded; return whether it was."""
+
+    def get(self, worker_sid: str) -> "WorkerActivity | None":
+        """Return a Worker's Activity, using a strongly consistent read; None if it is unknown."""
 
 
 class IdempotencyStore(Protocol):

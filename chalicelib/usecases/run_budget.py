@@ -21,12 +21,12 @@ CONCURRENCY = 8
 MAX_REASONS = 3
 
 _MIN_TIME_LEFT_MS = 25_000
-"""Minimum remaining time to start a step. A list of several pages from TaskRouter takes up to 16 s.
-Other steps send requests to TaskRouter for up to 9 s. All of them then write to DynamoDB.
+"""Minimum remaining time to start a step. Reading a list of several pages from TaskRouter takes up
+to 16 s. Other steps send requests to TaskRouter for up to 9 s. Every step then writes to DynamoDB.
 Loops check `may_continue` between their calls."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
-"""Pauses between the attempts of a throttled request, in seconds."""
+"""Pauses before each retry of a throttled request, in seconds."""
 
 _Response = TypeVar("_Response")
 
@@ -88,7 +88,7 @@ class RunBudget:
                 self._clock.sleep(pause)
 
     def pauses_if_throttled(self) -> Iterator[float]:
-        """Yield the pauses (in seconds) before further attempts of a throttled request.
+        """Yield the pauses (in seconds) before the retries of a throttled request.
 
         After the last pause, or if no time is left, the run or the part with this budget ends.
         """

@@ -46,7 +46,7 @@ STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 class SweepOutcome(Enum):
     """The outcome of checking one Reservation. `SweepLine` counts each outcome."""
 
-    MIRRORED = auto()  # also if another request changed the status or is changing it
+    MIRRORED = auto()  # includes changes made, or being made, by another request
     UNCHANGED = auto()
     GONE = auto()
     REJECTED = auto()

@@ -1,6 +1,6 @@
 """API Gateway's fixed quotas, and the wait after a request that exceeded a quota.
 
-All tools in an account share the quotas, which can't be raised (AWS, "Amazon API Gateway
+All clients of an account share the quotas, which can't be raised (AWS, "Amazon API Gateway
 quotas"). boto3's own retries may end before the longest of these intervals has passed.
 """
 
@@ -45,7 +45,7 @@ def _seconds_to_wait(
     if seconds is None or code != "TooManyRequestsException" or attempts > _MAX_WAITS:
         return None
     click.echo(
-        f"API Gateway accepts one {operation.name} request every {seconds} s in an account. "
+        f"API Gateway accepts one {operation.name} request every {seconds} s per account. "
         f"Waiting {seconds} s ...",
         err=True,
     )

@@ -7,24 +7,29 @@ its own.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra import OperatorError
 from infra.aws import Aws, capacity
 from infra.aws.capacity import Throttle
 from infra.aws.stage_config import API, SWEEP, Stage
 
+if TYPE_CHECKING:
+    from chalice.app import Chalice
+
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 """Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
 
 ACCEPT_PATH = "/reservations/{sid}/accept"
 
-_WEIGHTS = {ACCEPT_PATH: 2}
+_ACTIVITIES = ("/activities", "GET")
+_WEIGHTS = {ACCEPT_PATH: 2, "/activities": 0.5, "/activity": 0.5}
 """Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
 _EVENT_PATH = "/event_callback"
+_OVERVIEW_PATH = "/overview"
 
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 """Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
@@ -66,6 +71,19 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for prefix in stage.settings.callback_prefixes
         for path, method in twilio
     ]
+    overview = _MethodSetting(
+        _encode(_OVERVIEW_PATH),
+        "GET",
+        capacity.overview_throttle(concurrency, stage.settings.console_agents),
+        measured=False,
+    )
+    return [default, overview, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+
+
+def _waiting_settings(
+    app: "Chalice", twilio: Collection[tuple[str, str]], stage: Stage, concurrency: int
+) -> list[_MethodSetting]:
+    """Return the settings of the methods that may wait for TaskRouter."""
     # A client's POST request changes something in TaskRouter. So does a GET request to the same
     # path, which the app refuses without TUTORIAL_ROUTES.
     changing = ("GET", "POST") if stage.settings.tutorial_routes else ("POST",)
@@ -74,11 +92,11 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for path, views in sorted(app.routes.items())
         for method in changing
         if "POST" in views and method in views and (path, method) not in twilio
-    }
+    } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     if stage.settings.oidc_issuer:
         weights |= {(path, "GET"): 1 for path in _SIGN_IN_PATHS}
     total = sum(weights.values())
-    waiting = [
+    return [
         _MethodSetting(
             _encode(path),
             method,
@@ -87,13 +105,24 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         )
         for (path, method), weight in weights.items()
     ]
-    return [default, *callbacks, *waiting]
 
 
 def find_throttle(stage: Stage, concurrency: int, path: str) -> Throttle:
-    """Return the throttle of the POST method with this path."""
+    """Return the throttle of the path, or the default throttle if the path has none."""
     throttles = {each.path: each.throttle for each in _method_settings(stage, concurrency)}
     return throttles.get(_encode(path), throttles["/*"])
+
+
+def describe_low_concurrency(aws: Aws, stage: Stage, concurrency: int) -> str | None:
+    """Return a hint if the account's limit reduces the throttles of the API, or None.
+
+    Args:
+        aws: The account and region.
+        stage: The stage.
+        concurrency: See `capacity.read_concurrency`.
+    """
+    accept = find_throttle(stage, concurrency, ACCEPT_PATH)
+    return capacity.describe_low(aws, stage, concurrency, accept)
 
 
 def _encode(path: str) -> str:

@@ -68,6 +68,9 @@ _EVENT_SHARE = 0.1
 _EVENT_BURST_SHARE = 0.2
 """Share of the concurrency that a burst of events may use."""
 
+_POLLS_PER_SECOND = 0.5
+"""Polls of one agent: one every 3 s, and half as much again for second tabs and supervisors."""
+
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
 
@@ -168,11 +171,25 @@ def event_throttle(concurrency: int) -> Throttle:
     )
 
 
+def overview_throttle(concurrency: int, agents: int) -> Throttle:
+    """Return the throttle of the overview, which each agent's console polls.
+
+    Polls use at most half as much of the concurrency as events do, so that saturating this
+    throttle leaves 95% of the concurrency to other requests, except for a burst.
+
+    Args:
+        concurrency: See `read_concurrency`.
+        agents: The number of agents whose consoles poll at the same time.
+    """
+    limit = event_throttle(concurrency)
+    return Throttle(rate=min(limit.rate / 2, agents * _POLLS_PER_SECOND), burst=limit.burst)
+
+
 def waiting_throttle(concurrency: int, share: float) -> Throttle:
     """Return the throttle of a method that may wait for TaskRouter.
 
-    In a time of T seconds, a token bucket admits at most burst + rate * T requests. If each of them
-    takes as long as possible, the method uses its share of the executions, but at least one.
+    In T seconds, a token bucket admits at most burst + rate * T requests. If each of them takes as
+    long as possible, the method uses exactly its share of the executions, which is at least one.
 
     Args:
         concurrency: See `read_concurrency`.

@@ -144,8 +144,8 @@ def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
         if regions and aws.region not in regions:
             raise OperatorError(
                 f"Stage {stage.name} exists in {', '.join(regions)}. Select that region (export "
-                f"AWS_DEFAULT_REGION={regions[0]}), or deploy a stage with another name to "
-                f"{aws.region}."
+                f"AWS_DEFAULT_REGION={regions[0]}), or deploy a stage with a different "
+                f"name to {aws.region}."
             )
         live_resources.ensure_same_region(aws, stage)
     except ClientError as error:
@@ -157,15 +157,15 @@ def ensure_current(aws: Aws, stage: Stage) -> None:
     """Refuse to deploy if the checkout's record lacks the API that exists in AWS.
 
     Raises:
-        OperatorError: Chalice would create a second API, with another URL.
+        OperatorError: Chalice would create a second API, with a different URL.
     """
     recorded_id = _api_id(_recorded_in_checkout(stage))
     live_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
     if live_id not in (None, recorded_id):
         raise OperatorError(
             f".chalice/deployed/{stage.deployed_file.name} does not record the API {live_id} of "
-            f"stage {stage.name}, so Chalice would create a second one with another URL. Run: "
-            f"python -m infra prepare --stage {stage.name}"
+            f"stage {stage.name}, so Chalice would create a second one with a different URL. "
+            f"Run: python -m infra prepare --stage {stage.name}"
         )
 
 

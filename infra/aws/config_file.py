@@ -170,9 +170,12 @@ _STAGE: _Members = {
     "lambda_functions": {API: _FUNCTION, SWEEP: _FUNCTION},
     "minimum_compression_size": _whole_number(0, 10_485_760),
     "websocket_api_custom_domain": _refused("the app has no WebSocket API"),
+    "workspace_file": _text("workspace.yaml"),
 }
 
-_PER_STAGE = ("access_logs", "api_gateway_custom_domain", "api_gateway_stage")
+_PER_STAGE = (
+    "access_logs", "api_gateway_custom_domain", "api_gateway_stage", "workspace_file",
+)  # fmt: skip
 
 _PROJECT: _Members = {
     **{name: expected for name, expected in _STAGE.items() if name not in _PER_STAGE},

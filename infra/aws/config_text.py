@@ -22,8 +22,8 @@ def parse(text: str) -> dict[str, Any]:
     """Return the content of the file, whose stages are objects.
 
     Raises:
-        OperatorError: The text is not JSON, repeats a name in an object, or does not contain an
-            object with stages that are objects.
+        OperatorError: The text is not JSON, repeats a name in an object, or is not an object whose
+            stages are objects.
     """
     if text.startswith(BYTE_ORDER_MARK):
         raise OperatorError(
@@ -34,7 +34,7 @@ def parse(text: str) -> dict[str, Any]:
         content = json.loads(text, object_pairs_hook=_Members)
     except json.JSONDecodeError as error:
         raise OperatorError(
-            f"{FILE} can't be read: {error.msg} in line {error.lineno}, column {error.colno}."
+            f"{FILE} can't be read: {error.msg} at line {error.lineno}, column {error.colno}."
         ) from error
     except (ValueError, RecursionError) as error:
         raise OperatorError(

@@ -6,6 +6,7 @@ from typing import Any
 
 _DIGITS = "0123456789abcdef" * 2
 _EXAMPLES = {
+    "console_title_attributes": "subject,customer",
     "twilio_account_sid": f"AC{_DIGITS}",
     "twilio_workspace_sid": f"WS{_DIGITS}",
     "twilio_workflow_sid": f"WW{_DIGITS}",

@@ -6,7 +6,7 @@ version of the part changes. A stage is not deployed again as long as its finger
 versions are unchanged. Changes to other resources, such as a role's trust policy
 or an alarm, are not detected.
 
-Another object records that the first run of the deploy command has completed.
+A separate object records that the first run of the deploy command has completed.
 """
 
 import hashlib

@@ -174,7 +174,7 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
             raise OperatorError(
                 f"The role {stage.role(handler)} belongs to stage {stage.name} in a region other "
                 f"than {aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy "
-                f"a stage with another name to {aws.region}."
+                f"a stage with a different name to {aws.region}."
             )
 
 

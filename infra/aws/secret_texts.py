@@ -9,7 +9,7 @@ from chalicelib.config import Settings
 from chalicelib.domain.messages import nearest_name
 
 UNWANTED = "is or looks like a secret, which does not belong in this file. Remove it."
-"""The problem of a member that is or contains a secret."""
+"""The problem reported for a value that is or contains a secret."""
 
 SECRET = re.compile(
     r"""(?<![A-Za-z0-9])(?:
@@ -47,15 +47,15 @@ PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
 
 def looks_secret(value: object) -> bool:
-    """Return whether a member's value is or contains a string that looks like a secret."""
+    """Return whether a value is or contains a string that looks like a secret."""
     if isinstance(value, list):
         return any(map(looks_secret, value))
     return isinstance(value, str) and bool(SECRET.search(value) or PASSWORD_IN_URL.search(value))
 
 
-def contains_secret(member: object) -> bool:
-    """Return whether a member contains a secret, or the name of one, at any depth."""
-    remaining = [member]
+def contains_secret(document: object) -> bool:
+    """Return whether a JSON value contains a secret, or the name of one, at any depth."""
+    remaining = [document]
     while remaining:
         value = remaining.pop()
         if isinstance(value, dict):

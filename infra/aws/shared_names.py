@@ -3,6 +3,7 @@
 Only the command's own stage has been checked, so the variables of other stages may have any type.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from infra.aws.config_file import invalid
 
 _TABLES = ("RESERVATIONS_TABLE", "STATE_TABLE")
+_TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
 
 
 def variables_of(project: Mapping[str, Any], stage_name: str) -> dict[str, Any]:
@@ -40,6 +42,26 @@ def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
                     f"{name} must not be {table}, which is also the {other_name} of stage "
                     f"{other_stage}, because each stage needs its own tables.",
                 )
+
+
+def check_tables(stage_name: str, *tables: str) -> None:
+    """Refuse names that DynamoDB does not allow, and one name for both tables.
+
+    Args:
+        stage_name: A name under "stages" in config.json.
+        tables: The names of the tables of Reservations and of state.
+
+    Raises:
+        OperatorError: A name is invalid, or the names are equal.
+    """
+    for name, table in zip(_TABLES, tables, strict=True):
+        if not _TABLE_NAME.fullmatch(table):
+            raise invalid(
+                stage_name,
+                f"{name} must be 3 to 255 letters, digits, hyphens, underscores and periods.",
+            )
+    if len({*tables}) < len(tables):
+        raise invalid(stage_name, f"{' and '.join(_TABLES)} must differ.")
 
 
 def stages_with_parameter(project: Mapping[str, Any], stage_name: str, parameter: str) -> list[str]:

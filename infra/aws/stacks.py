@@ -145,7 +145,7 @@ def retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
             existing = dynamodb.describe_table(TableName=name)["Table"]
         except dynamodb.exceptions.ResourceNotFoundException:
             continue
-        if _keys(existing) != _keys(template.read()["Resources"][logical_id]["Properties"]):
+        if keys(existing) != keys(template.read()["Resources"][logical_id]["Properties"]):
             raise OperatorError(
                 f"The table {name} exists, but its keys or indexes differ from infra/stage.yaml. "
                 "Choose another table name in .chalice/config.json, or delete the table if nobody "
@@ -206,7 +206,7 @@ def _import_template(tables: Mapping[str, str]) -> str:
     return json.dumps(reduced)
 
 
-def _keys(table: Mapping[str, Any]) -> dict[str, Any]:
+def keys(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the key schemas of a table and of its indexes by name."""
     indexes = table.get("GlobalSecondaryIndexes", [])
     return {index.get("IndexName", ""): index["KeySchema"] for index in (table, *indexes)}

@@ -33,7 +33,6 @@ CloudFormation would shorten a longer name, and `stacks.regions` would not find 
 """
 
 _STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME}}}")
-_TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
 
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
@@ -67,6 +66,7 @@ class Stage:
         access_logs: Whether the API's stage writes an access log.
         reserved_concurrency: Reserved concurrency of the API's function, or None.
         reserved_sweep_concurrency: Reserved concurrency of the sweep, or None.
+        workspace_file: The definition of the Workspace, or None.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Stage:
     access_logs: bool = False
     reserved_concurrency: int | None = None
     reserved_sweep_concurrency: int | None = None
+    workspace_file: Path | None = None
 
     @property
     def stack(self) -> str:
@@ -263,7 +264,14 @@ def read(
         access_logs=stage.get("access_logs", False),
         reserved_concurrency=api.reserved_concurrency,
         reserved_sweep_concurrency=sweep.reserved_concurrency,
+        workspace_file=workspace_file(stage_name),
     )
+
+
+def workspace_file(stage_name: str) -> Path | None:
+    """Return the file with the definition of a stage's Workspace, or None."""
+    file = project()["stages"][stage_name].get("workspace_file")
+    return config.PROJECT / file if file else None
 
 
 def _resolve(content: dict[str, Any], stage_name: str, handler: str) -> ChaliceConfig:
@@ -294,6 +302,11 @@ def _check_function_variables(stage_name: str, handler: str, variables: Mapping[
             f"the variables of {handler} take {size} bytes, but Lambda allows at most "
             f"{_MAX_VARIABLES_BYTES}. Shorten the longest one.",
         )
+
+
+def function_variables(stage_name: str, handler: str) -> dict[str, str]:
+    """Return the environment variables with which a function of a stage is deployed."""
+    return dict(_resolve(project(), stage_name, handler).environment_variables)
 
 
 def ensure_runnable(stage: Stage) -> None:
@@ -339,7 +352,7 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
         settings = config.read({**variables, **_ON_LAMBDA})
     except config.SettingsError as error:
         raise invalid(stage_name, error) from error
-    _check_tables(stage_name, settings)
+    shared_names.check_tables(stage_name, settings.reservations_table, settings.state_table)
     if settings.log_level not in _LOG_LEVELS:
         raise invalid(
             stage_name,
@@ -347,21 +360,6 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
             "lines of requests and sweeps.",
         )
     return settings
-
-
-def _check_tables(stage_name: str, settings: config.Settings) -> None:
-    tables = {
-        "RESERVATIONS_TABLE": settings.reservations_table,
-        "STATE_TABLE": settings.state_table,
-    }
-    for name, table in tables.items():
-        if not _TABLE_NAME.fullmatch(table):
-            raise invalid(
-                stage_name,
-                f"{name} must be 3 to 255 letters, digits, hyphens, underscores and periods.",
-            )
-    if settings.reservations_table == settings.state_table:
-        raise invalid(stage_name, "RESERVATIONS_TABLE and STATE_TABLE must differ.")
 
 
 def _check_policy_files(stage: Stage, functions: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Connects a deployed stage to Twilio and to the recipients of its alarms."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import click
 import requests
 
 from chalicelib.domain.callbacks import EVENT_TYPES
+from chalicelib.domain.workers import ACTIVITY_EVENT
 from infra import OperatorError
 from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
@@ -28,7 +29,14 @@ _WORKFLOW_URLS = {
 _WORKSPACE_URLS = {"event_callback_url": ("Workspace, event callback", "/event_callback")}
 _EVENTS_FILTER = "events_filter"
 
-_ROUTES = "|".join(path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values())
+NEEDED_EVENTS = (*EVENT_TYPES, ACTIVITY_EVENT)
+"""The types of the events that the service records."""
+
+EVENT_FILTER_LABEL = "Workspace, event filter"
+"""Beginning of the line that describes a change of the event filter."""
+
+_PATHS = [path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values()]
+_ROUTES = "|".join(_PATHS)
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit of a request to the stage that a Workflow currently calls."""
@@ -90,7 +98,7 @@ def ensure_not_deployed_elsewhere(
     match = re.fullmatch(f"({'|'.join(filter(None, bases))})(/[^/]+)?/assignment_callback", url)
     if match and _is_served(url):
         raise OperatorError(
-            f"Stage {stage.name} is already deployed at {_mask(match[1], '')}, in an account other "
+            f"Stage {stage.name} is already deployed at {mask(match[1], '')}, in an account other "
             f"than {aws.account}. Use the credentials of that account, or clear the Workflow's "
             "callback URL."
         )
@@ -131,7 +139,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
     for line in changes.lines:
         click.echo(f"  {line}", err=True)
     if dialog.assumes_yes:
-        _ensure_not_in_use(changes.other_stages)
+        ensure_not_in_use(changes.other_stages)
     if not dialog.confirm("Change them?"):
         click.echo(
             "Not changed. To change them, run this command again with --yes, or use Twilio's "
@@ -148,7 +156,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
     click.echo("Twilio has stored the callback URLs.", err=True)
 
 
-def _ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
+def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
     """Refuse to redirect callbacks without asking the operator if their stage still exists."""
     for name, url in other_stages.items():
         if _is_served(url):
@@ -177,18 +185,59 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
                 # The operator may have added a query and connection overrides to the route's URL.
                 new += old[len(address) :] if address.endswith(path) else ""
                 new_values[name] = new
-                shown = _mask(old, base_url) or "none"
-                if stage := _find_stage(address, path, base_url):
-                    prefix_of_stage = address[: address.rindex(path)]
-                    changes.other_stages[stage] = f"{prefix_of_stage}/assignment_callback"
+                shown = mask(old, base_url) or "none"
+                for stage, callback_url in find_other_stages([old], base_url).items():
+                    changes.other_stages[stage] = callback_url
                     shown += f" (stage {stage} of this service)"
-                changes.lines.append(f"{label}: {shown} -> {_mask(new, base_url)}")
-    # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
-    selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
-    if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
-        changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
-        changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
+                changes.lines.append(f"{label}: {shown} -> {mask(new, base_url)}")
+    if excluded := find_excluded_events(remote):
+        changes.workspace[_EVENTS_FILTER] = ",".join([*_selected_events(remote), *excluded])
+        changes.lines.append(f"{EVENT_FILTER_LABEL}: also {', '.join(excluded)}")
     return changes
+
+
+def find_excluded_events(remote: Any) -> list[str]:
+    """Return the event types that the service needs and a Workspace's filter excludes.
+
+    Args:
+        remote: The SDK's instance of the Workspace.
+    """
+    # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
+    selected = _selected_events(remote)
+    return [name for name in NEEDED_EVENTS if selected and name not in selected]
+
+
+def _selected_events(remote: Any) -> list[str]:
+    return [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
+
+
+def calls(workflow: Any, base_url: str) -> bool:
+    """Return whether a Workflow posts assignment callbacks to a deployment.
+
+    Args:
+        workflow: The SDK's instance of the Workflow.
+        base_url: The URL in front of the routes.
+    """
+    addresses = {
+        _without_query_and_fragment(getattr(workflow, name) or "") for name in _WORKFLOW_URLS
+    }
+    return any(address.startswith(f"{base_url}/") for address in addresses)
+
+
+def find_other_stages(urls: Iterable[str], base_url: str) -> dict[str, str]:
+    """Return the assignment callback URLs of other declared stages, by stage name.
+
+    Args:
+        urls: Callback URLs, some of which may belong to other stages.
+        base_url: The URL of this stage's API.
+    """
+    found = {}
+    for url in urls:
+        address = _without_query_and_fragment(url).rstrip("/")
+        for path in _PATHS:
+            if address.endswith(path) and (stage := _find_stage(address, path, base_url)):
+                found[stage] = f"{address.removesuffix(path)}/assignment_callback"
+    return found
 
 
 def _find_stage(address: str, path: str, base_url: str) -> str | None:
@@ -197,13 +246,13 @@ def _find_stage(address: str, path: str, base_url: str) -> str | None:
         return None
     for name in stage_config.project()["stages"]:
         # The name may be followed by a secret segment.
-        pattern = f"https?://.+/{re.escape(name)}(/[^/]+)?{path}/*"
+        pattern = f"https?://.+/{re.escape(name)}(/[^/]+)?{path}"
         if not base_url.endswith(f"/{name}") and re.fullmatch(pattern, address):
             return str(name)
     return None
 
 
-def _mask(url: str, base_url: str) -> str:
+def mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
     These are a user name or password, a query, everything between the base URL and one of the

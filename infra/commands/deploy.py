@@ -45,13 +45,13 @@ from infra.twilio_account import Workspace
 @click.option(
     "--yes",
     is_flag=True,
-    help="Change callback URLs at Twilio without asking, and ask for neither an address for the "
-    "alarms nor a test Task.",
+    help="Change callback URLs or the Workspace at Twilio without asking, and ask for neither an "
+    "address for the alarms nor a test Task.",
 )
 @click.option(
     "--callback-urls/--no-callback-urls",
     default=True,
-    help="Compare and change the callback URLs at Twilio.",
+    help="Compare and change the callback URLs at Twilio, or what workspace_file defines.",
 )
 @click.option(
     "--alarm-email",
@@ -92,7 +92,8 @@ def deploy(
     (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. It writes the
     SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
-    which callback URLs at Twilio differ, and changes the URLs if you agree or pass --yes.
+    which callback URLs at Twilio differ, and changes the URLs if you agree or pass --yes. If the
+    stage names a workspace_file, the command does the same for everything in this file.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
     neither the project's files nor the deployed resources have changed since the last deployment,
@@ -118,10 +119,32 @@ def deploy(
     result = {"url": url, "assignment_callback": f"{url}{hidden_prefix}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
     if callback_urls:
-        connection.set_callback_urls(workspace, url, stage.settings.callback_prefixes[0], dialog)
+        if stage.workspace_file:
+            stage = _apply_workspace_file(aws, stage, url, dialog, break_lock=break_lock)
+        else:
+            prefix = stage.settings.callback_prefixes[0]
+            connection.set_callback_urls(workspace, url, prefix, dialog)
     _finish(
         aws, stage, workspace, dialog, url=url, email=alarm_email, tries=tries, text=try_attributes
     )
+
+
+def _apply_workspace_file(
+    aws: Aws, stage: Stage, url: str, dialog: Dialog, *, break_lock: bool
+) -> Stage:
+    """Apply the stage's definition of the Workspace; deploy settings that change with it."""
+    # The simulator's package, which owns the format, is needed only for a definition.
+    from infra.workspace import runs  # noqa: PLC0415
+
+    runs.apply_file(aws, stage, url, dialog)
+    changed = stage_config.read(stage.name)
+    if changed != stage:
+        click.echo(
+            "The reservation timeouts have changed, so the stage is deployed again.", err=True
+        )
+        with lock.acquire(aws, changed, force=break_lock) as renew_lock:
+            _deploy_changes(aws, changed, renew_lock, check=False)
+    return changed
 
 
 def _finish(
@@ -277,7 +300,6 @@ def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stag
 def _read_concurrency(aws: Aws, stage: Stage) -> int:
     """Return the API's concurrency, and print a hint if the account's limit is low."""
     concurrency = capacity.read_concurrency(aws, stage)
-    accept = api_settings.find_throttle(stage, concurrency, api_settings.ACCEPT_PATH)
-    if hint := capacity.describe_low(aws, stage, concurrency, accept):
+    if hint := api_settings.describe_low_concurrency(aws, stage, concurrency):
         click.echo(hint, err=True)
     return concurrency

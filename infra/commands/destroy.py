@@ -53,7 +53,7 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
     Tables and secrets are kept unless --data is given. A table that the stack of another stage
     owns, a parameter that another stage uses, and a Secrets Manager secret are always kept.
     TaskRouter's callbacks fail as soon as the API is removed. The next deployment creates an API
-    with another URL.
+    with a different URL.
 
     Exit code 1: a step failed. Fix the cause and run the command again; it continues with the
     remaining resources.
@@ -99,8 +99,8 @@ def _describe_urls(stage: Stage) -> str:
         else "That deployment offers to change the callback URLs at Twilio."
     )
     return (
-        f"The next deployment creates an API with another URL. {remedy} The subscriptions to the "
-        "alarms are removed with their topic. To subscribe again, deploy with --alarm-email."
+        f"The next deployment creates an API with a different URL. {remedy} The subscriptions to "
+        "the alarms are removed with their topic. To subscribe again, deploy with --alarm-email."
     )
 
 

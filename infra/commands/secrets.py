@@ -98,7 +98,7 @@ def _verify(stage: Stage, entered: Secrets) -> None:
         open_workspace(stage, key, remedy=remedy) for key in entered.api_keys.items()
     )
     try:
-        _verify_auth_tokens(
+        verify_auth_tokens(
             stage,
             stage.settings.twilio_account_sid,
             entered,
@@ -201,12 +201,12 @@ def check_stored_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -
         + describe_storing(stage)
     )
     try:
-        _verify_auth_tokens(stage, account_sid, secrets, remedy=remedy)
+        verify_auth_tokens(stage, account_sid, secrets, remedy=remedy)
     except OperatorError as error:
         click.echo(f"Warning: the stored auth token can't be verified. {error}", err=True)
 
 
-def _verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets, *, remedy: str) -> None:
+def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets, *, remedy: str) -> None:
     """Raise OperatorError unless Twilio accepts one of the auth tokens."""
     failure = OperatorError("")
     for token in secrets.auth_tokens:

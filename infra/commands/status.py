@@ -8,17 +8,16 @@ from typing import Any
 
 import click
 import requests
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 from requests.exceptions import InvalidProxyURL, ProxyError, SSLError
 
 from chalicelib import __version__
-from chalicelib.adapters.dynamodb.jobs import LAST_SWEEP
 from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError, format_duration
-from infra.aws import Aws, chalice_record, stacks, stage_config
+from infra.aws import Aws, chalice_record, live_state, stacks, stage_config
 from infra.aws.config_file import FILE
-from infra.aws.stage_config import SWEEP, Stage
+from infra.aws.live_state import MISSING
+from infra.aws.stage_config import Stage
 from infra.commands import (
     cloud_stage_option,
     connect_to_stage,
@@ -42,7 +41,6 @@ _OK = "ok"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
 _NOT_CHECKED = "not checked"
-_MISSING = "missing"
 _STACK_MISSING = "stack missing"
 _RETRY_SECONDS = 2
 _REQUEST_SECONDS = 15
@@ -95,21 +93,21 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     answers = _or_error(lambda: _smoke_test_result(url, stage.settings.callback_prefixes[0]))
     callback_urls = _or_error(lambda: _callback_urls(aws, stage, url))
     tables = {
-        table: _or_error(lambda table=table: _table_status(aws, table))  # type: ignore[misc]
+        table: _or_error(lambda table=table: live_state.table_status(aws, table))  # type: ignore[misc]
         for table in (stage.settings.reservations_table, stage.settings.state_table)
     }
-    schedule = _or_error(lambda: _schedule_state(aws, stage))
+    schedule = _or_error(lambda: live_state.schedule_state(aws, stage))
     # After `destroy`, the stack contains only the tables.
-    missing = _MISSING if outputs or stacks.exists(aws, stage) else _STACK_MISSING
-    alarms = _or_error(lambda: _active_alarms(aws, stage)) if outputs else missing
-    subscribers = _or_error(lambda: _subscribers(aws, topic)) if topic else 0
+    missing = MISSING if outputs or stacks.exists(aws, stage) else _STACK_MISSING
+    alarms = _or_error(lambda: live_state.active_alarms(aws, stage)) if outputs else missing
+    subscribers = _or_error(lambda: live_state.count_subscribers(aws, topic)) if topic else 0
     return {
         "url": url,
         "answers": answers,
         "callback_urls": callback_urls,
         "tables": tables,
         "schedule": schedule,
-        "last_sweep": _or_error(lambda: _last_sweep(aws, stage)),
+        "last_sweep": _or_error(lambda: live_state.last_sweep(aws, stage) or "none yet"),
         "alarms": alarms,
         "alarm_topic": topic or missing,
         "alarm_subscribers": subscribers,
@@ -209,7 +207,7 @@ def _or_error(read: Callable[[], Any]) -> Any:
     except (OperatorError, ClientError, BotoCoreError) as error:
         response = error.response if isinstance(error, ClientError) else {}
         if response.get("Error", {}).get("Code") == "ResourceNotFoundException":
-            return _MISSING
+            return MISSING
         return describe_error(error)
 
 
@@ -229,52 +227,6 @@ def _callback_urls(aws: Aws, stage: Stage, url: str) -> Any:
     workspace = connection.open_workspace(aws, stage)
     changes = connection.find_changes(workspace, url, stage.settings.callback_prefixes[0])
     return changes.lines or _OK
-
-
-def _table_status(aws: Aws, name: str) -> str:
-    described = aws.client("dynamodb").describe_table(TableName=name)
-    return str(described["Table"]["TableStatus"])
-
-
-def _schedule_state(aws: Aws, stage: Stage) -> str:
-    """Return the state of the rule that starts the sweep.
-
-    The rule is found by its target, because CloudFormation generates rule names.
-    """
-    name = stage.function(SWEEP)
-    arn = f"arn:{aws.partition}:lambda:{aws.region}:{aws.account}:function:{name}"
-    events = aws.client("events")
-    rules = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
-    states = {events.describe_rule(Name=rule)["State"] for rule in rules}
-    return ", ".join(sorted(states)) or _MISSING
-
-
-def _last_sweep(aws: Aws, stage: Stage) -> Any:
-    response = aws.client("dynamodb").get_item(
-        TableName=stage.settings.state_table, Key={"id": {"S": LAST_SWEEP}}
-    )
-    deserialize = TypeDeserializer().deserialize
-    item = response.get("Item", {})
-    return {name: deserialize(value) for name, value in item.items()} or "none yet"
-
-
-def _active_alarms(aws: Aws, stage: Stage) -> list[str]:
-    pages = aws.client("cloudwatch").get_paginator("describe_alarms")
-    prefix = f"{stage.stack}-"
-    names = [
-        alarm["AlarmName"].removeprefix(prefix)
-        for page in pages.paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
-        for alarm in page["MetricAlarms"]
-    ]
-    # A name with another hyphen belongs to another stage, such as dev-2 for the stage dev.
-    return [name for name in names if "-" not in name]
-
-
-def _subscribers(aws: Aws, topic: str) -> int:
-    """Count the confirmed subscriptions; others have no ARN yet."""
-    pages = aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    arns = [item["SubscriptionArn"] for page in pages for item in page["Subscriptions"]]
-    return sum(arn.startswith("arn:") for arn in arns)
 
 
 def _format(value: Any, *, now: float) -> str:

@@ -21,7 +21,7 @@ from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
 _MARKER = {"taskrouter_callbacks_test": True}
-"""Attribute of every test Task, by which reports can exclude test Tasks."""
+"""Attribute of every test Task, so that reports can exclude test Tasks."""
 
 _WATCH_SECONDS = 30
 _POLL_SECONDS = 1
@@ -226,12 +226,12 @@ def _queues(routes: Sequence[_Route]) -> list[str]:
 
 
 def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_Route]) -> str:
-    """Return the attributes that the operator enters or, if nobody is asked, the default.
+    """Return the attributes that the operator enters or, without a prompt, the default.
 
     The default attributes match the first simple filter whose TaskQueues have an available Worker.
 
     Raises:
-        ImpossibleTrial: There is no such filter, and nobody is asked.
+        ImpossibleTrial: There is no such filter, and the command does not prompt.
     """
     default = next(
         (

@@ -1,25 +1,66 @@
-"""Commands for the definition of the Workspace."""
+"""Commands for the Workspace and its definition."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
-from infra.commands import report_errors
+from infra.commands import report_errors, stage_option
+from infra.commands.dialog import Dialog, is_terminal
+
+_CHANGES = 2
+"""Exit code if there are changes that were not made."""
 
 
-@click.group()
+class _Group(click.Group):
+    """A group whose usage errors have the exit code 1, because 2 means that there are changes."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.exit_code = 1  # type: ignore[misc]  # click declares it for the class
+        raise
+
+
+def _file_option(help_text: str, **options: Any) -> Callable[[Any], Any]:
+    path = click.Path(path_type=Path, exists=True, dir_okay=False)
+    return click.option("--file", type=path, help=help_text, **options)
+
+
+_definition_option = _file_option(
+    "YAML or JSON file with the definition; by default, workspace_file of the stage in "
+    ".chalice/config.json. For the stage local: SIMULATOR_WORKSPACE_FILE, or the quickstart's "
+    "definition."
+)
+_prune_option = click.option(
+    "--prune", is_flag=True, help="Delete resources that the file does not name."
+)
+
+
+@click.group(cls=_Group)
 def workspace() -> None:
-    """Check the definition of the Workspace (see docs/workspace.md)."""
+    """Manage the Workspace with a file (see docs/workspace.md)."""
 
 
 @workspace.command()
-@click.option(
-    "--file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+@_file_option(
+    "YAML or JSON file with the definition.",
     envvar="SIMULATOR_WORKSPACE_FILE",
     show_envvar=True,
     show_default="the quickstart's definition",
-    help="YAML or JSON file with the definition.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @report_errors
@@ -33,3 +74,84 @@ def check(file: Path | None, *, as_json: bool) -> None:
 
     if checks.print_findings(file, as_json=as_json):
         raise SystemExit(1)
+
+
+@workspace.command()
+@stage_option
+@_definition_option
+@_prune_option
+@click.option("--json", "style", flag_value="json", help="Print JSON, for apply --plan.")
+@click.option("--markdown", "style", flag_value="markdown", help="Print Markdown.")
+@report_errors
+def plan(stage_name: str, file: Path | None, *, prune: bool, style: str | None) -> None:
+    """Show how the Workspace differs from its definition. Changes nothing.
+
+    Exit code 0: there is nothing to do; 2: there are changes; 1: an error.
+    """
+    from infra.workspace import runs, target  # noqa: PLC0415
+
+    opened = target.open_target(stage_name)
+    planned = runs.plan_changes(opened, opened.read_definition(file), prune=prune)
+    runs.print_plan(planned, opened.mask, style or "text", prune=prune)
+    if planned.changes:
+        raise SystemExit(_CHANGES)
+
+
+@workspace.command()
+@stage_option
+@_definition_option
+@_prune_option
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Output of plan --json. If the Workspace has changed since, nothing is changed.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--force", is_flag=True, help="Delete even more than 30 % of the resources.")
+@report_errors
+def apply(
+    stage_name: str,
+    file: Path | None,
+    plan_file: Path | None,
+    *,
+    prune: bool,
+    yes: bool,
+    force: bool,
+) -> None:
+    """Change the Workspace so that it matches its definition.
+
+    Each change is read again and compared. If the command is interrupted, run it again.
+
+    Exit code 0: the Workspace matches; 2: you did not confirm; 1: an error.
+    """
+    from infra.workspace import runs, target  # noqa: PLC0415
+
+    checksum = None
+    if plan_file:
+        checksum, prunes = runs.read_plan(plan_file)
+        prune = prune or prunes
+    opened = target.open_target(stage_name)
+    definition = opened.read_definition(file)
+    planned = runs.plan_changes(opened, definition, prune=prune)
+    if checksum is not None:
+        runs.require_unchanged(planned, checksum)
+    runs.print_plan(planned, opened.mask, "text", prune=prune)
+    dialog = Dialog(is_interactive=is_terminal(), assumes_yes=yes)
+    if not runs.apply_plan(opened, definition, planned, dialog, force=force):
+        raise SystemExit(_CHANGES)
+
+
+@workspace.command()
+@stage_option
+@click.option("--workers", is_flag=True, help="Include the Workers, with their attributes.")
+@report_errors
+def export(stage_name: str, *, workers: bool) -> None:
+    """Print the definition of the live Workspace as YAML.
+
+    If a Workspace has more than 2 MB of YAML, the definition is JSON. Values that a definition
+    cannot contain are left out, and named in a comment and on standard error.
+    """
+    from infra.workspace import runs, target  # noqa: PLC0415
+
+    runs.export_workspace(target.open_target(stage_name), with_workers=workers)

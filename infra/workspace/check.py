@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from infra.workspace.text import printable
 from taskrouter_simulator.checks.definition import check_document
 from taskrouter_simulator.definition.document import (
     DefinitionError,
@@ -39,8 +40,7 @@ def print_findings(file: Path | None, *, as_json: bool) -> int:
     for finding in findings:
         place = document.place(finding.path)
         line = f"{place}: {finding.severity}: {finding.message} ({finding.source})"
-        # Names may contain characters that control a terminal.
-        click.echo(line if line.isprintable() else ascii(line)[1:-1])
+        click.echo(printable(line))
     click.echo(f"{file}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.")
     return errors
 

@@ -28,7 +28,7 @@ _HTTP_ERRORS = range(400, 600)
 
 @dataclass(frozen=True)
 class ConnectionOverrides:
-    """Timeouts and retries of a callback.
+    """Timeouts and retries for a callback.
 
     Attributes:
         connect: Connect timeout in seconds.

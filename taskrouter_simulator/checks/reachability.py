@@ -89,7 +89,7 @@ def _check_targets(targets: Sequence[Target], path: Path) -> Iterator[Finding]:
 
 
 def _check_default(routing: Routing, path: Path) -> Iterator[Finding]:
-    """Yield the mistakes concerning the default filter."""
+    """Yield the mistakes related to the default filter."""
     always = [item for item in routing.filters if _is_constant(item.expression, value=True)]
     unskippable = [
         item for item in always if any(target.skip_if is None for target in item.targets)

@@ -49,11 +49,13 @@ def check_workers(
         if not text.strip():
             message = "an empty expression matches no Worker, so Tasks wait in this TaskQueue"
             yield Finding(path, message, QUEUES, Severity.WARNING)
-        yield from checker.check(declared, text, path)
-        members[queue.friendly_name] = checker.select(declared, text)
+        selected = members[queue.friendly_name] = checker.select(declared, text)
+        yield from checker.check(declared, text, path, selected)
     for path, target, queue_name in _walk_targets(definition):
         text = _with_sids(target.expression or ALWAYS)
-        yield from checker.check(members.get(queue_name, declared), text, (*path, "expression"))
+        candidates = members.get(queue_name, declared)
+        selected = checker.select(candidates, text)
+        yield from checker.check(candidates, text, (*path, "expression"), selected)
 
 
 def _walk_targets(definition: WorkspaceDefinition) -> Iterator[tuple[Path, Target, str | None]]:
@@ -80,8 +82,10 @@ class _Checker:
         self._engine = engine
         self._workspace = workspace
 
-    def check(self, candidates: list[Worker], text: str, path: Path) -> Iterator[Finding]:
-        """Yield the mistakes in an expression that selects from some Workers."""
+    def check(
+        self, candidates: list[Worker], text: str, path: Path, selected: list[Worker]
+    ) -> Iterator[Finding]:
+        """Yield the mistakes in an expression that is applied to the candidates."""
         problems = [
             problem
             for comparison in _comparisons(text)
@@ -90,7 +94,7 @@ class _Checker:
         ]
         for problem in dict.fromkeys(problems):
             yield Finding(path, f"{path[-1]}: {problem}", EXPRESSIONS)
-        if candidates and _comparisons(text) and not problems and not self.select(candidates, text):
+        if candidates and _comparisons(text) and not problems and not selected:
             message = f"{path[-1]}: no declared Worker can match the expression"
             yield Finding(path, message, QUEUES, Severity.WARNING)
 
@@ -105,8 +109,9 @@ class _Checker:
         depends_on_activity = any(_ACTIVITY_NAMES.intersection(map(str, keys)) for keys in found)
 
         def may_match(worker: Worker) -> bool:
-            sids = self._workspace.activities if depends_on_activity else [worker.activity_sid]
-            states = (replace(worker, activity_sid=sid) for sid in sids)
+            states = [worker]
+            if depends_on_activity:
+                states = [replace(worker, activity_sid=sid) for sid in self._workspace.activities]
             return any(
                 predicate(workers.expression_context(self._workspace, state)) for state in states
             )

@@ -28,7 +28,7 @@ PREFIXES = {
     "worker": "WK",
     "workflow": "WW",
 }
-"""Prefixes of SIDs by kind of resource."""
+"""SID prefixes by kind of resource."""
 _VARIABLE = re.compile(r"\$\{([a-z_]+):([^}]*)\}")
 _SID = re.compile(r"\b(?:WA|TC|WQ|WK|WW)[0-9a-fA-F]{32}\b")
 EXPRESSION_FIELDS: Mapping[str, Callable[[str], str]] = {
@@ -38,7 +38,7 @@ EXPRESSION_FIELDS: Mapping[str, Callable[[str], str]] = {
     "known_worker_sid": normalize_reference,
     "known_worker_friendly_name": normalize_reference,
 }
-"""The fields of a target that contain names or expressions, and functions for the normal form."""
+"""Functions that normalize the expressions and references in a target, by field."""
 
 
 class ConfigurationError(ValueError):
@@ -102,7 +102,7 @@ def replace_names(text: str, find_sid: Callable[[str, str], str]) -> str:
 
 
 def replace_sids(text: str, directory: Directory) -> str:
-    """Replace the SIDs in an expression by variables; unknown SIDs remain."""
+    """Replace the SIDs in an expression with variables; unknown SIDs remain."""
 
     def variable(found: re.Match[str]) -> str:
         resource = directory.find(found.group())
@@ -164,14 +164,14 @@ def from_json(text: str, directory: Directory) -> Routing:
 
     Unknown SIDs remain, and unknown keys are ignored, as TaskRouter does. Older notations have the
     same result as the documented ones: `Expression`, `friendly_name` for the name of a filter, a
-    filter with a `queue` but no `targets`, numbers as text, and empty texts.
+    filter with a `queue` but no `targets`, numbers as strings, and empty strings.
 
     Args:
         text: The configuration of a Workflow.
         directory: The SIDs of the Workspace's resources.
 
     Raises:
-        ConfigurationError: The text does not have the documented format.
+        ConfigurationError: `text` does not have the documented format.
     """
     try:
         document = json.loads(text)
@@ -194,7 +194,7 @@ def _read_filter(item: dict[str, Any], directory: Directory) -> Filter:
     expression = _text(item.get("expression") or item.get("Expression"), "expression")
     targets = [_object(target, "a target") for target in _array(item.get("targets"), "targets")]
     if not targets:
-        # The filter is its own target; its expression has already selected the Task.
+        # The filter itself is the target; its expression has already selected the Task.
         targets = [{**item, "expression": None}]
     return Filter(
         filter_friendly_name=_text(
@@ -246,14 +246,14 @@ def _integer(value: Any, name: str) -> int | None:
 def canonical(routing: Routing) -> Routing:
     """Return the canonical form of a configuration; equal forms route Tasks in the same way.
 
-    A default that is written out equals an absent one, and expressions are in normal form.
+    An explicit default equals an omitted value, and expressions are in normal form.
     """
     default = routing.default_filter
     return Routing(
         filters=tuple(
             replace(
                 item,
-                expression=_canonical_expression(item.expression or ALWAYS),
+                expression=canonical_expression(item.expression or ALWAYS),
                 targets=_canonical_targets(item.targets),
             )
             for item in routing.filters
@@ -272,7 +272,7 @@ def _canonical_targets(targets: tuple[Target, ...]) -> tuple[Target, ...]:
     results: list[Target] = []
     for target in targets:
         texts = {
-            key: _canonical_expression(text, function)
+            key: canonical_expression(text, function)
             for key, function in EXPRESSION_FIELDS.items()
             if (text := getattr(target, key)) is not None
         }
@@ -283,7 +283,13 @@ def _canonical_targets(targets: tuple[Target, ...]) -> tuple[Target, ...]:
     return tuple(results)
 
 
-def _canonical_expression(text: str, normal_form: Callable[[str], str] = normalize) -> Any:
+def canonical_expression(text: str, normal_form: Callable[[str], str] = normalize) -> Any:
+    """Return the normal form of an expression with variables.
+
+    Args:
+        text: The expression.
+        normal_form: Returns the normal form of an expression with SIDs.
+    """
     return normal_form(replace_names(text, derived_sid))
 
 

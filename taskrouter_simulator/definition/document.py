@@ -287,7 +287,7 @@ class _Builder:
     def _scalar(self, event: ScalarEvent) -> Any:
         is_plain = event.implicit[0] and not event.tag
         try:
-            return _plain_value(event.value) if is_plain else _join_surrogates(event.value)
+            return plain_value(event.value) if is_plain else _join_surrogates(event.value)
         except ValueError as error:
             raise self._error(_start(event), str(error)) from error
 
@@ -310,7 +310,7 @@ def _first_line(error: object) -> str:
     return str(error).partition("\n")[0][:200]
 
 
-def _plain_value(text: str) -> Any:
+def plain_value(text: str) -> Any:
     """Return the value of text without quotes, by the core schema of YAML 1.2."""
     words = {"": None, "~": None, "null": None, "true": True, "false": False}
     folded = text.lower() if text in {text.lower(), text.upper(), text.capitalize()} else text

@@ -51,7 +51,7 @@ class Comparison:
 
 
 def find_comparisons(text: str) -> Iterator[Comparison]:
-    """Yield the comparisons of an expression.
+    """Yield the comparisons in an expression.
 
     Raises:
         ExpressionError: The text is not an expression.
@@ -63,7 +63,7 @@ def find_comparisons(text: str) -> Iterator[Comparison]:
 
 
 def constant(text: str) -> bool | None:
-    """Return the value of an expression without references; None for any other text."""
+    """Return the value of an expression without references; None for any other string."""
     try:
         has_references = any(True for _ in references(text))
         predicate: Predicate = parse(text, Comparisons())
@@ -79,10 +79,10 @@ def find_hyphenated_name(text: str) -> str | None:
 
 
 def normalize(text: str) -> str:
-    """Return the normal form of an expression; texts that differ only in notation have one form.
+    """Return the normal form of an expression; equivalent notations have the same normal form.
 
-    The notation is white space, quotes, parentheses without effect, the case of keywords, and
-    `=` for `==`. A text that is not an expression is returned without surrounding white space.
+    Notations differ in white space, quotes, redundant parentheses, the case of keywords, and `=`
+    instead of `==`. A string that is not an expression is returned without surrounding white space.
     """
     try:
         return _format(parse_tree(text))

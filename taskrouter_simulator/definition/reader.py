@@ -98,7 +98,7 @@ def _routing(**values: Any) -> Routing:
     return Routing(**values, omits_default_filter="default_filter" not in values)
 
 
-_ROUTING = Object(
+CONFIGURATION = Object(
     "a configuration",
     lambda task_routing: task_routing,
     {
@@ -119,6 +119,7 @@ _ROUTING = Object(
         )
     },
 )
+"""The format of a Workflow's configuration."""
 _ACTIVITY = Object(
     "an Activity",
     ActivityDefinition,
@@ -135,7 +136,7 @@ _TASK_CHANNEL = Object(
         "unique_name": Field(_NAME, "Identifier, such as voice; it cannot change.", required=True),
         "friendly_name": Field(_SHORT_NAME, "Name of the TaskChannel, for people."),
         "channel_optimized_routing": Field(
-            Flag(), "Whether to prefer the Worker that has been idle longest on this channel."
+            Flag(), "Whether to prefer the Worker who has been idle longest on this channel."
         ),
     },
 )
@@ -148,7 +149,9 @@ _TASK_QUEUE = Object(
         "target_workers": Field(
             Expression(may_be_empty=True), "Selects Workers, such as languages HAS 'es'."
         ),
-        "max_reserved_workers": Field(Integer(1, 50), "Workers that are offered a Task at once."),
+        "max_reserved_workers": Field(
+            Integer(1, 50), "Maximum number of Workers to reserve for a Task at a time."
+        ),
         "task_order": Field(_ORDER, "Whether the oldest or the newest Task comes first."),
         "reservation_activity": Field(
             Nullable(_SHORT_NAME), "Activity of a Worker with a Reservation (single-tasking)."
@@ -170,7 +173,7 @@ _WORKFLOW = Object(
         "task_reservation_timeout": Field(
             Integer(1, MAX_RESERVATION_TIMEOUT), "Seconds until a Reservation times out."
         ),
-        "configuration": Field(_ROUTING, "The routing rules."),
+        "configuration": Field(CONFIGURATION, "The routing rules."),
     },
 )
 _WORKER = Object(

@@ -38,7 +38,7 @@ RESOURCE_TYPES = {
     "WT": "task",
     "WW": "workflow",
 }
-"""ResourceType by the prefix of the ResourceSid. The type "transfer" was observed at Twilio."""
+"""ResourceType by prefix of the ResourceSid. Events from Twilio were observed to use "transfer"."""
 
 
 def publish(

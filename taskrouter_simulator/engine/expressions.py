@@ -353,7 +353,7 @@ def check(text: str) -> None:
 
 @lru_cache(maxsize=4096)
 def conditions(text: str) -> tuple[tuple[str, tuple[Keys, ...]], ...]:
-    """Return each condition that an expression joins by AND, with the condition's references.
+    """Return the conditions that an expression joins with AND, each with its references.
 
     Raises:
         ExpressionError: The text is not an expression.

@@ -76,7 +76,7 @@ def read_integer(
     value = parameters.get(name)
     if value is None:
         return None
-    # Match the text, because int() would accept True as 1.
+    # Match the string, because int() would accept True as 1.
     is_valid = re.fullmatch("[0-9]{1,9}", str(value)) and minimum <= int(value) <= maximum
     if not is_valid:
         raise _invalid(code, name, value)

@@ -65,11 +65,11 @@ def parse_attributes(attributes: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Target:
-    """A routing step of a filter.
+    """A routing step in a filter.
 
     Attributes:
         queue_sid: WQ… SID; None for the TaskQueue of the preceding target.
-        expression: Selects Workers of the TaskQueue; None for all.
+        expression: Selects Workers from the TaskQueue; None for all.
         priority: New priority of the Task; None to keep its priority.
         timeout: Seconds until the Task moves on; None for no limit.
         skip_if: Condition for moving on immediately if no Worker is free; None for never.

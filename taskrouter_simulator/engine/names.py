@@ -31,7 +31,7 @@ from taskrouter_simulator.spelling import find_similar, fold
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TIME_NAMES: dict[str, Callable[[datetime], Any]] = {
     "currentTime": lambda moment: int(f"{moment:%H%M}"),
-    # Documented as text, but Twilio's examples compare both with numbers.
+    # Twilio documents these two values as strings, but its examples compare them with numbers.
     "currentHour": lambda moment: NumericText(f"{moment:%H}"),
     "currentMin": lambda moment: NumericText(f"{moment:%M}"),
     "dayOfWeek": lambda moment: _DAYS[moment.weekday()],
@@ -109,7 +109,7 @@ def require_names(
     Args:
         references: The references in the expression.
         scope: The kind of expression.
-        workspace: The Workspace, whose TaskChannels and Activities have names.
+        workspace: The Workspace, whose TaskChannels and Activities are valid names.
         names_may_begin_with_digit: Whether a name after a dot may begin with a digit.
 
     Raises:

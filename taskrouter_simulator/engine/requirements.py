@@ -91,8 +91,8 @@ def _find_known_worker(
     If the TaskQueue has no such Worker, emit an alert once, when the Task enters the step.
 
     Returns:
-        The field of a Worker that must have a value, the value, and the SIDs of the Workers that
-        have the value.
+        The name of the Worker's field to compare, the required value, and the SIDs of the Workers
+        that have this value.
     """
     target = step.target
     reference, field = target.known_worker_sid, "sid"

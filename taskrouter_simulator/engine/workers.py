@@ -28,20 +28,19 @@ def create(
     activity_sid: str | None = None,
     sid: str | None = None,
 ) -> Worker:
-    """Create a Worker.
+    """Create a Worker, without comparing the name with those of thousands of others.
 
     Args:
         engine: The engine.
         workspace: The Workspace.
-        friendly_name: A name that is unique in the Workspace.
-        attributes: A JSON object, serialized as text.
+        friendly_name: A name that is unique in the Workspace (see `require_free_name`).
+        attributes: A JSON object, serialized as a string.
         activity_sid: The initial Activity; None for the Workspace's default.
         sid: A fixed WK… SID; None for a random one.
 
     Raises:
-        BadRequest: The name is in use or the Activity does not exist.
+        BadRequest: The Activity does not exist.
     """
-    require_free_name(workspace, friendly_name)
     activity = require_activity(workspace, activity_sid or workspace.default_activity_sid)
     resource = engine.new_resource("WK", sid)
     worker = Worker(
@@ -120,7 +119,7 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
 
 
 def set_attributes(engine: Engine, workspace: Workspace, worker: Worker, attributes: str) -> None:
-    """Replace a Worker's attributes; `attributes` is a JSON object, serialized as text."""
+    """Replace a Worker's attributes; `attributes` is a JSON object, serialized as a string."""
     worker.attributes = attributes
     engine.touch(worker)
     events.publish(

@@ -234,8 +234,8 @@ EVENTS: Mapping[tuple[str, str], Callable[[Engine, Workspace, Event], Payload]] 
 }
 """Functions that return the payload of an event, by ResourceType and event type.
 
-The SDK also handles `reservation.failed`, whose payload is not known. An event that is published
-on request can concern a resource of another type, which has no such payload.
+The SDK also handles `reservation.failed`, whose payload is undocumented. An event that is published
+on request may concern the wrong type of resource. Such an event has no entry and is not sent.
 """
 
 

@@ -4,7 +4,6 @@ The SDK posts JSON with the request's method, URL, parameters and Access Token, 
 resource as `payload`. Web pages may send these requests across origins.
 """
 
-import asyncio
 import json
 import math
 import time
@@ -38,7 +37,7 @@ from taskrouter_simulator.event_bridge.tokens import Grant, verify
 from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.origins import FOREIGN, is_foreign, is_local_page
-from taskrouter_simulator.rest.api import CutConnection, InjectedError, as_refusal
+from taskrouter_simulator.rest.api import CutConnection, InjectedError, as_refusal, delay
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
@@ -175,7 +174,11 @@ class EventBridge:
             fault = self._faults.take("request", sent.method, f"/v1/{sent.path}")
             if_match = http.headers.get("if-match")
             request = SdkRequest(self._current_engine(), grant, *sent, if_match, {})
-            status, content = 200, {"payload": await _execute(request, fault)}
+            if fault:
+                await delay(fault, "before")
+            if request.engine is not self._current_engine():
+                return CutConnection()
+            status, content = 200, {"payload": _execute(request, fault)}
         except ClientDisconnect:
             # This response is never sent, because the client has disconnected.
             return HttpResponse(status_code=400)
@@ -191,10 +194,10 @@ class EventBridge:
             answer=content.get("payload", content),
             fault=f"{fault.kind} {fault.moment}" if fault else None,
         )
-        if fault and fault.kind == "latency" and fault.moment == "after":
-            await asyncio.sleep(fault.seconds)
-        if fault and fault.kind == "cut":
-            return CutConnection()
+        if fault:
+            await delay(fault, "after")
+            if fault.kind == "cut":
+                return CutConnection()
         return AsciiJsonResponse(content, status, _cors(http))
 
     def _is_foreign(self, headers: Headers) -> bool:
@@ -218,17 +221,13 @@ class _Sent(NamedTuple):
     parameters: dict[str, str]
 
 
-async def _execute(request: SdkRequest, fault: Fault | None) -> Payload:
+def _execute(request: SdkRequest, fault: Fault | None) -> Payload:
     """Execute a request, and return its payload, unless a fault intervenes.
 
     Raises:
         Refusal: The request is refused, or the fault is an error.
     """
-    if fault is None:
-        return respond(request)
-    if fault.kind == "latency":
-        if fault.moment == "before":
-            await asyncio.sleep(fault.seconds)
+    if fault is None or fault.kind == "latency":
         return respond(request)
     if fault.moment == "before":
         raise InjectedError(fault)

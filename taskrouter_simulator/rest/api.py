@@ -130,8 +130,11 @@ class RestApi:
         async def endpoint(http: HttpRequest) -> HttpResponse:
             path = http.scope["path"]
             fault = self._faults.take("request", http.method, path)
-            if fault and fault.kind == "latency" and fault.moment == "before":
-                await asyncio.sleep(fault.seconds)
+            if fault:
+                engine = self._current_engine()
+                await delay(fault, "before")
+                if engine is not self._current_engine():
+                    return CutConnection()
             try:
                 response, parameters = await self._respond(http, operations, fault)
             except ClientDisconnect:
@@ -146,10 +149,10 @@ class RestApi:
                 answer=response.body,
                 fault=f"{fault.kind} {fault.moment}" if fault else None,
             )
-            if fault and fault.kind == "latency" and fault.moment == "after":
-                await asyncio.sleep(fault.seconds)
-            if fault and fault.kind == "cut":
-                return CutConnection()
+            if fault:
+                await delay(fault, "after")
+                if fault.kind == "cut":
+                    return CutConnection()
             return self._to_http(response)
 
         return endpoint
@@ -261,8 +264,8 @@ def _host(http: HttpRequest) -> str:
 async def _read_form(http: HttpRequest, operation: Operation | None) -> str:
     """Return the body, which must be empty, a form or, for some operations, a JSON object.
 
-    A body of another type is rejected, because ignoring the body would change the resource without
-    the caller's parameters.
+    A body of any other type is rejected, because ignoring the body would change the resource
+    without the caller's parameters.
     """
     body = await read_body(http)
     expected = _JSON if operation and operation.is_json else _FORM
@@ -295,6 +298,12 @@ def _json_to_form(body: bytes) -> str:
 
 def _is_list_of_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+async def delay(fault: Fault, moment: str) -> None:
+    """Wait if the fault is a latency at this moment."""
+    if fault.kind == "latency" and fault.moment == moment:
+        await asyncio.sleep(fault.seconds)
 
 
 class CutConnection(HttpResponse):

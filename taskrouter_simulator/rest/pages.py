@@ -117,7 +117,7 @@ def paginate(
         resources: All resources of the list.
         ordering: The sort order.
         token: The page token; None for the first page.
-        size: Maximum number of resources in the page.
+        size: Maximum number of resources on the page.
 
     Raises:
         BadRequest: The simulator did not create the token for this list and this sort order.

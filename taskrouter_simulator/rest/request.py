@@ -169,7 +169,7 @@ class Parameters:
             return None
         try:
             json.loads("[" * NESTING_RESERVE + text + "]" * NESTING_RESERVE)
-            value = json.loads(text, parse_constant=_reject_constant)
+            value = json.loads(text, parse_constant=_reject_constant, parse_float=_require_finite)
         except ValueError:
             value = None
         except RecursionError as error:
@@ -198,6 +198,14 @@ def _refuse_choice(name: str, allowed: type[StrEnum]) -> NoReturn:
 def _reject_constant(name: str) -> NoReturn:
     """Reject NaN and Infinity, which are not JSON but are accepted by Python's parser."""
     raise ValueError(name)
+
+
+def _require_finite(text: str) -> float:
+    """Refuse a number that becomes Infinity, which is not JSON, when attributes are added."""
+    number = float(text)
+    if math.isinf(number):
+        raise BadRequest(f"Attributes must not contain the number {text[:50]}, which is too large")
+    return number
 
 
 def iso(moment: float | None) -> str | None:
@@ -294,7 +302,7 @@ class Request:
         """Compare the If-Match header with the version of a resource.
 
         Raises:
-            PreconditionFailed: The header names another version.
+            PreconditionFailed: The header names a different version.
         """
         if self.if_match is None or self.if_match.strip() == "*":
             return

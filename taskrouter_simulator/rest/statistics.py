@@ -174,7 +174,7 @@ def _select(request: Request) -> _Selection:
 
 
 def _parse_interval(request: Request) -> Interval:
-    """Return the requested interval; by default, the 15 minutes before its end.
+    """Return the requested interval, which defaults to the 15 minutes before EndDate.
 
     Raises:
         BadRequest: The interval is empty or begins more than 30 days ago, or Minutes is combined

@@ -28,7 +28,7 @@ class Operation:
         parameters: Names of the parameters that the handler can read, in the body of a POST
             request or in the query string of any other request.
         lists: Names of the parameters that may be repeated.
-        is_json: Whether the parameters are the members of a JSON object instead of form fields.
+        is_json: Whether the parameters are sent as a JSON object instead of form fields.
     """
 
     handle: Callable[[Request], Response]

@@ -71,10 +71,12 @@ def index(request: Request) -> Response:
 
 def create(request: Request) -> Response:
     """Create a Worker."""
+    name = request.form.required("FriendlyName", max_length=64)
+    workers.require_free_name(request.workspace, name)
     worker = workers.create(
         request.engine,
         request.workspace,
-        friendly_name=request.form.required("FriendlyName", max_length=64),
+        friendly_name=name,
         attributes=request.form.attributes() or "{}",
         activity_sid=request.form.sid("ActivitySid", "WA"),
     )

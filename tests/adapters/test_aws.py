@@ -91,7 +91,7 @@ def boto3_client_at(url: str) -> Any:
 
 
 def outcome(client: Any, request: dict[str, Any]) -> Any:
-    """Return the response, or the members of the error that the service reads."""
+    """Return the response, or the parts of the error that the service reads."""
     try:
         response = client.update_item(**request)
     except ClientError as error:

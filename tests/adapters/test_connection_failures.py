@@ -170,7 +170,7 @@ def test_missing_credentials_are_not_reported_as_timeout(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    # boto3's default session may have cached the credentials of another test.
+    # boto3's default session may have cached credentials from another test.
     session = boto3.Session(region_name="us-east-1")
     client = session.client("dynamodb", endpoint_url="http://127.0.0.1:9")
 

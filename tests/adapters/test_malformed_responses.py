@@ -104,9 +104,9 @@ READS: dict[str, Callable[[Any], object]] = {
     ),
     "fetch_statuses": lambda client: store(client).fetch_statuses({RESERVATION}),
     "read_all": lambda client: list(read_all(client, "reservations", [{"id": "1"}])),
-    "list of all": lambda client: list_page(client, None, None),
-    "list of a Worker": lambda client: list_page(client, Status.ACCEPTED, WORKER),
-    "list of an ended status": lambda client: list_page(client, Status.TIMEOUT, None),
+    "list all": lambda client: list_page(client, None, None),
+    "list by Worker": lambda client: list_page(client, Status.ACCEPTED, WORKER),
+    "list by ended status": lambda client: list_page(client, Status.TIMEOUT, None),
     "erase": lambda client: store(client).erase(RESERVATION),
 }
 OPERATIONS = UPDATES | READS
@@ -349,7 +349,7 @@ def test_failed_condition_with_an_unreadable_item_raises_an_error(
 
 @pytest.mark.parametrize("is_refused", [False, True])
 @pytest.mark.parametrize("operation", UPDATES)
-def test_update_that_returns_another_item_raises_an_error(
+def test_update_that_returns_a_different_item_raises_an_error(
     client: Any, responses: Responses, operation: str, *, is_refused: bool
 ) -> None:
     other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}}
@@ -360,7 +360,7 @@ def test_update_that_returns_another_item_raises_an_error(
 
 
 @pytest.mark.parametrize("operation", ["get", "get_unscoped"])
-def test_read_that_returns_another_item_raises_an_error(
+def test_read_that_returns_a_different_item_raises_an_error(
     client: Any, responses: Responses, operation: str
 ) -> None:
     other = ITEM | {"reservation_sid": {"S": sid("WR")}, "id": {"S": "other"}, "ttl": {"N": "9"}}

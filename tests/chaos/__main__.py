@@ -67,7 +67,7 @@ def _report(result: RunResult) -> str:
     tasks = {reservation.task_sid for reservation in reservations}
     workers = {reservation.worker_sid for reservation in reservations}
     lines = [
-        f"{len(reservations)} Reservations of {len(tasks)} Tasks for {len(workers)} Workers:",
+        f"{len(reservations)} Reservations for {len(tasks)} Tasks and {len(workers)} Workers:",
         *(f"  {count:5} {status}" for status, count in outcomes.most_common()),
         f"{result.fault_counts.total()} faults:",
         *(f"  {count:5} {name}" for name, count in sorted(result.fault_counts.items())),

@@ -12,7 +12,7 @@ class ProcessKilled(BaseException):
 
 
 class FaultInjector:
-    """Performs an action before or after the n-th intercepted call takes effect.
+    """Performs an action before or after the nth intercepted call takes effect.
 
     After `kill`, every call in any thread raises ProcessKilled until `reset` is called.
     """
@@ -24,7 +24,7 @@ class FaultInjector:
         self._is_killed = False
 
     def inject(self, number: int, moment: str, action: Callable[[str], None]) -> None:
-        """Perform an action before or after the n-th call.
+        """Perform an action before or after the nth call.
 
         The action receives the name of the call and may raise an exception.
         """

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
 
 PARTS = 4
-"""Number of tests that share the examples, so that they run in parallel."""
+"""Number of tests among which the examples are divided, so that the tests run in parallel."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))

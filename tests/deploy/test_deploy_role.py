@@ -1,6 +1,6 @@
 """The deploy role's policy allows exactly the calls of the operator commands.
 
-The commands run on an emulated account, and their AWS calls are recorded, including the calls that
+The commands run against an emulated account. Their AWS calls are recorded, including the calls that
 Chalice makes. The calls that CloudFormation makes with the role's permissions are not recorded:
 `tests/infra/deploy_role.py` lists their actions.
 """
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RECORDER = Path(__file__).with_name("recorder")
 
 _ACTIONS = {
-    # Operations whose IAM action has another name, and the permissions that S3 checks in addition.
+    # Operations whose IAM action has a different name or needs an additional permission.
     ("s3", "ListObjectVersions"): ["s3:ListBucketVersions"],
     ("s3", "GetObject"): ["s3:GetObject", "s3:ListBucket"],  # 404 instead of 403 for missing keys
 }

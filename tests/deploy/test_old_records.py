@@ -5,8 +5,7 @@ import pytest
 
 import app as functions
 from chalicelib.domain.reservations import Status
-from infra.aws import Aws, stage_config
-from infra.commands import status
+from infra.aws import Aws, live_state, stage_config
 from local import functions as local_functions
 from tests.deploy import old_stage
 
@@ -181,6 +180,6 @@ def test_status_shows_the_last_sweep_recorded_by_the_old_version(dynamodb, table
     stage = stage_config.Stage("dev", "taskrouter-callbacks", settings, {})
     aws = Aws(boto3.Session(), "aws", "us-east-1", "1" * 12, "arn:aws:iam::1:user/ann")
 
-    shown = status._last_sweep(aws, stage)
+    shown = live_state.last_sweep(aws, stage)
 
     assert (shown["at"], shown["ok"]) == (old_stage.NOW, True)

@@ -138,7 +138,7 @@ def remove_permissions(aws, name=NAME):
     return count
 
 
-def remove_permissions_of_sweep(aws):
+def remove_sweep_permissions(aws):
     return remove_permissions(aws, f"{NAME}-sweep")
 
 
@@ -165,7 +165,7 @@ def delete_retry_settings(aws):
         (replace_roles, (False, [f"{NAME}-api_handler", f"{NAME}-sweep"])),
         (remove_targets, 1),
         (remove_permissions, 1),
-        (remove_permissions_of_sweep, 1),
+        (remove_sweep_permissions, 1),
         (delete_retry_settings, 0),
     ],
 )
@@ -184,8 +184,8 @@ def test_deployment_is_repeated_after_a_failure(checkout):
     path = checkout.folder / ".chalice" / "config.json"
     valid = path.read_text()
     (checkout.folder / ".chalice" / "malformed.json").write_text("{")
-    member = '"api_gateway_policy_file": "malformed.json", "api_gateway_endpoint_type"'
-    path.write_text(valid.replace('"api_gateway_endpoint_type"', member))
+    keys = '"api_gateway_policy_file": "malformed.json", "api_gateway_endpoint_type"'
+    path.write_text(valid.replace('"api_gateway_endpoint_type"', keys))
     assert checkout.run("deploy", "--stage", STAGE).returncode == 1
     path.write_text(valid)
 

@@ -1,4 +1,4 @@
-"""Finds the fenced code blocks of the documentation, and the commands in them."""
+"""Finds the fenced code blocks in the documentation, and the commands in them."""
 
 import os
 import re
@@ -29,7 +29,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of a page; `output` is the documented output, if there is any."""
+    """A command on a page; `output` is the documented output, if there is any."""
 
     page: str
     line: int
@@ -46,7 +46,7 @@ class Command:
 
 
 def read_blocks(path: Path) -> list[Block]:
-    """Return the fenced code blocks of a page, in order."""
+    """Return the fenced code blocks on a page, in order."""
     page, blocks, opening, start = os.path.relpath(path, ROOT), [], None, 0
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
@@ -63,7 +63,7 @@ def read_blocks(path: Path) -> list[Block]:
 
 
 def read_commands(block: Block) -> list[Command]:
-    """Return the commands of an "sh" or "console" block; [] for other languages."""
+    """Return the commands in an "sh" or "console" block; [] for other languages."""
     match block.language:
         case "sh":
             return list(_split(block))
@@ -73,7 +73,7 @@ def read_commands(block: Block) -> list[Command]:
 
 
 def all_blocks() -> list[Block]:
-    """Return the blocks of all pages."""
+    """Return the blocks on all pages."""
     return [block for path in PATHS for block in read_blocks(path)]
 
 

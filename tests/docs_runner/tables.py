@@ -6,6 +6,8 @@ FIRST_DEPLOYMENT = (
     "the stage is deployed from a terminal; tests/deploy/test_first_deployment.py runs the command"
 )
 
+DOCTOR = "tests/infra/test_doctor.py and tests/infra/test_doctor_probe.py run the command"
+
 NOT_RUN = {
     "export TWILIO_ACCOUNT_SID=AC… TWILIO_WORKSPACE_SID=WS… TWILIO_WORKFLOW_SID=WW…": (
         FIRST_DEPLOYMENT
@@ -13,6 +15,8 @@ NOT_RUN = {
     "export TWILIO_AUTH_TOKEN=… TWILIO_API_KEY_SID=SK… TWILIO_API_KEY_SECRET=…": FIRST_DEPLOYMENT,
     "python -m infra deploy --stage dev --yes --alarm-email you@example.com --try "
     """--try-attributes '{"selected_language": "es"}'""": FIRST_DEPLOYMENT,
+    "python -m infra doctor --stage prod": DOCTOR,
+    "python -m infra doctor --stage dev --probe --settings-file account.env": DOCTOR,
     "make test": TESTED_ELSEWHERE,
     "make check": TESTED_ELSEWHERE,
     "make e2e": "the command runs the tests of the documentation; " + TESTED_ELSEWHERE,

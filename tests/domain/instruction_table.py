@@ -3,7 +3,7 @@
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (callback names and limits)
 https://www.twilio.com/docs/taskrouter/api/reservations (REST names, and all conference parameters)
 
-Twilio documents no maximum length of texts and contacts. This service allows 256 characters.
+Twilio documents no maximum length for strings and contacts. This service allows 256 characters.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Row:
         instruction: Name of the instruction.
         name: Name in a callback's answer.
         rest_name: Name in a REST request.
-        value_type: Key of the tables above, or a list of the allowed strings, or an empty
+        value_type: Key in the tables above, or a list of the allowed strings, or an empty
             string if `valid`, `invalid` and `description` define the parameter.
         required: Whether the instruction needs the parameter.
         default: Documented default value.

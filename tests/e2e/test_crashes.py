@@ -1,4 +1,4 @@
-"""A Reservation accepted by TaskRouter is recorded despite crashes and lost responses."""
+"""An acceptance that reaches TaskRouter is recorded despite crashes and lost responses."""
 
 import threading
 

@@ -19,7 +19,7 @@ URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 
 @dataclass
 class NewStage:
-    """A stage whose deployments are only counted.
+    """A stage that counts its deployments instead of performing them.
 
     Attributes:
         config: The path of config.json.

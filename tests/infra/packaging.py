@@ -68,7 +68,7 @@ class PackagedStage:
 
 
 def package(folder, name, change=lambda stage: None):
-    """Package a stage of config.json after applying *change* to its declaration."""
+    """Package a stage from config.json after applying *change* to its declaration."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "chalicelib", folder / "chalicelib")
     # The tests read only the template, so the package needs no dependencies.

@@ -46,8 +46,8 @@ def matches(pattern, line):
     terms = re.fullmatch(r"\{ (.*) \}", pattern)[1].split(" && ")
     parsed = [re.fullmatch(r"\$\.(\w+) (=|>=) (.+)", term).groups() for term in terms]
     return all(
-        member in line and _OPERATORS[operator](line[member], json.loads(value))
-        for member, operator, value in parsed
+        field in line and _OPERATORS[operator](line[field], json.loads(value))
+        for field, operator, value in parsed
     )
 
 
@@ -117,9 +117,9 @@ def test_failed_rules_are_counted(api):
 
     pattern = FILTERS["RulesFailed"]["FilterPattern"]
     (transformation,) = FILTERS["RulesFailed"]["MetricTransformations"]
-    member = transformation["MetricValue"].removeprefix("$.")
+    field = transformation["MetricValue"].removeprefix("$.")
     assert [matches(pattern, line) for line in api.lines()] == [False, True]
-    assert api.lines()[1][member] == 1
+    assert api.lines()[1][field] == 1
 
 
 def test_unreadable_callbacks_are_counted(api):
@@ -143,8 +143,8 @@ def test_sweep_lag_is_measured(api):
 
     pattern = FILTERS["SweepsLag"]["FilterPattern"]
     (transformation,) = FILTERS["SweepsLag"]["MetricTransformations"]
-    member = transformation["MetricValue"].removeprefix("$.")
-    assert [line[member] for line in api.lines() if matches(pattern, line)] == [600_000, 0]
+    field = transformation["MetricValue"].removeprefix("$.")
+    assert [line[field] for line in api.lines() if matches(pattern, line)] == [600_000, 0]
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
@@ -254,7 +254,7 @@ def test_log_lines_contain_the_fields_in_dashboard_queries(api, dashboard):
     headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(event, url)}
     api.http.post("/event_callback", headers=headers, body=urlencode(event))
     functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
-    logged = {member for line in api.lines() for member in line}
+    logged = {field for line in api.lines() for field in line}
 
     queries = [widget["properties"].get("query", "") for widget in dashboard["widgets"]]
     queried = {

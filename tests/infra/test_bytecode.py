@@ -51,7 +51,7 @@ def run_unzipped(file, folder, program):
     return output, compiled
 
 
-def test_python_compiles_no_module_of_the_package(tmp_path):
+def test_python_compiles_no_module_in_the_package(tmp_path):
     package = tmp_path / "package.zip"
     sources = {
         "app.py": "import chalicelib.config\nprint('app')",
@@ -107,7 +107,7 @@ def test_bytecode_without_a_source_is_removed(tmp_path):
 
 
 @pytest.mark.parametrize("mode", PycInvalidationMode)
-def test_bytecode_of_another_source_is_replaced(tmp_path, mode):
+def test_bytecode_from_a_different_source_is_replaced(tmp_path, mode):
     old = tmp_path / "old.py"
     old.write_text("print('old')")
     stale = py_compile.compile(str(old), str(tmp_path / "old.pyc"), invalidation_mode=mode)

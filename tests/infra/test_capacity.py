@@ -57,6 +57,16 @@ def stage(reserved=None, sweep=None):
     )
 
 
+def stage_settings(*, tutorial_routes=False, prefixes=("",), agents=150, oidc_issuer=""):
+    """Return the settings from which the throttles are derived."""
+    return SimpleNamespace(
+        callback_prefixes=prefixes,
+        tutorial_routes=tutorial_routes,
+        console_agents=agents,
+        oidc_issuer=oidc_issuer,
+    )
+
+
 @pytest.mark.parametrize(
     ("limit", "unreserved", "reserved", "concurrency"),
     [
@@ -210,15 +220,16 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
     assert callback.burst <= concurrency
     assert default.rate * capacity.DEFAULT_SECONDS <= concurrency / 4
     assert default.burst <= max(concurrency / 4, 1)
+    overview = capacity.overview_throttle(concurrency, 10_000)
+    assert overview.rate <= concurrency / 2
+    assert overview.burst <= max(concurrency / 5, 1)
     assert callback.rate > default.rate
     assert 1 <= capacity.alarm_threshold(concurrency) <= concurrency
 
 
 @given(concurrency=CONCURRENCY | st.integers(1, 10), tutorial_routes=st.booleans())
 def test_no_method_is_blocked_by_its_throttle(concurrency, tutorial_routes):
-    settings = SimpleNamespace(
-        callback_prefixes=("",), tutorial_routes=tutorial_routes, oidc_issuer=""
-    )
+    settings = stage_settings(tutorial_routes=tutorial_routes)
     for setting in api_settings._method_settings(SimpleNamespace(settings=settings), concurrency):
         assert setting.throttle.rate > 0, setting
         assert setting.throttle.burst >= 1, setting
@@ -237,10 +248,28 @@ def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrenc
     assert throttle.burst == max(1, min(concurrency // 5, 1_000))
 
 
+@given(concurrency=CONCURRENCY, agents=st.integers(1, 10_000))
+def test_polls_of_all_agents_are_admitted_if_they_fit_into_a_twentieth_of_the_concurrency(
+    concurrency, agents
+):
+    throttle = capacity.overview_throttle(concurrency, agents)
+    events = capacity.event_throttle(concurrency)
+
+    assert throttle.rate == min(agents / 2, events.rate / 2)
+    assert throttle.burst == events.burst
+    # One poll per 3 s of each agent.
+    assert throttle.rate >= min(agents / 3, events.rate / 2)
+
+
+@pytest.mark.parametrize(("agents", "rate"), [(1, 0.5), (150, 75), (1_000, 500), (10_000, 500)])
+def test_overview_has_a_throttle_for_the_configured_number_of_agents(agents, rate):
+    settings = stage_settings(agents=agents)
+    found = api_settings.find_throttle(SimpleNamespace(settings=settings), 1_000, "/overview")
+    assert found == Throttle(rate=rate, burst=200)
+
+
 def test_events_have_their_own_throttle_on_every_path():
-    settings = SimpleNamespace(
-        callback_prefixes=("", "/secret"), tutorial_routes=False, oidc_issuer=""
-    )
+    settings = stage_settings(prefixes=("", "/secret"))
     throttles = {
         setting.path: setting.throttle
         for setting in api_settings._method_settings(SimpleNamespace(settings=settings), 10)
@@ -254,19 +283,22 @@ def test_events_have_their_own_throttle_on_every_path():
 @pytest.mark.parametrize(
     ("path", "throttle"),
     [
-        (api_settings.ACCEPT_PATH, Throttle(rate=0.16, burst=2)),
+        (api_settings.ACCEPT_PATH, Throttle(rate=0.16, burst=1)),
+        ("/activity", Throttle(rate=0.16, burst=1)),
+        ("/activities", Throttle(rate=0.16, burst=1)),
         ("/assignment_callback", Throttle(rate=100, burst=10)),
         ("/reservations", Throttle(rate=5, burst=2)),
+        ("/overview", Throttle(rate=5, burst=2)),
     ],
 )
 def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
-    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False, oidc_issuer="")
+    settings = stage_settings()
     found = api_settings.find_throttle(SimpleNamespace(settings=settings), 10, path)
     assert found == throttle
 
 
 def test_message_for_too_many_requests_promises_no_retry_within_a_second():
-    settings = SimpleNamespace(callback_prefixes=("",), tutorial_routes=False, oidc_issuer="")
+    settings = stage_settings()
     stage = SimpleNamespace(settings=settings)
     accept = api_settings.find_throttle(stage, 10, api_settings.ACCEPT_PATH)
 
@@ -290,22 +322,20 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
     concurrency, tutorial_routes
 ):
     """With a low concurrency, each method may use one execution."""
-    settings = SimpleNamespace(
-        callback_prefixes=("",), tutorial_routes=tutorial_routes, oidc_issuer=""
-    )
+    settings = stage_settings(tutorial_routes=tutorial_routes)
     waiting = [
         setting.throttle
         for setting in api_settings._method_settings(
             SimpleNamespace(settings=settings), concurrency
         )[1:]
         if setting.throttle != capacity.callback_throttle(concurrency)
-        and setting.path != "/~1event_callback"
+        and setting.path not in ("/~1event_callback", "/~1overview")
     ]
     admitted = sum(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
     )
 
-    assert len(waiting) == (7 if tutorial_routes else 5)
+    assert len(waiting) == (9 if tutorial_routes else 7)
     assert admitted <= max(0.6 * concurrency, len(waiting))
 
 
@@ -333,12 +363,10 @@ def test_rates_are_not_reduced_if_concurrency_is_sufficient():
 
 @pytest.mark.parametrize("concurrency", [10, 1_000])
 def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
-    settings = SimpleNamespace(
-        callback_prefixes=("",), tutorial_routes=False, oidc_issuer="https://login.example.com"
-    )
+    settings = stage_settings(oidc_issuer="https://login.example.com")
     found = api_settings._method_settings(SimpleNamespace(settings=settings), concurrency)
     throttles = {(setting.path, setting.method): setting.throttle for setting in found}
-    expected = capacity.waiting_throttle(concurrency, 1 / 8)
+    expected = capacity.waiting_throttle(concurrency, 1 / 9)
     for path in ("callback", "sign-in"):
         assert throttles[f"/~1console~1{path}", "GET"] == expected
     assert throttles["/~1create-task", "POST"] == expected

@@ -226,7 +226,7 @@ def test_destroy_removes_nothing_without_confirmation(
     result = run_command(*arguments, "--stage", "dev", stdin=answer)
 
     assert result.exit_code == 1
-    assert "creates an API with another URL. That deployment offers to change" in result.output
+    assert "creates an API with a different URL. That deployment offers to change" in result.output
     assert "The subscriptions to the alarms are removed with their topic." in result.output
     assert question in result.output
     assert result.output.endswith(f"Error: {error} Nothing was removed.\n")

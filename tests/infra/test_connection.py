@@ -175,7 +175,7 @@ def test_secret_in_an_old_url_is_not_shown(stage, url, shown):
     route=st.sampled_from(["/assignment_callback", "/assignment_callback/fallback", "/x", ""]),
 )
 def test_no_path_secret_is_shown(secret, base, route):
-    assert secret not in connection._mask(f"{base}/{secret}{route}", URL)
+    assert secret not in connection.mask(f"{base}/{secret}{route}", URL)
 
 
 def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
@@ -298,10 +298,13 @@ def test_event_filter_is_extended_with_the_missing_events(stage):
     assert "Workspace, event filter: also reservation.accepted, " in result.output
     selected = stage.workspace.fetch().events_filter.split(",")
     assert selected[:2] == ["task.created", "reservation.created"]
-    assert {*selected} == {"task.created", *EVENT_TYPES}
+    assert {*selected} == {"task.created", "worker.activity.update", *EVENT_TYPES}
 
 
-@pytest.mark.parametrize("selected", ["", ", ".join([*EVENT_TYPES, "worker.created"])])
+ALL_NEEDED = ", ".join([*EVENT_TYPES, "worker.activity.update", "worker.created"])
+
+
+@pytest.mark.parametrize("selected", ["", ALL_NEEDED])
 def test_event_filter_that_selects_all_needed_events_is_kept(stage, selected):
     stage.workspace.update(events_filter=selected)
 
@@ -390,7 +393,7 @@ def test_malformed_address_is_refused_before_the_deployment(stage, address):
 
 @pytest.fixture
 def serve_elsewhere(stage, serve, monkeypatch):  # noqa: F811
-    """A function that starts a server and points the Workflow's callback URL to the server."""
+    """A function that starts a server and points the Workflow's callback URL at the server."""
     outputs = stacks.outputs
     monkeypatch.setattr(stacks, "outputs", lambda *_: outputs() if stage.deployments else {})
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
@@ -443,7 +446,7 @@ def test_nothing_is_written_from_an_unconfigured_checkout(new_stage, serve_elsew
     assert new_stage.variables["TWILIO_ACCOUNT_SID"] == ""
 
 
-def test_stage_behind_its_own_domain_is_not_created_again(stage, serve_elsewhere):
+def test_stage_with_a_custom_domain_is_not_created_again(stage, serve_elsewhere):
     base = serve_elsewhere("/calls/assignment_callback").removesuffix("/assignment_callback")
     stage.set(PUBLIC_BASE_URL=base)
 

@@ -35,9 +35,15 @@ def account(monkeypatch):
         failure=None,
         concurrency=1_000,
     )
-    stage = account.stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
+    stage = account.stage = SimpleNamespace(
+        name="dev", domain=None, reserved_concurrency=None, workspace_file=None
+    )
     stage.settings = SimpleNamespace(
-        public_base_url="", callback_prefixes=("",), tutorial_routes=False, oidc_issuer=""
+        public_base_url="",
+        callback_prefixes=("",),
+        tutorial_routes=False,
+        console_agents=150,
+        oidc_issuer="",
     )
     fakes = {
         (command, "_read_deployable"): lambda *_, **__: stage,
@@ -146,7 +152,7 @@ def test_changed_account_limit_causes_a_deployment_and_a_low_limit_is_reported(a
     (hint,) = [line for line in deploy(account).stderr.splitlines() if "L-B99A9384" in line]
 
     assert hint.startswith("Lambda allows only 10 concurrent executions in account 111111111111")
-    assert "accept requests to 0.16 with bursts of 2" in hint
+    assert "accept requests to 0.16 with bursts of 1" in hint
     assert "deploy" in account.steps
     deploy(account)
     assert "deploy" not in account.steps

@@ -65,7 +65,9 @@ def test_documented_memory_and_timeouts_match_configuration():
 def throttles(concurrency):
     """Return each throttle by path and method; ``*`` stands for all other methods."""
     stage = SimpleNamespace(
-        settings=SimpleNamespace(callback_prefixes=("",), tutorial_routes=False, oidc_issuer="")
+        settings=SimpleNamespace(
+            callback_prefixes=("",), tutorial_routes=False, console_agents=150, oidc_issuer=""
+        )
     )
     return {
         (setting.path[1:].replace("~1", "/"), setting.method): setting.throttle

@@ -152,7 +152,7 @@ def test_role_with_a_generated_policy_is_recorded_so_that_chalice_replaces_it(
 
 
 @pytest.mark.parametrize("role", ["own", f"{APP}-prod-ApiHandlerRole-1ABC", f"{APP}-prod2"])
-def test_error_for_another_role_names_both_remedies(aws, stage, monkeypatch, role):
+def test_error_for_a_role_not_created_by_chalice_names_both_remedies(aws, stage, monkeypatch, role):
     deploy_function(monkeypatch, role)
 
     with pytest.raises(OperatorError) as refused:

@@ -43,22 +43,22 @@ def test_refusal_names_the_owner_the_age_and_the_remedy(aws, stage, monkeypatch,
     assert "use --break-lock, or wait until the lock expires at" in str(refused.value)
 
 
-def test_error_names_a_state_table_with_another_key(aws, stage, capsys):
+def test_error_names_a_state_table_with_a_different_key(aws, stage, capsys):
     key = {"AttributeName": "order", "AttributeType": "S"}
     aws.client("dynamodb").create_table(
-        TableName="orders-of-others",
+        TableName="unrelated-orders",
         AttributeDefinitions=[key],
         KeySchema=[{"AttributeName": "order", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
     stage.settings.reservations_table = "missing"
-    stage.settings.state_table = "orders-of-others"
+    stage.settings.state_table = "unrelated-orders"
 
     with (
-        pytest.raises(OperatorError, match="The table orders-of-others exists, but its keys"),
+        pytest.raises(OperatorError, match="The table unrelated-orders exists, but its keys"),
         lock.acquire(aws, stage, force=False),
     ):
-        pytest.fail("The lock was acquired in a table with another key.")
+        pytest.fail("The lock was acquired in a table with a different key.")
 
     assert capsys.readouterr().err == ""
 

@@ -103,9 +103,11 @@ def test_throttles_are_higher_for_twilio_and_lower_for_methods_that_may_wait(pac
     default = rates.pop(("*", "*"))
     lower = {method for method, rate in rates.items() if rate < default}
 
-    assert rates.keys() - lower == set(twilio_routes(app))
+    assert rates.keys() - lower == {*twilio_routes(app), ("/overview", "GET")}
     assert lower == {
         ("/accept_reservation", "POST"),
+        ("/activities", "GET"),
+        ("/activity", "POST"),
         ("/create-task", "POST"),
         ("/reservations/{sid}/accept", "POST"),
         ("/reservations/{sid}/complete", "POST"),

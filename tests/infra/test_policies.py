@@ -17,6 +17,7 @@ from app import app
 from chalicelib import config
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.reservations import Status
+from chalicelib.domain.workers import Activity, WorkerActivity
 from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.usecases.sweep import sweep_due_reservations
 from infra.aws import policies, stage_config
@@ -148,6 +149,16 @@ def use_every_route(api):
         "/create-task", {"attributes": {}}, headers={"Idempotency-Key": "key-1"}
     )
     assert created.status_code == 201
+    assert api.call("GET", "/overview").status_code == 200
+    idle = Activity(sid("WA"), "Idle", is_available=True)
+    api.taskrouter.workspace_activities = [idle]
+    api.taskrouter.workers[first.worker_sid] = WorkerActivity(
+        first.worker_sid, "Alice", idle.sid, idle.name, api.clock.now
+    )
+    worker = api.token("worker", worker_sid=first.worker_sid)
+    for method, path in (("GET", "/activities"), ("POST", f"/activity?activity_sid={idle.sid}")):
+        assert api.call(method, path, token=worker).status_code == 200
+    assert api.call("GET", "/overview", token=worker).status_code == 200
     assert api.call("GET", "/health").status_code == 200
     assert api.call("GET", "/console/session").status_code == 200
     for path in ("/console/sign-in", "/console/callback"):

@@ -93,7 +93,7 @@ def test_throttled_request_is_repeated_at_the_rate_of_its_quota(
     assert call(client, operation)["ResponseMetadata"]["HTTPStatusCode"] == 201
     assert responder.requests == 7
     assert delays == [seconds] * 6
-    message = f"API Gateway accepts one {operation} request every {seconds} s in an account."
+    message = f"API Gateway accepts one {operation} request every {seconds} s per account."
     assert capsys.readouterr().err.splitlines() == [f"{message} Waiting {seconds} s ..."] * 6
 
 

@@ -211,7 +211,7 @@ def test_question_is_repeated_after_an_answer_that_is_not_a_listed_number(answer
 @pytest.mark.parametrize(
     ("code", "page"), [(20001, "/docs/api/errors/20001."), (400, "/docs/api/errors.")]
 )
-def test_refusal_names_the_page_of_twilios_error_code(code, page):
+def test_refusal_names_the_page_for_twilios_error_code(code, page):
     account = Account("https://x.example", SID["AC"], SID["SK"], "secret", remedy="")
 
     def refuse():

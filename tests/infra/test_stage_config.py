@@ -84,8 +84,8 @@ def test_file_in_another_encoding_is_reported(config):
             '{"stages": {"dev": {"tags": {"b": "1",\n"b": "2"}}}}',
             'it repeats the name "b" in stages.dev.tags',
         ),
-        ("{", "Expecting property name enclosed in double quotes in line 1, column 2"),
-        ('{"stages":\n  {"dev": }}', "Expecting value in line 2, column 11"),
+        ("{", "Expecting property name enclosed in double quotes at line 1, column 2"),
+        ('{"stages":\n  {"dev": }}', "Expecting value at line 2, column 11"),
         ("[" * 100_000, "a number has too many digits, or values are nested too deeply"),
         (f'{{"a": {"1" * 5000}}}', "a number has too many digits, or values are nested too deeply"),
     ],
@@ -910,6 +910,7 @@ FUNCTIONS = ("lambda_functions/api_handler", "lambda_functions/sweep")
 
 VALID_MEMBERS = {
     "access_logs": True,
+    "workspace_file": "workspace.yaml",
     "api_gateway_endpoint_type": "EDGE",
     "api_gateway_policy_file": "policy.json",
     "automatic_layer": False,
@@ -973,7 +974,10 @@ def test_every_member_that_chalice_reads_has_a_rule():
     arguments = {"chalice_app", "project_dir"}
 
     levels = (config_file._PROJECT, config_file._STAGE, config_file._FUNCTION)
-    assert read - arguments == {name for level in levels for name in level} - {"access_logs"}
+    assert read - arguments == {name for level in levels for name in level} - {
+        "access_logs",
+        "workspace_file",
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from infra import OperatorError
-from infra.aws import chalice_record, stacks, stage_config
+from infra.aws import chalice_record, live_state, stacks, stage_config
 from infra.commands import connection, status
 from tests.infra.command_line import run_infra
 from tests.infra.packaging import SIDS
@@ -17,12 +17,12 @@ CALLBACK_URLS = status._callback_urls
 REGION = "eu-west-1"
 FIRST_LINE = f"Stage dev: account 123456789012, {REGION}\n"
 WORKING = {
-    "_smoke_test_result": "ok",
-    "_callback_urls": "ok",
-    "_table_status": "ACTIVE",
-    "_schedule_state": "ENABLED",
-    "_last_sweep": {"ok": True},
-    "_active_alarms": [],
+    (status, "_smoke_test_result"): "ok",
+    (status, "_callback_urls"): "ok",
+    (live_state, "table_status"): "ACTIVE",
+    (live_state, "schedule_state"): "ENABLED",
+    (live_state, "last_sweep"): {"ok": True},
+    (live_state, "active_alarms"): [],
 }
 
 
@@ -34,8 +34,8 @@ def topic(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr(stage_config, "CONFIG", tmp_path / "config.json")
     monkeypatch.setattr(chalice_record, "public_url", lambda *_: "https://example.com/dev")
-    for name, value in WORKING.items():
-        monkeypatch.setattr(status, name, lambda *_, value=value: value)
+    for (module, name), value in WORKING.items():
+        monkeypatch.setattr(module, name, lambda *_, value=value: value)
     with mock_aws():
         topic = boto3.client("sns", REGION).create_topic(Name="alarms")["TopicArn"]
         monkeypatch.setattr(stacks, "outputs", lambda *_: {"AlarmTopic": topic})
@@ -80,7 +80,7 @@ def test_unconfirmed_and_deleted_subscriptions_are_not_counted(topic, monkeypatc
     pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": subscriptions}])
     client = SimpleNamespace(get_paginator=lambda _: pages)
 
-    assert status._subscribers(SimpleNamespace(client=lambda _: client), topic) == 0
+    assert live_state.count_subscribers(SimpleNamespace(client=lambda _: client), topic) == 0
 
 
 def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
@@ -148,18 +148,22 @@ def test_stage_whose_secrets_parameter_is_missing_is_not_ok(callback_urls, topic
 
 
 @pytest.mark.parametrize(
-    ("part", "value"),
+    ("module", "part", "value"),
     [
-        ("_smoke_test_result", "not checked"),
-        ("_callback_urls", ["Workflow, fallback: none -> https://example.com/dev/fallback"]),
-        ("_table_status", "UPDATING"),
-        ("_schedule_state", "DISABLED"),
-        ("_active_alarms", ["SweepSilent"]),
+        (status, "_smoke_test_result", "not checked"),
+        (
+            status,
+            "_callback_urls",
+            ["Workflow, fallback: none -> https://example.com/dev/fallback"],
+        ),
+        (live_state, "table_status", "UPDATING"),
+        (live_state, "schedule_state", "DISABLED"),
+        (live_state, "active_alarms", ["SweepSilent"]),
     ],
 )
-def test_stage_with_a_broken_part_is_not_ok(topic, monkeypatch, part, value):
+def test_stage_with_a_broken_part_is_not_ok(topic, monkeypatch, module, part, value):
     subscribe(topic)
-    monkeypatch.setattr(status, part, lambda *_: value)
+    monkeypatch.setattr(module, part, lambda *_: value)
 
     assert run_status().returncode == 1
 

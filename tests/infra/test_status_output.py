@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra.aws import Aws
+from infra.aws import Aws, live_state
 from infra.commands import status as command
 from tests.infra.command_line import run_infra
 
@@ -84,4 +84,4 @@ def test_alarms_of_a_stage_with_a_longer_name_are_not_shown(monkeypatch):
             cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
 
         stage = SimpleNamespace(stack="taskrouter-callbacks-dev")
-        assert command._active_alarms(aws, stage) == ["SweepFails"]
+        assert live_state.active_alarms(aws, stage) == ["SweepFails"]

@@ -134,7 +134,7 @@ def test_schedule_without_a_function_is_shown_as_missing(infra, monkeypatch):
     def refuse(*_args):
         raise client.exceptions.ClientError(response, "ListRuleNamesByTarget")
 
-    monkeypatch.setattr("infra.commands.status._schedule_state", refuse)
+    monkeypatch.setattr("infra.aws.live_state.schedule_state", refuse)
 
     assert "schedule           missing\n" in infra("status").stdout
 

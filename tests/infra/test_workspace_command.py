@@ -111,6 +111,6 @@ def test_mistake_without_a_position_has_no_line(write):
 
 def test_missing_file_is_a_usage_error(tmp_path):
     result = run_infra("workspace", "check", "--file", tmp_path / "missing.yaml")
-    assert result.returncode == 2
+    assert result.returncode == 1
     assert "does not exist" in result.stderr
-    assert run_infra("workspace", "check", "--file", tmp_path).returncode == 2
+    assert run_infra("workspace", "check", "--file", tmp_path).returncode == 1

@@ -165,7 +165,7 @@ def test_access_log_does_not_contain_the_secret(monkeypatch, capsys, secrets, pa
 
 @pytest.fixture
 def echo_port(monkeypatch):
-    """The port of a `chalice local` whose only route returns the body of the request."""
+    """The port of a `chalice local` server whose only route returns the request's body."""
     monkeypatch.setattr(
         local.ChaliceRequestHandler, "parse_request", BaseHTTPRequestHandler.parse_request
     )
@@ -180,7 +180,7 @@ def echo_port(monkeypatch):
 
 
 def exchange(port, headers, body):
-    """Send a POST request, and return everything that the server sends until it closes."""
+    """Send a POST request, and return all that the server sends before it disconnects."""
     request = "".join(["POST / HTTP/1.1\r\n", *(f"{line}\r\n" for line in headers), "\r\n", body])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(request.encode())
@@ -371,7 +371,7 @@ def foreign_server():
     ("variable", "service"),
     [("SIMULATOR_PORT", "the TaskRouter simulator"), ("DYNAMODB_PORT", "DynamoDB")],
 )
-def test_another_program_on_the_port_of_a_service_is_reported(  # noqa: PLR0917  fixtures
+def test_unexpected_program_on_the_port_of_a_service_is_reported(  # noqa: PLR0917  fixtures
     environ, ports, capsys, foreign_server, response, variable, service
 ):
     foreign_server.response = response
@@ -467,7 +467,7 @@ def test_missing_services_are_not_reported_if_the_whole_stack_is_starting(enviro
     assert capsys.readouterr().err == ""
 
 
-def test_chalice_local_imports_no_packages_of_the_services():
+def test_chalice_local_does_not_import_the_services_dependencies():
     program = (
         "import sys, local.chalice_local; "
         "print({name.partition('.')[0] for name in sys.modules} & "

@@ -202,7 +202,7 @@ def test_simulated_workspace_calls_only_paths_under_the_prefix(served_paths):
     assert {f"/{SECRET}{path}" for path in paths} <= served_paths(environ)
 
 
-def test_callbacks_of_the_quickstart_are_those_of_the_local_stack(served_paths):
+def test_quickstart_callbacks_match_those_of_the_local_stack(served_paths):
     definition = quickstart()
     (workflow,) = definition.workflows
     settings = simulator_settings(stack.OPTIONAL_CALLBACKS)

@@ -23,10 +23,10 @@ from tests.mutants import import_hook
 from tests.mutants.places import Function
 
 OUTPUT = "MUTANTS_COVERAGE"
-"""The environment variable with the folder in which each process of the tests saves its results."""
+"""The environment variable that names the folder in which each test process saves its results."""
 
 OBSERVED = "MUTANTS_OBSERVED"
-"""The environment variable with the observed files, separated by `os.pathsep`."""
+"""The environment variable that lists the observed files, separated by `os.pathsep`."""
 
 _RECORD = "__mutants_record__"
 
@@ -162,6 +162,6 @@ if OUTPUT in os.environ:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Record the tests of this process."""
+    """Record the tests that this process runs."""
     repeat_examples()
     config.pluginmanager.register(_recorder)

@@ -122,7 +122,7 @@ def section(report, title):
     return set(re.findall(r"\]: (.*)", text))
 
 
-def test_boundary_that_no_test_checks_survives(report):
+def test_mutant_of_an_untested_boundary_survives(report):
     before = "return age >= 18 and len(str(age)) < LIMIT"
 
     assert f"{before} → {before.replace('>=', '>')}" in section(report, "Survived")
@@ -135,7 +135,7 @@ def test_detected_mutants_are_not_listed(report):
     assert "return None" not in "".join(section(report, "Survived"))
 
 
-def test_constant_of_a_module_is_tested_by_the_tests_of_functions_that_use_it(report):
+def test_module_constant_is_tested_by_the_tests_of_functions_that_use_it(report):
     # The tests detect the limits 0 and 9.
     assert "LIMIT = 10 → LIMIT = 9" not in report
     assert "LIMIT = 10 → LIMIT = 0" not in report

@@ -22,14 +22,14 @@ WINDOWS = pytest.mark.parametrize(
 )
 SECTIONS = ["tasks", "reservations", "workers", "queues", "alerts", "callbacks"]
 LONG_NAME = "Queue for customers of the northern region with premium support"
-# Returns whether the text of each element fits into the element.
+# Returns whether the text of each element fits in the element.
 FITS = """elements => elements.every(element => {
   const range = document.createRange();
   range.selectNodeContents(element);
   const [text, box] = [range.getBoundingClientRect(), element.getBoundingClientRect()];
   return text.width <= box.width + 1 && text.height <= box.height + 1 && box.right <= innerWidth;
 })"""
-# Returns whether the text of the selected option fits into a select element.
+# Returns whether the text of the selected option fits in a select element.
 SELECTION_FITS = """select => {
   const context = document.createElement("canvas").getContext("2d");
   context.font = getComputedStyle(select).font;

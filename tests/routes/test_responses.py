@@ -217,7 +217,7 @@ def test_only_routes_with_tokens_send_cors_headers(
     api: Api = request.getfixturevalue("api")
     cors = {
         "Access-Control-Allow-Origin": origin,
-        "Access-Control-Expose-Headers": "Retry-After",
+        "Access-Control-Expose-Headers": "ETag, Retry-After, Server-Time",
         "Vary": "Origin",
     }
     allowed = {**HEADERS, **(cors if origin else {})}
@@ -236,7 +236,9 @@ def test_only_routes_with_tokens_send_cors_headers(
     assert preflight.headers == {
         **allowed,
         "Access-Control-Allow-Methods": "GET",
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+        "Access-Control-Allow-Headers": (
+            "Authorization, Content-Type, Idempotency-Key, If-None-Match"
+        ),
         "Access-Control-Max-Age": "600",
     }
 

@@ -66,7 +66,7 @@ def test_app_accepts_an_english_task(taskrouter):
     assert task.fetch().assignment_status == "assigned"
     assert [entry["status"] for entry in taskrouter.log("assignment")] == [200]
 """
-"""A test file of another team that has read only the README."""
+"""A test file that another team could write after reading only the README."""
 
 
 def run(*command, cwd, **options):

@@ -1,4 +1,4 @@
-"""Every mistake in a definition is found, with its severity and place."""
+"""Every mistake in a definition is found, with its severity and location."""
 
 import copy
 import json
@@ -354,7 +354,7 @@ def test_absent_default_filter_is_a_warning_unless_a_filter_matches_all_tasks():
 BLOCKED = "and its last target has neither timeout nor skip_if"
 
 
-def test_filter_after_one_that_matches_all_tasks_is_not_reached():
+def test_filter_after_a_filter_that_matches_all_tasks_is_not_reached():
     message = f"no Task reaches this filter, because filter F matches all Tasks, {BLOCKED}"
     assert routing_findings(
         item("a == 1"), item(None, filter_friendly_name="F"), item("b == 1"), item(None)
@@ -371,7 +371,7 @@ def test_filter_with_the_expression_of_a_preceding_filter_is_not_reached():
 
 
 @pytest.mark.parametrize("end", [{"timeout": 5}, {"skip_if": "workers.available == 0"}])
-def test_filter_is_reached_if_the_last_target_of_the_preceding_one_ends(end):
+def test_filter_is_reached_if_the_last_target_of_the_preceding_filter_ends(end):
     first = item(None, {"queue": "All", "timeout": 5}, {"queue": "VIP", **end})
     assert routing_findings(first, item("b == 1")) == []
     first = item(None, {"queue": "All", **end}, {"queue": "VIP"})
@@ -391,7 +391,7 @@ def test_constant_false_filters_are_not_reached():
     assert "error" not in str(routing_findings(item("1 == 2"), default_filter={"queue": "All"}))
 
 
-def test_target_after_one_that_does_not_end_is_a_warning():
+def test_target_after_a_target_that_does_not_end_is_a_warning():
     message = (
         "Tasks that wait for a free Worker never reach this target, because the preceding target"
         " has neither timeout nor skip_if"

@@ -135,6 +135,12 @@ def test_callbacks_go_to_api_port_unless_base_url_is_set(environment, url):
             assert json.load(response)["callback_base_url"] == url
 
 
+@pytest.mark.parametrize("option", ["--workspace-file", "--config"])
+def test_definition_of_the_workspace_has_two_options(capsys, option):
+    assert main([option, "missing.yaml"]) == 1
+    assert "missing.yaml: the file cannot be read" in capsys.readouterr().err
+
+
 def test_settings_are_parsed_from_text():
     settings = read({"port": "1", "frozen_clock": "yes", "fallback_path": "/f", "host": None})
     assert (settings.port, settings.frozen_clock, settings.host) == (1, True, "127.0.0.1")

@@ -396,7 +396,7 @@ def test_phone_that_does_not_ring_cannot_be_answered():
     simulation = ConferenceSimulation()
     with pytest.raises(BadRequest) as error:
         call_control.answer(simulation.leg)
-    assert error.value.message == f"Call {simulation.leg.sid} is not ringing at a phone"
+    assert error.value.message == f"No phone is ringing for call {simulation.leg.sid}"
 
 
 def test_caller_in_conference_is_not_redirected():

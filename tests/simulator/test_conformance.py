@@ -1,10 +1,11 @@
 """docs/conformance.md names existing tests for every behavior and operation.
 
-The last tests cover behavior that fits into no other file.
+The tests at the end cover behavior that does not belong in any other test file.
 """
 
 import dataclasses
 import functools
+import itertools
 import json
 import re
 from pathlib import Path
@@ -47,7 +48,7 @@ def _tests_in(file):
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_every_behavior_names_existing_tests(row):
     number, source, behavior, cell = row
-    assert re.fullmatch(r"[0-9]+(\.[0-9]+){1,2}", number)
+    assert re.fullmatch(r"[0-9]+(\.[0-9]+){2}", number)
     assert source in SOURCES
     assert behavior
     _require_tests(cell)
@@ -61,10 +62,17 @@ def _require_tests(cell):
         assert name in _tests_in(file), f"{file} has no {name}"
 
 
-def test_facts_are_in_order_and_cover_every_section():
+def test_facts_are_numbered_without_gaps():
     numbers = [tuple(map(int, row[0].split("."))) for row in ROWS]
-    assert numbers == sorted(set(numbers))
-    assert {number[0] for number in numbers} == {1, 2, 3, 4, 5, 6, 10}
+    assert numbers[0] == (1, 1, 1)
+    for (first, second, third), number in itertools.pairwise(numbers):
+        assert number in {
+            (first, second, third + 1),
+            (first, second + 1, 1),
+            (first + 1, 0, 1),
+            (first + 1, 1, 1),
+        }
+    assert numbers[-1][0] == 7
     assert len(numbers) > 150
 
 

@@ -51,7 +51,7 @@ FRAGMENTS = st.sampled_from(
 
 @given(st.lists(FRAGMENTS | st.text(max_size=3), max_size=12).map("".join))
 @settings(max_examples=300)
-def test_any_text_is_read_or_refused_with_one_line(text):
+def test_any_text_is_read_or_refused_with_a_one_line_message(text):
     message = "f.yaml: read"
     try:
         parse(text.encode("utf-8", "surrogatepass"), "f.yaml")
@@ -165,7 +165,7 @@ def test_every_part_of_a_document_has_a_place(text):
 
 
 def test_json_that_is_not_yaml_has_no_positions():
-    found = parse(json.dumps({"x" * 2000: 1, "b": 2}).encode(), "f")  # YAML's keys are shorter
+    found = parse(json.dumps({"x" * 2000: 1, "b": 2}).encode(), "f")  # too long for a YAML key
     assert found.place(("b",)) == "f"
     assert found.position(("b",)) is None
 
@@ -204,7 +204,7 @@ def test_large_yaml_is_refused_but_the_same_size_of_json_is_read(monkeypatch):
     assert value('  {"a": 1234567890}') == {"a": 1234567890}
 
 
-def test_limits_of_sizes_are_documented_values():
+def test_size_limits_match_the_documented_values():
     assert (document.MAX_BYTES, document.MAX_YAML_BYTES) == (64_000_000, 2_000_000)
 
 

@@ -78,7 +78,7 @@ def test_empty_list_is_an_empty_tuple():
         assert getattr(read(**{section: []}), section) == ()
 
 
-def test_null_clears_what_can_be_cleared():
+def test_null_clears_value_that_can_be_cleared():
     assert read(event_callback_url=None).event_callback_url is None
     assert read(events_filter=None).events_filter is None
     for key in ("assignment_callback_url", "fallback_assignment_callback_url"):
@@ -110,7 +110,7 @@ def test_null_is_refused_for_a_key_that_cannot_be_cleared(section, key):
     assert "null" in found[0]
 
 
-def test_every_key_has_its_value():
+def test_value_of_every_key_is_read():
     assert read_item("activities", available=True, was="B") == ActivityDefinition(
         friendly_name="A", available=True, was="B"
     )
@@ -134,7 +134,7 @@ def test_every_key_has_its_value():
     )
 
 
-def test_events_filter_may_be_text_with_commas():
+def test_events_filter_may_be_a_comma_separated_string():
     expected = frozenset({"task.created", "task.updated"})
     assert read(events_filter=" task.updated , task.created").events_filter == expected
     assert read(events_filter="").events_filter is None
@@ -168,7 +168,7 @@ def test_workflow_is_read_with_its_routing():
     ]
 
 
-def test_null_in_a_target_is_the_default():
+def test_null_in_a_target_means_the_default():
     keys = [field.name for field in fields(Target)]
     tasks = {"default_filter": dict.fromkeys(keys)}
     routing = read_item("workflows", configuration={"task_routing": tasks}).configuration
@@ -184,7 +184,7 @@ def test_absent_default_filter_differs_from_null(tasks, omits):
     assert routing.omits_default_filter is omits
 
 
-def test_unmanaged_value_has_a_default():
+def test_default_replaces_only_an_unmanaged_value():
     assert managed(UNMANAGED, 3) == 3
     assert managed(0, 3) == 0
     assert managed(None, 3) is None
@@ -215,7 +215,7 @@ def test_sid_is_refused_everywhere_except_in_urls(prefix):
 @pytest.mark.parametrize(
     "text", ["WA" + "0" * 31, "WA" + "0" * 33, "XWA" + "0" * 32, "PN" + "0" * 32]
 )
-def test_text_that_is_no_sid_of_taskrouter_is_allowed(text):
+def test_text_that_is_not_a_taskrouter_sid_is_allowed(text):
     assert read(default_activity=text).default_activity == text
 
 
@@ -280,7 +280,7 @@ def test_name_is_unique_in_its_list(section):
     read(**{section: [{**a, "was": "C"}, {**b, "was": "D"}]})
 
 
-def test_only_names_of_workers_ignore_case():
+def test_only_worker_names_are_case_insensitive():
     names = [{"friendly_name": "Straße"}, {"friendly_name": "STRASSE"}]
     read(activities=names, task_queues=names, workflows=names)
     (found,) = messages({"friendly_name": "X", "workers": names})
@@ -297,7 +297,7 @@ def test_task_channel_cannot_be_renamed():
     assert found.startswith("a TaskChannel has no key 'was'")
 
 
-def test_events_filter_describes_its_mistakes():
+def test_mistakes_in_events_filter_are_described():
     def found(value):
         return messages({"friendly_name": "X", "events_filter": value})
 
@@ -315,7 +315,7 @@ def test_events_filter_describes_its_mistakes():
     ]
 
 
-def test_definition_without_a_mapping_is_refused():
+def test_definition_that_is_not_a_mapping_is_refused():
     message = "the Workspace must be a mapping with the keys of the Workspace, not a list"
     assert messages([]) == [message]
 

@@ -187,7 +187,7 @@ def test_worker_receives_no_events_about_other_workers(taskrouter, alice, bob):
         assert channel.receive()[0] == "worker.attributes.update"
 
 
-def test_event_on_request_about_another_resource_is_not_sent(taskrouter, alice):
+def test_requested_event_about_the_wrong_resource_is_not_sent(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         task = offer_task(taskrouter, alice)

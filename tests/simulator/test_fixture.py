@@ -2,7 +2,8 @@
 
 import json
 import socket
-import statistics
+import subprocess
+import sys
 import time
 import urllib.error
 
@@ -100,18 +101,30 @@ def test_simulator_starts_in_under_a_second():
     assert any(start() < 0.9 for _ in range(5))  # other programs may use most of the CPU
 
 
+FIRST_START = """
+import time
+from taskrouter_simulator.testing import running
+
+begin = time.perf_counter()
+with running():
+    started = time.perf_counter()
+print(started - begin, time.perf_counter() - started)
+"""
+
+
+def measure_new_process():
+    """Return the seconds in which a new process starts and stops its first simulator."""
+    command = [sys.executable, "-c", FIRST_START]
+    output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return [float(seconds) for seconds in output.split()]
+
+
 @pytest.mark.slow
 @pytest.mark.alone
-def test_simulator_starts_in_50_ms_and_stops_in_20_ms():
-    starts, stops = [], []
-    for _ in range(31):
-        begin = time.perf_counter()
-        with running():
-            starts.append(time.perf_counter() - begin)
-            end = time.perf_counter()
-        stops.append(time.perf_counter() - end)
-    assert statistics.median(starts) < 0.050
-    assert statistics.median(stops) < 0.020
+def test_first_simulator_starts_in_50_ms_and_stops_in_20_ms():
+    # Other programs may use the CPU, so only the fastest of ten processes counts.
+    measurements = (measure_new_process() for _ in range(10))
+    assert any(start < 0.050 and stop < 0.020 for start, stop in measurements)
 
 
 def test_two_simulators_run_side_by_side():

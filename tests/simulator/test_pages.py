@@ -127,7 +127,7 @@ def test_changed_token_is_refused(ordering, data):
         paginate("/v1/Tasks", resources, ordering, changed, 1)
 
 
-def test_token_from_another_ordering_is_refused():
+def test_token_from_a_different_ordering_is_refused():
     resources = build_activities([(1.0, "a"), (2.0, "b")])
     token = paginate("/v1/Tasks", resources, BY_CREATION, None, 1).next_token
     with pytest.raises(BadRequest, match="PageToken is not valid for this list and this Ordering"):

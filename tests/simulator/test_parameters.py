@@ -198,8 +198,11 @@ def test_empty_value_clears_urls_events_filter_and_target_workers(
         ('{"a": -Infinity}', "must be a valid JSON object"),
         ('{"a": ' + "[" * 1500 + "]" * 1500 + "}", "is nested too deeply"),
         ('{"a": "' + "x" * 4096 + '"}', "must not be longer than 4096 characters"),
+        ('{"a": 1e999}', "must not contain the number 1e999, which is too large"),
+        ('{"a": [-1e999]}', "must not contain the number -1e999, which is too large"),
+        ('{"a": 1' + "0" * 200 + "e200}", f"must not contain the number 1{'0' * 49}, which"),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_every_operation_refuses_invalid_attributes_with_same_message(
     taskrouter, workspace, attributes, message

@@ -51,7 +51,7 @@ def test_ringing_phone_is_answered(center):
     answered = taskrouter.answer(leg)
     assert (answered["status"], answered["connected_with"]) == ("in-progress", call["sid"])
     assert workspace.tasks(call["task_sid"]).fetch().assignment_status == "assigned"
-    assert refusal(taskrouter.answer, leg) == f"Call {leg} is not ringing at a phone"
+    assert refusal(taskrouter.answer, leg) == f"No phone is ringing for call {leg}"
 
 
 def test_call_in_conference_is_described(center):

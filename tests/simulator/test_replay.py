@@ -83,7 +83,7 @@ def test_get_request_is_sent_with_its_parameters_in_the_query_string(app, file):
     assert request["path"] == "/api/assign?a=1&TaskSid=WT1&Text=%C3%BC"
 
 
-def test_settings_of_the_environment_determine_the_signature(app, file, monkeypatch):
+def test_environment_variables_determine_the_signature(app, file, monkeypatch):
     write(file, ENTRY)
     monkeypatch.setenv("SIMULATOR_SHARED_KEY_SIGNATURES", "true")
     replay(file, app.url)

@@ -11,7 +11,7 @@ from tests.simulator.test_rest_statistics import (
     INTERVAL_PATHS,
     ContactCenter,
     durations,
-    place,
+    fill_path,
 )
 
 ENGLISH = '{"selected_language": "en"}'
@@ -297,7 +297,7 @@ def test_statistics_have_the_requested_interval(taskrouter, path):
         ({"EndDate": minutes}, center.moment(minutes=45), minutes),
         ({"StartDate": hour, "EndDate": minutes}, hour, minutes),
     ):
-        body = center.get(place(center, path), **parameters)
+        body = center.get(fill_path(center, path), **parameters)
         for found in body.get("task_queues_statistics", [body]):
             cumulative = found.get("cumulative", found)
             assert (cumulative["start_time"], cumulative["end_time"]) == (start, end)

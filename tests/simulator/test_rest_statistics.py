@@ -426,13 +426,13 @@ INTERVAL_PATHS = [*CUMULATIVE_PATHS, *BOTH_PATHS, "/TaskQueues/Statistics"]
 REAL_TIME_PATHS = [f"{path}/RealTimeStatistics" for path in (*TASK_PATHS, "/Workers")]
 
 
-def place(center, path):
+def fill_path(center, path):
     return path.format(workflow=center.workflow_sid, spanish=center.spanish, alice=center.alice)
 
 
 @pytest.mark.parametrize("path", INTERVAL_PATHS)
 def test_interval_is_validated(center, path):
-    path = place(center, path)
+    path = fill_path(center, path)
     too_old = (14241, "The statistics must not begin more than 30 days ago")
     combined = (20001, "Minutes must not be combined with StartDate or EndDate")
     empty = (20001, "StartDate must not be later than EndDate, which defaults to now")
@@ -544,11 +544,11 @@ def test_statistics_are_filtered_by_task_channel(active_center, channel):
     sid = next(item["sid"] for item in channels if item["unique_name"] == "voice")
     channel = channel.format(sid=sid)
     for path in CUMULATIVE_PATHS[:3]:
-        cumulative = active_center.get(place(active_center, path), TaskChannel=channel)
+        cumulative = active_center.get(fill_path(active_center, path), TaskChannel=channel)
         assert cumulative["tasks_canceled"] == 1, path
         assert cumulative["tasks_completed"] == cumulative["reservations_created"] == 0
     for path in BOTH_PATHS[:3]:
-        statistics = active_center.get(place(active_center, path), TaskChannel=channel)
+        statistics = active_center.get(fill_path(active_center, path), TaskChannel=channel)
         assert statistics["cumulative"]["tasks_canceled"] == 1
         assert statistics["realtime"]["total_tasks"] == 0
     workers = active_center.get("/Workers/CumulativeStatistics", TaskChannel=channel)
@@ -558,12 +558,12 @@ def test_statistics_are_filtered_by_task_channel(active_center, channel):
         statistics = active_center.get(path, TaskChannel="default")
         assert statistics["cumulative"]["reservations_created"] == 2
     for path in REAL_TIME_PATHS:
-        real_time = active_center.get(place(active_center, path), TaskChannel=channel)
+        real_time = active_center.get(fill_path(active_center, path), TaskChannel=channel)
         assert real_time.get("total_tasks", 0) == 0
         assert real_time.get("total_workers", 2) == 2
-        real_time = active_center.get(place(active_center, path), TaskChannel="default")
+        real_time = active_center.get(fill_path(active_center, path), TaskChannel="default")
         assert real_time.get("total_tasks", 1) == 1
-    queue = place(active_center, REAL_TIME_PATHS[2])
+    queue = fill_path(active_center, REAL_TIME_PATHS[2])
     assert (
         active_center.get(queue, TaskChannel=channel)["longest_relative_task_sid_in_queue"] is None
     )
@@ -577,14 +577,14 @@ def test_statistics_are_filtered_by_task_channel(active_center, channel):
 
 @pytest.mark.parametrize("path", REAL_TIME_PATHS)
 def test_real_time_statistics_refuse_unknown_task_channel(center, path):
-    code, message = center.refusal(place(center, path), TaskChannel="fax")
+    code, message = center.refusal(fill_path(center, path), TaskChannel="fax")
     assert code == 20001
     assert message.startswith("TaskChannel fax does not exist")
 
 
 @pytest.mark.parametrize("path", [*CUMULATIVE_PATHS[:3], *BOTH_PATHS[:3], "/TaskQueues/Statistics"])
 def test_waits_are_split_at_thresholds(active_center, path):
-    path = place(active_center, path)
+    path = fill_path(active_center, path)
 
     def split(text):
         body = active_center.get(path, SplitByWaitTime=text)
@@ -755,7 +755,7 @@ def test_statistics_of_unknown_resource_are_not_found(center, path):
         assert body["message"].endswith(f"{path.format(**wrong)} was not found")
     url = center.url.replace(center.taskrouter.workspace_sid, "WS" + "0" * 32)
     auth = center.taskrouter.account_sid, center.taskrouter.auth_token
-    response = requests.get(f"{url}{place(center, path)}", auth=auth, timeout=5)
+    response = requests.get(f"{url}{fill_path(center, path)}", auth=auth, timeout=5)
     assert response.status_code == 404
 
 

@@ -75,7 +75,7 @@ def test_help_shows_every_setting_with_its_default(capsys):
     assert "SIMULATOR_HOST; default '127.0.0.1')" in shown
 
 
-def test_version_is_that_of_the_package(capsys):
+def test_version_option_prints_the_version_of_the_package(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["--version"])
     assert exit_info.value.code == 0
@@ -121,6 +121,18 @@ def test_option_replaces_environment_variable(capsys, monkeypatch):
     assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'y'\n"
     assert main([]) == 1
     assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
+
+
+def test_misspelled_environment_variables_are_reported(capsys, monkeypatch):
+    others = ["SIMULATOR_URL", "SIMULATOR_SERVICE_HOST", "SIMULATOR_PORT_8002_TCP", "OTHER_PROT"]
+    for name in ("SIMULATOR_PROT", "SIMULATOR_LOGSIZE", "SIMULATOR_SEED", *others):
+        monkeypatch.setenv(name, "1")
+    assert main(["--port", "x"]) == 1
+    assert capsys.readouterr().err == (
+        "simulator: SIMULATOR_LOGSIZE is not a setting; did you mean SIMULATOR_LOG_SIZE?\n"
+        "simulator: SIMULATOR_PROT is not a setting; did you mean SIMULATOR_PORT?\n"
+        "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
+    )
 
 
 def test_responses_have_date_and_keep_connection_alive():

@@ -350,19 +350,19 @@ CHANGES = {
     ),
     "no objects": (
         lambda document: signed(without(document, "objects")),
-        "the snapshot was written by another version of the simulator: 'objects'",
+        "the snapshot is from a different version of the simulator: 'objects'",
     ),
     "an unknown field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {"a": 1}}}
         ),
-        "the snapshot was written by another version of the simulator: State has no field a",
+        "the snapshot is from a different version of the simulator: State has no field a",
     ),
     "a missing field": (
         lambda document: signed(
             {**document, "objects": {**document["objects"], document["state"]: {}}}
         ),
-        "the snapshot was written by another version of the simulator: workspace_sid is missing",
+        "the snapshot is from a different version of the simulator: workspace_sid is missing",
     ),
 }
 

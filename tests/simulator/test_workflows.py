@@ -109,7 +109,7 @@ def test_whole_number_has_limits(key, minimum):
         "known_worker_friendly_name",
     ],
 )
-def test_text_must_be_string(key):
+def test_value_must_be_a_string(key):
     for value in (7, True, [], {}):
         message = f"{key} must be a string"
         assert refusal({"targets": [{"queue": "WQ", key: value}]}) == message
@@ -174,7 +174,7 @@ def test_queues_in_configuration_must_exist():
         ("known_worker_friendly_name", "task.1a"),
     ],
 )
-def test_names_in_every_text_of_target_are_checked(key, text):
+def test_names_in_every_string_of_a_target_are_checked(key, text):
     with pytest.raises(BadRequest, match=rf"{key}: .*1a contains a name that begins with a digit"):
         WorkflowSimulation(filter_with_target(**{key: text}))
     WorkflowSimulation(filter_with_target(**{key: text}), names_may_begin_with_digit=True)

@@ -119,7 +119,7 @@ def test_name_in_use_is_refused(center):
     assert message == f"TaskChannel voice {in_use}"
     message = refusal(center, workflows.add, friendly_name="Test", configuration="")
     assert message == f"Workflow Test {in_use}"
-    message = refusal(center, workers.create, friendly_name="CAROL")
+    message = refusal(center, lambda _, workspace: workers.require_free_name(workspace, "CAROL"))
     assert message == f"Worker friendly name CAROL {in_use}"
 
 

@@ -24,7 +24,7 @@ SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 
 @dataclass
 class Service:
-    """The use cases with their own records, fake TaskRouter and manual clock."""
+    """The use cases with separate records, a fake TaskRouter and a manual clock."""
 
     store: DynamoReservationStore
     taskrouter: FakeTaskRouter

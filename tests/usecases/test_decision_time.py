@@ -230,7 +230,7 @@ class TaskCreation:
     """Requests to create a Task with one key, like `/create-task`."""
 
     def __init__(self, store: DynamoReservationStore) -> None:
-        # Each creation has its own hour, because searches in the same second share a limit.
+        # Each creation uses a different hour, because searches in the same second share a limit.
         self.taskrouter, self.clock = FakeTaskRouter(), ManualClock(NOW + next(_hours) * 3_600_000)
         self.keys = DynamoIdempotencyStore(store._client, state_table=store._state)
         self._key, self._owners = sid("key"), count(1)

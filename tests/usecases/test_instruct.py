@@ -177,7 +177,7 @@ def test_reservation_can_be_accepted_or_rejected_while_phone_rings(
     ],
     ids=lambda error: error.code,
 )
-def test_another_instruction_can_be_sent_if_first_was_not_executed(
+def test_different_instruction_can_be_sent_if_first_was_not_executed(
     service: Service, pending: RemoteReservation, failure: AppError
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [failure]
@@ -218,7 +218,7 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
     assert service.record(pending).claim is None
 
 
-def test_instruction_of_a_crashed_process_is_not_reported_as_sent(
+def test_instruction_from_a_crashed_process_is_not_reported_as_sent(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [KeyboardInterrupt()]

@@ -324,7 +324,7 @@ class Scenario(RuleBasedStateMachine):
 
     @rule(elsewhere=accepts_elsewhere)
     def accept_elsewhere(self, elsewhere: str | None) -> None:
-        """Accept the Reservation in another client of TaskRouter, unless *elsewhere* is None."""
+        """Accept the Reservation through a different client, unless *elsewhere* is None."""
         sid = self.remote.reservation_sid
         if elsewhere and self.taskrouter.reservations[sid].status is Status.PENDING:
             self.taskrouter.set_status(sid, Status.ACCEPTED)

@@ -219,7 +219,7 @@ def test_next_run_continues_interrupted_reconciliation(service: Service) -> None
 
     service.taskrouter.when_called = throttle_from_second_window
     report = service.sweep()
-    # The second window and, afterward, the list of Tasks are left to the next run.
+    # The second window and, afterward, the list of Tasks are left for the next run.
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (1, 2, True)
     assert service.record(early_reservation).status is Status.COMPLETED
     assert service.store.get(late_reservation.reservation_sid) is None
@@ -443,7 +443,7 @@ def test_only_failed_parts_are_repeated_within_a_minute(
     service.taskrouter = copy(taskrouter)
     listed = record_lists(service)
     report = service.sweep()
-    # A throttled request ends the run, which may then leave other parts to the next run as well.
+    # A throttled request ends the run, which may then leave other parts for the next run as well.
     if not isinstance(error, TaskRouterThrottled):
         assert sorted([*listed["tasks"], *listed["events"]]) == sorted(failing)
     assert report["unreconciled"] == 0

@@ -1,7 +1,7 @@
 """A sweep ends before its function times out, and divides its time fairly.
 
-The clock advances only when a test's TaskRouter or DynamoDB takes time. One thread makes all
-requests, so that their durations add up as in a thread of a real sweep.
+During a sweep, only requests to TaskRouter and DynamoDB advance the clock. One thread makes all
+requests, so their durations add up as they do in one thread of a real sweep.
 """
 
 from collections.abc import Collection, Iterator
@@ -309,7 +309,7 @@ def test_recording_many_events_of_one_reservation_stops_in_time(service: Service
 def test_progress_of_a_type_is_not_reset_by_a_batch_that_ends_earlier(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch ends before the time up to which another type is already done."""
+    """The first batch ends before the time up to which one type is already reconciled."""
     monkeypatch.setattr(reconcile, "BATCH_SIZE", 1)
     now = NOW - 15_000
     service.store.save_progress(
@@ -334,7 +334,7 @@ def test_progress_of_a_type_is_not_reset_by_a_batch_that_ends_earlier(
 
 
 @pytest.mark.parametrize(("claim_ms", "is_sent"), [(2_999, True), (3_000, False)])
-def test_sweep_sends_a_decision_only_if_it_can_end_within_the_time_of_a_step(
+def test_sweep_sends_a_decision_only_if_the_step_has_enough_time_left(
     service: Service, monkeypatch: pytest.MonkeyPatch, claim_ms: int, *, is_sent: bool
 ) -> None:
     service.deadlines = replace(DEADLINES, reject_after=60)
@@ -402,7 +402,7 @@ def test_sweep_ends_before_its_function_times_out(
     make_reconciliation_due(store, service.clock.now)
     fractions, limits = [1, 1, 2] if slow else [1, 2, 10, 100], LIMITS_MS | LIST_LIMITS_MS
 
-    def take_time_of_call(operation: str) -> None:
+    def delay_call(operation: str) -> None:
         # Due Reservations are listed while another thread checks them.
         if operation != "query":
             service.clock.now += MAX_CALL_MS // random.choice(fractions)
@@ -414,7 +414,7 @@ def test_sweep_ends_before_its_function_times_out(
             raise error
 
     service.store = copy(store)
-    service.store._client = SlowClient(store._client, take_time_of_call)
+    service.store._client = SlowClient(store._client, delay_call)
     service.taskrouter.when_called = when_called
     ends_at = service.clock.now + seconds * 1000
     run_sweep(service, seconds)

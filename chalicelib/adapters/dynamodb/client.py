@@ -202,6 +202,13 @@ def utc_hour(at: int) -> str:
     return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H")
 
 
+_OPTIONAL_ATTRIBUTES = (
+    *("workflow_sid", "workflow_name", "task_queue_sid", "task_queue_name", "worker_name"),
+    *("answer", "withheld", "task_attributes", "worker_attributes"),
+)
+"""Attributes with the same names in an item and in a Reservation, where a missing one is None."""
+
+
 def to_reservation(item: Mapping[str, Any]) -> Reservation:
     """Return the Reservation stored in *item* (Python values)."""
     history = tuple(
@@ -225,13 +232,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         status=Status(item["status"]),
         reserved_at=item["reserved_at"],
         expires_at=item["expires_at"],
-        workflow_sid=item.get("workflow_sid"),
-        task_queue_sid=item.get("task_queue_sid"),
-        worker_name=item.get("worker_name"),
-        answer=item.get("answer"),
-        withheld=item.get("withheld"),
-        task_attributes=item.get("task_attributes"),
-        worker_attributes=item.get("worker_attributes"),
+        **{name: item.get(name) for name in _OPTIONAL_ATTRIBUTES},
         parameters=item.get("parameters", {}),
         accepted_by=item.get("acceptor") if was_accepted else None,
         instruction_sent=SentInstruction(
@@ -272,6 +273,8 @@ def callback_attributes(reservation: Reservation) -> dict[str, Any]:
         "task_sid": reservation.task_sid,
         "worker_sid": reservation.worker_sid,
         "worker_name": reservation.worker_name,
+        "workflow_name": reservation.workflow_name,
+        "task_queue_name": reservation.task_queue_name,
         "workflow_sid": reservation.workflow_sid,
         "task_queue_sid": reservation.task_queue_sid,
         "task_attributes": reservation.task_attributes,

@@ -4,7 +4,7 @@ An index selects the SIDs, and the table provides the records. The indexes conta
 attributes that lists and the sweep need, so that all other attributes are stored only once. The
 query determines the index:
 
-- A query for an open status uses ``due`` if the partition of the status fits into one index page.
+- A query for an open status uses ``due`` if the partition of the status fits in one index page.
   The order of the entries changes as Reservations are claimed and checked, so they are sorted.
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
@@ -51,8 +51,14 @@ _MAX_EMPTY_QUERIES = 8
 _MAX_SECONDS = 10.0
 """Time after which no further query starts. API Gateway waits at most 29 s for a response."""
 
+_NEWEST_OF_WORKER = 200
+"""Number of a Worker's newest Reservations among which the open ones are searched."""
+
 _AFTER_SIDS = "WS"
 """A string that sorts after the SID of every Reservation (WR…)."""
+
+_OPEN_STATUSES = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
+"""The statuses in OPEN, in the order in which they are read."""
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 
@@ -183,6 +189,53 @@ class DynamoReservationListing:
     def cursor_after(self, reservation: Reservation) -> str:
         """Return the cursor of a page that begins after *reservation*."""
         return _Position(reservation.reserved_at, reservation.reservation_sid).to_cursor()
+
+    def fetch_open(self, worker_sid: str | None, *, limit: int) -> tuple[list[Reservation], bool]:
+        """Return open Reservations, and whether there are more.
+
+        The search for one Worker's Reservations takes one query, and reads only the Worker's newest
+        200. The search for all Workers takes a query per open status. The first pending
+        Reservations are those that are due first.
+
+        Args:
+            worker_sid: WK… of the only Worker; None for all Workers.
+            limit: maximum number of Reservations.
+
+        Raises:
+            StoreUnavailable: DynamoDB failed.
+        """
+        with translate_errors():
+            sids = self._open_sids(worker_sid, limit + 1)
+            records = self._read_records(sids[:limit], None)
+        return [each for each in records if each.status in OPEN], len(sids) > limit
+
+    def _open_sids(self, worker_sid: str | None, limit: int) -> list[str]:
+        """Return the SIDs of at most *limit* open Reservations, according to the indexes."""
+        statuses = {f":{status}": status.value for status in _OPEN_STATUSES}
+        if worker_sid is not None:
+            response = self._client.query(
+                TableName=self._table,
+                IndexName="by_worker",
+                KeyConditionExpression="worker_sid = :worker_sid",
+                FilterExpression=f"#status IN ({', '.join(statuses)})",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=to_item({":worker_sid": worker_sid, **statuses}),
+                ScanIndexForward=False,
+                Limit=_NEWEST_OF_WORKER,
+            )
+            return [from_item(item)["reservation_sid"] for item in response["Items"]][:limit]
+        sids: list[str] = []
+        for status in _OPEN_STATUSES:
+            if len(sids) < limit:
+                response = self._client.query(
+                    TableName=self._table,
+                    IndexName="due",
+                    KeyConditionExpression="open_as = :status",
+                    ExpressionAttributeValues=to_item({":status": status.value}),
+                    Limit=limit - len(sids),
+                )
+                sids += [from_item(item)["reservation_sid"] for item in response["Items"]]
+        return sids
 
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
         """Yield the positions after *after*.

@@ -43,6 +43,7 @@ from chalicelib.domain.reservations import (
 
 _DAY_SECONDS = 86_400
 _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
+_NAMES = ("worker_name", "workflow_name", "task_queue_name")
 _NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 
 _SECOND_WRITE_LIMIT = 0.1
@@ -254,11 +255,11 @@ class DynamoReservationStore(DynamoJobs):
     ) -> tuple[bool, Reservation | None]:
         """Record a status reported by TaskRouter if OBSERVED allows the transition."""
         if update.status is Status.PENDING:
-            # No record may change to pending, so only the Worker's name can be new.
+            # No record may change to pending, so only the names can be new.
             if update.worker_name is None:
                 return False, self.get(reservation_sid)
             request = UpdateItem(
-                set={"worker_name": update.worker_name},
+                set={name: getattr(update, name) for name in _NAMES},
                 conditions=["attribute_exists(#status)", "attribute_not_exists(#worker_name)"],
             )
             return False, self._run(request, reservation_sid)[1]
@@ -275,7 +276,10 @@ class DynamoReservationStore(DynamoJobs):
         """Record a status. *keep_claim* requires a live claim and leaves it unchanged."""
         entry = HistoryEntry(at=update.at, to=update.status, by=update.by, note=update.note)
         request = UpdateItem(
-            set={"status": update.status.value, "worker_name": update.worker_name},
+            set={
+                "status": update.status.value,
+                **{name: getattr(update, name) for name in _NAMES},
+            },
             set_expressions=["#history = list_append(if_not_exists(#history, :none), :entry)"],
             values={":none": [], ":entry": [history_item(entry)]},
         )

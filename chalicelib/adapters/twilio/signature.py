@@ -49,8 +49,8 @@ _UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
 """Text that no encoder changes, except for "~", which is tried in both forms."""
 
 _NOT_SIGNED = (
-    "The request is not signed by Twilio with a key of this account, or Twilio requested another "
-    "URL. The service's log shows the URL that was checked, and the likely cause."
+    "The request is not signed by Twilio with a key of this account, or Twilio requested a "
+    "different URL. The service's log shows the URL that was checked, and the likely cause."
 )
 
 

@@ -22,7 +22,7 @@ from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.adapters.twilio.errors import sdk_name, to_error
 from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
-from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
+from chalicelib.domain.callbacks import MAX_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
@@ -30,11 +30,12 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
 )
 from chalicelib.domain.instructions import Instruction
-from chalicelib.domain.json_text import read_json_object
 from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.sids import checked_sid
+from chalicelib.domain.sign_in import find_workers_query, read_attribute
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, has_attribute
+from chalicelib.domain.workers import Activity, WorkerActivity
 
 _Response = TypeVar("_Response")
 
@@ -211,7 +212,7 @@ class TwilioTaskRouter:
                 limit=_MAX_EVENTS,
             )
             if any(item.event_type not in (event_type, None) for item in listed):
-                raise ValueError("TaskRouter returned Events of another type.")
+                raise ValueError("TaskRouter returned Events of a different type.")
             events = [event for item in listed if (event := self._to_event(item)) is not None]
             return EventPage(
                 events,
@@ -273,21 +274,46 @@ class TwilioTaskRouter:
 
         return self._request(send)
 
+    def list_activities(self) -> list[Activity]:
+        """List the Activities of the Workspace; one page is enough."""
+        return self._request(
+            lambda workspace: [
+                _to_activity(activity)
+                for activity in workspace.activities.list(page_size=_PAGE_SIZE, limit=_PAGE_SIZE)
+            ],
+            pages=1,
+        )
+
+    def fetch_worker(self, worker_sid: str) -> WorkerActivity:
+        """Return the current Activity of a Worker."""
+        return self._request(
+            lambda workspace: _to_worker(workspace.workers(worker_sid).fetch(), sid=worker_sid)
+        )
+
+    def update_worker(self, worker_sid: str, *, activity_sid: str) -> WorkerActivity:
+        """Switch a Worker to an Activity.
+
+        The Worker keeps its Reservations, because RejectPendingReservations is not sent.
+        """
+        return self._request(
+            lambda workspace: _to_worker(
+                workspace.workers(worker_sid).update(activity_sid=activity_sid),
+                sid=worker_sid,
+                activity_sid=activity_sid,
+            )
+        )
+
     def find_workers(self, attribute: str, value: str) -> list[str]:
         """Return the SIDs of the Workers whose attribute has exactly this value.
 
         Args:
             attribute: the name of an attribute, whose parts are separated by dots, or
                 ``friendly_name``.
-            value: the value. An expression can't contain every character, so a value with a
-                quotation mark or a backslash is the value of no attribute.
+            value: the value.
         """
-        if attribute == "friendly_name":
-            query = {"friendly_name": value}
-        elif '"' in value or "\\" in value:
+        query = find_workers_query(attribute, value)
+        if query is None:
             return []
-        else:
-            query = {"target_workers_expression": f'{attribute} == "{value}"'}
 
         def send(workspace: Any) -> list[str]:
             # TaskRouter's documentation does not state whether its comparison is exact.
@@ -295,7 +321,7 @@ class TwilioTaskRouter:
             return [
                 checked_sid(worker.sid, "WK", "sid")
                 for worker in workers
-                if _read_attribute(worker, attribute) == value
+                if read_attribute(worker.friendly_name, worker.attributes, attribute) == value
             ]
 
         return self._request(send, pages=1)
@@ -308,16 +334,6 @@ class TwilioTaskRouter:
                 raise ValueError("TaskRouter returned a different Workspace.")
 
         self._request(send)
-
-
-def _read_attribute(worker: Any, attribute: str) -> Any:
-    """Return the value of a Worker's attribute; None if there is no such attribute."""
-    if attribute == "friendly_name":
-        return worker.friendly_name
-    value: Any = read_json_object(worker.attributes)
-    for name in attribute.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
 
 
 def _to_task(task: Any) -> CreatedTask:
@@ -351,7 +367,30 @@ def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservat
         reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
         task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),
         worker_sid=checked_sid(reservation.worker_sid, "WK", "worker_sid"),
-        worker_name=name[:MAX_WORKER_NAME_LENGTH] or None,
+        worker_name=name[:MAX_NAME_LENGTH] or None,
         status=status,
         created_at=int(reservation.date_created.timestamp() * 1000),
+    )
+
+
+def _to_activity(activity: Any) -> Activity:
+    match (activity.friendly_name, activity.available):
+        case (str(name), bool(is_available)):
+            return Activity(checked_sid(activity.sid, "WA", "sid"), name, is_available)
+    raise TypeError("A member of the Activity has the wrong type.")
+
+
+def _to_worker(worker: Any, **requested: str) -> WorkerActivity:
+    """Convert a Worker; raise an error unless its SIDs are valid and as requested."""
+    names = (worker.friendly_name, worker.activity_name)
+    is_other = any(getattr(worker, member) != sid for member, sid in requested.items())
+    if is_other or not all(isinstance(name, str) for name in names):
+        raise ValueError("TaskRouter returned a malformed or different Worker.")
+    changed_at = worker.date_status_changed or worker.date_updated
+    return WorkerActivity(
+        worker_sid=worker.sid,
+        worker_name=worker.friendly_name[:MAX_NAME_LENGTH],
+        activity_sid=checked_sid(worker.activity_sid, "WA", "activity_sid"),
+        activity_name=worker.activity_name[:MAX_NAME_LENGTH],
+        changed_at=int(changed_at.timestamp()) * 1000,
     )

@@ -15,7 +15,7 @@ from chalicelib.domain.messages import nearest_name
 from chalicelib.domain.rules.facts import FACTS
 
 Node = dict[str, Any]
-"""A node of a jmespath syntax tree."""
+"""A node in a jmespath syntax tree."""
 
 _FUNCTIONS = Functions.FUNCTION_TABLE
 _ALIASES = {
@@ -27,7 +27,7 @@ _ALIASES = {
     "average": "avg",
     "concat": "join",
 }
-"""Functions of JMESPath, by names in other languages."""
+"""JMESPath functions, by their names in other languages."""
 
 _MISSING_FUNCTIONS = dict.fromkeys(
     ("lower", "lowercase", "tolower", "upper", "uppercase", "toupper"),
@@ -48,7 +48,7 @@ _CHAINS = {
     "filter_projection",
     "pipe",
 }
-"""Nodes that evaluate only their first child against the input of the node."""
+"""Types of nodes that evaluate only their first child against their input."""
 
 _WORKFLOW_NAMES = ("taskrouter", "workers")
 _WORKER_NAMES = {

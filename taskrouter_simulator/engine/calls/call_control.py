@@ -59,10 +59,10 @@ def place(
 
 
 def redirect(engine: Engine, call_sid: str, url: str) -> None:
-    """Redirect a caller to another document; ignore a call that does not exist.
+    """Redirect a caller to a new document; ignore a call that does not exist.
 
     Raises:
-        BadRequest: The call has ended, or is connected with a Worker.
+        BadRequest: The call has ended, or is connected to a Worker.
     """
     call = engine.calls.get(call_sid)
     if call is None:
@@ -85,7 +85,7 @@ def answer(call: Call) -> None:
         BadRequest: The phone is not ringing.
     """
     if call.on_answer is None:
-        raise BadRequest(f"Call {call.sid} is not ringing at a phone")
+        raise BadRequest(f"No phone is ringing for call {call.sid}")
     call.on_answer()
 
 
@@ -122,7 +122,7 @@ def stop_ringing(
 
 
 def follow_reservation(engine: Engine, reservation: Reservation) -> None:
-    """Stop ringing for a Reservation whose status has changed.
+    """Stop ringing and end calls as required after a change of a Reservation's status.
 
     A caller whose call is not simulated is assumed to hang up when the Worker's work ends. A
     Worker leaves the call after a cold transfer.
@@ -159,7 +159,7 @@ def _leave_call(engine: Engine, leg: Call) -> None:
 
 @dataclass(frozen=True)
 class WorkerCall:
-    """The leg that is placed to a reserved Worker, and the waiting caller, if simulated."""
+    """The leg to a reserved Worker, and the waiting caller, if simulated."""
 
     engine: Engine
     workspace: Workspace
@@ -259,7 +259,7 @@ def _run_document(call: WorkerCall, url: str, accept: bool) -> None:  # noqa: FB
 def _ring(
     call: WorkerCall, seconds: int, on_answer: Continuation, on_no_answer: Continuation | None
 ) -> None:
-    """Ring the Worker, who answers at once if the caller is not simulated."""
+    """Ring the Worker, who answers immediately if the caller is not simulated."""
     engine, caller, leg = call.engine, call.caller, call.leg
     name = call.reservation.worker_name
     engine.record_step(leg, "ringing", at_worker=name, called=leg.called)
@@ -299,7 +299,7 @@ def _end_unanswered(call: WorkerCall) -> None:
 def supervise(
     engine: Engine, conference: Conference, *, to: str, caller_id: str, mode: str
 ) -> None:
-    """Call a supervisor, who answers at once and joins a conference.
+    """Call a supervisor, who answers immediately and joins a conference.
 
     Args:
         engine: The engine.

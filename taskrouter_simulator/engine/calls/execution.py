@@ -121,7 +121,7 @@ def answers_after(engine: Engine, caller: Call) -> float | None:
 
 @continuation
 def end(engine: Engine, call: Call, why: str, final_status: str = "completed") -> None:
-    """End a call; calls that were connected with the call continue with their own documents."""
+    """End a call; calls that were connected to the call continue with their own documents."""
     call.status = final_status
     call.queued = call.on_answer = call.on_no_answer = None
     for kind in ("call", "ring"):
@@ -204,7 +204,7 @@ def cancel_leg(engine: Engine, leg: Call, why: str) -> None:
 
 
 def leave_queue(engine: Engine, call: Call, result: str) -> None:
-    """Remove a call from its queue: request its `action`, or run the next verb.
+    """Remove a call from its queue: request the queue's `action`, or run the next verb.
 
     Args:
         engine: The engine.

@@ -17,7 +17,7 @@ _OK = 200
 _ACCEPTED = 202
 _BAD_REQUEST = 400
 _RINGING_INTERVAL = 2
-"""The callback of every n-th Task is answered with an instruction that rings a phone."""
+"""The callback of every nth Task is answered with an instruction that rings a phone."""
 _CALL = {
     "instruction": "call",
     "to": "client:agent",

@@ -1,0 +1,138 @@
+"""Command that checks a live stage and its Twilio account."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import boto3
+import click
+
+from infra import OperatorError
+from infra.aws import Aws, stage_config
+from infra.commands import connect_to_stage, report_errors
+from infra.commands.dialog import Dialog, is_terminal
+from infra.commands.settings import load_settings
+from infra.doctor import probe, report
+from infra.doctor.checks import CHECKS
+from infra.doctor.probe_api import NAME
+from infra.doctor.report import Outcome, Result
+from infra.doctor.subject import Subject
+
+_WIDTH = 18
+"""Width of the column with the names of the checks."""
+
+_COLORS = {Outcome.OK: "green", Outcome.WRONG: "red", Outcome.NOT_CHECKED: "yellow"}
+
+
+@click.command()
+@click.option(
+    "--stage",
+    "stage_name",
+    required=True,
+    help="A stage in .chalice/config.json.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--probe",
+    "probes",
+    is_flag=True,
+    help="Also follow a Task of a throw-away Worker, TaskQueue and Workflow, and measure times.",
+)
+@click.option(
+    "--settings-file",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    help="File to which the probe writes settings with which the simulator behaves like the "
+    "account. By default, the probe prints them.",
+)
+@click.option("--yes", is_flag=True, help="Confirm the probe in advance.")
+@report_errors
+def doctor(
+    stage_name: str, *, as_json: bool, probes: bool, settings_file: Path | None, yes: bool
+) -> None:
+    """Check a live stage and its Twilio account.
+
+    Prints a line for each check: OK, or what is wrong and what to do (see docs/doctor.md). Without
+    --probe, nothing is changed.
+
+    Exit code 1: a check found something wrong, or the probe failed.
+    """
+    if settings_file and not probes:
+        raise click.UsageError("--settings-file needs --probe")
+    subject = open_subject(stage_name)
+    checks = [check for check in CHECKS if not (check.in_aws and subject.is_local)]
+    results = []
+    for result in report.run(checks, subject):
+        results.append(result)
+        if not as_json:
+            _print(result)
+    left_out = [check.name for check in CHECKS if check not in checks]
+    if left_out and not as_json:
+        click.echo(f"Left out, because the stage is not in AWS: {', '.join(left_out)}")
+    findings = _probe(subject, results, assumes_yes=yes) if probes else None
+    is_ok = all(result.outcome is not Outcome.WRONG for result in results)
+    if as_json:
+        document = {
+            "stage": stage_name,
+            "ok": is_ok,
+            "checks": [
+                {"name": result.name, "result": result.outcome, "text": result.text}
+                for result in results
+            ],
+            "left_out": left_out,
+        }
+        click.echo(json.dumps(document | ({"probe": asdict(findings)} if findings else {})))
+    elif findings:
+        _print_findings(findings, settings_file)
+    if findings and settings_file:
+        settings_file.write_text(findings.environment(), encoding="utf-8")
+    raise SystemExit(0 if is_ok else 1)
+
+
+def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) -> probe.Findings:
+    """Run the probe after confirmation.
+
+    Raises:
+        OperatorError: A check that the probe needs has failed, or nobody confirmed the probe.
+    """
+    failed = [result.name for result in results if result.outcome is not Outcome.OK]
+    if missing := [name for name in probe.NEEDS if name in failed]:
+        raise OperatorError(f"The probe did not start, because of {', '.join(missing)}.")
+    question = (
+        f"Create a Worker, a TaskQueue, a Workflow, a TaskChannel and a Task named {NAME!r} "
+        f"in the Workspace {subject.remote_workspace.friendly_name}, and delete them afterward?"
+    )
+    dialog = Dialog(is_interactive=is_terminal(), assumes_yes=assumes_yes)
+    if not dialog.confirm(question):
+        raise OperatorError("Not probed. To confirm the probe in advance, add the option --yes")
+    return probe.run(subject)
+
+
+def _print_findings(findings: probe.Findings, settings_file: Path | None) -> None:
+    for step, milliseconds in findings.milliseconds.items():
+        click.echo(f"{'PROBE':12}{step:{_WIDTH}} {milliseconds} ms")
+    if settings_file:
+        click.echo(f"{len(findings.settings)} settings for the simulator: {settings_file}")
+    else:
+        click.echo(f"Settings for the simulator:\n{findings.environment()}", nl=False)
+
+
+def open_subject(stage_name: str) -> Subject:
+    """Return a stage for the checks.
+
+    Raises:
+        OperatorError: The stage is not declared, lacks a Twilio SID or is in another account, or
+            AWS refuses the caller.
+    """
+    settings = load_settings(stage_name)
+    if settings.secrets_parameter:
+        stage = stage_config.read(stage_name)
+        return Subject(stage, connect_to_stage(stage))
+    session = boto3.Session()
+    aws = Aws(session, partition="aws", region=session.region_name, account="", identity="")
+    return Subject(stage_config.describe(stage_name, settings), aws, is_local=True)
+
+
+def _print(result: Result) -> None:
+    outcome = click.style(f"{result.outcome.upper():12}", fg=_COLORS[result.outcome])
+    click.echo(f"{outcome}{result.name:{_WIDTH}} {result.text}")

@@ -1,0 +1,138 @@
+"""What the probe finds out about behavior of TaskRouter that Twilio does not document.
+
+Each function returns settings of the simulator by field name (taskrouter_simulator/settings.py).
+A setting is omitted if the response does not settle it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from chalicelib.domain.reservations import Reservation
+from infra.doctor.probe_api import CHANNEL, NAME, Answer, Api
+
+WORKER_ATTRIBUTES = {"number": 5, "level": {"1st": 1}}
+"""Attributes of the probe's Worker, with which expressions are compared."""
+
+_SEARCH_SECONDS = 0.4
+"""Pause between searches by expression, of which TaskRouter allows three per second."""
+
+_TIMEOUTS = (1, 2, 5, 10, 30, 60)
+
+
+def from_workflow(api: Api, sid: str) -> dict[str, Any]:
+    """Change the probe's Workflow, which has no Tasks yet."""
+    path = f"/Workflows/{sid}"
+    before = api.require("GET", path)["task_reservation_timeout"]
+    found: dict[str, Any] = {}
+    for seconds in _TIMEOUTS:
+        if api.send("POST", path, TaskReservationTimeout=seconds).is_ok:
+            found["least_reservation_timeout"] = seconds
+            break
+    api.require("POST", path, TaskReservationTimeout=before)
+    unknown = api.send("POST", path, FriendlyName=NAME, NotAParameter="1")
+    found["unknown_parameters"] = "ignored" if unknown.is_ok else "refused"
+    return found | _rate_limit(unknown)
+
+
+def _rate_limit(answer: Answer) -> dict[str, Any]:
+    limit = answer.headers.get("X-Rate-Limit-Limit", "")
+    return {"rate_limit": int(limit)} if limit.isascii() and limit.isdigit() else {}
+
+
+def from_worker(api: Api, sid: str, token: str, sleep: Callable[[float], None]) -> dict[str, Any]:
+    """Search for the probe's Worker with expressions, and read it from a list.
+
+    Args:
+        api: The Workspace.
+        sid: WK… of the Worker.
+        token: The value of the attribute that no other Worker has.
+        sleep: Waits for a number of seconds.
+    """
+
+    def matches(condition: str) -> bool | None:
+        """Return whether the Worker matches; None if TaskRouter refuses the expression."""
+        sleep(_SEARCH_SECONDS)
+        expression = f'{CHANNEL} == "{token}" AND ({condition})'
+        answer = api.send("GET", "/Workers", TargetWorkersExpression=expression)
+        if not answer.is_ok:
+            return None
+        return sid in [worker["sid"] for worker in answer.body["workers"]]
+
+    found: dict[str, Any] = {}
+    if matches("number == 5"):
+        found["nulls_are_values"] = matches('missing != "x"')
+        found["mixed_types"] = (
+            "numbers"
+            if matches('number == "5"')
+            else "unequal"
+            if matches('number != "5"')
+            else "false"
+        )
+        found["names_may_begin_with_digit"] = bool(matches("level.1st == 1"))
+    (listed,) = [worker for worker in api.list_own("Workers") if worker["sid"] == sid]
+    found["worker_lists_have_attributes"] = listed.get("attributes") is not None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def from_record(record: Reservation) -> dict[str, Any]:
+    """Read the format of the assignment callback's Timestamp, as the stage recorded it."""
+    timestamp = record.parameters.get("Timestamp", "")
+    if not timestamp:
+        return {"callback_timestamp": "none"}
+    return {"callback_timestamp": "seconds" if str(timestamp).isdigit() else "iso"}
+
+
+def while_pending(api: Api, channel_path: str) -> dict[str, Any]:
+    """Read a Worker's channel while the Reservation is pending."""
+    assigned = api.require("GET", channel_path)["assigned_tasks"]
+    return {"assigned_tasks": "held" if assigned else "accepted"}
+
+
+def after_acceptance(api: Api, reservation_path: str, task_path: str) -> dict[str, Any]:
+    """Accept the accepted Reservation again, and wrap up the Task with changed attributes."""
+    again = api.send("POST", reservation_path, ReservationStatus="accepted")
+    etag = api.send("GET", task_path).headers.get("ETag", "")
+    found: dict[str, Any] = {"accept_twice": again.is_ok}
+    if etag:
+        found["etag_quoted"] = etag.startswith(('"', 'W/"'))
+    before = api.require("GET", task_path)["attributes"]
+    wrapped = api.send("POST", task_path, AssignmentStatus="wrapping", Reason=NAME, Attributes="{}")
+    if wrapped.is_ok:
+        is_same = api.require("GET", task_path)["attributes"] == before
+        found["status_with_attributes"] = "ignored" if is_same else "updated"
+    else:
+        found["status_with_attributes"] = "refused"
+    return found
+
+
+def complete(api: Api, task_path: str) -> dict[str, Any]:
+    """Complete the Task, if possible without a reason."""
+    answer = api.send("POST", task_path, AssignmentStatus="completed")
+    if not answer.is_ok:
+        api.require("POST", task_path, AssignmentStatus="completed", Reason=NAME)
+    return {"reason_required": not answer.is_ok}
+
+
+def after_completion(api: Api, reservation_path: str) -> dict[str, Any]:
+    """Accept the completed Reservation, which TaskRouter refuses."""
+    answer = api.send("POST", reservation_path, ReservationStatus="accepted")
+    if answer.is_ok:
+        return {}
+    is_problem = {"type", "title", "status"} <= answer.body.keys()
+    found = {"not_pending_status": answer.status, "problem_details": is_problem}
+    code = answer.body.get("code")
+    return found | ({"not_pending_code": code} if isinstance(code, int) else {})
+
+
+def from_events(api: Api, task_sid: str) -> dict[str, Any]:
+    """Read the order of the Task's Events, and the time until the Worker was reserved."""
+    events = api.read_all("Events", TaskSid=task_sid)
+    times = {event["event_type"]: event["event_date_ms"] for event in events}
+    if not {"task.created", "reservation.created"} <= times.keys():
+        return {}
+    delay = (times["reservation.created"] - times["task.created"]) / 1000
+    found: dict[str, Any] = {"routing_delay": max(0.0, round(delay, 2))}
+    order = [event["event_date_ms"] for event in events]
+    if order[0] != order[-1]:
+        found["events_newest_first"] = order[0] > order[-1]
+    return found

@@ -1,0 +1,246 @@
+"""The probe: one Task's whole life cycle with throw-away resources, and the answers it gives."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.domain.reservations import Reservation, Status
+from infra import OperatorError
+from infra.commands import open_store
+from infra.doctor import answers
+from infra.doctor.probe_api import CHANNEL, NAME, Api, clean_up, find_activity
+from infra.doctor.subject import Subject
+
+NEEDS = ("workspace", "reservations_table", "reachable", "signed_request")
+"""Names of the checks without whose success the probe does not start."""
+
+_TASK_SECONDS = 300
+"""Lifetime of the Task if the probe can't end the Task."""
+
+_WAIT_SECONDS = 30
+_POLL_SECONDS = 0.2
+_ROUTING_SECONDS = 2
+_EVENT_READS = 5
+
+
+@dataclass(frozen=True)
+class Timer:
+    """The time, and a way to wait.
+
+    Attributes:
+        now: Returns the time in seconds, from any start.
+        sleep: Waits for a number of seconds.
+    """
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def wait_for(self, read: Callable[[], Any], problem: str) -> Any:
+        """Return the first true result of *read*; raise OperatorError if there is none in time."""
+        deadline = self.now() + _WAIT_SECONDS
+        while not (value := read()):
+            if self.now() > deadline:
+                raise OperatorError(f"{problem} within {_WAIT_SECONDS} seconds.")
+            self.sleep(_POLL_SECONDS)
+        return value
+
+
+@dataclass
+class Findings:
+    """What the probe has found.
+
+    Attributes:
+        milliseconds: Duration of each step of the life cycle.
+        settings: Settings of the simulator with which it behaves like this account, by field name.
+    """
+
+    milliseconds: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def environment(self) -> str:
+        """Return the settings as lines of an env file."""
+        lines = (
+            f"SIMULATOR_{name.upper()}={str(value).lower()}"
+            for name, value in self.settings.items()
+        )
+        return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def run(subject: Subject, timer: Timer | None = None) -> Findings:
+    """Probe a live stage, and delete everything that the probe created.
+
+    Args:
+        subject: The stage.
+        timer: The time.
+
+    Raises:
+        OperatorError: The life cycle did not complete, or a resource was not deleted.
+    """
+    api = Api(subject.account, subject.workspace)
+    clean_up(api)
+    try:
+        return _Probe(subject, api, timer or Timer()).run()
+    finally:
+        clean_up(api)
+
+
+class _Probe:
+    def __init__(self, subject: Subject, api: Api, timer: Timer) -> None:
+        self._subject = subject
+        self._api = api
+        self._timer = timer
+        self._store = open_store(subject.stage.settings)
+        self._findings = Findings()
+        self._token = uuid.uuid4().hex
+
+    def run(self) -> Findings:
+        channel = self._api.require("POST", "/TaskChannels", FriendlyName=NAME, UniqueName=CHANNEL)
+        queue = self._create_queue()
+        workflow = self._create_workflow(queue)
+        worker = self._create_worker(channel["sid"])
+        self._keep_real_tasks_away(worker, queue)
+        self._settle(answers.from_workflow(self._api, workflow["sid"]))
+        self._settle(answers.from_worker(self._api, worker["sid"], self._token, self._timer.sleep))
+        available = find_activity(self._api, is_available=True)
+        self._api.require("POST", f"/Workers/{worker['sid']}", ActivitySid=available)
+        # The Worker's change also causes routing, which must not shorten the measured delay.
+        self._timer.sleep(_ROUTING_SECONDS)
+        task = self._measure("task created", lambda: self._create_task(workflow["sid"]))
+        self._follow(task["sid"], worker["sid"], channel["sid"])
+        self._settle(self._read_events(task["sid"]))
+        return self._findings
+
+    def _read_events(self, task_sid: str) -> dict[str, Any]:
+        """Read the Events of the Task, which may be listed with a delay."""
+        for _ in range(_EVENT_READS):
+            if found := answers.from_events(self._api, task_sid):
+                return found
+            self._timer.sleep(1)
+        return {}
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        self._findings.settings |= settings
+
+    def _measure(self, step: str, act: Callable[[], Any]) -> Any:
+        started = self._timer.now()
+        result = act()
+        self._findings.milliseconds[step] = round((self._timer.now() - started) * 1000)
+        return result
+
+    def _create_queue(self) -> dict[str, Any]:
+        target = f'{CHANNEL} == "{self._token}"'
+        return self._api.require("POST", "/TaskQueues", FriendlyName=NAME, TargetWorkers=target)
+
+    def _create_workflow(self, queue: dict[str, Any]) -> dict[str, Any]:
+        """Create a Workflow that posts its callbacks to the stage."""
+        url = f"{self._subject.base_url}{self._subject.callback_prefix}/assignment_callback"
+        routing = {"filters": [], "default_filter": {"queue": queue["sid"]}}
+        return self._api.require(
+            "POST",
+            "/Workflows",
+            FriendlyName=NAME,
+            Configuration=json.dumps({"task_routing": routing}),
+            AssignmentCallbackUrl=url,
+            FallbackAssignmentCallbackUrl=f"{url}/fallback",
+            # The stage knows only this timeout for Reservations of an unknown Workflow.
+            TaskReservationTimeout=self._subject.stage.settings.reservation_timeout_seconds,
+        )
+
+    def _create_worker(self, channel_sid: str) -> dict[str, Any]:
+        """Create an unavailable Worker that only the probe's TaskChannel may use."""
+        attributes = {CHANNEL: self._token, **answers.WORKER_ATTRIBUTES}
+        worker = self._api.require(
+            "POST",
+            "/Workers",
+            FriendlyName=NAME,
+            Attributes=json.dumps(attributes),
+            ActivitySid=find_activity(self._api, is_available=False),
+        )
+        path = f"Workers/{worker['sid']}/Channels"
+        for channel in self._api.read_all(path):
+            if channel["task_channel_sid"] == channel_sid:
+                self._settle({"default_capacity": channel["configured_capacity"]})
+            else:
+                self._api.require(
+                    "POST", f"/{path}/{channel['sid']}", Capacity=0, Available="false"
+                )
+        return worker
+
+    def _keep_real_tasks_away(self, worker: dict[str, Any], queue: dict[str, Any]) -> None:
+        """Refuse to go on if the Worker could be offered a Task of another TaskQueue.
+
+        In a multitasking Workspace, the capacities of the Worker's channels prevent this.
+        """
+        if self._subject.remote_workspace.multi_task_enabled:
+            return
+        queues = self._api.read_all("TaskQueues", WorkerSid=worker["sid"])
+        others = [each["friendly_name"] for each in queues if each["sid"] != queue["sid"]]
+        if others:
+            raise OperatorError(
+                "The probe's Worker could be offered real Tasks, because these TaskQueues accept "
+                f"every Worker, and the Workspace is single-tasking: {', '.join(others)}. Probe a "
+                "test Workspace instead."
+            )
+
+    def _create_task(self, workflow_sid: str) -> dict[str, Any]:
+        return self._api.require(
+            "POST",
+            "/Tasks",
+            WorkflowSid=workflow_sid,
+            TaskChannel=CHANNEL,
+            Timeout=_TASK_SECONDS,
+            Attributes=json.dumps({CHANNEL: self._token}),
+        )
+
+    def _follow(self, task_sid: str, worker_sid: str, channel_sid: str) -> None:
+        """Follow the Task until it is completed."""
+        task, path = f"/Tasks/{task_sid}", f"Tasks/{task_sid}/Reservations"
+        (listed, *_) = self._measure(
+            "reserved",
+            lambda: self._timer.wait_for(
+                lambda: self._api.read_all(path), "TaskRouter reserved no Worker"
+            ),
+        )
+        reservation = f"/{path}/{listed['sid']}"
+        record = self._measure("callback recorded", lambda: self._wait_for_callback(listed["sid"]))
+        self._settle(answers.from_record(record))
+        if record.answer:
+            self._wait_for_acceptance(reservation, record.answer)
+        else:
+            self._settle(
+                answers.while_pending(self._api, f"/Workers/{worker_sid}/Channels/{channel_sid}")
+            )
+            self._measure(
+                "accepted",
+                lambda: self._api.require("POST", reservation, ReservationStatus="accepted"),
+            )
+        self._settle(answers.after_acceptance(self._api, reservation, task))
+        self._settle(self._measure("completed", lambda: answers.complete(self._api, task)))
+        self._settle(answers.after_completion(self._api, reservation))
+
+    def _wait_for_acceptance(self, reservation_path: str, answer: Mapping[str, Any]) -> None:
+        """Wait until TaskRouter has executed the answer to the callback.
+
+        Raises:
+            OperatorError: The answer did not accept the Reservation.
+        """
+        problem = f"The answer {json.dumps(dict(answer))} did not accept the Reservation"
+
+        def read() -> str | None:
+            status = str(self._api.require("GET", reservation_path)["reservation_status"])
+            return None if status == Status.PENDING else status
+
+        if (status := self._timer.wait_for(read, problem)) != Status.ACCEPTED:
+            raise OperatorError(f"{problem}, which is {status}.")
+
+    def _wait_for_callback(self, reservation_sid: str) -> Reservation:
+        def read() -> Reservation | None:
+            record = self._store.get(reservation_sid)
+            # An event also creates a record, but without an answer.
+            return record if record and record.answer is not None else None
+
+        record: Reservation = self._timer.wait_for(read, "The stage recorded no callback")
+        return record

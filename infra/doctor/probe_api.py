@@ -1,0 +1,156 @@
+"""TaskRouter's REST API for the probe: raw responses, and the probe's own resources."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra import OperatorError
+from infra.twilio_account import Account, Workspace
+
+NAME = "taskrouter-callbacks probe"
+"""Name of every resource that the probe creates. Only resources with this name are deleted."""
+
+CHANNEL = "taskrouter_callbacks_probe"
+"""Unique name of the probe's TaskChannel, and the Worker's attribute that its expressions test."""
+
+_BAD_REQUEST = 400
+_NOT_FOUND = 404
+_PAGE_SIZE = 1000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response of TaskRouter.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; names ignore case.
+        body: The JSON object, or an empty dict.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether TaskRouter executed the request."""
+        return self.status < _BAD_REQUEST
+
+
+@dataclass(frozen=True)
+class Api:
+    """A Workspace's REST API.
+
+    Attributes:
+        account: The account.
+        workspace: The Workspace.
+    """
+
+    account: Account
+    workspace: Workspace
+
+    def send(self, method: str, path: str, **parameters: Any) -> Answer:
+        """Send a request, and return the response regardless of its status."""
+        url = f"/Workspaces/{self.workspace.sid}{path}"
+        response = self.account.request(method, url, parameters)
+        try:
+            body = json.loads(response.text or "{}")
+        except ValueError:
+            body = {}
+        headers = response.headers or {}
+        return Answer(response.status_code, headers, body if isinstance(body, dict) else {})
+
+    def require(self, method: str, path: str, **parameters: Any) -> dict[str, Any]:
+        """Send a request and return the body; raise OperatorError for an error response."""
+        answer = self.send(method, path, **parameters)
+        if not answer.is_ok:
+            raise OperatorError(
+                f"TaskRouter refused {method} {path} with {answer.status}: "
+                f"{answer.body.get('message', 'no message')}"
+            )
+        return answer.body
+
+    def read_all(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
+        """List the first 1,000 resources.
+
+        Args:
+            kind: Last segment of the path, such as "Workers".
+            **filters: Parameters of the query.
+        """
+        body = self.require("GET", f"/{kind}", PageSize=_PAGE_SIZE, **filters)
+        resources: list[dict[str, Any]] = body[body["meta"]["key"]]
+        return resources
+
+    def list_own(self, kind: str) -> list[dict[str, Any]]:
+        """List the probe's Workers, Workflows or TaskQueues."""
+        found = self.read_all(kind, FriendlyName=NAME)
+        return [each for each in found if each["friendly_name"] == NAME]
+
+
+def clean_up(api: Api) -> None:
+    """Delete all resources of this and earlier probes.
+
+    Resources are found by their name, so that a resource is deleted even if the response to its
+    creation was lost. A failure does not prevent the deletion of other resources.
+
+    Raises:
+        OperatorError: A resource was not deleted.
+    """
+    cleaning = _Cleaning(api)
+    workflows = api.list_own("Workflows")
+    for workflow in workflows:
+        for task in api.read_all("Tasks", WorkflowSid=workflow["sid"]):
+            cleaning.attempt(cleaning.delete_task, task["sid"])
+    for worker in api.list_own("Workers"):
+        cleaning.attempt(cleaning.delete_worker, worker["sid"])
+    for kind, resources in (("Workflows", workflows), ("TaskQueues", api.list_own("TaskQueues"))):
+        for resource in resources:
+            cleaning.attempt(cleaning.delete, f"/{kind}/{resource['sid']}")
+    for channel in api.read_all("TaskChannels"):
+        if channel["unique_name"] == CHANNEL:
+            cleaning.attempt(cleaning.delete, f"/TaskChannels/{channel['sid']}")
+    if cleaning.failures:
+        raise OperatorError(
+            f"Some resources named {NAME!r} were not deleted. The next probe deletes them. "
+            f"{' '.join(cleaning.failures)}"
+        )
+
+
+@dataclass
+class _Cleaning:
+    api: Api
+    failures: list[str] = field(default_factory=list)
+
+    def attempt(self, delete: Any, target: str) -> None:
+        try:
+            delete(target)
+        except OperatorError as error:
+            self.failures.append(str(error))
+
+    def delete_task(self, sid: str) -> None:
+        self.api.workspace.end_task(sid, "Probe ended")
+        self.delete(f"/Tasks/{sid}")
+
+    def delete_worker(self, sid: str) -> None:
+        activity = find_activity(self.api, is_available=False)
+        self.api.require("POST", f"/Workers/{sid}", ActivitySid=activity)
+        self.delete(f"/Workers/{sid}")
+
+    def delete(self, path: str) -> None:
+        if self.api.send("GET", path).status != _NOT_FOUND:
+            self.api.require("DELETE", path)
+
+
+def find_activity(api: Api, *, is_available: bool) -> str:
+    """Return the SID of an Activity of the Workspace.
+
+    Raises:
+        OperatorError: There is no such Activity.
+    """
+    for activity in api.read_all("Activities"):
+        if activity["available"] is is_available:
+            return str(activity["sid"])
+    kind = "available" if is_available else "unavailable"
+    raise OperatorError(f"The Workspace has no {kind} Activity, which the probe needs.")

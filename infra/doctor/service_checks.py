@@ -1,0 +1,151 @@
+"""Checks of the stage's own URL, to which Twilio posts callbacks, and of the clocks."""
+
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import requests
+from twilio.request_validator import RequestValidator
+
+from infra import OperatorError
+from infra.commands.status import smoke_test
+from infra.doctor.report import Check
+from infra.doctor.subject import Subject
+from infra.twilio_account import unreachable
+
+EVENT_TYPE = "taskrouter-callbacks.doctor"
+"""Type of the posted event. TaskRouter has no such type, so the service records nothing."""
+
+_EVENT_ROUTE = "/event_callback"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_TIMEOUT_SECONDS = 15
+_MAX_SKEW_SECONDS = 10
+"""Maximum difference between two clocks. A Date header has a precision of one second."""
+
+
+def _check_api(subject: Subject) -> str:
+    return subject.base_url
+
+
+def _check_https(subject: Subject) -> str:
+    url = urlsplit(subject.base_url)
+    if url.scheme != "https" and url.hostname not in _LOOPBACK:
+        raise OperatorError(
+            f"Twilio would post callers' data to {subject.base_url} without encryption. Set "
+            "PUBLIC_BASE_URL to an https URL, and deploy the stage."
+        )
+    return "callbacks are encrypted" if url.scheme == "https" else "not needed on this machine"
+
+
+def _check_reachable(subject: Subject) -> str:
+    smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
+    return "serves this version, and refuses an unsigned callback"
+
+
+def _check_signed_request(subject: Subject) -> str:
+    status, code = _post_event(subject, subject.secrets.auth_tokens[0])
+    if status != requests.codes.no_content:
+        raise OperatorError(
+            f"An event that is signed with the stored auth token returned {status} {code}".rstrip()
+            + ", not 204. If the secrets or PUBLIC_BASE_URL changed, wait five minutes or deploy "
+            "the stage. Otherwise, see the runbook 'callbacks fail' in docs/operations.md."
+        )
+    return "a signed event is accepted"
+
+
+def _check_forged_request(subject: Subject) -> str:
+    status, code = _post_event(subject, "a token that is not the account's")
+    if (status, code) != (requests.codes.forbidden, "InvalidSignature"):
+        raise OperatorError(
+            f"An event with a forged signature returned {status} {code}".rstrip()
+            + ", not 403 InvalidSignature. Anyone who knows the URL can change records. Remove "
+            "what changes requests in front of the API, and deploy the stage."
+        )
+    return "a forged event is refused"
+
+
+def _post_event(subject: Subject, token: str) -> tuple[int, str]:
+    """Post an event that the service ignores; return the status and `Code` of the response."""
+    settings = subject.stage.settings
+    form = {
+        "AccountSid": settings.twilio_account_sid,
+        "WorkspaceSid": settings.twilio_workspace_sid,
+        "EventType": EVENT_TYPE,
+    }
+    url = f"{subject.base_url}{subject.callback_prefix}{_EVENT_ROUTE}"
+    headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature(url, form)}
+    try:
+        response = requests.post(
+            url, data=form, headers=headers, timeout=_TIMEOUT_SECONDS, allow_redirects=False
+        )
+    except requests.RequestException as error:
+        # The message of the error contains the secret segment of the path.
+        kind = type(error).__name__
+        raise OperatorError(f"{subject.base_url}/.../event_callback failed: {kind}.") from error
+    try:
+        return response.status_code, str(response.json()["Code"])
+    except (ValueError, TypeError, KeyError):
+        return response.status_code, ""
+
+
+def _check_clock(subject: Subject) -> str:
+    differences = {"Twilio": _difference(subject, _twilio_date)}
+    if not subject.is_local:
+        differences["AWS"] = _difference(subject, _aws_date)
+    if problem := describe_skew(differences):
+        raise OperatorError(problem)
+    largest = max(map(abs, differences.values()))
+    return f"{' and '.join(differences)} and this machine differ by at most {largest:.0f} s"
+
+
+def describe_skew(differences: Mapping[str, float]) -> str | None:
+    """Return what is wrong with the clocks, or None.
+
+    Args:
+        differences: Seconds by which this machine's clock is ahead, by the name of the other clock.
+    """
+    wrong = {name: by for name, by in differences.items() if abs(by) > _MAX_SKEW_SECONDS}
+    if not wrong:
+        return None
+    parts = [
+        f"{abs(by):.0f} s {'ahead of' if by > 0 else 'behind'} the clock of {name}"
+        for name, by in wrong.items()
+    ]
+    return (
+        f"This machine's clock is {' and '.join(parts)}. Synchronize it with NTP. Tokens and "
+        "deadlines depend on the time."
+    )
+
+
+def _difference(subject: Subject, read_date: Callable[[Subject], str]) -> float:
+    """Return the seconds by which this machine's clock is ahead of a server's."""
+    started = subject.now()
+    date = parsedate_to_datetime(read_date(subject)).timestamp()
+    # The header omits the fraction of the second, which is half a second on average.
+    return (started + subject.now()) / 2 - (date + 0.5)
+
+
+def _twilio_date(subject: Subject) -> str:
+    url = subject.stage.settings.twilio_taskrouter_url
+    try:
+        return requests.get(url, timeout=_TIMEOUT_SECONDS).headers["Date"]
+    except requests.RequestException as error:
+        raise unreachable(url, error) from error
+    except KeyError as error:
+        raise OperatorError(f"{url} sent no Date header. Check TWILIO_TASKROUTER_URL.") from error
+
+
+def _aws_date(subject: Subject) -> str:
+    response = subject.aws.client("sts").get_caller_identity()
+    return str(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+
+CHECKS = (
+    Check("https", _check_https, needs=("api",)),
+    Check("reachable", _check_reachable, needs=("api",)),
+    Check("signed_request", _check_signed_request, needs=("secrets", "reachable")),
+    Check("forged_request", _check_forged_request, needs=("reachable",)),
+    Check("clock", _check_clock),
+)
+
+API_CHECK = Check("api", _check_api)

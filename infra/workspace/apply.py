@@ -1,0 +1,158 @@
+"""Executes a plan: sends each change, reads the resource again and compares it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from requests import RequestException
+from twilio.base.exceptions import TwilioException, TwilioRestException
+
+from infra import OperatorError
+from infra.workspace.http import MAX_ATTEMPTS
+from infra.workspace.kinds import TASK_CHANNEL, WORKER, WORKSPACE, Kind
+from infra.workspace.plan import Action, Change, Plan
+from infra.workspace.state import PAGE_SIZE, read_one
+from infra.workspace.values import are_equal, live, parameters
+from taskrouter_simulator.definition.configuration import Directory
+
+_BAD_REQUEST = 400
+_NOT_FOUND = 404
+_SERVER_ERROR = 500
+
+
+def refuse_impossible(plan: Plan, *, force: bool) -> None:
+    """Refuse a plan that cannot or must not be executed.
+
+    Raises:
+        OperatorError: TaskRouter does not allow a change, or the plan deletes too much.
+    """
+    if impossible := plan.of(Action.REPLACE):
+        change = impossible[0]
+        raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
+    if plan.deletes_too_much and not force:
+        deleted = len(plan.of(Action.DELETE))
+        raise OperatorError(
+            f"Nothing was changed. The plan deletes {deleted} of {plan.number_of_resources} "
+            "resources, which is more than 30 %. If that is intended, add --force."
+        )
+
+
+def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tuple[str, str], str]:
+    """Execute a plan for an existing Workspace.
+
+    Args:
+        plan: The plan.
+        context: The SDK's context of the Workspace.
+        report: Called after each change.
+
+    Returns:
+        The SIDs by kind and name, including new resources.
+
+    Raises:
+        OperatorError: TaskRouter refused a change, or stored something else.
+    """
+    sids = dict(plan.directory.sids)
+    for change in plan.changes:
+        directory = Directory(sids)
+        try:
+            if change.action is Action.DELETE:
+                _delete(context, change)
+                sids.pop((change.kind.key, change.name), None)  # names may occur twice
+            else:
+                sid = change.sid or _create(context, change, directory)
+                sids[change.kind.key, change.name] = sid
+                _update(context, change, sid, directory)
+                _verify(context, change, sid, Directory(sids))
+        except TwilioRestException as error:
+            if not _BAD_REQUEST <= error.status < _SERVER_ERROR:
+                raise
+            raise OperatorError(
+                f"{change.title}: TaskRouter refused to {change.action} it: {error.msg}"
+            ) from error
+        report(change)
+    return sids
+
+
+def _resources(context: Any, kind: Kind) -> Any:
+    return getattr(context, kind.section)
+
+
+def _delete(context: Any, change: Change) -> None:
+    try:
+        _resources(context, change.kind)(change.sid).delete()
+    except TwilioRestException as error:
+        if error.status != _NOT_FOUND:  # an earlier attempt may have succeeded without a response
+            raise
+
+
+def _create(context: Any, change: Change, directory: Directory) -> str:
+    """Create a resource, and return its SID."""
+    values = parameters(change.after, directory)
+    if change.kind is TASK_CHANNEL:
+        values["unique_name"] = change.name
+    resources = _resources(context, change.kind)
+    return create_once(
+        lambda: str(resources.create(**values).sid),
+        lambda: _find(resources, change.kind, change.name),
+    )
+
+
+def create_once(create: Callable[[], str], find: Callable[[], str | None]) -> str:
+    """Create a resource; if the response is lost, look for the resource before trying again.
+
+    Args:
+        create: Sends the request and returns the SID of the new resource.
+        find: Returns the SID of the resource, or None.
+    """
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            return create()
+        except (RequestException, TwilioException) as error:
+            status = getattr(error, "status", None)
+            was_refused = status is not None and status < _SERVER_ERROR
+            if was_refused or attempt == MAX_ATTEMPTS:
+                raise
+            if sid := find():
+                return sid
+    raise AssertionError  # the last attempt has returned or raised
+
+
+def _find(resources: Any, kind: Kind, name: str) -> str | None:
+    """Return the SID of a resource with a name, or None."""
+    # TaskChannels cannot be selected by name.
+    selection = {} if kind is TASK_CHANNEL else {"friendly_name": name}
+    for resource in resources.list(page_size=PAGE_SIZE, **selection):
+        if kind.fold(getattr(resource, kind.identifier)) == kind.fold(name):
+            return str(resource.sid)
+    return None
+
+
+def _update(context: Any, change: Change, sid: str, directory: Directory) -> None:
+    """Update a resource; a new resource has its values already, except for capacities."""
+    if change.kind is WORKSPACE:
+        context.update(**parameters(change.after, directory))
+    elif change.sid and (values := parameters(change.after, directory)):
+        _resources(context, change.kind)(sid).update(**values)
+    if change.kind is WORKER:
+        before = change.before.get("capacity") or {}
+        for name, capacity in (change.after.get("capacity") or {}).items():
+            if before.get(name) != capacity:
+                context.workers(sid).worker_channels(name).update(capacity=capacity)
+
+
+def _verify(context: Any, change: Change, sid: str, directory: Directory) -> None:
+    """Read a resource again.
+
+    Raises:
+        OperatorError: TaskRouter stores another value.
+    """
+    values = live(change.kind, read_one(context, change.kind, sid).raw, directory)
+    wrong = [
+        name
+        for name, value in change.after.items()
+        if name in values and not are_equal(name, values[name], value)
+    ]
+    if wrong:
+        raise OperatorError(
+            f"{change.title}: TaskRouter did not store {', '.join(wrong)}. Run the command again, "
+            "and compare the plan with Twilio's Console."
+        )

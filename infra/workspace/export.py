@@ -1,0 +1,125 @@
+"""Writes the definition of a live Workspace."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from infra import OperatorError
+from infra.workspace.kinds import ACTIVITIES, RESOURCES, URLS, WORKER, WORKSPACE, Kind
+from infra.workspace.state import Resource, State, read
+from infra.workspace.text import printable, to_yaml
+from taskrouter_simulator.definition import reader
+from taskrouter_simulator.definition.document import MAX_YAML_BYTES, Findings
+from taskrouter_simulator.definition.fields import API
+
+_HEADER = (
+    "yaml-language-server: $schema=taskrouter_simulator/definition/schema.json\n"
+    "\n"
+    "docs/workspace.md describes all keys. A key that is absent here is not managed."
+)
+
+
+def read_all(context: Any, *, with_workers: bool) -> State:
+    """Read a Workspace.
+
+    Args:
+        context: The SDK's context of the Workspace.
+        with_workers: Whether to read Workers with their attributes and capacities. Otherwise, only
+            their names are read, if a Workflow or TaskQueue refers to a Worker.
+    """
+    state = read(context, with_workers=with_workers, details=None)
+    texts = json.dumps([dict(resource.raw) for resource in state.resources])
+    if "WK" in texts and not with_workers:
+        return read(context, with_workers=True, details={})
+    return state
+
+
+def export(state: State, *, api_url: str | None, with_workers: bool) -> tuple[str, list[str]]:
+    """Return a definition as YAML, or as JSON if it is too large for YAML.
+
+    Args:
+        state: The Workspace, as `read_all` returns it.
+        api_url: URL in front of the routes that TaskRouter calls; None if there is none.
+        with_workers: Whether the definition contains the Workers.
+
+    Returns:
+        The text, and notes about values that the format cannot express.
+
+    Raises:
+        OperatorError: Two resources of a kind have the same name.
+    """
+    notes: list[str] = []
+    value = _values(state, state.workspace, api_url, notes) if state.workspace else {}
+    for kind in RESOURCES:
+        if kind is not WORKER or with_workers:
+            _require_unique_names(kind, state)
+            items = (_values(state, item, api_url, notes) for item in state.of(kind))
+            value[kind.section] = [item for item in items if item]
+    text = _yaml(value, notes)
+    if len(text.encode()) > MAX_YAML_BYTES:
+        text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    return text, notes
+
+
+def _require_unique_names(kind: Kind, state: State) -> None:
+    seen: dict[str, Resource] = {}
+    for resource in state.of(kind):
+        other = seen.setdefault(kind.fold(resource.name), resource)
+        if other is not resource:
+            raise OperatorError(
+                f"The Workspace has several resources with the name {resource.name!r}: "
+                f"{other.sid}, {resource.sid}. Rename all but one {kind.title}."
+            )
+
+
+def _values(
+    state: State, resource: Resource, api_url: str | None, notes: list[str]
+) -> dict[str, Any]:
+    """Return the keys of a resource; none if the format cannot express its name."""
+    kind = resource.kind
+    identifier = {kind.identifier: resource.name}
+    values = {}
+    for name, value in {**identifier, **_candidates(state, resource, api_url)}.items():
+        problem = _find_problem(kind, {**identifier, name: value})
+        if problem is None:
+            values[name] = value
+            continue
+        if name == "configuration" and isinstance(value, str):
+            problem = "it does not have the format that Twilio documents"
+        notes.append(printable(f"{kind.title} {resource.name!r}: {name}: {problem}"))
+        if name == kind.identifier:
+            return {}
+    return values
+
+
+def _find_problem(kind: Kind, values: dict[str, Any]) -> str | None:
+    """Return why a definition cannot contain a resource with these values."""
+    document = values if kind is WORKSPACE else {"friendly_name": "-", kind.section: [values]}
+    findings: Findings = []
+    reader.WORKSPACE.read(document, (), findings)
+    return findings[0].message if findings else None
+
+
+def _candidates(state: State, resource: Resource, api_url: str | None) -> dict[str, Any]:
+    """Return the values of a resource, without Activities that are not set."""
+    values = state.values(resource)
+    return {
+        name: _with_variable(value, api_url) if name in URLS else value
+        for name, value in values.items()
+        if not (name in ACTIVITIES and value is None)
+    }
+
+
+def _with_variable(url: str | None, api_url: str | None) -> str | None:
+    """Return a URL with `${api}` in place of the URL of the API."""
+    if url and api_url and url.startswith(f"{api_url}/"):
+        return API + url[len(api_url) :]
+    return url
+
+
+def _yaml(value: Mapping[str, Any], notes: list[str]) -> str:
+    comment = _HEADER
+    if notes:
+        comment += "\n\nNot managed, because a definition cannot contain these values:\n"
+        comment += "\n".join(f"- {note}" for note in notes)
+    return to_yaml(value, comment)

@@ -1,0 +1,84 @@
+"""An HTTP client for Twilio's SDK that waits and retries.
+
+A request that TaskRouter throttled was not processed, so it is repeated after the time that
+TaskRouter requests: https://www.twilio.com/docs/api/errors/20429. After a server error or without
+a response, a request may have been processed. It is then repeated only if a second execution has no
+further effect, so that no resource is created twice.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from requests import RequestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
+
+TIMEOUT_SECONDS = 10
+"""Time limit of a request."""
+MAX_WAIT_SECONDS = 120.0
+"""Maximum time that one request waits in total because TaskRouter throttles it."""
+MAX_ATTEMPTS = 4
+"""Maximum attempts for a request that fails."""
+_FIRST_DELAY_SECONDS = 0.5
+_THROTTLED = 429
+_SERVER_ERROR = 500
+_COLLECTIONS = ("Workspaces", "Activities", "TaskChannels", "TaskQueues", "Workers", "Workflows")
+
+
+class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
+    """Sends requests, and repeats them if that is safe.
+
+    Args:
+        clock: Returns seconds.
+        sleep: Waits for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(timeout=TIMEOUT_SECONDS)
+        self._clock = clock
+        self._sleep = sleep
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
+        """Send a request like `TwilioHttpClient.request`."""
+        deadline = self._clock() + MAX_WAIT_SECONDS
+        delay = _FIRST_DELAY_SECONDS
+        attempts = 0
+        while True:
+            response: Response | None = None
+            try:
+                response = super().request(method, url, *args, **kwargs)
+            except RequestException:
+                attempts += 1
+                if not (is_idempotent(method, url) and attempts < MAX_ATTEMPTS):
+                    raise
+            wait = delay
+            if response and response.status_code == _THROTTLED:
+                wait = _retry_after(response, delay)
+                if self._clock() + wait > deadline:
+                    return response
+            elif response:
+                attempts += 1
+                has_failed = response.status_code >= _SERVER_ERROR and is_idempotent(method, url)
+                if not has_failed or attempts == MAX_ATTEMPTS:
+                    return response
+            self._sleep(wait)
+            delay *= 2
+
+
+def is_idempotent(method: str, url: str) -> bool:
+    """Return whether a second execution of a request has no further effect.
+
+    A POST request creates a resource if its URL ends with the name of a list.
+    """
+    return method.upper() != "POST" or url.rpartition("/")[2] not in _COLLECTIONS
+
+
+def _retry_after(response: Response, delay: float) -> float:
+    """Return the seconds in the header Retry-After, but at least the default delay."""
+    text = (response.headers or {}).get("Retry-After", "")
+    return max(float(text), delay) if text.isdecimal() else delay

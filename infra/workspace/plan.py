@@ -1,0 +1,366 @@
+"""Compares a definition with a live Workspace. The result is data: what `apply` will change."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from infra import OperatorError
+from infra.workspace.kinds import (
+    ACTIVITIES,
+    ACTIVITY,
+    BY_KEY,
+    IN_ORDER,
+    RESOURCES,
+    TASK_CHANNEL,
+    WORKFLOW,
+    WORKSPACE,
+    Kind,
+)
+from infra.workspace.state import Resource, State, is_built_in
+from infra.workspace.values import (
+    Values,
+    are_equal,
+    canonical_text,
+    declared,
+    live,
+    references,
+    uses_api,
+)
+from taskrouter_simulator.definition.configuration import Directory
+from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
+
+MAX_DELETED = 0.3
+"""Maximum share of the resources that a plan deletes without `--force`."""
+_REPLACE_ACTIVITY = (
+    "TaskRouter does not allow `available` to change. Give the Activity another name with `was`, "
+    "and apply. Then add a new Activity under the old name, and apply again. Workers stay in the "
+    "renamed Activity until they change it"
+)
+_CLEAR_ACTIVITY = (
+    "TaskRouter does not allow a TaskQueue's Activity to be cleared. Name another Activity, or "
+    "remove the key"
+)
+_SINGLE_TASKING = (
+    "TaskRouter allows this only if another Workspace of the account is single-tasking"
+)
+
+
+class Action(StrEnum):
+    """What happens to a resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    RENAME = "rename"
+    REPLACE = "replace"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of one resource.
+
+    Attributes:
+        action: What happens. `REPLACE` means that TaskRouter does not allow the change.
+        kind: The kind of resource.
+        name: The identifier after the change.
+        sid: The SID; "" for a new resource.
+        before: Old plain values of the fields that change, or all values of a deleted resource.
+        after: New plain values.
+        note: What the operator must know; "" for nothing.
+    """
+
+    action: Action
+    kind: Kind
+    name: str
+    sid: str
+    before: Values
+    after: Values
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """The kind and name."""
+        return f"{self.kind.title} {self.name!r}"
+
+
+@dataclass(frozen=True)
+class UnmanagedResource:
+    """A resource that the definition does not name.
+
+    Attributes:
+        resource: The resource.
+        note: Why the resource cannot be deleted; "" if it can.
+    """
+
+    resource: Resource
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The changes that make a Workspace match a definition.
+
+    Attributes:
+        workspace: Name of the Workspace.
+        workspace_sid: SID of the Workspace; "" if it must be created.
+        changes: The changes in the order of execution.
+        unmanaged: Resources that are left alone.
+        omitted: Callback URLs that are left out because the API has no URL yet.
+        number_of_resources: Number of resources that could be deleted.
+        directory: The SIDs of existing resources by kind and by the name after the changes.
+        checksum: Depends on the changes and on the state of the Workspace.
+    """
+
+    workspace: str
+    workspace_sid: str
+    changes: tuple[Change, ...]
+    unmanaged: tuple[UnmanagedResource, ...]
+    omitted: tuple[str, ...]
+    number_of_resources: int
+    directory: Directory
+    checksum: str
+
+    def of(self, *actions: Action) -> list[Change]:
+        """Return the changes with one of the actions."""
+        return [change for change in self.changes if change.action in actions]
+
+    @property
+    def deletes_too_much(self) -> bool:
+        """Whether the plan deletes more resources than are allowed without `--force`."""
+        return len(self.of(Action.DELETE)) > MAX_DELETED * self.number_of_resources
+
+
+def make_plan(
+    definition: WorkspaceDefinition, state: State, *, api_url: str | None, prune: bool = False
+) -> Plan:
+    """Compare a definition with a Workspace.
+
+    Args:
+        definition: The definition.
+        state: The Workspace, as `state.read_for` returns it.
+        api_url: URL in front of the routes that TaskRouter calls; None if there is none yet.
+        prune: Whether to delete resources that the definition does not name, of the kinds of which
+            it contains a list.
+
+    Raises:
+        OperatorError: The definition and the Workspace contradict each other, or a name refers to
+            no resource.
+    """
+    return _Planner(definition, state, api_url).plan(prune=prune)
+
+
+class _Planner:
+    """Compares a definition with a Workspace."""
+
+    def __init__(self, definition: WorkspaceDefinition, state: State, api_url: str | None) -> None:
+        self._definition = definition
+        self._state = state
+        self._api_url = api_url
+        self._items = {kind: managed(getattr(definition, kind.section), ()) for kind in RESOURCES}
+        self._by_name: dict[tuple[Kind, str], list[Resource]] = defaultdict(list)
+        for resource in state.resources:
+            self._by_name[resource.kind, resource.kind.fold(resource.name)].append(resource)
+        self._matches = {
+            (kind, getattr(item, kind.identifier)): self._match(kind, item)
+            for kind in RESOURCES
+            for item in self._items[kind]
+        }
+        self._declared_by_sid: dict[str, Any] = {
+            found.sid: item
+            for kind in RESOURCES
+            for item in self._items[kind]
+            if (found := self._matches[kind, getattr(item, kind.identifier)])
+        }
+        if state.workspace:
+            self._declared_by_sid[state.workspace.sid] = definition
+        self._directory = state.renamed(
+            {found.sid: name for (_, name), found in self._matches.items() if found}
+        )
+
+    def plan(self, *, prune: bool) -> Plan:
+        state = self._state
+        changes = [*self._compare_all()]
+        self._require_names(changes)
+        unmanaged = self._find_unmanaged()
+        if prune:
+            deleted = [item.resource for item in unmanaged if not item.note]
+            changes += self._delete(deleted)
+            unmanaged = [item for item in unmanaged if item.note]
+        basis = [
+            [state.workspace.sid if state.workspace else ""],
+            [[item.action, item.kind.key, item.sid, {**item.before}, {**item.after}]
+             for item in changes],
+            [[item.resource.sid, item.resource.name] for item in unmanaged],
+        ]  # fmt: skip
+        return Plan(
+            workspace=self._definition.friendly_name,
+            workspace_sid=state.workspace.sid if state.workspace else "",
+            changes=tuple(changes),
+            unmanaged=tuple(unmanaged),
+            omitted=tuple(self._omitted()),
+            number_of_resources=sum(not is_built_in(item) for item in state.resources),
+            directory=self._directory,
+            checksum=hashlib.sha256(canonical_text(basis).encode()).hexdigest(),
+        )
+
+    def _match(self, kind: Kind, item: Any) -> Resource | None:
+        """Return the live resource of an item, under its name or its previous name."""
+        name, was = getattr(item, kind.identifier), getattr(item, "was", None)
+        found, previous = self._find(kind, name), self._find(kind, was) if was else None
+        if found and previous and found is not previous:
+            raise OperatorError(
+                f"{kind.title} {name!r} was {was!r}, but both exist. Rename or delete one of them, "
+                "or remove the key `was`."
+            )
+        return found or previous
+
+    def _find(self, kind: Kind, name: str) -> Resource | None:
+        found = self._by_name[kind, kind.fold(name)]
+        if len(found) > 1:
+            sids = ", ".join(resource.sid for resource in found)
+            raise OperatorError(
+                f"The Workspace has several resources with the name {name!r}: {sids}. Rename all "
+                f"but one {kind.title}."
+            )
+        return found[0] if found else None
+
+    def _compare_all(self) -> Iterator[Change]:
+        workspace = self._state.workspace
+        if workspace is None:
+            values = declared(WORKSPACE, self._definition, self._api_url)
+            name = self._definition.friendly_name
+            yield Change(Action.CREATE, WORKSPACE, name, "", {}, values)
+        for kind in IN_ORDER:
+            if kind is not WORKSPACE:
+                for item in self._items[kind]:
+                    yield from self._compare(
+                        kind, item, self._matches[kind, getattr(item, kind.identifier)]
+                    )
+            elif workspace:
+                yield from self._compare(WORKSPACE, self._definition, workspace)
+
+    def _compare(self, kind: Kind, item: Any, found: Resource | None) -> Iterator[Change]:
+        name = getattr(item, kind.identifier)
+        wanted = declared(kind, item, self._api_url, is_new=found is None)
+        if found is None:
+            yield _creation(kind, name, wanted)
+            return
+        values = live(kind, found.raw, self._directory)
+        after = {
+            key: value
+            for key, value in wanted.items()
+            if not are_equal(key, values.get(key), value)
+        }
+        if after:
+            action, note = _classify(kind, after)
+            before = {key: values.get(key) for key in after}
+            yield Change(action, kind, name, found.sid, before, after, note)
+
+    def _require_names(self, changes: Iterable[Change]) -> None:
+        """Check that the resources to which changes refer exist, and that their names are unique.
+
+        A new Workspace contains Activities that only TaskRouter knows.
+        """
+        known = {*self._directory.sids}
+        for change in changes:
+            for key, name in sorted(references(change.after)):
+                kind = BY_KEY.get(key)
+                if kind:
+                    self._find(kind, name)
+                if self._state.workspace and (key, name) not in known:
+                    title = kind.title if kind else key
+                    is_later = (kind, name) in self._matches
+                    problem = (
+                        "is created later"
+                        if is_later
+                        else "is neither in the file nor in the Workspace"
+                    )
+                    raise OperatorError(
+                        f"{change.title} refers to the {title} {name!r}, which {problem}."
+                    )
+            known.add((change.kind.key, change.name))
+
+    def _find_unmanaged(self) -> list[UnmanagedResource]:
+        """Return the resources that the definition does not name, of the kinds that it lists."""
+        matched = {found.sid for found in self._matches.values() if found}
+        free = [
+            resource
+            for resource in self._state.resources
+            if not isinstance(getattr(self._definition, resource.kind.section), Unmanaged)
+            and resource.sid not in matched
+            and not is_built_in(resource)
+        ]
+        free_sids = {resource.sid for resource in free}
+        used: set[tuple[str, str]] = set()
+        kept = [item for item in self._state.resources if item.sid not in free_sids]
+        kept += [self._state.workspace] if self._state.workspace else []
+        while kept:
+            for resource in kept:
+                used |= references(self._final_values(resource))
+            kept = [item for item in free if item.sid in free_sids and _key(item) in used]
+            free_sids -= {item.sid for item in kept}
+        return [UnmanagedResource(item, "" if item.sid in free_sids else "in use") for item in free]
+
+    def _final_values(self, resource: Resource) -> dict[str, Any]:
+        """Return the values of a resource after the changes."""
+        values = live(resource.kind, resource.raw, self._directory)
+        item = self._declared_by_sid.get(resource.sid)
+        return values | declared(resource.kind, item, self._api_url) if item else values
+
+    def _delete(self, resources: Iterable[Resource]) -> list[Change]:
+        """Return the deletions in an order in which no remaining resource refers to a deleted one.
+
+        Deletions follow all other changes, which may drop references.
+        """
+        changes = [
+            Change(
+                Action.DELETE,
+                item.kind,
+                item.name,
+                item.sid,
+                before=live(item.kind, item.raw, self._directory),
+                after={},
+            )
+            for item in resources
+        ]
+        return sorted(changes, key=lambda change: -IN_ORDER.index(change.kind))
+
+    def _omitted(self) -> Iterator[str]:
+        """Yield the callback URLs that are left out because the API has no URL yet."""
+        items = [(WORKSPACE, self._definition)]
+        items += [(kind, item) for kind in RESOURCES for item in self._items[kind]]
+        for kind, item in items if self._api_url is None else []:
+            for name in kind.fields:
+                if uses_api(name, getattr(item, name)):
+                    yield f"{kind.title} {getattr(item, kind.identifier)!r}: {name}"
+
+
+def _key(resource: Resource) -> tuple[str, str]:
+    return resource.kind.key, resource.name
+
+
+def _creation(kind: Kind, name: str, values: dict[str, Any]) -> Change:
+    """Return the change that creates a resource.
+
+    Raises:
+        OperatorError: A new resource of this kind needs another value.
+    """
+    if kind is WORKFLOW and "configuration" not in values:
+        raise OperatorError(f"Workflow {name!r} does not exist, so it needs a configuration.")
+    required = {"friendly_name": name} if kind is TASK_CHANNEL else {}
+    return Change(Action.CREATE, kind, name, "", {}, required | values)
+
+
+def _classify(kind: Kind, after: Values) -> tuple[Action, str]:
+    """Return what a change of an existing resource is, and a note about it."""
+    if kind is ACTIVITY and "available" in after:
+        return Action.REPLACE, _REPLACE_ACTIVITY
+    cleared = [name for name in ACTIVITIES if name in after and after[name] is None]
+    if cleared:
+        return Action.REPLACE, _CLEAR_ACTIVITY
+    is_renamed = kind is not TASK_CHANNEL and "friendly_name" in after
+    note = _SINGLE_TASKING if after.get("multi_task_enabled") is False else ""
+    return Action.RENAME if is_renamed else Action.UPDATE, note

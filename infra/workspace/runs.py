@@ -1,0 +1,268 @@
+"""Plans the changes of a stage's Workspace, asks the operator, and executes them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infra import OperatorError
+from infra.aws import Aws, stage_config
+from infra.aws.config_file import FILE
+from infra.aws.stage_config import Stage
+from infra.commands import connection
+from infra.commands.dialog import Dialog
+from infra.workspace import apply as execution
+from infra.workspace import text
+from infra.workspace.export import export, read_all
+from infra.workspace.kinds import ACTIVITIES, URLS, WORKFLOW, WORKSPACE
+from infra.workspace.plan import Action, Change, Plan, make_plan
+from infra.workspace.state import State, read_for
+from infra.workspace.target import Target, of_stage
+from infra.workspace.values import declared, parameters
+from taskrouter_simulator.definition.configuration import Directory
+from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
+
+_WORKSPACE_SID, _WORKFLOW_SID = "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID"
+_TIMEOUT, _TIMEOUTS = "RESERVATION_TIMEOUT_SECONDS", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
+
+
+def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool) -> Plan:
+    """Compare a definition with the Workspace of a stage.
+
+    Without a SID, the Workspace is the one with the name in the definition; if there is none, the
+    plan creates it.
+
+    Raises:
+        OperatorError: The Workspace can't be read, or contradicts the definition.
+    """
+    target = target.find_workspace(definition.friendly_name)
+    state = State()
+    if target.workspace_sid:
+        context = target.context()
+        state = target.account.call(lambda: read_for(context, definition))
+    return make_plan(definition, state, api_url=target.api_url, prune=prune)
+
+
+def read_plan(file: Path) -> tuple[str, bool]:
+    """Return the checksum of a plan that `workspace plan --json` printed, and whether it prunes.
+
+    Raises:
+        OperatorError: The file is not such a plan.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+        return str(value["checksum"]), bool(value["prune"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OperatorError(
+            f"{file} is not a plan. Make one: python -m infra workspace plan --json"
+        ) from error
+
+
+def require_unchanged(plan: Plan, checksum: str) -> None:
+    """Refuse a plan with another checksum.
+
+    Raises:
+        OperatorError: The checksums differ.
+    """
+    if plan.checksum != checksum:
+        raise OperatorError(
+            "Nothing was changed, because the Workspace or the file has changed since the plan was "
+            "made. Make a new plan, and apply that."
+        )
+
+
+def apply_plan(
+    target: Target,
+    definition: WorkspaceDefinition,
+    plan: Plan,
+    dialog: Dialog,
+    *,
+    force: bool,
+) -> bool:
+    """Execute a plan after the operator has confirmed it, and complete the settings of the stage.
+
+    Returns:
+        Whether the Workspace matches the definition now.
+
+    Raises:
+        OperatorError: The plan must not be executed, or TaskRouter refused a change.
+    """
+    execution.refuse_impossible(plan, force=force)
+    if dialog.assumes_yes:
+        replaced = [change.before.get(name) or "" for change in plan.changes for name in URLS]
+        connection.ensure_not_in_use(connection.find_other_stages(replaced, target.base_url))
+    if plan.changes and not dialog.confirm(_question(plan)):
+        click.echo("Nothing was changed. To confirm without a question, add --yes.", err=True)
+        return False
+    target = target.find_workspace(definition.friendly_name)
+    if not target.workspace_sid:
+        target = replace(target, workspace_sid=_create_workspace(target, definition))
+        _report(plan.changes[0])
+        plan = plan_changes(target, definition, prune=False)
+        execution.refuse_impossible(plan, force=force)
+    context = target.context()
+    sids = target.account.call(lambda: execution.apply(plan, context, _report))
+    if target.stage:
+        write_settings(target.stage, target.workspace_sid, definition, sids)
+    return True
+
+
+def _question(plan: Plan) -> str:
+    deleted = len(plan.of(Action.DELETE))
+    suffix = f" and delete {deleted} of its resources" if deleted else ""
+    return f"Change the Workspace {plan.workspace!r}{suffix}?"
+
+
+def _report(change: Change) -> None:
+    click.echo(text.printable(f"{change.title}: {change.action}d"), err=True)
+
+
+def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
+    """Create the Workspace, and return its SID.
+
+    TaskRouter adds Activities, which become its default Activities, so the plan is made again.
+    """
+    values = declared(WORKSPACE, definition, target.api_url)
+    first = {name: value for name, value in values.items() if name not in ACTIVITIES}
+    settings: dict[str, Any] = parameters(first, Directory({}))
+    workspaces, name = target.account.workspaces, definition.friendly_name
+    return target.account.call(
+        lambda: execution.create_once(
+            lambda: str(workspaces.create(**settings).sid),
+            lambda: target.find_workspace(name).workspace_sid or None,
+        )
+    )
+
+
+def write_settings(
+    stage: Stage,
+    workspace_sid: str,
+    definition: WorkspaceDefinition,
+    sids: Mapping[tuple[str, str], str],
+) -> bool:
+    """Write SIDs and reservation timeouts to config.json, and return whether a value has changed.
+
+    Args:
+        stage: The stage.
+        workspace_sid: SID of the Workspace.
+        definition: The definition that has been applied.
+        sids: The SIDs by kind and name.
+
+    Raises:
+        OperatorError: The timeouts contradict other settings of the stage.
+    """
+    variables = stage_config.environment(stage.name, {})
+    changes = _missing_sids(variables, workspace_sid, definition, sids)
+    changes |= _changed_timeouts(stage, {**variables, **changes}, definition, sids)
+    if changes:
+        completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
+        stage_config.ensure_runnable(completed)
+        stage_config.set_variables(stage.name, changes)
+        written = ", ".join(f"{name}={value}" for name, value in changes.items())
+        click.echo(f"Written to {FILE}: {written}", err=True)
+    return bool(changes)
+
+
+def _missing_sids(
+    variables: Mapping[str, str],
+    workspace_sid: str,
+    definition: WorkspaceDefinition,
+    sids: Mapping[tuple[str, str], str],
+) -> dict[str, str]:
+    """Return the SIDs that the stage lacks; the Workflow's only if there is exactly one."""
+    workflows = managed(definition.workflows, ())
+    values = {_WORKSPACE_SID: workspace_sid}
+    if len(workflows) == 1:
+        values[_WORKFLOW_SID] = sids[WORKFLOW.key, workflows[0].friendly_name]
+    return {name: sid for name, sid in values.items() if not variables.get(name, "").strip()}
+
+
+def _changed_timeouts(
+    stage: Stage,
+    variables: Mapping[str, str],
+    definition: WorkspaceDefinition,
+    sids: Mapping[tuple[str, str], str],
+) -> dict[str, str]:
+    """Return settings that differ from the timeouts in the definition.
+
+    Workflows with the timeout of the stage's Workflow need no setting of their own.
+    """
+    timeouts = {
+        sids[WORKFLOW.key, item.friendly_name]: item.task_reservation_timeout
+        for item in managed(definition.workflows, ())
+        if not isinstance(item.task_reservation_timeout, Unmanaged)
+    }
+    changes = {}
+    default = timeouts.get(variables.get(_WORKFLOW_SID, "").strip())
+    if default is None:
+        default = stage.settings.reservation_timeout_seconds
+    elif variables.get(_TIMEOUT, "").strip() != str(default):
+        changes[_TIMEOUT] = str(default)
+    before = stage.settings.reservation_timeouts_by_workflow
+    after = before | {
+        sid: seconds for sid, seconds in timeouts.items() if seconds != default or sid in before
+    }
+    if after != before:
+        changes[_TIMEOUTS] = json.dumps(after)
+    return changes
+
+
+def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
+    """Apply the definition that a stage names, after the operator has confirmed the changes.
+
+    Args:
+        aws: The account and region.
+        stage: The deployed stage, which has a `workspace_file`.
+        url: URL of its API.
+        dialog: Asks the operator for confirmation.
+
+    Raises:
+        OperatorError: The definition is invalid, or TaskRouter refused a change.
+    """
+    target = of_stage(aws, stage, url)
+    definition = target.read_definition(None)
+    plan = plan_changes(target, definition, prune=False)
+    if plan.changes:
+        for line in text.lines(plan, target.mask):
+            click.echo(line, err=True)
+    apply_plan(target, definition, plan, dialog, force=False)
+
+
+def print_plan(plan: Plan, mask: Callable[[str], str], style: str, *, prune: bool) -> None:
+    """Print a plan.
+
+    Args:
+        plan: The plan.
+        mask: Returns a URL without secrets.
+        style: "text", "json" or "markdown".
+        prune: Whether the plan deletes resources that the definition does not name.
+    """
+    if style == "json":
+        click.echo(json.dumps(text.as_json(plan, mask, prune=prune), indent=2))
+    elif style == "markdown":
+        click.echo(text.markdown(plan, mask))
+    else:
+        for line in text.lines(plan, mask):
+            click.echo(line)
+
+
+def export_workspace(target: Target, *, with_workers: bool) -> None:
+    """Print the definition of a live Workspace.
+
+    Raises:
+        OperatorError: The Workspace can't be read, or has duplicate names.
+    """
+    if not target.workspace_sid:
+        raise OperatorError(
+            f"Stage {target.stage_name} in {FILE} does not set {_WORKSPACE_SID}. Set it to the SID "
+            "of the Workspace to export."
+        )
+    context = target.context()
+    state = target.account.call(lambda: read_all(context, with_workers=with_workers))
+    definition, notes = export(state, api_url=target.api_url, with_workers=with_workers)
+    click.echo(definition, nl=False)
+    for note in notes:
+        click.echo(f"Left out: {note}", err=True)

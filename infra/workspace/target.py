@@ -1,0 +1,159 @@
+"""The Workspace of a stage, and the definition that belongs to it."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chalicelib import config
+from infra import OperatorError
+from infra.aws import Aws, chalice_record, stacks, stage_config
+from infra.aws.config_file import FILE
+from infra.aws.stage_config import Stage
+from infra.commands import connect_to_stage, connection
+from infra.commands import secrets as stored_secrets
+from infra.commands.settings import load_settings
+from infra.twilio_account import Account, Workspace
+from infra.workspace.http import PatientHttpClient
+from taskrouter_simulator.definition.document import DefinitionError
+from taskrouter_simulator.definition.model import WorkspaceDefinition
+from taskrouter_simulator.definition.reader import QUICKSTART, read
+
+_SIMULATOR_FILE = "SIMULATOR_WORKSPACE_FILE"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The Workspace of a stage.
+
+    Attributes:
+        stage_name: Name of the stage.
+        account: The Twilio account.
+        workspace_sid: SID of the Workspace; "" if the stage has none.
+        base_url: URL of the API without a secret segment; "" if the stage is not deployed.
+        api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
+        default_file: The definition to use without `--file`; None if the stage names none.
+        stage: The stage in AWS; None for the local stage.
+    """
+
+    stage_name: str
+    account: Account
+    workspace_sid: str
+    base_url: str
+    api_url: str | None
+    default_file: Path | None
+    stage: Stage | None = None
+
+    def context(self) -> Any:
+        """Return the SDK's context of the Workspace.
+
+        Raises:
+            OperatorError: The Workspace does not exist in this account.
+        """
+        Workspace(self.account, self.workspace_sid, "").fetch()
+        return self.account.workspaces(self.workspace_sid)
+
+    def find_workspace(self, name: str) -> "Target":
+        """Return the target with the SID of the Workspace with a name, if the stage has no SID."""
+        if self.workspace_sid:
+            return self
+        found = [sid for sid, found_name in self.account.list_workspaces() if found_name == name]
+        if len(found) > 1:
+            raise OperatorError(
+                f"The account has several Workspaces with the name {name!r}: {', '.join(found)}. "
+                f"Set TWILIO_WORKSPACE_SID of stage {self.stage_name} in {FILE}."
+            )
+        return replace(self, workspace_sid="".join(found))
+
+    def mask(self, url: str) -> str:
+        """Return a URL without parts that may be secret."""
+        return connection.mask(url, self.base_url)
+
+    def read_definition(self, file: Path | None) -> WorkspaceDefinition:
+        """Read the definition in a file, or the definition of the stage.
+
+        Raises:
+            OperatorError: There is no definition, or it is invalid.
+        """
+        file = file or self.default_file
+        if file is None:
+            raise OperatorError(
+                f"Stage {self.stage_name} has no definition of its Workspace. Name one with "
+                f"--file, or as workspace_file of the stage in {FILE}."
+            )
+        try:
+            return read(file)
+        except DefinitionError as error:
+            raise OperatorError(f"{error}.") from error
+
+
+def open_target(stage_name: str) -> Target:
+    """Return the Workspace of a stage.
+
+    Raises:
+        OperatorError: The stage is not declared, or its credentials are missing.
+    """
+    if stage_config.DEFAULTS in stage_config.environment(stage_name, {}):
+        return _open_local(stage_name)
+    stage = stage_config.read(stage_name, allow_empty_sids=True)
+    if "TWILIO_ACCOUNT_SID" in stage_config.empty_sids(stage_name):
+        raise OperatorError(
+            f"Stage {stage_name} in {FILE} does not set TWILIO_ACCOUNT_SID. Set it, and store "
+            f"the API key: python -m infra secrets put --stage {stage_name}"
+        )
+    aws = connect_to_stage(stage)
+    url = chalice_record.public_url(aws, stage, stacks.outputs(aws, stage).get("Deployments"))
+    return of_stage(aws, stage, url)
+
+
+def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
+    """Return the Workspace of a stage in AWS.
+
+    Args:
+        aws: The account and region.
+        stage: The stage.
+        url: URL of its API; None if it is not deployed.
+
+    Raises:
+        OperatorError: The secrets do not exist or can't be read.
+    """
+    key = stored_secrets.require(aws, stage).api_key
+    settings = stage.settings
+    sid = settings.twilio_workspace_sid
+    if "TWILIO_WORKSPACE_SID" in stage_config.empty_sids(stage.name):
+        sid = ""
+    return Target(
+        stage_name=stage.name,
+        account=_account(settings, key, stored_secrets.describe_storing(stage)),
+        workspace_sid=sid,
+        base_url=url or "",
+        api_url=url and url + settings.callback_prefixes[0],
+        default_file=stage.workspace_file,
+        stage=stage,
+    )
+
+
+def _open_local(stage_name: str) -> Target:
+    simulator_file = os.environ.get(_SIMULATOR_FILE, "")
+    file = Path(simulator_file) if simulator_file else stage_config.workspace_file(stage_name)
+    settings = load_settings(stage_name)
+    key = (settings.twilio_api_key_sid, settings.twilio_api_key_secret)
+    url = settings.public_base_url
+    return Target(
+        stage_name=stage_name,
+        account=_account(settings, key, "Check TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET."),
+        workspace_sid=settings.twilio_workspace_sid,
+        base_url=url,
+        api_url=url + settings.callback_prefixes[0],
+        default_file=file or QUICKSTART,
+    )
+
+
+def _account(settings: config.Settings, key: tuple[str, str], remedy: str) -> Account:
+    return Account(
+        settings.twilio_taskrouter_url,
+        settings.twilio_account_sid,
+        *key,
+        remedy=remedy,
+        http_client=PatientHttpClient(),
+    )

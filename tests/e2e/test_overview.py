@@ -1,0 +1,88 @@
+"""A console sees offers, decides them and switches its Activity, on the real local stack."""
+
+from datetime import datetime
+
+import pytest
+import requests
+
+from infra.commands.token import create_token, read_api_key
+from tests.e2e.live_stack import bare_environ, eventually, live_stack
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def live():
+    with live_stack(bare_environ(SIMULATOR_EVENT_PATH="/event_callback")) as running:
+        yield running
+
+
+@pytest.fixture
+def console(live):
+    """A session with the token of Alice's console. The stack is cleared after each test."""
+    settings = live.definition.settings
+    token = create_token(
+        settings,
+        read_api_key(settings),
+        role="worker",
+        hours=1,
+        worker_sid=live.identifiers["workers"]["Alice"],
+    )
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Authorization"] = f"Bearer {token}"
+        yield session
+    live.clear()
+
+
+def poll(live, console, tag=None):
+    headers = {"If-None-Match": tag} if tag else {}
+    return console.get(f"{live.definition.api_url}/overview", headers=headers, timeout=15)
+
+
+def activity(live, console):
+    """Return the name of Alice's Activity in the overview."""
+    return poll(live, console).json()["worker"]["activity_name"]
+
+
+def test_offer_appears_with_its_names_and_leaves_when_it_ends(live, console):
+    empty = poll(live, console)
+    assert empty.json()["reservations"] == []
+    assert poll(live, console, empty.headers["ETag"]).status_code == 304
+
+    def list_with_names():
+        reservations = poll(live, console).json()["reservations"]
+        return [each for each in reservations if each["task_queue_name"]]
+
+    offered = live.create_pending_reservation()
+    (shown,) = eventually(list_with_names)
+    assert shown["reservation_sid"] == offered["reservation_sid"]
+    assert None not in (shown["worker_name"], shown["workflow_name"], shown["task_created_at"])
+    expires_at = datetime.fromisoformat(shown["expires_at"]).timestamp() * 1000
+    server_time = int(poll(live, console).headers["Server-Time"])
+    timeout_ms = live.definition.settings.reservation_timeout_seconds * 1000
+    assert 0 < expires_at - server_time <= timeout_ms
+
+    rejected = console.post(
+        f"{live.definition.api_url}/reservations/{shown['reservation_sid']}/reject",
+        json={"activity_sid": live.identifiers["activities"]["Offline"]},
+        timeout=15,
+    )
+    assert rejected.status_code == 200
+    assert poll(live, console).json()["reservations"] == []
+    assert eventually(lambda: activity(live, console) == "Offline")
+
+
+def test_activity_is_switched_and_a_change_by_taskrouter_is_seen(live, console):
+    url = live.definition.api_url
+    listed = console.get(f"{url}/activities", timeout=15).json()
+    sids = {each["name"]: each["sid"] for each in listed["activities"]}
+    assert sids == live.identifiers["activities"]
+
+    switched = console.post(f"{url}/activity", json={"activity_sid": sids["Idle"]}, timeout=15)
+    assert switched.status_code == 200
+    assert live.activity_of_alice() == "Idle"
+    assert activity(live, console) == "Idle"
+
+    live.set_activity_of_alice("Offline")
+    assert eventually(lambda: activity(live, console) == "Offline")

@@ -1,0 +1,601 @@
+"""The doctor names each fault of a live stage, and reports nothing else as wrong."""
+
+import json
+import re
+from dataclasses import replace
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import OperatorError, twilio_account
+from infra.aws import live_state, stage_config
+from infra.doctor import report, service_checks, twilio_checks
+from infra.doctor.checks import CHECKS
+from infra.doctor.report import Outcome
+from tests.infra.command_line import run_infra
+from tests.infra.live_stage import PARAMETER, LiveStage
+
+
+@pytest.fixture
+def stage(live_stage):
+    """A stage that works."""
+    return live_stage
+
+
+def diagnose(stage):
+    """Return the results of all checks by name."""
+    return {result.name: result for result in report.run(CHECKS, stage.subject)}
+
+
+def outcomes(results, outcome):
+    return [name for name, result in results.items() if result.outcome is outcome]
+
+
+def test_all_checks_of_a_healthy_stage_are_ok(stage):
+    results = diagnose(stage)
+
+    assert {name: result.text for name, result in results.items() if result.outcome != "ok"} == {}
+    assert len(results) == len(CHECKS)
+
+
+OTHER_WORKFLOW = "WW" + "9" * 32
+REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not valid."})
+URL = "https://other.example/callback"
+
+
+def revoke_auth_token(stage):
+    """Store an old auth token, with which the app then also verifies signatures."""
+    stage.auth_token = "0" * 32
+    stage.store_secrets(auth_tokens=[stage.auth_token])
+    stage.deploy()
+
+
+def add_workflow(stage, url, **settings):
+    """Create a Workflow with a timeout of 90 s."""
+    sid = stage.workspace.workflows.create(
+        friendly_name="Other",
+        configuration=stage.workflow.fetch().configuration,
+        assignment_callback_url=url,
+        task_reservation_timeout=90,
+    ).sid
+    stage.set(**{name: value.replace("SID", sid) for name, value in settings.items()})
+
+
+def reserve_without_callback(stage):
+    """Reserve Alice for a Task whose callback does not arrive."""
+    stage.monkeypatch.setattr(twilio_checks, "CALLBACK_IN_TRANSIT_MS", 0)
+    for kind in ("assignment", "fallback", "event"):
+        stage.twilio.fault(kind, "cut", times=None)
+    stage.workspace.workers(stage.twilio.workers["Alice"]).update(
+        activity_sid=stage.twilio.activities["Idle"]
+    )
+    stage.workspace.tasks.create(
+        attributes='{"selected_language": "es"}', workflow_sid=stage.twilio.workflow_sid
+    )
+
+
+def table(stage, method, **parameters):
+    getattr(stage.dynamodb.client(), method)(TableName=stage.tables.state, **parameters)
+
+
+def replace_index(stage, **changes):
+    """Let the table for Reservations have an index that differs from the template."""
+    client = stage.dynamodb.client()
+    name = f"{stage.tables.reservations}-other"
+    described = client.describe_table(TableName=stage.tables.reservations)["Table"]
+    members = ("IndexName", "KeySchema", "Projection")
+    indexes = [
+        {member: index[member] for member in members} | changes.get(index["IndexName"], {})
+        for index in described["GlobalSecondaryIndexes"]
+        if changes.get(index["IndexName"], {}) is not None
+    ]
+    keys = [*described["KeySchema"], *(key for index in indexes for key in index["KeySchema"])]
+    used = {key["AttributeName"] for key in keys}
+    client.create_table(
+        TableName=name,
+        KeySchema=described["KeySchema"],
+        AttributeDefinitions=[
+            each for each in described["AttributeDefinitions"] if each["AttributeName"] in used
+        ],
+        GlobalSecondaryIndexes=indexes,
+        BillingMode="PAY_PER_REQUEST",
+    )
+    stage.set(RESERVATIONS_TABLE=name)
+
+
+def logs(method, **parameters):
+    group = "/aws/lambda/taskrouter-callbacks-dev-sweep"
+    getattr(boto3.client("logs"), method)(logGroupName=group, **parameters)
+
+
+FAULTS = {
+    "no API": (lambda s: setattr(s, "is_deployed", False), "api", "is not deployed in account"),
+    "no table": (
+        lambda s: s.set(STATE_TABLE="missing-table"),
+        "state_table",
+        "AWS returned ResourceNotFoundException for DescribeTable",
+    ),
+    "lost index": (
+        lambda s: replace_index(s, by_hour=None),
+        "reservations_table",
+        "keys or indexes of the table",
+    ),
+    "other projection": (
+        lambda s: replace_index(s, by_hour={"Projection": {"ProjectionType": "KEYS_ONLY"}}),
+        "reservations_table",
+        "keys or indexes of the table",
+    ),
+    "no expiry": (
+        lambda s: table(
+            s,
+            "update_time_to_live",
+            TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"},
+        ),
+        "table_settings",
+        "--time-to-live-specification Enabled=true,AttributeName=ttl",
+    ),
+    "other expiry": (
+        lambda s: table(
+            s,
+            "update_time_to_live",
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": "at"},
+        ),
+        "table_settings",
+        "do not expire",
+    ),
+    "no recovery": (
+        lambda s: table(
+            s,
+            "update_continuous_backups",
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False},
+        ),
+        "table_settings",
+        "has no point-in-time recovery",
+    ),
+    "no protection": (
+        lambda s: table(s, "update_table", DeletionProtectionEnabled=False),
+        "table_settings",
+        "--deletion-protection-enabled",
+    ),
+    "provisioned": (
+        lambda s: table(
+            s,
+            "update_table",
+            BillingMode="PROVISIONED",
+            ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 1},
+        ),
+        "table_settings",
+        "--billing-mode PAY_PER_REQUEST",
+    ),
+    "no secrets": (
+        lambda _: boto3.client("ssm").delete_parameter(Name=PARAMETER),
+        "secrets",
+        "python -m infra secrets put --stage dev",
+    ),
+    "wrong API key": (
+        lambda s: s.store_secrets(api_keys={s.twilio.api_key_sid: "wrong"}),
+        "api_key",
+        "It must be a standard key of this account",
+    ),
+    "second API key": (
+        lambda s: s.store_secrets(
+            api_keys={s.twilio.api_key_sid: s.twilio.api_key_secret, "SK" + "0" * 32: "wrong"}
+        ),
+        "api_key_scope",
+        f"Twilio refused the API key SK{'0' * 32}",
+    ),
+    "restricted to Tasks": (
+        lambda s: s.twilio.fault("request", "error", status=403, path="*/Events*"),
+        "api_key_scope",
+        "not revoked or restricted",
+    ),
+    "restricted to Events": (
+        lambda s: s.twilio.fault("request", "error", status=403, path="*/Tasks"),
+        "api_key_scope",
+        "not revoked or restricted",
+    ),
+    "old auth token": (revoke_auth_token, "auth_token", "the stage refuses all callbacks"),
+    "other Workspace": (
+        lambda s: s.set(TWILIO_WORKSPACE_SID="WS" + "0" * 32),
+        "workspace",
+        f"has no Workspace WS{'0' * 32}",
+    ),
+    "other Workflow": (
+        lambda s: s.set(TWILIO_WORKFLOW_SID="WW" + "0" * 32),
+        "workflow",
+        f"has no Workflow WW{'0' * 32}",
+    ),
+    "assignment URL": (
+        lambda s: s.workflow.update(assignment_callback_url=URL),
+        "callback_urls",
+        f"Workflow, assignment callback: {URL} -> ",
+    ),
+    "fallback URL": (
+        lambda s: s.workflow.update(fallback_assignment_callback_url=""),
+        "callback_urls",
+        "Workflow, fallback: none -> ",
+    ),
+    "event URL": (
+        lambda s: s.workspace.update(event_callback_url=URL),
+        "callback_urls",
+        f"Workspace, event callback: {URL} -> ",
+    ),
+    "event filter": (
+        lambda s: s.workspace.update(events_filter="reservation.created,task.created"),
+        "event_filter",
+        "excludes reservation.accepted, ",
+    ),
+    "timeout": (
+        lambda s: s.workflow.update(task_reservation_timeout=1199),
+        "timeouts",
+        "time out after 1199 s, but RESERVATION_TIMEOUT_SECONDS is 1200",
+    ),
+    "timeout of another Workflow": (
+        lambda s: add_workflow(s, f"{s.base_url}/assignment_callback?a=1#rc=2"),
+        "timeouts",
+        "time out after 90 s, but RESERVATION_TIMEOUT_SECONDS is 1200",
+    ),
+    "timeout by Workflow": (
+        lambda s: add_workflow(s, "", RESERVATION_TIMEOUTS_BY_WORKFLOW='{"SID": 91}'),
+        "timeouts",
+        "time out after 90 s, but RESERVATION_TIMEOUTS_BY_WORKFLOW is 91",
+    ),
+    "timeout of a deleted Workflow": (
+        lambda s: s.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({OTHER_WORKFLOW: 90})),
+        "timeouts",
+        f"contains {OTHER_WORKFLOW}, which is not in the Workspace",
+    ),
+    "unrecorded Reservation": (
+        reserve_without_callback,
+        "reservations",
+        "1 of 1 pending Reservations are not recorded: WR",
+    ),
+    "failing app": (
+        lambda s: s.faults.update({("GET", "/health"): (502, {})}),
+        "reachable",
+        "did not report version",
+    ),
+    "redirect": (
+        lambda s: s.faults.update({("POST", "/event_callback"): REFUSED}),
+        "signed_request",
+        "returned 403 InvalidSignature, not 204",
+    ),
+    "no signatures": (
+        lambda s: s.faults.update({("POST", "/event_callback"): (204, "")}),
+        "forged_request",
+        "returned 204, not 403 InvalidSignature",
+    ),
+    "fast clock": (lambda s: setattr(s, "skew", 60), "clock", "s ahead of the clock of Twilio"),
+    "slow clock": (lambda s: setattr(s, "skew", -60), "clock", "s behind the clock of AWS"),
+    "other settings": (
+        lambda s: s.set_function_variables("sweep", {"RESERVATION_TIMEOUT_SECONDS": "5"}),
+        "settings",
+        "RESERVATION_TIMEOUT_SECONDS, ",
+    ),
+    "no log group": (lambda _: logs("delete_log_group"), "logs", "There is no log group"),
+    "short retention": (
+        lambda _: logs("put_retention_policy", retentionInDays=1),
+        "logs",
+        "is 1 days, not 30 days. Run: aws logs put-retention-policy",
+    ),
+    "no retention": (lambda _: logs("delete_retention_policy"), "logs", "is unlimited, not 30"),
+    "disabled schedule": (
+        lambda _: boto3.client("events").disable_rule(Name="sweep"),
+        "schedule",
+        "is DISABLED",
+    ),
+    "old sweep": (lambda s: s.save_sweep(age=301), "last_sweep", "started 5 minutes ago"),
+    "failed sweep": (
+        lambda s: s.save_sweep(
+            ok={"BOOL": False}, errors={"M": {"TaskRouterThrottled": {"N": "2"}}}
+        ),
+        "last_sweep",
+        "failed: TaskRouterThrottled",
+    ),
+    "no sweep": (
+        lambda s: table(s, "delete_item", Key={"id": {"S": "last_sweep"}}),
+        "last_sweep",
+        "No sweep has finished yet",
+    ),
+    "alarm": (LiveStage.trigger_alarm, "alarms", "Active alarms: SweepFails"),
+    "no topic": (lambda s: setattr(s, "topic", None), "alarm_subscribers", "no topic"),
+    "no subscriber": (
+        lambda s: boto3.client("sns").unsubscribe(
+            SubscriptionArn=boto3.client("sns").list_subscriptions()["Subscriptions"][0][
+                "SubscriptionArn"
+            ]
+        ),
+        "alarm_subscribers",
+        "Nobody has confirmed",
+    ),
+    "low concurrency": (
+        lambda s: setattr(s, "concurrency", 10),
+        "concurrency",
+        "Lambda allows only 10 concurrent executions",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_makes_only_its_own_line_wrong(stage, fault):
+    inject, name, text = FAULTS[fault]
+    inject(stage)
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == [name]
+    assert text in results[name].text
+    causes = {result.cause for result in results.values() if result.outcome == "not checked"}
+    assert causes <= {name}
+
+
+def test_doctor_writes_nothing(stage):
+    reserve_without_callback(stage)
+    before = len(stage.twilio.log("request"))
+
+    diagnose(stage)
+
+    assert stage.count_records() == 0
+    methods = {entry["method"] for entry in stage.twilio.log("request")[before:]}
+    assert methods == {"GET"}
+
+
+def test_recorded_reservation_is_not_wrong(stage):
+    reserve_without_callback(stage)
+    (task,) = stage.workspace.tasks.list()
+    (reservation,) = stage.workspace.tasks(task.sid).reservations.list()
+    stage.dynamodb.client().put_item(
+        TableName=stage.tables.reservations,
+        Item={
+            "reservation_sid": {"S": reservation.sid},
+            "task_sid": {"S": task.sid},
+            "worker_sid": {"S": reservation.worker_sid},
+            "status": {"S": "pending"},
+            "reserved_at": {"N": "1"},
+            "expires_at": {"N": "2"},
+        },
+    )
+
+    assert diagnose(stage)["reservations"].text == "1 pending Reservations, all recorded"
+
+
+def test_reservation_whose_callback_may_be_in_transit_is_not_compared(stage):
+    reserve_without_callback(stage)
+    stage.monkeypatch.setattr(twilio_checks, "CALLBACK_IN_TRANSIT_MS", 15_000)
+
+    assert diagnose(stage)["reservations"].text == "0 pending Reservations, all recorded"
+
+
+def test_number_of_compared_tasks_is_limited_and_shown(stage):
+    reserve_without_callback(stage)
+    stage.monkeypatch.setattr(twilio_checks, "_MAX_TASKS", 0)
+
+    text = diagnose(stage)["reservations"].text
+
+    assert text.endswith("all recorded (only the first 0 reserved Tasks are compared)")
+
+
+@pytest.mark.parametrize("live_stage", ["127.0.0.2"], indirect=True)
+def test_url_without_encryption_is_wrong_unless_it_is_on_this_machine(stage):
+    assert outcomes(diagnose(stage), Outcome.WRONG) == ["https"]
+
+
+def test_workflow_of_another_app_is_not_examined(stage):
+    add_workflow(stage, URL)
+
+    assert diagnose(stage)["timeouts"].outcome is Outcome.OK
+
+
+def test_timeout_by_workflow_may_differ_from_the_default(stage):
+    add_workflow(
+        stage,
+        f"{stage.base_url}/assignment_callback",
+        RESERVATION_TIMEOUTS_BY_WORKFLOW='{"SID": 90}',
+    )
+
+    assert diagnose(stage)["timeouts"].outcome is Outcome.OK
+
+
+def test_several_timeouts_are_named(stage):
+    add_workflow(stage, f"{stage.base_url}/assignment_callback")
+    stage.workflow.update(task_reservation_timeout=100)
+
+    text = diagnose(stage)["timeouts"].text
+
+    assert "after 90 s" in text
+    assert "after 100 s" in text
+
+
+def test_one_cause_makes_only_one_line_wrong(stage):
+    stage.set(TWILIO_TASKROUTER_URL="http://127.0.0.1:1")
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["api_key"]
+    assert results["auth_token"].cause == results["clock"].cause == "api_key"
+    assert results["auth_token"].text == "because of api_key"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_ok"), [(10, True), (9.5, True), (11, False), (-10, True), (-11, False)]
+)
+def test_clocks_may_differ_by_ten_seconds(seconds, is_ok):
+    assert (service_checks.describe_skew({"AWS": 0.0, "Twilio": seconds}) is None) == is_ok
+
+
+def test_only_the_clock_that_differs_is_named():
+    text = service_checks.describe_skew({"Twilio": -12.4, "AWS": 1})
+
+    assert text.startswith("This machine's clock is 12 s behind the clock of Twilio. Synchronize")
+
+
+def run_doctor(*options):
+    return run_infra("doctor", "--stage", "dev", *options)
+
+
+def test_command_prints_a_line_for_each_check(stage):
+    completed = run_doctor()
+
+    lines = completed.stdout.splitlines()
+    assert (completed.returncode, len(lines)) == (0, len(CHECKS))
+    assert lines[0] == f"OK          api                {stage.base_url}"
+
+
+def test_command_fails_if_a_check_finds_something_wrong(stage):
+    stage.workflow.update(assignment_callback_url=URL)
+
+    completed = run_doctor()
+
+    assert completed.returncode == 1
+    assert f"WRONG       callback_urls      Workflow, assignment callback: {URL} -> " in (
+        completed.stdout
+    )
+    assert "Run: python -m infra deploy --stage dev\n" in completed.stdout
+
+
+@pytest.mark.parametrize("is_ok", [True, False])
+def test_json_contains_the_results(stage, is_ok):
+    if not is_ok:
+        stage.save_sweep(age=301)
+
+    completed = run_doctor("--json")
+
+    document = json.loads(completed.stdout)
+    assert completed.returncode == (0 if is_ok else 1)
+    assert (document["stage"], document["ok"], document["left_out"]) == ("dev", is_ok, [])
+    (sweep,) = [each for each in document["checks"] if each["name"] == "last_sweep"]
+    assert sweep["result"] == ("ok" if is_ok else "wrong")
+    assert len(document["checks"]) == len(CHECKS)
+
+
+def test_no_secret_is_shown(stage):
+    stage.store_secrets(auth_tokens=["0" * 32])
+    stage.faults["POST", "/event_callback"] = (500, {})
+
+    output = run_doctor().stdout
+
+    for secret in (stage.twilio.auth_token, stage.twilio.api_key_secret, "0" * 32):
+        assert secret not in output
+
+
+def test_every_check_is_documented():
+    page = (stage_config.config.PROJECT / "docs/doctor.md").read_text()
+    table = page.partition("## Checks")[2].partition("## Probe")[0]
+    rows = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+
+    assert re.findall(r"`(\w+)`", " ".join(rows)) == [check.name for check in CHECKS]
+
+
+def refuse(operation):
+    """Let an AWS operation fail for lack of a permission."""
+
+    def fail(*_args, **_kwargs):
+        response = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
+        raise ClientError(response, operation)
+
+    return fail
+
+
+def test_check_that_aws_refuses_names_the_operation(stage):
+    stage.monkeypatch.setattr(live_state, "schedule_state", refuse("ListRuleNamesByTarget"))
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["schedule"]
+    assert "AccessDeniedException for ListRuleNamesByTarget" in results["schedule"].text
+
+
+def test_same_refusal_makes_only_the_first_line_wrong(stage):
+    for name in ("schedule_state", "active_alarms"):
+        stage.monkeypatch.setattr(live_state, name, refuse("AssumeRole"))
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["schedule"]
+    assert (results["alarms"].outcome, results["alarms"].cause) == ("not checked", "schedule")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, Outcome.WRONG), (401, Outcome.OK), (403, Outcome.OK)]
+)
+def test_main_key_is_wrong(stage, status, outcome):
+    stage.faults["GET", f"/2010-04-01/Accounts/{stage.twilio.account_sid}/Keys.json?PageSize=1"] = (
+        status,
+        {"keys": [], "page": 0, "page_size": 1, "next_page_uri": None},
+    )
+    stage.monkeypatch.setattr(twilio_account, "TASKROUTER_URL", stage.twilio.url)
+    stage.monkeypatch.setattr(twilio_account, "_API_URL", stage.base_url)
+
+    result = diagnose(stage)["api_key_scope"]
+
+    assert result.outcome is outcome
+    assert ("is a main key" in result.text) == (outcome is Outcome.WRONG)
+
+
+def test_failing_list_of_keys_is_named(stage):
+    stage.faults["GET", f"/2010-04-01/Accounts/{stage.twilio.account_sid}/Keys.json?PageSize=1"] = (
+        503,
+        {},
+    )
+    stage.monkeypatch.setattr(twilio_account, "TASKROUTER_URL", stage.twilio.url)
+    stage.monkeypatch.setattr(twilio_account, "_API_URL", stage.base_url)
+
+    assert diagnose(stage)["api_key_scope"].text.startswith(
+        "Twilio failed with the HTTP status 503"
+    )
+
+
+def test_secret_segment_is_not_shown_if_a_request_fails(stage):
+    subject = stage.subject
+    subject.base_url = "http://127.0.0.1:1"
+    subject.stage.__dict__["settings"] = replace(
+        subject.stage.settings, callback_path_secrets=("first-secret_0123456",)
+    )
+    check = next(check for check in CHECKS if check.name == "forged_request")
+
+    with pytest.raises(OperatorError, match="127.0.0.1:1/.../event_callback failed: Conn") as error:
+        check.examine(subject)
+
+    assert "first-secret" not in str(error.value)
+
+
+def test_undeployed_stage_is_one_cause(stage):
+    stage.is_deployed = False
+
+    results = diagnose(stage)
+
+    causes = {result.cause for result in results.values() if result.outcome == "not checked"}
+    assert causes == {"api"}
+    assert results["api"].text.endswith("Run: python -m infra deploy --stage dev")
+
+
+def test_local_stage_is_checked_without_aws(taskrouter, dynamodb, tables, monkeypatch):
+    environ = {
+        **dynamodb.environ,
+        "RESERVATIONS_TABLE": tables.reservations,
+        "STATE_TABLE": tables.state,
+        "TWILIO_TASKROUTER_URL": taskrouter.url,
+        "PUBLIC_BASE_URL": "http://127.0.0.1:1",
+    }
+
+    completed = run_infra("doctor", "--stage", "local", "--json", **environ)
+
+    document = json.loads(completed.stdout)
+    results = {check["name"]: check["result"] for check in document["checks"]}
+    in_aws = [check.name for check in CHECKS if check.in_aws]
+    assert document["left_out"] == in_aws
+    assert [name for name, result in results.items() if result == "wrong"] == [
+        "callback_urls",
+        "reachable",
+        "last_sweep",
+    ]
+    assert results["workflow"] == results["reservations_table"] == results["timeouts"] == "ok"
+    assert results.keys() == {check.name for check in CHECKS} - {*in_aws}
+
+
+def test_checks_that_are_left_out_are_named(taskrouter, dynamodb, tables):
+    completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
+
+    (last,) = completed.stdout.splitlines()[-1:]
+    assert last.startswith("Left out, because the stage is not in AWS: table_settings, settings, ")

@@ -1,0 +1,342 @@
+"""The probe measures a life cycle, finds the simulator's settings, and leaves nothing behind."""
+
+import itertools
+import json
+import re
+import time
+from dataclasses import fields
+from types import SimpleNamespace
+
+import pytest
+from twilio.http.http_client import TwilioHttpClient
+
+from chalicelib.config import PROJECT
+from infra import OperatorError
+from infra.doctor import probe
+from infra.doctor.probe_api import CHANNEL, NAME
+from taskrouter_simulator.setting_values import read
+from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.testing import running
+from tests.infra.command_line import run_infra
+
+TIMER = probe.Timer(sleep=lambda seconds: time.sleep(seconds / 20))
+DEFAULTS = {setting.name: setting.default for setting in fields(Settings)}
+STEPS = ["task created", "reserved", "callback recorded", "accepted", "completed"]
+
+
+@pytest.fixture
+def stage(live_stage):
+    """A stage that works."""
+    return live_stage
+
+
+@pytest.fixture
+def taskrouter(request):
+    """A simulator whose clock runs."""
+    with running(frozen_clock=False, **getattr(request, "param", {})) as simulator:
+        yield simulator
+
+
+def resources(stage):
+    """Return the SIDs of all resources that a probe creates, except those that it deleted."""
+    workspace = stage.workspace
+    kinds = ("task_channels", "task_queues", "workflows", "workers", "tasks")
+    return {kind: sorted(each.sid for each in getattr(workspace, kind).list()) for kind in kinds}
+
+
+def test_probe_measures_each_step(stage):
+    findings = probe.run(stage.subject, TIMER)
+
+    assert [*findings.milliseconds] == STEPS
+    assert all(0 <= ms < 10_000 for ms in findings.milliseconds.values())
+
+
+def test_probe_leaves_nothing_behind(stage):
+    before = resources(stage)
+
+    probe.run(stage.subject, TIMER)
+
+    assert resources(stage) == before
+
+
+def test_resources_of_others_are_kept(stage):
+    own = stage.workspace.workers.create(friendly_name=f"{NAME} of a colleague")
+    stage.workspace.task_channels.create(friendly_name=NAME, unique_name="other")
+    before = resources(stage)
+
+    probe.run(stage.subject, TIMER)
+
+    assert resources(stage) == before
+    assert own.sid in before["workers"]
+
+
+VARIANTS = [
+    {},
+    {
+        "default_capacity": 3,
+        "least_reservation_timeout": 5,
+        "unknown_parameters": "refused",
+        "nulls_are_values": True,
+        "mixed_types": "numbers",
+        "names_may_begin_with_digit": True,
+        "worker_lists_have_attributes": False,
+        "callback_timestamp": "iso",
+        "assigned_tasks": "accepted",
+        "accept_twice": True,
+        "etag_quoted": False,
+        "status_with_attributes": "ignored",
+        "reason_required": True,
+        "events_newest_first": True,
+        "rate_limit": 40,
+    },
+    {
+        "mixed_types": "false",
+        "callback_timestamp": "none",
+        "status_with_attributes": "updated",
+        "not_pending_status": 409,
+        "not_pending_code": 40900,
+        "problem_details": True,
+    },
+]
+
+
+@pytest.mark.parametrize(
+    ("taskrouter", "expected"),
+    [(variant, variant) for variant in VARIANTS],
+    indirect=["taskrouter"],
+    ids=["defaults", "first variants", "second variants"],
+)
+def test_probe_finds_the_settings_of_the_simulator(stage, expected):
+    found = probe.run(stage.subject, TIMER).settings
+
+    assert 0 <= found.pop("routing_delay") < 5
+    assert found == {name: DEFAULTS[name] for name in found} | expected
+    assert len(found) >= 17
+
+
+@pytest.mark.parametrize("taskrouter", [{"routing_delay": 0.4}], indirect=True)
+def test_probe_finds_the_routing_delay(stage):
+    assert 0.4 <= probe.run(stage.subject).settings["routing_delay"] < 5
+
+
+def test_callback_that_accepts_is_followed(stage):
+    stage.set(ASSIGNMENT_INSTRUCTION="accept")
+
+    findings = probe.run(stage.subject, TIMER)
+
+    assert [*findings.milliseconds] == [step for step in STEPS if step != "accepted"]
+    assert "assigned_tasks" not in findings.settings
+
+
+class Killed(BaseException):
+    """Ends the probe like a signal."""
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """A function that lets the request with a number fail, before or after it takes effect.
+
+    If `is_final`, all later requests fail too, as if the process had ended.
+    """
+    send = TwilioHttpClient.request
+
+    def kill_at(number, *, moment, is_final):
+        counter = itertools.count()
+
+        def request(self, *args, **kwargs):
+            index = next(counter)
+            is_hit = index == number or (is_final and index > number)
+            if is_hit and (moment == "before" or index > number):
+                raise Killed
+            response = send(self, *args, **kwargs)
+            if is_hit:
+                raise Killed
+            return response
+
+        monkeypatch.setattr(TwilioHttpClient, "request", request)
+        return counter
+
+    return kill_at
+
+
+def run_and_kill(stage, kill, number, **options):
+    """Run a probe whose request with this number fails; return whether the probe was killed."""
+    subject = stage.subject
+    kill(number, **options)
+    try:
+        probe.run(subject, TIMER)
+    except Killed:
+        return True
+    finally:
+        kill(-1, moment="before", is_final=False)
+    return False
+
+
+def kill_at_every_request(stage, kill, *, step, **options):
+    """Yield after each probe that was killed at every *step*th request in turn."""
+    for number in itertools.count(0, step):
+        if not run_and_kill(stage, kill, number, **options):
+            return
+        yield number
+
+
+STEP_OR_ALL = [19, pytest.param(1, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("step", STEP_OR_ALL)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_interrupted_probe_leaves_nothing_behind(stage, kill, moment, step):
+    before, killed = resources(stage), 0
+
+    for number in kill_at_every_request(stage, kill, step=step, moment=moment, is_final=False):
+        if resources(stage) != before:
+            # The clean-up was interrupted, so that the next probe deletes the rest.
+            probe.run(stage.subject, TIMER)
+        assert resources(stage) == before, number
+        killed += 1
+
+    assert killed >= 50 // step
+
+
+@pytest.mark.parametrize("step", STEP_OR_ALL)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_leftovers_of_a_killed_process_are_deleted_by_the_next_probe(stage, kill, moment, step):
+    before, left = resources(stage), 0
+
+    for number in kill_at_every_request(stage, kill, step=step, moment=moment, is_final=True):
+        left += resources(stage) != before
+        probe.run(stage.subject, TIMER)
+        assert resources(stage) == before, number
+
+    assert left >= 40 // step
+
+
+def test_probe_is_refused_if_real_tasks_could_reach_its_worker(stage):
+    before = resources(stage)
+    stage.workspace.task_queues.create(friendly_name="Everyone", target_workers="1==1")
+
+    with pytest.raises(OperatorError, match="accept every Worker.*: Everyone. Probe a test"):
+        probe.run(stage.subject, TIMER)
+
+    after = resources(stage)
+    assert {kind: after[kind] for kind in before if kind != "task_queues"} == {
+        kind: before[kind] for kind in before if kind != "task_queues"
+    }
+    assert len(after["task_queues"]) == len(before["task_queues"]) + 1
+
+
+def test_probe_of_a_multitasking_workspace_receives_no_real_task(stage):
+    stage.workspace.update(multi_task_enabled=True)
+    queue = stage.workspace.task_queues.create(friendly_name="Everyone", target_workers="1==1")
+    routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
+    workflow = stage.workspace.workflows.create(
+        friendly_name="Everyone", configuration=json.dumps(routing)
+    )
+    channels = [each.unique_name for each in stage.workspace.task_channels.list()]
+    real = [
+        stage.workspace.tasks.create(workflow_sid=workflow.sid, task_channel=name, attributes="{}")
+        for name in channels
+    ]
+
+    findings = probe.run(stage.subject, TIMER)
+
+    assert [*findings.milliseconds] == STEPS
+    assert {task.fetch().assignment_status for task in real} == {"pending"}
+    events = stage.workspace.events.list(event_type="reservation.created")
+    assert {event.event_data["task_channel_unique_name"] for event in events} == {CHANNEL}
+
+
+def test_missing_callback_ends_the_probe_and_is_explained(stage):
+    stage.twilio.fault("assignment", "cut", times=None)
+    stage.twilio.fault("fallback", "cut", times=None)
+    before = resources(stage)
+    clock = SimpleNamespace(now=0.0)
+
+    def sleep(seconds):
+        clock.now += seconds * 10
+
+    with pytest.raises(OperatorError, match="recorded no callback within 30 seconds"):
+        probe.run(stage.subject, probe.Timer(lambda: clock.now, sleep))
+
+    assert resources(stage) == before
+
+
+def test_refused_deletion_names_what_is_left(stage):
+    stage.twilio.fault("request", "error", method="DELETE", path="*/TaskQueues/*", times=None)
+
+    with pytest.raises(OperatorError, match="named '.* probe' were not deleted. The next probe"):
+        probe.run(stage.subject, TIMER)
+    stage.twilio.clear_faults()
+    probe.run(stage.subject, TIMER)
+
+    assert NAME not in [queue.friendly_name for queue in stage.workspace.task_queues.list()]
+    assert NAME not in [worker.friendly_name for worker in stage.workspace.workers.list()]
+
+
+def run_doctor(stage, *options):
+    stage.monkeypatch.setattr(probe, "Timer", lambda: TIMER)
+    return run_infra("doctor", "--stage", "dev", *options)
+
+
+def test_command_needs_confirmation(stage):
+    before = resources(stage)
+
+    completed = run_doctor(stage, "--probe")
+
+    assert completed.returncode == 1
+    assert completed.stderr.endswith("To confirm the probe in advance, add the option --yes\n")
+    assert resources(stage) == before
+
+
+def test_command_prints_times_and_settings(stage):
+    output = run_doctor(stage, "--probe", "--yes").stdout
+
+    for step in STEPS:
+        assert f"\nPROBE       {step:18} " in output
+    assert "\nSettings for the simulator:\nSIMULATOR_ACCEPT_TWICE=false\n" in output
+
+
+def test_simulator_reads_the_written_settings(stage, tmp_path):
+    file = tmp_path / "account.env"
+
+    completed = run_doctor(stage, "--probe", "--yes", "--settings-file", file)
+
+    assert f"settings for the simulator: {file}\n" in completed.stdout
+    pairs = (line.split("=") for line in file.read_text().splitlines())
+    values = {name.removeprefix("SIMULATOR_").lower(): value for name, value in pairs}
+    assert len(values) >= 18
+    settings = read(values)
+    assert (settings.mixed_types, settings.accept_twice) == ("unequal", False)
+
+
+def test_json_contains_the_findings(stage):
+    document = json.loads(run_doctor(stage, "--probe", "--yes", "--json").stdout)
+
+    assert [*document["probe"]["milliseconds"]] == STEPS
+    assert document["probe"]["settings"]["not_pending_code"] == 20001
+
+
+def test_probe_does_not_start_if_the_stage_is_unreachable(stage):
+    stage.faults["GET", "/health"] = (502, {})
+
+    completed = run_doctor(stage, "--probe", "--yes")
+
+    assert completed.returncode == 1
+    assert "The probe did not start, because of reachable, signed_request." in completed.stderr
+
+
+def test_settings_file_without_a_probe_is_refused(stage):
+    completed = run_doctor(stage, "--settings-file", "account.env")
+
+    assert completed.returncode == 2
+    assert "--settings-file needs --probe" in completed.stderr
+
+
+def test_answers_are_documented(stage):
+    page = (PROJECT / "docs/doctor.md").read_text().partition("## Probe")[2]
+    rows = re.findall(r"^\| (`SIMULATOR.+?) \|", page, re.MULTILINE)
+    documented = {name.lower() for name in re.findall(r"`SIMULATOR_(\w+)`", " ".join(rows))}
+
+    # The default simulator sends no rate limit.
+    assert documented == probe.run(stage.subject, TIMER).settings.keys() | {"rate_limit"}
+    assert documented < DEFAULTS.keys()

@@ -1,0 +1,106 @@
+"""Workspaces in a simulator, and the plan and its execution as functions."""
+
+import contextlib
+import json
+
+from infra.workspace import apply as execution
+from infra.workspace.http import PatientHttpClient
+from infra.workspace.plan import make_plan
+from infra.workspace.state import read_for
+from taskrouter_simulator.definition.reader import from_value
+from taskrouter_simulator.testing import running
+
+API = "http://127.0.0.1:9/dev"
+"""URL of the API; nothing listens there."""
+
+
+class Live:
+    """A Workspace in a simulator.
+
+    Attributes:
+        twilio: The simulator.
+        client: The SDK's client.
+        context: The SDK's context of the Workspace.
+    """
+
+    def __init__(self, twilio, sid="", http_client=None):
+        self.twilio = twilio
+        self.client = twilio.client()
+        self.client.http_client = http_client or PatientHttpClient(sleep=self._sleep)
+        self.sid = sid or twilio.workspace_sid
+        self.context = self.client.taskrouter.v1.workspaces(self.sid)
+        self.waits = []
+
+    def _sleep(self, seconds):
+        self.waits.append(seconds)
+
+    def add_workspace(self, lifetime=None):
+        """Create another Workspace, and return it; None or a number of requests until a kill."""
+        created = self.client.taskrouter.v1.workspaces.create(
+            friendly_name="New", multi_task_enabled=False
+        )
+        http_client = MortalHttpClient(lifetime) if lifetime else None
+        return Live(self.twilio, created.sid, http_client)
+
+    def plan(self, definition, **options):
+        state = read_for(self.context, definition)
+        return make_plan(definition, state, **{"api_url": API} | options)
+
+    def apply(self, definition, **options):
+        """Plan and execute; return the plan."""
+        plan = self.plan(definition, **options)
+        execution.refuse_impossible(plan, force=True)
+        execution.apply(plan, self.context, lambda _change: None)
+        return plan
+
+    def changes(self, definition, **options):
+        """Return the planned changes as lists of action, title and values of the fields."""
+        return [
+            (str(change.action), change.title, dict(change.after))
+            for change in self.plan(definition, **options).changes
+        ]
+
+    def requests(self, *methods):
+        """Return methods and paths of the requests to TaskRouter so far."""
+        return [
+            (entry["method"], entry["path"])
+            for entry in self.twilio.log("request")
+            if entry["method"] in methods
+        ]
+
+
+@contextlib.contextmanager
+def workspace(tmp_path, value=None, **settings):
+    """Run a simulator with a Workspace; by default, with TaskRouter's default Activities only."""
+    file = tmp_path / "seed.json"
+    file.write_text(json.dumps(value or {"friendly_name": "New", "multi_task_enabled": False}))
+    with running(workspace_file=str(file), **settings) as twilio:
+        yield Live(twilio)
+
+
+def define(**keys):
+    """Return a definition with these keys."""
+    return from_value({"friendly_name": "New", **keys})
+
+
+class Killed(BaseException):
+    """The process is killed."""
+
+
+class MortalHttpClient(PatientHttpClient):
+    """Kills the process after a number of requests.
+
+    Args:
+        lifetime: Number of requests; the last one is executed, but its response is lost.
+    """
+
+    def __init__(self, lifetime):
+        super().__init__(sleep=lambda _seconds: None)
+        self.lifetime = lifetime
+
+    def request(self, *args, **kwargs):
+        response = super().request(*args, **kwargs)
+        self.lifetime -= 1
+        if not self.lifetime:
+            raise Killed
+        return response

@@ -1,0 +1,359 @@
+"""Plans for a live Workspace, and their execution."""
+
+import copy
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from twilio.base.exceptions import TwilioException
+
+from infra import OperatorError
+from infra.workspace import apply as execution
+from infra.workspace.plan import Action, make_plan
+from infra.workspace.state import read_for
+from taskrouter_simulator.definition.reader import QUICKSTART, from_value, read
+from tests.infra.workspace.live import API, Killed, Live, define, workspace
+
+FIXTURES = [QUICKSTART, *sorted(Path("tests/simulator/workspaces").glob("*.yaml"))]
+
+
+@pytest.fixture
+def live(tmp_path):
+    with workspace(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("file", FIXTURES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_nothing_remains_after_apply(live, file):
+    definition = read(file)
+    assert live.plan(definition).changes
+    live.apply(definition)
+    assert live.changes(definition) == []
+
+
+def test_killed_apply_is_completed_by_the_next_one(live):
+    definition = read(QUICKSTART)
+    for lifetime in itertools.count(1):
+        mortal = live.add_workspace(lifetime)
+        survivor = Live(live.twilio, mortal.sid)
+        try:
+            mortal.apply(definition)
+        except Killed:
+            survivor.apply(definition)
+            assert survivor.changes(definition) == []
+        else:
+            break
+    assert lifetime > 25
+    names = [item.friendly_name for item in survivor.context.task_queues.list()]
+    assert len(names) == len(set(names)) == 2
+
+
+@pytest.fixture
+def quickstart(live):
+    live.definition = read(QUICKSTART)
+    live.apply(live.definition)
+    return live
+
+
+def test_drift_is_planned_exactly(quickstart):
+    context = quickstart.context
+    workflow = context.workflows.list()[0]
+    workflow.update(task_reservation_timeout=60, assignment_callback_url="http://127.0.0.1:9/other")
+    context.workers.list(friendly_name="Bob")[0].update(attributes='{"languages": ["de"]}')
+    context.update(events_filter="task.created")
+    assert quickstart.changes(quickstart.definition) == [
+        ("update", "Workspace 'Quickstart'", {"events_filter": None}),
+        ("update", "Worker 'Bob'", {"attributes": {"languages": ["en"]}}),
+        (
+            "update",
+            "Workflow 'Incoming Customer Care Requests'",
+            {
+                "assignment_callback_url": f"{API}/assignment_callback",
+                "task_reservation_timeout": 1200,
+            },
+        ),
+    ]
+    quickstart.apply(quickstart.definition)
+    assert quickstart.changes(quickstart.definition) == []
+    assert context.fetch().events_filter is None
+
+
+def test_notation_is_no_drift(quickstart):
+    context = quickstart.context
+    workflow = context.workflows.list()[0]
+    text = json.dumps(json.loads(workflow.configuration), indent=4, sort_keys=True)
+    workflow.update(configuration=text.replace("==", " == "))
+    queue = context.task_queues.list()[0]
+    queue.update(target_workers=queue.target_workers.replace('"', "'").replace("HAS", " has "))
+    context.workers.list(friendly_name="Alice")[0].update(
+        attributes='{ "languages" : ["en","es"] }'
+    )
+    assert quickstart.changes(quickstart.definition) == []
+
+
+def test_unmanaged_fields_and_activities_of_workers_are_left_alone(quickstart):
+    context = quickstart.context
+    idle = context.activities.list(friendly_name="Idle")[0].sid
+    context.workers.list(friendly_name="Alice")[0].update(activity_sid=idle)
+    context.task_queues.list()[0].update(max_reserved_workers=5)
+    context.update(prioritize_queue_order="LIFO")
+    assert quickstart.changes(quickstart.definition) == []
+
+
+def test_null_clears_a_url(live):
+    configuration = {"task_routing": {"default_filter": {"queue": "All"}}}
+    flow = {"friendly_name": "Flow", "configuration": configuration}
+    queues = [{"friendly_name": "All"}]
+    live.apply(define(task_queues=queues, workflows=[flow | {"assignment_callback_url": "/a"}]))
+    without_url = define(task_queues=queues, workflows=[flow])
+    cleared = define(workflows=[{"friendly_name": "Flow", "assignment_callback_url": None}])
+    assert live.changes(without_url) == []
+    assert live.changes(cleared) == [
+        ("update", "Workflow 'Flow'", {"assignment_callback_url": None})
+    ]
+    live.apply(cleared)
+    assert live.context.workflows.list()[0].assignment_callback_url is None
+
+
+def test_rename_keeps_the_sid_and_the_references(quickstart):
+    context = quickstart.context
+    before = {item.friendly_name: item.sid for item in context.activities.list()}
+    value = copy.deepcopy(quickstart.definition.document.value)
+    value["activities"][3] |= {"friendly_name": "Held", "was": "Reserved"}
+    for queue in value["task_queues"]:
+        queue["reservation_activity"] = "Held"
+    renamed = from_value(value)
+    assert quickstart.changes(renamed) == [("rename", "Activity 'Held'", {"friendly_name": "Held"})]
+    quickstart.apply(renamed)
+    after = {item.friendly_name: item.sid for item in context.activities.list()}
+    assert after["Held"] == before["Reserved"]
+    assert quickstart.changes(renamed) == []
+
+
+def test_rename_to_a_name_in_use_is_refused(live):
+    definition = define(activities=[{"friendly_name": "Offline", "was": "Available"}])
+    with pytest.raises(OperatorError, match="'Offline' was 'Available', but both exist"):
+        live.plan(definition)
+
+
+def test_worker_is_renamed_although_only_the_case_differs(live):
+    live.apply(define(workers=[{"friendly_name": "alice"}]))
+    renamed = define(workers=[{"friendly_name": "Alice"}])
+    assert live.changes(renamed) == [("rename", "Worker 'Alice'", {"friendly_name": "Alice"})]
+    live.apply(renamed)
+    assert live.changes(renamed) == []
+
+
+def test_availability_is_never_changed_in_place(live):
+    definition = define(activities=[{"friendly_name": "Offline", "available": True}])
+    (change,) = live.plan(definition).changes
+    assert (change.action, change.before) == ("replace", {"available": False})
+    assert "Give the Activity another name" in change.note
+    before = len(live.requests("POST", "DELETE"))
+    with pytest.raises(OperatorError, match="Nothing was changed. Activity 'Offline' must be repl"):
+        live.apply(definition)
+    assert len(live.requests("POST", "DELETE")) == before
+
+
+def test_activity_of_a_task_queue_is_not_cleared(quickstart):
+    name = "Customer Care Requests - Spanish"
+    definition = define(task_queues=[{"friendly_name": name, "reservation_activity": None}])
+    (change,) = [item for item in quickstart.plan(definition).changes if item.name == name]
+    assert (change.action, change.before) == ("replace", {"reservation_activity": "Reserved"})
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"default_activity": "Gone"}, "Workspace 'New' refers to the Activity 'Gone', which is"),
+        (
+            {"task_queues": [{"friendly_name": "Q", "target_workers": "sid == '${worker:Eve}'"}]},
+            "TaskQueue 'Q' refers to the Worker 'Eve'",
+        ),
+        (
+            {"workers": [{"friendly_name": "W", "capacity": {"fax": 1}}]},
+            "Worker 'W' refers to the TaskChannel 'fax'",
+        ),
+        (
+            {"task_queues": [{"friendly_name": "Q", "target_workers": "a == '${task_queue:Q}'"}]},
+            "TaskQueue 'Q' refers to the TaskQueue 'Q', which is created later",
+        ),
+        (
+            {"task_queues": [{"friendly_name": "Q", "target_workers": "a == '${team:T}'"}]},
+            "TaskQueue 'Q' refers to the team 'T', which is neither",
+        ),
+        ({"workflows": [{"friendly_name": "F"}]}, "'F' does not exist, so it needs a configurat"),
+    ],
+)
+def test_dangling_name_is_refused(live, keys, message):
+    with pytest.raises(OperatorError, match=message):
+        live.plan(define(**keys))
+
+
+def test_name_without_a_list_may_exist_in_taskrouter(live):
+    live.apply(define(workers=[{"friendly_name": "Eve", "capacity": {"chat": 3}}]))
+    queue = {"friendly_name": "Q", "target_workers": "sid != '${worker:Eve}'"}
+    definition = define(task_queues=[queue])
+    live.apply(definition)
+    sid = live.context.workers.list()[0].sid
+    assert live.context.task_queues.list()[0].target_workers == f"sid != '{sid}'"
+    assert live.changes(definition) == []
+
+
+def test_workers_are_read_only_if_they_are_declared(live):
+    before = len(live.requests("GET"))
+    live.plan(define(activities=[]))
+    assert not any("/Workers" in path for _, path in live.requests("GET")[before:])
+
+
+def test_attributes_are_fetched_if_the_list_omits_them(tmp_path):
+    with workspace(tmp_path, worker_lists_have_attributes="false") as live:
+        definition = define(workers=[{"friendly_name": "Eve", "attributes": {"a": 1}}])
+        live.apply(definition)
+        assert live.changes(definition) == []
+
+
+def test_all_pages_are_read(live):
+    names = [f"Queue {number}" for number in range(60)]
+    definition = define(task_queues=[{"friendly_name": name} for name in names])
+    live.apply(definition)
+    with mock.patch("infra.workspace.state.PAGE_SIZE", 20):
+        assert live.changes(definition) == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    "fault", [{"kind": "error", "status": 503}, {"kind": "cut"}], ids=["error", "cut"]
+)
+def test_lost_response_creates_nothing_twice(live, moment, fault):
+    definition = read(QUICKSTART)
+    for path in ("*/Activities", "*/TaskQueues", "*/Workflows", "*/Workers"):
+        live.twilio.fault("request", method="POST", path=path, moment=moment, **fault)
+    live.apply(definition)
+    assert live.changes(definition) == []
+    created = [path for _, path in live.requests("POST") if path.endswith("Queues")]
+    assert len(created) == 2 + (moment == "before")
+
+
+def test_throttled_request_waits_as_long_as_requested(live):
+    live.twilio.fault("request", "error", method="POST", status=429, retry_after=7, times=2)
+    live.apply(read(QUICKSTART))
+    assert live.waits == [7, 7]
+
+
+def test_waiting_is_limited(live):
+    live.twilio.fault("request", "error", status=429, retry_after=121, times=None)
+    with pytest.raises(TwilioException, match="429"):
+        live.plan(define())
+    assert live.waits == []
+
+
+def test_failing_requests_are_repeated_a_few_times(live):
+    live.twilio.fault("request", "error", status=500, times=None)
+    with pytest.raises(TwilioException):
+        live.plan(define())
+    assert live.waits == [0.5, 1.0, 2.0]
+
+
+def test_refusal_contains_the_reason(tmp_path):
+    with workspace(tmp_path, {"friendly_name": "New"}) as live:
+        definition = define(multi_task_enabled=False)
+        (change,) = live.plan(definition).changes
+        assert "only if another Workspace of the account is single-tasking" in change.note
+        with pytest.raises(OperatorError, match="refused to update it: .*MultiTaskEnabled must"):
+            live.apply(definition)
+
+
+def test_value_that_is_not_stored_is_an_error(live, monkeypatch):
+    workspaces_context = type(live.context)
+    monkeypatch.setattr(workspaces_context, "update", lambda *_args, **_kwargs: None)
+    with pytest.raises(OperatorError, match="'New': TaskRouter did not store prioritize_queue_ord"):
+        live.apply(define(prioritize_queue_order="LIFO"))
+
+
+def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
+    definition = define(workflows=[], task_queues=[], workers=[], activities=[])
+    plan = quickstart.plan(definition)
+    assert [change.title for change in plan.changes] == ["Workspace 'New'"]
+    listed = {item.resource.name: item.note for item in plan.unmanaged}
+    assert listed["Alice"] == ""
+    assert listed["Offline"] == "in use"
+    pruned = quickstart.plan(definition, prune=True)
+    assert [item.resource.name for item in pruned.unmanaged] == ["Offline"]
+    assert pruned.deletes_too_much
+    quickstart.apply(definition, prune=True)
+    assert [item.friendly_name for item in quickstart.context.activities.list()] == ["Offline"]
+    assert quickstart.context.workflows.list() == []
+    assert len(quickstart.context.task_channels.list()) == 5
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_lost_response_to_a_deletion_is_no_error(quickstart, moment):
+    definition = define(workflows=[])
+    quickstart.twilio.fault("request", "cut", method="DELETE", moment=moment)
+    quickstart.apply(definition, prune=True)
+    assert quickstart.context.workflows.list() == []
+
+
+def test_refused_deletion_contains_the_reason(quickstart):
+    workflow = quickstart.context.workflows.list()[0]
+    quickstart.context.tasks.create(
+        workflow_sid=workflow.sid, attributes='{"selected_language": "es"}'
+    )
+    with pytest.raises(OperatorError, match="refused to delete it: .*has tasks and cannot be del"):
+        quickstart.apply(define(workflows=[]), prune=True)
+
+
+def test_resource_that_a_remaining_one_needs_is_not_deleted(quickstart):
+    plan = quickstart.plan(define(task_queues=[], activities=[]), prune=True)
+    deleted = {change.name for change in plan.of(Action.DELETE)}
+    assert deleted == {"Available", "Unavailable", "Idle"}
+
+
+def test_brake_allows_thirty_percent(live):
+    names = [f"Queue {number}" for number in range(7)]
+    live.apply(define(task_queues=[{"friendly_name": name} for name in names]))
+    # Seven TaskQueues and three Activities.
+    for kept, is_refused in ((4, False), (3, True)):
+        declared = [{"friendly_name": name} for name in names[:kept]]
+        plan = live.plan(define(task_queues=declared), prune=True)
+        assert (plan.number_of_resources, plan.deletes_too_much) == (10, is_refused)
+    with pytest.raises(OperatorError, match="deletes 4 of 10 resources.*--force"):
+        execution.refuse_impossible(plan, force=False)
+    execution.refuse_impossible(plan, force=True)
+
+
+def test_duplicate_names_are_refused(live):
+    state = read_for(live.context, define())
+    twins = [item for item in state.resources if item.name == "Available"] * 2
+    doubled = replace(state, resources=(*twins,))
+    for keys in (
+        {"activities": [{"friendly_name": "Available"}]},
+        {"default_activity": "Available"},
+    ):
+        with pytest.raises(OperatorError, match="several resources with the name 'Available': WA"):
+            make_plan(define(**keys), doubled, api_url=API)
+
+
+def test_checksum_changes_with_the_workspace_and_the_definition(quickstart):
+    definition = define(activities=[])
+    first = quickstart.plan(definition).checksum
+    assert quickstart.plan(definition).checksum == first
+    assert quickstart.plan(define(task_queues=[])).checksum != first
+    quickstart.context.activities.create(friendly_name="Lunch")
+    assert quickstart.plan(definition).checksum != first
+
+
+def test_urls_are_left_out_until_the_api_has_a_url(live):
+    plan = live.apply(read(QUICKSTART), api_url=None)
+    assert plan.omitted == (
+        "Workspace 'Quickstart': event_callback_url",
+        "Workflow 'Incoming Customer Care Requests': assignment_callback_url",
+        "Workflow 'Incoming Customer Care Requests': fallback_assignment_callback_url",
+    )
+    assert live.context.fetch().event_callback_url is None
+    assert live.plan(read(QUICKSTART), api_url=None).changes == ()
+    assert len(live.plan(read(QUICKSTART)).changes) == 2

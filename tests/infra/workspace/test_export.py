@@ -1,0 +1,127 @@
+"""Definitions that are exported from a live Workspace."""
+
+import itertools
+import json
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from infra import OperatorError
+from infra.workspace import export as exports
+from infra.workspace.kinds import ACTIVITY, WORKFLOW, WORKSPACE
+from infra.workspace.state import Resource, State
+from taskrouter_simulator.checks.definition import check
+from taskrouter_simulator.definition.document import parse
+from taskrouter_simulator.definition.reader import QUICKSTART, from_document, read
+from tests.infra.workspace.live import API, define, workspace
+
+FIXTURES = [QUICKSTART, *sorted(Path("tests/simulator/workspaces").glob("*.yaml"))]
+
+
+@pytest.fixture
+def live(tmp_path):
+    with workspace(tmp_path) as running:
+        yield running
+
+
+def export(live, *, with_workers=True):
+    state = exports.read_all(live.context, with_workers=with_workers)
+    text, notes = exports.export(state, api_url=API, with_workers=with_workers)
+    return from_document(parse(text.encode(), "exported.yaml")), text, notes
+
+
+@pytest.mark.parametrize("with_workers", [True, False])
+@pytest.mark.parametrize("file", FIXTURES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_exported_definition_has_nothing_to_change(live, file, with_workers):
+    live.apply(read(file))
+    definition, text, notes = export(live, with_workers=with_workers)
+    assert (live.changes(definition), notes) == ([], [])
+    assert live.plan(definition).unmanaged == ()
+    assert ("\nworkers:" in text) is with_workers
+    assert text.startswith("# yaml-language-server: $schema=taskrouter_simulator/definition/sch")
+
+
+def test_exported_definition_of_the_quickstart_has_no_mistakes(live):
+    live.apply(read(QUICKSTART))
+    definition, text, _ = export(live)
+    assert [finding.message for finding in check(definition)] == []
+    assert "    assignment_callback_url: ${api}/assignment_callback\n" in text
+    assert "        default_filter: null\n" in text
+    assert "  - friendly_name: Alice\n    attributes:\n      languages:\n" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yes",
+        "012",
+        "1e3",
+        "1e999",
+        "~",
+        "null",
+        "True",
+        "x: y",
+        "# a",
+        "é😀",
+        " a",
+        "a\nb",
+        "\x1b",
+        "- a",
+    ],
+)
+def test_names_are_quoted_if_necessary(live, name):
+    queue = {"friendly_name": name, "target_workers": f"a == {json.dumps(name)}"}
+    live.apply(define(task_queues=[queue]))
+    definition, _, _ = export(live)
+    assert definition.task_queues[0].friendly_name == name
+    assert live.changes(definition) == []
+
+
+def test_values_that_a_definition_cannot_contain_are_left_out(live):
+    unknown = "WK" + "0" * 32
+    live.context.task_queues.create(friendly_name="Q", target_workers=f"sid == '{unknown}'")
+    live.context.task_queues.create(friendly_name=f"Of {unknown}")
+    definition, text, notes = export(live)
+    assert notes == [
+        f"TaskQueue 'Q': target_workers: target_workers contains {unknown}; use the name instead",
+        f"TaskQueue 'Of {unknown}': friendly_name: {notes[1].partition(': friendly_name: ')[2]}",
+    ]
+    assert f"# - {notes[0]}\n" in text
+    assert live.changes(definition) == []
+
+
+def test_unreadable_configuration_is_left_out():
+    raw = {"friendly_name": "F", "configuration": "[]", "task_reservation_timeout": 5}
+    state = State(
+        Resource(WORKSPACE, "WS1", "New", {"friendly_name": "New"}),
+        (Resource(WORKFLOW, "WW1", "F", raw),),
+    )
+    text, notes = exports.export(state, api_url=API, with_workers=False)
+    assert notes == [
+        "Workflow 'F': configuration: it does not have the format that Twilio documents"
+    ]
+    assert "configuration:\n" not in text.partition("friendly_name: New")[2]
+
+
+def test_duplicate_names_are_refused(live):
+    state = exports.read_all(live.context, with_workers=False)
+    twin = Resource(ACTIVITY, "WA1", "Offline", {"friendly_name": "Offline", "available": False})
+    doubled = State(state.workspace, (*state.resources, twin))
+    with pytest.raises(OperatorError, match="several resources with the name 'Offline': WA.*, WA1"):
+        exports.export(doubled, api_url=None, with_workers=False)
+
+
+def test_large_definition_is_json(live):
+    live.apply(read(QUICKSTART))
+    with mock.patch.object(exports, "MAX_YAML_BYTES", 100):
+        definition, text, _ = export(live)
+    assert json.loads(text)["friendly_name"] == "Quickstart"
+    assert live.changes(definition) == []
+
+
+def test_names_of_workers_are_read_only_if_they_are_needed(live):
+    before = len(live.requests("GET"))
+    export(live, with_workers=False)
+    paths = [path for _, path in itertools.islice(live.requests("GET"), before, None)]
+    assert not any(path.endswith("/Workers") for path in paths)

@@ -1,0 +1,220 @@
+"""The Workspace of a stage in AWS: workspace commands, and deployments with a workspace_file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.aws import chalice_record, stage_config
+from infra.commands import connection
+from tests.infra.command_line import run_infra
+from tests.infra.new_stage import URL
+
+ROUTING = {"task_routing": {"default_filter": {"queue": "Everyone"}}}
+VALUE = {
+    "friendly_name": "Sales",
+    "event_callback_url": "/event_callback",
+    "task_queues": [{"friendly_name": "Everyone"}],
+    "workflows": [
+        {
+            "friendly_name": "Main",
+            "assignment_callback_url": "/assignment_callback",
+            "task_reservation_timeout": 60,
+            "configuration": ROUTING,
+        }
+    ],
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "workspace.json"
+    path.write_text(json.dumps(VALUE))
+    return path
+
+
+@pytest.fixture
+def stage(new_stage, file, monkeypatch):
+    """A configured stage that names a definition of its Workspace, and its first run is over."""
+    new_stage.configure()
+    new_stage.is_first = False
+    content = json.loads(new_stage.config.read_text())
+    content["stages"]["dev"]["workspace_file"] = str(file)
+    new_stage.config.write_text(json.dumps(content))
+    monkeypatch.setattr(chalice_record, "public_url", lambda *_: URL)
+    return new_stage
+
+
+def run(*arguments, **options):
+    return run_infra("workspace", *arguments, "--stage", "dev", **options)
+
+
+def workflows(stage):
+    return {item.friendly_name: item for item in stage.workspace.workflows.list()}
+
+
+def test_deployment_applies_the_file(stage):
+    result = stage.deploy("--yes")
+    assert result.exit_code == 0, result.output
+    assert stage.workspace.fetch().event_callback_url == f"{URL}/event_callback"
+    assert workflows(stage)["Main"].assignment_callback_url == f"{URL}/assignment_callback"
+    assert "+ create Workflow 'Main'\n" in result.stderr
+    assert result.stdout == f"{URL}/assignment_callback\n"
+    again = stage.deploy("--yes")
+    assert "Plan:" not in again.output
+
+
+def test_deployment_without_a_file_manages_only_the_callback_urls(new_stage):
+    new_stage.configure()
+    new_stage.deploy("--yes")
+    assert new_stage.workspace.fetch().friendly_name == "Quickstart"
+    assert new_stage.requests("DELETE") == []
+    posts = {path.rsplit("/", 2)[1] for path in new_stage.requests("POST")}
+    assert posts == {"Workspaces", "Workflows"}
+
+
+def test_deployment_asks_before_it_applies_the_file(stage):
+    stage.in_terminal = True
+    before = len(stage.requests("POST"))
+    declined = stage.deploy(answers=["n"])
+    assert "Change the Workspace 'Sales'? [y/N]:" in declined.output
+    assert (declined.exit_code, len(stage.requests("POST"))) == (0, before)
+    assert stage.deploy(answers=["y"]).exit_code == 0
+    assert "Main" in workflows(stage)
+
+
+def test_timeouts_of_managed_workflows_are_deployed(stage):
+    result = stage.deploy("--yes")
+    sid = workflows(stage)["Main"].sid
+    assert json.loads(stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]) == {sid: 60}
+    assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "1200"
+    assert "The reservation timeouts have changed, so the stage is deployed again." in result.output
+    assert stage.deployments == 2
+    stage.deploy("--yes")
+    assert stage.deployments == 3
+
+
+def test_timeout_of_the_workflow_of_the_stage_is_written(stage, file):
+    value = json.loads(json.dumps(VALUE))
+    value["workflows"][0] |= {"was": "Incoming Customer Care Requests"}
+    file.write_text(json.dumps(value))
+    stage.deploy("--yes")
+    assert workflows(stage)["Main"].sid == stage.twilio.workflow_sid
+    assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "60"
+    assert "RESERVATION_TIMEOUTS_BY_WORKFLOW" not in stage.variables
+
+
+def test_another_stage_is_not_cut_off_without_a_question(stage, monkeypatch):
+    monkeypatch.setattr(connection, "_is_served", lambda _url: True)
+    stage.workspace.update(event_callback_url="https://a.example/prod/event_callback")
+    for result in (stage.deploy("--yes"), None):
+        if result is None:
+            output = run("apply", "--yes")
+            code, text = output.returncode, output.stderr
+        else:
+            code, text = result.exit_code, result.output
+        assert code == 1
+        assert "because TaskRouter would no longer call stage prod" in text
+    assert "Main" not in workflows(stage)
+
+
+def test_skipped_callback_urls_skip_the_file(stage):
+    assert stage.deploy("--no-callback-urls").exit_code == 0
+    assert "Main" not in workflows(stage)
+
+
+def test_plan_uses_the_file_and_the_url_of_the_stage(stage):
+    planned = run("plan")
+    assert planned.returncode == 2
+    assert f"assignment_callback_url: {URL}/assignment_callback\n" in planned.stdout
+    assert "~ rename Workspace 'Sales'\n" in planned.stdout
+
+
+def test_file_of_the_simulator_is_not_used_for_a_stage_in_aws(stage, file):
+    content = json.loads(stage.config.read_text())
+    del content["stages"]["dev"]["workspace_file"]
+    stage.config.write_text(json.dumps(content))
+    result = run("plan", SIMULATOR_WORKSPACE_FILE=str(file))
+    assert result.returncode == 1
+    assert "Stage dev has no definition of its Workspace. Name one with --file" in result.stderr
+    assert run("plan", "--file", file).returncode == 2
+
+
+def test_stage_without_account_says_what_to_do(stage):
+    stage.set(TWILIO_ACCOUNT_SID="")
+    result = run("plan")
+    assert result.returncode == 1
+    assert "does not set TWILIO_ACCOUNT_SID. Set it, and store the API key" in result.stderr
+
+
+def test_unknown_workspace_is_an_error(stage):
+    stage.set(TWILIO_WORKSPACE_SID="WS" + "0" * 32)
+    result = run("plan")
+    assert (result.returncode, "has no Workspace WS000" in result.stderr) == (1, True)
+
+
+@pytest.fixture
+def without_workspace(stage, monkeypatch):
+    """A stage without a Workspace, which is not deployed."""
+    stage.set(TWILIO_WORKSPACE_SID="", TWILIO_WORKFLOW_SID="")
+    monkeypatch.setattr(chalice_record, "public_url", lambda *_: None)
+    return stage
+
+
+def test_missing_workspace_is_created_once(without_workspace):
+    stage = without_workspace
+    planned = run("plan")
+    assert planned.stdout.startswith("Workspace 'Sales' (new)\n+ create Workspace 'Sales'\n")
+    assert (
+        "Left out until the stage is deployed, because ${api} has no value yet:\n" in planned.stdout
+    )
+    applied = run("apply", "--yes")
+    assert applied.returncode == 0, applied.stderr
+    found = stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == found[0].sid
+    context = stage.twilio.client().taskrouter.v1.workspaces(found[0].sid)
+    assert stage.variables["TWILIO_WORKFLOW_SID"] == context.workflows.list()[0].sid
+    assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "60"
+    assert run("plan").returncode == 0
+
+
+def test_workspace_of_an_interrupted_apply_is_found_by_its_name(without_workspace):
+    stage = without_workspace
+    created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
+    assert f"'Sales' ({created.sid})" in run("plan").stdout
+    assert run("apply", "--yes").returncode == 0
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == created.sid
+
+
+def test_lost_response_does_not_create_a_second_workspace(without_workspace):
+    stage = without_workspace
+    stage.twilio.fault("request", "cut", method="POST", path="/v1/Workspaces", moment="after")
+    assert run("apply", "--yes").returncode == 0
+    assert len(stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")) == 1
+
+
+def test_two_workspaces_with_the_name_are_refused(without_workspace):
+    workspaces = without_workspace.twilio.client().taskrouter.v1.workspaces
+    for _ in range(2):
+        workspaces.create(friendly_name="Sales")
+    result = run("plan")
+    assert result.returncode == 1
+    assert "The account has several Workspaces with the name 'Sales': WS" in result.stderr
+
+
+def test_export_prints_the_workspace_of_the_stage(stage):
+    stage.deploy("--yes")
+    result = run("export", "--workers")
+    assert result.returncode == 0
+    assert "event_callback_url: ${api}/event_callback\n" in result.stdout
+    assert "friendly_name: Alice" in result.stdout
+    assert "Alice" not in run("export").stdout
+    stage.set(TWILIO_WORKSPACE_SID="")
+    assert "does not set TWILIO_WORKSPACE_SID. Set it to the SID" in run("export").stderr
+
+
+def test_relative_workspace_file_is_in_the_project(stage):
+    content = json.loads(stage.config.read_text())
+    content["stages"]["dev"]["workspace_file"] = "own.yaml"
+    stage.config.write_text(json.dumps(content))
+    assert stage_config.read("dev").workspace_file == Path(__file__).parents[3] / "own.yaml"
