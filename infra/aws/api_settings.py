@@ -32,6 +32,9 @@ _EVENT_PATH = "/event_callback"
 _CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
 """Routes that the consoles of all agents request: polls, and the files of a new version."""
 
+_SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
+"""Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -57,14 +60,13 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
 
     twilio = twilio_routes(app)
-    callback_throttle = capacity.callback_throttle(concurrency)
     throttles = {_EVENT_PATH: capacity.event_throttle(concurrency)}
     default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
     callbacks = [
         _MethodSetting(
             _encode(f"{prefix}{path}"),
             method,
-            throttles.get(path, callback_throttle),
+            throttles.get(path, capacity.callback_throttle(concurrency)),
             measured=path in _MEASURED_PATHS,
         )
         for prefix in stage.settings.callback_prefixes
@@ -91,6 +93,8 @@ def _waiting_settings(
         for method in changing
         if "POST" in views and method in views and (path, method) not in twilio
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
+    if stage.settings.oidc_issuer:
+        weights |= {(path, "GET"): 1 for path in _SIGN_IN_PATHS}
     total = sum(weights.values())
     return [
         _MethodSetting(

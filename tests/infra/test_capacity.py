@@ -57,10 +57,13 @@ def stage(reserved=None, sweep=None):
     )
 
 
-def stage_settings(*, tutorial_routes=False, prefixes=("",), agents=150):
+def stage_settings(*, tutorial_routes=False, prefixes=("",), agents=150, oidc_issuer=""):
     """Return the settings from which the throttles are derived."""
     return SimpleNamespace(
-        callback_prefixes=prefixes, tutorial_routes=tutorial_routes, console_agents=agents
+        callback_prefixes=prefixes,
+        tutorial_routes=tutorial_routes,
+        console_agents=agents,
+        oidc_issuer=oidc_issuer,
     )
 
 
@@ -359,3 +362,14 @@ def test_rates_are_not_reduced_if_concurrency_is_sufficient():
     assert capacity.callback_throttle(enough).rate == capacity.MAX_CALLBACK_THROTTLE.rate
     assert capacity.default_throttle(enough).rate == capacity.MAX_DEFAULT_THROTTLE.rate
     assert capacity.callback_throttle(less).rate < capacity.MAX_CALLBACK_THROTTLE.rate
+
+
+@pytest.mark.parametrize("concurrency", [10, 1_000])
+def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
+    settings = stage_settings(oidc_issuer="https://login.example.com")
+    found = api_settings._method_settings(SimpleNamespace(settings=settings), concurrency)
+    throttles = {(setting.path, setting.method): setting.throttle for setting in found}
+    expected = capacity.waiting_throttle(concurrency, 1 / 9)
+    for path in ("callback", "sign-in"):
+        assert throttles[f"/~1console~1{path}", "GET"] == expected
+    assert throttles["/~1create-task", "POST"] == expected

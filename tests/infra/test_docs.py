@@ -65,7 +65,9 @@ def test_documented_memory_and_timeouts_match_configuration():
 def throttles(concurrency):
     """Return each throttle by path and method; ``*`` stands for all other methods."""
     stage = SimpleNamespace(
-        settings=SimpleNamespace(callback_prefixes=("",), tutorial_routes=False, console_agents=150)
+        settings=SimpleNamespace(
+            callback_prefixes=("",), tutorial_routes=False, console_agents=150, oidc_issuer=""
+        )
     )
     return {
         (setting.path[1:].replace("~1", "/"), setting.method): setting.throttle
@@ -139,7 +141,7 @@ def test_documented_resource_policy_applies_to_exactly_the_callback_routes():
         for path in app.routes:
             resource = f"execute-api:/prod/POST{secret}{path}"
             is_denied = any(re.fullmatch(pattern, resource) for pattern in patterns)
-            assert is_denied == ("callback" in path)
+            assert is_denied == ("_callback" in path)
 
 
 def test_documented_capacity_of_open_methods_matches_code():

@@ -163,6 +163,9 @@ def use_every_route(api):
     assert api.call("GET", "/console").status_code == 200
     assert api.call("GET", f"/console/{console_version()}/console.css").status_code == 200
     assert api.call("GET", "/health").status_code == 200
+    assert api.call("GET", "/console/session").status_code == 200
+    for path in ("/console/sign-in", "/console/callback"):
+        assert api.call("GET", path).status_code == 404  # there is no identity provider
     assert called_routes(api) == set(app.routes)
 
 

@@ -34,6 +34,9 @@ WITHOUT_TOKEN = {
     ("GET", "/console"),
     ("GET", "/console/{version}/{name}"),
     ("GET", "/health"),
+    ("GET", "/console/session"),
+    ("GET", "/console/sign-in"),
+    ("GET", "/console/callback"),
 }
 ROUTES = sorted(
     (method, path)
