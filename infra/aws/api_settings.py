@@ -35,6 +35,9 @@ _CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 """Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
 
+_PAGE_PATHS = ("/console", "/console/session")
+"""Routes that a console requests once, when its page is loaded."""
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -73,9 +76,12 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for path, method in twilio
     ]
     console_throttle = capacity.console_throttle(concurrency, stage.settings.console_agents)
+    page_throttle = capacity.page_throttle(concurrency)
+    pages = _PAGE_PATHS if stage.settings.oidc_issuer else (*_PAGE_PATHS, *_SIGN_IN_PATHS)
     console = [
-        _MethodSetting(_encode(path), "GET", console_throttle, measured=False)
-        for path in _CONSOLE_PATHS
+        _MethodSetting(_encode(path), "GET", throttle, measured=False)
+        for paths, throttle in ((_CONSOLE_PATHS, console_throttle), (pages, page_throttle))
+        for path in paths
     ]
     return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
 
