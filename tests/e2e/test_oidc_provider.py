@@ -4,11 +4,13 @@ import os
 import subprocess
 from contextlib import contextmanager
 from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
+from playwright.sync_api import expect
 
+from infra.commands.token import create_token, read_api_key
 from local import network
 from local.supervisor import ROOT
 from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, live_stack
@@ -72,20 +74,31 @@ def page(center):
     context.close()
 
 
-def fragment(page, center, name):
-    """Wait until the browser is on the console's page; return a value in the fragment."""
-    page.wait_for_url(f"{center.url}/console/**")
-    values = parse_qs(urlsplit(page.url).fragment)
-    assert values.keys() == {name}, page.url
-    return values[name][0]
+def token_of(page, center):
+    """Wait until the person is signed in; return the token, which has left the address bar."""
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.url.partition("?")[0] == f"{center.url}/console/"
+    return page.evaluate("sessionStorage.getItem('console.token')")
 
 
-def begin(page, center, user):
-    page.goto(f"{center.url}/console/sign-in")
+def expect_failure(page, center, words):
+    """Wait until the page says why the person is not signed in."""
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    assert page.url == f"{center.url}/console/"
+    assert page.evaluate("sessionStorage.getItem('console.token')") is None
+
+
+def log_in(page, user):
     page.fill("[name=login]", user)
     page.fill("[name=password]", "any")
     page.click("[type=submit]")
     page.wait_for_selector("[name=login]", state="detached")
+
+
+def begin(page, center, user):
+    page.goto(f"{center.url}/console")
+    page.get_by_role("link", name="Continue with company account").click()
+    log_in(page, user)
 
 
 def sign_in(page, center, user):
@@ -98,51 +111,86 @@ def grant_of(token):
     return claims["grants"]["task_router"]
 
 
+def open_expiring_link(page, center):
+    """Open a sign-in link for Alice whose token expires within seconds."""
+    settings = center.stack.definition.settings
+    alice = center.stack.identifiers["workers"]["Alice"]
+    token = create_token(
+        settings, read_api_key(settings), role="worker", hours=4 / 3600, worker_sid=alice
+    )
+    page.goto(f"{center.url}/console/#token={token}")
+    expect(page.locator(".live")).to_contain_text("Live")
+    return token
+
+
 def test_worker_signs_in_and_renews_the_token_silently(page, center):
     sign_in(page, center, "alice")
-    token = fragment(page, center, "token")
+    token = token_of(page, center)
     assert grant_of(token)["worker_sid"] == center.stack.identifiers["workers"]["Alice"]
     headers = {"Authorization": f"Bearer {token}"}
     assert page.request.get(f"{center.url}/reservations", headers=headers).status == 200
     assert page.context.cookies(f"{center.url}/console/callback") == []
 
     page.goto(f"{center.url}/console/sign-in?silent=1&return_to=console/%3Fview%3Dall")
-    assert grant_of(fragment(page, center, "token")) == grant_of(token)
+    assert grant_of(token_of(page, center)) == grant_of(token)
     assert urlsplit(page.url).query == "view=all"
+
+
+def test_expired_session_continues_without_a_question(page, center):
+    sign_in(page, center, "alice")
+    token_of(page, center)
+    expired = open_expiring_link(page, center)
+    with page.expect_navigation(url=f"{center.url}/console/**"):
+        pass
+    renewed = token_of(page, center)
+    assert renewed != expired
+    assert grant_of(renewed) == grant_of(expired)
+
+
+def test_expired_session_of_a_person_without_a_login_asks_once(page, center):
+    open_expiring_link(page, center)
+    with page.expect_navigation(url=f"{center.url}/console/**"):
+        pass
+    expect(page.locator(".banner")).to_contain_text("Your session expired at")
+    page.get_by_role("link", name="Continue with company account").click()
+    log_in(page, "alice")
+    page.click("[type=submit]")  # consent
+    token_of(page, center)
 
 
 def test_supervisor_signs_in_by_group(page, center):
     sign_in(page, center, "sofia")
-    assert grant_of(fragment(page, center, "token"))["role"] == "supervisor"
+    assert grant_of(token_of(page, center))["role"] == "supervisor"
 
 
 def test_silent_sign_in_of_a_new_browser_requires_a_login(page, center):
     page.goto(f"{center.url}/console/sign-in?silent=1")
-    assert fragment(page, center, "sign-in-error") == "login_required"
+    expect_failure(page, center, "login_required")
 
 
-@pytest.mark.parametrize(("user", "code"), [("bob", "no_worker"), ("mallory", "no_identity")])
-def test_refused_person_continues_to_the_page(page, center, user, code):
+@pytest.mark.parametrize(
+    ("user", "reason"), [("bob", "no Worker matches it"), ("mallory", "no verified address")]
+)
+def test_refused_person_continues_to_the_page(page, center, user, reason):
     statuses = []
     page.on("response", lambda response: statuses.append((response.url, response.status)))
     sign_in(page, center, user)
-    page.wait_for_url("**/console/#*")
-    assert fragment(page, center, "sign-in-error") == code
+    expect_failure(page, center, reason)
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
 
 
 def test_canceled_sign_in_ends_on_the_page(page, center):
     begin(page, center, "alice")
     page.click("text=Cancel")
-    assert fragment(page, center, "sign-in-error") == "access_denied"
+    expect_failure(page, center, "access_denied")
 
 
 def test_response_works_once_and_only_in_its_browser(page, center):
     begin(page, center, "alice")
     with page.expect_request(f"{center.callback}**") as request:
         page.click("[type=submit]")
-    fragment(page, center, "token")
+    token_of(page, center)
     for context in (page.context, center.browser.new_context()):
         other = context.new_page()
         other.goto(request.value.url)
-        assert fragment(other, center, "sign-in-error") == "expired"
+        expect_failure(other, center, "began in another browser")
