@@ -45,6 +45,19 @@ export function label(name) {
   return words.charAt(0).toUpperCase() + words.slice(1) || name;
 }
 
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/**
+ * Return the attributes as [label, value] pairs. The members of an object in an attribute are fields of
+ * their own: {"account": {"tier": "gold"}} becomes ["Account tier", "gold"].
+ */
+export const fields = (attributes, path = "") =>
+  Object.entries(attributes).flatMap(([name, value]) =>
+    isObject(value) && Object.keys(value).length
+      ? fields(value, `${path}${name} `)
+      : [[label(`${path}${name}`), value]],
+  );
+
 const isText = (value) => typeof value === "string" && value.trim() !== "" && !SID.test(value);
 
 /** Return the text of an attribute's value, and whether the text needs a monospaced font. */

@@ -2,7 +2,7 @@
 
 import { decide, inspect, openDialog, rejection } from "./actions.js";
 import { serverNow } from "./clock.js";
-import { attributeText, countdown, duration, label, timeOfDay, urgency } from "./format.js";
+import { attributeText, countdown, duration, fields, timeOfDay, urgency } from "./format.js";
 import { rowTitle, timeout } from "./inbox.js";
 import { Component } from "./vendor.js";
 import { preferences, setPreference } from "./preferences.js";
@@ -128,9 +128,7 @@ function task({ reservation, sid }, actions = null) {
     ${attributeList(reservation.task_attributes)}
     <div class="after">
       ${actions}
-      <button type="button" class="quiet" onClick=${() => inspect(sid)}>
-        ${text("inspect")}${preferences.shortcuts && html`<kbd aria-hidden="true">I</kbd>`}
-      </button>
+      <button type="button" class="quiet" aria-keyshortcuts=${preferences.shortcuts ? "I" : null} onClick=${() => inspect(sid)}>${text("inspect")}</button>
       <details class="raw">
         <summary>${text("rawJson")}</summary>
         <pre tabindex="0">${JSON.stringify(reservation.task_attributes, null, 2)}</pre>
@@ -158,13 +156,13 @@ function width(value) {
 }
 
 export function attributeList(attributes) {
-  const entries = Object.entries(attributes ?? {});
+  const entries = fields(attributes ?? {});
   if (!entries.length) {
     return html`<p class="muted">${text("noAttributes")}</p>`;
   }
   const shown = entries.map(([name, value]) => ({ name, ...attributeText(value) }));
   return html`<dl class="attributes">
-    ${shown.map(({ name, shown: value, isCode }) => html`<div key=${name} class=${width(value)}><dt>${label(name)}</dt><dd class=${isCode ? "mono" : ""}>${value}</dd></div>`)}
+    ${shown.map(({ name, shown: value, isCode }) => html`<div class=${width(value)}><dt>${name}</dt><dd class=${isCode ? "mono" : ""}>${value}</dd></div>`)}
   </dl>`;
 }
 

@@ -334,6 +334,21 @@ def test_click_on_another_rows_button_moves_no_row_first(open_console, api):
     assert ("POST", f"/reservations/{second}/accept", {}) in api.received
 
 
+def test_members_of_nested_attributes_are_fields(open_console, api):
+    api.offer(
+        task_attributes={
+            "customer": "Marta",
+            "account": {"tier": "gold", "paid_by": {"cardType": "debit"}, "notes": {}},
+            "orders": [{"id": 1}],
+        }
+    )
+    page = open_console()
+    expect(rows(page).locator("dt")).to_have_text(
+        ["Customer", "Account tier", "Account paid by card type", "Account notes", "Orders"]
+    )
+    expect(rows(page).locator("dd")).to_have_text(["Marta", "gold", "debit", "{}", '[{"id":1}]'])
+
+
 def test_hostile_attributes_are_shown_as_text(open_console, api, page_problems):
     attack = "<img src=x onerror=alert(1)><script>alert(1)</script>"
     api.offer(
