@@ -143,7 +143,7 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         UndeclaredStage: There is no such stage.
-        OperatorError: The file config.json can't be read, or contains an unknown member, a wrong
+        OperatorError: The file config.json can't be read, or contains an unknown key, a wrong
             type or value, or a secret, or two stages use the same table.
     """
     project_config = project()
@@ -269,7 +269,7 @@ def read(
 
 
 def _resolve(content: dict[str, Any], stage_name: str, handler: str) -> ChaliceConfig:
-    """Return the members of a function in config.json, as Chalice resolves them."""
+    """Return the configuration of a function in config.json, as Chalice resolves it."""
     return ChaliceConfig(chalice_stage=stage_name, function_name=handler, config_from_disk=content)
 
 

@@ -79,8 +79,8 @@ def ensure_not_deployed_elsewhere(
 ) -> None:
     """Refuse to create a stage that the Workflow already calls at a URL outside this account.
 
-    Only Twilio knows about a stage in another account if the checkout has no record. A URL that
-    does not respond is ignored, because its stage may have been removed.
+    If the checkout has no record of a stage in a different account, only Twilio knows its URL. A
+    URL that does not respond is ignored, because its stage may have been removed.
 
     Args:
         aws: The account and region.
@@ -88,7 +88,7 @@ def ensure_not_deployed_elsewhere(
         fetch_workflow: Returns the SDK's instance of the Workflow. Not called if the stage exists.
 
     Raises:
-        OperatorError: The stage is deployed in another account.
+        OperatorError: The stage is deployed in a different account.
     """
     if stacks.outputs(aws, stage) or chalice_record.find_api_id(aws, stage, None):
         return
@@ -129,8 +129,8 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
         dialog: Asks the operator for confirmation.
 
     Raises:
-        OperatorError: Twilio refused the changes or did not store them, or TaskRouter calls another
-            stage that still exists, and nobody was asked.
+        OperatorError: Twilio refused the changes or did not store them, or TaskRouter calls a
+            different stage that still exists, and the operator was not asked.
     """
     changes = find_changes(workspace, base_url, prefix)
     if not changes:

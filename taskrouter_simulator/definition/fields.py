@@ -54,7 +54,7 @@ def _read_text(value: Any, path: Path, findings: Findings) -> str | None:
     """Return a string; None if the value is not a string or has incomplete characters."""
     if not isinstance(value, str):
         is_scalar = isinstance(value, int | float)
-        _refuse(findings, path, "text in quotes" if is_scalar else "text", value)
+        _refuse(findings, path, "a string in quotes" if is_scalar else "a string", value)
         return None
     if any("\ud800" <= character <= "\udfff" for character in value):
         findings.append(Finding(path, f"{name_of(path)} contains an incomplete Unicode character"))
@@ -175,7 +175,7 @@ class Url:
     """A callback URL. A path is short for `${api}` and the path."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return an absolute URL, or a URL that begins with `${api}`; None for an empty text."""
+        """Return an absolute URL, or a URL that begins with `${api}`; None for an empty string."""
         if value == "":
             return None
         url = API + value if isinstance(value, str) and value.startswith("/") else value
@@ -195,10 +195,10 @@ def _begins_with_api(url: Any) -> bool:
 
 @dataclass(frozen=True)
 class EventTypes:
-    """A list of event types, or the same as text with commas."""
+    """A list of event types, or a string of event types separated by commas."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return the set of types; None for an empty text, which means all types."""
+        """Return the set of types; None for an empty string, which means all types."""
         if isinstance(value, str):
             value = [name.strip() for name in value.split(",")] if value.strip() else None
         if value is None:

@@ -97,7 +97,7 @@ def test_five_shapes_of_workspaces_are_covered():
 def test_mistakes_that_prevent_reading_are_findings():
     assert sorted(findings(changed("workers", capacitys={}, activity=7))) == [
         "error: workers[0]: a Worker has no key 'capacitys'; did you mean capacity?",
-        "error: workers[0]: activity must be text in quotes, not 7",
+        "error: workers[0]: activity must be a string in quotes, not 7",
     ]
 
 

@@ -328,7 +328,7 @@ def test_all_mistakes_are_found_at_once():
         }
     )
     assert found == [
-        "activities[0]: friendly_name must be text in quotes, not 1",
+        "activities[0]: friendly_name must be a string in quotes, not 1",
         "activities[1]: an Activity must have the key friendly_name",
         (
             "workers[0]: a Worker has no key 'x'; use one of friendly_name, was, attributes,"
