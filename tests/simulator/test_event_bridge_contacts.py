@@ -155,7 +155,7 @@ def test_transfer_can_be_canceled_only_by_its_worker_and_with_its_task(
         ({"ReservationSid": None}, "ReservationSid must name an existing Reservation"),
         ({"Mode": "HOT"}, "Mode must be one of WARM, COLD"),
         ({"To": None}, "Missing required parameter To in the post body"),
-        ({"To": "WK1"}, "Transfer to WK1 is not possible: not another Worker or TaskQueue"),
+        ({"To": "WK1"}, "Cannot transfer to WK1: not another Worker or a TaskQueue"),
         ({"Attributes": []}, "Attributes must be a valid JSON object"),
         ({"Priority": -1}, "Priority must be a whole number from 0 to 2147483647"),
         ({"Priority": 2**31}, "Priority must be a whole number from 0 to 2147483647"),

@@ -106,7 +106,7 @@ def test_invalid_boolean_in_callback_response_leads_to_alert(instruction, name, 
 
 
 @pytest.mark.parametrize("value", [True, False, 1, "FALSE", "yes", "no", "0", None])
-def test_boolean_may_be_number_or_text(value):
+def test_boolean_may_be_number_or_string(value):
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, "conference", to=PHONE, muted=value, record=value)
     assert alerts(simulation) == []
