@@ -13,7 +13,7 @@
     ├── MethodNotAllowed         405  method not supported by the route
     ├── ReservationNotPending    409  ended with, or being changed to, another status
     ├── InstructionAlreadySent   409  another instruction was already sent
-    ├── TaskUnidentified         409  the Task of an Idempotency-Key can't be identified
+    ├── TaskUnidentified         409  the Task for an Idempotency-Key can't be identified
     ├── AnswerUnknown            409  the answer to the callback may have rung a phone
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
     ├── KeyReused                422  Idempotency-Key already used for another request
@@ -41,7 +41,7 @@ class AppError(Exception):
         message: full sentences for the caller, without secrets or the attributes of a Task or
             Worker.
         retry_after: seconds until a retry can succeed; None for the default of the class.
-        details: additional members of the response, such as ``reservation_status``.
+        details: additional fields of the response, such as ``reservation_status``.
     """
 
     status: ClassVar[int] = 500
@@ -146,7 +146,7 @@ class InstructionAlreadySent(AppError):
 
 
 class AnswerUnknown(AppError):
-    """The answer to the callback is not recorded, and may have been an instruction that rings."""
+    """The answer to the callback is not recorded, and may have rung a phone."""
 
     status = 409
     code = "AnswerUnknown"
