@@ -81,7 +81,7 @@ def test_web_page_from_another_origin_is_refused_without_the_token(guarded):
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
-def test_remote_client_is_refused_with_any_header_if_no_token_is_configured(taskrouter, authorization):
+def test_every_header_is_refused_if_no_token_is_configured(taskrouter, authorization):
     assert status(taskrouter, **REMOTE, Authorization=authorization) == 403
 
 
