@@ -12,11 +12,11 @@
     ├── NotFound                 404  unknown resource
     ├── MethodNotAllowed         405  method not supported by the route
     ├── ReservationNotPending    409  ended with, or being changed to, another status
-    ├── InstructionAlreadySent   409  another instruction was already sent
+    ├── InstructionAlreadySent   409  a different instruction was already sent
     ├── TaskUnidentified         409  the Task for an Idempotency-Key can't be identified
     ├── AnswerUnknown            409  the answer to the callback may have rung a phone
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
-    ├── KeyReused                422  Idempotency-Key already used for another request
+    ├── KeyReused                422  Idempotency-Key already used for a different request
     ├── OutcomeUnknown           503  request sent to TaskRouter, outcome not known yet
     ├── StoreUnavailable         503  DynamoDB failed or was too slow
     ├── SecretsUnavailable       503  secrets can't be read
@@ -139,7 +139,7 @@ class ReservationNotPending(AppError):
 
 
 class InstructionAlreadySent(AppError):
-    """Another instruction was already sent for the Reservation."""
+    """A different instruction was already sent for the Reservation."""
 
     status = 409
     code = "InstructionAlreadySent"
@@ -167,7 +167,7 @@ class TaskUnidentified(AppError):
 
 
 class KeyReused(AppError):
-    """The Idempotency-Key was already used for another request."""
+    """The Idempotency-Key was already used for a different request."""
 
     status = 422
     code = "IdempotencyKeyReused"
