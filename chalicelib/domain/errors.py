@@ -12,7 +12,7 @@
     ├── NotFound                 404  unknown resource
     ├── MethodNotAllowed         405  method not supported by the route
     ├── ReservationNotPending    409  ended with, or being changed to, another status
-    ├── InstructionAlreadySent   409  a different instruction was already sent
+    ├── InstructionAlreadySent   409  an instruction was, or may have been, sent
     ├── TaskUnidentified         409  the Task for an Idempotency-Key can't be identified
     ├── AnswerUnknown            409  the answer to the callback may have rung a phone
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
@@ -139,7 +139,7 @@ class ReservationNotPending(AppError):
 
 
 class InstructionAlreadySent(AppError):
-    """A different instruction was already sent for the Reservation."""
+    """An instruction was already sent for the Reservation, or may have been sent."""
 
     status = 409
     code = "InstructionAlreadySent"
