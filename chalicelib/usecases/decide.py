@@ -89,7 +89,7 @@ def decide(
         instruction.
 
     Raises:
-        Forbidden: the Reservation belongs to another Worker.
+        Forbidden: the Reservation belongs to a different Worker.
         NotFound: the Reservation is not recorded, and either TaskRouter does not have it or the
             Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller named.

@@ -125,7 +125,7 @@ def advise_plain_accept(failure: TaskRouterError) -> None:
     """Replace the advice to retry with the advice to accept without an instruction.
 
     The instruction's record could not be removed. A recorded instruction is not sent again, so a
-    retry could not succeed. Another request can succeed after `failure.retry_after`, when the claim
+    retry could not succeed. A new request can succeed after `failure.retry_after`, when the claim
     expires.
     """
     delay = _delay((failure.retry_after or 0) * 1000)
