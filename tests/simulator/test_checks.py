@@ -1,10 +1,12 @@
 """Every mistake in a definition is found, with its severity and location."""
 
 import copy
+import io
 import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from taskrouter_simulator.checks.definition import check, check_document
 from taskrouter_simulator.definition import reader
@@ -216,6 +218,32 @@ def test_unknown_key_does_not_hide_other_mistakes(path):
     found = findings(definition)
     (own,) = [text for text in found if "has no key 'bogus'" in text]
     assert sorted(found) == sorted([own, *others])
+
+
+@pytest.mark.parametrize("style", ["block", "flow", "json", "first key"])
+@pytest.mark.parametrize("path", [*paths_of_mappings(with_mistakes())], ids=str)
+def test_unknown_key_is_reported_at_its_own_place(path, style):
+    definition = with_mistakes()
+    owner = definition
+    for key in path:
+        owner = owner[key]
+    values = dict(owner)
+    owner.clear()
+    owner |= {"bogus": 1} | values if style == "first key" else values | {"bogus": 1}
+    if style == "json":
+        text = json.dumps(definition, indent=3)
+    else:
+        stream = io.StringIO()
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = style == "flow", False
+        yaml.dump(definition, stream)
+        text = stream.getvalue()
+    before, key, _ = text.partition('"bogus"' if style == "json" else "bogus")
+    assert key
+    document = parse(text.encode(), "f")
+    (own,) = [each for each in check_document(document) if "'bogus'" in each.message]
+    column = len(before) - before.rfind("\n")
+    assert document.position(own.path) == (before.count("\n") + 1, column)
 
 
 def test_workspace_without_a_name_has_other_mistakes_too():
