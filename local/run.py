@@ -89,14 +89,14 @@ See also docs/quickstart.md.
 def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
     """Run the stack until a signal arrives, the output is closed or a program ends.
 
-    All programs end with this function.
+    All programs are stopped before this function returns.
 
     Args:
         stack: The stack to run.
         greeting: Returns the text to print once all programs are ready.
 
     Returns:
-        The exit code: 0 after a signal or if the output is closed, otherwise not 0.
+        The exit code: 0 after a signal or if the output is closed, otherwise nonzero.
 
     Raises:
         StackError: A program did not start.

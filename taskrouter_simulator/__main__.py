@@ -22,8 +22,8 @@ try:
     from taskrouter_simulator.server import Simulator, base_url, listen, uvicorn_config
 except ModuleNotFoundError as error:
     sys.exit(
-        f"simulator: the package {error.name} is not installed. Install taskrouter-simulator "
-        "again, with its dependencies. In the simulator's repository, run `make services`."
+        f"simulator: the package {error.name} is not installed. Reinstall taskrouter-simulator "
+        "with its dependencies. In the simulator's repository, run `make services`."
     )
 
 from taskrouter_simulator.setting_values import (
@@ -36,7 +36,7 @@ from taskrouter_simulator.setting_values import (
 from taskrouter_simulator.settings import Settings
 
 _OTHER_NAMES = {"workspace_file": ("--config",)}
-"""Second names of options."""
+"""Additional names for options."""
 
 
 class _Server(uvicorn.Server):

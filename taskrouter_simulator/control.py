@@ -160,7 +160,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
 """Handlers by path and method.
 
 A handler's keyword-only arguments are the names allowed in the JSON body of a POST or PUT request,
-or in the query string of any other request. A handler with `**description` checks the names itself.
+or in the query string of any other request. A handler with `**` arguments accepts all names.
 """
 
 
@@ -214,6 +214,6 @@ def _find_task(
         if task and has_reservation and task_sid in {None, task.sid}:
             return workspace, task, reservation
     raise ControlError(
-        "reservation_sid or task_sid must name an existing Reservation or Task, and together they "
-        "must name a Reservation of the Task"
+        "reservation_sid or task_sid must be the SID of an existing Reservation or Task; if both "
+        "are given, the Reservation must belong to the Task"
     )

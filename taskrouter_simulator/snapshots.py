@@ -115,7 +115,7 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
     except RecursionError:
         is_unmodified = False
     if not is_unmodified:
-        raise SnapshotError("the body is not an unmodified snapshot; its checksum is wrong")
+        raise SnapshotError("the body is not a valid snapshot; its checksum is wrong")
     if content.get("version") != VERSION:
         raise SnapshotError(f"the version of the snapshot must be {VERSION}")
     try:

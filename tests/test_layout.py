@@ -62,7 +62,7 @@ def import_cycles(graph):
 
 
 def function_lines(function):
-    """Return a function's number of lines without its docstring and decorators."""
+    """Return the number of lines in a function, excluding its docstring and decorators."""
     length = function.end_lineno - function.lineno + 1
     if ast.get_docstring(function, clean=False) is not None:
         docstring = function.body[0]

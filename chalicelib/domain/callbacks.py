@@ -42,7 +42,7 @@ _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
 """A literal "%", which does not begin an encoded byte. Twilio never sends a literal "%"."""
 
 _MAX_STRAYS = 200
-"""Maximum number of literal "%" characters in a form, because each search takes time."""
+"""Maximum number of literal "%" characters in a form. The limit bounds the time of the search."""
 
 
 class Form(dict[str, str]):
@@ -168,7 +168,7 @@ class AssignmentCallback:
     def within_size_limit(self) -> Self:
         """Return the callback without the parameters that make a record too large.
 
-        The parameter OMITTED lists the omitted names. Required SIDs are always kept.
+        The parameter OMITTED lists at most ten of the omitted names. Required SIDs are always kept.
         """
         columns = {name: getattr(self, attribute) for name, attribute in _COLUMNS.items()}
         received = {**columns, **self.parameters}

@@ -12,11 +12,11 @@
     ├── NotFound                 404  unknown resource
     ├── MethodNotAllowed         405  method not supported by the route
     ├── ReservationNotPending    409  ended with, or being changed to, another status
-    ├── InstructionAlreadySent   409  another instruction was already sent
-    ├── TaskUnidentified         409  the Task of an Idempotency-Key can't be identified
+    ├── InstructionAlreadySent   409  an instruction was, or may have been, sent
+    ├── TaskUnidentified         409  the Task for an Idempotency-Key can't be identified
     ├── AnswerUnknown            409  the answer to the callback may have rung a phone
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
-    ├── KeyReused                422  Idempotency-Key already used for another request
+    ├── KeyReused                422  Idempotency-Key already used for a different request
     ├── OutcomeUnknown           503  request sent to TaskRouter, outcome not known yet
     ├── StoreUnavailable         503  DynamoDB failed or was too slow
     ├── SecretsUnavailable       503  secrets can't be read
@@ -41,7 +41,7 @@ class AppError(Exception):
         message: full sentences for the caller, without secrets or the attributes of a Task or
             Worker.
         retry_after: seconds until a retry can succeed; None for the default of the class.
-        details: additional members of the response, such as ``reservation_status``.
+        details: additional fields of the response, such as ``reservation_status``.
     """
 
     status: ClassVar[int] = 500
@@ -139,14 +139,14 @@ class ReservationNotPending(AppError):
 
 
 class InstructionAlreadySent(AppError):
-    """Another instruction was already sent for the Reservation."""
+    """An instruction was already sent for the Reservation, or may have been sent."""
 
     status = 409
     code = "InstructionAlreadySent"
 
 
 class AnswerUnknown(AppError):
-    """The answer to the callback is not recorded, and may have been an instruction that rings."""
+    """The answer to the callback is not recorded, and may have rung a phone."""
 
     status = 409
     code = "AnswerUnknown"
@@ -167,7 +167,7 @@ class TaskUnidentified(AppError):
 
 
 class KeyReused(AppError):
-    """The Idempotency-Key was already used for another request."""
+    """The Idempotency-Key was already used for a different request."""
 
     status = 422
     code = "IdempotencyKeyReused"

@@ -89,13 +89,13 @@ def decide(
         instruction.
 
     Raises:
-        Forbidden: the Reservation belongs to another Worker.
+        Forbidden: the Reservation belongs to a different Worker.
         NotFound: the Reservation is not recorded, and either TaskRouter does not have it or the
             Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller named.
-        ReservationNotPending: the Reservation has another status or is being changed to one.
-        InstructionAlreadySent: another instruction was sent, or may be ringing a phone.
-        AnswerUnknown: the callback may have been answered with another instruction.
+        ReservationNotPending: the Reservation's current or requested status rules out *decision*.
+        InstructionAlreadySent: a different instruction was sent, or one may be ringing a phone.
+        AnswerUnknown: the callback may have been answered with an instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
         TaskRouterDenied: TaskRouter refused this service's credentials.
@@ -190,7 +190,7 @@ def _await_outcome(
     now = collaborators.clock.now_ms()
     sent_instruction.require_answer(claim, record, now=now)
     deadline = started + LATEST_REQUEST_MS
-    answer, is_sent = claim.instruction, sent_instruction.is_known_as_sent
+    answer, is_sent = claim.instruction, sent_instruction.is_known_to_be_sent
     while not is_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
         live = record.live_claim(now)
@@ -386,7 +386,7 @@ def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     """
     instruction, achieved = decision.instruction, ACHIEVED[decision.target]
     if instruction:
-        is_known = sent_instruction.is_known_as_sent(instruction.answer, record)
+        is_known = sent_instruction.is_known_to_be_sent(instruction.answer, record)
         achieved = achieved | {Status.PENDING} if is_known else frozenset()
     if record.status in achieved:
         return record

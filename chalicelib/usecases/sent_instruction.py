@@ -22,7 +22,7 @@ from chalicelib.usecases.ports import Collaborators
 _MAYBE_SENT = "The instruction may have been sent. Its outcome is not known."
 
 
-def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> bool:
+def is_known_to_be_sent(answer: Mapping[str, Any] | None, record: Reservation) -> bool:
     """Return whether the instruction of a repeated request is known to have been sent.
 
     Args:
@@ -31,14 +31,14 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
         record: the Reservation.
 
     Raises:
-        InstructionAlreadySent: another instruction was sent, or may have been.
+        InstructionAlreadySent: a different instruction was sent, or may have been.
         ReservationNotPending: the Reservation was accepted, and whether the instruction was sent
             is not known. Another client may have accepted the Reservation.
     """
     recorded = record.ringing_instruction
     if answer is None or recorded is None:
         return False
-    # The answer to the callback is recorded before it is sent, so its outcome is not known.
+    # An answer is recorded before it is sent, so the record does not prove that it was sent.
     is_known = record.instruction_sent is not None and record.instruction_sent.is_confirmed
     if recorded != answer:
         raise InstructionAlreadySent(
@@ -125,7 +125,7 @@ def advise_plain_accept(failure: TaskRouterError) -> None:
     """Replace the advice to retry with the advice to accept without an instruction.
 
     The instruction's record could not be removed. A recorded instruction is not sent again, so a
-    retry could not succeed. Another request can succeed after `failure.retry_after`, when the claim
+    retry could not succeed. A new request can succeed after `failure.retry_after`, when the claim
     expires.
     """
     delay = _delay((failure.retry_after or 0) * 1000)

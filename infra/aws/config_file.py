@@ -1,7 +1,7 @@
-"""Checks the members of .chalice/config.json: names, types and values, and that none is a secret.
+"""Checks the keys and values in .chalice/config.json, and that the file contains no secret.
 
-Chalice ignores unknown members, and fails with a traceback, or only after it has changed resources,
-if a member has a wrong type or value.
+Chalice ignores unknown keys. If a value is wrong or has a wrong type, Chalice fails with a
+traceback, or only after it has changed resources.
 """
 
 import re
@@ -48,7 +48,7 @@ class _Type:
 
 
 class _Refused(_Type):
-    """The type of a member that no level of the file may have."""
+    """The type of a key that no level of the file may have."""
 
 
 def _whole_number(minimum: int, maximum: int) -> _Type:
@@ -120,9 +120,9 @@ _TAG_NAME = re.compile(r"(?!aws:)[\w +\-=.:/@]{1,128}", re.IGNORECASE)
 _TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}")
 _MAX_TAGS = 49  # of Lambda's 50, because Chalice adds a tag
 
-_Members = Mapping[str, "_Type | _Members"]
+_Schema = Mapping[str, "_Type | _Schema"]
 
-_INHERITED: _Members = {
+_INHERITED: _Schema = {
     "autogen_policy": _OWN_POLICY,
     "iam_role_arn": _refused("each function needs its own role, which Chalice creates"),
     "lambda_memory_size": _whole_number(128, 10_240),
@@ -139,14 +139,14 @@ _INHERITED: _Members = {
     "subnet_ids": _texts("subnet-0123456789abcdef0", "subnet-[0-9a-f]+", maximum=16),
     "xray": _BOOLEAN,
 }
-"""Members that Chalice looks up in the function, then in the stage, then at the top level."""
+"""Keys that Chalice looks up in the function, then in the stage, then at the top level."""
 
-_SHARED: _Members = {**_INHERITED, "environment_variables": _VARIABLES, "tags": _TAGS}
-"""Members of a stage and of each of its functions."""
+_SHARED: _Schema = {**_INHERITED, "environment_variables": _VARIABLES, "tags": _TAGS}
+"""Keys of a stage and of each of its functions."""
 
-_FUNCTION: _Members = {**_SHARED, "iam_policy_file": _text("policies/dev-sweep.json")}
+_FUNCTION: _Schema = {**_SHARED, "iam_policy_file": _text("policies/dev-sweep.json")}
 
-_DOMAIN: _Members = {
+_DOMAIN: _Schema = {
     "domain_name": _text("calls.example.com", r"([A-Za-z0-9-]{1,63}\.)+[A-Za-z0-9-]{2,63}"),
     "certificate_arn": _text(
         "arn:aws:acm:eu-west-1:123456789012:certificate/ID",
@@ -157,7 +157,7 @@ _DOMAIN: _Members = {
     "tags": _TAGS,
 }
 
-_STAGE: _Members = {
+_STAGE: _Schema = {
     **_SHARED,
     "access_logs": _BOOLEAN,
     "api_gateway_custom_domain": _DOMAIN,
@@ -177,7 +177,7 @@ _PER_STAGE = (
     "access_logs", "api_gateway_custom_domain", "api_gateway_stage", "workspace_file",
 )  # fmt: skip
 
-_PROJECT: _Members = {
+_PROJECT: _Schema = {
     **{name: expected for name, expected in _STAGE.items() if name not in _PER_STAGE},
     "app_name": _one_of(APP_NAME),
     "lambda_functions": {API: _INHERITED, SWEEP: _INHERITED},
@@ -222,15 +222,15 @@ _SET_BY_LAMBDA = re.compile(
 
 
 def check(project: Mapping[str, Any], stage_name: str) -> None:
-    """Check the members of the file that apply to a stage, and that the file contains no secret.
+    """Check the entries that apply to a stage, and that the file contains no secret.
 
     Args:
         project: The parsed file, whose stages are objects.
         stage_name: A name under "stages".
 
     Raises:
-        OperatorError: A member is unknown or has a wrong type or value, or any stage contains a
-            secret. The message names the stage and the member, and contains no secret.
+        OperatorError: A key is unknown or has a wrong type or value, or any stage contains a
+            secret. The message names the stage and the key, and contains no secret.
     """
     stages = project["stages"]
     for problem in _find_problems(project, _PROJECT):
@@ -247,33 +247,33 @@ def _refusal(problem: str, stage: Mapping[str, Any], stage_name: str) -> Operato
 
 
 def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:
-    """Check members that depend on each other, as Chalice resolves them for each function.
+    """Check values that depend on each other, as Chalice resolves them for each function.
 
-    Chalice checks some of these members too, but only after the stack has been created.
+    Chalice checks some of these values too, but only after the stack has been created.
 
     Raises:
-        OperatorError: A member is missing or too small, or the members contradict each other.
+        OperatorError: A value is missing or too small, or the values contradict each other.
     """
     for handler in (API, SWEEP):
-        members = ChaliceConfig(
+        resolved = ChaliceConfig(
             chalice_stage=stage_name, function_name=handler, config_from_disk=dict(project)
         )
-        for problem in _find_wrong_combinations(members, handler):
+        for problem in _find_wrong_combinations(resolved, handler):
             raise invalid(stage_name, problem)
 
 
-def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[str]:
-    if bool(members.subnet_ids) != bool(members.security_group_ids):
+def _find_wrong_combinations(resolved: ChaliceConfig, handler: str) -> Iterator[str]:
+    if bool(resolved.subnet_ids) != bool(resolved.security_group_ids):
         yield f"subnet_ids and security_group_ids of {handler} must both be set or both be omitted."
-    if members.autogen_policy is None:
+    if resolved.autogen_policy is None:
         yield f"autogen_policy must be set to {_OWN_POLICY.expected}."
-    if handler == SWEEP and (members.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
+    if handler == SWEEP and (resolved.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
         yield (
             f"lambda_functions.{SWEEP}.lambda_timeout must be at least {_MIN_SWEEP_SECONDS}. With "
             "less time, a sweep checks few or no Reservations."
         )
-    is_private = members.api_gateway_endpoint_type == "PRIVATE"
-    endpoints, file = members.api_gateway_endpoint_vpce, members.api_gateway_policy_file
+    is_private = resolved.api_gateway_endpoint_type == "PRIVATE"
+    endpoints, file = resolved.api_gateway_endpoint_vpce, resolved.api_gateway_policy_file
     if endpoints and not is_private:
         yield "api_gateway_endpoint_vpce requires the api_gateway_endpoint_type PRIVATE."
     if is_private and bool(endpoints) == bool(file):
@@ -288,41 +288,41 @@ def invalid(stage_name: str, problem: object) -> OperatorError:
     return OperatorError(f"Stage {stage_name} in {FILE}: {problem}")
 
 
-def _find_problems(value: Mapping[str, Any], members: _Members, parent: str = "") -> Iterator[str]:
-    for key, member in value.items():
-        name, expected = f"{parent}{key}", members.get(key)
+def _find_problems(value: Mapping[str, Any], schema: _Schema, parent: str = "") -> Iterator[str]:
+    for key, entry in value.items():
+        name, expected = f"{parent}{key}", schema.get(key)
         if SECRET.search(key):
             yield f"a name{f' under {parent[:-1]}' if parent else ''} {UNWANTED}"
-        elif not isinstance(expected, _Type | None) and isinstance(member, dict):
-            yield from _find_problems(member, expected, f"{name}.")
-        elif looks_secret(member):
+        elif not isinstance(expected, _Type | None) and isinstance(entry, dict):
+            yield from _find_problems(entry, expected, f"{name}.")
+        elif looks_secret(entry):
             yield f"{name} {UNWANTED}"
-        elif isinstance(expected, _Type) and expected.accepts(member):
+        elif isinstance(expected, _Type) and expected.accepts(entry):
             if expected is _VARIABLES:
-                yield from _find_variable_problems(member, f" of {parent[:-1]}" if parent else "")
+                yield from _find_variable_problems(entry, f" of {parent[:-1]}" if parent else "")
             elif expected is _TAGS:
-                yield from _find_tag_problems(member, name)
-        elif contains_secret(member):
-            yield f"{name} contains a member that {UNWANTED}"
+                yield from _find_tag_problems(entry, name)
+        elif contains_secret(entry):
+            yield f"{name} contains an entry that {UNWANTED}"
         else:
-            yield _describe_unexpected(name, key, members)
+            yield _describe_unexpected(name, key, schema)
 
 
-def _describe_unexpected(name: str, key: str, members: _Members) -> str:
-    """Describe a member that is unknown or has an unexpected value."""
-    if member := members.get(key):
-        return f"{name} must be {member.expected if isinstance(member, _Type) else 'an object'}."
-    for level, level_members in _LEVELS.items():
-        if key in level_members:
-            member = level_members[key]
-            if isinstance(member, _Refused):
-                return f"{name} must be {member.expected}."
+def _describe_unexpected(name: str, key: str, schema: _Schema) -> str:
+    """Describe a key that is unknown or has an unexpected value."""
+    if known := schema.get(key):
+        return f"{name} must be {known.expected if isinstance(known, _Type) else 'an object'}."
+    for level, level_schema in _LEVELS.items():
+        if key in level_schema:
+            found = level_schema[key]
+            if isinstance(found, _Refused):
+                return f"{name} must be {found.expected}."
             return f"{name} has no effect here. Move it to {level}."
     if names_secret(key):
         return f"{name} {UNWANTED}"
     if key in SETTINGS:
         return f"{name} is a setting. Move it to environment_variables."
-    return f"{name} is unknown.{suggest(key, members)}"
+    return f"{name} is unknown.{suggest(key, schema)}"
 
 
 def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterator[str]:
@@ -385,7 +385,7 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
                 "most 256 in the value."
             )
     if len(tags) > _MAX_TAGS:
-        yield f"{name} must have at most {_MAX_TAGS} members."
+        yield f"{name} must have at most {_MAX_TAGS} entries."
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -9,12 +9,12 @@ from infra import OperatorError
 from infra.aws.config_file import FILE
 
 
-class _Members(dict[str, Any]):
+class _Object(dict[str, Any]):
     """A JSON object; `repeated` is the first name that its text repeats, or None."""
 
-    def __init__(self, members: list[tuple[str, Any]]) -> None:
-        super().__init__(members)
-        names = [name for name, _ in members]
+    def __init__(self, entries: list[tuple[str, Any]]) -> None:
+        super().__init__(entries)
+        names = [name for name, _ in entries]
         self.repeated = next((name for name in self if names.count(name) > 1), None)
 
 
@@ -31,7 +31,7 @@ def parse(text: str) -> dict[str, Any]:
             "as UTF-8 without a byte order mark."
         )
     try:
-        content = json.loads(text, object_pairs_hook=_Members)
+        content = json.loads(text, object_pairs_hook=_Object)
     except json.JSONDecodeError as error:
         raise OperatorError(
             f"{FILE} can't be read: {error.msg} at line {error.lineno}, column {error.colno}."
@@ -41,11 +41,11 @@ def parse(text: str) -> dict[str, Any]:
             f"{FILE} can't be read: a number has too many digits, or values are nested too deeply."
         ) from error
     if not isinstance(content, dict):
-        raise OperatorError(f"{FILE} must contain a JSON object with the member stages.")
+        raise OperatorError(f"{FILE} must contain a JSON object with the key stages.")
     _refuse_repetitions(content)
     stages = content.setdefault("stages", {})
     if not isinstance(stages, dict):
-        raise OperatorError(f"{FILE}: stages must be an object with one member per stage.")
+        raise OperatorError(f"{FILE}: stages must be an object with one entry per stage.")
     for name, stage in stages.items():
         if not isinstance(stage, dict):
             raise OperatorError(f"{FILE}: the stage {name} must be an object.")
@@ -57,7 +57,7 @@ def _refuse_repetitions(content: dict[str, Any]) -> None:
     pending: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while pending:
         path, value = pending.pop()
-        if not isinstance(value, _Members):
+        if not isinstance(value, _Object):
             continue
         if value.repeated is not None:
             place = f" in {'.'.join(map(display_name, path))}" if path else ""
@@ -65,4 +65,4 @@ def _refuse_repetitions(content: dict[str, Any]) -> None:
                 f"{FILE} can't be read: "
                 f'it repeats the name "{display_name(value.repeated)}"{place}.'
             )
-        pending += [((*path, name), member) for name, member in value.items()]
+        pending += [((*path, name), entry) for name, entry in value.items()]

@@ -1,4 +1,4 @@
-"""Examples for errors about members of .chalice/config.json that must be strings."""
+"""Examples for errors about values in .chalice/config.json that must be strings."""
 
 import json
 from dataclasses import Field

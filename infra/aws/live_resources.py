@@ -207,13 +207,13 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     for handler in (API, SWEEP):
         function = _find_function(aws, stage, handler) or {}
         versions[f"{handler} function"] = [
-            function.get(member) for member in ("CodeSha256", "LastModified", "Role")
+            function.get(key) for key in ("CodeSha256", "LastModified", "Role")
         ]
         versions[f"{handler} policy"] = _role_policy(aws, stage, handler)
         versions[f"{handler} callers"] = _callers(aws, stage, handler)
     versions["retries"] = _sweep_retries(aws, stage)
     rule = _get_or_none(events.describe_rule, Name=stage.schedule) or {}
-    versions["schedule"] = [rule.get(member) for member in ("State", "ScheduleExpression")]
+    versions["schedule"] = [rule.get(key) for key in ("State", "ScheduleExpression")]
     targets = _get_or_none(events.list_targets_by_rule, Rule=stage.schedule) or {}
     versions["targets"] = sorted(targets.get("Targets", []), key=lambda target: str(target["Id"]))
     api = _get_or_none(gateway.get_stage, restApiId=api_id, stageName=stage.name) or {}
@@ -237,7 +237,7 @@ def _callers(aws: Aws, stage: Stage, handler: str) -> list[str] | None:
 def _sweep_retries(aws: Aws, stage: Stage) -> list[Any]:
     get_config = aws.client("lambda").get_function_event_invoke_config
     retries = _get_or_none(get_config, FunctionName=stage.function(SWEEP)) or {}
-    return [retries.get(member) for member in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")]
+    return [retries.get(key) for key in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")]
 
 
 def has_function(aws: Aws, stage: Stage) -> bool:

@@ -143,8 +143,8 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
 
     Raises:
         UndeclaredStage: There is no such stage.
-        OperatorError: The file config.json can't be read, or contains an unknown member, a wrong
-            type or value, or a secret, or two stages use the same table.
+        OperatorError: The file config.json can't be read, or contains an unknown key, a wrong type
+            or value, or a secret, or two stages use the same table.
     """
     project_config = project()
     stages = project_config["stages"]
@@ -160,7 +160,7 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def set_variables(stage_name: str, variables: Mapping[str, str]) -> None:
-    """Set environment variables of a stage in config.json, and keep the order of the file.
+    """Set environment variables of a stage in config.json, preserving the order of the file.
 
     The file is replaced as a whole, so an interruption leaves either the old or the new file.
     """
@@ -269,7 +269,7 @@ def read(
 
 
 def _resolve(content: dict[str, Any], stage_name: str, handler: str) -> ChaliceConfig:
-    """Return the members of a function in config.json, as Chalice resolves them."""
+    """Return a function's configuration from config.json, as Chalice resolves it."""
     return ChaliceConfig(chalice_stage=stage_name, function_name=handler, config_from_disk=content)
 
 

@@ -20,6 +20,9 @@ from infra.twilio_account import Workspace
 _PATH_SECRET = re.compile("(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
 """A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
 
+_USER_INFO = re.compile("(?s)^(https?:/+)?.*@", re.IGNORECASE)
+"""A user name or password. In a malformed URL, the password may contain slashes."""
+
 _EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
 _WORKFLOW_URLS = {
@@ -79,8 +82,8 @@ def ensure_not_deployed_elsewhere(
 ) -> None:
     """Refuse to create a stage that the Workflow already calls at a URL outside this account.
 
-    Only Twilio knows about a stage in another account if the checkout has no record. A URL that
-    does not respond is ignored, because its stage may have been removed.
+    If the checkout has no record of a stage in a different account, only Twilio knows its URL. A
+    URL that does not respond is ignored, because its stage may have been removed.
 
     Args:
         aws: The account and region.
@@ -88,7 +91,7 @@ def ensure_not_deployed_elsewhere(
         fetch_workflow: Returns the SDK's instance of the Workflow. Not called if the stage exists.
 
     Raises:
-        OperatorError: The stage is deployed in another account.
+        OperatorError: The stage is deployed in a different account.
     """
     if stacks.outputs(aws, stage) or chalice_record.find_api_id(aws, stage, None):
         return
@@ -129,8 +132,8 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
         dialog: Asks the operator for confirmation.
 
     Raises:
-        OperatorError: Twilio refused the changes or did not store them, or TaskRouter calls another
-            stage that still exists, and nobody was asked.
+        OperatorError: Twilio refused the changes or did not store them, or TaskRouter calls a
+            different stage that still exists, and the operator was not asked.
     """
     changes = find_changes(workspace, base_url, prefix)
     if not changes:
@@ -242,7 +245,7 @@ def find_other_stages(urls: Iterable[str], base_url: str) -> dict[str, str]:
 
 def _find_stage(address: str, path: str, base_url: str) -> str | None:
     """Return the other declared stage to which an address belongs, or None."""
-    if address.startswith(f"{base_url}/"):
+    if base_url and address.startswith(f"{base_url}/"):
         return None
     for name in stage_config.project()["stages"]:
         # The name may be followed by a secret segment.
@@ -255,16 +258,20 @@ def _find_stage(address: str, path: str, base_url: str) -> str | None:
 def mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
-    These are a user name or password, a query, everything between the base URL and one of the
-    routes, and each segment of a path that may be a secret of an earlier deployment.
+    These are everything before the last ``@``, a query, everything between the base URL and one of
+    the routes, and each segment of a path that may be a secret of an earlier deployment.
     """
     address, mark, overrides = url.partition("#")
-    address, has_query, _ = address.partition("?")
-    base = base_url if address.startswith(f"{base_url}/") else ""
-    path = address[len(base) :]
-    if base:
+    address, has_query, query = address.partition("?")
+    if base_url and address.startswith(f"{base_url}/"):
+        base, path = base_url, address[len(base_url) :]
         path = re.sub(f"^/.+(?=(?:{_ROUTES})/*$)", "/***", path)
-    path = _PATH_SECRET.sub("***", re.sub("//[^/@]*@", "//***@", path))
+    elif "@" in query + overrides:  # In a malformed URL, the address may be a part of a password.
+        base, path = "", "***"
+    else:
+        base, path = "", _USER_INFO.sub(r"\1***@", address)
+    path = _PATH_SECRET.sub("***", path)
+    overrides = "***" if "@" in overrides else overrides
     return f"{base}{path}{'?***' if has_query else ''}{mark}{overrides}"
 
 

@@ -147,7 +147,7 @@ def smoke_test(base_url: str, callback_prefix: str, *, max_seconds: float = 60) 
 def _check(base_url: str, callback_prefix: str) -> None:
     try:
         health = requests.get(f"{base_url}/health", timeout=_REQUEST_SECONDS)
-        if _member(health, "version") != __version__:
+        if _value(health, "version") != __version__:
             raise OperatorError(
                 f"{base_url}/health did not report version {__version__} (HTTP status "
                 f"{health.status_code})."
@@ -160,7 +160,7 @@ def _check(base_url: str, callback_prefix: str) -> None:
             raise UnreachableError(message) from error
         cause = _describe_response_failure(error)
         raise OperatorError(f"{base_url} did not respond correctly ({cause}).") from error
-    code = _member(unsigned, "Code")
+    code = _value(unsigned, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
     if (unsigned.status_code, code) != (403, "InvalidSignature"):
         result = f"{unsigned.status_code} {code}" if code else str(unsigned.status_code)
@@ -192,7 +192,7 @@ def _describe_response_failure(error: requests.RequestException) -> str:
     return "malformed response"
 
 
-def _member(response: requests.Response, name: str) -> Any:
+def _value(response: requests.Response, name: str) -> Any:
     try:
         body = response.json()
     except ValueError:

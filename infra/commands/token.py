@@ -77,7 +77,7 @@ def token(role: str, worker: str | None, hours: float | None, stage_name: str) -
         max_hours = math.floor(settings.max_token_seconds / 3_600 * 10_000) / 10_000
         raise click.UsageError(
             f"--hours must be at most {max_hours:g}, because MAX_TOKEN_SECONDS is "
-            f"{settings.max_token_seconds} in the stage {stage_name}."
+            f"{settings.max_token_seconds} in stage {stage_name}."
         )
     connect_unless_local(stage_name, settings)
     key = read_api_key(settings)

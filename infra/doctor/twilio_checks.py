@@ -83,10 +83,7 @@ def _check_event_filter(subject: Subject) -> str:
 
 def _remedy(subject: Subject) -> str:
     if subject.is_local:
-        return (
-            "Restart the simulator with the stack (make run), or run: python -m infra workspace "
-            "apply"
-        )
+        return "Restart the simulator with the stack, or run: python -m infra workspace apply"
     return f"Run: python -m infra deploy --stage {subject.stage.name}"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from infra.doctor import probe_api
 from infra.workspace.kinds import (
     ACTIVITIES,
     RESOURCES,
@@ -78,7 +79,7 @@ class State:
 
 
 def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None) -> State:
-    """Read a Workspace.
+    """Read a Workspace, without the resources of a probe (`infra doctor --probe`).
 
     Args:
         context: The SDK's context of the Workspace.
@@ -90,7 +91,11 @@ def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None
     for kind in RESOURCES:
         if kind is not WORKER or with_workers:
             listed = getattr(context, kind.section).list(page_size=PAGE_SIZE)
-            resources += (resource_of(kind, instance) for instance in listed)
+            resources += (
+                resource_of(kind, instance)
+                for instance in listed
+                if instance.friendly_name != probe_api.NAME
+            )
     folded = None if details is None else {WORKER.fold(name): details[name] for name in details}
     completed = (
         _complete(
@@ -148,7 +153,9 @@ def _complete(context: Any, resource: Resource, *, with_capacity: bool) -> Resou
     if with_capacity:
         channels = worker.worker_channels.list(page_size=PAGE_SIZE)
         raw["capacity"] = {
-            channel.task_channel_unique_name: channel.configured_capacity for channel in channels
+            channel.task_channel_unique_name: channel.configured_capacity
+            for channel in channels
+            if channel.task_channel_unique_name != probe_api.CHANNEL
         }
     return replace(resource, raw=raw)
 

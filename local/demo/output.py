@@ -42,7 +42,7 @@ class Presenter:
         `show` contains space-separated names, or is "all".
 
         Raises:
-            StageFailedError: The response is not a 2xx with a JSON object.
+            StageFailedError: The status is not 2xx, or the body is not a JSON object.
         """
         self._print_request(client, f"POST {path}", form)
         return self._print_response(client.post(path, form), show)
@@ -53,7 +53,7 @@ class Presenter:
         `show` contains space-separated names, or is "all".
 
         Raises:
-            StageFailedError: The response is not a 2xx with a JSON object.
+            StageFailedError: The status is not 2xx, or the body is not a JSON object.
         """
         self._print_request(client, f"GET {path}", None)
         return self._print_response(client.get(path), show)
@@ -107,7 +107,7 @@ class Presenter:
         body = response.body
         if not 200 <= response.status < 300 or not isinstance(body, dict):  # noqa: PLR2004
             raise StageFailedError(
-                f"{self._stage!r} failed: expected a 2xx with a JSON object, got "
+                f"{self._stage!r} failed: expected a 2xx response with a JSON object, got "
                 f"{response.status} {body}"
             )
         names = body if show == "all" else show.split()

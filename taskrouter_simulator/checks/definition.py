@@ -10,7 +10,6 @@ from taskrouter_simulator.checks.reachability import check_routing
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.definition.configuration import PREFIXES, find_names
 from taskrouter_simulator.definition.document import (
-    DefinitionError,
     Document,
     Finding,
     Findings,
@@ -31,7 +30,7 @@ from taskrouter_simulator.definition.model import (
     managed,
     walk_targets,
 )
-from taskrouter_simulator.definition.reader import from_document
+from taskrouter_simulator.definition.reader import read_document
 from taskrouter_simulator.engine import start
 from taskrouter_simulator.engine.expressions import ExpressionError, references
 from taskrouter_simulator.settings import Settings
@@ -54,16 +53,20 @@ T = TypeVar("T")
 
 
 def check_document(document: Document) -> Findings:
-    """Return the mistakes in a document, including those that prevent it from being read."""
-    try:
-        definition = from_document(document)
-    except DefinitionError as error:
-        return error.findings
-    return check(definition)
+    """Return the mistakes in a document, in its order.
+
+    Mistakes in reading the document do not hide the mistakes in what can be read.
+    """
+    findings: Findings = []
+    definition = read_document(document, findings)
+    findings += check(definition) if definition else []
+    return sorted(
+        findings, key=lambda item: (document.position(item.path) or (), path_text(item.path))
+    )
 
 
 def check(definition: WorkspaceDefinition) -> Findings:
-    """Return the mistakes in a definition, in the order of the document.
+    """Return the mistakes in a definition.
 
     A name is a mistake only if the definition contains a list of such resources without the name.
     Without a list, the resource may exist in TaskRouter.
@@ -79,10 +82,7 @@ def check(definition: WorkspaceDefinition) -> Findings:
         if not isinstance(workflow.configuration, Unmanaged):
             path: Path = ("workflows", number, *ROUTING)
             findings += check_routing(workflow.configuration, path)
-    document = definition.document
-    return sorted(
-        findings, key=lambda item: (document.position(item.path) or (), path_text(item.path))
-    )
+    return findings
 
 
 def _check_callbacks(definition: WorkspaceDefinition) -> Iterator[Finding]:

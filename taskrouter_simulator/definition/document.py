@@ -276,7 +276,7 @@ class _Builder:
         while not isinstance(event := next(self._events), MappingEndEvent):
             key = self._value(event, path, depth + 1)
             if not isinstance(key, str):
-                problem = f"a key must be text in quotes, not {describe(key)}"
+                problem = f"a key must be a string in quotes, not {describe(key)}"
                 raise self._error(_start(event), problem)
             if key in items:
                 raise self._error(_start(event), f"the key {key[:100]!r} occurs twice")

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from taskrouter_simulator.definition.document import Finding, Findings, Path, describe
+from taskrouter_simulator.definition.document import FORMAT, Finding, Findings, Path, describe
+from taskrouter_simulator.definition.model import UNMANAGED, Unmanaged
 from taskrouter_simulator.engine import events
 from taskrouter_simulator.engine.model import MAX_ATTRIBUTES
 from taskrouter_simulator.identifiers import is_url
@@ -16,7 +17,6 @@ API = "${api}"
 """The variable for the URL of the deployed API, at the beginning of a callback URL."""
 
 Schema = dict[str, Any]
-
 _SID = re.compile(r"\b(?:AC|WS|WA|WK|WQ|WW|WC|TC|WT|WR)[0-9a-fA-F]{32}\b")
 _MAX_DEPTH = 50
 LIMITS = "https://www.twilio.com/docs/taskrouter/limits"
@@ -28,12 +28,12 @@ class FieldType(Protocol):
     """The type of a field."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return a value as it is stored in the definition.
+        """Return a value as it is stored in the definition; UNMANAGED if it cannot be used.
 
         Args:
             value: The value in the document.
             path: Path of the value.
-            findings: Receives the mistakes; after a mistake, the returned value must not be used.
+            findings: Receives the mistakes.
         """
 
     def schema(self) -> Schema:
@@ -43,22 +43,28 @@ class FieldType(Protocol):
 def name_of(path: Path) -> str:
     """Return the name of a field for a message, such as `friendly_name` or `events_filter[2]`."""
     start = max((index for index, key in enumerate(path) if isinstance(key, str)), default=0)
-    return "".join(key if isinstance(key, str) else f"[{key}]" for key in path[start:])
+    name = "".join(key if isinstance(key, str) else f"[{key}]" for key in path[start:])
+    return name or "the Workspace"
 
 
-def _refuse(findings: Findings, path: Path, requirement: str, value: Any) -> None:
-    findings.append(Finding(path, f"{name_of(path)} must be {requirement}, not {describe(value)}"))
+def _report(findings: Findings, path: Path, message: str, source: str = FORMAT) -> Unmanaged:
+    findings.append(Finding(path, message, source))
+    return UNMANAGED
 
 
-def _read_text(value: Any, path: Path, findings: Findings) -> str | None:
-    """Return a string; None if the value is not a string or has incomplete characters."""
+def _refuse(findings: Findings, path: Path, requirement: str, value: Any) -> Unmanaged:
+    message = f"{name_of(path)} must be {requirement}, not {describe(value)}"
+    return _report(findings, path, message)
+
+
+def _read_text(value: Any, path: Path, findings: Findings) -> str | Unmanaged:
+    """Return a string without incomplete characters, and report a SID in the string."""
     if not isinstance(value, str):
         is_scalar = isinstance(value, int | float)
-        _refuse(findings, path, "text in quotes" if is_scalar else "text", value)
-        return None
+        return _refuse(findings, path, "a string in quotes" if is_scalar else "a string", value)
     if any("\ud800" <= character <= "\udfff" for character in value):
-        findings.append(Finding(path, f"{name_of(path)} contains an incomplete Unicode character"))
-        return None
+        return _report(findings, path, f"{name_of(path)} contains an incomplete Unicode character")
+    _refuse_sid(value, path, findings)
     return value
 
 
@@ -81,14 +87,13 @@ class Name:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the name."""
         text = _read_text(value, path, findings)
-        if text is None:
-            return None
+        if isinstance(text, Unmanaged):
+            return text
         if not text.strip():
-            findings.append(Finding(path, f"{name_of(path)} must not be empty"))
+            return _report(findings, path, f"{name_of(path)} must not be empty")
         if self.max_length and len(text) > self.max_length:
             limit = f"at most {self.max_length} characters, not {len(text)}"
             findings.append(Finding(path, f"{name_of(path)} must have {limit}", LIMITS))
-        _refuse_sid(text, path, findings)
         return text
 
     def schema(self) -> Schema:
@@ -106,11 +111,8 @@ class Expression:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the expression."""
         text = _read_text(value, path, findings)
-        if text is None:
-            return None
-        if not text.strip() and not self.may_be_empty:
-            findings.append(Finding(path, f"{name_of(path)} must not be empty; omit it"))
-        _refuse_sid(text, path, findings)
+        if isinstance(text, str) and not text.strip() and not self.may_be_empty:
+            return _report(findings, path, f"{name_of(path)} must not be empty; omit it")
         return text
 
     def schema(self) -> Schema:
@@ -125,7 +127,7 @@ class Flag:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the boolean."""
         if not isinstance(value, bool):
-            _refuse(findings, path, "true or false", value)
+            return _refuse(findings, path, "true or false", value)
         return value
 
     def schema(self) -> Schema:
@@ -145,7 +147,7 @@ class Integer:
         is_integer = isinstance(value, int) and not isinstance(value, bool)
         if not is_integer or not self.minimum <= value <= self.maximum:
             limits = f"a whole number from {self.minimum} to {self.maximum}"
-            _refuse(findings, path, limits, value)
+            return _refuse(findings, path, limits, value)
         return value
 
     def schema(self) -> Schema:
@@ -162,7 +164,7 @@ class Choice:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the word."""
         if value not in self.words:
-            _refuse(findings, path, " or ".join(self.words), value)
+            return _refuse(findings, path, " or ".join(self.words), value)
         return value
 
     def schema(self) -> Schema:
@@ -175,13 +177,13 @@ class Url:
     """A callback URL. A path is short for `${api}` and the path."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return an absolute URL, or a URL that begins with `${api}`; None for an empty text."""
+        """Return an absolute URL, or a URL that begins with `${api}`; None for an empty string."""
         if value == "":
             return None
         url = API + value if isinstance(value, str) and value.startswith("/") else value
         absolute = url.replace(API, "https://api", 1) if _begins_with_api(url) else url
         if not isinstance(absolute, str) or "${" in absolute or not is_url(absolute):
-            _refuse(findings, path, f"a URL, or {API} followed by a path", value)
+            return _refuse(findings, path, f"a URL, or {API} followed by a path", value)
         return url
 
     def schema(self) -> Schema:
@@ -195,10 +197,10 @@ def _begins_with_api(url: Any) -> bool:
 
 @dataclass(frozen=True)
 class EventTypes:
-    """A list of event types, or the same as text with commas."""
+    """A list of event types, or a string of event types separated by commas."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return the set of types; None for an empty text, which means all types."""
+        """Return the set of types; None for an empty string, which means all types."""
         if isinstance(value, str):
             value = [name.strip() for name in value.split(",")] if value.strip() else None
         if value is None:
@@ -210,7 +212,7 @@ class EventTypes:
                 f"{name_of(path)} must not be an empty list, because TaskRouter's empty filter"
                 " selects all types; write null for all types"
             )
-            findings.append(Finding(path, message, EVENTS))
+            return _report(findings, path, message, EVENTS)
         for index, name in enumerate(value):
             place = (*path, index)
             if not isinstance(name, str):
@@ -235,19 +237,18 @@ class Attributes:
         value = {} if value is None else value
         if not isinstance(value, dict):
             return _refuse(findings, path, "a mapping", value)
-        if _depth(value) > _MAX_DEPTH:
-            nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
-            findings.append(Finding(path, nested))
-            return None
+        for place, part in _walk(value, path):
+            if isinstance(part, dict | list) and len(place) - len(path) >= _MAX_DEPTH:
+                nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
+                return _report(findings, path, nested)
+            _refuse_sid(f"{place[-1]} {part if isinstance(part, str) else ''}", place, findings)
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except ValueError:
-            findings.append(Finding(path, f"{name_of(path)} contains a number that is too large"))
-            return None
+            return _report(findings, path, f"{name_of(path)} contains a number that is too large")
         if len(text) > MAX_ATTRIBUTES:
             limit = f"at most {MAX_ATTRIBUTES:,} characters as JSON, not {len(text):,}"
             findings.append(Finding(path, f"{name_of(path)} must have {limit}", LIMITS))
-        _refuse_sid(text, path, findings)
         return value
 
     def schema(self) -> Schema:
@@ -255,12 +256,12 @@ class Attributes:
         return {"type": ["object", "null"]}
 
 
-def _depth(value: Any, limit: int = _MAX_DEPTH) -> int:
-    """Return the number of nested levels; at most `limit + 1`."""
-    if not isinstance(value, dict | list) or limit < 0:
-        return 0
-    items = value.values() if isinstance(value, dict) else value
-    return 1 + max((_depth(item, limit - 1) for item in items), default=0)
+def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the paths and values of all parts of a value; a part follows what contains it."""
+    yield path, value
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _walk(item, (*path, key))
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,8 @@ class MappingOf:
         """Return the mapping."""
         if not isinstance(value, dict):
             return _refuse(findings, path, "a mapping", value)
-        return {key: self.type.read(item, (*path, key), findings) for key, item in value.items()}
+        items = {key: self.type.read(item, (*path, key), findings) for key, item in value.items()}
+        return UNMANAGED if UNMANAGED in items.values() else items
 
     def schema(self) -> Schema:
         """Return the JSON Schema."""
@@ -313,10 +315,12 @@ class ListOf:
         """Return the values as a tuple."""
         if not isinstance(value, list):
             return _refuse(findings, path, "a list", value)
+        before = len(findings)
         if self.key:
             self._require_unique_names(value, path, findings)
-        items = enumerate(value)
-        return tuple(self.type.read(item, (*path, index), findings) for index, item in items)
+        is_unique = len(findings) == before
+        items = [self.type.read(item, (*path, index), findings) for index, item in enumerate(value)]
+        return tuple(items) if is_unique and UNMANAGED not in items else UNMANAGED
 
     def _require_unique_names(self, items: list[Any], path: Path, findings: Findings) -> None:
         """Report names that occur twice, and previous names that are in use."""
@@ -354,31 +358,33 @@ class Object:
         title: Name of the type for messages, such as "a TaskQueue".
         build: Returns the object; its keyword arguments are the values by key.
         fields: The fields by key.
+        needs_all: Whether the object cannot be used without a value that cannot be used.
     """
 
     title: str
     build: Callable[..., Any]
     fields: Mapping[str, Field] = field(default_factory=dict)
+    needs_all: bool = False
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return the object."""
+        """Return the object, without unknown keys."""
         if not isinstance(value, dict):
-            where = name_of(path) if path else self.title
-            requirement = f"a mapping with the keys of {self.title}"
-            findings.append(Finding(path, f"{where} must be {requirement}, not {describe(value)}"))
-            return None
+            return _refuse(findings, path, f"a mapping with the keys of {self.title}", value)
         values = {}
         for key, item in value.items():
             if key not in self.fields:
                 known = describe_unknown(key, self.fields)
-                message = f"{self.title} has no key {known}"
-                findings.append(Finding((*path, key), message))
+                _report(findings, (*path, key), f"{self.title} has no key {known}")
             else:
                 values[key] = self.fields[key].type.read(item, (*path, key), findings)
-        missing = [key for key, item in self.fields.items() if item.required and key not in value]
-        for key in missing:
-            findings.append(Finding(path, f"{self.title} must have the key {key}"))
-        return None if missing else self.build(**values)
+        for key, item in self.fields.items():
+            if item.required and key not in value:
+                values[key] = _report(findings, path, f"{self.title} must have the key {key}")
+        unusable = [key for key, item in values.items() if item is UNMANAGED]
+        # A Workspace without a name is returned, so that its other mistakes can be found.
+        if path and any(self.needs_all or self.fields[key].required for key in unusable):
+            return UNMANAGED
+        return self.build(**values)
 
     def schema(self) -> Schema:
         """Return the JSON Schema."""

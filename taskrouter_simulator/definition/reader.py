@@ -31,6 +31,7 @@ from taskrouter_simulator.definition.fields import (
     Url,
 )
 from taskrouter_simulator.definition.model import (
+    UNMANAGED,
     ActivityDefinition,
     Filter,
     Routing,
@@ -80,6 +81,7 @@ _TARGET = Object(
             Nullable(Expression()), "Task attribute with a Worker's name, such as task.agent."
         ),
     },
+    needs_all=True,
 )
 _FILTER = Object(
     "a filter",
@@ -91,6 +93,7 @@ _FILTER = Object(
         ),
         "targets": Field(ListOf(_TARGET), "The targets in order.", required=True),
     },
+    needs_all=True,
 )
 
 
@@ -113,6 +116,7 @@ CONFIGURATION = Object(
                         "Target of Tasks that match no filter; null if you want no such target.",
                     ),
                 },
+                needs_all=True,
             ),
             "The routing rules, with names of TaskQueues instead of SIDs.",
             required=True,
@@ -188,6 +192,7 @@ _WORKER = Object(
             MappingOf(Integer(0, MAX_CAPACITY)), "Number of Tasks at a time, by TaskChannel."
         ),
     },
+    needs_all=True,
 )
 WORKSPACE = Object(
     "the Workspace",
@@ -241,10 +246,24 @@ def from_document(document: Document) -> WorkspaceDefinition:
         DefinitionError: The document is not a valid definition.
     """
     findings: Findings = []
-    definition: WorkspaceDefinition = WORKSPACE.read(document.value, (), findings)
-    if findings:
+    definition = read_document(document, findings)
+    if findings or definition is None:
         raise DefinitionError(document, findings)
-    return replace(definition, document=document)
+    return definition
+
+
+def read_document(document: Document, findings: Findings) -> WorkspaceDefinition | None:
+    """Read what can be used of a document.
+
+    Args:
+        document: The document.
+        findings: Receives the mistakes. Values that cannot be used are unmanaged.
+
+    Returns:
+        The definition; None if the document is not a mapping.
+    """
+    definition = WORKSPACE.read(document.value, (), findings)
+    return None if definition is UNMANAGED else replace(definition, document=document)
 
 
 @cache

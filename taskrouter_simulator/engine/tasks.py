@@ -133,7 +133,7 @@ def update(
     if channel is not None:
         task.channel_sid = require_channel(workspace, channel).sid
         for reservation in task.reservations:
-            engine.note_change(reservation)  # the Worker's capacity is used on another channel
+            engine.note_change(reservation)  # the Task now uses capacity on a different channel
     task.attributes = task.attributes if attributes is None else attributes
     task.priority = task.priority if priority is None else priority
     if virtual_start_time is not None:
@@ -168,8 +168,8 @@ def transfer(
         mode: "WARM" or "COLD"; after a cold transfer, the Worker wraps up at once.
 
     Raises:
-        BadRequest: The Task is not assigned to the Worker, or `to` is not another Worker or a
-            TaskQueue; nothing has changed.
+        BadRequest: The Task is not assigned to the Worker, or `to` is neither a different
+            Worker nor a TaskQueue; nothing has changed.
     """
     task = workspace.tasks[reservation.task_sid]
     is_accepted = reservation.status is ReservationStatus.ACCEPTED
@@ -177,7 +177,7 @@ def transfer(
         raise BadRequest(f"Cannot transfer task {task.sid} because it is not currently assigned.")
     step = None if to == reservation.worker_sid else _step_to(engine, workspace, to, task.queue_sid)
     if step is None:
-        raise BadRequest(f"Transfer to {to[:50]} is not possible: not another Worker or TaskQueue")
+        raise BadRequest(f"Cannot transfer to {to[:50]}: not a different Worker or a TaskQueue")
     started = Transfer(
         **vars(engine.new_resource("TT")),
         task_sid=task.sid,

@@ -28,7 +28,7 @@ def active(task: Task) -> Transfer | None:
 
 
 def previous_queue_sid(task: Task) -> str | None:
-    """Return the SID of the TaskQueue to which the Task returns if its transfer ends."""
+    """Return the SID of the TaskQueue to which the Task returns if its transfer is undone."""
     transfer = active(task)
     return transfer.previous_step.queue_sid if transfer else None
 
@@ -42,7 +42,7 @@ def finish(engine: Engine, workspace: Workspace, task: Task, status: str) -> Non
 
 
 def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """End an offer of a transferred Task after nobody accepted the offer.
+    """End an offer of a transferred Task that nobody accepted.
 
     A transfer to a Worker fails. A transfer to a TaskQueue offers the Task to another Worker.
     """

@@ -28,7 +28,7 @@ class Session:
 
     Args:
         remaining: Returns the seconds until the connection must close.
-        sets_offline: Whether the Worker becomes offline if the client disconnects.
+        sets_offline: Whether the Worker goes offline if the client disconnects.
     """
 
     def __init__(self, remaining: Callable[[], float], *, sets_offline: bool) -> None:

@@ -1,7 +1,7 @@
 """HTTPS proxy on loopback that serves emulated APIs under their AWS host names.
 
-Programs reach the APIs as on AWS if HTTPS_PROXY contains the proxy's URL and they trust the proxy's
-certificate. Requests to other hosts are forwarded unchanged.
+Programs reach the APIs as they would on AWS if HTTPS_PROXY contains the proxy's URL and they trust
+the proxy's certificate. Requests to other hosts are forwarded unchanged.
 """
 
 import http.client

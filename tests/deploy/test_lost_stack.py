@@ -81,7 +81,7 @@ def test_deployment_after_the_loss_of_the_stack_keeps_the_records_and_the_url(
     assert is_protected(aws, RESERVATIONS)
     assert is_protected(aws, STATE)
     assert len(aws.list_resources()["alarms"]) > 5
-    # A removal with --data also deletes the adopted tables.
+    # `destroy --data` also deletes the adopted tables.
     prepared_checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
     assert aws.list_resources() == {}
 

@@ -1,4 +1,4 @@
-"""Creates a checkout with installed dependencies, and the environment of its shell."""
+"""Creates a checkout with installed dependencies, and the environment for its shell."""
 
 import os
 import shlex

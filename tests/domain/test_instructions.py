@@ -184,7 +184,7 @@ def test_timeout_of_dequeue_to_a_sip_address_is_at_most_600_seconds(to: str) -> 
     ]
 
 
-def test_timeout_of_dequeue_to_another_address_may_be_999_seconds() -> None:
+def test_timeout_of_dequeue_to_a_non_sip_address_may_be_999_seconds() -> None:
     for to in ("joey", "client:joey", "+15556667777", None):
         assert Dequeue(to=to, timeout=999).timeout == 999
     sip = "sip:joey@example.com"
@@ -203,7 +203,7 @@ def test_is_valid_returns_true_for_valid_and_false_for_invalid_values(row: Row) 
     )
 
 
-def test_rest_names_of_all_instructions_are_hints() -> None:
+def test_hints_map_rest_names_of_all_instructions_to_parameters() -> None:
     assert Redirect.hints() == {
         "CallUrl": "url",
         "CallAccept": "accept",

@@ -31,7 +31,7 @@ IDENTITIES = [
     "wrong secret",
     "no role",
 ]
-SIGNATURES = ["none", "valid", "valid", "wrong key", "for another form", "with settings"]
+SIGNATURES = ["none", "valid", "valid", "wrong key", "for a different form", "with settings"]
 
 
 @dataclass(frozen=True)

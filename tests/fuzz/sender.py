@@ -34,7 +34,7 @@ def _signature(drawn: Input, base_url: str) -> str:
         form = Form.parse(drawn.body)
     except BadRequest:
         form = Form([])
-    if drawn.signature == "for another form":
+    if drawn.signature == "for a different form":
         form = Form([*((name, value) for name in form for value in form.getall(name)), ("x", "y")])
     key = "another" if drawn.signature == "wrong key" else ENVIRON["TWILIO_AUTH_TOKEN"]
     url = base_url + drawn.path

@@ -178,6 +178,39 @@ def test_no_path_secret_is_shown(secret, base, route):
     assert secret not in connection.mask(f"{base}/{secret}{route}", URL)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:p@w/d@h.example/x", "https://***@h.example/x"),
+        ("HTTP://user:p@w/d@h.example/x?a=1#rc=2", "HTTP://***@h.example/x?***#rc=2"),
+        ("https:/user:p/w@h.example/x", "https:/***@h.example/x"),
+        ("user:p/w@h.example/x", "***@h.example/x"),
+        ("ftp://user:p/w@h.example/x", "***@h.example/x"),
+        ("https://user:p?w@h.example/x", "***?***"),
+        ("https://user:p#w@h.example/x", "***#***"),
+        ("https://user:p?w#d@h.example/x", "***?***#***"),
+        (f"{URL}/x?email=me@h.example", f"{URL}/x?***"),
+        (f"{URL}/x#me@h.example", f"{URL}/x#***"),
+        (f"{URL}.example/x@h.example/y", "https://***@h.example/y"),
+    ],
+)
+def test_everything_before_the_last_at_sign_is_masked(url, shown):
+    assert connection.mask(url, URL) == shown
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    user=st.text("u:/?#@%", max_size=4),
+    before=st.text("p:/?#@% \n", max_size=4),
+    after=st.text("w:/?#@% \n", max_size=4),
+    scheme=st.sampled_from(["https://", "http://", "https:/", "//", ""]),
+    base_url=st.sampled_from([URL, ""]),
+)
+def test_no_password_is_shown_even_if_the_url_is_malformed(user, before, after, scheme, base_url):
+    url = f"{scheme}{user}:{before}secret{after}@h.example/x?a=1#rc=2"
+    assert "secret" not in connection.mask(url, base_url)
+
+
 def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
     stage.workflow.update(assignment_callback_url=OTHER_URL)
 

@@ -112,10 +112,10 @@ def test_runbook_keeps_every_parameter_of_the_stack_during_an_import():
     assert sorted(keys) == sorted(template.read()["Parameters"])
 
 
-def documented_json(member):
-    """Return the JSON document in the security guide that has this member."""
+def documented_json(key):
+    """Return the JSON document in the security guide that has this key."""
     blocks = re.findall(r"```json\n(.*?)```", SECURITY, re.DOTALL)
-    (document,) = (block for block in map(json.loads, blocks) if member in block)
+    (document,) = (block for block in map(json.loads, blocks) if key in block)
     return document
 
 

@@ -14,6 +14,10 @@ from chalicelib.config import PROJECT
 from infra import OperatorError
 from infra.doctor import probe
 from infra.doctor.probe_api import CHANNEL, NAME
+from infra.workspace.export import export, read_all
+from infra.workspace.plan import make_plan
+from infra.workspace.state import read_for
+from taskrouter_simulator.definition.reader import from_value
 from taskrouter_simulator.setting_values import read
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.testing import running
@@ -98,6 +102,28 @@ VARIANTS = [
         "problem_details": True,
     },
 ]
+
+
+def test_plan_and_export_omit_the_resources_of_a_running_probe(stage):
+    kinds = ("task_channels", "task_queues", "workflows", "workers")
+    definition = from_value({"friendly_name": "New"} | {kind: [] for kind in kinds})
+
+    def read():
+        state = read_for(stage.workspace, definition)
+        plans = [make_plan(definition, state, api_url=None, prune=prune) for prune in (False, True)]
+        everything = read_all(stage.workspace, with_workers=True)
+        return plans, export(everything, api_url=None, with_workers=True)
+
+    def sleep(_seconds):
+        found.append((len(stage.workspace.workers.list(friendly_name=NAME)), read()))
+
+    before, found = read(), []
+
+    probe.run(stage.subject, probe.Timer(sleep=sleep))
+
+    number_of_workers, during = found[0]
+    assert number_of_workers == 1
+    assert during == before
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_access_log_does_not_contain_paths_with_secrets(prefixes):
     assert not any(name in str(log_format) for name in ("Path", "path"))
 
 
-def test_xray_member_turns_tracing_on_or_off(packaged_stage, stage_with_options):
+def test_xray_key_turns_tracing_on_or_off(packaged_stage, stage_with_options):
     (traced,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     (untraced,) = stage_with_options.of_type("AWS::ApiGateway::Stage").values()
     assert (traced["TracingEnabled"], untraced["TracingEnabled"]) == (True, False)

@@ -96,9 +96,9 @@ def filter_by_service(pairs, *services):
     return {(action, arn) for action, arn in pairs if action.split(":")[0] in services}
 
 
-def create_reservation(api, **members):
+def create_reservation(api, **fields):
     """Create a Reservation in TaskRouter and post its callback."""
-    reservation = api.taskrouter.add(created_at=api.clock.now, **members)
+    reservation = api.taskrouter.add(created_at=api.clock.now, **fields)
     parameters = api.callback_parameters(
         ReservationSid=reservation.reservation_sid,
         TaskSid=reservation.task_sid,

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command like Ctrl-C, after the command has cleaned up."""
+"""SIGTERM and SIGHUP, like Ctrl-C, end a command only after its cleanup."""
 
 import os
 import shlex

@@ -130,7 +130,7 @@ def test_any_other_response_to_an_unsigned_callback_is_rejected(serve, callback,
         smoke_test(serve(HEALTHY, callback), "", max_seconds=0)
 
 
-def test_another_version_is_rejected(serve):
+def test_different_version_is_rejected(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
     with pytest.raises(OperatorError, match=f"did not report version {__version__}"):

@@ -127,9 +127,9 @@ def test_error_for_invalid_environment_variables_names_the_stage_and_the_problem
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ([], "must contain a JSON object with the member stages."),
-        (None, "must contain a JSON object with the member stages."),
-        ({"stages": None}, "stages must be an object with one member per stage."),
+        ([], "must contain a JSON object with the key stages."),
+        (None, "must contain a JSON object with the key stages."),
+        ({"stages": None}, "stages must be an object with one entry per stage."),
         ({"stages": {"dev": None}}, "the stage dev must be an object."),
         ({"stages": {"dev": [1]}}, "the stage dev must be an object."),
         ({"stages": {"dev": "x"}}, "the stage dev must be an object."),
@@ -212,7 +212,7 @@ FIXED = [
         ("tags", {"service": "a;b"}, "tags.service must be a tag that AWS allows: letters,"),
         ("tags", {"service": "a" * 257}, "tags.service must be a tag that AWS allows: letters,"),
         ("tags", {"aws:service": "a"}, "tags.aws:service must be a tag that AWS allows: letters,"),
-        ("tags", {f"t{i}": "" for i in range(50)}, "tags must have at most 49 members."),
+        ("tags", {f"t{i}": "" for i in range(50)}, "tags must have at most 49 entries."),
         ("subnet_ids", ["sg-1"], "subnet_ids must be a list of strings .at most 16., for example"),
         ("security_group_ids", ["sg-1"] * 6, "security_group_ids must be a list of strings"),
         ("security_group_ids", "sg-1", "security_group_ids must be a list of strings"),

@@ -73,12 +73,12 @@ def test_default_lifetime_is_at_most_the_setting(settings, max_seconds, expected
         (
             ["--role", "service", "--hours", "1.1"],
             {"MAX_TOKEN_SECONDS": "3600"},
-            "--hours must be at most 1, because MAX_TOKEN_SECONDS is 3600 in the stage local.",
+            "--hours must be at most 1, because MAX_TOKEN_SECONDS is 3600 in stage local.",
         ),
         (
             ["--role", "service", "--hours", "0.0166667"],
             {"MAX_TOKEN_SECONDS": "60"},
-            "--hours must be at most 0.0166, because MAX_TOKEN_SECONDS is 60 in the stage local.",
+            "--hours must be at most 0.0166, because MAX_TOKEN_SECONDS is 60 in stage local.",
         ),
         (
             ["--role", "service"],

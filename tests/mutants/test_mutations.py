@@ -9,7 +9,7 @@ from tests.mutants.sampling import EQUIVALENT, draw, key, read_equivalent
 
 @pytest.fixture
 def mutate(tmp_path):
-    """A function that returns the mutants of a source text, optionally of one kind."""
+    """A function that returns the mutants of source code, optionally only those of one kind."""
 
     def mutants(text, kind=None):
         (tmp_path / "code.py").write_text(text, encoding="utf-8")
@@ -164,7 +164,7 @@ def test_code_without_behavior_is_not_mutated(mutate, text):
     assert mutate(text) == []
 
 
-def test_message_of_an_error_is_not_mutated_but_its_other_arguments_are(mutate):
+def test_error_message_is_not_mutated_but_the_other_arguments_of_the_error_are(mutate):
     mutants = mutate("raise A(f'{a + 1}', 'b' if c else 'd', retry_after=0)", "constant")
 
     assert mutants == [

@@ -75,7 +75,7 @@ def test_reserved_task_and_its_reservation_are_shown(simulation):
     assert shown_reservation["expires"] - shown_reservation["created"] == 1200
 
 
-def test_task_queue_shows_numbers_of_workers_and_tasks(simulation):
+def test_task_queue_shows_worker_and_task_counts(simulation):
     simulation.create_task()
     simulation.set_activity(simulation.bob, "Idle")
     spanish, english = overview_of(simulation)["workspace"]["task_queues"]

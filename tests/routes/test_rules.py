@@ -110,17 +110,17 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
 
 
 @pytest.mark.parametrize(
-    "other_member",
+    "other_field",
     [r'"x": "\ud800"', r'"\udc00": NaN', f'"x": {"9" * 5_000}', f'"x": {"[" * 900 + "]" * 900}'],
 )
 def test_attributes_that_strict_parsers_reject_are_used_in_answers_and_records(
-    rules: Path, api: Api, other_member: str
+    rules: Path, api: Api, other_field: str
 ) -> None:
     rules.write_text(
         '[[rule]]\nname = "blocked"\nwhen = "task.blocked"\ninstruction = "conference"\n'
         'sip_auth_username = {ref = "task.name"}\n'
     )
-    attributes = f'{{"blocked": true, "name": "a\\ud800", {other_member}}}'
+    attributes = f'{{"blocked": true, "name": "a\\ud800", {other_field}}}'
     parameters = api.callback_parameters(TaskAttributes=attributes, WorkerAttributes=attributes)
 
     response = api.post_callback(parameters)
@@ -159,7 +159,7 @@ def test_callback_with_unreadable_attributes_is_counted_and_answered_as_configur
 
 
 @pytest.mark.parametrize("value", ["NaN", "[-1e999]", "[" * 1_500 + "Infinity" + "]" * 1_500])
-def test_callback_is_counted_as_unreadable_if_a_rule_reads_a_number_that_is_not_finite(
+def test_callback_is_counted_as_unreadable_if_a_rule_reads_a_non_finite_number(
     rules: Path, api: Api, value: str
 ) -> None:
     vip = api.callback_parameters(TaskAttributes=f'{{"vip": {value}}}')

@@ -69,9 +69,9 @@ def refusal(api: Api, token: str) -> str:
         ({"secret": "a different secret of sufficient length"}, NOT_SIGNED),
         ({"key": "SK" + "9" * 32}, NOT_SIGNED),
         ({"key": "SK" + "9" * 32, "ttl": -1}, NOT_SIGNED),
-        ({"account_sid": "AC" + "9" * 32}, "The token belongs to another account."),
-        ({"workspace_sid": "WS" + "9" * 32}, "The token belongs to another Workspace"),
-        ({"workspace_sid": None}, "The token belongs to another Workspace, or to none."),
+        ({"account_sid": "AC" + "9" * 32}, "The token belongs to a different account."),
+        ({"workspace_sid": "WS" + "9" * 32}, "The token belongs to a different Workspace"),
+        ({"workspace_sid": None}, "The token belongs to a different Workspace, or to none."),
         ({"ttl": -1}, "The token has expired."),
         ({"ttl": DAY + 60}, "The lifetime of the token must be at most 86400 seconds"),
         ({"ttl": 3650 * DAY}, "The lifetime of the token must be at most 86400 seconds"),
@@ -99,7 +99,7 @@ def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> No
     [
         ({"iss": 1}, "The token has no valid claim iss."),
         ({"iss": ["SK"]}, "The token has no valid claim iss."),
-        ({"sub": {}}, "The token belongs to another account."),
+        ({"sub": {}}, "The token belongs to a different account."),
         ({"exp": "soon"}, "The token is malformed. exp must be a number of seconds."),
         ({"exp": 1e400}, "The token is malformed. exp must be a number of seconds."),
         ({"exp": "32503680000"}, "The token is malformed. exp must be a number of seconds."),
@@ -124,7 +124,10 @@ def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> No
         ({"grants": None}, "The token has no TaskRouter grant"),
         ({"grants": []}, "The token has no TaskRouter grant"),
         ({"grants": {"task_router": "supervisor"}}, "The token has no TaskRouter grant"),
-        ({"grants": {"task_router": {"role": ["supervisor"]}}}, "The token belongs to another"),
+        (
+            {"grants": {"task_router": {"role": ["supervisor"]}}},
+            "The token belongs to a different Workspace",
+        ),
     ],
 )
 def test_invalid_claims_are_refused(api: Api, claims: dict[str, object], message: str) -> None:

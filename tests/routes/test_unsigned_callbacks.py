@@ -1,4 +1,4 @@
-"""Requests that Twilio did not sign cause little work, and no call except to read the secrets."""
+"""Requests that Twilio did not sign cause little work, and no calls except to read the secrets."""
 
 import hmac
 import json
@@ -88,7 +88,7 @@ def test_request_refused_before_signature_verification_calls_no_dependency(
     [FORGED, {"X-Twilio-Signature": "A" * 44, **SHARED_KEY}],
 )
 @pytest.mark.parametrize("query", ["", QUERY])
-def test_forged_requests_only_read_the_secrets_once_per_minute(
+def test_forged_requests_read_only_the_secrets_and_only_once_per_minute(
     api: Api, ssm: Ssm, route: str, headers: dict[str, str], query: str
 ) -> None:
     body = urlencode(api.callback_parameters()).encode()

@@ -155,7 +155,7 @@ def test_failed_request_fails_call_once():
 LONG = "x" * 1001
 
 
-def test_long_texts_are_truncated_in_steps():
+def test_long_text_is_truncated_in_steps():
     document = f"<Say>{LONG}</Say>"
     _, call = place(document)
     assert call.steps[2] == {"at": NOW, "step": "say", "text": LONG[:1000], "language": ""}

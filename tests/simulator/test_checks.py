@@ -1,10 +1,12 @@
 """Every mistake in a definition is found, with its severity and location."""
 
 import copy
+import io
 import json
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from taskrouter_simulator.checks.definition import check, check_document
 from taskrouter_simulator.definition import reader
@@ -97,7 +99,7 @@ def test_five_shapes_of_workspaces_are_covered():
 def test_mistakes_that_prevent_reading_are_findings():
     assert sorted(findings(changed("workers", capacitys={}, activity=7))) == [
         "error: workers[0]: a Worker has no key 'capacitys'; did you mean capacity?",
-        "error: workers[0]: activity must be text in quotes, not 7",
+        "error: workers[0]: activity must be a string in quotes, not 7",
     ]
 
 
@@ -181,6 +183,122 @@ def test_name_of_a_missing_task_channel_is_an_error_only_if_there_is_a_list(defi
     assert findings(definition) == []
     definition["task_channels"] = [{"unique_name": "fax"}]
     assert findings(definition) == []
+
+
+def with_mistakes():
+    """Return a definition with a mistake in each part that is checked after it has been read."""
+    target = {"queue": "Gone", "expression": "worker.a-b == 1"}
+    definition = routing(item("1 == 2", target))
+    definition["default_activity"] = "Gone"
+    definition["task_queues"][1]["target_workers"] = "vip =="
+    definition["workers"][0]["capacity"] = {"fax": 1}
+    definition["task_channels"] = [{"unique_name": "mail"}]
+    return definition
+
+
+def paths_of_mappings(value, path=()):
+    """Yield the paths of all mappings whose keys the format defines."""
+    if isinstance(value, dict):
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, part in items:
+        if isinstance(part, dict | list) and key not in {"attributes", "capacity"}:
+            yield from paths_of_mappings(part, (*path, key))
+
+
+@pytest.mark.parametrize("path", [*paths_of_mappings(with_mistakes())], ids=str)
+def test_unknown_key_does_not_hide_other_mistakes(path):
+    definition = with_mistakes()
+    others = findings(definition)
+    assert len(others) == 7
+    owner = definition
+    for key in path:
+        owner = owner[key]
+    owner["bogus"] = 1
+    found = findings(definition)
+    (own,) = [text for text in found if "has no key 'bogus'" in text]
+    assert sorted(found) == sorted([own, *others])
+
+
+@pytest.mark.parametrize("style", ["block", "flow", "json", "first key"])
+@pytest.mark.parametrize("path", [*paths_of_mappings(with_mistakes())], ids=str)
+def test_unknown_key_is_reported_at_its_own_place(path, style):
+    definition = with_mistakes()
+    owner = definition
+    for key in path:
+        owner = owner[key]
+    values = dict(owner)
+    owner.clear()
+    owner |= {"bogus": 1} | values if style == "first key" else values | {"bogus": 1}
+    if style == "json":
+        text = json.dumps(definition, indent=3)
+    else:
+        stream = io.StringIO()
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = style == "flow", False
+        yaml.dump(definition, stream)
+        text = stream.getvalue()
+    before, key, _ = text.partition('"bogus"' if style == "json" else "bogus")
+    assert key
+    document = parse(text.encode(), "f")
+    (own,) = [each for each in check_document(document) if "'bogus'" in each.message]
+    column = len(before) - before.rfind("\n")
+    assert document.position(own.path) == (before.count("\n") + 1, column)
+
+
+def test_workspace_without_a_name_has_other_mistakes_too():
+    definition = with_mistakes()
+    others = findings(definition)
+    for name, message in ((7, "must be a string in quotes, not 7"), ("", "must not be empty")):
+        definition["friendly_name"] = name
+        own = f"error: friendly_name {message}"
+        assert sorted(findings(definition)) == sorted([own, *others])
+    del definition["friendly_name"]
+    missing = "error: the Workspace must have the key friendly_name"
+    assert sorted(findings(definition)) == sorted([missing, *others])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "hidden"),
+    [
+        (("default_activity",), 1, ["there is no Activity 'Gone'"]),
+        (("prioritize_queue_order",), "LAST", []),
+        (("multi_task_enabled",), 1, []),
+        (("event_callback_url",), "ftp://a", []),
+        (("events_filter",), [], []),
+        (("activities", 0, "available"), 1, []),
+        (("task_queues", 0, "max_reserved_workers"), 0, []),
+        (("task_queues", 1, "target_workers"), None, ["task_queues[1]: target_workers"]),
+        (("workflows", 0, "task_reservation_timeout"), 0, []),
+        (("workflows", 0, "assignment_callback_url"), 1, []),
+        (("workflows", 0, "was"), 1, []),
+        (("workflows", 0, "configuration", "task_routing", "default_filter"), 1, ["workflows"]),
+        (("workflows", 0, "configuration", "task_routing", "filters"), 1, ["workflows"]),
+        (("workflows", 0, "configuration", "task_routing", "filters", 0, "targets"), 1,
+         ["workflows"]),
+        (("workflows", 0, "configuration", "task_routing", "filters", 0, "targets", 0, "timeout"),
+         0, ["workflows"]),
+        (("workers", 0, "attributes"), 1, ["error: workers"]),
+        (("workers", 1, "capacity"), {"voice": -1}, ["error: workers"]),
+        (("workers", 0, "attributes"), {"a": "x" * 4096}, []),
+        (("activities", 0, "friendly_name"), "x" * 65, []),
+        (("workers", 1, "friendly_name"), "WK" + "0" * 32, []),
+        (("workers", 0, "friendly_name"), "Yan", ["error: workers"]),
+        (("activities", 0, "friendly_name"), None, ["there is no Activity 'Gone'"]),
+        (("task_queues", 0, "friendly_name"), " ", ["task_queues[1]", "no TaskQueue 'Gone'"]),
+    ],
+)  # fmt: skip
+def test_value_that_cannot_be_used_hides_only_what_depends_on_it(path, value, hidden):
+    definition = with_mistakes()
+    others = [text for text in findings(definition) if not any(part in text for part in hidden)]
+    owner = definition
+    for key in path[:-1]:
+        owner = owner[key]
+    owner[path[-1]] = value
+    found = findings(definition)
+    new = [text for text in found if text not in others]
+    assert len(new) == 1
+    assert sorted(found) == sorted([*others, *new])
 
 
 def test_configuration_that_is_not_managed_is_allowed():

@@ -172,8 +172,8 @@ def test_event_about_reservation_or_task_can_be_published(taskrouter, workspace,
 
 def test_event_about_unknown_resources_is_refused(taskrouter):
     message = (
-        "reservation_sid or task_sid must name an existing Reservation or Task, and together they "
-        "must name a Reservation of the Task"
+        "reservation_sid or task_sid must be the SID of an existing Reservation or Task; if both "
+        "are given, the Reservation must belong to the Task"
     )
     for sids in ({}, {"task_sid": "WT0"}, {"reservation_sid": "WR0"}, {"task_sid": 7}):
         result = post(taskrouter, "/events", event_type="task.created", **sids)

@@ -76,12 +76,12 @@ def test_client_on_this_machine_needs_no_token(guarded):
     assert status(guarded) == 200
 
 
-def test_web_page_of_another_origin_is_refused_without_the_token(guarded):
+def test_web_page_from_another_origin_is_refused_without_the_token(guarded):
     assert status(guarded, Origin="https://evil.example") == 403
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
-def test_every_header_is_refused_without_the_setting(taskrouter, authorization):
+def test_every_header_is_refused_if_no_token_is_configured(taskrouter, authorization):
     assert status(taskrouter, **REMOTE, Authorization=authorization) == 403
 
 
@@ -112,7 +112,7 @@ PROXY_HEADERS = {
 
 
 @pytest.mark.parametrize("name", PROXY_HEADERS)
-def test_client_of_a_proxy_on_this_machine_needs_the_token(guarded, taskrouter, name):
+def test_client_behind_a_proxy_on_this_machine_needs_the_token(guarded, taskrouter, name):
     headers = {name: PROXY_HEADERS[name]}
     assert status(guarded, **headers) == status(taskrouter, **headers) == 403
     assert status(guarded, **headers, Authorization=f"Bearer {TOKEN}") == 200

@@ -204,7 +204,10 @@ def test_sid_is_refused_everywhere_except_in_urls(prefix):
         ("workers", "activity"),
     ):  # fmt: skip
         assert item_messages(section, **{key: f"a == '{sid}'"}) == [f"{key} {message}"]
-    assert item_messages("workers", attributes={"a": [{"b": sid}]}) == [f"attributes {message}"]
+    assert item_messages("workers", attributes={"a": [1, {"b": sid}], sid: 1}) == [
+        f"workers[0].attributes.a[1]: b {message}",
+        f"workers[0].attributes: {sid} {message}",
+    ]
     tasks = {"default_filter": {"queue": sid}}
     (found,) = item_messages("workflows", configuration={"task_routing": tasks})
     assert found.endswith(f"default_filter: queue {message}")
@@ -328,7 +331,7 @@ def test_all_mistakes_are_found_at_once():
         }
     )
     assert found == [
-        "activities[0]: friendly_name must be text in quotes, not 1",
+        "activities[0]: friendly_name must be a string in quotes, not 1",
         "activities[1]: an Activity must have the key friendly_name",
         (
             "workers[0]: a Worker has no key 'x'; use one of friendly_name, was, attributes,"

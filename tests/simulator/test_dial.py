@@ -11,7 +11,7 @@ DIAL = f'<Dial action="after_dial">{PHONE}</Dial><Say>Bye</Say>'
 
 
 def place(document=DIAL, *, worker_answers=True, **settings):
-    """Place a call whose first document dials; return the call and the dialed leg."""
+    """Place a call that dials a phone; return the simulation, the call and the dialed leg."""
     simulation = CallSimulation(**settings)
     simulation.documents |= {"incoming_call": document, "after_dial": "<Pause length='9'/>"}
     call = simulation.place_call(worker_answers=worker_answers)

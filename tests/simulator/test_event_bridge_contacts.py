@@ -126,7 +126,7 @@ def test_transfer_without_changes_does_not_update_the_task(taskrouter, alice, bo
         assert channel.receive_types(2) == ["task.transfer-initiated", "task.transfer-canceled"]
 
 
-def test_worker_cancels_its_transfer(taskrouter, alice, bob, accepted):
+def test_initiating_worker_can_cancel_a_transfer_once(taskrouter, alice, bob, accepted):
     started = transfer(alice, accepted, bob.worker_sid)
     status, body = cancel(alice, started)
     assert (status, body["payload"]["transfer_status"]) == (200, "canceled")
@@ -135,7 +135,7 @@ def test_worker_cancels_its_transfer(taskrouter, alice, bob, accepted):
     assert (status, body["message"]) == (400, message)
 
 
-def test_transfer_can_be_canceled_only_by_its_worker_and_with_its_task(
+def test_transfer_can_be_canceled_only_by_the_initiating_worker_with_the_right_task(
     taskrouter, alice, bob, accepted
 ):
     started = transfer(alice, accepted, bob.worker_sid)
@@ -155,7 +155,7 @@ def test_transfer_can_be_canceled_only_by_its_worker_and_with_its_task(
         ({"ReservationSid": None}, "ReservationSid must name an existing Reservation"),
         ({"Mode": "HOT"}, "Mode must be one of WARM, COLD"),
         ({"To": None}, "Missing required parameter To in the post body"),
-        ({"To": "WK1"}, "Transfer to WK1 is not possible: not another Worker or TaskQueue"),
+        ({"To": "WK1"}, "Cannot transfer to WK1: not a different Worker or a TaskQueue"),
         ({"Attributes": []}, "Attributes must be a valid JSON object"),
         ({"Priority": -1}, "Priority must be a whole number from 0 to 2147483647"),
         ({"Priority": 2**31}, "Priority must be a whole number from 0 to 2147483647"),
@@ -198,7 +198,7 @@ CENTER = {
 
 @pytest.fixture
 def conference(app):
-    """A simulator with a conference of a caller and Alice, Alice's SDK, and her Reservation."""
+    """A conference between a caller and Alice: the simulator, Alice's SDK, and her Reservation."""
     with running(callback_base_url=app.url, assignment_path="") as simulator:
         simulator.reset(CENTER)
         app.set_response(
@@ -235,7 +235,7 @@ def test_worker_puts_the_customer_on_hold(conference):
     assert not flags(simulator, "+15550000001")["hold"]
 
 
-def test_worker_updates_its_own_participant(conference):
+def test_worker_can_update_their_own_participant(conference):
     simulator, alice, reservation = conference
     params = {"ReservationSid": reservation["sid"], "Mute": True, "EndConferenceOnExit": True}
     payload = alice.update_own("/WorkerParticipant", **params)

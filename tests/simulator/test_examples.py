@@ -1,4 +1,4 @@
-"""The examples in docs/examples accept a Task in each language that is installed."""
+"""Each example in docs/examples accepts a Task, if the example's language is installed."""
 
 import os
 import shutil

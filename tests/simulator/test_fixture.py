@@ -37,8 +37,8 @@ def test_settings_are_passed_by_indirect_parametrization(new_simulator):
         ("reservation_timeout", "soon", "must be a number, not 'soon'"),
         ("reservation_timeout", True, "must be a number, not 'True'"),
         ("callback_base_url", "here", "must be a URL, not 'here'"),
-        ("allowed_hosts", ["a.example"], "must be text, a number, True or False, not a list"),
-        ("control_token", b"x" * 16, "must be text, a number, True or False, not a bytes"),
+        ("allowed_hosts", ["a.example"], "must be a string, a number, True or False, not a list"),
+        ("control_token", b"x" * 16, "must be a string, a number, True or False, not a bytes"),
     ],
 )
 def test_invalid_setting_is_refused(name, value, message):
@@ -55,7 +55,7 @@ def test_unknown_setting_is_refused():
     )
 
 
-def test_settings_may_be_text(tmp_path):
+def test_settings_may_be_strings_or_paths(tmp_path):
     file = tmp_path / "workspace.json"
     file.write_text(json.dumps({**MINIMAL, "friendly_name": "From a file"}), encoding="utf-8")
     settings = {"frozen_clock": "false", "routing_delay": "0.5", "workspace_file": file}

@@ -49,7 +49,7 @@ def test_credentials_are_derived_from_their_names():
         ("http://[", False),
     ],
 )
-def test_only_absolute_and_encoded_url_is_valid(text, expected):
+def test_only_absolute_encoded_urls_are_valid(text, expected):
     assert is_url(text) is expected
     assert resolve_url("", text) == (text if expected else None)
 

@@ -1,4 +1,4 @@
-"""Names that TaskRouter supplies have values in expressions, references and `order_by`."""
+"""Names that TaskRouter supplies can be used in expressions, references and `order_by`."""
 
 from datetime import UTC, datetime
 

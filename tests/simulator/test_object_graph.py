@@ -142,7 +142,7 @@ def not_registered() -> None:
         partial(call_later, Owner(), then=partial(not_registered)),
     ],
 )
-def test_call_of_an_unregistered_function_is_refused(action):
+def test_call_to_an_unregistered_function_is_refused(action):
     with pytest.raises(TypeError, match="cannot be stored"):
         Writer({}).write(action, Continuation)
 

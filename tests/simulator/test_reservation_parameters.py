@@ -106,7 +106,7 @@ def test_invalid_boolean_in_callback_response_leads_to_alert(instruction, name, 
 
 
 @pytest.mark.parametrize("value", [True, False, 1, "FALSE", "yes", "no", "0", None])
-def test_boolean_may_be_number_or_text(value):
+def test_boolean_may_be_number_or_string(value):
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, "conference", to=PHONE, muted=value, record=value)
     assert alerts(simulation) == []
@@ -141,7 +141,7 @@ INAPPLICABLE = [
 
 
 @pytest.mark.parametrize(("parameters", "name"), INAPPLICABLE, ids=range(len(INAPPLICABLE)))
-def test_setting_refuses_parameter_of_another_instruction(
+def test_strict_setting_refuses_parameter_of_different_instruction(
     strict_simulator, strict_paths, parameters, name
 ):
     idle = strict_simulator.activities["Idle"]
@@ -164,7 +164,7 @@ def test_setting_refuses_parameter_of_another_instruction(
         {**REQUIRED[""], "Timeout": "10", "Muted": "true", "Beep": "onEnter"},
     ],
 )
-def test_setting_allows_parameters_of_same_instruction(parameters):
+def test_strict_setting_allows_parameters_of_same_instruction(parameters):
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         idle = taskrouter.activities["Idle"]
         values = {key: value.format(idle=idle) for key, value in parameters.items()}

@@ -62,7 +62,7 @@ def address(log: TextIO) -> str:
 
 
 def violations(exchange):
-    """Return the violations that Prism reports about a request and its response."""
+    """Return the violations that Prism reports for a request and its response."""
     return json.loads(exchange.headers.get("sl-violations", "[]"))
 
 
@@ -95,14 +95,14 @@ def test_prism_reports_no_violation(taskrouter, description):
 def test_prism_reports_wrong_responses(app):
     path = f"/v1/Workspaces/WS{'0' * 32}"
     with prism(app.url) as url:
-        for member, value in (
+        for name, value in (
             ("sid", "WS1"),
             ("multi_task_enabled", "yes"),
             ("date_created", "today"),
         ):
-            app.set_response(path, {member: value})
+            app.set_response(path, {name: value})
             headers = {"Authorization": "Basic YTpi"}
             request = urllib.request.Request(url + path, b"", headers)  # noqa: S310 - a local server
             reported = violations(send("UpdateWorkspace", request))
             found = {(violation["severity"], *violation["location"]) for violation in reported}
-            assert found == {("Error", "response", "body", member)}
+            assert found == {("Error", "response", "body", name)}

@@ -214,11 +214,11 @@ HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
         (changed(None, friendly_name=" "), "friendly_name must not be empty"),
         (
             changed("workers", friendly_name=7),
-            "workers[0]: friendly_name must be text in quotes, not 7",
+            "workers[0]: friendly_name must be a string in quotes, not 7",
         ),
         (
             changed("workers", friendly_name=[]),
-            "workers[0]: friendly_name must be text, not a list",
+            "workers[0]: friendly_name must be a string, not a list",
         ),
         (changed(None, multi_task_enabled=0), "multi_task_enabled must be true or false, not 0"),
         (

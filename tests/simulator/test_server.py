@@ -271,6 +271,6 @@ def test_command_reports_missing_package(monkeypatch):
     with pytest.raises(SystemExit) as exit_info:
         importlib.reload(sys.modules[main.__module__])
     assert exit_info.value.code == (
-        "simulator: the package uvicorn is not installed. Install taskrouter-simulator again, with"
-        " its dependencies. In the simulator's repository, run `make services`."
+        "simulator: the package uvicorn is not installed. Reinstall taskrouter-simulator with its"
+        " dependencies. In the simulator's repository, run `make services`."
     )

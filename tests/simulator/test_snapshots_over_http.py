@@ -167,9 +167,7 @@ def test_modified_snapshot_is_refused_with_status_400_and_changes_nothing(simula
     with pytest.raises(urllib.error.HTTPError) as error:
         second.restore({**first.snapshot(), **change})
     assert error.value.code == 400
-    assert error.value.__notes__ == [
-        "the body is not an unmodified snapshot; its checksum is wrong"
-    ]
+    assert error.value.__notes__ == ["the body is not a valid snapshot; its checksum is wrong"]
     assert second.snapshot() == before
 
 

@@ -1,4 +1,4 @@
-"""The statistics equal statistics that are computed from the Events."""
+"""The statistics match those computed from the Events."""
 
 from collections import Counter
 

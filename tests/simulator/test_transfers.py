@@ -373,7 +373,7 @@ def test_only_assigned_task_of_accepted_reservation_is_transferred():
 def test_task_is_transferred_only_to_another_worker_or_a_queue(to):
     center = TransferSimulation()
     for recipient in (to or "x", center.alice.sid, center.task.workflow_sid):
-        message = f"Transfer to {recipient[:50]} is not possible: not another Worker or TaskQueue"
+        message = f"Cannot transfer to {recipient[:50]}: not a different Worker or a TaskQueue"
         assert refusal(center.transfer, recipient) == message
     assert (center.task.status, center.task.transfer) == ("assigned", None)
 
@@ -558,7 +558,7 @@ def test_invalid_transfer_is_refused_with_reason(taskrouter, accepted):
         body = {**valid, "reservation_sid": sid}
         expected = (400, "reservation_sid must name an existing Reservation")
         assert refused(taskrouter, "/transfers", **body) == expected
-    message = "Transfer to None is not possible: not another Worker or TaskQueue"
+    message = "Cannot transfer to None: not a different Worker or a TaskQueue"
     assert refused(taskrouter, "/transfers", reservation_sid=accepted.sid) == (400, message)
     missing = (404, f"transfer {'T' * 50} does not exist")
     assert refused(taskrouter, f"/transfers/{'T' * 60}", status="canceled") == missing

@@ -73,7 +73,7 @@ def object_problems(description, schema, value, location):
         return []
     expected, actual = set(schema["properties"]), set(value)
     found = [f"{location} lacks {name}" for name in sorted(expected - actual)]
-    found += [f"{location} has the unknown member {name}" for name in sorted(actual - expected)]
+    found += [f"{location} has the unknown property {name}" for name in sorted(actual - expected)]
     for name in expected & actual:
         found += problems(
             description, schema["properties"][name], value[name], f"{location}.{name}"

@@ -1,7 +1,7 @@
 """A response never claims that an instruction was sent unless this is known.
 
 In most tests, another client accepts the Reservation while the request with the instruction is in
-progress. The event that reports the acceptance removes the claim of the request.
+progress. The event that reports the acceptance removes the request's claim.
 """
 
 import pytest
@@ -60,7 +60,7 @@ def accept_elsewhere(
     during: str = "instruct",
     statuses: tuple[Status, ...] = (Status.ACCEPTED,),
 ) -> None:
-    """Make another client accept the Reservation when the service sends the request *during*."""
+    """Make another client accept the Reservation during a request, such as "fetch"."""
 
     def accept(verb: str) -> None:
         if verb == during:

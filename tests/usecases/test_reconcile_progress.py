@@ -102,7 +102,7 @@ def record_saves(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]
         ([-250, -200, -150], [-200, 0]),
         ([-250, -200, -150, -100], [-200, 0]),
         ([-250, -200, -150, -100, -50], [-200, -100, 0]),
-        ([-350, -340, -150], [-300, 0]),  # Events of the last run's final minute
+        ([-350, -340, -150], [-300, 0]),  # Events from the last run's final minute
         ([None, None, -150], [-300, 0]),
         ([-150, None], [0]),
     ],
@@ -181,7 +181,7 @@ def test_event_that_could_not_be_recorded_is_retried_before_later_windows_are_re
     )
 
 
-def test_unreadable_events_of_all_lists_are_counted_as_one_failure_per_window(
+def test_unreadable_events_in_all_lists_count_as_one_failure_per_window(
     service: Service, taskrouter: RecordingTaskRouter
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], -300_000))

@@ -119,7 +119,7 @@ def test_throttled_request_is_repeated_up_to_three_times(throttled: int, pause_m
 @pytest.mark.parametrize(
     ("time_left_ms", "requests", "pause_ms"), [(60_000, 4, 3_500), (24_999, 1, 0)]
 )
-def test_throttled_request_ends_the_run_after_its_attempts_or_if_time_is_short(
+def test_throttling_ends_the_run_if_all_retries_fail_or_time_is_short(
     time_left_ms: int, requests: int, pause_ms: int
 ) -> None:
     budget, clock = make_budget(time_left_ms)
@@ -189,7 +189,7 @@ def test_failures_are_counted_by_code_with_their_first_three_distinct_reasons() 
     ("time_left_ms", "last_start_ms"),
     [(60_000, 42_500), (60_001, 42_500), (25_002, 25_001), (25_000, 25_000), (10_000, 25_000)],
 )
-def test_half_of_a_budget_has_half_of_the_time_in_which_steps_may_start(
+def test_half_budget_has_half_the_time_for_starting_steps(
     time_left_ms: int, last_start_ms: int
 ) -> None:
     budget, _ = make_budget()
@@ -202,7 +202,7 @@ def test_half_of_a_budget_has_half_of_the_time_in_which_steps_may_start(
     assert budget.may_continue() is (last_start_ms > 25_000)
 
 
-def test_throttling_ends_only_its_half_but_refused_credentials_end_the_whole_budget() -> None:
+def test_throttling_ends_only_one_half_but_refused_credentials_end_the_whole_budget() -> None:
     budget, _ = make_budget()
     throttled, denied = budget.half(), budget.half()
     with pytest.raises(TaskRouterThrottled):

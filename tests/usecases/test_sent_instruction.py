@@ -12,7 +12,11 @@ from chalicelib.domain.errors import (
     ReservationNotPending,
 )
 from chalicelib.domain.reservations import Claim, Reservation, SentInstruction, Status
-from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown, require_answer
+from chalicelib.usecases.sent_instruction import (
+    is_known_to_be_sent,
+    outcome_unknown,
+    require_answer,
+)
 from tests.support import NOW, sid
 
 CALL = {"instruction": "call", "from": "+15556667777", "url": "https://a.example", "accept": True}
@@ -60,7 +64,7 @@ def make_record_with_instruction(
 def test_instruction_is_known_to_be_sent_if_confirmed(
     answer: dict[str, Any] | None, record: Reservation, *, expected: bool
 ) -> None:
-    assert is_known_as_sent(answer, record) is expected
+    assert is_known_to_be_sent(answer, record) is expected
 
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
@@ -69,7 +73,7 @@ def test_outcome_of_an_unconfirmed_instruction_stays_unknown_after_an_accept(
     status: Status, acceptor: str
 ) -> None:
     with pytest.raises(ReservationNotPending) as raised:
-        is_known_as_sent(
+        is_known_to_be_sent(
             CALL, make_record_with_instruction(status, is_confirmed=False, accepted_by=acceptor)
         )
     assert raised.value.details == {"reservation_status": status}
@@ -83,7 +87,7 @@ def test_outcome_of_an_unconfirmed_instruction_stays_unknown_after_an_accept(
 def test_instruction_in_the_answer_is_not_known_to_be_sent(status: Status) -> None:
     """The answer is recorded before it is sent in the response, which may be lost."""
     with pytest.raises(ReservationNotPending, match="may have been sent"):
-        is_known_as_sent(CALL, replace(RECORD, answer=CALL, status=status))
+        is_known_to_be_sent(CALL, replace(RECORD, answer=CALL, status=status))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_instruction_in_the_answer_is_not_known_to_be_sent(status: Status) -> No
 )
 def test_another_instruction_is_refused(record: Reservation, verb: str) -> None:
     with pytest.raises(InstructionAlreadySent) as raised:
-        is_known_as_sent(DEQUEUE, record)
+        is_known_to_be_sent(DEQUEUE, record)
     assert raised.value.details == {"reservation_status": record.status}
     assert raised.value.message == (
         f"The instruction call {verb} sent to TaskRouter for this Reservation. "

@@ -59,7 +59,7 @@ class LifeCycle:
 
 
 def draw_life_cycles(seed: int, number: int) -> list[LifeCycle]:
-    """Return random life cycles. Some have no acceptance, and half of the events are lost."""
+    """Return random life cycles. Some Reservations time out, and half of the events are lost."""
     draw = random.Random(seed)  # noqa: S311
     minute = 60_000
     return [

@@ -31,8 +31,8 @@ _REFUSALS: Mapping[type[jwt.InvalidTokenError], str] = {
     jwt.ExpiredSignatureError: "The token has expired. Create a new token.",
     jwt.ImmatureSignatureError: "The token is not valid yet (nbf or iat). Check the clock of the "
     "computer that creates the tokens.",
-    jwt.exceptions.InvalidSubjectError: "The token belongs to another account. sub must be the SID "
-    "of the account of this service.",
+    jwt.exceptions.InvalidSubjectError: "The token belongs to a different account. sub must be "
+    "the SID of this service's account.",
 }
 """Messages by PyJWT error. `_describe` builds the messages for all other errors."""
 
@@ -122,7 +122,7 @@ class TokenVerifier:
             raise InvalidToken(_describe(error)) from error
 
     def _verify(self, token: str) -> dict[str, Any]:
-        """Return the token's claims; raise InvalidToken or an error of PyJWT if invalid."""
+        """Return the token's claims; raise InvalidToken or a PyJWT error if invalid."""
         if len(token) > _MAX_LENGTH:
             raise InvalidToken(f"The token must have at most {_MAX_LENGTH} characters.")
         unverified = jwt.decode_complete(token, options={"verify_signature": False})
@@ -167,8 +167,8 @@ class TokenVerifier:
             raise InvalidToken("The token has no TaskRouter grant (grants.task_router).")
         if grant.get("workspace_sid") != self._workspace_sid:
             raise InvalidToken(
-                "The token belongs to another Workspace, or to none. workspace_sid in its "
-                "TaskRouter grant must be the SID of the Workspace of this service."
+                "The token belongs to a different Workspace, or to none. workspace_sid in its "
+                "TaskRouter grant must be the SID of this service's Workspace."
             )
         role_name, worker_sid = str(grant.get("role")), grant.get("worker_sid")
         if role_name not in [*Role]:

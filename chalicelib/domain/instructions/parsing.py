@@ -34,7 +34,7 @@ def instruction_type(name: object) -> type[Instruction]:
 
 
 def parse_instruction(mapping: Mapping[str, Any]) -> Instruction:
-    """Read an instruction from its JSON object: ``instruction`` and the parameters.
+    """Read an instruction from a JSON object with ``instruction`` and the parameters.
 
     Raises:
         InvalidInstruction: TaskRouter would refuse the instruction. Each error names a parameter
@@ -49,7 +49,7 @@ def parse_instruction(mapping: Mapping[str, Any]) -> Instruction:
 
 
 def without_secrets(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an instruction's JSON object with ``(secret)`` instead of secret values."""
+    """Return an instruction's JSON object with each secret replaced by ``(secret)``."""
     definitions = INSTRUCTION_TYPES.get(answer.get("instruction", ""), Defer).parameters()
     return {
         name: "(secret)" if name in definitions and definitions[name].secret else value

@@ -19,7 +19,7 @@ _deserialize = TypeDeserializer().deserialize
 
 @dataclass(frozen=True)
 class TaskRouterReservation:
-    """A Reservation at TaskRouter. The last of its statuses is the current status."""
+    """A Reservation in TaskRouter. The last of its statuses is the current status."""
 
     sid: str
     task_sid: str
