@@ -36,12 +36,13 @@ export function timeOfDay(at) {
 
 export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;
 
-/** Return the label of an attribute: selected_language becomes "Selected language". */
+/** Return the label of an attribute: selected_language becomes "Selected language", and call_sid "Call". */
 export function label(name) {
   const words = name
     .replace(/([a-z0-9])([A-Z])(?=[a-z])/g, (_, end, start) => `${end} ${start.toLowerCase()}`)
     .replace(/[_-]+/g, " ")
-    .trim();
+    .trim()
+    .replace(/ sid$/, "");
   return words.charAt(0).toUpperCase() + words.slice(1) || name;
 }
 

@@ -280,7 +280,7 @@ export const TEXTS = {
     signInAgainName: "Inicie sesión de nuevo, {name}",
     signInText: "Vea las ofertas, revise cada tarea y decida.",
     signInReturn: "Volverá a la oferta {title}.",
-    withAccount: "Continuar con la cuenta de la empresa",
+    withAccount: "Continuar con la cuenta de empresa",
     localText: "Abra el enlace que {command} muestra para Alice o para un supervisor. Solo funciona en este equipo.",
     expired: "Su sesión venció a las {time}",
     expiredText: "Inicie sesión para continuar. Lo que escribió se conserva en esta pestaña.",
