@@ -9,7 +9,7 @@ import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearBrowser, endSilentSignIn, forgetToken, readClaims, storedToken, storeToken, takeFragment } from "./session.js";
+import { beginSilentSignIn, clearBrowser, endSilentSignIn, forgetToken, onSharedToken, readClaims, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
 import { changed, isAvailable, onChange, resetState, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
@@ -65,6 +65,13 @@ function signIn(token) {
   changed();
 }
 
+/** Continue an expired session with the token that the user has got in another tab. */
+function receiveToken({ owner, token }) {
+  if (!state.session && state.inbox.owner === owner) {
+    signIn(token);
+  }
+}
+
 function showDoor(shown) {
   polling?.stop();
   polling = null;
@@ -101,8 +108,7 @@ function refuse(response) {
 /** Renew the session without asking the user, if the provider allows that. */
 function expire(at) {
   showDoor({ kind: "expired", at });
-  if (state.hasProvider) {
-    beginSilentSignIn(at);
+  if (state.hasProvider && beginSilentSignIn(at)) {
     location.assign(signInUrl({ silent: "1" }));
   }
 }
@@ -213,6 +219,7 @@ function start() {
   loadPreferences();
   onChange(draw);
   useSession({ pollNow, expire: refuse });
+  onSharedToken(receiveToken);
   listenToKeys();
   closeMenuOutside();
   addEventListener("storage", () => {
@@ -232,6 +239,9 @@ function enter() {
   const expiredAt = endSilentSignIn();
   if (token !== null) {
     signIn(token);
+    if (state.session) {
+      shareToken(state.inbox.owner, token);
+    }
   } else if (failure !== null) {
     showDoor(expiredAt === null ? { kind: "failed", failure } : { kind: "expired", at: expiredAt });
   } else if (!state.session && storedToken()) {

@@ -17,16 +17,40 @@ export function takeFragment() {
 }
 
 const SILENT = "console.silent";
+const RENEWAL = "console.renewal";
+/** Time after which a renewal that another tab has begun is considered as given up. */
+const RENEWAL_TIME = 30_000;
 
-/** Note that the page leaves to renew the session without asking the user. */
-export const beginSilentSignIn = (expiredAt) => sessionStorage.setItem(SILENT, expiredAt);
+/**
+ * Note that the page leaves to renew the session without asking the user. Return false if another tab
+ * already does: the provider's answer belongs to the last sign-in that a browser has begun.
+ */
+export function beginSilentSignIn(expiredAt) {
+  if (Date.now() - Number(localStorage.getItem(RENEWAL)) < RENEWAL_TIME) {
+    return false;
+  }
+  localStorage.setItem(RENEWAL, Date.now());
+  sessionStorage.setItem(SILENT, expiredAt);
+  return true;
+}
 
 /** Return when the session expired that the page has tried to renew; null without an attempt. */
 export function endSilentSignIn() {
   const expiredAt = sessionStorage.getItem(SILENT);
+  if (expiredAt === null) {
+    return null;
+  }
   sessionStorage.removeItem(SILENT);
-  return expiredAt === null ? null : Number(expiredAt);
+  localStorage.removeItem(RENEWAL);
+  return Number(expiredAt);
 }
+
+const tabs = new BroadcastChannel("console sessions");
+
+/** Pass a new token to the user's other tabs, whose session may have expired. */
+export const shareToken = (owner, token) => tabs.postMessage({ owner, token });
+
+export const onSharedToken = (receive) => tabs.addEventListener("message", ({ data }) => receive(data));
 
 export const storedToken = () => sessionStorage.getItem(TOKEN);
 

@@ -128,6 +128,45 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
 
 
+def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, api):
+    api.has_provider = True
+    first, second = token(name="first"), token(name="second")
+    pages = [open_console(first)]
+    pages.append(open_console(first, context=pages[0].context))
+    for page in pages:
+        expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    renewals = []
+
+    def redirect(route):
+        renewals.append(route.request.url)
+        time.sleep(1)
+        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={second}"})
+
+    pages[0].context.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    api.refused.add(first)
+    for page in pages:
+        page.wait_for_function("sessionStorage.getItem('console.token') !== null")
+        expect(page.locator(".live")).to_contain_text("Live")
+        assert page.evaluate("sessionStorage.getItem('console.token')") == second
+    assert len(renewals) == 1
+
+
+def test_sign_in_continues_the_expired_session_of_another_tab(open_console, api):
+    first, second = token(name="first"), token(name="second")
+    api.offer("Marta")
+    page = open_console(first)
+    page.get_by_role("button", name="Accept by phone").click()
+    page.get_by_label("Caller ID that the phone shows").fill("+1555")
+    api.refused.add(first)
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    other_user = open_console(token("supervisor"), context=page.context)
+    expect(rows(other_user)).to_have_count(1)
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    open_console(second, context=page.context)
+    expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("+1555")
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
 def test_session_ends_at_the_tokens_expiry_by_the_servers_clock(open_console, api):
     page = open_console(token(seconds=4))
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
