@@ -112,6 +112,7 @@ class Plan:
         number_of_resources: Number of resources that could be deleted.
         directory: The SIDs of existing resources by kind and by the name after the changes.
         checksum: Depends on the changes and on the state of the Workspace.
+        is_found_by_name: Whether the stage has no SID, and the Workspace was found by its name.
     """
 
     workspace: str
@@ -122,6 +123,7 @@ class Plan:
     number_of_resources: int
     directory: Directory
     checksum: str
+    is_found_by_name: bool = False
 
     def of(self, *actions: Action) -> list[Change]:
         """Return the changes with one of the actions."""

@@ -38,19 +38,29 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
     Raises:
         OperatorError: The Workspace can't be read, or contradicts the definition.
     """
+    has_sid = bool(target.workspace_sid)
     target = target.find_workspace(definition.friendly_name)
+    is_found_by_name = bool(target.workspace_sid) and not has_sid
+    if is_found_by_name and prune:
+        raise OperatorError(
+            "Nothing was changed. --prune needs the SID of the Workspace, but the Workspace "
+            f"{definition.friendly_name!r} ({target.workspace_sid}) was found by its name. Set "
+            f"{_WORKSPACE_SID} of stage {target.stage_name} in {FILE}, or apply without --prune "
+            "first."
+        )
     state = State()
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))
         _warn_of_missing_workflow(target, state)
-    return make_plan(
+    plan = make_plan(
         definition,
         state,
         api_url=target.api_url,
         prune=prune,
         kept_sids=target.workflow_sids,
     )
+    return replace(plan, is_found_by_name=is_found_by_name)
 
 
 def _warn_of_missing_workflow(target: Target, state: State) -> None:

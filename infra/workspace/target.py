@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib import config
 from infra import OperatorError
-from infra.aws import Aws, chalice_record, stacks, stage_config
+from infra.aws import Aws, chalice_record, shared_names, stacks, stage_config
 from infra.aws.config_file import FILE
 from infra.aws.stage_config import Stage
 from infra.commands import connect_to_stage, connection
@@ -57,16 +57,26 @@ class Target:
         return self.account.workspaces(self.workspace_sid)
 
     def find_workspace(self, name: str) -> "Target":
-        """Return the target with the SID of the Workspace with a name, if the stage has no SID."""
+        """Return the target with the SID of the Workspace with a name, if the stage has no SID.
+
+        Raises:
+            OperatorError: Several Workspaces have the name, or the Workspace belongs to another
+                stage.
+        """
         if self.workspace_sid:
-            return self
+            return self._with_own_workspace(self.workspace_sid)
         found = [sid for sid, found_name in self.account.list_workspaces() if found_name == name]
         if len(found) > 1:
             raise OperatorError(
                 f"The account has several Workspaces with the name {name!r}: {', '.join(found)}. "
                 f"Set TWILIO_WORKSPACE_SID of stage {self.stage_name} in {FILE}."
             )
-        return replace(self, workspace_sid="".join(found))
+        return self._with_own_workspace("".join(found))
+
+    def _with_own_workspace(self, sid: str) -> "Target":
+        if self.stage and sid:
+            shared_names.ensure_own_workspace(stage_config.project(), self.stage_name, sid)
+        return replace(self, workspace_sid=sid)
 
     def mask(self, url: str) -> str:
         """Return a URL without parts that may be secret."""

@@ -59,7 +59,8 @@ def summary(plan: Plan) -> str:
 
 def lines(plan: Plan, mask: Mask) -> Iterator[str]:
     """Yield the lines of a plan, with colors."""
-    yield printable(f"Workspace {plan.workspace!r} ({plan.workspace_sid or 'new'})")
+    found = ", found by its name" if plan.is_found_by_name else ""
+    yield printable(f"Workspace {plan.workspace!r} ({plan.workspace_sid or 'new'}{found})")
     for change in plan.changes:
         sign, color = _SIGNS[change.action]
         yield click.style(printable(f"{sign} {change.action} {change.title}"), fg=color)
@@ -92,6 +93,7 @@ def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
     return {
         "workspace": plan.workspace,
         "workspace_sid": plan.workspace_sid,
+        "found_by_name": plan.is_found_by_name,
         "prune": prune,
         "checksum": plan.checksum,
         "changes": [

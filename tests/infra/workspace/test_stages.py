@@ -210,9 +210,53 @@ def test_missing_workspace_is_created_once(without_workspace):
 def test_workspace_of_an_interrupted_apply_is_found_by_its_name(without_workspace):
     stage = without_workspace
     created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
-    assert f"'Sales' ({created.sid})" in run("plan").stdout
+    assert f"'Sales' ({created.sid}, found by its name)\n" in run("plan").stdout
+    assert json.loads(run("plan", "--json").stdout)["found_by_name"] is True
     assert run("apply", "--yes").returncode == 0
     assert stage.variables["TWILIO_WORKSPACE_SID"] == created.sid
+    assert f"'Sales' ({created.sid})\n" in run("plan").stdout
+
+
+def test_prune_is_refused_until_the_sid_is_written(without_workspace, file):
+    client = without_workspace.twilio.client().taskrouter.v1
+    context = client.workspaces(client.workspaces.create(friendly_name="Sales").sid)
+    context.task_queues.create(friendly_name="Theirs")
+    for command in (("plan",), ("apply", "--yes", "--force")):
+        refused = run(*command, "--prune")
+        assert (refused.returncode, "was found by its name. Set TWILIO_" in refused.stderr) == (
+            1,
+            True,
+        )
+    assert [item.friendly_name for item in context.task_queues.list()] == ["Theirs"]
+    assert run("apply", "--yes").returncode == 0
+    assert run("apply", "--prune", "--yes", "--force").returncode == 0
+    assert [item.friendly_name for item in context.task_queues.list()] == ["Everyone"]
+
+
+@pytest.mark.parametrize("own_sid", [False, True])
+def test_workspace_of_another_stage_is_refused(without_workspace, own_sid):
+    stage = without_workspace
+    created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
+    content = json.loads(stage.config.read_text())
+    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": created.sid}}
+    if own_sid:
+        content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = created.sid
+    stage.config.write_text(json.dumps(content))
+    before = stage.config.read_text()
+    for command in (("plan",), ("apply", "--yes")):
+        refused = run(*command)
+        assert refused.returncode == 1
+        message = f"the Workspace {created.sid} is also the TWILIO_WORKSPACE_SID of stage prod."
+        assert message in refused.stderr
+    assert stage.config.read_text() == before
+
+
+def test_workspace_of_a_local_stage_is_not_refused(stage):
+    content = json.loads(stage.config.read_text())
+    sid = content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"]
+    content["stages"]["local"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = sid
+    stage.config.write_text(json.dumps(content))
+    assert run("plan").returncode == 2
 
 
 def test_lost_response_does_not_create_a_second_workspace(without_workspace):
