@@ -92,7 +92,7 @@ def plan(stage_name: str, file: Path | None, *, prune: bool, style: str | None) 
 
     opened = target.open_target(stage_name)
     planned = runs.plan_changes(opened, opened.read_definition(file), prune=prune)
-    runs.print_plan(planned, opened.mask, style or "text", prune=prune)
+    runs.print_plan(planned, opened.mask, style or "text")
     if planned.changes:
         raise SystemExit(_CHANGES)
 
@@ -136,7 +136,7 @@ def apply(
     planned = runs.plan_changes(opened, definition, prune=prune)
     if checksum is not None:
         runs.require_unchanged(planned, checksum)
-    runs.print_plan(planned, opened.mask, "text", prune=prune)
+    runs.print_plan(planned, opened.mask, "text")
     dialog = Dialog(is_interactive=is_terminal(), assumes_yes=yes)
     if not runs.apply_plan(opened, definition, planned, dialog, force=force):
         raise SystemExit(_CHANGES)

@@ -112,6 +112,7 @@ class Plan:
         number_of_resources: Number of resources that could be deleted.
         directory: The SIDs of existing resources by kind and by the name after the changes.
         checksum: Depends on the changes and on the state of the Workspace.
+        prune: Whether resources that the definition does not name are deleted.
         is_found_by_name: Whether the stage has no SID, and the Workspace was found by its name.
     """
 
@@ -123,6 +124,7 @@ class Plan:
     number_of_resources: int
     directory: Directory
     checksum: str
+    prune: bool
     is_found_by_name: bool = False
 
     def of(self, *actions: Action) -> list[Change]:
@@ -131,8 +133,14 @@ class Plan:
 
     @property
     def deletes_too_much(self) -> bool:
-        """Whether the plan deletes more resources than are allowed without `--force`."""
-        return len(self.of(Action.DELETE)) > MAX_DELETED * self.number_of_resources
+        """Whether the plan deletes more resources than are allowed without `--force`.
+
+        A new Workspace contains only what TaskRouter has created.
+        """
+        return (
+            bool(self.workspace_sid)
+            and len(self.of(Action.DELETE)) > MAX_DELETED * self.number_of_resources
+        )
 
 
 def make_plan(
@@ -182,8 +190,7 @@ class _Planner:
             for item in self._items[kind]
             if (found := self._matches[kind, getattr(item, kind.identifier)])
         }
-        if state.workspace:
-            self._declared_by_sid[state.workspace.sid] = definition
+        self._declared_by_sid[state.workspace.sid] = definition
         self._directory = state.renamed(
             {found.sid: name for (_, name), found in self._matches.items() if found}
         )
@@ -198,20 +205,21 @@ class _Planner:
             changes += self._delete(deleted)
             unmanaged = [item for item in unmanaged if item.note]
         basis = [
-            [state.workspace.sid if state.workspace else ""],
+            [state.workspace.sid],
             [[item.action, item.kind.key, item.sid, {**item.before}, {**item.after}]
              for item in changes],
             [[item.resource.sid, item.resource.name] for item in unmanaged],
         ]  # fmt: skip
         return Plan(
             workspace=self._definition.friendly_name,
-            workspace_sid=state.workspace.sid if state.workspace else "",
+            workspace_sid=state.workspace.sid,
             changes=tuple(changes),
             unmanaged=tuple(unmanaged),
             omitted=tuple(self._omitted()),
             number_of_resources=sum(not is_built_in(item) for item in state.resources),
             directory=self._directory,
             checksum=hashlib.sha256(canonical_text(basis).encode()).hexdigest(),
+            prune=prune,
         )
 
     def _match(self, kind: Kind, item: Any) -> Resource | None:
@@ -237,7 +245,7 @@ class _Planner:
 
     def _compare_all(self) -> Iterator[Change]:
         workspace = self._state.workspace
-        if workspace is None:
+        if not workspace.sid:
             values = declared(WORKSPACE, self._definition, self._api_url)
             name = self._definition.friendly_name
             yield Change(Action.CREATE, WORKSPACE, name, "", {}, values)
@@ -247,7 +255,7 @@ class _Planner:
                     yield from self._compare(
                         kind, item, self._matches[kind, getattr(item, kind.identifier)]
                     )
-            elif workspace:
+            elif workspace.sid:
                 yield from self._compare(WORKSPACE, self._definition, workspace)
 
     def _compare(self, kind: Kind, item: Any, found: Resource | None) -> Iterator[Change]:
@@ -270,15 +278,15 @@ class _Planner:
     def _require_names(self, changes: Iterable[Change]) -> None:
         """Check that the resources to which changes refer exist, and that their names are unique.
 
-        A new Workspace contains Activities that only TaskRouter knows.
+        A new Workspace gets its default Activities when all Activities exist.
         """
         known = {*self._directory.sids}
-        for change in changes:
+        for change in sorted(changes, key=lambda change: IN_ORDER.index(change.kind)):
             for key, name in sorted(references(change.after)):
                 kind = BY_KEY.get(key)
                 if kind:
                     self._find(kind, name)
-                if self._state.workspace and (key, name) not in known:
+                if (key, name) not in known:
                     title = kind.title if kind else key
                     is_later = (kind, name) in self._matches
                     problem = (
@@ -304,7 +312,7 @@ class _Planner:
         free_sids = {resource.sid for resource in free} - {*kept_sids}
         used: set[tuple[str, str]] = set()
         kept = [item for item in self._state.resources if item.sid not in free_sids]
-        kept += [self._state.workspace] if self._state.workspace else []
+        kept.append(self._state.workspace)
         while kept:
             for resource in kept:
                 used |= references(self._final_values(resource))

@@ -19,7 +19,7 @@ from infra.workspace import text
 from infra.workspace.export import export, read_all
 from infra.workspace.kinds import ACTIVITIES, URLS, WORKFLOW, WORKSPACE
 from infra.workspace.plan import Action, Change, Plan, make_plan
-from infra.workspace.state import State, read_for
+from infra.workspace.state import State, new, read_for
 from infra.workspace.target import Target, of_stage
 from infra.workspace.values import declared, parameters
 from taskrouter_simulator.definition.configuration import Directory
@@ -27,6 +27,10 @@ from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition
 
 _WORKSPACE_SID, _WORKFLOW_SID = "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID"
 _TIMEOUT, _TIMEOUTS = "RESERVATION_TIMEOUT_SECONDS", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
+_CHANGED = (
+    "Nothing was changed, because the Workspace or the file has changed since the plan was made. "
+    "Make a new plan, and apply that."
+)
 
 
 def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool) -> Plan:
@@ -48,7 +52,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
             f"{_WORKSPACE_SID} of stage {target.stage_name} in {FILE}, or apply without --prune "
             "first."
         )
-    state = State()
+    state = new()
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))
@@ -95,10 +99,7 @@ def require_unchanged(plan: Plan, checksum: str) -> None:
         OperatorError: The checksums differ.
     """
     if plan.checksum != checksum:
-        raise OperatorError(
-            "Nothing was changed, because the Workspace or the file has changed since the plan was "
-            "made. Make a new plan, and apply that."
-        )
+        raise OperatorError(_CHANGED)
 
 
 def apply_plan(
@@ -124,17 +125,35 @@ def apply_plan(
     if plan.changes and not dialog.confirm(_question(plan)):
         click.echo("Nothing was changed. To confirm without a question, add --yes.", err=True)
         return False
-    target = target.find_workspace(definition.friendly_name)
-    if not target.workspace_sid:
-        target = replace(target, workspace_sid=_create_workspace(target, definition))
-        _report(plan.changes[0])
-        plan = plan_changes(target, definition, prune=False)
-        execution.refuse_impossible(plan, force=force)
+    target, plan = _open_workspace(target, definition, plan)
     context = target.context()
     sids = target.account.call(lambda: execution.apply(plan, context, _report))
     if target.stage:
-        write_settings(target.stage, target.workspace_sid, definition, sids)
+        write_settings(target.stage, definition, sids)
     return True
+
+
+def _open_workspace(
+    target: Target, definition: WorkspaceDefinition, plan: Plan
+) -> tuple[Target, Plan]:
+    """Write the SID of the Workspace to the settings, after creating the Workspace if necessary.
+
+    Returns:
+        The target with the SID, and the plan for the existing Workspace.
+    """
+    target = target.find_workspace(definition.friendly_name)
+    if target.workspace_sid != plan.workspace_sid:
+        raise OperatorError(_CHANGED)
+    if not target.workspace_sid:
+        target = replace(target, workspace_sid=_create_workspace(target, definition))
+        _report(plan.changes[0])
+    if target.stage and _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
+        _write(target.stage_name, {_WORKSPACE_SID: target.workspace_sid})
+    if not plan.workspace_sid:
+        plan = plan_changes(target, definition, prune=plan.prune)
+        outcome = "The Workspace was created, and nothing else was changed."
+        execution.refuse_impossible(plan, force=True, outcome=outcome)
+    return target, plan
 
 
 def _question(plan: Plan) -> str:
@@ -165,16 +184,12 @@ def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
 
 
 def write_settings(
-    stage: Stage,
-    workspace_sid: str,
-    definition: WorkspaceDefinition,
-    sids: Mapping[tuple[str, str], str],
-) -> bool:
-    """Write SIDs and reservation timeouts to config.json, and return whether a value has changed.
+    stage: Stage, definition: WorkspaceDefinition, sids: Mapping[tuple[str, str], str]
+) -> None:
+    """Write the Workflow's SID and the reservation timeouts to config.json.
 
     Args:
         stage: The stage.
-        workspace_sid: SID of the Workspace.
         definition: The definition that has been applied.
         sids: The SIDs by kind and name.
 
@@ -182,35 +197,30 @@ def write_settings(
         OperatorError: The timeouts contradict other settings of the stage.
     """
     variables = stage_config.environment(stage.name, {})
-    changes = _missing_sids(variables, workspace_sid, definition, sids)
+    changes = _missing_workflow(variables, definition, sids)
     changes |= _changed_timeouts(stage, {**variables, **changes}, definition, sids)
     if changes:
         completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
         stage_config.ensure_runnable(completed)
-        stage_config.set_variables(stage.name, changes)
-        written = ", ".join(f"{name}={value}" for name, value in changes.items())
-        click.echo(f"Written to {FILE}: {written}", err=True)
-    return bool(changes)
+        _write(stage.name, changes)
 
 
-def _missing_sids(
+def _write(stage_name: str, changes: Mapping[str, str]) -> None:
+    stage_config.set_variables(stage_name, changes)
+    written = ", ".join(f"{name}={value}" for name, value in changes.items())
+    click.echo(f"Written to {FILE}: {written}", err=True)
+
+
+def _missing_workflow(
     variables: Mapping[str, str],
-    workspace_sid: str,
     definition: WorkspaceDefinition,
     sids: Mapping[tuple[str, str], str],
 ) -> dict[str, str]:
-    """Return the SIDs that the stage lacks; the Workflow's only if there is exactly one.
-
-    The SID of a Workflow that does not exist counts as lacking.
-    """
+    """Return the SID of the only Workflow in the definition if the stage's does not exist."""
     workflows = managed(definition.workflows, ())
-    values = {_WORKSPACE_SID: workspace_sid}
-    if len(workflows) == 1:
-        values[_WORKFLOW_SID] = sids[WORKFLOW.key, workflows[0].friendly_name]
-    known = {workspace_sid, *sids.values()}
-    return {
-        name: sid for name, sid in values.items() if variables.get(name, "").strip() not in known
-    }
+    if len(workflows) != 1 or variables.get(_WORKFLOW_SID, "").strip() in {*sids.values()}:
+        return {}
+    return {_WORKFLOW_SID: sids[WORKFLOW.key, workflows[0].friendly_name]}
 
 
 def _changed_timeouts(
@@ -264,17 +274,16 @@ def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
     apply_plan(target, definition, plan, dialog, force=False)
 
 
-def print_plan(plan: Plan, mask: Callable[[str], str], style: str, *, prune: bool) -> None:
+def print_plan(plan: Plan, mask: Callable[[str], str], style: str) -> None:
     """Print a plan.
 
     Args:
         plan: The plan.
         mask: Returns a URL without secrets.
         style: "text", "json" or "markdown".
-        prune: Whether the plan deletes resources that the definition does not name.
     """
     if style == "json":
-        click.echo(json.dumps(text.as_json(plan, mask, prune=prune), indent=2))
+        click.echo(json.dumps(text.as_json(plan, mask), indent=2))
     elif style == "markdown":
         click.echo(text.markdown(plan, mask))
     else:

@@ -88,20 +88,24 @@ def markdown(plan: Plan, mask: Mask) -> str:
     return f"{fence}diff\n{text}\n{fence}"
 
 
-def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
-    """Return a plan as JSON, from which `apply --plan` reads the checksum and `prune`."""
+def as_json(plan: Plan, mask: Mask) -> dict[str, Any]:
+    """Return a plan as JSON, from which `apply --plan` reads the checksum and `prune`.
+
+    Resources of a Workspace that does not exist yet have no SIDs.
+    """
+    exists = bool(plan.workspace_sid)
     return {
         "workspace": plan.workspace,
         "workspace_sid": plan.workspace_sid,
         "found_by_name": plan.is_found_by_name,
-        "prune": prune,
+        "prune": plan.prune,
         "checksum": plan.checksum,
         "changes": [
             {
                 "action": change.action,
                 "kind": change.kind.key,
                 "name": change.name,
-                "sid": change.sid,
+                "sid": change.sid if exists else "",
                 "fields": [
                     {"field": name, "before": before, "after": after}
                     for name, before, after in _shown_fields(change, mask)
@@ -114,7 +118,7 @@ def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
             {
                 "kind": item.resource.kind.key,
                 "name": item.resource.name,
-                "sid": item.resource.sid,
+                "sid": item.resource.sid if exists else "",
                 "note": item.note,
             }
             for item in plan.unmanaged

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from infra import OperatorError
 from infra.aws import chalice_record
 from infra.commands import connection
+from infra.commands.dialog import Dialog
+from infra.workspace import runs, target
 from tests.infra.command_line import run_infra
 from tests.infra.new_stage import URL
 
@@ -257,6 +260,77 @@ def test_workspace_of_a_local_stage_is_not_refused(stage):
     content["stages"]["local"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = sid
     stage.config.write_text(json.dumps(content))
     assert run("plan").returncode == 2
+
+
+def change_file(file, **keys):
+    file.write_text(json.dumps(VALUE | keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"activities": [{"friendly_name": "Available", "available": False}]},
+            "Nothing was changed. Activity 'Available' must be replaced",
+        ),
+        (
+            {"default_activity": "Idle"},
+            "Workspace 'Sales' refers to the Activity 'Idle', which is neither",
+        ),
+    ],
+)
+def test_contradiction_is_found_before_a_workspace_is_created(
+    without_workspace, file, keys, message
+):
+    change_file(file, **keys)
+    refused = run("apply", "--yes")
+    assert (refused.returncode, message in refused.stderr) == (1, True), refused.stderr
+    workspaces = without_workspace.twilio.client().taskrouter.v1.workspaces
+    assert workspaces.list(friendly_name="Sales") == []
+
+
+def test_plan_of_a_new_workspace_contains_everything_that_is_applied(without_workspace, file):
+    idle = {"friendly_name": "Idle", "available": True}
+    renamed = {"friendly_name": "Away", "was": "Unavailable"}
+    change_file(file, default_activity="Idle", activities=[idle, renamed])
+    planned = run("plan", "--prune", "--json")
+    changes = [
+        (item["action"], item["name"], item["sid"])
+        for item in json.loads(planned.stdout)["changes"]
+    ]
+    assert changes == [
+        ("create", "Sales", ""),
+        ("create", "Idle", ""),
+        ("rename", "Away", ""),
+        ("create", "Everyone", ""),
+        ("create", "Main", ""),
+        ("delete", "Available", ""),
+    ]
+    applied = run("apply", "--prune", "--yes")
+    assert applied.returncode == 0, applied.stderr
+    assert "Activity 'Available': deleted" in applied.stderr
+    assert run("plan", "--prune").returncode == 0
+
+
+def test_sid_of_a_new_workspace_is_written_before_anything_can_fail(without_workspace):
+    stage = without_workspace
+    stage.twilio.fault("request", "error", method="POST", path="*/TaskQueues", status=403)
+    failed = run("apply", "--yes")
+    assert failed.returncode == 1
+    (created,) = stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == created.sid
+
+
+def test_workspace_that_appears_after_the_plan_is_not_changed(without_workspace, file):
+    opened = target.open_target("dev")
+    definition = opened.read_definition(None)
+    planned = runs.plan_changes(opened, definition, prune=False)
+    workspaces = without_workspace.twilio.client().taskrouter.v1.workspaces
+    created = workspaces.create(friendly_name="Sales")
+    dialog = Dialog(is_interactive=False, assumes_yes=True)
+    with pytest.raises(OperatorError, match="has changed since the plan was made"):
+        runs.apply_plan(opened, definition, planned, dialog, force=False)
+    assert workspaces(created.sid).task_queues.list() == []
 
 
 def test_lost_response_does_not_create_a_second_workspace(without_workspace):
