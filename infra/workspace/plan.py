@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -149,7 +149,7 @@ def make_plan(
     *,
     api_url: str | None,
     prune: bool = False,
-    kept_sids: Collection[str] = (),
+    kept: Mapping[str, str] | None = None,
 ) -> Plan:
     """Compare a definition with a Workspace.
 
@@ -159,13 +159,13 @@ def make_plan(
         api_url: URL in front of the routes that TaskRouter calls; None if there is none yet.
         prune: Whether to delete resources that the definition does not name, of the kinds of which
             it contains a list.
-        kept_sids: SIDs of resources that are never deleted.
+        kept: The reasons why resources are never deleted, by SID.
 
     Raises:
         OperatorError: The definition and the Workspace contradict each other, or a name refers to
             no resource.
     """
-    return _Planner(definition, state, api_url).plan(prune=prune, kept_sids=kept_sids)
+    return _Planner(definition, state, api_url).plan(prune=prune, kept=kept or {})
 
 
 class _Planner:
@@ -195,11 +195,11 @@ class _Planner:
             {found.sid: name for (_, name), found in self._matches.items() if found}
         )
 
-    def plan(self, *, prune: bool, kept_sids: Collection[str]) -> Plan:
+    def plan(self, *, prune: bool, kept: Mapping[str, str]) -> Plan:
         state = self._state
         changes = [*self._compare_all()]
         self._require_names(changes)
-        unmanaged = self._find_unmanaged(kept_sids)
+        unmanaged = self._find_unmanaged(kept)
         if prune:
             deleted = [item.resource for item in unmanaged if not item.note]
             changes += self._delete(deleted)
@@ -299,7 +299,7 @@ class _Planner:
                     )
             known.add((change.kind.key, change.name))
 
-    def _find_unmanaged(self, kept_sids: Collection[str]) -> list[UnmanagedResource]:
+    def _find_unmanaged(self, kept: Mapping[str, str]) -> list[UnmanagedResource]:
         """Return the resources that the definition does not name, of the kinds that it lists."""
         matched = {found.sid for found in self._matches.values() if found}
         free = [
@@ -309,16 +309,18 @@ class _Planner:
             and resource.sid not in matched
             and not is_built_in(resource)
         ]
-        free_sids = {resource.sid for resource in free} - {*kept_sids}
-        used: set[tuple[str, str]] = set()
-        kept = [item for item in self._state.resources if item.sid not in free_sids]
-        kept.append(self._state.workspace)
-        while kept:
-            for resource in kept:
-                used |= references(self._final_values(resource))
-            kept = [item for item in free if item.sid in free_sids and _key(item) in used]
-            free_sids -= {item.sid for item in kept}
-        return [UnmanagedResource(item, "" if item.sid in free_sids else "in use") for item in free]
+        notes = {resource.sid: kept.get(resource.sid, "") for resource in free}
+        users = [item for item in self._state.resources if notes.get(item.sid) != ""]
+        users.append(self._state.workspace)
+        while users:
+            used = {
+                key: f"used by the {user.kind.title} {user.name!r}"
+                for user in users
+                for key in references(self._final_values(user))
+            }
+            users = [item for item in free if not notes[item.sid] and _key(item) in used]
+            notes |= {item.sid: used[_key(item)] for item in users}
+        return [UnmanagedResource(item, notes[item.sid]) for item in free]
 
     def _final_values(self, resource: Resource) -> dict[str, Any]:
         """Return the values of a resource after the changes."""

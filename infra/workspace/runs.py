@@ -1,7 +1,7 @@
 """Plans the changes of a stage's Workspace, asks the operator, and executes them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ from infra.workspace.export import export, read_all
 from infra.workspace.kinds import ACTIVITIES, URLS, WORKFLOW, WORKSPACE
 from infra.workspace.plan import Action, Change, Plan, make_plan
 from infra.workspace.state import State, new, read_for
-from infra.workspace.target import Target, of_stage
+from infra.workspace.target import TIMEOUTS, WORKFLOW_SID, Target, of_stage
 from infra.workspace.values import declared, parameters
 from taskrouter_simulator.definition.configuration import Directory
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 
-_WORKSPACE_SID, _WORKFLOW_SID = "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID"
-_TIMEOUT, _TIMEOUTS = "RESERVATION_TIMEOUT_SECONDS", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
+_WORKSPACE_SID, _TIMEOUT = "TWILIO_WORKSPACE_SID", "RESERVATION_TIMEOUT_SECONDS"
 _CHANGED = (
     "Nothing was changed, because the Workspace or the file has changed since the plan was made. "
     "Make a new plan, and apply that."
@@ -62,19 +61,32 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
         state,
         api_url=target.api_url,
         prune=prune,
-        kept_sids=target.workflow_sids,
+        kept=_kept_workflows(target),
     )
     return replace(plan, is_found_by_name=is_found_by_name)
 
 
+def _kept_workflows(target: Target) -> dict[str, str]:
+    """Return why `--prune` deletes none of the Workflows in the settings of the stage, by SID."""
+    remedies = {
+        WORKFLOW_SID: "Before you delete it, set another SID",
+        TIMEOUTS: "Before you delete it, remove the entry",
+    }
+    return {
+        sid: f"its SID is in {setting} of stage {target.stage_name}. {remedies[setting]}"
+        for sid, setting in target.workflows.items()
+    }
+
+
 def _warn_of_missing_workflow(target: Target, state: State) -> None:
-    sid = next(iter(target.workflow_sids), None)
-    if sid and all(workflow.sid != sid for workflow in state.of(WORKFLOW)):
-        click.echo(
-            f"Warning: the Workspace has no Workflow {sid}, which is the {_WORKFLOW_SID} of stage "
-            f"{target.stage_name}.",
-            err=True,
-        )
+    existing = {workflow.sid for workflow in state.of(WORKFLOW)}
+    for sid, setting in target.workflows.items():
+        if setting == WORKFLOW_SID and sid not in existing:
+            click.echo(
+                f"Warning: the Workspace has no Workflow {sid}, which is the {setting} of stage "
+                f"{target.stage_name}.",
+                err=True,
+            )
 
 
 def read_plan(file: Path) -> tuple[str, bool]:
@@ -129,7 +141,8 @@ def apply_plan(
     context = target.context()
     sids = target.account.call(lambda: execution.apply(plan, context, _report))
     if target.stage:
-        write_settings(target.stage, definition, sids)
+        existing = {*sids.values(), *(item.resource.sid for item in plan.unmanaged)}
+        write_settings(target.stage, definition, sids, existing)
     return True
 
 
@@ -184,7 +197,10 @@ def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
 
 
 def write_settings(
-    stage: Stage, definition: WorkspaceDefinition, sids: Mapping[tuple[str, str], str]
+    stage: Stage,
+    definition: WorkspaceDefinition,
+    sids: Mapping[tuple[str, str], str],
+    existing: Collection[str],
 ) -> None:
     """Write the Workflow's SID and the reservation timeouts to config.json.
 
@@ -192,13 +208,22 @@ def write_settings(
         stage: The stage.
         definition: The definition that has been applied.
         sids: The SIDs by kind and name.
+        existing: The SIDs of all resources of the kinds that the definition lists.
 
     Raises:
         OperatorError: The timeouts contradict other settings of the stage.
     """
     variables = stage_config.environment(stage.name, {})
     changes = _missing_workflow(variables, definition, sids)
-    changes |= _changed_timeouts(stage, {**variables, **changes}, definition, sids)
+    before = stage.settings.reservation_timeouts_by_workflow
+    if not isinstance(definition.workflows, Unmanaged):
+        before = {sid: seconds for sid, seconds in before.items() if sid in existing}
+    timeouts = {
+        sids[WORKFLOW.key, item.friendly_name]: item.task_reservation_timeout
+        for item in managed(definition.workflows, ())
+        if not isinstance(item.task_reservation_timeout, Unmanaged)
+    }
+    changes |= _changed_timeouts(stage, {**variables, **changes}, timeouts, before)
     if changes:
         completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
         stage_config.ensure_runnable(completed)
@@ -218,38 +243,38 @@ def _missing_workflow(
 ) -> dict[str, str]:
     """Return the SID of the only Workflow in the definition if the stage's does not exist."""
     workflows = managed(definition.workflows, ())
-    if len(workflows) != 1 or variables.get(_WORKFLOW_SID, "").strip() in {*sids.values()}:
+    if len(workflows) != 1 or variables.get(WORKFLOW_SID, "").strip() in {*sids.values()}:
         return {}
-    return {_WORKFLOW_SID: sids[WORKFLOW.key, workflows[0].friendly_name]}
+    return {WORKFLOW_SID: sids[WORKFLOW.key, workflows[0].friendly_name]}
 
 
 def _changed_timeouts(
     stage: Stage,
     variables: Mapping[str, str],
-    definition: WorkspaceDefinition,
-    sids: Mapping[tuple[str, str], str],
+    timeouts: Mapping[str, int],
+    before: Mapping[str, int],
 ) -> dict[str, str]:
     """Return settings that differ from the timeouts in the definition.
 
     Workflows with the timeout of the stage's Workflow need no setting of their own.
+
+    Args:
+        stage: The stage.
+        variables: The variables of the stage, with the SID of its Workflow.
+        timeouts: The timeouts in the definition by SID.
+        before: The timeouts in the settings by SID, without Workflows that no longer exist.
     """
-    timeouts = {
-        sids[WORKFLOW.key, item.friendly_name]: item.task_reservation_timeout
-        for item in managed(definition.workflows, ())
-        if not isinstance(item.task_reservation_timeout, Unmanaged)
-    }
     changes = {}
-    default = timeouts.get(variables.get(_WORKFLOW_SID, "").strip())
+    default = timeouts.get(variables.get(WORKFLOW_SID, "").strip())
     if default is None:
         default = stage.settings.reservation_timeout_seconds
     elif variables.get(_TIMEOUT, "").strip() != str(default):
         changes[_TIMEOUT] = str(default)
-    before = stage.settings.reservation_timeouts_by_workflow
-    after = before | {
+    after = {**before} | {
         sid: seconds for sid, seconds in timeouts.items() if seconds != default or sid in before
     }
-    if after != before:
-        changes[_TIMEOUTS] = json.dumps(after)
+    if after != stage.settings.reservation_timeouts_by_workflow:
+        changes[TIMEOUTS] = json.dumps(after)
     return changes
 
 

@@ -1,6 +1,7 @@
 """The Workspace of a stage, and the definition that belongs to it."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from taskrouter_simulator.definition.document import DefinitionError
 from taskrouter_simulator.definition.model import WorkspaceDefinition
 from taskrouter_simulator.definition.reader import QUICKSTART, read
 
+WORKFLOW_SID, TIMEOUTS = "TWILIO_WORKFLOW_SID", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
+"""Settings that contain SIDs of Workflows."""
 _SIMULATOR_FILE = "SIMULATOR_WORKSPACE_FILE"
 
 
@@ -30,8 +33,8 @@ class Target:
         stage_name: Name of the stage.
         account: The Twilio account.
         workspace_sid: SID of the Workspace; "" if the stage has none.
-        workflow_sids: SIDs of the Workflows that the settings of the stage name. The first is the
-            Workflow of the stage; none if TWILIO_WORKFLOW_SID is empty.
+        workflows: The SIDs of the Workflows that the settings of the stage name, and the name of
+            the setting.
         base_url: URL of the API without a secret segment; "" if the stage is not deployed.
         api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if the stage names none.
@@ -41,7 +44,7 @@ class Target:
     stage_name: str
     account: Account
     workspace_sid: str
-    workflow_sids: tuple[str, ...]
+    workflows: Mapping[str, str]
     base_url: str
     api_url: str | None
     default_file: Path | None
@@ -137,7 +140,7 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
         stage_name=stage.name,
         account=_account(settings, key, stored_secrets.describe_storing(stage)),
         workspace_sid="" if "TWILIO_WORKSPACE_SID" in empty else settings.twilio_workspace_sid,
-        workflow_sids=() if "TWILIO_WORKFLOW_SID" in empty else _workflow_sids(settings),
+        workflows=_workflows(settings, has_own=WORKFLOW_SID not in empty),
         base_url=url or "",
         api_url=url and url + settings.callback_prefixes[0],
         default_file=_in_project(stage.workspace_file),
@@ -156,15 +159,16 @@ def _open_local(stage_name: str) -> Target:
         stage_name=stage_name,
         account=_account(settings, key, "Check TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET."),
         workspace_sid=settings.twilio_workspace_sid,
-        workflow_sids=_workflow_sids(settings),
+        workflows=_workflows(settings, has_own=True),
         base_url=url,
         api_url=url + settings.callback_prefixes[0],
         default_file=file or QUICKSTART,
     )
 
 
-def _workflow_sids(settings: config.Settings) -> tuple[str, ...]:
-    return (settings.twilio_workflow_sid, *settings.reservation_timeouts_by_workflow)
+def _workflows(settings: config.Settings, *, has_own: bool) -> dict[str, str]:
+    own = {settings.twilio_workflow_sid: WORKFLOW_SID} if has_own else {}
+    return dict.fromkeys(settings.reservation_timeouts_by_workflow, TIMEOUTS) | own
 
 
 def _in_project(file: str | None) -> Path | None:

@@ -161,9 +161,29 @@ def test_workflows_in_the_settings_are_not_deleted(stage):
     result = run("apply", "--prune", "--force", "--yes")
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr
+    assert (
+        "Workflow 'Other' (its SID is in RESERVATION_TIMEOUTS_BY_WORKFLOW of stage dev. Before you "
+        "delete it, remove the entry)\n" in result.stdout
+    )
+    assert (
+        "(its SID is in TWILIO_WORKFLOW_SID of stage dev. Before you delete it, set another SID)\n"
+        in result.stdout
+    )
     kept = {item.sid for item in workflows(stage).values()}
     assert {stage.twilio.workflow_sid, other.sid} < kept
     assert unused.sid not in kept
+
+
+def test_timeout_of_a_workflow_that_no_longer_exists_is_removed(stage, file):
+    stage.deploy("--yes")
+    stage.workspace.workflows(workflows(stage)["Main"].sid).delete()
+    before = stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]
+    file.write_text(json.dumps({"friendly_name": "Sales"}))
+    assert run("apply", "--yes").returncode == 0
+    assert stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == before
+    file.write_text(json.dumps({"friendly_name": "Sales", "workflows": []}))
+    assert run("apply", "--yes").returncode == 0
+    assert stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == "{}"
 
 
 def test_missing_workflow_is_reported_and_replaced(stage):
