@@ -109,9 +109,11 @@ def deploy(
         tries = True
     runtime = chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name, allow_empty_sids=True)
+    _check_workspace_file(stage, is_applied=callback_urls)
     aws = connect_to_stage(stage, f", functions on {runtime}")
     dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=yes)
     stage, workspace = setup.complete(aws, stage, dialog, os.environ)
+    _check_workspace_file(stage, is_applied=callback_urls)  # with the SIDs that were missing
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         api_settings.ensure_access_logs_possible(aws, stage)
         url = _deploy_changes(aws, stage, renew_lock, check=check)
@@ -127,6 +129,14 @@ def deploy(
     _finish(
         aws, stage, workspace, dialog, url=url, email=alarm_email, tries=tries, text=try_attributes
     )
+
+
+def _check_workspace_file(stage: Stage, *, is_applied: bool) -> None:
+    """Refuse a definition of the Workspace that cannot be applied, before anything is deployed."""
+    if stage.workspace_file and is_applied:
+        from infra.workspace import target  # noqa: PLC0415  see _apply_workspace_file
+
+        target.ensure_applicable(stage)
 
 
 def _apply_workspace_file(

@@ -97,10 +97,26 @@ class Target:
                 f"Stage {self.stage_name} has no definition of its Workspace. Name one with "
                 f"--file, or as workspace_file of the stage in {FILE}."
             )
-        try:
-            return read(file)
-        except DefinitionError as error:
-            raise OperatorError(f"{error}.") from error
+        return _read(file)
+
+
+def ensure_applicable(stage: Stage) -> None:
+    """Check the definition that a stage names, without requests to Twilio.
+
+    Raises:
+        OperatorError: The definition is invalid, or the stage's Workspace belongs to another stage.
+    """
+    if file := _in_project(stage.workspace_file):
+        _read(file)
+        sid = stage.settings.twilio_workspace_sid
+        shared_names.ensure_own_workspace(stage_config.project(), stage.name, sid)
+
+
+def _read(file: Path) -> WorkspaceDefinition:
+    try:
+        return read(file)
+    except DefinitionError as error:
+        raise OperatorError(f"{error}.") from error
 
 
 def open_target(stage_name: str) -> Target:

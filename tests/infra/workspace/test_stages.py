@@ -67,6 +67,27 @@ def test_deployment_applies_the_file(stage):
     assert "Plan:" not in again.output
 
 
+def test_invalid_file_is_refused_before_the_deployment(stage, file):
+    file.write_text("friendly_name: [x")
+    result = stage.deploy("--yes")
+    assert (result.exit_code, stage.deployments) == (1, 0)
+    assert f"Error: {file}:" in result.output
+    assert stage.deploy("--yes", "--no-callback-urls").exit_code == 0
+
+
+@pytest.mark.parametrize("is_in_shell", [False, True])
+def test_workspace_of_another_stage_is_refused_before_the_deployment(stage, is_in_shell):
+    sid = stage.twilio.workspace_sid
+    content = json.loads(stage.config.read_text())
+    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": sid}}
+    stage.config.write_text(json.dumps(content))
+    if is_in_shell:
+        stage.set(TWILIO_WORKSPACE_SID="")
+    result = stage.deploy("--yes", TWILIO_WORKSPACE_SID=sid)
+    assert (result.exit_code, stage.deployments) == (1, 0)
+    assert f"the Workspace {sid} is also the TWILIO_WORKSPACE_SID of stage prod" in result.output
+
+
 def test_deployment_without_a_file_manages_only_the_callback_urls(new_stage):
     new_stage.configure()
     new_stage.deploy("--yes")
