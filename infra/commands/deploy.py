@@ -146,13 +146,14 @@ def _apply_workspace_file(
     # The simulator's package, which owns the format, is needed only for a definition.
     from infra.workspace import runs  # noqa: PLC0415
 
-    runs.apply_file(aws, stage, url, dialog)
-    changed = stage_config.read(stage.name)
-    if changed != stage:
-        click.echo(
-            "The reservation timeouts have changed, so the stage is deployed again.", err=True
-        )
-        with lock.acquire(aws, changed, force=break_lock) as renew_lock:
+    with lock.acquire(aws, stage, force=break_lock) as renew_lock:
+        runs.apply_file(aws, stage, url, dialog)
+        changed = stage_config.read(stage.name)
+        if changed != stage:
+            click.echo(
+                "The reservation timeouts have changed, so the stage is deployed again.", err=True
+            )
+            renew_lock()
             _deploy_changes(aws, changed, renew_lock, check=False)
     return changed
 

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chalicelib import config
 from infra import OperatorError
-from infra.aws import Aws, chalice_record, shared_names, stacks, stage_config
+from infra.aws import Aws, chalice_record, lock, shared_names, stacks, stage_config
 from infra.aws.config_file import FILE
 from infra.aws.stage_config import Stage
 from infra.commands import connect_to_stage, connection
@@ -39,6 +40,7 @@ class Target:
         api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if the stage names none.
         stage: The stage in AWS; None for the local stage.
+        aws: The account and region; None for the local stage.
     """
 
     stage_name: str
@@ -49,6 +51,7 @@ class Target:
     api_url: str | None
     default_file: Path | None
     stage: Stage | None = None
+    aws: Aws | None = None
 
     def context(self) -> Any:
         """Return the SDK's context of the Workspace.
@@ -80,6 +83,12 @@ class Target:
         if self.stage and sid:
             shared_names.ensure_own_workspace(stage_config.project(), self.stage_name, sid)
         return replace(self, workspace_sid=sid)
+
+    def locked(self, *, force: bool) -> AbstractContextManager[object]:
+        """Hold the lock of a stage in AWS, so that no deployment runs at the same time."""
+        if self.aws is None or self.stage is None:
+            return nullcontext()
+        return lock.acquire(self.aws, self.stage, force=force)
 
     def mask(self, url: str) -> str:
         """Return a URL without parts that may be secret."""
@@ -161,6 +170,7 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
         api_url=url and url + settings.callback_prefixes[0],
         default_file=_in_project(stage.workspace_file),
         stage=stage,
+        aws=aws,
     )
 
 

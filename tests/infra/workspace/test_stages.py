@@ -1,12 +1,13 @@
 """The Workspace of a stage in AWS: workspace commands, and deployments with a workspace_file."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
 from infra import OperatorError
-from infra.aws import chalice_record
+from infra.aws import chalice_record, lock
 from infra.commands import connection
 from infra.commands.dialog import Dialog
 from infra.workspace import runs, target
@@ -140,6 +141,35 @@ def test_another_stage_is_not_cut_off_without_a_question(stage, monkeypatch):
         assert code == 1
         assert "because TaskRouter would no longer call stage prod" in text
     assert "Main" not in workflows(stage)
+
+
+@pytest.fixture
+def locks(stage, monkeypatch):
+    """What happens to the lock and the Workspace, and whether the lock was broken."""
+    steps = []
+
+    @contextlib.contextmanager
+    def acquire(_aws, _stage, *, force):
+        before = stage.deployments, "Main" in workflows(stage)
+        yield lambda: None
+        steps.append((force, before, (stage.deployments, "Main" in workflows(stage))))
+
+    monkeypatch.setattr(lock, "acquire", acquire)
+    return steps
+
+
+def test_deployment_holds_the_lock_while_it_applies_the_file(stage, locks):
+    assert stage.deploy("--yes").exit_code == 0
+    assert locks == [(False, (0, False), (1, False)), (False, (1, False), (2, True))]
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_apply_holds_the_lock_of_the_stage(locks, breaks):
+    options = ["--break-lock"] if breaks else []
+    assert run("apply", "--yes", *options).returncode == 0
+    assert locks == [(breaks, (0, False), (0, True))]
+    run("plan")
+    assert len(locks) == 1
 
 
 def test_skipped_callback_urls_skip_the_file(stage):
