@@ -14,6 +14,7 @@ from infra.aws.config_file import FILE
 from infra.aws.stage_config import Stage
 from infra.commands import connection
 from infra.commands.dialog import Dialog
+from infra.twilio_account import Workspace
 from infra.workspace import apply as execution
 from infra.workspace import text
 from infra.workspace.export import export, read_all
@@ -143,6 +144,7 @@ def apply_plan(
     if target.stage:
         existing = {*sids.values(), *(item.resource.sid for item in plan.unmanaged)}
         write_settings(target.stage, definition, sids, existing)
+        _warn_of_missing_callbacks(target, existing)
     return True
 
 
@@ -297,6 +299,21 @@ def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
         for line in text.lines(plan, target.mask):
             click.echo(line, err=True)
     apply_plan(target, definition, plan, dialog, force=False)
+
+
+def _warn_of_missing_callbacks(target: Target, existing: Collection[str]) -> None:
+    """Warn if the deployed stage does not receive all callbacks and events that it needs."""
+    stage = stage_config.read(target.stage_name, allow_empty_sids=True)
+    workflow_sid = stage.settings.twilio_workflow_sid
+    if not target.base_url or workflow_sid not in existing:
+        return
+    workspace = Workspace(target.account, target.workspace_sid, workflow_sid)
+    prefix = stage.settings.callback_prefixes[0]
+    changes = connection.find_changes(workspace, target.base_url, prefix)
+    if changes:
+        click.echo("Warning: the stage needs these values, which the file does not set:", err=True)
+    for line in changes.lines:
+        click.echo(f"  {text.printable(line)}", err=True)
 
 
 def print_plan(plan: Plan, mask: Callable[[str], str], style: str) -> None:

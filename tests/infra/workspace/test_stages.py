@@ -172,6 +172,41 @@ def test_apply_holds_the_lock_of_the_stage(locks, breaks):
     assert len(locks) == 1
 
 
+WARNING = "Warning: the stage needs these values, which the file does not set:\n"
+
+
+def test_missing_urls_and_events_are_reported_after_the_file_is_applied(stage, file):
+    stage.workspace.update(events_filter="task.created", event_callback_url="")
+    stage.workflow.update(assignment_callback_url="")
+    file.write_text(json.dumps({"friendly_name": "Quickstart"}))
+    deployed = stage.deploy("--yes")
+    assert deployed.exit_code == 0
+    shown = deployed.stderr.partition(WARNING)[2].splitlines()
+    assert shown[0] == f"  Workflow, assignment callback: none -> {URL}/assignment_callback"
+    assert shown[2] == f"  Workspace, event callback: none -> {URL}/event_callback"
+    assert shown[3].startswith("  Workspace, event filter: also reservation.")
+    assert WARNING in run("apply", "--yes").stderr
+    connected = {
+        "friendly_name": "Incoming Customer Care Requests",
+        "assignment_callback_url": "/assignment_callback",
+        "fallback_assignment_callback_url": "/assignment_callback/fallback",
+    }
+    change_file(file, task_queues=[], workflows=[connected], events_filter=None)
+    assert "Warning" not in run("apply", "--yes").stderr
+
+
+def test_missing_urls_are_not_reported_before_the_deployment(without_workspace):
+    result = run("apply", "--yes")
+    assert (result.returncode, "Warning" in result.stderr) == (0, False)
+
+
+def test_missing_workflow_does_not_fail_the_apply(stage, file):
+    stage.workspace.workflows(stage.twilio.workflow_sid).delete()
+    file.write_text(json.dumps({"friendly_name": "Quickstart"}))
+    result = run("apply", "--yes")
+    assert (result.returncode, WARNING in result.stderr) == (0, False)
+
+
 def test_skipped_callback_urls_skip_the_file(stage):
     assert stage.deploy("--no-callback-urls").exit_code == 0
     assert "Main" not in workflows(stage)
@@ -211,7 +246,7 @@ def test_workflows_in_the_settings_are_not_deleted(stage):
     stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({other.sid: 60}))
     result = run("apply", "--prune", "--force", "--yes")
     assert result.returncode == 0, result.stderr
-    assert "Warning" not in result.stderr
+    assert "Warning: the Workspace has no" not in result.stderr
     assert (
         "Workflow 'Other' (its SID is in RESERVATION_TIMEOUTS_BY_WORKFLOW of stage dev. Before you "
         "delete it, remove the entry)\n" in result.stdout
