@@ -195,6 +195,14 @@ def test_missing_urls_and_events_are_reported_after_the_file_is_applied(stage, f
     assert "Warning" not in run("apply", "--yes").stderr
 
 
+def test_test_task_names_the_file_without_the_callback_urls(stage, file):
+    file.write_text(json.dumps({"friendly_name": "Quickstart"}))
+    result = stage.deploy("--yes", "--try")
+    assert result.exit_code == 1
+    remedy = f"Make sure that {file} contains the callback URLs, which begin with ${{api}}. Then"
+    assert f"{remedy} run: python -m infra deploy --stage dev --yes --try\n" in result.output
+
+
 def test_missing_urls_are_not_reported_before_the_deployment(without_workspace):
     result = run("apply", "--yes")
     assert (result.returncode, "Warning" in result.stderr) == (0, False)
