@@ -199,6 +199,19 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
     return changes
 
 
+def describe_remedy(stage: Stage, values: str) -> str:
+    """Return how to correct callback URLs or the event filter, as a sentence.
+
+    Args:
+        stage: The stage.
+        values: What a definition of the Workspace must contain.
+    """
+    command = f"python -m infra deploy --stage {stage.name}"
+    if stage.workspace_file:
+        return f"Make sure that {stage.workspace_file} contains {values}. Then run: {command}"
+    return f"Run: {command}"
+
+
 def find_excluded_events(remote: Any) -> list[str]:
     """Return the event types that the service needs and a Workspace's filter excludes.
 

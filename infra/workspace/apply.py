@@ -19,19 +19,24 @@ _NOT_FOUND = 404
 _SERVER_ERROR = 500
 
 
-def refuse_impossible(plan: Plan, *, force: bool) -> None:
+def refuse_impossible(plan: Plan, *, force: bool, outcome: str = "Nothing was changed.") -> None:
     """Refuse a plan that cannot or must not be executed.
+
+    Args:
+        plan: The plan.
+        force: Whether the plan may delete any number of resources.
+        outcome: What has been changed so far, as a sentence.
 
     Raises:
         OperatorError: TaskRouter does not allow a change, or the plan deletes too much.
     """
     if impossible := plan.of(Action.REPLACE):
         change = impossible[0]
-        raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
+        raise OperatorError(f"{outcome} {change.title} must be replaced: {change.note}.")
     if plan.deletes_too_much and not force:
         deleted = len(plan.of(Action.DELETE))
         raise OperatorError(
-            f"Nothing was changed. The plan deletes {deleted} of {plan.number_of_resources} "
+            f"{outcome} The plan deletes {deleted} of {plan.number_of_resources} "
             "resources, which is more than 30 %. If that is intended, add --force."
         )
 

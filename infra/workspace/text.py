@@ -59,7 +59,8 @@ def summary(plan: Plan) -> str:
 
 def lines(plan: Plan, mask: Mask) -> Iterator[str]:
     """Yield the lines of a plan, with colors."""
-    yield printable(f"Workspace {plan.workspace!r} ({plan.workspace_sid or 'new'})")
+    found = ", found by its name" if plan.is_found_by_name else ""
+    yield printable(f"Workspace {plan.workspace!r} ({plan.workspace_sid or 'new'}{found})")
     for change in plan.changes:
         sign, color = _SIGNS[change.action]
         yield click.style(printable(f"{sign} {change.action} {change.title}"), fg=color)
@@ -87,19 +88,24 @@ def markdown(plan: Plan, mask: Mask) -> str:
     return f"{fence}diff\n{text}\n{fence}"
 
 
-def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
-    """Return a plan as JSON, from which `apply --plan` reads the checksum and `prune`."""
+def as_json(plan: Plan, mask: Mask) -> dict[str, Any]:
+    """Return a plan as JSON, from which `apply --plan` reads the checksum and `prune`.
+
+    Resources of a Workspace that does not exist yet have no SIDs.
+    """
+    exists = bool(plan.workspace_sid)
     return {
         "workspace": plan.workspace,
         "workspace_sid": plan.workspace_sid,
-        "prune": prune,
+        "found_by_name": plan.is_found_by_name,
+        "prune": plan.prune,
         "checksum": plan.checksum,
         "changes": [
             {
                 "action": change.action,
                 "kind": change.kind.key,
                 "name": change.name,
-                "sid": change.sid,
+                "sid": change.sid if exists else "",
                 "fields": [
                     {"field": name, "before": before, "after": after}
                     for name, before, after in _shown_fields(change, mask)
@@ -112,7 +118,7 @@ def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
             {
                 "kind": item.resource.kind.key,
                 "name": item.resource.name,
-                "sid": item.resource.sid,
+                "sid": item.resource.sid if exists else "",
                 "note": item.note,
             }
             for item in plan.unmanaged

@@ -454,6 +454,17 @@ def test_command_fails_if_a_check_finds_something_wrong(stage):
     assert "Run: python -m infra deploy --stage dev\n" in completed.stdout
 
 
+def test_remedy_names_the_file_that_defines_the_workspace(stage):
+    content = json.loads(stage_config.CONFIG.read_text())
+    content["stages"]["dev"]["workspace_file"] = "own.yaml"
+    stage_config.CONFIG.write_text(json.dumps(content))
+    stage.workspace.update(event_callback_url="", events_filter="task.created")
+    shown = run_doctor().stdout
+    command = "Then run: python -m infra deploy --stage dev\n"
+    assert f"sure that own.yaml contains these URLs, which begin with ${{api}}. {command}" in shown
+    assert "that own.yaml contains these types in events_filter, or `events_filter: null`." in shown
+
+
 @pytest.mark.parametrize("is_ok", [True, False])
 def test_json_contains_the_results(stage, is_ok):
     if not is_ok:

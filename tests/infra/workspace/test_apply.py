@@ -280,7 +280,7 @@ def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
     assert [change.title for change in plan.changes] == ["Workspace 'New'"]
     listed = {item.resource.name: item.note for item in plan.unmanaged}
     assert listed["Alice"] == ""
-    assert listed["Offline"] == "in use"
+    assert listed["Offline"] == "used by the Workspace 'Quickstart'"
     pruned = quickstart.plan(definition, prune=True)
     assert [item.resource.name for item in pruned.unmanaged] == ["Offline"]
     assert pruned.deletes_too_much
@@ -316,9 +316,12 @@ def test_resource_that_a_remaining_one_needs_is_not_deleted(quickstart):
 def test_kept_resource_and_what_it_needs_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
-    plan = quickstart.plan(definition, prune=True, kept_sids=[workflow.sid])
+    plan = quickstart.plan(definition, prune=True, kept={workflow.sid: "the reason"})
     assert plan.of(Action.DELETE) == []
-    assert {item.note for item in plan.unmanaged} == {"in use"}
+    assert {item.note for item in plan.unmanaged} == {
+        "the reason",
+        f"used by the Workflow {workflow.friendly_name!r}",
+    }
 
 
 def test_brake_allows_thirty_percent(live):
