@@ -206,7 +206,8 @@ def kill_at_every_request(stage, kill, *, step, **options):
         yield number
 
 
-STEP_OR_ALL = [19, pytest.param(1, marks=pytest.mark.slow)]
+# On a busy machine, a run with every request takes minutes.
+STEP_OR_ALL = [19, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
 
 
 @pytest.mark.parametrize("step", STEP_OR_ALL)
