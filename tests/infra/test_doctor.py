@@ -330,6 +330,30 @@ def test_fault_makes_only_its_own_line_wrong(stage, fault):
     assert causes <= {name}
 
 
+@pytest.mark.parametrize("status", [301, 403, 404, 429, 500, 502, 504])
+def test_failing_event_callback_makes_only_one_line_wrong(stage, status):
+    stage.faults["POST", "/event_callback"] = (status, {"Code": "Other"})
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["signed_request"]
+    assert f"/.../event_callback returned {status} Other. Remove" in results["signed_request"].text
+    assert results["forged_request"].text == "because of signed_request"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_accepted"), [(200, True), (299, True), (300, False), (500, False)]
+)
+def test_only_an_accepted_forgery_is_called_a_danger(stage, status, is_accepted):
+    stage.faults["POST", "/event_callback"] = (status, {})
+    check = next(check for check in CHECKS if check.name == "forged_request")
+
+    with pytest.raises(OperatorError) as error:
+        check.examine(stage.subject)
+
+    assert ("Anyone who knows the URL can change records" in str(error.value)) is is_accepted
+
+
 def test_doctor_writes_nothing(stage):
     reserve_without_callback(stage)
     before = len(stage.twilio.log("request"))
