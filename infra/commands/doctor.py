@@ -11,7 +11,7 @@ import click
 
 from infra import OperatorError
 from infra.aws import Aws, stage_config
-from infra.commands import connect_to_stage, report_errors
+from infra.commands import connect_to_stage, describe_error, report_errors
 from infra.commands.dialog import Dialog, is_terminal
 from infra.commands.settings import load_settings
 from infra.doctor import probe, report
@@ -71,8 +71,8 @@ def doctor(
     if left_out and not as_json:
         click.echo(f"Left out, because the stage is not in AWS: {', '.join(left_out)}")
     findings = _probe(subject, results, assumes_yes=yes) if probes else probe.Findings()
-    if settings_file and findings.settings:
-        settings_file.write_text(findings.environment(), encoding="utf-8")
+    if settings_file and not _write_settings(settings_file, findings):
+        settings_file = None
     if as_json:
         click.echo(json.dumps(_document(stage_name, results, left_out, findings, probes=probes)))
     elif probes:
@@ -125,6 +125,17 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
         problem = "Not probed. To confirm the probe in advance, add the option --yes"
         return probe.Findings(errors=[problem])
     return probe.run(subject)
+
+
+def _write_settings(file: Path, findings: probe.Findings) -> bool:
+    """Write the settings, if there are any, and return whether a file contains the settings."""
+    try:
+        if findings.settings:
+            file.write_text(findings.environment(), encoding="utf-8")
+    except OSError as error:
+        findings.errors.append(describe_error(error))
+        return False
+    return True
 
 
 def _print_findings(findings: probe.Findings, settings_file: Path | None) -> None:

@@ -399,6 +399,34 @@ def test_json_contains_the_findings(stage):
     assert document["probe"]["settings"]["not_pending_code"] == 20001
 
 
+@pytest.mark.parametrize(
+    ("options", "path", "problem"),
+    [
+        ([], "*/none", "Not probed. To confirm"),
+        (["--yes"], "*/TaskChannels", "TaskRouter returned 503 for POST /TaskChannels"),
+    ],
+)
+def test_json_contains_the_checks_even_if_the_probe_fails(stage, options, path, problem):
+    stage.twilio.fault("request", "error", status=503, method="POST", path=path, times=None)
+
+    completed = run_doctor(stage, "--probe", "--json", *options)
+
+    document = json.loads(completed.stdout)
+    assert (completed.returncode, document["ok"]) == (1, False)
+    assert {check["result"] for check in document["checks"]} == {"ok"}
+    assert document["probe"]["errors"][0].startswith(problem)
+
+
+def test_settings_are_printed_if_their_file_cannot_be_written(stage, tmp_path):
+    file = tmp_path / "none" / "account.env"
+
+    completed = run_doctor(stage, "--probe", "--yes", "--settings-file", file)
+
+    assert completed.returncode == 1
+    assert "\nSettings for the simulator:\nSIMULATOR_ACCEPT_TWICE=false\n" in completed.stdout
+    assert f"{file} can't be read or written: No such file or directory." in completed.stderr
+
+
 def test_probe_does_not_start_if_the_stage_is_unreachable(stage):
     stage.faults["GET", "/health"] = (502, {})
 
