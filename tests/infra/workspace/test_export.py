@@ -91,6 +91,55 @@ def test_values_that_a_definition_cannot_contain_are_left_out(live):
     assert live.changes(definition) == []
 
 
+@pytest.mark.parametrize(
+    "route", ["/event_callback", "/event_callback?a=1", "/assignment_callback"]
+)
+@pytest.mark.parametrize("segment", ["", "/new-secret_0123456789", "/old-secret_0123456789"])
+def test_secret_segments_of_the_api_are_not_exported(live, segment, route):
+    live.context.update(event_callback_url=f"{API}{segment}{route}")
+    state = exports.read_all(live.context, with_workers=False)
+    text, notes = exports.export(
+        state, api_url=f"{API}/new-secret_0123456789", base_url=API, with_workers=False
+    )
+    if segment and "?" not in route:
+        assert (f"event_callback_url: ${{api}}{route}\n" in text, notes) == (True, [])
+    assert "secret_" not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bob:hunter2@other.example/x",
+        "https://other.example/x?token=hunter2",
+        "https://other.example/hunter2-hunter2-hunter2/x",
+    ],
+)
+def test_url_that_may_contain_a_secret_is_left_out(live, url):
+    live.context.update(event_callback_url=url)
+    definition, text, notes = export(live)
+    assert notes == [
+        "Workspace 'New': event_callback_url: the URL may contain a secret; if it does not, add it "
+        "to the file"
+    ]
+    assert f"# - {notes[0]}\n" in text
+    assert "hunter2" not in text
+    assert live.changes(definition) == []
+
+
+def test_other_url_of_the_apis_host_is_exported_as_it_is(live):
+    live.context.update(event_callback_url=f"{API}/other")
+    state = exports.read_all(live.context, with_workers=False)
+    text, _ = exports.export(state, api_url=f"{API}/new", base_url=API, with_workers=False)
+    assert f"event_callback_url: {API}/other\n" in text
+
+
+def test_url_is_exported_if_the_stage_has_no_api(live):
+    live.context.update(event_callback_url="https://other.example/secret/event_callback")
+    state = exports.read_all(live.context, with_workers=False)
+    text, _ = exports.export(state, api_url=None, with_workers=False)
+    assert "event_callback_url: https://other.example/secret/event_callback\n" in text
+
+
 def test_unreadable_configuration_is_left_out():
     raw = {"friendly_name": "F", "configuration": "[]", "task_reservation_timeout": 5}
     state = State(
