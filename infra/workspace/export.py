@@ -12,6 +12,7 @@ from infra.workspace.kinds import ACTIVITIES, RESOURCES, URLS, WORKER, WORKSPACE
 from infra.workspace.state import Resource, State, read
 from infra.workspace.text import printable, to_yaml
 from taskrouter_simulator.definition import reader
+from taskrouter_simulator.definition.configuration import find_ignored_keys
 from taskrouter_simulator.definition.document import MAX_YAML_BYTES, Findings
 from taskrouter_simulator.definition.fields import API
 
@@ -95,13 +96,20 @@ def _values(
             problem = "the URL may contain a secret; if it does not, add it to the file"
         if problem is None:
             values[name] = value
+            if name == "configuration" and (ignored := find_ignored_keys(resource.raw[name])):
+                problem = f"TaskRouter does not document the keys {', '.join(ignored)}"
+                notes.append(_note(resource, name, problem))
             continue
         if name == "configuration" and isinstance(value, str):
             problem = "it does not have the format that Twilio documents"
-        notes.append(printable(f"{kind.title} {resource.name!r}: {name}: {problem}"))
+        notes.append(_note(resource, name, problem))
         if name == kind.identifier:
             return {}
     return values
+
+
+def _note(resource: Resource, name: str, problem: str) -> str:
+    return printable(f"{resource.kind.title} {resource.name!r}: {name}: {problem}")
 
 
 def _find_problem(kind: Kind, values: dict[str, Any]) -> str | None:

@@ -153,6 +153,36 @@ def test_unreadable_configuration_is_left_out():
     assert "configuration:\n" not in text.partition("friendly_name: New")[2]
 
 
+def test_undocumented_keys_of_a_configuration_are_named():
+    filters = [
+        {"expression": "1==1", "targets": [{"queue": "Q", "zzz": 1}], "queue": "ignored"},
+        {"Expression": "1==1", "friendly_name": "F", "queue": "Q", "priority": 1, "other": 1},
+        {"filter_friendly_name": "G", "expression": "1==1", "targets": [], "timeout": 5},
+    ]
+    routing = {"filters": filters, "default_filter": {"queue": "Q", "last": 1}, "first": 1}
+    raw = {"friendly_name": "W", "configuration": json.dumps({"task_routing": routing, "top": 1})}
+    state = State(
+        Resource(WORKSPACE, "WS1", "New", {"friendly_name": "New"}),
+        (Resource(WORKFLOW, "WW1", "W", raw),),
+    )
+    text, notes = exports.export(state, api_url=API, with_workers=False)
+    assert notes == [
+        "Workflow 'W': configuration: TaskRouter does not document the keys first, last, other, "
+        "queue, top, zzz"
+    ]
+    assert f"# - {notes[0]}\n" in text
+    assert "\n    configuration:\n" in text
+
+
+def test_configuration_without_filters_has_no_undocumented_keys():
+    raw = {"friendly_name": "W", "configuration": '{"task_routing": {"default_filter": null}}'}
+    state = State(
+        Resource(WORKSPACE, "WS1", "New", {"friendly_name": "New"}),
+        (Resource(WORKFLOW, "WW1", "W", raw),),
+    )
+    assert exports.export(state, api_url=API, with_workers=False)[1] == []
+
+
 def test_duplicate_names_are_refused(live):
     state = exports.read_all(live.context, with_workers=False)
     twin = Resource(ACTIVITY, "WA1", "Offline", {"friendly_name": "Offline", "available": False})
