@@ -39,7 +39,12 @@ def _check_https(subject: Subject) -> str:
 
 
 def _check_reachable(subject: Subject) -> str:
-    smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
+    try:
+        smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
+    except OperatorError as error:
+        command = f"python -m infra deploy --stage {subject.stage.name}"
+        remedy = f"Run: {'make run' if subject.is_local else command}"
+        raise OperatorError(f"{error} Check what is in front of the API. {remedy}") from error
     return "serves this version, and refuses an unsigned callback"
 
 

@@ -254,7 +254,7 @@ FAULTS = {
     "failing app": (
         lambda s: s.faults.update({("GET", "/health"): (502, {})}),
         "reachable",
-        "did not report version",
+        "(HTTP status 502). Check what is in front of the API. Run: python -m infra deploy --stage",
     ),
     "redirect": (
         lambda s: s.faults.update({("POST", "/event_callback"): REFUSED}),
@@ -300,6 +300,11 @@ FAULTS = {
     ),
     "alarm": (LiveStage.trigger_alarm, "alarms", "Active alarms: SweepFails"),
     "no topic": (lambda s: setattr(s, "topic", None), "alarm_subscribers", "no topic"),
+    "deleted topic": (
+        lambda s: boto3.client("sns").delete_topic(TopicArn=s.topic),
+        "alarm_subscribers",
+        "Run: python -m infra status --stage dev",
+    ),
     "no subscriber": (
         lambda s: boto3.client("sns").unsubscribe(
             SubscriptionArn=boto3.client("sns").list_subscriptions()["Subscriptions"][0][
