@@ -22,6 +22,9 @@ _HEADER = (
     "docs/workspace.md describes all keys. A key that is absent here is not managed."
 )
 
+_UNKNOWN_SID = re.compile(r"^\S+ contains (\w+); use the name instead$")
+"""A problem that the operator cannot solve as described, because the resource has no name."""
+
 _ReplaceUrl = Callable[[str], str]
 
 
@@ -100,6 +103,7 @@ def _values(
                 problem = f"TaskRouter does not document the keys {', '.join(ignored)}"
                 notes.append(_note(resource, name, problem))
             continue
+        problem = _UNKNOWN_SID.sub(r"it contains \1, which is not in the Workspace", problem)
         if name == "configuration" and isinstance(value, str):
             problem = "it does not have the format that Twilio documents"
         notes.append(_note(resource, name, problem))

@@ -67,6 +67,7 @@ def test_exported_definition_of_the_quickstart_has_no_mistakes(live):
         " a",
         "a\nb",
         "\x1b",
+        "x\x85y",
         "- a",
     ],
 )
@@ -84,8 +85,11 @@ def test_values_that_a_definition_cannot_contain_are_left_out(live):
     live.context.task_queues.create(friendly_name=f"Of {unknown}")
     definition, text, notes = export(live)
     assert notes == [
-        f"TaskQueue 'Q': target_workers: target_workers contains {unknown}; use the name instead",
-        f"TaskQueue 'Of {unknown}': friendly_name: {notes[1].partition(': friendly_name: ')[2]}",
+        f"TaskQueue 'Q': target_workers: it contains {unknown}, which is not in the Workspace",
+        (
+            f"TaskQueue 'Of {unknown}': friendly_name: it contains {unknown}, which is not in the "
+            "Workspace"
+        ),
     ]
     assert f"# - {notes[0]}\n" in text
     assert live.changes(definition) == []
@@ -118,8 +122,10 @@ def test_url_that_may_contain_a_secret_is_left_out(live, url):
     live.context.update(event_callback_url=url)
     definition, text, notes = export(live)
     assert notes == [
-        "Workspace 'New': event_callback_url: the URL may contain a secret; if it does not, add it "
-        "to the file"
+        (
+            "Workspace 'New': event_callback_url: the URL may contain a secret; if it does not, "
+            "add it to the file"
+        )
     ]
     assert f"# - {notes[0]}\n" in text
     assert "hunter2" not in text
@@ -167,8 +173,10 @@ def test_undocumented_keys_of_a_configuration_are_named():
     )
     text, notes = exports.export(state, api_url=API, with_workers=False)
     assert notes == [
-        "Workflow 'W': configuration: TaskRouter does not document the keys first, last, other, "
-        "queue, top, zzz"
+        (
+            "Workflow 'W': configuration: TaskRouter does not document the keys first, last, "
+            "other, queue, top, zzz"
+        )
     ]
     assert f"# - {notes[0]}\n" in text
     assert "\n    configuration:\n" in text
