@@ -14,7 +14,7 @@ from infra.doctor import report, service_checks, twilio_checks
 from infra.doctor.checks import CHECKS
 from infra.doctor.report import Outcome
 from tests.infra.command_line import run_infra
-from tests.infra.live_stage import PARAMETER, LiveStage
+from tests.infra.live_stage import PARAMETER, STACK, LiveStage
 
 
 @pytest.fixture
@@ -299,6 +299,18 @@ FAULTS = {
         "No sweep has finished yet",
     ),
     "alarm": (LiveStage.trigger_alarm, "alarms", "Active alarms: SweepFails"),
+    "deleted alarm": (
+        lambda _: boto3.client("cloudwatch").delete_alarms(AlarmNames=[f"{STACK}-SweepFails"]),
+        "alarms",
+        "Missing alarms: SweepFails. Create",
+    ),
+    "disabled alarm": (
+        lambda _: boto3.client("cloudwatch").disable_alarm_actions(
+            AlarmNames=[f"{STACK}-SweepFails"]
+        ),
+        "alarms",
+        f"enable-alarm-actions --alarm-names {STACK}-SweepFails",
+    ),
     "no topic": (lambda s: setattr(s, "topic", None), "alarm_subscribers", "no topic"),
     "deleted topic": (
         lambda s: boto3.client("sns").delete_topic(TopicArn=s.topic),
