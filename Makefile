@@ -23,9 +23,13 @@ PRISM := .venv/prism/node_modules/.package-lock.json
 # Twilio's browser SDK, pinned with its dependencies in a lock file.
 BROWSER_SDK := .venv/browser-sdk
 BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sdk/package.json
+# A certified OpenID Connect provider, pinned with its dependencies in a lock file.
+OIDC_PROVIDER := .venv/oidc-provider
+OIDC_PROVIDER_PINS := tests/e2e/oidc_provider/package-lock.json tests/e2e/oidc_provider/package.json
 # Programs and files that some slow tests need. Without Node.js, these tests are skipped. The redirection makes older
 # versions of make start a shell, in which `command` is a builtin.
-NODE_TOOLS := $(if $(shell command -v npm 2>/dev/null),$(DESCRIPTION) $(PRISM) $(BROWSER_SDK)/node_modules)
+NODE_TOOLS := $(if $(shell command -v npm 2>/dev/null),$(DESCRIPTION) $(PRISM) $(BROWSER_SDK)/node_modules \
+	$(OIDC_PROVIDER)/node_modules)
 
 .PHONY: help
 help: ## List the targets
@@ -155,6 +159,15 @@ $(BROWSER_SDK)/node_modules: $(BROWSER_SDK_PINS) | $(DEV_TOOLS)
 	@mkdir -p $(BROWSER_SDK)
 	@cp $(BROWSER_SDK_PINS) $(BROWSER_SDK)
 	@cd $(BROWSER_SDK) && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.PHONY: oidc-provider
+oidc-provider: $(OIDC_PROVIDER)/node_modules ## Install an OpenID Connect provider, used by slow tests (needs Node.js)
+
+$(OIDC_PROVIDER)/node_modules: $(OIDC_PROVIDER_PINS) | $(DEV_TOOLS)
+	@mkdir -p $(OIDC_PROVIDER)
+	@cp $(OIDC_PROVIDER_PINS) $(OIDC_PROVIDER)
+	@cd $(OIDC_PROVIDER) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 .PHONY: format

@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
-from chalicelib.domain import auth, voice
+from chalicelib.domain import auth, sign_in, voice
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.setting_types import (
     MAX_RESERVATION_TIMEOUT,
@@ -16,6 +16,9 @@ from chalicelib.setting_types import (
     boolean,
     checked_secret,
     empty_or,
+    is_secure_or_loopback,
+    issuer,
+    matching,
     names,
     off_or,
     one_of,
@@ -47,6 +50,7 @@ TaskRouter ends, and 8 s for the DynamoDB calls that follow (chalicelib/usecases
 MAX_TOKEN_SECONDS = 86_400
 """Maximum lifetime of a Twilio AccessToken (https://www.twilio.com/docs/iam/access-tokens)."""
 
+_PRINTABLE = matching("[!-~]+", "printable ASCII text without spaces")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _PLACEHOLDER = re.compile(r"\{(?P<hash>hash:)?(?P<name>[^}]+)\}")
@@ -122,6 +126,27 @@ class Settings:
     rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
     tutorial_routes: bool = _setting(boolean, default="false")
+    oidc_issuer: str = _setting(empty_or(issuer), default="")
+    oidc_client_id: str = _setting(empty_or(_PRINTABLE), default="")
+    oidc_client_secret: str = _setting(
+        empty_or(_PRINTABLE), default="", secret=True, in_parameter=True
+    )
+    oidc_scopes: str = _setting(
+        matching(
+            r"openid( [!#-\[\]-~]+)*", 'the scope "openid" and other scopes, separated by spaces'
+        ),
+        default="openid email",
+    )
+    oidc_worker_claim: str = _setting(_PRINTABLE, default="email")
+    oidc_worker_attribute: str = _setting(
+        matching(r"[A-Za-z_]\w*(\.\w+)*", "friendly_name or the name of a Worker attribute"),
+        default=sign_in.FRIENDLY_NAME,
+    )
+    oidc_role_claim: str = _setting(_PRINTABLE, default="groups")
+    oidc_roles: Mapping[str, auth.Role] = _setting(
+        sign_in.parse_roles, default=sign_in.EVERYONE_IS_A_WORKER
+    )
+    oidc_token_seconds: int = _setting(whole_number(60, MAX_TOKEN_SECONDS), default="3600")
     console_agents: int = _setting(whole_number(1, 10_000), default="150")
     console_title_attributes: tuple[str, ...] = _setting(names, default="")
     log_level: str = _setting(one_of(*_LOG_LEVELS), default="INFO")
@@ -190,6 +215,7 @@ def check_combinations(settings: Settings, *, on_lambda: bool) -> None:
         SettingsError: Settings contradict each other.
     """
     _check_rejection(settings)
+    _check_sign_in(settings)
     if on_lambda and settings.claim_lease_seconds <= API_TIMEOUT_SECONDS:
         raise SettingsError(
             f"CLAIM_LEASE_SECONDS must be greater than {API_TIMEOUT_SECONDS}, the function "
@@ -217,6 +243,22 @@ def _check_rejection(settings: Settings) -> None:
         raise SettingsError(
             "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is set. Otherwise, the Worker "
             "stays available and is offered the same Task again, up to 1,000 times."
+        )
+
+
+def _check_sign_in(settings: Settings) -> None:
+    """Check that browsers can sign in with the identity provider, if there is one."""
+    if not settings.oidc_issuer:
+        return
+    if not settings.oidc_client_id:
+        raise SettingsError(
+            "OIDC_CLIENT_ID must be set if OIDC_ISSUER is set. The identity provider shows "
+            "the ID where you registered the console."
+        )
+    if settings.public_base_url and not is_secure_or_loopback(settings.public_base_url):
+        raise SettingsError(
+            "PUBLIC_BASE_URL must be an https URL if OIDC_ISSUER is set. Otherwise, browsers would "
+            "not keep the cookie that protects the sign-in."
         )
 
 

@@ -70,7 +70,7 @@ class LogFields(TypedDict, total=False):
 
     queue_result: str | None
     reason: str | None
-    """Reason why a token was refused, or why a request to TaskRouter or AWS failed.
+    """Reason why a token was refused, or why a sign-in or a request to TaskRouter or AWS failed.
 
     `chalicelib.domain.messages.public_text` removes private text from the reason.
     """
@@ -83,6 +83,9 @@ class LogFields(TypedDict, total=False):
     """Reason for a failure to read the secrets."""
 
     selected_language: str | None
+    sign_in: str | None
+    """Code of the failure of a sign-in to the console, as shown by the page."""
+
     task_sid: str | None
     unreadable: str | None
     """Callback parameter that a rule reads but that can't be parsed, such as ``TaskAttributes``."""

@@ -26,6 +26,7 @@ from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.domain.rules import Rules
+from chalicelib.domain.sign_in import SignInPolicy
 from chalicelib.usecases.create_task import TaskCollaborators
 from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.ports import Collaborators
@@ -33,6 +34,7 @@ from chalicelib.usecases.sweep import SweepPolicy
 
 if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.activities import DynamoWorkerActivities
+    from chalicelib.adapters.oidc import Provider
     from chalicelib.adapters.twilio.access_tokens import TokenVerifier
     from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
 
@@ -134,6 +136,7 @@ class Runtime:
             Secrets(
                 auth_tokens=(settings.twilio_auth_token,),
                 api_keys={settings.twilio_api_key_sid: settings.twilio_api_key_secret},
+                oidc_client_secret=settings.oidc_client_secret,
             )
         )
 
@@ -153,6 +156,31 @@ class Runtime:
             account_sid=settings.twilio_account_sid,
             workspace_sid=settings.twilio_workspace_sid,
             max_seconds=settings.max_token_seconds,
+        )
+
+    @cached_property
+    def identity_provider(self) -> "Provider":
+        """The company's identity provider. Its metadata and keys are cached."""
+        from chalicelib.adapters.oidc import Provider  # noqa: PLC0415  only sign-ins need it
+
+        settings = self.settings
+        return Provider(
+            issuer=settings.oidc_issuer,
+            client_id=settings.oidc_client_id,
+            scopes=settings.oidc_scopes,
+            secrets=self.secrets,
+            now_ms=self.clock.now_ms,
+        )
+
+    @cached_property
+    def sign_in_policy(self) -> SignInPolicy:
+        """The rules that determine the roles and Workers of people who sign in."""
+        settings = self.settings
+        return SignInPolicy(
+            worker_claim=settings.oidc_worker_claim,
+            worker_attribute=settings.oidc_worker_attribute,
+            role_claim=settings.oidc_role_claim,
+            roles=settings.oidc_roles,
         )
 
     @cached_property

@@ -122,16 +122,41 @@ def is_base_url(text: str) -> bool:
     return bool(_BASE_URL.fullmatch(text))
 
 
+def is_secure_or_loopback(text: str) -> bool:
+    """Return whether an HTTP URL uses TLS or does not leave this computer."""
+    parts = urlsplit(text)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def issuer(text: str) -> str:
+    """Check an issuer identifier of OpenID Connect, which is compared character by character."""
+    if not (is_base_url(text) and is_secure_or_loopback(text)):
+        raise ValueError(
+            "must be the https URL of the identity provider, exactly as in its tokens, such as "
+            "https://login.example.com"
+        )
+    return text
+
+
+def matching(pattern: str, description: str) -> Callable[[str], str]:
+    """Return the type of strings that match a regular expression."""
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {description}")
+        return text
+
+    return parse
+
+
 def checked_secret(text: str) -> str:
-    """Return a secret that Twilio issued.
+    """Return a secret that Twilio or an identity provider issued.
 
     Raises:
         ValueError: HTTP Basic authentication can't send the text. The message is a predicate.
     """
     if not (text.isascii() and text.isprintable()):
-        raise ValueError(
-            "must consist of printable ASCII characters: copy it from Twilio's Console again"
-        )
+        raise ValueError("must consist of printable ASCII characters: copy it again")
     return text
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from infra import signals
 from local import supervisor
@@ -28,7 +29,12 @@ The stack is running. Press Ctrl-C to stop it.
   Portal      {simulator}/simulator/portal   (the simulator's replacement for the Twilio Console)
   DynamoDB    {dynamodb}
 
-The commands below use a supervisor token, which is valid for {lifetime}, and the simulator's account:
+To sign in to the agent console, open one of these links:
+
+  Alice       {api}/console#token={worker_token}
+  Supervisor  {api}/console#token={token}
+
+The commands below use the supervisor's token, which is valid for {lifetime}, and the simulator's account:
 
   TOKEN={token}
   ACCOUNT={account}
@@ -154,15 +160,16 @@ def greeting(stack: Stack) -> str:
 
     simulator = http_client.fetch_identifiers(stack.simulator_url)
     seconds = min(TOKEN_SECONDS, stack.settings.max_token_seconds)
-    token = create_token(
-        stack.settings, read_api_key(stack.settings), role="supervisor", hours=seconds / 3_600
+    create = partial(
+        create_token, stack.settings, read_api_key(stack.settings), hours=seconds / 3_600
     )
     return GREETING.format(
         api=stack.api_url,
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
         lifetime=_duration(seconds),
-        token=token,
+        token=create(role="supervisor"),
+        worker_token=create(role="worker", worker_sid=simulator["workers"]["Alice"]),
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],
         offline=simulator["activities"]["Offline"],

@@ -64,6 +64,27 @@ def test_error_names_the_missing_or_empty_setting(name: str, value: str | None) 
         ("RETENTION_DAYS", "0"),
         ("MAX_TOKEN_SECONDS", "0"),
         ("MAX_TOKEN_SECONDS", "86401"),
+        ("OIDC_ISSUER", "login.example.com"),
+        ("OIDC_ISSUER", "http://login.example.com"),
+        ("OIDC_ISSUER", "http://localhost.example.com"),
+        ("OIDC_ISSUER", "https://user:password@login.example.com"),
+        ("OIDC_ISSUER", "https://login.example.com/?a=b"),
+        ("OIDC_CLIENT_ID", "a b"),
+        ("OIDC_CLIENT_SECRET", "password\u00e9"),
+        ("OIDC_SCOPES", "email"),
+        ("OIDC_SCOPES", "openidemail"),
+        ("OIDC_SCOPES", "openid  email"),
+        ("OIDC_SCOPES", 'openid "'),
+        ("OIDC_WORKER_CLAIM", "a b"),
+        ("OIDC_WORKER_ATTRIBUTE", "a-b"),
+        ("OIDC_WORKER_ATTRIBUTE", "1a"),
+        ("OIDC_WORKER_ATTRIBUTE", ".a"),
+        ("OIDC_WORKER_ATTRIBUTE", "a."),
+        ("OIDC_WORKER_ATTRIBUTE", 'a == "b" OR c'),
+        ("OIDC_ROLE_CLAIM", "\u00e9"),
+        ("OIDC_ROLES", '{"a": "service"}'),
+        ("OIDC_TOKEN_SECONDS", "59"),
+        ("OIDC_TOKEN_SECONDS", "86401"),
     ],
 )
 def test_error_names_the_malformed_setting_but_contains_no_password(name: str, value: str) -> None:
@@ -225,3 +246,66 @@ def test_longest_api_request_ends_before_api_gateway_times_out(budget: str) -> N
     )
     assert longest < config.API_TIMEOUT_SECONDS
     assert LATEST_REQUEST_MS + REQUEST_SECONDS * 1000 == REQUEST_LIMIT_MS
+
+
+SIGN_IN = {**COMPLETE, "OIDC_ISSUER": "https://login.example.com", "OIDC_CLIENT_ID": "console"}
+
+
+def test_sign_in_is_off_by_default_and_has_defaults() -> None:
+    settings = config.load(dict(COMPLETE))
+    assert settings.oidc_issuer == ""
+    settings = config.load(dict(SIGN_IN))
+    assert settings.oidc_scopes == "openid email"
+    assert (settings.oidc_worker_claim, settings.oidc_worker_attribute) == (
+        "email",
+        "friendly_name",
+    )
+    assert (settings.oidc_role_claim, settings.oidc_roles) == ("groups", {"*": "worker"})
+    assert (settings.oidc_client_secret, settings.oidc_token_seconds) == ("", 3600)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://Login.example.com/Tenant/",
+        "https://login.example.com",
+        "http://127.0.0.1:8080",
+        "http://localhost/realms/a",
+        "http://[::1]:8080",
+    ],
+)
+def test_issuer_is_kept_as_it_is(issuer: str) -> None:
+    assert config.load({**SIGN_IN, "OIDC_ISSUER": issuer}).oidc_issuer == issuer
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OIDC_CLIENT_ID", "!~"),
+        ("OIDC_SCOPES", "openid"),
+        ("OIDC_SCOPES", "openid email https://example.com/scope"),
+        ("OIDC_WORKER_CLAIM", "https://example.com/employee"),
+        ("OIDC_WORKER_ATTRIBUTE", "_a.b1.c"),
+        ("OIDC_ROLE_CLAIM", "cognito:groups"),
+    ],
+)
+def test_setting_of_the_sign_in_is_accepted(name: str, value: str) -> None:
+    assert getattr(config.load({**SIGN_IN, name: value}), name.lower()) == value
+
+
+def test_issuer_needs_a_client_id_and_a_secure_address() -> None:
+    with pytest.raises(config.SettingsError, match="^OIDC_CLIENT_ID must be set"):
+        config.load({**SIGN_IN, "OIDC_CLIENT_ID": ""})
+    with pytest.raises(config.SettingsError, match="^PUBLIC_BASE_URL must be an https URL"):
+        config.load({**SIGN_IN, "PUBLIC_BASE_URL": "http://calls.example.com"})
+    for url in ("", "https://calls.example.com", "http://127.0.0.1:8000", "http://localhost"):
+        config.load({**SIGN_IN, "PUBLIC_BASE_URL": url})
+    config.load({**COMPLETE, "PUBLIC_BASE_URL": "http://calls.example.com"})
+
+
+def test_secret_of_the_client_is_not_shown_and_comes_from_the_parameter() -> None:
+    environ = {**SIGN_IN, "OIDC_CLIENT_SECRET": "s3cret"}
+    settings = config.load(dict(environ))
+    assert settings.oidc_client_secret == "s3cret"
+    assert "s3cret" not in repr(settings)
+    assert config.load({**environ, "SECRETS_PARAMETER": "/secrets"}).oidc_client_secret == ""

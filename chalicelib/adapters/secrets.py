@@ -1,4 +1,4 @@
-"""Secrets: auth tokens, API keys and shared keys.
+"""Secrets: auth tokens, API keys, shared keys and the secret of the OpenID Connect client.
 
 During a rotation, there may be several of each kind. On AWS, the secrets are stored in one SSM
 parameter, which each execution environment caches. A value older than five minutes is read again
@@ -38,11 +38,13 @@ class Secrets:
         auth_tokens: auth tokens of the account: the current one and, during a rotation, the next.
         api_keys: secrets by API key SID (SK…); the first key authenticates requests to TaskRouter.
         shared_keys: secrets of Twilio SharedKeys, by ID.
+        oidc_client_secret: this service's secret at the identity provider; may be empty.
     """
 
     auth_tokens: tuple[str, ...] = field(repr=False)
     api_keys: Mapping[str, str] = field(repr=False)
     shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    oidc_client_secret: str = field(default="", repr=False)
 
     @property
     def api_key(self) -> tuple[str, str]:
@@ -83,7 +85,8 @@ class ParameterSecrets:
     """Secrets in one SSM parameter.
 
     The parameter is a SecureString or a Secrets Manager secret read through SSM. The value is JSON:
-    ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``.
+    ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``, with an optional
+    ``"oidc_client_secret": "…"``.
 
     Args:
         name: name of the parameter.
@@ -168,7 +171,7 @@ def ssm_client(budget: float) -> Any:
 
 _FORMAT_MESSAGE = (
     "The secrets must be a JSON object with auth_tokens (a list), api_keys (an object keyed by SK… "
-    "SID) and, if used, shared_keys (an object keyed by ID)."
+    "SID) and, if used, shared_keys (an object keyed by ID) and oidc_client_secret (a string)."
 )
 
 
@@ -181,7 +184,7 @@ def parse_secrets(text: str) -> Secrets:
     try:
         value = parse_json_object(text)
         tokens, keys = value["auth_tokens"], value["api_keys"]
-        shared = value.get("shared_keys", {})
+        shared, client = value.get("shared_keys", {}), value.get("oidc_client_secret", "")
     except (JsonError, KeyError) as error:
         raise SecretsUnavailable(_FORMAT_MESSAGE) from error
     is_valid = (
@@ -189,10 +192,11 @@ def parse_secrets(text: str) -> Secrets:
         and _has_strings(keys, dict)
         and all(is_sid(sid, "SK") for sid in keys)
         and (shared == {} or _has_strings(shared, dict))
+        and isinstance(client, str)
     )
     if not is_valid:
         raise SecretsUnavailable(_FORMAT_MESSAGE)
-    return Secrets(tuple(tokens), keys, shared)
+    return Secrets(tuple(tokens), keys, shared, client)
 
 
 def _has_strings(value: Any, container: type[list[Any]] | type[dict[Any, Any]]) -> bool:

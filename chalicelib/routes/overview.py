@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from chalice.app import Blueprint, Response
 
-from chalicelib import __version__, observability, runtime
+from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.json_text import json_size, replace_lone_surrogates, to_json
 from chalicelib.domain.reservations import Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
+from chalicelib.routes.console import console_version
 from chalicelib.routes.http import IF_NONE_MATCH, Parameters, optional_sid, route
 from chalicelib.routes.reservations import iso_time, sent_json
 from chalicelib.usecases.overview import list_open_reservations
@@ -57,7 +58,7 @@ def overview(principal: Principal, _parameters: Parameters) -> Response:
                 "worker": _worker_json(principal, reservations, activity),
                 "title_attributes": service.settings.console_title_attributes,
                 "poll": _POLL,
-                "version": __version__,
+                "version": console_version(),
             }
         )
     )

@@ -29,7 +29,14 @@ _WEIGHTS = {ACCEPT_PATH: 2, "/activities": 0.5, "/activity": 0.5}
 """Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
 _EVENT_PATH = "/event_callback"
-_OVERVIEW_PATH = "/overview"
+_CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
+"""Routes that the consoles of all agents request: polls, and the files of a new version."""
+
+_SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
+"""Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
+
+_PAGE_PATHS = ("/console", "/console/session")
+"""Routes that a console requests once, when its page is loaded."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -56,26 +63,27 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
 
     twilio = twilio_routes(app)
-    callback_throttle = capacity.callback_throttle(concurrency)
     throttles = {_EVENT_PATH: capacity.event_throttle(concurrency)}
     default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
     callbacks = [
         _MethodSetting(
             _encode(f"{prefix}{path}"),
             method,
-            throttles.get(path, callback_throttle),
+            throttles.get(path, capacity.callback_throttle(concurrency)),
             measured=path in _MEASURED_PATHS,
         )
         for prefix in stage.settings.callback_prefixes
         for path, method in twilio
     ]
-    overview = _MethodSetting(
-        _encode(_OVERVIEW_PATH),
-        "GET",
-        capacity.overview_throttle(concurrency, stage.settings.console_agents),
-        measured=False,
-    )
-    return [default, overview, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+    console_throttle = capacity.console_throttle(concurrency, stage.settings.console_agents)
+    page_throttle = capacity.page_throttle(concurrency)
+    pages = _PAGE_PATHS if stage.settings.oidc_issuer else (*_PAGE_PATHS, *_SIGN_IN_PATHS)
+    console = [
+        _MethodSetting(_encode(path), "GET", throttle, measured=False)
+        for paths, throttle in ((_CONSOLE_PATHS, console_throttle), (pages, page_throttle))
+        for path in paths
+    ]
+    return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
 
 
 def _waiting_settings(
@@ -91,6 +99,8 @@ def _waiting_settings(
         for method in changing
         if "POST" in views and method in views and (path, method) not in twilio
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
+    if stage.settings.oidc_issuer:
+        weights |= {(path, "GET"): 1 for path in _SIGN_IN_PATHS}
     total = sum(weights.values())
     return [
         _MethodSetting(

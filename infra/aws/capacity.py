@@ -62,6 +62,14 @@ _WAITING_SHARE = 0.6
 _DEFAULT_SHARE = 0.25
 """Share of the concurrency that one other method may use."""
 
+_PAGE_SHARE = 0.05
+"""Share of the concurrency for one method that a console requests only when its page is loaded.
+
+These methods require no token. Their low rates keep the combined rate of all methods that Twilio
+does not call below 10 requests per second per unit of concurrency, which is all that Lambda
+accepts. A flood of these methods therefore cannot use up what Lambda accepts.
+"""
+
 _EVENT_SHARE = 0.1
 """Share of the concurrency that events may use, except for a burst."""
 
@@ -171,8 +179,8 @@ def event_throttle(concurrency: int) -> Throttle:
     )
 
 
-def overview_throttle(concurrency: int, agents: int) -> Throttle:
-    """Return the throttle of the overview, which each agent's console polls.
+def console_throttle(concurrency: int, agents: int) -> Throttle:
+    """Return the throttle of each method that the consoles of all agents use.
 
     Polls use at most half as much of the concurrency as events do, so that saturating this
     throttle leaves 95% of the concurrency to other requests, except for a burst.
@@ -206,6 +214,15 @@ def waiting_throttle(concurrency: int, share: float) -> Throttle:
 def default_throttle(concurrency: int) -> Throttle:
     """Return the throttle of each other method, which waits only for DynamoDB."""
     return _throttle(concurrency * _DEFAULT_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
+
+
+def page_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of each method that a console requests only when its page is loaded.
+
+    A burst may be as large as for other methods, because many agents start at the same time.
+    """
+    throttle = _throttle(concurrency * _PAGE_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
+    return Throttle(rate=throttle.rate, burst=default_throttle(concurrency).burst)
 
 
 def _throttle(concurrency: float, mean_seconds: float, maximum: Throttle) -> Throttle:

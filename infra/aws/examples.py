@@ -13,6 +13,8 @@ _EXAMPLES = {
     "reject_activity_sid": f"WA{_DIGITS}",
     "public_base_url": "https://calls.example.com",
     "cors_allow_origin": "https://desk.example.com",
+    "oidc_client_id": "contact-center-console",
+    "oidc_issuer": "https://login.example.com",
     "secrets_parameter": "/taskrouter-callbacks/dev/secrets",
     "reservations_table": "taskrouter-callbacks-dev-reservations",
     "state_table": "taskrouter-callbacks-dev-state",

@@ -61,7 +61,7 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     name = stage.settings.secrets_parameter
     if _is_in_secrets_manager(stage):
         raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")
-    text = _read_stdin() if from_stdin else json.dumps(_prompt_for_secrets())
+    text = _read_stdin() if from_stdin else json.dumps(_prompt_for_secrets(stage))
     value = text.removeprefix(BYTE_ORDER_MARK)
     entered = parse(value, "The entered secrets")
     if verifies:
@@ -136,6 +136,7 @@ def parse(value: str, source: str) -> Secrets:
         ("auth_tokens", secrets.auth_tokens),
         ("api_keys", secrets.api_keys.values()),
         ("shared_keys", secrets.shared_keys.values()),
+        ("oidc_client_secret", [secrets.oidc_client_secret]),
     ):
         try:
             for text in texts:
@@ -261,7 +262,7 @@ def _missing(stage: Stage) -> OperatorError:
     return OperatorError(f"There is no parameter {stage.settings.secrets_parameter}. {remedy}")
 
 
-def _prompt_for_secrets() -> dict[str, Any]:
+def _prompt_for_secrets(stage: Stage) -> dict[str, Any]:
     tokens: list[str] = []
     while token := _prompt(f"Auth token {len(tokens) + 1}", ask_for_secret, required=not tokens):
         tokens.append(token)
@@ -271,6 +272,10 @@ def _prompt_for_secrets() -> dict[str, Any]:
     }
     if shared_keys := _prompt_for_pairs("Shared key", "its ID", ask, minimum=0):
         value["shared_keys"] = shared_keys
+    if stage.settings.oidc_issuer and (
+        secret := _prompt("Client secret of OIDC_CLIENT_ID", ask_for_secret, required=False)
+    ):
+        value["oidc_client_secret"] = secret
     return value
 
 

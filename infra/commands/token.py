@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 import boto3
 import click
 from botocore.exceptions import BotoCoreError, ClientError
-from twilio.jwt.access_token import AccessToken
-from twilio.jwt.access_token.grants import TaskRouterGrant
 
 from chalicelib import config
-from chalicelib.domain.auth import Role
+from chalicelib.adapters.twilio import access_tokens
+from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.json_text import replace_lone_surrogates
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
@@ -104,18 +103,13 @@ def create_token(
         hours: Lifetime of the token, reduced to MAX_TOKEN_SECONDS if it exceeds this setting.
         worker_sid: WK… SID of the bearer; required for the role "worker".
     """
-    grant = TaskRouterGrant(
-        workspace_sid=settings.twilio_workspace_sid, worker_sid=worker_sid, role=role
+    return access_tokens.create_token(
+        (key.sid, key.secret),
+        Principal(Role(role), worker_sid),
+        account_sid=settings.twilio_account_sid,
+        workspace_sid=settings.twilio_workspace_sid,
+        seconds=min(round(hours * 3_600), settings.max_token_seconds),
     )
-    access_token = AccessToken(
-        settings.twilio_account_sid,
-        key.sid,
-        key.secret,
-        grants=[grant],
-        ttl=min(round(hours * 3_600), settings.max_token_seconds),
-    )
-    encoded: str = access_token.to_jwt()
-    return encoded
 
 
 def read_api_key(settings: config.Settings) -> ApiKey:

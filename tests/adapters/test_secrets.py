@@ -253,6 +253,8 @@ def test_signature_that_contradicts_the_signature_settings_header_is_invalid(
         {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": {"k": 5}},
         {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": {"k": "", "l": "s"}},
         {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": None},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "oidc_client_secret": None},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "oidc_client_secret": [SECRET]},
         {"auth_tokens": ["t"], "api_keys": {KEY: SECRET, "key": SECRET}},
         {"auth_tokens": ["t"], "api_keys": {KEY: SECRET, OTHER_KEY: 5}},
         {"auth_tokens": ["t"], "api_keys": [KEY]},
@@ -283,6 +285,14 @@ def test_secrets_are_parsed_and_hidden_in_repr(shared: dict[str, str] | None) ->
     secrets = parse_secrets(json.dumps(value))
     assert secrets == Secrets(("t", "u"), {KEY: SECRET, OTHER_KEY: "o"}, shared or {})
     assert secrets.api_key == (KEY, SECRET)
+    assert repr(secrets) == "Secrets()"
+
+
+def test_secret_of_the_identity_provider_is_optional_and_hidden() -> None:
+    value = {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}}
+    assert parse_secrets(json.dumps(value)).oidc_client_secret == ""
+    secrets = parse_secrets(json.dumps({**value, "oidc_client_secret": "client"}))
+    assert secrets.oidc_client_secret == "client"
     assert repr(secrets) == "Secrets()"
 
 

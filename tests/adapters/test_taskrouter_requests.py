@@ -453,7 +453,7 @@ def test_connections_have_time_limits_and_are_pooled() -> None:
     assert client.timeout == (2.0, 7.5)
     for scheme in ("http", "https"):
         transport = client.session.get_adapter(f"{scheme}://taskrouter.test")
-        assert isinstance(transport, http_client._Adapter)
+        assert isinstance(transport, http_client.TrackedAdapter)
         assert transport._pool_maxsize == 32
         assert transport.max_retries.total == 0
 

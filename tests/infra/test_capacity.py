@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from app import app
+from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from infra import OperatorError
 from infra.aws import api_settings, capacity
@@ -57,10 +59,13 @@ def stage(reserved=None, sweep=None):
     )
 
 
-def stage_settings(*, tutorial_routes=False, prefixes=("",), agents=150):
+def stage_settings(*, tutorial_routes=False, prefixes=("",), agents=150, oidc_issuer=""):
     """Return the settings from which the throttles are derived."""
     return SimpleNamespace(
-        callback_prefixes=prefixes, tutorial_routes=tutorial_routes, console_agents=agents
+        callback_prefixes=prefixes,
+        tutorial_routes=tutorial_routes,
+        console_agents=agents,
+        oidc_issuer=oidc_issuer,
     )
 
 
@@ -217,7 +222,7 @@ def test_throttled_requests_fit_into_the_concurrency(concurrency):
     assert callback.burst <= concurrency
     assert default.rate * capacity.DEFAULT_SECONDS <= concurrency / 4
     assert default.burst <= max(concurrency / 4, 1)
-    overview = capacity.overview_throttle(concurrency, 10_000)
+    overview = capacity.console_throttle(concurrency, 10_000)
     assert overview.rate <= concurrency / 2
     assert overview.burst <= max(concurrency / 5, 1)
     assert callback.rate > default.rate
@@ -249,7 +254,7 @@ def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrenc
 def test_polls_of_all_agents_are_admitted_if_they_fit_into_a_twentieth_of_the_concurrency(
     concurrency, agents
 ):
-    throttle = capacity.overview_throttle(concurrency, agents)
+    throttle = capacity.console_throttle(concurrency, agents)
     events = capacity.event_throttle(concurrency)
 
     assert throttle.rate == min(agents / 2, events.rate / 2)
@@ -286,6 +291,7 @@ def test_events_have_their_own_throttle_on_every_path():
         ("/assignment_callback", Throttle(rate=100, burst=10)),
         ("/reservations", Throttle(rate=5, burst=2)),
         ("/overview", Throttle(rate=5, burst=2)),
+        ("/console/{version}/{name}", Throttle(rate=5, burst=2)),
     ],
 )
 def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
@@ -327,6 +333,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
         )[1:]
         if setting.throttle != capacity.callback_throttle(concurrency)
         and setting.path not in ("/~1event_callback", "/~1overview")
+        and not setting.path.startswith("/~1console")
     ]
     admitted = sum(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
@@ -342,6 +349,7 @@ def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
         capacity.callback_throttle,
         capacity.event_throttle,
         capacity.default_throttle,
+        capacity.page_throttle,
         partial(capacity.waiting_throttle, share=share),
     )
     for throttle in throttles:
@@ -356,3 +364,54 @@ def test_rates_are_not_reduced_if_concurrency_is_sufficient():
     assert capacity.callback_throttle(enough).rate == capacity.MAX_CALLBACK_THROTTLE.rate
     assert capacity.default_throttle(enough).rate == capacity.MAX_DEFAULT_THROTTLE.rate
     assert capacity.callback_throttle(less).rate < capacity.MAX_CALLBACK_THROTTLE.rate
+
+
+@pytest.mark.parametrize("concurrency", [10, 1_000])
+def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
+    settings = stage_settings(oidc_issuer="https://login.example.com")
+    found = api_settings._method_settings(SimpleNamespace(settings=settings), concurrency)
+    throttles = {(setting.path, setting.method): setting.throttle for setting in found}
+    expected = capacity.waiting_throttle(concurrency, 1 / 9)
+    for path in ("callback", "sign-in"):
+        assert throttles[f"/~1console~1{path}", "GET"] == expected
+    assert throttles["/~1create-task", "POST"] == expected
+
+
+PAGE_PATHS = ("/console", "/console/session", "/console/callback", "/console/sign-in")
+
+
+@pytest.mark.parametrize("path", PAGE_PATHS)
+@pytest.mark.parametrize(
+    ("concurrency", "throttle"),
+    [(10, Throttle(1, 2)), (100, Throttle(10, 25)), (1_000, Throttle(50, 100))],
+)
+def test_page_has_a_low_rate_and_the_default_burst(path, concurrency, throttle):
+    stage = SimpleNamespace(settings=stage_settings())
+    assert api_settings.find_throttle(stage, concurrency, path) == throttle
+
+
+@pytest.mark.parametrize("oidc_issuer", ["", "https://login.example.com"])
+@pytest.mark.parametrize("concurrency", [2, 10, 50, 100, 1_000])
+def test_methods_that_twilio_does_not_call_accept_less_than_lambda(concurrency, oidc_issuer):
+    settings = stage_settings(oidc_issuer=oidc_issuer, agents=10_000)
+    found = {
+        (setting.path, setting.method): setting.throttle
+        for setting in api_settings._method_settings(
+            SimpleNamespace(settings=settings), concurrency
+        )
+    }
+    twilio = twilio_routes(app)
+    rates = [
+        found.get((api_settings._encode(path), method), found["/*", "*"]).rate
+        for path, methods in app.routes.items()
+        for method in methods
+        if (path, method) not in twilio
+    ]
+    assert sum(rates) < 10 * concurrency
+
+
+def test_each_method_has_one_throttle():
+    settings = stage_settings(oidc_issuer="https://login.example.com")
+    found = api_settings._method_settings(SimpleNamespace(settings=settings), 10)
+    methods = [(setting.path, setting.method) for setting in found]
+    assert len(methods) == len(set(methods))

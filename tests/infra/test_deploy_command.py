@@ -43,6 +43,7 @@ def account(monkeypatch):
         callback_prefixes=("",),
         tutorial_routes=False,
         console_agents=150,
+        oidc_issuer="",
     )
     fakes = {
         (command, "_read_deployable"): lambda *_, **__: stage,

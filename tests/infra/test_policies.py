@@ -19,6 +19,7 @@ from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.workers import Activity, WorkerActivity
 from chalicelib.routes.callbacks import twilio_routes
+from chalicelib.routes.console import console_version
 from chalicelib.usecases.sweep import sweep_due_reservations
 from infra.aws import policies, stage_config
 from infra.aws.stage_config import API, SWEEP
@@ -159,7 +160,12 @@ def use_every_route(api):
     for method, path in (("GET", "/activities"), ("POST", f"/activity?activity_sid={idle.sid}")):
         assert api.call(method, path, token=worker).status_code == 200
     assert api.call("GET", "/overview", token=worker).status_code == 200
+    assert api.call("GET", "/console").status_code == 200
+    assert api.call("GET", f"/console/{console_version()}/console.css").status_code == 200
     assert api.call("GET", "/health").status_code == 200
+    assert api.call("GET", "/console/session").status_code == 200
+    for path in ("/console/sign-in", "/console/callback"):
+        assert api.call("GET", path).status_code == 404  # there is no identity provider
     assert called_routes(api) == set(app.routes)
 
 

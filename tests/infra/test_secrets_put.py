@@ -50,6 +50,23 @@ def test_question_is_repeated_after_a_malformed_key_sid(stage):
     assert stage.secrets == value
 
 
+@pytest.mark.parametrize("client_secret", ["", "s3cret"])
+def test_client_secret_is_asked_for_if_there_is_an_identity_provider(stage, client_secret):
+    stage.set(OIDC_ISSUER="https://login.example.com", OIDC_CLIENT_ID="console")
+    value = secrets_of(stage.twilio)
+    ((key, secret),) = value["api_keys"].items()
+    answers = [*value["auth_tokens"], "", key, secret, "", "", client_secret]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "is_terminal", lambda: True)
+        result = put(stdin="".join(f"{answer}\n" for answer in answers))
+
+    assert result.exit_code == 0, result.output
+    assert "s3cret" not in result.output
+    expected = {"oidc_client_secret": client_secret} if client_secret else {}
+    assert stage.secrets == value | expected
+
+
 def test_accepted_secrets_are_stored(stage):
     value = secrets_of(stage.twilio)
 
@@ -133,10 +150,12 @@ def test_secrets_of_a_stage_without_sids_are_stored_unverified(stage, empty):
 
 
 @pytest.mark.parametrize("secret", UNSENDABLE)
-@pytest.mark.parametrize("name", ["auth_tokens", "api_keys", "shared_keys"])
+@pytest.mark.parametrize("name", ["auth_tokens", "api_keys", "shared_keys", "oidc_client_secret"])
 @pytest.mark.parametrize("options", [[], ["--no-verify"]], ids=" ".join)
 def test_secret_that_twilio_cannot_have_issued_is_refused(stage, name, secret, options):
-    container = [secret] if name == "auth_tokens" else {OTHER_KEY: secret}
+    container = {"auth_tokens": [secret], "oidc_client_secret": secret}.get(
+        name, {OTHER_KEY: secret}
+    )
 
     result = put_json(secrets_of(stage.twilio) | {name: container}, *options)
 

@@ -231,7 +231,7 @@ WRONG = {
     "Workflow": ({"TWILIO_WORKFLOW_SID": SID["WW"]}, f"has no Workflow {SID['WW']}. Correct"),
     "unsendable token": (
         {"TWILIO_AUTH_TOKEN": "“token”"},
-        "TWILIO_AUTH_TOKEN must consist of printable ASCII characters: copy it from Twilio's",
+        "TWILIO_AUTH_TOKEN must consist of printable ASCII characters: copy it again",
     ),
     "unsendable key": (
         {"TWILIO_API_KEY_SECRET": "секрет"},

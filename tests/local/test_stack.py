@@ -1,7 +1,9 @@
+import re
 import socket
 from collections import defaultdict
 from dataclasses import fields
 
+import jwt
 import pytest
 
 from app import app
@@ -251,3 +253,24 @@ def test_greeting_states_the_lifetime_of_the_token(monkeypatch, seconds, text):
         monkeypatch.setattr(http_client, "fetch_identifiers", lambda _: identifiers(simulated.url))
 
         assert f"which is valid for {text}, and" in run.greeting(described)
+
+
+def test_greeting_has_links_that_sign_alice_and_a_supervisor_in(monkeypatch):
+    identifiers = http_client.fetch_identifiers
+    described = stack.describe({"API_PORT": "8123"})
+    with running() as simulated:
+        monkeypatch.setattr(http_client, "fetch_identifiers", lambda _: identifiers(simulated.url))
+        greeting = run.greeting(described)
+
+    links = re.findall(
+        r"^  (\w+) +http://127\.0\.0\.1:8123/console#token=(\S+)$", greeting, re.MULTILINE
+    )
+    grants = {
+        name: jwt.decode(token, options={"verify_signature": False})["grants"]["task_router"]
+        for name, token in links
+    }
+    assert grants["Alice"]["worker_sid"] == simulated.workers["Alice"]
+    assert {name: grant["role"] for name, grant in grants.items()} == {
+        "Alice": "worker",
+        "Supervisor": "supervisor",
+    }

@@ -13,6 +13,7 @@ from chalicelib.adapters.dynamodb import listing
 from chalicelib.adapters.dynamodb.client import to_item
 from chalicelib.domain.reservations import Status
 from chalicelib.routes import overview
+from chalicelib.routes.console import console_version
 from chalicelib.usecases.overview import MAX_OPEN
 from tests.routes.conftest import Api, reserve
 from tests.routes.test_resource_use import add_records
@@ -51,7 +52,7 @@ def test_overview_without_reservations_is_empty(api: Api) -> None:
         },
         "title_attributes": [],
         "poll": {"visible_ms": 3_000, "hidden_ms": 15_000},
-        "version": "0.1.0",
+        "version": console_version(),
     }
 
 

@@ -31,7 +31,12 @@ WITHOUT_TOKEN = {
     ("POST", "/enqueue_call"),
     ("POST", "/enqueue_call_again"),
     ("POST", "/left_queue"),
+    ("GET", "/console"),
+    ("GET", "/console/{version}/{name}"),
     ("GET", "/health"),
+    ("GET", "/console/session"),
+    ("GET", "/console/sign-in"),
+    ("GET", "/console/callback"),
 }
 ROUTES = sorted(
     (method, path)

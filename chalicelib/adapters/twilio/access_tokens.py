@@ -1,4 +1,4 @@
-"""Verification of bearer tokens: Twilio AccessTokens with a TaskRouter grant.
+"""Bearer tokens: Twilio AccessTokens with a TaskRouter grant.
 
 Contact-center front ends already use such tokens. Each token is a JWT (HS256). ``iss`` is the
 SID of the API key, ``sub`` is the SID of the account, and ``grants.task_router`` is an object with
@@ -41,6 +41,37 @@ _MALFORMED: Mapping[type[jwt.InvalidTokenError], str] = {
     jwt.exceptions.InvalidJTIError: "jti must be a string.",
 }
 """Reasons why a token is malformed, by PyJWT error."""
+
+
+def create_token(
+    api_key: tuple[str, str],
+    principal: Principal,
+    *,
+    account_sid: str,
+    workspace_sid: str,
+    seconds: int,
+) -> str:
+    """Return a signed token.
+
+    Args:
+        api_key: the SID and the secret of the API key that signs the token.
+        principal: the bearer.
+        account_sid: AC….
+        workspace_sid: WS….
+        seconds: lifetime of the token.
+    """
+    # Most requests only verify tokens.
+    from twilio.jwt.access_token import AccessToken  # noqa: PLC0415
+    from twilio.jwt.access_token.grants import TaskRouterGrant  # noqa: PLC0415
+
+    grant = TaskRouterGrant(
+        workspace_sid=workspace_sid, worker_sid=principal.worker_sid, role=str(principal.role)
+    )
+    token = AccessToken(
+        account_sid, *api_key, grants=[grant], identity=principal.identity, ttl=seconds
+    )
+    encoded: str = token.to_jwt()
+    return encoded
 
 
 class TokenVerifier:

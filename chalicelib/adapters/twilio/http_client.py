@@ -51,14 +51,16 @@ class _HTTPSPool(HTTPSConnectionPool):
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
-class _Adapter(HTTPAdapter):
+class TrackedAdapter(HTTPAdapter):
     """Sends requests over tracked connections, without retries."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Create the pools of direct connections."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the pools of connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **options)
         if type(manager) is not ProxyManager:
             raise InvalidProxyURL("Only HTTP proxies are supported.")
@@ -76,6 +78,21 @@ def make_http_client(
             SDK do not contain the response headers.
         seconds: maximum length of each wait for response data.
     """
+    client = TwilioHttpClient(request_hooks={"response": response_reader(to_error)})
+    # The constructor requires a single number, but the requests library accepts a tuple of connect
+    # and read timeouts.
+    client.timeout = (_CONNECT_SECONDS, seconds)
+    for scheme in _POOLS:
+        client.session.mount(f"{scheme}://", TrackedAdapter(pool_maxsize=_MAX_CONNECTIONS))
+    return client
+
+
+def response_reader(to_error: Callable[[Response], Exception]) -> Callable[..., None]:
+    """Return a hook for the requests library that reads each response within an `Exchange`.
+
+    Args:
+        to_error: builds the error for a response whose status is not 2xx.
+    """
 
     def read(response: Response, **_options: Any) -> None:
         limit, body = current_exchange().max_bytes, bytearray()
@@ -89,13 +106,7 @@ def make_http_client(
         if response.status_code not in _OK:
             raise to_error(response)
 
-    client = TwilioHttpClient(request_hooks={"response": read})
-    # The constructor requires a single number, but the requests library accepts a tuple of connect
-    # and read timeouts.
-    client.timeout = (_CONNECT_SECONDS, seconds)
-    for scheme in _POOLS:
-        client.session.mount(f"{scheme}://", _Adapter(pool_maxsize=_MAX_CONNECTIONS))
-    return client
+    return read
 
 
 def parse_retry_after(header: str) -> int | None:

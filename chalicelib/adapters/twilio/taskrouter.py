@@ -33,6 +33,7 @@ from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.sids import checked_sid
+from chalicelib.domain.sign_in import find_workers_query, read_attribute
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, has_attribute
 from chalicelib.domain.workers import Activity, WorkerActivity
 
@@ -301,6 +302,29 @@ class TwilioTaskRouter:
                 activity_sid=activity_sid,
             )
         )
+
+    def find_workers(self, attribute: str, value: str) -> list[str]:
+        """Return the SIDs of the Workers whose attribute has exactly this value.
+
+        Args:
+            attribute: the name of an attribute, whose parts are separated by dots, or
+                ``friendly_name``.
+            value: the value.
+        """
+        query = find_workers_query(attribute, value)
+        if query is None:
+            return []
+
+        def send(workspace: Any) -> list[str]:
+            # TaskRouter's documentation does not state whether its comparison is exact.
+            workers = workspace.workers.list(**query, page_size=_PAGE_SIZE, limit=_PAGE_SIZE)
+            return [
+                checked_sid(worker.sid, "WK", "sid")
+                for worker in workers
+                if read_attribute(worker.friendly_name, worker.attributes, attribute) == value
+            ]
+
+        return self._request(send, pages=1)
 
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""

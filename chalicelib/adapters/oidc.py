@@ -1,0 +1,322 @@
+"""The company's identity provider: an OpenID Connect provider.
+
+The client uses the authorization code flow with PKCE. It verifies each ID token with the provider's
+published keys. https://openid.net/specs/openid-connect-core-1_0.html
+
+This module is imported only when somebody signs in, because PyJWT and requests are slow to import.
+"""
+
+import hmac
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+import jwt
+from requests import RequestException, Response, Session
+
+from chalicelib.adapters.exchange import PARSE_ERRORS
+from chalicelib.adapters.secrets import SecretsSource
+from chalicelib.adapters.twilio.http_client import TrackedAdapter, TwilioExchange, response_reader
+from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.messages import describe_connection_failure
+from chalicelib.domain.sign_in import Attempt, Failure, SignInError
+from chalicelib.setting_types import is_secure_or_loopback
+
+_Result = TypeVar("_Result")
+
+SECONDS = 3.0
+"""Time limit for all requests to the provider that one request of a browser causes."""
+
+_WAIT_SECONDS = (2.0, SECONDS)
+"""Time limits for connecting, and for each wait for data."""
+
+_MAX_BYTES = 2**18
+"""Maximum size of a response. Twenty keys with certificates take about 50 KB."""
+
+_MAX_AGE_MS = 3_600_000
+"""Maximum age of the provider's metadata and keys."""
+
+_MIN_AGE_MS = 60_000
+"""Minimum age at which unknown keys make the service fetch the keys again."""
+
+_LEEWAY_SECONDS = 60
+"""Allowed difference between the provider's clock and this computer's clock."""
+
+_KEY_TYPES = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
+    "EdDSA": "OKP",
+}
+"""The allowed algorithms, with their types of keys. All of them are asymmetric, so nobody who knows
+the published keys or the client's secret can sign a token."""
+
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_CLIENT_ERRORS = range(400, 500)
+_TIMED_OUT_OR_THROTTLED = (408, 429)
+
+
+@dataclass
+class Provider:
+    """An identity provider and this service's registration as its client.
+
+    Attributes:
+        issuer: the issuer identifier, exactly as in the provider's metadata and tokens.
+        client_id: the client's identifier.
+        scopes: the scopes to request, separated by spaces.
+        secrets: the source of the client's secret, which is optional.
+        now_ms: returns the current time in epoch ms; used for caching only.
+    """
+
+    issuer: str
+    client_id: str
+    scopes: str
+    secrets: SecretsSource
+    now_ms: Callable[[], int]
+    _documents: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+
+    def authorization_url(self, attempt: Attempt, *, silent: bool) -> str:
+        """Return the provider's URL at which a sign-in continues.
+
+        Args:
+            attempt: the attempt.
+            silent: whether the provider must not show a page. It then reports an error if the
+                user must sign in.
+
+        Raises:
+            SignInError: The provider's metadata can't be read.
+        """
+        endpoint = str(self._run(self._metadata)["authorization_endpoint"])
+        query = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": attempt.redirect_uri,
+            "scope": self.scopes,
+            "state": attempt.state,
+            "nonce": attempt.nonce,
+            "code_challenge": attempt.challenge,
+            "code_challenge_method": "S256",
+            **({"prompt": "none"} if silent else {}),
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+    def redeem(self, code: str, attempt: Attempt, claims: Collection[str]) -> dict[str, Any]:
+        """Exchange an authorization code for verified claims about the user.
+
+        Args:
+            code: the code that the provider sent through the browser.
+            attempt: the attempt.
+            claims: names of the claims to read from the UserInfo endpoint, if there is one and the
+                ID token lacks a claim.
+
+        Raises:
+            SignInError: The provider refused the code, or a response or token is not valid.
+        """
+        secret = self.secrets.get_recent().oidc_client_secret
+        redeem = partial(self._redeem, code=code, attempt=attempt, wanted=claims, secret=secret)
+        return self._run(redeem)
+
+    def _run(self, work: Callable[[Session], _Result]) -> _Result:
+        """Call *work* with a session, within the time limit; translate errors."""
+
+        def run() -> _Result:
+            # Sign-ins are rare, so the provider would close connections that are kept open.
+            with Session() as session:
+                for scheme in ("http", "https"):
+                    session.mount(f"{scheme}://", TrackedAdapter())
+                session.hooks["response"].append(response_reader(_to_error))
+                return work(session)
+
+        try:
+            return TwilioExchange(run, SECONDS, max_bytes=_MAX_BYTES).run()
+        except (RequestException, TimeoutError) as error:
+            failure = describe_connection_failure(self.issuer, error)
+            raise SignInError(
+                Failure.PROVIDER_UNAVAILABLE, f"The identity provider {failure}."
+            ) from error
+        except jwt.PyJWTError as error:
+            raise _invalid(f"The ID token is not valid ({type(error).__name__}).") from error
+        except PARSE_ERRORS as error:
+            raise _invalid("A response of the identity provider can't be read.") from error
+
+    def _redeem(
+        self,
+        session: Session,
+        *,
+        code: str,
+        attempt: Attempt,
+        wanted: Collection[str],
+        secret: str,
+    ) -> dict[str, Any]:
+        metadata = self._metadata(session)
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": attempt.redirect_uri,
+            "code_verifier": attempt.verifier,
+        }
+        tokens = _fetch(
+            session,
+            metadata["token_endpoint"],
+            data={**form, **self._credentials(metadata, secret)},
+            auth=self._basic_auth(metadata, secret),
+        )
+        claims = self._verify(session, metadata, tokens["id_token"], attempt)
+        endpoint = metadata.get("userinfo_endpoint")
+        if endpoint and not all(name in claims for name in wanted):
+            headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+            user_info = _fetch(session, endpoint, headers=headers)
+            if user_info.get("sub") != claims["sub"]:
+                raise _invalid("The UserInfo response is about another user.")
+            if claims.get("email", user_info.get("email")) != user_info.get("email"):
+                # This response does not state whether the address in the ID token is verified.
+                user_info.pop("email_verified", None)
+            claims = {**user_info, **claims}
+        return claims
+
+    def _credentials(self, metadata: Mapping[str, Any], secret: str) -> dict[str, str]:
+        """Return the form parameters that identify and, if needed, authenticate the client."""
+        if not secret:
+            return {"client_id": self.client_id}
+        if self._basic_auth(metadata, secret):
+            return {}
+        return {"client_id": self.client_id, "client_secret": secret}
+
+    def _basic_auth(self, metadata: Mapping[str, Any], secret: str) -> tuple[str, str] | None:
+        """Return the credentials for HTTP Basic authentication, the default of OpenID Connect."""
+        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if secret and "client_secret_basic" in methods:
+            # https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1 requires this encoding.
+            return quote_plus(self.client_id), quote_plus(secret)
+        return None
+
+    def _metadata(self, session: Session) -> dict[str, Any]:
+        """Return the metadata (https://openid.net/specs/openid-connect-discovery-1_0.html)."""
+        url = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
+        return self._document(session, url, _MAX_AGE_MS, check=self._check_metadata)
+
+    def _check_metadata(self, metadata: Mapping[str, Any]) -> None:
+        if metadata.get("issuer") != self.issuer:
+            raise _invalid(
+                "The issuer in the identity provider's metadata differs from OIDC_ISSUER."
+            )
+        endpoints = [metadata.get(name) for name in _ENDPOINTS]
+        if "userinfo_endpoint" in metadata:
+            endpoints.append(metadata["userinfo_endpoint"])
+        is_local = urlsplit(self.issuer).scheme == "http"
+        for endpoint in endpoints:
+            is_url = isinstance(endpoint, str) and is_secure_or_loopback(endpoint)
+            if not is_url or not (is_local or str(endpoint).startswith("https:")):
+                raise _invalid("The identity provider's metadata lacks the HTTPS URL of a service.")
+
+    def _document(
+        self,
+        session: Session,
+        url: str,
+        max_age_ms: int,
+        *,
+        check: Callable[[Mapping[str, Any]], None] = lambda _document: None,
+    ) -> dict[str, Any]:
+        """Return a public document of the provider; fetch the document if it is too old.
+
+        Only documents that pass the check are cached.
+        """
+        now = self.now_ms()
+        fetched_at, document = self._documents.get(url, (0, {}))
+        if not document or now - fetched_at >= max_age_ms:
+            document = _fetch(session, url)
+            check(document)
+            self._documents[url] = now, document
+        return document
+
+    def _verify(
+        self, session: Session, metadata: Mapping[str, Any], token: Any, attempt: Attempt
+    ) -> dict[str, Any]:
+        """Return the claims of an ID token.
+
+        https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
+        """
+        header = jwt.get_unverified_header(token)
+        key = self._find_key(session, metadata["jwks_uri"], header)
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[*_KEY_TYPES],
+            audience=self.client_id,
+            issuer=self.issuer,
+            leeway=_LEEWAY_SECONDS,
+            options={
+                "require": ["iss", "sub", "aud", "exp", "iat"],
+                "enforce_minimum_key_length": True,
+            },
+        )
+        several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if claims.get("azp", None if several else self.client_id) != self.client_id:
+            raise _invalid("The ID token was issued to another client (azp).")
+        nonce = claims.get("nonce")
+        if not isinstance(nonce, str) or not hmac.compare_digest(
+            nonce.encode(), attempt.nonce.encode()
+        ):
+            raise _invalid("The ID token belongs to another sign-in (nonce).")
+        if not claims["sub"]:
+            raise _invalid("The ID token has no subject (sub).")
+        return claims
+
+    def _find_key(self, session: Session, url: str, header: Mapping[str, Any]) -> jwt.PyJWK:
+        """Return the key of an ID token; fetch the keys again if the key is unknown."""
+        algorithm = header.get("alg")
+        if algorithm not in _KEY_TYPES:
+            raise _invalid("The ID token is not signed with an allowed algorithm (alg).")
+        for max_age_ms in (_MAX_AGE_MS, _MIN_AGE_MS):
+            keys = self._document(session, url, max_age_ms)["keys"]
+            matching = [key for key in keys if _matches(key, algorithm, header.get("kid"))]
+            # Without a key ID, there must be only one suitable key.
+            if len(matching) == 1 or (matching and "kid" in header):
+                return jwt.PyJWK(matching[0], algorithm)
+        raise _invalid(
+            "The ID token is signed with a key that the provider does not publish (kid)."
+        )
+
+
+def _matches(key: Any, algorithm: str, key_id: object) -> bool:
+    """Return whether a JSON Web Key may verify a signature (https://www.rfc-editor.org/rfc/rfc7517)."""
+    return (
+        isinstance(key, dict)
+        and key.get("kty") == _KEY_TYPES[algorithm]
+        and key.get("use", "sig") == "sig"
+        and key.get("alg", algorithm) == algorithm
+        and key_id in (None, key.get("kid"))
+    )
+
+
+def _invalid(message: str) -> SignInError:
+    return SignInError(Failure.PROVIDER_INVALID, message)
+
+
+def _fetch(session: Session, url: str, **options: Any) -> dict[str, Any]:
+    """Return the JSON object at a URL; with the option ``data``, post a form.
+
+    Redirections are not followed, because they could lead to another host.
+    """
+    method = "POST" if "data" in options else "GET"
+    headers = {"Accept": "application/json", **options.pop("headers", {})}
+    response = session.request(
+        method, url, headers=headers, timeout=_WAIT_SECONDS, allow_redirects=False, **options
+    )
+    try:
+        return parse_json_object(response.content.decode())
+    except JsonError as error:
+        raise _invalid("A response of the identity provider is not a JSON object.") from error
+
+
+def _to_error(response: Response) -> SignInError:
+    """Return the error for a response whose status is not 2xx."""
+    status = response.status_code
+    if status in _CLIENT_ERRORS and status not in _TIMED_OUT_OR_THROTTLED:
+        return SignInError(
+            Failure.PROVIDER_REFUSED, f"The identity provider refused a request (HTTP {status})."
+        )
+    return SignInError(
+        Failure.PROVIDER_UNAVAILABLE, f"The identity provider failed (HTTP {status})."
+    )

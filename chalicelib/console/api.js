@@ -1,0 +1,48 @@
+// Requests to the API. The page and the API share an origin and, on AWS, the stage's path.
+
+/** The URL of the API. This file is at console/VERSION/api.js below it. */
+export const ROOT = new URL("../../", import.meta.url);
+
+export const VERSION = import.meta.url.split("/").at(-2);
+
+/** Milliseconds for which the browser waits. API Gateway waits at most 29 s for a response. */
+const REQUEST_TIMEOUT = 35_000;
+
+/** The service did not respond, so it is unknown whether it got the request. */
+export class NoResponse extends Error {}
+
+/**
+ * Send a request.
+ *
+ * Return {status, body, headers, sentAt, receivedAt}; the body is null if it is empty.
+ * Throw NoResponse if there is no complete response.
+ */
+export async function request(method, path, { token, parameters, headers, timeout = REQUEST_TIMEOUT }) {
+  const sentAt = Date.now();
+  try {
+    const response = await fetch(new URL(path, ROOT), {
+      method,
+      headers: {
+        ...(token && { Authorization: `Bearer ${token}` }),
+        ...(parameters && { "Content-Type": "application/json" }),
+        ...headers,
+      },
+      body: parameters && JSON.stringify(parameters),
+      cache: "no-store",
+      credentials: "same-origin",
+      signal: AbortSignal.timeout(timeout),
+    });
+    const receivedAt = Date.now();
+    const text = await response.text();
+    const body = text ? JSON.parse(text) : null;
+    return { status: response.status, body, headers: response.headers, sentAt, receivedAt };
+  } catch (error) {
+    throw new NoResponse(String(error));
+  }
+}
+
+/** Return the seconds in Retry-After, or the default if the header is missing. */
+export function retryAfter(response, seconds) {
+  const value = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  return Number.isNaN(value) ? seconds : value;
+}

@@ -1,0 +1,112 @@
+// Converts times, SIDs and Task attributes to readable text.
+
+import { preferences } from "./preferences.js";
+import { text } from "./texts.js";
+
+const SID = /^[A-Z]{2}[0-9a-f]{32}$/;
+
+/** Return a countdown, such as 0:07 or 1:02:03. */
+export function countdown(milliseconds) {
+  const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const [hours, ...rest] = parts.map((part) => String(part).padStart(2, "0"));
+  return (parts[0] ? [parts[0], ...rest] : [parts[1], rest[1]]).join(":");
+}
+
+/** Return a duration with at most two units, such as 6 min 04 s. */
+export function duration(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  const two = (number) => String(number).padStart(2, "0");
+  if (hours) {
+    return minutes % 60 ? `${hours} h ${two(minutes % 60)} min` : `${hours} h`;
+  }
+  if (minutes) {
+    return seconds % 60 ? `${minutes} min ${two(seconds % 60)} s` : `${minutes} min`;
+  }
+  return `${seconds} s`;
+}
+
+/** Return a local time of day, such as 10:42:25. */
+export function timeOfDay(at) {
+  const parts = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  return new Date(at).toLocaleTimeString(preferences.language, parts);
+}
+
+export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;
+
+/** Return the label of an attribute: selected_language becomes "Selected language", and call_sid "Call". */
+export function label(name) {
+  const words = name
+    .replace(/([a-z0-9])([A-Z])(?=[a-z])/g, (_, end, start) => `${end} ${start.toLowerCase()}`)
+    .replace(/[_-]+/g, " ")
+    .trim()
+    .replace(/ sid$/, "");
+  return words.charAt(0).toUpperCase() + words.slice(1) || name;
+}
+
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/**
+ * Return the attributes as [label, value] pairs. The members of an object in an attribute are fields of
+ * their own: {"account": {"tier": "gold"}} becomes ["Account tier", "gold"].
+ */
+export const fields = (attributes, path = "") =>
+  Object.entries(attributes).flatMap(([name, value]) =>
+    isObject(value) && Object.keys(value).length
+      ? fields(value, `${path}${name} `)
+      : [[label(`${path}${name}`), value]],
+  );
+
+const isText = (value) => typeof value === "string" && value.trim() !== "" && !SID.test(value);
+
+/** Return the text of an attribute's value, and whether the text needs a monospaced font. */
+export function attributeText(value) {
+  if (typeof value === "boolean") {
+    return { shown: text(value ? "yes" : "no"), isCode: false };
+  }
+  if (value === null || value === "") {
+    return { shown: text("none"), isCode: false };
+  }
+  if (typeof value === "string") {
+    return SID.test(value)
+      ? { shown: shortSid(value), isCode: true }
+      : { shown: value, isCode: false };
+  }
+  if (Array.isArray(value) && value.every((item) => typeof item !== "object")) {
+    return { shown: value.join(", "), isCode: false };
+  }
+  return { shown: typeof value === "object" ? JSON.stringify(value) : String(value), isCode: typeof value === "object" };
+}
+
+/**
+ * Return the parts of a Task's title, from the attributes named in the setting, or otherwise from its first
+ * two texts.
+ */
+export function titleParts(reservation, titleAttributes) {
+  const attributes = reservation.task_attributes ?? {};
+  const named = titleAttributes.map((name) => attributes[name]);
+  const chosen = named.filter((value) => isText(value) || typeof value === "number");
+  if (chosen.length) {
+    return chosen.map(String);
+  }
+  const texts = Object.entries(attributes).filter(([, value]) => isText(value));
+  if (texts.length === 1) {
+    return [label(texts[0][0]), texts[0][1]];
+  }
+  return texts.length
+    ? texts.slice(0, 2).map(([, value]) => value)
+    : [text("task", { sid: shortSid(reservation.task_sid) })];
+}
+
+export const taskTitle = (reservation, titleAttributes) =>
+  titleParts(reservation, titleAttributes).join(": ");
+
+/** Return how urgent an offer is: calm, soon or last. */
+export function urgency(left, timeout) {
+  if (left <= Math.min(10_000, timeout / 5)) {
+    return "last";
+  }
+  return left <= Math.min(30_000, timeout / 2) ? "soon" : "calm";
+}

@@ -1,0 +1,179 @@
+// The rows of the inbox: what is known about each Reservation, and how the rows change.
+//
+// A row's phase is one of
+//   open       the Reservation is pending
+//   deciding   a request of this tab is on its way
+//   checking   the outcome of that request is unknown
+//   vanished   the Reservation is no longer open, and its status is being looked up
+//   ended      the ending is known; the row keeps its place for a few seconds
+
+import { duration, taskTitle } from "./format.js";
+import { text } from "./texts.js";
+
+/** Milliseconds for which a row keeps its place after it has ended. */
+export const STAY = 5000;
+/** Milliseconds for which an ended row is listed. */
+const KEEP = 600_000;
+const MAX_ENDED = 20;
+const ROLES = ["worker", "supervisor", "service"];
+
+export const newInbox = () => ({
+  rows: new Map(),
+  order: [],
+  ended: [],
+  progress: [],
+  loaded: false,
+  isTruncated: false,
+  worker: null,
+  principal: "",
+  titleAttributes: [],
+});
+
+export const timeout = (reservation) =>
+  Date.parse(reservation.expires_at) - Date.parse(reservation.reserved_at);
+
+/** Replace a row by a changed copy, so that its component notices the change. */
+export function changeRow(inbox, sid, changes) {
+  const row = inbox.rows.get(sid);
+  if (row) {
+    inbox.rows.set(sid, { ...row, ...changes });
+  }
+}
+
+export const openRows = (inbox) =>
+  inbox.order.map((sid) => inbox.rows.get(sid)).filter((row) => row.phase !== "ended");
+
+/**
+ * Apply an overview to the inbox.
+ *
+ * Return {added, vanished}: the new rows, and the SIDs of Reservations whose ending must be looked
+ * up.
+ */
+export function applyOverview(inbox, overview, now) {
+  const pending = overview.reservations.filter(({ status }) => status === "pending");
+  const others = overview.reservations.filter(({ status }) => status !== "pending");
+  const decided = new Map(others.map((reservation) => [reservation.reservation_sid, reservation]));
+  const shown = new Set();
+  const added = [];
+  inbox.titleAttributes = overview.title_attributes;
+  inbox.worker = overview.worker;
+  inbox.isTruncated = overview.truncated;
+  for (const reservation of pending) {
+    const sid = reservation.reservation_sid;
+    shown.add(sid);
+    if (applyPending(inbox, sid, reservation, now)) {
+      added.push(inbox.rows.get(sid));
+    }
+  }
+  const vanished = [];
+  for (const [sid, { phase }] of inbox.rows) {
+    if (!shown.has(sid) && ["open", "checking", "vanished"].includes(phase)) {
+      if (decided.has(sid)) {
+        endRow(inbox, sid, ending(decided.get(sid), inbox.principal), now);
+      } else if (!overview.truncated) {
+        changeRow(inbox, sid, { phase: "vanished" });
+        vanished.push(sid);
+      }
+    }
+  }
+  inbox.progress = others;
+  inbox.loaded = true;
+  return { added, vanished };
+}
+
+/** Update the row of a pending Reservation; return whether the row is new. */
+function applyPending(inbox, sid, reservation, now) {
+  const row = inbox.rows.get(sid);
+  const json = JSON.stringify(reservation);
+  if (!row) {
+    inbox.rows.set(sid, { sid, reservation, json, phase: "open", problem: null, isNew: inbox.loaded, deadline: Date.parse(reservation.expires_at) });
+    return true;
+  }
+  if (row.json !== json && row.phase !== "ended") {
+    changeRow(inbox, sid, { reservation, json, deadline: Date.parse(reservation.expires_at) });
+  }
+  const isUndecided = row.phase === "checking" && !reservation.claimed && row.nextCheckAt <= now;
+  if (isUndecided || row.phase === "vanished") {
+    const problem = isUndecided ? (() => text("problemUndecided")) : row.problem;
+    changeRow(inbox, sid, { phase: "open", problem });
+  }
+  return false;
+}
+
+/** End a row; the row keeps its place for STAY milliseconds. */
+export function endRow(inbox, sid, reached, now) {
+  const row = inbox.rows.get(sid);
+  if (row && row.phase !== "ended") {
+    changeRow(inbox, sid, { phase: "ended", ending: { ...reached, at: now }, problem: null });
+  }
+}
+
+/**
+ * Return how a Reservation ended: {kind, note}. The note is a function, as the language may change.
+ *
+ * @param reservation - a Reservation with a status other than pending.
+ * @param principal - the caller's name in accepted_by, such as worker:WK….
+ */
+export function ending(reservation, principal) {
+  const { status, accepted_by: acceptedBy, worker_name: workerName } = reservation;
+  if (status === "accepted" || status === "wrapping" || status === "completed") {
+    return accepted(principal, acceptedBy, workerName);
+  }
+  if (status === "rejected") {
+    const by = reservation.history?.at(-1)?.by ?? principal;
+    const isOther = by !== principal && ROLES.includes(by.split(":")[0]);
+    const note = () => (isOther ? text("rejectedBy", { name: person(by, workerName) }) : "");
+    return { kind: "rejected", note };
+  }
+  const time = duration(timeout(reservation));
+  const endings = {
+    timeout: { kind: "timeout", note: () => text("timeoutNote", { time }) },
+    canceled: { kind: "withdrawn", note: () => text("withdrawnNote") },
+    rescinded: { kind: "taken", note: () => text("takenBy", { name: text("anotherWorker") }) },
+  };
+  return endings[status] ?? { kind: "gone", note: () => text("goneNote") };
+}
+
+function accepted(principal, acceptedBy, workerName) {
+  const isWorker = principal.startsWith("worker:");
+  if (!acceptedBy || acceptedBy === principal || !ROLES.includes(acceptedBy.split(":")[0])) {
+    const worker = workerName ?? text("worker");
+    return { kind: "accepted", note: () => (isWorker ? "" : text("acceptedFor", { worker })) };
+  }
+  const name = () => person(acceptedBy, workerName);
+  return isWorker
+    ? { kind: "accepted", note: () => text("acceptedForYou", { name: name() }) }
+    : { kind: "taken", note: () => text("takenBy", { name: name() }) };
+}
+
+/** Return a readable name of the principal that decided about a Reservation. */
+export function person(by, workerName) {
+  const [role, ...identity] = by.split(":");
+  return role === "worker"
+    ? (workerName ?? text("anotherWorker"))
+    : identity.join(":") || (ROLES.includes(role) ? text(role) : by);
+}
+
+/**
+ * Sort the rows by time left, and move rows that ended some time ago to the list below.
+ *
+ * While the pointer is over the list, no row moves: new rows follow at the end.
+ */
+export function arrange(inbox, now, isHeld) {
+  if (isHeld) {
+    inbox.order = [...new Set([...inbox.order, ...inbox.rows.keys()])];
+  } else {
+    for (const [sid, row] of inbox.rows) {
+      if (row.phase === "ended" && now - row.ending.at >= STAY) {
+        inbox.rows.delete(sid);
+        inbox.ended = [row, ...inbox.ended];
+      }
+    }
+    inbox.order = [...inbox.rows.values()]
+      .sort((a, b) => a.deadline - b.deadline || (a.sid < b.sid ? -1 : 1))
+      .map(({ sid }) => sid);
+  }
+  inbox.ended = inbox.ended.filter(({ ending: { at } }) => now - at < KEEP).slice(0, MAX_ENDED);
+}
+
+export const rowTitle = (inbox, { reservation }) => taskTitle(reservation, inbox.titleAttributes);

@@ -1,0 +1,260 @@
+// Starts the console: session, polling, rendering.
+
+import { loadActivities, lookUp, useSession } from "./actions.js";
+import { alertTo, announce, showCount } from "./alerts.js";
+import { request, VERSION } from "./api.js";
+import { serverNow } from "./clock.js";
+import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
+import { listenToKeys } from "./keys.js";
+import { startPolling } from "./poll.js";
+import { render } from "./vendor.js";
+import { loadPreferences, preferences } from "./preferences.js";
+import { beginSilentSignIn, clearBrowser, endSilentSignIn, forgetToken, onSharedToken, readClaims, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
+import { changed, isAvailable, onChange, resetState, select, state, tick } from "./state.js";
+import { text } from "./texts.js";
+import { html } from "./view.js";
+import { dialog } from "./view_dialogs.js";
+import { door, signInUrl } from "./view_door.js";
+import { closeMenuOutside, header } from "./view_header.js";
+import { inboxPage } from "./view_inbox.js";
+
+const SLOW = 300;
+/** A gap between two ticks that shows that the computer was asleep. */
+const ASLEEP = 5000;
+/** Time after the end of an offer or Task in which TaskRouter may still change the Activity. */
+const WORK_ENDED = 3000;
+/** Age up to which a time-out is the likely reason for a change of the Activity. */
+const RECENT = 60_000;
+/** Age at which the Activities are read again. The event of a change may have been lost. */
+const OLD = 60_000;
+
+const root = document.querySelector("#console");
+let polling = null;
+
+function draw() {
+  document.documentElement.lang = preferences.language;
+  showCount();
+  render(state.session ? html`<a class="skip" href="#offers">${text("skip")}</a>${header({ signOut })}${inboxPage({ pollNow })}${dialog()}` : door(), root);
+}
+
+const pollNow = () => polling?.pollNow();
+
+/** Begin a session with a token, or say why the token cannot be used. */
+function signIn(token) {
+  const claims = readClaims(token);
+  if (!claims) {
+    showDoor({ kind: "bad-link" });
+    return;
+  }
+  if (state.inbox.owner !== claims.owner) {
+    // Another user must not see what the previous one saw.
+    resetState();
+    state.inbox.owner = claims.owner;
+  }
+  polling?.stop();
+  storeToken(token);
+  Object.assign(state, { session: { token, claims }, door: { kind: "" } });
+  const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
+  state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
+  polling = startPolling({ token, owner: claims.owner, show, refuse, receive });
+  loadActivities();
+  setTimeout(() => {
+    state.isSlow = true;
+    changed();
+  }, SLOW);
+  changed();
+}
+
+/** Continue an expired session with the token that the user has got in another tab. */
+function receiveToken({ owner, token }) {
+  if (!state.session && state.inbox.owner === owner) {
+    signIn(token);
+  }
+}
+
+function showDoor(shown) {
+  polling?.stop();
+  polling = null;
+  forgetToken();
+  state.session = null;
+  state.door = shown;
+  changed();
+}
+
+function signOut() {
+  polling?.send({ type: "signed-out" });
+  endSession();
+}
+
+function endSession() {
+  showDoor({ kind: "signed-out" });
+  clearBrowser();
+  loadPreferences();
+  resetState();
+}
+
+const receive = ({ type }) => type === "signed-out" && endSession();
+
+/** End the session because the API refused the token. */
+function refuse(response) {
+  const { expiresAt } = state.session.claims;
+  if (state.inbox.loaded || expiresAt <= serverNow()) {
+    expire(Math.min(expiresAt, serverNow()));
+  } else {
+    showDoor({ kind: "bad-link" });
+  }
+}
+
+/** Renew the session without asking the user, if the provider allows that. */
+function expire(at) {
+  showDoor({ kind: "expired", at });
+  if (state.hasProvider && beginSilentSignIn(at)) {
+    location.assign(signInUrl({ silent: "1" }));
+  }
+}
+
+/** Show an overview and the state of the connection, from this tab's poll or another tab's. */
+function show(overview, connection, isLeader) {
+  state.connection = connection;
+  if (connection.state === "live") {
+    state.updatedAt = Date.now();
+  }
+  if (overview) {
+    apply(overview, isLeader);
+  }
+  changed();
+}
+
+function apply(overview, isLeader) {
+  const { inbox } = state;
+  const isFirst = !inbox.loaded;
+  const wasEmpty = inbox.order.length === 0;
+  const now = serverNow();
+  const { added, vanished } = applyOverview(inbox, overview, now);
+  arrange(inbox, now, state.isPointerOverOffers);
+  vanished.forEach(lookUp);
+  noticeActivity(state, now);
+  if (wasEmpty && inbox.order.length) {
+    select(inbox.order[0], { isAutomatic: true });
+  }
+  if (!isFirst) {
+    alertTo(added, now, isLeader);
+  }
+  state.hasNewVersion = overview.version !== VERSION;
+}
+
+/**
+ * Notice that TaskRouter, and not the user, made the Worker unavailable.
+ *
+ * A Workflow may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
+ * Task, and shortly afterward, no notice is needed.
+ */
+function noticeActivity({ inbox }, now) {
+  const { worker, rows, progress, ended } = inbox;
+  const hasWork = progress.length > 0 || [...rows.values()].some(({ phase }) => phase !== "ended");
+  state.workedAt = hasWork ? now : state.workedAt;
+  const sid = worker?.activity_sid ?? null;
+  if (isAvailable(worker) !== false) {
+    state.activityNotice = null;
+    state.knownActivity = sid;
+  } else if (state.knownActivity === null) {
+    state.knownActivity = sid;
+  } else if (sid !== state.knownActivity && now - state.workedAt > WORK_ENDED) {
+    const recent = [...rows.values(), ...ended].filter(({ ending }) => now - ending?.at < RECENT);
+    const isTimeout = recent.some(({ ending }) => ending.kind === "timeout");
+    const at = Date.parse(worker.activity_changed_at) || now;
+    state.knownActivity = sid;
+    state.activityNotice = { name: worker.activity_name, at, isTimeout };
+  }
+}
+
+/** Announce, once each, that an offer ends in 30 and in 10 seconds. */
+function announceTimeLeft() {
+  const { rows, order } = state.inbox;
+  for (const sid of order.length <= 3 ? order : [state.selected]) {
+    const row = rows.get(sid);
+    const left = row?.phase === "open" ? Math.ceil((row.deadline - serverNow()) / 1000) : 0;
+    if (left === 30 || left === 10) {
+      announce(text("announceLeft", { n: left, title: rowTitle(state.inbox, row) }));
+    }
+  }
+}
+
+let lastTick = Date.now();
+
+function update() {
+  const now = Date.now();
+  if (now - lastTick > ASLEEP) {
+    pollNow();
+  }
+  lastTick = now;
+  if (!state.session) {
+    return;
+  }
+  if (state.session.claims.expiresAt <= serverNow()) {
+    refuse();
+    return;
+  }
+  announceTimeLeft();
+  tick();
+  const isDue = [...state.inbox.rows.values()].some(({ phase, ending }) => phase === "ended" && serverNow() - ending.at >= STAY);
+  if (isDue) {
+    changed();
+  }
+}
+
+let activitiesReadAt = Date.now();
+
+/** Read the Activities again when the page becomes visible after a long time. */
+function refreshActivities() {
+  const isOld = Date.now() - activitiesReadAt > OLD;
+  if (isOld && state.session && document.visibilityState === "visible") {
+    activitiesReadAt = Date.now();
+    loadActivities();
+  }
+}
+
+function start() {
+  root.replaceChildren();
+  loadPreferences();
+  onChange(draw);
+  useSession({ pollNow, expire: refuse });
+  onSharedToken(receiveToken);
+  listenToKeys();
+  closeMenuOutside();
+  addEventListener("storage", () => {
+    loadPreferences();
+    changed();
+  });
+  addEventListener("hashchange", enter);
+  document.addEventListener("visibilitychange", refreshActivities);
+  setInterval(update, 1000);
+  enter();
+  askForProvider();
+}
+
+/** Begin with the sign-in link's token, or with the token of this tab. */
+function enter() {
+  const { token, failure } = takeFragment();
+  const expiredAt = endSilentSignIn();
+  if (token !== null) {
+    signIn(token);
+    if (state.session) {
+      shareToken(state.inbox.owner, token);
+    }
+  } else if (failure !== null) {
+    showDoor(expiredAt === null ? { kind: "failed", failure } : { kind: "expired", at: expiredAt });
+  } else if (!state.session && storedToken()) {
+    signIn(storedToken());
+  } else {
+    changed();
+  }
+}
+
+async function askForProvider() {
+  const response = await request("GET", "console/session", {}).catch(() => null);
+  state.hasProvider = response?.body?.oidc === true;
+  changed();
+}
+
+start();

@@ -1,0 +1,178 @@
+// Polls the overview. Of all tabs with the same user, one polls, and all show the result.
+
+import { NoResponse, request, retryAfter } from "./api.js";
+import { clockOffset, readServerTime, setClockOffset } from "./clock.js";
+import { after } from "./timer.js";
+
+const POLL_TIMEOUT = 10_000;
+const MAX_WAIT = 30_000;
+const DEFAULT_INTERVALS = { visible_ms: 3000, hidden_ms: 15_000 };
+/** Waits vary by up to this share, so that consoles do not poll at the same time. */
+const JITTER = 0.2;
+
+/**
+ * Poll until `stop` is called.
+ *
+ * The functions get the overview (the same object if nothing has changed) and the state of the
+ * connection; a refused token's response; and the message of another tab.
+ */
+export function startPolling({ token, owner, show, refuse, receive }) {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const channel = new BroadcastChannel(`console ${owner}`);
+  const visibleLock = `console visible ${owner}`;
+  let overview = null;
+  let tag = null;
+  let connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+  let isLeader = false;
+  let isWoken = false;
+  let endPause = () => {};
+
+  function publish() {
+    show(overview, connection, isLeader);
+    if (isLeader) {
+      channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });
+    }
+  }
+
+  async function isAnyTabVisible() {
+    const { held = [] } = (await navigator.locks?.query()) ?? {};
+    return document.visibilityState === "visible" || held.some(({ name }) => name === visibleLock);
+  }
+
+  /** Poll once; return the milliseconds until the next poll. */
+  async function poll() {
+    let response = null;
+    try {
+      const headers = tag ? { "If-None-Match": tag } : {};
+      response = await request("GET", "overview", { token, headers, timeout: POLL_TIMEOUT });
+    } catch (error) {
+      if (!(error instanceof NoResponse)) {
+        throw error;
+      }
+    }
+    if (signal.aborted) {
+      return 0;
+    }
+    if (response?.status === 401 || response?.status === 403) {
+      refuse(response);
+      return MAX_WAIT;
+    }
+    const isSuccess = response?.status === 200 || response?.status === 304;
+    if (isSuccess) {
+      succeed(response);
+    }
+    const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
+    const usual = (await isAnyTabVisible()) ? visible : hidden;
+    return isSuccess ? usual * (1 - JITTER * Math.random()) : fail(response, visible, usual);
+  }
+
+  /** Note a missed poll; return the milliseconds until the next one. */
+  function fail(response, visible, usual) {
+    const failures = connection.failures + 1;
+    const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
+    const asked = response ? retryAfter(response, 0) * 1000 : 0;
+    const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
+    const state = failures === 1 ? "reconnecting" : "down";
+    connection = { ...connection, state, failures, nextAt: Date.now() + wait };
+    return wait;
+  }
+
+  function succeed(response) {
+    readServerTime(response);
+    if (response.status === 200) {
+      overview = response.body;
+      tag = response.headers.get("ETag");
+    }
+    connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+  }
+
+  async function pause(milliseconds) {
+    if (!isWoken) {
+      await new Promise((resolve) => {
+        const cancel = after(milliseconds, resolve);
+        endPause = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    isWoken = false;
+  }
+
+  /** Poll now, or again if a request is in progress that may have missed a change. */
+  function wake() {
+    isWoken = true;
+    endPause();
+  }
+
+  async function lead() {
+    isLeader = true;
+    while (!signal.aborted) {
+      const wait = await poll();
+      if (!signal.aborted) {
+        publish();
+        await pause(wait);
+      }
+    }
+  }
+
+  function pollNow() {
+    if (isLeader) {
+      wake();
+    } else {
+      channel.postMessage({ type: "wake" });
+    }
+  }
+
+  channel.addEventListener("message", ({ data }) => {
+    if (data.type === "state") {
+      ({ overview, connection } = data);
+      tag = null;
+      setClockOffset(data.offset);
+      show(overview, connection, false);
+    } else if (data.type === "wake") {
+      wake();
+    } else if (data.type === "hello") {
+      if (isLeader && overview) {
+        publish();
+      }
+    } else {
+      receive(data);
+    }
+  });
+
+  let hide = () => {};
+  /** While the page is visible, hold a lock that makes the leading tab poll at the faster pace. */
+  function showVisibility() {
+    hide();
+    if (document.visibilityState === "visible") {
+      const released = new Promise((resolve) => (hide = resolve));
+      navigator.locks?.request(visibleLock, { mode: "shared" }, () => released);
+      pollNow();
+    }
+  }
+
+  document.addEventListener("visibilitychange", showVisibility, { signal });
+  addEventListener("online", pollNow, { signal });
+  addEventListener("pageshow", pollNow, { signal });
+  showVisibility();
+  channel.postMessage({ type: "hello" });
+  if (navigator.locks) {
+    // The lock passes to another tab when this tab is closed. A page with a lock is never frozen.
+    navigator.locks.request(`console poll ${owner}`, { signal }, lead).catch(() => {});
+  } else {
+    lead();
+  }
+
+  return {
+    pollNow,
+    send: (message) => channel.postMessage(message),
+    stop() {
+      stopping.abort();
+      wake();
+      hide();
+      channel.close();
+    },
+  };
+}

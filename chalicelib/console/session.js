@@ -1,0 +1,99 @@
+// The signed-in user. The token is kept for this tab only, and leaves it only in request headers.
+
+const TOKEN = "console.token";
+const DRAFTS = "console.drafts";
+
+/**
+ * Take the result of a sign-in out of the address bar, before anything else can read or log it.
+ * Return {token, failure}; both are null if there is no result.
+ */
+export function takeFragment() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const result = { token: fragment.get("token"), failure: fragment.get("sign-in-error") };
+  if (result.token !== null || result.failure !== null) {
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return result;
+}
+
+const SILENT = "console.silent";
+const RENEWAL = "console.renewal";
+/** Time after which a renewal that another tab has begun is considered as given up. */
+const RENEWAL_TIME = 30_000;
+
+/**
+ * Note that the page leaves to renew the session without asking the user. Return false if another tab
+ * already does: the provider's answer belongs to the last sign-in that a browser has begun.
+ */
+export function beginSilentSignIn(expiredAt) {
+  if (Date.now() - Number(localStorage.getItem(RENEWAL)) < RENEWAL_TIME) {
+    return false;
+  }
+  localStorage.setItem(RENEWAL, Date.now());
+  sessionStorage.setItem(SILENT, expiredAt);
+  return true;
+}
+
+/** Return when the session expired that the page has tried to renew; null without an attempt. */
+export function endSilentSignIn() {
+  const expiredAt = sessionStorage.getItem(SILENT);
+  if (expiredAt === null) {
+    return null;
+  }
+  sessionStorage.removeItem(SILENT);
+  localStorage.removeItem(RENEWAL);
+  return Number(expiredAt);
+}
+
+const tabs = new BroadcastChannel("console sessions");
+
+/** Pass a new token to the user's other tabs, whose session may have expired. */
+export const shareToken = (owner, token) => tabs.postMessage({ owner, token });
+
+export const onSharedToken = (receive) => tabs.addEventListener("message", ({ data }) => receive(data));
+
+export const storedToken = () => sessionStorage.getItem(TOKEN);
+
+export const storeToken = (token) => sessionStorage.setItem(TOKEN, token);
+
+export const forgetToken = () => sessionStorage.removeItem(TOKEN);
+
+/** Remove everything that the console keeps in this browser. */
+export function clearBrowser() {
+  for (const storage of [sessionStorage, localStorage]) {
+    for (const key of Object.keys(storage)) {
+      if (key.startsWith("console.")) {
+        storage.removeItem(key);
+      }
+    }
+  }
+}
+
+/**
+ * Return the claims of a token that the page needs, or null if the token is malformed. The API
+ * verifies the token; the page only shows whose token it is.
+ */
+export function readClaims(token) {
+  try {
+    const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const bytes = Uint8Array.from(atob(part), (character) => character.charCodeAt(0));
+    const { exp, grants } = JSON.parse(new TextDecoder().decode(bytes));
+    const { role, worker_sid: workerSid = null, workspace_sid: workspaceSid } = grants.task_router;
+    if (typeof exp !== "number" || typeof role !== "string") {
+      return null;
+    }
+    const identity = typeof grants.identity === "string" ? grants.identity : "";
+    const owner = [workspaceSid, role, workerSid, identity].join(" ");
+    return { expiresAt: exp * 1000, role, workerSid, identity, owner };
+  } catch {
+    return null;
+  }
+}
+
+/** What the user has typed, by field. It survives a new sign-in in this tab. */
+export const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) ?? "{}");
+
+export function keepDraft(field, value) {
+  drafts[field] = value;
+  sessionStorage.setItem(DRAFTS, JSON.stringify(drafts));
+}

@@ -1,0 +1,99 @@
+// The state that the page shows, and the functions that render it after a change.
+
+import { newInbox } from "./inbox.js";
+
+export const state = {
+  /** {token, claims} of the signed-in user, or null. */
+  session: null,
+  /** Why the sign-in page is shown: {kind, at, email}. */
+  door: { kind: "" },
+  /** Whether the API knows an identity provider. Null until it has answered. */
+  hasProvider: null,
+  connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
+  updatedAt: 0,
+  /** When the first load is late enough to show blank rows. */
+  isSlow: false,
+  inbox: newInbox(),
+  /** SID of the selected Reservation, or null. */
+  selected: null,
+  /** When the page itself selected a row, by the clock of `performance`. */
+  selectedAt: -Infinity,
+  isPointerOverOffers: false,
+  activities: [],
+  /** SID of the Activity that the user has asked for and TaskRouter has not confirmed. */
+  wantedActivity: null,
+  /** SID of the Activity that the user knows of, and when an offer or Task last explained another. */
+  knownActivity: null,
+  workedAt: 0,
+  /** TaskRouter's change of the Activity, until the user has seen it: {name, at, isTimeout}. */
+  activityNotice: null,
+  hasActivityFailed: false,
+  isDenied: false,
+  hasNewVersion: false,
+  /** The open dialog: {kind, sid, details}, or null. */
+  dialog: null,
+  /** Problems of Reservations in progress, by SID: "completing" or a function that returns a text. */
+  completions: new Map(),
+};
+
+/** Forget everything about the user, so that nothing of it can be shown to the next one. */
+export function resetState() {
+  Object.assign(state, {
+    session: null,
+    connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
+    isSlow: false,
+    inbox: newInbox(),
+    selected: null,
+    activities: [],
+    wantedActivity: null,
+    knownActivity: null,
+    activityNotice: null,
+    hasActivityFailed: false,
+    isDenied: false,
+    dialog: null,
+    completions: new Map(),
+  });
+}
+
+let renderAll = () => {};
+let isScheduled = false;
+
+export function onChange(render) {
+  renderAll = render;
+}
+
+/** Render once after all changes of this turn. Hidden pages have no animation frames. */
+export function changed() {
+  if (!isScheduled) {
+    isScheduled = true;
+    queueMicrotask(() => {
+      isScheduled = false;
+      renderAll();
+    });
+  }
+}
+
+const listeners = new Set();
+
+/** Call a function every second; return a function that ends the calls. */
+export function everySecond(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export const tick = () => listeners.forEach((listener) => listener());
+
+/** Return whether TaskRouter offers Tasks to a Worker; null if that is unknown. */
+export const isAvailable = (worker) =>
+  state.activities.find(({ sid }) => sid === worker?.activity_sid)?.available ?? null;
+
+export const isOffline = () => state.connection.state === "down";
+
+/** Select a Reservation, for the user or, if the list was empty, automatically. */
+export function select(sid, { isAutomatic = false } = {}) {
+  state.selectedAt = isAutomatic ? performance.now() : -Infinity;
+  if (state.selected !== sid) {
+    state.selected = sid;
+    changed();
+  }
+}

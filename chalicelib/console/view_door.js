@@ -1,0 +1,57 @@
+// The sign-in page.
+
+import { ROOT } from "./api.js";
+import { rowTitle } from "./inbox.js";
+import { timeOfDay } from "./format.js";
+import { state } from "./state.js";
+import { around, text } from "./texts.js";
+import { html, icon, logo } from "./view.js";
+
+const withCommand = (key) => {
+  const [before, after] = around(key);
+  return html`${before}<code>make run</code>${after}`;
+};
+
+const NOTES = {
+  expired: ({ at }) => ["amber", "calm", text("expired", { time: timeOfDay(at) }), text("expiredText")],
+  "bad-link": () => ["red", "last", text("badLink"), withCommand("badLinkText")],
+  failed: ({ failure }) => ["red", "last", text("signInFailed"), failureText(failure)],
+  "signed-out": () => ["blue", "check", text("signedOut"), text("signedOutText")],
+};
+
+export function door() {
+  const { door: shown, hasProvider, inbox, selected } = state;
+  const note = NOTES[shown.kind]?.(shown);
+  const isExpired = shown.kind === "expired";
+  const name = inbox.worker?.name;
+  const row = isExpired && selected && inbox.rows.get(selected);
+  return html`<main class="door">
+    ${note && html`<div class="banner" data-tone=${note[0]} role=${note[0] === "red" ? "alert" : "status"}>${icon(note[1])}<p><strong>${note[2]}</strong> ${note[3]}</p></div>`}
+    <div class="card">
+      <div class="brand">${logo()}<span>${text("console")}</span></div>
+      <div class="stack">
+        <h1>${isExpired && name ? text("signInAgainName", { name }) : text("signIn")}</h1>
+        <p class="muted">${row ? text("signInReturn", { title: rowTitle(inbox, row) }) : text("signInText")}</p>
+      </div>
+      ${hasProvider === true && html`<a class="button primary" href=${signInUrl()}>${icon("key")}${text("withAccount")}</a>`}
+      ${hasProvider === false && html`<p class="small muted">${withCommand("localText")}</p>`}
+    </div>
+  </main>`;
+}
+
+const FAILURES = {
+  no_worker: "failedNoWorker",
+  several_workers: "failedSeveralWorkers",
+  no_identity: "failedNoIdentity",
+  no_role: "failedNoRole",
+  expired: "failedExpired",
+};
+
+const failureText = (code) => text(FAILURES[code] ?? "failedOther", { reason: code });
+
+/** Return the URL that sends the browser to the identity provider, and then back to this page. */
+export function signInUrl(parameters = {}) {
+  const url = new URL("console/sign-in", ROOT);
+  url.search = new URLSearchParams(parameters);
+  return url.href;
+}

@@ -1,0 +1,116 @@
+// The header: sections, Activity, connection and the user's settings.
+
+import { switchActivity } from "./actions.js";
+import { allowNotifications, ring } from "./alerts.js";
+import { duration } from "./format.js";
+import { openRows } from "./inbox.js";
+import { preferences, setPreference } from "./preferences.js";
+import { changed, isAvailable, state } from "./state.js";
+import { LANGUAGES, text } from "./texts.js";
+import { html, icon, logo, Ticking } from "./view.js";
+
+export function header({ signOut }) {
+  const count = openRows(state.inbox).length;
+  return html`<header class="top">
+    <a class="brand" href="#offers">${logo()}<span class="name">${text("console")}</span><span class="vh">, ${text("inbox")}</span></a>
+    ${state.inbox.worker ? activity(state.inbox.worker) : html`<span />`} ${live()} ${menu(signOut)}
+    <nav class="sections" aria-label=${text("sections")}>
+      <ul>
+        <li>
+          <a href="#offers" aria-current="page">
+            ${text("inbox")}${count > 0 && html`<span class="count"><span class="vh">${text("openCount")}</span>${count}</span>`}
+          </a>
+        </li>
+      </ul>
+    </nav>
+  </header>`;
+}
+
+function activity(worker) {
+  const { activity_sid: sid, activity_name: name } = worker;
+  const { activities, wantedActivity } = state;
+  const isListed = activities.some((each) => each.sid === sid);
+  const dot = wantedActivity ? "wait" : isAvailable(worker) && "yes";
+  return html`<label class="activity">
+    <span class="vh">${text("activity")}</span>
+    <span class="dot" data-on=${dot || null} />
+    <select name="activity" value=${sid ?? ""} aria-busy=${wantedActivity ? "true" : null} disabled=${!activities.length} onChange=${({ target }) => switchActivity(target.value)}>
+      ${!isListed && html`<option value=${sid ?? ""}>${name ?? text("unknown")}</option>`}
+      ${activities.map((each) => html`<option key=${each.sid} value=${each.sid}>${each.name}</option>`)}
+    </select>
+  </label>`;
+}
+
+const DOTS = { live: "yes", reconnecting: "wait", down: "no" };
+
+function live() {
+  const { state: shown } = state.connection;
+  const age = () => text("updated", { time: duration(Date.now() - state.updatedAt) });
+  return html`<p class="live">
+    <span class="dot" data-on=${DOTS[shown]} />
+    <span role="status" class=${shown === "live" ? "" : "cut"}>${text(shown)}</span>
+    ${shown === "live" && state.updatedAt > 0 && html`<span class="since"><${Ticking} value=${age} /></span>`}
+  </p>`;
+}
+
+function menu(signOut) {
+  const { role, identity } = state.session.claims;
+  const name = state.inbox.worker?.name ?? (identity || text(role));
+  const initials = name.slice(0, 2).toUpperCase();
+  return html`<details class="me">
+    <summary>
+      <span class="face" aria-hidden="true">${initials}</span><span class="who">${name}</span><span class="vh">: ${text("settings")}</span>${icon("down")}
+    </summary>
+    <div class="menu">
+      <p class="line"><span class="muted">${identity || name}</span><span class="pill">${text(role)}</span></p>
+      <hr />
+      ${toggle("sound", text("sound"), (isOn) => isOn && ring())}
+      ${toggle("notifications", text("notifications"), (isOn) => isOn && askForNotifications())}
+      ${globalThis.Notification?.permission === "denied" && html`<p class="line hint">${text("notificationsBlocked")}</p>`}
+      ${toggle("shortcuts", text("shortcutsSetting"))}
+      <label>
+        ${text("language")}
+        <select value=${preferences.language} onChange=${({ target }) => change("language", target.value)}>
+          ${Object.entries(LANGUAGES).map(([code, label]) => html`<option key=${code} value=${code} lang=${code}>${label}</option>`)}
+        </select>
+      </label>
+      <hr />
+      <button type="button" onClick=${signOut}>${text("signOut")}</button>
+    </div>
+  </details>`;
+}
+
+function change(name, value) {
+  setPreference(name, value);
+  changed();
+}
+
+function toggle(name, words, apply = () => {}) {
+  const onChange = ({ target }) => {
+    change(name, target.checked);
+    apply(target.checked);
+  };
+  return html`<label>${words} <input type="checkbox" checked=${preferences[name]} onChange=${onChange} /></label>`;
+}
+
+async function askForNotifications() {
+  if (!(await allowNotifications())) {
+    change("notifications", false);
+  }
+}
+
+/** Close the settings if the user clicks elsewhere or presses Escape. */
+export function closeMenuOutside() {
+  const close = (event) => {
+    const menuElement = document.querySelector(".me[open]");
+    const isEscape = event.key === "Escape";
+    if (menuElement && (isEscape || (event.type === "pointerdown" && !menuElement.contains(event.target)))) {
+      menuElement.open = false;
+      if (isEscape) {
+        menuElement.querySelector("summary").focus();
+      }
+    }
+  };
+  document.addEventListener("pointerdown", close);
+  document.addEventListener("keydown", close);
+}

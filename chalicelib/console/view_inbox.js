@@ -1,0 +1,205 @@
+// The inbox: banner, open offers, Reservations in progress, and offers that have just ended.
+
+import { complete, switchActivity } from "./actions.js";
+import { serverNow } from "./clock.js";
+import { duration, timeOfDay, titleParts } from "./format.js";
+import { arrange } from "./inbox.js";
+import { SHORTCUTS } from "./keys.js";
+import { preferences, setPreference } from "./preferences.js";
+import { changed, isAvailable, isOffline, select, state } from "./state.js";
+import { text } from "./texts.js";
+import { html, icon, pill, Ticking } from "./view.js";
+import { endedOffer, isSupervisor, Offer } from "./view_offer.js";
+
+const MAX_PROGRESS = 10;
+
+export function inboxPage({ pollNow }) {
+  return html`<main class="page">
+    ${banner(pollNow)}
+    <div class="split inbox">
+      <div>${state.inbox.loaded ? offers() : loading()}</div>
+      <div class="rail">${inProgress()} ${shortcuts()}</div>
+      <div>${justEnded()}</div>
+    </div>
+  </main>`;
+}
+
+const bar = (tone, name, title, words, action) =>
+  html`<div class="banner" data-tone=${tone} role=${tone === "red" ? "alert" : "status"}>
+    ${icon(name)}
+    <p><strong>${title}</strong> ${words}</p>
+    ${action && html`<button type="button" onClick=${action.run}>${action.name}</button>`}
+  </div>`;
+
+/** The most severe banner, or none. */
+function banner(pollNow) {
+  const { connection, activityNotice, inbox } = state;
+  const dismiss = (changes) => ({
+    name: text("dismiss"),
+    run: () => {
+      Object.assign(state, changes);
+      changed();
+    },
+  });
+  if (isOffline()) {
+    const nextTry = () => Math.max(0, Math.ceil((connection.nextAt - Date.now()) / 1000));
+    const words = html`<${Ticking} value=${() => text("downText", { n: nextTry() })} />`;
+    const title = text("downSince", { time: timeOfDay(connection.since) });
+    return bar("red", "net", title, words, { name: text("tryNow"), run: pollNow });
+  }
+  if (state.isDenied) {
+    return bar("red", "last", text("problemDenied"), "", dismiss({ isDenied: false }));
+  }
+  if (state.hasActivityFailed) {
+    const words = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
+    return bar("red", "last", text("activityFailed"), words, dismiss({ hasActivityFailed: false }));
+  }
+  if (activityNotice) {
+    return activityBanner(activityNotice, dismiss);
+  }
+  if (state.hasNewVersion) {
+    const reload = { name: text("reload"), run: () => location.reload() };
+    return bar("blue", "info", text("newVersion"), text("newVersionText"), reload);
+  }
+  return null;
+}
+
+function activityBanner({ name, at, isTimeout }, dismiss) {
+  const available = state.activities.find((activity) => activity.available);
+  const title = text("activityChanged", { activity: name, time: timeOfDay(at) });
+  const words = `${isTimeout ? `${text("activityChangedTimeout")} ` : ""}${text("activityChangedText")}`;
+  const action = available
+    ? { name: text("setMeTo", { activity: available.name }), run: () => switchActivity(available.sid) }
+    : dismiss({ activityNotice: null });
+  return bar("amber", "info", title, words, action);
+}
+
+/** Blank rows of the final height, if the first load takes noticeably long. */
+function loading() {
+  return html`<section class="stack" aria-busy="true">
+    <h1 class="vh">${text("loading")}</h1>
+    ${state.isSlow && html`<ul class="offers" aria-hidden="true">${[1, 2, 3].map(() => html`<li class="offer blank"><span /><span /><span /></li>`)}</ul>`}
+  </section>`;
+}
+
+function offers() {
+  const { inbox, selected } = state;
+  arrange(inbox, serverNow(), state.isPointerOverOffers);
+  if (!inbox.order.length) {
+    return nothing();
+  }
+  const point = (isOver) => () => {
+    state.isPointerOverOffers = isOver;
+    changed();
+  };
+  return html`<section class="stack" aria-labelledby="offers">
+    <div class="bar">
+      <h1 id="offers" tabindex="-1">${text("open")}</h1>
+      <p class="muted small">${inbox.isTruncated ? text("truncated", { n: inbox.order.length }) : text("sorted")}</p>
+    </div>
+    <ul class="offers" onPointerEnter=${point(true)} onPointerLeave=${point(false)}>
+      ${inbox.order.map(
+        (sid) =>
+          html`<${Offer}
+            key=${sid}
+            row=${inbox.rows.get(sid)}
+            isSelected=${sid === selected}
+            isOffline=${isOffline()}
+            language=${`${preferences.language} ${preferences.shortcuts} ${preferences.activityAfterRejection}`}
+            activities=${state.activities}
+          />`,
+      )}
+    </ul>
+  </section>`;
+}
+
+function nothing() {
+  const { worker } = state.inbox;
+  let words = text("empty");
+  if (isAvailable(worker)) {
+    words = text("emptyAvailable");
+  } else if (isAvailable(worker) === false) {
+    words = text("emptyUnavailable", { activity: worker.activity_name });
+  }
+  return html`<div class="nothing">
+    ${icon("tray")}
+    <h1 id="offers" tabindex="-1">${text("noOffers")}</h1>
+    <p>${words}</p>
+  </div>`;
+}
+
+function inProgress() {
+  const { progress } = state.inbox;
+  return html`<section class="panel" aria-labelledby="progress">
+    <header>
+      <h2 id="progress">${text("inProgress")}</h2>
+      <span class="muted small num">${progress.length || ""}</span>
+    </header>
+    ${progress.length
+      ? html`<ul class="list">${progress.slice(0, MAX_PROGRESS).map(progressItem)}</ul>`
+      : html`<p class="in muted small">${text("noneInProgress")}</p>`}
+    ${progress.length > MAX_PROGRESS && html`<p class="in muted small">${text("moreInProgress", { n: progress.length - MAX_PROGRESS })}</p>`}
+  </section>`;
+}
+
+function progressItem(reservation) {
+  const { reservation_sid: sid, status } = reservation;
+  const [head, ...rest] = titleParts(reservation, state.inbox.titleAttributes);
+  const completion = state.completions.get(sid);
+  const isCompleting = completion === "completing";
+  const isSelected = state.selected === sid;
+  const since = Date.parse(reservation.reserved_at);
+  const queue = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean);
+  return html`<li key=${sid} id=${`row-${sid}`} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${({ target }) => target.matches(":focus-visible") && select(sid)}>
+    <p class="between">
+      <strong>${head}</strong>
+      ${status === "wrapping" ? pill("violet", "flag", text("wrapping")) : pill("green", "check", text("accepted"))}
+    </p>
+    ${rest.length > 0 && html`<p class="muted small">${rest.join(": ")}</p>`}
+    <p class="between">
+      <span class="muted small num">${queue.map((part) => `${part}, `)}<${Ticking} value=${() => duration(serverNow() - since)} /></span>
+      <button
+        type="button"
+        aria-label=${`${text("complete")}: ${[head, ...rest].join(": ")}`}
+        aria-disabled=${isOffline() || isCompleting ? "true" : null}
+        onClick=${() => complete(sid)}
+      >
+        ${text(isCompleting ? "completing" : "complete")}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">C</kbd>`}
+      </button>
+    </p>
+    ${typeof completion === "function" && html`<p class="wrong">${icon("info")}${completion()}</p>`}
+  </li>`;
+}
+
+export const shortcutList = () =>
+  html`<dl class="pairs">
+    ${SHORTCUTS.map(([name, keys]) => html`<div key=${name}><dt>${text(name)}</dt><dd>${keys.map((key) => html`<kbd>${key}</kbd>`)}</dd></div>`)}
+  </dl>`;
+
+function shortcuts() {
+  const toggle = () => {
+    setPreference("shortcuts", !preferences.shortcuts);
+    changed();
+  };
+  return html`<section class="panel keys" aria-labelledby="keys">
+    <header>
+      <h2 id="keys">${text("shortcuts")}</h2>
+      <button class="quiet" type="button" onClick=${toggle}>${text(preferences.shortcuts ? "turnOff" : "turnOn")}</button>
+    </header>
+    ${preferences.shortcuts && shortcutList()}
+  </section>`;
+}
+
+function justEnded() {
+  const { ended } = state.inbox;
+  if (!ended.length) {
+    return null;
+  }
+  return html`<section class="stack" aria-labelledby="ended">
+    <div class="bar">
+      <h2 id="ended">${text("justEnded")}</h2>
+      <p class="muted small">${text("lastMinutes")}</p>
+    </div>
+    <ul class="offers ended">${ended.map(endedOffer)}</ul>
+  </section>`;
+}

@@ -1,0 +1,240 @@
+// One row of the open offers or of those that have just ended.
+
+import { decide, inspect, openDialog, rejection } from "./actions.js";
+import { serverNow } from "./clock.js";
+import { attributeText, countdown, duration, fields, timeOfDay, urgency } from "./format.js";
+import { rowTitle, timeout } from "./inbox.js";
+import { Component } from "./vendor.js";
+import { preferences, setPreference } from "./preferences.js";
+import { changed, isOffline, select, state } from "./state.js";
+import { text } from "./texts.js";
+import { html, icon, pill, Ticking } from "./view.js";
+
+/** Milliseconds after which a request without an answer is shown as such. */
+const SOON_ANSWERED = 1500;
+
+const ENDINGS = {
+  accepted: ["green", "check"],
+  completed: ["green", "check"],
+  rejected: ["gray", "cross"],
+  taken: ["violet", "person"],
+  timeout: ["gray", "stop"],
+  withdrawn: ["gray", "back"],
+  gone: ["gray", "back"],
+};
+
+export const isSupervisor = () => state.session?.claims.role !== "worker";
+
+/** Return what a row shows now: a countdown, "over" if its time is up, or its phase. */
+function stage(row) {
+  const left = row.deadline - serverNow();
+  if (row.phase === "open") {
+    return left > 0 ? urgency(left, timeout(row.reservation)) : "over";
+  }
+  if (row.phase === "deciding" && serverNow() - row.sentAt < SOON_ANSWERED && left > 0) {
+    return urgency(left, timeout(row.reservation));
+  }
+  return row.phase === "ended" ? "ended" : "checking";
+}
+
+/** A row. It is rendered only if its Reservation, its stage or its selection has changed. */
+export class Offer extends Component {
+  shouldComponentUpdate(next) {
+    return ["row", "isSelected", "isOffline", "language", "activities"].some((name) => next[name] !== this.props[name]);
+  }
+
+  render({ row, isSelected }) {
+    return html`<${Ticking}
+      key=${row.sid}
+      value=${() => stage(row)}
+      show=${(shown) => (["calm", "soon", "last"].includes(shown) ? openRow(row, shown, isSelected) : closedRow(row, isSelected))}
+    />`;
+  }
+}
+
+/** Select a row that gets the focus by keyboard. A click must first reach its button. */
+const focusRow = (sid) => ({ target }) => target.matches(":focus-visible") && select(sid);
+
+/** Select a clicked row, but let no row move when one of its buttons is clicked. */
+const clickRow = (sid) => ({ target }) => target.closest("button") || select(sid);
+
+function openRow(row, shown, isSelected) {
+  const title = rowTitle(state.inbox, row);
+  return html`<li
+    id=${`row-${row.sid}`}
+    class="offer"
+    data-urgency=${shown}
+    data-new=${row.isNew}
+    aria-current=${isSelected ? "true" : null}
+    tabindex="-1"
+    onFocusIn=${focusRow(row.sid)}
+    onClick=${clickRow(row.sid)}
+  >
+    <div class="clock">
+      ${icon(shown)}
+      <${Ticking} value=${() => countdown(row.deadline - serverNow())} show=${(time) => html`<span class="digits" role="timer" aria-label=${text("timeLeft", { time })}>${time}</span>`} />
+      <span class="word">${text(shown)}</span>
+      <${Ticking} value=${() => Math.max(0, Math.ceil((row.deadline - serverNow()) / 1000))} show=${(left) => html`<progress max=${timeout(row.reservation) / 1000} value=${left} aria-hidden="true" />`} />
+    </div>
+    <div class="what">
+      <h2 class="title">${title}</h2>
+      ${meta(row)} ${ringing(row)}
+      ${row.problem && html`<p class="wrong">${icon("info")}${row.problem()}</p>`}
+    </div>
+    <div class="acts">${button(row, "accept", title, isSelected)} ${button(row, "reject", title, isSelected)}</div>
+    ${isSelected && task(row, actions(row))}
+  </li>`;
+}
+
+function button(row, verb, title, isSelected) {
+  const key = verb[0].toUpperCase();
+  const isUnavailable = isOffline() || row.phase === "deciding";
+  const style = verb === "accept" ? (isSelected ? "primary" : "tinted") : "";
+  return html`<button
+    type="button"
+    class=${style}
+    aria-label=${`${text(verb)}: ${title}`}
+    aria-keyshortcuts=${isSelected && preferences.shortcuts ? key : null}
+    aria-disabled=${isUnavailable ? "true" : null}
+    title=${isOffline() ? text("downButton") : null}
+    onClick=${() => decide(row.sid, verb, verb === "reject" ? rejection() : {})}
+  >
+    ${text(verb)}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">${key}</kbd>`}
+  </button>`;
+}
+
+function meta({ reservation }) {
+  const created = Date.parse(reservation.task_created_at ?? reservation.reserved_at);
+  const parts = [
+    isSupervisor() && html`<strong>${reservation.worker_name ?? text("worker")}</strong>`,
+    reservation.task_queue_name ?? reservation.workflow_name,
+    reservation.task_priority !== null && text("priority", { n: reservation.task_priority }),
+    html`<${Ticking} value=${() => text("waiting", { time: duration(serverNow() - created) })} />`,
+    reservation.claimed && text("beingDecided"),
+  ];
+  return html`<ul class="meta">${parts.filter(Boolean).map((part) => html`<li>${part}</li>`)}</ul>`;
+}
+
+function ringing({ reservation }) {
+  if (!reservation.instruction_sent) {
+    return null;
+  }
+  return html`<p class="ringing">${icon("phone")}${text(isSupervisor() ? "ringingOther" : "ringing")}</p>`;
+}
+
+/** The Task of the selected row. If the row ends, the Task stays, so that no row moves. */
+function task({ reservation, sid }, actions = null) {
+  return html`<div class="task">
+    ${attributeList(reservation.task_attributes)}
+    <div class="after">
+      ${actions}
+      <button type="button" class="quiet" aria-keyshortcuts=${preferences.shortcuts ? "I" : null} onClick=${() => inspect(sid)}>${text("inspect")}</button>
+      <details class="raw">
+        <summary>${text("rawJson")}</summary>
+        <pre tabindex="0">${JSON.stringify(reservation.task_attributes, null, 2)}</pre>
+      </details>
+    </div>
+  </div>`;
+}
+
+/** The less frequent actions of the selected row. */
+function actions({ reservation, sid, phase }) {
+  const isUnavailable = isOffline() || phase === "deciding";
+  return html`
+      <button type="button" aria-disabled=${isUnavailable ? "true" : null} onClick=${() => isUnavailable || openDialog({ kind: "phone", sid })}>
+        ${icon("phone")}${text("acceptByPhone")}${preferences.shortcuts && html`<kbd aria-hidden="true">P</kbd>`}
+      </button>
+      ${state.activities.length > 0 && activityAfterRejection(reservation)}
+  `;
+}
+
+function width(value) {
+  if (value.length > 60) {
+    return "wide";
+  }
+  return value.length > 24 ? "long" : "";
+}
+
+export function attributeList(attributes) {
+  const entries = fields(attributes ?? {});
+  if (!entries.length) {
+    return html`<p class="muted">${text("noAttributes")}</p>`;
+  }
+  const shown = entries.map(([name, value]) => ({ name, ...attributeText(value) }));
+  return html`<dl class="attributes">
+    ${shown.map(({ name, shown: value, isCode }) => html`<div class=${width(value)}><dt>${name}</dt><dd class=${isCode ? "mono" : ""}>${value}</dd></div>`)}
+  </dl>`;
+}
+
+function activityAfterRejection({ worker_name: worker }) {
+  const words = isSupervisor()
+    ? text("afterRejectionOther", { worker: worker ?? text("worker") })
+    : text("afterRejection");
+  const choose = ({ target }) => {
+    setPreference("activityAfterRejection", target.value);
+    changed();
+  };
+  return html`<label>
+    ${words}
+    <select value=${rejection().activity_sid ?? ""} onChange=${choose}>
+      <option value="">${text("unchanged")}</option>
+      ${state.activities.map(({ sid, name }) => html`<option key=${sid} value=${sid}>${name}</option>`)}
+    </select>
+  </label>`;
+}
+
+/** A row without countdown and buttons: its ending, or what is being checked. */
+function closedRow(row, isSelected) {
+  const isEnded = row.phase === "ended";
+  return html`<li
+    id=${`row-${row.sid}`}
+    class="offer"
+    data-end=${isEnded ? row.ending.kind : "checking"}
+    aria-current=${isSelected ? "true" : null}
+    tabindex="-1"
+    onFocusIn=${focusRow(row.sid)}
+  >
+    ${isEnded ? endingPill(row.ending.kind) : pill("blue", "spin", text("checking"), "ending")}
+    <div class="what">
+      <h2 class="title">${rowTitle(state.inbox, row)}</h2>
+      ${endedMeta(row)}
+    </div>
+    <p class="acts">${isEnded ? row.ending.note() : html`<${Ticking} value=${() => checkingText(row)} />`}</p>
+    ${isSelected && task(row)}
+  </li>`;
+}
+
+const endingPill = (kind) => pill(...ENDINGS[kind], text(kind), "ending");
+
+function endedMeta({ reservation, phase, verb, sentAt, ending }) {
+  const time = verb && phase !== "ended" && timeOfDay(sentAt);
+  const parts = [
+    isSupervisor() && reservation.worker_name,
+    reservation.task_queue_name ?? reservation.workflow_name,
+    time && text(verb === "accept" ? "acceptSent" : "rejectSent", { time }),
+    ending && html`<time>${timeOfDay(ending.at)}</time>`,
+  ];
+  return html`<ul class="meta">${parts.filter(Boolean).map((part) => html`<li>${part}</li>`)}</ul>`;
+}
+
+function checkingText({ phase, nextCheckAt }) {
+  if (phase === "vanished") {
+    return text("checkingEnd");
+  }
+  if (phase === "open") {
+    return text("checkingOver");
+  }
+  const n = Math.max(1, Math.ceil(((nextCheckAt ?? 0) - serverNow()) / 1000));
+  return text("checkingAt", { n });
+}
+
+/** A row of the list of offers that have just ended. */
+export function endedOffer(row) {
+  const { kind, note } = row.ending;
+  const isInProgress = kind === "accepted" && state.inbox.progress.some((each) => each.reservation_sid === row.sid);
+  return html`<li key=${row.sid} class="offer" data-end=${kind}>
+    ${endingPill(kind)}
+    <div class="what"><h3 class="title">${rowTitle(state.inbox, row)}</h3>${endedMeta(row)}</div>
+    <p class="acts">${isInProgress ? html`<a href=${`#row-${row.sid}`}>${text("inProgress")}</a>` : note()}</p>
+  </li>`;
+}

@@ -1,0 +1,235 @@
+"""Sign-in to the console with OpenID Connect: attempts, roles and failures.
+
+https://openid.net/specs/openid-connect-core-1_0.html describes the protocol.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from chalicelib.domain.auth import Role
+from chalicelib.domain.errors import BadRequest
+from chalicelib.domain.json_text import JsonError, parse_json_object, read_json_object
+from chalicelib.domain.messages import display_name
+
+PAGE = "console/"
+"""The console's page, relative to the root of the app."""
+
+FRIENDLY_NAME = "friendly_name"
+"""The name in OIDC_WORKER_ATTRIBUTE that stands for the Worker's friendly name."""
+
+EVERYONE = "*"
+"""The name in OIDC_ROLES that stands for everyone whom the provider signs in."""
+
+EVERYONE_IS_A_WORKER = f'{{"{EVERYONE}": "{Role.WORKER}"}}'
+"""Default of the setting OIDC_ROLES."""
+
+_MAX_NAME_LENGTH = 256
+_RETURN_TO = re.compile(re.escape(PAGE) + r"(\?[A-Za-z0-9_.~=&-]{1,200})?")
+
+
+class Failure(StrEnum):
+    """Codes that tell the console's page why a sign-in failed."""
+
+    EXPIRED = "expired"
+    """The browser did not begin this sign-in, or began it more than ten minutes ago."""
+
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    PROVIDER_REFUSED = "provider_refused"
+    """The provider reported an error, or did not accept the code or the client."""
+
+    PROVIDER_INVALID = "provider_invalid"
+    """A response or token of the provider is not valid."""
+
+    TASKROUTER_UNAVAILABLE = "taskrouter_unavailable"
+    SECRETS_UNAVAILABLE = "secrets_unavailable"
+    NO_IDENTITY = "no_identity"
+    """The token lacks the claim that identifies a Worker, or the email address is not verified."""
+
+    NO_ROLE = "no_role"
+    NO_WORKER = "no_worker"
+    SEVERAL_WORKERS = "several_workers"
+
+
+REFUSALS = frozenset(
+    {Failure.NO_IDENTITY, Failure.NO_ROLE, Failure.NO_WORKER, Failure.SEVERAL_WORKERS}
+)
+"""Failures of people whom the provider has signed in, but who may not use the console."""
+
+_PROVIDER_CODES = frozenset(
+    {
+        *("access_denied", "login_required", "interaction_required", "consent_required"),
+        *("account_selection_required", "temporarily_unavailable", "server_error"),
+    }
+)
+"""Error codes of a provider that the page may show
+(https://openid.net/specs/openid-connect-core-1_0.html#AuthError)."""
+
+
+class SignInError(Exception):
+    """A sign-in failed.
+
+    Args:
+        code: the code for the page: a Failure, or one of the provider's error codes.
+        message: full sentences for the user and the log, without secrets or personal data.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def provider_error(code: str) -> SignInError:
+    """Return the error for an error code that the provider sent through the browser."""
+    known = code if code in _PROVIDER_CODES else Failure.PROVIDER_REFUSED
+    return SignInError(known, f"The identity provider refused the sign-in ({known}).")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A sign-in that a browser has begun.
+
+    Attributes:
+        state: random text that the provider returns, which binds its response to the browser.
+        nonce: random text that the ID token must contain.
+        verifier: the PKCE code verifier (https://www.rfc-editor.org/rfc/rfc7636).
+        redirect_uri: the absolute URL to which the provider returns the browser.
+        return_to: the page to show after the sign-in, relative to the root of the app.
+    """
+
+    state: str
+    nonce: str
+    verifier: str
+    redirect_uri: str
+    return_to: str
+
+    @classmethod
+    def new(cls, *, redirect_uri: str, return_to: str, new_secret: Callable[[], str]) -> "Attempt":
+        """Return a new attempt.
+
+        Args:
+            redirect_uri: see `Attempt`.
+            return_to: see `Attempt`; must be checked.
+            new_secret: returns 43 to 128 random characters, each a letter, digit, "-" or "_".
+        """
+        return cls(new_secret(), new_secret(), new_secret(), redirect_uri, return_to)
+
+    @property
+    def challenge(self) -> str:
+        """The PKCE code challenge, for the method S256."""
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def checked_return_to(text: str) -> str:
+    """Return the page to show after a sign-in.
+
+    Only the console's page is allowed, with a query string. Any other URL could send the token,
+    which is in the fragment, to another site. The routes of the sign-in itself are other URLs, too:
+    browsers keep the fragment when they follow the redirection to the provider.
+
+    Raises:
+        BadRequest: Another page is requested.
+    """
+    if not _RETURN_TO.fullmatch(text):
+        raise BadRequest(
+            f'return_to must be "{PAGE}", with a query string of at most 200 characters if needed: '
+            "letters, digits and _ . ~ = & -."
+        )
+    return text
+
+
+@dataclass(frozen=True)
+class SignInPolicy:
+    """The rules by which claims about a person determine a role and a Worker.
+
+    Attributes:
+        worker_claim: the claim whose value identifies the person's Worker.
+        worker_attribute: the Worker attribute with the same value, or ``friendly_name``.
+        role_claim: the claim with the values that `roles` contains, such as groups.
+        roles: the roles, by value of that claim; EVERYONE stands for all people.
+    """
+
+    worker_claim: str
+    worker_attribute: str
+    role_claim: str
+    roles: Mapping[str, Role]
+
+    @property
+    def claims(self) -> list[str]:
+        """The names of the claims that the policy needs."""
+        needs_role_claim = self.roles.keys() - {EVERYONE}
+        return [self.worker_claim, *([self.role_claim] if needs_role_claim else [])]
+
+    def find_role(self, claims: Mapping[str, Any]) -> Role | None:
+        """Return the role of a person; None denies access.
+
+        If several roles apply, the role supervisor takes precedence.
+        """
+        listed = claims.get(self.role_claim)
+        values = listed if isinstance(listed, list) else [listed]
+        names = {EVERYONE, *(value for value in values if isinstance(value, str))}
+        roles = {role for name, role in self.roles.items() if name in names}
+        return next((role for role in (Role.SUPERVISOR, Role.WORKER) if role in roles), None)
+
+    def find_name(self, claims: Mapping[str, Any]) -> str | None:
+        """Return the value that identifies a person's Worker, or None.
+
+        An email address counts only if the provider has verified the address. Otherwise, people
+        could enter a colleague's address in their own profile.
+        """
+        if self.worker_claim == "email" and claims.get("email_verified") is not True:
+            return None
+        name = claims.get(self.worker_claim)
+        if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_LENGTH and name.isprintable():
+            return name
+        return None
+
+
+def find_workers_query(attribute: str, value: str) -> dict[str, str] | None:
+    """Return the SDK's parameters that find the Workers whose attribute has a value.
+
+    Returns None if there is no such query. TaskRouter does not document how to escape characters
+    in an expression, so the value must not contain a quotation mark or a backslash.
+
+    Args:
+        attribute: the name of a Worker attribute, or ``friendly_name``.
+        value: the value.
+    """
+    if attribute == FRIENDLY_NAME:
+        return {"friendly_name": value}
+    if '"' in value or "\\" in value:
+        return None
+    return {"target_workers_expression": f'{attribute} == "{value}"'}
+
+
+def read_attribute(friendly_name: str, attributes: str, attribute: str) -> Any:
+    """Return the value of a Worker's attribute; None if there is no such attribute."""
+    if attribute == FRIENDLY_NAME:
+        return friendly_name
+    value: Any = read_json_object(attributes)
+    for name in attribute.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def parse_roles(text: str) -> Mapping[str, Role]:
+    """Parse the setting OIDC_ROLES: a JSON object with a role for each value of a claim.
+
+    Raises:
+        ValueError: The text is invalid. The message is a predicate.
+    """
+    try:
+        roles = parse_json_object(text)
+    except JsonError as error:
+        raise ValueError(f"must be a JSON object: {error}") from error
+    for value, role in roles.items():
+        allowed = (Role.WORKER,) if value == EVERYONE else (Role.WORKER, Role.SUPERVISOR)
+        if role not in allowed:
+            raise ValueError(f'must map "{display_name(value)}" to {" or ".join(allowed)}')
+    return {value: Role(role) for value, role in roles.items()}

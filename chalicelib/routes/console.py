@@ -1,0 +1,120 @@
+"""Routes that serve the agent console: its page, and the page's scripts and styles.
+
+All URLs are relative, because the path of the deployed API begins with its stage.
+"""
+
+import functools
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chalice.app import Blueprint, Response
+
+from chalicelib.domain.errors import NotFound
+from chalicelib.routes.http import route
+
+blueprint = Blueprint(__name__)
+
+_FOLDER = Path(__file__).parents[1] / "console"
+
+_PAGE = "index.html"
+_SCRIPT = "console.js"
+_FIRST_MODULE = "main.js"
+
+_IMPORT = re.compile(r'^import (?:[^;]+ from )?"\./([^"]+)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=const|function|class|async|let)", re.MULTILINE)
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+_POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "worker-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "agent-console",  # the policy in timer.js, for the URL of its worker
+}
+
+_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+"""X-Content-Type-Options is a default header of all responses."""
+
+
+@dataclass(frozen=True)
+class _Console:
+    """The files that the browser requests, by name, and the version that their URLs contain."""
+
+    files: Mapping[str, str]
+    version: str
+
+
+@functools.cache
+def _console() -> _Console:
+    """Read the files at the first request for the console, not when a callback is handled."""
+    sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.iterdir())}
+    modules: dict[str, str] = {}
+    _add_module(modules, sources, _FIRST_MODULE)
+    files = {name: text for name, text in sources.items() if name not in modules}
+    files[_SCRIPT] = "".join(modules.values())
+    contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
+    return _Console(files, hashlib.sha256(contents.encode()).hexdigest()[:16])
+
+
+def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) -> None:
+    """Add a module, without its import and export statements, after the modules that it imports.
+
+    The modules become one script, because API Gateway throttles requests. With the concurrency of a
+    new account, it would refuse most of the requests for 20 modules. All modules share a scope, so
+    their names must differ.
+    """
+    for imported in _IMPORT.findall(sources[name]):
+        if imported not in modules:
+            _add_module(modules, sources, imported)
+    modules[name] = _EXPORT.sub("", _IMPORT.sub("", sources[name]))
+
+
+def console_version() -> str:
+    """Return a hash of the console's files. An open page compares the hash with its own."""
+    return _console().version
+
+
+@route(blueprint, "/console", methods=["GET"], action=None)
+def page() -> Response:
+    """Return the page, which refers to its scripts and styles by version."""
+    # The browser resolves relative URLs differently if the requested path ends with a slash.
+    path = str(blueprint.current_request.context.get("path"))
+    folder = "" if path.endswith("/") else "console/"
+    console = _console()
+    text = console.files[_PAGE].replace("{folder}", f"{folder}{console.version}")
+    return _respond(_PAGE, text, "no-cache")
+
+
+@route(blueprint, "/console/{version}/{name}", methods=["GET"], action=None)
+def asset(version: str, name: str) -> Response:
+    """Return a script or style sheet, which never changes at this URL."""
+    console = _console()
+    if version != console.version or name == _PAGE or name not in console.files:
+        raise NotFound("This version of the console has no such file. Reload the page.")
+    return _respond(name, console.files[name], "public, max-age=31536000, immutable")
+
+
+def _respond(name: str, text: str, caching: str) -> Response:
+    content_type = _TYPES[Path(name).suffix]
+    return Response(text, {**_HEADERS, "Content-Type": content_type, "Cache-Control": caching})

@@ -1,0 +1,199 @@
+"""Routes that sign people in to the console with the company's identity provider.
+
+A sign-in ends on the console's page with a Twilio AccessToken in the URL's fragment, which browsers
+do not send to servers. All other routes verify this token like any other.
+"""
+
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from chalice.app import Blueprint, Request, Response
+
+from chalicelib import observability, runtime
+from chalicelib.domain.errors import (
+    BadRequest,
+    Forbidden,
+    NotFound,
+    SecretsUnavailable,
+    TaskRouterError,
+)
+from chalicelib.domain.sign_in import (
+    PAGE,
+    REFUSALS,
+    Attempt,
+    Failure,
+    SignInError,
+    checked_return_to,
+    provider_error,
+)
+from chalicelib.routes.http import check_names, parse_parameters, route
+from chalicelib.usecases.sign_in import identify
+
+if TYPE_CHECKING:
+    from chalicelib.adapters.oidc import Provider
+
+blueprint = Blueprint(__name__)
+
+_FOLDER = "console"
+_COOKIE = "console-sign-in"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@route(blueprint, f"/{_FOLDER}/session", methods=["GET"], action=None)
+def session() -> dict[str, bool]:
+    """Return whether people can sign in with an identity provider."""
+    return {"oidc": bool(runtime.current().settings.oidc_issuer)}
+
+
+@route(blueprint, f"/{_FOLDER}/sign-in", methods=["GET"], action=None)
+def sign_in() -> Response:
+    """Send the browser to the identity provider."""
+    from chalicelib.adapters import sign_in_cookie  # noqa: PLC0415  jwt is slow to import
+
+    service = runtime.current()
+    provider = _require_provider(service)
+    request = blueprint.current_request
+    parameters = parse_parameters(request)
+    check_names(parameters, ("return_to", "silent"))
+    return_to = checked_return_to(parameters.get("return_to", PAGE))
+    if parameters.get("silent", "1") != "1":
+        raise BadRequest("silent must be 1, or omitted.")
+    base = _base_url(request, service)
+    attempt = Attempt.new(
+        redirect_uri=f"{base}/{_FOLDER}/callback",
+        return_to=return_to,
+        new_secret=lambda: secrets.token_urlsafe(32),
+    )
+    try:
+        url = provider.authorization_url(attempt, silent="silent" in parameters)
+        cookie = sign_in_cookie.seal(attempt, service.secrets)
+    except (SignInError, SecretsUnavailable) as error:
+        return _fail(base, error)
+    return _respond(base, 302, url, cookie=cookie, max_age=sign_in_cookie.MAX_SECONDS)
+
+
+@route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None)
+def callback() -> Response:
+    """Complete the sign-in after the identity provider has returned the browser."""
+    service = runtime.current()
+    provider = _require_provider(service)
+    request = blueprint.current_request
+    parameters = parse_parameters(request)
+    base = _base_url(request, service)
+    try:
+        attempt = _read_attempt(request, service, base, parameters.get("state", ""))
+        token = _issue_token(service, provider, attempt, parameters)
+    except (SignInError, SecretsUnavailable, TaskRouterError) as error:
+        return _fail(base, error)
+    return _respond(base, 303, f"{base}/{attempt.return_to}#{urlencode({'token': token})}")
+
+
+def _require_provider(service: runtime.Runtime) -> "Provider":
+    if not service.settings.oidc_issuer:
+        raise NotFound(
+            "This service has no identity provider (OIDC_ISSUER). Sign in with a link that "
+            "contains a token."
+        )
+    return service.identity_provider
+
+
+def _read_attempt(request: Request, service: runtime.Runtime, base: str, state: str) -> Attempt:
+    """Return the attempt that this browser has begun.
+
+    Raises:
+        SignInError: The browser sent no valid cookie, or the state belongs to another attempt.
+    """
+    from chalicelib.adapters import sign_in_cookie  # noqa: PLC0415  jwt is slow to import
+
+    pairs = [part.strip().partition("=") for part in request.headers.get("cookie", "").split(";")]
+    # Another site of the same domain may have added a second cookie with this name.
+    cookies = [value for name, _, value in pairs if name == _cookie_name(base)]
+    attempt = sign_in_cookie.unseal(cookies[0], service.secrets) if len(cookies) == 1 else None
+    if attempt is None or not secrets.compare_digest(attempt.state.encode(), state.encode()):
+        raise SignInError(
+            Failure.EXPIRED,
+            "This browser did not begin the sign-in within the last ten minutes. Sign in again.",
+        )
+    return attempt
+
+
+def _issue_token(
+    service: runtime.Runtime,
+    provider: "Provider",
+    attempt: Attempt,
+    parameters: dict[str, str],
+) -> str:
+    """Return a token for the person whom the provider has signed in."""
+    from chalicelib.adapters.twilio.access_tokens import create_token  # noqa: PLC0415  slow
+
+    settings, policy = service.settings, service.sign_in_policy
+    if "error" in parameters or "code" not in parameters:
+        raise provider_error(parameters.get("error", ""))
+    if parameters.get("iss", provider.issuer) != provider.issuer:
+        raise SignInError(
+            Failure.PROVIDER_INVALID, "The response comes from another identity provider (iss)."
+        )
+    claims = provider.redeem(parameters["code"], attempt, policy.claims)
+    principal = identify(claims, policy, service.taskrouter)
+    observability.bind(principal=principal.name)
+    return create_token(
+        service.secrets.get_recent().api_key,
+        principal,
+        account_sid=settings.twilio_account_sid,
+        workspace_sid=settings.twilio_workspace_sid,
+        seconds=min(settings.oidc_token_seconds, settings.max_token_seconds),
+    )
+
+
+def _base_url(request: Request, service: runtime.Runtime) -> str:
+    """Return the absolute URL of the app's root, without a slash at the end.
+
+    Neither the Host header nor a parameter influences the URL.
+    """
+    if service.settings.public_base_url:
+        return service.settings.public_base_url
+    path, route_path = str(request.context.get("path")), str(request.context.get("resourcePath"))
+    return f"https://{request.context.get('domainName')}{path.rpartition(route_path)[0]}"
+
+
+def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) -> Response:
+    """Return the browser to the page, with the code of the failure.
+
+    A refusal has the status 403, and a header that makes browsers continue to the page.
+    """
+    match error:
+        case SignInError():
+            code = error.code
+        case TaskRouterError():
+            code = Failure.TASKROUTER_UNAVAILABLE
+        case _:
+            code = Failure.SECRETS_UNAVAILABLE
+    observability.bind(sign_in=code, reason=error.message)
+    url = f"{base}/{PAGE}#{urlencode({'sign-in-error': code})}"
+    if code not in REFUSALS:
+        return _respond(base, 303, url)
+    response = _respond(base, Forbidden.status, url)
+    response.body = {"Code": Forbidden.code, "Message": error.message}
+    response.headers["Refresh"] = f"0; url={response.headers.pop('Location')}"
+    return response
+
+
+def _respond(base: str, status: int, url: str, *, cookie: str = "", max_age: int = 0) -> Response:
+    """Return a redirection that sets the cookie of a sign-in or, by default, deletes the cookie."""
+    parts = urlsplit(base)
+    headers: dict[str, str | list[str]] = {
+        **_HEADERS,
+        "Location": url,
+        "Set-Cookie": f"{_cookie_name(base)}={cookie}; Path={parts.path}/{_FOLDER}; "
+        f"Max-Age={max_age}; HttpOnly; SameSite=Lax{'; Secure' if parts.scheme == 'https' else ''}",
+    }
+    return Response("", status_code=status, headers=headers)
+
+
+def _cookie_name(base: str) -> str:
+    """Return the name of the cookie. Browsers accept the prefix only from HTTPS sites."""
+    return f"__Secure-{_COOKIE}" if base.startswith("https:") else _COOKIE

@@ -1,0 +1,61 @@
+"""Identifies a person whom the company's identity provider has signed in."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from chalicelib.domain.auth import Principal, Role
+from chalicelib.domain.sign_in import Failure, SignInError, SignInPolicy
+
+
+class WorkerDirectory(Protocol):
+    """The Workers of the Workspace."""
+
+    def find_workers(self, attribute: str, value: str) -> list[str]:
+        """Return the SIDs (WK…) of the Workers whose attribute has exactly this value.
+
+        Args:
+            attribute: the name of a Worker attribute, or ``friendly_name``.
+            value: the value, a string.
+        """
+
+
+def identify(
+    claims: Mapping[str, Any], policy: SignInPolicy, directory: WorkerDirectory
+) -> Principal:
+    """Return the Principal that a person may act as.
+
+    Args:
+        claims: the verified claims about the person, with ``sub``.
+        policy: the rules that determine the role and the Worker.
+        directory: the Workers, which are searched only for people with the role worker.
+
+    Raises:
+        SignInError: The person has no role, or there is not exactly one Worker for the person.
+        TaskRouterError: The request to TaskRouter failed.
+    """
+    role, name = policy.find_role(claims), policy.find_name(claims)
+    if role is None:
+        raise SignInError(
+            Failure.NO_ROLE,
+            "Your account may not use this console. Ask your administrator for access "
+            "(OIDC_ROLE_CLAIM, OIDC_ROLES).",
+        )
+    if role is Role.SUPERVISOR:
+        return Principal(role, identity=name or str(claims["sub"]))
+    if name is None:
+        verified = " that the provider has verified" if policy.worker_claim == "email" else ""
+        raise SignInError(
+            Failure.NO_IDENTITY,
+            f'The identity provider sent no claim "{policy.worker_claim}"{verified} '
+            "(OIDC_WORKER_CLAIM).",
+        )
+    workers = directory.find_workers(policy.worker_attribute, name)
+    if len(workers) != 1:
+        failure = Failure.SEVERAL_WORKERS if workers else Failure.NO_WORKER
+        number = "Several Workers have" if workers else "No Worker has"
+        raise SignInError(
+            failure,
+            f"{number} your {policy.worker_claim} as {policy.worker_attribute}. Ask your "
+            "administrator to correct the Workers in TaskRouter.",
+        )
+    return Principal(role, worker_sid=workers[0], identity=name)

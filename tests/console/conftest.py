@@ -1,0 +1,317 @@
+"""Fixtures that show the console in Chromium, with a fake of the API.
+
+The app itself serves the page, below the path of an API Gateway stage. The tests in
+`tests/e2e/test_console.py` use the real API.
+"""
+
+import base64
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from app import app
+from chalicelib.routes.console import console_version
+from tests.portal.conftest import browser, chromium
+from tests.support import sid
+
+__all__ = ["browser", "chromium"]
+
+STAGE = "/dev"
+ALICE = "WK" + "a" * 32
+ACTIVITIES = [
+    {"sid": "WA" + "1" * 32, "name": "Offline", "available": False},
+    {"sid": "WA" + "2" * 32, "name": "Available", "available": True},
+    {"sid": "WA" + "3" * 32, "name": "Break", "available": False},
+]
+OFFLINE, AVAILABLE, BREAK = (activity["sid"] for activity in ACTIVITIES)
+
+
+def token(role: str = "worker", *, seconds: int = 3600, identity: str = "", name: str = "") -> str:
+    """Return a token whose signature nobody checks."""
+    grant = {"workspace_sid": "WS" + "c" * 32, "role": role, "worker_sid": ALICE}
+    if role != "worker":
+        del grant["worker_sid"]
+    claims = {
+        "exp": int(time.time()) + seconds,
+        "grants": {"task_router": grant, "identity": identity},
+        "jti": name,
+    }
+    parts = [json.dumps(part).encode() for part in ({"alg": "HS256"}, claims)]
+    encoded = [base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, "signature"])
+
+
+def iso(at: float) -> str:
+    """Return epoch seconds as the API shows times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
+
+
+@dataclass
+class FakeApi:
+    """The API as the console sees it. The tests change what it answers.
+
+    Attributes:
+        reservations: the Reservations in the overview, by SID.
+        records: what GET /reservations/{sid} returns for others, by SID.
+        answers: responses to POST requests, by the end of their path: status, body, headers.
+        received: the requests: method, path, parameters.
+        clock_offset: seconds by which the server's clock is ahead.
+        failure: a status with which all requests fail; None if they succeed.
+    """
+
+    url: str = ""
+    reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+    received: list[tuple[str, str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    worker: dict[str, Any] | None = None
+    title_attributes: list[str] = field(default_factory=lambda: ["customer", "topic"])
+    poll: dict[str, int] = field(default_factory=lambda: {"visible_ms": 200, "hidden_ms": 600})
+    version: str = field(default_factory=console_version)
+    refused: set[str] = field(default_factory=set)
+    failure: int | None = None
+    clock_offset: float = 0
+    delay: float = 0
+    has_provider: bool = False
+
+    def now(self) -> float:
+        return time.time() + self.clock_offset
+
+    def offer(self, customer: str = "Marta Ríos", left: float = 120, **members: Any) -> str:
+        """Add a pending Reservation that times out in `left` seconds; return its SID."""
+        timeout = members.pop("timeout", max(left, 120))
+        attributes = {"customer": customer, "topic": "charged twice", "selected_language": "es"}
+        reservation = {
+            "reservation_sid": sid("WR"),
+            "task_sid": sid("WT"),
+            "worker_sid": ALICE,
+            "worker_name": "Alice",
+            "workflow_sid": "WW" + "d" * 32,
+            "workflow_name": "Customer Care",
+            "task_queue_sid": "WQ" + "e" * 32,
+            "task_queue_name": "Billing",
+            "task_priority": 10,
+            "task_created_at": iso(self.now() - 36),
+            "status": "pending",
+            "reserved_at": iso(self.now() + left - timeout),
+            "expires_at": iso(self.now() + left),
+            "task_attributes": attributes,
+            "instruction_sent": None,
+            "accepted_by": None,
+            "claimed": False,
+            **members,
+        }
+        self.reservations[reservation["reservation_sid"]] = reservation
+        return reservation["reservation_sid"]
+
+    def end(self, reservation_sid: str, status: str, by: str = "event") -> None:
+        """Make a Reservation disappear from the overview, with a final status in its record."""
+        reservation = self.reservations.pop(reservation_sid)
+        history = [
+            {"at": reservation["reserved_at"], "from": None, "to": "pending", "by": "event"},
+            {"at": iso(self.now()), "from": "pending", "to": status, "by": by, "note": None},
+        ]
+        history[0]["note"] = None
+        self.records[reservation_sid] = {**reservation, "status": status, "history": history}
+
+    def overview(self) -> dict[str, Any]:
+        everything = sorted(self.reservations.values(), key=lambda each: each["expires_at"])
+        return {
+            "reservations": everything[:500],
+            "truncated": len(everything) > 500,
+            "counts": {"pending": len(everything), "accepted": 0, "wrapping": 0},
+            "worker": self.worker,
+            "title_attributes": self.title_attributes,
+            "poll": self.poll,
+            "version": self.version,
+        }
+
+    def respond(self, method: str, path: str, headers: Any, parameters: Any) -> Any:
+        """Return status, body and headers for a request to the API."""
+        self.received.append((method, path, parameters))
+        time.sleep(self.delay)
+        not_found = 404, {"Code": "NotFoundError", "Message": "There is no such resource."}, {}
+        if path == "/console/session":
+            return 200, {"oidc": self.has_provider, "console_version": self.version}, {}
+        if self.failure:
+            return self.failure, {"Code": "Failure", "Message": "It failed."}, {}
+        if headers.get("Authorization", "").removeprefix("Bearer ") in self.refused:
+            return 401, {"Code": "UnauthorizedError", "Message": "The token is invalid."}, {}
+        if method == "POST":
+            ends = [end for end in self.answers if path.endswith(end)]
+            answer = self.answers[ends[0]] if ends else not_found
+            return answer(path) if callable(answer) else answer
+        return self._read(path, headers) or not_found
+
+    def _read(self, path: str, headers: Any) -> Any:
+        if path == "/overview":
+            return self._overview(headers)
+        if path == "/activities":
+            return 200, {"activities": ACTIVITIES, "worker": self.worker}, {}
+        record = self.records.get(path.rpartition("/")[2])
+        return record and (200, record, {})
+
+    def _overview(self, headers: Any) -> Any:
+        body = json.dumps(self.overview())
+        tag = f'"{hashlib.sha256(body.encode()).hexdigest()}"'
+        answer_headers = {"ETag": tag, "Server-Time": str(int(self.now() * 1000))}
+        if headers.get("If-None-Match") == tag:
+            return 304, None, answer_headers
+        return 200, json.loads(body), answer_headers
+
+    def decide(self, status: str, code: int = 200) -> Callable[[str], Any]:
+        """Return an answer that gives the Reservation in the path this status."""
+
+        def answer(path: str) -> Any:
+            reservation_sid = path.split("/")[-2]
+            reservation = self.reservations[reservation_sid]
+            reservation.update(status=status, accepted_by=f"worker:{ALICE}")
+            if status in ("rejected", "completed"):
+                self.end(reservation_sid, status, f"worker:{ALICE}")
+            return code, {"reservation_sid": reservation_sid, "reservation_status": status}, {}
+
+        return answer
+
+    def count(self, path: str) -> int:
+        """Return the number of requests to a path."""
+        return sum(each == path for _, each, _ in self.received)
+
+
+def call_app(path: str) -> tuple[int, str, dict[str, str]]:
+    """Return the app's response to a request for the page or one of its files."""
+    parts = path.removeprefix("/console").strip("/").split("/")
+    parameters = dict(zip(("version", "name"), parts, strict=False)) if parts[0] else {}
+    resource = "/console/{version}/{name}" if parameters else "/console"
+    context = {"httpMethod": "GET", "resourcePath": resource, "path": STAGE + path}
+    event = {
+        "requestContext": {**context, "identity": {"sourceIp": "127.0.0.1"}},
+        "headers": {},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": parameters,
+        "body": None,
+        "isBase64Encoded": False,
+        "stageVariables": None,
+    }
+    response = app(event, None)
+    return response["statusCode"], response["body"], response["headers"]
+
+
+def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            path = self.path.removeprefix(STAGE).partition("?")[0]
+            if path.startswith("/console") and path != "/console/session":
+                status, body, headers = call_app(path)
+            else:
+                length = int(self.headers.get("Content-Length") or 0)
+                parameters = json.loads(self.rfile.read(length) or "null")
+                status, value, headers = api.respond(self.command, path, self.headers, parameters)
+                body = "" if value is None else json.dumps(value)
+            encoded = body.encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(encoded)))
+            self.end_headers()
+            self.wfile.write(encoded)
+
+        do_POST = do_GET  # noqa: N815  the name that http.server calls
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    return Handler
+
+
+@contextmanager
+def fake_api() -> Iterator[FakeApi]:
+    """Run a fake of the API with Alice, who is available."""
+    fake = FakeApi()
+    fake.worker = {
+        "sid": ALICE,
+        "name": "Alice",
+        "activity_sid": AVAILABLE,
+        "activity_name": "Available",
+        "activity_changed_at": iso(time.time()),
+    }
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(fake))
+    fake.url = f"http://127.0.0.1:{server.server_port}{STAGE}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield fake
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with fake_api() as fake:
+        yield fake
+
+
+@pytest.fixture
+def page_problems() -> list[str]:
+    """Console messages, errors, dialogs and requests to other origins; empty if all is well."""
+    return []
+
+
+@pytest.fixture
+def open_console(
+    browser: Browser, api: FakeApi, page_problems: list[str]
+) -> Iterator[Callable[..., Page]]:
+    """A function that opens the console in a new browser context, by a sign-in link.
+
+    The test fails if `page_problems` is not empty when the test ends.
+    """
+    contexts = []
+
+    def open_page(
+        link_token: str | None = "", *, path: str = "/console", context: Any = None, **options: Any
+    ) -> Page:
+        if context is None:
+            context = browser.new_context(
+                **{"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options}
+            )
+            contexts.append(context)
+            context.set_default_timeout(15_000)
+        page = context.new_page()
+        watch(page, api.url.removesuffix(STAGE), page_problems)
+        fragment = "" if link_token is None else f"#token={link_token or token()}"
+        page.goto(f"{api.url}{path}{fragment}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert page_problems == []
+
+
+def watch(page: Page, origin: str, problems: list[str]) -> None:
+    """Add the page's messages, errors, dialogs and foreign requests to the problems."""
+    page.on("console", lambda message: _note_message(message, problems))
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+    page.on(
+        "request",
+        lambda request: request.url.startswith(origin) or problems.append(request.url),
+    )
+
+
+def _note_message(message: Any, problems: list[str]) -> None:
+    # Chromium reports each response with an error status, which the page handles.
+    if not message.text.startswith("Failed to load resource"):
+        problems.append(f"{message.type}: {message.text}")

@@ -1,0 +1,502 @@
+"""Browser tests of the inbox, with a fake of the API."""
+
+import json
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, iso, token
+
+
+def rows(page: Page):
+    return page.locator(".offers:not(.ended) > .offer")
+
+
+def ended(page: Page):
+    return page.locator(".offers.ended > .offer")
+
+
+def row(page: Page, customer: str):
+    return page.locator(".offers > .offer", has_text=customer)
+
+
+def announcements(page: Page):
+    return page.locator("#announcements")
+
+
+def test_offer_appears_with_names_and_alerts_in_title_and_icon(open_console, api):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    expect(page.get_by_text("You are available.")).to_be_visible()
+    expect(page).to_have_title("Inbox, Agent console")
+    expect(page.locator("#icon")).to_have_attribute("href", re.compile("/icon.svg$"))
+    api.offer("Marta Ríos")
+    expect(rows(page)).to_have_count(1)
+    for words in ("Marta Ríos: charged twice", "Billing", "Priority 10", "Waiting 3"):
+        expect(rows(page)).to_contain_text(words)
+    expect(page).to_have_title("(1) Inbox, Agent console")
+    expect(page.locator("#icon")).to_have_attribute("href", re.compile("/icon-offers.svg$"))
+    expect(announcements(page)).to_have_text(
+        re.compile(r"New offer: Marta Ríos: charged twice\. 1[12]\d seconds left\.")
+    )
+    assert page.evaluate("document.activeElement === document.body"), "the focus has moved"
+
+
+def test_offers_are_sorted_by_time_left_and_show_urgency_by_word_and_icon(open_console, api):
+    for customer, left, timeout in (("Late", 300, 600), ("First", 9, 120), ("Second", 29, 120)):
+        api.offer(customer, left, timeout=timeout)
+    page = open_console()
+    expect(page.locator(".title")).to_contain_text(["First", "Second", "Late"])
+    expect(page.locator(".word")).to_have_text(["Ending", "Soon", "left"])
+    icons = page.locator(".clock .i").evaluate_all("icons => icons.map(icon => icon.innerHTML)")
+    assert len(set(icons)) == 3
+
+
+@pytest.mark.parametrize("offset", [-7_200, 3_600])
+def test_countdown_follows_the_servers_clock(open_console, api, offset):
+    api.clock_offset = offset
+    api.offer(left=95)
+    page = open_console(token(seconds=9_000))
+    digits = page.locator(".digits")
+    expect(digits).to_have_text(re.compile("1:3[0-5]"))
+    first = digits.inner_text()
+    expect(digits).not_to_have_text(first)
+    expect(digits).to_have_text(re.compile("1:(2|3)[0-9]"))
+
+
+def test_first_row_of_an_empty_inbox_is_selected_and_shows_its_task(open_console, api):
+    api.offer(
+        task_attributes={
+            "customer": "Marta",
+            "topic": "refund",
+            "selectedLanguage": "es",
+            "is_vip": True,
+            "order": None,
+            "tags": ["a", "b"],
+            "place": {"city": "Lima"},
+            "call_sid": "CA" + "0" * 32,
+            "since": 2019,
+        }
+    )
+    api.offer("Second", 300)
+    page = open_console()
+    selected = page.locator('[aria-current="true"].offer')
+    expect(selected).to_have_count(1)
+    shown = selected.locator(".attributes > div").all_inner_texts()
+    assert [text.replace("\n", " ") for text in shown] == [
+        "Customer Marta",
+        "Topic refund",
+        "Selected language es",
+        "Is vip Yes",
+        "Order None",
+        "Tags a, b",
+        "Place city Lima",
+        "Call CA0000…0000",
+        "Since 2019",
+    ]
+    selected.get_by_text("Raw JSON").click()
+    assert '"city": "Lima"' in selected.locator("pre").inner_text()
+    expect(page.locator("button.primary")).to_have_count(1)
+    expect(page.locator("button.tinted")).to_have_count(1)
+
+
+def test_accept_shows_ending_in_place_and_then_below(open_console, api):
+    reservation = api.offer("Marta")
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    expect(rows(page)).to_contain_text("Accepted")
+    expect(page.locator(".list > li")).to_contain_text("Marta")
+    expect(announcements(page)).to_contain_text("Accepted: Marta: charged twice")
+    expect(page).to_have_title("Inbox, Agent console")
+    page.mouse.move(5, 5)
+    expect(ended(page)).to_contain_text("Accepted", timeout=8_000)
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    expect(ended(page).get_by_role("link", name="In progress")).to_be_visible()
+    assert ("POST", f"/reservations/{reservation}/accept", {}) in api.received
+
+
+def test_reject_sends_the_chosen_activity_and_remembers_it(open_console, api):
+    reservation = api.offer("Marta")
+    api.answers["/reject"] = api.decide("rejected")
+    page = open_console()
+    page.get_by_label("After a rejection, set me to").select_option("Break")
+    row(page, "Marta").get_by_role("button", name="Reject").click()
+    expect(rows(page)).to_have_attribute("data-end", "rejected")
+    sent = {"activity_sid": BREAK}
+    assert ("POST", f"/reservations/{reservation}/reject", sent) in api.received
+    api.offer("Next")
+    expect(page.get_by_label("After a rejection, set me to")).to_have_count(0)
+    row(page, "Next").locator(".title").click()
+    expect(page.get_by_label("After a rejection, set me to")).to_have_value(BREAK)
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "words"),
+    [
+        (("timeout", "event"), "timeout", "Timed out.*Not answered within 2 min"),
+        (("canceled", "event"), "withdrawn", "Withdrawn.*The Task was canceled"),
+        (("rescinded", "event"), "taken", "Taken.*Accepted by another Worker"),
+        (("gone", "sweep"), "gone", "Ended.*TaskRouter no longer has this offer"),
+        (("rejected", "supervisor:carla"), "rejected", "Rejected.*Rejected by carla"),
+        (("rejected", f"worker:{ALICE}"), "rejected", "Rejected"),
+    ],
+)
+def test_endings_are_facts_in_place_and_no_errors(open_console, api, end, kind, words):
+    reservation = api.offer("Marta", 120, timeout=120)
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.end(reservation, *end)
+    expect(rows(page)).to_have_attribute("data-end", kind)
+    expect(rows(page)).to_contain_text(re.compile(words, re.DOTALL))
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_supervisor_sees_who_accepted_and_for_whom(open_console, api):
+    api.worker = None
+    reservation = api.offer("Marta")
+    page = open_console(token("supervisor", identity="carla"))
+    expect(rows(page).locator(".meta > li").first).to_have_text("Alice")
+    expect(page.get_by_label("Your Activity")).to_have_count(0)
+    api.reservations[reservation].update(status="accepted", accepted_by=f"worker:{ALICE}")
+    expect(rows(page)).to_have_attribute("data-end", "taken")
+    expect(rows(page)).to_contain_text("Accepted by Alice")
+
+
+def test_worker_sees_that_a_supervisor_accepted(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.reservations[reservation].update(status="accepted", accepted_by="supervisor:carla")
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    expect(rows(page)).to_contain_text("Accepted for you by carla")
+
+
+def error(status: int, code: str, **headers: str):
+    return status, {"Code": code, "Message": "Reason."}, headers
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (error(403, "ForbiddenError"), "This offer belongs to another Worker."),
+        (error(400, "TaskRouterRefused"), "TaskRouter refused: Reason. The offer is still open."),
+        (error(502, "TaskRouterDenied"), "TaskRouter key was refused."),
+        (error(409, "InstructionAlreadySent"), "A phone instruction was already sent"),
+        (error(429, "TooManyRequests", **{"Retry-After": "4"}), "Try again in 4 s."),
+        (error(503, "TaskRouterNotSent", **{"Retry-After": "2"}), "did not get the request"),
+        (error(409, "AnswerUnknown"), "The service answered: Reason."),
+    ],
+)
+def test_refused_decision_leaves_the_offer_open_and_says_why(open_console, api, answer, words):
+    api.offer("Marta")
+    api.answers["/accept"] = answer
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page).locator(".wrong")).to_contain_text(words)
+    expect(announcements(page)).to_contain_text(words)
+    expect(rows(page).get_by_role("button", name="Reject")).to_be_enabled()
+    expect(page.locator(".banner")).to_have_count(1 if answer[0] == 502 else 0)
+
+
+def test_unknown_outcome_is_checked_and_resolved(open_console, api):
+    reservation = api.offer("Marta", claimed=True)
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "30"})
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page)).to_contain_text(re.compile(r"No answer yet\. Next check in (30|2\d) s\."))
+    expect(rows(page)).to_contain_text(re.compile(r"Accept sent at \d\d:\d\d:\d\d"))
+    api.reservations[reservation].update(status="accepted", accepted_by=f"worker:{ALICE}")
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+
+
+def test_unknown_outcome_becomes_open_again_if_nothing_was_decided(open_console, api):
+    api.offer("Marta")
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "1"})
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page).locator(".wrong")).to_contain_text("Nothing was decided.")
+
+
+def test_conflicting_decision_shows_the_real_ending(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.poll = {"visible_ms": 60_000, "hidden_ms": 60_000}
+    time.sleep(0.5)
+
+    def refuse(_path):
+        api.end(reservation, "rejected", "supervisor:carla")
+        body = {"Code": "ReservationNotPending", "Message": "", "reservation_status": "rejected"}
+        return 409, body, {}
+
+    api.answers["/accept"] = refuse
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_contain_text("Rejected by carla")
+
+
+def test_offer_whose_time_is_up_loses_its_buttons_until_taskrouter_reports(open_console, api):
+    reservation = api.offer("Marta", 2, timeout=20)
+    page = open_console()
+    expect(rows(page)).to_contain_text("Time is up. Waiting for TaskRouter")
+    for name in ("Accept", "Reject"):
+        expect(rows(page).get_by_role("button", name=name)).to_have_count(0)
+    api.end(reservation, "timeout")
+    expect(rows(page)).to_contain_text("Not answered within 20 s")
+
+
+def test_phone_dialog_sends_instruction_and_row_rings(open_console, api):
+    reservation = api.offer("Marta")
+
+    def ring(_path):
+        api.reservations[reservation]["instruction_sent"] = {"by": f"worker:{ALICE}"}
+        body = {"reservation_sid": reservation, "reservation_status": "pending"}
+        return 202, body, {}
+
+    api.answers["/accept"] = ring
+    page = open_console()
+    page.get_by_role("button", name="Accept by phone").click()
+    dialog = page.get_by_role("dialog", name="Accept by phone")
+    expect(dialog.get_by_label("Phone to call")).to_have_count(0)
+    dialog.get_by_label("Caller ID that the phone shows").fill("+15556667777")
+    dialog.get_by_role("button", name="Call").click()
+    expect(dialog).to_have_count(0)
+    expect(rows(page)).to_contain_text("Your phone is ringing. Pick up to accept.")
+    expect(rows(page).get_by_role("button", name="Reject")).to_be_enabled()
+    sent = {"instruction": "conference", "from": "+15556667777"}
+    assert ("POST", f"/reservations/{reservation}/accept", sent) in api.received
+
+
+def test_complete_moves_task_to_just_ended(open_console, api):
+    reservation = api.offer("Marta", status="accepted")
+    api.answers["/complete"] = api.decide("completed")
+    page = open_console()
+    page.get_by_role("button", name="Complete: Marta: charged twice").click()
+    expect(ended(page)).to_contain_text("Completed")
+    expect(page.get_by_text("No accepted Task.")).to_be_visible()
+    assert ("POST", f"/reservations/{reservation}/complete", {}) in api.received
+
+
+def test_failed_complete_says_why(open_console, api):
+    api.offer("Marta", status="wrapping")
+    api.answers["/complete"] = error(400, "TaskRouterRefused")
+    page = open_console()
+    expect(page.get_by_text("Wrapping up")).to_be_visible()
+    page.get_by_role("button", name="Complete").click()
+    expect(page.locator(".list .wrong")).to_contain_text("TaskRouter refused: Reason.")
+
+
+def test_inspect_shows_history_and_whole_record(open_console, api):
+    reservation = api.offer("Marta")
+    history = [
+        {"at": iso(time.time()), "from": None, "to": "pending", "by": "event", "note": "why"}
+    ]
+    api.records[reservation] = {**api.reservations[reservation], "history": history}
+    page = open_console()
+    page.get_by_role("button", name="Inspect").click()
+    dialog = page.get_by_role("dialog", name="Marta: charged twice")
+    expect(dialog).to_contain_text(re.compile(r"pending by event. why"))
+    expect(dialog).to_contain_text(reservation)
+    dialog.get_by_text("Raw JSON").click()
+    assert json.loads(dialog.locator("pre").inner_text()) == api.records[reservation]
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Inspect")).to_be_focused()
+
+
+def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, api):
+    first = api.offer("First", 60)
+    api.offer("Second", 90)
+    page = open_console()
+    row(page, "Second").hover()
+    api.offer("Urgent", 30)
+    expect(page.locator(".title")).to_contain_text(["First", "Second", "Urgent"])
+    api.end(first, "canceled")
+    expect(row(page, "First")).to_have_attribute("data-end", "withdrawn")
+    time.sleep(5.5)
+    expect(page.locator(".title")).to_contain_text(["First", "Second", "Urgent"])
+    page.mouse.move(5, 5)
+    expect(rows(page).locator(".title")).to_contain_text(["Urgent", "Second"])
+
+
+def test_click_on_another_rows_button_moves_no_row_first(open_console, api):
+    api.offer("First", 60)
+    second = api.offer("Second", 90)
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console()
+    row(page, "Second").get_by_role("button", name="Accept").click()
+    expect(row(page, "Second").first).to_have_attribute("data-end", "accepted")
+    assert ("POST", f"/reservations/{second}/accept", {}) in api.received
+
+
+def test_members_of_nested_attributes_are_fields(open_console, api):
+    api.offer(
+        task_attributes={
+            "customer": "Marta",
+            "account": {"tier": "gold", "paid_by": {"cardType": "debit"}, "notes": {}},
+            "orders": [{"id": 1}],
+        }
+    )
+    page = open_console()
+    expect(rows(page).locator("dt")).to_have_text(
+        ["Customer", "Account tier", "Account paid by card type", "Account notes", "Orders"]
+    )
+    expect(rows(page).locator("dd")).to_have_text(["Marta", "gold", "debit", "{}", '[{"id":1}]'])
+
+
+def test_hostile_attributes_are_shown_as_text(open_console, api, page_problems):
+    attack = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+    api.offer(
+        task_attributes={"customer": attack, attack: attack, "link": "javascript:alert(1)"},
+        task_queue_name=attack,
+        worker_name=attack,
+    )
+    page = open_console()
+    expect(rows(page).locator(".title")).to_have_text(attack)
+    expect(rows(page).locator("dd").nth(1)).to_have_text(attack)
+    assert page.locator("img, .offer script, .offer a").count() == 0
+    assert page_problems == []
+
+
+def test_policy_blocks_markup_and_foreign_requests(open_console, page_problems):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    assert "TrustedHTML" in page.evaluate(
+        "() => { try { document.body.innerHTML = '<b>x</b>' } catch (error) { return `${error}` } }"
+    )
+    assert page.evaluate("fetch('https://example.com/').catch(() => 'blocked')") == "blocked"
+    problems = [page_problems.pop() for _ in list(page_problems)]
+    assert len(problems) == 3
+    assert all("Content Security Policy" in text or "require" in text for text in problems)
+
+
+# Activity
+
+
+def test_activity_switch_is_shown_when_confirmed(open_console, api):
+    def switch(_path):
+        time.sleep(0.5)
+        activity = {"activity_sid": BREAK, "activity_name": "Break"}
+        api.worker = {**api.worker, **activity}
+        return 200, activity, {}
+
+    api.answers["/activity"] = switch
+    page = open_console()
+    select = page.get_by_label("Your Activity")
+    expect(select).to_have_value(AVAILABLE)
+    select.select_option("Break")
+    expect(select).to_have_attribute("aria-busy", "true")
+    expect(select).to_have_value(AVAILABLE)
+    expect(select).to_have_value(BREAK)
+    expect(page.get_by_text("You are Break, so TaskRouter offers you no Tasks.")).to_be_visible()
+    expect(page.locator(".banner")).to_have_count(0)
+
+
+def test_failed_activity_switch_is_reported(open_console, api):
+    api.answers["/activity"] = error(400, "TaskRouterRefused")
+    page = open_console()
+    page.get_by_label("Your Activity").select_option("Break")
+    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    expect(page.get_by_label("Your Activity")).to_have_value(AVAILABLE)
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_change_that_an_offer_explains_is_not_noticed(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    changed = {"activity_sid": BREAK, "activity_name": "Reserved"}
+    api.worker = {**api.worker, **changed, "activity_changed_at": iso(time.time())}
+    expect(page.get_by_label("Your Activity")).to_have_value(BREAK)
+    time.sleep(4)
+    expect(page.locator(".banner")).to_have_count(0)
+    api.end(reservation, "rejected")
+    available = {"activity_sid": AVAILABLE, "activity_name": "Available"}
+    api.worker = {**api.worker, **available}
+    expect(page.get_by_label("Your Activity")).to_have_value(AVAILABLE)
+    time.sleep(4)
+    expect(page.locator(".banner")).to_have_count(0)
+
+
+def test_activity_chosen_for_a_rejection_is_not_noticed(open_console, api):
+    reservation = api.offer("Marta")
+
+    def reject(_path):
+        api.end(reservation, "rejected", f"worker:{ALICE}")
+        api.worker = {**api.worker, "activity_sid": BREAK, "activity_name": "Break"}
+        return 200, {"reservation_sid": reservation, "reservation_status": "rejected"}, {}
+
+    api.answers["/reject"] = reject
+    page = open_console()
+    page.get_by_label("After a rejection, set me to").select_option("Break")
+    row(page, "Marta").get_by_role("button", name="Reject").click()
+    expect(page.get_by_label("Your Activity")).to_have_value(BREAK)
+    time.sleep(4)
+    expect(page.locator(".banner")).to_have_count(0)
+
+
+def test_change_by_taskrouter_is_noticed_and_can_be_undone(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.end(reservation, "timeout")
+    expect(rows(page)).to_have_attribute("data-end", "timeout")
+    changed = {"activity_sid": OFFLINE, "activity_name": "Offline"}
+    api.worker = {**api.worker, **changed, "activity_changed_at": iso(time.time())}
+    banner = page.locator(".banner")
+    expect(banner).to_contain_text(
+        re.compile(r"TaskRouter set you to Offline at \d\d:\d\d:\d\d.*An offer timed out\.")
+    )
+
+    def switch(_path):
+        activity = {"activity_sid": AVAILABLE, "activity_name": "Available"}
+        api.worker = {**api.worker, **activity}
+        return 200, activity, {}
+
+    api.answers["/activity"] = switch
+    banner.get_by_role("button", name="Set me to Available").click()
+    expect(banner).to_have_count(0)
+    assert ("POST", "/activity", {"activity_sid": AVAILABLE}) in api.received
+
+
+# Layout and language
+
+
+def test_spanish_is_chosen_by_the_browser_and_in_the_settings(open_console, api):
+    api.offer("Marta")
+    page = open_console(locale="es-MX")
+    expect(page.get_by_role("button", name="Aceptar: Marta: charged twice")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    expect(page).to_have_title("(1) Bandeja, Consola de agentes")
+    page.locator(".me > summary").click()
+    page.get_by_label("Idioma").select_option("English")
+    expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [360, 640, 768, 992, 1280, 1920])
+def test_page_never_scrolls_sideways(open_console, api, width):
+    api.offer("Donaudampfschifffahrtsgesellschaftskapitän" * 3)
+    api.offer("Marta", 300, status="accepted")
+    page = open_console(viewport={"width": width, "height": 800})
+    expect(rows(page)).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_new_version_offers_a_reload(open_console, api):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    api.version = "another"
+    expect(page.get_by_text("A new version of the console is available")).to_be_visible()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Reload").click()
+    api.version = page.locator("link[rel=stylesheet]").get_attribute("href").split("/")[1]
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    expect(page.locator(".banner")).to_have_count(0)

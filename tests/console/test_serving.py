@@ -1,0 +1,193 @@
+"""The routes and headers that serve the console, and rules for its files."""
+
+import gzip
+import re
+import subprocess
+import sys
+
+import pytest
+
+from chalicelib.routes import console
+from chalicelib.routes.console import _console
+from tests.console.conftest import STAGE, call_app
+from tests.console.vendor import CONSOLE, COPY
+
+FILES = sorted(path.name for path in CONSOLE.iterdir())
+MODULES = [name for name in FILES if name.endswith(".js") and name != "timer_worker.js"]
+OWN_SCRIPTS = [name for name in (*MODULES, "timer_worker.js") if name != COPY]
+SERVED = {name for name in FILES if name not in (*MODULES, "index.html")} | {"console.js"}
+MAX_COMPRESSED_BYTES = 60_000
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "worker-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",
+    "trusted-types": "agent-console",
+}
+
+
+def read(name):
+    return (CONSOLE / name).read_text(encoding="utf-8")
+
+
+def asset_urls(page):
+    return re.findall(r'(?:src|href)="([^"]*)"', page)
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"), [("/console", f"{STAGE}/"), ("/console/", f"{STAGE}/console/")]
+)
+def test_page_refers_to_its_files_below_the_stage_with_or_without_slash(path, folder):
+    status, page, headers = call_app(path)
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Cache-Control"] == "no-cache"
+    urls = asset_urls(page)
+    assert len(urls) == 3
+    for url in urls:
+        absolute = folder + url
+        assert re.fullmatch(rf"{STAGE}/console/[0-9a-f]{{16}}/[a-z.]+", absolute)
+        assert call_app(absolute.removeprefix(STAGE))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/console", "asset"])
+def test_responses_have_strict_security_headers(path):
+    _, page, headers = call_app("/console/")
+    if path == "asset":
+        _, _, headers = call_app(f"/console/{asset_urls(page)[0]}")
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy == POLICY
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("name", sorted(SERVED))
+def test_files_are_immutable_and_have_their_type(name):
+    version = asset_urls(call_app("/console/")[1])[0].split("/")[0]
+    status, text, headers = call_app(f"/console/{version}/{name}")
+    types = {
+        "css": "text/css; charset=utf-8",
+        "js": "text/javascript; charset=utf-8",
+        "svg": "image/svg+xml",
+        "txt": "text/plain; charset=utf-8",
+    }
+    assert status == 200
+    assert name == "console.js" or text == read(name)
+    assert headers["Content-Type"] == types[name.split(".")[-1]]
+    assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize(
+    "path", ["{}/index.html", "{}/main.js", "{}/..", "0123456789abcdef/console.js"]
+)
+def test_other_files_and_versions_are_not_found_and_not_cached(path):
+    version = asset_urls(call_app("/console/")[1])[0].split("/")[0]
+    status, body, headers = call_app(f"/console/{path.format(version)}")
+    assert status == 404
+    assert headers["Cache-Control"] == "no-store"
+    assert "Reload the page" in body
+
+
+def test_version_changes_with_any_file(tmp_path, monkeypatch):
+    def version():
+        console._console.cache_clear()
+        return console.console_version()
+
+    try:
+        real = version()
+        for name in FILES:
+            (tmp_path / name).write_text(read(name), encoding="utf-8")
+        monkeypatch.setattr(console, "_FOLDER", tmp_path)
+        assert version() == real
+        (tmp_path / "texts.js").write_text(read("texts.js") + "\n", encoding="utf-8")
+        changed = version()
+        (tmp_path / "icon.svg").rename(tmp_path / "icons.svg")
+        assert len({real, changed, version()}) == 3
+    finally:
+        console._console.cache_clear()
+
+
+def test_files_are_not_read_when_the_app_is_imported():
+    program = (
+        "import app; from chalicelib.routes import console; print(console._console.cache_info())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "currsize=0" in result.stdout
+
+
+def test_files_are_small_when_compressed():
+    files = _console().files
+    sizes = {name: len(gzip.compress(text.encode())) for name, text in files.items()}
+    assert set(files) == SERVED | {"index.html"}
+    assert sum(sizes.values()) <= MAX_COMPRESSED_BYTES, sizes
+
+
+def test_page_has_no_inline_script_or_style():
+    page = read("index.html")
+    assert "style=" not in page
+    assert "<style" not in page
+    assert re.findall(r"<script[^>]*>(.*?)</script>", page) == [""]
+    assert not re.search(r"\son\w+=", page)
+
+
+@pytest.mark.parametrize("name", OWN_SCRIPTS)
+def test_scripts_use_no_dangerous_function_or_foreign_host(name):
+    code = read(name)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\b|Function\(", code
+    )
+    assert not re.search(r"dangerouslySetInnerHTML|style=|https?://", code)
+
+
+def test_script_contains_every_module_after_those_that_it_imports():
+    script = _console().files["console.js"]
+    lines = {name: read(name).splitlines()[0] for name in MODULES}
+    assert all(script.count(line) == 1 for line in lines.values())
+    for name in MODULES:
+        for imported in re.findall(r'"\./(.+?)"', read(name)):
+            assert script.index(lines[imported]) < script.index(lines[name]), (name, imported)
+    assert not re.search(r"^(import|export)\b", script, re.MULTILINE)
+
+
+def test_names_of_modules_differ_because_the_script_has_one_scope():
+    pattern = r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)"
+    names = [name for module in MODULES for name in re.findall(pattern, read(module), re.MULTILINE)]
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
+def languages():
+    """Return the texts of each language, by key."""
+    source = read("texts.js").partition("export const TEXTS = {")[2].partition("\n};")[0]
+    blocks = re.findall(r"^  (\w+): \{\n(.*?)^  \},", source, re.MULTILINE | re.DOTALL)
+    return {
+        language: dict(re.findall(r'^    (\w+): "(.*)",$', block, re.MULTILINE))
+        for language, block in blocks
+    }
+
+
+def test_languages_have_the_same_texts_and_placeholders():
+    texts = languages()
+    assert list(texts) == ["en", "es"]
+    assert list(texts["en"]) == list(texts["es"])
+    assert len(texts["en"]) > 100
+    for key, english in texts["en"].items():
+        spanish = texts["es"][key]
+        assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", spanish)), (
+            key
+        )
+
+
+def test_every_text_is_used():
+    code = "".join(read(name) for name in OWN_SCRIPTS if name != "texts.js")
+    names = set(re.findall(r"\b\w+\b", code))
+    assert [key for key in languages()["en"] if key not in names] == []

@@ -1,0 +1,14 @@
+"""The copies of npm packages match the packages."""
+
+import shutil
+
+import pytest
+
+from tests.console.vendor import CONSOLE, build
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing. Install Node.js.")
+def test_copies_contain_exactly_the_published_packages():
+    for name, text in build().items():
+        assert (CONSOLE / name).read_text(encoding="utf-8") == text, name

@@ -1,0 +1,53 @@
+"""Agents use the console of a deployed stage, below the stage's path, in Chromium.
+
+The emulated account allows 10 concurrent executions, as a new AWS account may. Its throttles admit
+few requests at once, so this also tests that they admit the requests of one page load.
+"""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.conftest import watch
+from tests.deploy.conftest import STAGE
+from tests.deploy.contact_center import ContactCenter, make_worker_available
+from tests.deploy.test_deploy import api_url, deploy, put_secrets, token
+from tests.portal.conftest import browser
+
+__all__ = ["browser"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def account_concurrency():
+    return 10
+
+
+def test_agent_signs_in_and_accepts_below_the_stages_path(aws, checkout, twilio, secrets, browser):
+    put_secrets(checkout, secrets)
+    deploy(checkout, "--no-check")
+    url = api_url(aws)
+    checkout.set(PUBLIC_BASE_URL=url)
+    deploy(checkout)
+    center = ContactCenter.connect(url, token(checkout), twilio)
+    alice = ["--role", "worker", "--worker", twilio.workers["Alice"]]
+    link = checkout.infra("token", "--stage", STAGE, *alice).strip()
+    make_worker_available(twilio)
+    page, problems = browser.new_page(locale="en-US"), []
+    watch(page, aws.url, problems)
+
+    page.goto(f"{url}/console#token={link}")
+
+    expect(page.locator(".live")).to_contain_text("Live", timeout=30_000)
+    assert page.url == f"{url}/console"
+    attributes = json.dumps({"selected_language": "es", "customer": "Marta"})
+    assert center.app.post("/create-task", {"attributes": attributes}).status == 201
+    offer = page.locator(".offers > .offer")
+    expect(offer).to_contain_text("Marta", timeout=30_000)
+    offer.get_by_role("button", name="Accept: ").click()
+    expect(offer.first).to_have_attribute("data-end", "accepted", timeout=30_000)
+    page.reload()
+    expect(page.locator(".list > li")).to_contain_text("Marta", timeout=30_000)
+    assert problems == []

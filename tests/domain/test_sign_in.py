@@ -1,0 +1,179 @@
+"""Pages, roles, names and error codes of a sign-in."""
+
+import base64
+import hashlib
+import json
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.auth import Role
+from chalicelib.domain.errors import BadRequest
+from chalicelib.domain.sign_in import (
+    EVERYONE_IS_A_WORKER,
+    REFUSALS,
+    Attempt,
+    Failure,
+    SignInPolicy,
+    checked_return_to,
+    parse_roles,
+    provider_error,
+)
+
+ROOT = "https://calls.example.com/prod/"
+URL_PARTS = st.sampled_from(
+    [
+        *("console/", "console", "?", "#", "/", "//", "\\", "..", ".", ":", "@", "%2f", "a", "="),
+        *("&", "https://evil.example", "sign-in", "callback", "\n", "\t", " ", "é", "javascript:"),
+    ]
+)
+
+
+def policy(**overrides: object) -> SignInPolicy:
+    return SignInPolicy(
+        **{  # type: ignore[arg-type]
+            "worker_claim": "email",
+            "worker_attribute": "friendly_name",
+            "role_claim": "groups",
+            "roles": {"supers": Role.SUPERVISOR, "agents": Role.WORKER},
+            **overrides,
+        }
+    )
+
+
+@given(st.lists(URL_PARTS, max_size=6).map("".join) | st.text(max_size=30))
+def test_accepted_page_is_the_console_without_a_fragment(text: str) -> None:
+    try:
+        page = checked_return_to(text)
+    except BadRequest:
+        return
+    url = urlsplit(urljoin(ROOT, page))
+    assert (url.scheme, url.netloc, url.path) == ("https", "calls.example.com", "/prod/console/")
+    assert url.fragment == ""
+    assert url.geturl() == ROOT + page
+
+
+@pytest.mark.parametrize(
+    "page", ["console/", "console/?a", "console/?a=B1-_.~&c=", "console/?" + "a" * 200]
+)
+def test_console_with_a_query_is_accepted(page: str) -> None:
+    assert checked_return_to(page) == page
+
+
+def test_challenge_is_the_encoded_hash_of_the_verifier() -> None:
+    # The example in RFC 7636, appendix B.
+    attempt = Attempt(
+        "s", "n", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "https://x", "console/"
+    )
+    assert attempt.challenge == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+@given(st.text("abc-_", min_size=43, max_size=128))
+def test_challenge_has_no_padding(verifier: str) -> None:
+    attempt = Attempt("s", "n", verifier, "https://x", "console/")
+    padded = attempt.challenge + "="
+    assert base64.urlsafe_b64decode(padded) == hashlib.sha256(verifier.encode()).digest()
+
+
+def test_attempt_uses_a_new_secret_for_each_purpose() -> None:
+    numbers = iter("123")
+    attempt = Attempt.new(
+        redirect_uri="https://x", return_to="console/", new_secret=lambda: next(numbers)
+    )
+    assert attempt == Attempt("1", "2", "3", "https://x", "console/")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["supers", "agents", "*", "x"]),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(JSON, st.booleans())
+def test_role_needs_a_granted_value(groups: object, everyone: bool) -> None:  # noqa: FBT001
+    roles = {"supers": Role.SUPERVISOR, "agents": Role.WORKER}
+    if everyone:
+        roles["*"] = Role.WORKER
+    found = policy(roles=roles).find_role({"groups": groups})
+    values = groups if isinstance(groups, list) else [groups]
+    if "supers" in values:
+        assert found is Role.SUPERVISOR
+    elif "agents" in values or everyone:
+        assert found is Role.WORKER
+    else:
+        assert found is None
+
+
+def test_everyone_is_a_worker_by_default() -> None:
+    roles = parse_roles(EVERYONE_IS_A_WORKER)
+    assert roles == {"*": Role.WORKER}
+    assert policy(roles=roles).find_role({}) is Role.WORKER
+    assert policy(roles={}).find_role({"groups": ["supers"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "must be a JSON object"),
+        ("{", "must be a JSON object"),
+        ('{"a": "service"}', 'must map "a" to worker or supervisor'),
+        ('{"a": "admin"}', 'must map "a" to worker or supervisor'),
+        ('{"a": null}', 'must map "a" to worker or supervisor'),
+        ('{"a": ["worker"]}', 'must map "a" to worker or supervisor'),
+        ('{"*": "supervisor"}', 'must map "*" to worker'),
+        ('{"*": "service"}', 'must map "*" to worker'),
+    ],
+)
+def test_other_roles_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match="^must") as caught:
+        parse_roles(text)
+    assert str(caught.value).startswith(message)
+
+
+def test_roles_are_read_by_value() -> None:
+    text = json.dumps({"a b": "worker", "c": "supervisor", "": "worker"})
+    assert parse_roles(text) == {"a b": Role.WORKER, "c": Role.SUPERVISOR, "": Role.WORKER}
+
+
+@pytest.mark.parametrize("verified", [None, False, "true", 1, [], {}])
+def test_unverified_email_is_no_name(verified: object) -> None:
+    claims = {"email": "a@b.example", "email_verified": verified}
+    assert policy().find_name(claims) is None
+    assert policy(worker_claim="mail").find_name({**claims, "mail": "x"}) == "x"
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 256, "José", "a b"])
+def test_printable_text_is_a_name(name: str) -> None:
+    assert policy().find_name({"email": name, "email_verified": True}) == name
+
+
+@pytest.mark.parametrize("name", [None, "", "a" * 257, "a\n", "\x7f", "\ud800", 5, True, ["a"]])
+def test_other_values_are_no_name(name: object) -> None:
+    assert policy().find_name({"email": name, "email_verified": True}) is None
+
+
+def test_policy_needs_the_role_claim_only_for_roles_of_groups() -> None:
+    assert policy(worker_claim="oid", role_claim="roles").claims == ["oid", "roles"]
+    assert policy(roles={"*": Role.WORKER}).claims == ["email"]
+    assert policy(roles={}).claims == ["email"]
+
+
+@given(st.text())
+def test_unknown_error_code_is_never_repeated(code: str) -> None:
+    error = provider_error(code)
+    assert error.code in {Failure.PROVIDER_REFUSED, code}
+    if error.code is Failure.PROVIDER_REFUSED:
+        assert code in ("", "provider_refused") or f"({code})" not in error.message
+
+
+def test_provider_cannot_report_a_failure_of_this_service() -> None:
+    for failure in Failure:
+        assert provider_error(failure).code == Failure.PROVIDER_REFUSED
+    assert provider_error("login_required").code == "login_required"
+
+
+def test_only_failures_of_the_person_are_refusals() -> None:
+    assert {"no_identity", "no_role", "no_worker", "several_workers"} == REFUSALS

@@ -1,0 +1,163 @@
+"""Agents and supervisors decide in the console, in Chromium, on the real local stack."""
+
+import json
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from infra.commands.token import create_token, read_api_key
+from tests.console.conftest import watch
+from tests.console.test_inbox import ended, row, rows
+from tests.e2e.live_stack import bare_environ, eventually, live_stack
+from tests.portal.conftest import browser
+
+pytestmark = pytest.mark.slow
+
+__all__ = ["browser"]
+
+
+@pytest.fixture(scope="module")
+def live():
+    with live_stack(bare_environ(SIMULATOR_EVENT_PATH="/event_callback")) as running:
+        yield running
+
+
+@pytest.fixture
+def open_console(live, browser):
+    """A function that opens the console by a sign-in link; the stack is cleared after each test."""
+    contexts, problems = [], []
+
+    def open_page(role="worker", worker="Alice", *, hours=1):
+        settings = live.definition.settings
+        worker_sid = live.identifiers["workers"][worker] if role == "worker" else None
+        token = create_token(
+            settings, read_api_key(settings), role=role, hours=hours, worker_sid=worker_sid
+        )
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
+        contexts.append(context)
+        page = context.new_page()
+        watch(page, live.definition.api_url, problems)
+        page.goto(f"{live.definition.api_url}/console#token={token}")
+        expect(page.locator(".live")).to_contain_text("Live")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    live.clear()
+    assert problems == []
+
+
+def create_task(live, **attributes):
+    body = {"attributes": {"selected_language": "es", **attributes}}
+    assert live.app.post("/create-task", body).status == 201
+
+
+def test_worker_becomes_available_accepts_and_completes(live, open_console):
+    page = open_console()
+    expect(page.get_by_text("You are Offline, so TaskRouter offers you no Tasks.")).to_be_visible()
+    create_task(live, customer="Marta", topic="refund")
+    page.get_by_label("Your Activity").select_option("Idle")
+    expect(rows(page)).to_contain_text("Marta", timeout=10_000)
+    expect(page).to_have_title("(1) Inbox, Agent console")
+    expect(page.get_by_label("Your Activity")).to_have_value(
+        live.identifiers["activities"]["Reserved"]
+    )
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    expect(page.locator(".list > li")).to_contain_text("Marta", timeout=10_000)
+    assert live.activity_of_alice() == "Busy"
+    page.get_by_role("button", name="Complete").click()
+    expect(ended(page).first).to_contain_text("Completed")
+
+
+def test_worker_rejects_with_an_activity_by_keyboard(live, open_console):
+    reservation = live.create_pending_reservation()
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.get_by_label("After a rejection, set me to").select_option("Offline")
+    page.locator("body").evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("j")
+    page.keyboard.press("r")
+    expect(rows(page)).to_have_attribute("data-end", "rejected")
+    assert live.fetch_record(reservation["reservation_sid"])["status"] == "rejected"
+    assert live.activity_of_alice() == "Offline"
+
+
+def test_two_browsers_race_and_both_show_the_one_decision(live, open_console):
+    live.create_pending_reservation()
+    alice, supervisor = open_console(), open_console("supervisor")
+    for page in (alice, supervisor):
+        expect(rows(page)).to_have_count(1)
+    row(supervisor, "es").get_by_role("button", name="Accept").first.click(no_wait_after=True)
+    row(alice, "es").get_by_role("button", name="Accept").first.click(no_wait_after=True)
+    for page in (alice, supervisor):
+        expect(rows(page)).to_contain_text("Accepted", timeout=10_000)
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_offer_that_is_withdrawn_while_looking_is_an_ending(live, open_console):
+    reservation = live.create_pending_reservation()
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    live.taskrouter.post(f"/Tasks/{reservation['task_sid']}", {"AssignmentStatus": "canceled"})
+    expect(rows(page)).to_contain_text("Withdrawn", timeout=10_000)
+    expect(rows(page)).to_contain_text("The Task was canceled")
+
+
+def test_offer_that_times_out_while_looking_sets_the_worker_to_offline(live, open_console, control):
+    live.create_pending_reservation()
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    timeout = live.definition.settings.reservation_timeout_seconds
+    assert control.post("/clock", {"advance": timeout + 1}).status in {200, 204}
+    expect(rows(page)).to_contain_text("Timed out", timeout=10_000)
+    expect(page.locator(".banner")).to_contain_text("TaskRouter set you to Offline", timeout=10_000)
+    expect(page.locator(".banner")).to_contain_text("An offer timed out.")
+
+
+def test_worker_cannot_see_another_workers_offer(live, open_console):
+    live.create_pending_reservation()
+    alice, bob = open_console(), open_console(worker="Bob")
+    expect(rows(alice)).to_have_count(1)
+    expect(bob.get_by_role("heading", name="No open offers")).to_be_visible()
+    assert rows(bob).count() == 0
+
+
+def test_attributes_that_are_markup_do_not_run(live, open_console):
+    attack = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+    create_task(live, customer=attack, topic=attack)
+    live.set_activity_of_alice("Idle")
+    page = open_console()
+    expect(rows(page).locator(".title")).to_contain_text(attack, timeout=10_000)
+    assert page.locator("#console img, #console script").count() == 0
+
+
+def test_forged_token_is_refused(live, browser):
+    page = browser.new_page()
+    claims = {"exp": time.time() + 3600, "grants": {"task_router": {"role": "supervisor"}}}
+    page.goto(f"{live.definition.api_url}/console")
+    forged = page.evaluate("claims => `e30.${btoa(claims)}.x`", json.dumps(claims))
+    page.goto(f"{live.definition.api_url}/console#token={forged}")
+    expect(page.get_by_role("alert")).to_contain_text("This sign-in link is not valid")
+    page.close()
+
+
+def test_expired_token_ends_the_session(open_console):
+    page = open_console(hours=4 / 3600)
+    expect(page.get_by_text("Your session expired at")).to_be_visible(timeout=15_000)
+
+
+def test_restarted_api_is_recovered_without_a_reload(live, open_console):
+    live.create_pending_reservation()
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.context.set_offline(True)
+    expect(page.get_by_role("alert")).to_contain_text("No connection since", timeout=15_000)
+    page.context.set_offline(False)
+    expect(page.locator(".live")).to_contain_text("Live", timeout=15_000)
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    assert eventually(lambda: live.activity_of_alice() == "Busy")
