@@ -39,7 +39,8 @@ EVENT_FILTER_LABEL = "Workspace, event filter"
 """Beginning of the line that describes a change of the event filter."""
 
 _PATHS = [path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values()]
-_ROUTES = "|".join(_PATHS)
+ROUTES = "|".join(_PATHS)
+"""Pattern of the paths to which TaskRouter posts."""
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit of a request to the stage that a Workflow currently calls."""
@@ -278,7 +279,7 @@ def mask(url: str, base_url: str) -> str:
     address, has_query, query = address.partition("?")
     if base_url and address.startswith(f"{base_url}/"):
         base, path = base_url, address[len(base_url) :]
-        path = re.sub(f"^/.+(?=(?:{_ROUTES})/*$)", "/***", path)
+        path = re.sub(f"^/.+(?=(?:{ROUTES})/*$)", "/***", path)
     elif "@" in query + overrides:  # In a malformed URL, the address may be a part of a password.
         base, path = "", "***"
     else:

@@ -80,19 +80,24 @@ def check(file: Path | None, *, as_json: bool) -> None:
 @stage_option
 @_definition_option
 @_prune_option
-@click.option("--json", "style", flag_value="json", help="Print JSON, for apply --plan.")
-@click.option("--markdown", "style", flag_value="markdown", help="Print Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for apply --plan.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
 @report_errors
-def plan(stage_name: str, file: Path | None, *, prune: bool, style: str | None) -> None:
+def plan(
+    stage_name: str, file: Path | None, *, prune: bool, as_json: bool, as_markdown: bool
+) -> None:
     """Show how the Workspace differs from its definition. Changes nothing.
 
     Exit code 0: there is nothing to do; 2: there are changes; 1: an error.
     """
     from infra.workspace import runs, target  # noqa: PLC0415
 
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown cannot be combined")
+    style = "json" if as_json else "markdown" if as_markdown else "text"
     opened = target.open_target(stage_name)
     planned = runs.plan_changes(opened, opened.read_definition(file), prune=prune)
-    runs.print_plan(planned, opened.mask, style or "text")
+    runs.print_plan(planned, opened.mask, style)
     if planned.changes:
         raise SystemExit(_CHANGES)
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from chalicelib.domain.reservations import Reservation, Status
 from infra import OperatorError
-from infra.commands import open_store
+from infra.commands import REPORTED_ERRORS, describe_error, open_store
 from infra.doctor import answers
 from infra.doctor.probe_api import CHANNEL, NAME, Api, clean_up, find_activity
 from infra.doctor.subject import Subject
+from infra.twilio_account import Workspace
+from infra.workspace.http import PatientHttpClient
 
 NEEDS = ("workspace", "reservations_table", "reachable", "signed_request")
 """Names of the checks without whose success the probe does not start."""
@@ -55,10 +57,12 @@ class Findings:
     Attributes:
         milliseconds: Duration of each step of the life cycle.
         settings: Settings of the simulator with which it behaves like this account, by field name.
+        errors: Why the probe is incomplete, and what it may have left, as sentences.
     """
 
     milliseconds: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
 
     def environment(self) -> str:
         """Return the settings as lines of an env file."""
@@ -76,27 +80,36 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
         subject: The stage.
         timer: The time.
 
-    Raises:
-        OperatorError: The life cycle did not complete, or a resource was not deleted.
+    Returns:
+        Everything that was found, even if the probe failed.
     """
-    api = Api(subject.account, subject.workspace)
-    clean_up(api)
+    timer = timer or Timer()
+    http_client = PatientHttpClient(timer.now, timer.sleep)
+    account = subject.open_account(*subject.secrets.api_key, http_client=http_client)
+    workspace = Workspace(account, subject.workspace.sid, subject.workspace.workflow_sid)
+    api = Api(account, workspace)
+    findings = Findings(errors=clean_up(api))
+    if findings.errors:
+        return findings
     try:
-        return _Probe(subject, api, timer or Timer()).run()
+        _Probe(subject, api, timer, findings).run()
+    except REPORTED_ERRORS as error:
+        findings.errors.append(describe_error(error, subject.stage.name))
     finally:
-        clean_up(api)
+        findings.errors += clean_up(api)
+    return findings
 
 
 class _Probe:
-    def __init__(self, subject: Subject, api: Api, timer: Timer) -> None:
+    def __init__(self, subject: Subject, api: Api, timer: Timer, findings: Findings) -> None:
         self._subject = subject
         self._api = api
         self._timer = timer
         self._store = open_store(subject.stage.settings)
-        self._findings = Findings()
+        self._findings = findings
         self._token = uuid.uuid4().hex
 
-    def run(self) -> Findings:
+    def run(self) -> None:
         channel = self._api.require("POST", "/TaskChannels", FriendlyName=NAME, UniqueName=CHANNEL)
         queue = self._create_queue()
         workflow = self._create_workflow(queue)
@@ -111,7 +124,6 @@ class _Probe:
         task = self._measure("task created", lambda: self._create_task(workflow["sid"]))
         self._follow(task["sid"], worker["sid"], channel["sid"])
         self._settle(self._read_events(task["sid"]))
-        return self._findings
 
     def _read_events(self, task_sid: str) -> dict[str, Any]:
         """Read the Events of the Task, which may be listed with a delay."""

@@ -17,6 +17,8 @@ from taskrouter_simulator.definition.configuration import Directory
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
+_EXPLAINED_BY_ACCOUNT = (401, 403, 429)
+"""Responses that do not depend on the change, and for which `Account.call` names the remedy."""
 
 
 def refuse_impossible(plan: Plan, *, force: bool, outcome: str = "Nothing was changed.") -> None:
@@ -68,7 +70,8 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
                 _update(context, change, sid, directory)
                 _verify(context, change, sid, Directory(sids))
         except TwilioRestException as error:
-            if not _BAD_REQUEST <= error.status < _SERVER_ERROR:
+            is_refused = _BAD_REQUEST <= error.status < _SERVER_ERROR
+            if not is_refused or error.status in _EXPLAINED_BY_ACCOUNT:
                 raise
             raise OperatorError(
                 f"{change.title}: TaskRouter refused to {change.action} it: {error.msg}"

@@ -23,7 +23,15 @@ MAX_ATTEMPTS = 4
 _FIRST_DELAY_SECONDS = 0.5
 _THROTTLED = 429
 _SERVER_ERROR = 500
-_COLLECTIONS = ("Workspaces", "Activities", "TaskChannels", "TaskQueues", "Workers", "Workflows")
+_COLLECTIONS = (
+    "Workspaces",
+    "Activities",
+    "TaskChannels",
+    "TaskQueues",
+    "Workers",
+    "Workflows",
+    "Tasks",
+)
 
 
 class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]

@@ -346,7 +346,9 @@ def export_workspace(target: Target, *, with_workers: bool) -> None:
         )
     context = target.context()
     state = target.account.call(lambda: read_all(context, with_workers=with_workers))
-    definition, notes = export(state, api_url=target.api_url, with_workers=with_workers)
+    definition, notes = export(
+        state, api_url=target.api_url, base_url=target.base_url, with_workers=with_workers
+    )
     click.echo(definition, nl=False)
     for note in notes:
         click.echo(f"Left out: {note}", err=True)

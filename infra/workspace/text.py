@@ -159,7 +159,8 @@ def _field_lines(change: Change, field: _Field) -> Iterator[str]:
     elif change.action is Action.CREATE:
         yield f"{name}: {_text(after)}"
     else:
-        yield f"{name}: {_text(before)} -> {_text(after)}"
+        note = " (a hidden part differs)" if before == after else ""
+        yield f"{name}: {_text(before)} -> {_text(after)}{note}"
 
 
 def _configuration_lines(before: Any, after: Any) -> Iterator[str]:
@@ -199,12 +200,15 @@ _Representer.add_representer(
 
 
 def _quoted(value: Any) -> Any:
-    """Return a value in which texts have quotes if they look like other values."""
+    """Return a value in which texts have quotes if they look like other values.
+
+    Without quotes, U+0085 is a line break of YAML 1.1.
+    """
     if isinstance(value, Mapping):
         return CommentedMap((_quoted(key), _quoted(item)) for key, item in value.items())
     if isinstance(value, list):
         return [_quoted(item) for item in value]
-    if isinstance(value, str) and _looks_different(value):
+    if isinstance(value, str) and ("\x85" in value or _looks_different(value)):
         return DoubleQuotedScalarString(value)
     return value
 

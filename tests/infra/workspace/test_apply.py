@@ -244,6 +244,14 @@ def test_throttled_request_waits_as_long_as_requested(live):
     assert live.waits == [7, 7]
 
 
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_refusal_of_every_change_is_left_to_the_account(live, status):
+    """The remedy of the account's error says more than the refusal of one change."""
+    live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
+    with pytest.raises(TwilioException, match=str(status)):
+        live.apply(read(QUICKSTART))
+
+
 def test_waiting_is_limited(live):
     live.twilio.fault("request", "error", status=429, retry_after=121, times=None)
     with pytest.raises(TwilioException, match="429"):
