@@ -34,6 +34,14 @@ export function timeOfDay(at) {
   return new Date(at).toLocaleTimeString(preferences.language, parts);
 }
 
+/** Return a local time, with the date if it is not today. */
+export function dateAndTime(at) {
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date().toDateString();
+  const day = date.toLocaleDateString(preferences.language, { day: "numeric", month: "short" });
+  return isToday ? timeOfDay(at) : `${day}, ${timeOfDay(at)}`;
+}
+
 export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;
 
 /** Return the label of an attribute: selected_language becomes "Selected language", and call_sid "Call". */
