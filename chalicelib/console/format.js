@@ -90,14 +90,16 @@ export function attributeText(value) {
 
 /**
  * Return the parts of a Task's title, from the attributes named in the setting, or otherwise from its first
- * two texts.
+ * two texts. A title of one attribute names the attribute, unless it is the first in the setting.
  */
 export function titleParts(reservation, titleAttributes) {
   const attributes = reservation.task_attributes ?? {};
   const named = titleAttributes.map((name) => attributes[name]);
+  const nameOf = (value) => titleAttributes[named.indexOf(value)];
   const chosen = named.filter((value) => isText(value) || typeof value === "number");
   if (chosen.length) {
-    return chosen.map(String);
+    const isFirst = chosen[0] === named[0];
+    return chosen.length > 1 || isFirst ? chosen.map(String) : [label(nameOf(chosen[0])), String(chosen[0])];
   }
   const texts = Object.entries(attributes).filter(([, value]) => isText(value));
   if (texts.length === 1) {

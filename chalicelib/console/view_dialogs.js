@@ -122,7 +122,8 @@ function record(details) {
 const identifier = (words, name, sid) =>
   html`<div key=${sid}>
     <dt>${words}</dt>
-    <dd>${name} <span class="mono muted">${shortSid(sid)}</span> <${Copy} words=${words} value=${sid} /></dd>
+    <dd>${name} <span class="mono muted">${shortSid(sid)}</span></dd>
+    <dd><${Copy} words=${words} value=${sid} /></dd>
   </div>`;
 
 /** A button that copies a SID. */

@@ -577,3 +577,23 @@ def test_new_version_offers_a_reload(open_console, api):
     api.version = page.locator("link[rel=stylesheet]").get_attribute("href").split("/")[1]
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "title"),
+    [
+        ({"customer": "Marta", "reason": "refund"}, "Marta: refund"),
+        ({"customer": "Marta"}, "Marta"),
+        ({"from": "+15556667777", "selected_language": "es"}, "From: +15556667777"),
+        ({"from": "+15556667777", "reason": "refund"}, "+15556667777: refund"),
+        ({"selected_language": "es"}, "Selected language: es"),
+        ({"subject": "Hello", "body": "World"}, "Hello: World"),
+        ({"call_sid": "CA" + "0" * 32}, re.compile("^Task WT")),
+    ],
+)
+def test_title_comes_from_the_attributes_in_the_setting(open_console, api, attributes, title):
+    api.title_attributes = ["customer", "from", "reason"]
+    api.offer(task_attributes=attributes, task_channel_name="voice")
+    page = open_console()
+    expect(rows(page).locator(".title")).to_have_text(title)
+    expect(rows(page).locator(".meta")).to_contain_text("Voice")
