@@ -20,7 +20,7 @@ export function useSession(functions) {
 }
 
 /** Send a request with the user's token; return null if the session has ended. */
-async function call(method, path, parameters) {
+export async function call(method, path, parameters) {
   const { token } = state.session;
   const response = await request(method, path, { token, parameters });
   if (state.session?.token !== token) {
@@ -246,7 +246,7 @@ export function openDialog(dialog) {
 export async function inspect(sid) {
   openDialog({ kind: "inspect", sid, details: null });
   const response = await call("GET", `reservations/${sid}`).catch(() => null);
-  if (state.dialog?.sid === sid && response) {
-    openDialog({ ...state.dialog, details: response.body });
+  if (state.dialog?.sid === sid) {
+    openDialog({ ...state.dialog, details: response?.body ?? { Message: text("notLoaded") } });
   }
 }

@@ -2,7 +2,7 @@
 
 import { taskTitle } from "./format.js";
 import { preferences } from "./preferences.js";
-import { changed, select, state } from "./state.js";
+import { changed, section, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { openRows } from "./inbox.js";
 
@@ -13,7 +13,7 @@ let context = null;
 /** Show the number of open offers in the tab's title and icon. */
 export function showCount() {
   const count = state.session ? openRows(state.inbox).length : 0;
-  const page = text(state.session ? "inbox" : "signIn");
+  const page = text(state.session ? section() : "signIn");
   const title = `${count ? `(${count}) ` : ""}${page}, ${text("console")}`;
   if (document.title !== title) {
     document.title = title;
@@ -90,6 +90,7 @@ function notify(sid, titles) {
   });
   notification.addEventListener("click", () => {
     window.focus();
+    location.hash = "offers";
     select(sid);
     changed();
     notification.close();

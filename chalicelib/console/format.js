@@ -34,6 +34,14 @@ export function timeOfDay(at) {
   return new Date(at).toLocaleTimeString(preferences.language, parts);
 }
 
+/** Return a local time, with the date if it is not today. */
+export function dateAndTime(at) {
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date().toDateString();
+  const day = date.toLocaleDateString(preferences.language, { day: "numeric", month: "short" });
+  return isToday ? timeOfDay(at) : `${day}, ${timeOfDay(at)}`;
+}
+
 export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;
 
 /** Return the label of an attribute: selected_language becomes "Selected language", and call_sid "Call". */
@@ -82,14 +90,16 @@ export function attributeText(value) {
 
 /**
  * Return the parts of a Task's title, from the attributes named in the setting, or otherwise from its first
- * two texts.
+ * two texts. A title of one attribute names the attribute, unless it is the first in the setting.
  */
 export function titleParts(reservation, titleAttributes) {
   const attributes = reservation.task_attributes ?? {};
   const named = titleAttributes.map((name) => attributes[name]);
+  const nameOf = (value) => titleAttributes[named.indexOf(value)];
   const chosen = named.filter((value) => isText(value) || typeof value === "number");
   if (chosen.length) {
-    return chosen.map(String);
+    const isFirst = chosen[0] === named[0];
+    return chosen.length > 1 || isFirst ? chosen.map(String) : [label(nameOf(chosen[0])), String(chosen[0])];
   }
   const texts = Object.entries(attributes).filter(([, value]) => isText(value));
   if (texts.length === 1) {

@@ -1,8 +1,9 @@
 // Keyboard shortcuts. They act on the selected Reservation.
 
 import { complete, decide, inspect, openDialog, rejection } from "./actions.js";
+import { clearFilter, focusFilter } from "./filter.js";
 import { preferences } from "./preferences.js";
-import { select, state } from "./state.js";
+import { section, select, selectHistory, state } from "./state.js";
 
 /** Decisions are ignored if the key is repeated sooner, or the page has selected a row sooner. */
 const PAUSE = 400;
@@ -14,19 +15,30 @@ export const SHORTCUTS = [
   ["reject", ["R"]],
   ["complete", ["C"]],
   ["inspect", ["I"]],
+  ["filter", ["/"]],
   ["keysAll", ["?"]],
 ];
 
 const rowElement = (sid) => document.getElementById(`row-${sid}`);
 
+/** The SIDs of the rows that the page shows: not those that the filter hides. */
+const shownSids = () => [...document.querySelectorAll('[id^="row-"]')].map(({ id }) => id.slice(4));
+
+const isHistory = () => section() === "history";
+
+/** Return the SID of the selected row, or null if the page does not show it. */
+function shownSelection() {
+  const sid = isHistory() ? state.history.selected : state.selected;
+  return sid && rowElement(sid) ? sid : null;
+}
+
 /** Select the next or previous Reservation, and move the focus to it. */
-function move(step) {
-  const { inbox, selected } = state;
-  const sids = [...inbox.order, ...inbox.progress.map((each) => each.reservation_sid)];
-  const position = sids.indexOf(selected);
+export function moveSelection(step) {
+  const sids = shownSids();
+  const position = sids.indexOf(shownSelection());
   const next = position < 0 ? 0 : Math.min(sids.length - 1, Math.max(0, position + step));
   if (sids[next]) {
-    select(sids[next]);
+    (isHistory() ? selectHistory : select)(sids[next]);
     queueMicrotask(() => rowElement(sids[next])?.focus());
   }
 }
@@ -34,15 +46,17 @@ function move(step) {
 const isRow = (sid) => state.inbox.rows.get(sid)?.phase === "open";
 
 const KEYS = {
-  j: () => move(1),
-  arrowdown: () => move(1),
-  k: () => move(-1),
-  arrowup: () => move(-1),
+  j: () => moveSelection(1),
+  arrowdown: () => moveSelection(1),
+  k: () => moveSelection(-1),
+  arrowup: () => moveSelection(-1),
   a: (sid) => decide(sid, "accept"),
   r: (sid) => decide(sid, "reject", rejection()),
   p: (sid) => isRow(sid) && openDialog({ kind: "phone", sid }),
   c: (sid) => state.inbox.progress.some((each) => each.reservation_sid === sid) && complete(sid),
   i: (sid) => sid && inspect(sid),
+  "/": focusFilter,
+  escape: clearFilter,
   "?": () => openDialog({ kind: "keys" }),
 };
 const DECIDING = new Set(["a", "r", "p", "c"]);
@@ -52,7 +66,7 @@ let lastPress = { key: "", at: 0 };
 function press(event) {
   const key = event.key.toLowerCase();
   const action = KEYS[key];
-  const isTyping = event.target.closest?.("input, select, textarea, [contenteditable], dialog, .menu");
+  const isTyping = event.target.closest?.("input, select, textarea, [contenteditable], dialog, .me[open]");
   const isModified = event.ctrlKey || event.altKey || event.metaKey;
   if (!action || !preferences.shortcuts || isTyping || isModified || !state.session || state.dialog) {
     return;
@@ -61,10 +75,10 @@ function press(event) {
   const now = performance.now();
   const isRepeated = key === lastPress.key && now - lastPress.at < PAUSE;
   lastPress = { key, at: now };
-  if (DECIDING.has(key) && (event.repeat || isRepeated || now - state.selectedAt < PAUSE)) {
+  if (DECIDING.has(key) && (isHistory() || event.repeat || isRepeated || now - state.selectedAt < PAUSE)) {
     return;
   }
-  action(state.selected);
+  action(shownSelection());
 }
 
 export const listenToKeys = () => document.addEventListener("keydown", press);

@@ -9,13 +9,14 @@ import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearBrowser, endSilentSignIn, forgetToken, onSharedToken, readClaims, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
-import { changed, isAvailable, onChange, resetState, select, state, tick } from "./state.js";
+import { beginSilentSignIn, clearBrowser, endSilentSignIn, forgetToken, keepDraft, keepDraftsOf, onSharedToken, readClaims, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
+import { changed, isAvailable, onChange, resetState, section, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
 import { door, signInUrl } from "./view_door.js";
 import { closeMenuOutside, header } from "./view_header.js";
+import { HistoryPage } from "./view_history.js";
 import { inboxPage } from "./view_inbox.js";
 
 const SLOW = 300;
@@ -34,7 +35,15 @@ let polling = null;
 function draw() {
   document.documentElement.lang = preferences.language;
   showCount();
-  render(state.session ? html`<a class="skip" href="#offers">${text("skip")}</a>${header({ signOut })}${inboxPage({ pollNow })}${dialog()}` : door(), root);
+  render(state.session ? sections() : door(), root);
+}
+
+function sections() {
+  const isHistory = section() === "history";
+  return html`
+    <a class="skip" href=${isHistory ? "#history" : "#offers"}>${text(isHistory ? "skipHistory" : "skip")}</a>
+    ${header({ signOut })} ${isHistory ? html`<${HistoryPage} pollNow=${pollNow} />` : inboxPage({ pollNow })} ${dialog()}
+  `;
 }
 
 const pollNow = () => polling?.pollNow();
@@ -49,6 +58,7 @@ function signIn(token) {
   if (state.inbox.owner !== claims.owner) {
     // Another user must not see what the previous one saw.
     resetState();
+    keepDraftsOf(claims.owner);
     state.inbox.owner = claims.owner;
   }
   polling?.stop();
@@ -247,6 +257,15 @@ function enter() {
   } else if (!state.session && storedToken()) {
     signIn(storedToken());
   } else {
+    changed();
+  }
+  noteSection();
+}
+
+/** Show the section that the address bar names. Links to rows lead to the Inbox. */
+function noteSection() {
+  if (location.hash) {
+    keepDraft("section", location.hash === "#history" ? "history" : "inbox");
     changed();
   }
 }

@@ -67,6 +67,7 @@ export function clearBrowser() {
       }
     }
   }
+  forgetDrafts();
 }
 
 /**
@@ -90,8 +91,21 @@ export function readClaims(token) {
   }
 }
 
-/** What the user has typed, by field. It survives a new sign-in in this tab. */
+/** What the user has typed and chosen, by field. It survives a new sign-in in this tab. */
 export const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) ?? "{}");
+
+function forgetDrafts() {
+  Object.keys(drafts).forEach((field) => delete drafts[field]);
+  sessionStorage.removeItem(DRAFTS);
+}
+
+/** Forget what another user has typed in this tab. */
+export function keepDraftsOf(owner) {
+  if (drafts.owner !== owner) {
+    forgetDrafts();
+    keepDraft("owner", owner);
+  }
+}
 
 export function keepDraft(field, value) {
   drafts[field] = value;

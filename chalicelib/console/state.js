@@ -1,6 +1,24 @@
 // The state that the page shows, and the functions that render it after a change.
 
 import { newInbox } from "./inbox.js";
+import { drafts } from "./session.js";
+
+/** The list of History: its rows, and the request that loads them. */
+const newHistory = () => ({
+  rows: [],
+  cursor: null,
+  /** The start of the list's time as in the API, and the time at which the list was loaded. */
+  since: "",
+  loadedAt: 0,
+  /** "list" or "more" while rows are loaded, and when that takes noticeably long. */
+  loading: "",
+  isSlow: false,
+  /** A function that returns why the rows could not be loaded. */
+  problem: null,
+  /** Identifies the latest request. Responses to earlier requests are ignored. */
+  query: null,
+  selected: null,
+});
 
 export const state = {
   /** {token, claims} of the signed-in user, or null. */
@@ -34,7 +52,11 @@ export const state = {
   dialog: null,
   /** Problems of Reservations in progress, by SID: "completing" or a function that returns a text. */
   completions: new Map(),
+  history: newHistory(),
 };
+
+/** Return whether the page shows the Inbox or History. */
+export const section = () => (drafts.section === "history" ? "history" : "inbox");
 
 /** Forget everything about the user, so that nothing of it can be shown to the next one. */
 export function resetState() {
@@ -52,6 +74,7 @@ export function resetState() {
     isDenied: false,
     dialog: null,
     completions: new Map(),
+    history: newHistory(),
   });
 }
 
@@ -96,4 +119,9 @@ export function select(sid, { isAutomatic = false } = {}) {
     state.selected = sid;
     changed();
   }
+}
+
+export function selectHistory(sid) {
+  state.history.selected = sid;
+  changed();
 }

@@ -1,7 +1,7 @@
 // The dialogs: phone instructions, a Reservation's record, and the shortcuts.
 
 import { decide } from "./actions.js";
-import { shortSid, taskTitle, timeOfDay } from "./format.js";
+import { dateAndTime, shortSid, taskTitle } from "./format.js";
 import { person } from "./inbox.js";
 import { Component, createRef } from "./vendor.js";
 import { drafts, keepDraft } from "./session.js";
@@ -9,7 +9,7 @@ import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
 import { shortcutList } from "./view_inbox.js";
-import { attributeList, isSupervisor } from "./view_offer.js";
+import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offer.js";
 
 function close() {
   state.dialog = null;
@@ -41,7 +41,7 @@ export function dialog() {
     return html`<${Modal} key=${kind} title=${text("phoneTitle")}>${phone(sid)}<//>`;
   }
   if (kind === "inspect") {
-    return html`<${Modal} key=${`inspect ${sid}`} title=${inspectTitle(sid)}><div class="body">${details && record(details)}</div><//>`;
+    return html`<${Modal} key=${`inspect ${sid}`} title=${inspectTitle(sid, details)}><div class="body">${details ? record(details) : html`<p class="muted" role="status">${text("loadingHistory")}</p>`}</div><//>`;
   }
   return kind && html`<${Modal} key=${kind} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
@@ -80,17 +80,27 @@ function field(name, words, hint) {
   </div>`;
 }
 
-function inspectTitle(sid) {
-  const { rows, progress, titleAttributes } = state.inbox;
-  const reservation = rows.get(sid)?.reservation ?? progress.find((each) => each.reservation_sid === sid);
+/** Return the row's title, which is known before the record is loaded. */
+function inspectTitle(sid, details) {
+  const { rows, progress, ended, titleAttributes } = state.inbox;
+  const lists = [progress, state.history.rows, ended.map(({ reservation }) => reservation)];
+  const listed = rows.get(sid)?.reservation ?? lists.flat().find((each) => each.reservation_sid === sid);
+  const reservation = listed ?? (details?.task_sid && details);
   return reservation ? taskTitle(reservation, titleAttributes) : shortSid(sid);
 }
 
-const SIDS = ["reservation_sid", "task_sid", "worker_sid", "workflow_sid", "task_queue_sid"];
+/** Each SID's label, and the member with the name. */
+const SIDS = {
+  reservation_sid: ["reservation"],
+  task_sid: ["taskSid"],
+  worker_sid: ["worker", "worker_name"],
+  task_queue_sid: ["queue", "task_queue_name"],
+  workflow_sid: ["workflow", "workflow_name"],
+};
 
 function record(details) {
-  if (details.Code) {
-    return html`<p>${text("problemOther", { reason: details.Message })}</p>`;
+  if (!details.history) {
+    return html`<p class="wrong" role="alert">${details.Code ? text("problemOther", { reason: details.Message }) : details.Message}</p>`;
   }
   return html`
     ${attributeList(details.task_attributes)}
@@ -100,7 +110,7 @@ function record(details) {
     </section>
     <section>
       <h3>${text("ids")}</h3>
-      <dl class="sids">${SIDS.map((name) => details[name] && html`<div><dt>${name}</dt><dd class="mono">${details[name]}</dd></div>`)}</dl>
+      <dl class="sids">${Object.entries(SIDS).map(([member, [key, name]]) => details[member] && identifier(text(key), details[name], details[member]))}</dl>
     </section>
     <details class="raw">
       <summary>${text("rawJson")}</summary>
@@ -109,7 +119,45 @@ function record(details) {
   `;
 }
 
-const step = ({ at, to, by, note }, workerName) =>
-  html`<li>
-    <time>${timeOfDay(Date.parse(at))}</time> <strong>${to}</strong> <span class="muted">${text("by", { name: person(by, workerName) })}${note ? `. ${note}` : ""}</span>
+const identifier = (words, name, sid) =>
+  html`<div key=${sid}>
+    <dt>${words}</dt>
+    <dd>${name} <span class="mono muted">${shortSid(sid)}</span></dd>
+    <dd><${Copy} words=${words} value=${sid} /></dd>
+  </div>`;
+
+/** A button that copies a SID. */
+class Copy extends Component {
+  copy = async () => {
+    await navigator.clipboard.writeText(this.props.value);
+    this.setState({ isCopied: true });
+  };
+
+  render({ words }, { isCopied }) {
+    return html`<button type="button" class="quiet" aria-label=${text("copySid", { words })} onClick=${this.copy}>${text(isCopied ? "copied" : "copy")}</button>`;
+  }
+}
+
+const SOURCES = {
+  assignment_callback: "byTaskRouter",
+  event: "byTaskRouter",
+  assignment_instruction: "byInstruction",
+  sweep: "byCheck",
+  reconcile: "byCheck",
+  fetch: "byCheck",
+};
+
+const NOTES_OF_STEPS = { "no callback received": "noCallback", "TaskRouter returned 404": "goneNote" };
+
+function noteText(note) {
+  const rule = note.startsWith("rule ") && note.slice(5);
+  return rule ? text("rule", { rule }) : NOTES_OF_STEPS[note] ? text(NOTES_OF_STEPS[note]) : note;
+}
+
+function step({ at, to, by, note }, workerName) {
+  const source = SOURCES[by] ? text(SOURCES[by]) : text("by", { name: person(by, workerName) });
+  const words = [source, note && noteText(note)].filter(Boolean).join(". ");
+  return html`<li>
+    <time datetime=${at}>${dateAndTime(Date.parse(at))}</time> ${endingPill(statusKind(to), to === "pending" ? text("offered") : undefined)} <span class="muted">${words}</span>
   </li>`;
+}

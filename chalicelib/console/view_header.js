@@ -5,7 +5,7 @@ import { allowNotifications, ring } from "./alerts.js";
 import { duration } from "./format.js";
 import { openRows } from "./inbox.js";
 import { preferences, setPreference } from "./preferences.js";
-import { changed, isAvailable, state } from "./state.js";
+import { changed, isAvailable, section, state } from "./state.js";
 import { LANGUAGES, text } from "./texts.js";
 import { html, icon, logo, Ticking } from "./view.js";
 
@@ -17,10 +17,11 @@ export function header({ signOut }) {
     <nav class="sections" aria-label=${text("sections")}>
       <ul>
         <li>
-          <a href="#offers" aria-current="page">
+          <a href="#offers" aria-current=${section() === "inbox" ? "page" : null}>
             ${text("inbox")}${count > 0 && html`<span class="count"><span class="vh">${text("openCount")}</span>${count}</span>`}
           </a>
         </li>
+        <li><a href="#history" aria-current=${section() === "history" ? "page" : null}>${text("history")}</a></li>
       </ul>
     </nav>
   </header>`;

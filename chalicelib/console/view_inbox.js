@@ -3,12 +3,14 @@
 import { complete, switchActivity } from "./actions.js";
 import { serverNow } from "./clock.js";
 import { duration, timeOfDay, titleParts } from "./format.js";
+import { filterText, matcher } from "./filter.js";
 import { arrange } from "./inbox.js";
 import { SHORTCUTS } from "./keys.js";
 import { preferences, setPreference } from "./preferences.js";
 import { changed, isAvailable, isOffline, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
+import { filterField } from "./view_filter.js";
 import { endedOffer, isSupervisor, Offer } from "./view_offer.js";
 
 const MAX_PROGRESS = 10;
@@ -32,7 +34,7 @@ const bar = (tone, name, title, words, action) =>
   </div>`;
 
 /** The most severe banner, or none. */
-function banner(pollNow) {
+export function banner(pollNow) {
   const { connection, activityNotice, inbox } = state;
   const dismiss = (changes) => ({
     name: text("dismiss"),
@@ -78,16 +80,21 @@ function activityBanner({ name, at, isTimeout }, dismiss) {
 function loading() {
   return html`<section class="stack" aria-busy="true">
     <h1 class="vh">${text("loading")}</h1>
-    ${state.isSlow && html`<ul class="offers" aria-hidden="true">${[1, 2, 3].map(() => html`<li class="offer blank"><span /><span /><span /></li>`)}</ul>`}
+    ${state.isSlow && blankRows()}
   </section>`;
 }
+
+export const blankRows = () =>
+  html`<ul class="offers" aria-hidden="true">${[1, 2, 3].map(() => html`<li class="offer blank"><span /><span /><span /></li>`)}</ul>`;
 
 function offers() {
   const { inbox, selected } = state;
   arrange(inbox, serverNow(), state.isPointerOverOffers);
-  if (!inbox.order.length) {
+  if (!inbox.order.length && !filterText()) {
     return nothing();
   }
+  const matches = matcher();
+  const shown = inbox.order.map((sid) => inbox.rows.get(sid)).filter(({ reservation }) => matches(reservation));
   const point = (isOver) => () => {
     state.isPointerOverOffers = isOver;
     changed();
@@ -95,15 +102,17 @@ function offers() {
   return html`<section class="stack" aria-labelledby="offers">
     <div class="bar">
       <h1 id="offers" tabindex="-1">${text("open")}</h1>
-      <p class="muted small">${inbox.isTruncated ? text("truncated", { n: inbox.order.length }) : text("sorted")}</p>
+      <p class="muted small" role="status">${listNote(shown.length)}</p>
+      ${filterField()}
     </div>
+    ${!shown.length && html`<p class="nothing">${inbox.order.length ? text("noMatchOffers", { n: inbox.order.length }) : text("noOffers")}</p>`}
     <ul class="offers" onPointerEnter=${point(true)} onPointerLeave=${point(false)}>
-      ${inbox.order.map(
-        (sid) =>
+      ${shown.map(
+        (row) =>
           html`<${Offer}
-            key=${sid}
-            row=${inbox.rows.get(sid)}
-            isSelected=${sid === selected}
+            key=${row.sid}
+            row=${row}
+            isSelected=${row.sid === selected}
             isOffline=${isOffline()}
             language=${`${preferences.language} ${preferences.shortcuts} ${preferences.activityAfterRejection}`}
             activities=${state.activities}
@@ -111,6 +120,14 @@ function offers() {
       )}
     </ul>
   </section>`;
+}
+
+function listNote(n) {
+  const { order, isTruncated } = state.inbox;
+  if (filterText()) {
+    return text("filtered", { n, all: order.length });
+  }
+  return isTruncated ? text("truncated", { n: order.length }) : text("sorted");
 }
 
 function nothing() {
@@ -129,7 +146,7 @@ function nothing() {
 }
 
 function inProgress() {
-  const { progress } = state.inbox;
+  const progress = state.inbox.progress.filter(matcher());
   return html`<section class="panel" aria-labelledby="progress">
     <header>
       <h2 id="progress">${text("inProgress")}</h2>
@@ -191,7 +208,8 @@ function shortcuts() {
 }
 
 function justEnded() {
-  const { ended } = state.inbox;
+  const matches = matcher();
+  const ended = state.inbox.ended.filter(({ reservation }) => matches(reservation));
   if (!ended.length) {
     return null;
   }

@@ -2,7 +2,7 @@
 
 import { decide, inspect, openDialog, rejection } from "./actions.js";
 import { serverNow } from "./clock.js";
-import { attributeText, countdown, duration, fields, timeOfDay, urgency } from "./format.js";
+import { attributeText, countdown, duration, fields, label, timeOfDay, urgency } from "./format.js";
 import { rowTitle, timeout } from "./inbox.js";
 import { Component } from "./vendor.js";
 import { preferences, setPreference } from "./preferences.js";
@@ -21,7 +21,24 @@ const ENDINGS = {
   timeout: ["gray", "stop"],
   withdrawn: ["gray", "back"],
   gone: ["gray", "back"],
+  wrapping: ["violet", "flag"],
+  pending: ["blue", "calm"],
 };
+
+/** The kinds of TaskRouter's statuses, if their names differ. */
+export const STATUSES = {
+  pending: "pending",
+  accepted: "accepted",
+  wrapping: "wrapping",
+  completed: "completed",
+  rejected: "rejected",
+  timeout: "timeout",
+  canceled: "withdrawn",
+  rescinded: "taken",
+  gone: "gone",
+};
+
+export const statusKind = (status) => STATUSES[status] ?? "gone";
 
 export const isSupervisor = () => state.session?.claims.role !== "worker";
 
@@ -103,11 +120,20 @@ function button(row, verb, title, isSelected) {
   </button>`;
 }
 
+/** The first entries of a row's second line: Worker, queue and TaskChannel by name. */
+export function nameParts(reservation) {
+  const { worker_name: worker, task_queue_name: queue, workflow_name: workflow, task_channel_name: channel } = reservation;
+  return [
+    isSupervisor() && html`<strong>${worker ?? text("worker")}</strong>`,
+    queue ?? workflow,
+    channel && channel !== "default" && label(channel),
+  ].filter(Boolean);
+}
+
 function meta({ reservation }) {
   const created = Date.parse(reservation.task_created_at ?? reservation.reserved_at);
   const parts = [
-    isSupervisor() && html`<strong>${reservation.worker_name ?? text("worker")}</strong>`,
-    reservation.task_queue_name ?? reservation.workflow_name,
+    ...nameParts(reservation),
     reservation.task_priority !== null && text("priority", { n: reservation.task_priority }),
     html`<${Ticking} value=${() => text("waiting", { time: duration(serverNow() - created) })} />`,
     reservation.claimed && text("beingDecided"),
@@ -204,13 +230,12 @@ function closedRow(row, isSelected) {
   </li>`;
 }
 
-const endingPill = (kind) => pill(...ENDINGS[kind], text(kind), "ending");
+export const endingPill = (kind, words = text(kind)) => pill(...ENDINGS[kind], words, "ending");
 
 function endedMeta({ reservation, phase, verb, sentAt, ending }) {
   const time = verb && phase !== "ended" && timeOfDay(sentAt);
   const parts = [
-    isSupervisor() && reservation.worker_name,
-    reservation.task_queue_name ?? reservation.workflow_name,
+    ...nameParts(reservation),
     time && text(verb === "accept" ? "acceptSent" : "rejectSent", { time }),
     ending && html`<time>${timeOfDay(ending.at)}</time>`,
   ];
@@ -228,13 +253,18 @@ function checkingText({ phase, nextCheckAt }) {
   return text("checkingAt", { n });
 }
 
+/** The button that opens the record of a row without a selection. */
+export const inspectButton = (sid, title) =>
+  html`<button type="button" class="quiet" aria-label=${`${text("inspect")}: ${title}`} onClick=${() => inspect(sid)}>${text("inspect")}</button>`;
+
 /** A row of the list of offers that have just ended. */
 export function endedOffer(row) {
   const { kind, note } = row.ending;
   const isInProgress = kind === "accepted" && state.inbox.progress.some((each) => each.reservation_sid === row.sid);
+  const title = rowTitle(state.inbox, row);
   return html`<li key=${row.sid} class="offer" data-end=${kind}>
     ${endingPill(kind)}
-    <div class="what"><h3 class="title">${rowTitle(state.inbox, row)}</h3>${endedMeta(row)}</div>
-    <p class="acts">${isInProgress ? html`<a href=${`#row-${row.sid}`}>${text("inProgress")}</a>` : note()}</p>
+    <div class="what"><h3 class="title">${title}</h3>${endedMeta(row)}</div>
+    <p class="acts">${isInProgress ? html`<a href=${`#row-${row.sid}`}>${text("inProgress")}</a>` : html`<span>${note()}</span>`}${inspectButton(row.sid, title)}</p>
   </li>`;
 }

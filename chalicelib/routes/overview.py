@@ -14,7 +14,7 @@ from chalicelib.domain.reservations import Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.console import console_version
 from chalicelib.routes.http import IF_NONE_MATCH, Parameters, optional_sid, route
-from chalicelib.routes.reservations import iso_time, sent_json
+from chalicelib.routes.reservations import callback_text, iso_time, names_json, sent_json
 from chalicelib.usecases.overview import list_open_reservations
 
 if TYPE_CHECKING:
@@ -159,11 +159,9 @@ def _reservation_json(reservation: Reservation, now: int) -> dict[str, Any]:
         "reservation_sid": reservation.reservation_sid,
         "task_sid": reservation.task_sid,
         "worker_sid": reservation.worker_sid,
-        "worker_name": reservation.worker_name,
         "workflow_sid": reservation.workflow_sid,
-        "workflow_name": reservation.workflow_name or _text(reservation, "WorkflowName"),
         "task_queue_sid": reservation.task_queue_sid,
-        "task_queue_name": reservation.task_queue_name or _text(reservation, "TaskQueueName"),
+        **names_json(reservation),
         "task_priority": _number(reservation, "TaskPriority"),
         "task_created_at": None if created_at is None else iso_time(created_at),
         "status": reservation.status.value,
@@ -176,13 +174,7 @@ def _reservation_json(reservation: Reservation, now: int) -> dict[str, Any]:
     }
 
 
-def _text(reservation: Reservation, name: str) -> str | None:
-    """Return a parameter of the callback; None if it is missing, empty or repeated."""
-    value = reservation.parameters.get(name)
-    return value if value and isinstance(value, str) else None
-
-
 def _number(reservation: Reservation, name: str) -> int | None:
     """Return a parameter of the callback as a whole number; None if it is not one."""
-    value = _text(reservation, name)
+    value = callback_text(reservation, name)
     return int(value) if value and _NUMBER.fullmatch(value) else None

@@ -6,6 +6,7 @@ null.
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from chalice.app import Blueprint, Response
@@ -265,15 +266,32 @@ def _parse_limit(value: str | None) -> int:
     return int(value)
 
 
+def callback_text(reservation: Reservation, name: str) -> str | None:
+    """Return a parameter of the callback; None if it is missing, empty or repeated."""
+    value = reservation.parameters.get(name)
+    return value if value and isinstance(value, str) else None
+
+
+def names_json(reservation: Reservation) -> dict[str, str | None]:
+    """Return the friendly names that an event or the callback contained."""
+    text = partial(callback_text, reservation)
+    return {
+        "worker_name": reservation.worker_name,
+        "workflow_name": reservation.workflow_name or text("WorkflowName"),
+        "task_queue_name": reservation.task_queue_name or text("TaskQueueName"),
+        "task_channel_name": text("TaskChannelUniqueName"),
+    }
+
+
 def _reservation_json(reservation: Reservation) -> dict[str, Any]:
     previous = [None, *(entry.to.value for entry in reservation.history)]
     return {
         "reservation_sid": reservation.reservation_sid,
         "task_sid": reservation.task_sid,
         "worker_sid": reservation.worker_sid,
-        "worker_name": reservation.worker_name,
         "workflow_sid": reservation.workflow_sid,
         "task_queue_sid": reservation.task_queue_sid,
+        **names_json(reservation),
         "status": reservation.status.value,
         "instruction": None if reservation.answer is None else without_secrets(reservation.answer),
         "reserved_at": iso_time(reservation.reserved_at),

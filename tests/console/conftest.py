@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -61,6 +62,8 @@ class FakeApi:
 
     Attributes:
         reservations: the Reservations in the overview, by SID.
+        past: the Reservations in GET /reservations, newest first.
+        page_size: the number of Reservations on a page of that list, at most.
         records: what GET /reservations/{sid} returns for others, by SID.
         answers: responses to POST requests, by the end of their path: status, body, headers.
         received: the requests: method, path, parameters.
@@ -70,6 +73,8 @@ class FakeApi:
 
     url: str = ""
     reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    past: list[dict[str, Any]] = field(default_factory=list)
+    page_size: int = 50
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     received: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -124,6 +129,20 @@ class FakeApi:
         history[0]["note"] = None
         self.records[reservation_sid] = {**reservation, "status": status, "history": history}
 
+    def past_offer(
+        self, customer: str = "Marta Ríos", status: str = "completed", ago: float = 600, **more: Any
+    ) -> str:
+        """Add a Reservation that was created some seconds ago to the list; return its SID."""
+        reservation_sid = self.offer(customer, 120 - ago, timeout=120, accepted_by=None, **more)
+        by = f"worker:{ALICE}" if status in ("accepted", "completed", "rejected") else "event"
+        self.end(reservation_sid, status, by)
+        record = self.records[reservation_sid]
+        if status in ("accepted", "wrapping", "completed"):
+            record["accepted_by"] = f"worker:{ALICE}"
+        self.past.append(record)
+        self.past.sort(key=lambda each: each["reserved_at"], reverse=True)
+        return reservation_sid
+
     def overview(self) -> dict[str, Any]:
         everything = sorted(self.reservations.values(), key=lambda each: each["expires_at"])
         return {
@@ -158,8 +177,22 @@ class FakeApi:
             return self._overview(headers)
         if path == "/activities":
             return 200, {"activities": ACTIVITIES, "worker": self.worker}, {}
+        if path.startswith("/reservations?"):
+            return self._list(dict(parse_qsl(path.partition("?")[2])))
         record = self.records.get(path.rpartition("/")[2])
         return record and (200, record, {})
+
+    def _list(self, parameters: dict[str, str]) -> Any:
+        wanted = [
+            each
+            for each in self.past
+            if each["reserved_at"] >= parameters["since"]
+            and parameters.get("status", each["status"]) == each["status"]
+        ]
+        start = int(parameters.get("cursor", 0))
+        end = start + self.page_size
+        cursor = str(end) if end < len(wanted) else None
+        return 200, {"reservations": wanted[start:end], "next_cursor": cursor}, {}
 
     def _overview(self, headers: Any) -> Any:
         body = json.dumps(self.overview())
@@ -212,7 +245,9 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            path = self.path.removeprefix(STAGE).partition("?")[0]
+            path = self.path.removeprefix(STAGE)
+            if not path.startswith("/reservations?"):
+                path = path.partition("?")[0]
             if path.startswith("/console") and path != "/console/session":
                 status, body, headers = call_app(path)
             else:

@@ -291,22 +291,99 @@ def test_failed_complete_says_why(open_console, api):
     expect(page.locator(".list .wrong")).to_contain_text("TaskRouter refused: Reason.")
 
 
-def test_inspect_shows_history_and_whole_record(open_console, api):
+def record_with_history(api, *steps):
+    """Add a Reservation with the transitions (to, by, note); return its SID."""
     reservation = api.offer("Marta")
-    history = [
-        {"at": iso(time.time()), "from": None, "to": "pending", "by": "event", "note": "why"}
-    ]
+    at = iso(time.time())
+    history = [{"at": at, "from": None, "to": to, "by": by, "note": note} for to, by, note in steps]
     api.records[reservation] = {**api.reservations[reservation], "history": history}
+    return reservation
+
+
+def test_inspect_shows_history_and_whole_record(open_console, api):
+    reservation = record_with_history(api, ("pending", "event", "why"))
     page = open_console()
     page.get_by_role("button", name="Inspect").click()
     dialog = page.get_by_role("dialog", name="Marta: charged twice")
-    expect(dialog).to_contain_text(re.compile(r"pending by event. why"))
-    expect(dialog).to_contain_text(reservation)
+    expect(dialog.locator(".steps > li")).to_contain_text("reported by TaskRouter. why")
     dialog.get_by_text("Raw JSON").click()
     assert json.loads(dialog.locator("pre").inner_text()) == api.records[reservation]
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Inspect")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("step", "english", "spanish"),
+    [
+        (
+            ("pending", "assignment_callback", "rule VIPs by hand"),
+            "Offered reported by TaskRouter. Rule: VIPs by hand",
+            "Ofrecida lo indicó TaskRouter. Regla: VIPs by hand",
+        ),
+        (
+            ("accepted", "assignment_instruction", None),
+            "Accepted by the assignment instruction",
+            "Aceptada por la instrucción de asignación",
+        ),
+        (("accepted", f"worker:{ALICE}", None), "Accepted by Alice", "Aceptada por Alice"),
+        (("accepted", "supervisor:carla", None), "Accepted by carla", "Aceptada por carla"),
+        (("accepted", "service", None), "Accepted by Service", "Aceptada por Servicio"),
+        (
+            ("gone", "sweep", "TaskRouter returned 404"),
+            "Ended found by a check. TaskRouter no longer has this offer",
+            "Terminada se detectó al comprobar. TaskRouter ya no tiene esta oferta",
+        ),
+        (
+            ("timeout", "reconcile", "no callback received"),
+            "Timed out found by a check. No callback was received",
+            "Vencida se detectó al comprobar. No llegó ningún callback",
+        ),
+        (("wrapping", "fetch", None), "Wrapping up found by a check", "En cierre se detectó al"),
+    ],
+)
+def test_inspect_shows_steps_in_words(open_console, api, step, english, spanish):
+    record_with_history(api, step)
+    for locale, words in (("en-US", english), ("es-MX", spanish)):
+        page = open_console(locale=locale)
+        page.get_by_role("button", name=re.compile("^(Inspect|Ver detalle)$")).click()
+        step_words = page.locator(".steps > li").inner_text()
+        assert words in " ".join(step_words.split())
+
+
+def test_inspect_shows_names_and_shortened_sids_that_can_be_copied(open_console, api):
+    reservation = record_with_history(api)
+    api.records[reservation]["workflow_name"] = None
+    page = open_console(permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Inspect").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".sids > div")).to_have_text(
+        [
+            re.compile(r"Reservation.*WR0000…\w{4}"),
+            re.compile(r"Task.*WT0000…\w{4}"),
+            re.compile("Worker.*Alice.*WKaaaa…aaaa"),
+            re.compile("TaskQueue.*Billing.*WQeeee…eeee"),
+            re.compile("Workflow.*WWdddd…dddd"),
+        ]
+    )
+    for internal in ("_sid", "null", "undefined", reservation):
+        expect(dialog.locator(".sids")).not_to_contain_text(internal)
+    dialog.get_by_role("button", name="Copy the SID: Reservation").click()
+    expect(dialog.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == reservation
+
+
+def test_record_that_cannot_be_loaded_is_reported(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    page.get_by_role("button", name="Inspect").click()
+    words = "The service answered: There is no such resource."
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(words)
+    page.keyboard.press("Escape")
+    page.route(f"**/reservations/{reservation}", lambda route: route.abort())
+    page.get_by_role("button", name="Inspect").click()
+    words = "The service did not answer."
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(words)
 
 
 def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, api):
@@ -500,3 +577,23 @@ def test_new_version_offers_a_reload(open_console, api):
     api.version = page.locator("link[rel=stylesheet]").get_attribute("href").split("/")[1]
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "title"),
+    [
+        ({"customer": "Marta", "reason": "refund"}, "Marta: refund"),
+        ({"customer": "Marta"}, "Marta"),
+        ({"from": "+15556667777", "selected_language": "es"}, "From: +15556667777"),
+        ({"from": "+15556667777", "reason": "refund"}, "+15556667777: refund"),
+        ({"selected_language": "es"}, "Selected language: es"),
+        ({"subject": "Hello", "body": "World"}, "Hello: World"),
+        ({"call_sid": "CA" + "0" * 32}, re.compile("^Task WT")),
+    ],
+)
+def test_title_comes_from_the_attributes_in_the_setting(open_console, api, attributes, title):
+    api.title_attributes = ["customer", "from", "reason"]
+    api.offer(task_attributes=attributes, task_channel_name="voice")
+    page = open_console()
+    expect(rows(page).locator(".title")).to_have_text(title)
+    expect(rows(page).locator(".meta")).to_contain_text("Voice")

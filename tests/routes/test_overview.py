@@ -71,6 +71,7 @@ def test_reservation_contains_what_its_callback_contained(api: Api) -> None:
         TaskPriority="7",
         TaskQueueName="Support (ES)",
         WorkflowName="Quickstart",
+        TaskChannelUniqueName="voice",
     )
     assert api.post_callback(parameters).status_code == 200
 
@@ -84,6 +85,7 @@ def test_reservation_contains_what_its_callback_contained(api: Api) -> None:
             "workflow_name": "Quickstart",
             "task_queue_sid": parameters["TaskQueueSid"],
             "task_queue_name": "Support (ES)",
+            "task_channel_name": "voice",
             "task_priority": 7,
             "task_created_at": "2026-09-21T14:11:50.000Z",
             "status": "pending",
@@ -107,6 +109,7 @@ def test_reservation_contains_what_its_callback_contained(api: Api) -> None:
         ("TaskPriority", "1" * 11),
         ("TaskAge", "1.5"),
         ("TaskQueueName", ""),
+        ("TaskChannelUniqueName", ""),
     ],
 )
 def test_value_that_cannot_be_read_is_null(api: Api, name: str, value: str) -> None:
@@ -117,6 +120,7 @@ def test_value_that_cannot_be_read_is_null(api: Api, name: str, value: str) -> N
         "TaskPriority": "task_priority",
         "TaskAge": "task_created_at",
         "TaskQueueName": "task_queue_name",
+        "TaskChannelUniqueName": "task_channel_name",
     }[name]
     assert reservation[member] is None
 

@@ -415,7 +415,12 @@ def test_time_limit_of_the_quickstart_route_includes_the_search(api: Api) -> Non
 
 
 def test_record_has_exactly_the_documented_members(api: Api) -> None:
-    parameters = api.callback_parameters()
+    names = {
+        "WorkflowName": "Quickstart",
+        "TaskQueueName": "Support",
+        "TaskChannelUniqueName": "voice",
+    }
+    parameters = api.callback_parameters(**names)
     api.post_callback(parameters)
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
     assert record == {
@@ -424,7 +429,10 @@ def test_record_has_exactly_the_documented_members(api: Api) -> None:
         "worker_sid": parameters["WorkerSid"],
         "worker_name": None,
         "workflow_sid": parameters["WorkflowSid"],
+        "workflow_name": "Quickstart",
         "task_queue_sid": parameters["TaskQueueSid"],
+        "task_queue_name": "Support",
+        "task_channel_name": "voice",
         "status": "pending",
         "instruction": {},
         "reserved_at": "2026-09-21T14:13:20.000Z",

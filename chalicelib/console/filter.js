@@ -1,0 +1,44 @@
+// The filter of the Inbox and of History: what the user has typed, and which Reservations match.
+
+import { attributeText, fields, taskTitle } from "./format.js";
+import { drafts, keepDraft } from "./session.js";
+import { changed, section, state } from "./state.js";
+
+export const filterText = () => drafts[`${section()}Filter`] ?? "";
+
+export function setFilter(words) {
+  keepDraft(`${section()}Filter`, words);
+  changed();
+}
+
+export const clearFilter = () => setFilter("");
+
+export function focusFilter() {
+  const input = document.querySelector("#filter");
+  input?.focus();
+  input?.select();
+}
+
+/** Return a text in lower case and without accents, so that "rios" finds "Ríos". */
+const plain = (words) => words.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
+/** Return everything about a Reservation that a filter finds: what its row shows, and SIDs. */
+function searchable(reservation) {
+  const attributes = fields(reservation.task_attributes ?? {}).flatMap(([name, value]) => [
+    name,
+    typeof value === "string" ? value : attributeText(value).shown,
+  ]);
+  const { worker_name, task_queue_name, workflow_name, task_channel_name, reservation_sid, task_sid } = reservation;
+  const names = [worker_name, task_queue_name, workflow_name, task_channel_name, reservation_sid, task_sid];
+  const title = taskTitle(reservation, state.inbox.titleAttributes);
+  return plain([title, ...names, ...attributes].join("\n"));
+}
+
+/** Return a function that returns whether a Reservation contains all words of the filter. */
+export function matcher() {
+  const words = plain(filterText()).split(/\s+/).filter(Boolean);
+  return (reservation) => {
+    const contents = words.length ? searchable(reservation) : "";
+    return words.every((word) => contents.includes(word));
+  };
+}

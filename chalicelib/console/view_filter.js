@@ -1,0 +1,37 @@
+// The field for the filter of the Inbox and of History.
+
+import { clearFilter, filterText, setFilter } from "./filter.js";
+import { moveSelection } from "./keys.js";
+import { preferences } from "./preferences.js";
+import { text } from "./texts.js";
+import { html } from "./view.js";
+
+/** Escape clears the filter, or leaves the empty field. Enter continues in the first row. */
+function pressInFilter(event) {
+  if (event.key === "Enter") {
+    event.preventDefault();
+    event.target.blur();
+    moveSelection(0);
+  } else if (event.key === "Escape") {
+    event.preventDefault();
+    (filterText() ? clearFilter : () => event.target.blur())();
+  }
+}
+
+export function filterField() {
+  return html`<label class="filter">
+    <span class="vh">${text("filter")}</span>
+    <input
+      id="filter"
+      type="search"
+      autocomplete="off"
+      spellcheck="false"
+      placeholder=${text("filterHint")}
+      value=${filterText()}
+      aria-keyshortcuts=${preferences.shortcuts ? "/" : null}
+      onInput=${({ target }) => setFilter(target.value)}
+      onKeyDown=${pressInFilter}
+    />
+    ${preferences.shortcuts && !filterText() && html`<kbd aria-hidden="true">/</kbd>`}
+  </label>`;
+}
