@@ -165,9 +165,8 @@ def _open_workspace(
     if target.stage and _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
         _write(target.stage_name, {_WORKSPACE_SID: target.workspace_sid})
     if not plan.workspace_sid:
-        plan = plan_changes(target, definition, prune=plan.prune)
-        outcome = "The Workspace was created, and nothing else was changed."
-        execution.refuse_impossible(plan, force=True, outcome=outcome)
+        shown, plan = plan, plan_changes(target, definition, prune=plan.prune)
+        execution.refuse_unplanned(plan, shown)
     return target, plan
 
 

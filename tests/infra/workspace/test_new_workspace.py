@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, given, settings
 
+from infra import OperatorError
 from infra.commands.dialog import Dialog
 from infra.twilio_account import Account
 from infra.workspace import runs
@@ -83,3 +84,42 @@ def test_note_says_that_a_new_task_channel_may_have_the_values(stage):
     definition = from_value({"friendly_name": "Channels", "task_channels": [voice, fax]})
     (change,) = runs.plan_changes(stage, definition, prune=False).changes
     assert (change.action, change.note) == ("update", "")
+
+
+@pytest.mark.parametrize(
+    ("keys", "unplanned"),
+    [
+        ({"activities": []}, "delete Activity 'Break'"),
+        (
+            {"activities": [{"friendly_name": "Break", "available": True}]},
+            "replace Activity 'Break'",
+        ),
+        (
+            {"activities": [{"friendly_name": "Away", "was": "Break"}]},
+            "rename Activity 'Away'",
+        ),
+    ],
+)
+def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch, keys, unplanned):
+    """TaskRouter may create other resources with a Workspace than Twilio documents."""
+    definition = from_value({"friendly_name": f"Surprise {unplanned}", **keys})
+    create = runs._create_workspace
+
+    def create_with_another_activity(*arguments):
+        sid = create(*arguments)
+        live.client.taskrouter.v1.workspaces(sid).activities.create(
+            friendly_name="Break", available=False
+        )
+        return sid
+
+    monkeypatch.setattr(runs, "_create_workspace", create_with_another_activity)
+    with pytest.raises(OperatorError) as refusal:
+        apply(stage, definition, prune=True)
+    assert str(refusal.value) == (
+        "The Workspace was created, and nothing else was changed, because TaskRouter created it "
+        f"with other resources than the plan assumed. Not in the plan: {unplanned}. Make a new "
+        "plan, and apply that."
+    )
+    context = stage.find_workspace(definition.friendly_name).context()
+    names = {item.friendly_name for item in context.activities.list()}
+    assert names == {"Offline", "Available", "Unavailable", "Break"}
