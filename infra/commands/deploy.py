@@ -109,11 +109,10 @@ def deploy(
         tries = True
     runtime = chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name, allow_empty_sids=True)
-    _check_workspace_file(stage, is_applied=callback_urls)
     aws = connect_to_stage(stage, f", functions on {runtime}")
     dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=yes)
     stage, workspace = setup.complete(aws, stage, dialog, os.environ)
-    _check_workspace_file(stage, is_applied=callback_urls)  # with the SIDs that were missing
+    _check_workspace_file(stage, is_applied=callback_urls)
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         api_settings.ensure_access_logs_possible(aws, stage)
         url = _deploy_changes(aws, stage, renew_lock, check=check)

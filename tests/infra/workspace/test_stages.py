@@ -129,6 +129,49 @@ def test_timeout_of_the_workflow_of_the_stage_is_written(stage, file):
     assert "RESERVATION_TIMEOUTS_BY_WORKFLOW" not in stage.variables
 
 
+CONTRADICTION = (
+    "Error: Nothing was changed, because settings would contradict each other, with the values of "
+    "task_reservation_timeout in the file. Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS"
+)
+
+
+@pytest.mark.parametrize(("timeout", "is_refused"), [(170, True), (171, False)])
+def test_timeout_that_contradicts_the_settings_is_refused_before_any_change(
+    stage, file, timeout, is_refused
+):
+    stage.set(REJECT_AFTER_SECONDS="100", REJECT_ACTIVITY_SID="WA" + "1" * 32)
+    long = VALUE["workflows"][0] | {"task_reservation_timeout": 1200}
+    short = long | {"friendly_name": "Short", "task_reservation_timeout": timeout}
+    unmanaged = long | {"friendly_name": "Unmanaged"}
+    del unmanaged["task_reservation_timeout"]
+    change_file(file, workflows=[long, short, unmanaged])
+    before = len(stage.requests("POST"))
+    planned = run("plan")
+    assert (planned.returncode, CONTRADICTION in planned.stderr) == (2 - is_refused, is_refused)
+    deployed = stage.deploy("--yes")
+    assert (deployed.exit_code, CONTRADICTION in deployed.output) == (is_refused, is_refused)
+    assert (stage.deployments == 0, len(stage.requests("POST")) == before) == (is_refused,) * 2
+    applied = run("apply", "--yes")
+    assert (applied.returncode, CONTRADICTION in applied.stderr) == (is_refused, is_refused)
+
+
+def test_message_says_that_only_the_settings_are_incomplete(stage, file):
+    """The timeout in the settings, which the file does not set, was too short before."""
+    stage.set(
+        REJECT_AFTER_SECONDS="100",
+        REJECT_ACTIVITY_SID="WA" + "1" * 32,
+        RESERVATION_TIMEOUT_SECONDS="60",
+    )
+    change_file(file, workflows=[VALUE["workflows"][0] | {"task_reservation_timeout": 1200}])
+    refused = run("apply", "--yes")
+    assert refused.returncode == 1
+    assert (
+        "Error: The Workspace matches the file, but RESERVATION_TIMEOUTS_BY_WORKFLOW could not be "
+        "written to .chalice/config.json. Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS"
+    ) in refused.stderr
+    assert "Main" in workflows(stage)
+
+
 def test_another_stage_is_not_cut_off_without_a_question(stage, monkeypatch):
     monkeypatch.setattr(connection, "_is_served", lambda _url: True)
     stage.workspace.update(event_callback_url="https://a.example/prod/event_callback")
