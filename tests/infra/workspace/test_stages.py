@@ -113,7 +113,7 @@ def test_timeouts_of_managed_workflows_are_deployed(stage):
     sid = workflows(stage)["Main"].sid
     assert json.loads(stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]) == {sid: 60}
     assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "1200"
-    assert "The reservation timeouts have changed, so the stage is deployed again." in result.output
+    assert "The settings have changed, so the stage is deployed again." in result.output
     assert stage.deployments == 2
     stage.deploy("--yes")
     assert stage.deployments == 3
@@ -203,7 +203,7 @@ def locks(stage, monkeypatch):
 
 def test_deployment_holds_the_lock_while_it_applies_the_file(stage, locks):
     assert stage.deploy("--yes").exit_code == 0
-    assert locks == [(False, (0, False), (1, False)), (False, (1, False), (2, True))]
+    assert locks == [(False, (0, False), (2, True))]
 
 
 @pytest.mark.parametrize("breaks", [False, True])
