@@ -398,7 +398,8 @@ def test_workspace_of_another_stage_is_refused(without_workspace, own_sid):
     stage = without_workspace
     created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
     content = json.loads(stage.config.read_text())
-    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": created.sid}}
+    upper = "WS" + created.sid[2:].upper()
+    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": upper}}
     if own_sid:
         content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = created.sid
     stage.config.write_text(json.dumps(content))
@@ -408,6 +409,8 @@ def test_workspace_of_another_stage_is_refused(without_workspace, own_sid):
         assert refused.returncode == 1
         message = f"the Workspace {created.sid} is also the TWILIO_WORKSPACE_SID of stage prod."
         assert message in refused.stderr
+        assert ("remove workspace_file" in refused.stderr) == own_sid
+        assert ("another friendly_name." in refused.stderr) != own_sid
     assert stage.config.read_text() == before
 
 
