@@ -61,7 +61,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
             f"{_WORKSPACE_SID} of stage {target.stage_name} in {FILE}, or apply without --prune "
             "first."
         )
-    state = new()
+    state = new(definition.friendly_name)
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))

@@ -79,7 +79,7 @@ class State:
         return live(resource.kind, resource.raw, self.directory)
 
 
-def new() -> State:
+def new(name: str) -> State:
     """Return what TaskRouter creates with a new Workspace, with names in place of SIDs.
 
     The values of the TaskChannels are left out, because Twilio does not document them.
@@ -91,7 +91,7 @@ def new() -> State:
         for name, available in _NEW_ACTIVITIES.items()
     ]
     channels = [Resource(TASK_CHANNEL, name, name, {}) for name in BUILT_IN_CHANNELS]
-    return State(Resource(WORKSPACE, "", "", raw), (*activities, *channels))
+    return State(Resource(WORKSPACE, "", name, raw), (*activities, *channels))
 
 
 def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None) -> State:

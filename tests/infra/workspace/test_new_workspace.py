@@ -123,3 +123,9 @@ def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch,
     context = stage.find_workspace(definition.friendly_name).context()
     names = {item.friendly_name for item in context.activities.list()}
     assert names == {"Offline", "Available", "Unavailable", "Break"}
+
+
+def test_note_names_the_new_workspace(stage):
+    definition = from_value({"friendly_name": "Named", "activities": []})
+    plan = runs.plan_changes(stage, definition, prune=True)
+    assert [item.note for item in plan.unmanaged] == ["used by the Workspace 'Named'"]
