@@ -1,5 +1,6 @@
 """The state of a stage's tables, schedule, last sweep and alarms in AWS."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -41,17 +42,23 @@ def last_sweep(aws: Aws, stage: Stage) -> dict[str, Any]:
     return {name: deserialize(value) for name, value in item.items()}
 
 
-def active_alarms(aws: Aws, stage: Stage) -> list[str]:
-    """Return the names of the active alarms, without the name of the stack."""
+def read_alarms(aws: Aws, stage: Stage) -> dict[str, Mapping[str, Any]]:
+    """Return the alarms by name, without the name of the stack."""
     pages = aws.client("cloudwatch").get_paginator("describe_alarms")
     prefix = f"{stage.stack}-"
-    names = [
-        alarm["AlarmName"].removeprefix(prefix)
-        for page in pages.paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
+    alarms = {
+        alarm["AlarmName"].removeprefix(prefix): alarm
+        for page in pages.paginate(AlarmNamePrefix=prefix)
         for alarm in page["MetricAlarms"]
-    ]
+    }
     # A name with another hyphen belongs to another stage, such as dev-2 for the stage dev.
-    return [name for name in names if "-" not in name]
+    return {name: alarm for name, alarm in alarms.items() if "-" not in name}
+
+
+def active_alarms(aws: Aws, stage: Stage) -> list[str]:
+    """Return the names of the active alarms, without the name of the stack."""
+    alarms = read_alarms(aws, stage)
+    return [name for name, alarm in alarms.items() if alarm["StateValue"] == "ALARM"]
 
 
 def count_subscribers(aws: Aws, topic: str) -> int:

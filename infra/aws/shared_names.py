@@ -11,6 +11,7 @@ from typing import Any
 from infra.aws.config_file import invalid
 
 _TABLES = ("RESERVATIONS_TABLE", "STATE_TABLE")
+_WORKSPACE = "TWILIO_WORKSPACE_SID"
 _TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
 
 
@@ -42,6 +43,28 @@ def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
                     f"{name} must not be {table}, which is also the {other_name} of stage "
                     f"{other_stage}, because each stage needs its own tables.",
                 )
+
+
+def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) -> None:
+    """Refuse a Workspace that another stage also uses, unless that stage is for local use.
+
+    Args:
+        project: The parsed file.
+        stage_name: The stage whose Workspace a definition describes.
+        sid: SID of the Workspace.
+
+    Raises:
+        OperatorError: Two stages use the same Workspace. The message names both.
+    """
+    for other_stage, variables in _other_stages(project, stage_name):
+        if "SETTINGS_DEFAULTS" not in variables and _text(variables, _WORKSPACE) == sid:
+            raise invalid(
+                stage_name,
+                f"the Workspace {sid} is also the {_WORKSPACE} of stage {other_stage}. A "
+                "definition must not change the Workspace of another stage. Set "
+                f"{_WORKSPACE} to another Workspace, or give the Workspace in the file another "
+                "friendly_name.",
+            )
 
 
 def check_tables(stage_name: str, *tables: str) -> None:

@@ -59,6 +59,7 @@ _REPEAT = "Run the same command again to finish."
 _REMEDIES = {
     "ResourceNotFoundException": "status",
     "NoSuchBucket": "status",
+    "NotFound": "status",
     "ParameterNotFound": "secrets put",
 }
 """The command to run if a part of a stage does not exist, by AWS error code."""

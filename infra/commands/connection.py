@@ -17,11 +17,16 @@ from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
-_PATH_SECRET = re.compile("(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
+_PATH_SECRET = re.compile("(?<=/)[^/]{20,}")
 """A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
 
 _USER_INFO = re.compile("(?s)^(https?:/+)?.*@", re.IGNORECASE)
 """A user name or password. In a malformed URL, the password may contain slashes."""
+
+_CONNECTION_OVERRIDES = re.compile(r"[a-z]{1,3}=[\w,.]{1,15}(&[a-z]{1,3}=[\w,.]{1,15})*")
+"""A fragment with connection overrides, which are not secret:
+https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+"""
 
 _EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
@@ -39,7 +44,8 @@ EVENT_FILTER_LABEL = "Workspace, event filter"
 """Beginning of the line that describes a change of the event filter."""
 
 _PATHS = [path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values()]
-_ROUTES = "|".join(_PATHS)
+ROUTES = "|".join(_PATHS)
+"""Pattern of the paths to which TaskRouter posts."""
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit of a request to the stage that a Workflow currently calls."""
@@ -199,6 +205,19 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
     return changes
 
 
+def describe_remedy(stage: Stage, values: str) -> str:
+    """Return how to correct callback URLs or the event filter, as a sentence.
+
+    Args:
+        stage: The stage.
+        values: What a definition of the Workspace must contain.
+    """
+    command = f"python -m infra deploy --stage {stage.name}"
+    if stage.workspace_file:
+        return f"Make sure that {stage.workspace_file} contains {values}. Then run: {command}"
+    return f"Run: {command}"
+
+
 def find_excluded_events(remote: Any) -> list[str]:
     """Return the event types that the service needs and a Workspace's filter excludes.
 
@@ -265,14 +284,14 @@ def mask(url: str, base_url: str) -> str:
     address, has_query, query = address.partition("?")
     if base_url and address.startswith(f"{base_url}/"):
         base, path = base_url, address[len(base_url) :]
-        path = re.sub(f"^/.+(?=(?:{_ROUTES})/*$)", "/***", path)
+        path = re.sub(f"^/.+(?=(?:{ROUTES})/*$)", "/***", path)
     elif "@" in query + overrides:  # In a malformed URL, the address may be a part of a password.
         base, path = "", "***"
     else:
         base, path = "", _USER_INFO.sub(r"\1***@", address)
     path = _PATH_SECRET.sub("***", path)
-    overrides = "***" if "@" in overrides else overrides
-    return f"{base}{path}{'?***' if has_query else ''}{mark}{overrides}"
+    overrides = overrides if _CONNECTION_OVERRIDES.fullmatch(overrides) else "***"
+    return f"{base}{path}{'?***' if has_query else ''}{mark}{mark and overrides}"
 
 
 def _without_query_and_fragment(url: str) -> str:

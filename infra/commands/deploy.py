@@ -109,9 +109,11 @@ def deploy(
         tries = True
     runtime = chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name, allow_empty_sids=True)
+    _check_workspace_file(stage, is_applied=callback_urls)
     aws = connect_to_stage(stage, f", functions on {runtime}")
     dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=yes)
     stage, workspace = setup.complete(aws, stage, dialog, os.environ)
+    _check_workspace_file(stage, is_applied=callback_urls)  # with the SIDs that were missing
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         api_settings.ensure_access_logs_possible(aws, stage)
         url = _deploy_changes(aws, stage, renew_lock, check=check)
@@ -129,6 +131,14 @@ def deploy(
     )
 
 
+def _check_workspace_file(stage: Stage, *, is_applied: bool) -> None:
+    """Refuse a definition of the Workspace that cannot be applied, before anything is deployed."""
+    if stage.workspace_file and is_applied:
+        from infra.workspace import target  # noqa: PLC0415  see _apply_workspace_file
+
+        target.ensure_applicable(stage)
+
+
 def _apply_workspace_file(
     aws: Aws, stage: Stage, url: str, dialog: Dialog, *, break_lock: bool
 ) -> Stage:
@@ -136,13 +146,14 @@ def _apply_workspace_file(
     # The simulator's package, which owns the format, is needed only for a definition.
     from infra.workspace import runs  # noqa: PLC0415
 
-    runs.apply_file(aws, stage, url, dialog)
-    changed = stage_config.read(stage.name)
-    if changed != stage:
-        click.echo(
-            "The reservation timeouts have changed, so the stage is deployed again.", err=True
-        )
-        with lock.acquire(aws, changed, force=break_lock) as renew_lock:
+    with lock.acquire(aws, stage, force=break_lock) as renew_lock:
+        runs.apply_file(aws, stage, url, dialog)
+        changed = stage_config.read(stage.name)
+        if changed != stage:
+            click.echo(
+                "The reservation timeouts have changed, so the stage is deployed again.", err=True
+            )
+            renew_lock()
             _deploy_changes(aws, changed, renew_lock, check=False)
     return changed
 

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import boto3
 import click
 
 from infra import OperatorError
 from infra.aws import Aws, stage_config
-from infra.commands import connect_to_stage, report_errors
+from infra.commands import connect_to_stage, describe_error, report_errors
 from infra.commands.dialog import Dialog, is_terminal
 from infra.commands.settings import load_settings
 from infra.doctor import probe, report
@@ -69,51 +70,80 @@ def doctor(
     left_out = [check.name for check in CHECKS if check not in checks]
     if left_out and not as_json:
         click.echo(f"Left out, because the stage is not in AWS: {', '.join(left_out)}")
-    findings = _probe(subject, results, assumes_yes=yes) if probes else None
-    is_ok = all(result.outcome is not Outcome.WRONG for result in results)
+    findings = _probe(subject, results, assumes_yes=yes) if probes else probe.Findings()
+    if settings_file and not _write_settings(settings_file, findings):
+        settings_file = None
     if as_json:
-        document = {
-            "stage": stage_name,
-            "ok": is_ok,
-            "checks": [
-                {"name": result.name, "result": result.outcome, "text": result.text}
-                for result in results
-            ],
-            "left_out": left_out,
-        }
-        click.echo(json.dumps(document | ({"probe": asdict(findings)} if findings else {})))
-    elif findings:
+        click.echo(json.dumps(_document(stage_name, results, left_out, findings, probes=probes)))
+    elif probes:
         _print_findings(findings, settings_file)
-    if findings and settings_file:
-        settings_file.write_text(findings.environment(), encoding="utf-8")
-    raise SystemExit(0 if is_ok else 1)
+    if findings.errors:
+        raise OperatorError(" ".join(findings.errors))
+    raise SystemExit(0 if _is_ok(results) else 1)
+
+
+def _is_ok(results: Iterable[Result]) -> bool:
+    return all(result.outcome is not Outcome.WRONG for result in results)
+
+
+def _document(
+    stage_name: str,
+    results: Iterable[Result],
+    left_out: list[str],
+    findings: probe.Findings,
+    *,
+    probes: bool,
+) -> dict[str, Any]:
+    """Return the output of --json; `probe` is present only after --probe."""
+    return {
+        "stage": stage_name,
+        "ok": _is_ok(results) and not findings.errors,
+        "checks": [
+            {"name": result.name, "result": result.outcome, "text": result.text}
+            for result in results
+        ],
+        "left_out": left_out,
+        **({"probe": asdict(findings)} if probes else {}),
+    }
 
 
 def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) -> probe.Findings:
     """Run the probe after confirmation.
 
-    Raises:
-        OperatorError: A check that the probe needs has failed, or nobody confirmed the probe.
+    The result has only errors if a check that the probe needs has failed, or nobody confirmed.
     """
     failed = [result.name for result in results if result.outcome is not Outcome.OK]
     if missing := [name for name in probe.NEEDS if name in failed]:
-        raise OperatorError(f"The probe did not start, because of {', '.join(missing)}.")
+        problem = f"The probe did not start, because of {', '.join(missing)}."
+        return probe.Findings(errors=[problem])
     question = (
         f"Create a Worker, a TaskQueue, a Workflow, a TaskChannel and a Task named {NAME!r} "
         f"in the Workspace {subject.remote_workspace.friendly_name}, and delete them afterward?"
     )
     dialog = Dialog(is_interactive=is_terminal(), assumes_yes=assumes_yes)
     if not dialog.confirm(question):
-        raise OperatorError("Not probed. To confirm the probe in advance, add the option --yes")
+        problem = "Not probed. To confirm the probe in advance, add the option --yes"
+        return probe.Findings(errors=[problem])
     return probe.run(subject)
+
+
+def _write_settings(file: Path, findings: probe.Findings) -> bool:
+    """Write the settings, if there are any, and return whether a file contains the settings."""
+    try:
+        if findings.settings:
+            file.write_text(findings.environment(), encoding="utf-8")
+    except OSError as error:
+        findings.errors.append(describe_error(error))
+        return False
+    return True
 
 
 def _print_findings(findings: probe.Findings, settings_file: Path | None) -> None:
     for step, milliseconds in findings.milliseconds.items():
         click.echo(f"{'PROBE':12}{step:{_WIDTH}} {milliseconds} ms")
-    if settings_file:
+    if settings_file and findings.settings:
         click.echo(f"{len(findings.settings)} settings for the simulator: {settings_file}")
-    else:
+    elif findings.settings:
         click.echo(f"Settings for the simulator:\n{findings.environment()}", nl=False)
 
 

@@ -16,7 +16,7 @@ from infra.aws import Aws
 from infra.aws.stage_config import API, Stage
 from infra.commands import open_store
 from infra.commands import secrets as stored_secrets
-from infra.commands.connection import find_changes
+from infra.commands.connection import describe_remedy, find_changes
 from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
@@ -193,10 +193,10 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
         ImpossibleTrial: Callbacks go elsewhere, or the Workflow has no route.
     """
     if find_changes(workspace, base_url, stage.settings.callback_prefixes[0]).workflow:
+        remedy = describe_remedy(stage, "the callback URLs, which begin with ${api}")
         raise ImpossibleTrial(
             "No test Task was created, because the callback URLs of the Workflow differ from this "
-            f"deployment. To change them and create the Task, run: python -m infra deploy --stage "
-            f"{stage.name} --yes --try"
+            f"deployment. {remedy} --yes --try"
         )
     routes = _parse_routes(workspace.fetch_workflow().configuration)
     if not routes:

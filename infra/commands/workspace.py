@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from infra.commands import report_errors, stage_option
+from infra.commands import break_lock_option, report_errors, stage_option
 from infra.commands.dialog import Dialog, is_terminal
 
 _CHANGES = 2
@@ -80,19 +80,24 @@ def check(file: Path | None, *, as_json: bool) -> None:
 @stage_option
 @_definition_option
 @_prune_option
-@click.option("--json", "style", flag_value="json", help="Print JSON, for apply --plan.")
-@click.option("--markdown", "style", flag_value="markdown", help="Print Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for apply --plan.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown.")
 @report_errors
-def plan(stage_name: str, file: Path | None, *, prune: bool, style: str | None) -> None:
+def plan(
+    stage_name: str, file: Path | None, *, prune: bool, as_json: bool, as_markdown: bool
+) -> None:
     """Show how the Workspace differs from its definition. Changes nothing.
 
     Exit code 0: there is nothing to do; 2: there are changes; 1: an error.
     """
     from infra.workspace import runs, target  # noqa: PLC0415
 
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown cannot be combined")
+    style = "json" if as_json else "markdown" if as_markdown else "text"
     opened = target.open_target(stage_name)
     planned = runs.plan_changes(opened, opened.read_definition(file), prune=prune)
-    runs.print_plan(planned, opened.mask, style or "text", prune=prune)
+    runs.print_plan(planned, opened.mask, style)
     if planned.changes:
         raise SystemExit(_CHANGES)
 
@@ -109,6 +114,7 @@ def plan(stage_name: str, file: Path | None, *, prune: bool, style: str | None) 
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Delete even more than 30 % of the resources.")
+@break_lock_option
 @report_errors
 def apply(
     stage_name: str,
@@ -118,10 +124,12 @@ def apply(
     prune: bool,
     yes: bool,
     force: bool,
+    break_lock: bool,
 ) -> None:
     """Change the Workspace so that it matches its definition.
 
-    Each change is read again and compared. If the command is interrupted, run it again.
+    Each change is read again and compared. If the command is interrupted, run it again. During the
+    command, the stage cannot be deployed.
 
     Exit code 0: the Workspace matches; 2: you did not confirm; 1: an error.
     """
@@ -133,13 +141,14 @@ def apply(
         prune = prune or prunes
     opened = target.open_target(stage_name)
     definition = opened.read_definition(file)
-    planned = runs.plan_changes(opened, definition, prune=prune)
-    if checksum is not None:
-        runs.require_unchanged(planned, checksum)
-    runs.print_plan(planned, opened.mask, "text", prune=prune)
     dialog = Dialog(is_interactive=is_terminal(), assumes_yes=yes)
-    if not runs.apply_plan(opened, definition, planned, dialog, force=force):
-        raise SystemExit(_CHANGES)
+    with opened.locked(force=break_lock):
+        planned = runs.plan_changes(opened, definition, prune=prune)
+        if checksum is not None:
+            runs.require_unchanged(planned, checksum)
+        runs.print_plan(planned, opened.mask, "text")
+        if not runs.apply_plan(opened, definition, planned, dialog, force=force):
+            raise SystemExit(_CHANGES)
 
 
 @workspace.command()

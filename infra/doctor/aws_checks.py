@@ -177,7 +177,24 @@ def _check_alarms(subject: Subject) -> str:
             f"Active alarms: {', '.join(active)}. See the sections with these names in "
             "docs/operations.md."
         )
-    return "no alarm is active"
+    alarms = live_state.read_alarms(subject.aws, subject.stage)
+    resources = template.read()["Resources"]
+    declared = [name for name in resources if resources[name]["Type"] == "AWS::CloudWatch::Alarm"]
+    if missing := [name for name in declared if name not in alarms]:
+        raise OperatorError(
+            f"Missing alarms: {', '.join(missing)}. Create them as in infra/stage.yaml. A "
+            "deployment does not restore alarms that were deleted outside the stack."
+        )
+    if silent := [alarms[name]["AlarmName"] for name in declared if _is_silent(alarms[name])]:
+        raise OperatorError(
+            "Alarms notify nobody, because their actions are disabled. Run: aws cloudwatch "
+            f"enable-alarm-actions --alarm-names {' '.join(silent)}"
+        )
+    return "all alarms of infra/stage.yaml exist, and none is active"
+
+
+def _is_silent(alarm: Mapping[str, Any]) -> bool:
+    return not alarm["ActionsEnabled"]
 
 
 def _check_alarm_subscribers(subject: Subject) -> str:

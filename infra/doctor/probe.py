@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import click
+
 from chalicelib.domain.reservations import Reservation, Status
 from infra import OperatorError
-from infra.commands import open_store
+from infra.commands import REPORTED_ERRORS, describe_error, open_store
 from infra.doctor import answers
 from infra.doctor.probe_api import CHANNEL, NAME, Api, clean_up, find_activity
 from infra.doctor.subject import Subject
+from infra.twilio_account import Workspace
+from infra.workspace.http import PatientHttpClient
 
 NEEDS = ("workspace", "reservations_table", "reachable", "signed_request")
 """Names of the checks without whose success the probe does not start."""
@@ -24,6 +28,9 @@ _WAIT_SECONDS = 30
 _POLL_SECONDS = 0.2
 _ROUTING_SECONDS = 2
 _EVENT_READS = 5
+
+_THROTTLED_SECONDS = 60
+"""Time after which the life cycle repeats no throttled request. The clean-up has the same time."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,12 @@ class Findings:
     Attributes:
         milliseconds: Duration of each step of the life cycle.
         settings: Settings of the simulator with which it behaves like this account, by field name.
+        errors: Why the probe is incomplete, and what it may have left, as sentences.
     """
 
     milliseconds: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
 
     def environment(self) -> str:
         """Return the settings as lines of an env file."""
@@ -76,27 +85,55 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
         subject: The stage.
         timer: The time.
 
-    Raises:
-        OperatorError: The life cycle did not complete, or a resource was not deleted.
+    Returns:
+        Everything that was found, even if the probe failed or was interrupted.
     """
-    api = Api(subject.account, subject.workspace)
-    clean_up(api)
+    timer = timer or Timer()
+    http_client = PatientHttpClient(timer.now, timer.sleep)
+    account = subject.open_account(*subject.secrets.api_key, http_client=http_client)
+    workspace = Workspace(account, subject.workspace.sid, subject.workspace.workflow_sid)
+    api = Api(account, workspace)
+
+    def limit_waiting() -> None:
+        http_client.deadline = timer.now() + _THROTTLED_SECONDS
+
+    limit_waiting()
+    findings = Findings(errors=clean_up(api))
+    if findings.errors:
+        return findings
+    limit_waiting()
     try:
-        return _Probe(subject, api, timer or Timer()).run()
+        _Probe(subject, api, timer, http_client, findings).run()
+    except REPORTED_ERRORS as error:
+        findings.errors.append(describe_error(error, subject.stage.name))
+    except KeyboardInterrupt:
+        # The findings name what the clean-up leaves behind.
+        findings.errors.append("The probe was interrupted.")
+        click.echo("Deleting what the probe has created.", err=True)
     finally:
-        clean_up(api)
+        limit_waiting()
+        findings.errors += clean_up(api)
+    return findings
 
 
 class _Probe:
-    def __init__(self, subject: Subject, api: Api, timer: Timer) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        api: Api,
+        timer: Timer,
+        http_client: PatientHttpClient,
+        findings: Findings,
+    ) -> None:
         self._subject = subject
         self._api = api
         self._timer = timer
+        self._http_client = http_client
         self._store = open_store(subject.stage.settings)
-        self._findings = Findings()
+        self._findings = findings
         self._token = uuid.uuid4().hex
 
-    def run(self) -> Findings:
+    def run(self) -> None:
         channel = self._api.require("POST", "/TaskChannels", FriendlyName=NAME, UniqueName=CHANNEL)
         queue = self._create_queue()
         workflow = self._create_workflow(queue)
@@ -111,7 +148,6 @@ class _Probe:
         task = self._measure("task created", lambda: self._create_task(workflow["sid"]))
         self._follow(task["sid"], worker["sid"], channel["sid"])
         self._settle(self._read_events(task["sid"]))
-        return self._findings
 
     def _read_events(self, task_sid: str) -> dict[str, Any]:
         """Read the Events of the Task, which may be listed with a delay."""
@@ -125,9 +161,11 @@ class _Probe:
         self._findings.settings |= settings
 
     def _measure(self, step: str, act: Callable[[], Any]) -> Any:
-        started = self._timer.now()
+        """Measure a step without the time that throttled requests have waited."""
+        started, waited = self._timer.now(), self._http_client.waited
         result = act()
-        self._findings.milliseconds[step] = round((self._timer.now() - started) * 1000)
+        seconds = self._timer.now() - started - (self._http_client.waited - waited)
+        self._findings.milliseconds[step] = round(seconds * 1000)
         return result
 
     def _create_queue(self) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """TaskRouter's REST API for the probe: raw responses, and the probe's own resources."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from infra import OperatorError
@@ -16,6 +17,8 @@ CHANNEL = "taskrouter_callbacks_probe"
 
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
+_THROTTLED = 429
+_SERVER_ERROR = 500
 _PAGE_SIZE = 1000
 
 
@@ -52,9 +55,18 @@ class Api:
     workspace: Workspace
 
     def send(self, method: str, path: str, **parameters: Any) -> Answer:
-        """Send a request, and return the response regardless of its status."""
+        """Send a request, and return the response, even if TaskRouter refused the request.
+
+        Raises:
+            OperatorError: TaskRouter throttled the request or failed, which answers no question.
+        """
         url = f"/Workspaces/{self.workspace.sid}{path}"
         response = self.account.request(method, url, parameters)
+        if response.status_code == _THROTTLED or response.status_code >= _SERVER_ERROR:
+            raise OperatorError(
+                f"TaskRouter returned {response.status_code} for {method} {path}. Run the command "
+                "again in a minute."
+            )
         try:
             body = json.loads(response.text or "{}")
         except ValueError:
@@ -78,9 +90,15 @@ class Api:
         Args:
             kind: Last segment of the path, such as "Workers".
             **filters: Parameters of the query.
+
+        Raises:
+            OperatorError: TaskRouter did not return a list.
         """
         body = self.require("GET", f"/{kind}", PageSize=_PAGE_SIZE, **filters)
-        resources: list[dict[str, Any]] = body[body["meta"]["key"]]
+        try:
+            resources: list[dict[str, Any]] = body[body["meta"]["key"]]
+        except (KeyError, TypeError) as error:
+            raise OperatorError(f"TaskRouter's response to GET /{kind} is not a list.") from error
         return resources
 
     def list_own(self, kind: str) -> list[dict[str, Any]]:
@@ -89,33 +107,36 @@ class Api:
         return [each for each in found if each["friendly_name"] == NAME]
 
 
-def clean_up(api: Api) -> None:
-    """Delete all resources of this and earlier probes.
+def clean_up(api: Api) -> list[str]:
+    """Delete all resources of this and earlier probes, and return what failed.
 
     Resources are found by their name, so that a resource is deleted even if the response to its
     creation was lost. A failure does not prevent the deletion of other resources.
 
-    Raises:
-        OperatorError: A resource was not deleted.
+    Returns:
+        Nothing if all resources were deleted; otherwise, sentences for the operator.
     """
     cleaning = _Cleaning(api)
-    workflows = api.list_own("Workflows")
+    workflows = cleaning.attempt(api.list_own, "Workflows")
     for workflow in workflows:
-        for task in api.read_all("Tasks", WorkflowSid=workflow["sid"]):
+        list_tasks = partial(api.read_all, "Tasks", WorkflowSid=workflow["sid"])
+        for task in cleaning.attempt(list_tasks):
             cleaning.attempt(cleaning.delete_task, task["sid"])
-    for worker in api.list_own("Workers"):
+    for worker in cleaning.attempt(api.list_own, "Workers"):
         cleaning.attempt(cleaning.delete_worker, worker["sid"])
-    for kind, resources in (("Workflows", workflows), ("TaskQueues", api.list_own("TaskQueues"))):
+    queues = cleaning.attempt(api.list_own, "TaskQueues")
+    for kind, resources in (("Workflows", workflows), ("TaskQueues", queues)):
         for resource in resources:
             cleaning.attempt(cleaning.delete, f"/{kind}/{resource['sid']}")
-    for channel in api.read_all("TaskChannels"):
+    for channel in cleaning.attempt(api.read_all, "TaskChannels"):
         if channel["unique_name"] == CHANNEL:
             cleaning.attempt(cleaning.delete, f"/TaskChannels/{channel['sid']}")
-    if cleaning.failures:
-        raise OperatorError(
-            f"Some resources named {NAME!r} were not deleted. The next probe deletes them. "
-            f"{' '.join(cleaning.failures)}"
-        )
+    if not cleaning.failures:
+        return []
+    return [
+        f"Some resources named {NAME!r} may not be deleted. The next probe deletes them.",
+        *dict.fromkeys(cleaning.failures),
+    ]
 
 
 @dataclass
@@ -123,11 +144,13 @@ class _Cleaning:
     api: Api
     failures: list[str] = field(default_factory=list)
 
-    def attempt(self, delete: Any, target: str) -> None:
+    def attempt(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Return the result of a step; if the step fails, record why, and return no resources."""
         try:
-            delete(target)
+            return step(*arguments)
         except OperatorError as error:
             self.failures.append(str(error))
+            return ()
 
     def delete_task(self, sid: str) -> None:
         self.api.workspace.end_task(sid, "Probe ended")

@@ -18,6 +18,7 @@ EVENT_TYPE = "taskrouter-callbacks.doctor"
 
 _EVENT_ROUTE = "/event_callback"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_REFUSED = (requests.codes.forbidden, "InvalidSignature")
 _TIMEOUT_SECONDS = 15
 _MAX_SKEW_SECONDS = 10
 """Maximum difference between two clocks. A Date header has a precision of one second."""
@@ -38,7 +39,12 @@ def _check_https(subject: Subject) -> str:
 
 
 def _check_reachable(subject: Subject) -> str:
-    smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
+    try:
+        smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
+    except OperatorError as error:
+        command = f"python -m infra deploy --stage {subject.stage.name}"
+        remedy = f"Run: {'make run' if subject.is_local else command}"
+        raise OperatorError(f"{error} Check what is in front of the API. {remedy}") from error
     return "serves this version, and refuses an unsigned callback"
 
 
@@ -55,7 +61,7 @@ def _check_signed_request(subject: Subject) -> str:
 
 def _check_forged_request(subject: Subject) -> str:
     status, code = _post_event(subject, "a token that is not the account's")
-    if (status, code) != (requests.codes.forbidden, "InvalidSignature"):
+    if (status, code) != _REFUSED:
         raise OperatorError(
             f"An event with a forged signature returned {status} {code}".rstrip()
             + ", not 403 InvalidSignature. Anyone who knows the URL can change records. Remove "
@@ -65,7 +71,11 @@ def _check_forged_request(subject: Subject) -> str:
 
 
 def _post_event(subject: Subject, token: str) -> tuple[int, str]:
-    """Post an event that the service ignores; return the status and `Code` of the response."""
+    """Post an event that the service ignores; return the status and `Code` of the response.
+
+    Raises:
+        OperatorError: The event was neither accepted nor refused, whatever its signature is.
+    """
     settings = subject.stage.settings
     form = {
         "AccountSid": settings.twilio_account_sid,
@@ -83,9 +93,16 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
         kind = type(error).__name__
         raise OperatorError(f"{subject.base_url}/.../event_callback failed: {kind}.") from error
     try:
-        return response.status_code, str(response.json()["Code"])
+        result = response.status_code, str(response.json()["Code"])
     except (ValueError, TypeError, KeyError):
-        return response.status_code, ""
+        result = response.status_code, ""
+    if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
+        raise OperatorError(
+            f"{subject.base_url}/.../event_callback returned {result[0]} {result[1]}".rstrip()
+            + ". Remove what answers in place of the service, or see the runbook 'callbacks fail' "
+            "in docs/operations.md."
+        )
+    return result
 
 
 def _check_clock(subject: Subject) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from twilio.http.http_client import TwilioHttpClient
+
 from chalicelib.adapters.secrets import Secrets
 from infra import OperatorError
 from infra.aws import Aws, chalice_record, stacks
@@ -82,18 +84,26 @@ class Subject:
             return "Correct the settings of the local stage, or start the simulator with the same."
         return stored_secrets.describe_storing(self.stage)
 
-    def open_account(self, username: str, password: str, *, hint: str = "") -> Account:
+    def open_account(
+        self,
+        username: str,
+        password: str,
+        *,
+        hint: str = "",
+        http_client: TwilioHttpClient | None = None,
+    ) -> Account:
         """Return the account, accessed with an API key or an auth token.
 
         Args:
             username: The SID of the API key, or the account SID.
             password: The secret of the API key, or the auth token.
             hint: A sentence for the error if Twilio refuses the credentials.
+            http_client: Sends the requests; by default, each request is sent once.
         """
         settings = self.stage.settings
         url, sid = settings.twilio_taskrouter_url, settings.twilio_account_sid
         remedy = f"{hint} {self.remedy}".strip()
-        return Account(url, sid, username, password, remedy=remedy)
+        return Account(url, sid, username, password, remedy=remedy, http_client=http_client)
 
     @cached_property
     def account(self) -> Account:

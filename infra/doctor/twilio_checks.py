@@ -69,22 +69,25 @@ def _check_callback_urls(subject: Subject) -> str:
     changes = connection.find_changes(subject.workspace, subject.base_url, subject.callback_prefix)
     lines = [line for line in changes.lines if not line.startswith(connection.EVENT_FILTER_LABEL)]
     if lines:
-        raise OperatorError(f"{'; '.join(lines)}. {_remedy(subject)}")
+        urls = "these URLs, which begin with ${api}"
+        raise OperatorError(f"{'; '.join(lines)}. {_remedy(subject, urls)}")
     return "assignment, fallback and event callbacks are posted to this stage"
 
 
 def _check_event_filter(subject: Subject) -> str:
     if excluded := connection.find_excluded_events(subject.remote_workspace):
+        types = "these types in events_filter, or `events_filter: null`"
         raise OperatorError(
-            f"The Workspace's event filter excludes {', '.join(excluded)}. {_remedy(subject)}"
+            f"The Workspace's event filter excludes {', '.join(excluded)}. "
+            f"{_remedy(subject, types)}"
         )
     return f"includes the {len(connection.NEEDED_EVENTS)} event types that the service reads"
 
 
-def _remedy(subject: Subject) -> str:
+def _remedy(subject: Subject, values: str) -> str:
     if subject.is_local:
         return "Restart the simulator with the stack, or run: python -m infra workspace apply"
-    return f"Run: python -m infra deploy --stage {subject.stage.name}"
+    return connection.describe_remedy(subject.stage, values)
 
 
 def _check_timeouts(subject: Subject) -> str:

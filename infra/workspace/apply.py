@@ -17,21 +17,28 @@ from taskrouter_simulator.definition.configuration import Directory
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
+_EXPLAINED_BY_ACCOUNT = (401, 403, 429)
+"""Responses that do not depend on the change, and for which `Account.call` names the remedy."""
 
 
-def refuse_impossible(plan: Plan, *, force: bool) -> None:
+def refuse_impossible(plan: Plan, *, force: bool, outcome: str = "Nothing was changed.") -> None:
     """Refuse a plan that cannot or must not be executed.
+
+    Args:
+        plan: The plan.
+        force: Whether the plan may delete any number of resources.
+        outcome: What has been changed so far, as a sentence.
 
     Raises:
         OperatorError: TaskRouter does not allow a change, or the plan deletes too much.
     """
     if impossible := plan.of(Action.REPLACE):
         change = impossible[0]
-        raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
+        raise OperatorError(f"{outcome} {change.title} must be replaced: {change.note}.")
     if plan.deletes_too_much and not force:
         deleted = len(plan.of(Action.DELETE))
         raise OperatorError(
-            f"Nothing was changed. The plan deletes {deleted} of {plan.number_of_resources} "
+            f"{outcome} The plan deletes {deleted} of {plan.number_of_resources} "
             "resources, which is more than 30 %. If that is intended, add --force."
         )
 
@@ -63,7 +70,8 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
                 _update(context, change, sid, directory)
                 _verify(context, change, sid, Directory(sids))
         except TwilioRestException as error:
-            if not _BAD_REQUEST <= error.status < _SERVER_ERROR:
+            is_refused = _BAD_REQUEST <= error.status < _SERVER_ERROR
+            if not is_refused or error.status in _EXPLAINED_BY_ACCOUNT:
                 raise
             raise OperatorError(
                 f"{change.title}: TaskRouter refused to {change.action} it: {error.msg}"

@@ -1,14 +1,18 @@
 """Writes the definition of a live Workspace."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from infra import OperatorError
+from infra.commands.connection import ROUTES, mask
 from infra.workspace.kinds import ACTIVITIES, RESOURCES, URLS, WORKER, WORKSPACE, Kind
 from infra.workspace.state import Resource, State, read
 from infra.workspace.text import printable, to_yaml
 from taskrouter_simulator.definition import reader
+from taskrouter_simulator.definition.configuration import find_ignored_keys
 from taskrouter_simulator.definition.document import MAX_YAML_BYTES, Findings
 from taskrouter_simulator.definition.fields import API
 
@@ -17,6 +21,11 @@ _HEADER = (
     "\n"
     "docs/workspace.md describes all keys. A key that is absent here is not managed."
 )
+
+_UNKNOWN_SID = re.compile(r"^\S+ contains (\w+); use the name instead$")
+"""A problem that the operator cannot solve as described, because the resource has no name."""
+
+_ReplaceUrl = Callable[[str], str]
 
 
 def read_all(context: Any, *, with_workers: bool) -> State:
@@ -34,26 +43,31 @@ def read_all(context: Any, *, with_workers: bool) -> State:
     return state
 
 
-def export(state: State, *, api_url: str | None, with_workers: bool) -> tuple[str, list[str]]:
+def export(
+    state: State, *, api_url: str | None, base_url: str = "", with_workers: bool
+) -> tuple[str, list[str]]:
     """Return a definition as YAML, or as JSON if it is too large for YAML.
 
     Args:
         state: The Workspace, as `read_all` returns it.
         api_url: URL in front of the routes that TaskRouter calls; None if there is none.
+        base_url: The same URL without a secret segment; "" if there is none.
         with_workers: Whether the definition contains the Workers.
 
     Returns:
-        The text, and notes about values that the format cannot express.
+        The text, and notes about values that are left out, because the format cannot express them
+        or because they may contain a secret.
 
     Raises:
         OperatorError: Two resources of a kind have the same name.
     """
     notes: list[str] = []
-    value = _values(state, state.workspace, api_url, notes) if state.workspace else {}
+    replace_url = partial(_with_variable, api_url=api_url, base_url=base_url)
+    value = _values(state, state.workspace, replace_url, notes) if state.workspace else {}
     for kind in RESOURCES:
         if kind is not WORKER or with_workers:
             _require_unique_names(kind, state)
-            items = (_values(state, item, api_url, notes) for item in state.of(kind))
+            items = (_values(state, item, replace_url, notes) for item in state.of(kind))
             value[kind.section] = [item for item in items if item]
     text = _yaml(value, notes)
     if len(text.encode()) > MAX_YAML_BYTES:
@@ -73,23 +87,33 @@ def _require_unique_names(kind: Kind, state: State) -> None:
 
 
 def _values(
-    state: State, resource: Resource, api_url: str | None, notes: list[str]
+    state: State, resource: Resource, replace_url: _ReplaceUrl, notes: list[str]
 ) -> dict[str, Any]:
     """Return the keys of a resource; none if the format cannot express its name."""
     kind = resource.kind
     identifier = {kind.identifier: resource.name}
     values = {}
-    for name, value in {**identifier, **_candidates(state, resource, api_url)}.items():
+    for name, value in {**identifier, **_candidates(state, resource, replace_url)}.items():
         problem = _find_problem(kind, {**identifier, name: value})
+        if name in URLS and value and mask(value, "") != value:
+            problem = "the URL may contain a secret; if it does not, add it to the file"
         if problem is None:
             values[name] = value
+            if name == "configuration" and (ignored := find_ignored_keys(resource.raw[name])):
+                problem = f"TaskRouter does not document the keys {', '.join(ignored)}"
+                notes.append(_note(resource, name, problem))
             continue
+        problem = _UNKNOWN_SID.sub(r"it contains \1, which is not in the Workspace", problem)
         if name == "configuration" and isinstance(value, str):
             problem = "it does not have the format that Twilio documents"
-        notes.append(printable(f"{kind.title} {resource.name!r}: {name}: {problem}"))
+        notes.append(_note(resource, name, problem))
         if name == kind.identifier:
             return {}
     return values
+
+
+def _note(resource: Resource, name: str, problem: str) -> str:
+    return printable(f"{resource.kind.title} {resource.name!r}: {name}: {problem}")
 
 
 def _find_problem(kind: Kind, values: dict[str, Any]) -> str | None:
@@ -100,26 +124,30 @@ def _find_problem(kind: Kind, values: dict[str, Any]) -> str | None:
     return findings[0].message if findings else None
 
 
-def _candidates(state: State, resource: Resource, api_url: str | None) -> dict[str, Any]:
+def _candidates(state: State, resource: Resource, replace_url: _ReplaceUrl) -> dict[str, Any]:
     """Return the values of a resource, without Activities that are not set."""
     values = state.values(resource)
     return {
-        name: _with_variable(value, api_url) if name in URLS else value
+        name: replace_url(value) if name in URLS and value else value
         for name, value in values.items()
         if not (name in ACTIVITIES and value is None)
     }
 
 
-def _with_variable(url: str | None, api_url: str | None) -> str | None:
-    """Return a URL with `${api}` in place of the URL of the API."""
-    if url and api_url and url.startswith(f"{api_url}/"):
+def _with_variable(url: str, *, api_url: str | None, base_url: str) -> str:
+    """Return a URL with `${api}` in place of the URL of the API, with any secret segment."""
+    if api_url and url.startswith(f"{api_url}/"):
         return API + url[len(api_url) :]
-    return url
+    # During a rotation, TaskRouter still has the URL with the previous segment.
+    earlier = re.match(rf"{re.escape(base_url)}/[^/?#]+(?=(?:{ROUTES})(?:[?#]|$))", url)
+    return API + url[earlier.end() :] if base_url and earlier else url
 
 
 def _yaml(value: Mapping[str, Any], notes: list[str]) -> str:
     comment = _HEADER
     if notes:
-        comment += "\n\nNot managed, because a definition cannot contain these values:\n"
+        comment += (
+            "\n\nNot managed, because a definition cannot or should not contain these values:\n"
+        )
         comment += "\n".join(f"- {note}" for note in notes)
     return to_yaml(value, comment)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -112,6 +112,8 @@ class Plan:
         number_of_resources: Number of resources that could be deleted.
         directory: The SIDs of existing resources by kind and by the name after the changes.
         checksum: Depends on the changes and on the state of the Workspace.
+        prune: Whether resources that the definition does not name are deleted.
+        is_found_by_name: Whether the stage has no SID, and the Workspace was found by its name.
     """
 
     workspace: str
@@ -122,6 +124,8 @@ class Plan:
     number_of_resources: int
     directory: Directory
     checksum: str
+    prune: bool
+    is_found_by_name: bool = False
 
     def of(self, *actions: Action) -> list[Change]:
         """Return the changes with one of the actions."""
@@ -129,8 +133,14 @@ class Plan:
 
     @property
     def deletes_too_much(self) -> bool:
-        """Whether the plan deletes more resources than are allowed without `--force`."""
-        return len(self.of(Action.DELETE)) > MAX_DELETED * self.number_of_resources
+        """Whether the plan deletes more resources than are allowed without `--force`.
+
+        A new Workspace contains only what TaskRouter has created.
+        """
+        return (
+            bool(self.workspace_sid)
+            and len(self.of(Action.DELETE)) > MAX_DELETED * self.number_of_resources
+        )
 
 
 def make_plan(
@@ -139,7 +149,7 @@ def make_plan(
     *,
     api_url: str | None,
     prune: bool = False,
-    kept_sids: Collection[str] = (),
+    kept: Mapping[str, str] | None = None,
 ) -> Plan:
     """Compare a definition with a Workspace.
 
@@ -149,13 +159,13 @@ def make_plan(
         api_url: URL in front of the routes that TaskRouter calls; None if there is none yet.
         prune: Whether to delete resources that the definition does not name, of the kinds of which
             it contains a list.
-        kept_sids: SIDs of resources that are never deleted.
+        kept: The reasons why resources are never deleted, by SID.
 
     Raises:
         OperatorError: The definition and the Workspace contradict each other, or a name refers to
             no resource.
     """
-    return _Planner(definition, state, api_url).plan(prune=prune, kept_sids=kept_sids)
+    return _Planner(definition, state, api_url).plan(prune=prune, kept=kept or {})
 
 
 class _Planner:
@@ -180,36 +190,36 @@ class _Planner:
             for item in self._items[kind]
             if (found := self._matches[kind, getattr(item, kind.identifier)])
         }
-        if state.workspace:
-            self._declared_by_sid[state.workspace.sid] = definition
+        self._declared_by_sid[state.workspace.sid] = definition
         self._directory = state.renamed(
             {found.sid: name for (_, name), found in self._matches.items() if found}
         )
 
-    def plan(self, *, prune: bool, kept_sids: Collection[str]) -> Plan:
+    def plan(self, *, prune: bool, kept: Mapping[str, str]) -> Plan:
         state = self._state
         changes = [*self._compare_all()]
         self._require_names(changes)
-        unmanaged = self._find_unmanaged(kept_sids)
+        unmanaged = self._find_unmanaged(kept)
         if prune:
             deleted = [item.resource for item in unmanaged if not item.note]
             changes += self._delete(deleted)
             unmanaged = [item for item in unmanaged if item.note]
         basis = [
-            [state.workspace.sid if state.workspace else ""],
+            [state.workspace.sid],
             [[item.action, item.kind.key, item.sid, {**item.before}, {**item.after}]
              for item in changes],
             [[item.resource.sid, item.resource.name] for item in unmanaged],
         ]  # fmt: skip
         return Plan(
             workspace=self._definition.friendly_name,
-            workspace_sid=state.workspace.sid if state.workspace else "",
+            workspace_sid=state.workspace.sid,
             changes=tuple(changes),
             unmanaged=tuple(unmanaged),
             omitted=tuple(self._omitted()),
             number_of_resources=sum(not is_built_in(item) for item in state.resources),
             directory=self._directory,
             checksum=hashlib.sha256(canonical_text(basis).encode()).hexdigest(),
+            prune=prune,
         )
 
     def _match(self, kind: Kind, item: Any) -> Resource | None:
@@ -235,7 +245,7 @@ class _Planner:
 
     def _compare_all(self) -> Iterator[Change]:
         workspace = self._state.workspace
-        if workspace is None:
+        if not workspace.sid:
             values = declared(WORKSPACE, self._definition, self._api_url)
             name = self._definition.friendly_name
             yield Change(Action.CREATE, WORKSPACE, name, "", {}, values)
@@ -245,7 +255,7 @@ class _Planner:
                     yield from self._compare(
                         kind, item, self._matches[kind, getattr(item, kind.identifier)]
                     )
-            elif workspace:
+            elif workspace.sid:
                 yield from self._compare(WORKSPACE, self._definition, workspace)
 
     def _compare(self, kind: Kind, item: Any, found: Resource | None) -> Iterator[Change]:
@@ -268,15 +278,15 @@ class _Planner:
     def _require_names(self, changes: Iterable[Change]) -> None:
         """Check that the resources to which changes refer exist, and that their names are unique.
 
-        A new Workspace contains Activities that only TaskRouter knows.
+        A new Workspace gets its default Activities when all Activities exist.
         """
         known = {*self._directory.sids}
-        for change in changes:
+        for change in sorted(changes, key=lambda change: IN_ORDER.index(change.kind)):
             for key, name in sorted(references(change.after)):
                 kind = BY_KEY.get(key)
                 if kind:
                     self._find(kind, name)
-                if self._state.workspace and (key, name) not in known:
+                if (key, name) not in known:
                     title = kind.title if kind else key
                     is_later = (kind, name) in self._matches
                     problem = (
@@ -289,7 +299,7 @@ class _Planner:
                     )
             known.add((change.kind.key, change.name))
 
-    def _find_unmanaged(self, kept_sids: Collection[str]) -> list[UnmanagedResource]:
+    def _find_unmanaged(self, kept: Mapping[str, str]) -> list[UnmanagedResource]:
         """Return the resources that the definition does not name, of the kinds that it lists."""
         matched = {found.sid for found in self._matches.values() if found}
         free = [
@@ -299,16 +309,18 @@ class _Planner:
             and resource.sid not in matched
             and not is_built_in(resource)
         ]
-        free_sids = {resource.sid for resource in free} - {*kept_sids}
-        used: set[tuple[str, str]] = set()
-        kept = [item for item in self._state.resources if item.sid not in free_sids]
-        kept += [self._state.workspace] if self._state.workspace else []
-        while kept:
-            for resource in kept:
-                used |= references(self._final_values(resource))
-            kept = [item for item in free if item.sid in free_sids and _key(item) in used]
-            free_sids -= {item.sid for item in kept}
-        return [UnmanagedResource(item, "" if item.sid in free_sids else "in use") for item in free]
+        notes = {resource.sid: kept.get(resource.sid, "") for resource in free}
+        users = [item for item in self._state.resources if notes.get(item.sid) != ""]
+        users.append(self._state.workspace)
+        while users:
+            used = {
+                key: f"used by the {user.kind.title} {user.name!r}"
+                for user in users
+                for key in references(self._final_values(user))
+            }
+            users = [item for item in free if not notes[item.sid] and _key(item) in used]
+            notes |= {item.sid: used[_key(item)] for item in users}
+        return [UnmanagedResource(item, notes[item.sid]) for item in free]
 
     def _final_values(self, resource: Resource) -> dict[str, Any]:
         """Return the values of a resource after the changes."""

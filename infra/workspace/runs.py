@@ -1,7 +1,7 @@
 """Plans the changes of a stage's Workspace, asks the operator, and executes them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,23 @@ from infra.aws.config_file import FILE
 from infra.aws.stage_config import Stage
 from infra.commands import connection
 from infra.commands.dialog import Dialog
+from infra.twilio_account import Workspace
 from infra.workspace import apply as execution
 from infra.workspace import text
 from infra.workspace.export import export, read_all
 from infra.workspace.kinds import ACTIVITIES, URLS, WORKFLOW, WORKSPACE
 from infra.workspace.plan import Action, Change, Plan, make_plan
-from infra.workspace.state import State, read_for
-from infra.workspace.target import Target, of_stage
+from infra.workspace.state import State, new, read_for
+from infra.workspace.target import TIMEOUTS, WORKFLOW_SID, Target, of_stage
 from infra.workspace.values import declared, parameters
 from taskrouter_simulator.definition.configuration import Directory
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 
-_WORKSPACE_SID, _WORKFLOW_SID = "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID"
-_TIMEOUT, _TIMEOUTS = "RESERVATION_TIMEOUT_SECONDS", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
+_WORKSPACE_SID, _TIMEOUT = "TWILIO_WORKSPACE_SID", "RESERVATION_TIMEOUT_SECONDS"
+_CHANGED = (
+    "Nothing was changed, because the Workspace or the file has changed since the plan was made. "
+    "Make a new plan, and apply that."
+)
 
 
 def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool) -> Plan:
@@ -38,29 +42,52 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
     Raises:
         OperatorError: The Workspace can't be read, or contradicts the definition.
     """
+    has_sid = bool(target.workspace_sid)
     target = target.find_workspace(definition.friendly_name)
-    state = State()
+    is_found_by_name = bool(target.workspace_sid) and not has_sid
+    if is_found_by_name and prune:
+        raise OperatorError(
+            "Nothing was changed. --prune needs the SID of the Workspace, but the Workspace "
+            f"{definition.friendly_name!r} ({target.workspace_sid}) was found by its name. Set "
+            f"{_WORKSPACE_SID} of stage {target.stage_name} in {FILE}, or apply without --prune "
+            "first."
+        )
+    state = new()
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))
         _warn_of_missing_workflow(target, state)
-    return make_plan(
+    plan = make_plan(
         definition,
         state,
         api_url=target.api_url,
         prune=prune,
-        kept_sids=target.workflow_sids,
+        kept=_kept_workflows(target),
     )
+    return replace(plan, is_found_by_name=is_found_by_name)
+
+
+def _kept_workflows(target: Target) -> dict[str, str]:
+    """Return why `--prune` deletes none of the Workflows in the settings of the stage, by SID."""
+    remedies = {
+        WORKFLOW_SID: "Before you delete it, set another SID",
+        TIMEOUTS: "Before you delete it, remove the entry",
+    }
+    return {
+        sid: f"its SID is in {setting} of stage {target.stage_name}. {remedies[setting]}"
+        for sid, setting in target.workflows.items()
+    }
 
 
 def _warn_of_missing_workflow(target: Target, state: State) -> None:
-    sid = next(iter(target.workflow_sids), None)
-    if sid and all(workflow.sid != sid for workflow in state.of(WORKFLOW)):
-        click.echo(
-            f"Warning: the Workspace has no Workflow {sid}, which is the {_WORKFLOW_SID} of stage "
-            f"{target.stage_name}.",
-            err=True,
-        )
+    existing = {workflow.sid for workflow in state.of(WORKFLOW)}
+    for sid, setting in target.workflows.items():
+        if setting == WORKFLOW_SID and sid not in existing:
+            click.echo(
+                f"Warning: the Workspace has no Workflow {sid}, which is the {setting} of stage "
+                f"{target.stage_name}.",
+                err=True,
+            )
 
 
 def read_plan(file: Path) -> tuple[str, bool]:
@@ -85,10 +112,7 @@ def require_unchanged(plan: Plan, checksum: str) -> None:
         OperatorError: The checksums differ.
     """
     if plan.checksum != checksum:
-        raise OperatorError(
-            "Nothing was changed, because the Workspace or the file has changed since the plan was "
-            "made. Make a new plan, and apply that."
-        )
+        raise OperatorError(_CHANGED)
 
 
 def apply_plan(
@@ -114,17 +138,37 @@ def apply_plan(
     if plan.changes and not dialog.confirm(_question(plan)):
         click.echo("Nothing was changed. To confirm without a question, add --yes.", err=True)
         return False
-    target = target.find_workspace(definition.friendly_name)
-    if not target.workspace_sid:
-        target = replace(target, workspace_sid=_create_workspace(target, definition))
-        _report(plan.changes[0])
-        plan = plan_changes(target, definition, prune=False)
-        execution.refuse_impossible(plan, force=force)
+    target, plan = _open_workspace(target, definition, plan)
     context = target.context()
     sids = target.account.call(lambda: execution.apply(plan, context, _report))
     if target.stage:
-        write_settings(target.stage, target.workspace_sid, definition, sids)
+        existing = {*sids.values(), *(item.resource.sid for item in plan.unmanaged)}
+        write_settings(target.stage, definition, sids, existing)
+        _warn_of_missing_callbacks(target, existing)
     return True
+
+
+def _open_workspace(
+    target: Target, definition: WorkspaceDefinition, plan: Plan
+) -> tuple[Target, Plan]:
+    """Write the SID of the Workspace to the settings, after creating the Workspace if necessary.
+
+    Returns:
+        The target with the SID, and the plan for the existing Workspace.
+    """
+    target = target.find_workspace(definition.friendly_name)
+    if target.workspace_sid != plan.workspace_sid:
+        raise OperatorError(_CHANGED)
+    if not target.workspace_sid:
+        target = replace(target, workspace_sid=_create_workspace(target, definition))
+        _report(plan.changes[0])
+    if target.stage and _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
+        _write(target.stage_name, {_WORKSPACE_SID: target.workspace_sid})
+    if not plan.workspace_sid:
+        plan = plan_changes(target, definition, prune=plan.prune)
+        outcome = "The Workspace was created, and nothing else was changed."
+        execution.refuse_impossible(plan, force=True, outcome=outcome)
+    return target, plan
 
 
 def _question(plan: Plan) -> str:
@@ -156,80 +200,83 @@ def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
 
 def write_settings(
     stage: Stage,
-    workspace_sid: str,
     definition: WorkspaceDefinition,
     sids: Mapping[tuple[str, str], str],
-) -> bool:
-    """Write SIDs and reservation timeouts to config.json, and return whether a value has changed.
+    existing: Collection[str],
+) -> None:
+    """Write the Workflow's SID and the reservation timeouts to config.json.
 
     Args:
         stage: The stage.
-        workspace_sid: SID of the Workspace.
         definition: The definition that has been applied.
         sids: The SIDs by kind and name.
+        existing: The SIDs of all resources of the kinds that the definition lists.
 
     Raises:
         OperatorError: The timeouts contradict other settings of the stage.
     """
     variables = stage_config.environment(stage.name, {})
-    changes = _missing_sids(variables, workspace_sid, definition, sids)
-    changes |= _changed_timeouts(stage, {**variables, **changes}, definition, sids)
-    if changes:
-        completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
-        stage_config.ensure_runnable(completed)
-        stage_config.set_variables(stage.name, changes)
-        written = ", ".join(f"{name}={value}" for name, value in changes.items())
-        click.echo(f"Written to {FILE}: {written}", err=True)
-    return bool(changes)
-
-
-def _missing_sids(
-    variables: Mapping[str, str],
-    workspace_sid: str,
-    definition: WorkspaceDefinition,
-    sids: Mapping[tuple[str, str], str],
-) -> dict[str, str]:
-    """Return the SIDs that the stage lacks; the Workflow's only if there is exactly one.
-
-    The SID of a Workflow that does not exist counts as lacking.
-    """
-    workflows = managed(definition.workflows, ())
-    values = {_WORKSPACE_SID: workspace_sid}
-    if len(workflows) == 1:
-        values[_WORKFLOW_SID] = sids[WORKFLOW.key, workflows[0].friendly_name]
-    known = {workspace_sid, *sids.values()}
-    return {
-        name: sid for name, sid in values.items() if variables.get(name, "").strip() not in known
-    }
-
-
-def _changed_timeouts(
-    stage: Stage,
-    variables: Mapping[str, str],
-    definition: WorkspaceDefinition,
-    sids: Mapping[tuple[str, str], str],
-) -> dict[str, str]:
-    """Return settings that differ from the timeouts in the definition.
-
-    Workflows with the timeout of the stage's Workflow need no setting of their own.
-    """
+    changes = _missing_workflow(variables, definition, sids)
+    before = stage.settings.reservation_timeouts_by_workflow
+    if not isinstance(definition.workflows, Unmanaged):
+        before = {sid: seconds for sid, seconds in before.items() if sid in existing}
     timeouts = {
         sids[WORKFLOW.key, item.friendly_name]: item.task_reservation_timeout
         for item in managed(definition.workflows, ())
         if not isinstance(item.task_reservation_timeout, Unmanaged)
     }
+    changes |= _changed_timeouts(stage, {**variables, **changes}, timeouts, before)
+    if changes:
+        completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
+        stage_config.ensure_runnable(completed)
+        _write(stage.name, changes)
+
+
+def _write(stage_name: str, changes: Mapping[str, str]) -> None:
+    stage_config.set_variables(stage_name, changes)
+    written = ", ".join(f"{name}={value}" for name, value in changes.items())
+    click.echo(f"Written to {FILE}: {written}", err=True)
+
+
+def _missing_workflow(
+    variables: Mapping[str, str],
+    definition: WorkspaceDefinition,
+    sids: Mapping[tuple[str, str], str],
+) -> dict[str, str]:
+    """Return the SID of the only Workflow in the definition if the stage's does not exist."""
+    workflows = managed(definition.workflows, ())
+    if len(workflows) != 1 or variables.get(WORKFLOW_SID, "").strip() in {*sids.values()}:
+        return {}
+    return {WORKFLOW_SID: sids[WORKFLOW.key, workflows[0].friendly_name]}
+
+
+def _changed_timeouts(
+    stage: Stage,
+    variables: Mapping[str, str],
+    timeouts: Mapping[str, int],
+    before: Mapping[str, int],
+) -> dict[str, str]:
+    """Return settings that differ from the timeouts in the definition.
+
+    Workflows with the timeout of the stage's Workflow need no setting of their own.
+
+    Args:
+        stage: The stage.
+        variables: The variables of the stage, with the SID of its Workflow.
+        timeouts: The timeouts in the definition by SID.
+        before: The timeouts in the settings by SID, without Workflows that no longer exist.
+    """
     changes = {}
-    default = timeouts.get(variables.get(_WORKFLOW_SID, "").strip())
+    default = timeouts.get(variables.get(WORKFLOW_SID, "").strip())
     if default is None:
         default = stage.settings.reservation_timeout_seconds
     elif variables.get(_TIMEOUT, "").strip() != str(default):
         changes[_TIMEOUT] = str(default)
-    before = stage.settings.reservation_timeouts_by_workflow
-    after = before | {
+    after = {**before} | {
         sid: seconds for sid, seconds in timeouts.items() if seconds != default or sid in before
     }
-    if after != before:
-        changes[_TIMEOUTS] = json.dumps(after)
+    if after != stage.settings.reservation_timeouts_by_workflow:
+        changes[TIMEOUTS] = json.dumps(after)
     return changes
 
 
@@ -254,17 +301,31 @@ def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
     apply_plan(target, definition, plan, dialog, force=False)
 
 
-def print_plan(plan: Plan, mask: Callable[[str], str], style: str, *, prune: bool) -> None:
+def _warn_of_missing_callbacks(target: Target, existing: Collection[str]) -> None:
+    """Warn if the deployed stage does not receive all callbacks and events that it needs."""
+    stage = stage_config.read(target.stage_name, allow_empty_sids=True)
+    workflow_sid = stage.settings.twilio_workflow_sid
+    if not target.base_url or workflow_sid not in existing:
+        return
+    workspace = Workspace(target.account, target.workspace_sid, workflow_sid)
+    prefix = stage.settings.callback_prefixes[0]
+    changes = connection.find_changes(workspace, target.base_url, prefix)
+    if changes:
+        click.echo("Warning: the stage needs these values, which the file does not set:", err=True)
+    for line in changes.lines:
+        click.echo(f"  {text.printable(line)}", err=True)
+
+
+def print_plan(plan: Plan, mask: Callable[[str], str], style: str) -> None:
     """Print a plan.
 
     Args:
         plan: The plan.
         mask: Returns a URL without secrets.
         style: "text", "json" or "markdown".
-        prune: Whether the plan deletes resources that the definition does not name.
     """
     if style == "json":
-        click.echo(json.dumps(text.as_json(plan, mask, prune=prune), indent=2))
+        click.echo(json.dumps(text.as_json(plan, mask), indent=2))
     elif style == "markdown":
         click.echo(text.markdown(plan, mask))
     else:
@@ -285,7 +346,9 @@ def export_workspace(target: Target, *, with_workers: bool) -> None:
         )
     context = target.context()
     state = target.account.call(lambda: read_all(context, with_workers=with_workers))
-    definition, notes = export(state, api_url=target.api_url, with_workers=with_workers)
+    definition, notes = export(
+        state, api_url=target.api_url, base_url=target.base_url, with_workers=with_workers
+    )
     click.echo(definition, nl=False)
     for note in notes:
         click.echo(f"Left out: {note}", err=True)

@@ -8,6 +8,7 @@ from typing import Any
 from infra.doctor import probe_api
 from infra.workspace.kinds import (
     ACTIVITIES,
+    ACTIVITY,
     RESOURCES,
     TASK_CHANNEL,
     WORKER,
@@ -44,11 +45,11 @@ class State:
     """A Workspace in TaskRouter.
 
     Attributes:
-        workspace: The Workspace; None if it does not exist yet.
+        workspace: The Workspace; without a SID if it does not exist yet.
         resources: Its resources, oldest first; Workers only if they were requested.
     """
 
-    workspace: Resource | None = None
+    workspace: Resource
     resources: tuple[Resource, ...] = field(default=())
 
     def of(self, kind: Kind) -> Iterator[Resource]:
@@ -76,6 +77,22 @@ class State:
     def values(self, resource: Resource) -> dict[str, Any]:
         """Return the values of a resource as plain values."""
         return live(resource.kind, resource.raw, self.directory)
+
+
+def new() -> State:
+    """Return what TaskRouter creates with a new Workspace, with names in place of SIDs.
+
+    The five TaskChannels are left out, because no definition has to create them.
+    """
+    raw = dict.fromkeys(WORKSPACE.fields)
+    raw |= {"default_activity": _OFFLINE, "timeout_activity": _OFFLINE}
+    return State(
+        Resource(WORKSPACE, "", "", raw),
+        tuple(
+            Resource(ACTIVITY, name, name, {"friendly_name": name, "available": available})
+            for name, available in _NEW_ACTIVITIES.items()
+        ),
+    )
 
 
 def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None) -> State:
@@ -175,5 +192,9 @@ def is_built_in(resource: Resource) -> bool:
     return resource.kind is TASK_CHANNEL and resource.name in _BUILT_IN
 
 
+_OFFLINE = "Offline"
+_NEW_ACTIVITIES = {_OFFLINE: False, "Available": True, "Unavailable": False}
+"""Activities of a new Workspace and whether Workers in them are available:
+https://www.twilio.com/docs/taskrouter/api/activity."""
 _BUILT_IN = frozenset({"default", "voice", "sms", "chat", "video"})
 """TaskChannels of every Workspace: https://www.twilio.com/docs/taskrouter/api/task-channel."""

@@ -1,13 +1,15 @@
 """The Workspace of a stage, and the definition that belongs to it."""
 
 import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chalicelib import config
 from infra import OperatorError
-from infra.aws import Aws, chalice_record, stacks, stage_config
+from infra.aws import Aws, chalice_record, lock, shared_names, stacks, stage_config
 from infra.aws.config_file import FILE
 from infra.aws.stage_config import Stage
 from infra.commands import connect_to_stage, connection
@@ -19,6 +21,8 @@ from taskrouter_simulator.definition.document import DefinitionError
 from taskrouter_simulator.definition.model import WorkspaceDefinition
 from taskrouter_simulator.definition.reader import QUICKSTART, read
 
+WORKFLOW_SID, TIMEOUTS = "TWILIO_WORKFLOW_SID", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
+"""Settings that contain SIDs of Workflows."""
 _SIMULATOR_FILE = "SIMULATOR_WORKSPACE_FILE"
 
 
@@ -30,22 +34,24 @@ class Target:
         stage_name: Name of the stage.
         account: The Twilio account.
         workspace_sid: SID of the Workspace; "" if the stage has none.
-        workflow_sids: SIDs of the Workflows that the settings of the stage name. The first is the
-            Workflow of the stage; none if TWILIO_WORKFLOW_SID is empty.
+        workflows: The SIDs of the Workflows that the settings of the stage name, and the name of
+            the setting.
         base_url: URL of the API without a secret segment; "" if the stage is not deployed.
         api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if the stage names none.
         stage: The stage in AWS; None for the local stage.
+        aws: The account and region; None for the local stage.
     """
 
     stage_name: str
     account: Account
     workspace_sid: str
-    workflow_sids: tuple[str, ...]
+    workflows: Mapping[str, str]
     base_url: str
     api_url: str | None
     default_file: Path | None
     stage: Stage | None = None
+    aws: Aws | None = None
 
     def context(self) -> Any:
         """Return the SDK's context of the Workspace.
@@ -57,16 +63,32 @@ class Target:
         return self.account.workspaces(self.workspace_sid)
 
     def find_workspace(self, name: str) -> "Target":
-        """Return the target with the SID of the Workspace with a name, if the stage has no SID."""
+        """Return the target with the SID of the Workspace with a name, if the stage has no SID.
+
+        Raises:
+            OperatorError: Several Workspaces have the name, or the Workspace belongs to another
+                stage.
+        """
         if self.workspace_sid:
-            return self
+            return self._with_own_workspace(self.workspace_sid)
         found = [sid for sid, found_name in self.account.list_workspaces() if found_name == name]
         if len(found) > 1:
             raise OperatorError(
                 f"The account has several Workspaces with the name {name!r}: {', '.join(found)}. "
                 f"Set TWILIO_WORKSPACE_SID of stage {self.stage_name} in {FILE}."
             )
-        return replace(self, workspace_sid="".join(found))
+        return self._with_own_workspace("".join(found))
+
+    def _with_own_workspace(self, sid: str) -> "Target":
+        if self.stage and sid:
+            shared_names.ensure_own_workspace(stage_config.project(), self.stage_name, sid)
+        return replace(self, workspace_sid=sid)
+
+    def locked(self, *, force: bool) -> AbstractContextManager[object]:
+        """Hold the lock of a stage in AWS, so that no deployment runs at the same time."""
+        if self.aws is None or self.stage is None:
+            return nullcontext()
+        return lock.acquire(self.aws, self.stage, force=force)
 
     def mask(self, url: str) -> str:
         """Return a URL without parts that may be secret."""
@@ -84,10 +106,26 @@ class Target:
                 f"Stage {self.stage_name} has no definition of its Workspace. Name one with "
                 f"--file, or as workspace_file of the stage in {FILE}."
             )
-        try:
-            return read(file)
-        except DefinitionError as error:
-            raise OperatorError(f"{error}.") from error
+        return _read(file)
+
+
+def ensure_applicable(stage: Stage) -> None:
+    """Check the definition that a stage names, without requests to Twilio.
+
+    Raises:
+        OperatorError: The definition is invalid, or the stage's Workspace belongs to another stage.
+    """
+    if file := _in_project(stage.workspace_file):
+        _read(file)
+        sid = stage.settings.twilio_workspace_sid
+        shared_names.ensure_own_workspace(stage_config.project(), stage.name, sid)
+
+
+def _read(file: Path) -> WorkspaceDefinition:
+    try:
+        return read(file)
+    except DefinitionError as error:
+        raise OperatorError(f"{error}.") from error
 
 
 def open_target(stage_name: str) -> Target:
@@ -127,11 +165,12 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
         stage_name=stage.name,
         account=_account(settings, key, stored_secrets.describe_storing(stage)),
         workspace_sid="" if "TWILIO_WORKSPACE_SID" in empty else settings.twilio_workspace_sid,
-        workflow_sids=() if "TWILIO_WORKFLOW_SID" in empty else _workflow_sids(settings),
+        workflows=_workflows(settings, has_own=WORKFLOW_SID not in empty),
         base_url=url or "",
         api_url=url and url + settings.callback_prefixes[0],
         default_file=_in_project(stage.workspace_file),
         stage=stage,
+        aws=aws,
     )
 
 
@@ -146,15 +185,16 @@ def _open_local(stage_name: str) -> Target:
         stage_name=stage_name,
         account=_account(settings, key, "Check TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET."),
         workspace_sid=settings.twilio_workspace_sid,
-        workflow_sids=_workflow_sids(settings),
+        workflows=_workflows(settings, has_own=True),
         base_url=url,
         api_url=url + settings.callback_prefixes[0],
         default_file=file or QUICKSTART,
     )
 
 
-def _workflow_sids(settings: config.Settings) -> tuple[str, ...]:
-    return (settings.twilio_workflow_sid, *settings.reservation_timeouts_by_workflow)
+def _workflows(settings: config.Settings, *, has_own: bool) -> dict[str, str]:
+    own = {settings.twilio_workflow_sid: WORKFLOW_SID} if has_own else {}
+    return dict.fromkeys(settings.reservation_timeouts_by_workflow, TIMEOUTS) | own
 
 
 def _in_project(file: str | None) -> Path | None:

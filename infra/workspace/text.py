@@ -59,7 +59,8 @@ def summary(plan: Plan) -> str:
 
 def lines(plan: Plan, mask: Mask) -> Iterator[str]:
     """Yield the lines of a plan, with colors."""
-    yield printable(f"Workspace {plan.workspace!r} ({plan.workspace_sid or 'new'})")
+    found = ", found by its name" if plan.is_found_by_name else ""
+    yield printable(f"Workspace {plan.workspace!r} ({plan.workspace_sid or 'new'}{found})")
     for change in plan.changes:
         sign, color = _SIGNS[change.action]
         yield click.style(printable(f"{sign} {change.action} {change.title}"), fg=color)
@@ -87,19 +88,24 @@ def markdown(plan: Plan, mask: Mask) -> str:
     return f"{fence}diff\n{text}\n{fence}"
 
 
-def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
-    """Return a plan as JSON, from which `apply --plan` reads the checksum and `prune`."""
+def as_json(plan: Plan, mask: Mask) -> dict[str, Any]:
+    """Return a plan as JSON, from which `apply --plan` reads the checksum and `prune`.
+
+    Resources of a Workspace that does not exist yet have no SIDs.
+    """
+    exists = bool(plan.workspace_sid)
     return {
         "workspace": plan.workspace,
         "workspace_sid": plan.workspace_sid,
-        "prune": prune,
+        "found_by_name": plan.is_found_by_name,
+        "prune": plan.prune,
         "checksum": plan.checksum,
         "changes": [
             {
                 "action": change.action,
                 "kind": change.kind.key,
                 "name": change.name,
-                "sid": change.sid,
+                "sid": change.sid if exists else "",
                 "fields": [
                     {"field": name, "before": before, "after": after}
                     for name, before, after in _shown_fields(change, mask)
@@ -112,7 +118,7 @@ def as_json(plan: Plan, mask: Mask, *, prune: bool) -> dict[str, Any]:
             {
                 "kind": item.resource.kind.key,
                 "name": item.resource.name,
-                "sid": item.resource.sid,
+                "sid": item.resource.sid if exists else "",
                 "note": item.note,
             }
             for item in plan.unmanaged
@@ -153,7 +159,8 @@ def _field_lines(change: Change, field: _Field) -> Iterator[str]:
     elif change.action is Action.CREATE:
         yield f"{name}: {_text(after)}"
     else:
-        yield f"{name}: {_text(before)} -> {_text(after)}"
+        note = " (a hidden part differs)" if before == after else ""
+        yield f"{name}: {_text(before)} -> {_text(after)}{note}"
 
 
 def _configuration_lines(before: Any, after: Any) -> Iterator[str]:
@@ -193,12 +200,15 @@ _Representer.add_representer(
 
 
 def _quoted(value: Any) -> Any:
-    """Return a value in which texts have quotes if they look like other values."""
+    """Return a value in which texts have quotes if they look like other values.
+
+    Without quotes, U+0085 is a line break of YAML 1.1.
+    """
     if isinstance(value, Mapping):
         return CommentedMap((_quoted(key), _quoted(item)) for key, item in value.items())
     if isinstance(value, list):
         return [_quoted(item) for item in value]
-    if isinstance(value, str) and _looks_different(value):
+    if isinstance(value, str) and ("\x85" in value or _looks_different(value)):
         return DoubleQuotedScalarString(value)
     return value
 

@@ -40,6 +40,9 @@ EXPRESSION_FIELDS: Mapping[str, Callable[[str], str]] = {
 }
 """Functions that normalize the expressions and references in a target, by field."""
 
+_TARGET_KEYS = {field.name for field in fields(Target)}
+_FILTER_KEYS = {"filter_friendly_name", "friendly_name", "expression", "Expression", "targets"}
+
 
 class ConfigurationError(ValueError):
     """A configuration does not have the format that TaskRouter documents."""
@@ -215,6 +218,22 @@ def _read_target(item: dict[str, Any], directory: Directory) -> Target:
         timeout=_integer(item.get("timeout"), "timeout"),
         **{key: replace_sids(text, directory) if text else None for key, text in texts.items()},
     )
+
+
+def find_ignored_keys(text: str) -> list[str]:
+    """Return the keys that `from_json` ignores, sorted.
+
+    Args:
+        text: A configuration that `from_json` can read.
+    """
+    document = json.loads(text)
+    routing = document["task_routing"]
+    ignored = {*document} - {"task_routing"} | {*routing} - {"filters", "default_filter"}
+    targets = [routing.get("default_filter") or {}]
+    for item in routing.get("filters") or ():
+        targets += item.get("targets") or ()
+        ignored |= {*item} - _FILTER_KEYS - (set() if item.get("targets") else _TARGET_KEYS)
+    return sorted(ignored.union(*({*target} - _TARGET_KEYS for target in targets)))
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

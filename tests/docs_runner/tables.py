@@ -8,6 +8,11 @@ FIRST_DEPLOYMENT = (
 
 DOCTOR = "tests/infra/test_doctor.py and tests/infra/test_doctor_probe.py run the command"
 
+WORKSPACE = (
+    "the command needs a stage in AWS; tests/infra/workspace/test_commands.py runs it, and "
+    "tests/deploy/test_docs.py runs the commands of operations.md"
+)
+
 NOT_RUN = {
     "export TWILIO_ACCOUNT_SID=AC… TWILIO_WORKSPACE_SID=WS… TWILIO_WORKFLOW_SID=WW…": (
         FIRST_DEPLOYMENT
@@ -17,6 +22,17 @@ NOT_RUN = {
     """--try-attributes '{"selected_language": "es"}'""": FIRST_DEPLOYMENT,
     "python -m infra doctor --stage prod": DOCTOR,
     "python -m infra doctor --stage dev --probe --settings-file account.env": DOCTOR,
+    "python -m infra workspace plan --stage prod": WORKSPACE,
+    "make workspace STAGE=prod": WORKSPACE,
+    "python -m infra workspace plan --stage prod --json > plan.json": WORKSPACE,
+    "python -m infra workspace apply --stage prod --plan plan.json --yes": WORKSPACE,
+    "python -m infra secrets put --stage prod": WORKSPACE,
+    "python -m infra workspace apply --stage prod --file workspace.yaml": WORKSPACE,
+    "make deploy STAGE=prod": WORKSPACE,
+    "python -m infra workspace export --stage prod > workspace.yaml": WORKSPACE,
+    "python -m infra workspace plan --stage prod --file workspace.yaml": WORKSPACE,
+    "python -m infra workspace plan --stage prod --prune": WORKSPACE,
+    "python -m infra workspace apply --stage prod --prune": WORKSPACE,
     "make test": TESTED_ELSEWHERE,
     "make check": TESTED_ELSEWHERE,
     "make e2e": "the command runs the tests of the documentation; " + TESTED_ELSEWHERE,

@@ -136,11 +136,9 @@ class LiveStage:
         return Subject(self.stage, aws, now=lambda: time.time() + self.skew)
 
     def trigger_alarm(self):
-        """Create an alarm that is active. moto returns alarms regardless of their state."""
-        boto3.client("cloudwatch").put_metric_alarm(
-            AlarmName=f"{STACK}-SweepFails",
-            ComparisonOperator="GreaterThanThreshold",
-            EvaluationPeriods=1,
+        """Let an alarm be active."""
+        boto3.client("cloudwatch").set_alarm_state(
+            AlarmName=f"{STACK}-SweepFails", StateValue="ALARM", StateReason="test"
         )
 
     def store_secrets(self, **changes):
@@ -192,6 +190,14 @@ class LiveStage:
         events = boto3.client("events")
         events.put_rule(Name="sweep", ScheduleExpression="rate(1 minute)", State="ENABLED")
         events.put_targets(Rule="sweep", Targets=[{"Id": "1", "Arn": arn}])
+        for name, resource in template.read()["Resources"].items():
+            if resource["Type"] == "AWS::CloudWatch::Alarm":
+                boto3.client("cloudwatch").put_metric_alarm(
+                    AlarmName=f"{STACK}-{name}",
+                    ComparisonOperator="GreaterThanThreshold",
+                    EvaluationPeriods=1,
+                    ActionsEnabled=True,
+                )
         self.topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
         boto3.client("sns").subscribe(
             TopicArn=self.topic, Protocol="email", Endpoint="a@example.com"

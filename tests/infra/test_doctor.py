@@ -14,7 +14,7 @@ from infra.doctor import report, service_checks, twilio_checks
 from infra.doctor.checks import CHECKS
 from infra.doctor.report import Outcome
 from tests.infra.command_line import run_infra
-from tests.infra.live_stage import PARAMETER, LiveStage
+from tests.infra.live_stage import PARAMETER, STACK, LiveStage
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ FAULTS = {
     "failing app": (
         lambda s: s.faults.update({("GET", "/health"): (502, {})}),
         "reachable",
-        "did not report version",
+        "(HTTP status 502). Check what is in front of the API. Run: python -m infra deploy --stage",
     ),
     "redirect": (
         lambda s: s.faults.update({("POST", "/event_callback"): REFUSED}),
@@ -299,7 +299,24 @@ FAULTS = {
         "No sweep has finished yet",
     ),
     "alarm": (LiveStage.trigger_alarm, "alarms", "Active alarms: SweepFails"),
+    "deleted alarm": (
+        lambda _: boto3.client("cloudwatch").delete_alarms(AlarmNames=[f"{STACK}-SweepFails"]),
+        "alarms",
+        "Missing alarms: SweepFails. Create",
+    ),
+    "disabled alarm": (
+        lambda _: boto3.client("cloudwatch").disable_alarm_actions(
+            AlarmNames=[f"{STACK}-SweepFails"]
+        ),
+        "alarms",
+        f"enable-alarm-actions --alarm-names {STACK}-SweepFails",
+    ),
     "no topic": (lambda s: setattr(s, "topic", None), "alarm_subscribers", "no topic"),
+    "deleted topic": (
+        lambda s: boto3.client("sns").delete_topic(TopicArn=s.topic),
+        "alarm_subscribers",
+        "Run: python -m infra status --stage dev",
+    ),
     "no subscriber": (
         lambda s: boto3.client("sns").unsubscribe(
             SubscriptionArn=boto3.client("sns").list_subscriptions()["Subscriptions"][0][
@@ -328,6 +345,30 @@ def test_fault_makes_only_its_own_line_wrong(stage, fault):
     assert text in results[name].text
     causes = {result.cause for result in results.values() if result.outcome == "not checked"}
     assert causes <= {name}
+
+
+@pytest.mark.parametrize("status", [301, 403, 404, 429, 500, 502, 504])
+def test_failing_event_callback_makes_only_one_line_wrong(stage, status):
+    stage.faults["POST", "/event_callback"] = (status, {"Code": "Other"})
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["signed_request"]
+    assert f"/.../event_callback returned {status} Other. Remove" in results["signed_request"].text
+    assert results["forged_request"].text == "because of signed_request"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_accepted"), [(200, True), (299, True), (300, False), (500, False)]
+)
+def test_only_an_accepted_forgery_is_called_a_danger(stage, status, is_accepted):
+    stage.faults["POST", "/event_callback"] = (status, {})
+    check = next(check for check in CHECKS if check.name == "forged_request")
+
+    with pytest.raises(OperatorError) as error:
+        check.examine(stage.subject)
+
+    assert ("Anyone who knows the URL can change records" in str(error.value)) is is_accepted
 
 
 def test_doctor_writes_nothing(stage):
@@ -452,6 +493,17 @@ def test_command_fails_if_a_check_finds_something_wrong(stage):
         completed.stdout
     )
     assert "Run: python -m infra deploy --stage dev\n" in completed.stdout
+
+
+def test_remedy_names_the_file_that_defines_the_workspace(stage):
+    content = json.loads(stage_config.CONFIG.read_text())
+    content["stages"]["dev"]["workspace_file"] = "own.yaml"
+    stage_config.CONFIG.write_text(json.dumps(content))
+    stage.workspace.update(event_callback_url="", events_filter="task.created")
+    shown = run_doctor().stdout
+    command = "Then run: python -m infra deploy --stage dev\n"
+    assert f"sure that own.yaml contains these URLs, which begin with ${{api}}. {command}" in shown
+    assert "that own.yaml contains these types in events_filter, or `events_filter: null`." in shown
 
 
 @pytest.mark.parametrize("is_ok", [True, False])

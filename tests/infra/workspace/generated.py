@@ -8,7 +8,7 @@ ACTIVITIES = ("Offline", "Ready", "Lunch", "}%")
 QUEUES = ("Sales", "Sales: 'EMEA'", "yes")
 WORKERS = ("Ann", "Zoë", "12")
 NAMES = st.sampled_from(("plain", "# no comment", "~", "é: 😀", "0x1f"))
-URLS = st.sampled_from((None, "${api}/assignment_callback", "http://127.0.0.1:9/x?y=1#rc=2"))
+URLS = st.sampled_from((None, "${api}/assignment_callback", "http://127.0.0.1:9/x#rc=2"))
 EXPRESSIONS = st.sampled_from(
     ("level > 3", "skills HAS 'a' AND (b == 1 OR c != 2)", "1==1", "sid != '${worker:Ann}'")
 )

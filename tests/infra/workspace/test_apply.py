@@ -244,6 +244,14 @@ def test_throttled_request_waits_as_long_as_requested(live):
     assert live.waits == [7, 7]
 
 
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_refusal_of_every_change_is_left_to_the_account(live, status):
+    """The remedy of the account's error says more than the refusal of one change."""
+    live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
+    with pytest.raises(TwilioException, match=str(status)):
+        live.apply(read(QUICKSTART))
+
+
 def test_waiting_is_limited(live):
     live.twilio.fault("request", "error", status=429, retry_after=121, times=None)
     with pytest.raises(TwilioException, match="429"):
@@ -280,7 +288,7 @@ def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
     assert [change.title for change in plan.changes] == ["Workspace 'New'"]
     listed = {item.resource.name: item.note for item in plan.unmanaged}
     assert listed["Alice"] == ""
-    assert listed["Offline"] == "in use"
+    assert listed["Offline"] == "used by the Workspace 'Quickstart'"
     pruned = quickstart.plan(definition, prune=True)
     assert [item.resource.name for item in pruned.unmanaged] == ["Offline"]
     assert pruned.deletes_too_much
@@ -316,9 +324,12 @@ def test_resource_that_a_remaining_one_needs_is_not_deleted(quickstart):
 def test_kept_resource_and_what_it_needs_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
-    plan = quickstart.plan(definition, prune=True, kept_sids=[workflow.sid])
+    plan = quickstart.plan(definition, prune=True, kept={workflow.sid: "the reason"})
     assert plan.of(Action.DELETE) == []
-    assert {item.note for item in plan.unmanaged} == {"in use"}
+    assert {item.note for item in plan.unmanaged} == {
+        "the reason",
+        f"used by the Workflow {workflow.friendly_name!r}",
+    }
 
 
 def test_brake_allows_thirty_percent(live):

@@ -128,6 +128,22 @@ def test_attributes_and_secrets_are_not_shown(run, live, tmp_path):
     assert "~     attributes: level (values are not shown)\n" in shown
 
 
+def test_changed_secret_segment_is_named(run, live, tmp_path):
+    old, new = "old-secret_0123456789", "new-secret_0123456789"
+    live.context.update(event_callback_url=f"https://a.example/{old}/x")
+    file = tmp_path / "workspace.json"
+    value = {"friendly_name": "New", "event_callback_url": f"https://a.example/{new}/x"}
+    file.write_text(json.dumps(value))
+    output = run("plan", "--file", file).stdout
+    assert "/***/x -> https://a.example/***/x (a hidden part differs)\n" in output
+
+
+def test_json_and_markdown_cannot_be_combined(run):
+    completed = run("plan", "--json", "--markdown")
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert "--json and --markdown cannot be combined" in completed.stderr
+
+
 def test_markdown_is_a_block_that_names_cannot_end(run, tmp_path):
     file = tmp_path / "own.json"
     queue = {"friendly_name": "```", "target_workers": ""}

@@ -67,6 +67,7 @@ def test_exported_definition_of_the_quickstart_has_no_mistakes(live):
         " a",
         "a\nb",
         "\x1b",
+        "x\x85y",
         "- a",
     ],
 )
@@ -84,11 +85,65 @@ def test_values_that_a_definition_cannot_contain_are_left_out(live):
     live.context.task_queues.create(friendly_name=f"Of {unknown}")
     definition, text, notes = export(live)
     assert notes == [
-        f"TaskQueue 'Q': target_workers: target_workers contains {unknown}; use the name instead",
-        f"TaskQueue 'Of {unknown}': friendly_name: {notes[1].partition(': friendly_name: ')[2]}",
+        f"TaskQueue 'Q': target_workers: it contains {unknown}, which is not in the Workspace",
+        (
+            f"TaskQueue 'Of {unknown}': friendly_name: it contains {unknown}, which is not in the "
+            "Workspace"
+        ),
     ]
     assert f"# - {notes[0]}\n" in text
     assert live.changes(definition) == []
+
+
+@pytest.mark.parametrize(
+    "route", ["/event_callback", "/event_callback?a=1", "/assignment_callback"]
+)
+@pytest.mark.parametrize("segment", ["", "/new-secret_0123456789", "/old-secret_0123456789"])
+def test_secret_segments_of_the_api_are_not_exported(live, segment, route):
+    live.context.update(event_callback_url=f"{API}{segment}{route}")
+    state = exports.read_all(live.context, with_workers=False)
+    text, notes = exports.export(
+        state, api_url=f"{API}/new-secret_0123456789", base_url=API, with_workers=False
+    )
+    if segment and "?" not in route:
+        assert (f"event_callback_url: ${{api}}{route}\n" in text, notes) == (True, [])
+    assert "secret_" not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bob:hunter2@other.example/x",
+        "https://other.example/x?token=hunter2",
+        "https://other.example/hunter2-hunter2-hunter2/x",
+    ],
+)
+def test_url_that_may_contain_a_secret_is_left_out(live, url):
+    live.context.update(event_callback_url=url)
+    definition, text, notes = export(live)
+    assert notes == [
+        (
+            "Workspace 'New': event_callback_url: the URL may contain a secret; if it does not, "
+            "add it to the file"
+        )
+    ]
+    assert f"# - {notes[0]}\n" in text
+    assert "hunter2" not in text
+    assert live.changes(definition) == []
+
+
+def test_other_url_of_the_apis_host_is_exported_as_it_is(live):
+    live.context.update(event_callback_url=f"{API}/other")
+    state = exports.read_all(live.context, with_workers=False)
+    text, _ = exports.export(state, api_url=f"{API}/new", base_url=API, with_workers=False)
+    assert f"event_callback_url: {API}/other\n" in text
+
+
+def test_url_is_exported_if_the_stage_has_no_api(live):
+    live.context.update(event_callback_url="https://other.example/secret/event_callback")
+    state = exports.read_all(live.context, with_workers=False)
+    text, _ = exports.export(state, api_url=None, with_workers=False)
+    assert "event_callback_url: https://other.example/secret/event_callback\n" in text
 
 
 def test_unreadable_configuration_is_left_out():
@@ -102,6 +157,38 @@ def test_unreadable_configuration_is_left_out():
         "Workflow 'F': configuration: it does not have the format that Twilio documents"
     ]
     assert "configuration:\n" not in text.partition("friendly_name: New")[2]
+
+
+def test_undocumented_keys_of_a_configuration_are_named():
+    filters = [
+        {"expression": "1==1", "targets": [{"queue": "Q", "zzz": 1}], "queue": "ignored"},
+        {"Expression": "1==1", "friendly_name": "F", "queue": "Q", "priority": 1, "other": 1},
+        {"filter_friendly_name": "G", "expression": "1==1", "targets": [], "timeout": 5},
+    ]
+    routing = {"filters": filters, "default_filter": {"queue": "Q", "last": 1}, "first": 1}
+    raw = {"friendly_name": "W", "configuration": json.dumps({"task_routing": routing, "top": 1})}
+    state = State(
+        Resource(WORKSPACE, "WS1", "New", {"friendly_name": "New"}),
+        (Resource(WORKFLOW, "WW1", "W", raw),),
+    )
+    text, notes = exports.export(state, api_url=API, with_workers=False)
+    assert notes == [
+        (
+            "Workflow 'W': configuration: TaskRouter does not document the keys first, last, "
+            "other, queue, top, zzz"
+        )
+    ]
+    assert f"# - {notes[0]}\n" in text
+    assert "\n    configuration:\n" in text
+
+
+def test_configuration_without_filters_has_no_undocumented_keys():
+    raw = {"friendly_name": "W", "configuration": '{"task_routing": {"default_filter": null}}'}
+    state = State(
+        Resource(WORKSPACE, "WS1", "New", {"friendly_name": "New"}),
+        (Resource(WORKFLOW, "WW1", "W", raw),),
+    )
+    assert exports.export(state, api_url=API, with_workers=False)[1] == []
 
 
 def test_duplicate_names_are_refused(live):

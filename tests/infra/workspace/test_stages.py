@@ -1,12 +1,16 @@
 """The Workspace of a stage in AWS: workspace commands, and deployments with a workspace_file."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
-from infra.aws import chalice_record
+from infra import OperatorError
+from infra.aws import chalice_record, lock
 from infra.commands import connection
+from infra.commands.dialog import Dialog
+from infra.workspace import runs, target
 from tests.infra.command_line import run_infra
 from tests.infra.new_stage import URL
 
@@ -64,6 +68,27 @@ def test_deployment_applies_the_file(stage):
     assert "Plan:" not in again.output
 
 
+def test_invalid_file_is_refused_before_the_deployment(stage, file):
+    file.write_text("friendly_name: [x")
+    result = stage.deploy("--yes")
+    assert (result.exit_code, stage.deployments) == (1, 0)
+    assert f"Error: {file}:" in result.output
+    assert stage.deploy("--yes", "--no-callback-urls").exit_code == 0
+
+
+@pytest.mark.parametrize("is_in_shell", [False, True])
+def test_workspace_of_another_stage_is_refused_before_the_deployment(stage, is_in_shell):
+    sid = stage.twilio.workspace_sid
+    content = json.loads(stage.config.read_text())
+    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": sid}}
+    stage.config.write_text(json.dumps(content))
+    if is_in_shell:
+        stage.set(TWILIO_WORKSPACE_SID="")
+    result = stage.deploy("--yes", TWILIO_WORKSPACE_SID=sid)
+    assert (result.exit_code, stage.deployments) == (1, 0)
+    assert f"the Workspace {sid} is also the TWILIO_WORKSPACE_SID of stage prod" in result.output
+
+
 def test_deployment_without_a_file_manages_only_the_callback_urls(new_stage):
     new_stage.configure()
     new_stage.deploy("--yes")
@@ -118,6 +143,78 @@ def test_another_stage_is_not_cut_off_without_a_question(stage, monkeypatch):
     assert "Main" not in workflows(stage)
 
 
+@pytest.fixture
+def locks(stage, monkeypatch):
+    """What happens to the lock and the Workspace, and whether the lock was broken."""
+    steps = []
+
+    @contextlib.contextmanager
+    def acquire(_aws, _stage, *, force):
+        before = stage.deployments, "Main" in workflows(stage)
+        yield lambda: None
+        steps.append((force, before, (stage.deployments, "Main" in workflows(stage))))
+
+    monkeypatch.setattr(lock, "acquire", acquire)
+    return steps
+
+
+def test_deployment_holds_the_lock_while_it_applies_the_file(stage, locks):
+    assert stage.deploy("--yes").exit_code == 0
+    assert locks == [(False, (0, False), (1, False)), (False, (1, False), (2, True))]
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_apply_holds_the_lock_of_the_stage(locks, breaks):
+    options = ["--break-lock"] if breaks else []
+    assert run("apply", "--yes", *options).returncode == 0
+    assert locks == [(breaks, (0, False), (0, True))]
+    run("plan")
+    assert len(locks) == 1
+
+
+WARNING = "Warning: the stage needs these values, which the file does not set:\n"
+
+
+def test_missing_urls_and_events_are_reported_after_the_file_is_applied(stage, file):
+    stage.workspace.update(events_filter="task.created", event_callback_url="")
+    stage.workflow.update(assignment_callback_url="")
+    file.write_text(json.dumps({"friendly_name": "Quickstart"}))
+    deployed = stage.deploy("--yes")
+    assert deployed.exit_code == 0
+    shown = deployed.stderr.partition(WARNING)[2].splitlines()
+    assert shown[0] == f"  Workflow, assignment callback: none -> {URL}/assignment_callback"
+    assert shown[2] == f"  Workspace, event callback: none -> {URL}/event_callback"
+    assert shown[3].startswith("  Workspace, event filter: also reservation.")
+    assert WARNING in run("apply", "--yes").stderr
+    connected = {
+        "friendly_name": "Incoming Customer Care Requests",
+        "assignment_callback_url": "/assignment_callback",
+        "fallback_assignment_callback_url": "/assignment_callback/fallback",
+    }
+    change_file(file, task_queues=[], workflows=[connected], events_filter=None)
+    assert "Warning" not in run("apply", "--yes").stderr
+
+
+def test_test_task_names_the_file_without_the_callback_urls(stage, file):
+    file.write_text(json.dumps({"friendly_name": "Quickstart"}))
+    result = stage.deploy("--yes", "--try")
+    assert result.exit_code == 1
+    remedy = f"Make sure that {file} contains the callback URLs, which begin with ${{api}}. Then"
+    assert f"{remedy} run: python -m infra deploy --stage dev --yes --try\n" in result.output
+
+
+def test_missing_urls_are_not_reported_before_the_deployment(without_workspace):
+    result = run("apply", "--yes")
+    assert (result.returncode, "Warning" in result.stderr) == (0, False)
+
+
+def test_missing_workflow_does_not_fail_the_apply(stage, file):
+    stage.workspace.workflows(stage.twilio.workflow_sid).delete()
+    file.write_text(json.dumps({"friendly_name": "Quickstart"}))
+    result = run("apply", "--yes")
+    assert (result.returncode, WARNING in result.stderr) == (0, False)
+
+
 def test_skipped_callback_urls_skip_the_file(stage):
     assert stage.deploy("--no-callback-urls").exit_code == 0
     assert "Main" not in workflows(stage)
@@ -157,10 +254,30 @@ def test_workflows_in_the_settings_are_not_deleted(stage):
     stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({other.sid: 60}))
     result = run("apply", "--prune", "--force", "--yes")
     assert result.returncode == 0, result.stderr
-    assert "Warning" not in result.stderr
+    assert "Warning: the Workspace has no" not in result.stderr
+    assert (
+        "Workflow 'Other' (its SID is in RESERVATION_TIMEOUTS_BY_WORKFLOW of stage dev. Before you "
+        "delete it, remove the entry)\n" in result.stdout
+    )
+    assert (
+        "(its SID is in TWILIO_WORKFLOW_SID of stage dev. Before you delete it, set another SID)\n"
+        in result.stdout
+    )
     kept = {item.sid for item in workflows(stage).values()}
     assert {stage.twilio.workflow_sid, other.sid} < kept
     assert unused.sid not in kept
+
+
+def test_timeout_of_a_workflow_that_no_longer_exists_is_removed(stage, file):
+    stage.deploy("--yes")
+    stage.workspace.workflows(workflows(stage)["Main"].sid).delete()
+    before = stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]
+    file.write_text(json.dumps({"friendly_name": "Sales"}))
+    assert run("apply", "--yes").returncode == 0
+    assert stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == before
+    file.write_text(json.dumps({"friendly_name": "Sales", "workflows": []}))
+    assert run("apply", "--yes").returncode == 0
+    assert stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == "{}"
 
 
 def test_missing_workflow_is_reported_and_replaced(stage):
@@ -210,9 +327,124 @@ def test_missing_workspace_is_created_once(without_workspace):
 def test_workspace_of_an_interrupted_apply_is_found_by_its_name(without_workspace):
     stage = without_workspace
     created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
-    assert f"'Sales' ({created.sid})" in run("plan").stdout
+    assert f"'Sales' ({created.sid}, found by its name)\n" in run("plan").stdout
+    assert json.loads(run("plan", "--json").stdout)["found_by_name"] is True
     assert run("apply", "--yes").returncode == 0
     assert stage.variables["TWILIO_WORKSPACE_SID"] == created.sid
+    assert f"'Sales' ({created.sid})\n" in run("plan").stdout
+
+
+def test_prune_is_refused_until_the_sid_is_written(without_workspace, file):
+    client = without_workspace.twilio.client().taskrouter.v1
+    context = client.workspaces(client.workspaces.create(friendly_name="Sales").sid)
+    context.task_queues.create(friendly_name="Theirs")
+    for command in (("plan",), ("apply", "--yes", "--force")):
+        refused = run(*command, "--prune")
+        assert (refused.returncode, "was found by its name. Set TWILIO_" in refused.stderr) == (
+            1,
+            True,
+        )
+    assert [item.friendly_name for item in context.task_queues.list()] == ["Theirs"]
+    assert run("apply", "--yes").returncode == 0
+    assert run("apply", "--prune", "--yes", "--force").returncode == 0
+    assert [item.friendly_name for item in context.task_queues.list()] == ["Everyone"]
+
+
+@pytest.mark.parametrize("own_sid", [False, True])
+def test_workspace_of_another_stage_is_refused(without_workspace, own_sid):
+    stage = without_workspace
+    created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
+    content = json.loads(stage.config.read_text())
+    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": created.sid}}
+    if own_sid:
+        content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = created.sid
+    stage.config.write_text(json.dumps(content))
+    before = stage.config.read_text()
+    for command in (("plan",), ("apply", "--yes")):
+        refused = run(*command)
+        assert refused.returncode == 1
+        message = f"the Workspace {created.sid} is also the TWILIO_WORKSPACE_SID of stage prod."
+        assert message in refused.stderr
+    assert stage.config.read_text() == before
+
+
+def test_workspace_of_a_local_stage_is_not_refused(stage):
+    content = json.loads(stage.config.read_text())
+    sid = content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"]
+    content["stages"]["local"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = sid
+    stage.config.write_text(json.dumps(content))
+    assert run("plan").returncode == 2
+
+
+def change_file(file, **keys):
+    file.write_text(json.dumps(VALUE | keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"activities": [{"friendly_name": "Available", "available": False}]},
+            "Nothing was changed. Activity 'Available' must be replaced",
+        ),
+        (
+            {"default_activity": "Idle"},
+            "Workspace 'Sales' refers to the Activity 'Idle', which is neither",
+        ),
+    ],
+)
+def test_contradiction_is_found_before_a_workspace_is_created(
+    without_workspace, file, keys, message
+):
+    change_file(file, **keys)
+    refused = run("apply", "--yes")
+    assert (refused.returncode, message in refused.stderr) == (1, True), refused.stderr
+    workspaces = without_workspace.twilio.client().taskrouter.v1.workspaces
+    assert workspaces.list(friendly_name="Sales") == []
+
+
+def test_plan_of_a_new_workspace_contains_everything_that_is_applied(without_workspace, file):
+    idle = {"friendly_name": "Idle", "available": True}
+    renamed = {"friendly_name": "Away", "was": "Unavailable"}
+    change_file(file, default_activity="Idle", activities=[idle, renamed])
+    planned = run("plan", "--prune", "--json")
+    changes = [
+        (item["action"], item["name"], item["sid"])
+        for item in json.loads(planned.stdout)["changes"]
+    ]
+    assert changes == [
+        ("create", "Sales", ""),
+        ("create", "Idle", ""),
+        ("rename", "Away", ""),
+        ("create", "Everyone", ""),
+        ("create", "Main", ""),
+        ("delete", "Available", ""),
+    ]
+    applied = run("apply", "--prune", "--yes")
+    assert applied.returncode == 0, applied.stderr
+    assert "Activity 'Available': deleted" in applied.stderr
+    assert run("plan", "--prune").returncode == 0
+
+
+def test_sid_of_a_new_workspace_is_written_before_anything_can_fail(without_workspace):
+    stage = without_workspace
+    stage.twilio.fault("request", "error", method="POST", path="*/TaskQueues", status=403)
+    failed = run("apply", "--yes")
+    assert failed.returncode == 1
+    (created,) = stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == created.sid
+
+
+def test_workspace_that_appears_after_the_plan_is_not_changed(without_workspace, file):
+    opened = target.open_target("dev")
+    definition = opened.read_definition(None)
+    planned = runs.plan_changes(opened, definition, prune=False)
+    workspaces = without_workspace.twilio.client().taskrouter.v1.workspaces
+    created = workspaces.create(friendly_name="Sales")
+    dialog = Dialog(is_interactive=False, assumes_yes=True)
+    with pytest.raises(OperatorError, match="has changed since the plan was made"):
+        runs.apply_plan(opened, definition, planned, dialog, force=False)
+    assert workspaces(created.sid).task_queues.list() == []
 
 
 def test_lost_response_does_not_create_a_second_workspace(without_workspace):

@@ -95,6 +95,7 @@ def test_initial_activity_is_only_for_a_new_worker():
         ("POST", "Workspaces", False),
         ("post", "Workspaces/WS1/Workers", False),
         ("POST", "Workspaces/WS1/TaskQueues", False),
+        ("POST", "Workspaces/WS1/Tasks", False),
     ],
 )
 def test_only_creations_are_not_idempotent(method, path, expected):
