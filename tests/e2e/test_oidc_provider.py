@@ -21,12 +21,13 @@ MODULE = ROOT / ".venv" / "oidc-provider" / "node_modules" / "oidc-provider" / "
 SERVER = ROOT / "tests" / "e2e" / "oidc_provider" / "server.mjs"
 CLIENT_ID, CLIENT_SECRET = "contact-center-console", "s3cret:with-special/characters+%"
 
+needs_provider = pytest.mark.skipif(
+    not MODULE.exists(), reason="oidc-provider is missing. Run make oidc-provider."
+)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(STARTUP_SECONDS + 120),
-    pytest.mark.skipif(
-        not MODULE.exists(), reason="oidc-provider is missing. Run make oidc-provider."
-    ),
+    needs_provider,
 ]
 
 
