@@ -29,6 +29,8 @@ export const state = {
   hasProvider: null,
   connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,
+  /** Whether this tab polls for all tabs of the user. */
+  isLeader: false,
   /** When the first load is late enough to show blank rows. */
   isSlow: false,
   inbox: newInbox(),
@@ -63,6 +65,7 @@ export function resetState() {
   Object.assign(state, {
     session: null,
     connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
+    isLeader: false,
     isSlow: false,
     inbox: newInbox(),
     selected: null,
