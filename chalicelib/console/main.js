@@ -3,7 +3,7 @@
 import { endByRecord, loadActivities, lookUp, useSession } from "./actions.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, VERSION } from "./api.js";
-import { serverNow } from "./clock.js";
+import { isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
 import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
@@ -133,11 +133,11 @@ function expire(at) {
 /** Show an overview and the state of the connection, from this tab's poll or another tab's. */
 function show(overview, connection, isLeader) {
   Object.assign(state, { connection, isLeader });
-  if (connection.state === "live") {
-    state.updatedAt = Date.now();
-  }
   if (overview) {
     apply(overview, isLeader);
+  }
+  if (connection.state === "live") {
+    state.updatedAt = Date.now();
   }
   changed();
 }
@@ -208,7 +208,7 @@ function update() {
   if (!state.session) {
     return;
   }
-  if (state.session.claims.expiresAt <= serverNow()) {
+  if (isClockKnown() && state.session.claims.expiresAt <= serverNow()) {
     refuse();
     return;
   }

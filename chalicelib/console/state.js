@@ -27,7 +27,7 @@ export const state = {
   door: { kind: "" },
   /** Whether the API knows an identity provider. Null until it has answered. */
   hasProvider: null,
-  connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
+  connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,
   /** Whether this tab polls for all tabs of the user. */
   isLeader: false,
@@ -64,7 +64,7 @@ export const section = () => (drafts.section === "history" ? "history" : "inbox"
 export function resetState() {
   Object.assign(state, {
     session: null,
-    connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
+    connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
     isLeader: false,
     isSlow: false,
     inbox: newInbox(),
