@@ -1,9 +1,9 @@
 // Starts the console: session, polling, rendering.
 
-import { loadActivities, lookUp, useSession } from "./actions.js";
+import { endByRecord, loadActivities, lookUp, useSession } from "./actions.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, VERSION } from "./api.js";
-import { serverNow } from "./clock.js";
+import { isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
 import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
@@ -85,6 +85,7 @@ function receiveToken({ owner, token }) {
 function showDoor(shown) {
   polling?.stop();
   polling = null;
+  state.isLeader = false;
   forgetToken();
   state.session = null;
   state.door = shown;
@@ -103,7 +104,13 @@ function endSession() {
   resetState();
 }
 
-const receive = ({ type }) => type === "signed-out" && endSession();
+const RECEIVERS = {
+  "signed-out": endSession,
+  ended: endByRecord,
+  lookUp: ({ sids }) => state.isLeader && lookUp(sids),
+};
+
+const receive = (message) => RECEIVERS[message.type]?.(message);
 
 /** End the session because the API refused the token. */
 function refuse(response) {
@@ -125,12 +132,12 @@ function expire(at) {
 
 /** Show an overview and the state of the connection, from this tab's poll or another tab's. */
 function show(overview, connection, isLeader) {
-  state.connection = connection;
-  if (connection.state === "live") {
-    state.updatedAt = Date.now();
-  }
+  Object.assign(state, { connection, isLeader });
   if (overview) {
     apply(overview, isLeader);
+  }
+  if (connection.state === "live") {
+    state.updatedAt = Date.now();
   }
   changed();
 }
@@ -142,7 +149,7 @@ function apply(overview, isLeader) {
   const now = serverNow();
   const { added, vanished } = applyOverview(inbox, overview, now);
   arrange(inbox, now, state.isPointerOverOffers);
-  vanished.forEach(lookUp);
+  lookUp(vanished);
   noticeActivity(state, now);
   if (wasEmpty && inbox.order.length) {
     select(inbox.order[0], { isAutomatic: true });
@@ -201,7 +208,7 @@ function update() {
   if (!state.session) {
     return;
   }
-  if (state.session.claims.expiresAt <= serverNow()) {
+  if (isClockKnown() && state.session.claims.expiresAt <= serverNow()) {
     refuse();
     return;
   }
@@ -228,7 +235,7 @@ function start() {
   root.replaceChildren();
   loadPreferences();
   onChange(draw);
-  useSession({ pollNow, expire: refuse });
+  useSession({ pollNow, send: (message) => polling?.send(message), expire: refuse });
   onSharedToken(receiveToken);
   listenToKeys();
   closeMenuOutside();

@@ -10,6 +10,10 @@ const DEFAULT_INTERVALS = { visible_ms: 3000, hidden_ms: 15_000 };
 /** Waits vary by up to this share, so that consoles do not poll at the same time. */
 const JITTER = 0.2;
 
+/** Return whether a response is an overview. A proxy may answer 200 with something else. */
+const isOverview = (response) =>
+  response?.status === 304 || (response?.status === 200 && Array.isArray(response.body?.reservations));
+
 /**
  * Poll until `stop` is called.
  *
@@ -23,7 +27,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   const visibleLock = `console visible ${owner}`;
   let overview = null;
   let tag = null;
-  let connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+  let connection = { state: "connecting", since: Date.now(), failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
   let endPause = () => {};
@@ -58,13 +62,10 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       refuse(response);
       return MAX_WAIT;
     }
-    const isSuccess = response?.status === 200 || response?.status === 304;
-    if (isSuccess) {
-      succeed(response);
-    }
+    const isSuccess = isOverview(response) && succeed(response);
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = (await isAnyTabVisible()) ? visible : hidden;
-    return isSuccess ? usual * (1 - JITTER * Math.random()) : fail(response, visible, usual);
+    return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
   }
 
   /** Note a missed poll; return the milliseconds until the next one. */
@@ -75,16 +76,28 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
     const state = failures === 1 ? "reconnecting" : "down";
     connection = { ...connection, state, failures, nextAt: Date.now() + wait };
+    show(null, connection, isLeader);
+    channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });
     return wait;
   }
 
+  /** Show the overview; return whether that succeeded. An overview that cannot be shown is a missed poll. */
   function succeed(response) {
     readServerTime(response);
     if (response.status === 200) {
       overview = response.body;
       tag = response.headers.get("ETag");
     }
+    const previous = connection;
     connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+    try {
+      publish();
+      return true;
+    } catch (error) {
+      console.error(error);
+      connection = previous;
+      return false;
+    }
   }
 
   async function pause(milliseconds) {
@@ -111,7 +124,6 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     while (!signal.aborted) {
       const wait = await poll();
       if (!signal.aborted) {
-        publish();
         await pause(wait);
       }
     }

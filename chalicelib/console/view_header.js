@@ -42,7 +42,7 @@ function activity(worker) {
   </label>`;
 }
 
-const DOTS = { live: "yes", reconnecting: "wait", down: "no" };
+const DOTS = { connecting: "wait", live: "yes", reconnecting: "wait", down: "no" };
 
 function live() {
   const { state: shown } = state.connection;

@@ -123,11 +123,11 @@ function offers() {
 }
 
 function listNote(n) {
-  const { order, isTruncated } = state.inbox;
+  const { order, isPendingTruncated } = state.inbox;
   if (filterText()) {
     return text("filtered", { n, all: order.length });
   }
-  return isTruncated ? text("truncated", { n: order.length }) : text("sorted");
+  return isPendingTruncated ? text("truncated", { n: order.length }) : text("sorted");
 }
 
 function nothing() {
@@ -147,15 +147,17 @@ function nothing() {
 
 function inProgress() {
   const progress = state.inbox.progress.filter(matcher());
+  const { isTruncated } = state.inbox;
   return html`<section class="panel" aria-labelledby="progress">
     <header>
       <h2 id="progress">${text("inProgress")}</h2>
-      <span class="muted small num">${progress.length || ""}</span>
+      <span class="muted small num">${progress.length || ""}${isTruncated && "+"}</span>
     </header>
     ${progress.length
       ? html`<ul class="list">${progress.slice(0, MAX_PROGRESS).map(progressItem)}</ul>`
-      : html`<p class="in muted small">${text("noneInProgress")}</p>`}
+      : !isTruncated && html`<p class="in muted small">${text("noneInProgress")}</p>`}
     ${progress.length > MAX_PROGRESS && html`<p class="in muted small">${text("moreInProgress", { n: progress.length - MAX_PROGRESS })}</p>`}
+    ${isTruncated && html`<p class="in muted small">${text("truncatedProgress")}</p>`}
   </section>`;
 }
 

@@ -227,6 +227,101 @@ def test_unknown_outcome_becomes_open_again_if_nothing_was_decided(open_console,
     expect(rows(page).locator(".wrong")).to_contain_text("Nothing was decided.")
 
 
+@pytest.mark.parametrize("answer", [(502, {"message": "Internal server error"}, {}), None])
+def test_answer_without_a_code_is_an_unknown_outcome(open_console, api, answer):
+    api.offer("Marta", claimed=True)
+    if answer:
+        api.answers["/accept"] = answer
+    page = open_console()
+    if not answer:
+        page.route("**/accept", lambda route: route.abort())
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page).get_by_role("button", name="Accept")).to_have_count(0)
+    expect(page.locator(".banner")).to_have_count(0)
+
+
+def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_console, api):
+    reservation = api.offer("Marta")
+    api.answers["/accept"] = error(401, "UnauthorizedError")
+    page = open_console(token(name="first"))
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    page.goto(f"{api.url}/console#token={token(name='second')}")
+    expect(rows(page).locator(".wrong")).to_contain_text("Nothing was decided.")
+    api.end(reservation, "canceled")
+    expect(rows(page)).to_have_attribute("data-end", "withdrawn")
+
+
+def truncated(api, *, pending_omitted=False):
+    """Add accepted Reservations until the overview is truncated."""
+    api.max_open = 5
+    for _ in range(8):
+        if pending_omitted:
+            api.offer("Other", 4_000)
+        else:
+            api.offer("Accepted", 4_000, status="accepted")
+
+
+@pytest.mark.parametrize("pending_omitted", [False, True])
+def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_omitted):
+    truncated(api, pending_omitted=pending_omitted)
+    reservation = api.offer("Marta", 100)
+    page = open_console(token("supervisor"))
+    expect(row(page, "Marta")).to_be_visible()
+    api.end(reservation, "canceled")
+    expect(row(page, "Marta")).to_have_attribute("data-end", "withdrawn")
+    note = page.locator(".bar [role=status]").first
+    expect(note).to_have_text(
+        "Least time left first" if not pending_omitted else re.compile("^Only")
+    )
+    expect(page.get_by_text("There are more accepted Tasks than this list")).to_be_visible()
+
+
+def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(open_console, api):
+    api.max_open = 2
+    last = api.offer("Last", 5_000)
+    api.offer("Other", 4_000)
+    page = open_console(token("supervisor"))
+    expect(row(page, "Last")).to_be_attached()
+    api.offer("Urgent", 100)
+    expect(row(page, "Urgent")).to_be_attached()
+    expect(row(page, "Last")).to_have_count(0)
+    assert api.count(f"/reservations/{last}") == 0
+
+
+def test_failed_lookups_wait_as_long_as_the_service_asks(open_console, api):
+    sids = [api.offer(f"Customer {number}") for number in range(5)]
+    page = open_console()
+    second = open_console(context=page.context)
+    for each in (page, second):
+        expect(rows(each)).to_have_count(5)
+    respond = api.respond
+
+    def throttle(method, path, headers, parameters):
+        if path.startswith("/reservations/"):
+            api.received.append((method, path, parameters))
+            return 429, {"message": "Too Many Requests"}, {"Retry-After": "3"}
+        return respond(method, path, headers, parameters)
+
+    api.respond = throttle
+    for sid in sids:
+        api.end(sid, "canceled")
+
+    def lookups():
+        return sum(path.startswith("/reservations/") for _, path, _ in api.received)
+
+    expect(rows(second).first).to_have_attribute("data-end", "checking")
+    before = api.count("/overview")
+    while api.count("/overview") < before + 8:
+        page.wait_for_timeout(50)
+    assert 1 <= lookups() <= 4
+    api.respond = respond
+    for each in (page, second):
+        expect(rows(each).first).to_have_attribute("data-end", "withdrawn")
+    assert all(api.count(f"/reservations/{sid}") <= 2 for sid in sids)
+
+
 def test_conflicting_decision_shows_the_real_ending(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()

@@ -285,6 +285,59 @@ def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
     assert times[1] - times[0] >= 3
 
 
+@pytest.mark.parametrize("body", [{"message": "maintenance"}, {"reservations": [None]}])
+def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_problems, body):
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    api._overview = lambda _headers: (200, body, {})
+    expect(page.get_by_role("alert")).to_contain_text("No connection since")
+    del api._overview
+    api.offer("Marta")
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(rows(page)).to_contain_text("Marta")
+    assert all("TypeError" in problem for problem in page_problems)
+    page_problems.clear()
+
+
+def test_polls_come_at_the_recommended_interval_on_average(open_console, api):
+    api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.evaluate(
+        """() => {
+          window.waits = [];
+          const post = Worker.prototype.postMessage;
+          Worker.prototype.postMessage = function (message) {
+            if (message.milliseconds) { waits.push(message.milliseconds); }
+            post.call(this, message);
+          };
+        }"""
+    )
+    waits = []
+    for share in (0, 1):
+        page.evaluate(f"Math.random = () => {share}; waits.length = 0")
+        wait_until(page, lambda: page.evaluate("waits.length > 0"))
+        waits.append(page.evaluate("waits[0]"))
+    assert waits == [900, 1_100]
+
+
+def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, api):
+    api.delay = 2
+    page = open_console()
+    expect(page.locator(".live")).to_have_text("Connecting")
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+def test_session_does_not_expire_before_the_servers_clock_is_known(open_console, api):
+    api.clock_offset = -7_200
+    api.delay = 2.5
+    page = open_console(token(seconds=-3_600))
+    page.wait_for_timeout(1_500)
+    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+
+
 def test_unchanged_overview_is_a_304_and_changes_nothing(open_console, api):
     api.offer("Marta")
     page = open_console()
