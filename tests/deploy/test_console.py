@@ -57,6 +57,8 @@ def test_agent_signs_in_and_accepts_below_the_stages_path(aws, checkout, twilio,
     expect(offer).to_contain_text("Marta", timeout=30_000)
     offer.get_by_role("button", name="Accept: ").click()
     expect(offer.first).to_have_attribute("data-end", "accepted", timeout=30_000)
+    (api,) = aws.client("apigateway").get_rest_apis()["items"]
+    assert int(api["minimumCompressionSize"]) == 10_240
     page.reload()
     expect(page.locator(".list > li")).to_contain_text("Marta", timeout=30_000)
     assert problems == []
