@@ -1,6 +1,6 @@
 // Starts the console: session, polling, rendering.
 
-import { loadActivities, lookUp, useSession } from "./actions.js";
+import { loadActivities, lookUp, openDialog, useSession } from "./actions.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, VERSION } from "./api.js";
 import { serverNow } from "./clock.js";
@@ -9,7 +9,7 @@ import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearBrowser, endSilentSignIn, forgetToken, keepDraft, keepDraftsOf, onSharedToken, readClaims, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
+import { beginSilentSignIn, clearBrowser, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
 import { changed, isAvailable, onChange, resetState, section, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
@@ -66,7 +66,7 @@ function signIn(token) {
   Object.assign(state, { session: { token, claims }, door: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
-  polling = startPolling({ token, owner: claims.owner, show, refuse, receive });
+  polling = startPolling({ token, owner: claims.owner, show, refuse });
   loadActivities();
   setTimeout(() => {
     state.isSlow = true;
@@ -75,9 +75,11 @@ function signIn(token) {
   changed();
 }
 
-/** Continue an expired session with the token that the user has got in another tab. */
-function receiveToken({ owner, token }) {
-  if (!state.session && state.inbox.owner === owner) {
+/** Sign out with another tab, or continue an expired session with the user's token in that tab. */
+function receive({ isSignedOut, owner, token }) {
+  if (isSignedOut) {
+    endSession();
+  } else if (!state.session && state.inbox.owner === owner) {
     signIn(token);
   }
 }
@@ -86,13 +88,13 @@ function showDoor(shown) {
   polling?.stop();
   polling = null;
   forgetToken();
-  state.session = null;
-  state.door = shown;
+  const dialog = state.dialog?.kind === "link" ? null : state.dialog;
+  Object.assign(state, { session: null, door: shown, dialog });
   changed();
 }
 
 function signOut() {
-  polling?.send({ type: "signed-out" });
+  shareSignOut();
   endSession();
 }
 
@@ -102,8 +104,6 @@ function endSession() {
   loadPreferences();
   resetState();
 }
-
-const receive = ({ type }) => type === "signed-out" && endSession();
 
 /** End the session because the API refused the token. */
 function refuse(response) {
@@ -229,7 +229,7 @@ function start() {
   loadPreferences();
   onChange(draw);
   useSession({ pollNow, expire: refuse });
-  onSharedToken(receiveToken);
+  listenToTabs(receive);
   listenToKeys();
   closeMenuOutside();
   addEventListener("storage", () => {
@@ -243,23 +243,55 @@ function start() {
   askForProvider();
 }
 
-/** Begin with the sign-in link's token, or with the token of this tab. */
+/** Begin with the token of this tab, or with the result of a sign-in in the address bar. */
 function enter() {
   const { token, failure } = takeFragment();
-  const expiredAt = endSilentSignIn();
-  if (token !== null) {
-    signIn(token);
-    if (state.session) {
-      shareToken(state.inbox.owner, token);
-    }
-  } else if (failure !== null) {
-    showDoor(expiredAt === null ? { kind: "failed", failure } : { kind: "expired", at: expiredAt });
-  } else if (!state.session && storedToken()) {
+  const attempt = endSignIn();
+  if (!state.session && storedToken()) {
     signIn(storedToken());
-  } else {
-    changed();
   }
+  if (token !== null && attempt) {
+    begin(token);
+  } else if (token !== null) {
+    linkToken = token;
+    followLink();
+  } else if (failure !== null && !state.session) {
+    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+  }
+  changed();
   noteSection();
+}
+
+function begin(token) {
+  signIn(token);
+  if (state.session) {
+    shareToken(state.inbox.owner, token);
+  }
+}
+
+/** The token of a link that the page has not followed, or null. */
+let linkToken = null;
+
+/**
+ * Follow a sign-in link. Anyone can make a link that signs a user in to the account of its maker.
+ *
+ * With an identity provider, only sign-ins that began in this tab count. Otherwise, the user decides
+ * whether the link replaces a session.
+ */
+function followLink() {
+  const token = linkToken;
+  if (token === null || state.hasProvider === null) {
+    return;
+  }
+  linkToken = null;
+  const claims = readClaims(token);
+  if (!state.session && state.hasProvider) {
+    showDoor({ kind: "failed", failure: "expired" });
+  } else if (!state.session) {
+    begin(token);
+  } else if (!state.hasProvider && claims) {
+    openDialog({ kind: "link", claims, accept: () => begin(token) });
+  }
 }
 
 /** Show the section that the address bar names. Links to rows lead to the Inbox. */
@@ -273,6 +305,7 @@ function noteSection() {
 async function askForProvider() {
   const response = await request("GET", "console/session", {}).catch(() => null);
   state.hasProvider = response?.body?.oidc === true;
+  followLink();
   changed();
 }
 

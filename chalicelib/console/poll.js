@@ -14,9 +14,9 @@ const JITTER = 0.2;
  * Poll until `stop` is called.
  *
  * The functions get the overview (the same object if nothing has changed) and the state of the
- * connection; a refused token's response; and the message of another tab.
+ * connection; and a refused token's response.
  */
-export function startPolling({ token, owner, show, refuse, receive }) {
+export function startPolling({ token, owner, show, refuse }) {
   const stopping = new AbortController();
   const { signal } = stopping;
   const channel = new BroadcastChannel(`console ${owner}`);
@@ -133,12 +133,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       show(overview, connection, false);
     } else if (data.type === "wake") {
       wake();
-    } else if (data.type === "hello") {
-      if (isLeader && overview) {
-        publish();
-      }
-    } else {
-      receive(data);
+    } else if (data.type === "hello" && isLeader && overview) {
+      publish();
     }
   });
 
@@ -167,7 +163,6 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   return {
     pollNow,
-    send: (message) => channel.postMessage(message),
     stop() {
       stopping.abort();
       wake();

@@ -37,6 +37,9 @@ class Modal extends Component {
 
 export function dialog() {
   const { kind, sid, details } = state.dialog ?? {};
+  if (kind === "link") {
+    return html`<${Modal} key=${kind} title=${text("linkTitle")}>${linkQuestion(state.dialog)}<//>`;
+  }
   if (kind === "phone") {
     return html`<${Modal} key=${kind} title=${text("phoneTitle")}>${phone(sid)}<//>`;
   }
@@ -45,6 +48,23 @@ export function dialog() {
   }
   return kind && html`<${Modal} key=${kind} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
+
+/** Ask whether a link may replace the session. */
+function linkQuestion({ claims, accept }) {
+  const leave = (event) => {
+    event.target.closest("dialog").close();
+    accept();
+  };
+  const [name, other] = [state.session.claims, claims].map(sessionName);
+  return html`
+    <p class="body">${text("linkText", { name, other })}</p>
+    <div class="foot"><button type="button" onClick=${leave}>${text("linkAccept")}</button></div>
+  `;
+}
+
+/** Return whose session the claims describe. The API has not verified a link's claims. */
+const sessionName = ({ identity, role, workerSid }) =>
+  [identity || text(role), workerSid && shortSid(workerSid)].filter(Boolean).join(" ");
 
 function phone(sid) {
   const send = (event) => {

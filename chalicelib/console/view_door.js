@@ -3,6 +3,7 @@
 import { ROOT } from "./api.js";
 import { rowTitle } from "./inbox.js";
 import { timeOfDay } from "./format.js";
+import { beginSignIn } from "./session.js";
 import { state } from "./state.js";
 import { around, text } from "./texts.js";
 import { html, icon, logo } from "./view.js";
@@ -33,7 +34,7 @@ export function door() {
         <h1>${isExpired && name ? text("signInAgainName", { name }) : text("signIn")}</h1>
         <p class="muted">${row ? text("signInReturn", { title: rowTitle(inbox, row) }) : text("signInText")}</p>
       </div>
-      ${hasProvider === true && html`<a class="button primary" href=${signInUrl()}>${icon("key")}${text("withAccount")}</a>`}
+      ${hasProvider === true && html`<a class="button primary" href=${signInUrl()} onClick=${() => beginSignIn()}>${icon("key")}${text("withAccount")}</a>`}
       ${hasProvider === false && html`<p class="small muted">${withCommand("localText")}</p>`}
     </div>
   </main>`;

@@ -90,6 +90,112 @@ def test_failed_sign_in_is_explained(open_console, api, fragment, words):
     assert page.url == f"{api.url}/console/"
 
 
+@pytest.mark.parametrize(
+    ("claims", "other"),
+    [
+        ({"role": "supervisor", "identity": "mallory"}, "mallory"),
+        ({"role": "supervisor"}, "Supervisor"),
+        ({"name": "another token"}, "Worker WKaaaa…aaaa"),
+    ],
+)
+def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, claims, other):
+    mine, link = token(), token(**claims)
+    page = open_console(mine)
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    stored = "sessionStorage.getItem('console.token')"
+    dialog = page.get_by_role("dialog", name="Replace your session?")
+    page.goto(f"{api.url}/console#token={link}")
+    expect(dialog).to_contain_text(f"signs this tab in as {other}.")
+    expect(dialog).to_contain_text("You are signed in as Worker WKaaaa…aaaa.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert page.evaluate(stored) == mine
+    page.goto(f"{api.url}/console#token={link}")
+    dialog.get_by_role("button", name="Replace my session").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.evaluate(stored) == link
+
+
+def test_question_about_a_link_ends_with_the_session(open_console, api):
+    mine = token()
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.goto(f"{api.url}/console#token={token('supervisor')}")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    api.refused.add(mine)
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    page.goto(f"{api.url}/console#token={token(name='new')}")
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("fragment", ["token=x", "sign-in-error=x", "sign-in-error=constructor"])
+def test_fragment_never_ends_a_session(open_console, api, fragment):
+    mine = token()
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.goto(f"{api.url}/console#{fragment}")
+    page.wait_for_url(f"{api.url}/console")
+    page.reload()
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+@pytest.mark.parametrize(
+    "claims", [{"role": "constructor"}, {"role": "admin"}, {"role": None}], ids=str
+)
+def test_link_with_an_unknown_role_is_a_bad_link(open_console, claims):
+    page = open_console(token(**claims))
+    expect(page.get_by_role("alert")).to_contain_text("This sign-in link is not valid")
+
+
+def test_link_signs_nobody_in_if_there_is_a_provider(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+    page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
+    expect(page.get_by_role("alert")).to_contain_text("began in another browser")
+    assert page.evaluate("Object.keys(sessionStorage)") == []
+    mine = token()
+    signed_in = open_console(mine)
+    expect(signed_in.locator(".live")).to_contain_text("Live")
+    signed_in.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
+    signed_in.wait_for_url(f"{api.url}/console")
+    expect(signed_in.get_by_role("dialog")).to_have_count(0)
+    assert signed_in.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def test_sign_in_counts_once_and_only_in_the_tab_that_began_it(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+
+    def redirect(route):
+        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={mine}"})
+
+    mine = token()
+    page.context.route(f"{api.url}/console/sign-in", redirect)
+    page.get_by_role("link", name="Continue with company account").click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert "console.sign-in" not in page.evaluate("Object.keys(sessionStorage)")
+    other = open_console(None, path="/console/sign-in", context=page.context)
+    expect(other.get_by_role("alert")).to_contain_text("began in another browser")
+    expect(other.get_by_role("link", name="Continue with company account")).to_be_visible()
+
+
+def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+    begin = """age => {
+      sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now() - age}));
+    }"""
+    for age, words in ((590_000, "Live"), (601_000, "began in another browser")):
+        page.evaluate("sessionStorage.clear()")
+        page.reload()
+        page.evaluate(begin, age)
+        page.goto(f"{api.url}/console#token={token()}")
+        expect(page.get_by_text(words).first).to_be_visible()
+
+
 def test_expired_session_keeps_what_was_typed_and_continues(open_console, api):
     first = token(name="first")
     api.offer("Marta")
@@ -180,6 +286,7 @@ def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
     api.reservations.clear()
     api.delay = 1
     page.goto(f"{api.url}/console#token={token('supervisor')}")
+    page.get_by_role("button", name="Replace my session").click()
     expect(rows(page)).to_have_count(0)
     assert "Marta" not in page.content()
 
@@ -202,6 +309,52 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     assert api.count("/overview") == before
     page.reload()
     expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
+
+
+def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
+    first, second = token(name="first"), token(name="second")
+    api.offer("Marta")
+    expired_tab = open_console(second)
+    expired_tab.get_by_role("button", name="Accept by phone").click()
+    expired_tab.get_by_label("Caller ID that the phone shows").fill("+1555")
+    api.refused.add(second)
+    expect(expired_tab.get_by_text("You return to the offer Marta")).to_be_visible()
+    page = open_console(first, context=expired_tab.context)
+    other_user = open_console(token("supervisor"), context=expired_tab.context)
+    expect(rows(other_user)).to_have_count(1)
+    # The tab continues with the token of the same user, and expires again.
+    expect(rows(expired_tab)).to_have_count(1)
+    api.refused.add(first)
+    for each in (page, expired_tab):
+        expect(each.get_by_text("Your session expired at")).to_be_visible()
+    other_user.locator(".me > summary").click()
+    other_user.get_by_role("button", name="Sign out").click()
+    for each in (other_user, page, expired_tab):
+        expect(each.get_by_text("You signed out")).to_be_visible()
+        keys = "[...Object.keys(sessionStorage), ...Object.keys(localStorage)]"
+        assert each.evaluate(keys) == []
+        assert "Marta" not in each.content()
+
+
+def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
+    api.offer("Marta")
+    mine = token()
+    page = open_console(mine)
+    for end, link in (("sign out", token()), ("expire", token("supervisor", name="x"))):
+        page.get_by_role("button", name="Accept by phone").click()
+        page.get_by_label("Caller ID that the phone shows").fill("+1555")
+        page.keyboard.press("Escape")
+        if end == "sign out":
+            page.locator(".me > summary").click()
+            page.get_by_role("button", name="Sign out").click()
+        else:
+            api.refused.add(mine)
+            expect(page.get_by_text("Your session expired at")).to_be_visible()
+            page.reload()
+        page.goto(f"{api.url}/console#token={link}")
+        page.get_by_role("button", name="Accept by phone").click()
+        expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("")
+        page.keyboard.press("Escape")
 
 
 def test_reload_keeps_session_and_offers(open_console, api):
@@ -576,6 +729,11 @@ def expired(page, api):
     expect(page.get_by_text("Your session expired")).to_be_visible()
 
 
+def asked_about_link(page, api):
+    page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 def new_version(page, api):
     api.version = "another"
     expect(page.get_by_text("A new version")).to_be_visible()
@@ -588,7 +746,7 @@ def signed_out(page, api):
 
 STATES = [
     *(lambda page, api: None, urgent, checking, endings, refused, offline, unavailable, menu),
-    *(inspecting, phone, keys, expired, new_version, signed_out),
+    *(inspecting, phone, keys, expired, asked_about_link, new_version, signed_out),
 ]
 
 

@@ -111,14 +111,16 @@ def grant_of(token):
     return claims["grants"]["task_router"]
 
 
-def open_expiring_link(page, center):
-    """Open a sign-in link for Alice whose token expires within seconds."""
+def open_with_expiring_token(page, center):
+    """Open the console as Alice with a token that expires within seconds."""
     settings = center.stack.definition.settings
     alice = center.stack.identifiers["workers"]["Alice"]
     token = create_token(
         settings, read_api_key(settings), role="worker", hours=4 / 3600, worker_sid=alice
     )
-    page.goto(f"{center.url}/console/#token={token}")
+    page.goto(f"{center.url}/console/")
+    page.evaluate("token => sessionStorage.setItem('console.token', token)", token)
+    page.reload()
     expect(page.locator(".live")).to_contain_text("Live")
     return token
 
@@ -139,7 +141,7 @@ def test_worker_signs_in_and_renews_the_token_silently(page, center):
 def test_expired_session_continues_without_a_question(page, center):
     sign_in(page, center, "alice")
     token_of(page, center)
-    expired = open_expiring_link(page, center)
+    expired = open_with_expiring_token(page, center)
     with page.expect_navigation(url=f"{center.url}/console/**"):
         pass
     renewed = token_of(page, center)
@@ -148,7 +150,7 @@ def test_expired_session_continues_without_a_question(page, center):
 
 
 def test_expired_session_of_a_person_without_a_login_asks_once(page, center):
-    open_expiring_link(page, center)
+    open_with_expiring_token(page, center)
     with page.expect_navigation(url=f"{center.url}/console/**"):
         pass
     expect(page.locator(".banner")).to_contain_text("Your session expired at")
