@@ -2,7 +2,7 @@
 
 import { loadActivities, lookUp, openDialog, useSession } from "./actions.js";
 import { alertTo, announce, showCount } from "./alerts.js";
-import { request, VERSION } from "./api.js";
+import { request, retryAfter, VERSION } from "./api.js";
 import { serverNow } from "./clock.js";
 import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
 import { listenToKeys } from "./keys.js";
@@ -12,6 +12,7 @@ import { loadPreferences, preferences } from "./preferences.js";
 import { beginSilentSignIn, clearBrowser, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
 import { changed, isAvailable, onChange, resetState, section, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
+import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
 import { door, signInUrl } from "./view_door.js";
@@ -28,6 +29,9 @@ const WORK_ENDED = 3000;
 const RECENT = 60_000;
 /** Age at which the Activities are read again. The event of a change may have been lost. */
 const OLD = 60_000;
+
+/** Longest pause in seconds between two questions for the identity provider, before jitter. */
+const MAX_PAUSE = 30;
 
 const root = document.querySelector("#console");
 let polling = null;
@@ -302,11 +306,18 @@ function noteSection() {
   }
 }
 
-async function askForProvider() {
+/** Ask whether there is an identity provider, until the API answers. At a shift's start, it may throttle. */
+async function askForProvider(failures = 0) {
   const response = await request("GET", "console/session", {}).catch(() => null);
-  state.hasProvider = response?.body?.oidc === true;
-  followLink();
-  changed();
+  if (typeof response?.body?.oidc === "boolean") {
+    state.hasProvider = response.body.oidc;
+    followLink();
+    changed();
+    return;
+  }
+  const backoff = Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random());
+  const seconds = Math.max(backoff, response ? retryAfter(response, 0) : 0);
+  after(seconds * 1000, () => askForProvider(failures + 1));
 }
 
 start();

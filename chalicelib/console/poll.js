@@ -7,6 +7,8 @@ import { after } from "./timer.js";
 const POLL_TIMEOUT = 10_000;
 const MAX_WAIT = 30_000;
 const DEFAULT_INTERVALS = { visible_ms: 3000, hidden_ms: 15_000 };
+/** Codes of the API's errors that end a session. Proxies and firewalls, too, answer with 401 and 403. */
+const REFUSALS = new Set(["UnauthorizedError", "ForbiddenError"]);
 /** Waits vary by up to this share, so that consoles do not poll at the same time. */
 const JITTER = 0.2;
 
@@ -54,7 +56,7 @@ export function startPolling({ token, owner, show, refuse }) {
     if (signal.aborted) {
       return 0;
     }
-    if (response?.status === 401 || response?.status === 403) {
+    if (REFUSALS.has(response?.body?.Code)) {
       refuse(response);
       return MAX_WAIT;
     }

@@ -7,8 +7,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import BREAK, iso, token
+from chalicelib.domain.sign_in import _PROVIDER_CODES, Failure
+from tests.console.conftest import BREAK, STAGE, iso, token
 from tests.console.test_inbox import announcements, ended, error, row, rows
+from tests.console.vendor import CONSOLE
 
 pytestmark = pytest.mark.slow
 
@@ -194,6 +196,63 @@ def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_consol
         page.evaluate(begin, age)
         page.goto(f"{api.url}/console#token={token()}")
         expect(page.get_by_text(words).first).to_be_visible()
+
+
+@pytest.mark.parametrize("code", ["Call +1 900 555 0100 to unlock", "constructor", "toString", ""])
+def test_unknown_reason_of_a_failed_sign_in_is_not_shown(open_console, api, code):
+    page = open_console(None)
+    page.goto(f"{api.url}/console/#sign-in-error={code}")
+    words = "You are not signed in The sign-in did not succeed. Try again."
+    expect(page.get_by_role("alert")).to_have_text(words)
+
+
+def test_page_knows_the_reasons_that_the_api_sends():
+    source = (CONSOLE / "view_door.js").read_text(encoding="utf-8")
+    known = re.findall(r'^  \["(\w+)", "failed\w+"\],$', source, re.MULTILINE)
+    assert sorted(known) == sorted({*Failure, *_PROVIDER_CODES})
+
+
+def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
+    api.has_provider = True
+    original, asked = api.respond, []
+
+    def respond(method, path, headers, parameters):
+        if path == "/console/session":
+            asked.append(time.monotonic())
+            if len(asked) == 1:
+                return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
+            if len(asked) == 2:
+                return 502, {"message": "Internal server error"}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    page = open_console(None)
+    link = page.get_by_role("link", name="Continue with company account")
+    wait_until(page, lambda: asked)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_text("make run")).to_have_count(0)
+    expect(link).to_be_visible(timeout=12_000)
+    assert len(asked) == 3
+    assert asked[1] - asked[0] >= 2.9
+    assert asked[2] - asked[1] >= 1.9
+
+
+def test_only_a_page_on_the_users_own_machine_speaks_of_make_run(browser, api):
+    context = browser.new_context(locale="en-US")
+    host = "https://console.example"
+
+    def serve(route):
+        path = route.request.url.removeprefix(host)
+        route.fulfill(response=route.fetch(url=api.url.removesuffix(STAGE) + path))
+
+    context.route(f"{host}/**", serve)
+    page = context.new_page()
+    page.goto(f"{host}{STAGE}/console")
+    expect(page.get_by_text("Open the sign-in link that you were given.")).to_be_visible()
+    page.goto(f"{host}{STAGE}/console#token=x")
+    expect(page.get_by_role("alert")).to_contain_text("Sign in again, or ask your supervisor.")
+    expect(page.get_by_text("make run")).to_have_count(0)
+    context.close()
 
 
 def test_expired_session_keeps_what_was_typed_and_continues(open_console, api):
@@ -419,6 +478,25 @@ def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
     time.sleep(2)
     assert api.count("/overview") == count
     wait_until(page, lambda: api.count("/overview") == count + 1)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refusal_by_something_in_front_of_the_api_is_a_missed_update(open_console, api, status):
+    mine = token()
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    original = api.respond
+
+    def refuse(method, path, headers, parameters):
+        if path == "/overview":
+            return status, {"message": "Forbidden"}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = refuse
+    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    api.respond = original
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
 
 
 def test_unchanged_overview_is_a_304_and_changes_nothing(open_console, api):
