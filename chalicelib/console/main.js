@@ -182,14 +182,24 @@ function noticeActivity({ inbox }, now) {
   }
 }
 
-/** Announce, once each, that an offer ends in 30 and in 10 seconds. */
+/** The times that are announced, in seconds, and the last one that each listed offer has passed. */
+const ANNOUNCED = [10, 30];
+let passed = new Map();
+
+/** Announce, once each, that an offer ends in 30 and in 10 seconds, even if a tick is late. */
 function announceTimeLeft() {
   const { rows, order } = state.inbox;
+  const before = passed;
+  passed = new Map();
   for (const sid of order.length <= 3 ? order : [state.selected]) {
     const row = rows.get(sid);
     const left = row?.phase === "open" ? Math.ceil((row.deadline - serverNow()) / 1000) : 0;
-    if (left === 30 || left === 10) {
-      announce(text("announceLeft", { n: left, title: rowTitle(state.inbox, row) }));
+    if (left > 0) {
+      const limit = ANNOUNCED.find((each) => left <= each) ?? null;
+      passed.set(sid, limit);
+      if (limit && before.has(sid) && before.get(sid) !== limit) {
+        announce(text("announceLeft", { n: left, title: rowTitle(state.inbox, row) }));
+      }
     }
   }
 }

@@ -12,6 +12,15 @@ const REFUSALS = new Set(["UnauthorizedError", "ForbiddenError"]);
 /** Waits vary by up to this share, so that consoles do not poll at the same time. */
 const JITTER = 0.2;
 
+/** The name of the lock that each visible tab of a user holds. */
+const visibleLock = (owner) => `console visible ${owner}`;
+
+/** Return whether the user sees the console in any tab. */
+export async function isAnyTabVisible(owner) {
+  const { held = [] } = (await navigator.locks?.query()) ?? {};
+  return document.visibilityState === "visible" || held.some(({ name }) => name === visibleLock(owner));
+}
+
 /**
  * Poll until `stop` is called.
  *
@@ -22,7 +31,6 @@ export function startPolling({ token, owner, show, refuse }) {
   const stopping = new AbortController();
   const { signal } = stopping;
   const channel = new BroadcastChannel(`console ${owner}`);
-  const visibleLock = `console visible ${owner}`;
   let overview = null;
   let tag = null;
   let connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
@@ -35,11 +43,6 @@ export function startPolling({ token, owner, show, refuse }) {
     if (isLeader) {
       channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });
     }
-  }
-
-  async function isAnyTabVisible() {
-    const { held = [] } = (await navigator.locks?.query()) ?? {};
-    return document.visibilityState === "visible" || held.some(({ name }) => name === visibleLock);
   }
 
   /** Poll once; return the milliseconds until the next poll. */
@@ -65,7 +68,7 @@ export function startPolling({ token, owner, show, refuse }) {
       succeed(response);
     }
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
-    const usual = (await isAnyTabVisible()) ? visible : hidden;
+    const usual = (await isAnyTabVisible(owner)) ? visible : hidden;
     return isSuccess ? usual * (1 - JITTER * Math.random()) : fail(response, visible, usual);
   }
 
@@ -146,7 +149,7 @@ export function startPolling({ token, owner, show, refuse }) {
     hide();
     if (document.visibilityState === "visible") {
       const released = new Promise((resolve) => (hide = resolve));
-      navigator.locks?.request(visibleLock, { mode: "shared" }, () => released);
+      navigator.locks?.request(visibleLock(owner), { mode: "shared" }, () => released);
       pollNow();
     }
   }

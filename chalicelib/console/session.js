@@ -1,5 +1,7 @@
 // The signed-in user. The token is kept for this tab only, and leaves it only in request headers.
 
+import { readJson } from "./preferences.js";
+
 const TOKEN = "console.token";
 const DRAFTS = "console.drafts";
 
@@ -43,7 +45,7 @@ export function beginSilentSignIn(expiredAt) {
 
 /** Return {at, expiredAt} of the sign-in that this tab has begun, only once; null if it has not. */
 export function endSignIn() {
-  const attempt = JSON.parse(sessionStorage.getItem(ATTEMPT));
+  const attempt = readJson(sessionStorage, ATTEMPT);
   sessionStorage.removeItem(ATTEMPT);
   if (attempt?.expiredAt) {
     localStorage.removeItem(RENEWAL);
@@ -103,7 +105,7 @@ export function readClaims(token) {
 }
 
 /** What the user has typed and chosen, by field. It survives a new sign-in in this tab. */
-export const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) ?? "{}");
+export const drafts = { ...readJson(sessionStorage, DRAFTS) };
 
 function forgetDrafts() {
   Object.keys(drafts).forEach((field) => delete drafts[field]);

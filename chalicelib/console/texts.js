@@ -1,8 +1,7 @@
-// All texts of the console. To add a language, add an object with the same keys.
+// All texts of the console. To add a language, add an object with the same keys, and the language's name
+// to preferences.js.
 
 import { preferences } from "./preferences.js";
-
-export const LANGUAGES = { en: "English", es: "Español" };
 
 export const TEXTS = {
   en: {
@@ -102,6 +101,8 @@ export const TEXTS = {
     supervisor: "Supervisor",
     service: "Service",
     sound: "Sound for new offers",
+    soundBlocked: "Your browser blocks the sound",
+    soundBlockedText: "It allows sounds when you have used this page.",
     notifications: "Desktop notifications",
     notificationsBlocked: "Your browser blocks notifications from this page.",
     shortcutsSetting: "Keyboard shortcuts",
@@ -125,6 +126,7 @@ export const TEXTS = {
     phoneFrom: "Caller ID that the phone shows",
     phoneFromHint: "One of your account’s phone numbers, such as +15556667777.",
     call: "Call",
+    notOpen: "This offer is no longer open.",
     history: "History",
     ids: "Identifiers",
     by: "by {name}",
@@ -295,6 +297,8 @@ export const TEXTS = {
     supervisor: "Supervisor",
     service: "Servicio",
     sound: "Sonido para nuevas ofertas",
+    soundBlocked: "Su navegador bloquea el sonido",
+    soundBlockedText: "Lo permite cuando usted ha usado esta página.",
     notifications: "Notificaciones de escritorio",
     notificationsBlocked: "Su navegador bloquea las notificaciones de esta página.",
     shortcutsSetting: "Atajos de teclado",
@@ -318,6 +322,7 @@ export const TEXTS = {
     phoneFrom: "Número que muestra el teléfono",
     phoneFromHint: "Uno de los números de su cuenta, como +15556667777.",
     call: "Llamar",
+    notOpen: "Esta oferta ya no está abierta.",
     history: "Historial",
     ids: "Identificadores",
     by: "por {name}",
