@@ -17,11 +17,16 @@ from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
-_PATH_SECRET = re.compile("(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
+_PATH_SECRET = re.compile("(?<=/)[^/]{20,}")
 """A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
 
 _USER_INFO = re.compile("(?s)^(https?:/+)?.*@", re.IGNORECASE)
 """A user name or password. In a malformed URL, the password may contain slashes."""
+
+_CONNECTION_OVERRIDES = re.compile(r"[a-z]{1,3}=[\w,.]{1,15}(&[a-z]{1,3}=[\w,.]{1,15})*")
+"""A fragment with connection overrides, which are not secret:
+https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+"""
 
 _EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
@@ -285,8 +290,8 @@ def mask(url: str, base_url: str) -> str:
     else:
         base, path = "", _USER_INFO.sub(r"\1***@", address)
     path = _PATH_SECRET.sub("***", path)
-    overrides = "***" if "@" in overrides else overrides
-    return f"{base}{path}{'?***' if has_query else ''}{mark}{overrides}"
+    overrides = overrides if _CONNECTION_OVERRIDES.fullmatch(overrides) else "***"
+    return f"{base}{path}{'?***' if has_query else ''}{mark}{mark and overrides}"
 
 
 def _without_query_and_fragment(url: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import click
+
 from chalicelib.domain.reservations import Reservation, Status
 from infra import OperatorError
 from infra.commands import REPORTED_ERRORS, describe_error, open_store
@@ -26,6 +28,9 @@ _WAIT_SECONDS = 30
 _POLL_SECONDS = 0.2
 _ROUTING_SECONDS = 2
 _EVENT_READS = 5
+
+_THROTTLED_SECONDS = 60
+"""Time after which the life cycle repeats no throttled request. The clean-up has the same time."""
 
 
 @dataclass(frozen=True)
@@ -81,30 +86,49 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
         timer: The time.
 
     Returns:
-        Everything that was found, even if the probe failed.
+        Everything that was found, even if the probe failed or was interrupted.
     """
     timer = timer or Timer()
     http_client = PatientHttpClient(timer.now, timer.sleep)
     account = subject.open_account(*subject.secrets.api_key, http_client=http_client)
     workspace = Workspace(account, subject.workspace.sid, subject.workspace.workflow_sid)
     api = Api(account, workspace)
+
+    def limit_waiting() -> None:
+        http_client.deadline = timer.now() + _THROTTLED_SECONDS
+
+    limit_waiting()
     findings = Findings(errors=clean_up(api))
     if findings.errors:
         return findings
+    limit_waiting()
     try:
-        _Probe(subject, api, timer, findings).run()
+        _Probe(subject, api, timer, http_client, findings).run()
     except REPORTED_ERRORS as error:
         findings.errors.append(describe_error(error, subject.stage.name))
+    except KeyboardInterrupt:
+        # The findings name what the clean-up leaves behind.
+        findings.errors.append("The probe was interrupted.")
+        click.echo("Deleting what the probe has created.", err=True)
     finally:
+        limit_waiting()
         findings.errors += clean_up(api)
     return findings
 
 
 class _Probe:
-    def __init__(self, subject: Subject, api: Api, timer: Timer, findings: Findings) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        api: Api,
+        timer: Timer,
+        http_client: PatientHttpClient,
+        findings: Findings,
+    ) -> None:
         self._subject = subject
         self._api = api
         self._timer = timer
+        self._http_client = http_client
         self._store = open_store(subject.stage.settings)
         self._findings = findings
         self._token = uuid.uuid4().hex
@@ -137,9 +161,11 @@ class _Probe:
         self._findings.settings |= settings
 
     def _measure(self, step: str, act: Callable[[], Any]) -> Any:
-        started = self._timer.now()
+        """Measure a step without the time that throttled requests have waited."""
+        started, waited = self._timer.now(), self._http_client.waited
         result = act()
-        self._findings.milliseconds[step] = round((self._timer.now() - started) * 1000)
+        seconds = self._timer.now() - started - (self._http_client.waited - waited)
+        self._findings.milliseconds[step] = round(seconds * 1000)
         return result
 
     def _create_queue(self) -> dict[str, Any]:

@@ -90,9 +90,15 @@ class Api:
         Args:
             kind: Last segment of the path, such as "Workers".
             **filters: Parameters of the query.
+
+        Raises:
+            OperatorError: TaskRouter did not return a list.
         """
         body = self.require("GET", f"/{kind}", PageSize=_PAGE_SIZE, **filters)
-        resources: list[dict[str, Any]] = body[body["meta"]["key"]]
+        try:
+            resources: list[dict[str, Any]] = body[body["meta"]["key"]]
+        except (KeyError, TypeError) as error:
+            raise OperatorError(f"TaskRouter's response to GET /{kind} is not a list.") from error
         return resources
 
     def list_own(self, kind: str) -> list[dict[str, Any]]:

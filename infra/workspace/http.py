@@ -6,6 +6,7 @@ a response, a request may have been processed. It is then repeated only if a sec
 further effect, so that no resource is created twice.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,10 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
     Args:
         clock: Returns seconds.
         sleep: Waits for a number of seconds.
+
+    Attributes:
+        deadline: When (in the clock's seconds) throttled requests are no longer repeated.
+        waited: Seconds that throttled requests have waited in total.
     """
 
     def __init__(
@@ -50,10 +55,12 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
         super().__init__(timeout=TIMEOUT_SECONDS)
         self._clock = clock
         self._sleep = sleep
+        self.deadline = math.inf
+        self.waited = 0.0
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send a request like `TwilioHttpClient.request`."""
-        deadline = self._clock() + MAX_WAIT_SECONDS
+        deadline = min(self._clock() + MAX_WAIT_SECONDS, self.deadline)
         delay = _FIRST_DELAY_SECONDS
         attempts = 0
         while True:
@@ -69,6 +76,7 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
                 wait = _retry_after(response, delay)
                 if self._clock() + wait > deadline:
                     return response
+                self.waited += wait
             elif response:
                 attempts += 1
                 has_failed = response.status_code >= _SERVER_ERROR and is_idempotent(method, url)

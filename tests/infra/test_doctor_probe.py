@@ -12,7 +12,7 @@ from twilio.http.http_client import TwilioHttpClient
 
 from chalicelib.config import PROJECT
 from infra.doctor import probe
-from infra.doctor.probe_api import CHANNEL, NAME
+from infra.doctor.probe_api import CHANNEL, NAME, Api
 from infra.workspace.export import export, read_all
 from infra.workspace.plan import make_plan
 from infra.workspace.state import read_for
@@ -345,6 +345,72 @@ def test_throttled_requests_are_repeated(stage, method):
     findings = probe.run(stage.subject, QUIET)
 
     assert ([*findings.milliseconds], findings.errors) == (STEPS, [])
+
+
+class VirtualTimer:
+    """A clock that only waiting advances."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def timer(self):
+        return probe.Timer(lambda: self.seconds, self.sleep)
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [("*", None), ("*/Tasks", "POST"), ("*", "DELETE"), ("*/Workers/*", None)]
+)
+def test_throttling_without_an_end_ends_the_probe(stage, path, method):
+    time_of_probe, limits = VirtualTimer(), {"method": method} if method else {}
+    stage.twilio.fault(
+        "request", "error", status=429, retry_after=5, path=path, times=None, **limits
+    )
+
+    findings = probe.run(stage.subject, time_of_probe.timer())
+    stage.twilio.clear_faults()
+
+    assert findings.errors
+    # The life cycle and the final clean-up each stop after a minute.
+    assert time_of_probe.seconds < 140
+
+
+def test_time_that_throttled_requests_wait_is_not_measured(stage):
+    time_of_probe = VirtualTimer()
+    stage.twilio.fault(
+        "request", "error", status=429, retry_after=7, method="POST", path="*/Tasks", times=3
+    )
+
+    findings = probe.run(stage.subject, time_of_probe.timer())
+
+    assert findings.milliseconds["task created"] == 0
+
+
+def test_interrupted_probe_names_what_it_leaves(stage):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    stage.monkeypatch.setattr(probe.answers, "after_completion", interrupt)
+    stage.twilio.fault("request", "error", status=403, method="DELETE", times=None)
+
+    completed = run_doctor(stage, "--probe", "--yes", "--json")
+    stage.twilio.clear_faults()
+
+    document = json.loads(completed.stdout)
+    assert completed.returncode == 1
+    assert document["probe"]["errors"][0] == "The probe was interrupted."
+    assert [*document["probe"]["milliseconds"]] == STEPS
+    assert "TaskRouter refused DELETE /Workflows/WW" in completed.stderr
+
+
+def test_list_that_cannot_be_read_ends_the_probe(stage):
+    stage.monkeypatch.setattr(Api, "require", lambda *_, **__: {"meta": None})
+
+    findings = probe.run(stage.subject, QUIET)
+
+    assert "TaskRouter's response to GET /Workflows is not a list." in findings.errors
 
 
 def test_failure_of_taskrouter_is_no_answer(stage):
