@@ -38,10 +38,19 @@ export async function call(method, path, parameters) {
   return response;
 }
 
+/** Return why the Reservation of a row cannot be decided now, or null. */
+export function obstacle(sid) {
+  const row = state.inbox.rows.get(sid);
+  if (isOffline()) {
+    return text("downButton");
+  }
+  return row?.phase === "open" && row.deadline > serverNow() ? null : text("notOpen");
+}
+
 /** Accept or reject the Reservation of a row. */
 export async function decide(sid, verb, parameters = {}) {
   const row = state.inbox.rows.get(sid);
-  if (row?.phase !== "open" || isOffline() || row.deadline <= serverNow()) {
+  if (obstacle(sid)) {
     return;
   }
   state.knownActivity = parameters.activity_sid ?? state.knownActivity;

@@ -1,8 +1,7 @@
-// All texts of the console. To add a language, add an object with the same keys.
+// All texts of the console. To add a language, add an object with the same keys, and the language's name
+// to preferences.js.
 
 import { preferences } from "./preferences.js";
-
-export const LANGUAGES = { en: "English", es: "Español" };
 
 export const TEXTS = {
   en: {
@@ -104,6 +103,8 @@ export const TEXTS = {
     supervisor: "Supervisor",
     service: "Service",
     sound: "Sound for new offers",
+    soundBlocked: "Your browser blocks the sound",
+    soundBlockedText: "It allows sounds when you have used this page.",
     notifications: "Desktop notifications",
     notificationsBlocked: "Your browser blocks notifications from this page.",
     shortcutsSetting: "Keyboard shortcuts",
@@ -127,6 +128,7 @@ export const TEXTS = {
     phoneFrom: "Caller ID that the phone shows",
     phoneFromHint: "One of your account’s phone numbers, such as +15556667777.",
     call: "Call",
+    notOpen: "This offer is no longer open.",
     history: "History",
     ids: "Identifiers",
     by: "by {name}",
@@ -177,7 +179,10 @@ export const TEXTS = {
     expired: "Your session expired at {time}",
     expiredText: "Sign in again to go on. What you typed is kept in this tab.",
     badLink: "This sign-in link is not valid",
-    badLinkText: "It may be expired or incomplete. Run {command} again and open the new link.",
+    linkOnlyText: "Open the sign-in link that you were given.",
+    badLinkText: "It may be expired or incomplete.",
+    badLinkLocal: "Run {command} again and open the new link.",
+    badLinkOther: "Sign in again, or ask your supervisor.",
     signInFailed: "You are not signed in",
     failedNoWorker: "Your account is valid, but no Worker matches it. Ask your supervisor to add you.",
     failedSeveralWorkers: "Your account is valid, but several Workers match it. Ask your supervisor to correct them.",
@@ -185,6 +190,10 @@ export const TEXTS = {
     failedNoRole: "Your account is valid, but has no role in this console. Ask your supervisor.",
     failedExpired: "The sign-in took longer than ten minutes, or began in another browser. Try again.",
     failedOther: "The sign-in did not succeed ({reason}). Try again.",
+    failedUnknown: "The sign-in did not succeed. Try again.",
+    linkTitle: "Replace your session?",
+    linkText: "You are signed in as {name}. You have opened a link that signs this tab in as {other}. If you did not expect that, close this question.",
+    linkAccept: "Replace my session",
     signedOut: "You signed out",
     signedOutText: "Nothing is kept in this browser. Your Activity in TaskRouter is unchanged.",
     announceOffer: "New offer: {title}. {n} seconds left.",
@@ -292,6 +301,8 @@ export const TEXTS = {
     supervisor: "Supervisor",
     service: "Servicio",
     sound: "Sonido para nuevas ofertas",
+    soundBlocked: "Su navegador bloquea el sonido",
+    soundBlockedText: "Lo permite cuando usted ha usado esta página.",
     notifications: "Notificaciones de escritorio",
     notificationsBlocked: "Su navegador bloquea las notificaciones de esta página.",
     shortcutsSetting: "Atajos de teclado",
@@ -315,6 +326,7 @@ export const TEXTS = {
     phoneFrom: "Número que muestra el teléfono",
     phoneFromHint: "Uno de los números de su cuenta, como +15556667777.",
     call: "Llamar",
+    notOpen: "Esta oferta ya no está abierta.",
     history: "Historial",
     ids: "Identificadores",
     by: "por {name}",
@@ -365,7 +377,10 @@ export const TEXTS = {
     expired: "Su sesión venció a las {time}",
     expiredText: "Inicie sesión para continuar. Lo que escribió se conserva en esta pestaña.",
     badLink: "Este enlace no es válido",
-    badLinkText: "Puede estar vencido o incompleto. Ejecute {command} de nuevo y abra el enlace nuevo.",
+    linkOnlyText: "Abra el enlace de inicio de sesión que recibió.",
+    badLinkText: "Puede estar vencido o incompleto.",
+    badLinkLocal: "Ejecute {command} de nuevo y abra el enlace nuevo.",
+    badLinkOther: "Inicie sesión de nuevo o consulte a su supervisor.",
     signInFailed: "No ha iniciado sesión",
     failedNoWorker: "Su cuenta es válida, pero no corresponde a ningún agente. Pida a su supervisor que lo agregue.",
     failedSeveralWorkers: "Su cuenta es válida, pero corresponde a varios agentes. Pida a su supervisor que lo corrija.",
@@ -373,6 +388,10 @@ export const TEXTS = {
     failedNoRole: "Su cuenta es válida, pero no tiene ningún rol en esta consola. Avise a su supervisor.",
     failedExpired: "El inicio de sesión duró más de diez minutos o empezó en otro navegador. Inténtelo de nuevo.",
     failedOther: "No se pudo iniciar sesión ({reason}). Inténtelo de nuevo.",
+    failedUnknown: "No se pudo iniciar sesión. Inténtelo de nuevo.",
+    linkTitle: "¿Reemplazar su sesión?",
+    linkText: "Inició sesión como {name}. Abrió un enlace que inicia sesión en esta pestaña como {other}. Si no lo esperaba, cierre esta pregunta.",
+    linkAccept: "Reemplazar mi sesión",
     signedOut: "Cerró la sesión",
     signedOutText: "No queda nada en este navegador. Su estado en TaskRouter no cambió.",
     announceOffer: "Nueva oferta: {title}. Quedan {n} segundos.",

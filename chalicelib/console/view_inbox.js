@@ -1,6 +1,7 @@
 // The inbox: banner, open offers, Reservations in progress, and offers that have just ended.
 
 import { complete, switchActivity } from "./actions.js";
+import { isSoundBlocked, ring } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { duration, timeOfDay, titleParts } from "./format.js";
 import { filterText, matcher } from "./filter.js";
@@ -62,6 +63,13 @@ export function banner(pollNow) {
   if (state.hasNewVersion) {
     const reload = { name: text("reload"), run: () => location.reload() };
     return bar("blue", "info", text("newVersion"), text("newVersionText"), reload);
+  }
+  if (preferences.sound && isSoundBlocked()) {
+    const run = () => {
+      ring();
+      changed();
+    };
+    return bar("blue", "info", text("soundBlocked"), text("soundBlockedText"), { name: text("turnOn"), run });
   }
   return null;
 }

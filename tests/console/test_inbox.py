@@ -669,6 +669,62 @@ def test_page_never_scrolls_sideways(open_console, api, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("locale", ["en-US", "es-ES"])
+@pytest.mark.parametrize("width", [320, 360])
+def test_nothing_is_cut_off_in_a_narrow_row(open_console, api, width, locale):
+    api.offer(task_attributes={"customer": "X" * 120, "topic": "Y" * 300, "K" * 100: "v"})
+    page = open_console(viewport={"width": width, "height": 740}, locale=locale)
+    expect(page.locator(".offer select")).to_be_visible()
+    cut = page.evaluate(
+        """() => {
+          const right = document.querySelector(".offer").getBoundingClientRect().right + 0.5;
+          const parts = [...document.querySelectorAll(".offer *")];
+          return parts.filter((part) => part.getBoundingClientRect().right > right)
+            .map((part) => part.outerHTML.slice(0, 80));
+        }"""
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"language": '"fr"', "sound": "{"},
+        {"language": '"constructor"'},
+        {"language": "7", "shortcuts": '"no"', "activityAfterRejection": "null"},
+    ],
+    ids=str,
+)
+def test_unusable_stored_values_are_ignored(open_console, api, stored):
+    api.offer("Marta")
+    page = open_console()
+    for name, value in stored.items():
+        page.evaluate(
+            "([name, value]) => localStorage.setItem(name, value)", [f"console.{name}", value]
+        )
+    for key in ("console.drafts", "console.sign-in"):
+        page.evaluate("key => sessionStorage.setItem(key, '{')", key)
+    page.reload()
+    expect(rows(page).get_by_role("button", name="Accept: Marta")).to_be_visible()
+    expect(rows(page).locator("kbd")).to_have_count(3)
+
+
+@pytest.mark.parametrize(
+    ("is_script_allowed", "words"),
+    [
+        (True, ("could not be loaded", "No se pudo cargar")),
+        (False, ("needs JavaScript", "necesita JavaScript")),
+    ],
+)
+def test_page_without_script_explains_in_both_languages(browser, api, is_script_allowed, words):
+    context = browser.new_context(java_script_enabled=is_script_allowed)
+    page = context.new_page()
+    page.route("**/console.js", lambda route: route.abort())
+    page.goto(f"{api.url}/console")
+    assert all(each in page.content() for each in words)
+    context.close()
+
+
 def test_new_version_offers_a_reload(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
