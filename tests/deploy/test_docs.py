@@ -67,6 +67,11 @@ class Account:
         ssm, name = self.aws.client("ssm"), "/taskrouter-callbacks/prod/secrets"
         ssm.put_parameter(Name=name, Value=self.secrets, Type="SecureString")
 
+    def set_workspace(self, stage, sid):
+        """Set the Workspace of a stage in config.json."""
+        with edit_config(self.folder) as config:
+            config["stages"][stage]["environment_variables"]["TWILIO_WORKSPACE_SID"] = sid
+
     def api_id(self, stage):
         """Return the ID of the API that has this stage."""
         gateway = self.aws.client("apigateway")
@@ -147,5 +152,12 @@ def test_every_command_on_the_aws_pages_succeeds(account, open_page):
 
     account.record_reservation()
     operations = open_page("operations.md", replacements={"WR...": RESERVATION})
+    # A definition must not change a Workspace that two stages share.
+    operations.before = {
+        "workspace plan": lambda: account.set_workspace("prod", ""),
+        "rules check --stage prod": lambda: account.set_workspace(
+            "prod", account.twilio.workspace_sid
+        ),
+    }
     operations.answers = {"infra destroy": "y\n", "infra erase": "y\n"}
     operations.run()
