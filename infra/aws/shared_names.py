@@ -56,15 +56,26 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
     Raises:
         OperatorError: Two stages use the same Workspace. The message names both.
     """
+    is_own = _is_workspace(variables_of(project, stage_name), sid)
+    remedy = (
+        "If the stages share the Workspace on purpose, remove workspace_file, and change the "
+        "Workspace without this command."
+        if is_own
+        else "Or give the Workspace in the file another friendly_name."
+    )
     for other_stage, variables in _other_stages(project, stage_name):
-        if "SETTINGS_DEFAULTS" not in variables and _text(variables, _WORKSPACE) == sid:
+        if "SETTINGS_DEFAULTS" not in variables and _is_workspace(variables, sid):
             raise invalid(
                 stage_name,
                 f"the Workspace {sid} is also the {_WORKSPACE} of stage {other_stage}. A "
                 "definition must not change the Workspace of another stage. Set "
-                f"{_WORKSPACE} to another Workspace, or give the Workspace in the file another "
-                "friendly_name.",
+                f"{_WORKSPACE} of stage {stage_name} to another Workspace. {remedy}",
             )
+
+
+def _is_workspace(variables: Mapping[str, Any], sid: str) -> bool:
+    # The settings accept SIDs with uppercase digits.
+    return _text(variables, _WORKSPACE).lower() == sid.lower()
 
 
 def check_tables(stage_name: str, *tables: str) -> None:

@@ -20,6 +20,8 @@ from infra.twilio_account import Workspace
 _PATH_SECRET = re.compile("(?<=/)[^/]{20,}")
 """A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
 
+_HOST = re.compile("https?:/+[^/]*", re.IGNORECASE)
+
 _USER_INFO = re.compile("(?s)^(https?:/+)?.*@", re.IGNORECASE)
 """A user name or password. In a malformed URL, the password may contain slashes."""
 
@@ -289,7 +291,9 @@ def mask(url: str, base_url: str) -> str:
         base, path = "", "***"
     else:
         base, path = "", _USER_INFO.sub(r"\1***@", address)
-    path = _PATH_SECRET.sub("***", path)
+    host = _HOST.match(path)
+    start = host.end() if host else 0
+    path = path[:start] + _PATH_SECRET.sub("***", path[start:])
     overrides = overrides if _CONNECTION_OVERRIDES.fullmatch(overrides) else "***"
     return f"{base}{path}{'?***' if has_query else ''}{mark}{mark and overrides}"
 

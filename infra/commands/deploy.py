@@ -109,23 +109,21 @@ def deploy(
         tries = True
     runtime = chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name, allow_empty_sids=True)
-    _check_workspace_file(stage, is_applied=callback_urls)
     aws = connect_to_stage(stage, f", functions on {runtime}")
     dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=yes)
     stage, workspace = setup.complete(aws, stage, dialog, os.environ)
-    _check_workspace_file(stage, is_applied=callback_urls)  # with the SIDs that were missing
+    _check_workspace_file(stage, is_applied=callback_urls)
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         api_settings.ensure_access_logs_possible(aws, stage)
         url = _deploy_changes(aws, stage, renew_lock, check=check)
-    hidden_prefix = "/***" if stage.settings.callback_prefixes[0] else ""
-    result = {"url": url, "assignment_callback": f"{url}{hidden_prefix}/assignment_callback"}
-    click.echo(json.dumps(result) if as_json else result["assignment_callback"])
-    if callback_urls:
-        if stage.workspace_file:
-            stage = _apply_workspace_file(aws, stage, url, dialog, break_lock=break_lock)
-        else:
-            prefix = stage.settings.callback_prefixes[0]
-            connection.set_callback_urls(workspace, url, prefix, dialog)
+        hidden_prefix = "/***" if stage.settings.callback_prefixes[0] else ""
+        result = {"url": url, "assignment_callback": f"{url}{hidden_prefix}/assignment_callback"}
+        click.echo(json.dumps(result) if as_json else result["assignment_callback"])
+        if callback_urls and stage.workspace_file:
+            stage = _apply_workspace_file(aws, stage, url, dialog, renew_lock)
+    if callback_urls and not stage.workspace_file:
+        prefix = stage.settings.callback_prefixes[0]
+        connection.set_callback_urls(workspace, url, prefix, dialog)
     _finish(
         aws, stage, workspace, dialog, url=url, email=alarm_email, tries=tries, text=try_attributes
     )
@@ -140,21 +138,19 @@ def _check_workspace_file(stage: Stage, *, is_applied: bool) -> None:
 
 
 def _apply_workspace_file(
-    aws: Aws, stage: Stage, url: str, dialog: Dialog, *, break_lock: bool
+    aws: Aws, stage: Stage, url: str, dialog: Dialog, renew_lock: Callable[[], None]
 ) -> Stage:
     """Apply the stage's definition of the Workspace; deploy settings that change with it."""
     # The simulator's package, which owns the format, is needed only for a definition.
     from infra.workspace import runs  # noqa: PLC0415
 
-    with lock.acquire(aws, stage, force=break_lock) as renew_lock:
-        runs.apply_file(aws, stage, url, dialog)
-        changed = stage_config.read(stage.name)
-        if changed != stage:
-            click.echo(
-                "The reservation timeouts have changed, so the stage is deployed again.", err=True
-            )
-            renew_lock()
-            _deploy_changes(aws, changed, renew_lock, check=False)
+    renew_lock()
+    runs.apply_file(aws, stage, url, dialog)
+    changed = stage_config.read(stage.name)
+    if changed != stage:
+        click.echo("The settings have changed, so the stage is deployed again.", err=True)
+        renew_lock()
+        _deploy_changes(aws, changed, renew_lock, check=False)
     return changed
 
 

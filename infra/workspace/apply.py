@@ -21,25 +21,51 @@ _EXPLAINED_BY_ACCOUNT = (401, 403, 429)
 """Responses that do not depend on the change, and for which `Account.call` names the remedy."""
 
 
-def refuse_impossible(plan: Plan, *, force: bool, outcome: str = "Nothing was changed.") -> None:
+def refuse_impossible(plan: Plan, *, force: bool) -> None:
     """Refuse a plan that cannot or must not be executed.
 
     Args:
         plan: The plan.
         force: Whether the plan may delete any number of resources.
-        outcome: What has been changed so far, as a sentence.
 
     Raises:
         OperatorError: TaskRouter does not allow a change, or the plan deletes too much.
     """
     if impossible := plan.of(Action.REPLACE):
         change = impossible[0]
-        raise OperatorError(f"{outcome} {change.title} must be replaced: {change.note}.")
+        raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
     if plan.deletes_too_much and not force:
         deleted = len(plan.of(Action.DELETE))
         raise OperatorError(
-            f"{outcome} The plan deletes {deleted} of {plan.number_of_resources} "
+            f"Nothing was changed. The plan deletes {deleted} of {plan.number_of_resources} "
             "resources, which is more than 30 %. If that is intended, add --force."
+        )
+
+
+def refuse_unplanned(plan: Plan, shown: Plan) -> None:
+    """Refuse the plan for a Workspace that was just created if it makes other changes than shown.
+
+    Args:
+        plan: The plan for the new Workspace.
+        shown: The plan that the operator has confirmed, which creates the Workspace.
+
+    Raises:
+        OperatorError: A change was not shown.
+    """
+    known = {(change.action, change.kind, change.name): change.after for change in shown.changes}
+    # The Workspace is created without its Activities, which do not exist yet.
+    known[Action.UPDATE, WORKSPACE, shown.workspace] = shown.changes[0].after
+    unplanned = [
+        f"{change.action} {change.title}"
+        for change in plan.changes
+        if (values := known.get((change.action, change.kind, change.name))) is None
+        or not change.after.items() <= values.items()
+    ]
+    if unplanned:
+        raise OperatorError(
+            "The Workspace was created, and nothing else was changed, because TaskRouter created "
+            "it with other resources than the plan assumed. Not in the plan: "
+            f"{', '.join(unplanned)}. Make a new plan, and apply that."
         )
 
 

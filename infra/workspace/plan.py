@@ -46,6 +46,10 @@ _CLEAR_ACTIVITY = (
 _SINGLE_TASKING = (
     "TaskRouter allows this only if another Workspace of the account is single-tasking"
 )
+_NEW_CHANNEL = (
+    "TaskRouter creates this TaskChannel with the Workspace. Values that it has already are not "
+    "changed"
+)
 
 
 class Action(StrEnum):
@@ -272,6 +276,8 @@ class _Planner:
         }
         if after:
             action, note = _classify(kind, after)
+            if kind is TASK_CHANNEL and not self._state.workspace.sid:
+                note = _NEW_CHANNEL
             before = {key: values.get(key) for key in after}
             yield Change(action, kind, name, found.sid, before, after, note)
 

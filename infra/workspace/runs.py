@@ -21,7 +21,13 @@ from infra.workspace.export import export, read_all
 from infra.workspace.kinds import ACTIVITIES, URLS, WORKFLOW, WORKSPACE
 from infra.workspace.plan import Action, Change, Plan, make_plan
 from infra.workspace.state import State, new, read_for
-from infra.workspace.target import TIMEOUTS, WORKFLOW_SID, Target, of_stage
+from infra.workspace.target import (
+    TIMEOUTS,
+    WORKFLOW_SID,
+    Target,
+    ensure_possible_timeouts,
+    of_stage,
+)
 from infra.workspace.values import declared, parameters
 from taskrouter_simulator.definition.configuration import Directory
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
@@ -40,8 +46,11 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
     plan creates it.
 
     Raises:
-        OperatorError: The Workspace can't be read, or contradicts the definition.
+        OperatorError: The Workspace can't be read, or it or the settings of the stage contradict
+            the definition.
     """
+    if target.stage:
+        ensure_possible_timeouts(target.stage, definition)
     has_sid = bool(target.workspace_sid)
     target = target.find_workspace(definition.friendly_name)
     is_found_by_name = bool(target.workspace_sid) and not has_sid
@@ -52,7 +61,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
             f"{_WORKSPACE_SID} of stage {target.stage_name} in {FILE}, or apply without --prune "
             "first."
         )
-    state = new()
+    state = new(definition.friendly_name)
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))
@@ -165,9 +174,8 @@ def _open_workspace(
     if target.stage and _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
         _write(target.stage_name, {_WORKSPACE_SID: target.workspace_sid})
     if not plan.workspace_sid:
-        plan = plan_changes(target, definition, prune=plan.prune)
-        outcome = "The Workspace was created, and nothing else was changed."
-        execution.refuse_impossible(plan, force=True, outcome=outcome)
+        shown, plan = plan, plan_changes(target, definition, prune=plan.prune)
+        execution.refuse_unplanned(plan, shown)
     return target, plan
 
 
@@ -227,8 +235,14 @@ def write_settings(
     }
     changes |= _changed_timeouts(stage, {**variables, **changes}, timeouts, before)
     if changes:
-        completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
-        stage_config.ensure_runnable(completed)
+        try:
+            completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
+            stage_config.ensure_runnable(completed)
+        except OperatorError as error:
+            raise OperatorError(
+                f"The Workspace matches the file, but {', '.join(changes)} could not be written to "
+                f"{FILE}. {error}"
+            ) from error
         _write(stage.name, changes)
 
 

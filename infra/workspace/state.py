@@ -79,20 +79,19 @@ class State:
         return live(resource.kind, resource.raw, self.directory)
 
 
-def new() -> State:
+def new(name: str) -> State:
     """Return what TaskRouter creates with a new Workspace, with names in place of SIDs.
 
-    The five TaskChannels are left out, because no definition has to create them.
+    The values of the TaskChannels are left out, because Twilio does not document them.
     """
     raw = dict.fromkeys(WORKSPACE.fields)
     raw |= {"default_activity": _OFFLINE, "timeout_activity": _OFFLINE}
-    return State(
-        Resource(WORKSPACE, "", "", raw),
-        tuple(
-            Resource(ACTIVITY, name, name, {"friendly_name": name, "available": available})
-            for name, available in _NEW_ACTIVITIES.items()
-        ),
-    )
+    activities = [
+        Resource(ACTIVITY, name, name, {"friendly_name": name, "available": available})
+        for name, available in _NEW_ACTIVITIES.items()
+    ]
+    channels = [Resource(TASK_CHANNEL, name, name, {}) for name in BUILT_IN_CHANNELS]
+    return State(Resource(WORKSPACE, "", name, raw), (*activities, *channels))
 
 
 def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None) -> State:
@@ -189,12 +188,12 @@ def resource_of(kind: Kind, instance: Any) -> Resource:
 
 def is_built_in(resource: Resource) -> bool:
     """Return whether a resource is a TaskChannel that every Workspace has."""
-    return resource.kind is TASK_CHANNEL and resource.name in _BUILT_IN
+    return resource.kind is TASK_CHANNEL and resource.name in BUILT_IN_CHANNELS
 
 
 _OFFLINE = "Offline"
 _NEW_ACTIVITIES = {_OFFLINE: False, "Available": True, "Unavailable": False}
 """Activities of a new Workspace and whether Workers in them are available:
 https://www.twilio.com/docs/taskrouter/api/activity."""
-_BUILT_IN = frozenset({"default", "voice", "sms", "chat", "video"})
+BUILT_IN_CHANNELS = ("default", "voice", "sms", "chat", "video")
 """TaskChannels of every Workspace: https://www.twilio.com/docs/taskrouter/api/task-channel."""

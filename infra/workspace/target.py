@@ -18,7 +18,7 @@ from infra.commands.settings import load_settings
 from infra.twilio_account import Account, Workspace
 from infra.workspace.http import PatientHttpClient
 from taskrouter_simulator.definition.document import DefinitionError
-from taskrouter_simulator.definition.model import WorkspaceDefinition
+from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 from taskrouter_simulator.definition.reader import QUICKSTART, read
 
 WORKFLOW_SID, TIMEOUTS = "TWILIO_WORKFLOW_SID", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
@@ -113,12 +113,40 @@ def ensure_applicable(stage: Stage) -> None:
     """Check the definition that a stage names, without requests to Twilio.
 
     Raises:
-        OperatorError: The definition is invalid, or the stage's Workspace belongs to another stage.
+        OperatorError: The definition is invalid or contradicts the settings of the stage, or the
+            stage's Workspace belongs to another stage.
     """
     if file := _in_project(stage.workspace_file):
-        _read(file)
+        ensure_possible_timeouts(stage, _read(file))
         sid = stage.settings.twilio_workspace_sid
         shared_names.ensure_own_workspace(stage_config.project(), stage.name, sid)
+
+
+def ensure_possible_timeouts(stage: Stage, definition: WorkspaceDefinition) -> None:
+    """Refuse reservation timeouts that contradict other settings of the stage.
+
+    Raises:
+        OperatorError: A timeout is too short for the settings.
+    """
+    timeouts = [
+        item.task_reservation_timeout
+        for item in managed(definition.workflows, ())
+        if not isinstance(item.task_reservation_timeout, Unmanaged)
+    ]
+    if not timeouts:
+        return
+    settings = replace(
+        stage.settings,
+        reservation_timeout_seconds=min(timeouts),
+        reservation_timeouts_by_workflow={},
+    )
+    try:
+        stage_config.ensure_runnable(replace(stage, settings=settings))
+    except OperatorError as error:
+        raise OperatorError(
+            "Nothing was changed, because settings would contradict each other, with the values of "
+            f"task_reservation_timeout in the file. {error}"
+        ) from error
 
 
 def _read(file: Path) -> WorkspaceDefinition:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Response
 
 from app import app
 from chalicelib.routes.console import console_version
@@ -106,7 +106,7 @@ class FakeApi:
             "task_queue_sid": "WQ" + "e" * 32,
             "task_queue_name": "Billing",
             "task_priority": 10,
-            "task_created_at": iso(self.now() - 36),
+            "task_created_at": iso(self.now() - 31),
             "status": "pending",
             "reserved_at": iso(self.now() + left - timeout),
             "expires_at": iso(self.now() + left),
@@ -214,6 +214,19 @@ class FakeApi:
             return code, {"reservation_sid": reservation_sid, "reservation_status": status}, {}
 
         return answer
+
+    def record_poll_times(self) -> list[float]:
+        """Return a list that gets the monotonic time of each later request for the overview."""
+        times: list[float] = []
+        respond = self.respond
+
+        def record(method: str, path: str, headers: Any, parameters: Any) -> Any:
+            if path == "/overview":
+                times.append(time.monotonic())
+            return respond(method, path, headers, parameters)
+
+        self.respond = record  # type: ignore[method-assign]
+        return times
 
     def count(self, path: str) -> int:
         """Return the number of requests to a path."""
@@ -344,6 +357,11 @@ def watch(page: Page, origin: str, problems: list[str]) -> None:
         "request",
         lambda request: request.url.startswith(origin) or problems.append(request.url),
     )
+
+
+def is_new_overview(response: Response) -> bool:
+    """Return whether this is an overview that differs from the previous one."""
+    return response.url.endswith("/overview") and response.status == 200
 
 
 def _note_message(message: Any, problems: list[str]) -> None:

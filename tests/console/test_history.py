@@ -1,6 +1,7 @@
 """Browser tests of History and of the filter, with a fake of the API."""
 
 import re
+import threading
 import time
 
 import pytest
@@ -22,6 +23,20 @@ def lists(api) -> list[str]:
 
 def refuse_lists(api) -> None:
     api._list = lambda _parameters: UNAVAILABLE
+
+
+def hold_lists(api, status=None) -> threading.Event:
+    """Hold the responses to requests for the list, or for one status, until the event is set."""
+    is_released = threading.Event()
+    original = api._list
+
+    def hold(parameters):
+        if status in (None, parameters.get("status")):
+            is_released.wait()
+        return original(parameters)
+
+    api._list = hold
+    return is_released
 
 
 def open_history(page: Page) -> None:
@@ -168,12 +183,12 @@ def test_failure_of_more_keeps_the_rows(open_console, api):
 
 def test_slow_first_load_shows_blank_rows(open_console, api):
     api.past_offer("Marta")
+    is_released = hold_lists(api)
     page = open_console()
-    expect(page.locator(".live")).to_contain_text("Live")
-    api.delay = 1
     open_history(page)
     expect(page.locator(".blank")).to_have_count(3)
     expect(page.locator("section[aria-busy=true]")).to_have_count(1)
+    is_released.set()
     expect(ended(page)).to_have_count(1)
     expect(page.locator(".blank")).to_have_count(0)
 
@@ -184,17 +199,13 @@ def test_response_to_an_earlier_choice_is_ignored(open_console, api):
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(2)
-    original = api._list
-
-    def delay_timeouts(parameters):
-        time.sleep(1 if parameters.get("status") == "timeout" else 0)
-        return original(parameters)
-
-    api._list = delay_timeouts
-    choose(page, "Status", "timeout")
-    choose(page, "Status", "rejected")
-    expect(ended(page)).to_contain_text("Rejected: charged twice")
-    time.sleep(1.2)
+    is_released = hold_lists(api, "timeout")
+    with page.expect_response(lambda response: "status=timeout" in response.url) as late:
+        choose(page, "Status", "timeout")
+        choose(page, "Status", "rejected")
+        expect(ended(page)).to_contain_text("Rejected: charged twice")
+        is_released.set()
+    late.value.finished()
     expect(ended(page)).to_contain_text("Rejected: charged twice")
 
 

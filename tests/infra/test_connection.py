@@ -157,6 +157,7 @@ OLD_SECRET = "old-secret_0123456789"
         (f"https://a.example/x?token={OLD_SECRET}#rc=2", "https://a.example/x?***#rc=2"),
         (f"https://a.example/eyJ.{OLD_SECRET}.x==/y", "https://a.example/***/y"),
         (f"https://a.example/cb;token={OLD_SECRET}", "https://a.example/***"),
+        (f"https://a-long-name.example.com//{OLD_SECRET}", "https://a-long-name.example.com//***"),
         (f"https://a.example/x#token={OLD_SECRET}", "https://a.example/x#***"),
         ("https://a.example/x#rc=2&rp=all,4xx", "https://a.example/x#rc=2&rp=all,4xx"),
     ],

@@ -113,7 +113,7 @@ def test_timeouts_of_managed_workflows_are_deployed(stage):
     sid = workflows(stage)["Main"].sid
     assert json.loads(stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]) == {sid: 60}
     assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "1200"
-    assert "The reservation timeouts have changed, so the stage is deployed again." in result.output
+    assert "The settings have changed, so the stage is deployed again." in result.output
     assert stage.deployments == 2
     stage.deploy("--yes")
     assert stage.deployments == 3
@@ -127,6 +127,49 @@ def test_timeout_of_the_workflow_of_the_stage_is_written(stage, file):
     assert workflows(stage)["Main"].sid == stage.twilio.workflow_sid
     assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "60"
     assert "RESERVATION_TIMEOUTS_BY_WORKFLOW" not in stage.variables
+
+
+CONTRADICTION = (
+    "Error: Nothing was changed, because settings would contradict each other, with the values of "
+    "task_reservation_timeout in the file. Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS"
+)
+
+
+@pytest.mark.parametrize(("timeout", "is_refused"), [(170, True), (171, False)])
+def test_timeout_that_contradicts_the_settings_is_refused_before_any_change(
+    stage, file, timeout, is_refused
+):
+    stage.set(REJECT_AFTER_SECONDS="100", REJECT_ACTIVITY_SID="WA" + "1" * 32)
+    long = VALUE["workflows"][0] | {"task_reservation_timeout": 1200}
+    short = long | {"friendly_name": "Short", "task_reservation_timeout": timeout}
+    unmanaged = long | {"friendly_name": "Unmanaged"}
+    del unmanaged["task_reservation_timeout"]
+    change_file(file, workflows=[long, short, unmanaged])
+    before = len(stage.requests("POST"))
+    planned = run("plan")
+    assert (planned.returncode, CONTRADICTION in planned.stderr) == (2 - is_refused, is_refused)
+    deployed = stage.deploy("--yes")
+    assert (deployed.exit_code, CONTRADICTION in deployed.output) == (is_refused, is_refused)
+    assert (stage.deployments == 0, len(stage.requests("POST")) == before) == (is_refused,) * 2
+    applied = run("apply", "--yes")
+    assert (applied.returncode, CONTRADICTION in applied.stderr) == (is_refused, is_refused)
+
+
+def test_message_says_that_only_the_settings_are_incomplete(stage, file):
+    """The timeout in the settings, which the file does not set, was too short before."""
+    stage.set(
+        REJECT_AFTER_SECONDS="100",
+        REJECT_ACTIVITY_SID="WA" + "1" * 32,
+        RESERVATION_TIMEOUT_SECONDS="60",
+    )
+    change_file(file, workflows=[VALUE["workflows"][0] | {"task_reservation_timeout": 1200}])
+    refused = run("apply", "--yes")
+    assert refused.returncode == 1
+    assert (
+        "Error: The Workspace matches the file, but RESERVATION_TIMEOUTS_BY_WORKFLOW could not be "
+        "written to .chalice/config.json. Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS"
+    ) in refused.stderr
+    assert "Main" in workflows(stage)
 
 
 def test_another_stage_is_not_cut_off_without_a_question(stage, monkeypatch):
@@ -160,7 +203,7 @@ def locks(stage, monkeypatch):
 
 def test_deployment_holds_the_lock_while_it_applies_the_file(stage, locks):
     assert stage.deploy("--yes").exit_code == 0
-    assert locks == [(False, (0, False), (1, False)), (False, (1, False), (2, True))]
+    assert locks == [(False, (0, False), (2, True))]
 
 
 @pytest.mark.parametrize("breaks", [False, True])
@@ -355,7 +398,8 @@ def test_workspace_of_another_stage_is_refused(without_workspace, own_sid):
     stage = without_workspace
     created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
     content = json.loads(stage.config.read_text())
-    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": created.sid}}
+    upper = "WS" + created.sid[2:].upper()
+    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": upper}}
     if own_sid:
         content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = created.sid
     stage.config.write_text(json.dumps(content))
@@ -365,6 +409,8 @@ def test_workspace_of_another_stage_is_refused(without_workspace, own_sid):
         assert refused.returncode == 1
         message = f"the Workspace {created.sid} is also the TWILIO_WORKSPACE_SID of stage prod."
         assert message in refused.stderr
+        assert ("remove workspace_file" in refused.stderr) == own_sid
+        assert ("another friendly_name." in refused.stderr) != own_sid
     assert stage.config.read_text() == before
 
 
