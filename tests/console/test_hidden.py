@@ -100,7 +100,8 @@ def open_tab(browser: Browser, api: FakeApi) -> Iterator[Callable[..., Tab]]:
     def open_signed_in(seconds: int = 3600) -> Tab:
         tab = Tab(browser, f"{api.url}/console#token={token(seconds=seconds)}")
         tabs.append(tab)
-        wait_until(lambda: "Inbox" in tab.title() and api.count("/overview") > 0)
+        wait_until(lambda: api.count("/overview") > 0)
+        wait_until(lambda: "Inbox" in tab.title())
         return tab
 
     yield open_signed_in
