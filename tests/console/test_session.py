@@ -409,7 +409,7 @@ def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
     api.offer("Marta")
     mine = token()
     page = open_console(mine)
-    for end, link in (("sign out", token()), ("expire", token("supervisor", name="x"))):
+    for end, link in (("sign out", mine), ("expire", token("supervisor", name="x"))):
         page.get_by_role("button", name="Accept by phone").click()
         page.get_by_label("Caller ID that the phone shows").fill("+1555")
         page.keyboard.press("Escape")
