@@ -21,10 +21,15 @@ _FOLDER = Path(__file__).parents[1] / "console"
 
 _PAGE = "index.html"
 _SCRIPT = "console.js"
+_STYLES = "console.css"
 _FIRST_MODULE = "main.js"
 
 _IMPORT = re.compile(r'^import (?:[^;]+ from )?"\./([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const|function|class|async|let)", re.MULTILINE)
+_COMMENT = re.compile(
+    r"^ *(?://(?![^\n]*licenses\.txt)[^\n]*|/\*.*?\*/)\n+", re.MULTILINE | re.DOTALL
+)
+"""A comment in lines of its own. Comments that refer to the licenses must stay."""
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -71,8 +76,11 @@ def _console() -> _Console:
     sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.iterdir())}
     modules: dict[str, str] = {}
     _add_module(modules, sources, _FIRST_MODULE)
-    files = {name: text for name, text in sources.items() if name not in modules}
-    files[_SCRIPT] = "".join(modules.values())
+    styles = [_STYLES, *(name for name in sources if name.endswith(".css") and name != _STYLES)]
+    joined = {*modules, *styles}
+    files = {name: text for name, text in sources.items() if name not in joined}
+    files[_SCRIPT] = _COMMENT.sub("", "".join(modules.values()))
+    files[_STYLES] = _COMMENT.sub("", "".join(sources[name] for name in styles))
     contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
     return _Console(files, hashlib.sha256(contents.encode()).hexdigest()[:16])
 
@@ -80,9 +88,9 @@ def _console() -> _Console:
 def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) -> None:
     """Add a module, without its import and export statements, after the modules that it imports.
 
-    The modules become one script, because API Gateway throttles requests. With the concurrency of a
-    new account, it would refuse most of the requests for 20 modules. All modules share a scope, so
-    their names must differ.
+    The modules become one script, and the styles one style sheet, because API Gateway throttles
+    requests. With the concurrency of a new account, it would refuse most of the requests for 20
+    modules. All modules share a scope, so their names must differ.
     """
     for imported in _IMPORT.findall(sources[name]):
         if imported not in modules:

@@ -15,7 +15,8 @@ from tests.console.vendor import CONSOLE, COPY
 FILES = sorted(path.name for path in CONSOLE.iterdir())
 MODULES = [name for name in FILES if name.endswith(".js") and name != "timer_worker.js"]
 OWN_SCRIPTS = [name for name in (*MODULES, "timer_worker.js") if name != COPY]
-SERVED = {name for name in FILES if name not in (*MODULES, "index.html")} | {"console.js"}
+STYLES = [name for name in FILES if name.endswith(".css")]
+SERVED = {*FILES, "console.js"} - {*MODULES, *STYLES, "index.html"} | {"console.css"}
 MAX_COMPRESSED_BYTES = 60_000
 POLICY = {
     "default-src": "'none'",
@@ -80,7 +81,7 @@ def test_files_are_immutable_and_have_their_type(name):
         "txt": "text/plain; charset=utf-8",
     }
     assert status == 200
-    assert name == "console.js" or text == read(name)
+    assert name in ("console.js", "console.css") or text == read(name)
     assert headers["Content-Type"] == types[name.split(".")[-1]]
     assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
@@ -150,14 +151,36 @@ def test_scripts_use_no_dangerous_function_or_foreign_host(name):
     assert not re.search(r"dangerouslySetInnerHTML|style=|https?://", code)
 
 
+def first_declaration(name):
+    """Return the first line of a module's first declaration, as the script contains it."""
+    pattern = r"^(?:export )?((?:async )?(?:const|let|function|class) .*\n)"
+    return "\n" + re.search(pattern, read(name), re.MULTILINE)[1]
+
+
 def test_script_contains_every_module_after_those_that_it_imports():
-    script = _console().files["console.js"]
-    lines = {name: read(name).splitlines()[0] for name in MODULES}
-    assert all(script.count(line) == 1 for line in lines.values())
+    script = "\n" + _console().files["console.js"]
+    declarations = {name: first_declaration(name) for name in MODULES}
+    assert [name for name in MODULES if declarations[name] not in script] == []
     for name in MODULES:
         for imported in re.findall(r'"\./(.+?)"', read(name)):
-            assert script.index(lines[imported]) < script.index(lines[name]), (name, imported)
+            before, after = (script.index(declarations[each]) for each in (imported, name))
+            assert before < after, (name, imported)
     assert not re.search(r"^(import|export)\b", script, re.MULTILINE)
+
+
+@pytest.mark.parametrize("served", ["console.js", "console.css"])
+def test_served_files_have_no_comments_except_about_licenses(served):
+    lines = _console().files[served].splitlines()
+    comments = [line for line in lines if re.match(r" *(//|/\*|\* )", line)]
+    assert len(comments) == (2 if served == "console.js" else 0)
+    assert all("see licenses.txt" in line for line in comments)
+
+
+def test_style_sheet_contains_all_styles_after_the_common_ones():
+    served = _console().files["console.css"]
+    rules = {name: re.sub(r"/\*.*?\*/\s*", "", read(name), flags=re.DOTALL) for name in STYLES}
+    assert served.startswith(rules["console.css"].strip()[:200])
+    assert [name for name in STYLES if rules[name].strip()[-200:] not in served] == []
 
 
 def test_names_of_modules_differ_because_the_script_has_one_scope():
