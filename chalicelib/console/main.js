@@ -10,15 +10,17 @@ import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
 import { beginSilentSignIn, clearBrowser, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
-import { changed, isAvailable, onChange, resetState, section, select, state, tick } from "./state.js";
+import { changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
 import { door, signInUrl } from "./view_door.js";
+import { createDialog } from "./view_create.js";
 import { closeMenuOutside, header } from "./view_header.js";
 import { HistoryPage } from "./view_history.js";
 import { inboxPage } from "./view_inbox.js";
+import { OverviewPage } from "./view_overview.js";
 
 const SLOW = 300;
 /** A gap between two ticks that shows that the computer was asleep. */
@@ -42,12 +44,16 @@ function draw() {
   render(state.session ? sections() : door(), root);
 }
 
+/** Each section's page, and the anchor and text of the link that skips the header. */
+const PAGES = {
+  inbox: { page: () => inboxPage({ pollNow }), anchor: "#offers", skip: "skip" },
+  history: { page: () => html`<${HistoryPage} pollNow=${pollNow} />`, anchor: "#history", skip: "skipHistory" },
+  overview: { page: () => html`<${OverviewPage} pollNow=${pollNow} />`, anchor: "#overview", skip: "skipOverview" },
+};
+
 function sections() {
-  const isHistory = section() === "history";
-  return html`
-    <a class="skip" href=${isHistory ? "#history" : "#offers"}>${text(isHistory ? "skipHistory" : "skip")}</a>
-    ${header({ signOut })} ${isHistory ? html`<${HistoryPage} pollNow=${pollNow} />` : inboxPage({ pollNow })} ${dialog()}
-  `;
+  const { page, anchor, skip } = PAGES[section()];
+  return html`<a class="skip" href=${anchor}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? createDialog() : dialog()}`;
 }
 
 const pollNow = () => polling?.pollNow();
@@ -317,10 +323,10 @@ function followLink() {
   }
 }
 
-/** Show the section that the address bar names. Links to rows lead to the Inbox. */
+/** Show the section that the address bar names. */
 function noteSection() {
   if (location.hash) {
-    keepDraft("section", location.hash === "#history" ? "history" : "inbox");
+    keepDraft("section", sectionOf(location.hash));
     changed();
   }
 }

@@ -31,6 +31,8 @@ _COMMENT = re.compile(
 )
 """A comment in lines of its own. Comments that refer to the licenses must stay."""
 
+_INDENTATION = re.compile(r"^ +", re.MULTILINE)
+
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -79,8 +81,8 @@ def _console() -> _Console:
     styles = [_STYLES, *(name for name in sources if name.endswith(".css") and name != _STYLES)]
     joined = {*modules, *styles}
     files = {name: text for name, text in sources.items() if name not in joined}
-    files[_SCRIPT] = _COMMENT.sub("", "".join(modules.values()))
-    files[_STYLES] = _COMMENT.sub("", "".join(sources[name] for name in styles))
+    files[_SCRIPT] = _shorten("".join(modules.values()))
+    files[_STYLES] = _shorten("".join(sources[name] for name in styles))
     contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
     return _Console(files, hashlib.sha256(contents.encode()).hexdigest()[:16])
 
@@ -96,6 +98,11 @@ def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) 
         if imported not in modules:
             _add_module(modules, sources, imported)
     modules[name] = _EXPORT.sub("", _IMPORT.sub("", sources[name]))
+
+
+def _shorten(text: str) -> str:
+    """Remove comments and indentation. The templates of htm ignore line breaks and what surrounds them."""
+    return _INDENTATION.sub("", _COMMENT.sub("", text))
 
 
 def console_version() -> str:
