@@ -1,7 +1,7 @@
 """Agents use the console of a deployed stage, below the stage's path, in Chromium.
 
-The emulated account allows 10 concurrent executions, like some new AWS accounts. The stage's throttling
-limits are therefore low, and this also tests that the limits admit the requests of a page load.
+The emulated account allows 10 concurrent executions, like some new AWS accounts. The stage's limits
+are therefore low, and this test also checks that the limits admit the requests of a page load.
 """
 
 import json
