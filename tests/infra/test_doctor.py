@@ -84,9 +84,9 @@ def replace_index(stage, **changes):
     client = stage.dynamodb.client()
     name = f"{stage.tables.reservations}-other"
     described = client.describe_table(TableName=stage.tables.reservations)["Table"]
-    members = ("IndexName", "KeySchema", "Projection")
+    keys = ("IndexName", "KeySchema", "Projection")
     indexes = [
-        {member: index[member] for member in members} | changes.get(index["IndexName"], {})
+        {key: index[key] for key in keys} | changes.get(index["IndexName"], {})
         for index in described["GlobalSecondaryIndexes"]
         if changes.get(index["IndexName"], {}) is not None
     ]

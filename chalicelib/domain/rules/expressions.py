@@ -353,12 +353,12 @@ def _is_attribute(operand: str) -> bool:
 
 def _member(operand: str, *, is_text: bool) -> str:
     """Return the JMESPath of a value that may be in a list or, if *is_text*, in a string."""
-    member = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
+    value = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
     if not is_text:
-        return member
+        return value
     # contains() fails if it looks for a value other than a string in a string.
-    member = re.sub('^`([^"`]*)`$', r"'\1'", member)
-    return f"to_string({member})" if member in NUMERIC_FACTS else member
+    value = re.sub('^`([^"`]*)`$', r"'\1'", value)
+    return f"to_string({value})" if value in NUMERIC_FACTS else value
 
 
 def _literal(operand: str) -> str:
