@@ -21,8 +21,8 @@ REQUEST_SECONDS = 4.0
 LATEST_REQUEST_SECONDS = 2.0
 """Time after which no further request of a search starts."""
 
-_FIRST_WINDOW_MS = 15 * 60_000
-_WINDOW_GROWTH = 8
+_FIRST_WINDOW_MS = 5 * 60_000
+_WINDOW_GROWTH = 12
 """Each window is this many times as long as the window before it, so that five windows cover
 30 days. CloudWatch Logs allows only a few requests per second for an account and region."""
 
@@ -104,8 +104,12 @@ class CloudWatchCallbackLog:
             ) from error
         except BotoCoreError as error:
             url = error.kwargs.get("endpoint_url")
-            cause = describe_connection_failure(url, error) if url else type(error).__name__
-            raise _failure(f"CloudWatch Logs {cause}. Retry.") from error
+            cause = (
+                f"CloudWatch Logs {describe_connection_failure(url, error)}"
+                if url
+                else f"the request to CloudWatch Logs failed ({type(error).__name__})"
+            )
+            raise _failure(f"{cause}. Retry.") from error
         except PARSE_ERRORS as error:
             raise _failure("CloudWatch Logs returned a malformed response. Retry.") from error
         lines.sort(key=lambda line: line.at, reverse=True)

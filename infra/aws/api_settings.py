@@ -35,6 +35,9 @@ _CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 """Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
 
+_LOG_PATH = "/callbacks"
+"""The route that waits for CloudWatch Logs."""
+
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
@@ -80,10 +83,18 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     pages = _PAGE_PATHS if stage.settings.oidc_issuer else (*_PAGE_PATHS, *_SIGN_IN_PATHS)
     console = [
         _MethodSetting(_encode(path), "GET", throttle, measured=False)
-        for paths, throttle in ((_CONSOLE_PATHS, console_throttle), (pages, page_throttle))
+        for paths, throttle in (
+            (_CONSOLE_PATHS, console_throttle),
+            (pages, page_throttle),
+        )
         for path in paths
     ]
-    return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+    log_throttle = capacity.log_throttle(concurrency)
+    log = [
+        _MethodSetting(_encode(_LOG_PATH), method, log_throttle, measured=False)
+        for method in ("GET", "OPTIONS")
+    ]
+    return [default, *console, *log, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
 
 
 def _waiting_settings(
