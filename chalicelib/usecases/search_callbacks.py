@@ -17,7 +17,7 @@ class CallbackPage:
 
     Attributes:
         callbacks: the request lines of callbacks, newest first.
-        next_cursor: the cursor of the next page; None if no older line can match.
+        next_cursor: the cursor of the next page, which may be empty; None if no older line matches.
         searched_until: epoch ms; the pages so far contain all matching lines since this time.
         is_complete: False if the search ended early, for lack of time or because of a failure.
     """
@@ -33,6 +33,7 @@ def search_callbacks(
 ) -> CallbackPage:
     """Return the newest matching callbacks.
 
+    The search ends when the page is full, so the page after the last callback may be empty.
     If the log fails after a part of it has been searched, the page contains that part.
 
     Args:
@@ -49,22 +50,22 @@ def search_callbacks(
     found: list[LogLine] = []
     searched_until = query.until + 1
     try:
-        for page in log.read_backward(query, limit=skipped + limit + 1):
+        for page in log.read_backward(query, limit=skipped + limit):
             found += filter(query.matches, page.lines)
             searched_until = page.searched_until
-            if len(found) > skipped + limit:
+            if len(found) >= skipped + limit:
                 break
     except CallbackLogUnavailable as error:
         if searched_until > query.until or error.retry_after is None:
             raise
     begin = min(skipped, _count_at(query.until, found))
     end = begin + limit
-    if len(found) > end:
+    if len(found) <= end and searched_until <= query.since:
+        return CallbackPage(found[begin:], None, query.since, is_complete=True)
+    if len(found) >= end:
         oldest = found[end - 1].at
         cursor = LogPosition(oldest, _count_at(oldest, found[:end])).to_cursor()
         return CallbackPage(found[begin:end], cursor, oldest, is_complete=True)
-    if searched_until <= query.since:
-        return CallbackPage(found[begin:], None, query.since, is_complete=True)
     # Other lines of the millisecond before `searched_until` may not have been read.
     before = searched_until - 1
     cursor = LogPosition(before, _count_at(before, found)).to_cursor()

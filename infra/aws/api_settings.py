@@ -94,7 +94,13 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         _MethodSetting(_encode(_LOG_PATH), method, log_throttle, measured=False)
         for method in ("GET", "OPTIONS")
     ]
-    return [default, *console, *log, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+    return [
+        default,
+        *console,
+        *log,
+        *callbacks,
+        *_waiting_settings(app, twilio, stage, concurrency),
+    ]
 
 
 def _waiting_settings(

@@ -72,7 +72,7 @@ def test_newest_callbacks_need_one_request(fake_logs: FakeLogs) -> None:
             '{ $.event = "request" && ($.route = "/assignment_callback" || '
             '$.route = "/assignment_callback/fallback" || $.route = "/event_callback") }'
         ),
-        "limit": 6,
+        "limit": 5,
         "startFromHead": False,
         "startTime": NOW - 5 * MINUTE + 1,
         "endTime": NOW,
@@ -89,7 +89,7 @@ def test_newest_page_costs_the_same_however_long_the_log_is(
     page = search(limit=50)
 
     assert [line.at for line in page.callbacks] == [NOW - index for index in range(1, 51)]
-    assert [request["limit"] for request in fake_logs.requests] == [51]
+    assert [request["limit"] for request in fake_logs.requests] == [50]
 
 
 def test_empty_log_of_30_days_needs_five_requests(fake_logs: FakeLogs) -> None:
