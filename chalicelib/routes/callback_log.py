@@ -56,7 +56,8 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
     oldest = now - RETENTION_DAYS * _DAY_MS
     query = CallbackQuery(
         since=oldest if since is None else max(since, oldest),
-        until=min(now, position.at, now if until is None else until),
+        # A response can't contain a time before the year 1.
+        until=max(oldest - 1, min(now, position.at, now if until is None else until)),
         fields=_parse_fields(parameters),
     )
     limit = _parse_number(parameters, "limit", 1, usecase.MAX_LIMIT)

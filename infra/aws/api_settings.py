@@ -89,17 +89,21 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         )
         for path in paths
     ]
-    log_throttle = capacity.log_throttle(concurrency)
-    log = [
-        _MethodSetting(_encode(_LOG_PATH), method, log_throttle, measured=False)
-        for method in ("GET", "OPTIONS")
-    ]
     return [
         default,
         *console,
-        *log,
+        *_log_settings(concurrency),
         *callbacks,
         *_waiting_settings(app, twilio, stage, concurrency),
+    ]
+
+
+def _log_settings(concurrency: int) -> list[_MethodSetting]:
+    """Return the settings of the methods of the route that waits for CloudWatch Logs."""
+    throttle = capacity.log_throttle(concurrency)
+    return [
+        _MethodSetting(_encode(_LOG_PATH), method, throttle, measured=False)
+        for method in ("GET", "OPTIONS")
     ]
 
 
