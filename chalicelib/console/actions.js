@@ -324,11 +324,7 @@ export function openDialog(dialog) {
   changed();
 }
 
-/** Open a Reservation's record in a dialog. */
-export async function inspect(sid) {
-  openDialog({ kind: "inspect", sid, details: null });
-  const response = await call("GET", `reservations/${sid}`).catch(() => null);
-  if (state.dialog?.sid === sid) {
-    openDialog({ ...state.dialog, details: response?.body ?? { Message: text("notLoaded") } });
-  }
+/** Open the page of a Reservation. */
+export function inspect(sid) {
+  location.hash = `/reservations/${sid}`;
 }

@@ -2,9 +2,9 @@
 
 import { call } from "./actions.js";
 import { serverNow } from "./clock.js";
+import { failureReason } from "./inspection.js";
 import { drafts, keepDraft } from "./session.js";
 import { changed, state } from "./state.js";
-import { text } from "./texts.js";
 
 const PAGE = 50;
 /** A page may contain few Reservations, or none, although more follow: load some pages at once. */
@@ -27,24 +27,28 @@ export function chooseHistory(name, value) {
   loadHistory();
 }
 
-/** Load the list again, or more of it. */
-export async function loadHistory(loading = "list") {
+/** Load History again, or more of it. */
+export function loadHistory(loading = "list") {
   const { history } = state;
-  const query = {};
-  const isMore = loading === "more";
-  if (!isMore) {
+  if (loading === "list") {
     const start = Math.max(0, serverNow() - PERIODS[historyPeriod()]);
     history.since = new Date(start).toISOString();
   }
-  Object.assign(history, { query, loading, isSlow: false, problem: null });
+  return loadList(history, loadPages, loading);
+}
+
+/** Load a list, or more of it, by a function from its rows and cursor to the next ones. */
+export async function loadList(list, load, loading) {
+  const query = {};
+  Object.assign(list, { query, loading, isSlow: false, problem: null });
   setTimeout(() => {
-    history.isSlow = history.query === query;
+    list.isSlow = list.query === query;
     changed();
   }, NOTICEABLE);
   changed();
-  const loaded = await loadPages(isMore ? history : { rows: [], cursor: null });
-  if (history.query === query) {
-    Object.assign(history, { ...loaded, loading: "", query: null, loadedAt: serverNow() });
+  const loaded = await load(loading === "more" ? list : { rows: [], cursor: null });
+  if (list.query === query) {
+    Object.assign(list, { ...loaded, loading: "", query: null, loadedAt: serverNow() });
     changed();
   }
 }
@@ -56,9 +60,7 @@ async function loadPages({ rows, cursor }) {
   for (let requests = 0; requests < MAX_REQUESTS && bySid.size < enough; requests += 1) {
     const response = await call("GET", `reservations?${parametersOf(cursor)}`).catch(() => null);
     if (response?.status !== 200) {
-      const reason = response?.body?.Message;
-      const problem = () => (reason ? text("problemOther", { reason }) : text("notLoaded"));
-      return { rows: [...bySid.values()], cursor, problem };
+      return { rows: [...bySid.values()], cursor, problem: () => failureReason(response) };
     }
     response.body.reservations.forEach((each) => bySid.set(each.reservation_sid, each));
     cursor = response.body.next_cursor;
@@ -69,8 +71,8 @@ async function loadPages({ rows, cursor }) {
   return { rows: [...bySid.values()], cursor, problem: null };
 }
 
-function parametersOf(cursor) {
-  const parameters = { since: state.history.since, limit: PAGE };
+export function parametersOf(cursor, limit = PAGE) {
+  const parameters = { since: state.history.since, limit };
   const chosen = { status: historyStatus(), cursor };
   return new URLSearchParams([
     ...Object.entries(parameters),

@@ -9,7 +9,7 @@ import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearBrowser, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
+import { beginSilentSignIn, clearBrowser, drafts, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
 import { changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -18,8 +18,10 @@ import { dialog } from "./view_dialogs.js";
 import { door, signInUrl } from "./view_door.js";
 import { createDialog } from "./view_create.js";
 import { closeMenuOutside, header } from "./view_header.js";
+import { CallbacksPage } from "./view_callbacks.js";
 import { HistoryPage } from "./view_history.js";
 import { inboxPage } from "./view_inbox.js";
+import { InspectPage } from "./view_inspect.js";
 import { OverviewPage } from "./view_overview.js";
 
 const SLOW = 300;
@@ -49,11 +51,18 @@ const PAGES = {
   inbox: { page: () => inboxPage({ pollNow }), anchor: "#offers", skip: "skip" },
   history: { page: () => html`<${HistoryPage} pollNow=${pollNow} />`, anchor: "#history", skip: "skipHistory" },
   overview: { page: () => html`<${OverviewPage} pollNow=${pollNow} />`, anchor: "#overview", skip: "skipOverview" },
+  callbacks: { page: () => html`<${CallbacksPage} pollNow=${pollNow} />`, anchor: "#callbacks", skip: "skipCallbacks" },
+  inspect: { page: () => html`<${InspectPage} key=${drafts.inspected} sid=${drafts.inspected} pollNow=${pollNow} />`, anchor: "#reservation", skip: "skipInspect" },
 };
 
 function sections() {
   const { page, anchor, skip } = PAGES[section()];
-  return html`<a class="skip" href=${anchor}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? createDialog() : dialog()}`;
+  const skipHeader = (event) => {
+    // The address names the section, and stays.
+    event.preventDefault();
+    document.querySelector(anchor)?.focus();
+  };
+  return html`<a class="skip" href=${anchor} onClick=${skipHeader}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? createDialog() : dialog()}`;
 }
 
 const pollNow = () => polling?.pollNow();
@@ -265,7 +274,12 @@ function start() {
     loadPreferences();
     changed();
   });
-  addEventListener("hashchange", enter);
+  addEventListener("hashchange", ({ newURL }) => {
+    if (!new URL(newURL).hash) {
+      openSection("inbox");
+    }
+    enter();
+  });
   document.addEventListener("visibilitychange", refreshActivities);
   setInterval(update, 1000);
   enter();
@@ -325,10 +339,32 @@ function followLink() {
 
 /** Show the section that the address bar names. */
 function noteSection() {
-  if (location.hash) {
-    keepDraft("section", sectionOf(location.hash));
-    changed();
+  if (!location.hash) {
+    return;
   }
+  const [, sid] = /^#\/reservations\/([^?]*)/.exec(location.hash) ?? [];
+  const name = sectionOf(location.hash);
+  if (name === "inspect") {
+    keepDraft("origin", section() === "inspect" ? drafts.origin : section());
+    keepDraft("inspected", sid);
+  } else if (name === "callbacks") {
+    keepDraft("logFilter", location.hash.split("?")[1] ?? "");
+  }
+  openSection(name);
+}
+
+/** Show a section. After Inspect, the focus returns to the row of the Reservation. */
+function openSection(name) {
+  const sid = section() === "inspect" && name !== "inspect" ? drafts.inspected : null;
+  state.isReturning = sid !== null;
+  keepDraft("section", name);
+  changed();
+  queueMicrotask(() => {
+    state.isReturning = false;
+    if (sid && document.activeElement === document.body) {
+      document.getElementById(`row-${sid}`)?.focus();
+    }
+  });
 }
 
 /** Ask whether there is an identity provider, until the API answers. At a shift's start, it may throttle. */

@@ -20,6 +20,24 @@ const newHistory = () => ({
   selected: null,
 });
 
+/** The log of callbacks: its rows, how far it was searched, and the open row. */
+const newLog = () => ({
+  rows: [],
+  cursor: null,
+  /** The parameters of the search. Null if the filter is malformed. */
+  searched: null,
+  searchedUntil: null,
+  /** Whether the search found everything until then. */
+  complete: true,
+  loadedAt: 0,
+  loading: "",
+  isSlow: false,
+  problem: null,
+  query: null,
+  /** {index, sid} of the row that shows its details, and outcomes of questions about its signature. */
+  opened: null,
+});
+
 /** The supervisor's statistics, and the request that loads them. */
 const newStatistics = () => ({
   /** The response to GET /statistics, or null. */
@@ -78,14 +96,21 @@ export const state = {
   /** Problems of Reservations in progress, by SID: "completing" or a function that returns a text. */
   completions: new Map(),
   history: newHistory(),
+  log: newLog(),
+  /** The record that Inspect shows: {sid, record, loadedAt, problem, status}, or null. */
+  inspection: null,
+  /** Whether the user comes back from Inspect. The lists then stay as they were. */
+  isReturning: false,
+  /** {count, isRunning, result} of an export, or null. */
+  exporting: null,
   statistics: newStatistics(),
   creation: newCreation(),
 };
 
 /** The sections of the page, by the first word of the address's fragment. */
-const SECTIONS = { offers: "inbox", history: "history", overview: "overview" };
+const SECTIONS = { offers: "inbox", history: "history", overview: "overview", callbacks: "callbacks", reservations: "inspect" };
 /** Sections that Workers may not see. */
-const SUPERVISED = new Set(["overview"]);
+const SUPERVISED = new Set(["overview", "callbacks"]);
 
 /** Return the section that a fragment names, such as #overview or #/overview. Links to rows lead to the Inbox. */
 export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]] ?? "inbox";
@@ -114,6 +139,9 @@ export function resetState() {
     dialog: null,
     completions: new Map(),
     history: newHistory(),
+    log: newLog(),
+    inspection: null,
+    exporting: null,
     statistics: newStatistics(),
     creation: newCreation(),
   });

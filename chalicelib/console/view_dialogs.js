@@ -1,15 +1,14 @@
-// The dialogs: phone instructions, a Reservation's record, and the shortcuts.
+// The dialogs: phone instructions, a question about a link, and the shortcuts.
 
 import { decide, obstacle } from "./actions.js";
-import { dateAndTime, shortSid, taskTitle } from "./format.js";
-import { person } from "./inbox.js";
+import { shortSid } from "./format.js";
 import { Component, createRef } from "./vendor.js";
 import { drafts, keepDraft } from "./session.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon } from "./view.js";
 import { shortcutList } from "./view_inbox.js";
-import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offer.js";
+import { isSupervisor } from "./view_offer.js";
 
 function close() {
   state.dialog = null;
@@ -36,15 +35,12 @@ export class Modal extends Component {
 }
 
 export function dialog() {
-  const { kind, sid, details } = state.dialog ?? {};
+  const { kind, sid } = state.dialog ?? {};
   if (kind === "link") {
     return html`<${Modal} key=${kind} title=${text("linkTitle")}>${linkQuestion(state.dialog)}<//>`;
   }
   if (kind === "phone") {
     return html`<${Modal} key=${kind} title=${text("phoneTitle")}>${phone(sid)}<//>`;
-  }
-  if (kind === "inspect") {
-    return html`<${Modal} key=${`inspect ${sid}`} title=${inspectTitle(sid, details)}><div class="body">${details ? record(details) : html`<p class="muted" role="status">${text("loadingHistory")}</p>`}</div><//>`;
   }
   return kind && html`<${Modal} key=${kind} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
@@ -108,52 +104,6 @@ function field(name, words, hint) {
   </div>`;
 }
 
-/** Return the row's title, which is known before the record is loaded. */
-function inspectTitle(sid, details) {
-  const { rows, progress, ended, titleAttributes } = state.inbox;
-  const lists = [progress, state.history.rows, ended.map(({ reservation }) => reservation)];
-  const listed = rows.get(sid)?.reservation ?? lists.flat().find((each) => each.reservation_sid === sid);
-  const reservation = listed ?? (details?.task_sid && details);
-  return reservation ? taskTitle(reservation, titleAttributes) : shortSid(sid);
-}
-
-/** Each SID's label, and the member with the name. */
-const SIDS = {
-  reservation_sid: ["reservation"],
-  task_sid: ["taskSid"],
-  worker_sid: ["worker", "worker_name"],
-  task_queue_sid: ["queue", "task_queue_name"],
-  workflow_sid: ["workflow", "workflow_name"],
-};
-
-function record(details) {
-  if (!details.history) {
-    return html`<p class="wrong" role="alert">${details.Code ? text("problemOther", { reason: details.Message }) : details.Message}</p>`;
-  }
-  return html`
-    ${attributeList(details.task_attributes)}
-    <section>
-      <h3>${text("history")}</h3>
-      <ol class="steps">${details.history.map((entry) => step(entry, details.worker_name))}</ol>
-    </section>
-    <section>
-      <h3>${text("ids")}</h3>
-      <dl class="sids">${Object.entries(SIDS).map(([member, [key, name]]) => details[member] && identifier(text(key), details[name], details[member]))}</dl>
-    </section>
-    <details class="raw">
-      <summary>${text("rawJson")}</summary>
-      <pre tabindex="0">${JSON.stringify(details, null, 2)}</pre>
-    </details>
-  `;
-}
-
-const identifier = (words, name, sid) =>
-  html`<div key=${sid}>
-    <dt>${words}</dt>
-    <dd>${name} <span class="mono muted">${shortSid(sid)}</span></dd>
-    <dd><${Copy} words=${words} value=${sid} /></dd>
-  </div>`;
-
 /** A button that copies a SID. */
 export class Copy extends Component {
   copy = async () => {
@@ -164,28 +114,4 @@ export class Copy extends Component {
   render({ words }, { isCopied }) {
     return html`<button type="button" class="quiet" aria-label=${text("copySid", { words })} onClick=${this.copy}>${text(isCopied ? "copied" : "copy")}</button>`;
   }
-}
-
-const SOURCES = {
-  assignment_callback: "byTaskRouter",
-  event: "byTaskRouter",
-  assignment_instruction: "byInstruction",
-  sweep: "byCheck",
-  reconcile: "byCheck",
-  fetch: "byCheck",
-};
-
-const NOTES_OF_STEPS = { "no callback received": "noCallback", "TaskRouter returned 404": "goneNote" };
-
-function noteText(note) {
-  const rule = note.startsWith("rule ") && note.slice(5);
-  return rule ? text("rule", { rule }) : NOTES_OF_STEPS[note] ? text(NOTES_OF_STEPS[note]) : note;
-}
-
-function step({ at, to, by, note }, workerName) {
-  const source = SOURCES[by] ? text(SOURCES[by]) : text("by", { name: person(by, workerName) });
-  const words = [source, note && noteText(note)].filter(Boolean).join(". ");
-  return html`<li>
-    <time datetime=${at}>${dateAndTime(Date.parse(at))}</time> ${endingPill(statusKind(to), to === "pending" ? text("offered") : undefined)} <span class="muted">${words}</span>
-  </li>`;
 }

@@ -22,7 +22,7 @@ export function header({ signOut }) {
             ${text("inbox")}${count > 0 && html`<span class="count"><span class="vh">${text("openCount")}</span>${count}</span>`}
           </a>
         </li>
-        ${sectionLink("history")} ${isSupervisor() && sectionLink("overview")}
+        ${sectionLink("history")} ${isSupervisor() && ["overview", "callbacks"].map(sectionLink)}
       </ul>
     </nav>
   </header>`;

@@ -1,6 +1,7 @@
 // History: the Reservations of the past, by status and time.
 
 import { inspect } from "./actions.js";
+import { cancelExport, exportHistory } from "./csv.js";
 import { filterText, matcher } from "./filter.js";
 import { dateAndTime, taskTitle, timeOfDay } from "./format.js";
 import { chooseHistory, historyPeriod, historyStatus, loadHistory, PERIODS } from "./history.js";
@@ -13,13 +14,15 @@ import { filterField } from "./view_filter.js";
 import { banner, blankRows } from "./view_inbox.js";
 import { endingPill, inspectButton, isSupervisor, nameParts, statusKind, STATUSES } from "./view_offer.js";
 
-const PERIOD_TEXTS = { hour: "lastHour", day: "lastDay", week: "lastWeek", all: "allKept" };
+export const PERIOD_TEXTS = { hour: "lastHour", day: "lastDay", week: "lastWeek", all: "allKept" };
 
 /** The page, which loads the list when the user opens it. */
 export class HistoryPage extends Component {
   componentDidMount() {
-    scrollTo(0, 0);
-    loadHistory();
+    if (!state.isReturning || !state.history.rows.length) {
+      scrollTo(0, 0);
+      loadHistory();
+    }
   }
 
   render({ pollNow }) {
@@ -33,6 +36,7 @@ export class HistoryPage extends Component {
           <div class="tools">
             <p class="muted small num" role="status">${summary(rows, shown)}</p>
             <button type="button" class="quiet" aria-disabled=${loading ? "true" : null} onClick=${() => loading || loadHistory()}>${text("refresh")}</button>
+            ${isSupervisor() && exportTools(rows.length > 0)}
           </div>
         </div>
         <div class="filters">
@@ -45,6 +49,16 @@ export class HistoryPage extends Component {
       </section>
     </main>`;
   }
+}
+
+/** The button that exports the list, or the export's progress and outcome. */
+function exportTools(hasRows) {
+  const { exporting: job } = state;
+  const isRunning = Boolean(job?.isRunning);
+  return html`
+    <p class="muted small num" role="status">${job && (isRunning ? text("exporting", { n: job.count }) : job.result())}</p>
+    ${(hasRows || isRunning) && html`<button type="button" onClick=${isRunning ? cancelExport : exportHistory}>${text(isRunning ? "cancelExport" : "exportCsv")}</button>`}
+  `;
 }
 
 const statusOptions = () => [["", text("allStatuses")], ...Object.keys(STATUSES).map((status) => [status, text(statusKind(status))])];
@@ -75,7 +89,7 @@ function below(rows, shown) {
     return isSlow && (rows.length ? html`<p class="muted" role="status">${text("loadingHistory")}</p>` : blankRows());
   }
   if (problem) {
-    return failed(problem, rows.length > 0);
+    return failed(problem, rows.length > 0, loadHistory, "historyFailed");
   }
   return html`
     ${!shown.length && html`<div class="nothing">${icon("tray")}<h2>${text(rows.length ? "noMatch" : "noHistory")}</h2><p>${text(rows.length ? "noMatchText" : cursor ? "noHistoryYet" : "noHistoryText")}</p></div>`}
@@ -83,10 +97,10 @@ function below(rows, shown) {
   `;
 }
 
-function failed(problem, hasRows) {
-  const again = html`<button type="button" onClick=${() => loadHistory(hasRows ? "more" : "list")}>${text("tryAgain")}</button>`;
+export function failed(problem, hasRows, load, title) {
+  const again = html`<button type="button" onClick=${() => load(hasRows ? "more" : "list")}>${text("tryAgain")}</button>`;
   return html`<div class=${hasRows ? "between" : "nothing"} role="alert">
-    ${!hasRows && html`${icon("last")}<h2>${text("historyFailed")}</h2>`}
+    ${!hasRows && html`${icon("last")}<h2>${text(title)}</h2>`}
     <p class=${hasRows ? "wrong" : ""}>${hasRows && icon("info")}${problem()}</p>
     ${again}
   </div>`;

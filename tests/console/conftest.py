@@ -66,6 +66,9 @@ class FakeApi:
         max_open: the number of Reservations in the overview, at most.
         page_size: the number of Reservations on a page of that list, at most.
         records: what GET /reservations/{sid} returns for others, by SID.
+        callbacks: the entries that GET /callbacks finds, newest first.
+        callbacks_answer: members of its answer that differ, or its status, body and headers.
+        signatures: what GET /reservations/{sid}/signature returns, by SID.
         statistics: what GET /statistics returns, or its status, body and headers.
         keys: the Idempotency-Key of each POST request.
         answers: responses to POST requests, by the end of their path: status, body, headers.
@@ -80,6 +83,9 @@ class FakeApi:
     page_size: int = 50
     max_open: int = 500
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+    callbacks_answer: Any = field(default_factory=dict)
+    signatures: dict[str, dict[str, Any]] = field(default_factory=dict)
     statistics: Any = None
     keys: list[str | None] = field(default_factory=list)
     answers: dict[str, Any] = field(default_factory=dict)
@@ -195,6 +201,11 @@ class FakeApi:
             )
         if path.startswith("/reservations?"):
             return self._list(dict(parse_qsl(path.partition("?")[2])))
+        if path.startswith("/callbacks?"):
+            return self._log(dict(parse_qsl(path.partition("?")[2])))
+        if path.endswith("/signature"):
+            signature = self.signatures.get(path.split("/")[-2])
+            return signature and (200, signature, {})
         record = self.records.get(path.rpartition("/")[2])
         return record and (200, record, {})
 
@@ -209,6 +220,26 @@ class FakeApi:
         end = start + self.page_size
         cursor = str(end) if end < len(wanted) else None
         return 200, {"reservations": wanted[start:end], "next_cursor": cursor}, {}
+
+    def _log(self, parameters: dict[str, str]) -> Any:
+        if isinstance(self.callbacks_answer, tuple):
+            return self.callbacks_answer
+        names = ("reservation_sid", "task_sid", "worker_sid", "route", "status")
+        wanted = [
+            each
+            for each in self.callbacks
+            if all(str(each[name]) == parameters.get(name, str(each[name])) for name in names)
+            and parameters.get("since", "") <= each["at"] <= parameters.get("until", "9")
+        ]
+        start = int(parameters.get("cursor", 0))
+        end = start + self.page_size
+        body = {
+            "callbacks": wanted[start:end],
+            "next_cursor": str(end) if end < len(wanted) else None,
+            "searched_until": parameters.get("since", iso(self.now() - 30 * 86400)),
+            "complete": True,
+        }
+        return 200, {**body, **self.callbacks_answer}, {}
 
     def _overview(self, headers: Any) -> Any:
         body = json.dumps(self.overview())
@@ -275,7 +306,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             path = self.path.removeprefix(STAGE)
-            if not path.startswith("/reservations?"):
+            if not path.startswith(("/reservations?", "/callbacks?")):
                 path = path.partition("?")[0]
             if path.startswith("/console") and path != "/console/session":
                 status, body, headers = call_app(path)

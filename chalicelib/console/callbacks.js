@@ -1,0 +1,78 @@
+// Searches the log of callbacks by the filter in the page's address.
+
+import { call } from "./actions.js";
+import { serverNow } from "./clock.js";
+import { loadList, PERIODS } from "./history.js";
+import { failureReason } from "./inspection.js";
+import { drafts } from "./session.js";
+import { state } from "./state.js";
+
+const PARAMETERS = { WR: "reservation_sid", WT: "task_sid", WK: "worker_sid" };
+const LOG_PAGE = 50;
+const SID_FORMAT = /^(WR|WT|WK)[0-9a-f]{32}$/;
+
+export const ROUTES = {
+  "/assignment_callback": "routeAssignment",
+  "/assignment_callback/fallback": "routeFallback",
+  "/event_callback": "routeEvent",
+};
+
+/** Return the filter: {sid, route, status, period, until}. Members without a value are empty. */
+export function logFilter() {
+  const chosen = new URLSearchParams(drafts.logFilter ?? "");
+  const [sid, route, status, until] = ["sid", "route", "status", "until"].map((name) => chosen.get(name) ?? "");
+  const period = chosen.get("period");
+  return { sid, route, status, until, period: period in PERIODS ? period : "day" };
+}
+
+/** Change the filter. The new address makes the page search again. */
+export function setLogFilter(changes) {
+  const chosen = Object.entries({ ...logFilter(), ...changes }).filter(([, value]) => value);
+  location.hash = `/callbacks?${new URLSearchParams(chosen)}`;
+}
+
+/** Return the names of texts that say which members of the filter are malformed. */
+export function filterProblems({ sid, status, until }) {
+  return {
+    sid: sid && !SID_FORMAT.test(sid) && "sidWrong",
+    status: status && !/^[1-5]\d\d$/.test(status) && "statusWrong",
+    until: until && Number.isNaN(Date.parse(until)) && "untilWrong",
+  };
+}
+
+function logParameters({ sid, route, status, period, until }) {
+  const end = until ? Date.parse(until) : serverNow();
+  const since = new Date(end - PERIODS[period]);
+  return Object.entries({
+    [PARAMETERS[sid.slice(0, 2)] ?? "sid"]: sid,
+    route,
+    status,
+    since: period === "all" ? "" : since.toISOString(),
+    until: until && new Date(end).toISOString(),
+  }).filter(([, value]) => value);
+}
+
+/** Search again, or continue with older callbacks. */
+export function loadCallbacks(loading = "list") {
+  const { log } = state;
+  if (loading === "list") {
+    const chosen = logFilter();
+    Object.assign(log, { rows: [], cursor: null, searchedUntil: null, complete: true, opened: null });
+    if (Object.values(filterProblems(chosen)).some(Boolean)) {
+      Object.assign(log, { query: null, loading: "", problem: null, searched: null });
+      return;
+    }
+    log.searched = logParameters(chosen);
+  }
+  loadList(log, loadLogPage, loading);
+}
+
+async function loadLogPage({ rows, cursor }) {
+  const parameters = new URLSearchParams([...state.log.searched, ...(cursor ? [["cursor", cursor]] : [])]);
+  const response = await call("GET", `callbacks?limit=${LOG_PAGE}&${parameters}`).catch(() => undefined);
+  if (response?.status !== 200) {
+    return { rows, cursor, problem: () => failureReason(response) };
+  }
+  const { callbacks, next_cursor, searched_until: searchedUntil, complete } = response.body;
+  return { rows: [...rows, ...callbacks], cursor: next_cursor, problem: null, searchedUntil, complete };
+}

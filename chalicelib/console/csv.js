@@ -1,0 +1,102 @@
+// Exports the Reservations that History finds as a CSV file.
+
+import { call } from "./actions.js";
+import { retryAfter } from "./api.js";
+import { matcher } from "./filter.js";
+import { taskTitle } from "./format.js";
+import { parametersOf } from "./history.js";
+import { failureReason } from "./inspection.js";
+import { changed, state } from "./state.js";
+import { text } from "./texts.js";
+import { after } from "./timer.js";
+
+const EXPORT_PAGE = 100;
+export const MAX_EXPORTED = 10_000;
+/** Throttled and failed requests are repeated this often, one after the other. */
+const MAX_RETRIES = 5;
+
+const COLUMNS = [
+  ...["reservation_sid", "task_sid", "worker_sid", "worker_name", "workflow_sid", "workflow_name", "task_queue_sid"],
+  ...["task_queue_name", "task_channel_name", "status", "reserved_at", "expires_at", "accepted_by", "instruction"],
+];
+
+/**
+ * Return a value as a quoted field.
+ *
+ * Spreadsheets run a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
+ * it a text. Where lists are separated by semicolons, spreadsheets also begin a cell after each semicolon
+ * and line break, even in quotes.
+ */
+function csvField(value) {
+  const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
+  return `"${words.replace(/(^|[;\r\n])(?=[=+\-@\t\r])/g, "$1'").replaceAll('"', '""')}"`;
+}
+
+const line = (values) => `${values.map(csvField).join(",")}\r\n`;
+
+/** Return the lines of a file with a byte order mark, without which Excel does not read UTF-8. */
+function csvFile(reservations) {
+  const names = ["title", ...COLUMNS, "ended_at", "ended_by", "task_attributes"];
+  const values = (each) => {
+    const end = each.history?.findLast(({ to }) => to !== "pending");
+    const title = taskTitle(each, state.inbox.titleAttributes);
+    return [title, ...COLUMNS.map((name) => each[name]), end?.at, end?.by, each.task_attributes];
+  };
+  return new Blob(["\uFEFF", line(names), ...reservations.map((each) => line(values(each)))], { type: "text/csv;charset=utf-8" });
+}
+
+const pause = (seconds) => new Promise((resolve) => after(seconds * 1000, resolve));
+
+/** Load pages until the list, the limit or the user ends the export, and save the file. */
+export async function exportHistory() {
+  const job = { count: 0, isRunning: true, result: null };
+  state.exporting = job;
+  changed();
+  const matches = matcher();
+  const found = new Map();
+  let cursor = null;
+  let retries = 0;
+  do {
+    const response = await call("GET", `reservations?${parametersOf(cursor, EXPORT_PAGE)}`).catch(() => undefined);
+    if (state.exporting !== job || response === null) {
+      return;
+    }
+    if (response?.status === 200) {
+      response.body.reservations.filter(matches).forEach((each) => found.set(each.reservation_sid, each));
+      cursor = response.body.next_cursor;
+      retries = 0;
+      job.count = Math.min(MAX_EXPORTED, found.size);
+    } else if (retries < MAX_RETRIES && (!response || response.status === 429 || response.status >= 500)) {
+      retries += 1;
+      await pause(response ? retryAfter(response, retries) : retries);
+    } else {
+      finishExport(job, () => text("exportFailed", { reason: failureReason(response) }));
+      return;
+    }
+    changed();
+  } while (state.exporting === job && found.size < MAX_EXPORTED && (cursor || retries));
+  if (state.exporting === job) {
+    const isLimited = found.size > MAX_EXPORTED || cursor;
+    const count = job.count;
+    save(csvFile([...found.values()].slice(0, MAX_EXPORTED)));
+    finishExport(job, () => text(isLimited ? "exportLimited" : "exported", { n: count }));
+  }
+}
+
+function finishExport(job, result) {
+  Object.assign(job, { isRunning: false, result });
+  changed();
+}
+
+export function cancelExport() {
+  state.exporting = null;
+  changed();
+}
+
+function save(file) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(file);
+  link.download = `reservations-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}Z.csv`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

@@ -1,0 +1,100 @@
+// Loads the record that Inspect shows and, while the Reservation is open, keeps it up to date.
+
+import { call } from "./actions.js";
+import { retryAfter } from "./api.js";
+import { serverNow } from "./clock.js";
+import { changed, state } from "./state.js";
+import { text } from "./texts.js";
+import { isUnfinished } from "./timeline.js";
+
+/** Pause between two loads. A change in the overview ends the pause. */
+const RECORD_PAUSE = 5000;
+const MAX_RECORD_PAUSE = 60_000;
+
+/** Return why a request failed. */
+export const failureReason = (response) => {
+  const reason = response?.body?.Message;
+  return reason ? text("problemOther", { reason }) : text("notLoaded");
+};
+
+/** Load a record until its Reservation has ended, except while the page is hidden; return {load, stop}. */
+export function keepRecord(sid) {
+  const inspection = { sid, record: null, loadedAt: 0, problem: null, status: 0, check: null, resend: null };
+  let timer = 0;
+  let nextAt = 0;
+  let resumeAt = 0;
+  let failures = 0;
+  let isLoading = false;
+  let isStopped = false;
+  state.inspection = inspection;
+
+  async function load() {
+    clearTimeout(timer);
+    if (isStopped || isLoading || Date.now() < resumeAt || document.visibilityState !== "visible") {
+      plan();
+      return;
+    }
+    isLoading = true;
+    const response = await call("GET", `reservations/${sid}`).catch(() => undefined);
+    isLoading = false;
+    if (response !== null) {
+      receive(response);
+    }
+  }
+
+  function receive(response) {
+    const isRecord = response?.status === 200 && Array.isArray(response.body?.history);
+    inspection.status = response?.status ?? 0;
+    inspection.problem = isRecord ? null : () => failureReason(response);
+    if (isRecord) {
+      Object.assign(inspection, { record: response.body, loadedAt: serverNow() });
+    }
+    failures = isRecord ? 0 : failures + 1;
+    resumeAt = Date.now() + (response ? retryAfter(response, 0) * 1000 : 0);
+    const isFinal = isRecord ? !isUnfinished(response.body) : [400, 403, 404].includes(inspection.status);
+    nextAt = isFinal ? Infinity : Math.max(resumeAt, Date.now() + Math.min(MAX_RECORD_PAUSE, RECORD_PAUSE * 2 ** failures));
+    plan();
+    changed();
+  }
+
+  function plan() {
+    clearTimeout(timer);
+    if (!isStopped && nextAt < Infinity && document.visibilityState === "visible") {
+      timer = setTimeout(load, Math.max(0, resumeAt - Date.now(), nextAt - Date.now()));
+    }
+  }
+
+  function stop() {
+    isStopped = true;
+    clearTimeout(timer);
+    document.removeEventListener("visibilitychange", plan);
+  }
+
+  document.addEventListener("visibilitychange", plan);
+  plan();
+  return { load, stop };
+}
+
+const QUESTIONS = { check: ["GET", "signature"], resend: ["POST", "send_again"] };
+
+/**
+ * Ask the API to verify the recorded signature of a Reservation again (check), or to send the callback
+ * again (resend). The target gets the response as a member with that name.
+ */
+export async function ask(target, name) {
+  if (target[name]?.isRunning) {
+    return;
+  }
+  const [method, path] = QUESTIONS[name];
+  target[name] = { isRunning: true };
+  changed();
+  const response = await call(method, `reservations/${target.sid}/${path}`).catch(() => undefined);
+  if (response !== null) {
+    target[name] = response?.status === 200 ? response.body : { problem: () => failureReason(response) };
+    changed();
+  }
+}
+
+/** Only the local stack can send a callback again. */
+export const canSend = () =>
+  state.session?.claims.role === "supervisor" && ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);

@@ -1,0 +1,58 @@
+// What happened to a Reservation, by its record.
+
+const MIN_SHARE = 0.006;
+
+/** The phase that begins with a status. All other statuses end the Reservation. */
+const PHASES = { pending: "wait", accepted: "work", wrapping: "wrap" };
+
+export const isUnfinished = ({ status }) => status in PHASES;
+
+/** Return the changes of the status after the first one, pending. */
+const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
+
+/** Return the entry with which the answer to the callback was recorded, if the callback arrived first. */
+const answered = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
+
+/** Return the steps in the order in which they happened: {kind, at} and the members of their source. */
+export function stepsOf(record) {
+  const { reserved_at: at, delivery, last_claim: claim } = record;
+  const steps = [
+    delivery && { ...delivery, kind: "received", at: delivery.received_at },
+    answered(record) && { kind: "answered", at: answered(record).at },
+    claim && { ...claim, kind: "claimed" },
+    ...changes(record).map((change) => ({ ...change, kind: "changed" })),
+  ].filter(Boolean);
+  // A sort keeps the order of steps with the same time.
+  steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+  return [{ kind: "reserved", at }, ...steps];
+}
+
+/** Return the phases until now: {name, time, from, share}. From and share are parts of the whole time. */
+export function phasesOf(record, now) {
+  const marks = [{ to: "pending", at: record.reserved_at }, ...changes(record)];
+  const times = marks.map(({ at }) => Date.parse(at));
+  const phases = marks
+    .map(({ to }, index) => {
+      const end = times[index + 1] ?? (isUnfinished(record) ? now : times[index]);
+      return { name: PHASES[to], time: Math.max(0, end - times[index]) };
+    })
+    .filter(({ name }) => name);
+  const total = phases.reduce((sum, { time }) => sum + time, 0);
+  const shares = phases.map(({ time }) => Math.max(MIN_SHARE, total ? time / total : 1));
+  const all = shares.reduce((sum, share) => sum + share, 0);
+  let from = 0;
+  return phases.map((phase, index) => {
+    const share = shares[index] / all;
+    from += share;
+    return { ...phase, from: from - share, share };
+  });
+}
+
+/** Return how and when the offer was decided or ended, and by whom: {to, at, by, note}; null if it is open. */
+export function decisionOf(record) {
+  const first = changes(record)[0];
+  return first ? { ...first, by: (first.to in PHASES && record.accepted_by) || first.by } : null;
+}
+
+/** Return the rule that chose the answer. Earlier versions recorded it only in the first note. */
+export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(answered(record)?.note)?.[1] ?? null;

@@ -1,0 +1,164 @@
+// Callbacks: the log of what TaskRouter delivered, for supervisors.
+
+import { filterProblems, loadCallbacks, logFilter, ROUTES, setLogFilter } from "./callbacks.js";
+import { dateAndTime, number, shortSid, timeOfDay } from "./format.js";
+import { PERIODS } from "./history.js";
+import { drafts } from "./session.js";
+import { changed, state } from "./state.js";
+import { text } from "./texts.js";
+import { Component } from "./vendor.js";
+import { html, icon, pill } from "./view.js";
+import { failed, PERIOD_TEXTS } from "./view_history.js";
+import { banner, blankRows } from "./view_inbox.js";
+import { causeText, signatureActions, signaturePill } from "./view_inspect.js";
+
+/** The page, which searches when the user opens it or changes the filter in its address. */
+export class CallbacksPage extends Component {
+  componentDidMount() {
+    scrollTo(0, 0);
+    this.search();
+  }
+
+  componentDidUpdate() {
+    if (this.searched !== drafts.logFilter) {
+      this.search();
+    }
+  }
+
+  search() {
+    this.searched = drafts.logFilter;
+    loadCallbacks();
+  }
+
+  render({ pollNow }) {
+    const { rows, loading, loadedAt, cursor } = state.log;
+    return html`<main class="page">
+      ${banner(pollNow)}
+      <section class="stack" aria-labelledby="callbacks" aria-busy=${loading ? "true" : null}>
+        <div class="bar">
+          <h1 id="callbacks" tabindex="-1">${text("callbacks")}</h1>
+          <div class="tools">
+            <p class="muted small num" role="status">${rows.length > 0 && text("historySummary", { n: cursor ? `${rows.length}+` : rows.length, time: timeOfDay(loadedAt) })}</p>
+            <button type="button" class="quiet" aria-disabled=${loading ? "true" : null} onClick=${() => loading || loadCallbacks()}>${text("refresh")}</button>
+          </div>
+        </div>
+        ${filters(drafts.logFilter)}
+        ${rows.length > 0 && table(rows)}
+        ${afterRows(rows)}
+      </section>
+    </main>`;
+  }
+}
+
+function filters(address) {
+  const chosen = logFilter();
+  const problems = filterProblems(chosen);
+  const apply = (event) => {
+    event.preventDefault();
+    const values = Object.fromEntries(new FormData(event.target));
+    setLogFilter({ ...values, sid: values.sid.trim(), status: values.status.trim() });
+  };
+  const choose = ({ target }) => target.form.requestSubmit();
+  const input = (name, words, more) => html`<div class="field">
+    <label for=${`log-${name}`}>${words}</label>
+    <input id=${`log-${name}`} name=${name} autocomplete="off" spellcheck="false" value=${chosen[name]} aria-invalid=${problems[name] ? "true" : null} aria-describedby=${problems[name] ? `wrong-${name}` : null} ...${more} />
+    ${problems[name] && html`<p id=${`wrong-${name}`} class="wrong" role="alert">${icon("info")}${text(problems[name])}</p>`}
+  </div>`;
+  const select = (name, words, options) => html`<div class="field">
+    <label for=${`log-${name}`}>${words}</label>
+    <select id=${`log-${name}`} name=${name} value=${chosen[name]} onChange=${choose}>
+      ${options.map(([each, label]) => html`<option key=${each} value=${each}>${label}</option>`)}
+    </select>
+  </div>`;
+  return html`<form key=${address} class="log-filters" role="search" aria-label=${text("callbacks")} novalidate onSubmit=${apply}>
+    ${input("sid", text("sidFilter"), { type: "search", class: "mono" })}
+    ${select("route", text("route"), [["", text("allStatuses")], ...Object.entries(ROUTES).map(([each, key]) => [each, text(key)])])}
+    ${input("status", text("httpStatus"), { inputmode: "numeric", maxlength: 3, placeholder: text("allStatuses") })}
+    ${select("period", text("period"), Object.keys(PERIODS).map((name) => [name, text(PERIOD_TEXTS[name])]))}
+    ${input("until", text("until"), { type: "datetime-local", onChange: choose })}
+    <p class="acts"><button type="submit">${text("search")}</button><a class="button quiet" href="#/callbacks">${text("clearFilter")}</a></p>
+  </form>`;
+}
+
+const table = (rows) => html`<div class="panel">
+  <table class="log" role="table" aria-labelledby="callbacks">
+    <thead role="rowgroup"><tr role="row">${["at", "callback", "signature", "answer", "took"].map((key) => html`<th role="columnheader" scope="col" class=${key === "took" ? "right" : null}>${text(key)}</th>`)}<th role="columnheader" scope="col"><span class="vh">${text("details")}</span></th></tr></thead>
+    <tbody role="rowgroup">${rows.map(logRow)}</tbody>
+  </table>
+</div>`;
+
+const nameOf = ({ event_type: type, route }) => type ?? (ROUTES[route] ? text(ROUTES[route]) : route);
+
+function logRow(callback, index) {
+  const { at, status, signature, reservation_sid: sid, task_sid, worker_sid, duration_ms: time } = callback;
+  const isBad = status >= 400 || signature === "invalid" || callback.error;
+  const isOpen = state.log.opened?.index === index;
+  const name = nameOf(callback);
+  const toggle = () => {
+    state.log.opened = isOpen ? null : { index, sid };
+    changed();
+  };
+  const shown = sid ?? task_sid ?? worker_sid;
+  return html`<tr key=${index} role="row" data-bad=${isBad ? "" : null}>
+      <td role="cell"><time datetime=${at}>${dateAndTime(Date.parse(at))}</time></td>
+      <th role="rowheader" scope="row">${name}${shown && html`<span class="sid">${sid ? html`<a href=${`#/reservations/${sid}`}>${shortSid(sid)}</a>` : shortSid(shown)}</span>`}</th>
+      <td role="cell">${signaturePill(signature && signature === "valid")}</td>
+      <td role="cell">${pill(status < 400 ? "green" : "red", status < 400 ? "check" : "cross", status)} ${callback.answer && html`<code>${callback.answer}</code>`}</td>
+      <td role="cell" class="right">${number(time, { maximumFractionDigits: 1 })} ms</td>
+      <td role="cell" class="right"><button type="button" class="quiet" aria-expanded=${isOpen} aria-label=${`${text("details")}: ${name}, ${timeOfDay(at)}`} onClick=${toggle}>${icon("down")}${text("details")}</button></td>
+    </tr>
+    ${isOpen ? detailsRow(callback, index) : isBad && reasonRow(callback, index)}`;
+}
+
+const extraRow = (callback, index, children) => html`<tr key=${`more-${index}`} role="row" class="why" data-bad=${callback.status >= 400 || callback.signature === "invalid" || callback.error ? "" : null}><td role="cell" colspan="6">${children}</td></tr>`;
+
+/** Why a delivery failed, in words. */
+function reason({ likely_cause: cause, error, reason: why }) {
+  return cause ? causeText(cause) : [error, why].filter(Boolean).join(": ");
+}
+
+function reasonRow(callback, index) {
+  const words = reason(callback);
+  return words && extraRow(callback, index, words);
+}
+
+function detailsRow(callback, index) {
+  const { route, checked_url: url, likely_cause: cause, answer, rule, changed: isChanged, error, reason: why } = callback;
+  const sids = { reservation: callback.reservation_sid, taskSid: callback.task_sid, worker: callback.worker_sid };
+  const code = (value) => value && html`<code>${value}</code>`;
+  const facts = {
+    route: code(route),
+    checkedUrl: code(url),
+    likelyCause: cause && causeText(cause),
+    error: code(error),
+    reason: why,
+    answer: code(answer),
+    givenBy: rule && text("rule", { rule }),
+    recordChanged: isChanged !== null && text(isChanged ? "yes" : "no"),
+    ...Object.fromEntries(Object.entries(sids).map(([key, sid]) => [key, code(sid)])),
+  };
+  return extraRow(callback, index, html`
+    <dl class="facts">${Object.entries(facts).map(([key, value]) => value && html`<div key=${key}><dt>${text(key)}</dt><dd>${value}</dd></div>`)}</dl>
+    ${sids.reservation && route !== "/event_callback" && signatureActions(state.log.opened)}
+    ${!callback.task_sid && !sids.worker && html`<p class="muted">${text("notTrusted")}</p>`}
+  `);
+}
+
+/** What follows the rows: how far the log was searched, and a button for older callbacks. */
+function afterRows(rows) {
+  const { loading, isSlow, problem, cursor, searchedUntil, complete, searched } = state.log;
+  if (loading) {
+    return isSlow && (rows.length ? html`<p class="muted" role="status">${text("loadingHistory")}</p>` : blankRows());
+  }
+  if (problem) {
+    return failed(problem, rows.length > 0, loadCallbacks, "callbacksFailed");
+  }
+  if (!searched) {
+    return null;
+  }
+  const scope = [text("searchedUntil", { time: dateAndTime(Date.parse(searchedUntil)) }), !complete && text("stoppedEarly")].filter(Boolean).join(" ");
+  return html`
+    ${rows.length ? html`<p class="muted small" role="status">${scope}</p>` : html`<div class="nothing">${icon("tray")}<h2>${text(cursor ? "noCallbacksYet" : "noCallbacks")}</h2><p role="status">${scope} ${!cursor && text("noCallbacksText")}</p></div>`}
+    ${cursor && html`<button type="button" class="more" onClick=${() => loadCallbacks("more")}>${text("older")}</button>`}
+  `;
+}

@@ -1,0 +1,310 @@
+// Inspect: one Reservation, its timeline, callback, answer and decision.
+
+import { serverNow } from "./clock.js";
+import { attributeText, dateAndTime, duration, shortDuration, shortSid, taskTitle } from "./format.js";
+import { person, timeout } from "./inbox.js";
+import { ask, canSend, keepRecord } from "./inspection.js";
+import { preferences } from "./preferences.js";
+import { drafts } from "./session.js";
+import { state } from "./state.js";
+import { text } from "./texts.js";
+import { decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
+import { Component } from "./vendor.js";
+import { html, icon, pill, Ticking } from "./view.js";
+import { Copy } from "./view_dialogs.js";
+import { banner, blankRows } from "./view_inbox.js";
+import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offer.js";
+
+const SLOW_RECORD = 300;
+
+/** The page of one Reservation. Its key is the SID, so that another Reservation gets another page. */
+export class InspectPage extends Component {
+  componentDidMount() {
+    scrollTo(0, 0);
+    this.seen = listed(this.props.sid);
+    this.kept = keepRecord(this.props.sid);
+    this.timer = setTimeout(() => this.setState({ isSlow: true }), SLOW_RECORD);
+    if (document.activeElement === document.body) {
+      document.getElementById("reservation")?.focus({ preventScroll: true });
+    }
+  }
+
+  componentWillUnmount() {
+    this.kept.stop();
+    clearTimeout(this.timer);
+  }
+
+  /** A change in the overview shows that the record has changed. */
+  componentDidUpdate() {
+    const seen = listed(this.props.sid);
+    if (JSON.stringify(seen) !== JSON.stringify(this.seen)) {
+      this.seen = seen;
+      this.kept.load();
+    }
+  }
+
+  render({ sid, pollNow }, { isSlow }) {
+    const inspection = state.inspection?.sid === sid ? state.inspection : null;
+    const record = inspection?.record;
+    const known = record ?? listed(sid);
+    const origin = drafts.origin ?? "inbox";
+    return html`<main class="page inspect" aria-busy=${known || inspection?.problem ? null : "true"}>
+      ${banner(pollNow)}
+      <div class="bar">
+        <div>
+          <p class="small"><a href=${`#${origin === "inbox" ? "offers" : `/${origin}`}`}>${text(origin)}</a> <span class="muted">/ ${text("reservation")} <span class="mono">${shortSid(sid)}</span></span></p>
+          <h1 id="reservation" tabindex="-1">${known ? taskTitle(known, state.inbox.titleAttributes) : shortSid(sid)}</h1>
+        </div>
+        <div class="tools">
+          ${record && headline(record)}
+          <${Copy} words=${text("reservation")} value=${sid} />
+        </div>
+      </div>
+      ${record ? contents(record, inspection) : missing(inspection, this.kept) || (isSlow && blankRows())}
+    </main>`;
+  }
+}
+
+/** Return the Reservation as in the overview or History, or undefined. */
+function listed(sid) {
+  const { rows, progress, ended } = state.inbox;
+  return rows.get(sid)?.reservation ?? [...progress, ...state.history.rows, ...ended.map(({ reservation }) => reservation)].find((each) => each.reservation_sid === sid);
+}
+
+function headline(record) {
+  const names = [isSupervisor() && record.worker_name, record.task_queue_name, record.callback?.TaskPriority && text("priority", { n: record.callback.TaskPriority })];
+  return html`<span role="status">${endingPill(statusKind(record.status))}</span><span class="muted">${names.filter(Boolean).join(", ")}</span>`;
+}
+
+function missing(inspection, kept) {
+  if (!inspection?.problem) {
+    return null;
+  }
+  const isMissing = inspection.status === 404;
+  return html`<div class="nothing" role="alert">
+    ${icon("last")}<h2>${text(isMissing ? "notRecorded" : "inspectFailed")}</h2>
+    <p>${isMissing ? text("notRecordedText") : inspection.status === 403 ? text("problemForbidden") : inspection.problem()}</p>
+    <button type="button" onClick=${kept.load}>${text("tryAgain")}</button>
+  </div>`;
+}
+
+function contents(record, inspection) {
+  return html`
+    ${inspection.problem && html`<p class="wrong" role="status">${icon("info")}${text("asOf", { time: dateAndTime(inspection.loadedAt) })} ${inspection.problem()}</p>`}
+    ${panel("timeline", timeNote(record), html`<div class="in stack">${figure(record)}<ol class="steps">${steps(record)}</ol></div>`)}
+    ${panel("taskSid", "", html`<div class="in">${attributeList(record.task_attributes)}</div>`)}
+    <div class="split even">
+      <div>${panel("parameters", record.callback && text("asReceived", { n: Object.keys(record.callback).length }), parameters(record.callback))}</div>
+      <div>
+        ${panel("answer", "", answer(record, inspection))}
+        ${panel("decision", "", decision(record))}
+        ${panel("ids", "", html`<dl class="facts sids">${identifiers(record)}</dl>`)}
+      </div>
+    </div>
+    <details class="raw">
+      <summary>${text("rawJson")}</summary>
+      <pre tabindex="0">${JSON.stringify(record, null, 2)}</pre>
+    </details>
+  `;
+}
+
+const panel = (name, note, children) => html`<section class="panel" aria-labelledby=${`part-${name}`}>
+  <header><h2 id=${`part-${name}`}>${text(name)}</h2><p class="muted small num">${note}</p></header>
+  ${children}
+</section>`;
+
+/** Return a component that is rendered again each second while the Reservation is open. */
+const living = (record, show) => html`<${Ticking} value=${() => (isUnfinished(record) ? Math.floor(serverNow() / 1000) : 0)} show=${show} />`;
+
+const left = (record, at) => Math.max(0, Date.parse(record.expires_at) - at);
+
+function timeNote(record) {
+  const decision = decisionOf(record);
+  const isInTime = ["accepted", "rejected"].includes(decision?.to) && left(record, Date.parse(decision.at)) > 0;
+  return living(record, () => {
+    const total = phasesOf(record, serverNow()).reduce((sum, { time }) => sum + time, 0);
+    return [
+      text("inAll", { time: shortDuration(total) }),
+      isInTime && text("decidedBefore", { time: duration(left(record, Date.parse(decision.at))) }),
+      record.status === "pending" && `${text("timeLeft", { time: duration(left(record, serverNow())) })}.`,
+    ].filter(Boolean).join(" ");
+  });
+}
+
+const PHASE_TEXTS = { wait: "waited", work: "inProgress", wrap: "wrapping" };
+const percent = (share) => `${(share * 100).toFixed(2)}%`;
+
+/** The share of each phase, with the times in the legend. */
+const figure = (record) => living(record, () => {
+  const phases = phasesOf(record, serverNow());
+  return html`<figure class="stack" aria-label=${text("shares")}>
+    <svg class="strip" aria-hidden="true">
+      <defs><pattern id="p-wait" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="7" height="7" class="f-wait" /><path d="M0 0v7" class="hatch" stroke-width="3" opacity=".5" /></pattern></defs>
+      ${phases.map(({ name, from, share }) => html`<rect x=${percent(from)} y="2" width=${percent(share)} height="36" rx="6" class=${`f-${name}`} fill=${name === "wait" ? "url(#p-wait)" : null} />`)}
+    </svg>
+    <ul class="legend">${phases.map(({ name, time }) => html`<li>
+      <svg class="swatch" viewBox="0 0 14 14" aria-hidden="true"><rect width="14" height="14" rx="3" class=${`f-${name}`} fill=${name === "wait" ? "url(#p-wait)" : null} /></svg>
+      ${text(PHASE_TEXTS[name])} <strong>${shortDuration(time)}</strong>
+    </li>`)}</ul>
+  </figure>`;
+});
+
+const DAY = { day: "numeric", month: "short" };
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" };
+const exactTime = (at, options = TIME) => new Date(at).toLocaleString(preferences.language, options);
+const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Math.round(milliseconds))} ms` : shortDuration(milliseconds));
+
+/** The icon, text and note of each kind of step. */
+const STEPS = {
+  reserved: { name: "in", words: () => text("reserved"), note: ({ callback }) => (callback ? "TaskRouter" : text("noCallback")) },
+  received: { name: "bell", words: () => text("received"), note: (_, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback")].filter(Boolean).join(", ") },
+  answered: { name: "out", words: () => text("answered"), note: (record) => [answerWords(record), ruleOf(record) && text("rule", { rule: ruleOf(record) })].filter(Boolean).join(". ") },
+  claimed: { name: "person", words: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
+  changed: { words: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
+};
+const VERBS = { accepted: "accept", rejected: "reject", completed: "complete" };
+/** The icon and the mark of a step that changes the status, and the phase that begins with the step. */
+const CHANGES = { accepted: ["check", "decided", "work"], wrapping: ["flag", null, "wrap"], completed: ["check", "end"], rejected: ["cross"], timeout: ["stop"], canceled: ["back"], rescinded: ["person"] };
+
+function steps(record) {
+  const all = stepsOf(record);
+  const lastWaiting = all.findLastIndex(({ kind }) => kind === "reserved" || kind === "answered" || kind === "received");
+  let day = exactTime(Date.now(), DAY);
+  return all.map((step, index) => {
+    const { kind, at, to } = step;
+    const { name, words, note } = STEPS[kind];
+    const [changeIcon = "back", mark = null, phase = null] = CHANGES[to] ?? [];
+    const previousDay = day;
+    day = exactTime(at, DAY);
+    return html`<li key=${index} data-mark=${kind === "changed" ? mark : null} data-phase=${kind === "changed" ? phase : index === lastWaiting ? "wait" : null}>
+      <span class="node">${icon(name ?? changeIcon)}</span>
+      ${index > 0 && html`<span class="took">+${exactDuration(Date.parse(at) - Date.parse(all[index - 1].at))}</span>`}
+      <h3>${words(step)}</h3>
+      <time class="at" datetime=${at}>${day !== previousDay && `${day}, `}${exactTime(at)}</time>
+      <p class="note">${note(record, step)}</p>
+    </li>`;
+  });
+}
+
+const SOURCES = {
+  assignment_callback: "byTaskRouter",
+  event: "byTaskRouter",
+  assignment_instruction: "byInstruction",
+  sweep: "byCheck",
+  reconcile: "byCheck",
+  fetch: "byCheck",
+};
+
+const sourceText = (by, workerName) => (SOURCES[by] ? text(SOURCES[by]) : text("by", { name: person(by, workerName) }));
+
+const STEP_NOTES = { "no callback received": "noCallback", "TaskRouter returned 404": "goneNote" };
+
+const noteText = (note) => (STEP_NOTES[note] ? text(STEP_NOTES[note]) : note);
+
+/** Return the answer in words: the instruction, or that the decision was left for later. */
+const answerWords = ({ instruction }) => (instruction === null ? text("none") : (instruction.instruction ?? text("decideLater")));
+
+function parameters(callback) {
+  if (!callback) {
+    return html`<p class="in muted">${text("noCallback")}</p>`;
+  }
+  return html`<table class="params" aria-labelledby="part-parameters">
+    <thead class="vh"><tr><th scope="col">${text("parameter")}</th><th scope="col">${text("value")}</th></tr></thead>
+    <tbody>${Object.entries(callback).map(([name, value]) => html`<tr key=${name}><th scope="row">${name}</th><td>${typeof value === "string" ? value : JSON.stringify(value)}</td></tr>`)}</tbody>
+  </table>`;
+}
+
+const fact = (name, value) => value && html`<div key=${name}><dt>${text(name)}</dt><dd>${value}</dd></div>`;
+
+function answer(record, inspection) {
+  const { instruction, delivery, callback } = record;
+  const rule = ruleOf(record);
+  return html`<dl class="facts">
+    ${fact("answer", instruction ? html`<code>${JSON.stringify(instruction)}</code> ${!instruction.instruction && text("decideLater")}` : text("none"))}
+    ${callback && fact("givenBy", rule ? html`<strong>${text("rule", { rule })}</strong>` : text("noRule"))}
+    ${delivery && fact("route", html`<code>${delivery.route}</code>`)}
+    ${delivery && fact("checkedUrl", html`<code>${delivery.checked_url}</code>`)}
+    ${isSupervisor() && delivery && fact("signature", signatureActions(inspection))}
+  </dl>
+  ${isSupervisor() && html`<p class="in"><a href=${`#/callbacks?sid=${record.reservation_sid}&period=all`}>${text("itsCallbacks")}</a></p>`}`;
+}
+
+/** Buttons that verify the signature and, locally, send the callback again; and the outcomes. */
+export function signatureActions(target) {
+  const actions = [["check", "verifyAgain", checked], canSend() && ["resend", "sendAgain", resent]].filter(Boolean);
+  return html`
+    <p class="acts">${actions.map(([name, words]) => html`<button type="button" aria-disabled=${target[name]?.isRunning ? "true" : null} onClick=${() => ask(target, name)}>${text(words)}</button>`)}</p>
+    ${actions.map(([name, , show]) => html`<p role="status">${questionOutcome(target[name], show)}</p>`)}
+  `;
+}
+
+/** The outcome of a request: nothing yet, why it failed, or what `show` returns. */
+function questionOutcome(result, show) {
+  if (!result) {
+    return null;
+  }
+  if (result.isRunning) {
+    return html`<span class="muted">${text("waitingForAnswer")}</span>`;
+  }
+  return result.problem ? html`<span class="wrong">${icon("info")}${result.problem()}</span>` : show(result);
+}
+
+const CAUSES = {
+  no_header: "causeNoHeader",
+  malformed_header: "causeMalformedHeader",
+  unknown_shared_key: "causeSharedKey",
+  base_url: "causeBaseUrl",
+  path: "causePath",
+  query: "causeQuery",
+  auth_token: "causeAuthToken",
+};
+
+export const causeText = (cause) => (CAUSES[cause] ? text(CAUSES[cause]) : cause);
+
+export function signaturePill(isValid) {
+  if (isValid === null) {
+    return pill("gray", "info", text("notChecked"));
+  }
+  return isValid ? pill("green", "check", text("valid")) : pill("red", "cross", text("invalid"));
+}
+
+const checked = ({ valid, likely_cause: cause }) =>
+  html`${signaturePill(valid)} ${valid === null ? text("parametersMissing") : cause && causeText(cause)}`;
+
+const resent = ({ status, body, duration_ms: time }) =>
+  html`${pill(status < 400 ? "green" : "red", status < 400 ? "check" : "cross", status)} ${exactDuration(time)} <code>${typeof body === "string" ? body : JSON.stringify(body)}</code>`;
+
+function decision(record) {
+  const made = decisionOf(record);
+  const { instruction_sent: sent, last_claim: claim, worker_name: name } = record;
+  const at = made && Date.parse(made.at);
+  return html`<dl class="facts">
+    ${fact("status", endingPill(statusKind(made?.to ?? "pending")))}
+    ${made && fact("decidedBy", sourceText(made.by, name))}
+    ${made && fact("at", html`<time datetime=${made.at}>${dateAndTime(at)}</time>`)}
+    ${made && fact("leftThen", text("leftOf", { time: duration(left(record, at)), all: duration(timeout(record)) }))}
+    ${made?.note && fact("note", noteText(made.note))}
+    ${claim && fact("claimed", html`${person(claim.by, name)}: ${text(VERBS[claim.target] ?? "accept")}, <time datetime=${claim.at}>${dateAndTime(Date.parse(claim.at))}</time>`)}
+    ${sent && fact("phoneInstruction", html`<code>${JSON.stringify(sent)}</code>`)}
+  </dl>`;
+}
+
+/** Each SID's label, and the member with the name. */
+const SIDS = {
+  reservation_sid: ["reservation"],
+  task_sid: ["taskSid"],
+  worker_sid: ["worker", "worker_name"],
+  task_queue_sid: ["queue", "task_queue_name"],
+  workflow_sid: ["workflow", "workflow_name"],
+};
+
+const identifiers = (record) =>
+  Object.entries(SIDS).map(
+    ([member, [key, name]]) =>
+      record[member] &&
+      html`<div key=${member}>
+        <dt>${text(key)}</dt>
+        <dd>${record[name]} <span class="mono muted">${attributeText(record[member]).shown}</span></dd>
+        <dd><${Copy} words=${text(key)} value=${record[member]} /></dd>
+      </div>`,
+  );

@@ -1,0 +1,531 @@
+"""Browser tests of the page that inspects one Reservation, with a fake of the API."""
+
+import json
+import re
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import ALICE, iso, token
+from tests.console.test_history import open_history
+from tests.console.test_inbox import ended, rows
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = '<img src=x onerror="alert(1)">'
+CALLBACK_URL = "https://example.com/dev/***/assignment_callback?a=***"
+ENDS = {
+    "accepted": ("Accepted", ["wait", "work"]),
+    "wrapping": ("Wrapping up", ["wait", "work", "wrap"]),
+    "completed": ("Completed", ["wait", "work", "wrap"]),
+    "rejected": ("Rejected", ["wait"]),
+    "timeout": ("Timed out", ["wait"]),
+    "canceled": ("Withdrawn", ["wait"]),
+    "rescinded": ("Taken", ["wait"]),
+    "gone": ("Ended", ["wait"]),
+}
+
+
+def entry(at: float, to: str, by: str = "event", note: str | None = None) -> dict:
+    return {"at": iso(at), "from": None, "to": to, "by": by, "note": note}
+
+
+def life(api, status: str = "completed", *, ago: float = 400, **members) -> str:
+    """Record a Reservation that was created some seconds ago and reached a status; return its SID.
+
+    The callback arrived after 86 ms and was answered after 41 ms. After 97 s, Alice claimed the
+    Reservation, 212 ms before its status changed. It wrapped up after 251 s, and ended after 38 s.
+    """
+    start = time.time() - ago
+    reservation = api.offer("Marta Ríos", left=120 - ago, timeout=120, status=status)
+    record = api.reservations.pop(reservation)
+    record["reserved_at"], record["expires_at"] = iso(start), iso(start + 120)
+    worker = f"worker:{ALICE}"
+    history = [entry(start + 0.127, "pending", "assignment_callback", "rule VIPs by hand")]
+    decided = start + 97.339
+    if status in ("accepted", "wrapping", "completed"):
+        history.append(entry(decided, "accepted", worker))
+        record["accepted_by"] = worker
+    elif status != "pending":
+        history.append(entry(decided, status, worker if status == "rejected" else "event"))
+    if status in ("wrapping", "completed"):
+        history.append(entry(decided + 251, "wrapping"))
+    if status == "completed":
+        history.append(entry(decided + 289, "completed", worker))
+    api.records[reservation] = {
+        **record,
+        "instruction": {},
+        "rule": "VIPs by hand",
+        "delivery": {
+            "received_at": iso(start + 0.086),
+            "route": "/assignment_callback",
+            "checked_url": CALLBACK_URL,
+        },
+        "last_claim": {"at": iso(start + 97.127), "by": worker, "target": "accepted"},
+        "callback": {
+            "ReservationSid": reservation,
+            "TaskAttributes": '{"customer": "Marta Ríos"}',
+            "TaskPriority": "20",
+            "Repeated": ["a", "b"],
+        },
+        "worker_attributes": {},
+        "task_channel_name": "default",
+        "history": history,
+        **members,
+    }
+    return reservation
+
+
+def visit(page: Page, reservation: str) -> None:
+    """Open the page of a Reservation by its address."""
+    page.evaluate("fragment => { location.hash = fragment }", f"#/reservations/{reservation}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def panel(page: Page, name: str):
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def step_names(page: Page):
+    return page.locator(".steps h3")
+
+
+def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, api):
+    reservation = life(api)
+    page = open_console()
+    visit(page, reservation)
+    expect(step_names(page)).to_have_text(
+        ["Reserved", "Callback received", "Answered", "Claimed", "Accepted", "Wrapping up"]
+        + ["Completed"]
+    )
+    took = ["+86 ms", "+41 ms", "+1 min 37 s", "+212 ms", "+4 min 11 s", "+38 s"]
+    expect(page.locator(".steps .took")).to_have_text(took)
+    notes = page.locator(".steps .note")
+    expect(notes.nth(1)).to_have_text("Signature valid")
+    expect(notes.nth(2)).to_have_text("decide later. Rule: VIPs by hand")
+    expect(notes.nth(3)).to_have_text("Alice: Accept")
+    expect(notes.nth(4)).to_have_text("by Alice")
+    times = page.locator(".steps time")
+    expect(times.first).to_have_text(re.compile(r"\d\d:\d\d:\d\d\.\d\d\d$"))
+    assert times.nth(1).get_attribute("datetime") == (
+        api.records[reservation]["delivery"]["received_at"]
+    )
+    legend = page.locator(".legend > li")
+    words = ["Waited for a decision 1 min 37 s", "In progress 4 min 11 s", "Wrapping up 38 s"]
+    expect(legend).to_have_text(words)
+    note = "6 min 26 s in all. Decided 22 s before the offer would have timed out."
+    expect(panel(page, "Timeline")).to_contain_text(note)
+    expect(page).to_have_title("Inspect, Agent console")
+
+
+def test_strip_is_proportional(open_console, api):
+    page = open_console()
+    visit(page, life(api))
+    strip = page.locator(".strip > rect")
+    expect(strip).to_have_count(3)
+    widths = [float(each.get_attribute("width").rstrip("%")) for each in strip.all()]
+    starts = [float(each.get_attribute("x").rstrip("%")) for each in strip.all()]
+    assert sum(widths) == pytest.approx(100, abs=0.1)
+    assert widths == pytest.approx([25.2, 65.0, 9.8], abs=0.1)
+    assert starts == pytest.approx([0, 25.2, 90.2], abs=0.1)
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_each_way_of_ending_is_shown(open_console, api, status):
+    words, phases = ENDS[status]
+    page = open_console()
+    visit(page, life(api, status))
+    expect(step_names(page).last).to_have_text(words)
+    expect(page.locator(".tools .pill")).to_have_text(words)
+    rects = page.locator(".strip > rect")
+    expect(rects).to_have_count(len(phases))
+    for index, phase in enumerate(phases):
+        expect(rects.nth(index)).to_have_class(f"f-{phase}")
+
+
+@pytest.mark.parametrize(
+    ("step", "english", "spanish"),
+    [
+        (
+            ("accepted", "assignment_instruction", None),
+            "Accepted by the assignment instruction",
+            "Aceptada por la instrucción de asignación",
+        ),
+        (("accepted", "supervisor:carla", None), "Accepted by carla", "Aceptada por carla"),
+        (("accepted", "service", None), "Accepted by Service", "Aceptada por Servicio"),
+        (
+            ("gone", "sweep", "TaskRouter returned 404"),
+            "Ended found by a check. TaskRouter no longer has this offer",
+            "Terminada se detectó al comprobar. TaskRouter ya no tiene esta oferta",
+        ),
+        (
+            ("timeout", "reconcile", "no callback received"),
+            "Timed out found by a check. No callback was received",
+            "Vencida se detectó al comprobar. No llegó ningún callback",
+        ),
+        (("wrapping", "fetch", "why"), "found by a check. why", "se detectó al comprobar. why"),
+    ],
+)
+def test_sources_and_notes_are_shown_in_words(open_console, api, step, english, spanish):
+    reservation = life(api, "pending", delivery=None, last_claim=None)
+    to, by, note = step
+    api.records[reservation]["history"].append(entry(time.time(), to, by, note))
+    api.records[reservation]["status"] = to
+    for locale, words in (("en-US", english), ("es-MX", spanish)):
+        page = open_console(locale=locale)
+        visit(page, reservation)
+        last = page.locator(".steps > li").last
+        expect(last.locator("h3, .note").last).to_be_visible()
+        shown = [each.inner_text() for each in last.locator("h3, .note").all()]
+        assert words in " ".join(shown)
+
+
+def test_callback_is_shown_as_received_with_answer_rule_and_decision(open_console, api):
+    reservation = life(api)
+    page = open_console()
+    visit(page, reservation)
+    parameters = page.locator(".params tbody tr")
+    expect(parameters).to_have_text(
+        [
+            f"ReservationSid{reservation}",
+            'TaskAttributes{"customer": "Marta Ríos"}',
+            "TaskPriority20",
+            'Repeated["a","b"]',
+        ]
+    )
+    expect(panel(page, "Callback parameters")).to_contain_text("As received, 4 in all")
+    answer = panel(page, "Answer")
+    for words in ("{} decide later", "Rule: VIPs by hand", "/assignment_callback", CALLBACK_URL):
+        expect(answer).to_contain_text(words)
+    decision = panel(page, "Decision")
+    for words in ("Accepted", "by Alice", "22 s of 2 min", "Alice: Accept"):
+        expect(decision).to_contain_text(words)
+    page.get_by_text("Raw JSON").click()
+    assert json.loads(page.locator("pre").inner_text()) == api.records[reservation]
+
+
+def test_rule_of_an_earlier_version_is_read_from_the_note(open_console, api):
+    page = open_console()
+    visit(page, life(api, rule=None))
+    expect(panel(page, "Answer")).to_contain_text("Rule: VIPs by hand")
+
+
+def test_record_without_a_callback_says_so(open_console, api):
+    members = {"callback": None, "delivery": None, "last_claim": None, "rule": None}
+    reservation = life(api, "timeout", **members, instruction=None)
+    api.records[reservation]["history"][0].update(by="event", note=None)
+    page = open_console(token("supervisor"))
+    visit(page, reservation)
+    expect(step_names(page)).to_have_text(["Reserved", "Timed out"])
+    expect(page.locator(".steps .note").first).to_have_text("No callback was received")
+    expect(panel(page, "Callback parameters")).to_contain_text("No callback was received")
+    expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
+
+
+def test_callback_after_the_event_has_its_place_in_the_timeline(open_console, api):
+    reservation = life(api)
+    api.records[reservation]["history"][0].update(by="event", note=None)
+    api.records[reservation]["delivery"]["route"] = "/assignment_callback/fallback"
+    page = open_console()
+    visit(page, reservation)
+    expect(step_names(page).nth(1)).to_have_text("Callback received")
+    expect(step_names(page).nth(2)).to_have_text("Claimed")
+    expect(page.locator(".steps .note").nth(1)).to_contain_text("at the fallback URL")
+    expect(page.locator(".steps .note").nth(1)).to_contain_text("decide later")
+
+
+def test_hostile_values_are_text(open_console, api):
+    reservation = life(
+        api,
+        task_attributes={"customer": HOSTILE, HOSTILE: HOSTILE},
+        callback={HOSTILE: HOSTILE},
+        rule=HOSTILE,
+        worker_name=HOSTILE,
+        instruction={"instruction": HOSTILE},
+    )
+    page = open_console()
+    visit(page, reservation)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(HOSTILE)
+    expect(page.locator(".params td")).to_have_text(HOSTILE)
+    assert page.locator("main img").count() == 0
+
+
+def test_page_follows_an_open_reservation_to_its_end(open_console, api):
+    reservation = api.offer("Marta", 60)
+    at = time.time()
+    api.records[reservation] = {
+        **api.reservations[reservation],
+        "history": [entry(at, "pending", "assignment_callback")],
+        "instruction": {},
+        "callback": {},
+        "delivery": None,
+        "last_claim": None,
+        "rule": None,
+    }
+    page = open_console()
+    page.get_by_role("button", name="Inspect").click()
+    expect(panel(page, "Timeline")).to_contain_text(re.compile("Time left: 5\\d s"))
+    expect(page.locator(".legend strong")).to_have_text(re.compile("^1:?.*s$|^1 min"))
+    page.evaluate("document.querySelector('.raw > summary').focus()")
+    api.reservations[reservation].update(status="accepted", accepted_by=f"worker:{ALICE}")
+    api.records[reservation].update(status="accepted", accepted_by=f"worker:{ALICE}")
+    api.records[reservation]["history"].append(entry(time.time(), "accepted", f"worker:{ALICE}"))
+    expect(step_names(page).last).to_have_text("Accepted", timeout=4000)
+    expect(page.locator(".raw > summary")).to_be_focused()
+    api.end(reservation, "completed")
+    api.records[reservation].update(delivery=None, last_claim=None, instruction={}, callback={})
+    expect(page.locator(".tools .pill")).to_have_text("Completed", timeout=4000)
+    count = api.count(f"/reservations/{reservation}")
+    page.wait_for_function("() => document.querySelector('.since')?.textContent.includes('ago')")
+    assert api.count(f"/reservations/{reservation}") == count
+
+
+def test_retry_after_is_obeyed_although_the_overview_changes(open_console, api):
+    reservation = api.offer("Marta", 100)
+    page = open_console()
+    original = api._read
+
+    def throttle(path, headers):
+        if path == f"/reservations/{reservation}":
+            return 429, {"Code": "TooManyRequests", "Message": "Too many."}, {"Retry-After": "60"}
+        return original(path, headers)
+
+    api._read = throttle
+    visit(page, reservation)
+    expect(page.get_by_role("alert")).to_contain_text("The service answered: Too many.")
+    for claimed in (True, False, True):
+        with page.expect_response(lambda each: each.url.endswith("overview") and each.ok):
+            api.reservations[reservation]["claimed"] = claimed
+    assert api.count(f"/reservations/{reservation}") == 1
+
+
+def test_reload_back_and_link_keep_the_page(open_console, api):
+    reservation = life(api)
+    other = life(api, "timeout")
+    page = open_console()
+    visit(page, reservation)
+    expect(step_names(page)).to_have_count(7)
+    page.reload()
+    expect(step_names(page)).to_have_count(7)
+    visit(page, other)
+    expect(step_names(page).last).to_have_text("Timed out")
+    page.go_back()
+    expect(step_names(page).last).to_have_text("Completed")
+    page.go_back()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+
+
+def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
+    for number in range(70):
+        api.past_offer(f"Customer {number}", ago=300 + number)
+    page = open_console()
+    open_history(page)
+    page.get_by_role("button", name="Show more").click()
+    expect(ended(page)).to_have_count(70)
+    page.get_by_role("button", name="Inspect: Customer 60: charged twice").click()
+    expect(page.get_by_role("heading", name="Customer 60: charged twice", level=1)).to_be_focused()
+    expect(page.get_by_role("link", name="History").last).to_be_visible()
+    page.go_back()
+    expect(ended(page)).to_have_count(70)
+    expect(ended(page).nth(60)).to_be_focused()
+    expect(ended(page).nth(60)).to_be_in_viewport()
+
+
+def test_skip_link_moves_the_focus_and_keeps_the_address(open_console, api):
+    reservation = life(api)
+    page = open_console()
+    visit(page, reservation)
+    page.get_by_role("link", name="Skip to the Reservation").press("Enter")
+    expect(page.locator("#reservation")).to_be_focused()
+    assert page.url.endswith(f"#/reservations/{reservation}")
+
+
+@pytest.mark.parametrize("address", ["WR" + "9" * 32, "nonsense", "", "../overview"])
+def test_unknown_reservation_is_reported(open_console, api, address):
+    page = open_console()
+    visit(page, address)
+    expect(page.get_by_role("alert")).to_contain_text("This Reservation is not recorded")
+
+
+def test_malformed_address_sends_no_request(open_console, api):
+    page = open_console()
+    visit(page, "../overview")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert [path for _, path, _ in api.received if path.startswith("/reservations/")] == []
+
+
+def test_reservation_of_another_worker_is_forbidden(open_console, api):
+    page = open_console()
+    original = api._read
+    refusal = 403, {"Code": "ForbiddenError", "Message": "Not yours."}, {}
+    api._read = lambda path, headers: (
+        refusal if path.startswith("/reservations/") else original(path, headers)
+    )
+    visit(page, "WR" + "9" * 32)
+    expect(page.get_by_role("alert")).to_contain_text("This offer belongs to another Worker.")
+
+
+def test_failure_is_repeated_by_button_and_keeps_a_shown_record(open_console, api):
+    reservation = life(api, "accepted")
+    page = open_console()
+    address = f"**/reservations/{reservation}"
+    page.route(address, lambda route: route.abort())
+    visit(page, reservation)
+    expect(page.get_by_role("alert")).to_contain_text("The service did not answer.")
+    page.unroute(address)
+    page.get_by_role("button", name="Try again").click()
+    expect(step_names(page).last).to_have_text("Accepted")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.route(address, lambda route: route.abort())
+    expect(page.get_by_text(re.compile("As of .* The service did not answer."))).to_be_visible()
+    expect(step_names(page).last).to_have_text("Accepted")
+
+
+def test_names_and_sids_are_shown_and_can_be_copied(open_console, api):
+    reservation = life(api, workflow_name=None)
+    page = open_console(permissions=["clipboard-read", "clipboard-write"])
+    visit(page, reservation)
+    expect(page.locator(".sids > div")).to_have_text(
+        [
+            re.compile(r"Reservation.*WR0000…\w{4}"),
+            re.compile(r"Task.*WT0000…\w{4}"),
+            re.compile("Worker.*Alice.*WKaaaa…aaaa"),
+            re.compile("TaskQueue.*Billing.*WQeeee…eeee"),
+            re.compile("Workflow.*WWdddd…dddd"),
+        ]
+    )
+    page.locator(".tools").get_by_role("button", name="Copy the SID: Reservation").click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == reservation
+
+
+@pytest.mark.parametrize(
+    ("valid", "cause", "words"),
+    [
+        (True, None, "Valid"),
+        (False, "auth_token", "The auth token differs from Twilio’s, or the request is forged."),
+        (False, "unknown_shared_key", "The request names a SharedKey"),
+        (None, None, "Not checked Some parameters were too large to record."),
+    ],
+)
+def test_supervisor_verifies_the_signature_again(open_console, api, valid, cause, words):
+    reservation = life(api)
+    api.signatures[reservation] = {"valid": valid, "likely_cause": cause}
+    page = open_console(token("supervisor"))
+    visit(page, reservation)
+    page.get_by_role("button", name="Verify again").click()
+    expect(panel(page, "Answer").get_by_role("status").first).to_contain_text(words)
+
+
+def test_worker_is_offered_no_check_and_no_log(open_console, api):
+    page = open_console()
+    visit(page, life(api))
+    expect(step_names(page)).to_have_count(7)
+    expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
+    expect(page.get_by_role("button", name="Send again")).to_have_count(0)
+    expect(page.get_by_role("link", name="Callbacks")).to_have_count(0)
+
+
+def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, api):
+    reservation = life(api)
+    answer = {"status": 200, "body": {"instruction": "accept"}, "duration_ms": 12.3}
+    api.answers["/send_again"] = (200, answer, {})
+    page = open_console(token("supervisor"))
+    visit(page, reservation)
+    page.get_by_role("button", name="Send again").click()
+    shown = panel(page, "Answer").get_by_role("status").last
+    expect(shown).to_have_text('200 12 ms {"instruction":"accept"}')
+    api.answers["/send_again"] = (404, {"Code": "NotFoundError", "Message": "Too large."}, {})
+    page.get_by_role("button", name="Send again").click()
+    expect(shown).to_have_text("The service answered: Too large.")
+
+
+def test_other_hosts_offer_no_sending(browser, api):
+    """A host name that Chromium resolves to the loopback address stands for a deployed stage."""
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    reservation = life(api)
+    base = api.url.replace("127.0.0.1", "console.localhost")
+    page.goto(f"{base}/console#token={token('supervisor')}")
+    visit(page, reservation)
+    expect(page.get_by_role("button", name="Verify again")).to_be_visible()
+    expect(page.get_by_role("button", name="Send again")).to_have_count(0)
+    context.close()
+
+
+@pytest.mark.parametrize("width", [360, 640, 768, 1024, 1280, 1920])
+def test_page_never_scrolls_sideways(open_console, api, width):
+    long = "Donaudampfschifffahrtsgesellschaftskapitän" * 4
+    reservation = life(
+        api,
+        task_attributes={"customer": long},
+        callback={"TaskAttributes": long, long[:60]: "x" * 400},
+        rule=long,
+        worker_name=long,
+        delivery={
+            "received_at": iso(time.time() - 399),
+            "route": "/assignment_callback/fallback",
+            "checked_url": "https://" + long,
+        },
+    )
+    page = open_console(viewport={"width": width, "height": 800})
+    visit(page, reservation)
+    expect(step_names(page)).to_have_count(7)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# Accessibility
+
+
+def finished(page, api):
+    visit(page, life(api))
+    page.get_by_text("Raw JSON").click()
+
+
+def pending(page, api):
+    visit(page, life(api, "pending", ago=20))
+
+
+def timed_out(page, api):
+    visit(page, life(api, "timeout", callback=None, delivery=None, last_claim=None))
+
+
+def unknown(page, api):
+    visit(page, "WR" + "9" * 32)
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def verified(page, api):
+    reservation = life(api)
+    api.signatures[reservation] = {"valid": False, "likely_cause": "auth_token"}
+    visit(page, reservation)
+    page.get_by_role("button", name="Verify again").click()
+    expect(page.get_by_text("The auth token differs")).to_be_visible()
+
+
+def slow(page, api):
+    api.delay = 2
+    visit(page, life(api))
+    expect(page.locator(".blank")).to_have_count(3)
+
+
+STATES = [finished, pending, timed_out, unknown, verified, slow]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_state_has_no_accessibility_violation(open_console, api, state, scheme, width):
+    page = open_console(
+        token("supervisor"),
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        viewport={"width": width, "height": 900},
+    )
+    expect(rows(page)).to_have_count(0)
+    expect(page.locator(".live")).to_contain_text("Live")
+    state(page, api)
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
