@@ -34,6 +34,10 @@ export function keepRecord(sid) {
       plan();
       return;
     }
+    if (!/^WR[0-9a-f]{32}$/.test(sid)) {
+      receive({ status: 404, headers: new Headers() });
+      return;
+    }
     isLoading = true;
     const response = await call("GET", `reservations/${sid}`).catch(() => undefined);
     isLoading = false;

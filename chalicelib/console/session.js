@@ -112,12 +112,12 @@ function forgetDrafts() {
   sessionStorage.removeItem(DRAFTS);
 }
 
-/** Forget what another user has typed in this tab. */
+/** Forget what another user has typed in this tab. A page that was opened before the sign-in stays. */
 export function keepDraftsOf(owner) {
-  if (drafts.owner !== owner) {
+  if (drafts.owner && drafts.owner !== owner) {
     forgetDrafts();
-    keepDraft("owner", owner);
   }
+  keepDraft("owner", owner);
 }
 
 export function keepDraft(field, value) {

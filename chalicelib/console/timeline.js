@@ -11,7 +11,7 @@ export const isUnfinished = ({ status }) => status in PHASES;
 const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 
 /** Return the entry with which the answer to the callback was recorded, if the callback arrived first. */
-const answered = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
+export const answered = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
 /** Return the steps in the order in which they happened: {kind, at} and the members of their source. */
 export function stepsOf(record) {

@@ -42,7 +42,7 @@ export class CallbacksPage extends Component {
             <button type="button" class="quiet" aria-disabled=${loading ? "true" : null} onClick=${() => loading || loadCallbacks()}>${text("refresh")}</button>
           </div>
         </div>
-        ${filters(drafts.logFilter)}
+        <${LogFilter} address=${drafts.logFilter} />
         ${rows.length > 0 && table(rows)}
         ${afterRows(rows)}
       </section>
@@ -50,34 +50,49 @@ export class CallbacksPage extends Component {
   }
 }
 
-function filters(address) {
-  const chosen = logFilter();
-  const problems = filterProblems(chosen);
-  const apply = (event) => {
+/** The form of the filter. What is typed takes effect with Enter or the button, and gets into the address. */
+class LogFilter extends Component {
+  state = { typed: logFilter() };
+
+  static getDerivedStateFromProps({ address }, { address: previous }) {
+    return address === previous ? null : { address, typed: logFilter() };
+  }
+
+  type = ({ target }) => this.setState({ typed: { ...this.state.typed, [target.name]: target.value } });
+
+  apply = (event) => {
     event.preventDefault();
-    const values = Object.fromEntries(new FormData(event.target));
-    setLogFilter({ ...values, sid: values.sid.trim(), status: values.status.trim() });
+    const { sid, status, ...others } = Object.fromEntries(new FormData(event.target));
+    setLogFilter({ ...others, sid: sid.trim(), status: status.trim() });
   };
-  const choose = ({ target }) => target.form.requestSubmit();
-  const input = (name, words, more) => html`<div class="field">
-    <label for=${`log-${name}`}>${words}</label>
-    <input id=${`log-${name}`} name=${name} autocomplete="off" spellcheck="false" value=${chosen[name]} aria-invalid=${problems[name] ? "true" : null} aria-describedby=${problems[name] ? `wrong-${name}` : null} ...${more} />
-    ${problems[name] && html`<p id=${`wrong-${name}`} class="wrong" role="alert">${icon("info")}${text(problems[name])}</p>`}
-  </div>`;
-  const select = (name, words, options) => html`<div class="field">
-    <label for=${`log-${name}`}>${words}</label>
-    <select id=${`log-${name}`} name=${name} value=${chosen[name]} onChange=${choose}>
-      ${options.map(([each, label]) => html`<option key=${each} value=${each}>${label}</option>`)}
-    </select>
-  </div>`;
-  return html`<form key=${address} class="log-filters" role="search" aria-label=${text("callbacks")} novalidate onSubmit=${apply}>
-    ${input("sid", text("sidFilter"), { type: "search", class: "mono" })}
-    ${select("route", text("route"), [["", text("allStatuses")], ...Object.entries(ROUTES).map(([each, key]) => [each, text(key)])])}
-    ${input("status", text("httpStatus"), { inputmode: "numeric", maxlength: 3, placeholder: text("allStatuses") })}
-    ${select("period", text("period"), Object.keys(PERIODS).map((name) => [name, text(PERIOD_TEXTS[name])]))}
-    ${input("until", text("until"), { type: "datetime-local", onChange: choose })}
-    <p class="acts"><button type="submit">${text("search")}</button><a class="button quiet" href="#/callbacks">${text("clearFilter")}</a></p>
-  </form>`;
+
+  choose = (event) => {
+    this.type(event);
+    event.target.form.requestSubmit();
+  };
+
+  render(_, { typed }) {
+    const problems = filterProblems(logFilter());
+    const input = (name, words, more) => html`<div class="field">
+      <label for=${`log-${name}`}>${words}</label>
+      <input id=${`log-${name}`} name=${name} autocomplete="off" spellcheck="false" value=${typed[name]} onInput=${this.type} aria-invalid=${problems[name] ? "true" : null} aria-describedby=${problems[name] ? `wrong-${name}` : null} ...${more} />
+      ${problems[name] && html`<p id=${`wrong-${name}`} class="wrong" role="alert">${icon("info")}${text(problems[name])}</p>`}
+    </div>`;
+    const select = (name, words, options) => html`<div class="field">
+      <label for=${`log-${name}`}>${words}</label>
+      <select id=${`log-${name}`} name=${name} value=${typed[name]} onChange=${this.choose}>
+        ${options.map(([each, label]) => html`<option key=${each} value=${each}>${label}</option>`)}
+      </select>
+    </div>`;
+    return html`<form class="log-filters" role="search" aria-label=${text("callbacks")} novalidate onSubmit=${this.apply}>
+      ${input("sid", text("sidFilter"), { type: "search", class: "mono" })}
+      ${select("route", text("route"), [["", text("allStatuses")], ...Object.entries(ROUTES).map(([each, key]) => [each, text(key)])])}
+      ${input("status", text("httpStatus"), { inputmode: "numeric", maxlength: 5, placeholder: text("allStatuses") })}
+      ${select("period", text("period"), Object.keys(PERIODS).map((name) => [name, text(PERIOD_TEXTS[name])]))}
+      ${input("until", text("until"), { type: "datetime-local" })}
+      <p class="acts"><button type="submit">${text("search")}</button><a class="button quiet" href="#/callbacks">${text("clearFilter")}</a></p>
+    </form>`;
+  }
 }
 
 const table = (rows) => html`<div class="panel">

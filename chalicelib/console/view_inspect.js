@@ -8,7 +8,7 @@ import { preferences } from "./preferences.js";
 import { drafts } from "./session.js";
 import { state } from "./state.js";
 import { text } from "./texts.js";
-import { decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
+import { answered, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
 import { Component } from "./vendor.js";
 import { html, icon, pill, Ticking } from "./view.js";
 import { Copy } from "./view_dialogs.js";
@@ -21,7 +21,7 @@ const SLOW_RECORD = 300;
 export class InspectPage extends Component {
   componentDidMount() {
     scrollTo(0, 0);
-    this.seen = listed(this.props.sid);
+    this.seen = lookOf(this.props.sid);
     this.kept = keepRecord(this.props.sid);
     this.timer = setTimeout(() => this.setState({ isSlow: true }), SLOW_RECORD);
     if (document.activeElement === document.body) {
@@ -34,10 +34,10 @@ export class InspectPage extends Component {
     clearTimeout(this.timer);
   }
 
-  /** A change in the overview shows that the record has changed. */
+  /** A change in the Inbox shows that the record has changed. */
   componentDidUpdate() {
-    const seen = listed(this.props.sid);
-    if (JSON.stringify(seen) !== JSON.stringify(this.seen)) {
+    const seen = lookOf(this.props.sid);
+    if (seen !== this.seen) {
       this.seen = seen;
       this.kept.load();
     }
@@ -68,8 +68,12 @@ export class InspectPage extends Component {
 /** Return the Reservation as in the overview or History, or undefined. */
 function listed(sid) {
   const { rows, progress, ended } = state.inbox;
-  return rows.get(sid)?.reservation ?? [...progress, ...state.history.rows, ...ended.map(({ reservation }) => reservation)].find((each) => each.reservation_sid === sid);
+  const all = [...progress, ...[...rows.values(), ...ended].map(({ reservation }) => reservation), ...state.history.rows];
+  return all.find((each) => each.reservation_sid === sid);
 }
+
+/** Return a text that changes with what the Inbox shows about a Reservation. */
+const lookOf = (sid) => JSON.stringify([listed(sid), state.inbox.rows.get(sid)?.phase]);
 
 function headline(record) {
   const names = [isSupervisor() && record.worker_name, record.task_queue_name, record.callback?.TaskPriority && text("priority", { n: record.callback.TaskPriority })];
@@ -157,8 +161,8 @@ const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Ma
 /** The icon, text and note of each kind of step. */
 const STEPS = {
   reserved: { name: "in", words: () => text("reserved"), note: ({ callback }) => (callback ? "TaskRouter" : text("noCallback")) },
-  received: { name: "bell", words: () => text("received"), note: (_, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback")].filter(Boolean).join(", ") },
-  answered: { name: "out", words: () => text("answered"), note: (record) => [answerWords(record), ruleOf(record) && text("rule", { rule: ruleOf(record) })].filter(Boolean).join(". ") },
+  received: { name: "bell", words: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answered(record) ? "" : answerWords(record)].filter(Boolean).join(". ") },
+  answered: { name: "out", words: () => text("answered"), note: (record) => answerWords(record) },
   claimed: { name: "person", words: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
   changed: { words: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
 };
@@ -201,8 +205,11 @@ const STEP_NOTES = { "no callback received": "noCallback", "TaskRouter returned 
 
 const noteText = (note) => (STEP_NOTES[note] ? text(STEP_NOTES[note]) : note);
 
-/** Return the answer in words: the instruction, or that the decision was left for later. */
-const answerWords = ({ instruction }) => (instruction === null ? text("none") : (instruction.instruction ?? text("decideLater")));
+/** Return the answer in words: the instruction, or that the decision was left for later; and its rule. */
+function answerWords(record) {
+  const rule = ruleOf(record);
+  return `${record.instruction?.instruction ?? text("decideLater")}${rule ? `. ${text("rule", { rule })}` : ""}`;
+}
 
 function parameters(callback) {
   if (!callback) {

@@ -1,0 +1,398 @@
+"""Browser tests of the log of callbacks, with a fake of the API."""
+
+import re
+import time
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import iso, token
+from tests.support import sid
+
+pytestmark = pytest.mark.slow
+
+ASSIGNMENT = "/assignment_callback"
+HOSTILE = '<img src=x onerror="alert(1)">'
+CHECKED = "https://wrong.example.com/dev/assignment_callback?a=***"
+CAUSES = {
+    "no_header": "so Twilio did not send it",
+    "malformed_header": "wrong length",
+    "unknown_shared_key": "a SharedKey or an algorithm",
+    "base_url": "PUBLIC_BASE_URL has the wrong scheme, host, port or path",
+    "path": "slash at the end of the path",
+    "query": "changed or added the query string",
+    "auth_token": "The auth token differs",
+    "something_new": "something_new",
+}
+
+
+def delivery(api, ago: float = 10, **members) -> dict:
+    """Add a valid assignment callback that was answered some seconds ago to the log."""
+    entry = {
+        "at": iso(time.time() - ago),
+        "route": ASSIGNMENT,
+        "status": 200,
+        "signature": "valid",
+        "likely_cause": None,
+        "checked_url": None,
+        "event_type": None,
+        "reservation_sid": sid("WR"),
+        "task_sid": sid("WT"),
+        "worker_sid": sid("WK"),
+        "answer": "defer",
+        "rule": "VIPs by hand",
+        "changed": None,
+        "error": None,
+        "reason": None,
+        "duration_ms": 41.26,
+        **members,
+    }
+    api.callbacks.append(entry)
+    api.callbacks.sort(key=lambda each: each["at"], reverse=True)
+    return entry
+
+
+def refused(api, ago: float = 20, cause: str = "base_url", **members) -> dict:
+    """Add a callback that was refused for its signature."""
+    none = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
+    own = {
+        "status": 403,
+        "signature": "invalid",
+        "likely_cause": cause,
+        "checked_url": CHECKED,
+        "error": "InvalidSignature",
+        "duration_ms": 1.9,
+    }
+    return delivery(api, ago, **{**none, **own, **members})
+
+
+def event(api, ago: float = 5, **members) -> dict:
+    own = {"event_type": "reservation.accepted", "status": 204, "answer": None, "rule": None}
+    own |= {"route": "/event_callback", "changed": True}
+    return delivery(api, ago, **{**own, **members})
+
+
+def searches(api) -> list[dict[str, list[str]]]:
+    """Return the parameters of the requests for the log."""
+    paths = [path for _, path, _ in api.received if path.startswith("/callbacks?")]
+    return [parse_qs(path.partition("?")[2]) for path in paths]
+
+
+def deliveries(page: Page):
+    return page.locator(".log tbody tr:not(.why)")
+
+
+def open_log(page: Page, query: str = "") -> None:
+    page.evaluate("fragment => { location.hash = fragment }", f"#/callbacks{query}")
+    expect(page.get_by_role("heading", name="Callbacks", level=1)).to_be_visible()
+
+
+def test_log_shows_time_route_signature_answer_and_duration(open_console, api):
+    event(api)
+    first = delivery(api)
+    refused(api)
+    page = open_console(token("supervisor"))
+    page.get_by_role("link", name="Callbacks").click()
+    expect(deliveries(page)).to_have_count(3)
+    expect(deliveries(page).first).to_contain_text(re.compile("reservation.accepted.*Valid.*204"))
+    short = f"{first['reservation_sid'][:6]}…{first['reservation_sid'][-4:]}"
+    words = f"\\d\\d:\\d\\d:\\d\\d.*Assignment{short}.*Valid.*200 defer.*41.3 ms"
+    expect(deliveries(page).nth(1)).to_have_text(re.compile(words))
+    expect(deliveries(page).nth(2)).to_contain_text(re.compile("Assignment.*Invalid.*403.*1.9 ms"))
+    expect(page.locator(".why")).to_contain_text(CAUSES["base_url"])
+    expect(page.get_by_text(re.compile("^3 found, newest first, as of"))).to_be_visible()
+    expect(page.get_by_text(re.compile("^Searched back to"))).to_be_visible()
+    expect(page).to_have_title("Callbacks, Agent console")
+    (search,) = searches(api)
+    since = datetime.fromisoformat(search.pop("since")[0])
+    assert search == {"limit": ["50"]}
+    assert (datetime.now(UTC) - since).total_seconds() == pytest.approx(86400, abs=30)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_details_explain_the_cause_in_words_and_show_the_checked_url(open_console, api, cause):
+    refused(api, cause=cause)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    page.get_by_role("button", name="Details").press("Enter")
+    details = page.locator(".why")
+    for words in (CAUSES[cause], CHECKED, "InvalidSignature", "is not trusted"):
+        expect(details).to_contain_text(words)
+    expect(page.get_by_role("button", name="Details")).to_be_focused()
+    expect(page.get_by_role("button", name="Details")).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Enter")
+    expect(details).not_to_contain_text(CHECKED)
+
+
+def test_details_of_an_event_link_to_its_reservation(open_console, api):
+    entry = event(api, changed=False)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    page.get_by_role("button", name="Details").click()
+    details = page.locator(".why")
+    for words in ("/event_callback", entry["reservation_sid"], entry["task_sid"]):
+        expect(details).to_contain_text(words)
+    expect(details).to_contain_text("Record changedNo")
+    expect(details.get_by_role("button")).to_have_count(0)
+    deliveries(page).get_by_role("link").click()
+    expect(page.get_by_text("This Reservation is not recorded")).to_be_visible()
+    page.go_back()
+    expect(deliveries(page)).to_have_count(1)
+
+
+def test_error_of_a_store_is_shown_with_its_reason(open_console, api):
+    delivery(api, status=503, error="StoreUnavailable", reason="slow", answer=None, rule=None)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(page.locator(".why")).to_have_text("StoreUnavailable: slow")
+
+
+def test_signature_is_verified_again_and_callback_sent_again(open_console, api):
+    entry = delivery(api)
+    api.signatures[entry["reservation_sid"]] = {"valid": False, "likely_cause": "auth_token"}
+    answer = {"status": 403, "body": "no", "duration_ms": 5}
+    api.answers["/send_again"] = (200, answer, {})
+    page = open_console(token("supervisor"))
+    open_log(page)
+    page.get_by_role("button", name="Details").click()
+    page.get_by_role("button", name="Verify again").click()
+    expect(page.locator(".why")).to_contain_text("Invalid The auth token differs")
+    page.get_by_role("button", name="Send again").click()
+    expect(page.locator(".why")).to_contain_text("403 5 ms no")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "parameter"),
+    [
+        ("SID of a Reservation, Task or Worker", "reservation_sid", "reservation_sid"),
+        ("SID of a Reservation, Task or Worker", "task_sid", "task_sid"),
+        ("SID of a Reservation, Task or Worker", "worker_sid", "worker_sid"),
+        ("HTTP status", "status", "status"),
+    ],
+)
+def test_typed_filter_finds_entries_and_is_in_the_address(
+    open_console, api, field, value, parameter
+):
+    wanted = delivery(api, status=503)
+    event(api)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(deliveries(page)).to_have_count(2)
+    page.get_by_label(field).fill(f" {wanted[value]}"[-34:])
+    page.get_by_label(field).press("Enter")
+    expect(deliveries(page)).to_have_count(1)
+    assert searches(api)[-1][parameter] == [str(wanted[value])]
+    page.reload()
+    expect(page.get_by_label(field)).to_have_value(str(wanted[value]))
+    expect(deliveries(page)).to_have_count(1)
+    page.get_by_role("link", name="Clear filter").click()
+    expect(deliveries(page)).to_have_count(2)
+    page.go_back()
+    expect(deliveries(page)).to_have_count(1)
+    expect(page.get_by_label(field)).to_have_value(str(wanted[value]))
+
+
+def test_route_and_time_are_chosen(open_console, api):
+    delivery(api)
+    event(api, 7200)
+    event(api, 90_000)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(deliveries(page)).to_have_count(2)
+    page.get_by_label("Route").select_option("Event")
+    expect(deliveries(page)).to_have_count(1)
+    expect(page.get_by_label("Route")).to_be_focused()
+    page.get_by_label("Time", exact=True).select_option("All that is kept")
+    expect(deliveries(page)).to_have_count(2)
+    assert searches(api)[-1] == {"limit": ["50"], "route": ["/event_callback"]}
+    until = time.strftime("%Y-%m-%dT%H:%M", time.localtime(time.time() - 80_000))
+    page.get_by_label("Until").fill(until)
+    page.get_by_role("button", name="Search").click()
+    expect(deliveries(page)).to_have_count(1)
+    page.get_by_label("Time", exact=True).select_option("Last hour")
+    expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
+    search = searches(api)[-1]
+    end, start = (datetime.fromisoformat(search[name][0]) for name in ("until", "since"))
+    assert (end - start).total_seconds() == 3600
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("SID of a Reservation, Task or Worker", "WR12", "Enter a whole SID"),
+        ("SID of a Reservation, Task or Worker", "CA" + "0" * 32, "Enter a whole SID"),
+        ("HTTP status", "99", "Enter a number from 100 to 599."),
+        ("HTTP status", "600", "Enter a number from 100 to 599."),
+    ],
+)
+def test_malformed_filter_is_explained_and_not_sent(open_console, api, field, value, words):
+    delivery(api)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(deliveries(page)).to_have_count(1)
+    before = len(searches(api))
+    page.get_by_label(field).fill(value)
+    page.get_by_label(field).press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    expect(page.get_by_label(field)).to_have_value(value)
+    expect(page.get_by_label(field)).to_have_attribute("aria-invalid", "true")
+    expect(deliveries(page)).to_have_count(0)
+    assert len(searches(api)) == before
+
+
+def test_older_callbacks_follow_the_cursor_with_the_same_search(open_console, api):
+    for number in range(70):
+        delivery(api, 10 + number)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(deliveries(page)).to_have_count(50)
+    expect(page.get_by_text(re.compile(r"^50\+ found"))).to_be_visible()
+    page.get_by_role("button", name="Show older").click()
+    expect(deliveries(page)).to_have_count(70)
+    expect(page.get_by_role("button", name="Show older")).to_have_count(0)
+    first, second = searches(api)
+    assert second == {**first, "cursor": ["50"]}
+
+
+def test_search_that_stopped_early_says_until_when_it_searched(open_console, api):
+    api.callbacks_answer = {
+        "complete": False,
+        "next_cursor": "1795310946123-1",
+        "searched_until": "2026-10-23T01:12:26.123Z",
+    }
+    page = open_console(token("supervisor"), timezone_id="UTC")
+    open_log(page)
+    expect(page.get_by_role("heading", name="No callback so far")).to_be_visible()
+    words = "Searched back to Oct 23, 01:12:26. The search stopped there, because it took too long."
+    expect(page.locator(".nothing")).to_contain_text(words)
+    delivery(api)
+    api.callbacks_answer = {"complete": False, "next_cursor": "5", "searched_until": iso(1.8e9)}
+    page.get_by_role("button", name="Refresh").click()
+    expect(deliveries(page)).to_have_count(1)
+    expect(page.get_by_text("The search stopped there")).to_be_visible()
+    api.callbacks_answer = {}
+    api.callbacks.insert(0, api.callbacks[0])
+    page.get_by_role("button", name="Show older").click()
+    expect(page.get_by_text("The search stopped there")).to_have_count(0)
+
+
+def test_failure_is_shown_and_can_be_repeated(open_console, api):
+    delivery(api)
+    body = {"Code": "CallbackLogUnavailable", "Message": "CloudWatch Logs is slow."}
+    api.callbacks_answer = (503, body, {})
+    page = open_console(token("supervisor"))
+    open_log(page)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The callbacks were not loaded")
+    expect(alert).to_contain_text("The service answered: CloudWatch Logs is slow.")
+    api.callbacks_answer = {}
+    page.get_by_role("button", name="Try again").click()
+    expect(deliveries(page)).to_have_count(1)
+
+
+def test_worker_neither_sees_the_log_nor_asks_for_it(open_console, api):
+    page = open_console()
+    expect(page.get_by_role("link", name="Callbacks")).to_have_count(0)
+    page.evaluate("location.hash = '#/callbacks?status=403'")
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    assert searches(api) == []
+
+
+def test_hostile_values_are_text(open_console, api):
+    refused(api, cause=HOSTILE, reason=HOSTILE)
+    event(api, event_type=HOSTILE, error=HOSTILE)
+    delivery(api, 1, route=HOSTILE, rule=HOSTILE, answer=HOSTILE)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    for button in page.get_by_role("button", name="Details").all():
+        button.click()
+        expect(page.locator(".log")).to_contain_text(HOSTILE)
+        assert page.locator("main img").count() == 0
+
+
+def test_log_in_spanish(open_console, api):
+    refused(api)
+    page = open_console(token("supervisor"), locale="es-MX")
+    page.get_by_role("link", name="Callbacks").click()
+    expect(deliveries(page)).to_contain_text(re.compile("Asignación.*No válida.*403"))
+    expect(page.locator(".why")).to_contain_text("PUBLIC_BASE_URL no es correcto")
+
+
+@pytest.mark.parametrize("width", [360, 640, 768, 1024, 1280, 1920])
+def test_log_never_scrolls_sideways(open_console, api, width):
+    refused(api, checked_url="https://" + "x" * 300)
+    event(api, event_type="reservation." + "w" * 60)
+    delivery(api, 1, answer="conference", rule="R" * 80)
+    page = open_console(token("supervisor"), viewport={"width": width, "height": 800})
+    open_log(page)
+    expect(deliveries(page)).to_have_count(3)
+    page.get_by_role("button", name="Details").last.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for cell in page.locator(".log :is(td, th)").all():
+        assert cell.evaluate("each => each.scrollWidth <= each.clientWidth + 1")
+
+
+# Accessibility
+
+
+def listed(page, api):
+    delivery(api)
+    event(api)
+    refused(api)
+    open_log(page)
+    page.get_by_role("button", name="Details").last.click()
+    expect(page.locator(".facts")).to_be_visible()
+
+
+def verified(page, api):
+    delivery(api)
+    open_log(page)
+    page.get_by_role("button", name="Details").click()
+    page.get_by_role("button", name="Verify again").click()
+    expect(page.locator(".why .wrong")).to_be_visible()
+
+
+def empty(page, api):
+    open_log(page)
+    expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
+
+
+def malformed(page, api):
+    open_log(page, "?sid=WR12&status=9&until=yesterday")
+    expect(page.get_by_role("alert")).to_have_count(3)
+
+
+def failed(page, api):
+    api.callbacks_answer = (503, {"Code": "CallbackLogUnavailable", "Message": "Slow."}, {})
+    open_log(page)
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+def loading(page, api):
+    api.delay = 2
+    open_log(page)
+    expect(page.locator(".blank")).to_have_count(3)
+
+
+STATES = [listed, verified, empty, malformed, failed, loading]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_state_of_the_log_has_no_accessibility_violation(open_console, api, state, scheme, width):
+    page = open_console(
+        token("supervisor"),
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        viewport={"width": width, "height": 900},
+    )
+    expect(page.locator(".live")).to_contain_text("Live")
+    state(page, api)
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
