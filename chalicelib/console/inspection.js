@@ -25,12 +25,18 @@ export function keepRecord(sid) {
   let resumeAt = 0;
   let failures = 0;
   let isLoading = false;
+  let isStale = false;
   let isStopped = false;
   state.inspection = inspection;
 
-  async function load() {
+  /** Load now. Only the user's own wish is not delayed by a Retry-After. */
+  async function load(isForced = false) {
     clearTimeout(timer);
-    if (isStopped || isLoading || Date.now() < resumeAt || document.visibilityState !== "visible") {
+    if (isLoading) {
+      isStale = true;
+      return;
+    }
+    if (isStopped || document.visibilityState !== "visible" || (Date.now() < resumeAt && !isForced)) {
       plan();
       return;
     }
@@ -57,6 +63,10 @@ export function keepRecord(sid) {
     resumeAt = Date.now() + (response ? retryAfter(response, 0) * 1000 : 0);
     const isFinal = isRecord ? !isUnfinished(response.body) : [400, 403, 404].includes(inspection.status);
     nextAt = isFinal ? Infinity : Math.max(resumeAt, Date.now() + Math.min(MAX_RECORD_PAUSE, RECORD_PAUSE * 2 ** failures));
+    if (isStale) {
+      isStale = false;
+      nextAt = resumeAt;
+    }
     plan();
     changed();
   }
@@ -64,7 +74,7 @@ export function keepRecord(sid) {
   function plan() {
     clearTimeout(timer);
     if (!isStopped && nextAt < Infinity && document.visibilityState === "visible") {
-      timer = setTimeout(load, Math.max(0, resumeAt - Date.now(), nextAt - Date.now()));
+      timer = setTimeout(() => load(), Math.max(0, resumeAt - Date.now(), nextAt - Date.now()));
     }
   }
 

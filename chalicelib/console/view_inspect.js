@@ -88,7 +88,7 @@ function missing(inspection, kept) {
   return html`<div class="nothing" role="alert">
     ${icon("last")}<h2>${text(isMissing ? "notRecorded" : "inspectFailed")}</h2>
     <p>${isMissing ? text("notRecordedText") : inspection.status === 403 ? text("problemForbidden") : inspection.problem()}</p>
-    <button type="button" onClick=${kept.load}>${text("tryAgain")}</button>
+    <button type="button" onClick=${() => kept.load(true)}>${text("tryAgain")}</button>
   </div>`;
 }
 
@@ -100,7 +100,7 @@ function contents(record, inspection) {
     <div class="split even">
       <div>${panel("parameters", record.callback && text("asReceived", { n: Object.keys(record.callback).length }), parameters(record.callback))}</div>
       <div>
-        ${panel("answer", "", answer(record, inspection))}
+        ${panel("answerAndRule", "", answer(record, inspection))}
         ${panel("decision", "", decision(record))}
         ${panel("ids", "", html`<dl class="facts sids">${identifiers(record)}</dl>`)}
       </div>
@@ -287,7 +287,7 @@ function decision(record) {
   const at = made && Date.parse(made.at);
   return html`<dl class="facts">
     ${fact("status", endingPill(statusKind(made?.to ?? "pending")))}
-    ${made && fact("decidedBy", sourceText(made.by, name))}
+    ${made && (SOURCES[made.by] ? fact("source", text(SOURCES[made.by])) : fact("decidedBy", person(made.by, name)))}
     ${made && fact("at", html`<time datetime=${made.at}>${dateAndTime(at)}</time>`)}
     ${made && fact("leftThen", text("leftOf", { time: duration(left(record, at)), all: duration(timeout(record)) }))}
     ${made?.note && fact("note", noteText(made.note))}

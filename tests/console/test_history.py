@@ -232,7 +232,8 @@ def test_row_opens_the_record(open_console, api, way):
         page.keyboard.press("j")
         expect(ended(page)).to_be_focused()
         page.keyboard.press("i")
-    expect(page.get_by_role("dialog", name="Marta: charged twice")).to_be_visible()
+    expect(page.get_by_role("heading", name="Marta: charged twice", level=1)).to_be_visible()
+    expect(page.locator(".steps > li")).to_have_count(2)
 
 
 def test_keys_in_history_decide_nothing_and_keep_the_inboxs_selection(open_console, api):

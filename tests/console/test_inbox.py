@@ -1,6 +1,5 @@
 """Browser tests of the inbox, with a fake of the API."""
 
-import json
 import re
 import threading
 import time
@@ -388,101 +387,6 @@ def test_failed_complete_says_why(open_console, api):
     expect(page.get_by_text("Wrapping up")).to_be_visible()
     page.get_by_role("button", name="Complete").click()
     expect(page.locator(".list .wrong")).to_contain_text("TaskRouter refused: Reason.")
-
-
-def record_with_history(api, *steps):
-    """Add a Reservation with the transitions (to, by, note); return its SID."""
-    reservation = api.offer("Marta")
-    at = iso(time.time())
-    history = [{"at": at, "from": None, "to": to, "by": by, "note": note} for to, by, note in steps]
-    api.records[reservation] = {**api.reservations[reservation], "history": history}
-    return reservation
-
-
-def test_inspect_shows_history_and_whole_record(open_console, api):
-    reservation = record_with_history(api, ("pending", "event", "why"))
-    page = open_console()
-    page.get_by_role("button", name="Inspect").click()
-    dialog = page.get_by_role("dialog", name="Marta: charged twice")
-    expect(dialog.locator(".steps > li")).to_contain_text("reported by TaskRouter. why")
-    dialog.get_by_text("Raw JSON").click()
-    assert json.loads(dialog.locator("pre").inner_text()) == api.records[reservation]
-    page.keyboard.press("Escape")
-    expect(dialog).to_have_count(0)
-    expect(page.get_by_role("button", name="Inspect")).to_be_focused()
-
-
-@pytest.mark.parametrize(
-    ("step", "english", "spanish"),
-    [
-        (
-            ("pending", "assignment_callback", "rule VIPs by hand"),
-            "Offered reported by TaskRouter. Rule: VIPs by hand",
-            "Ofrecida lo indicó TaskRouter. Regla: VIPs by hand",
-        ),
-        (
-            ("accepted", "assignment_instruction", None),
-            "Accepted by the assignment instruction",
-            "Aceptada por la instrucción de asignación",
-        ),
-        (("accepted", f"worker:{ALICE}", None), "Accepted by Alice", "Aceptada por Alice"),
-        (("accepted", "supervisor:carla", None), "Accepted by carla", "Aceptada por carla"),
-        (("accepted", "service", None), "Accepted by Service", "Aceptada por Servicio"),
-        (
-            ("gone", "sweep", "TaskRouter returned 404"),
-            "Ended found by a check. TaskRouter no longer has this offer",
-            "Terminada se detectó al comprobar. TaskRouter ya no tiene esta oferta",
-        ),
-        (
-            ("timeout", "reconcile", "no callback received"),
-            "Timed out found by a check. No callback was received",
-            "Vencida se detectó al comprobar. No llegó ningún callback",
-        ),
-        (("wrapping", "fetch", None), "Wrapping up found by a check", "En cierre se detectó al"),
-    ],
-)
-def test_inspect_shows_steps_in_words(open_console, api, step, english, spanish):
-    record_with_history(api, step)
-    for locale, words in (("en-US", english), ("es-MX", spanish)):
-        page = open_console(locale=locale)
-        page.get_by_role("button", name=re.compile("^(Inspect|Ver detalle)$")).click()
-        step_words = page.locator(".steps > li").inner_text()
-        assert words in " ".join(step_words.split())
-
-
-def test_inspect_shows_names_and_shortened_sids_that_can_be_copied(open_console, api):
-    reservation = record_with_history(api)
-    api.records[reservation]["workflow_name"] = None
-    page = open_console(permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Inspect").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog.locator(".sids > div")).to_have_text(
-        [
-            re.compile(r"Reservation.*WR0000…\w{4}"),
-            re.compile(r"Task.*WT0000…\w{4}"),
-            re.compile("Worker.*Alice.*WKaaaa…aaaa"),
-            re.compile("TaskQueue.*Billing.*WQeeee…eeee"),
-            re.compile("Workflow.*WWdddd…dddd"),
-        ]
-    )
-    for internal in ("_sid", "null", "undefined", reservation):
-        expect(dialog.locator(".sids")).not_to_contain_text(internal)
-    dialog.get_by_role("button", name="Copy the SID: Reservation").click()
-    expect(dialog.get_by_text("Copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == reservation
-
-
-def test_record_that_cannot_be_loaded_is_reported(open_console, api):
-    reservation = api.offer("Marta")
-    page = open_console()
-    page.get_by_role("button", name="Inspect").click()
-    words = "The service answered: There is no such resource."
-    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(words)
-    page.keyboard.press("Escape")
-    page.route(f"**/reservations/{reservation}", lambda route: route.abort())
-    page.get_by_role("button", name="Inspect").click()
-    words = "The service did not answer."
-    expect(page.get_by_role("dialog").get_by_role("alert")).to_have_text(words)
 
 
 def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, api):

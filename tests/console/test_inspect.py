@@ -109,8 +109,9 @@ def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, ap
     expect(notes.nth(4)).to_have_text("by Alice")
     times = page.locator(".steps time")
     expect(times.first).to_have_text(re.compile(r"\d\d:\d\d:\d\d\.\d\d\d$"))
-    assert times.nth(1).get_attribute("datetime") == (
-        api.records[reservation]["delivery"]["received_at"]
+    assert (
+        times.nth(1).get_attribute("datetime")
+        == (api.records[reservation]["delivery"]["received_at"])
     )
     legend = page.locator(".legend > li")
     words = ["Waited for a decision 1 min 37 s", "In progress 4 min 11 s", "Wrapping up 38 s"]
@@ -196,11 +197,11 @@ def test_callback_is_shown_as_received_with_answer_rule_and_decision(open_consol
         ]
     )
     expect(panel(page, "Callback parameters")).to_contain_text("As received, 4 in all")
-    answer = panel(page, "Answer")
+    answer = panel(page, "Answer and rule")
     for words in ("{} decide later", "Rule: VIPs by hand", "/assignment_callback", CALLBACK_URL):
         expect(answer).to_contain_text(words)
     decision = panel(page, "Decision")
-    for words in ("Accepted", "by Alice", "22 s of 2 min", "Alice: Accept"):
+    for words in ("Accepted", "Decided byAlice", "22 s of 2 min", "Alice: Accept"):
         expect(decision).to_contain_text(words)
     page.get_by_text("Raw JSON").click()
     assert json.loads(page.locator("pre").inner_text()) == api.records[reservation]
@@ -209,7 +210,7 @@ def test_callback_is_shown_as_received_with_answer_rule_and_decision(open_consol
 def test_rule_of_an_earlier_version_is_read_from_the_note(open_console, api):
     page = open_console()
     visit(page, life(api, rule=None))
-    expect(panel(page, "Answer")).to_contain_text("Rule: VIPs by hand")
+    expect(panel(page, "Answer and rule")).to_contain_text("Rule: VIPs by hand")
 
 
 def test_record_without_a_callback_says_so(open_console, api):
@@ -417,7 +418,7 @@ def test_supervisor_verifies_the_signature_again(open_console, api, valid, cause
     page = open_console(token("supervisor"))
     visit(page, reservation)
     page.get_by_role("button", name="Verify again").click()
-    expect(panel(page, "Answer").get_by_role("status").first).to_contain_text(words)
+    expect(panel(page, "Answer and rule").get_by_role("status").first).to_contain_text(words)
 
 
 def test_worker_is_offered_no_check_and_no_log(open_console, api):
@@ -436,7 +437,7 @@ def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, ap
     page = open_console(token("supervisor"))
     visit(page, reservation)
     page.get_by_role("button", name="Send again").click()
-    shown = panel(page, "Answer").get_by_role("status").last
+    shown = panel(page, "Answer and rule").get_by_role("status").last
     expect(shown).to_have_text('200 12 ms {"instruction":"accept"}')
     api.answers["/send_again"] = (404, {"Code": "NotFoundError", "Message": "Too large."}, {})
     page.get_by_role("button", name="Send again").click()

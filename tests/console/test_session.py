@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from chalicelib.domain.sign_in import _PROVIDER_CODES, Failure
-from tests.console.conftest import BREAK, STAGE, is_new_overview, iso, token
+from tests.console.conftest import BREAK, STAGE, is_new_overview, token
 from tests.console.test_inbox import announcements, ended, error, row, rows
 from tests.console.vendor import CONSOLE
 
@@ -973,14 +973,6 @@ def unavailable(page, api):
     expect(page.get_by_text("TaskRouter set you to Break")).to_be_visible()
 
 
-def inspecting(page, api):
-    reservation = api.offer("Marta")
-    history = [{"at": iso(time.time()), "from": None, "to": "pending", "by": "event", "note": None}]
-    api.records[reservation] = {**api.reservations[reservation], "history": history}
-    page.get_by_role("button", name="Inspect").click()
-    page.get_by_role("dialog").get_by_text("Raw JSON").click()
-
-
 def phone(page, api):
     api.offer("Marta")
     page.get_by_role("button", name="Accept by phone").click()
@@ -1015,7 +1007,7 @@ def signed_out(page, api):
 
 STATES = [
     *(lambda page, api: None, urgent, checking, endings, refused, offline, unavailable, menu),
-    *(inspecting, phone, keys, expired, asked_about_link, new_version, signed_out),
+    *(phone, keys, expired, asked_about_link, new_version, signed_out),
 ]
 
 

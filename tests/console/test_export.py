@@ -1,0 +1,201 @@
+"""Browser tests of the CSV file that History exports, with a fake of the API."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import ALICE, token
+from tests.console.test_history import choose, hold_lists, lists, open_history
+from tests.console.test_inbox import ended
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("https://x.example","y")']
+
+
+def export(page: Page) -> str:
+    """Export the list; return the contents of the file, without the byte order mark."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+    assert re.fullmatch(
+        r"reservations-\d{4}-\d\d-\d\dT\d{6}Z\.csv", download.value.suggested_filename
+    )
+    contents = download.value.path().read_bytes()
+    assert contents.startswith(b"\xef\xbb\xbf")
+    return contents.decode("utf-8-sig")
+
+
+def parse(contents: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(contents, newline=""), strict=True))
+
+
+def open_as_supervisor(open_console) -> Page:
+    page = open_console(token("supervisor"))
+    open_history(page)
+    return page
+
+
+def test_file_contains_the_list_in_its_order_with_names(open_console, api):
+    first = api.past_offer("Marta Ríos", "completed", 300)
+    second = api.past_offer("Ana", "timeout", 600)
+    page = open_as_supervisor(open_console)
+    rows = parse(export(page))
+    assert [row["reservation_sid"] for row in rows] == [first, second]
+    record = api.records[first]
+    attributes = rows[0].pop("task_attributes")
+    assert json.loads(attributes) == record["task_attributes"]
+    assert rows[0] == {
+        "title": "Marta Ríos: charged twice",
+        **{name: record[name] for name in ("reservation_sid", "task_sid", "worker_sid")},
+        "worker_name": "Alice",
+        "workflow_sid": record["workflow_sid"],
+        "workflow_name": "Customer Care",
+        "task_queue_sid": record["task_queue_sid"],
+        "task_queue_name": "Billing",
+        "task_channel_name": "",
+        "status": "completed",
+        "reserved_at": record["reserved_at"],
+        "expires_at": record["expires_at"],
+        "accepted_by": f"worker:{ALICE}",
+        "instruction": "",
+        "ended_at": record["history"][-1]["at"],
+        "ended_by": f"worker:{ALICE}",
+    }
+    assert rows[1]["ended_by"] == "event"
+    expect(page.get_by_text("2 exported")).to_be_visible()
+
+
+def test_lines_end_with_crlf_and_all_fields_are_quoted(open_console, api):
+    api.past_offer('a "quoted", text', worker_name="two\r\nlines")
+    contents = export(open_as_supervisor(open_console))
+    assert contents.endswith('"\r\n')
+    assert contents.count("\r\n") == 3
+    (row,) = parse(contents)
+    assert row["title"] == 'a "quoted", text: charged twice'
+    assert row["worker_name"] == "two\r\nlines"
+    unquoted = re.sub(r'"(?:[^"]|"")*"', "", contents)
+    assert set(unquoted) == {",", "\r", "\n"}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_cell_begins_a_formula(open_console, api, hostile):
+    names = ("worker_name", "workflow_name", "task_queue_name", "task_channel_name")
+    members = dict.fromkeys(names, hostile)
+    api.past_offer("", task_attributes={hostile: hostile, "customer": hostile}, **members)
+    (row,) = parse(export(open_as_supervisor(open_console)))
+    assert row["worker_name"] == f"'{hostile}"
+    assert json.loads(row["task_attributes"])["customer"] == hostile
+    for cell in row.values():
+        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert row["title"].startswith("'")
+
+
+@pytest.mark.parametrize("hostile", ["a;=1+1", "a\n@SUM(A1)", "a\r\n+1", "a;\t=1"])
+def test_no_formula_begins_where_lists_are_separated_by_semicolons(open_console, api, hostile):
+    api.past_offer("", task_attributes={"customer": hostile}, worker_name=hostile)
+    contents = export(open_as_supervisor(open_console))
+    cells = [cell for line in re.split(r"[\r\n]+", contents) for cell in line.split(";")]
+    assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == []
+
+
+def test_apostrophe_is_added_only_where_a_formula_would_begin(open_console, api):
+    name = "a-b=c+d@e; -1"
+    api.past_offer("", worker_name=name)
+    (row,) = parse(export(open_as_supervisor(open_console)))
+    assert row["worker_name"] == name
+    assert not any(cell.startswith("'") for cell in row.values())
+
+
+def test_status_time_and_filter_select_what_is_exported(open_console, api):
+    api.past_offer("Marta", "timeout")
+    api.past_offer("Ana", "timeout")
+    api.past_offer("Marta", "completed")
+    api.past_offer("Marta", "timeout", 90_000)
+    page = open_as_supervisor(open_console)
+    choose(page, "Status", "timeout")
+    page.locator("#filter").fill("marta")
+    expect(ended(page)).to_have_count(1)
+    (row,) = parse(export(page))
+    assert (row["title"], row["status"]) == ("Marta: charged twice", "timeout")
+
+
+def test_all_pages_are_exported_with_the_lists_start(open_console, api):
+    for number in range(130):
+        api.past_offer(f"Customer {number}", ago=300 + number)
+    page = open_as_supervisor(open_console)
+    expect(ended(page)).to_have_count(50)
+    rows = parse(export(page))
+    assert [row["title"].split(":")[0] for row in rows] == [f"Customer {n}" for n in range(130)]
+    first, *exported = lists(api)
+    assert [path.replace("limit=100", "limit=50") for path in exported] == [
+        first + cursor for cursor in ("", "&cursor=50", "&cursor=100")
+    ]
+    expect(ended(page)).to_have_count(50)
+
+
+def test_file_has_a_limit_that_is_said(open_console, api):
+    for number in range(120):
+        api.past_offer(f"Customer {number}", ago=300 + number)
+    record = api.past[-1]
+    more = [{**record, "reservation_sid": f"WR{number:032x}"} for number in range(9_950)]
+    api.past.extend(more)
+    api.page_size = 100
+    page = open_as_supervisor(open_console)
+    assert len(parse(export(page))) == 10_000
+    expect(page.get_by_text("The newest 10000 exported. That is the limit")).to_be_visible()
+
+
+def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
+    for number in range(90):
+        api.past_offer(f"Customer {number}", ago=300 + number)
+    page = open_as_supervisor(open_console)
+    expect(ended(page)).to_have_count(50)
+    original = api._list
+    is_released = hold_lists(api)
+    downloads = []
+    page.on("download", lambda download: downloads.append(download))
+    page.get_by_role("button", name="Export CSV").click()
+    expect(page.get_by_text("0 loaded")).to_be_visible()
+    page.get_by_role("button", name="Cancel the export").press("Enter")
+    expect(page.get_by_role("button", name="Export CSV")).to_be_focused()
+    is_released.set()
+    api._list = original
+    page.get_by_role("button", name="Refresh").click()
+    expect(ended(page)).to_have_count(50)
+    assert downloads == []
+
+
+def test_throttled_requests_are_repeated_after_the_time_that_the_service_asks_for(
+    open_console, api
+):
+    api.past_offer("Marta")
+    page = open_as_supervisor(open_console)
+    expect(ended(page)).to_have_count(1)
+    original = api._list
+    answers = iter([(429, {"Message": "Too many."}, {"Retry-After": "1"})])
+    api._list = lambda parameters: next(answers, None) or original(parameters)
+    assert len(parse(export(page))) == 1
+
+
+def test_failed_export_is_explained_and_saves_no_file(open_console, api):
+    api.past_offer("Marta")
+    page = open_as_supervisor(open_console)
+    expect(ended(page)).to_have_count(1)
+    api._list = lambda _parameters: (400, {"Code": "BadRequestError", "Message": "Bad."}, {})
+    downloads = []
+    page.on("download", lambda download: downloads.append(download))
+    page.get_by_role("button", name="Export CSV").click()
+    expect(page.get_by_text("Nothing exported. The service answered: Bad.")).to_be_visible()
+    assert downloads == []
+
+
+def test_only_supervisors_export(open_console, api):
+    api.past_offer("Marta")
+    page = open_console()
+    open_history(page)
+    expect(ended(page)).to_have_count(1)
+    expect(page.get_by_role("button", name="Export CSV")).to_have_count(0)
