@@ -3,7 +3,7 @@
 import { call } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { matcher } from "./filter.js";
-import { taskTitle } from "./format.js";
+import { number, taskTitle } from "./format.js";
 import { parametersOf } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { changed, state } from "./state.js";
@@ -79,7 +79,7 @@ export async function exportHistory() {
     const isLimited = found.size > MAX_EXPORTED || cursor;
     const count = job.count;
     save(csvFile([...found.values()].slice(0, MAX_EXPORTED)));
-    finishExport(job, () => text(isLimited ? "exportLimited" : "exported", { n: count }));
+    finishExport(job, () => text(isLimited ? "exportLimited" : "exported", { n: number(count) }));
   }
 }
 

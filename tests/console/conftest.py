@@ -203,11 +203,9 @@ class FakeApi:
             return self._list(dict(parse_qsl(path.partition("?")[2])))
         if path.startswith("/callbacks?"):
             return self._log(dict(parse_qsl(path.partition("?")[2])))
-        if path.endswith("/signature"):
-            signature = self.signatures.get(path.split("/")[-2])
-            return signature and (200, signature, {})
-        record = self.records.get(path.rpartition("/")[2])
-        return record and (200, record, {})
+        *_, before, last = path.split("/")
+        found = self.signatures.get(before) if last == "signature" else self.records.get(last)
+        return found and (200, found, {})
 
     def _list(self, parameters: dict[str, str]) -> Any:
         wanted = [
