@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 from chalicelib.domain.instructions import INSTRUCTION_TYPES
-from chalicelib.domain.json_text import JsonError, read_json_object
 
 
 class Status(StrEnum):
@@ -280,16 +279,6 @@ def _accepts(instruction: Mapping[str, Any]) -> bool:
     return instruction_type.accepts_always or bool(instruction.get("accept"))
 
 
-def parse_attributes(text: str | None) -> dict[str, Any] | None:
-    """Return Task or Worker attributes as an object; None if they can't be read as an object."""
-    if text is None:
-        return None
-    try:
-        return read_json_object(text)
-    except JsonError:
-        return None
-
-
 @dataclass(frozen=True)
 class DueReservation:
     """An entry in the index ``due``, with the attributes that the sweep needs.
@@ -340,31 +329,6 @@ class StatusUpdate:
     workflow_name: str | None = None
     task_queue_name: str | None = None
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class ReservationQuery:
-    """A query for a list of Reservations.
-
-    Attributes:
-        since: epoch ms; list only Reservations created at this time or later.
-        limit: maximum number of Reservations per page.
-        status: list only Reservations that have this status now.
-        worker_sid: list only the Reservations of this Worker (WK…).
-    """
-
-    since: int
-    limit: int
-    status: Status | None = None
-    worker_sid: str | None = None
-
-
-@dataclass(frozen=True)
-class ReservationPage:
-    """A page of a list, with the cursor for the next page (None on the last page)."""
-
-    reservations: list[Reservation]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from chalicelib.domain.instructions import (
     parse_instruction,
     without_secrets,
 )
-from chalicelib.domain.json_text import json_size
+from chalicelib.domain.json_text import json_size, parse_attributes
 from chalicelib.domain.messages import nearest_name
-from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
+from chalicelib.domain.reservations import RINGING, Reservation, Status
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import Parameters, check_names, optional_sid, route
 from chalicelib.usecases import list_reservations as usecase

@@ -11,8 +11,6 @@ from chalicelib.domain.reservations import (
     DueReservation,
     RemoteReservation,
     Reservation,
-    ReservationPage,
-    ReservationQuery,
     Status,
     StatusUpdate,
 )
@@ -20,7 +18,8 @@ from chalicelib.domain.tasks import CreatedTask, FoundTask, IdempotencyRecord, N
 from chalicelib.usecases.deadlines import Deadlines
 
 if TYPE_CHECKING:
-    # Callbacks do not need this module.
+    # Callbacks do not need these modules.
+    from chalicelib.domain.reservation_lists import ReservationPage, ReservationQuery
     from chalicelib.domain.workers import Activity, WorkerActivity
 
 
@@ -201,8 +200,8 @@ class ReservationListing(Protocol):
     """Lists of recorded Reservations."""
 
     def fetch_page(
-        self, query: ReservationQuery, cursor: str | None, *, now: int
-    ) -> ReservationPage:
+        self, query: "ReservationQuery", cursor: str | None, *, now: int
+    ) -> "ReservationPage":
         """Return a page of a list, newest first.
 
         Args:

@@ -10,15 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.adapters.aws import (
-    RETRY_PAUSE_SECONDS,
-    InvalidResponse,
-    JsonApi,
-    Request,
-    Sender,
-    describe_error,
-    parse,
-)
+from chalicelib.adapters.aws import RETRY_PAUSE_SECONDS, JsonApi, describe_error
 from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.json_text import replace_lone_surrogates
@@ -34,9 +26,6 @@ from chalicelib.domain.reservations import (
 )
 
 _ATTEMPTS = 2
-
-_MAX_BYTES = 2**25
-"""Maximum size of a response to a read. BatchGetItem returns at most 16 MB of items."""
 
 _MAX_KEYS_PER_BATCH = 100
 """Maximum number of keys per BatchGetItem request."""
@@ -82,38 +71,11 @@ class _Client:
 
     @cached_property
     def _botocore_client(self) -> Any:
-        from botocore.config import Config  # noqa: PLC0415  callbacks do not need it
-        from botocore.session import Session  # noqa: PLC0415  slow to import
+        from chalicelib.adapters.dynamodb.botocore_client import make_botocore_client  # noqa: PLC0415  callbacks do not need it
 
-        retries = {"mode": "legacy", "total_max_attempts": _ATTEMPTS}
-        client = Session().create_client("dynamodb", config=Config(retries=retries))
-        _limit_requests(client, (self._budget - RETRY_PAUSE_SECONDS) / _ATTEMPTS)
-        return client
-
-
-def _limit_requests(client: Any, seconds: float) -> None:
-    """Send all requests of a botocore client through a `Sender`, each within *seconds*."""
-    from botocore.awsrequest import AWSResponse  # noqa: PLC0415  slow to import
-
-    sender = Sender(client.meta.endpoint_url)
-
-    def send(request: Any, event_name: str, **_event: Any) -> AWSResponse:
-        headers = {
-            name: value.decode() if isinstance(value, bytes) else value
-            for name, value in request.headers.items()
-        }
-        response = sender.send(
-            lambda: Request(request.url, headers, request.body),
-            seconds=seconds,
-            max_bytes=_MAX_BYTES,
+        return make_botocore_client(
+            (self._budget - RETRY_PAUSE_SECONDS) / _ATTEMPTS, attempts=_ATTEMPTS
         )
-        # botocore reads a body that is not JSON as `{}`, and omits members that are null. In both
-        # cases, the item would seem to be missing.
-        if response.is_success and None in parse(response, event_name).values():
-            raise InvalidResponse
-        return AWSResponse(request.url, response.status, response.headers, response)
-
-    client.meta.events.register("before-send.dynamodb", send)
 
 
 @contextmanager
