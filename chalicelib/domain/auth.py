@@ -40,6 +40,8 @@ class Action(StrEnum):
     SEE_OVERVIEW = "see the overview"
     LIST_ACTIVITIES = "list Activities"
     SWITCH_ACTIVITY = "switch an Activity"
+    SEE_CALLBACKS = "see callbacks"
+    SEND_CALLBACK_AGAIN = "send a callback again"
 
 
 class Scope(StrEnum):
@@ -61,7 +63,7 @@ PERMISSIONS: Mapping[Role, Mapping[Action, Scope]] = {
         Action.SWITCH_ACTIVITY: Scope.OWN_WORKER,
     },
     Role.SUPERVISOR: dict.fromkeys(Action, Scope.ANY_WORKER),
-    Role.SERVICE: dict.fromkeys(Action, Scope.ANY_WORKER),
+    Role.SERVICE: dict.fromkeys(set(Action) - {Action.SEND_CALLBACK_AGAIN}, Scope.ANY_WORKER),
 }
 """The actions that each role may perform; all others are denied."""
 

@@ -145,6 +145,43 @@ class SentInstruction:
     is_confirmed: bool = False
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """The request that delivered an assignment callback, with a verified signature.
+
+    Attributes:
+        received_at: epoch ms at which the request started.
+        route: the path of the route, such as ``/assignment_callback``.
+        url: the URL that Twilio signed. It may contain a secret (CALLBACK_PATH_SECRETS).
+        signature: the X-Twilio-Signature header.
+        settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
+        absent: the parameters that the callback lacked, although a record has an attribute for
+            each of them. An event may have set these attributes.
+    """
+
+    received_at: int
+    route: str
+    url: str
+    signature: str
+    settings: str | None = None
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LastClaim:
+    """The last claim on a Reservation, which is kept after the claim ends.
+
+    Attributes:
+        at: epoch ms.
+        by: the name of the claim's owner.
+        target: the requested status.
+    """
+
+    at: int
+    by: str
+    target: Status
+
+
 RINGING = tuple(
     name
     for name, instruction in INSTRUCTION_TYPES.items()
@@ -175,6 +212,8 @@ class Reservation:
         task_queue_name: the TaskQueue's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
+        rule: the name of the rule that chose the answer, or None.
+        delivery: the request that delivered the callback, or None if it is not recorded.
         withheld: name of the RINGING instruction that the rules chose, if ``{}`` was recorded
             instead because the Reservation was already claimed or decided. If the answer ``{}`` was
             lost and DynamoDB then failed, the fallback route answered with the instruction.
@@ -185,6 +224,7 @@ class Reservation:
             known, the source of the report; None if the Reservation was not accepted.
         instruction_sent: the instruction sent over REST, if any.
         claim: the claim on the Reservation, live or expired, if any.
+        last_claim: the last claim, even if it has ended, or None if it is not recorded.
         checks: number of sweep checks since the status last changed.
         history: the status changes, oldest first.
     """
@@ -201,6 +241,8 @@ class Reservation:
     workflow_name: str | None = None
     task_queue_name: str | None = None
     answer: Mapping[str, Any] | None = None
+    rule: str | None = None
+    delivery: Delivery | None = None
     withheld: str | None = None
     task_attributes: str | None = None
     worker_attributes: str | None = None
@@ -208,6 +250,7 @@ class Reservation:
     accepted_by: str | None = None
     instruction_sent: SentInstruction | None = None
     claim: Claim | None = None
+    last_claim: LastClaim | None = None
     checks: int = 0
     history: tuple[HistoryEntry, ...] = ()
 
@@ -270,7 +313,12 @@ class Reservation:
             "TaskAttributes": self.task_attributes,
             "WorkerAttributes": self.worker_attributes,
         }
-        received = {name: value for name, value in columns.items() if value is not None}
+        absent = self.delivery.absent if self.delivery else ()
+        received = {
+            name: value
+            for name, value in columns.items()
+            if value is not None and name not in absent
+        }
         return {**received, **self.parameters}
 
 

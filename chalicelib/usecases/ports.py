@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chalicelib.domain.callbacks import EventPage
+from chalicelib.domain.callbacks import EventPage, Form
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import (
     Claim,
@@ -83,6 +83,24 @@ class TaskRouter(Protocol):
 
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
+
+
+class SignatureVerifier(Protocol):
+    """Verifies that Twilio signed a form."""
+
+    def verify(self, url: str, form: Form, signature: str | None, settings: str | None) -> str:
+        """Return *url* if *signature* is valid with a current key.
+
+        Args:
+            url: the signed URL, with its query string.
+            form: all parameters of the form.
+            signature: the X-Twilio-Signature header.
+            settings: the X-Twilio-Webhooks-Signature-Settings header, or None.
+
+        Raises:
+            InvalidSignature: the signature is wrong.
+            SecretsUnavailable: the keys can't be read.
+        """
 
 
 class ReservationStore(Protocol):

@@ -322,7 +322,7 @@ def callback_of_size(size: int) -> AssignmentCallback:
 
 def test_parameters_of_exactly_the_maximum_size_are_recorded() -> None:
     callback = callback_of_size(MAX_RECORDED_BYTES)
-    assert callback.within_size_limit() is callback
+    assert callback.within_size_limit() == callback
     larger = callback_of_size(MAX_RECORDED_BYTES + 1).within_size_limit()
     assert larger.parameters == {OMITTED: ["Large"]}
     assert larger.reservation_sid == REQUIRED["reservation_sid"]

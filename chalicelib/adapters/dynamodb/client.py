@@ -18,8 +18,10 @@ from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import (
     ACHIEVED,
     Claim,
+    Delivery,
     DueReservation,
     HistoryEntry,
+    LastClaim,
     Reservation,
     SentInstruction,
     Status,
@@ -166,7 +168,7 @@ def utc_hour(at: int) -> str:
 
 _OPTIONAL_ATTRIBUTES = (
     *("workflow_sid", "workflow_name", "task_queue_sid", "task_queue_name", "worker_name"),
-    *("answer", "withheld", "task_attributes", "worker_attributes"),
+    *("answer", "rule", "withheld", "task_attributes", "worker_attributes"),
 )
 """Attributes with the same names in an item and in a Reservation, where a missing one is None."""
 
@@ -186,7 +188,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
             claim_id=item["claim_id"],
             by=item["claim_by"],
         )
-    sent = item.get("instruction_sent")
+    sent, last_claim = item.get("instruction_sent"), item.get("last_claim")
     return Reservation(
         reservation_sid=item["reservation_sid"],
         task_sid=item["task_sid"],
@@ -195,6 +197,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         reserved_at=item["reserved_at"],
         expires_at=item["expires_at"],
         **{name: item.get(name) for name in _OPTIONAL_ATTRIBUTES},
+        delivery=_to_delivery(item.get("delivery")),
         parameters=item.get("parameters", {}),
         accepted_by=item.get("acceptor") if was_accepted else None,
         instruction_sent=SentInstruction(
@@ -203,8 +206,27 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         if sent
         else None,
         claim=claim,
+        last_claim=LastClaim(
+            at=last_claim["at"], by=last_claim["by"], target=Status(last_claim["target"])
+        )
+        if last_claim
+        else None,
         checks=item.get("checks", 0),
         history=history,
+    )
+
+
+def _to_delivery(stored: Mapping[str, Any] | None) -> Delivery | None:
+    """Return a stored delivery. Later versions may store other members in addition."""
+    if stored is None:
+        return None
+    return Delivery(
+        received_at=stored["received_at"],
+        route=stored["route"],
+        url=stored["url"],
+        signature=stored["signature"],
+        settings=stored.get("settings"),
+        absent=tuple(stored.get("absent", ())),
     )
 
 
@@ -231,7 +253,9 @@ def history_item(entry: HistoryEntry) -> dict[str, Any]:
 
 def callback_attributes(reservation: Reservation) -> dict[str, Any]:
     """Return the attributes that a callback, an event or TaskRouter provides."""
+    delivery = vars(reservation.delivery) if reservation.delivery else {}
     return {
+        "delivery": {name: value for name, value in delivery.items() if value} or None,
         "task_sid": reservation.task_sid,
         "worker_sid": reservation.worker_sid,
         "worker_name": reservation.worker_name,
