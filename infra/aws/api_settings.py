@@ -38,6 +38,9 @@ _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
+_SIGNATURE_PATH = "/reservations/{sid}/signature"
+"""The route that a supervisor's console requests when its user clicks a button."""
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -82,6 +85,10 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         _MethodSetting(_encode(path), "GET", throttle, measured=False)
         for paths, throttle in ((_CONSOLE_PATHS, console_throttle), (pages, page_throttle))
         for path in paths
+    ]
+    console += [
+        _MethodSetting(_encode(_SIGNATURE_PATH), method, page_throttle, measured=False)
+        for method in ("GET", "OPTIONS")
     ]
     return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
 
