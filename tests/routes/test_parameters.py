@@ -28,6 +28,7 @@ PARAMETERS = {
     "/activities": (),
     "/activity": ("activity_sid", "worker_sid"),
     "/reservations/{sid}": (),
+    "/reservations/{sid}/signature": (),
     "/reservations/{sid}/accept": ("task_sid", "instruction"),
     "/reservations/{sid}/reject": ("task_sid", "activity_sid"),
     "/reservations/{sid}/complete": ("task_sid",),
