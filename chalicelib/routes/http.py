@@ -348,8 +348,10 @@ def signed_form(request: Request, service: runtime.Runtime) -> tuple[Form, Deliv
         observability.bind(
             checked_url=mask_url(url, str(request.path), query),
             likely_cause=error.likely_cause,
+            signed=False,
         )
         raise
+    observability.bind(signed=True)
     return form, Delivery(received_at, str(request.path), signed_url, header or "", settings)
 
 

@@ -16,7 +16,8 @@ from chalice.app import Chalice, Response
 from chalice.config import Config
 from chalice.test import Client
 
-from chalicelib import config
+from chalicelib import config, observability, runtime
+from chalicelib.domain.callback_log import CallbackQuery
 from infra import OperatorError
 from infra.aws import stage_config
 from local import chalice_local, network, stack
@@ -54,6 +55,14 @@ def environ(monkeypatch, ports):
     environ |= {name: str(port) for name, port in ports.items()}
     monkeypatch.setattr(os, "environ", environ)
     return environ
+
+
+@pytest.fixture(autouse=True)
+def no_runtime():
+    """Remove the runtime that `configure` has built."""
+    yield
+    runtime.use(None)
+    observability.configure("INFO")
 
 
 def configure(port, *, stage="dev", host="127.0.0.1"):
@@ -107,6 +116,15 @@ def test_only_a_local_stage_has_a_route_that_sends_callbacks_again(environ, port
     for name in ("RESERVATIONS_TABLE", "STATE_TABLE", "SECRETS_PARAMETER"):
         environ[name] = DEV[name]
     assert path not in configure(ports["API_PORT"]).routes
+
+
+def test_callbacks_are_kept_in_memory(environ, ports):
+    configure(ports["API_PORT"])
+    observability.log("request", {"route": "/event_callback"})
+
+    query = CallbackQuery(since=0, until=10**15, fields={})
+    (page,) = runtime.current().callback_log.read_backward(query, limit=1)
+    assert [line.fields["route"] for line in page.lines] == ["/event_callback"]
 
 
 def test_base_url_follows_the_port_option(environ, ports, capsys):

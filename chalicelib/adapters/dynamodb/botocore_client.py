@@ -31,7 +31,7 @@ def make_botocore_client(seconds: float, *, attempts: int) -> Any:
             seconds=seconds,
             max_bytes=_MAX_BYTES,
         )
-        # botocore reads a body that is not JSON as `{}`, and omits members that are null. In both
+        # botocore reads a body that is not JSON as `{}`, and omits fields that are null. In both
         # cases, the item would seem to be missing.
         if response.is_success and None in parse(response, event_name).values():
             raise InvalidResponse

@@ -170,7 +170,7 @@ _OPTIONAL_ATTRIBUTES = (
     *("workflow_sid", "workflow_name", "task_queue_sid", "task_queue_name", "worker_name"),
     *("answer", "rule", "withheld", "task_attributes", "worker_attributes"),
 )
-"""Attributes with the same names in an item and in a Reservation, where a missing one is None."""
+"""Attributes that have the same names in an item and in a Reservation, and may be missing."""
 
 
 def to_reservation(item: Mapping[str, Any]) -> Reservation:
