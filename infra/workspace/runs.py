@@ -65,7 +65,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))
-        _warn_of_missing_workflow(target, state)
+    _check_workflow(target, state, prune=prune)
     plan = make_plan(
         definition,
         state,
@@ -88,15 +88,24 @@ def _kept_workflows(target: Target) -> dict[str, str]:
     }
 
 
-def _warn_of_missing_workflow(target: Target, state: State) -> None:
+def _check_workflow(target: Target, state: State, *, prune: bool) -> None:
+    """Warn, or refuse to prune, if the Workflow in the settings of the stage does not exist.
+
+    If its SID is wrong, the Workflow that the stage needs has no protection from `--prune`.
+    """
     existing = {workflow.sid for workflow in state.of(WORKFLOW)}
     for sid, setting in target.workflows.items():
         if setting == WORKFLOW_SID and sid not in existing:
-            click.echo(
-                f"Warning: the Workspace has no Workflow {sid}, which is the {setting} of stage "
-                f"{target.stage_name}.",
-                err=True,
+            problem = (
+                f"the Workspace has no Workflow {sid}, which is the {setting} of stage "
+                f"{target.stage_name}."
             )
+            if prune:
+                raise OperatorError(
+                    f"Nothing was changed, because {problem} --prune could therefore delete the "
+                    "stage's Workflow. Correct the SID, or apply without --prune first."
+                )
+            click.echo(f"Warning: {problem}", err=True)
 
 
 def read_plan(file: Path) -> tuple[str, bool]:
