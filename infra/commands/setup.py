@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from chalicelib.adapters.secrets import Secrets
 from chalicelib import setting_types
+from chalicelib.adapters.secrets import Secrets
 from chalicelib.setting_types import checked_secret
 from infra import OperatorError
 from infra.aws import Aws, stage_config
