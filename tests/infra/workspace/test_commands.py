@@ -144,7 +144,13 @@ def test_changed_secret_segment_is_named(run, live, tmp_path):
     value = {"friendly_name": "New", "event_callback_url": f"https://a.example/{new}/x"}
     file.write_text(json.dumps(value))
     output = run("plan", "--file", file).stdout
-    assert "/***/x -> https://a.example/***/x (a hidden part differs)\n" in output
+    assert "https://a.example/*** -> https://a.example/*** (a hidden part differs)\n" in output
+    (change,) = json.loads(run("plan", "--file", file, "--json").stdout)["changes"]
+    shown = {"before": "https://a.example/***", "after": "https://a.example/***", "hidden": True}
+    assert change["fields"] == [{"field": "event_callback_url", **shown}]
+    live.context.update(event_callback_url="")
+    (change,) = json.loads(run("plan", "--file", file, "--json").stdout)["changes"]
+    assert change["fields"][0]["hidden"] is False
 
 
 def test_json_and_markdown_cannot_be_combined(run):
