@@ -27,6 +27,7 @@ from infra.workspace.target import (
     Target,
     ensure_possible_timeouts,
     of_stage,
+    sids_in_shell,
 )
 from infra.workspace.values import declared, parameters
 from taskrouter_simulator.definition.configuration import Directory
@@ -180,8 +181,12 @@ def _open_workspace(
     if not target.workspace_sid:
         target = replace(target, workspace_sid=_create_workspace(target, definition))
         _report(plan.changes[0])
-    if target.stage and _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
-        _write(target.stage_name, {_WORKSPACE_SID: target.workspace_sid})
+    if target.stage:
+        changes = sids_in_shell(target.stage_name)
+        if _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
+            changes[_WORKSPACE_SID] = target.workspace_sid
+        if changes:
+            _write(target.stage_name, changes)
     if not plan.workspace_sid:
         shown, plan = plan, plan_changes(target, definition, prune=plan.prune)
         execution.refuse_unplanned(plan, shown)

@@ -8,6 +8,7 @@ import pytest
 
 from infra import OperatorError
 from infra.aws import chalice_record, lock
+from infra.aws.stage_config import SID_PREFIXES
 from infra.commands import connection
 from infra.commands.dialog import Dialog
 from infra.workspace import runs, target
@@ -356,6 +357,33 @@ def test_missing_workflow_is_reported_and_replaced(stage):
     assert run("apply", "--yes").returncode == 0
     assert stage.variables["TWILIO_WORKFLOW_SID"] == workflows(stage)["Main"].sid
     assert "Warning" not in run("plan").stderr
+
+
+def test_missing_sids_are_read_from_the_shell_as_in_a_deployment(stage):
+    sids = {name: value for name, value in stage.environ.items() if name in SID_PREFIXES}
+    stage.set(**dict.fromkeys(sids, ""))
+    planned = run("plan", **sids)
+    assert f"Workspace 'Sales' ({stage.twilio.workspace_sid})\n" in planned.stdout
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == ""
+    exported = run("export", **sids)
+    assert "friendly_name: Quickstart\n" in exported.stdout
+    applied = run("apply", "--yes", **sids)
+    assert applied.returncode == 0, applied.stderr
+    assert {name: stage.variables[name] for name in sids} == sids
+    assert stage.workspace.fetch().friendly_name == "Sales"
+
+
+def test_sids_of_the_shell_do_not_replace_those_of_the_stage(stage):
+    planned = run("plan", TWILIO_WORKSPACE_SID="WS" + "0" * 32)
+    assert f"Workspace 'Sales' ({stage.twilio.workspace_sid})\n" in planned.stdout
+    note = "Shell variables not used, because the stage has other values: TWILIO_WORKSPACE_SID."
+    assert note in planned.stderr
+
+
+def test_malformed_sid_of_the_shell_is_an_error(without_workspace):
+    refused = run("plan", TWILIO_WORKSPACE_SID="WS" + "A" * 32)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "TWILIO_WORKSPACE_SID must be WS followed by 32 lowercase" in refused.stderr
 
 
 def test_unknown_workspace_is_an_error(stage):
