@@ -42,6 +42,7 @@ _HEADERS = {
     # TaskRouter requires this header. API Gateway's default is the same, but not guaranteed.
     "Content-Type": JSON,
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 

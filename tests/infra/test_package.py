@@ -8,6 +8,7 @@ import pytest
 
 from app import app
 from chalicelib.routes.callbacks import twilio_routes
+from chalicelib.routes.console import _console
 from infra.aws import api_settings, stage_config, template
 from tests.infra import templates
 from tests.infra.packaging import REGION, package
@@ -73,6 +74,14 @@ def test_memory_timeouts_and_tracing_are_set(packaged_stage):
     assert stage["TracingEnabled"] is True
     (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     assert gateway["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+
+
+def test_responses_that_callbacks_never_reach_in_size_are_compressed(packaged_stage):
+    (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
+    size = gateway["MinimumCompressionSize"]
+    assert size == 10_240
+    assert len(_console().files["console.js"]) > size
+    assert len(_console().files["console.css"]) > size
 
 
 def test_failed_or_throttled_sweep_is_not_retried(packaged_stage):

@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -33,6 +33,38 @@ ENVIRON = {
 FORM = "application/x-www-form-urlencoded"
 
 
+def create_token(environ: Mapping[str, str], role: str | None, **overrides: Any) -> str:
+    """Return a token for the app whose settings are in *environ*.
+
+    Args:
+        environ: The app's settings.
+        role: Role in the TaskRouter grant; None for a grant without a role.
+        **overrides: Values of the token that differ from the settings.
+    """
+    values = {
+        "account_sid": environ["TWILIO_ACCOUNT_SID"],
+        "key": environ["TWILIO_API_KEY_SID"],
+        "secret": environ["TWILIO_API_KEY_SECRET"],
+        "workspace_sid": environ["TWILIO_WORKSPACE_SID"],
+        "worker_sid": None,
+        "identity": None,
+        "ttl": 3600,
+        **overrides,
+    }
+    grant = TaskRouterGrant(
+        workspace_sid=values["workspace_sid"], worker_sid=values["worker_sid"], role=role
+    )
+    token = AccessToken(
+        values["account_sid"],
+        values["key"],
+        values["secret"],
+        grants=[grant],
+        identity=values["identity"],
+        ttl=values["ttl"],
+    )
+    return str(token.to_jwt())
+
+
 @dataclass
 class Api:
     """The app, with methods that send requests as an API client or as Twilio."""
@@ -45,28 +77,7 @@ class Api:
     environ: dict[str, str]
 
     def token(self, role: str | None = "supervisor", **overrides: Any) -> str:
-        settings = {
-            "account_sid": self.environ["TWILIO_ACCOUNT_SID"],
-            "key": self.environ["TWILIO_API_KEY_SID"],
-            "secret": self.environ["TWILIO_API_KEY_SECRET"],
-            "workspace_sid": self.environ["TWILIO_WORKSPACE_SID"],
-            "worker_sid": None,
-            "identity": None,
-            "ttl": 3600,
-            **overrides,
-        }
-        grant = TaskRouterGrant(
-            workspace_sid=settings["workspace_sid"], worker_sid=settings["worker_sid"], role=role
-        )
-        token = AccessToken(
-            settings["account_sid"],
-            settings["key"],
-            settings["secret"],
-            grants=[grant],
-            identity=settings["identity"],
-            ttl=settings["ttl"],
-        )
-        return str(token.to_jwt())
+        return create_token(self.environ, role, **overrides)
 
     def call(
         self,

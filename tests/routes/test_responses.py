@@ -22,6 +22,7 @@ from tests.support import sid
 HEADERS = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 CALL = {"instruction": "call", "from": "+15556667777", "url": "https://desk.example/twiml"}
