@@ -35,6 +35,9 @@ _CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 """Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
 
+_LOG_PATH = "/callbacks"
+"""The route that waits for CloudWatch Logs."""
+
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
@@ -80,10 +83,28 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     pages = _PAGE_PATHS if stage.settings.oidc_issuer else (*_PAGE_PATHS, *_SIGN_IN_PATHS)
     console = [
         _MethodSetting(_encode(path), "GET", throttle, measured=False)
-        for paths, throttle in ((_CONSOLE_PATHS, console_throttle), (pages, page_throttle))
+        for paths, throttle in (
+            (_CONSOLE_PATHS, console_throttle),
+            (pages, page_throttle),
+        )
         for path in paths
     ]
-    return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+    return [
+        default,
+        *console,
+        *_log_settings(concurrency),
+        *callbacks,
+        *_waiting_settings(app, twilio, stage, concurrency),
+    ]
+
+
+def _log_settings(concurrency: int) -> list[_MethodSetting]:
+    """Return the settings of the methods of the route that waits for CloudWatch Logs."""
+    throttle = capacity.log_throttle(concurrency)
+    return [
+        _MethodSetting(_encode(_LOG_PATH), method, throttle, measured=False)
+        for method in ("GET", "OPTIONS")
+    ]
 
 
 def _waiting_settings(

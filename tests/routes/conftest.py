@@ -17,6 +17,7 @@ from twilio.request_validator import RequestValidator
 from app import app
 from chalicelib import config, observability, runtime
 from chalicelib.domain.reservations import RemoteReservation
+from local.callback_log import MemoryCallbackLog
 from taskrouter_simulator.testing import TaskRouter as Simulator
 from tests.support import FakeTaskRouter, ManualClock, sid
 
@@ -186,8 +187,12 @@ def tutorial(environ: dict[str, str]) -> None:
 @pytest.fixture
 def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
     clock = ManualClock()
+    callback_log = MemoryCallbackLog()
     service = runtime.Runtime(
-        settings=config.load(environ), dynamodb=dynamodb.client(), clock=clock
+        settings=config.load(environ),
+        dynamodb=dynamodb.client(),
+        clock=clock,
+        local_log=callback_log,
     )
     taskrouter = FakeTaskRouter()
     vars(service)["taskrouter"] = taskrouter
@@ -196,6 +201,7 @@ def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
     handler = logging.getLogger("taskrouter-callbacks").handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(log)
+    observability.copy_lines(callback_log)
     runtime.use(service)
     with Client(app, stage_name="tests") as client:
         yield Api(client.http, service, taskrouter, clock, log, environ)
