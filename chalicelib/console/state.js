@@ -80,6 +80,9 @@ export const state = {
   history: newHistory(),
   statistics: newStatistics(),
   creation: newCreation(),
+  /** SUPERVISOR_PAGES, when they are loaded, and whether that failed. */
+  supervisor: null,
+  hasSupervisorFailed: false,
 };
 
 /** The sections of the page, by the first word of the address's fragment. */

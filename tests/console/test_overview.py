@@ -441,6 +441,45 @@ def test_worker_neither_sees_nor_loads_the_overview(open_console, api):
     assert requests(api) == 0
 
 
+def loads_supervisors_script(page: Page) -> bool:
+    names = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    return any(name.endswith("/supervisor.js") for name in names)
+
+
+@pytest.mark.parametrize("role", ["worker", "supervisor", "service"])
+def test_only_supervisors_and_services_load_their_script(open_console, api, role):
+    api.statistics = statistics_of(api)
+    page = open_console(token(role))
+    expect(page.locator(".live")).to_contain_text("Live")
+    if role != "worker":
+        page.keyboard.press("t")
+        expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
+    assert loads_supervisors_script(page) is (role != "worker")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_lost_script_is_shown_and_blocks_nothing(open_console, api, browser, scheme):
+    context = browser.new_context(color_scheme=scheme, locale="en-US", reduced_motion="reduce")
+    context.route("**/supervisor.js", lambda route: route.abort())
+    api.offer("Marta")
+    page = open_console(token("supervisor"), context=context)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("alert")).to_contain_text("This page was not loaded")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.keyboard.press("t")
+    page.get_by_role("link", name="Inbox").first.click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    context.unroute("**/supervisor.js")
+    api.statistics = statistics_of(api)
+    page.goto(f"{api.url}/console#overview")
+    page.reload()
+    expect(tile(page, "Open")).to_be_visible()
+    context.close()
+
+
 @pytest.mark.parametrize("fragment", ["#overview", "#/overview"])
 def test_address_survives_a_reload_and_back(open_console, api, fragment):
     api.statistics = statistics_of(api)
