@@ -31,9 +31,9 @@ export function duration(milliseconds) {
 /** Return a number as the user's language writes it. */
 export const number = (value, options) => new Intl.NumberFormat(preferences.language, options).format(value);
 
-/** Return a duration. Short ones have a digit after the point, such as 0.4 s. */
+/** Return a duration. Short ones have two digits, such as 0.41 s. */
 export const shortDuration = (milliseconds) =>
-  milliseconds < 9950 ? `${number(milliseconds / 1000, { maximumFractionDigits: 1 })} s` : duration(milliseconds);
+  milliseconds < 10_000 ? `${number(milliseconds / 1000, { maximumSignificantDigits: 2 })} s` : duration(milliseconds);
 
 /** Return a local time of day, such as 10:42:25. */
 export function timeOfDay(at) {

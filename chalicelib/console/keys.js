@@ -59,7 +59,7 @@ const KEYS = {
   p: (sid) => obstacle(sid) || openDialog({ kind: "phone", sid }),
   c: (sid) => state.inbox.progress.some((each) => each.reservation_sid === sid) && complete(sid),
   i: (sid) => sid && inspect(sid),
-  t: () => isSupervisor() && openDialog({ kind: "create" }),
+  t: () => isSupervisor() && !state.hasSupervisorFailed && openDialog({ kind: "create" }),
   "/": focusFilter,
   escape: clearFilter,
   "?": () => openDialog({ kind: "keys" }),

@@ -16,13 +16,10 @@ import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
 import { door, signInUrl } from "./view_door.js";
-import { createDialog } from "./view_create.js";
 import { closeMenuOutside, header } from "./view_header.js";
-import { CallbacksPage } from "./view_callbacks.js";
 import { HistoryPage } from "./view_history.js";
-import { inboxPage } from "./view_inbox.js";
+import { inboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
-import { OverviewPage } from "./view_overview.js";
 
 const SLOW = 300;
 /** A gap between two ticks that shows that the computer was asleep. */
@@ -50,8 +47,8 @@ function draw() {
 const PAGES = {
   inbox: { page: () => inboxPage({ pollNow }), anchor: "#offers", skip: "skip" },
   history: { page: () => html`<${HistoryPage} pollNow=${pollNow} />`, anchor: "#history", skip: "skipHistory" },
-  overview: { page: () => html`<${OverviewPage} pollNow=${pollNow} />`, anchor: "#overview", skip: "skipOverview" },
-  callbacks: { page: () => html`<${CallbacksPage} pollNow=${pollNow} />`, anchor: "#callbacks", skip: "skipCallbacks" },
+  overview: { page: () => supervisorPage("overview"), anchor: "#overview", skip: "skipOverview" },
+  callbacks: { page: () => supervisorPage("callbacks"), anchor: "#callbacks", skip: "skipCallbacks" },
   inspect: { page: () => html`<${InspectPage} key=${drafts.inspected} sid=${drafts.inspected} pollNow=${pollNow} />`, anchor: "#reservation", skip: "skipInspect" },
 };
 
@@ -62,7 +59,31 @@ function sections() {
     event.preventDefault();
     document.querySelector(anchor)?.focus();
   };
-  return html`<a class="skip" href=${anchor} onClick=${skipHeader}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? createDialog() : dialog()}`;
+  return html`<a class="skip" href=${anchor} onClick=${skipHeader}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? state.supervisor?.createDialog() : dialog()}`;
+}
+
+/** A page that only supervisors see, or what is known about loading it. */
+function supervisorPage(name) {
+  const page = state.supervisor?.[name];
+  return page ? html`<${page} pollNow=${pollNow} />` : html`<main class="page" aria-busy=${state.hasSupervisorFailed ? null : "true"}>
+    <h1 id=${name} tabindex="-1" class=${state.hasSupervisorFailed ? "" : "vh"}>${text(name)}</h1>
+    ${state.hasSupervisorFailed && notice("red", "last", text("pageFailed"), text("newVersionText"), { name: text("reload"), run: () => location.reload() })}
+  </main>`;
+}
+
+/** Load what only supervisors need. */
+async function loadSupervisor() {
+  if (state.session.claims.role === "worker" || state.supervisor) {
+    return;
+  }
+  try {
+    state.supervisor = (await import("./supervisor.js")).SUPERVISOR_PAGES;
+  } catch {
+    // The network failed, or a deployment has replaced the files.
+    state.hasSupervisorFailed = true;
+    state.dialog = state.dialog?.kind === "create" ? null : state.dialog;
+  }
+  changed();
 }
 
 const pollNow = () => polling?.pollNow();
@@ -87,6 +108,7 @@ function signIn(token) {
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
   loadActivities();
+  loadSupervisor();
   setTimeout(() => {
     state.isSlow = true;
     changed();

@@ -105,6 +105,9 @@ export const state = {
   exporting: null,
   statistics: newStatistics(),
   creation: newCreation(),
+  /** SUPERVISOR_PAGES, when they are loaded, and whether that failed. */
+  supervisor: null,
+  hasSupervisorFailed: false,
 };
 
 /** The sections of the page, by the first word of the address's fragment. */

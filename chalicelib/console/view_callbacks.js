@@ -89,7 +89,7 @@ class LogFilter extends Component {
       ${select("route", text("route"), [["", text("allStatuses")], ...Object.entries(ROUTES).map(([each, key]) => [each, text(key)])])}
       ${input("status", text("httpStatus"), { inputmode: "numeric", maxlength: 5, placeholder: text("allStatuses") })}
       ${select("period", text("period"), Object.keys(PERIODS).map((name) => [name, text(PERIOD_TEXTS[name])]))}
-      ${input("until", text("until"), { type: "datetime-local" })}
+      ${input("until", text("until"), { type: "datetime-local", ...(problems.until && { value: "" }) })}
       <p class="acts"><button type="submit">${text("search")}</button><a class="button quiet" href="#/callbacks">${text("clearFilter")}</a></p>
     </form>`;
   }

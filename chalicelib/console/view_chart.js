@@ -105,7 +105,7 @@ export function peakOf(name, hours) {
 export const legend = () => html`<ul class="legend">${Object.keys(SERIES).map((name) => html`<li key=${name}>${swatch(name)}${text(name)}</li>`)}</ul>`;
 
 export function hourTable(hours) {
-  const cells = (hour) => [...Object.values(SERIES).map((count) => number(count(hour))), `${hour.at_least ? `${text("atLeast")} ` : ""}${number(hour.total)}`];
+  const cells = (hour) => [...Object.values(SERIES).map((count) => number(count(hour))), `${hour.at_least ? `${text("orMore")} ` : ""}${number(hour.total)}`];
   return html`<details class="raw">
     <summary>${text("asTable")}</summary>
     <div class="scroll" tabindex="0" role="region" aria-label=${text("hourTable")}>

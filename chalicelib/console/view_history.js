@@ -1,7 +1,6 @@
 // History: the Reservations of the past, by status and time.
 
 import { inspect } from "./actions.js";
-import { cancelExport, exportHistory } from "./csv.js";
 import { filterText, matcher } from "./filter.js";
 import { dateAndTime, taskTitle, timeOfDay } from "./format.js";
 import { chooseHistory, historyPeriod, historyStatus, loadHistory, PERIODS } from "./history.js";
@@ -36,7 +35,7 @@ export class HistoryPage extends Component {
           <div class="tools">
             <p class="muted small num" role="status">${summary(rows, shown)}</p>
             <button type="button" class="quiet" aria-disabled=${loading ? "true" : null} onClick=${() => loading || loadHistory()}>${text("refresh")}</button>
-            ${isSupervisor() && exportTools(rows.length > 0)}
+            ${isSupervisor() && state.supervisor?.exportTools(rows.length > 0)}
           </div>
         </div>
         <div class="filters">
@@ -49,16 +48,6 @@ export class HistoryPage extends Component {
       </section>
     </main>`;
   }
-}
-
-/** The button that exports the list, or the export's progress and outcome. */
-function exportTools(hasRows) {
-  const { exporting: job } = state;
-  const isRunning = Boolean(job?.isRunning);
-  return html`
-    <p class="muted small num" role="status">${job && (isRunning ? text("exporting", { n: job.count }) : job.result())}</p>
-    ${(hasRows || isRunning) && html`<button type="button" onClick=${isRunning ? cancelExport : exportHistory}>${text(isRunning ? "cancelExport" : "exportCsv")}</button>`}
-  `;
 }
 
 const statusOptions = () => [["", text("allStatuses")], ...Object.keys(STATUSES).map((status) => [status, text(statusKind(status))])];

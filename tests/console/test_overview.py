@@ -192,13 +192,23 @@ def test_sweeps_say_what_they_repaired_and_what_failed(open_console, api):
     expect(panel.locator(".pill").first).to_have_text("On time")
     lines = panel.locator("tbody tr")
     expect(lines.nth(1).get_by_role("cell")).to_have_text(["12", "3", "0.4 s"])
-    expect(lines.nth(2)).to_have_text("2 statuses corrected, 1 gone from TaskRouter")
+    expect(lines.nth(2)).to_have_text("statuses corrected: 2, gone from TaskRouter: 1")
     third = lines.nth(4)
     expect(third).to_contain_text("StoreUnavailable: 2")
-    expect(third).to_contain_text("3 left for the next sweep")
+    expect(third).to_contain_text("left for the next sweep: 3")
     expect(third).to_contain_text("Monitors only")
     panel.get_by_role("button", name="Show all 20").click()
     expect(panel.locator("tbody time")).to_have_count(20)
+
+
+def test_short_durations_have_two_digits(open_console, api):
+    api.statistics = statistics_of(api)
+    for number, milliseconds in enumerate((41.3, 410, 1540, 9999, 10_000, 65_000)):
+        api.statistics["sweeps"][number].update(duration_ms=milliseconds, mirrored=0, gone=0)
+    page = show_overview(open_console, api)
+    shown = page.locator(".panel", has=page.locator("#sweeps")).locator("td:last-child")
+    durations = ["0.041 s", "0.41 s", "1.5 s", "10 s", "10 s", "1 min 05 s", "0.4 s", "0.4 s"]
+    expect(shown).to_have_text(durations)
 
 
 def test_failed_sweep_is_marked(open_console, api):
@@ -215,7 +225,7 @@ def test_workers_are_counted_by_activity(open_console, api):
     api.statistics = statistics_of(api)
     page = show_overview(open_console, api)
     panel = page.locator(".panel", has=page.locator("#workers"))
-    expect(panel).to_contain_text("24 Workers")
+    expect(panel).to_contain_text("Workers: 24")
     expect(panel.locator("li")).to_have_text(["Offline10", "Available14", "Break0"])
     expect(panel.locator("li [data-on=yes]")).to_have_count(1)
     widths = panel.locator("rect:not(.track)").evaluate_all(
@@ -255,7 +265,7 @@ def test_open_offers_are_counted_by_queue(open_console, api):
     page = show_overview(open_console, api)
     panel = page.locator(".panel", has=page.locator("#queues"))
     expect(panel.locator("li")).to_have_text(["Billing2", "Support1"])
-    panel.get_by_role("link", name="3 offers").click()
+    panel.get_by_role("link", name="Offers: 3").click()
     expect(rows(page)).to_have_count(3)
 
 
@@ -429,6 +439,45 @@ def test_worker_neither_sees_nor_loads_the_overview(open_console, api):
     page.keyboard.press("t")
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert requests(api) == 0
+
+
+def loads_supervisors_script(page: Page) -> bool:
+    names = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    return any(name.endswith("/supervisor.js") for name in names)
+
+
+@pytest.mark.parametrize("role", ["worker", "supervisor", "service"])
+def test_only_supervisors_and_services_load_their_script(open_console, api, role):
+    api.statistics = statistics_of(api)
+    page = open_console(token(role))
+    expect(page.locator(".live")).to_contain_text("Live")
+    if role != "worker":
+        page.keyboard.press("t")
+        expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
+    assert loads_supervisors_script(page) is (role != "worker")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_lost_script_is_shown_and_blocks_nothing(open_console, api, browser, scheme):
+    context = browser.new_context(color_scheme=scheme, locale="en-US", reduced_motion="reduce")
+    context.route("**/supervisor.js", lambda route: route.abort())
+    api.offer("Marta")
+    page = open_console(token("supervisor"), context=context)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("alert")).to_contain_text("This page was not loaded")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.keyboard.press("t")
+    page.get_by_role("link", name="Inbox").first.click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    context.unroute("**/supervisor.js")
+    api.statistics = statistics_of(api)
+    page.goto(f"{api.url}/console#overview")
+    page.reload()
+    expect(tile(page, "Open")).to_be_visible()
+    context.close()
 
 
 @pytest.mark.parametrize("fragment", ["#overview", "#/overview"])

@@ -1,6 +1,7 @@
 """Agents and supervisors decide in the console, in Chromium, on the real local stack."""
 
 import json
+import re
 import time
 
 import pytest
@@ -83,6 +84,27 @@ def test_worker_rejects_with_an_activity_by_keyboard(live, open_console):
     expect(rows(page)).to_have_attribute("data-end", "rejected")
     assert live.fetch_record(reservation["reservation_sid"])["status"] == "rejected"
     assert live.activity_of_alice() == "Offline"
+
+
+def test_supervisor_creates_a_task_by_form_that_is_offered_to_a_worker(live, open_console):
+    live.set_activity_of_alice("Idle")
+    page = open_console("supervisor")
+    page.keyboard.press("t")
+    attributes = page.get_by_label("Attributes (JSON object)")
+    attributes.fill(
+        '{"customer": "Marta", "selected_language": "es", "number": 12345678901234567890}'
+    )
+    page.get_by_label("Priority").fill("5")
+    page.get_by_label("TaskChannel").fill("nonsense")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Create Task").click()
+    expect(dialog.locator(".outcome")).to_contain_text("TaskChannel nonsense does not exist")
+    page.get_by_label("TaskChannel").fill("voice")
+    dialog.get_by_role("button", name="Create Task").click()
+    expect(dialog.locator(".outcome .mono")).to_have_text(re.compile("^WT[0-9a-f]{32}$"))
+    page.keyboard.press("Escape")
+    expect(row(page, "Marta")).to_contain_text("Priority 5", timeout=10_000)
+    expect(row(page, "Marta")).to_contain_text("12345678901234567")
 
 
 def test_two_browsers_race_and_both_show_the_one_decision(live, open_console):

@@ -1,0 +1,16 @@
+// The export of History as a CSV file, for supervisors.
+
+import { cancelExport, exportHistory } from "./csv.js";
+import { state } from "./state.js";
+import { text } from "./texts.js";
+import { html } from "./view.js";
+
+/** The button that exports the list, or the export's progress and outcome. */
+export function exportTools(hasRows) {
+  const { exporting: job } = state;
+  const isRunning = Boolean(job?.isRunning);
+  return html`
+    <p class="muted small num" role="status">${job && (isRunning ? text("exporting", { n: job.count }) : job.result())}</p>
+    ${(hasRows || isRunning) && html`<button type="button" onClick=${isRunning ? cancelExport : exportHistory}>${text(isRunning ? "cancelExport" : "exportCsv")}</button>`}
+  `;
+}
