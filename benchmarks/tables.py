@@ -169,6 +169,7 @@ class BenchmarkTables:
             sweep_due_reservations(
                 service.collaborators,
                 service.sweep_policy,
+                service.statistics,
                 time_left_ms=lambda: _TIME_LEFT_MS,
                 report=lines.append,
             )

@@ -118,6 +118,7 @@ def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: Met
         sweep_due_reservations(
             api.service.collaborators,
             api.service.sweep_policy,
+            api.service.statistics,
             time_left_ms=lambda: 60_000,
             report=lambda line: None,
         )

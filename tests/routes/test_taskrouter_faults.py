@@ -168,6 +168,7 @@ def test_sweep_ends_in_time_if_taskrouter_is_slow(
         sweep_due_reservations(
             api.service.collaborators,
             api.service.sweep_policy,
+            api.service.statistics,
             time_left_ms=lambda: int((26 - (time.monotonic() - started)) * 1000),
             report=lambda _line: None,
         )
