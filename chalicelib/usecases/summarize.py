@@ -6,7 +6,7 @@ of a few hours, at most MAX_PAGES pages, and at most 100 records.
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from chalicelib.domain.errors import (
     AppError,
@@ -65,7 +65,8 @@ def summarize(
         now = collaborators.clock.now_ms()
         last = statistics.get_statistics() or Statistics(now)
         updated = replace(_read_workspace(collaborators, budget, last), at=now)
-        counting = _Counting(statistics, budget, {hour.start: hour for hour in last.hours})
+        counts = {hour.start: hour for hour in last.hours}
+        counting = _Counting(statistics, budget, counts, MAX_PAGES)
         with budget.counting_failures():
             counting.count_hours(now)
             updated = replace(updated, acceptance=counting.measure_acceptance(now, last, late))
@@ -108,16 +109,16 @@ class _Counting:
         statistics: the records to read.
         budget: the budget of the sweep.
         counts: the counts by the start of the hour.
+        pages_left: number of index pages that may still be read.
         recent: the entries of the current and the previous hour, newest first; None until both
             hours are read.
-        pages_left: number of index pages that may still be read.
     """
 
     statistics: StatisticsStore
     budget: RunBudget
     counts: dict[int, HourCount]
+    pages_left: int
     recent: list[IndexEntry] | None = None
-    pages_left: int = field(default=MAX_PAGES, init=False)
 
     def count_hours(self, now: int) -> None:
         """Count hours until no time or no page is left. An unfinished hour keeps its counts."""

@@ -1,4 +1,4 @@
-"""Conversions of TaskRouter's resources, as parsed by the Twilio SDK.
+"""Conversions of TaskRouter's resources other than Reservations, as parsed by the Twilio SDK.
 
 Each function raises an error in `chalicelib.adapters.exchange.PARSE_ERRORS`, or BadRequest, if the
 resource is malformed or is not the requested resource.
@@ -7,7 +7,6 @@ resource is malformed or is not the requested resource.
 from typing import Any
 
 from chalicelib.domain.callbacks import MAX_NAME_LENGTH
-from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.sids import checked_sid
 from chalicelib.domain.statistics import (
     MAX_ACTIVITIES,
@@ -40,22 +39,6 @@ def to_found_task(task: Any, *, sid: str) -> FoundTask:
         raise ValueError("TaskRouter returned a different Task.")
     task_channel = (task.task_channel_sid, task.task_channel_unique_name)
     return FoundTask(to_task(task), timeout=task.timeout, task_channel=task_channel)
-
-
-def to_reservation(reservation: Any, **requested: str | None) -> RemoteReservation:
-    """Convert a Reservation; raise an error unless its SIDs are valid and as requested."""
-    name, status = reservation.worker_name or "", Status(reservation.reservation_status)
-    is_other = any(getattr(reservation, member) != sid for member, sid in requested.items())
-    if is_other or not isinstance(name, str) or status is Status.GONE:
-        raise ValueError("TaskRouter returned a malformed or different Reservation.")
-    return RemoteReservation(
-        reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
-        task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),
-        worker_sid=checked_sid(reservation.worker_sid, "WK", "worker_sid"),
-        worker_name=name[:MAX_NAME_LENGTH] or None,
-        status=status,
-        created_at=int(reservation.date_created.timestamp() * 1000),
-    )
 
 
 def to_activity(activity: Any) -> Activity:

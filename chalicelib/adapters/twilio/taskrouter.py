@@ -25,12 +25,11 @@ from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_cli
 from chalicelib.adapters.twilio.resources import (
     to_activity,
     to_found_task,
-    to_reservation,
     to_statistics,
     to_task,
     to_worker,
 )
-from chalicelib.domain.callbacks import EventPage, Form, ReservationEvent
+from chalicelib.domain.callbacks import MAX_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
@@ -127,7 +126,7 @@ class TwilioTaskRouter:
             if task_sid is None:
                 owner, sids = workspace.workers(worker_sid), {"worker_sid": worker_sid}
             fetched = owner.reservations(reservation_sid).fetch()
-            return to_reservation(fetched, sid=reservation_sid, **sids)
+            return _to_reservation(fetched, sid=reservation_sid, **sids)
 
         return self._request(send)
 
@@ -141,7 +140,7 @@ class TwilioTaskRouter:
         """
         # The requests library omits parameters whose value is None.
         return self._request(
-            lambda workspace: to_reservation(
+            lambda workspace: _to_reservation(
                 workspace.tasks(task_sid)
                 .reservations(reservation_sid)
                 .update(reservation_status=to.value, worker_activity_sid=activity_sid),
@@ -160,7 +159,7 @@ class TwilioTaskRouter:
         """
         parameters = {sdk_name(name): value for name, value in instruction.rest_form().items()}
         return self._request(
-            lambda workspace: to_reservation(
+            lambda workspace: _to_reservation(
                 workspace.tasks(task_sid).reservations(reservation_sid).update(**parameters),
                 sid=reservation_sid,
                 task_sid=task_sid,
@@ -182,7 +181,7 @@ class TwilioTaskRouter:
             reservations = workspace.tasks(task_sid).reservations.list(
                 reservation_status=status, page_size=_PAGE_SIZE, limit=_PAGE_SIZE
             )
-            listed = [to_reservation(each, task_sid=task_sid) for each in reservations]
+            listed = [_to_reservation(each, task_sid=task_sid) for each in reservations]
             return [each for each in listed if status in (values.unset, each.status)]
 
         return self._request(send, pages=1)
@@ -351,3 +350,19 @@ class TwilioTaskRouter:
                 raise ValueError("TaskRouter returned a different Workspace.")
 
         self._request(send)
+
+
+def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservation:
+    """Convert a Reservation; raise an error unless its SIDs are valid and as requested."""
+    name, status = reservation.worker_name or "", Status(reservation.reservation_status)
+    is_other = any(getattr(reservation, member) != sid for member, sid in requested.items())
+    if is_other or not isinstance(name, str) or status is Status.GONE:
+        raise ValueError("TaskRouter returned a malformed or different Reservation.")
+    return RemoteReservation(
+        reservation_sid=checked_sid(reservation.sid, "WR", "sid"),
+        task_sid=checked_sid(reservation.task_sid, "WT", "task_sid"),
+        worker_sid=checked_sid(reservation.worker_sid, "WK", "worker_sid"),
+        worker_name=name[:MAX_NAME_LENGTH] or None,
+        status=status,
+        created_at=int(reservation.date_created.timestamp() * 1000),
+    )
