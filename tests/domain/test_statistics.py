@@ -22,7 +22,7 @@ from chalicelib.domain.statistics import (
 )
 
 CURRENT = 497_222 * HOUR_MS
-NOW = CURRENT + 1_234
+NOW = CURRENT + HOUR_MS // 2
 STARTS = [CURRENT - number * HOUR_MS for number in range(24)]
 
 
@@ -80,7 +80,7 @@ def test_each_final_hour_is_counted_again_within_22_sweeps() -> None:
     ],
 )
 def test_hour_is_final_if_it_was_counted_an_hour_after_its_end_without_open_reservations(
-    by_status: dict[str, int], age: int, is_final: bool
+    by_status: dict[str, int], age: int, *, is_final: bool
 ) -> None:
     assert HourCount(CURRENT, CURRENT + age, by_status, is_complete=True).is_final is is_final
 
@@ -90,10 +90,8 @@ def test_percentile_is_the_smallest_time_that_enough_times_do_not_exceed(times: 
     measured = AcceptanceTimes.measure(times, at=NOW)
     assert (measured.measured_at, measured.count) == (NOW, len(times))
     for percent, time in zip(PERCENTILES, measured.percentiles, strict=True):
-        enough = [
-            each for each in times if sum(t <= each for t in times) * 100 >= percent * len(times)
-        ]
-        assert time == min(enough)
+        needed = percent * len(times) / 100
+        assert time == min(each for each in times if sum(t <= each for t in times) >= needed)
     assert measured.percentiles[0] == oracle.median_low(times)
 
 
@@ -117,7 +115,9 @@ def test_newest_accepted_reservations_are_sampled() -> None:
     ("status", "is_sampled"),
     [(status, status in {"accepted", "wrapping", "completed"}) for status in Status],
 )
-def test_reservations_count_as_accepted_in_three_statuses(status: Status, is_sampled: bool) -> None:
+def test_reservations_count_as_accepted_in_three_statuses(
+    status: Status, *, is_sampled: bool
+) -> None:
     entries = [IndexEntry("WR1", NOW, status)]
     assert newest_accepted(entries, since=0) == (["WR1"] if is_sampled else [])
 
