@@ -250,6 +250,27 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
     assert all(lists[name].read_units > 0 for name in lists)
 
 
+def test_statistics_are_measured_in_a_growing_table() -> None:
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        benchmark_tables.fill(1_500)
+        usages = benchmark_tables.measure_statistics()
+        benchmark_tables.fill(2_500)
+        assert benchmark_tables.measure_statistics() == usages
+
+    swept, requested = usages.values()
+    # Three queries for due Reservations, and three for hours. One update fails, because
+    # reconciliation is not due.
+    assert swept.requests == {
+        "query": 6,
+        "get_item": 1,
+        "batch_get_item": 1,
+        "update_item": 2,
+        "put_item": 1,
+    }
+    assert requested.requests == {"get_item": 1}
+    assert requested.read_units <= 3
+
+
 def test_tables_of_a_failed_measurement_are_deleted() -> None:
     def fail() -> None:
         with tables.BenchmarkTables.create() as benchmark_tables:
