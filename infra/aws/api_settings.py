@@ -38,6 +38,8 @@ _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
+_STATISTICS_PATHS = ("/statistics",)
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -80,7 +82,11 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     pages = _PAGE_PATHS if stage.settings.oidc_issuer else (*_PAGE_PATHS, *_SIGN_IN_PATHS)
     console = [
         _MethodSetting(_encode(path), "GET", throttle, measured=False)
-        for paths, throttle in ((_CONSOLE_PATHS, console_throttle), (pages, page_throttle))
+        for paths, throttle in (
+            (_CONSOLE_PATHS, console_throttle),
+            (pages, page_throttle),
+            (_STATISTICS_PATHS, capacity.statistics_throttle(concurrency)),
+        )
         for path in paths
     ]
     return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]

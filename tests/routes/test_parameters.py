@@ -25,6 +25,7 @@ PARAMETERS = {
     "/accept_reservation": ("task_sid", "reservation_sid"),
     "/reservations": ("worker_sid", "status", "since", "limit", "cursor"),
     "/overview": (),
+    "/statistics": (),
     "/activities": (),
     "/activity": ("activity_sid", "worker_sid"),
     "/reservations/{sid}": (),
