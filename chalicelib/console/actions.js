@@ -10,11 +10,16 @@ import { text } from "./texts.js";
 import { after } from "./timer.js";
 
 const LOOKUPS_AT_ONCE = 4;
-const LOOKUP_INTERVAL = 3000;
+/** Wait after the first failed lookup. Each further failure doubles it. */
+const LOOKUP_WAIT = 3000;
+const MAX_LOOKUP_WAIT = 60_000;
 
-let session = { pollNow() {}, expire() {} };
+let session = { pollNow() {}, send() {}, expire() {} };
 
-/** Set the functions that poll now, and that end the session after a refused token. */
+/**
+ * Set the functions that poll now, that send a message to the user's other tabs, and that end the
+ * session after a refused token.
+ */
 export function useSession(functions) {
   session = functions;
 }
@@ -33,32 +38,59 @@ export async function call(method, path, parameters) {
   return response;
 }
 
+/** Return why the Reservation of a row cannot be decided now, or null. */
+export function obstacle(sid) {
+  const row = state.inbox.rows.get(sid);
+  if (isOffline()) {
+    return text("downButton");
+  }
+  return row?.phase === "open" && row.deadline > serverNow() ? null : text("notOpen");
+}
+
 /** Accept or reject the Reservation of a row. */
 export async function decide(sid, verb, parameters = {}) {
   const row = state.inbox.rows.get(sid);
-  if (row?.phase !== "open" || isOffline() || row.deadline <= serverNow()) {
+  if (obstacle(sid)) {
     return;
   }
   state.knownActivity = parameters.activity_sid ?? state.knownActivity;
   changeRow(state.inbox, sid, { phase: "deciding", verb, sentAt: serverNow(), problem: null });
   changed();
-  try {
-    const response = await call("POST", `reservations/${sid}/${verb}`, parameters);
-    if (response) {
-      settle(sid, response);
-    }
-  } catch (error) {
-    if (!(error instanceof NoResponse)) {
-      throw error;
-    }
-    check(sid, 3);
+  const response = await send(`reservations/${sid}/${verb}`, parameters);
+  if (state.inbox.rows.get(sid)?.phase === "deciding") {
+    settle(sid, response);
   }
   session.pollNow();
   changed();
 }
 
+/** Send a POST request; return null if there is no response or the session has ended. */
+async function send(path, parameters) {
+  try {
+    return await call("POST", path, parameters);
+  } catch (error) {
+    if (!(error instanceof NoResponse)) {
+      throw error;
+    }
+    return null;
+  }
+}
+
+/** Codes of 5xx responses that say that TaskRouter did not process the request. */
+const WITHOUT_EFFECT = ["TaskRouterDenied", "TaskRouterNotSent", "TaskRouterThrottled"];
+
+/** Return whether a request may have had an effect. API Gateway's own errors have no code. */
+const isUnknown = (response) =>
+  !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
+
+const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
+
 /** Show the outcome of a request in its row. */
 function settle(sid, response) {
+  if (isUnknown(response)) {
+    check(sid, response ? retryAfter(response, 3) : 3);
+    return;
+  }
   const { status, body } = response;
   const code = body?.Code;
   const reached = body?.reservation_status;
@@ -67,14 +99,12 @@ function settle(sid, response) {
   } else if (status === 410) {
     finish(sid, { status: "gone" }, true);
   } else if (status === 404) {
-    lookUp(sid);
-  } else if (["TaskRouterNotSent", "TaskRouterThrottled", "TooManyRequests"].includes(code)) {
+    vanish(sid);
+  } else if (status === 429 || (status >= 500 && !isDenied(response))) {
     const n = retryAfter(response, 1);
     reopen(sid, () => text("problemNotSent", { n }));
-  } else if (status >= 500 && status !== 502) {
-    check(sid, retryAfter(response, 3));
   } else {
-    state.isDenied ||= status === 502;
+    state.isDenied ||= isDenied(response);
     reopen(sid, status === 202 ? null : () => problem(response));
   }
 }
@@ -110,9 +140,9 @@ function finish(sid, reservation, isOwn) {
     return;
   }
   if (isOwn) {
-    end(sid, ending({ ...row.reservation, ...reservation }, state.inbox.principal));
+    conclude(sid, { ...row.reservation, ...reservation });
   } else {
-    lookUp(sid);
+    vanish(sid);
   }
 }
 
@@ -124,53 +154,105 @@ function end(sid, reached) {
   }
 }
 
+/** End a row by its Reservation's record, in all tabs. */
+function conclude(sid, reservation) {
+  session.send({ type: "ended", sid, reservation });
+  endByRecord({ sid, reservation });
+}
+
+/** End a row by the record that another tab has read. */
+export function endByRecord({ sid, reservation }) {
+  end(sid, ending(reservation, state.inbox.principal));
+  changed();
+}
+
 /** The outcome is unknown: look at the Reservation's status after some seconds. */
 function check(sid, seconds) {
   changeRow(state.inbox, sid, { phase: "checking", nextCheckAt: serverNow() + seconds * 1000 });
   after(seconds * 1000, session.pollNow);
 }
 
-const waiting = new Set();
-let lookups = 0;
+/** Lookups by SID: {failures, at, isRunning}. They are in progress, or wait until a time. */
+const lookups = new Map();
+/** When lookups continue after a response that asked all requests to wait. */
+let resumeAt = 0;
 
-/** Find out how a Reservation ended that is no longer open. */
-export function lookUp(sid) {
+/** Show that an offer is no longer open, and find out how it ended. */
+function vanish(sid) {
   changeRow(state.inbox, sid, { phase: "vanished" });
-  waiting.add(sid);
+  lookUp([sid]);
+}
+
+/**
+ * Find out how Reservations ended that are no longer open. Of all tabs, only the polling one does.
+ *
+ * Each poll repeats the call, and starts the lookups that are due. They need no timers.
+ */
+export function lookUp(sids) {
+  if (!state.isLeader) {
+    if (sids.length) {
+      session.send({ type: "lookUp", sids });
+    }
+    return;
+  }
+  for (const sid of sids) {
+    if (!lookups.has(sid) && state.inbox.rows.get(sid)?.phase !== "ended") {
+      lookups.set(sid, { failures: 0, at: 0, isRunning: false });
+    }
+  }
   startLookups();
 }
 
 function startLookups() {
-  for (const sid of waiting) {
-    if (lookups >= LOOKUPS_AT_ONCE) {
+  let running = [...lookups.values()].filter(({ isRunning }) => isRunning).length;
+  for (const [sid, lookup] of lookups) {
+    if (running >= LOOKUPS_AT_ONCE || Date.now() < resumeAt) {
       return;
     }
-    waiting.delete(sid);
-    lookups += 1;
-    fetchEnding(sid).finally(() => {
-      lookups -= 1;
-      startLookups();
-    });
+    if (!lookup.isRunning && lookup.at <= Date.now()) {
+      lookup.isRunning = true;
+      running += 1;
+      fetchEnding(sid, lookup);
+    }
   }
 }
 
-async function fetchEnding(sid) {
-  if (!state.session || !state.inbox.rows.has(sid)) {
+async function fetchEnding(sid, lookup) {
+  const response = state.session && (await call("GET", `reservations/${sid}`).catch(() => ({ status: 0 })));
+  lookup.isRunning = false;
+  if (!response) {
+    // The session has ended. The next one's polls repeat the lookup.
+    lookups.delete(sid);
     return;
   }
-  const response = await call("GET", `reservations/${sid}`).catch(() => ({ status: 0 }));
-  if (!response || state.inbox.rows.get(sid)?.phase !== "vanished") {
-    return;
-  }
-  if (response.status === 200 && response.body.status !== "pending") {
-    end(sid, ending(response.body, state.inbox.principal));
-  } else if (response.status === 404 || response.status === 403) {
-    end(sid, ending({ status: "gone" }, state.inbox.principal));
+  const { status, body } = response;
+  if (status === 200 && body.status === "pending" && state.inbox.isTruncated) {
+    // The overview omits the Reservation, because others are more urgent.
+    lookups.delete(sid);
+    state.inbox.rows.delete(sid);
+  } else if (status === 200 && body.status !== "pending") {
+    lookups.delete(sid);
+    conclude(sid, body);
+  } else if (status === 404 || status === 403) {
+    lookups.delete(sid);
+    conclude(sid, { status: "gone" });
   } else {
     // The record of a decision can be older than TaskRouter's answer.
-    after(LOOKUP_INTERVAL, () => waiting.add(sid) && startLookups());
+    postpone(lookup, response);
   }
+  startLookups();
   changed();
+}
+
+/** Wait before the next lookup of a Reservation, and before any if the service asks for it. */
+function postpone(lookup, response) {
+  const backoff = Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** lookup.failures);
+  const asked = response.headers ? retryAfter(response, 0) * 1000 : 0;
+  lookup.failures += 1;
+  lookup.at = Date.now() + Math.max(backoff, asked);
+  if (response.status !== 200) {
+    resumeAt = lookup.at;
+  }
 }
 
 /** Complete a Reservation in progress, and its Task. */

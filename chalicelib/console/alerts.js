@@ -1,6 +1,7 @@
 // Alerts about new offers: title, icon, sound, notification and screen reader.
 
 import { taskTitle } from "./format.js";
+import { isAnyTabVisible } from "./poll.js";
 import { preferences } from "./preferences.js";
 import { changed, section, select, state } from "./state.js";
 import { text } from "./texts.js";
@@ -8,6 +9,8 @@ import { openRows } from "./inbox.js";
 
 const iconLink = document.querySelector("#icon");
 const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", "icon-offers.svg") };
+/** Milliseconds in which another tab may get the same offer. */
+const RINGING_TIME = 5000;
 let context = null;
 
 /** Show the number of open offers in the tab's title and icon. */
@@ -25,8 +28,10 @@ export function showCount() {
 }
 
 /** Let screen readers say a text. Two texts of the same moment are said together. */
-export function announce(message) {
+export function announce(words) {
   const region = document.querySelector("#announcements");
+  // A repeated text must differ. Screen readers read changes only.
+  const message = region.textContent === words ? `${words}\u00a0` : words;
   if (region.dataset.fresh) {
     region.textContent += ` ${message}`;
     return;
@@ -39,9 +44,9 @@ export function announce(message) {
 /**
  * Alert the user to new offers.
  *
- * @param isLoud - whether this tab, of all tabs, makes the sound and shows the notification.
+ * @param isLeader - whether this tab, of all tabs, shows the notification.
  */
-export function alertTo(rows, now, isLoud) {
+export async function alertTo(rows, now, isLeader) {
   if (!rows.length) {
     return;
   }
@@ -52,18 +57,39 @@ export function alertTo(rows, now, isLoud) {
       ? text("announceOffer", { title: titles[0], n: seconds })
       : text("announceOffers", { n: rows.length }),
   );
-  if (isLoud && preferences.sound) {
-    ring();
+  if (preferences.sound) {
+    ringOnce(rows[0].sid);
   }
-  if (isLoud && preferences.notifications && document.visibilityState === "hidden") {
+  if (isLeader && preferences.notifications && !(await isAnyTabVisible(state.inbox.owner))) {
     notify(rows[0].sid, titles);
   }
 }
 
-/** Play two short tones. Browsers allow sound only after the user has used the page. */
-export function ring() {
+/** Return whether the browser blocks sounds: until the user has used the page since it was loaded. */
+export const isSoundBlocked = () => navigator.userActivation?.hasBeenActive === false;
+
+/** Ring in one of the tabs that may. All tabs of the user get the same offers. */
+function ringOnce(sid) {
+  if (isSoundBlocked()) {
+    return;
+  }
+  const hold = async (lock) => {
+    if (lock) {
+      await ring();
+      await new Promise((resolve) => setTimeout(resolve, RINGING_TIME));
+    }
+  };
+  if (navigator.locks) {
+    navigator.locks.request(`console sound ${sid}`, { ifAvailable: true }, hold);
+  } else {
+    ring();
+  }
+}
+
+/** Play two short tones. */
+export async function ring() {
   context ??= new AudioContext();
-  context.resume().catch(() => {});
+  await context.resume();
   for (const [start, frequency] of [
     [0, 660],
     [0.16, 880],

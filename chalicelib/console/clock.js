@@ -8,6 +8,9 @@ let isKnown = false;
 
 export const serverNow = () => Date.now() + offset;
 
+/** Return whether the server's clock is known. Before, the computer's clock may be wrong by hours. */
+export const isClockKnown = () => isKnown;
+
 export const clockOffset = () => offset;
 
 export function setClockOffset(milliseconds) {

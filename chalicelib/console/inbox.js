@@ -23,7 +23,9 @@ export const newInbox = () => ({
   ended: [],
   progress: [],
   loaded: false,
+  /** Whether the overview omits Reservations, and whether pending ones are among them. */
   isTruncated: false,
+  isPendingTruncated: false,
   worker: null,
   principal: "",
   titleAttributes: [],
@@ -58,6 +60,7 @@ export function applyOverview(inbox, overview, now) {
   inbox.titleAttributes = overview.title_attributes;
   inbox.worker = overview.worker;
   inbox.isTruncated = overview.truncated;
+  inbox.isPendingTruncated = lastListedDeadline(overview) < Infinity;
   for (const reservation of pending) {
     const sid = reservation.reservation_sid;
     shown.add(sid);
@@ -66,11 +69,14 @@ export function applyOverview(inbox, overview, now) {
     }
   }
   const vanished = [];
-  for (const [sid, { phase }] of inbox.rows) {
+  const lastDeadline = lastListedDeadline(overview);
+  for (const [sid, { phase, deadline }] of inbox.rows) {
     if (!shown.has(sid) && ["open", "checking", "vanished"].includes(phase)) {
       if (decided.has(sid)) {
         endRow(inbox, sid, ending(decided.get(sid), inbox.principal), now);
-      } else if (!overview.truncated) {
+      } else if (phase === "open" && deadline >= lastDeadline) {
+        inbox.rows.delete(sid);
+      } else {
         changeRow(inbox, sid, { phase: "vanished" });
         vanished.push(sid);
       }
@@ -79,6 +85,17 @@ export function applyOverview(inbox, overview, now) {
   inbox.progress = others;
   inbox.loaded = true;
   return { added, vanished };
+}
+
+/**
+ * Return the deadline from which pending Reservations may be missing.
+ *
+ * A truncated overview omits accepted and wrapping Reservations first, then the pending ones that
+ * expire last.
+ */
+function lastListedDeadline({ reservations, truncated }) {
+  const last = reservations.at(-1);
+  return truncated && last?.status === "pending" ? Date.parse(last.expires_at) : Infinity;
 }
 
 /** Update the row of a pending Reservation; return whether the row is new. */

@@ -1,9 +1,13 @@
 // Keyboard shortcuts. They act on the selected Reservation.
 
-import { complete, decide, inspect, openDialog, rejection } from "./actions.js";
+import { complete, decide, inspect, obstacle, openDialog, rejection } from "./actions.js";
 import { clearFilter, focusFilter } from "./filter.js";
 import { preferences } from "./preferences.js";
 import { section, select, selectHistory, state } from "./state.js";
+
+/** Elements that need the keys themselves, and areas that the arrow keys scroll. */
+const OWN_KEYS = "input, select, textarea, [contenteditable], dialog, .me[open]";
+const SCROLLED = '[tabindex="0"]';
 
 /** Decisions are ignored if the key is repeated sooner, or the page has selected a row sooner. */
 const PAUSE = 400;
@@ -43,8 +47,6 @@ export function moveSelection(step) {
   }
 }
 
-const isRow = (sid) => state.inbox.rows.get(sid)?.phase === "open";
-
 const KEYS = {
   j: () => moveSelection(1),
   arrowdown: () => moveSelection(1),
@@ -52,7 +54,7 @@ const KEYS = {
   arrowup: () => moveSelection(-1),
   a: (sid) => decide(sid, "accept"),
   r: (sid) => decide(sid, "reject", rejection()),
-  p: (sid) => isRow(sid) && openDialog({ kind: "phone", sid }),
+  p: (sid) => obstacle(sid) || openDialog({ kind: "phone", sid }),
   c: (sid) => state.inbox.progress.some((each) => each.reservation_sid === sid) && complete(sid),
   i: (sid) => sid && inspect(sid),
   "/": focusFilter,
@@ -66,8 +68,9 @@ let lastPress = { key: "", at: 0 };
 function press(event) {
   const key = event.key.toLowerCase();
   const action = KEYS[key];
-  const isTyping = event.target.closest?.("input, select, textarea, [contenteditable], dialog, .me[open]");
-  const isModified = event.ctrlKey || event.altKey || event.metaKey;
+  const isTyping = event.target.closest?.(key.startsWith("arrow") ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
+  // On some keyboards, the signs need Shift.
+  const isModified = event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && /\w/.test(key));
   if (!action || !preferences.shortcuts || isTyping || isModified || !state.session || state.dialog) {
     return;
   }

@@ -1,17 +1,18 @@
 // Starts the console: session, polling, rendering.
 
-import { loadActivities, lookUp, useSession } from "./actions.js";
+import { endByRecord, loadActivities, lookUp, openDialog, useSession } from "./actions.js";
 import { alertTo, announce, showCount } from "./alerts.js";
-import { request, VERSION } from "./api.js";
-import { serverNow } from "./clock.js";
+import { request, retryAfter, VERSION } from "./api.js";
+import { isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
 import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearBrowser, endSilentSignIn, forgetToken, keepDraft, keepDraftsOf, onSharedToken, readClaims, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
+import { beginSilentSignIn, clearBrowser, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
 import { changed, isAvailable, onChange, resetState, section, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
+import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
 import { door, signInUrl } from "./view_door.js";
@@ -28,6 +29,9 @@ const WORK_ENDED = 3000;
 const RECENT = 60_000;
 /** Age at which the Activities are read again. The event of a change may have been lost. */
 const OLD = 60_000;
+
+/** Longest pause in seconds between two questions for the identity provider, before jitter. */
+const MAX_PAUSE = 30;
 
 const root = document.querySelector("#console");
 let polling = null;
@@ -66,7 +70,7 @@ function signIn(token) {
   Object.assign(state, { session: { token, claims }, door: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
-  polling = startPolling({ token, owner: claims.owner, show, refuse, receive });
+  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
   loadActivities();
   setTimeout(() => {
     state.isSlow = true;
@@ -75,9 +79,11 @@ function signIn(token) {
   changed();
 }
 
-/** Continue an expired session with the token that the user has got in another tab. */
-function receiveToken({ owner, token }) {
-  if (!state.session && state.inbox.owner === owner) {
+/** Sign out with another tab, or continue an expired session with the user's token in that tab. */
+function receive({ isSignedOut, owner, token }) {
+  if (isSignedOut) {
+    endSession();
+  } else if (!state.session && state.inbox.owner === owner) {
     signIn(token);
   }
 }
@@ -85,14 +91,15 @@ function receiveToken({ owner, token }) {
 function showDoor(shown) {
   polling?.stop();
   polling = null;
+  state.isLeader = false;
   forgetToken();
-  state.session = null;
-  state.door = shown;
+  const dialog = state.dialog?.kind === "link" ? null : state.dialog;
+  Object.assign(state, { session: null, door: shown, dialog });
   changed();
 }
 
 function signOut() {
-  polling?.send({ type: "signed-out" });
+  shareSignOut();
   endSession();
 }
 
@@ -103,7 +110,13 @@ function endSession() {
   resetState();
 }
 
-const receive = ({ type }) => type === "signed-out" && endSession();
+const RECEIVERS = {
+  ended: endByRecord,
+  lookUp: ({ sids }) => state.isLeader && lookUp(sids),
+};
+
+/** Receive what another tab of this user has found out. */
+const receiveFact = (message) => RECEIVERS[message.type]?.(message);
 
 /** End the session because the API refused the token. */
 function refuse(response) {
@@ -125,12 +138,12 @@ function expire(at) {
 
 /** Show an overview and the state of the connection, from this tab's poll or another tab's. */
 function show(overview, connection, isLeader) {
-  state.connection = connection;
-  if (connection.state === "live") {
-    state.updatedAt = Date.now();
-  }
+  Object.assign(state, { connection, isLeader });
   if (overview) {
     apply(overview, isLeader);
+  }
+  if (connection.state === "live") {
+    state.updatedAt = Date.now();
   }
   changed();
 }
@@ -142,7 +155,7 @@ function apply(overview, isLeader) {
   const now = serverNow();
   const { added, vanished } = applyOverview(inbox, overview, now);
   arrange(inbox, now, state.isPointerOverOffers);
-  vanished.forEach(lookUp);
+  lookUp(vanished);
   noticeActivity(state, now);
   if (wasEmpty && inbox.order.length) {
     select(inbox.order[0], { isAutomatic: true });
@@ -178,14 +191,24 @@ function noticeActivity({ inbox }, now) {
   }
 }
 
-/** Announce, once each, that an offer ends in 30 and in 10 seconds. */
+/** The times that are announced, in seconds, and the last one that each listed offer has passed. */
+const ANNOUNCED = [10, 30];
+let passed = new Map();
+
+/** Announce, once each, that an offer ends in 30 and in 10 seconds, even if a tick is late. */
 function announceTimeLeft() {
   const { rows, order } = state.inbox;
+  const before = passed;
+  passed = new Map();
   for (const sid of order.length <= 3 ? order : [state.selected]) {
     const row = rows.get(sid);
     const left = row?.phase === "open" ? Math.ceil((row.deadline - serverNow()) / 1000) : 0;
-    if (left === 30 || left === 10) {
-      announce(text("announceLeft", { n: left, title: rowTitle(state.inbox, row) }));
+    if (left > 0) {
+      const limit = ANNOUNCED.find((each) => left <= each) ?? null;
+      passed.set(sid, limit);
+      if (limit && before.has(sid) && before.get(sid) !== limit) {
+        announce(text("announceLeft", { n: left, title: rowTitle(state.inbox, row) }));
+      }
     }
   }
 }
@@ -201,7 +224,7 @@ function update() {
   if (!state.session) {
     return;
   }
-  if (state.session.claims.expiresAt <= serverNow()) {
+  if (isClockKnown() && state.session.claims.expiresAt <= serverNow()) {
     refuse();
     return;
   }
@@ -228,8 +251,8 @@ function start() {
   root.replaceChildren();
   loadPreferences();
   onChange(draw);
-  useSession({ pollNow, expire: refuse });
-  onSharedToken(receiveToken);
+  useSession({ pollNow, send: (message) => polling?.send(message), expire: refuse });
+  listenToTabs(receive);
   listenToKeys();
   closeMenuOutside();
   addEventListener("storage", () => {
@@ -243,23 +266,55 @@ function start() {
   askForProvider();
 }
 
-/** Begin with the sign-in link's token, or with the token of this tab. */
+/** Begin with the token of this tab, or with the result of a sign-in in the address bar. */
 function enter() {
   const { token, failure } = takeFragment();
-  const expiredAt = endSilentSignIn();
-  if (token !== null) {
-    signIn(token);
-    if (state.session) {
-      shareToken(state.inbox.owner, token);
-    }
-  } else if (failure !== null) {
-    showDoor(expiredAt === null ? { kind: "failed", failure } : { kind: "expired", at: expiredAt });
-  } else if (!state.session && storedToken()) {
+  const attempt = endSignIn();
+  if (!state.session && storedToken()) {
     signIn(storedToken());
-  } else {
-    changed();
   }
+  if (token !== null && attempt) {
+    begin(token);
+  } else if (token !== null) {
+    linkToken = token;
+    followLink();
+  } else if (failure !== null && !state.session) {
+    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+  }
+  changed();
   noteSection();
+}
+
+function begin(token) {
+  signIn(token);
+  if (state.session) {
+    shareToken(state.inbox.owner, token);
+  }
+}
+
+/** The token of a link that the page has not followed, or null. */
+let linkToken = null;
+
+/**
+ * Follow a sign-in link. Anyone can make a link that signs a user in to the account of its maker.
+ *
+ * With an identity provider, only sign-ins that began in this tab count. Otherwise, the user decides
+ * whether the link replaces a session.
+ */
+function followLink() {
+  const token = linkToken;
+  if (token === null || state.hasProvider === null) {
+    return;
+  }
+  linkToken = null;
+  const claims = readClaims(token);
+  if (!state.session && state.hasProvider) {
+    showDoor({ kind: "failed", failure: "expired" });
+  } else if (!state.session) {
+    begin(token);
+  } else if (!state.hasProvider && claims) {
+    openDialog({ kind: "link", claims, accept: () => begin(token) });
+  }
 }
 
 /** Show the section that the address bar names. Links to rows lead to the Inbox. */
@@ -270,10 +325,18 @@ function noteSection() {
   }
 }
 
-async function askForProvider() {
+/** Ask whether there is an identity provider, until the API answers. At a shift's start, it may throttle. */
+async function askForProvider(failures = 0) {
   const response = await request("GET", "console/session", {}).catch(() => null);
-  state.hasProvider = response?.body?.oidc === true;
-  changed();
+  if (typeof response?.body?.oidc === "boolean") {
+    state.hasProvider = response.body.oidc;
+    followLink();
+    changed();
+    return;
+  }
+  const backoff = Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random());
+  const seconds = Math.max(backoff, response ? retryAfter(response, 0) : 0);
+  after(seconds * 1000, () => askForProvider(failures + 1));
 }
 
 start();

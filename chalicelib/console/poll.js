@@ -7,8 +7,23 @@ import { after } from "./timer.js";
 const POLL_TIMEOUT = 10_000;
 const MAX_WAIT = 30_000;
 const DEFAULT_INTERVALS = { visible_ms: 3000, hidden_ms: 15_000 };
+/** Codes of the API's errors that end a session. Proxies and firewalls, too, answer with 401 and 403. */
+const REFUSALS = new Set(["UnauthorizedError", "ForbiddenError"]);
 /** Waits vary by up to this share, so that consoles do not poll at the same time. */
 const JITTER = 0.2;
+
+/** Return whether a response is an overview. A proxy may answer 200 with something else. */
+const isOverview = (response) =>
+  response?.status === 304 || (response?.status === 200 && Array.isArray(response.body?.reservations));
+
+/** The name of the lock that each visible tab of a user holds. */
+const visibleLock = (owner) => `console visible ${owner}`;
+
+/** Return whether the user sees the console in any tab. */
+export async function isAnyTabVisible(owner) {
+  const { held = [] } = (await navigator.locks?.query()) ?? {};
+  return document.visibilityState === "visible" || held.some(({ name }) => name === visibleLock(owner));
+}
 
 /**
  * Poll until `stop` is called.
@@ -20,10 +35,9 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   const stopping = new AbortController();
   const { signal } = stopping;
   const channel = new BroadcastChannel(`console ${owner}`);
-  const visibleLock = `console visible ${owner}`;
   let overview = null;
   let tag = null;
-  let connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+  let connection = { state: "connecting", since: Date.now(), failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
   let endPause = () => {};
@@ -33,11 +47,6 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     if (isLeader) {
       channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });
     }
-  }
-
-  async function isAnyTabVisible() {
-    const { held = [] } = (await navigator.locks?.query()) ?? {};
-    return document.visibilityState === "visible" || held.some(({ name }) => name === visibleLock);
   }
 
   /** Poll once; return the milliseconds until the next poll. */
@@ -54,17 +63,14 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     if (signal.aborted) {
       return 0;
     }
-    if (response?.status === 401 || response?.status === 403) {
+    if (REFUSALS.has(response?.body?.Code)) {
       refuse(response);
       return MAX_WAIT;
     }
-    const isSuccess = response?.status === 200 || response?.status === 304;
-    if (isSuccess) {
-      succeed(response);
-    }
+    const isSuccess = isOverview(response) && succeed(response);
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
-    const usual = (await isAnyTabVisible()) ? visible : hidden;
-    return isSuccess ? usual * (1 - JITTER * Math.random()) : fail(response, visible, usual);
+    const usual = (await isAnyTabVisible(owner)) ? visible : hidden;
+    return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
   }
 
   /** Note a missed poll; return the milliseconds until the next one. */
@@ -75,16 +81,28 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
     const state = failures === 1 ? "reconnecting" : "down";
     connection = { ...connection, state, failures, nextAt: Date.now() + wait };
+    show(null, connection, isLeader);
+    channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });
     return wait;
   }
 
+  /** Show the overview; return whether that succeeded. An overview that cannot be shown is a missed poll. */
   function succeed(response) {
     readServerTime(response);
     if (response.status === 200) {
       overview = response.body;
       tag = response.headers.get("ETag");
     }
+    const previous = connection;
     connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+    try {
+      publish();
+      return true;
+    } catch (error) {
+      console.error(error);
+      connection = previous;
+      return false;
+    }
   }
 
   async function pause(milliseconds) {
@@ -111,7 +129,6 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     while (!signal.aborted) {
       const wait = await poll();
       if (!signal.aborted) {
-        publish();
         await pause(wait);
       }
     }
@@ -148,7 +165,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     hide();
     if (document.visibilityState === "visible") {
       const released = new Promise((resolve) => (hide = resolve));
-      navigator.locks?.request(visibleLock, { mode: "shared" }, () => released);
+      navigator.locks?.request(visibleLock(owner), { mode: "shared" }, () => released);
       pollNow();
     }
   }

@@ -1,5 +1,8 @@
 // The user's preferences, which this browser keeps until the user signs out.
 
+/** The languages of the texts, each by its own name. */
+export const LANGUAGES = { en: "English", es: "Español" };
+
 const PREFIX = "console.";
 const DEFAULTS = {
   language: navigator.language.startsWith("es") ? "es" : "en",
@@ -14,8 +17,18 @@ export const preferences = { ...DEFAULTS };
 /** Read the preferences, for example after another tab has changed them. */
 export function loadPreferences() {
   for (const name of Object.keys(DEFAULTS)) {
-    const stored = localStorage.getItem(PREFIX + name);
-    preferences[name] = stored === null ? DEFAULTS[name] : JSON.parse(stored);
+    const value = readJson(localStorage, PREFIX + name);
+    const isValid = typeof value === typeof DEFAULTS[name] && (name !== "language" || Object.hasOwn(LANGUAGES, value));
+    preferences[name] = isValid ? value : DEFAULTS[name];
+  }
+}
+
+/** Return a stored value, or null. Other pages of this origin, and other versions, write there, too. */
+export function readJson(storage, key) {
+  try {
+    return JSON.parse(storage.getItem(key));
+  } catch {
+    return null;
   }
 }
 

@@ -1,5 +1,7 @@
 // The signed-in user. The token is kept for this tab only, and leaves it only in request headers.
 
+import { readJson } from "./preferences.js";
+
 const TOKEN = "console.token";
 const DRAFTS = "console.drafts";
 
@@ -16,7 +18,14 @@ export function takeFragment() {
   return result;
 }
 
-const SILENT = "console.silent";
+const ATTEMPT = "console.sign-in";
+/** Milliseconds after which the API refuses to complete a sign-in. */
+const ATTEMPT_TIME = 600_000;
+
+/** Note that this tab leaves to sign in and, if it does so without asking, when the session expired. */
+export const beginSignIn = (expiredAt = null) =>
+  sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), expiredAt }));
+
 const RENEWAL = "console.renewal";
 /** Time after which a renewal that another tab has begun is considered as given up. */
 const RENEWAL_TIME = 30_000;
@@ -30,19 +39,18 @@ export function beginSilentSignIn(expiredAt) {
     return false;
   }
   localStorage.setItem(RENEWAL, Date.now());
-  sessionStorage.setItem(SILENT, expiredAt);
+  beginSignIn(expiredAt);
   return true;
 }
 
-/** Return when the session expired that the page has tried to renew; null without an attempt. */
-export function endSilentSignIn() {
-  const expiredAt = sessionStorage.getItem(SILENT);
-  if (expiredAt === null) {
-    return null;
+/** Return {at, expiredAt} of the sign-in that this tab has begun, only once; null if it has not. */
+export function endSignIn() {
+  const attempt = readJson(sessionStorage, ATTEMPT);
+  sessionStorage.removeItem(ATTEMPT);
+  if (attempt?.expiredAt) {
+    localStorage.removeItem(RENEWAL);
   }
-  sessionStorage.removeItem(SILENT);
-  localStorage.removeItem(RENEWAL);
-  return Number(expiredAt);
+  return Date.now() - attempt?.at < ATTEMPT_TIME ? attempt : null;
 }
 
 const tabs = new BroadcastChannel("console sessions");
@@ -50,7 +58,11 @@ const tabs = new BroadcastChannel("console sessions");
 /** Pass a new token to the user's other tabs, whose session may have expired. */
 export const shareToken = (owner, token) => tabs.postMessage({ owner, token });
 
-export const onSharedToken = (receive) => tabs.addEventListener("message", ({ data }) => receive(data));
+/** Sign out in all tabs: in those of other users and with expired sessions, too. */
+export const shareSignOut = () => tabs.postMessage({ isSignedOut: true });
+
+/** Call a function with the messages of other tabs: {owner, token}, or {isSignedOut}. */
+export const listenToTabs = (receive) => tabs.addEventListener("message", ({ data }) => receive(data));
 
 export const storedToken = () => sessionStorage.getItem(TOKEN);
 
@@ -80,7 +92,8 @@ export function readClaims(token) {
     const bytes = Uint8Array.from(atob(part), (character) => character.charCodeAt(0));
     const { exp, grants } = JSON.parse(new TextDecoder().decode(bytes));
     const { role, worker_sid: workerSid = null, workspace_sid: workspaceSid } = grants.task_router;
-    if (typeof exp !== "number" || typeof role !== "string") {
+    const isKnown = ["worker", "supervisor", "service"].includes(role);
+    if (typeof exp !== "number" || !isKnown || !["string", "object"].includes(typeof workerSid)) {
       return null;
     }
     const identity = typeof grants.identity === "string" ? grants.identity : "";
@@ -92,7 +105,7 @@ export function readClaims(token) {
 }
 
 /** What the user has typed and chosen, by field. It survives a new sign-in in this tab. */
-export const drafts = JSON.parse(sessionStorage.getItem(DRAFTS) ?? "{}");
+export const drafts = { ...readJson(sessionStorage, DRAFTS) };
 
 function forgetDrafts() {
   Object.keys(drafts).forEach((field) => delete drafts[field]);

@@ -27,8 +27,10 @@ export const state = {
   door: { kind: "" },
   /** Whether the API knows an identity provider. Null until it has answered. */
   hasProvider: null,
-  connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
+  connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,
+  /** Whether this tab polls for all tabs of the user. */
+  isLeader: false,
   /** When the first load is late enough to show blank rows. */
   isSlow: false,
   inbox: newInbox(),
@@ -62,7 +64,8 @@ export const section = () => (drafts.section === "history" ? "history" : "inbox"
 export function resetState() {
   Object.assign(state, {
     session: null,
-    connection: { state: "live", since: 0, failures: 0, nextAt: 0 },
+    connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
+    isLeader: false,
     isSlow: false,
     inbox: newInbox(),
     selected: null,

@@ -1,13 +1,13 @@
 // The dialogs: phone instructions, a Reservation's record, and the shortcuts.
 
-import { decide } from "./actions.js";
+import { decide, obstacle } from "./actions.js";
 import { dateAndTime, shortSid, taskTitle } from "./format.js";
 import { person } from "./inbox.js";
 import { Component, createRef } from "./vendor.js";
 import { drafts, keepDraft } from "./session.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
-import { html } from "./view.js";
+import { html, icon } from "./view.js";
 import { shortcutList } from "./view_inbox.js";
 import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offer.js";
 
@@ -37,6 +37,9 @@ class Modal extends Component {
 
 export function dialog() {
   const { kind, sid, details } = state.dialog ?? {};
+  if (kind === "link") {
+    return html`<${Modal} key=${kind} title=${text("linkTitle")}>${linkQuestion(state.dialog)}<//>`;
+  }
   if (kind === "phone") {
     return html`<${Modal} key=${kind} title=${text("phoneTitle")}>${phone(sid)}<//>`;
   }
@@ -46,13 +49,35 @@ export function dialog() {
   return kind && html`<${Modal} key=${kind} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
 
+/** Ask whether a link may replace the session. */
+function linkQuestion({ claims, accept }) {
+  const leave = (event) => {
+    event.target.closest("dialog").close();
+    accept();
+  };
+  const [name, other] = [state.session.claims, claims].map(sessionName);
+  return html`
+    <p class="body">${text("linkText", { name, other })}</p>
+    <div class="foot"><button type="button" onClick=${leave}>${text("linkAccept")}</button></div>
+  `;
+}
+
+/** Return whose session the claims describe. The API has not verified a link's claims. */
+const sessionName = ({ identity, role, workerSid }) =>
+  [identity || text(role), workerSid && shortSid(workerSid)].filter(Boolean).join(" ");
+
 function phone(sid) {
   const send = (event) => {
     event.preventDefault();
+    if (obstacle(sid)) {
+      changed();
+      return;
+    }
     const parameters = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value.trim()));
     decide(sid, "accept", parameters);
     event.target.closest("dialog").close();
   };
+  const problemNow = obstacle(sid);
   return html`<form onSubmit=${send}>
     <div class="body">
       <p class="muted">${text(isSupervisor() ? "phoneTextOther" : "phoneText")}</p>
@@ -66,7 +91,10 @@ function phone(sid) {
       ${isSupervisor() && field("to", text("phoneTo"), text("phoneToHint"))}
       ${field("from", text("phoneFrom"), text("phoneFromHint"))}
     </div>
-    <div class="foot"><button type="submit" class="primary">${text("call")}</button></div>
+    <div class="foot">
+      ${problemNow && html`<p class="wrong" role="alert">${icon("info")}${problemNow}</p>`}
+      <button type="submit" class="primary" aria-disabled=${problemNow ? "true" : null}>${text("call")}</button>
+    </div>
   </form>`;
 }
 

@@ -3,18 +3,24 @@
 import { ROOT } from "./api.js";
 import { rowTitle } from "./inbox.js";
 import { timeOfDay } from "./format.js";
+import { beginSignIn } from "./session.js";
 import { state } from "./state.js";
 import { around, text } from "./texts.js";
 import { html, icon, logo } from "./view.js";
+
+const isLoopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
 
 const withCommand = (key) => {
   const [before, after] = around(key);
   return html`${before}<code>make run</code>${after}`;
 };
 
+/** Return how to get a link: `make run` prints links that work on its own machine only. */
+const newLink = (local, other) => (isLoopback ? withCommand(local) : text(other));
+
 const NOTES = {
   expired: ({ at }) => ["amber", "calm", text("expired", { time: timeOfDay(at) }), text("expiredText")],
-  "bad-link": () => ["red", "last", text("badLink"), withCommand("badLinkText")],
+  "bad-link": () => ["red", "last", text("badLink"), html`${text("badLinkText")} ${newLink("badLinkLocal", "badLinkOther")}`],
   failed: ({ failure }) => ["red", "last", text("signInFailed"), failureText(failure)],
   "signed-out": () => ["blue", "check", text("signedOut"), text("signedOutText")],
 };
@@ -33,21 +39,34 @@ export function door() {
         <h1>${isExpired && name ? text("signInAgainName", { name }) : text("signIn")}</h1>
         <p class="muted">${row ? text("signInReturn", { title: rowTitle(inbox, row) }) : text("signInText")}</p>
       </div>
-      ${hasProvider === true && html`<a class="button primary" href=${signInUrl()}>${icon("key")}${text("withAccount")}</a>`}
-      ${hasProvider === false && html`<p class="small muted">${withCommand("localText")}</p>`}
+      ${hasProvider === true && html`<a class="button primary" href=${signInUrl()} onClick=${() => beginSignIn()}>${icon("key")}${text("withAccount")}</a>`}
+      ${hasProvider === false && html`<p class="small muted">${newLink("localText", "linkOnlyText")}</p>`}
     </div>
   </main>`;
 }
 
-const FAILURES = {
-  no_worker: "failedNoWorker",
-  several_workers: "failedSeveralWorkers",
-  no_identity: "failedNoIdentity",
-  no_role: "failedNoRole",
-  expired: "failedExpired",
-};
+/** The codes that the API uses. Any link can contain others, which the page does not show. */
+const FAILURES = new Map([
+  ["no_worker", "failedNoWorker"],
+  ["several_workers", "failedSeveralWorkers"],
+  ["no_identity", "failedNoIdentity"],
+  ["no_role", "failedNoRole"],
+  ["expired", "failedExpired"],
+  ["provider_unavailable", "failedOther"],
+  ["provider_refused", "failedOther"],
+  ["provider_invalid", "failedOther"],
+  ["taskrouter_unavailable", "failedOther"],
+  ["secrets_unavailable", "failedOther"],
+  ["access_denied", "failedOther"],
+  ["login_required", "failedOther"],
+  ["interaction_required", "failedOther"],
+  ["consent_required", "failedOther"],
+  ["account_selection_required", "failedOther"],
+  ["temporarily_unavailable", "failedOther"],
+  ["server_error", "failedOther"],
+]);
 
-const failureText = (code) => text(FAILURES[code] ?? "failedOther", { reason: code });
+const failureText = (code) => text(FAILURES.get(code) ?? "failedUnknown", { reason: code });
 
 /** Return the URL that sends the browser to the identity provider, and then back to this page. */
 export function signInUrl(parameters = {}) {

@@ -4,9 +4,9 @@ import { switchActivity } from "./actions.js";
 import { allowNotifications, ring } from "./alerts.js";
 import { duration } from "./format.js";
 import { openRows } from "./inbox.js";
-import { preferences, setPreference } from "./preferences.js";
+import { LANGUAGES, preferences, setPreference } from "./preferences.js";
 import { changed, isAvailable, section, state } from "./state.js";
-import { LANGUAGES, text } from "./texts.js";
+import { text } from "./texts.js";
 import { html, icon, logo, Ticking } from "./view.js";
 
 export function header({ signOut }) {
@@ -42,7 +42,7 @@ function activity(worker) {
   </label>`;
 }
 
-const DOTS = { live: "yes", reconnecting: "wait", down: "no" };
+const DOTS = { connecting: "wait", live: "yes", reconnecting: "wait", down: "no" };
 
 function live() {
   const { state: shown } = state.connection;

@@ -1,6 +1,7 @@
 // The inbox: banner, open offers, Reservations in progress, and offers that have just ended.
 
 import { complete, switchActivity } from "./actions.js";
+import { isSoundBlocked, ring } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { duration, timeOfDay, titleParts } from "./format.js";
 import { filterText, matcher } from "./filter.js";
@@ -63,6 +64,13 @@ export function banner(pollNow) {
     const reload = { name: text("reload"), run: () => location.reload() };
     return bar("blue", "info", text("newVersion"), text("newVersionText"), reload);
   }
+  if (preferences.sound && isSoundBlocked()) {
+    const run = () => {
+      ring();
+      changed();
+    };
+    return bar("blue", "info", text("soundBlocked"), text("soundBlockedText"), { name: text("turnOn"), run });
+  }
   return null;
 }
 
@@ -123,11 +131,11 @@ function offers() {
 }
 
 function listNote(n) {
-  const { order, isTruncated } = state.inbox;
+  const { order, isPendingTruncated } = state.inbox;
   if (filterText()) {
     return text("filtered", { n, all: order.length });
   }
-  return isTruncated ? text("truncated", { n: order.length }) : text("sorted");
+  return isPendingTruncated ? text("truncated", { n: order.length }) : text("sorted");
 }
 
 function nothing() {
@@ -147,15 +155,17 @@ function nothing() {
 
 function inProgress() {
   const progress = state.inbox.progress.filter(matcher());
+  const { isTruncated } = state.inbox;
   return html`<section class="panel" aria-labelledby="progress">
     <header>
       <h2 id="progress">${text("inProgress")}</h2>
-      <span class="muted small num">${progress.length || ""}</span>
+      <span class="muted small num">${progress.length || ""}${isTruncated && "+"}</span>
     </header>
     ${progress.length
       ? html`<ul class="list">${progress.slice(0, MAX_PROGRESS).map(progressItem)}</ul>`
-      : html`<p class="in muted small">${text("noneInProgress")}</p>`}
+      : !isTruncated && html`<p class="in muted small">${text("noneInProgress")}</p>`}
     ${progress.length > MAX_PROGRESS && html`<p class="in muted small">${text("moreInProgress", { n: progress.length - MAX_PROGRESS })}</p>`}
+    ${isTruncated && html`<p class="in muted small">${text("truncatedProgress")}</p>`}
   </section>`;
 }
 

@@ -1,6 +1,7 @@
 // One row of the open offers or of those that have just ended.
 
 import { decide, inspect, openDialog, rejection } from "./actions.js";
+import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { attributeText, countdown, duration, fields, label, timeOfDay, urgency } from "./format.js";
 import { rowTitle, timeout } from "./inbox.js";
@@ -54,6 +55,27 @@ function stage(row) {
   return row.phase === "ended" ? "ended" : "checking";
 }
 
+/** Keeps the focus in a row whose focused button disappears, and announces a missing answer. */
+class Row extends Ticking {
+  render(props) {
+    this.before = this.shown;
+    this.hadFocus = this.element()?.contains(document.activeElement);
+    return super.render(props);
+  }
+
+  componentDidUpdate() {
+    const { row } = this.props;
+    if (this.hadFocus && document.activeElement === document.body) {
+      this.element().focus();
+    }
+    if (this.shown === "checking" && this.before !== "checking" && row.phase !== "vanished") {
+      announce(text("announceEnding", { ending: text("checking"), title: rowTitle(state.inbox, row) }));
+    }
+  }
+
+  element = () => document.getElementById(`row-${this.props.row.sid}`);
+}
+
 /** A row. It is rendered only if its Reservation, its stage or its selection has changed. */
 export class Offer extends Component {
   shouldComponentUpdate(next) {
@@ -61,8 +83,9 @@ export class Offer extends Component {
   }
 
   render({ row, isSelected }) {
-    return html`<${Ticking}
+    return html`<${Row}
       key=${row.sid}
+      row=${row}
       value=${() => stage(row)}
       show=${(shown) => (["calm", "soon", "last"].includes(shown) ? openRow(row, shown, isSelected) : closedRow(row, isSelected))}
     />`;

@@ -42,6 +42,7 @@ _HEADERS = {
     # TaskRouter requires this header. API Gateway's default is the same, but not guaranteed.
     "Content-Type": JSON,
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -345,8 +346,10 @@ def signed_form(request: Request, service: runtime.Runtime) -> Form:
         observability.bind(
             checked_url=_without_secrets(url, str(request.path), query),
             likely_cause=error.likely_cause,
+            signed=False,
         )
         raise
+    observability.bind(signed=True)
     return form
 
 

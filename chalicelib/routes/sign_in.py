@@ -37,10 +37,6 @@ blueprint = Blueprint(__name__)
 
 _FOLDER = "console"
 _COOKIE = "console-sign-in"
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 @route(blueprint, f"/{_FOLDER}/session", methods=["GET"], action=None)
@@ -186,7 +182,7 @@ def _respond(base: str, status: int, url: str, *, cookie: str = "", max_age: int
     """Return a redirection that sets the cookie of a sign-in or, by default, deletes the cookie."""
     parts = urlsplit(base)
     headers: dict[str, str | list[str]] = {
-        **_HEADERS,
+        "Referrer-Policy": "no-referrer",
         "Location": url,
         "Set-Cookie": f"{_cookie_name(base)}={cookie}; Path={parts.path}/{_FOLDER}; "
         f"Max-Age={max_age}; HttpOnly; SameSite=Lax{'; Secure' if parts.scheme == 'https' else ''}",

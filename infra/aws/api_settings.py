@@ -35,10 +35,13 @@ _CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 """Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
 
+_LOG_PATH = "/callbacks"
+"""The route that waits for CloudWatch Logs."""
+
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
-_STATISTICS_PATHS = ("/statistics",)
+_STATISTICS_PATH = "/statistics"
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -85,11 +88,29 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for paths, throttle in (
             (_CONSOLE_PATHS, console_throttle),
             (pages, page_throttle),
-            (_STATISTICS_PATHS, capacity.statistics_throttle(concurrency)),
         )
         for path in paths
     ]
-    return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+    return [
+        default,
+        *console,
+        *_supervisor_settings(concurrency),
+        *callbacks,
+        *_waiting_settings(app, twilio, stage, concurrency),
+    ]
+
+
+def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
+    """Return the settings of the methods of the routes that only supervisors and services use."""
+    throttles = {
+        _LOG_PATH: capacity.log_throttle(concurrency),
+        _STATISTICS_PATH: capacity.statistics_throttle(concurrency),
+    }
+    return [
+        _MethodSetting(_encode(path), method, throttle, measured=False)
+        for path, throttle in throttles.items()
+        for method in ("GET", "OPTIONS")
+    ]
 
 
 def _waiting_settings(

@@ -63,6 +63,7 @@ class FakeApi:
     Attributes:
         reservations: the Reservations in the overview, by SID.
         past: the Reservations in GET /reservations, newest first.
+        max_open: the number of Reservations in the overview, at most.
         page_size: the number of Reservations on a page of that list, at most.
         records: what GET /reservations/{sid} returns for others, by SID.
         answers: responses to POST requests, by the end of their path: status, body, headers.
@@ -75,6 +76,7 @@ class FakeApi:
     reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
     past: list[dict[str, Any]] = field(default_factory=list)
     page_size: int = 50
+    max_open: int = 500
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     received: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -144,10 +146,13 @@ class FakeApi:
         return reservation_sid
 
     def overview(self) -> dict[str, Any]:
-        everything = sorted(self.reservations.values(), key=lambda each: each["expires_at"])
+        everything = sorted(
+            self.reservations.values(),
+            key=lambda each: (each["status"] != "pending", each["expires_at"]),
+        )
         return {
-            "reservations": everything[:500],
-            "truncated": len(everything) > 500,
+            "reservations": everything[: self.max_open],
+            "truncated": len(everything) > self.max_open,
             "counts": {"pending": len(everything), "accepted": 0, "wrapping": 0},
             "worker": self.worker,
             "title_attributes": self.title_attributes,
@@ -323,6 +328,7 @@ def open_console(
 ) -> Iterator[Callable[..., Page]]:
     """A function that opens the console in a new browser context, by a sign-in link.
 
+    If the API has an identity provider, the page begins with a stored token instead.
     The test fails if `page_problems` is not empty when the test ends.
     """
     contexts = []
@@ -338,8 +344,15 @@ def open_console(
             context.set_default_timeout(15_000)
         page = context.new_page()
         watch(page, api.url.removesuffix(STAGE), page_problems)
-        fragment = "" if link_token is None else f"#token={link_token or token()}"
-        page.goto(f"{api.url}{path}{fragment}")
+        if link_token is None:
+            page.goto(f"{api.url}{path}")
+        elif api.has_provider:
+            page.goto(f"{api.url}{path}")
+            keep = "token => sessionStorage.setItem('console.token', token)"
+            page.evaluate(keep, link_token or token())
+            page.reload()
+        else:
+            page.goto(f"{api.url}{path}#token={link_token or token()}")
         return page
 
     yield open_page

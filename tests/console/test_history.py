@@ -278,6 +278,7 @@ def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_con
     expect(ended(page)).to_have_count(1)
     expect(page.locator("#filter")).to_have_value("marta")
     page.goto(f"{api.url}/console#token={token('supervisor', identity='carla')}")
+    page.get_by_role("button", name="Replace my session").click()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     open_history(page)
     expect(page.locator("#filter")).to_have_value("")

@@ -227,6 +227,101 @@ def test_unknown_outcome_becomes_open_again_if_nothing_was_decided(open_console,
     expect(rows(page).locator(".wrong")).to_contain_text("Nothing was decided.")
 
 
+@pytest.mark.parametrize("answer", [(502, {"message": "Internal server error"}, {}), None])
+def test_answer_without_a_code_is_an_unknown_outcome(open_console, api, answer):
+    api.offer("Marta", claimed=True)
+    if answer:
+        api.answers["/accept"] = answer
+    page = open_console()
+    if not answer:
+        page.route("**/accept", lambda route: route.abort())
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page).get_by_role("button", name="Accept")).to_have_count(0)
+    expect(page.locator(".banner")).to_have_count(0)
+
+
+def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_console, api):
+    reservation = api.offer("Marta")
+    api.answers["/accept"] = error(401, "UnauthorizedError")
+    page = open_console(token(name="first"))
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    page.goto(f"{api.url}/console#token={token(name='second')}")
+    expect(rows(page).locator(".wrong")).to_contain_text("Nothing was decided.")
+    api.end(reservation, "canceled")
+    expect(rows(page)).to_have_attribute("data-end", "withdrawn")
+
+
+def truncated(api, *, pending_omitted=False):
+    """Add accepted Reservations until the overview is truncated."""
+    api.max_open = 5
+    for _ in range(8):
+        if pending_omitted:
+            api.offer("Other", 4_000)
+        else:
+            api.offer("Accepted", 4_000, status="accepted")
+
+
+@pytest.mark.parametrize("pending_omitted", [False, True])
+def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_omitted):
+    truncated(api, pending_omitted=pending_omitted)
+    reservation = api.offer("Marta", 100)
+    page = open_console(token("supervisor"))
+    expect(row(page, "Marta")).to_be_visible()
+    api.end(reservation, "canceled")
+    expect(row(page, "Marta")).to_have_attribute("data-end", "withdrawn")
+    note = page.locator(".bar [role=status]").first
+    expect(note).to_have_text(
+        "Least time left first" if not pending_omitted else re.compile("^Only")
+    )
+    expect(page.get_by_text("There are more accepted Tasks than this list")).to_be_visible()
+
+
+def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(open_console, api):
+    api.max_open = 2
+    last = api.offer("Last", 5_000)
+    api.offer("Other", 4_000)
+    page = open_console(token("supervisor"))
+    expect(row(page, "Last")).to_be_attached()
+    api.offer("Urgent", 100)
+    expect(row(page, "Urgent")).to_be_attached()
+    expect(row(page, "Last")).to_have_count(0)
+    assert api.count(f"/reservations/{last}") == 0
+
+
+def test_failed_lookups_wait_as_long_as_the_service_asks(open_console, api):
+    sids = [api.offer(f"Customer {number}") for number in range(5)]
+    page = open_console()
+    second = open_console(context=page.context)
+    for each in (page, second):
+        expect(rows(each)).to_have_count(5)
+    respond = api.respond
+
+    def throttle(method, path, headers, parameters):
+        if path.startswith("/reservations/"):
+            api.received.append((method, path, parameters))
+            return 429, {"message": "Too Many Requests"}, {"Retry-After": "3"}
+        return respond(method, path, headers, parameters)
+
+    api.respond = throttle
+    for sid in sids:
+        api.end(sid, "canceled")
+
+    def lookups():
+        return sum(path.startswith("/reservations/") for _, path, _ in api.received)
+
+    expect(rows(second).first).to_have_attribute("data-end", "checking")
+    before = api.count("/overview")
+    while api.count("/overview") < before + 8:
+        page.wait_for_timeout(50)
+    assert 1 <= lookups() <= 4
+    api.respond = respond
+    for each in (page, second):
+        expect(rows(each).first).to_have_attribute("data-end", "withdrawn")
+    assert all(api.count(f"/reservations/{sid}") <= 2 for sid in sids)
+
+
 def test_conflicting_decision_shows_the_real_ending(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
@@ -572,6 +667,62 @@ def test_page_never_scrolls_sideways(open_console, api, width):
     page = open_console(viewport={"width": width, "height": 800})
     expect(rows(page)).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("locale", ["en-US", "es-ES"])
+@pytest.mark.parametrize("width", [320, 360])
+def test_nothing_is_cut_off_in_a_narrow_row(open_console, api, width, locale):
+    api.offer(task_attributes={"customer": "X" * 120, "topic": "Y" * 300, "K" * 100: "v"})
+    page = open_console(viewport={"width": width, "height": 740}, locale=locale)
+    expect(page.locator(".offer select")).to_be_visible()
+    cut = page.evaluate(
+        """() => {
+          const right = document.querySelector(".offer").getBoundingClientRect().right + 0.5;
+          const parts = [...document.querySelectorAll(".offer *")];
+          return parts.filter((part) => part.getBoundingClientRect().right > right)
+            .map((part) => part.outerHTML.slice(0, 80));
+        }"""
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"language": '"fr"', "sound": "{"},
+        {"language": '"constructor"'},
+        {"language": "7", "shortcuts": '"no"', "activityAfterRejection": "null"},
+    ],
+    ids=str,
+)
+def test_unusable_stored_values_are_ignored(open_console, api, stored):
+    api.offer("Marta")
+    page = open_console()
+    for name, value in stored.items():
+        page.evaluate(
+            "([name, value]) => localStorage.setItem(name, value)", [f"console.{name}", value]
+        )
+    for key in ("console.drafts", "console.sign-in"):
+        page.evaluate("key => sessionStorage.setItem(key, '{')", key)
+    page.reload()
+    expect(rows(page).get_by_role("button", name="Accept: Marta")).to_be_visible()
+    expect(rows(page).locator("kbd")).to_have_count(3)
+
+
+@pytest.mark.parametrize(
+    ("is_script_allowed", "words"),
+    [
+        (True, ("could not be loaded", "No se pudo cargar")),
+        (False, ("needs JavaScript", "necesita JavaScript")),
+    ],
+)
+def test_page_without_script_explains_in_both_languages(browser, api, is_script_allowed, words):
+    context = browser.new_context(java_script_enabled=is_script_allowed)
+    page = context.new_page()
+    page.route("**/console.js", lambda route: route.abort())
+    page.goto(f"{api.url}/console")
+    assert all(each in page.content() for each in words)
+    context.close()
 
 
 def test_new_version_offers_a_reload(open_console, api):

@@ -93,6 +93,7 @@ def test_other_files_and_versions_are_not_found_and_not_cached(path):
     status, body, headers = call_app(f"/console/{path.format(version)}")
     assert status == 404
     assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert "Reload the page" in body
 
 

@@ -7,8 +7,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import BREAK, is_new_overview, iso, token
+from chalicelib.domain.sign_in import _PROVIDER_CODES, Failure
+from tests.console.conftest import BREAK, STAGE, is_new_overview, iso, token
 from tests.console.test_inbox import announcements, ended, error, row, rows
+from tests.console.vendor import CONSOLE
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +100,169 @@ def test_failed_sign_in_is_explained(open_console, api, fragment, words):
     page.goto(f"{api.url}/console/{fragment}")
     expect(page.get_by_role("alert")).to_contain_text(words)
     assert page.url == f"{api.url}/console/"
+
+
+@pytest.mark.parametrize(
+    ("claims", "other"),
+    [
+        ({"role": "supervisor", "identity": "mallory"}, "mallory"),
+        ({"role": "supervisor"}, "Supervisor"),
+        ({"name": "another token"}, "Worker WKaaaa…aaaa"),
+    ],
+)
+def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, claims, other):
+    mine, link = token(), token(**claims)
+    page = open_console(mine)
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    stored = "sessionStorage.getItem('console.token')"
+    dialog = page.get_by_role("dialog", name="Replace your session?")
+    page.goto(f"{api.url}/console#token={link}")
+    expect(dialog).to_contain_text(f"signs this tab in as {other}.")
+    expect(dialog).to_contain_text("You are signed in as Worker WKaaaa…aaaa.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert page.evaluate(stored) == mine
+    page.goto(f"{api.url}/console#token={link}")
+    dialog.get_by_role("button", name="Replace my session").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.evaluate(stored) == link
+
+
+def test_question_about_a_link_ends_with_the_session(open_console, api):
+    mine = token()
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.goto(f"{api.url}/console#token={token('supervisor')}")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    api.refused.add(mine)
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    page.goto(f"{api.url}/console#token={token(name='new')}")
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("fragment", ["token=x", "sign-in-error=x", "sign-in-error=constructor"])
+def test_fragment_never_ends_a_session(open_console, api, fragment):
+    mine = token()
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.goto(f"{api.url}/console#{fragment}")
+    page.wait_for_url(f"{api.url}/console")
+    page.reload()
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+@pytest.mark.parametrize(
+    "claims", [{"role": "constructor"}, {"role": "admin"}, {"role": None}], ids=str
+)
+def test_link_with_an_unknown_role_is_a_bad_link(open_console, claims):
+    page = open_console(token(**claims))
+    expect(page.get_by_role("alert")).to_contain_text("This sign-in link is not valid")
+
+
+def test_link_signs_nobody_in_if_there_is_a_provider(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+    page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
+    expect(page.get_by_role("alert")).to_contain_text("began in another browser")
+    assert page.evaluate("Object.keys(sessionStorage)") == []
+    mine = token()
+    signed_in = open_console(mine)
+    expect(signed_in.locator(".live")).to_contain_text("Live")
+    signed_in.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
+    signed_in.wait_for_url(f"{api.url}/console")
+    expect(signed_in.get_by_role("dialog")).to_have_count(0)
+    assert signed_in.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def test_sign_in_counts_once_and_only_in_the_tab_that_began_it(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+
+    def redirect(route):
+        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={mine}"})
+
+    mine = token()
+    page.context.route(f"{api.url}/console/sign-in", redirect)
+    page.get_by_role("link", name="Continue with company account").click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert "console.sign-in" not in page.evaluate("Object.keys(sessionStorage)")
+    other = open_console(None, path="/console/sign-in", context=page.context)
+    expect(other.get_by_role("alert")).to_contain_text("began in another browser")
+    expect(other.get_by_role("link", name="Continue with company account")).to_be_visible()
+
+
+def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+    begin = """age => {
+      sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now() - age}));
+    }"""
+    for age, words in ((590_000, "Live"), (601_000, "began in another browser")):
+        page.evaluate("sessionStorage.clear()")
+        page.reload()
+        page.evaluate(begin, age)
+        page.goto(f"{api.url}/console#token={token()}")
+        expect(page.get_by_text(words).first).to_be_visible()
+
+
+@pytest.mark.parametrize("code", ["Call +1 900 555 0100 to unlock", "constructor", "toString", ""])
+def test_unknown_reason_of_a_failed_sign_in_is_not_shown(open_console, api, code):
+    page = open_console(None)
+    page.goto(f"{api.url}/console/#sign-in-error={code}")
+    words = "You are not signed in The sign-in did not succeed. Try again."
+    expect(page.get_by_role("alert")).to_have_text(words)
+
+
+def test_page_knows_the_reasons_that_the_api_sends():
+    source = (CONSOLE / "view_door.js").read_text(encoding="utf-8")
+    known = re.findall(r'^  \["(\w+)", "failed\w+"\],$', source, re.MULTILINE)
+    assert sorted(known) == sorted({*Failure, *_PROVIDER_CODES})
+
+
+def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
+    api.has_provider = True
+    original, asked = api.respond, []
+
+    def respond(method, path, headers, parameters):
+        if path == "/console/session":
+            asked.append(time.monotonic())
+            if len(asked) == 1:
+                return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
+            if len(asked) == 2:
+                return 502, {"message": "Internal server error"}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    page = open_console(None)
+    link = page.get_by_role("link", name="Continue with company account")
+    wait_until(page, lambda: asked)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_text("make run")).to_have_count(0)
+    expect(link).to_be_visible(timeout=12_000)
+    assert len(asked) == 3
+    assert asked[1] - asked[0] >= 2.9
+    assert asked[2] - asked[1] >= 1.9
+
+
+def test_only_a_page_on_the_users_own_machine_speaks_of_make_run(browser, api):
+    context = browser.new_context(locale="en-US")
+    host = "https://console.example"
+
+    def serve(route):
+        path = route.request.url.removeprefix(host)
+        route.fulfill(response=route.fetch(url=api.url.removesuffix(STAGE) + path))
+
+    context.route(f"{host}/**", serve)
+    page = context.new_page()
+    page.goto(f"{host}{STAGE}/console")
+    expect(page.get_by_text("Open the sign-in link that you were given.")).to_be_visible()
+    page.goto(f"{host}{STAGE}/console#token=x")
+    expect(page.get_by_role("alert")).to_contain_text("Sign in again, or ask your supervisor.")
+    expect(page.get_by_text("make run")).to_have_count(0)
+    context.close()
 
 
 def test_expired_session_keeps_what_was_typed_and_continues(open_console, api):
@@ -190,6 +355,7 @@ def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
     api.reservations.clear()
     api.delay = 1
     page.goto(f"{api.url}/console#token={token('supervisor')}")
+    page.get_by_role("button", name="Replace my session").click()
     expect(rows(page)).to_have_count(0)
     assert "Marta" not in page.content()
 
@@ -212,6 +378,52 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     assert api.count("/overview") == before
     page.reload()
     expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
+
+
+def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
+    first, second = token(name="first"), token(name="second")
+    api.offer("Marta")
+    expired_tab = open_console(second)
+    expired_tab.get_by_role("button", name="Accept by phone").click()
+    expired_tab.get_by_label("Caller ID that the phone shows").fill("+1555")
+    api.refused.add(second)
+    expect(expired_tab.get_by_text("You return to the offer Marta")).to_be_visible()
+    page = open_console(first, context=expired_tab.context)
+    other_user = open_console(token("supervisor"), context=expired_tab.context)
+    expect(rows(other_user)).to_have_count(1)
+    # The tab continues with the token of the same user, and expires again.
+    expect(rows(expired_tab)).to_have_count(1)
+    api.refused.add(first)
+    for each in (page, expired_tab):
+        expect(each.get_by_text("Your session expired at")).to_be_visible()
+    other_user.locator(".me > summary").click()
+    other_user.get_by_role("button", name="Sign out").click()
+    for each in (other_user, page, expired_tab):
+        expect(each.get_by_text("You signed out")).to_be_visible()
+        keys = "[...Object.keys(sessionStorage), ...Object.keys(localStorage)]"
+        assert each.evaluate(keys) == []
+        assert "Marta" not in each.content()
+
+
+def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
+    api.offer("Marta")
+    mine = token()
+    page = open_console(mine)
+    for end, link in (("sign out", mine), ("expire", token("supervisor", name="x"))):
+        page.get_by_role("button", name="Accept by phone").click()
+        page.get_by_label("Caller ID that the phone shows").fill("+1555")
+        page.keyboard.press("Escape")
+        if end == "sign out":
+            page.locator(".me > summary").click()
+            page.get_by_role("button", name="Sign out").click()
+        else:
+            api.refused.add(mine)
+            expect(page.get_by_text("Your session expired at")).to_be_visible()
+            page.reload()
+        page.goto(f"{api.url}/console#token={link}")
+        page.get_by_role("button", name="Accept by phone").click()
+        expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("")
+        page.keyboard.press("Escape")
 
 
 def test_reload_keeps_session_and_offers(open_console, api):
@@ -283,6 +495,78 @@ def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
     expect(page.locator(".live")).to_contain_text("Reconnecting")
     wait_until(page, lambda: len(times) >= 2)
     assert times[1] - times[0] >= 3
+
+
+@pytest.mark.parametrize("body", [{"message": "maintenance"}, {"reservations": [None]}])
+def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_problems, body):
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    api._overview = lambda _headers: (200, body, {})
+    expect(page.get_by_role("alert")).to_contain_text("No connection since")
+    del api._overview
+    api.offer("Marta")
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(rows(page)).to_contain_text("Marta")
+    assert all("TypeError" in problem for problem in page_problems)
+    page_problems.clear()
+
+
+def test_polls_come_at_the_recommended_interval_on_average(open_console, api):
+    api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.evaluate(
+        """() => {
+          window.waits = [];
+          const post = Worker.prototype.postMessage;
+          Worker.prototype.postMessage = function (message) {
+            if (message.milliseconds) { waits.push(message.milliseconds); }
+            post.call(this, message);
+          };
+        }"""
+    )
+    waits = []
+    for share in (0, 1):
+        page.evaluate(f"Math.random = () => {share}; waits.length = 0")
+        wait_until(page, lambda: page.evaluate("waits.length > 0"))
+        waits.append(page.evaluate("waits[0]"))
+    assert waits == [900, 1_100]
+
+
+def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, api):
+    api.delay = 2
+    page = open_console()
+    expect(page.locator(".live")).to_have_text("Connecting")
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+def test_session_does_not_expire_before_the_servers_clock_is_known(open_console, api):
+    api.clock_offset = -7_200
+    api.delay = 2.5
+    page = open_console(token(seconds=-3_600))
+    page.wait_for_timeout(1_500)
+    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refusal_by_something_in_front_of_the_api_is_a_missed_update(open_console, api, status):
+    mine = token()
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    original = api.respond
+
+    def refuse(method, path, headers, parameters):
+        if path == "/overview":
+            return status, {"message": "Forbidden"}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = refuse
+    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    api.respond = original
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
 
 
 def test_unchanged_overview_is_a_304_and_changes_nothing(open_console, api):
@@ -403,15 +687,83 @@ def test_new_offer_is_a_notification_while_hidden_and_a_sound_if_switched_on(ope
     page.get_by_label("Sound for new offers").check()
     page.get_by_label("Desktop notifications").check()
     page.keyboard.press("Escape")
+    wait_until(page, lambda: page.evaluate("alerts.length >= 2"))
     assert page.evaluate("alerts.splice(0)") == ["tone", "tone"]
     api.offer("Visible")
-    expect(row(page, "Visible")).to_be_visible()
+    wait_until(page, lambda: page.evaluate("alerts.length >= 2"))
     assert page.evaluate("alerts.splice(0)") == ["tone", "tone"]
     hide(page)
     api.offer("Hidden")
-    expect(row(page, "Hidden")).to_be_attached()
+    wait_until(page, lambda: page.evaluate("alerts.length >= 3"))
     notification = "New offer: Hidden: charged twice"
-    assert page.evaluate("alerts.splice(0)") == ["tone", "tone", notification]
+    assert sorted(page.evaluate("alerts.splice(0)")) == [notification, "tone", "tone"]
+
+
+NOTE_ALERTS = """
+  window.alerts = [];
+  window.Notification = class extends EventTarget {
+    static permission = "granted";
+    constructor(title, {body}) { super(); alerts.push(body); }
+  };
+  OscillatorNode.prototype.start = () => alerts.push("tone");
+  OscillatorNode.prototype.stop = () => {};
+"""
+
+
+def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
+    link = token()
+    leader = open_console(link)
+    leader.evaluate("localStorage.setItem('console.notifications', 'true')")
+    leader.reload()
+    leader.evaluate(NOTE_ALERTS)
+    expect(leader.locator(".live")).to_contain_text("Live")
+    other = open_console(link, context=leader.context)
+    expect(other.locator(".live")).to_contain_text("Live")
+    hide(leader)
+    api.offer("Seen")
+    expect(row(other, "Seen")).to_be_visible()
+    expect(row(leader, "Seen")).to_be_attached()
+    hide(other)
+    api.offer("Unseen")
+    wait_until(leader, lambda: leader.evaluate("alerts.length > 0"))
+    assert leader.evaluate("alerts") == ["Unseen: charged twice"]
+
+
+# Chromium takes each evaluation by Playwright for a use of the page.
+UNUSED = """
+  localStorage.setItem("console.sound", "true");
+  const activation = {hasBeenActive: false};
+  Object.defineProperty(navigator, "userActivation", {value: activation});
+  for (const type of ["click", "keydown"]) {
+    addEventListener(type, () => { activation.hasBeenActive = true; }, {capture: true});
+  }
+"""
+
+
+def test_tab_that_the_user_has_used_makes_the_sound(open_console, api):
+    link = token()
+    context = open_console(None).context
+    context.add_init_script(UNUSED + NOTE_ALERTS)
+    leader = open_console(link, context=context)
+    blocked = leader.get_by_text("Your browser blocks the sound")
+    expect(blocked).to_be_visible()
+    api.offer("Silent")
+    expect(row(leader, "Silent")).to_be_visible()
+    other = open_console(link, context=leader.context)
+    expect(row(other, "Silent")).to_be_visible()
+    other.keyboard.press("j")
+    expect(other.get_by_text("Your browser blocks the sound")).to_have_count(0)
+    api.offer("Loud")
+    wait_until(other, lambda: other.evaluate("alerts.length === 2"))
+    assert leader.evaluate("alerts") == []
+    leader.get_by_role("button", name="Turn on").click()
+    expect(blocked).to_have_count(0)
+    wait_until(leader, lambda: leader.evaluate("alerts.length === 2"))
+    api.offer("Once")
+    for page in (leader, other):
+        expect(row(page, "Once")).to_be_visible()
+    count = "alerts.length"
+    wait_until(leader, lambda: leader.evaluate(count) + other.evaluate(count) == 6)
 
 
 # Keyboard
@@ -460,7 +812,7 @@ def test_shortcuts_never_fire_while_typing_with_a_modifier_or_when_turned_off(op
     page.get_by_label("After a rejection, set me to").focus()
     page.keyboard.press("a")
     page.locator("body").evaluate("() => document.activeElement.blur()")
-    for key in ("Control+a", "Alt+a", "Meta+a"):
+    for key in ("Control+a", "Alt+a", "Meta+a", "Shift+A", "Shift+R"):
         page.keyboard.press(key)
     page.keyboard.press("p")
     page.get_by_label("Caller ID").press("a")
@@ -469,6 +821,62 @@ def test_shortcuts_never_fire_while_typing_with_a_modifier_or_when_turned_off(op
     expect(page.locator("kbd")).to_have_count(0)
     page.keyboard.press("a")
     time.sleep(0.3)
+    assert [method for method, _, _ in api.received if method == "POST"] == []
+
+
+def test_arrow_keys_scroll_the_json_that_has_the_focus(open_console, api):
+    attributes = {"customer": "First", "lines": {str(line): line for line in range(200)}}
+    first = api.offer(left=60, task_attributes=attributes)
+    api.offer("Second", 90)
+    page = open_console()
+    page.get_by_text("Raw JSON").click()
+    json_area = page.locator(".offer pre")
+    json_area.focus()
+    page.keyboard.press("ArrowDown")
+    wait_until(page, lambda: page.evaluate("document.querySelector('.offer pre').scrollTop > 0"))
+    expect(page.locator(f"#row-{first}")).to_have_attribute("aria-current", "true")
+    page.keyboard.press("j")
+    expect(row(page, "Second")).to_be_focused()
+
+
+def test_focus_stays_in_the_row_whose_button_disappears(open_console, api):
+    timed_out = api.offer("Timed out", 60)
+    reservation = api.offer("Marta", 90)
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "30"})
+    page = open_console()
+    row(page, "Timed out").get_by_role("button", name="Accept by phone").focus()
+    api.end(timed_out, "timeout")
+    expect(page.locator(f"#row-{timed_out}")).to_have_attribute("data-end", "timeout")
+    expect(page.locator(f"#row-{timed_out}")).to_be_focused()
+    row(page, "Marta").get_by_role("button", name="Accept").first.focus()
+    page.keyboard.press("Enter")
+    expect(row(page, "Marta")).to_have_attribute("data-end", "checking")
+    expect(page.locator(f"#row-{reservation}")).to_be_focused()
+    expect(announcements(page)).to_contain_text("Checking: Marta: charged twice.")
+
+
+def test_phone_dialog_says_why_the_offer_cannot_be_accepted(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.locator(f"#row-{reservation}").focus()
+    page.get_by_role("button", name="Accept by phone").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+    api.failure = 503
+    expect(dialog.get_by_role("alert")).to_have_text("Not possible without a connection")
+    dialog.get_by_role("button", name="Call").click(force=True)
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    expect(dialog).to_have_count(0)
+    api.failure = None
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.get_by_role("button", name="Accept by phone").click()
+    api.end(reservation, "canceled")
+    expect(dialog.get_by_role("alert")).to_have_text("This offer is no longer open.")
+    dialog.get_by_role("button", name="Call").click(force=True)
+    expect(dialog).to_be_visible()
     assert [method for method, _, _ in api.received if method == "POST"] == []
 
 
@@ -590,6 +998,11 @@ def expired(page, api):
     expect(page.get_by_text("Your session expired")).to_be_visible()
 
 
+def asked_about_link(page, api):
+    page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 def new_version(page, api):
     api.version = "another"
     expect(page.get_by_text("A new version")).to_be_visible()
@@ -602,7 +1015,7 @@ def signed_out(page, api):
 
 STATES = [
     *(lambda page, api: None, urgent, checking, endings, refused, offline, unavailable, menu),
-    *(inspecting, phone, keys, expired, new_version, signed_out),
+    *(inspecting, phone, keys, expired, asked_about_link, new_version, signed_out),
 ]
 
 
@@ -636,9 +1049,21 @@ def test_time_left_is_announced_once_at_30_and_at_10_seconds(open_console, api):
     )
     api.offer("Marta", 12, timeout=120)
     expect(announcements(page)).to_have_text("Offer ends in 10 seconds: Marta: charged twice.")
-    time.sleep(2.5)
+    expect(page.locator(".digits")).to_have_text("0:08")
     said = page.evaluate("said")
     assert sum("ends in" in text for text in said) == 1
+
+
+def test_time_left_is_announced_after_a_late_tick(open_console, api):
+    page = open_console()
+    page.clock.install()
+    page.reload()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    api.offer("Marta", 34, timeout=120)
+    expect(rows(page)).to_have_count(1)
+    page.clock.run_for(1_000)
+    page.clock.fast_forward(7_000)
+    expect(announcements(page)).to_contain_text(re.compile(r"Offer ends in 2\d seconds"))
 
 
 # Size

@@ -21,12 +21,13 @@ MODULE = ROOT / ".venv" / "oidc-provider" / "node_modules" / "oidc-provider" / "
 SERVER = ROOT / "tests" / "e2e" / "oidc_provider" / "server.mjs"
 CLIENT_ID, CLIENT_SECRET = "contact-center-console", "s3cret:with-special/characters+%"
 
+needs_provider = pytest.mark.skipif(
+    not MODULE.exists(), reason="oidc-provider is missing. Run make oidc-provider."
+)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(STARTUP_SECONDS + 120),
-    pytest.mark.skipif(
-        not MODULE.exists(), reason="oidc-provider is missing. Run make oidc-provider."
-    ),
+    needs_provider,
 ]
 
 
@@ -112,15 +113,17 @@ def grant_of(token):
     return claims["grants"]["task_router"]
 
 
-def open_expiring_link(page, center):
-    """Open a sign-in link for Alice whose token expires within seconds."""
+def open_with_expiring_token(page, center):
+    """Open the console as Alice with a token that expires within seconds."""
     settings = center.stack.definition.settings
     alice = center.stack.identifiers["workers"]["Alice"]
     token = create_token(
         settings, read_api_key(settings), role="worker", hours=4 / 3600, worker_sid=alice
     )
-    page.goto(f"{center.url}/console/#token={token}")
-    page.wait_for_function("token => sessionStorage.getItem('console.token') === token", arg=token)
+    page.goto(f"{center.url}/console/")
+    page.evaluate("token => sessionStorage.setItem('console.token', token)", token)
+    page.reload()
+    expect(page.locator(".live")).to_contain_text("Live")
     return token
 
 
@@ -140,7 +143,7 @@ def test_worker_signs_in_and_renews_the_token_silently(page, center):
 def test_expired_session_continues_without_a_question(page, center):
     sign_in(page, center, "alice")
     token_of(page, center)
-    expired = open_expiring_link(page, center)
+    expired = open_with_expiring_token(page, center)
     page.wait_for_function(
         "token => ![token, null].includes(sessionStorage.getItem('console.token'))", arg=expired
     )
@@ -150,7 +153,7 @@ def test_expired_session_continues_without_a_question(page, center):
 
 def test_expired_session_of_a_person_without_a_login_asks_once(page, center):
     with page.expect_navigation(url=re.compile("#sign-in-error=login_required")):
-        open_expiring_link(page, center)
+        open_with_expiring_token(page, center)
     expect(page.locator(".banner")).to_contain_text("Your session expired at")
     page.get_by_role("link", name="Continue with company account").click()
     log_in(page, "alice")

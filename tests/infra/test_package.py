@@ -8,6 +8,7 @@ import pytest
 
 from app import app
 from chalicelib.routes.callbacks import twilio_routes
+from chalicelib.routes.console import _console
 from infra.aws import api_settings, stage_config, template
 from tests.infra import templates
 from tests.infra.packaging import REGION, package
@@ -75,6 +76,14 @@ def test_memory_timeouts_and_tracing_are_set(packaged_stage):
     assert gateway["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
 
 
+def test_responses_that_callbacks_never_reach_in_size_are_compressed(packaged_stage):
+    (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
+    size = gateway["MinimumCompressionSize"]
+    assert size == 10_240
+    assert len(_console().files["console.js"]) > size
+    assert len(_console().files["console.css"]) > size
+
+
 def test_failed_or_throttled_sweep_is_not_retried(packaged_stage):
     (invoke_config,) = packaged_stage.of_type("AWS::Lambda::EventInvokeConfig").values()
     assert invoke_config["FunctionName"] == {"Ref": "Sweep"}
@@ -111,10 +120,14 @@ def test_throttles_are_higher_for_twilio_and_lower_for_methods_that_may_wait(pac
         ("/accept_reservation", "POST"),
         ("/activities", "GET"),
         ("/activity", "POST"),
+        ("/callbacks", "GET"),
+        ("/callbacks", "OPTIONS"),
         ("/create-task", "POST"),
         ("/reservations/{sid}/accept", "POST"),
         ("/reservations/{sid}/complete", "POST"),
         ("/reservations/{sid}/reject", "POST"),
+        ("/statistics", "GET"),
+        ("/statistics", "OPTIONS"),
     }
     assert all(rates[method] > default for method in twilio_routes(app))
 

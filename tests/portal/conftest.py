@@ -57,12 +57,15 @@ def taskrouter(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]
 
 
 @contextmanager
-def chromium(*arguments: str, without: tuple[str, ...] = ()) -> Iterator[Browser]:
+def chromium(
+    *arguments: str, without: tuple[str, ...] = (), omitted: tuple[str, ...] = ()
+) -> Iterator[Browser]:
     """Run Chromium; skip the test if Chromium is missing.
 
     Args:
         *arguments: Additional command-line arguments.
         without: Names of additional features to disable.
+        omitted: Playwright's own arguments that are omitted.
     """
     features = f"--disable-features={','.join([*_DISABLED_FEATURES, *without])}"
     program = os.environ.get("CHROMIUM") or next(
@@ -72,7 +75,9 @@ def chromium(*arguments: str, without: tuple[str, ...] = ()) -> Iterator[Browser
         pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=[features, *_ARGUMENTS, *arguments]
+            executable_path=program,
+            args=[features, *_ARGUMENTS, *arguments],
+            ignore_default_args=list(omitted),
         )
         yield browser
         browser.close()

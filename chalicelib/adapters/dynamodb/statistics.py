@@ -135,6 +135,6 @@ def _to_workspace(stored: Mapping[str, Any]) -> WorkspaceStatistics:
 
 
 def _build(part: type[_Part], stored: Mapping[str, Any], **converted: Any) -> _Part:
-    """Build a dataclass from its stored members. Members of later versions are ignored."""
+    """Build a dataclass from its stored fields. Fields of later versions are ignored."""
     names = (field.name for field in fields(part))  # type: ignore[arg-type]
     return part(**{name: stored[name] for name in names if name not in converted}, **converted)

@@ -30,7 +30,7 @@ def to_task(task: Any) -> CreatedTask:
                 task_queue_sid=task.task_queue_sid,
                 priority=task.priority,
             )
-    raise TypeError("A member of the Task has the wrong type.")
+    raise TypeError("A field of the Task has the wrong type.")
 
 
 def to_found_task(task: Any, *, sid: str) -> FoundTask:
@@ -46,13 +46,13 @@ def to_activity(activity: Any) -> Activity:
     match (activity.friendly_name, activity.available):
         case (str(name), bool(is_available)):
             return Activity(checked_sid(activity.sid, "WA", "sid"), name, is_available)
-    raise TypeError("A member of the Activity has the wrong type.")
+    raise TypeError("A field of the Activity has the wrong type.")
 
 
 def to_worker(worker: Any, **requested: str) -> WorkerActivity:
     """Convert a Worker; raise an error unless its SIDs are valid and as requested."""
     names = (worker.friendly_name, worker.activity_name)
-    is_other = any(getattr(worker, member) != sid for member, sid in requested.items())
+    is_other = any(getattr(worker, key) != sid for key, sid in requested.items())
     if is_other or not all(isinstance(name, str) for name in names):
         raise ValueError("TaskRouter returned a malformed or different Worker.")
     changed_at = worker.date_status_changed or worker.date_updated

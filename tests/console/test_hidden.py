@@ -1,0 +1,178 @@
+"""Browser tests of a console whose window is really hidden, frozen or throttled.
+
+Playwright makes all of its pages visible and focused. So these tests control a tab of Chromium's
+default context, which Playwright leaves alone, with the DevTools protocol:
+https://chromedevtools.github.io/devtools-protocol/.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.console.conftest import FakeApi, chromium, token
+
+pytestmark = pytest.mark.slow
+
+# With these arguments, Chromium does not slow down the timers of hidden pages.
+UNTHROTTLED = (
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+)
+# Chromium lets the timers of a page that has been hidden for five minutes fire once per minute.
+SOON = "--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/2"
+
+
+class Tab:
+    """A tab of Chromium that Playwright does not control."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._session = browser.new_browser_cdp_session()
+        self._responses: dict[int, Any] = {}
+        self._session.on("Target.receivedMessageFromTarget", self._receive)
+        self._target = self._session.send("Target.createTarget", {"url": url})["targetId"]
+        attaching = {"targetId": self._target, "flatten": False}
+        self._attached = self._session.send("Target.attachToTarget", attaching)["sessionId"]
+        self._last_id = 0
+
+    def _receive(self, event: Any) -> None:
+        message = json.loads(event["message"])
+        self._responses[message.get("id", 0)] = message
+
+    def send(self, method: str, **parameters: Any) -> Any:
+        """Send a command of the DevTools protocol to the tab; return its result."""
+        self._last_id += 1
+        message = {"id": self._last_id, "method": method, "params": parameters}
+        attached = {"sessionId": self._attached, "message": json.dumps(message)}
+        self._session.send("Target.sendMessageToTarget", attached)
+        wait_until(lambda: self._last_id in self._pending_responses())
+        return self._responses.pop(self._last_id)["result"]
+
+    def _pending_responses(self) -> dict[int, Any]:
+        # Playwright dispatches received messages while it waits for a response.
+        self._session.send("Target.getTargetInfo", {"targetId": self._target})
+        return self._responses
+
+    def evaluate(self, expression: str) -> Any:
+        result = self.send("Runtime.evaluate", expression=expression, returnByValue=True)
+        return result["result"].get("value")
+
+    def set_window(self, state: str) -> None:
+        """Minimize the window, or show it again, and wait until the page has noticed."""
+        window = self.send("Browser.getWindowForTarget")["windowId"]
+        self.send("Browser.setWindowBounds", windowId=window, bounds={"windowState": state})
+        wanted = "hidden" if state == "minimized" else "visible"
+        wait_until(lambda: self.evaluate("document.visibilityState") == wanted)
+
+    def set_lifecycle(self, state: str) -> None:
+        """Freeze the page, as when the computer sleeps, or continue it (state "active")."""
+        self.send("Page.setWebLifecycleState", state=state)
+
+    def title(self) -> str:
+        return str(self.evaluate("document.title"))
+
+    def close(self) -> None:
+        self._session.send("Target.closeTarget", {"targetId": self._target})
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 8) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition is still false"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium(SOON, omitted=UNTHROTTLED) as started:
+        yield started
+
+
+@pytest.fixture
+def open_tab(browser: Browser, api: FakeApi) -> Iterator[Callable[..., Tab]]:
+    """A function that opens the console in a tab and waits until it has polled."""
+    tabs = []
+
+    def open_signed_in(seconds: int = 3600) -> Tab:
+        tab = Tab(browser, f"{api.url}/console#token={token(seconds=seconds)}")
+        tabs.append(tab)
+        wait_until(lambda: api.count("/overview") > 0)
+        wait_until(lambda: "Inbox" in tab.title())
+        return tab
+
+    yield open_signed_in
+    for tab in tabs:
+        tab.close()
+
+
+def polls(api: FakeApi, seconds: float) -> int:
+    """Return the number of polls within some seconds."""
+    before = api.count("/overview")
+    time.sleep(seconds)
+    return api.count("/overview") - before
+
+
+def test_minimized_window_polls_slower_and_still_alerts(open_tab, api):
+    api.poll = {"visible_ms": 200, "hidden_ms": 1_500}
+    tab = open_tab()
+    assert polls(api, 3) >= 8
+    tab.set_window("minimized")
+    assert polls(api, 4) in (2, 3, 4)
+    api.offer("Marta")
+    wait_until(lambda: tab.title() == "(1) Inbox, Agent console", seconds=4)
+    assert "New offer: Marta" in tab.evaluate("document.querySelector('#announcements').innerText")
+    tab.set_window("normal")
+    assert polls(api, 3) >= 8
+
+
+def test_polls_keep_their_pace_although_the_timers_of_the_page_are_slowed_down(open_tab, api):
+    api.poll = {"visible_ms": 300, "hidden_ms": 300}
+    tab = open_tab()
+    tab.evaluate("window.ticks = 0; setInterval(() => ticks++, 300)")
+    tab.set_window("minimized")
+    time.sleep(3)
+    before = tab.evaluate("ticks")
+    assert polls(api, 6) >= 15
+    assert tab.evaluate("ticks") - before <= 7, "Chromium has not slowed down the timers"
+
+
+def test_computer_that_slept_shows_the_offers_at_once(open_tab, api):
+    api.poll = {"visible_ms": 60_000, "hidden_ms": 60_000}
+    ended = api.offer("Ended")
+    tab = open_tab()
+    wait_until(lambda: tab.title() == "(1) Inbox, Agent console")
+    tab.set_lifecycle("frozen")
+    assert polls(api, 7) == 0
+    api.end(ended, "timeout")
+    api.offer("Marta")
+    api.offer("Jonas")
+    tab.set_lifecycle("active")
+    wait_until(lambda: tab.title() == "(2) Inbox, Agent console", seconds=4)
+    words = "document.querySelector('main').textContent"
+    wait_until(lambda: "Timed out" in tab.evaluate(words))
+    assert "Jonas" in tab.evaluate(words)
+
+
+def test_session_that_expired_during_sleep_says_so(open_tab, api):
+    tab = open_tab(seconds=5)
+    tab.set_lifecycle("frozen")
+    time.sleep(6)
+    tab.set_lifecycle("active")
+    wait_until(lambda: tab.title() == "Sign in, Agent console", seconds=4)
+    assert "Your session expired at" in tab.evaluate("document.body.innerText")
+
+
+def test_hidden_tab_polls_for_a_visible_one_at_its_pace(open_tab, api):
+    api.poll = {"visible_ms": 300, "hidden_ms": 60_000}
+    leader = open_tab()
+    second = open_tab()  # covers the first in the same window
+    wait_until(lambda: leader.evaluate("document.visibilityState") == "hidden")
+    assert second.evaluate("document.visibilityState") == "visible"
+    assert polls(api, 3) >= 5
+    api.offer("Marta")
+    for tab in (leader, second):
+        wait_until(lambda tab=tab: tab.title() == "(1) Inbox, Agent console")
