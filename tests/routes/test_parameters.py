@@ -26,6 +26,10 @@ PARAMETERS = {
     "/reservations": ("worker_sid", "status", "since", "limit", "cursor"),
     "/overview": (),
     "/statistics": (),
+    "/callbacks": (
+        *("reservation_sid", "task_sid", "worker_sid"),
+        *("route", "status", "since", "until", "limit", "cursor"),
+    ),
     "/activities": (),
     "/activity": ("activity_sid", "worker_sid"),
     "/reservations/{sid}": (),
