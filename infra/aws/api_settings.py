@@ -43,6 +43,7 @@ _PAGE_PATHS = ("/console", "/console/session")
 
 _SIGNATURE_PATH = "/reservations/{sid}/signature"
 """The route that a supervisor's console requests when its user clicks a button."""
+_STATISTICS_PATH = "/statistics"
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -92,24 +93,25 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         )
         for path in paths
     ]
-    console += [
-        _MethodSetting(_encode(_SIGNATURE_PATH), method, page_throttle, measured=False)
-        for method in ("GET", "OPTIONS")
-    ]
     return [
         default,
         *console,
-        *_log_settings(concurrency),
+        *_supervisor_settings(concurrency),
         *callbacks,
         *_waiting_settings(app, twilio, stage, concurrency),
     ]
 
 
-def _log_settings(concurrency: int) -> list[_MethodSetting]:
-    """Return the settings of the methods of the route that waits for CloudWatch Logs."""
-    throttle = capacity.log_throttle(concurrency)
+def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
+    """Return the settings of the methods of the routes that only supervisors and services use."""
+    throttles = {
+        _LOG_PATH: capacity.log_throttle(concurrency),
+        _SIGNATURE_PATH: capacity.page_throttle(concurrency),
+        _STATISTICS_PATH: capacity.statistics_throttle(concurrency),
+    }
     return [
-        _MethodSetting(_encode(_LOG_PATH), method, throttle, measured=False)
+        _MethodSetting(_encode(path), method, throttle, measured=False)
+        for path, throttle in throttles.items()
         for method in ("GET", "OPTIONS")
     ]
 
