@@ -26,14 +26,21 @@ _BASE_URL = re.compile(
 
 
 def sid(prefix: str) -> Callable[[str], str]:
-    """Return the type of SIDs with a prefix, such as ``AC``."""
+    """Return the type of SIDs with a prefix, such as ``AC``.
+
+    Settings are compared with the SIDs that Twilio sends, which are in lowercase after the prefix.
+    """
 
     def parse(text: str) -> str:
-        if not is_sid(text, prefix):
-            raise ValueError(f"must be {prefix} followed by 32 hexadecimal digits")
+        if not _is_written_by_twilio(text, prefix):
+            raise ValueError(f"must be {prefix} followed by 32 lowercase hexadecimal digits")
         return text
 
     return parse
+
+
+def _is_written_by_twilio(text: str, prefix: str) -> bool:
+    return is_sid(text, prefix) and text == prefix + text.removeprefix(prefix).lower()
 
 
 def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -208,8 +215,9 @@ def timeouts_by_workflow(text: str) -> dict[str, int]:
         raise ValueError(f"must be a JSON object: {error}") from error
     for workflow_sid, seconds in timeouts.items():
         is_timeout = type(seconds) is int and 1 <= seconds <= MAX_RESERVATION_TIMEOUT
-        if not is_sid(workflow_sid, "WW") or not is_timeout:
+        if not _is_written_by_twilio(workflow_sid, "WW") or not is_timeout:
             raise ValueError(
-                f"must map Workflow SIDs (WW…) to whole seconds from 1 to {MAX_RESERVATION_TIMEOUT}"
+                "must map Workflow SIDs (WW…, in lowercase) to whole seconds from 1 to "
+                f"{MAX_RESERVATION_TIMEOUT}"
             )
     return timeouts

@@ -24,6 +24,15 @@ def variables_of(project: Mapping[str, Any], stage_name: str) -> dict[str, Any]:
     return variables
 
 
+def _function_variables(project: Mapping[str, Any], stage_name: str) -> Iterator[dict[str, Any]]:
+    """Yield the variables that the parsed file sets for single functions of a stage."""
+    functions = project["stages"][stage_name].get("lambda_functions")
+    for function in functions.values() if isinstance(functions, dict) else ():
+        own = function.get("environment_variables") if isinstance(function, dict) else None
+        if isinstance(own, dict):
+            yield own
+
+
 def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
     """Refuse a table that another stage also uses, unless one of the stages is for local use.
 
@@ -64,7 +73,10 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
         else "Or give the Workspace in the file another friendly_name."
     )
     for other_stage, variables in _other_stages(project, stage_name):
-        if "SETTINGS_DEFAULTS" not in variables and _is_workspace(variables, sid):
+        levels = (variables, *_function_variables(project, other_stage))
+        if "SETTINGS_DEFAULTS" not in variables and any(
+            _is_workspace(level, sid) for level in levels
+        ):
             raise invalid(
                 stage_name,
                 f"the Workspace {sid} is also the {_WORKSPACE} of stage {other_stage}. A "
@@ -74,7 +86,7 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
 
 
 def _is_workspace(variables: Mapping[str, Any], sid: str) -> bool:
-    # The settings accept SIDs with uppercase digits.
+    # Another stage has not been checked, so its SID may have uppercase digits.
     return _text(variables, _WORKSPACE).lower() == sid.lower()
 
 

@@ -17,18 +17,15 @@ from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
-_PATH_SECRET = re.compile("(?<=/)[^/]{20,}")
-"""A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
-
-_HOST = re.compile("https?:/+[^/]*", re.IGNORECASE)
-
-_USER_INFO = re.compile("(?s)^(https?:/+)?.*@", re.IGNORECASE)
-"""A user name or password. In a malformed URL, the password may contain slashes."""
-
-_CONNECTION_OVERRIDES = re.compile(r"[a-z]{1,3}=[\w,.]{1,15}(&[a-z]{1,3}=[\w,.]{1,15})*")
+_HOST = "(?i:https?)://[^/?#@\\s]+"
+_OVERRIDES = r"#[a-z]{1,3}=[\w,.]{1,15}(&[a-z]{1,3}=[\w,.]{1,15})*"
 """A fragment with connection overrides, which are not secret:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 """
+
+_PUBLIC_URL = re.compile(rf"{_HOST}(/[^/?#@\s]{{0,19}})*({_OVERRIDES})?")
+"""A URL that contains no secret. A segment of 20 characters may be a secret (see
+CALLBACK_PATH_SECRETS in docs/settings.md)."""
 
 _EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
@@ -48,6 +45,9 @@ EVENT_FILTER_LABEL = "Workspace, event filter"
 _PATHS = [path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values()]
 ROUTES = "|".join(_PATHS)
 """Pattern of the paths to which TaskRouter posts."""
+
+_OWN_ROUTE = re.compile(rf"(?s)(/[^?#]+)?((?:{ROUTES})/*)(\?[^#]*)?(#.*)?")
+"""A secret segment, a route, a query and a fragment."""
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit of a request to the stage that a Workflow currently calls."""
@@ -276,26 +276,29 @@ def _find_stage(address: str, path: str, base_url: str) -> str | None:
     return None
 
 
+def may_contain_secret(url: str) -> bool:
+    """Return whether a URL has a user name, a query or a long segment, or is malformed."""
+    return not _PUBLIC_URL.fullmatch(url)
+
+
 def mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
-    These are everything before the last ``@``, a query, everything between the base URL and one of
-    the routes, and each segment of a path that may be a secret of an earlier deployment.
+    Of a route's URL, these are everything between the base URL and the route, and the query. Of
+    another URL that may contain a secret, only the base URL or the host remains.
     """
-    address, mark, overrides = url.partition("#")
-    address, has_query, query = address.partition("?")
-    if base_url and address.startswith(f"{base_url}/"):
-        base, path = base_url, address[len(base_url) :]
-        path = re.sub(f"^/.+(?=(?:{ROUTES})/*$)", "/***", path)
-    elif "@" in query + overrides:  # In a malformed URL, the address may be a part of a password.
-        base, path = "", "***"
-    else:
-        base, path = "", _USER_INFO.sub(r"\1***@", address)
-    host = _HOST.match(path)
-    start = host.end() if host else 0
-    path = path[:start] + _PATH_SECRET.sub("***", path[start:])
-    overrides = overrides if _CONNECTION_OVERRIDES.fullmatch(overrides) else "***"
-    return f"{base}{path}{'?***' if has_query else ''}{mark}{mark and overrides}"
+    is_own = base_url and url.startswith(f"{base_url}/")
+    if is_own and (route := _OWN_ROUTE.fullmatch(url.removeprefix(base_url))):
+        secret, path, query, fragment = route.groups(default="")
+        shown = fragment if re.fullmatch(_OVERRIDES, fragment) else fragment and "#***"
+        return f"{base_url}{secret and '/***'}{path}{query and '?***'}{shown}"
+    if not url or not may_contain_secret(url):
+        return url
+    if is_own:
+        return f"{base_url}/***"
+    # In a malformed URL, a password may precede a slash or a question mark.
+    host = None if "@" in url else re.match(_HOST, url)
+    return f"{host[0]}/***" if host else "***"
 
 
 def _without_query_and_fragment(url: str) -> str:

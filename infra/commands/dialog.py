@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import click
 
-from chalicelib.domain.sids import is_sid
+from chalicelib import setting_types
 from chalicelib.setting_types import checked_secret
 
 PROGRESS_SECONDS = 5.0
@@ -77,9 +77,10 @@ def ask_for_sid(question: str, prefix: str, *, default: str | None = None) -> st
     """Ask until the answer is a SID, or is empty and there is a default."""
 
     def parse(answer: str) -> str:
-        if answer.strip() and not is_sid(answer.strip(), prefix):
-            raise click.UsageError(f"A SID is {prefix} followed by 32 hexadecimal digits.")
-        return answer
+        try:
+            return answer.strip() and setting_types.sid(prefix)(answer.strip())
+        except ValueError as error:
+            raise click.UsageError(f"A SID {error}.") from error
 
     return ask(question, default=default, parse=parse)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from chalicelib import setting_types
 from chalicelib.adapters.secrets import Secrets
-from chalicelib.domain.sids import is_sid
 from chalicelib.setting_types import checked_secret
 from infra import OperatorError
 from infra.aws import Aws, stage_config
@@ -126,11 +126,9 @@ def _add_from_shell(
     for name in (*_SIDS, *secrets):
         value = environ.get(name, "").strip()
         if value and name not in values:
-            prefix = _PREFIXES.get(name)
-            if prefix and not is_sid(value, prefix):
-                raise OperatorError(f"{name} must be {prefix} followed by 32 hexadecimal digits.")
+            parse = setting_types.sid(_PREFIXES[name]) if name in _PREFIXES else checked_secret
             try:
-                values[name] = checked_secret(value)
+                values[name] = parse(value)
             except ValueError as error:
                 raise OperatorError(f"{name} {error}.") from error
 

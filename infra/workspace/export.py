@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from infra import OperatorError
-from infra.commands.connection import ROUTES, mask
+from infra.commands.connection import ROUTES, may_contain_secret
 from infra.workspace.kinds import ACTIVITIES, RESOURCES, URLS, WORKER, WORKSPACE, Kind
 from infra.workspace.state import Resource, State, read
 from infra.workspace.text import printable, to_yaml
@@ -22,8 +22,7 @@ _HEADER = (
     "docs/workspace.md describes all keys. A key that is absent here is not managed."
 )
 
-_UNKNOWN_SID = re.compile(r"^\S+ contains (\w+); use the name instead$")
-"""A problem that the operator cannot solve as described, because the resource has no name."""
+_OWN_URL = re.compile(rf"{re.escape(API)}(?:{ROUTES})(?:[?#].*)?")
 
 _ReplaceUrl = Callable[[str], str]
 
@@ -95,7 +94,7 @@ def _values(
     values = {}
     for name, value in {**identifier, **_candidates(state, resource, replace_url)}.items():
         problem = _find_problem(kind, {**identifier, name: value})
-        if name in URLS and value and mask(value, "") != value:
+        if name in URLS and value and not _OWN_URL.fullmatch(value) and may_contain_secret(value):
             problem = "the URL may contain a secret; if it does not, add it to the file"
         if problem is None:
             values[name] = value
@@ -103,9 +102,6 @@ def _values(
                 problem = f"TaskRouter does not document the keys {', '.join(ignored)}"
                 notes.append(_note(resource, name, problem))
             continue
-        problem = _UNKNOWN_SID.sub(r"it contains \1, which is not in the Workspace", problem)
-        if name == "configuration" and isinstance(value, str):
-            problem = "it does not have the format that Twilio documents"
         notes.append(_note(resource, name, problem))
         if name == kind.identifier:
             return {}
@@ -118,9 +114,13 @@ def _note(resource: Resource, name: str, problem: str) -> str:
 
 def _find_problem(kind: Kind, values: dict[str, Any]) -> str | None:
     """Return why a definition cannot contain a resource with these values."""
+    if isinstance(values.get("configuration"), str):
+        return "it does not have the format that Twilio documents"
     document = values if kind is WORKSPACE else {"friendly_name": "-", kind.section: [values]}
     findings: Findings = []
     reader.WORKSPACE.read(document, (), findings)
+    if findings and findings[0].sid:
+        return f"it contains {findings[0].sid}, which is not in the Workspace"
     return findings[0].message if findings else None
 
 
@@ -136,11 +136,11 @@ def _candidates(state: State, resource: Resource, replace_url: _ReplaceUrl) -> d
 
 def _with_variable(url: str, *, api_url: str | None, base_url: str) -> str:
     """Return a URL with `${api}` in place of the URL of the API, with any secret segment."""
-    if api_url and url.startswith(f"{api_url}/"):
-        return API + url[len(api_url) :]
-    # During a rotation, TaskRouter still has the URL with the previous segment.
-    earlier = re.match(rf"{re.escape(base_url)}/[^/?#]+(?=(?:{ROUTES})(?:[?#]|$))", url)
-    return API + url[earlier.end() :] if base_url and earlier else url
+    # During a rotation, TaskRouter still has the URL with the previous segment, or without one.
+    earlier = re.match(rf"{re.escape(base_url)}(/[^/?#]+)?(?=(?:{ROUTES})(?:[?#]|$))", url)
+    if base_url and earlier:
+        return API + url[earlier.end() :]
+    return API + url[len(api_url) :] if api_url and url.startswith(f"{api_url}/") else url
 
 
 def _yaml(value: Mapping[str, Any], notes: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Plans the changes of a stage's Workspace, asks the operator, and executes them."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from infra.commands import connection
 from infra.commands.dialog import Dialog
 from infra.twilio_account import Workspace
 from infra.workspace import apply as execution
-from infra.workspace import text
+from infra.workspace import stage_settings, text
 from infra.workspace.export import export, read_all
 from infra.workspace.kinds import ACTIVITIES, URLS, WORKFLOW, WORKSPACE
 from infra.workspace.plan import Action, Change, Plan, make_plan
@@ -27,12 +27,13 @@ from infra.workspace.target import (
     Target,
     ensure_possible_timeouts,
     of_stage,
+    sids_in_shell,
 )
 from infra.workspace.values import declared, parameters
 from taskrouter_simulator.definition.configuration import Directory
-from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
+from taskrouter_simulator.definition.model import WorkspaceDefinition
 
-_WORKSPACE_SID, _TIMEOUT = "TWILIO_WORKSPACE_SID", "RESERVATION_TIMEOUT_SECONDS"
+_WORKSPACE_SID = "TWILIO_WORKSPACE_SID"
 _CHANGED = (
     "Nothing was changed, because the Workspace or the file has changed since the plan was made. "
     "Make a new plan, and apply that."
@@ -65,7 +66,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
     if target.workspace_sid:
         context = target.context()
         state = target.account.call(lambda: read_for(context, definition))
-        _warn_of_missing_workflow(target, state)
+    _check_workflow(target, state, prune=prune)
     plan = make_plan(
         definition,
         state,
@@ -88,15 +89,24 @@ def _kept_workflows(target: Target) -> dict[str, str]:
     }
 
 
-def _warn_of_missing_workflow(target: Target, state: State) -> None:
+def _check_workflow(target: Target, state: State, *, prune: bool) -> None:
+    """Warn, or refuse to prune, if the Workflow in the settings of the stage does not exist.
+
+    If its SID is wrong, the Workflow that the stage needs has no protection from `--prune`.
+    """
     existing = {workflow.sid for workflow in state.of(WORKFLOW)}
     for sid, setting in target.workflows.items():
         if setting == WORKFLOW_SID and sid not in existing:
-            click.echo(
-                f"Warning: the Workspace has no Workflow {sid}, which is the {setting} of stage "
-                f"{target.stage_name}.",
-                err=True,
+            problem = (
+                f"the Workspace has no Workflow {sid}, which is the {setting} of stage "
+                f"{target.stage_name}."
             )
+            if prune:
+                raise OperatorError(
+                    f"Nothing was changed, because {problem} --prune could therefore delete the "
+                    "stage's Workflow. Correct the SID, or apply without --prune first."
+                )
+            click.echo(f"Warning: {problem}", err=True)
 
 
 def read_plan(file: Path) -> tuple[str, bool]:
@@ -152,7 +162,7 @@ def apply_plan(
     sids = target.account.call(lambda: execution.apply(plan, context, _report))
     if target.stage:
         existing = {*sids.values(), *(item.resource.sid for item in plan.unmanaged)}
-        write_settings(target.stage, definition, sids, existing)
+        stage_settings.complete(target.stage, definition, sids, existing)
         _warn_of_missing_callbacks(target, existing)
     return True
 
@@ -171,8 +181,12 @@ def _open_workspace(
     if not target.workspace_sid:
         target = replace(target, workspace_sid=_create_workspace(target, definition))
         _report(plan.changes[0])
-    if target.stage and _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
-        _write(target.stage_name, {_WORKSPACE_SID: target.workspace_sid})
+    if target.stage:
+        changes = sids_in_shell(target.stage_name)
+        if _WORKSPACE_SID in stage_config.empty_sids(target.stage_name):
+            changes[_WORKSPACE_SID] = target.workspace_sid
+        if changes:
+            stage_settings.write(target.stage_name, changes)
     if not plan.workspace_sid:
         shown, plan = plan, plan_changes(target, definition, prune=plan.prune)
         execution.refuse_unplanned(plan, shown)
@@ -204,94 +218,6 @@ def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
             lambda: target.find_workspace(name).workspace_sid or None,
         )
     )
-
-
-def write_settings(
-    stage: Stage,
-    definition: WorkspaceDefinition,
-    sids: Mapping[tuple[str, str], str],
-    existing: Collection[str],
-) -> None:
-    """Write the Workflow's SID and the reservation timeouts to config.json.
-
-    Args:
-        stage: The stage.
-        definition: The definition that has been applied.
-        sids: The SIDs by kind and name.
-        existing: The SIDs of all resources of the kinds that the definition lists.
-
-    Raises:
-        OperatorError: The timeouts contradict other settings of the stage.
-    """
-    variables = stage_config.environment(stage.name, {})
-    changes = _missing_workflow(variables, definition, sids)
-    before = stage.settings.reservation_timeouts_by_workflow
-    if not isinstance(definition.workflows, Unmanaged):
-        before = {sid: seconds for sid, seconds in before.items() if sid in existing}
-    timeouts = {
-        sids[WORKFLOW.key, item.friendly_name]: item.task_reservation_timeout
-        for item in managed(definition.workflows, ())
-        if not isinstance(item.task_reservation_timeout, Unmanaged)
-    }
-    changes |= _changed_timeouts(stage, {**variables, **changes}, timeouts, before)
-    if changes:
-        try:
-            completed = stage_config.read(stage.name, changes, allow_empty_sids=True)
-            stage_config.ensure_runnable(completed)
-        except OperatorError as error:
-            raise OperatorError(
-                f"The Workspace matches the file, but {', '.join(changes)} could not be written to "
-                f"{FILE}. {error}"
-            ) from error
-        _write(stage.name, changes)
-
-
-def _write(stage_name: str, changes: Mapping[str, str]) -> None:
-    stage_config.set_variables(stage_name, changes)
-    written = ", ".join(f"{name}={value}" for name, value in changes.items())
-    click.echo(f"Written to {FILE}: {written}", err=True)
-
-
-def _missing_workflow(
-    variables: Mapping[str, str],
-    definition: WorkspaceDefinition,
-    sids: Mapping[tuple[str, str], str],
-) -> dict[str, str]:
-    """Return the SID of the only Workflow in the definition if the stage's does not exist."""
-    workflows = managed(definition.workflows, ())
-    if len(workflows) != 1 or variables.get(WORKFLOW_SID, "").strip() in {*sids.values()}:
-        return {}
-    return {WORKFLOW_SID: sids[WORKFLOW.key, workflows[0].friendly_name]}
-
-
-def _changed_timeouts(
-    stage: Stage,
-    variables: Mapping[str, str],
-    timeouts: Mapping[str, int],
-    before: Mapping[str, int],
-) -> dict[str, str]:
-    """Return settings that differ from the timeouts in the definition.
-
-    Workflows with the timeout of the stage's Workflow need no setting of their own.
-
-    Args:
-        stage: The stage.
-        variables: The variables of the stage, with the SID of its Workflow.
-        timeouts: The timeouts in the definition by SID.
-        before: The timeouts in the settings by SID, without Workflows that no longer exist.
-    """
-    changes = {}
-    default = timeouts.get(variables.get(WORKFLOW_SID, "").strip())
-    if default is None:
-        default = stage.settings.reservation_timeout_seconds
-    elif variables.get(_TIMEOUT, "").strip() != str(default):
-        changes[_TIMEOUT] = str(default)
-    after = {**before} | {
-        sid: seconds for sid, seconds in timeouts.items() if seconds != default or sid in before
-    }
-    if after != stage.settings.reservation_timeouts_by_workflow:
-        changes[TIMEOUTS] = json.dumps(after)
-    return changes
 
 
 def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:

@@ -14,7 +14,7 @@ from infra.aws.config_file import FILE
 from infra.aws.stage_config import Stage
 from infra.commands import connect_to_stage, connection
 from infra.commands import secrets as stored_secrets
-from infra.commands.settings import load_settings
+from infra.commands.settings import load_settings, report_unused, unused_settings
 from infra.twilio_account import Account, Workspace
 from infra.workspace.http import PatientHttpClient
 from taskrouter_simulator.definition.document import DefinitionError
@@ -164,8 +164,11 @@ def open_target(stage_name: str) -> Target:
     """
     if stage_config.DEFAULTS in stage_config.environment(stage_name, {}):
         return _open_local(stage_name)
-    stage = stage_config.read(stage_name, allow_empty_sids=True)
-    if "TWILIO_ACCOUNT_SID" in stage_config.empty_sids(stage_name):
+    stage = stage_config.read(stage_name, sids_in_shell(stage_name), allow_empty_sids=True)
+    report_unused(
+        unused_settings(stage_name, os.environ), "To change the stage, edit .chalice/config.json."
+    )
+    if "TWILIO_ACCOUNT_SID" in _missing_sids(stage_name):
         raise OperatorError(
             f"Stage {stage_name} in {FILE} does not set TWILIO_ACCOUNT_SID. Set it, and store "
             f"the API key: python -m infra secrets put --stage {stage_name}"
@@ -173,6 +176,18 @@ def open_target(stage_name: str) -> Target:
     aws = connect_to_stage(stage)
     url = chalice_record.public_url(aws, stage, stacks.outputs(aws, stage).get("Deployments"))
     return of_stage(aws, stage, url)
+
+
+def sids_in_shell(stage_name: str) -> dict[str, str]:
+    """Return the SIDs that the shell sets and config.json does not, as a deployment reads them."""
+    values = {
+        name: os.environ.get(name, "").strip() for name in stage_config.empty_sids(stage_name)
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _missing_sids(stage_name: str) -> set[str]:
+    return {*stage_config.empty_sids(stage_name)} - sids_in_shell(stage_name).keys()
 
 
 def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
@@ -188,12 +203,12 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
     """
     key = stored_secrets.require(aws, stage).api_key
     settings = stage.settings
-    empty = stage_config.empty_sids(stage.name)
+    missing = _missing_sids(stage.name)
     return Target(
         stage_name=stage.name,
         account=_account(settings, key, stored_secrets.describe_storing(stage)),
-        workspace_sid="" if "TWILIO_WORKSPACE_SID" in empty else settings.twilio_workspace_sid,
-        workflows=_workflows(settings, has_own=WORKFLOW_SID not in empty),
+        workspace_sid="" if "TWILIO_WORKSPACE_SID" in missing else settings.twilio_workspace_sid,
+        workflows=_workflows(settings, has_own=WORKFLOW_SID not in missing),
         base_url=url or "",
         api_url=url and url + settings.callback_prefixes[0],
         default_file=_in_project(stage.workspace_file),

@@ -107,7 +107,12 @@ def as_json(plan: Plan, mask: Mask) -> dict[str, Any]:
                 "name": change.name,
                 "sid": change.sid if exists else "",
                 "fields": [
-                    {"field": name, "before": before, "after": after}
+                    {
+                        "field": name,
+                        "before": before,
+                        "after": after,
+                        "hidden": _is_hidden(before, after),
+                    }
                     for name, before, after in _shown_fields(change, mask)
                 ],
                 "note": change.note,
@@ -140,6 +145,11 @@ def _shown_fields(change: Change, mask: Mask) -> Iterator[_Field]:
             yield name, before, after
 
 
+def _is_hidden(before: Any, after: Any) -> bool:
+    """Return whether two values, as they may be shown, differ only in a part that is not shown."""
+    return before is not None and before == after
+
+
 def _differing_names(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [
         name
@@ -159,7 +169,7 @@ def _field_lines(change: Change, field: _Field) -> Iterator[str]:
     elif change.action is Action.CREATE:
         yield f"{name}: {_text(after)}"
     else:
-        note = " (a hidden part differs)" if before == after else ""
+        note = " (a hidden part differs)" if _is_hidden(before, after) else ""
         yield f"{name}: {_text(before)} -> {_text(after)}{note}"
 
 

@@ -91,9 +91,11 @@ def _check_callbacks(definition: WorkspaceDefinition) -> Iterator[Finding]:
         yield Finding(("events_filter",), message, EVENTS, Severity.WARNING)
     for number, workflow in enumerate(managed(definition.workflows, ())):
         fallback = managed(workflow.fallback_assignment_callback_url, None)
-        if workflow.assignment_callback_url is None and fallback:
+        if fallback and not managed(workflow.assignment_callback_url, None):
             key = "fallback_assignment_callback_url"
-            message = f"{key} has no effect, because assignment_callback_url is null"
+            is_null = workflow.assignment_callback_url is None
+            effect, state = ("has", "null") if is_null else ("may have", "absent")
+            message = f"{key} {effect} no effect, because assignment_callback_url is {state}"
             yield Finding(("workflows", number, key), message, CALLBACKS, Severity.WARNING)
 
 

@@ -55,12 +55,14 @@ class Finding:
         message: One sentence.
         source: The page that documents the rule.
         severity: Error or warning.
+        sid: The SID that is the mistake, because a definition contains names instead; "" otherwise.
     """
 
     path: Path
     message: str
     source: str = FORMAT
     severity: Severity = Severity.ERROR
+    sid: str = ""
 
 
 Findings = list[Finding]

@@ -71,7 +71,7 @@ def _read_text(value: Any, path: Path, findings: Findings) -> str | Unmanaged:
 def _refuse_sid(text: str, path: Path, findings: Findings) -> None:
     if found := _SID.search(text):
         message = f"{name_of(path)} contains {found.group()}; use the name instead"
-        findings.append(Finding(path, message))
+        findings.append(Finding(path, message, sid=found.group()))
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_replaced_url_is_labeled_if_it_belongs_to_another_stage(stage, path, not
 
     output = stage.deploy().output
 
-    shown = path.replace("s" * 20, "***")
+    shown = "/***" if "s" * 20 in path else path
     overrides = path.partition("assignment_callback")[2]
     change = f"callback: https://removed.example{shown}{note} -> {PRIMARY}{overrides}\n"
     assert change in output
@@ -151,14 +151,14 @@ OLD_SECRET = "old-secret_0123456789"
         (f"{URL}/a/b/event_callback/", f"{URL}/***/event_callback/"),
         (f"{URL}/{OLD_SECRET}/assignment_callback/fallback#rc=2", "/fallback#rc=2"),
         (f"{URL}/{OLD_SECRET}", f"{URL}/***"),
-        (f"{URL}/{OLD_SECRET}/other", f"{URL}/***/other"),
-        (f"https://a.example/dev/{OLD_SECRET}/x?a=1", "https://a.example/dev/***/x?***"),
-        (f"https://me:{OLD_SECRET}@a.example/x", "https://***@a.example/x"),
-        (f"https://a.example/x?token={OLD_SECRET}#rc=2", "https://a.example/x?***#rc=2"),
-        (f"https://a.example/eyJ.{OLD_SECRET}.x==/y", "https://a.example/***/y"),
+        (f"{URL}/{OLD_SECRET}/other", f"{URL}/***"),
+        (f"https://a.example/dev/{OLD_SECRET}/x?a=1", "https://a.example/***"),
+        (f"https://me:{OLD_SECRET}@a.example/x", "***"),
+        (f"https://a.example/x?token={OLD_SECRET}#rc=2", "https://a.example/***"),
+        (f"https://a.example/eyJ.{OLD_SECRET}.x==/y", "https://a.example/***"),
         (f"https://a.example/cb;token={OLD_SECRET}", "https://a.example/***"),
-        (f"https://a-long-name.example.com//{OLD_SECRET}", "https://a-long-name.example.com//***"),
-        (f"https://a.example/x#token={OLD_SECRET}", "https://a.example/x#***"),
+        (f"https://a-long-name.example.com//{OLD_SECRET}", "https://a-long-name.example.com/***"),
+        (f"https://a.example/x#token={OLD_SECRET}", "https://a.example/***"),
         ("https://a.example/x#rc=2&rp=all,4xx", "https://a.example/x#rc=2&rp=all,4xx"),
     ],
 )
@@ -186,20 +186,27 @@ def test_no_path_secret_is_shown(secret, base, route):
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("https://user:p@w/d@h.example/x", "https://***@h.example/x"),
-        ("HTTP://user:p@w/d@h.example/x?a=1#rc=2", "HTTP://***@h.example/x?***#rc=2"),
-        ("https:/user:p/w@h.example/x", "https:/***@h.example/x"),
-        ("user:p/w@h.example/x", "***@h.example/x"),
-        ("ftp://user:p/w@h.example/x", "***@h.example/x"),
-        ("https://user:p?w@h.example/x", "***?***"),
-        ("https://user:p#w@h.example/x", "***#***"),
-        ("https://user:p?w#d@h.example/x", "***?***#***"),
-        (f"{URL}/x?email=me@h.example", f"{URL}/x?***"),
-        (f"{URL}/x#me@h.example", f"{URL}/x#***"),
-        (f"{URL}.example/x@h.example/y", "https://***@h.example/y"),
+        ("https://user:p@w/d@h.example/x", "***"),
+        ("HTTP://user:p@w/d@h.example/x?a=1#rc=2", "***"),
+        ("https:/user:p/w@h.example/x", "***"),
+        ("user:p/w@h.example/x", "***"),
+        ("https://user:p?w@h.example/x", "***"),
+        ("https://user:p#w@h.example/x", "***"),
+        (f"{URL}/x?email=me@h.example", f"{URL}/***"),
+        (f"{URL}/x#me@h.example", f"{URL}/***"),
+        (f"{URL}/event_callback?email=me@h.example", f"{URL}/event_callback?***"),
+        (f"{URL}/event_callback#me@h.example", f"{URL}/event_callback#***"),
+        (f"{URL}.example/x@h.example/y", "***"),
+        ("HTTPS://h.example/x?a", "HTTPS://h.example/***"),
+        ("h.example/x", "***"),
+        ("https://h.example", "https://h.example"),
+        ("https://h.example/1234567890123456789/", "https://h.example/1234567890123456789/"),
+        ("https://h.example/x\ny", "https://h.example/***"),
+        (f"{URL}/event_callback?a\nb", f"{URL}/event_callback?***"),
+        (f"{URL}/a/event_callback//?a?b#rc=2", f"{URL}/***/event_callback//?***#rc=2"),
     ],
 )
-def test_everything_before_the_last_at_sign_is_masked(url, shown):
+def test_secret_part_of_a_url_is_masked(url, shown):
     assert connection.mask(url, URL) == shown
 
 
@@ -266,9 +273,8 @@ def test_query_and_connection_overrides_are_kept_after_the_removal_of_the_stage(
     output = stage.deploy("--yes").output
 
     shown = suffix.replace("tenant=acme", "***")
-    assert (
-        f"Workflow, fallback: {removed[1][: -len(suffix)]}{shown} -> {FALLBACK}{shown}\n" in output
-    )
+    hidden = removed[1] if suffix == "#rc=2" else f"{removed[1].partition('/dev')[0]}/***"
+    assert f"Workflow, fallback: {hidden} -> {FALLBACK}{shown}\n" in output
     assert "acme" not in output
     assert urls(stage) == (PRIMARY + suffix, FALLBACK + suffix, EVENT + suffix)
 

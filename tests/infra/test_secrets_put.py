@@ -46,7 +46,7 @@ def test_question_is_repeated_after_a_malformed_key_sid(stage):
         result = put(stdin="".join(f"{answer}\n" for answer in answers))
 
     assert result.exit_code == 0, result.output
-    assert result.output.count("A SID is SK followed by 32 hexadecimal digits.") == 3
+    assert result.output.count("A SID must be SK followed by 32 lowercase hexadecimal digits.") == 3
     assert stage.secrets == value
 
 

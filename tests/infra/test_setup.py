@@ -190,7 +190,7 @@ def test_question_is_repeated_after_a_malformed_answer(interactive_stage):
     )
 
     assert result.exit_code == 0, result.output
-    assert "A SID is AC followed by 32 hexadecimal digits." in result.output
+    assert "A SID must be AC followed by 32 lowercase hexadecimal digits." in result.output
     assert "Error: Enter 1, the number of the only Workspace.\n" in result.output
 
 
@@ -238,6 +238,10 @@ WRONG = {
         "TWILIO_API_KEY_SECRET must consist of printable ASCII characters",
     ),
     "malformed SID": ({"TWILIO_WORKFLOW_SID": "WW1"}, "TWILIO_WORKFLOW_SID must be WW followed"),
+    "uppercase SID": (
+        {"TWILIO_WORKFLOW_SID": "WW" + "A" * 32},
+        "TWILIO_WORKFLOW_SID must be WW followed by 32 lowercase hexadecimal digits.",
+    ),
 }
 
 

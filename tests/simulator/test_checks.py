@@ -587,7 +587,18 @@ def test_fallback_without_assignment_callback_is_a_warning():
         f"warning: workflows[0]: {key} has no effect, because assignment_callback_url is null"
     ]
     assert findings(changed("workflows", assignment_callback_url=None, **{key: None})) == []
-    assert findings(changed("workflows", **{key: "/f"})) == []
+    assert findings(changed("workflows", assignment_callback_url="/a", **{key: "/f"})) == []
+
+
+def test_fallback_with_an_absent_assignment_callback_is_a_warning():
+    key = "fallback_assignment_callback_url"
+    assert findings(changed("workflows", **{key: "/f"})) == [
+        (
+            f"warning: workflows[0]: {key} may have no effect, because assignment_callback_url is "
+            "absent"
+        )
+    ]
+    assert findings(changed("workflows", **{key: None})) == []
 
 
 @pytest.mark.parametrize(

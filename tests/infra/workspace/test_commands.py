@@ -60,13 +60,22 @@ def test_nothing_is_changed_without_confirmation(run, live, monkeypatch):
     assert run("apply", stdin="y\n").returncode == 0
 
 
-def test_question_mentions_deletions(run, live, tmp_path, monkeypatch):
+@pytest.fixture
+def workflow_sid(live):
+    """The setting with the SID of a Workflow in the Workspace."""
+    queue = live.context.task_queues.create(friendly_name="Own")
+    routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
+    workflow = live.context.workflows.create(friendly_name="Own", configuration=json.dumps(routing))
+    return {"TWILIO_WORKFLOW_SID": workflow.sid}
+
+
+def test_question_mentions_deletions(run, live, workflow_sid, tmp_path, monkeypatch):
     file = tmp_path / "own.yaml"
     file.write_text("friendly_name: New\nactivities: [{friendly_name: Offline}]\n")
     monkeypatch.setattr(command, "is_terminal", lambda: True)
-    refused = run("apply", "--prune", "--file", file, "--yes")
+    refused = run("apply", "--prune", "--file", file, "--yes", **workflow_sid)
     assert (refused.returncode, "add --force" in refused.stderr) == (1, True)
-    result = run("apply", "--prune", "--force", "--file", file, stdin="y\n")
+    result = run("apply", "--prune", "--force", "--file", file, stdin="y\n", **workflow_sid)
     assert "Change the Workspace 'New' and delete 2 of its resources? [y/N]:" in result.stderr
     assert "- delete Activity 'Available'\n" in result.stdout
     assert [item.friendly_name for item in live.context.activities.list()] == ["Offline"]
@@ -84,12 +93,12 @@ def test_plan_file_is_applied_only_if_nothing_has_changed(run, live, tmp_path):
     assert run("plan").returncode == 0
 
 
-def test_plan_file_remembers_prune(run, live, tmp_path):
+def test_plan_file_remembers_prune(run, live, workflow_sid, tmp_path):
     file = tmp_path / "plan.json"
-    planned = run("plan", "--json", "--prune")
+    planned = run("plan", "--json", "--prune", **workflow_sid)
     file.write_text(planned.stdout)
     assert json.loads(planned.stdout)["prune"] is True
-    assert run("apply", "--plan", file, "--yes", "--force").returncode == 0
+    assert run("apply", "--plan", file, "--yes", "--force", **workflow_sid).returncode == 0
     names = {item.friendly_name for item in live.context.activities.list()}
     assert names == {"Offline", "Idle", "Busy", "Reserved"}
 
@@ -135,7 +144,13 @@ def test_changed_secret_segment_is_named(run, live, tmp_path):
     value = {"friendly_name": "New", "event_callback_url": f"https://a.example/{new}/x"}
     file.write_text(json.dumps(value))
     output = run("plan", "--file", file).stdout
-    assert "/***/x -> https://a.example/***/x (a hidden part differs)\n" in output
+    assert "https://a.example/*** -> https://a.example/*** (a hidden part differs)\n" in output
+    (change,) = json.loads(run("plan", "--file", file, "--json").stdout)["changes"]
+    shown = {"before": "https://a.example/***", "after": "https://a.example/***", "hidden": True}
+    assert change["fields"] == [{"field": "event_callback_url", **shown}]
+    live.context.update(event_callback_url="")
+    (change,) = json.loads(run("plan", "--file", file, "--json").stdout)["changes"]
+    assert change["fields"][0]["hidden"] is False
 
 
 def test_json_and_markdown_cannot_be_combined(run):

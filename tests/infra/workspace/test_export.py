@@ -105,9 +105,23 @@ def test_secret_segments_of_the_api_are_not_exported(live, segment, route):
     text, notes = exports.export(
         state, api_url=f"{API}/new-secret_0123456789", base_url=API, with_workers=False
     )
-    if segment and "?" not in route:
-        assert (f"event_callback_url: ${{api}}{route}\n" in text, notes) == (True, [])
+    assert (f"event_callback_url: ${{api}}{route}\n" in text, notes) == (True, [])
     assert "secret_" not in text
+
+
+@pytest.mark.parametrize("suffix", ["", "?tenant=acme#rc=2"])
+def test_secret_segment_of_an_earlier_deployment_is_not_exported(live, suffix):
+    """The API has no secret segment any more."""
+    live.context.update(event_callback_url=f"{API}/old-secret_0123456789/event_callback{suffix}")
+    state = exports.read_all(live.context, with_workers=False)
+    text, notes = exports.export(state, api_url=API, base_url=API, with_workers=False)
+    assert (f"event_callback_url: ${{api}}/event_callback{suffix}\n" in text, notes) == (True, [])
+
+
+def test_other_path_of_the_api_that_may_contain_a_secret_is_left_out(live):
+    live.context.update(event_callback_url=f"{API}/other?token=hunter2")
+    _, text, notes = export(live)
+    assert ("hunter2" in text, len(notes)) == (False, 1)
 
 
 @pytest.mark.parametrize(

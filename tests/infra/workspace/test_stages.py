@@ -8,6 +8,7 @@ import pytest
 
 from infra import OperatorError
 from infra.aws import chalice_record, lock
+from infra.aws.stage_config import SID_PREFIXES
 from infra.commands import connection
 from infra.commands.dialog import Dialog
 from infra.workspace import runs, target
@@ -311,6 +312,28 @@ def test_workflows_in_the_settings_are_not_deleted(stage):
     assert unused.sid not in kept
 
 
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--force", "--yes")])
+def test_workflow_of_a_sid_in_uppercase_is_not_deleted(stage, command):
+    stage.set(TWILIO_WORKFLOW_SID="WW" + stage.twilio.workflow_sid[2:].upper())
+    refused = run(*command, "--prune")
+    assert refused.returncode == 1
+    assert "TWILIO_WORKFLOW_SID must be WW followed by 32 lowercase hexadecimal" in refused.stderr
+    assert stage.workflow.fetch().sid == stage.twilio.workflow_sid
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--force", "--yes")])
+def test_prune_is_refused_while_the_workflow_in_the_settings_is_missing(stage, command):
+    stage.set(TWILIO_WORKFLOW_SID="WW" + "0" * 32)
+    refused = run(*command, "--prune")
+    assert refused.returncode == 1
+    assert (
+        f"Error: Nothing was changed, because the Workspace has no Workflow WW{'0' * 32}, which is "
+        "the TWILIO_WORKFLOW_SID of stage dev. --prune could therefore delete the stage's "
+        "Workflow. Correct the SID, or apply without --prune first.\n"
+    ) in refused.stderr
+    assert stage.workflow.fetch().sid == stage.twilio.workflow_sid
+
+
 def test_timeout_of_a_workflow_that_no_longer_exists_is_removed(stage, file):
     stage.deploy("--yes")
     stage.workspace.workflows(workflows(stage)["Main"].sid).delete()
@@ -334,6 +357,33 @@ def test_missing_workflow_is_reported_and_replaced(stage):
     assert run("apply", "--yes").returncode == 0
     assert stage.variables["TWILIO_WORKFLOW_SID"] == workflows(stage)["Main"].sid
     assert "Warning" not in run("plan").stderr
+
+
+def test_missing_sids_are_read_from_the_shell_as_in_a_deployment(stage):
+    sids = {name: value for name, value in stage.environ.items() if name in SID_PREFIXES}
+    stage.set(**dict.fromkeys(sids, ""))
+    planned = run("plan", **sids)
+    assert f"Workspace 'Sales' ({stage.twilio.workspace_sid})\n" in planned.stdout
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == ""
+    exported = run("export", **sids)
+    assert "friendly_name: Quickstart\n" in exported.stdout
+    applied = run("apply", "--yes", **sids)
+    assert applied.returncode == 0, applied.stderr
+    assert {name: stage.variables[name] for name in sids} == sids
+    assert stage.workspace.fetch().friendly_name == "Sales"
+
+
+def test_sids_of_the_shell_do_not_replace_those_of_the_stage(stage):
+    planned = run("plan", TWILIO_WORKSPACE_SID="WS" + "0" * 32)
+    assert f"Workspace 'Sales' ({stage.twilio.workspace_sid})\n" in planned.stdout
+    note = "Shell variables not used, because the stage has other values: TWILIO_WORKSPACE_SID."
+    assert note in planned.stderr
+
+
+def test_malformed_sid_of_the_shell_is_an_error(without_workspace):
+    refused = run("plan", TWILIO_WORKSPACE_SID="WS" + "A" * 32)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "TWILIO_WORKSPACE_SID must be WS followed by 32 lowercase" in refused.stderr
 
 
 def test_unknown_workspace_is_an_error(stage):
@@ -393,13 +443,17 @@ def test_prune_is_refused_until_the_sid_is_written(without_workspace, file):
     assert [item.friendly_name for item in context.task_queues.list()] == ["Everyone"]
 
 
+@pytest.mark.parametrize("is_of_function", [False, True])
 @pytest.mark.parametrize("own_sid", [False, True])
-def test_workspace_of_another_stage_is_refused(without_workspace, own_sid):
+def test_workspace_of_another_stage_is_refused(without_workspace, own_sid, is_of_function):
     stage = without_workspace
     created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
     content = json.loads(stage.config.read_text())
     upper = "WS" + created.sid[2:].upper()
-    content["stages"]["prod"] = {"environment_variables": {"TWILIO_WORKSPACE_SID": upper}}
+    prod = {"environment_variables": {"TWILIO_WORKSPACE_SID": upper}}
+    if is_of_function:
+        prod = {"lambda_functions": {"sweep": None, "api_handler": prod}}
+    content["stages"]["prod"] = prod
     if own_sid:
         content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = created.sid
     stage.config.write_text(json.dumps(content))
