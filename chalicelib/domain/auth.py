@@ -41,6 +41,7 @@ class Action(StrEnum):
     LIST_ACTIVITIES = "list Activities"
     SWITCH_ACTIVITY = "switch an Activity"
     SEE_CALLBACKS = "see callbacks"
+    SEE_STATISTICS = "see statistics"
 
 
 class Scope(StrEnum):

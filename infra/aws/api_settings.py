@@ -41,6 +41,8 @@ _LOG_PATH = "/callbacks"
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
+_STATISTICS_PATH = "/statistics"
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -92,17 +94,21 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     return [
         default,
         *console,
-        *_log_settings(concurrency),
+        *_supervisor_settings(concurrency),
         *callbacks,
         *_waiting_settings(app, twilio, stage, concurrency),
     ]
 
 
-def _log_settings(concurrency: int) -> list[_MethodSetting]:
-    """Return the settings of the methods of the route that waits for CloudWatch Logs."""
-    throttle = capacity.log_throttle(concurrency)
+def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
+    """Return the settings of the methods of the routes that only supervisors and services use."""
+    throttles = {
+        _LOG_PATH: capacity.log_throttle(concurrency),
+        _STATISTICS_PATH: capacity.statistics_throttle(concurrency),
+    }
     return [
-        _MethodSetting(_encode(_LOG_PATH), method, throttle, measured=False)
+        _MethodSetting(_encode(path), method, throttle, measured=False)
+        for path, throttle in throttles.items()
         for method in ("GET", "OPTIONS")
     ]
 

@@ -70,6 +70,12 @@ does not call below 10 requests per second per unit of concurrency, which is all
 accepts. A flood of these methods therefore cannot use up what Lambda accepts.
 """
 
+_STATISTICS_SHARE = 0.01
+"""Share of the concurrency for statistics, which change once a minute and are read by supervisors.
+
+With the smallest concurrency, a larger share would exceed the combined rate that Lambda accepts.
+"""
+
 _LOG_SHARE = 0.02
 """Share of the concurrency for searches of the callback log, which wait for CloudWatch Logs."""
 
@@ -238,7 +244,16 @@ def page_throttle(concurrency: int) -> Throttle:
 
     A burst may be as large as for other methods, because many agents start at the same time.
     """
-    throttle = _throttle(concurrency * _PAGE_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
+    return _rare_throttle(concurrency, _PAGE_SHARE)
+
+
+def statistics_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of the statistics; a burst may be as large as for other methods."""
+    return _rare_throttle(concurrency, _STATISTICS_SHARE)
+
+
+def _rare_throttle(concurrency: int, share: float) -> Throttle:
+    throttle = _throttle(concurrency * share, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
     return Throttle(rate=throttle.rate, burst=default_throttle(concurrency).burst)
 
 

@@ -355,7 +355,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
         )[1:]
         if setting.throttle != capacity.callback_throttle(concurrency)
         and setting.path not in ("/~1event_callback", "/~1overview", "/~1callbacks")
-        and not setting.path.startswith("/~1console")
+        and not setting.path.startswith(("/~1console", "/~1statistics"))
     ]
     admitted = sum(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
@@ -372,6 +372,7 @@ def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
         capacity.event_throttle,
         capacity.default_throttle,
         capacity.page_throttle,
+        capacity.statistics_throttle,
         partial(capacity.waiting_throttle, share=share),
         capacity.log_throttle,
     )
@@ -411,6 +412,15 @@ PAGE_PATHS = ("/console", "/console/session", "/console/callback", "/console/sig
 def test_page_has_a_low_rate_and_the_default_burst(path, concurrency, throttle):
     stage = SimpleNamespace(settings=stage_settings())
     assert api_settings.find_throttle(stage, concurrency, path) == throttle
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "throttle"),
+    [(2, Throttle(0.04, 1)), (10, Throttle(0.2, 2)), (1_000, Throttle(20, 100))],
+)
+def test_statistics_have_a_lower_rate_and_the_default_burst(concurrency, throttle):
+    stage = SimpleNamespace(settings=stage_settings())
+    assert api_settings.find_throttle(stage, concurrency, "/statistics") == throttle
 
 
 @pytest.mark.parametrize("oidc_issuer", ["", "https://login.example.com"])

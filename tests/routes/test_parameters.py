@@ -25,6 +25,11 @@ PARAMETERS = {
     "/accept_reservation": ("task_sid", "reservation_sid"),
     "/reservations": ("worker_sid", "status", "since", "limit", "cursor"),
     "/overview": (),
+    "/statistics": (),
+    "/callbacks": (
+        *("reservation_sid", "task_sid", "worker_sid"),
+        *("route", "status", "since", "until", "limit", "cursor"),
+    ),
     "/activities": (),
     "/activity": ("activity_sid", "worker_sid"),
     "/reservations/{sid}": (),
