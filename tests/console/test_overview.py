@@ -122,7 +122,7 @@ def test_tiles_show_the_figures_of_the_last_day(open_console, api):
     api.statistics = statistics_of(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
-    expect(tile(page, "Open")).to_contain_text("Oldest Task waits 1 min 53 s")
+    expect(tile(page, "Open")).to_contain_text("Oldest waits 1 min 53 s")
     expect(page.get_by_text("Waits longest: WT1111…1111")).to_be_visible()
     expect(page.get_by_role("button", name="Copy the SID: Task")).to_be_visible()
     expect(tile(page, "Accepted").locator(".big")).to_have_text("317")
@@ -326,6 +326,21 @@ def test_failed_first_load_can_be_repeated(open_console, api):
     alert.get_by_role("button", name="Try again").click()
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     expect(alert).to_have_count(0)
+
+
+def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    api.failure = 503
+    expect(page.get_by_role("alert")).to_contain_text("No connection since")
+    expect(page.locator(".banner")).to_have_count(1)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    page.get_by_role("button", name="Create Task").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Create Task").click()
+    expect(dialog.locator(".outcome")).to_have_text("Not possible without a connection")
+    assert [path for method, path, _ in api.received if method == "POST"] == []
 
 
 def test_refused_user_is_told(open_console, api):

@@ -107,6 +107,23 @@ def test_supervisor_creates_a_task_by_form_that_is_offered_to_a_worker(live, ope
     expect(row(page, "Marta")).to_contain_text("12345678901234567")
 
 
+def test_overview_agrees_with_taskrouter(live, open_console):
+    live.create_pending_reservation()
+    shown = lambda: live.app.get("/statistics").body  # noqa: E731
+    assert eventually(lambda: any(hour["open"] for hour in shown()["hours"]), within=60)
+    page = open_console("supervisor")
+    page.get_by_role("link", name="Overview").click()
+    pending = sum(hour["by_status"]["pending"] for hour in shown()["hours"])
+    expect(page.locator(".tile .big").first).to_have_text(str(pending))
+    statistics = live.taskrouter.get("/RealTimeStatistics").body
+    workers = [
+        f"{each['friendly_name']}{each['workers']}" for each in statistics["activity_statistics"]
+    ]
+    expect(page.locator(".panel", has=page.locator("#workers")).locator("li")).to_have_text(workers)
+    expect(page.locator(".panel", has=page.locator("#sweeps"))).to_contain_text("On time")
+    expect(page.locator(".banner")).to_have_count(0)
+
+
 def test_two_browsers_race_and_both_show_the_one_decision(live, open_console):
     live.create_pending_reservation()
     alice, supervisor = open_console(), open_console("supervisor")
