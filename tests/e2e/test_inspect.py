@@ -1,0 +1,147 @@
+"""Inspect, Callbacks and the export show what happened, on the real local stack."""
+
+import csv
+import io
+import re
+import time
+
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from tests.e2e.live_stack import eventually
+from tests.e2e.test_console import browser, live, open_console
+from tests.support import sid
+
+pytestmark = pytest.mark.slow
+
+__all__ = ["browser", "live", "open_console"]
+
+
+def inspect(page, reservation_sid):
+    page.evaluate("fragment => { location.hash = fragment }", f"#/reservations/{reservation_sid}")
+    expect(page.locator(".steps > li").first).to_be_visible()
+
+
+def steps(page):
+    return page.locator(".steps h3")
+
+
+def test_whole_life_is_on_the_timeline_and_agrees_with_taskrouter(live, open_console):
+    reservation = live.create_pending_reservation()
+    reservation_sid, task_sid = reservation["reservation_sid"], reservation["task_sid"]
+    page = open_console()
+    inspect(page, reservation_sid)
+    expect(steps(page)).to_have_text(["Reserved", "Callback received", "Answered"])
+    assert live.app.post(f"/reservations/{reservation_sid}/accept", {}).status == 200
+    expect(steps(page).last).to_have_text("Accepted", timeout=10_000)
+    body = {"AssignmentStatus": "wrapping"}
+    assert live.taskrouter.post(f"/Tasks/{task_sid}", body).status == 200
+    expect(steps(page).last).to_have_text("Wrapping up", timeout=10_000)
+    assert live.app.post(f"/reservations/{reservation_sid}/complete", {}).status == 200
+    expect(steps(page).last).to_have_text("Completed", timeout=10_000)
+    names = ["Reserved", "Callback received", "Answered", "Accepted", "Wrapping up"]
+    # The claim is the last one, of the completion.
+    expect(steps(page)).to_have_text([*names, "Claimed", "Completed"])
+    path = f"/Tasks/{task_sid}/Reservations/{reservation_sid}"
+    assert live.taskrouter.get(path).body["reservation_status"] == "completed"
+    record = live.fetch_record(reservation_sid)
+    expect(page.locator(".params tbody tr")).to_have_count(len(record["callback"]))
+    for name, value in record["callback"].items():
+        row = page.locator(".params tr", has=page.get_by_role("rowheader", name=name, exact=True))
+        expect(row.locator("td")).to_have_text(value)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("reject", "Rejected"),
+        ("cancel", "Withdrawn"),
+        ("timeout", "Timed out"),
+    ],
+)
+def test_each_ending_is_shown_and_agrees_with_taskrouter(
+    live, open_console, control, ending, words
+):
+    reservation = live.create_pending_reservation()
+    reservation_sid, task_sid = reservation["reservation_sid"], reservation["task_sid"]
+    page = open_console("supervisor")
+    inspect(page, reservation_sid)
+    if ending == "reject":
+        activity = {"activity_sid": live.identifiers["activities"]["Offline"]}
+        assert live.app.post(f"/reservations/{reservation_sid}/reject", activity).status == 200
+    elif ending == "cancel":
+        live.taskrouter.post(f"/Tasks/{task_sid}", {"AssignmentStatus": "canceled"})
+    else:
+        timeout = live.definition.settings.reservation_timeout_seconds
+        assert control.post("/clock", {"advance": timeout + 1}).status in {200, 204}
+    expect(steps(page).last).to_have_text(words, timeout=10_000)
+    status = live.fetch_record(reservation_sid)["status"]
+    path = f"/Tasks/{task_sid}/Reservations/{reservation_sid}"
+    assert live.taskrouter.get(path).body["reservation_status"] == status
+
+
+def test_signature_is_verified_again_and_the_callback_sent_again(live, open_console):
+    reservation = live.create_pending_reservation()
+    page = open_console("supervisor")
+    inspect(page, reservation["reservation_sid"])
+    page.get_by_role("button", name="Verify again").click()
+    expect(page.locator(".facts .pill", has_text="Valid")).to_be_visible()
+    page.get_by_role("button", name="Send again").click()
+    expect(page.locator(".facts .pill", has_text="200")).to_be_visible()
+    page.get_by_role("link", name="Callbacks of this Reservation").click()
+    rows = page.locator(".log tbody tr:not(.why)")
+    expect(rows.first).to_be_visible()
+    assert rows.filter(has_text="Assignment").count() >= 2
+    assert rows.filter(has_text="reservation.created").count() >= 1
+
+
+def test_refused_callback_is_found_in_the_log_with_the_checked_url(live, open_console):
+    form = {"ReservationSid": sid("WR"), "TaskSid": sid("WT"), "WorkerSid": sid("WK")}
+    url = f"{live.definition.api_url}/assignment_callback"
+    response = requests.post(url, data=form, headers={"X-Twilio-Signature": "x" * 28}, timeout=30)
+    assert response.status_code == 403
+    page = open_console("supervisor")
+    page.evaluate("location.hash = '#/callbacks?status=403'")
+    rows = page.locator(".log tbody tr:not(.why)")
+    expect(rows.first).to_contain_text(re.compile("Assignment.*Invalid.*403"))
+    rows.first.get_by_role("button", name="Details").click()
+    expect(page.locator(".why").first).to_contain_text(url)
+    expect(page.locator(".why").first).to_contain_text("The auth token differs from Twilio")
+    page.get_by_label("Route").select_option("Event")
+    expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
+
+
+def test_worker_gets_403_from_the_log(live, open_console):
+    page = open_console()
+    page.evaluate("location.hash = '#/callbacks'")
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    statuses = page.evaluate(
+        """async () => {
+          const headers = { Authorization: `Bearer ${sessionStorage.getItem("console.token")}` };
+          const paths = ["callbacks", "reservations/WR" + "0".repeat(32) + "/signature"];
+          return Promise.all(paths.map(async (path) => (await fetch(path, { headers })).status));
+        }"""
+    )
+    assert statuses == [403, 403]
+
+
+def test_exported_file_has_hostile_attributes_as_text(live, open_console):
+    hostile = '=HYPERLINK("https://x.example")'
+    body = {"attributes": {"selected_language": "es", "customer": hostile}}
+    task_sid = live.app.post("/create-task", body).body["sid"]
+    live.set_activity_of_alice("Idle")
+    assert eventually(
+        lambda: any(each["task_sid"] == task_sid for each in live.app.list_reservations("pending"))
+    )
+    page = open_console("supervisor")
+    page.get_by_role("link", name="History").click()
+    page.get_by_label("Status", exact=True).select_option("pending")
+    expect(page.locator(".ended > .offer").first).to_contain_text(hostile)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+    contents = download.value.path().read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(contents, newline=""), strict=True))
+    (row,) = [each for each in rows if each["task_sid"] == task_sid]
+    assert row["title"].startswith(f"'{hostile}")
+    assert time.strftime("%Y-") in row["reserved_at"]
