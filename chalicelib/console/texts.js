@@ -681,7 +681,7 @@ export const TEXTS = {
     decideLater: "decidir después",
     claimed: "Solicitada",
     waited: "En espera de una decisión",
-    shares: "Parte de cada fase en el tiempo de la reserva",
+    shares: "Parte de cada etapa en el tiempo de la reserva",
     inAll: "{time} en total.",
     decidedBefore: "Se decidió {time} antes de que venciera la oferta.",
     parameters: "Parámetros del callback",
