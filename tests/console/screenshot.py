@@ -1,10 +1,13 @@
 """Takes the screenshots in docs/console.md: `python -m tests.console.screenshot`."""
 
+import json
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import FakeApi, chromium, fake_api, iso, token
+from tests.console.test_callbacks import delivery, event, refused
+from tests.console.test_inspect import life, visit
 from tests.console.test_overview import hour_of, statistics_of
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -93,8 +96,56 @@ def show_overview(page: Page, api: FakeApi) -> None:
     expect(page.locator(".tile")).to_have_count(6)
 
 
+def show_inspect(page: Page, api: FakeApi) -> None:
+    """Show a completed Reservation with a typical callback, as a Worker sees it."""
+    attributes = {
+        "customer": "Marta Ríos",
+        "reason": "charged twice for order 48-2207",
+        "selected_language": "es",
+        "from": "+34 600 555 012",
+        "account": {"tier": "gold", "since": 2019},
+        "vip": True,
+        "call_sid": "CA" + "0" * 28 + "0048",
+    }
+    reservation = life(api, task_attributes=attributes)
+    record = api.records[reservation]
+    record["callback"] = {
+        "TaskSid": record["task_sid"],
+        "ReservationSid": reservation,
+        "TaskAge": "60",
+        "TaskPriority": "20",
+        "TaskAttributes": json.dumps(attributes, ensure_ascii=False),
+        "WorkerAttributes": '{"languages": ["es", "en"], "contact_uri": "+15556667777"}',
+    }
+    record["delivery"]["checked_url"] = "https://example.com/prod/assignment_callback"
+    api.title_attributes = ["customer", "reason"]
+    page.goto(f"{api.url}/console#token={token()}")
+    expect(page.locator(".live")).to_contain_text("Live")
+    visit(page, reservation)
+    expect(page.locator(".steps > li")).to_have_count(7)
+    page.evaluate("document.activeElement.blur()")
+
+
+def show_callbacks(page: Page, api: FakeApi) -> None:
+    """Show a log with a refused and a failed request, and the details of the refused one."""
+    event(api, 3, event_type="reservation.completed", duration_ms=21.8)
+    event(api, 41, event_type="reservation.wrapup", duration_ms=19.2)
+    refused(api, 195, checked_url="https://api.example.com/prod/assignment_callback")
+    delivery(api, 246, route="/assignment_callback/fallback", rule=None, duration_ms=38.4)
+    failure = {"error": "StoreUnavailable", "reason": "DynamoDB did not respond in time"}
+    delivery(api, 251, status=503, answer=None, rule=None, duration_ms=4812, **failure)
+    event(api, 289, duration_ms=24.1)
+    delivery(api, 385)
+    page.goto(f"{api.url}/console#token={token('supervisor', identity='dana@example.com')}")
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.get_by_role("link", name="Callbacks").click()
+    page.get_by_role("button", name="Details: Assignment").first.click()
+    expect(page.locator(".log .facts")).to_be_visible()
+    page.mouse.move(5, 500)
+
+
 def main() -> None:
-    """Save screenshots of the inbox and of the overview in a desktop-sized window."""
+    """Save screenshots of the console's sections in a desktop-sized window."""
     with fake_api() as api, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 860}, locale="en-US")
         show(page, api)
@@ -104,6 +155,12 @@ def main() -> None:
         )
         show_overview(page, api)
         page.screenshot(path=IMAGES / "console-overview.png")
+    for name, show_page in (("inspect", show_inspect), ("callbacks", show_callbacks)):
+        with fake_api() as api, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-US")
+            api.worker = api.worker if name == "inspect" else None
+            show_page(page, api)
+            page.screenshot(path=IMAGES / f"console-{name}.png")
 
 
 if __name__ == "__main__":

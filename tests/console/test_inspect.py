@@ -316,6 +316,16 @@ def test_reload_back_and_link_keep_the_page(open_console, api):
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
 
 
+def test_link_that_was_opened_before_the_sign_in_is_followed(open_console, api):
+    api.has_provider = True
+    reservation = life(api)
+    page = open_console(None, path=f"/console#/reservations/{reservation}")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.evaluate("sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now()}))")
+    page.goto(f"{api.url}/console#token={token()}")
+    expect(step_names(page)).to_have_count(7)
+
+
 def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
     for number in range(70):
         api.past_offer(f"Customer {number}", ago=300 + number)
