@@ -5,7 +5,7 @@ import { serverNow } from "./clock.js";
 import { loadList, PERIODS } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { drafts } from "./session.js";
-import { state } from "./state.js";
+import { changed, state } from "./state.js";
 
 const PARAMETERS = { WR: "reservation_sid", WT: "task_sid", WK: "worker_sid" };
 const LOG_PAGE = 50;
@@ -60,6 +60,7 @@ export function loadCallbacks(loading = "list") {
     Object.assign(log, { rows: [], cursor: null, searchedUntil: null, complete: true, opened: null });
     if (Object.values(filterProblems(chosen)).some(Boolean)) {
       Object.assign(log, { query: null, loading: "", problem: null, searched: null });
+      changed();
       return;
     }
     log.searched = logParameters(chosen);

@@ -7,8 +7,9 @@ import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { isUnfinished } from "./timeline.js";
 
-/** Pause between two loads. A change in the overview ends the pause. */
-const RECORD_PAUSE = 5000;
+/** Pauses between two loads while the offer is open, and later. A change in the overview ends the pause. */
+const OFFER_PAUSE = 5000;
+const WORK_PAUSE = 15_000;
 const MAX_RECORD_PAUSE = 60_000;
 
 /** Return why a request failed. */
@@ -62,7 +63,8 @@ export function keepRecord(sid) {
     failures = isRecord ? 0 : failures + 1;
     resumeAt = Date.now() + (response ? retryAfter(response, 0) * 1000 : 0);
     const isFinal = isRecord ? !isUnfinished(response.body) : [400, 403, 404].includes(inspection.status);
-    nextAt = isFinal ? Infinity : Math.max(resumeAt, Date.now() + Math.min(MAX_RECORD_PAUSE, RECORD_PAUSE * 2 ** failures));
+    const pause = inspection.record && inspection.record.status !== "pending" ? WORK_PAUSE : OFFER_PAUSE;
+    nextAt = isFinal ? Infinity : Math.max(resumeAt, Date.now() + Math.min(MAX_RECORD_PAUSE, pause * 2 ** failures));
     if (isStale) {
       isStale = false;
       nextAt = resumeAt;

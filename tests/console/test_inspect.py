@@ -377,7 +377,7 @@ def test_reservation_of_another_worker_is_forbidden(open_console, api):
 
 
 def test_failure_is_repeated_by_button_and_keeps_a_shown_record(open_console, api):
-    reservation = life(api, "accepted")
+    reservation = life(api, "pending", ago=20)
     page = open_console()
     address = f"**/reservations/{reservation}"
     page.route(address, lambda route: route.abort())
@@ -385,12 +385,12 @@ def test_failure_is_repeated_by_button_and_keeps_a_shown_record(open_console, ap
     expect(page.get_by_role("alert")).to_contain_text("The service did not answer.")
     page.unroute(address)
     page.get_by_role("button", name="Try again").click()
-    expect(step_names(page).last).to_have_text("Accepted")
+    expect(step_names(page).last).to_have_text("Claimed")
     expect(page.get_by_role("alert")).to_have_count(0)
     page.route(address, lambda route: route.abort())
     stale = page.get_by_text(re.compile("As of .* The service did not answer."))
     expect(stale).to_be_visible(timeout=15_000)
-    expect(step_names(page).last).to_have_text("Accepted")
+    expect(step_names(page).last).to_have_text("Claimed")
 
 
 def test_names_and_sids_are_shown_and_can_be_copied(open_console, api):
