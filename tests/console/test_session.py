@@ -970,7 +970,7 @@ def menu(page, api):
 def unavailable(page, api):
     changed = {"activity_sid": BREAK, "activity_name": "Break"}
     api.worker = {**api.worker, **changed}
-    expect(page.get_by_text("TaskRouter set you to Break")).to_be_visible()
+    expect(page.get_by_text("You were set to Break")).to_be_visible()
 
 
 def inspecting(page, api):
