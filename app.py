@@ -14,6 +14,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate
 from chalicelib import observability, runtime
 from chalicelib.config import SWEEP_INTERVAL_MINUTES, in_lambda
 from chalicelib.routes import (
+    callback_log,
     callbacks,
     console,
     health,
@@ -43,6 +44,7 @@ app.register_blueprint(tasks.blueprint)
 app.register_blueprint(reservations.blueprint)
 app.register_blueprint(console.blueprint)
 app.register_blueprint(overview.blueprint)
+app.register_blueprint(callback_log.blueprint)
 app.register_blueprint(health.blueprint)
 app.register_blueprint(sign_in.blueprint)
 

@@ -1,6 +1,6 @@
 """Measures requests that accept a Reservation.
 
-The limit of the app's own time applies to CPU time. The elapsed time, which pyperf measures, also
+The limit on the app's own time applies to CPU time. The elapsed time, which pyperf measures, also
 depends on other programs on the machine.
 """
 
@@ -74,8 +74,8 @@ class Services:
     """Stubs for DynamoDB, SSM and TaskRouter for requests about the Reservation in `inputs.RECORD`.
 
     Args:
-        failures: members of the error responses to the writes of an invocation whose conditions
-            fail. All writes before the last one of an invocation then fail.
+        failures: additional fields of the error responses to an invocation's writes, one mapping
+            per write whose condition fails. The write after these writes succeeds.
 
     Attributes:
         requests: number of requests by AWS operation. All requests to TaskRouter are counted

@@ -83,7 +83,7 @@ class Sweeps:
     """The sweeps of a world. They share the progress of the reconciliation.
 
     Attributes:
-        world: The Reservations.
+        world: The simulated Reservations, Events and TaskRouter.
         finished: The results of the sweeps that have ended.
     """
 
@@ -142,7 +142,7 @@ class Sweeps:
         Args:
             operation: The operation.
             budget: The budget, which ends if the last attempt is throttled too.
-            pages: Number of pages that are requested one after the other.
+            pages: Number of pages, which are requested sequentially.
 
         Returns:
             Whether the request was answered in time.
@@ -186,7 +186,7 @@ class Sweeps:
         return self._finished[part] + INTERVAL_MS <= end
 
     def _save(self, parts: Iterable[str], until: int, end: int) -> Process:
-        """Save the time until which parts are reconciled."""
+        """Save the time up to which parts have been reconciled."""
         yield self.world.scenario.dynamodb_ms
         for part in parts:
             self._done[part] = max(until, self._done[part])

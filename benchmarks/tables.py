@@ -288,7 +288,7 @@ def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
 
 
 def _pending_figures(usages: dict[int, Usage]) -> Iterable[Figure]:
-    """Compare a list's read units at different numbers of pending Reservations."""
+    """Compare a list's read units for different numbers of pending Reservations."""
     few, fitting, too_many, many = usages
     for number, other, goal in (
         (fitting, few, None),

@@ -178,6 +178,16 @@ def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
     return "AWS_LAMBDA_FUNCTION_NAME" in (os.environ if environ is None else environ)
 
 
+def log_group(environ: Mapping[str, str] | None = None) -> str:
+    """Return the name of the log group of the running Lambda function.
+
+    Emulators may set only the name of the function, whose default log group has the same name.
+    """
+    environ = os.environ if environ is None else environ
+    name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
+    return name or f"/aws/lambda/{environ['AWS_LAMBDA_FUNCTION_NAME']}"
+
+
 def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     """Read the settings, and check that they are consistent.
 

@@ -83,6 +83,9 @@ class LogFields(TypedDict, total=False):
     """Reason for a failure to read the secrets."""
 
     selected_language: str | None
+    signed: bool | None
+    """Whether the signature of Twilio's request is valid; missing if it was not checked."""
+
     sign_in: str | None
     """Code of the failure of a sign-in to the console, as shown by the page."""
 
@@ -187,6 +190,12 @@ def configure(level: str) -> None:
     for verbose in ("botocore", "twilio.http_client"):
         # At INFO, these loggers reveal the source of credentials and requests with attributes.
         logging.getLogger(verbose).setLevel(logging.WARNING)
+
+
+def copy_lines(handler: logging.Handler) -> None:
+    """Send each line to another handler too, until the next `configure`."""
+    handler.setFormatter(_JsonFormatter())
+    _logger.addHandler(handler)
 
 
 def start() -> None:

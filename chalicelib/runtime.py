@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.oidc import Provider
     from chalicelib.adapters.twilio.access_tokens import TokenVerifier
     from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
+    from chalicelib.usecases.ports import CallbackLog
 
 
 class SystemClock:
@@ -62,11 +63,13 @@ class Runtime:
         settings: the settings of the service.
         dynamodb: a DynamoDB client.
         clock: the system clock.
+        local_log: the callback log outside Lambda, or None on Lambda.
     """
 
     settings: config.Settings
     dynamodb: Any
     clock: SystemClock
+    local_log: "CallbackLog | None" = None
 
     @cached_property
     def store(self) -> DynamoReservationStore:
@@ -97,6 +100,15 @@ class Runtime:
             state_table=settings.state_table,
             retention_days=settings.retention_days,
         )
+
+    @cached_property
+    def callback_log(self) -> "CallbackLog":
+        """The callback log."""
+        if self.local_log is not None:
+            return self.local_log
+        from chalicelib.adapters.callback_log import CloudWatchCallbackLog  # noqa: PLC0415  callbacks do not need it
+
+        return CloudWatchCallbackLog(config.log_group())
 
     @cached_property
     def deadlines(self) -> Deadlines:
@@ -232,12 +244,12 @@ _lock = threading.Lock()
 _current: Runtime | None = None
 
 
-def build() -> Runtime:
+def build(*, local_log: "CallbackLog | None" = None) -> Runtime:
     """Build the service from its settings; raise SettingsError if a setting is invalid."""
     settings = config.load()
     observability.configure(settings.log_level)
     client = make_client(settings.dynamodb_seconds)
-    return Runtime(settings=settings, dynamodb=client, clock=SystemClock())
+    return Runtime(settings=settings, dynamodb=client, clock=SystemClock(), local_log=local_log)
 
 
 def current() -> Runtime:

@@ -95,7 +95,7 @@ class Account:
             return missing
         if status == _THROTTLED:
             return "Twilio throttled the request. Run the command again in a minute."
-        result = f" with the HTTP status {status}" if status else ""
+        result = f" with HTTP status {status}" if status else ""
         if status is None or status >= _SERVER_ERROR:
             return (
                 f"Twilio failed{result}. See https://status.twilio.com, and run the command again "

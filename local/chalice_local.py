@@ -26,12 +26,13 @@ from chalice import local
 from chalice.app import Chalice, Request, Response
 from chalice.cli.filewatch.stat import StatFileWatcher
 
-from chalicelib import config, observability
+from chalicelib import config, observability, runtime
 from chalicelib.domain.errors import BadRequest, Forbidden
 from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import require_credentials, require_region, stage_config
 from local import dynamodb, network, stack
+from local.callback_log import MemoryCallbackLog
 from taskrouter_simulator.origins import FOREIGN, NOT_LOCAL, is_foreign, is_loopback
 
 ACCEPT_QUEUE = 128
@@ -92,7 +93,15 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
     _tune_server()
     _hide_secrets_in_access_log(settings)
     app.register_middleware(guard(settings), "http")
+    _keep_callback_log()
     move_twilio_routes(app, settings.callback_prefixes)
+
+
+def _keep_callback_log() -> None:
+    """Keep the lines of callbacks in memory, because there is no CloudWatch Logs."""
+    log = MemoryCallbackLog()
+    runtime.use(runtime.build(local_log=log))
+    observability.copy_lines(log)
 
 
 def _exit_with_parent() -> None:

@@ -134,7 +134,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
 
 
 def add_prefix(settings: config.Settings, base_url: str) -> str:
-    """Return the base URL of the routes that Twilio calls, with their first prefix.
+    """Return the base URL of the routes that Twilio calls, with the first callback prefix.
 
     Args:
         settings: The app's settings.
@@ -163,7 +163,7 @@ def conflict_warning(stack: Stack, names: list[str], command: str) -> str:
     """Return a warning about shell variables that override the stack's values.
 
     Args:
-        stack: The stack, whose ports the remedy keeps.
+        stack: The stack. The suggested command uses the same ports.
         names: The variables.
         command: The command line of the user.
     """
@@ -191,7 +191,7 @@ def api_command(stack: Stack) -> str:
 
 
 def _assignments(stack: Stack, *ports: str) -> str:
-    """Return shell assignments of non-default ports, callback URL and path secrets."""
+    """Return shell assignments for the ports, URL and path secrets that are not defaults."""
     default = describe({})
     names = [name for name in ports if stack.port(name) != default.port(name)]
     if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:

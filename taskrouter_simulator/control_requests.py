@@ -34,11 +34,11 @@ async def parse_values(request: Request, names: Collection[str] | None) -> dict[
     return body if has_body else query
 
 
-def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the members as an object; raise ControlError if a name is repeated."""
-    value = dict(members)
-    if len(value) < len(members):
-        names = [name for name, _ in members]
+def _require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of these pairs; raise ControlError if a key is repeated."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
         raise ControlError(f"the body repeats the name {repeated[:100]!r}")
     return value
@@ -46,7 +46,7 @@ def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 async def _json_object(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.body() or b"{}", object_pairs_hook=_unique_members)
+        body = json.loads(await request.body() or b"{}", object_pairs_hook=_require_unique_keys)
     except ControlError:
         raise
     except (ValueError, RecursionError) as error:

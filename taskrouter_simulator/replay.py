@@ -56,7 +56,7 @@ def _base_url(text: str) -> str:
 
 
 async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Settings) -> int:
-    """Send the callbacks in order; return the number of different responses."""
+    """Send the callbacks in order; return the number of responses that differ."""
     client = DeliveryClient(Credentials(), settings, lambda *_arguments, **_fields: None)
     differing = 0
     for number, entry in enumerate(entries, 1):

@@ -54,7 +54,7 @@ def _read_setting(setting: "Field[Any]", value: Any) -> Any:
     if not isinstance(value, str | int | float | PurePath):
         # The value may be a secret.
         kind = type(value).__name__
-        raise SettingsError(f"{name} must be a string, a number, True or False, not a {kind}")
+        raise SettingsError(f"{name} must be a string, a number, True or False, not {kind}")
     text = str(value)
     choices = setting.metadata["choices"]
     if choices and text not in choices:

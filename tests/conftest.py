@@ -16,6 +16,7 @@ from local import network
 from local.dynamodb import TableNames
 from taskrouter_simulator.testing import taskrouter  # noqa: F401  # a fixture
 from tests import in_process
+from tests.fake_logs import FakeLogs, serve_logs
 
 
 def pytest_configure():
@@ -95,3 +96,14 @@ def tables(dynamodb: LocalDynamoDb) -> TableNames:
     To share tables within a module, call `dynamodb.create_tables()` instead.
     """
     return dynamodb.create_tables()
+
+
+@pytest.fixture
+def fake_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLogs]:
+    """A fake CloudWatch Logs that the app's client uses."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with serve_logs() as logs:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LOGS", logs.url)
+        yield logs

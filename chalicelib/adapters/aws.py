@@ -46,7 +46,7 @@ RETRY_PAUSE_SECONDS = 0.05
 """Pause before the only retry, as in botocore's legacy retry mode."""
 
 _MAX_BYTES = 2**20
-"""Maximum size of a response that `JsonApi` accepts. A DynamoDB item has at most 400 KB."""
+"""Default maximum size of a response. A DynamoDB item has at most 400 KB."""
 
 _MIN_SECONDS = 0.001
 """Minimum time limit of a request. A timeout of 0 s would make the socket non-blocking."""
@@ -116,16 +116,25 @@ class JsonApi:
         version: the version of the AWS JSON protocol.
         seconds: time limit for a call, including retries.
         attempts: maximum number of requests per call.
+        max_bytes: maximum size of a response.
     """
 
     def __init__(
-        self, service: str, *, target: str, version: str, seconds: float, attempts: int
+        self,
+        service: str,
+        *,
+        target: str,
+        version: str,
+        seconds: float,
+        attempts: int,
+        max_bytes: int = _MAX_BYTES,
     ) -> None:
         self._service = service
         self._target = target
         self._content_type = f"application/x-amz-json-{version}"
         self._seconds = seconds
         self._attempts = attempts
+        self._max_bytes = max_bytes
         endpoint, self._region = find_endpoint(service)
         self._url = endpoint.rstrip("/") + "/"
         self._host, self._path = _signed_parts(self._url)
@@ -146,11 +155,11 @@ class JsonApi:
             seconds = max((deadline - time.monotonic()) / (remaining + 1), _MIN_SECONDS)
             try:
                 response = self._sender.send(
-                    lambda: self._sign(operation, body), seconds=seconds, max_bytes=_MAX_BYTES
+                    lambda: self._sign(operation, body), seconds=seconds, max_bytes=self._max_bytes
                 )
                 return parse(response, operation)
             except (ClientError, EndpointConnectionError, ReadTimeoutError, ChecksumError) as error:
-                if not remaining or not _is_transient(error):
+                if not remaining or not is_transient(error):
                     raise
             time.sleep(RETRY_PAUSE_SECONDS)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -354,7 +363,8 @@ def parse(response: Response, operation: str) -> dict[str, Any]:
     raise ClientError({**content, **error}, operation)
 
 
-def _is_transient(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
+    """Return whether a request that failed with this error may succeed if it is repeated."""
     if not isinstance(error, ClientError):
         return True
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -367,5 +377,5 @@ def _code(error: ClientError) -> Any:
 
 def describe_error(service: str, error: ClientError) -> str:
     """Return the error code of a service, if any, and advice to retry if the error is transient."""
-    advice = " Retry." if _is_transient(error) else ""
+    advice = " Retry." if is_transient(error) else ""
     return f"{service} returned {_code(error) or 'an error'}.{advice}"

@@ -16,7 +16,7 @@ from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.domain.sign_in import Attempt
 
 MAX_SECONDS = 600
-"""Time in which a sign-in must be completed."""
+"""Maximum duration of a sign-in, in seconds."""
 
 _ALGORITHM = "HS256"
 _PURPOSE = b"taskrouter-callbacks: cookie of a sign-in to the console"

@@ -40,6 +40,7 @@ class Action(StrEnum):
     SEE_OVERVIEW = "see the overview"
     LIST_ACTIVITIES = "list Activities"
     SWITCH_ACTIVITY = "switch an Activity"
+    SEE_CALLBACKS = "see callbacks"
 
 
 class Scope(StrEnum):

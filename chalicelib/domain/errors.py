@@ -20,6 +20,7 @@
     ├── OutcomeUnknown           503  request sent to TaskRouter, outcome not known yet
     ├── StoreUnavailable         503  DynamoDB failed or was too slow
     ├── SecretsUnavailable       503  secrets can't be read
+    ├── CallbackLogUnavailable   503  the callback log can't be read
     ├── SweepFailed              500  fails the sweep's invocation, so that an alarm fires
     └── TaskRouterError
         ├── TaskRouterRefused    400  TaskRouter returned 400 or another 4xx
@@ -60,7 +61,12 @@ class AppError(Exception):
         """The reason for refusing a token or for the failure of a request to another service."""
         for error in (self, self.__cause__):
             if isinstance(
-                error, TaskRouterError | StoreUnavailable | SecretsUnavailable | Unauthorized
+                error,
+                TaskRouterError
+                | StoreUnavailable
+                | SecretsUnavailable
+                | CallbackLogUnavailable
+                | Unauthorized,
             ):
                 return error.message.removesuffix(" Retry.")  # advice for the caller
         return None
@@ -223,6 +229,13 @@ class SecretsUnavailable(AppError):
     status = 503
     code = "SecretsUnavailable"
     retry_after = 1
+
+
+class CallbackLogUnavailable(AppError):
+    """The callback log can't be read. `retry_after` is set if a retry may help."""
+
+    status = 503
+    code = "CallbackLogUnavailable"
 
 
 class SweepFailed(AppError):

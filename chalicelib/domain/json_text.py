@@ -71,7 +71,7 @@ def parse_json(text: str) -> Any:
         value = json.loads(
             text.removeprefix(BYTE_ORDER_MARK),
             parse_constant=_refuse_constant,
-            object_pairs_hook=unique_members,
+            object_pairs_hook=require_unique_keys,
         )
         # "\ud800" is valid JSON, but neither DynamoDB nor a form can represent it.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -86,11 +86,11 @@ def parse_json(text: str) -> Any:
     return value
 
 
-def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object with these members; raise JsonError if a name is repeated."""
-    value = dict(members)
-    if len(value) < len(members):
-        names = [name for name, _ in members]
+def require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of these pairs; raise JsonError if a key is repeated."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
         raise JsonError(f'it repeats the name "{display_name(repeated)}"')
     return value
@@ -126,8 +126,8 @@ def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
     Lone surrogates, control characters and repeated names are handled as in `read_json_object`.
 
     Returns:
-        The object, and the names of its members that contain a number whose value is unknown: NaN,
-        Infinity, or a number out of range. Such a number is a float that is not finite.
+        The object, and the keys whose values contain an unknown number: NaN, Infinity, or a number
+        out of range. Such a number is a float that is not finite.
 
     Raises:
         JsonError: The text is not a JSON object.
@@ -139,7 +139,7 @@ def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
         raise
     except (ValueError, OverflowError, RecursionError):  # an unusual number, or deep nesting
         value = _require_object(_parse_in_parts(text))
-    return value, frozenset(name for name, member in value.items() if _has_unknown(member))
+    return value, frozenset(key for key, each in value.items() if _has_unknown(each))
 
 
 def _require_object(value: Any) -> dict[str, Any]:

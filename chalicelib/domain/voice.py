@@ -64,13 +64,11 @@ class Language:
     @classmethod
     def read(cls, entry: object) -> Self:
         """Read an entry of the setting; raise ValueError with a predicate as its message."""
-        members = cls.__dataclass_fields__
+        keys = cls.__dataclass_fields__
         if not isinstance(entry, dict) or not {"digit", "language", "say"} <= entry.keys():
             raise ValueError("must list objects with digit, language and say")
-        if unknown := sorted(entry.keys() - members.keys()):
-            raise ValueError(
-                f"has an unknown member {unknown[0]}; allowed members: {', '.join(members)}"
-            )
+        if unknown := sorted(entry.keys() - keys.keys()):
+            raise ValueError(f"has an unknown key {unknown[0]}; allowed keys: {', '.join(keys)}")
         _validate(entry)
         return cls(**entry)
 

@@ -346,8 +346,10 @@ def signed_form(request: Request, service: runtime.Runtime) -> Form:
         observability.bind(
             checked_url=_without_secrets(url, str(request.path), query),
             likely_cause=error.likely_cause,
+            signed=False,
         )
         raise
+    observability.bind(signed=True)
     return form
 
 

@@ -67,7 +67,7 @@ def list_reservations(principal: Principal, parameters: Parameters) -> dict[str,
         now=service.clock.now_ms(),
         worker_sid=optional_sid(parameters, "worker_sid", "WK"),
         status=_parse_status(parameters.get("status")),
-        since=_parse_time(parameters.get("since")),
+        since=parse_time(parameters.get("since"), "since"),
         limit=_parse_limit(parameters.get("limit")),
         cursor=parameters.get("cursor"),
     )
@@ -247,15 +247,17 @@ def _parse_status(value: str | None) -> Status | None:
         raise BadRequest(f"status must be one of {', '.join(Status)}.") from error
 
 
-def _parse_time(value: str | None) -> int | None:
-    """Convert an ISO 8601 time to epoch ms. Without an offset, the time is in UTC."""
+def parse_time(value: str | None, name: str) -> int | None:
+    """Convert a parameter with an ISO 8601 time to epoch ms. Without an offset, it is in UTC."""
     if value is None:
         return None
     try:
         time = datetime.fromisoformat(value)
         return int(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
     except ValueError as error:
-        raise BadRequest("since must be an ISO 8601 time, such as 2026-11-22T01:00:00Z.") from error
+        raise BadRequest(
+            f"{name} must be an ISO 8601 time, such as 2026-11-22T01:00:00Z."
+        ) from error
 
 
 def _parse_limit(value: str | None) -> int:

@@ -20,7 +20,8 @@ from chalicelib.domain.tasks import CreatedTask, FoundTask, IdempotencyRecord, N
 from chalicelib.usecases.deadlines import Deadlines
 
 if TYPE_CHECKING:
-    # Callbacks do not need this module.
+    # Callbacks do not need these modules.
+    from chalicelib.domain.callback_log import CallbackQuery, LogPage
     from chalicelib.domain.workers import Activity, WorkerActivity
 
 
@@ -32,6 +33,24 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Sleep for the given time."""
+
+
+class CallbackLog(Protocol):
+    """The log of callbacks."""
+
+    def read_backward(self, query: "CallbackQuery", *, limit: int) -> Iterator["LogPage"]:
+        """Yield pages of the log, from the newest line to the oldest.
+
+        The iterator ends before the whole log has been searched if its time limit is reached.
+
+        Args:
+            query: the lines to yield. Other lines may be yielded too.
+            limit: number of lines that the caller needs; a page may contain more or fewer lines.
+
+        Raises:
+            CallbackLogUnavailable: the log can't be read. `retry_after` is None if a retry would
+                not help.
+        """
 
 
 class TaskRouter(Protocol):

@@ -60,7 +60,7 @@ class RunBudget:
         return not is_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
 
     def half(self) -> Self:
-        """Return a budget for a part of the run: half of the time in which steps may start.
+        """Return a budget for a part of the run: half of the remaining time for starting steps.
 
         If TaskRouter throttles the part, only the part ends. Failures count for the whole run.
         """

@@ -36,6 +36,9 @@ _FILE_PATH = "/console/{version}/{name}"
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 """Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
 
+_LOG_PATH = "/callbacks"
+"""The route that waits for CloudWatch Logs."""
+
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
@@ -89,7 +92,22 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
             *((path, page_throttle) for path in pages),
         )
     ]
-    return [default, *console, *callbacks, *_waiting_settings(app, twilio, stage, concurrency)]
+    return [
+        default,
+        *console,
+        *_log_settings(concurrency),
+        *callbacks,
+        *_waiting_settings(app, twilio, stage, concurrency),
+    ]
+
+
+def _log_settings(concurrency: int) -> list[_MethodSetting]:
+    """Return the settings of the methods of the route that waits for CloudWatch Logs."""
+    throttle = capacity.log_throttle(concurrency)
+    return [
+        _MethodSetting(_encode(_LOG_PATH), method, throttle, measured=False)
+        for method in ("GET", "OPTIONS")
+    ]
 
 
 def _waiting_settings(

@@ -70,6 +70,9 @@ does not call below 10 requests per second per unit of concurrency, which is all
 accepts. A flood of these methods therefore cannot use up what Lambda accepts.
 """
 
+_LOG_SHARE = 0.02
+"""Share of the concurrency for searches of the callback log, which wait for CloudWatch Logs."""
+
 _EVENT_SHARE = 0.1
 """Share of the concurrency that events may use, except for a burst."""
 
@@ -199,14 +202,28 @@ def console_throttle(concurrency: int, agents: int) -> Throttle:
 def waiting_throttle(concurrency: int, share: float) -> Throttle:
     """Return the throttle of a method that may wait for TaskRouter.
 
-    In T seconds, a token bucket admits at most burst + rate * T requests. If each of them takes as
-    long as possible, the method uses exactly its share of the executions, which is at least one.
-
     Args:
         concurrency: See `read_concurrency`.
         share: The method's share of the executions of all such methods.
     """
-    executions = max(1, int(concurrency * _WAITING_SHARE * share))
+    return _limit_executions(concurrency * _WAITING_SHARE * share)
+
+
+def log_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of the method that searches the callback log.
+
+    A search takes as long as a request that waits for TaskRouter, or less.
+    """
+    return _limit_executions(concurrency * _LOG_SHARE)
+
+
+def _limit_executions(number: float) -> Throttle:
+    """Return the throttle of a method whose requests take up to WAITING_SECONDS.
+
+    In T seconds, a token bucket admits at most burst + rate * T requests. If each of them takes as
+    long as possible, the method uses exactly *number* executions, rounded down, but at least one.
+    """
+    executions = max(1, int(number))
     burst = executions // 2 + 1
     # The highest rate, in hundredths, that admits fewer than `executions + 1` requests in total.
     rate = (math.ceil(100 * (executions + 1 - burst) / WAITING_SECONDS) - 1) / 100

@@ -97,8 +97,8 @@ def report_unused(names: list[str], remedy: str) -> None:
     """Report variables of the shell that differ from the values of a deployed stage."""
     if names:
         click.echo(
-            f"Shell variables not used, because the stage has other values: {', '.join(names)}. "
-            f"{remedy}",
+            "Shell variables not used, because the stage has different values: "
+            f"{', '.join(names)}. {remedy}",
             err=True,
         )
 

@@ -53,9 +53,9 @@ T = TypeVar("T")
 
 
 def check_document(document: Document) -> Findings:
-    """Return the mistakes in a document, in its order.
+    """Return the mistakes in a document, in document order.
 
-    Mistakes in reading the document do not hide the mistakes in what can be read.
+    If parts of the document can't be read, the other parts are checked nevertheless.
     """
     findings: Findings = []
     definition = read_document(document, findings)
@@ -68,11 +68,11 @@ def check_document(document: Document) -> Findings:
 def check(definition: WorkspaceDefinition) -> Findings:
     """Return the mistakes in a definition.
 
-    A name is a mistake only if the definition contains a list of such resources without the name.
-    Without a list, the resource may exist in TaskRouter.
+    A reference to an unknown resource is a mistake only if the definition lists resources of that
+    kind. Otherwise, the resource may exist in TaskRouter.
     """
     findings: Findings = []
-    # With a seed and a clock that stands still, the result depends only on the definition.
+    # With a fixed seed and a stopped clock, the result depends only on the definition.
     engine = start(Settings(seed="check"), Clock(lambda: 0.0), lambda _effect: None)
     workspace = seed.build(engine, _add_referenced(definition), findings)
     findings += _check_callbacks(definition)
@@ -157,7 +157,7 @@ def _find_references(definition: WorkspaceDefinition) -> Iterator[tuple[str, str
 
 
 def _find_texts(value: Any) -> Iterator[str]:
-    """Yield all strings in a value: expressions, and other strings, which contain no variables."""
+    """Yield all strings in a value, whether or not these are expressions."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, tuple):

@@ -98,7 +98,7 @@ Effect = AssignmentCallback | EventCallback | FetchTwiml | StatusCallback | Call
 
 @dataclass(kw_only=True)
 class Engine:
-    """The state passed to every rule.
+    """The state passed to every operation.
 
     Every field that is not in `NOT_STORED` is part of a snapshot.
 

@@ -28,7 +28,7 @@ def create(
     activity_sid: str | None = None,
     sid: str | None = None,
 ) -> Worker:
-    """Create a Worker, without comparing the name with those of thousands of others.
+    """Create a Worker. The caller checks the name, because that check is slow.
 
     Args:
         engine: The engine.

@@ -101,7 +101,7 @@ def publish(engine: Engine, workspace: Workspace, workflow: Workflow, change: st
 
 
 def require_configuration(engine: Engine, workspace: Workspace, text: str) -> Configuration:
-    """Parse a configuration, and check that it can route Tasks and that its names exist.
+    """Parse a configuration, and check that it can route Tasks and uses only known names.
 
     Raises:
         BadRequest: The configuration is invalid, has neither a filter nor a default filter, or

@@ -284,13 +284,13 @@ def _json_to_form(body: bytes) -> str:
     Names may begin with a lowercase or an uppercase letter, because Twilio's page shows both.
     """
     try:
-        members = json.loads(body or b"{}")
+        body_values = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not JSON or is nested too deeply") from error
-    if not isinstance(members, dict) or not all(map(_is_list_of_strings, members.values())):
-        raise BadRequest("The body must be a JSON object whose members are arrays of strings")
+    if not isinstance(body_values, dict) or not all(map(_is_list_of_strings, body_values.values())):
+        raise BadRequest("The body must be a JSON object whose values are arrays of strings")
     return urlencode(
-        {name[:1].upper() + name[1:]: values for name, values in members.items()},
+        {name[:1].upper() + name[1:]: values for name, values in body_values.items()},
         doseq=True,
         errors="replace",
     )

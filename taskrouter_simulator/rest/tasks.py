@@ -15,7 +15,7 @@ _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 _YEAR_1900 = -2_208_988_800
 _SET_SEPARATELY = {TaskStatus.WRAPPING, TaskStatus.COMPLETED}
-"""Statuses that Twilio does not set in a request that also sets Attributes:
+"""Statuses that Twilio does not allow in a request that also sets Attributes:
 https://www.twilio.com/docs/taskrouter/api/task.
 """
 _SORT_KEYS: Mapping[str, SortKey] = {
@@ -129,7 +129,7 @@ def update(request: Request) -> Response:
 
 
 def _new_attributes(request: Request, status: TaskStatus | None) -> str | None:
-    """Return the requested attributes; by default, some statuses must be set separately."""
+    """Return the requested attributes; None leaves the Task's attributes unchanged."""
     attributes = request.form.attributes()
     rule = request.engine.settings.status_with_attributes
     if attributes is None or status not in _SET_SEPARATELY or rule == "updated":

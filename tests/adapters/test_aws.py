@@ -179,7 +179,7 @@ def test_both_clients_get_the_same_outcome(
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(),
-    lambda members: st.lists(members, max_size=3) | st.dictionaries(st.text("abc"), members),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text("abc"), values),
     max_leaves=8,
 )
 few_examples = settings(

@@ -254,15 +254,15 @@ json_values = st.recursive(
     | st.floats()
     | st.text(max_size=5)
     | st.sampled_from([10**400, TASK, WORKER, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]),
-    lambda members: (
-        st.lists(members, max_size=2) | st.dictionaries(st.text(max_size=3), members, max_size=2)
+    lambda values: (
+        st.lists(values, max_size=2) | st.dictionaries(st.text(max_size=3), values, max_size=2)
     ),
     max_leaves=5,
 )
 
 
 def changed(resource: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Generate resources in which some members are missing or have arbitrary values."""
+    """Generate resources in which some fields are missing or have arbitrary values."""
     names = st.sampled_from(sorted(resource))
     changes = st.dictionaries(names, json_values, max_size=2)
     missing = st.sets(names, max_size=1)
@@ -298,7 +298,7 @@ BODIES = (
 
 
 def check_types(result: object) -> None:
-    """Check the types of the members that the service stores or compares."""
+    """Check the types of the fields that the service stores or compares."""
     for each in result if isinstance(result, list) else [result]:
         if isinstance(each, RemoteReservation):
             *sids, name, status, created_at = astuple(each)

@@ -249,9 +249,9 @@ def test_incomplete_ssm_response_raises_an_error(monkeypatch: pytest.MonkeyPatch
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda members: (
-        st.lists(members, max_size=2)
-        | st.dictionaries(st.sampled_from(["S", "N", "M", "L", "BOOL", "NULL", "x"]), members)
+    lambda values: (
+        st.lists(values, max_size=2)
+        | st.dictionaries(st.sampled_from(["S", "N", "M", "L", "BOOL", "NULL", "x"]), values)
     ),
     max_leaves=6,
 )

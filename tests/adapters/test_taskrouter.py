@@ -314,7 +314,7 @@ def test_deeply_nested_body_is_not_used_as_a_reason(server: Server) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_from_taskrouter_is_kept(
+def test_retry_after_from_taskrouter_is_used_within_limits(
     server: Server, status: int, header: str, seconds: int
 ) -> None:
     reply = error_response(status, status).replace(

@@ -80,8 +80,8 @@ class Aws:
         return {kind: listed for kind, listed in resources.items() if listed}
 
 
-def names(response, member, name):
-    return sorted(item[name] for item in response.get(member, []))
+def names(response, list_key, name_key):
+    return sorted(item[name_key] for item in response.get(list_key, []))
 
 
 @dataclass

@@ -3,8 +3,8 @@
 The emulator runs in a separate Python environment, so functions cannot import packages that are
 installed only for the project. ministack imports an API's OpenAPI description only from
 CloudFormation. Chalice sends the description to API Gateway, so this module adds ImportRestApi and
-PutRestApi. It also adds the request's domain name to Lambda events, as API Gateway does, and finds
-the stack that owns a resource.
+PutRestApi. It also adds the request's domain name to Lambda events, as API Gateway does, finds
+the stack that owns a resource, and searches logs from the newest line.
 
 Usage: python emulator.py PORT
 """
@@ -79,6 +79,25 @@ def find_stacks_by_resource(stacks, handlers):
     handlers["DescribeStackResources"] = describe_stack_resources
 
 
+def search_backward(logs):
+    """Make FilterLogEvents return the newest lines first, if the request asks for this order.
+
+    ministack ignores the order and JSON filter patterns. It applies the limit to the oldest lines,
+    so these requests have no limit.
+    """
+    search = logs._filter_log_events
+
+    def filter_log_events(data):
+        if data.get("startFromHead", True):
+            return search(data)
+        status, headers, body = search({**data, "limit": 10_000})
+        content = json.loads(body)
+        content["events"] = content.get("events", [])[::-1]
+        return status, headers, json.dumps(content).encode() if status == 200 else body
+
+    logs._filter_log_events = filter_log_events
+
+
 def _overwrite(v1, api_id, spec):
     resources = v1._resources[api_id]
     v1._resources[api_id] = {
@@ -105,10 +124,12 @@ def main():
     from ministack.services import (  # noqa: PLC0415  after configure()
         apigateway_v1,
         cloudformation,
+        cloudwatch_logs,
         lambda_svc,
     )
 
     extend(apigateway_v1)
+    search_backward(cloudwatch_logs)
     find_stacks_by_resource(cloudformation._stacks, cloudformation._ACTION_HANDLERS)
     # boto3 polls a new function every 5 seconds until it is active, so activate it immediately.
     lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0

@@ -1,7 +1,7 @@
 """Agents use the console of a deployed stage, below the stage's path, in Chromium.
 
-The emulated account allows 10 concurrent executions, as a new AWS account may. Its throttles admit
-few requests at once, so this also tests that they admit the requests of one page load.
+The emulated account allows 10 concurrent executions, like some new AWS accounts. The stage's limits
+are therefore low, and this test also checks that the limits admit the requests of a page load.
 """
 
 import json
@@ -42,12 +42,12 @@ def test_agent_signs_in_and_accepts_below_the_stages_path(aws, checkout, twilio,
     deploy(checkout)
     center = ContactCenter.connect(url, token(checkout), twilio)
     alice = ["--role", "worker", "--worker", twilio.workers["Alice"]]
-    link = checkout.infra("token", "--stage", STAGE, *alice).strip()
+    worker_token = checkout.infra("token", "--stage", STAGE, *alice).strip()
     make_worker_available(twilio)
     page, problems = browser.new_page(locale="en-US"), []
     watch(page, aws.url, problems)
 
-    page.goto(f"{url}/console#token={link}")
+    page.goto(f"{url}/console#token={worker_token}")
 
     expect(page.locator(".live")).to_contain_text("Live", timeout=30_000)
     assert page.url == f"{url}/console"

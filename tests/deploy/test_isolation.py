@@ -1,8 +1,8 @@
 """Callbacks are answered while clients saturate the API and TaskRouter does not respond.
 
-TaskRouter also posts events. The emulated account allows 10 concurrent executions, as a new AWS
-account may. The emulator applies this limit, and the token buckets of the deployed stage's method
-settings.
+TaskRouter also posts events. The emulated account allows 10 concurrent executions, like some new
+AWS accounts. The emulator applies this limit, and the throttling limits of the deployed stage's
+method settings.
 """
 
 import asyncio

@@ -50,6 +50,7 @@ EXPECTED = {
     "OutcomeUnknown": (503, "OutcomeUnknown", None),
     "StoreUnavailable": (503, "StoreUnavailable", 1),
     "SecretsUnavailable": (503, "SecretsUnavailable", 1),
+    "CallbackLogUnavailable": (503, "CallbackLogUnavailable", None),
     "SweepFailed": (500, "SweepFailed", None),
     "TaskRouterError": (500, "InternalServerError", None),
     "TaskRouterRefused": (400, "TaskRouterRefused", None),
@@ -84,6 +85,7 @@ def test_error_has_the_given_message_details_and_retry_after(error: type[AppErro
 
 ERRORS_WITH_REASON = (
     *(errors.Unauthorized, errors.InvalidToken, errors.StoreUnavailable, errors.SecretsUnavailable),
+    errors.CallbackLogUnavailable,
     *(error for error in ERRORS if issubclass(error, errors.TaskRouterError)),
 )
 

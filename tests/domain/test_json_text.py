@@ -190,7 +190,7 @@ def test_values_nested_deeper_than_the_maximum_depth_are_read_as_json_text() -> 
 
 
 @pytest.mark.parametrize(
-    ("member", "expected"),
+    ("text", "expected"),
     [
         ("NaN", {"NaN"}),
         ("[{}, -Infinity]", {"NaN"}),
@@ -204,8 +204,8 @@ def test_values_nested_deeper_than_the_maximum_depth_are_read_as_json_text() -> 
         ("[" * 2_000 + '"Infinity"' + "]" * 2_000, set()),
     ],
 )
-def test_members_with_unknown_numbers_are_reported(member: str, expected: set[str]) -> None:
-    value, unknown = read_facts(f'{{"a": 1, "NaN": {member}, "b": "]"}}')
+def test_values_with_unknown_numbers_are_reported(text: str, expected: set[str]) -> None:
+    value, unknown = read_facts(f'{{"a": 1, "NaN": {text}, "b": "]"}}')
     assert list(value) == ["a", "NaN", "b"]
     assert unknown == expected
 
@@ -249,9 +249,7 @@ json_texts = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
         | st.dictionaries(st.text(max_size=3).map(json.dumps), inner, max_size=3).map(
-            lambda members: (
-                "{" + ",".join(f"{name}: {value}" for name, value in members.items()) + "}"
-            )
+            lambda pairs: "{" + ",".join(f"{name}: {value}" for name, value in pairs.items()) + "}"
         )
     ),
     max_leaves=20,

@@ -25,7 +25,7 @@ NUMBERS = st.integers(1_000) | st.floats(1_000, allow_nan=False, allow_infinity=
 ATTRIBUTES = st.dictionaries(
     st.text(max_size=8),
     st.recursive(
-        TEXTS | NUMBERS, lambda members: st.lists(members) | st.dictionaries(st.text(), members)
+        TEXTS | NUMBERS, lambda values: st.lists(values) | st.dictionaries(st.text(), values)
     ),
     min_size=1,
     max_size=4,

@@ -86,8 +86,8 @@ def test_error_suggests_a_replacement_for_is_null_and_a_single_ampersand(
     [
         ("~", PATTERNS),
         *((quote, "write strings in straight single quotes, as in 'es'") for quote in QUOTES),
-        ("-", 'write a name with a hyphen in double quotes, as in task."customer-value"'),
-        ("$", 'write a name with a dollar sign in double quotes, as in task."price$"'),
+        ("-", 'put a name that contains a hyphen in double quotes, as in task."customer-value"'),
+        ("$", 'put a name that contains a dollar sign in double quotes, as in task."price$"'),
     ],
 )
 def test_misused_character_has_a_hint(character: str, hint: str) -> None:

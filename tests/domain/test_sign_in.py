@@ -1,4 +1,4 @@
-"""Pages, roles, names and error codes of a sign-in."""
+"""Return pages, roles, names and error codes of a sign-in."""
 
 import base64
 import hashlib
@@ -78,9 +78,9 @@ def test_challenge_has_no_padding(verifier: str) -> None:
 
 
 def test_attempt_uses_a_new_secret_for_each_purpose() -> None:
-    numbers = iter("123")
+    secrets = iter("123")
     attempt = Attempt.new(
-        redirect_uri="https://x", return_to="console/", new_secret=lambda: next(numbers)
+        redirect_uri="https://x", return_to="console/", new_secret=lambda: next(secrets)
     )
     assert attempt == Attempt("1", "2", "3", "https://x", "console/")
 
@@ -93,7 +93,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
-def test_role_needs_a_granted_value(groups: object, everyone: bool) -> None:  # noqa: FBT001
+def test_highest_role_of_the_claimed_values_is_found(groups: object, everyone: bool) -> None:  # noqa: FBT001
     roles = {"supers": Role.SUPERVISOR, "agents": Role.WORKER}
     if everyone:
         roles["*"] = Role.WORKER
@@ -133,13 +133,13 @@ def test_other_roles_are_refused(text: str, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
-def test_roles_are_read_by_value() -> None:
+def test_each_claim_value_has_its_role() -> None:
     text = json.dumps({"a b": "worker", "c": "supervisor", "": "worker"})
     assert parse_roles(text) == {"a b": Role.WORKER, "c": Role.SUPERVISOR, "": Role.WORKER}
 
 
 @pytest.mark.parametrize("verified", [None, False, "true", 1, [], {}])
-def test_unverified_email_is_no_name(verified: object) -> None:
+def test_unverified_email_is_ignored(verified: object) -> None:
     claims = {"email": "a@b.example", "email_verified": verified}
     assert policy().find_name(claims) is None
     assert policy(worker_claim="mail").find_name({**claims, "mail": "x"}) == "x"
@@ -151,11 +151,11 @@ def test_printable_text_is_a_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "", "a" * 257, "a\n", "\x7f", "\ud800", 5, True, ["a"]])
-def test_other_values_are_no_name(name: object) -> None:
+def test_invalid_name_is_ignored(name: object) -> None:
     assert policy().find_name({"email": name, "email_verified": True}) is None
 
 
-def test_policy_needs_the_role_claim_only_for_roles_of_groups() -> None:
+def test_role_claim_is_needed_only_if_a_role_depends_on_it() -> None:
     assert policy(worker_claim="oid", role_claim="roles").claims == ["oid", "roles"]
     assert policy(roles={"*": Role.WORKER}).claims == ["email"]
     assert policy(roles={}).claims == ["email"]
@@ -175,5 +175,5 @@ def test_provider_cannot_report_a_failure_of_this_service() -> None:
     assert provider_error("login_required").code == "login_required"
 
 
-def test_only_failures_of_the_person_are_refusals() -> None:
+def test_refusals_are_failures_of_authenticated_users() -> None:
     assert {"no_identity", "no_role", "no_worker", "several_workers"} == REFUSALS

@@ -45,7 +45,7 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
         ("[]", "must be a JSON list"),
         ([7], "must list objects with digit, language and say"),
         ([{"digit": "1"}], "must list objects with digit, language and say"),
-        ([{**EN, "dialect": "x"}], "has an unknown member dialect"),
+        ([{**EN, "dialect": "x"}], "has an unknown key dialect"),
         ([{**EN, "digit": "12"}], 'needs a digit, "0" to "9"'),
         ([{**EN, "digit": 2}], 'needs a digit, "0" to "9"'),
         ([{**EN, "digit": "٣"}], 'needs a digit, "0" to "9"'),
@@ -133,7 +133,7 @@ def parse_entry(**changes: object) -> Language:
     return Menu.parse(json.dumps([EN | changes])).default
 
 
-def test_entry_has_every_member_and_defaults_for_optional_members() -> None:
+def test_entry_has_every_value_and_defaults_for_optional_values() -> None:
     assert parse_entry() == Language("2", "en", "Two.", sorry="", voice=None, default=True)
     assert parse_entry(sorry="Sorry.", voice="Polly.Joanna") == Language(
         "2", "en", "Two.", sorry="Sorry.", voice="Polly.Joanna", default=True
@@ -197,20 +197,20 @@ def test_text_must_not_contain_control_characters(name: str, character: str) -> 
         parse_entry(**{name: f"a{character}b"})
 
 
-@pytest.mark.parametrize("member", ["digit", "language", "say"])
-def test_required_member_must_be_present(member: str) -> None:
-    entry = {name: value for name, value in EN.items() if name != member}
+@pytest.mark.parametrize("key", ["digit", "language", "say"])
+def test_required_key_must_be_present(key: str) -> None:
+    entry = {name: value for name, value in EN.items() if name != key}
     message = "^must list objects with digit, language and say"
     with pytest.raises(ValueError, match=message):
         Menu.parse(json.dumps([entry]))
 
 
-def test_alphabetically_first_unknown_member_is_named_with_the_allowed_members() -> None:
-    with pytest.raises(ValueError, match="unknown member") as raised:
+def test_alphabetically_first_unknown_key_is_named_with_the_allowed_keys() -> None:
+    with pytest.raises(ValueError, match="unknown key") as raised:
         parse_entry(zebra=1, dialect="x")
     assert str(raised.value) == (
-        "has an unknown member dialect; "
-        "allowed members: digit, language, say, sorry, voice, default (see entry 1)"
+        "has an unknown key dialect; "
+        "allowed keys: digit, language, say, sorry, voice, default (see entry 1)"
     )
 
 

@@ -45,7 +45,8 @@ def create_authorizations(create_token: Callable[..., str]) -> dict[str, str]:
     """Return an Authorization header for each identity except "none".
 
     Args:
-        create_token: Returns a token; accepts the arguments of `Api.token`.
+        create_token: Returns a token; accepts a role and the overrides of
+            `tests.routes.conftest.create_token`.
     """
     bearer = {
         "worker": create_token("worker", worker_sid=WORKERS[0]),

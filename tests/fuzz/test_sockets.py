@@ -2,16 +2,17 @@
 
 import http.client
 import os
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from infra.commands import token
 from local import dynamodb, stack, supervisor
 from tests.e2e.live_stack import bare_environ
 from tests.fuzz.inputs import Input, inputs
 from tests.fuzz.oracle import check_response
 from tests.fuzz.sender import add_credentials, create_authorizations
+from tests.routes.conftest import create_token
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 
@@ -31,17 +32,7 @@ def service():
 
 def test_input_without_valid_signature_gets_a_valid_response(service):
     local_stack, supervised = service
-    key = token.read_api_key(local_stack.settings)
-
-    def create_token(role, **options):
-        worker = options.get("worker_sid")
-        hours = -1 if options.get("ttl", 1) < 0 else 1
-        api_key = token.ApiKey(key.sid, options.get("secret", key.secret))
-        return token.create_token(
-            local_stack.settings, api_key, role=role, worker_sid=worker, hours=hours
-        )
-
-    authorizations = create_authorizations(create_token)
+    authorizations = create_authorizations(partial(create_token, local_stack.resolved))
     table = local_stack.tables.reservations
     client = dynamodb.client(local_stack.dynamodb_url)
 

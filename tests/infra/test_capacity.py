@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app import app
+from chalicelib.adapters import callback_log
 from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from infra import OperatorError
@@ -319,6 +320,27 @@ def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(co
     assert throttle.rate > 0
 
 
+@given(concurrency=CONCURRENCY)
+def test_searches_of_the_callback_log_use_a_fiftieth_of_the_concurrency(concurrency):
+    throttle = capacity.log_throttle(concurrency)
+    admitted = throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000)
+
+    assert 1 <= admitted <= max(1, concurrency / 50)
+    assert throttle.rate > 0
+
+
+def test_a_search_of_the_callback_log_takes_no_longer_than_its_throttle_assumes():
+    longest = callback_log.LATEST_REQUEST_SECONDS + callback_log.REQUEST_SECONDS
+    assert longest <= capacity.WAITING_SECONDS
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_callback_log_has_its_own_throttle(method):
+    found = api_settings._method_settings(SimpleNamespace(settings=stage_settings()), 1_000)
+    throttles = {(setting.path, setting.method): setting.throttle for setting in found}
+    assert throttles["/~1callbacks", method] == Throttle(rate=1.66, burst=11)
+
+
 @pytest.mark.parametrize("tutorial_routes", [False, True])
 @pytest.mark.parametrize("concurrency", [10, 11, 99, 1_000])
 def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
@@ -332,7 +354,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
             SimpleNamespace(settings=settings), concurrency
         )[1:]
         if setting.throttle != capacity.callback_throttle(concurrency)
-        and setting.path not in ("/~1event_callback", "/~1overview")
+        and setting.path not in ("/~1event_callback", "/~1overview", "/~1callbacks")
         and not setting.path.startswith("/~1console")
     ]
     admitted = sum(
@@ -351,6 +373,7 @@ def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
         capacity.default_throttle,
         partial(capacity.page_throttle, agents=10),
         partial(capacity.waiting_throttle, share=share),
+        capacity.log_throttle,
     )
     for throttle in throttles:
         low, high = throttle(concurrency), throttle(concurrency + more)

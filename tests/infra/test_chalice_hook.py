@@ -204,7 +204,7 @@ def test_file_that_cannot_be_written_is_reported_with_its_path(checkout):
 
 
 @pytest.mark.parametrize(
-    ("member", "value"),
+    ("key", "value"),
     [
         ("environment_variables", [1]),
         ("environment_variables", {"TWILIO_WORKSPACESID": "x"}),
@@ -215,9 +215,9 @@ def test_file_that_cannot_be_written_is_reported_with_its_path(checkout):
         ("api_gateway_custom_domain", None),
     ],
 )
-def test_mistake_in_the_configuration_is_reported_on_one_line(checkout, member, value):
+def test_mistake_in_the_configuration_is_reported_on_one_line(checkout, key, value):
     with edit_config(checkout.folder) as config:
-        config["stages"]["dev"][member] = value
+        config["stages"]["dev"][key] = value
 
     completed = checkout.chalice("package", "out", **REGION)
 
@@ -250,15 +250,15 @@ def test_error_after_the_checks_is_printed_without_a_traceback(checkout, argumen
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "message"),
+    ("key", "value", "message"),
     [
         ("api_gateway_policy_file", "none.json", "Error: Unable to load IAM policy file "),
     ],
 )
-def test_value_refused_by_chalice_is_reported_without_a_traceback(checkout, member, value, message):
+def test_value_refused_by_chalice_is_reported_without_a_traceback(checkout, key, value, message):
     checkout.set_variables(**SIDS)
     with edit_config(checkout.folder) as config:
-        config["stages"]["dev"][member] = value
+        config["stages"]["dev"][key] = value
 
     completed = checkout.chalice("package", "out", **REGION)
 

@@ -84,9 +84,9 @@ def replace_index(stage, **changes):
     client = stage.dynamodb.client()
     name = f"{stage.tables.reservations}-other"
     described = client.describe_table(TableName=stage.tables.reservations)["Table"]
-    members = ("IndexName", "KeySchema", "Projection")
+    keys = ("IndexName", "KeySchema", "Projection")
     indexes = [
-        {member: index[member] for member in members} | changes.get(index["IndexName"], {})
+        {key: index[key] for key in keys} | changes.get(index["IndexName"], {})
         for index in described["GlobalSecondaryIndexes"]
         if changes.get(index["IndexName"], {}) is not None
     ]
@@ -593,9 +593,7 @@ def test_failing_list_of_keys_is_named(stage):
     stage.monkeypatch.setattr(twilio_account, "TASKROUTER_URL", stage.twilio.url)
     stage.monkeypatch.setattr(twilio_account, "_API_URL", stage.base_url)
 
-    assert diagnose(stage)["api_key_scope"].text.startswith(
-        "Twilio failed with the HTTP status 503"
-    )
+    assert diagnose(stage)["api_key_scope"].text.startswith("Twilio failed with HTTP status 503")
 
 
 def test_secret_segment_is_not_shown_if_a_request_fails(stage):

@@ -120,6 +120,8 @@ def test_throttles_are_higher_for_twilio_and_lower_for_methods_that_may_wait(pac
         ("/accept_reservation", "POST"),
         ("/activities", "GET"),
         ("/activity", "POST"),
+        ("/callbacks", "GET"),
+        ("/callbacks", "OPTIONS"),
         ("/create-task", "POST"),
         ("/reservations/{sid}/accept", "POST"),
         ("/reservations/{sid}/complete", "POST"),

@@ -15,16 +15,19 @@ import pytest
 
 from app import app
 from chalicelib import config
+from chalicelib.adapters.callback_log import CloudWatchCallbackLog
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
+from chalicelib.domain.callback_log import CallbackQuery
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.workers import Activity, WorkerActivity
 from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.routes.console import console_version
+from chalicelib.usecases.search_callbacks import search_callbacks
 from chalicelib.usecases.sweep import sweep_due_reservations
 from infra.aws import policies, stage_config
 from infra.aws.stage_config import API, SWEEP
 from tests.scripted_aws import http_response, respond, scripted_server
-from tests.support import ManualClock, sid
+from tests.support import NOW, ManualClock, sid
 
 ARN = "arn:*:{service}:*:*:{resource}"
 
@@ -166,6 +169,7 @@ def use_every_route(api):
     assert api.call("GET", "/console/session").status_code == 200
     for path in ("/console/sign-in", "/console/callback"):
         assert api.call("GET", path).status_code == 404  # there is no identity provider
+    assert api.call("GET", "/callbacks").status_code == 200
     assert called_routes(api) == set(app.routes)
 
 
@@ -236,7 +240,7 @@ def test_policies_allow_exactly_the_calls_that_read_secrets(ssm_calls, allowed):
         assert filter_by_service(allowed(handler), "ssm") == ssm_calls
 
 
-def test_app_calls_only_dynamodb_and_ssm():
+def test_app_calls_only_dynamodb_logs_and_ssm():
     clients = [
         service
         for file in CHALICELIB.rglob("*.py")
@@ -244,7 +248,21 @@ def test_app_calls_only_dynamodb_and_ssm():
             r'(?:client|JsonApi)\(\s*"(\w+)"', file.read_text(encoding="utf-8")
         )
     ]
-    assert sorted(clients) == ["dynamodb", "dynamodb", "ssm"]
+    assert sorted(clients) == ["dynamodb", "dynamodb", "logs", "ssm"]
+
+
+def test_policy_of_the_api_allows_exactly_the_searches_of_its_own_log(stage, allowed, fake_logs):
+    log = CloudWatchCallbackLog(stage.log_group(API))
+    search_callbacks(CallbackQuery(since=NOW - 1, until=NOW, fields={}), log=log, limit=1)
+
+    calls = {
+        (operation, ARN.format(service="logs", resource=f"log-group:{request['logGroupName']}:*"))
+        for operation, request in fake_logs.calls
+    }
+    allowed_calls = filter_by_service(allowed(API), "logs")
+    # Lambda itself makes the other two calls.
+    assert {call for call in allowed_calls if "Filter" in call[0]} == calls
+    assert not {call for call in filter_by_service(allowed(SWEEP), "logs") if "Filter" in call[0]}
 
 
 def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):
@@ -267,11 +285,16 @@ def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):
 def test_policies_allow_access_only_to_tables_secrets_logs_and_traces(stage, allowed):
     for handler in (API, SWEEP):
         group = f"log-group:{stage.log_group(handler)}:*"
+        searches = {
+            API: {("logs:FilterLogEvents", ARN.format(service="logs", resource=group))},
+            SWEEP: set(),
+        }
         secret = f"parameter{SECRETS}"
         assert allowed(handler) - filter_by_service(allowed(handler), "dynamodb") == {
             ("ssm:GetParameter", ARN.format(service="ssm", resource=secret)),
             ("logs:CreateLogStream", ARN.format(service="logs", resource=group)),
             ("logs:PutLogEvents", ARN.format(service="logs", resource=group)),
+            *searches[handler],
             # X-Ray has no resource-level permissions.
             ("xray:PutTraceSegments", "*"),
             ("xray:PutTelemetryRecords", "*"),

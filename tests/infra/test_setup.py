@@ -217,7 +217,7 @@ def test_refusal_names_the_page_for_twilios_error_code(code, page):
     def refuse():
         raise TwilioRestException(400, "/", "Bad", code=code)
 
-    with pytest.raises(OperatorError, match="request with the HTTP status 400") as error:
+    with pytest.raises(OperatorError, match="request with HTTP status 400") as error:
         account.call(refuse)
     assert str(error.value).endswith(page)
 
@@ -283,7 +283,7 @@ REMEDY = re.compile("python -m infra (.+)$")
 
 @pytest.mark.parametrize("command", ["deploy", "prepare"])
 @pytest.mark.parametrize("configured", [[], SIDS[:1], SIDS])
-def test_remedy_for_missing_secrets_works_in_the_state_in_which_it_is_shown(
+def test_suggested_command_for_missing_secrets_works(
     new_stage, unchanged_stack, command, configured
 ):
     new_stage.set(**{name: new_stage.environ[name] for name in configured})
@@ -373,7 +373,7 @@ def test_auth_token_that_cannot_be_verified_causes_a_warning(new_stage, monkeypa
     assert warning.startswith(f"{WARNING}TaskRouter at {new_stage.twilio.url} ")
 
 
-def test_refused_auth_token_in_secrets_manager_names_secrets_manager(new_stage):
+def test_warning_about_a_token_in_secrets_manager_names_secrets_manager(new_stage):
     new_stage.configure()
     new_stage.set(SECRETS_PARAMETER="/aws/reference/secretsmanager/twilio")
     value = new_stage.secrets | {"auth_tokens": ["rotated"]}
@@ -388,9 +388,9 @@ def test_refused_auth_token_in_secrets_manager_names_secrets_manager(new_stage):
     ("fault", "message"),
     [
         ({"kind": "error", "status": 429}, "throttled the request. Run the command"),
-        ({"kind": "error", "status": 503}, "Twilio failed with the HTTP status 503."),
+        ({"kind": "error", "status": 503}, "Twilio failed with HTTP status 503."),
         ({"kind": "error", "status": 403}, "Twilio refused the API key"),
-        ({"kind": "error", "status": 400}, "Twilio refused the request with the HTTP status 400."),
+        ({"kind": "error", "status": 400}, "Twilio refused the request with HTTP status 400."),
         ({"kind": "cut"}, "Check TWILIO_TASKROUTER_URL"),
     ],
 )
@@ -585,7 +585,7 @@ def test_different_values_in_the_shell_are_reported_but_not_used(new_stage):
 
     assert result.exit_code == 0, result.output
     assert (
-        "Shell variables not used, because the stage has other values: TWILIO_ACCOUNT_SID, "
+        "Shell variables not used, because the stage has different values: TWILIO_ACCOUNT_SID, "
         "TWILIO_AUTH_TOKEN. To change"
     ) in result.output
     assert "other\n" not in result.output

@@ -150,7 +150,7 @@ FIXED = [
     ("log_retention_in_days", 30, "removed"),
     ("manage_iam_role", False, "true"),
 ]
-"""Members that would override the project's resources, with a refused value and the correction."""
+"""Keys that would override the project's resources, with a refused value and the correction."""
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ FIXED = [
             for seconds in (1, 14, 15, 20, 28, 30, 60, 900)
         ),
         *(
-            (f"{place}{member}", value, f"{member} must be {expected}, because ")
+            (f"{place}{key}", value, f"{key} must be {expected}, because ")
             for place in ("", "lambda_functions/api_handler/", "lambda_functions/sweep/")
-            for member, value, expected in FIXED
+            for key, value, expected in FIXED
         ),
         ("automatic_layer", True, "automatic_layer must be false, because"),
         ("websocket_api_custom_domain", {}, "websocket_api_custom_domain must be removed, because"),
@@ -247,7 +247,7 @@ FIXED = [
         ("minimum_compression_size", "1", "minimum_compression_size must be a whole number"),
     ],
 )
-def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, value, problem):
+def test_error_for_a_wrong_value_names_the_stage_and_the_key(config, path, value, problem):
     declared = json.loads(COMMITTED)
     replace(declared["stages"]["dev"], path.split("/"), value)
     config.write_text(json.dumps(declared))
@@ -285,7 +285,7 @@ def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, v
         ("zzz", "zzz is unknown."),
     ],
 )
-def test_member_that_chalice_would_ignore_is_refused(config, path, problem):
+def test_key_that_chalice_would_ignore_is_refused(config, path, problem):
     declared = json.loads(COMMITTED)
     replace(declared["stages"]["dev"], path.split("/"), "x")
     config.write_text(json.dumps(declared))
@@ -294,7 +294,7 @@ def test_member_that_chalice_would_ignore_is_refused(config, path, problem):
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "problem"),
+    ("key", "value", "problem"),
     [
         ("lambda_memory_sizee", 512, "lambda_memory_sizee is unknown. Did you mean"),
         ("lambda_timeout", "60", "lambda_timeout must be a whole number from 1 to 900."),
@@ -302,11 +302,11 @@ def test_member_that_chalice_would_ignore_is_refused(config, path, problem):
         ("profile", "own", "profile must be removed, because Chalice ignores it."),
         ("api_gateway_stage", "dev", "api_gateway_stage has no effect here. Move it to the stage."),
         ("api_gateway_custom_domain", {}, "api_gateway_custom_domain has no effect here. Move"),
-        *((member, value, f"{member} must be {expected}, ") for member, value, expected in FIXED),
+        *((key, value, f"{key} must be {expected}, ") for key, value, expected in FIXED),
         *(
-            ("lambda_functions", {name: {member: value}}, f"lambda_functions.{name}.{member} must ")
+            ("lambda_functions", {name: {key: value}}, f"lambda_functions.{name}.{key} must ")
             for name in ("api_handler", "sweep")
-            for member, value, _ in FIXED
+            for key, value, _ in FIXED
         ),
         ("app_name", "calls", 'app_name must be the string "taskrouter-callbacks".'),
         ("environment_variables", {"RETENTION_DAY": "5"}, "RETENTION_DAY is not a setting. Did"),
@@ -317,8 +317,8 @@ def test_member_that_chalice_would_ignore_is_refused(config, path, problem):
         ),
     ],
 )
-def test_member_at_the_top_level_is_checked(config, member, value, problem):
-    config.write_text(json.dumps({**json.loads(COMMITTED), member: value}))
+def test_key_at_the_top_level_is_checked(config, key, value, problem):
+    config.write_text(json.dumps({**json.loads(COMMITTED), key: value}))
 
     assert refusal().startswith(f"Stage dev in .chalice/config.json: at the top level, {problem}")
 
@@ -464,7 +464,7 @@ def test_secret_is_refused_and_not_printed(set_variables, variables):
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "name"),
+    ("key", "value", "name"),
     [
         ("tags", {"service": HEX}, "tags.service"),
         ("tags", {"owner": f"https://user:{PASSWORD}@example.com"}, "tags.owner"),
@@ -473,9 +473,9 @@ def test_secret_is_refused_and_not_printed(set_variables, variables):
         ("api_gateway_policy_file", f"{HEX}.json", "api_gateway_policy_file"),
     ],
 )
-def test_secret_in_another_member_is_refused_and_not_printed(config, member, value, name):
+def test_secret_in_another_value_is_refused_and_not_printed(config, key, value, name):
     declared = json.loads(COMMITTED)
-    declared["stages"]["dev"][member] = value
+    declared["stages"]["dev"][key] = value
     config.write_text(json.dumps(declared))
 
     message = refusal()
@@ -570,7 +570,7 @@ def test_secret_name_is_refused_with_any_value(set_variables, name, value):
 
 
 @pytest.mark.parametrize("name", [*SECRET_NAMES, "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID"])
-def test_member_with_a_secret_name_is_refused(config, name):
+def test_key_with_a_secret_name_is_refused(config, name):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"][name] = "x"
     config.write_text(json.dumps(declared))
@@ -578,7 +578,7 @@ def test_member_with_a_secret_name_is_refused(config, name):
     assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
 
 
-def test_secret_used_as_a_member_name_is_not_printed(config):
+def test_secret_used_as_a_key_is_not_printed(config):
     declared = json.loads(COMMITTED)
     places = {
         "a name": declared["stages"]["dev"],
@@ -598,7 +598,7 @@ def test_secret_used_as_a_member_name_is_not_printed(config):
 
 @pytest.mark.parametrize("owner", ["local", "prod"])
 @pytest.mark.parametrize(
-    ("member", "value", "name"),
+    ("key", "value", "name"),
     [
         ("environment_variables", {"TWILIO_AUTH_TOKEN": "x"}, "TWILIO_AUTH_TOKEN"),
         ("environment_variables", {"STATE_TABLE": HEX}, "STATE_TABLE"),
@@ -619,9 +619,9 @@ def test_secret_used_as_a_member_name_is_not_printed(config):
         ),
     ],
 )
-def test_secret_of_another_stage_is_refused_and_not_printed(config, owner, member, value, name):
+def test_secret_of_another_stage_is_refused_and_not_printed(config, owner, key, value, name):
     declared = json.loads(COMMITTED)
-    declared["stages"][owner][member] = value
+    declared["stages"][owner][key] = value
     config.write_text(json.dumps(declared))
 
     message = refusal()
@@ -908,7 +908,7 @@ def test_value_that_aws_would_refuse_is_refused(config, variables, problem):
 
 FUNCTIONS = ("lambda_functions/api_handler", "lambda_functions/sweep")
 
-VALID_MEMBERS = {
+VALID_VALUES = {
     "access_logs": True,
     "workspace_file": "workspace.yaml",
     "api_gateway_endpoint_type": "EDGE",
@@ -934,26 +934,26 @@ VALID_MEMBERS = {
 }
 
 
-@pytest.mark.parametrize("member", VALID_MEMBERS)
-def test_valid_member_is_accepted(config, member):
+@pytest.mark.parametrize("key", VALID_VALUES)
+def test_valid_value_is_accepted(config, key):
     declared = json.loads(COMMITTED)
-    declared["stages"]["dev"][member] = VALID_MEMBERS[member]
+    declared["stages"]["dev"][key] = VALID_VALUES[key]
     config.write_text(json.dumps(declared))
 
     assert stage_config.read("dev", allow_empty_sids=True)
 
 
 @pytest.mark.parametrize(
-    "members",
+    "values",
     [
         {"api_gateway_endpoint_type": "PRIVATE", "api_gateway_endpoint_vpce": ["vpce-1"]},
         {"api_gateway_endpoint_type": "PRIVATE", "api_gateway_policy_file": "policy.json"},
         {"security_group_ids": ["sg-1"], "subnet_ids": ["subnet-0a1", "subnet-0a2"]},
     ],
 )
-def test_members_with_their_counterparts_are_accepted(config, members):
+def test_keys_with_their_counterparts_are_accepted(config, values):
     declared = json.loads(COMMITTED)
-    declared["stages"]["dev"] |= members
+    declared["stages"]["dev"] |= values
     config.write_text(json.dumps(declared))
 
     assert stage_config.read("dev", allow_empty_sids=True)
@@ -967,7 +967,7 @@ def test_missing_autogen_policy_is_refused(config):
     assert "autogen_policy must be set to false, because" in refusal()
 
 
-def test_every_member_that_chalice_reads_has_a_rule():
+def test_every_key_that_chalice_reads_has_a_rule():
     source = inspect.getsource(ChaliceConfig)
     read = {*re.findall(r"_chain_(?:lookup|merge)\(\s*['\"](\w+)", source)}
     read |= {*re.findall(r"_config_from_disk\.get\(\s*['\"](\w+)", source)}
@@ -1078,15 +1078,15 @@ def replace(parent, path, value):
 
 
 def paths_of(value):
-    """Return the path of each member of nested objects."""
+    """Return the path of each key of nested objects."""
     if not isinstance(value, dict):
         return []
-    nested = [[key, *path] for key, member in value.items() for path in paths_of(member)]
+    nested = [[key, *path] for key, inner in value.items() for path in paths_of(inner)]
     return [[key] for key in value] + nested
 
 
 @pytest.mark.parametrize("wrong", WRONG_VALUES)
-def test_wrong_value_of_any_member_raises_no_unexpected_error(config, wrong):
+def test_wrong_value_of_any_key_raises_no_unexpected_error(config, wrong):
     committed = json.loads(COMMITTED)
     for path in paths_of(committed):
         declared = copy.deepcopy(committed)

@@ -16,7 +16,8 @@ from chalice.app import Chalice, Response
 from chalice.config import Config
 from chalice.test import Client
 
-from chalicelib import config
+from chalicelib import config, observability, runtime
+from chalicelib.domain.callback_log import CallbackQuery
 from infra import OperatorError
 from infra.aws import stage_config
 from local import chalice_local, network, stack
@@ -56,6 +57,14 @@ def environ(monkeypatch, ports):
     return environ
 
 
+@pytest.fixture(autouse=True)
+def no_runtime():
+    """Remove the runtime that `configure` has built."""
+    yield
+    runtime.use(None)
+    observability.configure("INFO")
+
+
 def configure(port, *, stage="dev", host="127.0.0.1"):
     """Configure an app with one route, and return it."""
     app = Chalice("app")
@@ -77,6 +86,15 @@ def test_stage_without_an_account_is_served_with_the_local_settings(environ, por
         "Stage dev sets no TWILIO_ACCOUNT_SID. Using the local stage: TaskRouter simulator at "
         f"{settings.twilio_taskrouter_url}, DynamoDB at {network.url(ports['DYNAMODB_PORT'])}.\n"
     )
+
+
+def test_callbacks_are_kept_in_memory(environ, ports):
+    configure(ports["API_PORT"])
+    observability.log("request", {"route": "/event_callback"})
+
+    query = CallbackQuery(since=0, until=10**15, fields={})
+    (page,) = runtime.current().callback_log.read_backward(query, limit=1)
+    assert [line.fields["route"] for line in page.lines] == ["/event_callback"]
 
 
 def test_base_url_follows_the_port_option(environ, ports, capsys):

@@ -34,10 +34,10 @@ _MAX_BYTES = 8 * 1024**3
 """Address-space limit, which stops mutants that allocate memory endlessly."""
 
 _BUDGET = 40.0
-"""Maximum CPU seconds of tests per mutant. More tests detect few of the mutants that survive."""
+"""Maximum CPU seconds of tests per mutant. More tests would detect few additional mutants."""
 
 _MIN_CPU_SECONDS = 8
-"""CPU seconds that every process gets in addition, for importing the test files."""
+"""Additional CPU seconds for every process, for importing the test files."""
 
 _CRASHED = 70
 """The exit code of a process that ended without running pytest."""
@@ -67,8 +67,8 @@ class Result:
     Attributes:
         mutation: the mutation.
         outcome: its outcome.
-        detail: the test that failed or another reason; for a mutant that survived, the number of
-            its tests that ran, if some did not run.
+        detail: why the mutant was detected, such as the test that failed. If the mutant survived
+            but some of its tests did not run: the number of tests that ran.
     """
 
     mutation: Mutation
@@ -85,7 +85,7 @@ class _Batch:
 
     @property
     def wall_seconds(self) -> float:
-        """A limit for mutants that wait, long enough for a busy machine."""
+        """Limit on the elapsed time of mutants that wait, sufficient for a busy machine."""
         return 300 + 20 * self.cpu_seconds
 
 
@@ -150,7 +150,7 @@ class Runner:
                     )
 
     def _batches(self, tests: Sequence[str]) -> list[_Batch]:
-        """Divide the tests that fit into the budget into a small first batch and a second one.
+        """Divide the tests that fit into the budget into a small first batch and a second batch.
 
         Half of the budget is for the most relevant tests, half for as many others as possible.
         """
@@ -172,7 +172,7 @@ class Runner:
         return batches
 
     def _affordable(self, tests: Iterable[str], budget: float) -> list[str]:
-        """Return the tests, in their order, that fit into a budget of CPU seconds."""
+        """Return the tests that fit into a budget of CPU seconds, in the given order."""
         chosen = []
         for test in tests:
             seconds = self._covered.seconds[test]

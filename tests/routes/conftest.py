@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +17,7 @@ from twilio.request_validator import RequestValidator
 from app import app
 from chalicelib import config, observability, runtime
 from chalicelib.domain.reservations import RemoteReservation
+from local.callback_log import MemoryCallbackLog
 from taskrouter_simulator.testing import TaskRouter as Simulator
 from tests.support import FakeTaskRouter, ManualClock, sid
 
@@ -33,6 +34,38 @@ ENVIRON = {
 FORM = "application/x-www-form-urlencoded"
 
 
+def create_token(environ: Mapping[str, str], role: str | None, **overrides: Any) -> str:
+    """Return a token for the app whose settings are in *environ*.
+
+    Args:
+        environ: The app's settings.
+        role: Role in the TaskRouter grant; None for a grant without a role.
+        **overrides: Values of the token that differ from the settings.
+    """
+    values = {
+        "account_sid": environ["TWILIO_ACCOUNT_SID"],
+        "key": environ["TWILIO_API_KEY_SID"],
+        "secret": environ["TWILIO_API_KEY_SECRET"],
+        "workspace_sid": environ["TWILIO_WORKSPACE_SID"],
+        "worker_sid": None,
+        "identity": None,
+        "ttl": 3600,
+        **overrides,
+    }
+    grant = TaskRouterGrant(
+        workspace_sid=values["workspace_sid"], worker_sid=values["worker_sid"], role=role
+    )
+    token = AccessToken(
+        values["account_sid"],
+        values["key"],
+        values["secret"],
+        grants=[grant],
+        identity=values["identity"],
+        ttl=values["ttl"],
+    )
+    return str(token.to_jwt())
+
+
 @dataclass
 class Api:
     """The app, with methods that send requests as an API client or as Twilio."""
@@ -45,28 +78,7 @@ class Api:
     environ: dict[str, str]
 
     def token(self, role: str | None = "supervisor", **overrides: Any) -> str:
-        settings = {
-            "account_sid": self.environ["TWILIO_ACCOUNT_SID"],
-            "key": self.environ["TWILIO_API_KEY_SID"],
-            "secret": self.environ["TWILIO_API_KEY_SECRET"],
-            "workspace_sid": self.environ["TWILIO_WORKSPACE_SID"],
-            "worker_sid": None,
-            "identity": None,
-            "ttl": 3600,
-            **overrides,
-        }
-        grant = TaskRouterGrant(
-            workspace_sid=settings["workspace_sid"], worker_sid=settings["worker_sid"], role=role
-        )
-        token = AccessToken(
-            settings["account_sid"],
-            settings["key"],
-            settings["secret"],
-            grants=[grant],
-            identity=settings["identity"],
-            ttl=settings["ttl"],
-        )
-        return str(token.to_jwt())
+        return create_token(self.environ, role, **overrides)
 
     def call(
         self,
@@ -175,8 +187,12 @@ def tutorial(environ: dict[str, str]) -> None:
 @pytest.fixture
 def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
     clock = ManualClock()
+    callback_log = MemoryCallbackLog()
     service = runtime.Runtime(
-        settings=config.load(environ), dynamodb=dynamodb.client(), clock=clock
+        settings=config.load(environ),
+        dynamodb=dynamodb.client(),
+        clock=clock,
+        local_log=callback_log,
     )
     taskrouter = FakeTaskRouter()
     vars(service)["taskrouter"] = taskrouter
@@ -185,6 +201,7 @@ def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
     handler = logging.getLogger("taskrouter-callbacks").handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(log)
+    observability.copy_lines(callback_log)
     runtime.use(service)
     with Client(app, stage_name="tests") as client:
         yield Api(client.http, service, taskrouter, clock, log, environ)

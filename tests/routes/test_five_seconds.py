@@ -98,7 +98,7 @@ def test_callback_gets_503_and_fallback_gets_answer_in_time_if_dynamodb_fails(
 
 
 UNUSABLE = {
-    "no member": http_response(200, {}),
+    "no fields": http_response(200, {}),
     "no attributes": http_response(200, {"Attributes": {}}),
     "null": http_response(200, {"Attributes": None, "Item": None, "Items": None}),
     "lists": http_response(200, {"Attributes": [], "Item": [], "Items": {}, "Responses": []}),

@@ -116,13 +116,13 @@ def test_value_that_cannot_be_read_is_null(api: Api, name: str, value: str) -> N
     assert api.post_callback(api.callback_parameters(**{name: value})).status_code == 200
 
     [reservation] = get(api).json_body["reservations"]
-    member = {
+    key = {
         "TaskPriority": "task_priority",
         "TaskAge": "task_created_at",
         "TaskQueueName": "task_queue_name",
         "TaskChannelUniqueName": "task_channel_name",
     }[name]
-    assert reservation[member] is None
+    assert reservation[key] is None
 
 
 def test_largest_age_of_a_task_is_readable(api: Api) -> None:

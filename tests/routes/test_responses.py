@@ -92,6 +92,7 @@ def test_callback_is_logged(
         reservation_sid=parameters["ReservationSid"],
         task_sid=parameters["TaskSid"],
         worker_sid=parameters["WorkerSid"],
+        signed=True,
     )
 
 
@@ -109,6 +110,7 @@ def test_event_is_logged(api: Api, *, changed: bool) -> None:
         reservation_sid=parameters["ReservationSid"],
         task_sid=parameters["TaskSid"],
         worker_sid=parameters["WorkerSid"],
+        signed=True,
     )
 
 
@@ -123,10 +125,10 @@ def test_created_task_is_logged(api: Api) -> None:
 def test_call_is_logged(api: Api) -> None:
     call_sid = "CA" + "1" * 32
     post_call(api, "/enqueue_call", Digits="1")
-    fields = {"call_sid": call_sid, "selected_language": "es"}
+    fields = {"call_sid": call_sid, "selected_language": "es", "signed": True}
     assert last_line(api) == request_line("POST", "/enqueue_call", 200, **fields)
     post_call(api, "/left_queue", QueueResult="leave")
-    fields = {"call_sid": call_sid, "queue_result": "leave"}
+    fields = {"call_sid": call_sid, "queue_result": "leave", "signed": True}
     assert last_line(api) == request_line("POST", "/left_queue", 200, **fields)
 
 
@@ -150,6 +152,7 @@ def test_failed_rule_and_unreadable_callback_are_logged(
             "reservation_sid",
             "task_sid",
             "worker_sid",
+            "signed",
             "method",
             "route",
             "status",
@@ -415,7 +418,7 @@ def test_time_limit_of_the_quickstart_route_includes_the_search(api: Api) -> Non
     assert api.taskrouter.calls["fetch"] == 0
 
 
-def test_record_has_exactly_the_documented_members(api: Api) -> None:
+def test_record_has_exactly_the_documented_fields(api: Api) -> None:
     names = {
         "WorkflowName": "Quickstart",
         "TaskQueueName": "Support",
@@ -592,6 +595,7 @@ def test_unrecorded_reservation_is_logged_with_its_error(api: Api) -> None:
         "reservation_sid": parameters["ReservationSid"],
         "task_sid": parameters["TaskSid"],
         "worker_sid": parameters["WorkerSid"],
+        "signed": True,
     }
     path = "/assignment_callback"
 

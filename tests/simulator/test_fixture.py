@@ -37,8 +37,8 @@ def test_settings_are_passed_by_indirect_parametrization(new_simulator):
         ("reservation_timeout", "soon", "must be a number, not 'soon'"),
         ("reservation_timeout", True, "must be a number, not 'True'"),
         ("callback_base_url", "here", "must be a URL, not 'here'"),
-        ("allowed_hosts", ["a.example"], "must be a string, a number, True or False, not a list"),
-        ("control_token", b"x" * 16, "must be a string, a number, True or False, not a bytes"),
+        ("allowed_hosts", ["a.example"], "must be a string, a number, True or False, not list"),
+        ("control_token", b"x" * 16, "must be a string, a number, True or False, not bytes"),
     ],
 )
 def test_invalid_setting_is_refused(name, value, message):
@@ -113,7 +113,7 @@ print(started - begin, time.perf_counter() - started)
 
 
 def measure_new_process():
-    """Return the seconds in which a new process starts and stops its first simulator."""
+    """Return how long a new process takes to start and to stop its first simulator (s)."""
     command = [sys.executable, "-c", FIRST_START]
     output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     return [float(seconds) for seconds in output.split()]

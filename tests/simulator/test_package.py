@@ -95,12 +95,12 @@ def test_container_contains_the_tested_version_of_every_dependency():
     assert "--no-deps" in dockerfile
 
 
-def test_readme_names_every_control_route_and_member():
+def test_readme_names_every_control_route_and_method():
     for path, handlers in control.ROUTES.items():
         (methods,) = re.findall(rf"^\| (.*) {re.escape(path)}` \|", README, re.MULTILINE)
         assert set(re.findall("[A-Z]+", methods)) == set(handlers)
-    members = [name for name in vars(TaskRouter) if not name.startswith("_")]
-    assert [name for name in members if f"`{name}(" not in README] == []
+    names = [name for name in vars(TaskRouter) if not name.startswith("_")]
+    assert [name for name in names if f"`{name}(" not in README] == []
 
 
 def test_readme_names_every_field_and_kind_of_a_fault():

@@ -707,9 +707,9 @@ def test_at_most_fifty_task_queues_are_read_at_a_time(center):
         (b"{", "The body is not JSON or is nested too deeply"),
         (b"[" * 100_000, "The body is not JSON or is nested too deeply"),
         (b"\xff", "The body is not JSON or is nested too deeply"),
-        ([], "The body must be a JSON object whose members are arrays of strings"),
-        ({"queueSids": "WQ"}, "The body must be a JSON object whose members are arrays of strings"),
-        ({"queueSids": [1]}, "The body must be a JSON object whose members are arrays of strings"),
+        ([], "The body must be a JSON object whose values are arrays of strings"),
+        ({"queueSids": "WQ"}, "The body must be a JSON object whose values are arrays of strings"),
+        ({"queueSids": [1]}, "The body must be a JSON object whose values are arrays of strings"),
         ({"queueSids": ["WQ1"]}, "QueueSids 'WQ1' is not a valid SID"),
         ({"queueSids": ["\ud800"]}, "QueueSids '?' is not a valid SID"),
         ({"queueSids": [f"{'WQ' + '0' * 32},{'WQ' + '0' * 32}"]},
@@ -734,7 +734,7 @@ def test_body_must_be_json(center):
 
 
 @pytest.mark.parametrize("setting", ["ignored", "refused"])
-def test_setting_refuses_unknown_members_of_json(setting):
+def test_setting_refuses_unknown_keys_of_json(setting):
     with running(unknown_parameters=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         content = {"queueSids": [center.spanish, center.english], "queueSid": ["x"]}

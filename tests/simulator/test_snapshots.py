@@ -337,8 +337,8 @@ CHANGES = {
     "no checksum": (lambda document: without(document, "checksum"), "checksum"),
     "a wrong checksum": (lambda document: {**document, "checksum": "0" * 64}, "checksum"),
     "a number as checksum": (lambda document: {**document, "checksum": 5}, "checksum"),
-    "another member": (lambda document: {**document, "more": 1}, "checksum"),
-    "a changed member": (lambda document: {**document, "version": 2}, "checksum"),
+    "another key": (lambda document: {**document, "more": 1}, "checksum"),
+    "a changed value": (lambda document: {**document, "version": 2}, "checksum"),
     "an empty document": (lambda _document: {}, "checksum"),
     "another version": (
         lambda document: signed({**document, "version": 2}),

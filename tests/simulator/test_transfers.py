@@ -198,7 +198,7 @@ def test_task_moves_to_the_oldest_queue_of_the_recipient():
     assert center.task.queue_sid == oldest.sid
 
 
-def test_transfer_within_the_queue_is_no_move():
+def test_transfer_within_the_queue_does_not_count_as_a_move():
     center = TransferSimulation()
     center.clock.advance(7)
     center.transfer(center.queue_sid)

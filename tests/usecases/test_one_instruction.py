@@ -319,7 +319,7 @@ class Scenario(RuleBasedStateMachine):
         delivery=st.none() | deliveries,
     )
     def fail_to_accept(self, *, fault: Any, store_fails: Any, delivery: Any) -> None:
-        """Send a failing accept without an instruction. After a success, nothing could ring."""
+        """Send a failing accept without an instruction, because a success would prevent ringing."""
         self._accept("update", fault, store_fails, delivery)
 
     @rule(elsewhere=accepts_elsewhere)

@@ -107,7 +107,7 @@ def _limit_requests(client: Any, seconds: float) -> None:
             seconds=seconds,
             max_bytes=_MAX_BYTES,
         )
-        # botocore reads a body that is not JSON as `{}`, and omits members that are null. In both
+        # botocore reads a body that is not JSON as `{}`, and omits fields that are null. In both
         # cases, the item would seem to be missing.
         if response.is_success and None in parse(response, event_name).values():
             raise InvalidResponse
@@ -206,7 +206,7 @@ _OPTIONAL_ATTRIBUTES = (
     *("workflow_sid", "workflow_name", "task_queue_sid", "task_queue_name", "worker_name"),
     *("answer", "withheld", "task_attributes", "worker_attributes"),
 )
-"""Attributes with the same names in an item and in a Reservation, where a missing one is None."""
+"""Attributes that have the same names in an item and in a Reservation, and may be missing."""
 
 
 def to_reservation(item: Mapping[str, Any]) -> Reservation:

@@ -52,7 +52,7 @@ _MAX_SECONDS = 10.0
 """Time after which no further query starts. API Gateway waits at most 29 s for a response."""
 
 _NEWEST_OF_WORKER = 200
-"""Number of a Worker's newest Reservations among which the open ones are searched."""
+"""Number of a Worker's newest Reservations that a search for open Reservations reads."""
 
 _AFTER_SIDS = "WS"
 """A string that sorts after the SID of every Reservation (WR…)."""
@@ -194,8 +194,8 @@ class DynamoReservationListing:
         """Return open Reservations, and whether there are more.
 
         The search for one Worker's Reservations takes one query, and reads only the Worker's newest
-        200. The search for all Workers takes a query per open status. The first pending
-        Reservations are those that are due first.
+        200. The search for all Workers takes a query per open status, which
+        returns the Reservations that are due first.
 
         Args:
             worker_sid: WK… of the only Worker; None for all Workers.

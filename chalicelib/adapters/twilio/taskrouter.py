@@ -1,6 +1,6 @@
 """TaskRouter's REST API, called through the Twilio SDK.
 
-The adapter limits the time of requests and raises the errors in `chalicelib.domain.errors`.
+The adapter limits the duration of requests and raises the errors in `chalicelib.domain.errors`.
 
 This module is imported only when needed. Importing the SDK's REST client takes about 150 ms and
 must not delay assignment callbacks.
@@ -105,7 +105,7 @@ class TwilioTaskRouter:
                     raise TaskRouterUnavailable(failure) from error
                 raise TaskRouterNotSent(f"{failure} The request was not sent. Retry.") from error
             except (TwilioException, BadRequest, *PARSE_ERRORS) as error:
-                # A 2xx response that is not JSON, lacks a member, or has an unexpected SID.
+                # A 2xx response that is not JSON, lacks a field, or has an unexpected SID.
                 raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
     def fetch_reservation(
@@ -237,7 +237,7 @@ class TwilioTaskRouter:
             )
         except BadRequest:
             return None
-        # Twilio documents all members of an Event as nullable.
+        # Twilio documents all fields of an Event as nullable.
         at = item.event_date_ms
         return event and replace(event, at=at if type(at) is int and at > 0 else None)
 
@@ -347,7 +347,7 @@ def _to_task(task: Any) -> CreatedTask:
                 task_queue_sid=task.task_queue_sid,
                 priority=task.priority,
             )
-    raise TypeError("A member of the Task has the wrong type.")
+    raise TypeError("A field of the Task has the wrong type.")
 
 
 def _to_found_task(task: Any, *, sid: str) -> FoundTask:
@@ -360,7 +360,7 @@ def _to_found_task(task: Any, *, sid: str) -> FoundTask:
 def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservation:
     """Convert a Reservation; raise an error unless its SIDs are valid and as requested."""
     name, status = reservation.worker_name or "", Status(reservation.reservation_status)
-    is_other = any(getattr(reservation, member) != sid for member, sid in requested.items())
+    is_other = any(getattr(reservation, key) != sid for key, sid in requested.items())
     if is_other or not isinstance(name, str) or status is Status.GONE:
         raise ValueError("TaskRouter returned a malformed or different Reservation.")
     return RemoteReservation(
@@ -377,13 +377,13 @@ def _to_activity(activity: Any) -> Activity:
     match (activity.friendly_name, activity.available):
         case (str(name), bool(is_available)):
             return Activity(checked_sid(activity.sid, "WA", "sid"), name, is_available)
-    raise TypeError("A member of the Activity has the wrong type.")
+    raise TypeError("A field of the Activity has the wrong type.")
 
 
 def _to_worker(worker: Any, **requested: str) -> WorkerActivity:
     """Convert a Worker; raise an error unless its SIDs are valid and as requested."""
     names = (worker.friendly_name, worker.activity_name)
-    is_other = any(getattr(worker, member) != sid for member, sid in requested.items())
+    is_other = any(getattr(worker, key) != sid for key, sid in requested.items())
     if is_other or not all(isinstance(name, str) for name in names):
         raise ValueError("TaskRouter returned a malformed or different Worker.")
     changed_at = worker.date_status_changed or worker.date_updated

@@ -137,8 +137,8 @@ _LEXER_HINTS = {
         "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u00b4",
         ": write strings in straight single quotes, as in 'es'",
     ),
-    "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
-    "$": ': write a name with a dollar sign in double quotes, as in task."price$"',
+    "-": ': put a name that contains a hyphen in double quotes, as in task."customer-value"',
+    "$": ': put a name that contains a dollar sign in double quotes, as in task."price$"',
 }
 _NO_CONDITION = f": {LEAVE_OUT_CONDITION}"
 _WORDS = {
@@ -307,7 +307,7 @@ def _number_hint(text: str, position: int) -> str:
             re.compile(r"\w+").match(text, position),
         )
         return (
-            ": write a name that begins with a digit in double quotes, "
+            ": put a name that begins with a digit in double quotes, "
             f'as in {path[0] if path else ""}"{name[0] if name else ""}"'
         )
     number = _NUMBER.match(text, position)
@@ -353,12 +353,12 @@ def _is_attribute(operand: str) -> bool:
 
 def _member(operand: str, *, is_text: bool) -> str:
     """Return the JMESPath of a value that may be in a list or, if *is_text*, in a string."""
-    member = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
+    value = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
     if not is_text:
-        return member
+        return value
     # contains() fails if it looks for a value other than a string in a string.
-    member = re.sub('^`([^"`]*)`$', r"'\1'", member)
-    return f"to_string({member})" if member in NUMERIC_FACTS else member
+    value = re.sub('^`([^"`]*)`$', r"'\1'", value)
+    return f"to_string({value})" if value in NUMERIC_FACTS else value
 
 
 def _literal(operand: str) -> str:
@@ -377,7 +377,7 @@ def _literal(operand: str) -> str:
 
 
 def _quoted_string(text: str) -> str | None:
-    """Return a name in double quotes that is compared like a string and needs no quotes."""
+    """Return a needlessly quoted name that is compared as if it were a string, or None."""
     tokens = list(Lexer().tokenize(text))
     for previous, token, following in zip(
         [{"type": ""}, *tokens], tokens, tokens[1:], strict=False

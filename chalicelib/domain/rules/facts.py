@@ -54,20 +54,18 @@ class UnreadableFact(Exception):
 
 
 class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any dict
-    """An object with members that can't be read. Reading such a member raises UnreadableFact.
+    """An object with values that can't be read. Reading such a value raises UnreadableFact.
 
     jmespath reads a field with the `get` method, and a wildcard with the `values` method. Its
     functions use the other methods.
     """
 
-    def __init__(
-        self, members: Mapping[str, Any], unreadable: Mapping[str, UnreadableFact]
-    ) -> None:
-        super().__init__(members)
+    def __init__(self, values: Mapping[str, Any], unreadable: Mapping[str, UnreadableFact]) -> None:
+        super().__init__(values)
         self._unreadable = unreadable
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a member; raise UnreadableFact if it can't be read."""
+        """Return a value; raise UnreadableFact if it can't be read."""
         if name in self._unreadable:
             raise self._unreadable[name]
         return super().get(name, default)

@@ -1,0 +1,107 @@
+"""The callback log: request lines of callbacks, as `chalicelib.observability` writes them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from chalicelib.domain.errors import BadRequest
+
+CALLBACK_ROUTES = ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
+"""The routes whose requests the callback log contains."""
+
+RETENTION_DAYS = 30
+"""Number of days for which lines are kept (``LogRetentionDays`` in infra/stage.yaml)."""
+
+_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,4})")
+
+_MAX_SKIPPED = 9_999
+"""Maximum number of skipped lines that a cursor can contain."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of the log.
+
+    Attributes:
+        at: the time at which the line was written, in epoch ms.
+        text: the line, which may not be JSON.
+    """
+
+    at: int
+    text: str
+
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of the line; empty if the line is not a JSON object."""
+        try:
+            fields = json.loads(self.text)
+        except (ValueError, RecursionError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Consecutive lines of the log.
+
+    Attributes:
+        lines: the lines, newest first. Lines that do not match the query may be among them.
+        searched_until: epoch ms; this page and the pages before it contain all matching lines that
+            were written at this time or later.
+    """
+
+    lines: Sequence[LogLine]
+    searched_until: int
+
+
+@dataclass(frozen=True)
+class LogPosition:
+    """The position at which a search continues.
+
+    Attributes:
+        at: epoch ms; lines that were written later have already been returned.
+        skipped: number of matching lines written at that time that have already been returned.
+    """
+
+    at: int
+    skipped: int = 0
+
+    def to_cursor(self) -> str:
+        """Return the position as text."""
+        return f"{self.at}-{min(self.skipped, _MAX_SKIPPED)}"
+
+    @classmethod
+    def from_cursor(cls, cursor: str) -> "LogPosition":
+        """Parse a cursor made by `to_cursor`; raise BadRequest for any other text."""
+        parsed = _CURSOR.fullmatch(cursor)
+        if parsed is None:
+            raise BadRequest("cursor must be the next_cursor of a page of the same search.")
+        return cls(int(parsed[1]), int(parsed[2]))
+
+
+@dataclass(frozen=True)
+class CallbackQuery:
+    """A query for the lines of callbacks.
+
+    Args:
+        since: epoch ms; the oldest time to search.
+        until: epoch ms; the newest time to search.
+        fields: the values that fields must have, by name. Log adapters copy names and values into
+            filter patterns, so each value must be a SID, a route of CALLBACK_ROUTES or a number.
+    """
+
+    since: int
+    until: int
+    fields: Mapping[str, str | int]
+
+    def matches(self, line: LogLine) -> bool:
+        """Return whether a line is the request line of a callback that the query selects."""
+        return (
+            self.since <= line.at <= self.until
+            and line.fields.get("event") == "request"
+            and line.fields.get("route") in CALLBACK_ROUTES
+            and all(line.fields.get(name) == value for name, value in self.fields.items())
+        )
