@@ -26,8 +26,8 @@ const SLOW = 300;
 const ASLEEP = 5000;
 /** Time after the end of an offer or Task in which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
-/** Time between a time-out and a change of the Activity up to which the one explains the other. */
-const NEAR = 10_000;
+/** Age up to which a time-out explains a change of the Activity. Hidden pages poll every 15 s. */
+const RECENT = 20_000;
 /** Age at which the Activities are read again. The event of a change may have been lost. */
 const OLD = 60_000;
 
@@ -190,17 +190,18 @@ function noticeActivity({ inbox }, now) {
     state.activityNotice = null;
   }
   const at = Date.parse(worker?.activity_changed_at) || now;
-  const isTimeout = hasTimedOut(inbox, at);
+  const isTimeout = hasTimedOut(inbox, at, now);
   if (sid !== state.knownActivity && (isTimeout || now - state.workedAt > WORK_ENDED)) {
     state.knownActivity = sid;
     state.activityNotice = { name: worker.activity_name, at, isTimeout };
   }
 }
 
-/** Return whether an offer timed out at about this time. */
-const hasTimedOut = ({ rows, ended }, at) =>
+/** Return whether an offer has just timed out, and not long after the Activity changed. */
+const hasTimedOut = ({ rows, ended }, changedAt, now) =>
   [...rows.values(), ...ended].some(
-    ({ deadline, ending }) => ending?.kind === "timeout" && Math.abs(Math.min(deadline, ending.at) - at) < NEAR,
+    ({ deadline, ending }) =>
+      ending?.kind === "timeout" && now - ending.at < RECENT && Math.min(deadline, ending.at) - changedAt < RECENT,
   );
 
 /** The times that are announced, in seconds, and the last one that each listed offer has passed. */
