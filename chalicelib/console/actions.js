@@ -25,9 +25,9 @@ export function useSession(functions) {
 }
 
 /** Send a request with the user's token; return null if the session has ended. */
-export async function call(method, path, parameters) {
+export async function call(method, path, parameters, headers = {}) {
   const { token } = state.session;
-  const response = await request(method, path, { token, parameters });
+  const response = await request(method, path, { token, parameters, headers });
   if (state.session?.token !== token) {
     return null;
   }
@@ -82,7 +82,7 @@ export async function send(path, parameters) {
 }
 
 /** Codes of 5xx responses that say that TaskRouter did not process the request. */
-const WITHOUT_EFFECT = ["TaskRouterDenied", "TaskRouterNotSent", "TaskRouterThrottled"];
+export const WITHOUT_EFFECT = ["TaskRouterDenied", "TaskRouterNotSent", "TaskRouterThrottled"];
 
 /** Return whether a request may have had an effect. API Gateway's own errors have no code. */
 export const isUnknown = (response) =>

@@ -28,6 +28,13 @@ export function duration(milliseconds) {
   return `${seconds} s`;
 }
 
+/** Return a number as the user's language writes it. */
+export const number = (value, options) => new Intl.NumberFormat(preferences.language, options).format(value);
+
+/** Return a duration. Short ones have two digits, such as 0.41 s. */
+export const shortDuration = (milliseconds) =>
+  milliseconds < 10_000 ? `${number(milliseconds / 1000, { maximumSignificantDigits: 2 })} s` : duration(milliseconds);
+
 /** Return a local time of day, such as 10:42:25. */
 export function timeOfDay(at) {
   const parts = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };

@@ -4,6 +4,7 @@ import { complete, decide, inspect, obstacle, openDialog, rejection } from "./ac
 import { clearFilter, focusFilter } from "./filter.js";
 import { preferences } from "./preferences.js";
 import { section, select, selectHistory, state } from "./state.js";
+import { isSupervisor } from "./view_offer.js";
 
 /** Elements that need the keys themselves, and areas that the arrow keys scroll. */
 const OWN_KEYS = "input, select, textarea, [contenteditable], dialog, .me[open]";
@@ -20,6 +21,7 @@ export const SHORTCUTS = [
   ["complete", ["C"]],
   ["inspect", ["I"]],
   ["filter", ["/"]],
+  ["createTask", ["T"]],
   ["keysAll", ["?"]],
 ];
 
@@ -57,6 +59,7 @@ const KEYS = {
   p: (sid) => obstacle(sid) || openDialog({ kind: "phone", sid }),
   c: (sid) => state.inbox.progress.some((each) => each.reservation_sid === sid) && complete(sid),
   i: (sid) => sid && inspect(sid),
+  t: () => isSupervisor() && !state.hasSupervisorFailed && openDialog({ kind: "create" }),
   "/": focusFilter,
   escape: clearFilter,
   "?": () => openDialog({ kind: "keys" }),

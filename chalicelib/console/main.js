@@ -11,7 +11,7 @@ import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
 import { beginSilentSignIn, clearBrowser, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
-import { changed, isAvailable, onChange, resetState, section, select, state, tick } from "./state.js";
+import { changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
@@ -19,7 +19,7 @@ import { dialog } from "./view_dialogs.js";
 import { door, signInUrl } from "./view_door.js";
 import { closeMenuOutside, header } from "./view_header.js";
 import { HistoryPage } from "./view_history.js";
-import { inboxPage } from "./view_inbox.js";
+import { inboxPage, notice } from "./view_inbox.js";
 
 const SLOW = 300;
 /** A gap between two ticks that shows that the computer was asleep. */
@@ -43,12 +43,40 @@ function draw() {
   render(state.session ? sections() : door(), root);
 }
 
+/** Each section's page, and the anchor and text of the link that skips the header. */
+const PAGES = {
+  inbox: { page: () => inboxPage({ pollNow }), anchor: "#offers", skip: "skip" },
+  history: { page: () => html`<${HistoryPage} pollNow=${pollNow} />`, anchor: "#history", skip: "skipHistory" },
+  overview: { page: () => supervisorPage("overview"), anchor: "#overview", skip: "skipOverview" },
+};
+
 function sections() {
-  const isHistory = section() === "history";
-  return html`
-    <a class="skip" href=${isHistory ? "#history" : "#offers"}>${text(isHistory ? "skipHistory" : "skip")}</a>
-    ${header({ signOut })} ${isHistory ? html`<${HistoryPage} pollNow=${pollNow} />` : inboxPage({ pollNow })} ${dialog()}
-  `;
+  const { page, anchor, skip } = PAGES[section()];
+  return html`<a class="skip" href=${anchor}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? state.supervisor?.createDialog() : dialog()}`;
+}
+
+/** A page that only supervisors see, or what is known about loading it. */
+function supervisorPage(name) {
+  const page = state.supervisor?.[name];
+  return page ? html`<${page} pollNow=${pollNow} />` : html`<main class="page" aria-busy=${state.hasSupervisorFailed ? null : "true"}>
+    <h1 id=${name} tabindex="-1" class=${state.hasSupervisorFailed ? "" : "vh"}>${text(name)}</h1>
+    ${state.hasSupervisorFailed && notice("red", "last", text("pageFailed"), text("newVersionText"), { name: text("reload"), run: () => location.reload() })}
+  </main>`;
+}
+
+/** Load what only supervisors need. */
+async function loadSupervisor() {
+  if (state.session.claims.role === "worker" || state.supervisor) {
+    return;
+  }
+  try {
+    state.supervisor = (await import("./supervisor.js")).SUPERVISOR_PAGES;
+  } catch {
+    // The network failed, or a deployment has replaced the files.
+    state.hasSupervisorFailed = true;
+    state.dialog = state.dialog?.kind === "create" ? null : state.dialog;
+  }
+  changed();
 }
 
 const pollNow = () => polling?.pollNow();
@@ -73,6 +101,7 @@ function signIn(token) {
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
   loadActivities();
+  loadSupervisor();
   setTimeout(() => {
     state.isSlow = true;
     changed();
@@ -330,10 +359,10 @@ function followLink() {
   }
 }
 
-/** Show the section that the address bar names. Links to rows lead to the Inbox. */
+/** Show the section that the address bar names. */
 function noteSection() {
   if (location.hash) {
-    keepDraft("section", location.hash === "#history" ? "history" : "inbox");
+    keepDraft("section", sectionOf(location.hash));
     changed();
   }
 }

@@ -20,6 +20,29 @@ const newHistory = () => ({
   selected: null,
 });
 
+/** The supervisor's statistics, and the request that loads them. */
+const newStatistics = () => ({
+  /** The response to GET /statistics, or null. */
+  shown: null,
+  /** A function that returns why the last request failed, and when the next one begins. */
+  problem: null,
+  nextAt: 0,
+  isLoading: false,
+  isSlow: false,
+});
+
+/** The Task that the user is about to create. What was typed is among the drafts. */
+const newCreation = () => ({
+  isSending: false,
+  /** Functions that return what is wrong with a field, by its name. */
+  wrong: {},
+  /** A function that returns why the last request created no Task. */
+  problem: null,
+  /** SID of the created Task, and when the response arrived. */
+  sid: null,
+  at: 0,
+});
+
 export const state = {
   /** {token, claims} of the signed-in user, or null. */
   session: null,
@@ -56,10 +79,26 @@ export const state = {
   /** The open dialog: {kind, sid, details}, or null. */
   dialog: null,
   history: newHistory(),
+  statistics: newStatistics(),
+  creation: newCreation(),
+  /** SUPERVISOR_PAGES, when they are loaded, and whether that failed. */
+  supervisor: null,
+  hasSupervisorFailed: false,
 };
 
-/** Return whether the page shows the Inbox or History. */
-export const section = () => (drafts.section === "history" ? "history" : "inbox");
+/** The sections of the page, by the first word of the address's fragment. */
+const SECTIONS = { offers: "inbox", history: "history", overview: "overview" };
+/** Sections that Workers may not see. */
+const SUPERVISED = new Set(["overview"]);
+
+/** Return the section that a fragment names, such as #overview or #/overview. Links to rows lead to the Inbox. */
+export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]] ?? "inbox";
+
+/** Return the section that the page shows. */
+export const section = () => {
+  const wanted = drafts.section ?? "inbox";
+  return SUPERVISED.has(wanted) && state.session?.claims.role === "worker" ? "inbox" : wanted;
+};
 
 /** Forget everything about the user, so that nothing of it can be shown to the next one. */
 export function resetState() {
@@ -79,6 +118,8 @@ export function resetState() {
     isDenied: false,
     dialog: null,
     history: newHistory(),
+    statistics: newStatistics(),
+    creation: newCreation(),
   });
 }
 

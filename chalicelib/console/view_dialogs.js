@@ -17,7 +17,7 @@ function close() {
 }
 
 /** A native modal dialog, which keeps the focus inside and returns it when closed. */
-class Modal extends Component {
+export class Modal extends Component {
   element = createRef();
 
   componentDidMount() {
@@ -155,7 +155,7 @@ const identifier = (words, name, sid) =>
   </div>`;
 
 /** A button that copies a SID. */
-class Copy extends Component {
+export class Copy extends Component {
   copy = async () => {
     await navigator.clipboard.writeText(this.props.value);
     this.setState({ isCopied: true });

@@ -8,6 +8,7 @@ import { LANGUAGES, preferences, setPreference } from "./preferences.js";
 import { changed, isAvailable, section, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, logo, Ticking } from "./view.js";
+import { isSupervisor } from "./view_offer.js";
 
 export function header({ signOut }) {
   const count = openRows(state.inbox).length;
@@ -21,11 +22,13 @@ export function header({ signOut }) {
             ${text("inbox")}${count > 0 && html`<span class="count"><span class="vh">${text("openCount")}</span>${count}</span>`}
           </a>
         </li>
-        <li><a href="#history" aria-current=${section() === "history" ? "page" : null}>${text("history")}</a></li>
+        ${sectionLink("history")} ${isSupervisor() && sectionLink("overview")}
       </ul>
     </nav>
   </header>`;
 }
+
+const sectionLink = (name) => html`<li><a href=${`#${name}`} aria-current=${section() === name ? "page" : null}>${text(name)}</a></li>`;
 
 function activity(worker) {
   const { activity_sid: sid, activity_name: name } = worker;

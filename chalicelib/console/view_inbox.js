@@ -28,7 +28,7 @@ export function inboxPage({ pollNow }) {
   </main>`;
 }
 
-const bar = (tone, name, title, words, action) =>
+export const notice = (tone, name, title, words, action) =>
   html`<div class="banner" data-tone=${tone} role=${tone === "red" ? "alert" : "status"}>
     ${icon(name)}
     <p><strong>${title}</strong> ${words}</p>
@@ -49,31 +49,31 @@ export function banner(pollNow) {
     const nextTry = () => Math.max(0, Math.ceil((connection.nextAt - Date.now()) / 1000));
     const words = html`<${Ticking} value=${() => text("downText", { n: nextTry() })} />`;
     const title = text("downSince", { time: timeOfDay(connection.since) });
-    return bar("red", "net", title, words, { name: text("tryNow"), run: pollNow });
+    return notice("red", "net", title, words, { name: text("tryNow"), run: pollNow });
   }
   if (state.isDenied) {
-    return bar("red", "last", text("problemDenied"), "", dismiss({ isDenied: false }));
+    return notice("red", "last", text("problemDenied"), "", dismiss({ isDenied: false }));
   }
   if (state.activityProblem === "checking") {
-    return bar("amber", "info", text("activityChecking"), text("activityCheckingText"));
+    return notice("amber", "info", text("activityChecking"), text("activityCheckingText"));
   }
   if (state.activityProblem) {
     const words = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
-    return bar("red", "last", text("activityFailed"), words, dismiss({ activityProblem: null }));
+    return notice("red", "last", text("activityFailed"), words, dismiss({ activityProblem: null }));
   }
   if (activityNotice) {
     return activityBanner(activityNotice, dismiss);
   }
   if (state.hasNewVersion) {
     const reload = { name: text("reload"), run: () => location.reload() };
-    return bar("blue", "info", text("newVersion"), text("newVersionText"), reload);
+    return notice("blue", "info", text("newVersion"), text("newVersionText"), reload);
   }
   if (preferences.sound && isSoundBlocked()) {
     const run = () => {
       ring();
       changed();
     };
-    return bar("blue", "info", text("soundBlocked"), text("soundBlockedText"), { name: text("turnOn"), run });
+    return notice("blue", "info", text("soundBlocked"), text("soundBlockedText"), { name: text("turnOn"), run });
   }
   return null;
 }
@@ -85,7 +85,7 @@ function activityBanner({ name, at, isTimeout }, dismiss) {
   const action = available
     ? { name: text("setMeTo", { activity: available.name }), run: () => switchActivity(available.sid) }
     : dismiss({ activityNotice: null });
-  return bar("amber", "info", title, words, action);
+  return notice("amber", "info", title, words, action);
 }
 
 /** Blank rows of the final height, if the first load takes noticeably long. */
@@ -203,7 +203,7 @@ function progressItem(reservation) {
 
 export const shortcutList = () =>
   html`<dl class="pairs">
-    ${SHORTCUTS.map(([name, keys]) => html`<div key=${name}><dt>${text(name)}</dt><dd>${keys.map((key) => html`<kbd>${key}</kbd>`)}</dd></div>`)}
+    ${SHORTCUTS.filter(([name]) => isSupervisor() || name !== "createTask").map(([name, keys]) => html`<div key=${name}><dt>${text(name)}</dt><dd>${keys.map((key) => html`<kbd>${key}</kbd>`)}</dd></div>`)}
   </dl>`;
 
 function shortcuts() {

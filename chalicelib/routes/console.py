@@ -21,10 +21,19 @@ _FOLDER = Path(__file__).parents[1] / "console"
 
 _PAGE = "index.html"
 _SCRIPT = "console.js"
+_SUPERVISORS = "supervisor.js"
+_PAGES = "SUPERVISOR_PAGES"
+_STYLES = "console.css"
 _FIRST_MODULE = "main.js"
 
-_IMPORT = re.compile(r'^import (?:[^;]+ from )?"\./([^"]+)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import (?:\{ ([^;]+) \} from )?"\./([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const|function|class|async|let)", re.MULTILINE)
+_COMMENT = re.compile(
+    r"^ *(?://(?![^\n]*licenses\.txt)[^\n]*|/\*.*?\*/)\n+", re.MULTILINE | re.DOTALL
+)
+"""A comment in lines of its own. Comments that refer to the licenses must stay."""
+
+_INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -69,10 +78,15 @@ class _Console:
 def _console() -> _Console:
     """Read the files at the first request for the console, not when a callback is handled."""
     sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.iterdir())}
-    modules: dict[str, str] = {}
-    _add_module(modules, sources, _FIRST_MODULE)
-    files = {name: text for name, text in sources.items() if name not in modules}
-    files[_SCRIPT] = "".join(modules.values())
+    common: dict[str, str] = {}
+    _add_module(common, sources, _FIRST_MODULE)
+    modules = dict(common)
+    _add_module(modules, sources, _SUPERVISORS)
+    styles = [_STYLES, *(name for name in sources if name.endswith(".css") and name != _STYLES)]
+    joined = {*modules, *styles}
+    files = {name: text for name, text in sources.items() if name not in joined}
+    files |= _scripts(sources, common, modules)
+    files[_STYLES] = _shorten("".join(sources[name] for name in styles))
     contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
     return _Console(files, hashlib.sha256(contents.encode()).hexdigest()[:16])
 
@@ -80,14 +94,35 @@ def _console() -> _Console:
 def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) -> None:
     """Add a module, without its import and export statements, after the modules that it imports.
 
-    The modules become one script, because API Gateway throttles requests. With the concurrency of a
-    new account, it would refuse most of the requests for 20 modules. All modules share a scope, so
-    their names must differ.
+    The modules become one script, and the styles one style sheet, because API Gateway throttles
+    requests. With the concurrency of a new account, it would refuse most of the requests for 20
+    modules. All modules share a scope, so their names must differ.
     """
-    for imported in _IMPORT.findall(sources[name]):
+    for _, imported in _IMPORT.findall(sources[name]):
         if imported not in modules:
             _add_module(modules, sources, imported)
     modules[name] = _EXPORT.sub("", _IMPORT.sub("", sources[name]))
+
+
+def _scripts(
+    sources: Mapping[str, str], common: Mapping[str, str], modules: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the script that all users need, and the script that only supervisors need."""
+    more = [name for name in modules if name not in common]
+    imports = [found for name in more for found in _IMPORT.findall(sources[name])]
+    shared = {name for names, module in imports if module in common for name in names.split(", ")}
+    names = f"{{ {', '.join(sorted(shared))} }}"
+    supervisors = "".join(modules[name] for name in more)
+    return {
+        _SCRIPT: f"{_shorten(''.join(common.values()))}export {names};\n",
+        _SUPERVISORS: f'import {names} from "./{_SCRIPT}";\n'
+        f"{_shorten(supervisors)}export {{ {_PAGES} }};\n",
+    }
+
+
+def _shorten(text: str) -> str:
+    """Remove comments, indentation and blank lines. They mean nothing in the templates of htm."""
+    return _INDENTATION.sub("", _COMMENT.sub("", text))
 
 
 def console_version() -> str:

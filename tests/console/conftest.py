@@ -66,6 +66,8 @@ class FakeApi:
         max_open: the number of Reservations in the overview, at most.
         page_size: the number of Reservations on a page of that list, at most.
         records: what GET /reservations/{sid} returns for others, by SID.
+        statistics: what GET /statistics returns, or its status, body and headers.
+        keys: the Idempotency-Key of each POST request.
         answers: responses to POST requests, by the end of their path: status, body, headers.
         received: the requests: method, path, parameters.
         clock_offset: seconds by which the server's clock is ahead.
@@ -78,6 +80,8 @@ class FakeApi:
     page_size: int = 50
     max_open: int = 500
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    statistics: Any = None
+    keys: list[str | None] = field(default_factory=list)
     answers: dict[str, Any] = field(default_factory=dict)
     received: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -172,6 +176,7 @@ class FakeApi:
         if headers.get("Authorization", "").removeprefix("Bearer ") in self.refused:
             return 401, {"Code": "UnauthorizedError", "Message": "The token is invalid."}, {}
         if method == "POST":
+            self.keys.append(headers.get("Idempotency-Key"))
             ends = [end for end in self.answers if path.endswith(end)]
             answer = self.answers[ends[0]] if ends else not_found
             return answer(path) if callable(answer) else answer
@@ -182,6 +187,12 @@ class FakeApi:
             return self._overview(headers)
         if path == "/activities":
             return 200, {"activities": ACTIVITIES, "worker": self.worker}, {}
+        if path == "/statistics" and self.statistics:
+            return (
+                self.statistics
+                if isinstance(self.statistics, tuple)
+                else (200, self.statistics, {})
+            )
         if path.startswith("/reservations?"):
             return self._list(dict(parse_qsl(path.partition("?")[2])))
         record = self.records.get(path.rpartition("/")[2])

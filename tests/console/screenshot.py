@@ -1,12 +1,14 @@
-"""Takes the screenshot in docs/console.md: `python -m tests.console.screenshot`."""
+"""Takes the screenshots in docs/console.md: `python -m tests.console.screenshot`."""
 
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import FakeApi, chromium, fake_api, iso, token
+from tests.console.test_overview import hour_of, statistics_of
 
-IMAGE = Path(__file__).parents[2] / "docs" / "images" / "console.png"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+TOTALS = (3, 2, 1, 1, 0, 2, 8, 41, 69, 132, 163, 151, 107, 112, 161, 179, 141, 93, 60, 44, 30, 21)
 
 
 def fill(api: FakeApi) -> dict[str, str]:
@@ -77,12 +79,31 @@ def show(page: Page, api: FakeApi) -> None:
     page.wait_for_timeout(500)  # until the colors of the buttons have changed
 
 
+def show_overview(page: Page, api: FakeApi) -> None:
+    """Show a supervisor the statistics of a busy day."""
+    api.worker = None
+    api.statistics = statistics_of(api)
+    for index, total in enumerate(TOTALS):
+        rejected, timeout = total // 25, total // 20
+        parts = {"completed": total - rejected - timeout, "rejected": rejected, "timeout": timeout}
+        api.statistics["hours"][index] = hour_of(api, 23 - index, **parts)
+    page.goto(f"{api.url}/console#token={token('supervisor', identity='dana@example.com')}")
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator(".tile")).to_have_count(6)
+
+
 def main() -> None:
-    """Save a screenshot of the inbox in a desktop-sized window."""
+    """Save screenshots of the inbox and of the overview in a desktop-sized window."""
     with fake_api() as api, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 860}, locale="en-US")
         show(page, api)
-        page.screenshot(path=IMAGE)
+        page.screenshot(path=IMAGES / "console.png")
+        page = browser.new_page(
+            viewport={"width": 1280, "height": 900}, locale="en-US", color_scheme="dark"
+        )
+        show_overview(page, api)
+        page.screenshot(path=IMAGES / "console-overview.png")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,11 @@ from tests.console.vendor import CONSOLE, COPY
 FILES = sorted(path.name for path in CONSOLE.iterdir())
 MODULES = [name for name in FILES if name.endswith(".js") and name != "timer_worker.js"]
 OWN_SCRIPTS = [name for name in (*MODULES, "timer_worker.js") if name != COPY]
-SERVED = {name for name in FILES if name not in (*MODULES, "index.html")} | {"console.js"}
-MAX_COMPRESSED_BYTES = 60_000
+STYLES = [name for name in FILES if name.endswith(".css")]
+SCRIPTS = ("console.js", "supervisor.js")
+SERVED = {*FILES} - {*MODULES, *STYLES, "index.html"} | {*SCRIPTS, "console.css"}
+MAX_COMPRESSED_BYTES = 75_000
+MAX_FIRST_LOAD = 57_000
 POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
@@ -80,7 +83,7 @@ def test_files_are_immutable_and_have_their_type(name):
         "txt": "text/plain; charset=utf-8",
     }
     assert status == 200
-    assert name == "console.js" or text == read(name)
+    assert name in (*SCRIPTS, "console.css") or text == read(name)
     assert headers["Content-Type"] == types[name.split(".")[-1]]
     assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
@@ -108,7 +111,7 @@ def test_version_changes_with_any_file(tmp_path, monkeypatch):
             (tmp_path / name).write_text(read(name), encoding="utf-8")
         monkeypatch.setattr(console, "_FOLDER", tmp_path)
         assert version() == real
-        (tmp_path / "texts.js").write_text(read("texts.js") + "\n", encoding="utf-8")
+        (tmp_path / "texts.js").write_text(read("texts.js") + "let changed;\n", encoding="utf-8")
         changed = version()
         (tmp_path / "icon.svg").rename(tmp_path / "icons.svg")
         assert len({real, changed, version()}) == 3
@@ -150,14 +153,52 @@ def test_scripts_use_no_dangerous_function_or_foreign_host(name):
     assert not re.search(r"dangerouslySetInnerHTML|style=|https?://", code)
 
 
-def test_script_contains_every_module_after_those_that_it_imports():
-    script = _console().files["console.js"]
-    lines = {name: read(name).splitlines()[0] for name in MODULES}
-    assert all(script.count(line) == 1 for line in lines.values())
+def first_declaration(name):
+    """Return the first line of a module's first declaration, as the script contains it."""
+    pattern = r"^(?:export )?((?:async )?(?:const|let|function|class) .*\n)"
+    return "\n" + re.search(pattern, read(name), re.MULTILINE)[1]
+
+
+def test_scripts_contain_every_module_after_those_that_it_imports():
+    scripts = "\n" + "\n".join(_console().files[name] for name in SCRIPTS)
+    declarations = {name: first_declaration(name) for name in MODULES}
+    assert [name for name in MODULES if scripts.count(declarations[name]) != 1] == []
     for name in MODULES:
-        for imported in re.findall(r'"\./(.+?)"', read(name)):
-            assert script.index(lines[imported]) < script.index(lines[name]), (name, imported)
-    assert not re.search(r"^(import|export)\b", script, re.MULTILINE)
+        for imported in re.findall(r' from "\./(.+?)"', read(name)):
+            before, after = (scripts.index(declarations[each]) for each in (imported, name))
+            assert before < after, (name, imported)
+
+
+def test_script_of_supervisors_imports_what_the_other_script_exports():
+    console, supervisor = (_console().files[name] for name in SCRIPTS)
+    statements = re.findall(r"^(?:import|export) .*", console + supervisor, re.MULTILINE)
+    shared = statements[0].removeprefix("export ").removesuffix(";")
+    own = "export { SUPERVISOR_PAGES };"
+    assert statements == [f"export {shared};", f'import {shared} from "./console.js";', own]
+    assert "isSupervisor" in shared or "openDialog" in shared
+    assert "SUPERVISOR_PAGES = {" not in console
+
+
+def test_agents_load_little():
+    files = _console().files
+    names = ("index.html", "console.css", "console.js", "icon.svg", "timer_worker.js")
+    assert sum(len(gzip.compress(files[name].encode())) for name in names) <= MAX_FIRST_LOAD
+
+
+@pytest.mark.parametrize("served", [*SCRIPTS, "console.css"])
+def test_served_files_have_no_comments_except_about_licenses(served):
+    lines = _console().files[served].splitlines()
+    comments = [line for line in lines if re.match(r" *(//|/\*|\* )", line)]
+    assert len(comments) == (2 if served == "console.js" else 0)
+    assert all("see licenses.txt" in line for line in comments)
+
+
+def test_style_sheet_contains_the_last_rule_of_all_styles_after_the_common_ones():
+    served = _console().files["console.css"]
+    assert served.startswith(":root {\ncolor-scheme: light dark;")
+    for name in STYLES:
+        last = read(name).strip().rpartition("\n\n")[2]
+        assert re.sub(r"^ +", "", last, flags=re.MULTILINE) in served
 
 
 def test_names_of_modules_differ_because_the_script_has_one_scope():

@@ -1,6 +1,7 @@
 """Agents and supervisors decide in the console, in Chromium, on the real local stack."""
 
 import json
+import re
 import time
 
 import pytest
@@ -83,6 +84,44 @@ def test_worker_rejects_with_an_activity_by_keyboard(live, open_console):
     expect(rows(page)).to_have_attribute("data-end", "rejected")
     assert live.fetch_record(reservation["reservation_sid"])["status"] == "rejected"
     assert live.activity_of_alice() == "Offline"
+
+
+def test_supervisor_creates_a_task_by_form_that_is_offered_to_a_worker(live, open_console):
+    live.set_activity_of_alice("Idle")
+    page = open_console("supervisor")
+    page.keyboard.press("t")
+    attributes = page.get_by_label("Attributes (JSON object)")
+    attributes.fill(
+        '{"customer": "Marta", "selected_language": "es", "number": 12345678901234567890}'
+    )
+    page.get_by_label("Priority").fill("5")
+    page.get_by_label("TaskChannel").fill("nonsense")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Create Task").click()
+    expect(dialog.locator(".outcome")).to_contain_text("TaskChannel nonsense does not exist")
+    page.get_by_label("TaskChannel").fill("voice")
+    dialog.get_by_role("button", name="Create Task").click()
+    expect(dialog.locator(".outcome .mono")).to_have_text(re.compile("^WT[0-9a-f]{32}$"))
+    page.keyboard.press("Escape")
+    expect(row(page, "Marta")).to_contain_text("Priority 5", timeout=10_000)
+    expect(row(page, "Marta")).to_contain_text("12345678901234567")
+
+
+def test_overview_agrees_with_taskrouter(live, open_console):
+    live.create_pending_reservation()
+    shown = lambda: live.app.get("/statistics").body  # noqa: E731
+    assert eventually(lambda: any(hour["open"] for hour in shown()["hours"]), within=60)
+    page = open_console("supervisor")
+    page.get_by_role("link", name="Overview").click()
+    pending = sum(hour["by_status"]["pending"] for hour in shown()["hours"])
+    expect(page.locator(".tile .big").first).to_have_text(str(pending))
+    statistics = live.taskrouter.get("/RealTimeStatistics").body
+    workers = [
+        f"{each['friendly_name']}{each['workers']}" for each in statistics["activity_statistics"]
+    ]
+    expect(page.locator(".panel", has=page.locator("#workers")).locator("li")).to_have_text(workers)
+    expect(page.locator(".panel", has=page.locator("#sweeps"))).to_contain_text("On time")
+    expect(page.locator(".banner")).to_have_count(0)
 
 
 def test_two_browsers_race_and_both_show_the_one_decision(live, open_console):

@@ -1,0 +1,134 @@
+// Creates a Task from what the user has typed, at most once.
+
+import { call, WITHOUT_EFFECT } from "./actions.js";
+import { retryAfter } from "./api.js";
+import { number } from "./format.js";
+import { findJsonProblem } from "./json_problem.js";
+import { drafts, keepDraft } from "./session.js";
+import { changed, isOffline, state } from "./state.js";
+import { text } from "./texts.js";
+
+const MAX_ATTRIBUTES = 4096;
+const WORKFLOW = /^WW[\da-f]{32}$/;
+/** The least and greatest number of each field. */
+const RANGES = { priority: [0, 2_147_483_647], timeout: [1, 1_209_600] };
+/** Time for which the API remembers an Idempotency-Key. */
+const KEY_LIFE = 86_400_000;
+/** Time after a success in which a submission is the second click of a double click. */
+const DOUBLE_CLICK = 1000;
+
+/** Return what the user has typed into a field, or its default. */
+export const taskField = (name) => drafts[`task ${name}`] ?? (name === "attributes" ? exampleAttributes() : "");
+
+/** Return an object with the attributes that form the title of a Task, to be filled in. */
+function exampleAttributes() {
+  const names = state.inbox.titleAttributes;
+  return names.length ? JSON.stringify(Object.fromEntries(names.map((name) => [name, ""])), null, 2) : "{\n  \n}";
+}
+
+export function typeTaskField(name, value) {
+  keepDraft(`task ${name}`, value);
+  state.creation.sid = null;
+  if (state.creation.wrong[name]) {
+    state.creation.wrong[name] = findWrong()[name];
+  }
+  changed();
+}
+
+/** Return functions that return what is wrong, by field. */
+function findWrong() {
+  const wrong = {};
+  const attributes = taskField("attributes");
+  const found = findJsonProblem(attributes);
+  if (found) {
+    wrong.attributes = () => text("attributesWrong", { n: found.line, problem: text(found.key, { words: found.words }) });
+    wrong.attributes.at = found.at;
+  } else if ([...attributes].length > MAX_ATTRIBUTES) {
+    wrong.attributes = () => text("attributesLong", { n: number([...attributes].length) });
+  }
+  if (taskField("workflow_sid").trim() && !WORKFLOW.test(taskField("workflow_sid").trim())) {
+    wrong.workflow_sid = () => text("workflowWrong");
+  }
+  for (const [name, [from, to]] of Object.entries(RANGES)) {
+    const value = taskField(name).trim();
+    if (value && !(/^\d+$/.test(value) && from <= Number(value) && Number(value) <= to)) {
+      wrong[name] = () => text("numberWrong", { from: number(from), to: number(to) });
+    }
+  }
+  return wrong;
+}
+
+/** Return the body of the request. The attributes are sent as typed, so that the API sees repeated names. */
+function taskBody() {
+  const body = { attributes: taskField("attributes") };
+  for (const name of ["workflow_sid", "task_channel", "priority", "timeout"]) {
+    const value = taskField(name).trim();
+    if (value) {
+      body[name] = RANGES[name] ? Number(value) : value;
+    }
+  }
+  return body;
+}
+
+/** Return the request whose outcome is unknown: {key, body, at}, or null. It survives a reload and a new sign-in. */
+export const unsettledTask = () => (Date.now() - drafts.taskSent?.at < KEY_LIFE ? drafts.taskSent : null);
+
+/** Return whether the unsettled request would be sent again, and not another one. */
+export const isSameTask = () => unsettledTask()?.body === JSON.stringify(taskBody());
+
+/** A random key, also where crypto.randomUUID is missing because the page has no TLS. */
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** Create the Task; return the name of the first wrong field, if any. */
+export function submitTask() {
+  const { creation } = state;
+  if (creation.isSending || Date.now() - creation.at < DOUBLE_CLICK) {
+    return null;
+  }
+  Object.assign(creation, { wrong: findWrong(), problem: isOffline() ? () => text("downButton") : null, sid: null });
+  const [field] = Object.keys(creation.wrong);
+  if (!field && !creation.problem) {
+    sendTask(creation);
+  }
+  changed();
+  return field;
+}
+
+async function sendTask(creation) {
+  const parameters = taskBody();
+  const body = JSON.stringify(parameters);
+  const sent = isSameTask() ? unsettledTask() : { key: newKey(), body, at: Date.now() };
+  keepDraft("taskSent", sent);
+  creation.isSending = true;
+  const response = await call("POST", "create-task", parameters, { "Idempotency-Key": sent.key }).catch(() => null);
+  creation.isSending = false;
+  if (state.creation !== creation) {
+    return;
+  }
+  if (!isUnsettled(response)) {
+    keepDraft("taskSent", null);
+  }
+  if (response?.status === 201 && typeof response.body?.sid === "string") {
+    Object.assign(creation, { sid: response.body.sid, at: Date.now() });
+  } else {
+    creation.problem = problemOfTask(response);
+  }
+  changed();
+}
+
+/** Return whether it is unknown if the request has created a Task. */
+const isUnsettled = (response) =>
+  !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
+
+function problemOfTask(response) {
+  if (isUnsettled(response)) {
+    return () => text("createUnknown");
+  }
+  const { status, body } = response;
+  if (status === 429 || status === 503) {
+    const n = retryAfter(response, 1);
+    return () => text("createNotSent", { n });
+  }
+  const key = { TaskUnidentified: "createUnidentified", TaskRouterDenied: "problemDenied" }[body?.Code] ?? "problemOther";
+  return () => text(key, { reason: body?.Message ?? `HTTP ${status}` });
+}

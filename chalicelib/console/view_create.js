@@ -1,0 +1,88 @@
+// The dialog in which a supervisor creates a Task.
+
+import { isSameTask, submitTask, taskField, typeTaskField, unsettledTask } from "./create_task.js";
+import { state } from "./state.js";
+import { text } from "./texts.js";
+import { html, icon } from "./view.js";
+import { Copy, Modal } from "./view_dialogs.js";
+
+const CHANNELS = ["default", "voice", "chat", "sms", "video"];
+
+export function createDialog() {
+  return html`<${Modal} key="create" title=${text("createTitle")}>
+    <form noValidate onSubmit=${submit}>
+      <div class="body">
+        ${taskInput("attributes", (props) => html`<textarea ...${props} rows="6" autofocus />`)}
+        <div class="pair">
+          ${taskInput("workflow_sid", (props) => html`<input ...${props} list="workflows" placeholder=${text("defaultWorkflow")} />`)}
+          ${taskInput("task_channel", (props) => html`<input ...${props} list="channels" placeholder="default" />`)}
+          ${taskInput("priority", (props) => html`<input ...${props} inputmode="numeric" placeholder="0" />`)}
+          ${taskInput("timeout", (props) => html`<input ...${props} inputmode="numeric" placeholder="86400" />`, text("timeoutHint"))}
+        </div>
+        <datalist id="workflows">${knownWorkflows().map(([sid, name]) => html`<option key=${sid} value=${sid} label=${name ?? sid} />`)}</datalist>
+        <datalist id="channels">${CHANNELS.map((name) => html`<option key=${name} value=${name} />`)}</datalist>
+      </div>
+      <div class="foot">${outcome()}${submitButton()}</div>
+    </form>
+  <//>`;
+}
+
+/** Return the SID and name of each Workflow of the Reservations that the page knows. */
+function knownWorkflows() {
+  const { rows, progress } = state.inbox;
+  const listed = [...[...rows.values()].map(({ reservation }) => reservation), ...progress, ...state.history.rows];
+  return [...new Map(listed.map((each) => [each.workflow_sid, each.workflow_name]))].filter(([sid]) => sid);
+}
+
+const LABELS = { attributes: "attributes", workflow_sid: "workflow", task_channel: "taskChannel", priority: "taskPriority", timeout: "taskTimeout" };
+
+/** A label, an input, and below what is wrong with it, or a hint. */
+function taskInput(name, input, hint) {
+  const wrong = state.creation.wrong[name];
+  const about = `task-${name}-note`;
+  const props = {
+    id: `task-${name}`,
+    value: taskField(name),
+    spellcheck: false,
+    autocomplete: "off",
+    onInput: ({ target }) => typeTaskField(name, target.value),
+    "aria-invalid": wrong ? "true" : null,
+    "aria-describedby": wrong || hint ? about : null,
+    "aria-required": name === "attributes" ? "true" : null,
+  };
+  return html`<div class="field">
+    <label for=${props.id}>${text(LABELS[name])}</label>
+    ${input(props)}
+    ${wrong ? html`<p id=${about} class="wrong">${icon("last")}<span>${wrong()}</span></p>` : hint && html`<p id=${about} class="hint">${hint}</p>`}
+  </div>`;
+}
+
+/** Send the request, or move to the first field that is wrong: in the attributes, to the error. */
+function submit(event) {
+  event.preventDefault();
+  const field = submitTask();
+  if (field) {
+    const element = event.target.querySelector(`#task-${field}`);
+    const { at } = state.creation.wrong[field];
+    element.focus();
+    element.setSelectionRange(at ?? 0, at ?? element.value.length);
+  }
+}
+
+/** What is known about the Task, next to the button. */
+function outcome() {
+  const { isSending, problem, sid } = state.creation;
+  const isOther = unsettledTask() && !isSameTask();
+  const unsure = !isSending && unsettledTask() && text(isOther ? "createChanged" : "createUnknown");
+  const words = unsure || problem?.();
+  return html`<div class="outcome" role="status">
+    ${sid && html`<p>${icon("check")}<span>${text("created", { sid: "" })}<span class="mono">${sid}</span></span><${Copy} key=${sid} words=${text("taskSid")} value=${sid} /></p>`}
+    ${!sid && !isSending && words && html`<p class="wrong">${icon("last")}<span>${words}</span></p>`}
+  </div>`;
+}
+
+function submitButton() {
+  const { isSending, sid } = state.creation;
+  const words = isSending ? "creating" : sid ? "createAnother" : isSameTask() ? "sendAgain" : "createTask";
+  return html`<button type="submit" class="primary" aria-disabled=${isSending ? "true" : null}>${text(words)}</button>`;
+}

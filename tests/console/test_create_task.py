@@ -1,0 +1,427 @@
+"""Browser tests of the form that creates a Task, with a fake of the API."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import token
+from tests.console.test_inbox import row
+from tests.console.test_overview import show_overview, statistics_of
+from tests.console.vendor import CONSOLE
+
+WORKFLOW = "WW" + "d" * 32
+TASK = "WT" + "7" * 32
+
+pytestmark = pytest.mark.slow
+
+
+def created(_path: str) -> Any:
+    return 201, {"sid": TASK, "attributes": {}, "assignment_status": "pending"}, {}
+
+
+def failed(status: int, code: str, message: str = "It failed.", **headers: str) -> Any:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return status, {"Code": code, "Message": message}, names
+
+
+def open_form(open_console, api, **options: Any) -> Page:
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api, **options)
+    page.get_by_role("button", name="Create Task").click()
+    expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
+    return page
+
+
+def attributes(page: Page):
+    return page.get_by_label("Attributes (JSON object)")
+
+
+def send(page: Page, name: str = "Create Task") -> None:
+    page.get_by_role("dialog").get_by_role("button", name=name).click()
+
+
+def sent(api) -> list[dict[str, Any]]:
+    return [
+        body for method, path, body in api.received if (method, path) == ("POST", "/create-task")
+    ]
+
+
+def outcome(page: Page):
+    return page.locator(".outcome")
+
+
+# Success
+
+
+def test_task_is_created_and_its_sid_is_shown_next_to_the_button(open_console, api):
+    api.answers["/create-task"] = created
+    page = open_form(open_console, api)
+    expect(attributes(page)).to_be_focused()
+    expect(attributes(page)).to_have_value('{\n  "customer": "",\n  "topic": ""\n}')
+    text = '{"customer": "Marta", "big": 12345678901234567890}'
+    attributes(page).fill(text)
+    page.get_by_label("Workflow").fill(WORKFLOW)
+    page.get_by_label("TaskChannel").fill(" voice ")
+    page.get_by_label("Priority").fill("0")
+    page.get_by_label("Timeout in seconds").fill("1209600")
+    send(page)
+    expect(outcome(page)).to_have_text(re.compile(f"Created {TASK}"))
+    expect(outcome(page).get_by_role("button", name="Copy the SID: Task")).to_be_visible()
+    assert sent(api) == [
+        {
+            "attributes": text,
+            "workflow_sid": WORKFLOW,
+            "task_channel": "voice",
+            "priority": 0,
+            "timeout": 1_209_600,
+        }
+    ]
+    assert re.fullmatch(r"[0-9a-f]{32}", api.keys[-1])
+    expect(attributes(page)).to_have_value(text)
+
+
+def test_empty_fields_are_not_sent(open_console, api):
+    api.answers["/create-task"] = created
+    page = open_form(open_console, api)
+    attributes(page).fill("{}")
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+    assert sent(api) == [{"attributes": "{}"}]
+
+
+def test_double_click_creates_one_task_and_another_needs_another_key(open_console, api):
+    api.answers["/create-task"] = created
+    page = open_form(open_console, api, clock=True)
+    page.get_by_role("dialog").get_by_role("button", name="Create Task").dblclick()
+    expect(outcome(page)).to_contain_text(TASK)
+    assert len(sent(api)) == 1
+    page.clock.fast_forward(2000)
+    send(page, "Create another")
+    expect(outcome(page)).to_contain_text(TASK)
+    assert len(sent(api)) == 2
+    assert len(set(api.keys)) == 2
+
+
+def test_shortcut_opens_the_form_in_every_section_and_the_list_shows_it(open_console, api):
+    page = open_console(token("supervisor"))
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(page.locator(".keys")).to_contain_text("Create Task")
+    page.keyboard.press("t")
+    expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
+    page.keyboard.type("t")
+    expect(attributes(page)).to_have_value(re.compile("t"))
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_worker_has_no_shortcut(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(row(page, "Marta")).to_be_visible()
+    expect(page.locator(".keys")).not_to_contain_text("Create Task")
+
+
+def test_focus_returns_to_the_button_and_the_input_is_kept(open_console, api):
+    page = open_form(open_console, api)
+    attributes(page).fill('{"typed": 1}')
+    page.get_by_label("Priority").fill("7")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Create Task")).to_be_focused()
+    page.reload()
+    page.get_by_role("button", name="Create Task").click()
+    expect(attributes(page)).to_have_value('{"typed": 1}')
+    expect(page.get_by_label("Priority")).to_have_value("7")
+
+
+def test_workflows_of_known_offers_are_suggested(open_console, api):
+    api.offer("Marta")
+    page = open_form(open_console, api)
+    option = page.locator("#workflows option")
+    expect(option).to_have_attribute("value", WORKFLOW)
+    expect(option).to_have_attribute("label", "Customer Care")
+
+
+# Wrong input
+
+
+def test_invalid_json_keeps_the_input_and_points_at_the_error(open_console, api):
+    page = open_form(open_console, api)
+    text = '{\n  "selected_language": "es",\n  "customer": "Marta Ríos"\n  "vip": true\n}'
+    attributes(page).fill(text)
+    send(page)
+    note = page.locator("#task-attributes-note")
+    expect(note).to_have_text(
+        'Line 4: a comma is missing before "vip". '
+        "Attributes must be one JSON object of at most 4,096 characters."
+    )
+    expect(attributes(page)).to_have_value(text)
+    expect(attributes(page)).to_be_focused()
+    expect(attributes(page)).to_have_attribute("aria-invalid", "true")
+    expect(attributes(page)).to_have_attribute("aria-describedby", "task-attributes-note")
+    assert attributes(page).evaluate("field => field.selectionStart") == text.index('"vip"')
+    assert sent(api) == []
+    attributes(page).fill(text.replace('Ríos"', 'Ríos",'))
+    expect(note).to_have_count(0)
+
+
+JSON_PROBLEMS = [
+    ("", "jsonObject"),
+    ("[]", "jsonObject"),
+    ('"text"', "jsonObject"),
+    ("null", "jsonObject"),
+    ("x", "jsonObject"),
+    ("{", "jsonUnclosed"),
+    ('{"a": [1, 2}', "jsonUnclosed"),
+    ('{"a": {"b": 1}', "jsonUnclosed"),
+    ("{a: 1}", "jsonName"),
+    ("{'a': 1}", "jsonName"),
+    ("{1: 1}", "jsonName"),
+    ("{,}", "jsonName"),
+    ('{"a" 1}', "jsonColon"),
+    ('{"a"}', "jsonColon"),
+    ('{"a": 1 "b": 2}', "jsonComma"),
+    ('{"a": [1 2]}', "jsonComma"),
+    ('{"a": 1,}', "jsonExtraComma"),
+    ('{"a": [1,]}', "jsonExtraComma"),
+    ('{"a": }', "jsonValue"),
+    ('{"a": 01}', "jsonValue"),
+    ('{"a": .5}', "jsonValue"),
+    ('{"a": 1.}', "jsonValue"),
+    ('{"a": +1}', "jsonValue"),
+    ('{"a": True}', "jsonValue"),
+    ('{"a": NaN}', "jsonValue"),
+    ('{"a": es}', "jsonValue"),
+    ('{"a": [,1]}', "jsonValue"),
+    ('{"a": "x}', "jsonString"),
+    ('{"a": "\\x"}', "jsonString"),
+    ('{"a": "\\u12"}', "jsonString"),
+    ('{"a": "line\nbreak"}', "jsonString"),
+    ('{"a": "tab\t"}', "jsonString"),
+    ("{} {}", "jsonMore"),
+    ("{} x", "jsonMore"),
+    ('{"a": 1, "\\u0061": 2}', "jsonRepeated"),
+    ('{"a": {"b": 1, "b": 2}}', "jsonRepeated"),
+    ("{\u00a0}", "jsonName"),
+]
+JSON_OBJECTS = [
+    "{}",
+    " \t\r\n{ } \n",
+    '{"a": [], "b": {}, "c": [[], {}], "d": [1, "x", null, true, false]}',
+    '{"a": -0.5e+10, "b": 0, "c": 10, "d": 1E2}',
+    '{"a": "\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9 é 😀"}',
+    '{"a": {"b": 1}, "b": 1}',
+    '{"a":1,"b":[{"a":1},{"a":1}]}',
+    '{"__proto__": 1, "constructor": 2}',
+    "".join(["{", '"a": ', "[" * 500, "]" * 500, "}"]),
+]
+
+
+@pytest.fixture
+def problem_in(browser):
+    """A function that returns the first error that the page finds in a JSON text."""
+    page = browser.new_page()
+    code = (CONSOLE / "json_problem.js").read_text(encoding="utf-8").replace("export ", "")
+    yield lambda text: page.evaluate(f"text => {{ {code}; return findJsonProblem(text); }}", text)
+    page.close()
+
+
+def test_json_errors_are_found_where_pythons_parser_finds_them_too(problem_in):
+    for text, key in JSON_PROBLEMS:
+        found = problem_in(text)
+        assert found, text
+        assert (text, found["key"]) == (text, key)
+        assert found["line"] == text[: found["at"]].count("\n") + 1
+        if (
+            key not in ("jsonObject", "jsonRepeated", "jsonString", "jsonExtraComma")
+            and "NaN" not in text
+        ):
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(text)
+
+
+def test_json_objects_have_no_error(problem_in):
+    for text in JSON_OBJECTS:
+        json.loads(text)
+        assert problem_in(text) is None, text
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "words"),
+    [
+        ("Priority", "-1", "Enter a whole number from 0 to 2,147,483,647, or nothing."),
+        ("Priority", "2147483648", "Enter a whole number"),
+        ("Priority", "1.5", "Enter a whole number"),
+        ("Priority", "high", "Enter a whole number"),
+        ("Timeout in seconds", "0", "Enter a whole number from 1 to 1,209,600, or nothing."),
+        ("Timeout in seconds", "1209601", "Enter a whole number"),
+        ("Workflow", "Sales", "Enter a Workflow SID (WW and 32 characters), or nothing."),
+    ],
+)
+def test_wrong_field_keeps_its_input_and_gets_the_focus(open_console, api, label, value, words):
+    page = open_form(open_console, api)
+    attributes(page).fill("{}")
+    field = page.get_by_label(label)
+    field.fill(value)
+    send(page)
+    expect(page.get_by_role("dialog")).to_contain_text(words)
+    expect(field).to_have_value(value)
+    expect(field).to_be_focused()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    assert sent(api) == []
+
+
+def test_attributes_are_limited_to_4096_characters_not_code_units(open_console, api):
+    api.answers["/create-task"] = created
+    page = open_form(open_console, api)
+    attributes(page).fill('{"a": "' + "😀" * 4088 + '"}')
+    send(page)
+    expect(page.locator("#task-attributes-note")).to_contain_text("have 4,097 characters")
+    attributes(page).fill('{"a": "' + "😀" * 4087 + '"}')
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+
+
+# Refused and lost requests
+
+
+def test_reason_of_the_service_is_shown_as_text(open_console, api):
+    hostile = "<b>Unknown</b> TaskChannel."
+    api.answers["/create-task"] = failed(400, "TaskRouterRefused", hostile)
+    page = open_form(open_console, api)
+    send(page)
+    expect(outcome(page)).to_contain_text(f"The service answered: {hostile}")
+    expect(page.get_by_role("dialog").get_by_role("button", name="Create Task")).to_be_enabled()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        failed(503, "TaskRouterNotSent", Retry_After="7"),
+        failed(503, "TaskRouterThrottled", Retry_After="7"),
+        failed(429, "TooManyRequests", Retry_After="7"),
+    ],
+)
+def test_request_without_effect_says_so(open_console, api, answer):
+    api.answers["/create-task"] = answer
+    page = open_form(open_console, api)
+    send(page)
+    expect(outcome(page)).to_have_text("No Task was created. Try again in 7 s.")
+
+
+def test_unidentified_task_is_explained(open_console, api):
+    api.answers["/create-task"] = failed(409, "TaskUnidentified")
+    page = open_form(open_console, api)
+    send(page)
+    expect(outcome(page)).to_contain_text("Look for it in TaskRouter")
+
+
+@pytest.mark.parametrize("kind", ["lost", "unknown", "gateway"])
+def test_retry_after_a_lost_answer_has_the_same_key(open_console, api, kind):
+    api.answers["/create-task"] = (
+        failed(503, "OutcomeUnknown", Retry_After="1") if kind == "unknown" else (504, None, {})
+    )
+    page = open_form(open_console, api)
+    if kind == "lost":
+        page.route("**/create-task", lambda route: (api.keys.append(key_of(route)), route.abort()))
+    attributes(page).fill('{"a": 1}')
+    send(page)
+    expect(outcome(page)).to_contain_text("The Task may have been created.")
+    page.unroute("**/create-task")
+    page.reload()
+    page.get_by_role("button", name="Create Task").click()
+    api.answers["/create-task"] = created
+    send(page, "Send again")
+    expect(outcome(page)).to_contain_text(TASK)
+    first, second = api.keys
+    assert first == second
+
+
+def key_of(route: Any) -> str:
+    return route.request.headers["idempotency-key"]
+
+
+def test_changed_task_after_a_lost_answer_is_another_one(open_console, api):
+    api.answers["/create-task"] = (504, None, {})
+    page = open_form(open_console, api)
+    attributes(page).fill('{"a": 1}')
+    send(page)
+    expect(outcome(page)).to_contain_text("The Task may have been created.")
+    attributes(page).fill('{"a": 2}')
+    expect(outcome(page)).to_contain_text("You have changed it since, so this is another one.")
+    attributes(page).fill('{"a": 1}')
+    expect(page.get_by_role("button", name="Send again")).to_be_visible()
+    attributes(page).fill('{"a": 2}')
+    api.answers["/create-task"] = created
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+    assert len(set(api.keys)) == 2
+
+
+def test_key_is_not_used_again_after_a_day(open_console, api):
+    api.answers["/create-task"] = (504, None, {})
+    page = open_form(open_console, api, clock=True)
+    send(page)
+    expect(outcome(page)).to_contain_text("The Task may have been created.")
+    api.answers["/create-task"] = created
+    page.evaluate(
+        """() => {
+          const drafts = JSON.parse(sessionStorage["console.drafts"]);
+          drafts.taskSent.at -= 86_400_001;
+          sessionStorage["console.drafts"] = JSON.stringify(drafts);
+        }"""
+    )
+    page.reload()
+    page.get_by_role("button", name="Create Task").click()
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+    assert len(set(api.keys)) == 2
+
+
+# Accessibility
+
+
+def empty(page, api):
+    pass
+
+
+def wrong(page, api):
+    attributes(page).fill("{")
+    page.get_by_label("Priority").fill("x")
+    send(page)
+    expect(page.locator("dialog .wrong")).to_have_count(2)
+
+
+def successful(page, api):
+    api.answers["/create-task"] = created
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+
+
+def unknown(page, api):
+    api.answers["/create-task"] = (504, None, {})
+    send(page)
+    expect(outcome(page)).to_contain_text("The Task may have been created.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", [empty, wrong, successful, unknown])
+def test_form_has_no_accessibility_violation(open_console, api, state, scheme):
+    page = open_form(open_console, api, color_scheme=scheme, reduced_motion="reduce")
+    state(page, api)
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_sid_of_the_task_is_not_cut(open_console, api, width):
+    page = open_form(open_console, api, viewport={"width": width, "height": 700})
+    successful(page, api)
+    box = outcome(page).locator(".mono").bounding_box()
+    dialog = page.get_by_role("dialog").bounding_box()
+    assert box["x"] + box["width"] <= dialog["x"] + dialog["width"]
+    scroll = page.get_by_role("dialog").evaluate("each => [each.scrollWidth, each.clientWidth]")
+    assert scroll[0] <= scroll[1]

@@ -1,0 +1,581 @@
+"""Browser tests of the supervisor's overview, with a fake of the API."""
+
+import re
+import threading
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import ACTIVITIES, iso, token
+from tests.console.test_inbox import rows
+
+UNAVAILABLE = 503, {"Code": "StoreUnavailable", "Message": "DynamoDB failed."}, {}
+HOUR = 3600
+STATUSES = (
+    *("pending", "accepted", "wrapping", "completed"),
+    *("rejected", "timeout", "canceled", "rescinded", "gone"),
+)
+
+pytestmark = pytest.mark.slow
+
+
+def hour_of(api, ago: int, *, at_least: bool = False, **by_status: int) -> dict[str, Any]:
+    """Return the counts of the hour that began some hours before the current one."""
+    names = [
+        "pending",
+        "accepted",
+        "wrapping",
+        "completed",
+        "rejected",
+        "timeout",
+        "canceled",
+        "rescinded",
+        "gone",
+    ]
+    counts = {name: by_status.get(name, 0) for name in names}
+    start = int(api.now() // HOUR - ago) * HOUR
+    return {
+        "hour": iso(start),
+        "counted_at": iso(api.now()),
+        "at_least": at_least,
+        "total": sum(counts.values()),
+        "open": counts["pending"] + counts["accepted"] + counts["wrapping"],
+        "accepted": counts["accepted"] + counts["wrapping"] + counts["completed"],
+        "rejected": counts["rejected"],
+        "timed_out": counts["timeout"],
+        **{name: counts[name] for name in ("canceled", "rescinded", "gone")},
+        "by_status": counts,
+    }
+
+
+def sweep_of(api, ago: float, **members: Any) -> dict[str, Any]:
+    """Return what a sweep did some seconds ago."""
+    counts = "oldest_due_ms mirrored unchanged gone rejected completed failed left reconciled"
+    return {
+        "at": iso(api.now() - ago),
+        "duration_ms": 400,
+        "ok": True,
+        "errors": {},
+        "due": 12,
+        **dict.fromkeys(counts.split(), 0),
+        "unreconciled": 0,
+        "monitor_only": False,
+        **members,
+    }
+
+
+def statistics_of(api, *, age: float = 34, **members: Any) -> dict[str, Any]:
+    """Return statistics with 24 hours, of which some had Reservations."""
+    hours = [hour_of(api, ago) for ago in range(23, -1, -1)]
+    hours[10] = hour_of(api, 13, completed=140, rejected=8, timeout=11, canceled=3, gone=1)
+    hours[11] = hour_of(api, 12, completed=90, rejected=4, timeout=3, rescinded=2)
+    hours[22] = hour_of(api, 1, completed=60, wrapping=1, accepted=2, rejected=2, timeout=1)
+    hours[23] = hour_of(api, 0, completed=20, accepted=4, pending=12, timeout=2)
+    return {
+        "updated_at": iso(api.now() - age),
+        "hours": hours,
+        "acceptance": {
+            "measured_at": iso(api.now() - age),
+            "count": 87,
+            "p50_ms": 8000,
+            "p90_ms": 21_000,
+            "p95_ms": 30_000,
+            "p99_ms": 47_000,
+        },
+        "oldest_waiting": {"task_sid": "WT" + "1" * 32, "age_seconds": 113},
+        "workers_by_activity": [
+            {"activity_sid": each["sid"], "activity_name": each["name"], "workers": workers}
+            for each, workers in zip(ACTIVITIES, (10, 14, 0), strict=True)
+        ],
+        "taskrouter_updated_at": iso(api.now() - age),
+        "taskrouter_error": None,
+        "sweeps": [
+            sweep_of(api, age + 60 * number, **({"mirrored": 2, "gone": 1} if number == 1 else {}))
+            for number in range(20)
+        ],
+        **members,
+    }
+
+
+def show_overview(open_console, api, *, clock: bool = False, **options: Any) -> Page:
+    """Open the overview. With `clock`, the test can move the page's clock."""
+    page = open_console(token("supervisor", identity="dana@example.com"), **options)
+    if clock:
+        page.clock.install()
+        page.reload()
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.locator("nav a[href='#overview']").click()
+    expect(page.locator("h1#overview")).to_be_visible()
+    return page
+
+
+def tile(page: Page, name: str):
+    return page.locator(".tile", has=page.locator("dt", has_text=re.compile(f"^{name}$")))
+
+
+# Figures
+
+
+def test_tiles_show_the_figures_of_the_last_day(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open")).to_contain_text("Oldest waits 1 min 53 s")
+    expect(page.get_by_text("Waits longest: WT1111…1111")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy the SID: Task")).to_be_visible()
+    expect(tile(page, "Accepted").locator(".big")).to_have_text("317")
+    expect(tile(page, "Accepted")).to_contain_text("86.6% of 366")
+    expect(tile(page, "Rejected").locator(".big")).to_have_text("14")
+    expect(tile(page, "Timed out").locator(".big")).to_have_text("17")
+    expect(tile(page, "Timed out")).to_contain_text(re.compile(r"4\.6%, most at \d\d:00"))
+    expect(tile(page, "Median time to accept").locator(".big")).to_have_text("8 s")
+    expect(tile(page, "Median time to accept")).to_contain_text("p90 21 s, p95 30 s, of 87")
+    expect(tile(page, "Last sweep")).to_contain_text("12 checked, none repaired")
+    expect(page.get_by_text(re.compile(r"Updated 3\d s ago"))).to_be_visible()
+    expect(page).to_have_title("Overview, Agent console")
+
+
+def test_table_has_the_values_of_the_chart(open_console, api):
+    api.statistics = statistics_of(api)
+    api.statistics["hours"][0] = {**api.statistics["hours"][0], "counted_at": None}
+    counts = ("total", "open", "accepted", "rejected", "timed_out")
+    api.statistics["hours"][0].update(dict.fromkeys(counts), by_status=None)
+    api.statistics["hours"][1] = hour_of(api, 22, completed=20_000, at_least=True)
+    page = show_overview(open_console, api)
+    page.get_by_text("Show as a table").click()
+    table = page.get_by_role("region", name="Reservations per hour, as a table").get_by_role("row")
+    expect(table).to_have_count(25)
+    expect(table.nth(1)).to_contain_text("Not counted yet")
+    expect(table.nth(2)).to_contain_text("at least 20,000")
+    expect(table.nth(11).get_by_role("cell")).to_have_text(["140", "8", "11", "4", "0", "163"])
+    expect(table.nth(24).get_by_role("cell")).to_have_text(["24", "0", "2", "0", "12", "38"])
+    expect(tile(page, "Accepted").locator(".big")).to_have_text("≥ 20,317")
+    chart = page.get_by_role("img", name="Reservations per hour")
+    expect(chart).to_have_count(1)
+    expect(chart.locator("desc")).to_contain_text(re.compile(r"Accepted peaks at 20,000 in"))
+    expect(chart.locator("desc")).to_contain_text(re.compile(r"Timed out peaks at 11 in"))
+
+
+def test_parts_of_the_bars_differ_without_colors(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    fills = page.locator(".legend rect").evaluate_all(
+        "all => all.map(each => each.getAttribute('fill') ?? each.getAttribute('class'))"
+    )
+    assert fills == [
+        "f-accepted",
+        "url(#p-rejected)",
+        "url(#p-timeout)",
+        "url(#p-otherEnding)",
+        "f-pending",
+    ]
+    patterns = page.locator("pattern").evaluate_all("all => all.map(each => each.innerHTML)")
+    assert len(set(patterns)) == 3
+    bars = page.locator(".chart.wide g", has=page.locator(".total"))
+    expect(bars).to_have_count(4)
+    heights = bars.first.locator("rect").evaluate_all(
+        "all => all.map(each => each.height.baseVal.value)"
+    )
+    assert heights[0] > 10 * max(heights[1:])
+    assert min(heights) >= 1.5
+
+
+def test_sweeps_say_what_they_repaired_and_what_failed(open_console, api):
+    api.statistics = statistics_of(api)
+    failed = {"ok": False, "errors": {"StoreUnavailable": 2}, "left": 3, "monitor_only": True}
+    api.statistics["sweeps"][2].update(failed)
+    page = show_overview(open_console, api)
+    panel = page.locator(".panel", has=page.locator("#sweeps"))
+    expect(panel.locator("tbody time")).to_have_count(8)
+    expect(panel.locator(".pill").first).to_have_text("On time")
+    lines = panel.locator("tbody tr")
+    expect(lines.nth(1).get_by_role("cell")).to_have_text(["12", "3", "0.4 s"])
+    expect(lines.nth(2)).to_have_text("statuses corrected: 2, gone from TaskRouter: 1")
+    third = lines.nth(4)
+    expect(third).to_contain_text("StoreUnavailable: 2")
+    expect(third).to_contain_text("left for the next sweep: 3")
+    expect(third).to_contain_text("Monitors only")
+    panel.get_by_role("button", name="Show all 20").click()
+    expect(panel.locator("tbody time")).to_have_count(20)
+
+
+def test_short_durations_have_two_digits(open_console, api):
+    api.statistics = statistics_of(api)
+    for number, milliseconds in enumerate((41.3, 410, 1540, 9999, 10_000, 65_000)):
+        api.statistics["sweeps"][number].update(duration_ms=milliseconds, mirrored=0, gone=0)
+    page = show_overview(open_console, api)
+    shown = page.locator(".panel", has=page.locator("#sweeps")).locator("td:last-child")
+    durations = ["0.041 s", "0.41 s", "1.5 s", "10 s", "10 s", "1 min 05 s", "0.4 s", "0.4 s"]
+    expect(shown).to_have_text(durations)
+
+
+def test_failed_sweep_is_marked(open_console, api):
+    api.statistics = statistics_of(api)
+    api.statistics["sweeps"][0]["ok"] = False
+    page = show_overview(open_console, api)
+    expect(tile(page, "Last sweep")).to_contain_text("Failed")
+    expect(page.locator(".panel", has=page.locator("#sweeps")).locator("header")).to_contain_text(
+        "Failed"
+    )
+
+
+def test_workers_are_counted_by_activity(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    panel = page.locator(".panel", has=page.locator("#workers"))
+    expect(panel).to_contain_text("Workers: 24")
+    expect(panel.locator("li")).to_have_text(["Offline10", "Available14", "Break0"])
+    expect(panel.locator("li [data-on=yes]")).to_have_count(1)
+    widths = panel.locator("rect:not(.track)").evaluate_all(
+        "all => all.map(each => each.getAttribute('width'))"
+    )
+    assert widths[1] == "100%"
+    assert len(widths) == 2
+
+
+def test_values_of_taskrouter_have_their_own_time_and_error(open_console, api):
+    api.statistics = statistics_of(api, taskrouter_error="TaskRouterDenied")
+    page = show_overview(open_console, api)
+    panel = page.locator(".panel", has=page.locator("#workers"))
+    expect(panel).to_contain_text(re.compile(r"As of \d\d:\d\d:\d\d\. .*\(TaskRouterDenied\)"))
+
+
+def test_unknown_values_are_shown_as_unknown(open_console, api):
+    api.statistics = statistics_of(
+        api,
+        acceptance=None,
+        oldest_waiting=None,
+        workers_by_activity=[],
+        taskrouter_updated_at=None,
+        sweeps=[],
+    )
+    page = show_overview(open_console, api)
+    expect(tile(page, "Median time to accept")).to_contain_text("\N{EN DASH}")
+    expect(tile(page, "Open")).to_contain_text("Oldest Task unknown")
+    expect(tile(page, "Last sweep")).to_contain_text("No sweep is recorded.")
+    expect(page.locator(".panel", has=page.locator("#workers"))).to_contain_text("Not known yet.")
+
+
+def test_open_offers_are_counted_by_queue(open_console, api):
+    for queue in ("Billing", "Support", "Billing"):
+        api.offer(task_queue_name=queue)
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    panel = page.locator(".panel", has=page.locator("#queues"))
+    expect(panel.locator("li")).to_have_text(["Billing2", "Support1"])
+    panel.get_by_role("link", name="Offers: 3").click()
+    expect(rows(page)).to_have_count(3)
+
+
+def test_hostile_names_are_text(open_console, api):
+    api.statistics = statistics_of(api)
+    hostile = "<img src=x onerror=alert(1)>"
+    api.statistics["workers_by_activity"][0]["activity_name"] = hostile
+    api.statistics["sweeps"][0]["errors"] = {hostile: 1}
+    page = show_overview(open_console, api)
+    expect(page.get_by_text(hostile)).to_have_count(2)
+
+
+# States
+
+
+def test_new_stage_says_when_figures_appear_and_then_shows_them(open_console, api):
+    empty = {"hours": [], "workers_by_activity": [], "sweeps": [], "acceptance": None}
+    api.statistics = {**statistics_of(api), **empty, "updated_at": None, "oldest_waiting": None}
+    page = show_overview(open_console, api)
+    expect(page.get_by_role("heading", name="No figures yet")).to_be_visible()
+    expect(page.get_by_role("button", name="Create Task")).to_be_visible()
+
+
+def test_day_without_reservations_has_no_chart(open_console, api):
+    api.statistics = statistics_of(api, hours=[hour_of(api, ago) for ago in range(23, -1, -1)])
+    page = show_overview(open_console, api)
+    expect(page.get_by_text("No Reservations in the last 24 hours.")).to_be_visible()
+    expect(page.locator(".chart")).to_have_count(0)
+    expect(tile(page, "Open").locator(".big")).to_have_text("0")
+
+
+def test_old_figures_have_a_warning_by_the_servers_clock(open_console, api):
+    api.clock_offset = -7200
+    api.statistics = statistics_of(api, age=420)
+    page = show_overview(open_console, api)
+    expect(page.get_by_text(re.compile("Updated 7 min .* ago"))).to_be_visible()
+    expect(page.locator(".banner")).to_contain_text("These figures are 7 min")
+    expect(page.locator(".banner")).to_contain_text("Check whether it still runs.")
+    expect(page.locator(".panel", has=page.locator("#sweeps")).locator("header")).to_contain_text(
+        "Late"
+    )
+
+
+def test_recent_figures_have_no_warning(open_console, api):
+    api.clock_offset = -7200
+    api.statistics = statistics_of(api, age=170)
+    page = show_overview(open_console, api)
+    expect(page.get_by_text(re.compile("Updated 2 min .* ago"))).to_be_visible()
+    expect(page.locator(".banner")).to_have_count(0)
+
+
+def test_failed_first_load_can_be_repeated(open_console, api):
+    api.statistics = UNAVAILABLE
+    page = show_overview(open_console, api)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The service answered: DynamoDB failed.")
+    api.statistics = statistics_of(api)
+    alert.get_by_role("button", name="Try again").click()
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(alert).to_have_count(0)
+
+
+def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    api.failure = 503
+    expect(page.get_by_role("alert")).to_contain_text("No connection since")
+    expect(page.locator(".banner")).to_have_count(1)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    page.get_by_role("button", name="Create Task").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Create Task").click()
+    expect(dialog.locator(".outcome")).to_have_text("Not possible without a connection")
+    assert [path for method, path, _ in api.received if method == "POST"] == []
+
+
+def test_refused_user_is_told(open_console, api):
+    api.statistics = 403, {"Code": "ForbiddenError", "Message": "No."}, {}
+    page = show_overview(open_console, api)
+    expect(page.get_by_role("alert")).to_contain_text("Your sign-in may not see the overview.")
+
+
+def test_slow_first_load_shows_blank_tiles(open_console, api):
+    is_released = threading.Event()
+    original = api._read
+
+    def hold(path, headers):
+        if path == "/statistics":
+            is_released.wait()
+        return original(path, headers)
+
+    api._read = hold
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    expect(page.locator(".tile.blank")).to_have_count(6)
+    expect(page.locator("main[aria-busy=true]")).to_have_count(1)
+    is_released.set()
+    expect(tile(page, "Open")).to_be_visible()
+    expect(page.locator("main[aria-busy]")).to_have_count(0)
+
+
+# Requests
+
+
+def requests(api) -> int:
+    return api.count("/statistics")
+
+
+def count_again(page: Page, api, expected: int) -> None:
+    """Wait until the API has received a number of requests for the statistics."""
+    for _ in range(100):
+        if requests(api) >= expected:
+            break
+        page.wait_for_timeout(50)
+    assert requests(api) == expected
+
+
+def test_figures_are_loaded_again_about_every_20_seconds(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api, clock=True)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    page.get_by_role("button", name="Create Task").focus()
+    page.evaluate("scrollTo(0, 200)")
+    page.clock.fast_forward(19_500)
+    count_again(page, api, 1)
+    api.statistics["hours"][23] = hour_of(api, 0, pending=15)
+    page.clock.fast_forward(5_000)
+    expect(tile(page, "Open").locator(".big")).to_have_text("15")
+    expect(page.get_by_role("button", name="Create Task")).to_be_focused()
+    assert page.evaluate("scrollY") == 200
+    count_again(page, api, 2)
+
+
+def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api, clock=True)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    api.statistics = 503, UNAVAILABLE[1], {"Retry-After": "100"}
+    page.clock.fast_forward(25_000)
+    banner = page.locator(".banner")
+    expect(banner).to_contain_text("The figures were not updated")
+    expect(banner).to_contain_text(re.compile(r"DynamoDB failed\. Next try in 1\d\d s\."))
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    page.clock.fast_forward(60_000)
+    count_again(page, api, 2)
+    api.statistics = statistics_of(api)
+    page.clock.fast_forward(70_000)
+    expect(banner).to_have_count(0)
+    count_again(page, api, 3)
+
+
+def test_nothing_is_loaded_while_the_page_is_hidden_or_shows_another_section(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api, clock=True)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    set_visibility(page, "hidden")
+    page.clock.fast_forward(60_000)
+    count_again(page, api, 1)
+    set_visibility(page, "visible")
+    count_again(page, api, 2)
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("h1#history")).to_be_visible()
+    page.clock.fast_forward(60_000)
+    count_again(page, api, 2)
+
+
+def set_visibility(page: Page, value: str) -> None:
+    page.evaluate(
+        """value => {
+          Object.defineProperty(document, "visibilityState", { value, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        value,
+    )
+
+
+def test_worker_neither_sees_nor_loads_the_overview(open_console, api):
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(page.get_by_role("link", name="Overview")).to_have_count(0)
+    page.goto(f"{api.url}/console#/overview")
+    page.reload()
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(page).to_have_title("Inbox, Agent console")
+    page.keyboard.press("t")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert requests(api) == 0
+
+
+def loads_supervisors_script(page: Page) -> bool:
+    names = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    return any(name.endswith("/supervisor.js") for name in names)
+
+
+@pytest.mark.parametrize("role", ["worker", "supervisor", "service"])
+def test_only_supervisors_and_services_load_their_script(open_console, api, role):
+    api.statistics = statistics_of(api)
+    page = open_console(token(role))
+    expect(page.locator(".live")).to_contain_text("Live")
+    if role != "worker":
+        page.keyboard.press("t")
+        expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
+    assert loads_supervisors_script(page) is (role != "worker")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_lost_script_is_shown_and_blocks_nothing(open_console, api, browser, scheme):
+    context = browser.new_context(color_scheme=scheme, locale="en-US", reduced_motion="reduce")
+    context.route("**/supervisor.js", lambda route: route.abort())
+    api.offer("Marta")
+    page = open_console(token("supervisor"), context=context)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("alert")).to_contain_text("This page was not loaded")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.keyboard.press("t")
+    page.get_by_role("link", name="Inbox").first.click()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+    context.unroute("**/supervisor.js")
+    api.statistics = statistics_of(api)
+    page.goto(f"{api.url}/console#overview")
+    page.reload()
+    expect(tile(page, "Open")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("fragment", ["#overview", "#/overview"])
+def test_address_survives_a_reload_and_back(open_console, api, fragment):
+    api.statistics = statistics_of(api)
+    page = open_console(token("supervisor"))
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.goto(f"{api.url}/console{fragment}")
+    expect(tile(page, "Open")).to_be_visible()
+    page.reload()
+    expect(tile(page, "Open")).to_be_visible()
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("h1#history")).to_be_visible()
+    page.go_back()
+    expect(tile(page, "Open")).to_be_visible()
+    expect(page.get_by_role("link", name="Overview", exact=True)).to_have_attribute(
+        "aria-current", "page"
+    )
+
+
+def test_skip_link_leads_to_the_overview(open_console, api):
+    api.statistics = statistics_of(api)
+    page = show_overview(open_console, api)
+    page.get_by_role("link", name="Skip to the overview").press("Enter")
+    expect(page.locator("h1#overview")).to_be_focused()
+
+
+# Layout and accessibility
+
+
+@pytest.mark.parametrize("language", ["en-US", "es-ES"])
+@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+def test_nothing_is_cut_and_nothing_scrolls_sideways(open_console, api, width, language):
+    api.statistics = statistics_of(api)
+    api.statistics["workers_by_activity"][0]["activity_name"] = (
+        "Wrapping-up-after-a-long-conversation"
+    )
+    api.statistics["sweeps"][1]["errors"] = {"StoreUnavailable": 3}
+    page = open_console(
+        token("supervisor"), viewport={"width": width, "height": 900}, locale=language
+    )
+    page.locator("nav a[href='#overview']").click()
+    expect(page.locator(".tile")).to_have_count(6)
+    page.locator("details.raw > summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("main *")]
+          .filter(each => each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0
+            && getComputedStyle(each).display !== "inline" && !each.closest("svg, .scroll, .vh"))
+          .map(each => each.outerHTML.slice(0, 80))"""
+    )
+    assert cut == []
+
+
+def figures(page, api):
+    expect(page.locator(".tile")).to_have_count(6)
+    page.locator("details.raw > summary").click()
+
+
+def outdated(page, api):
+    api.statistics = statistics_of(api, age=999, taskrouter_error="TaskRouterUnavailable")
+    page.reload()
+    expect(page.locator(".banner")).to_be_visible()
+
+
+def new_stage(page, api):
+    api.statistics = {**statistics_of(api), "updated_at": None}
+    page.reload()
+    expect(page.get_by_role("heading", name="No figures yet")).to_be_visible()
+
+
+def failed(page, api):
+    api.statistics = UNAVAILABLE
+    page.reload()
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", [figures, outdated, new_stage, failed])
+def test_state_of_the_overview_has_no_accessibility_violation(open_console, api, state, scheme):
+    api.statistics = statistics_of(api)
+    api.offer()
+    page = show_overview(open_console, api, color_scheme=scheme, reduced_motion="reduce")
+    state(page, api)
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
