@@ -113,7 +113,7 @@ def plan(
     help="Output of plan --json. If the Workspace has changed since, nothing is changed.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--force", is_flag=True, help="Delete even more than 30 % of the resources.")
+@click.option("--force", is_flag=True, help="Delete even more than 30 % of a kind of resource.")
 @break_lock_option
 @report_errors
 def apply(

@@ -34,11 +34,10 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
     if impossible := plan.of(Action.REPLACE):
         change = impossible[0]
         raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
-    if plan.deletes_too_much and not force:
-        deleted = len(plan.of(Action.DELETE))
+    if (excessive := plan.excessive_deletions) and not force:
         raise OperatorError(
-            f"Nothing was changed. The plan deletes {deleted} of {plan.number_of_resources} "
-            "resources, which is more than 30 %. If that is intended, add --force."
+            "Nothing was changed. The plan deletes more than 30 % of the resources of a kind: "
+            f"{', '.join(excessive)}. If that is intended, add --force."
         )
 
 

@@ -291,7 +291,7 @@ def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
     assert listed["Offline"] == "used by the Workspace 'Quickstart'"
     pruned = quickstart.plan(definition, prune=True)
     assert [item.resource.name for item in pruned.unmanaged] == ["Offline"]
-    assert pruned.deletes_too_much
+    assert pruned.excessive_deletions
     quickstart.apply(definition, prune=True)
     assert [item.friendly_name for item in quickstart.context.activities.list()] == ["Offline"]
     assert quickstart.context.workflows.list() == []
@@ -332,17 +332,31 @@ def test_kept_resource_and_what_it_needs_are_not_deleted(quickstart):
     }
 
 
-def test_brake_allows_thirty_percent(live):
-    names = [f"Queue {number}" for number in range(7)]
+def test_thirty_percent_of_each_kind_may_be_deleted(live):
+    names = [f"Queue {number}" for number in range(10)]
     live.apply(define(task_queues=[{"friendly_name": name} for name in names]))
-    # Seven TaskQueues and three Activities.
-    for kept, is_refused in ((4, False), (3, True)):
+    for kept, excessive in ((7, []), (6, ["4 of 10 in task_queues"])):
         declared = [{"friendly_name": name} for name in names[:kept]]
         plan = live.plan(define(task_queues=declared), prune=True)
-        assert (plan.number_of_resources, plan.deletes_too_much) == (10, is_refused)
-    with pytest.raises(OperatorError, match="deletes 4 of 10 resources.*--force"):
+        assert plan.excessive_deletions == excessive
+    with pytest.raises(OperatorError, match="more than 30 % .*: 4 of 10 in task_queues.*--force"):
         execution.refuse_impossible(plan, force=False)
     execution.refuse_impossible(plan, force=True)
+
+
+def test_other_kinds_do_not_raise_the_limit(live):
+    workers = [{"friendly_name": f"w{number}"} for number in range(20)]
+    queues = [{"friendly_name": f"q{number}"} for number in range(5)]
+    live.apply(define(workers=workers, task_queues=queues))
+    named = [{"friendly_name": "q0", "target_workers": "sid == '${worker:w1}'"}]
+    for keys in ({"task_queues": named}, {"task_queues": named, "workers": workers}):
+        plan = live.plan(define(**keys), prune=True)
+        assert plan.excessive_deletions == ["4 of 5 in task_queues"]
+
+
+def test_excess_of_every_kind_is_named(quickstart):
+    plan = quickstart.plan(define(workflows=[], task_queues=[]), prune=True)
+    assert plan.excessive_deletions == ["1 of 1 in workflows", "2 of 2 in task_queues"]
 
 
 def test_duplicate_names_are_refused(live):
