@@ -358,6 +358,21 @@ def test_failing_event_callback_makes_only_one_line_wrong(stage, status):
     assert results["forged_request"].text == "because of signed_request"
 
 
+def test_event_that_a_service_with_other_sids_refuses_asks_for_a_deployment(stage):
+    workspace_sid = stage.stage.settings.twilio_workspace_sid
+    stage.set(TWILIO_WORKSPACE_SID="WS" + "9" * 32)
+    stage_config.set_variables("dev", {"TWILIO_WORKSPACE_SID": workspace_sid})
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["signed_request", "settings"]
+    assert results["forged_request"].outcome is Outcome.OK
+    assert results["signed_request"].text == (
+        "The service runs with another TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID than stage dev "
+        "in .chalice/config.json. Run: python -m infra deploy --stage dev"
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "is_accepted"), [(200, True), (299, True), (300, False), (500, False)]
 )
