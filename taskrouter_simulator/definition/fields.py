@@ -189,7 +189,7 @@ class Url:
 
     def schema(self) -> Schema:
         """Return the JSON Schema."""
-        return {"type": "string", "pattern": r"^($|/|https?://|\$\{api\}($|/))"}
+        return {"type": "string", "pattern": r"^($|/|[Hh][Tt][Tt][Pp][Ss]?://|\$\{api\}($|/))"}
 
 
 def _begins_with_api(url: Any) -> bool:
