@@ -26,6 +26,7 @@ from infra.workspace.values import (
     canonical_text,
     declared,
     live,
+    managed_part,
     references,
     uses_api,
 )
@@ -280,7 +281,7 @@ class _Planner:
             action, note = _classify(kind, after)
             if kind is TASK_CHANNEL and not self._state.workspace.sid:
                 note = _NEW_CHANNEL
-            before = {key: values.get(key) for key in after}
+            before = {key: managed_part(key, values.get(key), after[key]) for key in after}
             yield Change(action, kind, name, found.sid, before, after, note)
 
     def _require_names(self, changes: Iterable[Change]) -> None:

@@ -203,6 +203,13 @@ def test_name_without_a_list_may_exist_in_taskrouter(live):
     assert live.changes(definition) == []
 
 
+def test_plan_shows_only_declared_capacities(live):
+    live.apply(define(workers=[{"friendly_name": "Eve", "capacity": {"chat": 3, "sms": 2}}]))
+    definition = define(workers=[{"friendly_name": "Eve", "capacity": {"chat": 0}}])
+    (change,) = live.plan(definition).changes
+    assert (change.before, change.after) == ({"capacity": {"chat": 3}}, {"capacity": {"chat": 0}})
+
+
 def test_workers_are_read_only_if_they_are_declared(live):
     before = len(live.requests("GET"))
     live.plan(define(activities=[]))
