@@ -659,6 +659,18 @@ def test_local_stage_is_checked_without_aws(taskrouter, dynamodb, tables, monkey
     assert results.keys() == {check.name for check in CHECKS} - {*in_aws}
 
 
+def test_local_stage_needs_no_profile_and_names_the_stack_that_is_not_running(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nonexistent")
+    unreachable = {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}
+
+    lines = run_infra("doctor", "--stage", "local", **unreachable).stdout.splitlines()
+
+    (line,) = (line for line in lines if " reservations_table " in line)
+    assert line.startswith("WRONG ")
+    assert line.endswith("can't be reached: connection refused. Start the local stack: make run")
+    assert "secrets            1 auth token, 1 API key, 0 shared keys" in "\n".join(lines)
+
+
 def test_checks_that_are_left_out_are_named(taskrouter, dynamodb, tables):
     completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
 

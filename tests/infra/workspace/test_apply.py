@@ -251,12 +251,21 @@ def test_throttled_request_waits_as_long_as_requested(live):
     assert live.waits == [7, 7]
 
 
-@pytest.mark.parametrize("status", [401, 403, 429])
+@pytest.mark.parametrize("status", [401, 429])
 def test_refusal_of_every_change_is_left_to_the_account(live, status):
     """The remedy of the account's error says more than the refusal of one change."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
         live.apply(read(QUICKSTART))
+
+
+@pytest.mark.parametrize(("status", "is_forbidden"), [(400, False), (403, True)])
+def test_forbidden_change_is_named_with_the_missing_permission(live, status, is_forbidden):
+    live.twilio.fault("request", "error", method="POST", path="*/Workflows", status=status)
+    with pytest.raises(OperatorError, match="^Workflow 'Incoming.*refused to create it") as error:
+        live.apply(read(QUICKSTART))
+    hint = "The API key may lack the permission to write"
+    assert str(error.value).endswith(hint) is is_forbidden
 
 
 def test_waiting_is_limited(live):

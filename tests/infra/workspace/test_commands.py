@@ -119,6 +119,18 @@ def test_interrupted_apply_says_how_to_finish(run, tmp_path, monkeypatch, has_pl
     assert (refused in again.stderr) is has_plan
 
 
+def test_requested_wait_is_shown(run, live):
+    live.twilio.fault("request", "error", status=429, retry_after=300, times=None)
+    result = run("plan")
+    assert result.stderr.endswith("throttled the request. Run the command again in 5 minutes.\n")
+
+
+def test_refused_credentials_name_the_url_of_another_server(run, live):
+    live.twilio.fault("request", "error", status=401, times=None)
+    result = run("plan")
+    assert result.stderr.endswith(f" {live.twilio.url} is the TWILIO_TASKROUTER_URL.\n")
+
+
 def test_plan_file_remembers_prune(run, live, workflow_sid, tmp_path):
     file = tmp_path / "plan.json"
     planned = run("plan", "--json", "--prune", **workflow_sid)
