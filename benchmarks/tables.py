@@ -18,7 +18,8 @@ from benchmarks.metering import MeteredClient, Usage
 from benchmarks.report import Figure
 from chalicelib import config
 from chalicelib.adapters.dynamodb.client import to_item, utc_hour
-from chalicelib.domain.reservations import ReservationQuery, Status
+from chalicelib.domain.reservation_lists import ReservationQuery
+from chalicelib.domain.reservations import Status
 from chalicelib.runtime import Runtime, SystemClock
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import sweep_due_reservations

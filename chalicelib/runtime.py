@@ -13,7 +13,6 @@ from chalicelib import config, observability
 from chalicelib.adapters import rules_file
 from chalicelib.adapters.dynamodb.client import make_client
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
-from chalicelib.adapters.dynamodb.listing import DynamoReservationListing
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.adapters.secrets import (
     FixedSecrets,
@@ -34,6 +33,7 @@ from chalicelib.usecases.sweep import SweepPolicy
 
 if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.activities import DynamoWorkerActivities
+    from chalicelib.adapters.dynamodb.listing import DynamoReservationListing
     from chalicelib.adapters.oidc import Provider
     from chalicelib.adapters.twilio.access_tokens import TokenVerifier
     from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
@@ -83,8 +83,10 @@ class Runtime:
         )
 
     @cached_property
-    def listing(self) -> DynamoReservationListing:
+    def listing(self) -> "DynamoReservationListing":
         """The lists of Reservation records."""
+        from chalicelib.adapters.dynamodb.listing import DynamoReservationListing  # noqa: PLC0415  callbacks do not need it
+
         return DynamoReservationListing(
             self.dynamodb, reservations_table=self.settings.reservations_table
         )

@@ -31,7 +31,7 @@ from chalicelib.domain.errors import BadRequest, Forbidden
 from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import require_credentials, require_region, stage_config
-from local import dynamodb, network, stack
+from local import dynamodb, network, send_again, stack
 from local.callback_log import MemoryCallbackLog
 from taskrouter_simulator.origins import FOREIGN, NOT_LOCAL, is_foreign, is_loopback
 
@@ -88,6 +88,8 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
         for name in stage_variables:
             os.environ.pop(name, None)
         settings = _use_local_services(stage, host, port)
+        own_host = network.LOOPBACK if host in _WILDCARDS else host
+        send_again.register(app, base_url=f"http://{own_host}:{port}")
     else:
         settings = _use_deployed_services(stage)
     _tune_server()

@@ -41,6 +41,7 @@ class Action(StrEnum):
     LIST_ACTIVITIES = "list Activities"
     SWITCH_ACTIVITY = "switch an Activity"
     SEE_CALLBACKS = "see callbacks"
+    SEND_CALLBACK_AGAIN = "send a callback again"
 
 
 class Scope(StrEnum):
@@ -62,7 +63,7 @@ PERMISSIONS: Mapping[Role, Mapping[Action, Scope]] = {
         Action.SWITCH_ACTIVITY: Scope.OWN_WORKER,
     },
     Role.SUPERVISOR: dict.fromkeys(Action, Scope.ANY_WORKER),
-    Role.SERVICE: dict.fromkeys(Action, Scope.ANY_WORKER),
+    Role.SERVICE: dict.fromkeys(set(Action) - {Action.SEND_CALLBACK_AGAIN}, Scope.ANY_WORKER),
 }
 """The actions that each role may perform; all others are denied."""
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
 from chalicelib.domain.messages import display_name
-from chalicelib.domain.reservations import Status
+from chalicelib.domain.reservations import Delivery, Status
 from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
 MAX_RECORDED_BYTES = 65_536
@@ -23,6 +23,13 @@ MAX_RECORDED_BYTES = 65_536
 
 Twilio limits the attributes of a Task or Worker to 4,096 characters, which are at most 24,576 bytes
 as a JSON string. docs/adr/0023 explains the calculation.
+"""
+
+MAX_DELIVERY_BYTES = 10_240
+"""Maximum size of a delivery in a record, as JSON. The delivery counts toward MAX_RECORDED_BYTES.
+
+API Gateway limits a request line with its headers to 10,240 bytes:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 """
 
 MAX_NAME_LENGTH = 256
@@ -137,6 +144,7 @@ class AssignmentCallback:
         task_attributes: JSON text, or None.
         worker_attributes: JSON text, or None.
         parameters: all other parameters as received. A repeated parameter has a list of values.
+        delivery: the request that delivered the callback, or None if it is not recorded.
     """
 
     reservation_sid: str
@@ -147,9 +155,17 @@ class AssignmentCallback:
     task_attributes: str | None
     worker_attributes: str | None
     parameters: Mapping[str, str | list[str]]
+    delivery: Delivery | None = None
 
     @classmethod
-    def from_form(cls, form: Form, *, account_sid: str, workspace_sid: str) -> Self:
+    def from_form(
+        cls,
+        form: Form,
+        *,
+        account_sid: str,
+        workspace_sid: str,
+        delivery: Delivery | None = None,
+    ) -> Self:
         """Parse a callback for this account (AC…) and Workspace (WS…).
 
         Raises:
@@ -163,24 +179,33 @@ class AssignmentCallback:
             if name not in _COLUMNS:
                 values = form.getall(name)
                 parameters[name] = values if len(values) > 1 else form[name]
-        return cls(**_parse_columns(form), parameters=parameters)
+        absent = tuple(name for name in _COLUMNS if name not in form)
+        return cls(
+            **_parse_columns(form),
+            parameters=parameters,
+            delivery=delivery and replace(delivery, absent=absent),
+        )
 
     def within_size_limit(self) -> Self:
         """Return the callback without the parameters that make a record too large.
 
         The parameter OMITTED lists at most ten of the omitted names. Required SIDs are always kept.
+        A delivery that exceeds MAX_DELIVERY_BYTES is omitted.
         """
         columns = {name: getattr(self, attribute) for name, attribute in _COLUMNS.items()}
         received = {**columns, **self.parameters}
-        characters = sum(len(str(item)) for item in received.items())
+        characters = sum(len(str(item)) for item in received.items()) + len(str(self.delivery))
         if characters * _MAX_BYTES_PER_CHARACTER <= MAX_RECORDED_BYTES:
             return self  # typical callbacks need no exact measurement
-        kept, omitted = _omit_oversized(received)
+        delivery, size = self.delivery, json_size(vars(self.delivery)) if self.delivery else 0
+        if size > MAX_DELIVERY_BYTES:
+            delivery, size = None, 0
+        kept, omitted = _omit_oversized(received, MAX_RECORDED_BYTES - size)
         if not omitted:
-            return self
+            return replace(self, delivery=delivery)
         fitting = {attribute: kept.pop(name, None) for name, attribute in _COLUMNS.items()}
         kept[OMITTED] = omitted[:_MAX_OMITTED_NAMES]
-        return replace(self, **fitting, parameters=kept)
+        return replace(self, **fitting, parameters=kept, delivery=delivery)
 
 
 EVENT_TYPES = {
@@ -249,7 +274,7 @@ class ReservationEvent:
             return None
         timestamp = form.get("Timestamp", "")
         columns = _parse_columns(form)
-        _, omitted = _omit_oversized(columns)
+        _, omitted = _omit_oversized(columns, MAX_RECORDED_BYTES)
         columns |= dict.fromkeys(omitted)
         return cls(
             status=status,
@@ -298,13 +323,16 @@ def _parse_columns(form: Form) -> dict[str, Any]:
     return {attribute: form.get(name) for name, attribute in _COLUMNS.items()}
 
 
-def _omit_oversized(received: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _omit_oversized(
+    received: Mapping[str, Any], max_bytes: int
+) -> tuple[dict[str, Any], list[str]]:
     """Return the parameters that fit into a record, and the names of all other parameters.
 
     Args:
         received: values by name, in descending order of importance.
+        max_bytes: maximum size of the parameters that fit, as JSON.
     """
-    kept, remaining_bytes = dict[str, Any](), MAX_RECORDED_BYTES
+    kept, remaining_bytes = dict[str, Any](), max_bytes
     for name, value in received.items():
         size = json_size([name, value])
         if size <= remaining_bytes:

@@ -120,6 +120,16 @@ def read_json_object(text: str) -> dict[str, Any]:
     return _decode_object(_LENIENT, "".join([*pieces, text[end:]]))
 
 
+def parse_attributes(text: str | None) -> dict[str, Any] | None:
+    """Return Task or Worker attributes as an object; None if they can't be read as an object."""
+    if text is None:
+        return None
+    try:
+        return read_json_object(text)
+    except JsonError:
+        return None
+
+
 def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
     """Read a JSON object leniently, keeping unusual numbers and deeply nested values.
 

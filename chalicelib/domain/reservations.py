@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 from chalicelib.domain.instructions import INSTRUCTION_TYPES
-from chalicelib.domain.json_text import JsonError, read_json_object
 
 
 class Status(StrEnum):
@@ -146,6 +145,43 @@ class SentInstruction:
     is_confirmed: bool = False
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """The request that delivered an assignment callback, with a verified signature.
+
+    Attributes:
+        received_at: epoch ms at which the request started.
+        route: the path of the route, such as ``/assignment_callback``.
+        url: the URL that Twilio signed. It may contain a secret (CALLBACK_PATH_SECRETS).
+        signature: the X-Twilio-Signature header.
+        settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
+        absent: the parameters that the callback lacked, although a record has an attribute for
+            each of them. An event may have set these attributes.
+    """
+
+    received_at: int
+    route: str
+    url: str
+    signature: str
+    settings: str | None = None
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LastClaim:
+    """The last claim on a Reservation, which is kept after the claim ends.
+
+    Attributes:
+        at: epoch ms.
+        by: the name of the claim's owner.
+        target: the requested status.
+    """
+
+    at: int
+    by: str
+    target: Status
+
+
 RINGING = tuple(
     name
     for name, instruction in INSTRUCTION_TYPES.items()
@@ -176,6 +212,8 @@ class Reservation:
         task_queue_name: the TaskQueue's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
+        rule: the name of the rule that chose the answer, or None.
+        delivery: the request that delivered the callback, or None if it is not recorded.
         withheld: name of the RINGING instruction that the rules chose, if ``{}`` was recorded
             instead because the Reservation was already claimed or decided. If the answer ``{}`` was
             lost and DynamoDB then failed, the fallback route answered with the instruction.
@@ -186,6 +224,7 @@ class Reservation:
             known, the source of the report; None if the Reservation was not accepted.
         instruction_sent: the instruction sent over REST, if any.
         claim: the claim on the Reservation, live or expired, if any.
+        last_claim: the last claim, even if it has ended, or None if it is not recorded.
         checks: number of sweep checks since the status last changed.
         history: the status changes, oldest first.
     """
@@ -202,6 +241,8 @@ class Reservation:
     workflow_name: str | None = None
     task_queue_name: str | None = None
     answer: Mapping[str, Any] | None = None
+    rule: str | None = None
+    delivery: Delivery | None = None
     withheld: str | None = None
     task_attributes: str | None = None
     worker_attributes: str | None = None
@@ -209,6 +250,7 @@ class Reservation:
     accepted_by: str | None = None
     instruction_sent: SentInstruction | None = None
     claim: Claim | None = None
+    last_claim: LastClaim | None = None
     checks: int = 0
     history: tuple[HistoryEntry, ...] = ()
 
@@ -271,23 +313,18 @@ class Reservation:
             "TaskAttributes": self.task_attributes,
             "WorkerAttributes": self.worker_attributes,
         }
-        received = {name: value for name, value in columns.items() if value is not None}
+        absent = self.delivery.absent if self.delivery else ()
+        received = {
+            name: value
+            for name, value in columns.items()
+            if value is not None and name not in absent
+        }
         return {**received, **self.parameters}
 
 
 def _accepts(instruction: Mapping[str, Any]) -> bool:
     instruction_type = INSTRUCTION_TYPES[instruction["instruction"]]
     return instruction_type.accepts_always or bool(instruction.get("accept"))
-
-
-def parse_attributes(text: str | None) -> dict[str, Any] | None:
-    """Return Task or Worker attributes as an object; None if they can't be read as an object."""
-    if text is None:
-        return None
-    try:
-        return read_json_object(text)
-    except JsonError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -340,31 +377,6 @@ class StatusUpdate:
     workflow_name: str | None = None
     task_queue_name: str | None = None
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class ReservationQuery:
-    """A query for a list of Reservations.
-
-    Attributes:
-        since: epoch ms; list only Reservations created at this time or later.
-        limit: maximum number of Reservations per page.
-        status: list only Reservations that have this status now.
-        worker_sid: list only the Reservations of this Worker (WK…).
-    """
-
-    since: int
-    limit: int
-    status: Status | None = None
-    worker_sid: str | None = None
-
-
-@dataclass(frozen=True)
-class ReservationPage:
-    """A page of a list, with the cursor for the next page (None on the last page)."""
-
-    reservations: list[Reservation]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def fallback() -> dict[str, Any]:
 def event_callback() -> Response:
     """Record a Reservation's status or a Worker's Activity; acknowledge other events."""
     service = runtime.current()
-    form = signed_form(blueprint.current_request, service)
+    form, _ = signed_form(blueprint.current_request, service)
     observability.bind(event_type=form.get("EventType"))
     event = ReservationEvent.from_form(
         form,
@@ -72,10 +72,12 @@ def _record_activity(form: Form) -> None:
 
 def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
     service = runtime.current()
+    form, delivery = signed_form(blueprint.current_request, service)
     callback = AssignmentCallback.from_form(
-        signed_form(blueprint.current_request, service),
+        form,
         account_sid=service.settings.twilio_account_sid,
         workspace_sid=service.settings.twilio_workspace_sid,
+        delivery=delivery,
     )
     observability.bind(
         reservation_sid=callback.reservation_sid,

@@ -31,6 +31,7 @@ from chalicelib.domain.json_text import (
     to_json,
 )
 from chalicelib.domain.messages import display_name, nearest_name
+from chalicelib.domain.reservations import Delivery
 from chalicelib.domain.sids import checked_sid
 
 FORM = "application/x-www-form-urlencoded"
@@ -327,8 +328,9 @@ def optional_sid(parameters: Parameters, name: str, prefix: str) -> str | None:
     return None if value is None else checked_sid(value, prefix, name)
 
 
-def signed_form(request: Request, service: runtime.Runtime) -> Form:
-    """Return the posted form; raise InvalidSignature if Twilio did not sign it."""
+def signed_form(request: Request, service: runtime.Runtime) -> tuple[Form, Delivery]:
+    """Return the posted form and its delivery; raise InvalidSignature if Twilio did not sign it."""
+    received_at = service.clock.now_ms()
     body = read_body(request)
     url = _requested_url(request, service.settings.public_base_url)
     parameters = request.query_params or MultiDict({})
@@ -339,18 +341,18 @@ def signed_form(request: Request, service: runtime.Runtime) -> Form:
         # Most requests that Twilio did not send fail this check, which is cheaper than parsing.
         signature.check_header(header, settings)
         form = Form.parse(body)
-        service.signatures.verify(
+        signed_url = service.signatures.verify(
             url, form, header, settings, query=query, other_urls=lambda: _other_urls(request, url)
         )
     except InvalidSignature as error:
         observability.bind(
-            checked_url=_without_secrets(url, str(request.path), query),
+            checked_url=mask_url(url, str(request.path), query),
             likely_cause=error.likely_cause,
             signed=False,
         )
         raise
     observability.bind(signed=True)
-    return form
+    return form, Delivery(received_at, str(request.path), signed_url, header or "", settings)
 
 
 def _requested_url(request: Request, base_url: str) -> str:
@@ -375,8 +377,8 @@ def _other_urls(request: Request, url: str) -> Iterator[str]:
             yield f"http://{other_host}{other_path}"
 
 
-def _without_secrets(url: str, route: str, query: list[tuple[str, str]]) -> str:
-    """Return a URL for the log, with ``***`` instead of parts that may be secrets.
+def mask_url(url: str, route: str, query: list[tuple[str, str]]) -> str:
+    """Return a URL to show, with ``***`` instead of parts that may be secrets.
 
     The result shows the first path segment before the route, which is usually the stage, and the
     names of the first query parameters. A long segment or name is masked too.

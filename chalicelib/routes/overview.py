@@ -9,8 +9,13 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
-from chalicelib.domain.json_text import json_size, replace_lone_surrogates, to_json
-from chalicelib.domain.reservations import Reservation, Status, parse_attributes
+from chalicelib.domain.json_text import (
+    json_size,
+    parse_attributes,
+    replace_lone_surrogates,
+    to_json,
+)
+from chalicelib.domain.reservations import Reservation, Status
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.console import console_version
 from chalicelib.routes.http import IF_NONE_MATCH, Parameters, optional_sid, route

@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl
 
 from chalice.app import Blueprint, Response
 
@@ -21,11 +22,11 @@ from chalicelib.domain.instructions import (
     parse_instruction,
     without_secrets,
 )
-from chalicelib.domain.json_text import json_size
+from chalicelib.domain.json_text import json_size, parse_attributes
 from chalicelib.domain.messages import nearest_name
-from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
+from chalicelib.domain.reservations import RINGING, Delivery, Reservation, Status
 from chalicelib.domain.sids import checked_sid
-from chalicelib.routes.http import Parameters, check_names, optional_sid, route
+from chalicelib.routes.http import Parameters, check_names, mask_url, optional_sid, route
 from chalicelib.usecases import list_reservations as usecase
 from chalicelib.usecases.authorize_instruction import authorize_instruction
 from chalicelib.usecases.decide import Decision, decide
@@ -89,9 +90,43 @@ def get_reservation(principal: Principal, _parameters: Parameters, sid: str) -> 
     """Return a recorded Reservation."""
     reservation_sid = checked_sid(sid, "WR", "sid")
     observability.bind(reservation_sid=reservation_sid)
-    return _reservation_json(
-        usecase.get_reservation(reservation_sid, principal=principal, store=runtime.current().store)
+    reservation = usecase.get_reservation(
+        reservation_sid, principal=principal, store=runtime.current().store
     )
+    claim = reservation.last_claim
+    return {
+        **_reservation_json(reservation),
+        "rule": reservation.rule,
+        "delivery": reservation.delivery and _delivery_json(reservation.delivery),
+        "last_claim": claim
+        and {"at": iso_time(claim.at), "by": claim.by, "target": claim.target.value},
+    }
+
+
+@route(
+    blueprint,
+    "/reservations/{sid}/signature",
+    methods=["GET"],
+    action=Action.SEE_CALLBACKS,
+    parameters=(),
+)
+def check_signature(principal: Principal, _parameters: Parameters, sid: str) -> dict[str, Any]:
+    """Verify the signature of a recorded callback again, with the current keys."""
+    from chalicelib.usecases import check_signature as check  # noqa: PLC0415  callbacks do not need it
+
+    service = runtime.current()
+    reservation_sid = checked_sid(sid, "WR", "sid")
+    observability.bind(reservation_sid=reservation_sid)
+    result = check.check_signature(
+        reservation_sid, principal=principal, store=service.store, signatures=service.signatures
+    )
+    return {
+        "reservation_sid": reservation_sid,
+        "valid": result.is_valid,
+        "likely_cause": result.likely_cause,
+        **_delivery_json(result.delivery),
+        "parameters_complete": result.is_valid is not None,
+    }
 
 
 @route(blueprint, "/reservations/{sid}/accept", methods=["POST"], action=Action.ACCEPT_RESERVATION)
@@ -314,6 +349,20 @@ def _reservation_json(reservation: Reservation) -> dict[str, Any]:
             for before, entry in zip(previous, reservation.history, strict=False)
         ],
     }
+
+
+def _delivery_json(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "received_at": iso_time(delivery.received_at),
+        "route": delivery.route,
+        "checked_url": mask_signed_url(delivery.url, delivery.route),
+    }
+
+
+def mask_signed_url(url: str, route_path: str) -> str:
+    """Return a URL that may have a query string, with ``***`` instead of secrets."""
+    address, _, query = url.partition("?")
+    return mask_url(address, route_path, parse_qsl(query, keep_blank_values=True))
 
 
 def sent_json(reservation: Reservation) -> dict[str, Any] | None:

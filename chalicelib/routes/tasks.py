@@ -6,7 +6,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
-from chalicelib.domain.reservations import parse_attributes
+from chalicelib.domain.json_text import parse_attributes
 from chalicelib.domain.tasks import QUICKSTART_TASK, CreatedTask, parse_new_task
 from chalicelib.routes.http import IDEMPOTENCY_KEY, Parameters, route
 from chalicelib.usecases.create_task import create_task

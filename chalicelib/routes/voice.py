@@ -64,7 +64,7 @@ def left_queue() -> Response:
 
 def _read_request() -> VoiceRequest:
     service = runtime.current()
-    form = signed_form(blueprint.current_request, service)
+    form, _ = signed_form(blueprint.current_request, service)
     request = VoiceRequest.from_form(form, account_sid=service.settings.twilio_account_sid)
     observability.bind(call_sid=request.call_sid)
     return request

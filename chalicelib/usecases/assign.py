@@ -119,6 +119,8 @@ def assign(
         parameters=callback.parameters,
         status=Status.PENDING,
         answer=answer,
+        rule=rule,
+        delivery=callback.delivery,
         reserved_at=now,
         expires_at=expires_at,
         accepted_by=BY_INSTRUCTION if instruction.accepts else None,

@@ -2,7 +2,7 @@
 
 from chalicelib.domain.auth import OWN_VALUES, Action, InstructionPermissions, Principal
 from chalicelib.domain.instructions import Instruction
-from chalicelib.domain.reservations import parse_attributes
+from chalicelib.domain.json_text import parse_attributes
 from chalicelib.usecases.ports import ReservationStore
 
 

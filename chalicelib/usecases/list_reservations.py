@@ -4,12 +4,8 @@ from collections.abc import Callable
 
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import NotFound
-from chalicelib.domain.reservations import (
-    Reservation,
-    ReservationPage,
-    ReservationQuery,
-    Status,
-)
+from chalicelib.domain.reservation_lists import ReservationPage, ReservationQuery
+from chalicelib.domain.reservations import Reservation, Status
 from chalicelib.usecases.ports import ReservationListing, ReservationStore
 
 DEFAULT_LIMIT = 50

@@ -4,15 +4,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chalicelib.domain.callbacks import EventPage
+from chalicelib.domain.callbacks import EventPage, Form
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import (
     Claim,
     DueReservation,
     RemoteReservation,
     Reservation,
-    ReservationPage,
-    ReservationQuery,
     Status,
     StatusUpdate,
 )
@@ -22,6 +20,7 @@ from chalicelib.usecases.deadlines import Deadlines
 if TYPE_CHECKING:
     # Callbacks do not need these modules.
     from chalicelib.domain.callback_log import CallbackQuery, LogPage
+    from chalicelib.domain.reservation_lists import ReservationPage, ReservationQuery
     from chalicelib.domain.workers import Activity, WorkerActivity
 
 
@@ -103,6 +102,24 @@ class TaskRouter(Protocol):
 
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
+
+
+class SignatureVerifier(Protocol):
+    """Verifies that Twilio signed a form."""
+
+    def verify(self, url: str, form: Form, signature: str | None, settings: str | None) -> str:
+        """Return *url* if *signature* is valid with a current key.
+
+        Args:
+            url: the signed URL, with its query string.
+            form: all parameters of the form.
+            signature: the X-Twilio-Signature header.
+            settings: the X-Twilio-Webhooks-Signature-Settings header, or None.
+
+        Raises:
+            InvalidSignature: the signature is wrong.
+            SecretsUnavailable: the keys can't be read.
+        """
 
 
 class ReservationStore(Protocol):
@@ -220,8 +237,8 @@ class ReservationListing(Protocol):
     """Lists of recorded Reservations."""
 
     def fetch_page(
-        self, query: ReservationQuery, cursor: str | None, *, now: int
-    ) -> ReservationPage:
+        self, query: "ReservationQuery", cursor: str | None, *, now: int
+    ) -> "ReservationPage":
         """Return a page of a list, newest first.
 
         Args:

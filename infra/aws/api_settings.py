@@ -41,6 +41,9 @@ _LOG_PATH = "/callbacks"
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
+_SIGNATURE_PATH = "/reservations/{sid}/signature"
+"""The route that a supervisor's console requests when its user clicks a button."""
+
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
 
@@ -88,6 +91,10 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
             (pages, page_throttle),
         )
         for path in paths
+    ]
+    console += [
+        _MethodSetting(_encode(_SIGNATURE_PATH), method, page_throttle, measured=False)
+        for method in ("GET", "OPTIONS")
     ]
     return [
         default,

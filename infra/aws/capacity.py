@@ -234,9 +234,10 @@ def default_throttle(concurrency: int) -> Throttle:
 
 
 def page_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each method that a console requests only when its page is loaded.
+    """Return the throttle of each method that a console rarely requests.
 
-    A burst may be as large as for other methods, because many agents start at the same time.
+    Most of these methods are requested only when the page is loaded. A burst may be as large as for
+    other methods, because many agents start at the same time.
     """
     throttle = _throttle(concurrency * _PAGE_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
     return Throttle(rate=throttle.rate, burst=default_throttle(concurrency).burst)

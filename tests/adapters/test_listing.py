@@ -13,7 +13,8 @@ from chalicelib.adapters.dynamodb import listing as adapter
 from chalicelib.adapters.dynamodb.client import from_item, to_item
 from chalicelib.adapters.dynamodb.listing import DynamoReservationListing
 from chalicelib.domain.errors import BadRequest
-from chalicelib.domain.reservations import ReservationQuery, Status
+from chalicelib.domain.reservation_lists import ReservationQuery
+from chalicelib.domain.reservations import Status
 
 HOUR = 3_600_000
 AT = 497_222 * HOUR

@@ -17,11 +17,11 @@ from chalicelib.adapters.dynamodb.listing import DynamoReservationListing
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.errors import AppError, SecretsUnavailable, StoreUnavailable
+from chalicelib.domain.reservation_lists import ReservationQuery
 from chalicelib.domain.reservations import (
     Claim,
     DueReservation,
     Reservation,
-    ReservationQuery,
     Status,
     StatusUpdate,
 )

@@ -61,10 +61,27 @@ def test_sdk_signature_is_valid_only_for_its_token(
     form = Form(parameters)
     signature = RequestValidator("right").compute_signature(url, form)
 
-    verifier("right").verify(url, form, signature)
-    verifier("new", "right").verify(url, form, signature)
+    assert verifier("right").verify(url, form, signature) == url
+    assert verifier("new", "right").verify(url, form, signature) == url
     with pytest.raises(InvalidSignature):
         verifier("wrong").verify(url, form, signature)
+
+
+@pytest.mark.parametrize("query", ["", "?a=1&b=2", "?b=2&a=1", "?a=%7E+x", "?a", "?a="])
+@pytest.mark.parametrize("host", ["a.test", "a.test:443", "a.test:8443"])
+def test_verification_returns_the_signed_url_which_is_valid_without_its_decoded_query(
+    host: str, query: str
+) -> None:
+    signed_url = f"https://{host}/x{query}"
+    form = Form([("a", "1")])
+    signature = RequestValidator("right").compute_signature(signed_url, form)
+    pairs = parse_qsl(query.removeprefix("?"), keep_blank_values=True)
+
+    url = f"https://{host.removesuffix(':443')}/x"
+    found = verifier("right").verify(url, form, signature, query=pairs)
+
+    assert found == signed_url
+    assert verifier("right").verify(found, form, signature) == found
 
 
 @given(parameter_lists, texts | st.none() | st.text(min_size=28, max_size=28))

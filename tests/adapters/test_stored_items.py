@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.dynamodb import reservations as adapter
+from chalicelib.adapters.dynamodb.client import to_reservation
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.reservations import (
     OPEN,
     RINGING,
     Claim,
+    Delivery,
     DueReservation,
     HistoryEntry,
+    LastClaim,
     Reservation,
     SentInstruction,
     Status,
@@ -31,6 +34,19 @@ CLAIM = {
     "claim_target": "accepted",
     "claim_id": "mine",
     "claim_by": "supervisor",
+}
+LAST_CLAIM = {"last_claim": {"at": NOW, "by": "supervisor", "target": "accepted"}}
+DELIVERY = Delivery(
+    received_at=NOW - 5,
+    route="/assignment_callback",
+    url="https://example.test/secret/assignment_callback?a=b",
+    signature="signature",
+)
+STORED_DELIVERY = {
+    "received_at": NOW - 5,
+    "route": "/assignment_callback",
+    "url": "https://example.test/secret/assignment_callback?a=b",
+    "signature": "signature",
 }
 
 
@@ -274,6 +290,88 @@ def test_second_write_starts_only_within_a_tenth_of_the_time_limit(
     assert len(tables) == writes
 
 
+@pytest.mark.parametrize("settings", [None, "algorithm=HMAC_SHA256,key=k1"])
+@pytest.mark.parametrize("absent", [(), ("WorkflowSid", "TaskQueueSid")])
+def test_delivery_and_rule_are_recorded_with_the_callbacks_only_write(
+    store: DynamoReservationStore,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: str | None,
+    absent: tuple[str, ...],
+) -> None:
+    delivery = replace(DELIVERY, settings=settings, absent=absent)
+    reservation = make_reservation(delivery=delivery, rule="vip")
+    tables = record_updates(store, monkeypatch)
+
+    store.record_callback(reservation, due_at=NOW + 5, now=NOW)
+
+    assert len(tables) == 1
+    optional = {"settings": settings, "absent": list(absent)}
+    assert stored_item(store, reservation.reservation_sid) == {
+        **callback_attributes(reservation),
+        **NEW,
+        "answer": {},
+        "rule": "vip",
+        "delivery": STORED_DELIVERY | {name: value for name, value in optional.items() if value},
+    }
+    assert store.get(reservation.reservation_sid) == reservation
+
+
+def test_repeated_callback_keeps_the_first_delivery(store: DynamoReservationStore) -> None:
+    reservation = make_reservation(delivery=DELIVERY, rule="vip")
+    store.record_callback(reservation, due_at=NOW + 5, now=NOW)
+
+    other = replace(DELIVERY, route="/assignment_callback/fallback", signature="other")
+    repeated = replace(reservation, delivery=other, rule="other")
+    store.record_callback(repeated, due_at=NOW + 5, now=NOW)
+
+    assert store.get(reservation.reservation_sid) == reservation
+
+
+def test_callback_adds_no_delivery_to_the_record_of_an_earlier_version(
+    store: DynamoReservationStore,
+) -> None:
+    reservation = make_reservation()
+    store.record_callback(reservation, due_at=NOW + 5, now=NOW)
+    before = stored_item(store, reservation.reservation_sid)
+
+    repeated = replace(reservation, delivery=DELIVERY, rule="vip")
+    assert store.record_callback(repeated, due_at=NOW + 5, now=NOW) == {}
+
+    assert stored_item(store, reservation.reservation_sid) == before
+    assert store.get(reservation.reservation_sid) == reservation
+
+
+@pytest.mark.parametrize("answer", [{}, CALL, {"instruction": "accept"}])
+def test_late_callback_records_its_delivery_and_the_rule_of_its_answer(
+    store: DynamoReservationStore, answer: dict[str, Any]
+) -> None:
+    reservation = make_reservation(answer=answer, delivery=DELIVERY, rule="vip")
+    store.create_record(
+        replace(reservation, answer=None, delivery=None, rule=None), due_at=NOW + 99
+    )
+    put_claim(store, reservation.reservation_sid)
+
+    assert store.record_callback(reservation, due_at=NOW + 5, now=NOW) == {}
+
+    record = store.get(reservation.reservation_sid)
+    assert record is not None
+    assert (record.delivery, record.rule) == (DELIVERY, None if answer else "vip")
+
+
+def test_delivery_and_claim_of_a_later_version_can_be_read(store: DynamoReservationStore) -> None:
+    reservation = make_reservation(delivery=DELIVERY)
+    store.record_callback(reservation, due_at=NOW + 5, now=NOW)
+    put_claim(store, reservation.reservation_sid)
+    item = stored_item(store, reservation.reservation_sid)
+    item["delivery"]["attempt"] = 2
+    item["last_claim"]["attempt"] = 2
+
+    record = to_reservation(item)
+
+    assert record.delivery == DELIVERY
+    assert record.last_claim == LastClaim(at=NOW, by="supervisor", target=Status.ACCEPTED)
+
+
 # Records without a callback
 
 
@@ -321,7 +419,7 @@ def test_claim_sets_its_attributes(store: DynamoReservationStore, *, accepts: bo
     assert put_claim(store, reservation_sid, accepts=accepts)
 
     acceptor = {"acceptor": "supervisor"} if accepts else {}
-    expected = {**before, **CLAIM, **acceptor, "due_at": UNTIL}
+    expected = {**before, **CLAIM, **LAST_CLAIM, **acceptor, "due_at": UNTIL}
     assert stored_item(store, reservation_sid) == expected
 
 
@@ -338,6 +436,7 @@ def test_claim_with_an_instruction_names_no_acceptor(
     assert stored_item(store, reservation_sid) == {
         **before,
         **CLAIM,
+        **LAST_CLAIM,
         "due_at": UNTIL,
         "instruction_sent": sent,
     }
@@ -444,7 +543,7 @@ def test_claim_that_needs_the_answer_requires_an_answer_that_was_not_withheld(
 @pytest.mark.parametrize("acceptor", ["assignment_instruction", None])
 @pytest.mark.parametrize("accepts", [True, False])
 @pytest.mark.parametrize("instruction", [CALL, None])
-def test_released_claim_leaves_no_trace(
+def test_released_claim_leaves_only_its_time_owner_and_target(
     store: DynamoReservationStore,
     *,
     acceptor: str | None,
@@ -461,7 +560,8 @@ def test_released_claim_leaves_no_trace(
         reservation.reservation_sid, make_claim(**options), due_at=NOW + 7, acceptor=acceptor
     )
 
-    assert stored_item(store, reservation.reservation_sid) == {**before, "due_at": NOW + 7}
+    expected = {**before, **LAST_CLAIM, "due_at": NOW + 7}
+    assert stored_item(store, reservation.reservation_sid) == expected
 
 
 def test_release_of_a_claim_without_an_instruction_keeps_an_earlier_instruction(

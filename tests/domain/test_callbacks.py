@@ -1,6 +1,7 @@
 """Parsing of forms, assignment callbacks and events."""
 
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.callbacks import (
     EVENT_TYPES,
+    MAX_DELIVERY_BYTES,
     MAX_RECORDED_BYTES,
     OMITTED,
     AssignmentCallback,
@@ -18,6 +20,7 @@ from chalicelib.domain.callbacks import (
 )
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
+from chalicelib.domain.reservations import Delivery
 
 ACCOUNT = "AC" + "a" * 32
 WORKSPACE = "WS" + "b" * 32
@@ -322,10 +325,51 @@ def callback_of_size(size: int) -> AssignmentCallback:
 
 def test_parameters_of_exactly_the_maximum_size_are_recorded() -> None:
     callback = callback_of_size(MAX_RECORDED_BYTES)
-    assert callback.within_size_limit() is callback
+    assert callback.within_size_limit() == callback
     larger = callback_of_size(MAX_RECORDED_BYTES + 1).within_size_limit()
     assert larger.parameters == {OMITTED: ["Large"]}
     assert larger.reservation_sid == REQUIRED["reservation_sid"]
+
+
+DELIVERY = Delivery(1, "/assignment_callback", "https://a.test/assignment_callback", "s" * 28)
+
+
+def with_url_of_size(size: int) -> Delivery:
+    """Return a delivery that has *size* bytes as JSON."""
+    length = size - json_size(vars(DELIVERY))
+    return replace(DELIVERY, url=DELIVERY.url + "/" * length)
+
+
+def test_delivery_counts_toward_the_maximum_size_of_the_parameters() -> None:
+    rest = MAX_RECORDED_BYTES - json_size(vars(DELIVERY))
+    fitting = replace(callback_of_size(rest), delivery=DELIVERY)
+    assert fitting.within_size_limit() == fitting
+    larger = replace(callback_of_size(rest + 1), delivery=DELIVERY).within_size_limit()
+    assert (larger.parameters, larger.delivery) == ({OMITTED: ["Large"]}, DELIVERY)
+
+
+def test_delivery_that_exceeds_its_own_limit_leaves_its_space_to_the_parameters() -> None:
+    delivery = with_url_of_size(MAX_DELIVERY_BYTES + 1)
+    callback = callback_of_size(MAX_RECORDED_BYTES)
+    assert replace(callback, delivery=delivery).within_size_limit() == callback
+    small = callback_of_size(10_000)
+    fitting = replace(small, delivery=with_url_of_size(MAX_DELIVERY_BYTES))
+    assert fitting.within_size_limit() == fitting
+
+
+def test_characters_of_a_delivery_count_before_anything_is_measured() -> None:
+    delivery = replace(DELIVERY, url="\x01" * 20_000)
+    callback = replace(parse(AssignmentCallback, *SIDS), delivery=delivery)
+    assert callback.within_size_limit() == replace(callback, delivery=None)
+
+
+def test_delivery_names_the_absent_parameters_that_a_record_has_attributes_for() -> None:
+    form = Form([*SIDS, ("TaskQueueSid", ""), ("WorkerAttributes", "{}")])
+    callback = AssignmentCallback.from_form(
+        form, account_sid=ACCOUNT, workspace_sid=WORKSPACE, delivery=DELIVERY
+    )
+    assert callback.delivery == replace(DELIVERY, absent=("WorkflowSid", "TaskAttributes"))
+    assert parse(AssignmentCallback, *SIDS).delivery is None
 
 
 def test_parameters_are_recorded_in_descending_order_of_importance_if_they_fit() -> None:

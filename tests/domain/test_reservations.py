@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.domain.json_text import parse_attributes
 from chalicelib.domain.reservations import (
     ACHIEVED,
     BY_INSTRUCTION,
@@ -17,7 +18,6 @@ from chalicelib.domain.reservations import (
     SentInstruction,
     Status,
     is_allowed,
-    parse_attributes,
 )
 from tests.support import NOW, sid
 

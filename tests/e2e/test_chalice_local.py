@@ -109,6 +109,12 @@ def test_chalice_local_without_a_stage_option_serves_the_local_stage(start):
     assert accepted.body["reservation_status"] == "accepted"
     assert taskrouter.get(f"/Tasks/{task_sid}").body["assignment_status"] == "assigned"
 
+    path = f"/reservations/{accepted.body['reservation_sid']}"
+    assert app.get(f"{path}/signature").body["valid"] is True
+    sent = app.post(f"{path}/send_again").body
+    assert (sent["status"], sent["body"]) == (200, {})
+    assert app.get(path).body["last_claim"]["target"] == "accepted"
+
 
 def test_missing_services_are_reported_at_startup_and_in_responses(start):
     environ = bare_environ(PYTHONUNBUFFERED="1")

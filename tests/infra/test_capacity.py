@@ -356,6 +356,7 @@ def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
         if setting.throttle != capacity.callback_throttle(concurrency)
         and setting.path not in ("/~1event_callback", "/~1overview", "/~1callbacks")
         and not setting.path.startswith("/~1console")
+        and not setting.path.endswith("~1signature")
     ]
     admitted = sum(
         throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000) for throttle in waiting
@@ -401,9 +402,10 @@ def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
 
 
 PAGE_PATHS = ("/console", "/console/session", "/console/callback", "/console/sign-in")
+SIGNATURE_PATH = "/reservations/{sid}/signature"
 
 
-@pytest.mark.parametrize("path", PAGE_PATHS)
+@pytest.mark.parametrize("path", [*PAGE_PATHS, SIGNATURE_PATH])
 @pytest.mark.parametrize(
     ("concurrency", "throttle"),
     [(10, Throttle(1, 2)), (100, Throttle(10, 25)), (1_000, Throttle(50, 100))],
@@ -431,6 +433,15 @@ def test_methods_that_twilio_does_not_call_accept_less_than_lambda(concurrency, 
         if (path, method) not in twilio
     ]
     assert sum(rates) < 10 * concurrency
+
+
+def test_preflight_of_a_signature_check_has_the_throttle_of_the_check():
+    found = {
+        (setting.path, setting.method): setting.throttle
+        for setting in api_settings._method_settings(SimpleNamespace(settings=stage_settings()), 10)
+    }
+    path = api_settings._encode(SIGNATURE_PATH)
+    assert found[path, "OPTIONS"] == found[path, "GET"] == Throttle(1, 2)
 
 
 def test_each_method_has_one_throttle():

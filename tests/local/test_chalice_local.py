@@ -88,6 +88,36 @@ def test_stage_without_an_account_is_served_with_the_local_settings(environ, por
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")],  # noqa: S104  compared
+)
+def test_local_stage_sends_callbacks_again_to_its_own_address(
+    environ, ports, monkeypatch, host, reached
+):
+    registered = []
+    monkeypatch.setattr(
+        chalice_local.send_again,
+        "register",
+        lambda app, *, base_url: registered.append((app, base_url)),
+    )
+
+    app = configure(ports["API_PORT"], host=host)
+
+    assert registered == [(app, f"http://{reached}:{ports['API_PORT']}")]
+
+
+def test_only_a_local_stage_has_a_route_that_sends_callbacks_again(environ, ports):
+    path = "/reservations/{sid}/send_again"
+    assert [*configure(ports["API_PORT"]).routes[path]] == ["POST", "OPTIONS"]
+
+    sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
+    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, **AWS)
+    for name in ("RESERVATIONS_TABLE", "STATE_TABLE", "SECRETS_PARAMETER"):
+        environ[name] = DEV[name]
+    assert path not in configure(ports["API_PORT"]).routes
+
+
 def test_callbacks_are_kept_in_memory(environ, ports):
     configure(ports["API_PORT"])
     observability.log("request", {"route": "/event_callback"})

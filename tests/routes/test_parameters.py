@@ -27,7 +27,12 @@ PARAMETERS = {
     "/overview": (),
     "/activities": (),
     "/activity": ("activity_sid", "worker_sid"),
+    "/callbacks": (
+        *("reservation_sid", "task_sid", "worker_sid", "route", "status", "since", "until"),
+        *("limit", "cursor"),
+    ),
     "/reservations/{sid}": (),
+    "/reservations/{sid}/signature": (),
     "/reservations/{sid}/accept": ("task_sid", "instruction"),
     "/reservations/{sid}/reject": ("task_sid", "activity_sid"),
     "/reservations/{sid}/complete": ("task_sid",),

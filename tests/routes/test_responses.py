@@ -351,7 +351,7 @@ def test_query_parameter_names_of_up_to_fifteen_characters_are_logged(
     api: Api, length: int, shown: str
 ) -> None:
     pairs = [("n" * length, "v"), *[(f"p{number}", "v") for number in range(11)]]
-    url = http._without_secrets("https://a.test/dev/x/route/", "/route", pairs)
+    url = http.mask_url("https://a.test/dev/x/route/", "/route", pairs)
     others = "&".join(f"p{number}=***" for number in range(9))
     assert url == f"https://a.test/dev/***/route/?{shown}=***&{others}"
 
@@ -369,7 +369,7 @@ def test_query_parameter_names_of_up_to_fifteen_characters_are_logged(
     ],
 )
 def test_url_parts_that_may_be_secrets_are_not_logged(url: str, shown: str) -> None:
-    assert http._without_secrets(url, "/route", []) == shown
+    assert http.mask_url(url, "/route", []) == shown
 
 
 @pytest.mark.parametrize(
@@ -455,6 +455,13 @@ def test_record_has_exactly_the_documented_fields(api: Api) -> None:
                 "note": None,
             }
         ],
+        "rule": None,
+        "delivery": {
+            "received_at": "2026-09-21T14:13:20.000Z",
+            "route": "/assignment_callback",
+            "checked_url": "https://example.test/api/assignment_callback",
+        },
+        "last_claim": None,
     }
 
 

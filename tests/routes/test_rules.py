@@ -133,7 +133,7 @@ def test_attributes_that_strict_parsers_reject_are_used_in_answers_and_records(
     assert record["task_attributes"] == record["worker_attributes"]
     assert (record["task_attributes"]["blocked"], record["instruction"]) == (True, expected)
     (listed,) = api.call("GET", "/reservations").json_body["reservations"]
-    assert listed == record
+    assert listed.items() <= record.items()
     assert not {"FailedRules", "UnreadableCallback"} & api.lines()[0].keys()
 
 

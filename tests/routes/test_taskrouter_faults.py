@@ -183,7 +183,7 @@ def test_read_requests_do_not_call_taskrouter(api: Api, remote: RemoteReservatio
     read_paths = {
         path for path, views in app.routes.items() if "GET" in views and "POST" not in views
     } - {"/activities"}
-    assert len(read_paths) == 9
+    assert len(read_paths) == 11
     for sid in (remote.reservation_sid, "WR" + "f" * 32):
         for path in read_paths:
             response = api.call("GET", path.replace("{sid}", sid))

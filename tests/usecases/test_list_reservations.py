@@ -7,10 +7,9 @@ import pytest
 
 from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import BadRequest, Forbidden, NotFound, TaskRouterNotFound
+from chalicelib.domain.reservation_lists import ReservationPage, ReservationQuery
 from chalicelib.domain.reservations import (
     Reservation,
-    ReservationPage,
-    ReservationQuery,
     Status,
 )
 from chalicelib.usecases.find_reservation import find_reservation_to_accept, not_recorded

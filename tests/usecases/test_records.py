@@ -95,6 +95,7 @@ def test_callback_creates_a_complete_record(
         worker_attributes=callback.worker_attributes,
         parameters=callback.parameters,
         answer=answer,
+        rule=rule,
         history=(
             HistoryEntry(NOW, Status.PENDING, "assignment_callback", rule and f"rule {rule}"),
         ),

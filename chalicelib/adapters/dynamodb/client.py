@@ -10,15 +10,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.adapters.aws import (
-    RETRY_PAUSE_SECONDS,
-    InvalidResponse,
-    JsonApi,
-    Request,
-    Sender,
-    describe_error,
-    parse,
-)
+from chalicelib.adapters.aws import RETRY_PAUSE_SECONDS, JsonApi, describe_error
 from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.json_text import replace_lone_surrogates
@@ -26,17 +18,16 @@ from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import (
     ACHIEVED,
     Claim,
+    Delivery,
     DueReservation,
     HistoryEntry,
+    LastClaim,
     Reservation,
     SentInstruction,
     Status,
 )
 
 _ATTEMPTS = 2
-
-_MAX_BYTES = 2**25
-"""Maximum size of a response to a read. BatchGetItem returns at most 16 MB of items."""
 
 _MAX_KEYS_PER_BATCH = 100
 """Maximum number of keys per BatchGetItem request."""
@@ -82,38 +73,11 @@ class _Client:
 
     @cached_property
     def _botocore_client(self) -> Any:
-        from botocore.config import Config  # noqa: PLC0415  callbacks do not need it
-        from botocore.session import Session  # noqa: PLC0415  slow to import
+        from chalicelib.adapters.dynamodb.botocore_client import make_botocore_client  # noqa: PLC0415  callbacks do not need it
 
-        retries = {"mode": "legacy", "total_max_attempts": _ATTEMPTS}
-        client = Session().create_client("dynamodb", config=Config(retries=retries))
-        _limit_requests(client, (self._budget - RETRY_PAUSE_SECONDS) / _ATTEMPTS)
-        return client
-
-
-def _limit_requests(client: Any, seconds: float) -> None:
-    """Send all requests of a botocore client through a `Sender`, each within *seconds*."""
-    from botocore.awsrequest import AWSResponse  # noqa: PLC0415  slow to import
-
-    sender = Sender(client.meta.endpoint_url)
-
-    def send(request: Any, event_name: str, **_event: Any) -> AWSResponse:
-        headers = {
-            name: value.decode() if isinstance(value, bytes) else value
-            for name, value in request.headers.items()
-        }
-        response = sender.send(
-            lambda: Request(request.url, headers, request.body),
-            seconds=seconds,
-            max_bytes=_MAX_BYTES,
+        return make_botocore_client(
+            (self._budget - RETRY_PAUSE_SECONDS) / _ATTEMPTS, attempts=_ATTEMPTS
         )
-        # botocore reads a body that is not JSON as `{}`, and omits fields that are null. In both
-        # cases, the item would seem to be missing.
-        if response.is_success and None in parse(response, event_name).values():
-            raise InvalidResponse
-        return AWSResponse(request.url, response.status, response.headers, response)
-
-    client.meta.events.register("before-send.dynamodb", send)
 
 
 @contextmanager
@@ -204,7 +168,7 @@ def utc_hour(at: int) -> str:
 
 _OPTIONAL_ATTRIBUTES = (
     *("workflow_sid", "workflow_name", "task_queue_sid", "task_queue_name", "worker_name"),
-    *("answer", "withheld", "task_attributes", "worker_attributes"),
+    *("answer", "rule", "withheld", "task_attributes", "worker_attributes"),
 )
 """Attributes that have the same names in an item and in a Reservation, and may be missing."""
 
@@ -224,7 +188,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
             claim_id=item["claim_id"],
             by=item["claim_by"],
         )
-    sent = item.get("instruction_sent")
+    sent, last_claim = item.get("instruction_sent"), item.get("last_claim")
     return Reservation(
         reservation_sid=item["reservation_sid"],
         task_sid=item["task_sid"],
@@ -233,6 +197,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         reserved_at=item["reserved_at"],
         expires_at=item["expires_at"],
         **{name: item.get(name) for name in _OPTIONAL_ATTRIBUTES},
+        delivery=_to_delivery(item.get("delivery")),
         parameters=item.get("parameters", {}),
         accepted_by=item.get("acceptor") if was_accepted else None,
         instruction_sent=SentInstruction(
@@ -241,8 +206,27 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         if sent
         else None,
         claim=claim,
+        last_claim=LastClaim(
+            at=last_claim["at"], by=last_claim["by"], target=Status(last_claim["target"])
+        )
+        if last_claim
+        else None,
         checks=item.get("checks", 0),
         history=history,
+    )
+
+
+def _to_delivery(stored: Mapping[str, Any] | None) -> Delivery | None:
+    """Return a stored delivery. Later versions may store other members in addition."""
+    if stored is None:
+        return None
+    return Delivery(
+        received_at=stored["received_at"],
+        route=stored["route"],
+        url=stored["url"],
+        signature=stored["signature"],
+        settings=stored.get("settings"),
+        absent=tuple(stored.get("absent", ())),
     )
 
 
@@ -269,7 +253,9 @@ def history_item(entry: HistoryEntry) -> dict[str, Any]:
 
 def callback_attributes(reservation: Reservation) -> dict[str, Any]:
     """Return the attributes that a callback, an event or TaskRouter provides."""
+    delivery = vars(reservation.delivery) if reservation.delivery else {}
     return {
+        "delivery": {name: value for name, value in delivery.items() if value} or None,
         "task_sid": reservation.task_sid,
         "worker_sid": reservation.worker_sid,
         "worker_name": reservation.worker_name,

@@ -30,13 +30,8 @@ from chalicelib.adapters.dynamodb.client import (
 )
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import JsonError, parse_json
-from chalicelib.domain.reservations import (
-    OPEN,
-    Reservation,
-    ReservationPage,
-    ReservationQuery,
-    Status,
-)
+from chalicelib.domain.reservation_lists import ReservationPage, ReservationQuery
+from chalicelib.domain.reservations import OPEN, Reservation, Status
 from chalicelib.domain.sids import is_sid
 
 _HOUR_MS = 3_600_000

@@ -87,7 +87,7 @@ class DynamoReservationStore(DynamoJobs):
         answer = dict(reservation.answer or {})
         update = UpdateItem(
             set=callback_attributes(reservation)
-            | {"answer": answer, "acceptor": reservation.accepted_by},
+            | {"answer": answer, "acceptor": reservation.accepted_by, "rule": reservation.rule},
             set_if_absent=self._new_record(reservation, due_at),
             # An earlier record may have a more accurate creation time, but not a better timeout.
             set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
@@ -127,8 +127,10 @@ class DynamoReservationStore(DynamoJobs):
         """Record a callback with the answer ``{}``; return the effective answer."""
         chosen = (reservation.answer or {}).get("instruction")
         withheld = chosen if chosen in RINGING else None
+        rule = None if reservation.answer else reservation.rule
         update = UpdateItem(
-            set={"answer": {}, "withheld": withheld, **callback_attributes(reservation)},
+            set={"answer": {}, "withheld": withheld, "rule": rule}
+            | callback_attributes(reservation),
             conditions=["attribute_not_exists(#answer)", "attribute_exists(#status)"],
         )
         key = {"reservation_sid": reservation.reservation_sid}
@@ -176,6 +178,7 @@ class DynamoReservationStore(DynamoJobs):
                 "claim_target": claim.target.value,
                 "claim_id": claim.claim_id,
                 "claim_by": claim.by,
+                "last_claim": {"at": now, "by": claim.by, "target": claim.target.value},
                 "due_at": claim.until,
                 "acceptor": claim.by if claim.accepts and claim.instruction is None else None,
             },

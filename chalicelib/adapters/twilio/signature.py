@@ -90,7 +90,7 @@ class SignatureVerifier:
         *,
         query: Sequence[tuple[str, str]] = (),
         other_urls: Callable[[], Iterable[str]] = tuple,
-    ) -> None:
+    ) -> str:
         """Verify that *signature* is the signature of *form* as posted to *url*.
 
         Args:
@@ -107,6 +107,9 @@ class SignatureVerifier:
             other_urls: returns other URLs (without query strings) that Twilio may have requested.
                 They are only used to find the cause of an invalid signature.
 
+        Returns:
+            The signed URL, with its query string.
+
         Raises:
             InvalidSignature: the signature is wrong or missing.
             SecretsUnavailable: the keys can't be read.
@@ -122,11 +125,11 @@ class SignatureVerifier:
             checked = secrets
             keys = _shared_keys(secrets, settings) if settings else secrets.auth_tokens
             signed = _Signed(text, signature, _DIGESTS[algorithm], keys)
-            if signed.is_valid_for(url, query_strings(query) if query else [""]):
-                return
+            if signed_url := signed.find_url(url, query_strings(query) if query else [""]):
+                return signed_url
         cause = LikelyCause.UNKNOWN_SHARED_KEY
         if keys:
-            cause = _likely_cause(signed.is_valid_for, url, query, other_urls())
+            cause = _likely_cause(signed.find_url, url, query, other_urls())
         raise InvalidSignature(_NOT_SIGNED, likely_cause=cause)
 
 
@@ -146,19 +149,20 @@ class _Signed:
     digest: str
     keys: tuple[str, ...]
 
-    def is_valid_for(self, url: str, query_strings: Iterable[str]) -> bool:
-        """Return whether the signature is valid for a URL with one of the query strings."""
+    def find_url(self, url: str, query_strings: Iterable[str]) -> str | None:
+        """Return the URL, with one of the query strings, for which the signature is valid."""
         expected = self.signature.encode(errors="replace")
         with suppress(ValueError):  # a Host header may make a URL invalid
             parsed = urlparse(url)
             addresses = dict.fromkeys((remove_port(parsed), add_port(parsed)))
             for query_string in query_strings:
                 for address, key in product(addresses, self.keys):
-                    text = f"{address}{query_string}".encode() + self.text
+                    signed_url = f"{address}{query_string}"
+                    text = signed_url.encode() + self.text
                     digest = hmac.digest(key.encode(), text, self.digest)
                     if hmac.compare_digest(base64.b64encode(digest), expected):
-                        return True
-        return False
+                        return signed_url
+        return None
 
 
 def check_header(signature: str | None, settings: str | None) -> tuple[str, str]:
@@ -223,7 +227,7 @@ def _encode(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
 
 
 def _likely_cause(
-    is_signed: Callable[[str, Iterable[str]], bool],
+    find_url: Callable[[str, Iterable[str]], str | None],
     url: str,
     query: Sequence[tuple[str, str]],
     other_urls: Iterable[str],
@@ -231,19 +235,19 @@ def _likely_cause(
     """Return the likely cause of an invalid signature.
 
     Args:
-        is_signed: returns whether the signature is valid for a URL with one of several query
-            strings.
+        find_url: returns the URL, with one of several query strings, for which the signature is
+            valid, if any.
         url: the checked URL without its query string.
         query: the decoded parameters of the query string.
         other_urls: URLs without query strings that Twilio may have requested instead.
     """
     usual = next(query_strings(query), "") if query else ""
     other_path = url.removesuffix("/") if url.endswith("/") else f"{url}/"
-    if is_signed(url, _unusual_query_strings(query, usual)):
+    if find_url(url, _unusual_query_strings(query, usual)):
         return LikelyCause.QUERY
-    if is_signed(other_path, [usual]):
+    if find_url(other_path, [usual]):
         return LikelyCause.PATH
-    if any(is_signed(other_url, [usual]) for other_url in other_urls):
+    if any(find_url(other_url, [usual]) for other_url in other_urls):
         return LikelyCause.BASE_URL
     is_exact = all(_UNAMBIGUOUS.fullmatch(text) for pair in query for text in pair)
     if len(query) > _MAX_ORDERED_PARAMETERS or not is_exact:
