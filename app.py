@@ -21,6 +21,7 @@ from chalicelib.routes import (
     overview,
     reservations,
     sign_in,
+    statistics,
     tasks,
     voice,
 )
@@ -45,6 +46,7 @@ app.register_blueprint(reservations.blueprint)
 app.register_blueprint(console.blueprint)
 app.register_blueprint(overview.blueprint)
 app.register_blueprint(callback_log.blueprint)
+app.register_blueprint(statistics.blueprint)
 app.register_blueprint(health.blueprint)
 app.register_blueprint(sign_in.blueprint)
 
@@ -61,6 +63,7 @@ def sweep(event: CloudWatchEvent) -> None:
     sweep_due_reservations(
         service.collaborators,
         service.sweep_policy,
+        service.statistics,
         time_left_ms=context.get_remaining_time_in_millis,
         report=lambda line: observability.log(
             "sweep", line, level=logging.INFO if line["ok"] else logging.ERROR

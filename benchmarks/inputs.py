@@ -95,6 +95,11 @@ class InstantDynamoDb:
         return respond(request)
 
 
+STATISTICS_PATH = "/RealTimeStatistics"
+WORKSPACE_STATISTICS = {"workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"]}
+"""TaskRouter's real-time statistics of a Workspace without Workers and Tasks."""
+
+
 def respond_to_decision(request: dict[str, Any]) -> dict[str, Any]:
     """Return DynamoDB's response to an update that claims or changes RECORD."""
     return {"Attributes": {**RECORD, **respond(request)["Attributes"]}}

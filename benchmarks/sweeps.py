@@ -155,12 +155,13 @@ class _Services:
             if "id" in request["Key"]:
                 return _CONDITION_FAILED  # The reconciliation is not due.
             return _ok(inputs.respond_to_decision(request))
-        if name == "PutItem":
-            return _ok({})
+        if name in ("GetItem", "PutItem"):
+            return _ok({})  # There are no statistics.
         return self._fetch(target)
 
     def _page(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        if request["ExpressionAttributeValues"][":status"]["S"] != "pending":
+        status = request["ExpressionAttributeValues"].get(":status", {"S": "none: an hour"})
+        if status["S"] != "pending":
             return {"Items": [], "Count": 0, "ScannedCount": 0}
         first = int(request.get("ExclusiveStartKey", {}).get("due_at", {"N": _NOW})["N"]) - _NOW
         numbers = range(first, min(first + _PAGE_SIZE, self.due))
@@ -172,6 +173,8 @@ class _Services:
 
     def _fetch(self, target: str) -> stubs.Response:
         time.sleep(self._latency)
+        if inputs.STATISTICS_PATH in target:
+            return _ok(inputs.WORKSPACE_STATISTICS)
         *_, task_sid, _, sid = target.split()[1].split("/")
         with self._lock:
             if self.checked == self._max_checks:

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -20,6 +21,8 @@ from chalicelib import config
 from chalicelib.adapters.dynamodb.client import to_item, utc_hour
 from chalicelib.domain.reservation_lists import ReservationQuery
 from chalicelib.domain.reservations import Status
+from chalicelib.domain.statistics import MAX_SWEEPS
+from chalicelib.observability import SweepLine
 from chalicelib.runtime import Runtime, SystemClock
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import sweep_due_reservations
@@ -43,6 +46,8 @@ _HOUR_MS = 3_600_000
 _NOW = 1_790_000_000_000 // _HOUR_MS * _HOUR_MS + _HOUR_MS - 1
 _BATCH_SIZE = 25
 """Maximum number of items per BatchWriteItem request."""
+
+_STEP, _STATISTICS = "sweep without due Reservations", "`GET /statistics`"
 
 _TIME_LEFT_MS = 300_000
 _FAR_FUTURE = 4_000_000_000_000
@@ -68,7 +73,7 @@ def measure(records: int) -> list[Figure]:
     list_sizes = (_FULL_RECORDS, records // 2)
     sweep_sizes = (_FULL_RECORDS + DUE, records // 10, records)
     lists, sweeps = dict[int, dict[str, Usage]](), dict[int, tuple[Usage, int]]()
-    pending = dict[int, Usage]()
+    pending, statistics = dict[int, Usage](), dict[int, dict[str, Usage]]()
     with BenchmarkTables.create() as tables:
         for size in sorted({*list_sizes, *sweep_sizes}):
             tables.fill(size - (DUE if size in sweep_sizes else 0))
@@ -76,10 +81,16 @@ def measure(records: int) -> list[Figure]:
                 lists[size] = tables.measure_lists()
             if size in sweep_sizes:
                 sweeps[size] = tables.measure_sweep(DUE)
+                statistics[size] = tables.measure_statistics()
         for number in (_PENDING, *_PENDING_RECORDS):
             tables.fill_pending(number)
             pending[number] = tables.measure_list("status=pending")
-    return [*_list_figures(lists), *_pending_figures(pending), *_sweep_figures(sweeps)]
+    return [
+        *_list_figures(lists),
+        *_pending_figures(pending),
+        *_sweep_figures(sweeps),
+        *_statistics_figures(statistics),
+    ]
 
 
 @contextmanager
@@ -155,27 +166,41 @@ class BenchmarkTables:
         Returns:
             The usage, and the number of requests to TaskRouter.
         """
-        self._add(_make_due_record(number) for number in islice(self._numbers, due))
-        requests, lines = Counter[str](), list[Any]()
+        requests = Counter[str]()
 
         def respond(target: str, _body: bytes) -> stubs.Response:
             requests["TaskRouter"] += 1
+            if inputs.STATISTICS_PATH in target:
+                return HTTPStatus.OK, json.dumps(inputs.WORKSPACE_STATISTICS).encode()
             *_, task_sid, _, sid = target.split()[1].split("/")
             ended = inputs.remote_reservation("completed") | {"sid": sid, "task_sid": task_sid}
             return HTTPStatus.OK, json.dumps(ended).encode()
 
         with stubs.serve(respond) as url:
             service = self.make_runtime(url)
+            _sweep(service)  # The first sweep counts the Reservations of 24 hours.
+            self._add(_make_due_record(number) for number in islice(self._numbers, due))
             self._metered.reset()
-            sweep_due_reservations(
-                service.collaborators,
-                service.sweep_policy,
-                time_left_ms=lambda: _TIME_LEFT_MS,
-                report=lines.append,
-            )
-        if lines[0]["mirrored"] != due:
-            raise RuntimeError(f"The sweep did not record all {due} statuses: {lines[0]}")
+            requests.clear()
+            line = _sweep(service)
+        if line["mirrored"] != due:
+            raise RuntimeError(f"The sweep did not record all {due} statuses: {line}")
         return self._metered.reset(), requests["TaskRouter"]
+
+    def measure_statistics(self) -> dict[str, Usage]:
+        """Sweep without due Reservations, and read the statistics; return both usages."""
+        body = json.dumps(inputs.WORKSPACE_STATISTICS).encode()
+        with stubs.serve(lambda _target, _body: (HTTPStatus.OK, body)) as url:
+            service = replace(self.make_runtime(url), clock=_FixedClock())
+            # The first sweep counts the Reservations of 24 hours. The item grows until it contains
+            # the maximum number of sweeps.
+            for _ in range(MAX_SWEEPS):
+                _sweep(service)
+            self._metered.reset()
+            _sweep(service)
+            usages = {_STEP: self._metered.reset()}
+        service.statistics.get_statistics()
+        return usages | {_STATISTICS: self._metered.reset()}
 
     def make_runtime(self, taskrouter_url: str = "") -> Runtime:
         """Return the app's components, with a `MeteredClient` for these tables."""
@@ -208,6 +233,26 @@ class BenchmarkTables:
             call.send(None)  # The emulator never waits, so no event loop is necessary.
         if messages[0]["status"] != HTTPStatus.OK:
             raise RuntimeError(messages[1]["body"].decode())
+
+
+class _FixedClock(SystemClock):
+    """A clock that shows the creation time of the newest record."""
+
+    def now_ms(self) -> int:
+        return _NOW
+
+
+def _sweep(service: Runtime) -> SweepLine:
+    """Run a sweep, and return its log line."""
+    lines = list[SweepLine]()
+    sweep_due_reservations(
+        service.collaborators,
+        service.sweep_policy,
+        service.statistics,
+        time_left_ms=lambda: _TIME_LEFT_MS,
+        report=lines.append,
+    )
+    return lines[0]
 
 
 def _make_record(number: int) -> dict[str, Any]:
@@ -321,3 +366,16 @@ def _sweep_figures(usages: dict[int, tuple[Usage, int]]) -> Iterable[Figure]:
                 unit="",
                 goal=MAX_RATIO,
             )
+
+
+def _statistics_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
+    small, *_, large = usages
+    for name in (_STEP, _STATISTICS):
+        yield Figure(
+            name=f"{name}: read units, {large:,} records",
+            value=usages[large][name].read_units,
+            other=f"{small:,} records",
+            other_value=usages[small][name].read_units,
+            unit="",
+            goal=MAX_RATIO,
+        )

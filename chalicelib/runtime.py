@@ -34,6 +34,7 @@ from chalicelib.usecases.sweep import SweepPolicy
 if TYPE_CHECKING:
     from chalicelib.adapters.dynamodb.activities import DynamoWorkerActivities
     from chalicelib.adapters.dynamodb.listing import DynamoReservationListing
+    from chalicelib.adapters.dynamodb.statistics import DynamoStatistics
     from chalicelib.adapters.oidc import Provider
     from chalicelib.adapters.twilio.access_tokens import TokenVerifier
     from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
@@ -101,6 +102,18 @@ class Runtime:
             self.dynamodb,
             state_table=settings.state_table,
             retention_days=settings.retention_days,
+        )
+
+    @cached_property
+    def statistics(self) -> "DynamoStatistics":
+        """The statistics that sweeps update."""
+        from chalicelib.adapters.dynamodb.statistics import DynamoStatistics  # noqa: PLC0415  callbacks do not need it
+
+        settings = self.settings
+        return DynamoStatistics(
+            self.dynamodb,
+            reservations_table=settings.reservations_table,
+            state_table=settings.state_table,
         )
 
     @cached_property

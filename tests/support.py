@@ -11,10 +11,12 @@ from typing import Any
 
 from chalicelib.adapters import exchange
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.adapters.dynamodb.statistics import DynamoStatistics
 from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import MOVES, RemoteReservation, Status
+from chalicelib.domain.statistics import WorkspaceStatistics
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 from chalicelib.domain.workers import Activity, WorkerActivity
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, Deadlines
@@ -99,6 +101,7 @@ class FakeTaskRouter:
         self.workers: dict[str, WorkerActivity] = {}
         self.fail_before: dict[str, list[BaseException]] = {}
         self.fail_after: dict[str, list[BaseException]] = {}
+        self.statistics = WorkspaceStatistics(None, ())
         self.workspace_error: Exception | None = None
         self.when_called: Callable[[str], None] = lambda _verb: None
 
@@ -252,6 +255,10 @@ class FakeTaskRouter:
         self._end("update worker")
         return self.workers[worker_sid]
 
+    def fetch_statistics(self) -> WorkspaceStatistics:
+        self._begin("statistics")
+        return self.statistics
+
     def verify_workspace(self) -> None:
         self._begin("workspace")
         if self.workspace_error:
@@ -292,6 +299,13 @@ def backdate_reconciliation(client: Any, state_table: str, now: int) -> None:
         Key=key,
         UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in due),
         ExpressionAttributeValues={f":{name}": {"N": str(at)} for name, at in due.items()},
+    )
+
+
+def make_statistics(store: DynamoReservationStore) -> DynamoStatistics:
+    """Return the statistics in the tables of *store*."""
+    return DynamoStatistics(
+        store._client, reservations_table=store._reservations, state_table=store._state
     )
 
 

@@ -245,8 +245,30 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
         benchmark_tables.fill(1_500)
         assert benchmark_tables.measure_lists() == lists
 
-    assert (requests, usage.requests["query"]) == (8, 3)
+    # One request for TaskRouter's statistics, and three queries for the hours that can change.
+    assert (requests, usage.requests["query"]) == (8 + 1, 3 + 3)
     assert all(lists[name].read_units > 0 for name in lists)
+
+
+def test_statistics_are_measured_in_a_growing_table() -> None:
+    with tables.BenchmarkTables.create() as benchmark_tables:
+        benchmark_tables.fill(1_500)
+        usages = benchmark_tables.measure_statistics()
+        benchmark_tables.fill(2_500)
+        assert benchmark_tables.measure_statistics() == usages
+
+    swept, requested = usages.values()
+    # Three queries for due Reservations, and three for hours. One update fails, because
+    # reconciliation is not due.
+    assert swept.requests == {
+        "query": 6,
+        "get_item": 1,
+        "batch_get_item": 1,
+        "update_item": 2,
+        "put_item": 1,
+    }
+    assert requested.requests == {"get_item": 1}
+    assert requested.read_units <= 3
 
 
 def test_tables_of_a_failed_measurement_are_deleted() -> None:

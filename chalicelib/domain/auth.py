@@ -42,6 +42,7 @@ class Action(StrEnum):
     SWITCH_ACTIVITY = "switch an Activity"
     SEE_CALLBACKS = "see callbacks"
     SEND_CALLBACK_AGAIN = "send a callback again"
+    SEE_STATISTICS = "see statistics"
 
 
 class Scope(StrEnum):

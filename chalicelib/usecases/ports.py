@@ -9,6 +9,7 @@ from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import (
     Claim,
     DueReservation,
+    HistoryEntry,
     RemoteReservation,
     Reservation,
     Status,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     # Callbacks do not need these modules.
     from chalicelib.domain.callback_log import CallbackQuery, LogPage
     from chalicelib.domain.reservation_lists import ReservationPage, ReservationQuery
+    from chalicelib.domain.statistics import IndexEntry, Statistics, WorkspaceStatistics
     from chalicelib.domain.workers import Activity, WorkerActivity
 
 
@@ -99,6 +101,9 @@ class TaskRouter(Protocol):
 
     def update_worker(self, worker_sid: str, *, activity_sid: str) -> "WorkerActivity":
         """Switch a Worker to an Activity."""
+
+    def fetch_statistics(self) -> "WorkspaceStatistics":
+        """Fetch the real-time statistics of the Workspace."""
 
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
@@ -263,6 +268,41 @@ class ReservationListing(Protocol):
 
         Raises:
             StoreUnavailable: DynamoDB failed.
+        """
+
+
+class StatisticsStore(Protocol):
+    """The statistics, and the records from which they are computed.
+
+    Every method raises StoreUnavailable if DynamoDB fails. The reads of records are eventually
+    consistent.
+    """
+
+    def get_statistics(self) -> "Statistics | None":
+        """Return the statistics, or None if there are none yet."""
+
+    def save_statistics(self, statistics: "Statistics") -> bool:
+        """Save the statistics unless later ones are saved; return whether they were saved."""
+
+    def read_hour(
+        self, start: int, cursor: Mapping[str, Any] | None
+    ) -> "tuple[list[IndexEntry], Mapping[str, Any] | None]":
+        """Return a page of the Reservations created in an hour, newest first.
+
+        Args:
+            start: epoch ms of the start of the hour.
+            cursor: the cursor that the previous page returned, or None for the first page.
+
+        Returns:
+            The entries, and the cursor of the next page, or None if there is no next page.
+        """
+
+    def fetch_histories(
+        self, reservation_sids: Collection[str]
+    ) -> list[tuple[int, tuple[HistoryEntry, ...]]]:
+        """Return the creation times (epoch ms) and histories of at most 100 Reservations.
+
+        Reservations that can't be read at once are omitted.
         """
 
 

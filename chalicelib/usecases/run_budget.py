@@ -25,6 +25,10 @@ _MIN_TIME_LEFT_MS = 25_000
 to 16 s. Other steps send requests to TaskRouter for up to 9 s. Every step then writes to DynamoDB.
 Loops check `may_continue` between their calls."""
 
+_MIN_SUMMARY_MS = 13_000
+"""Minimum remaining time to start a read of the summary, which may start after the checks have
+ended. The read and the two writes of the results take up to 9.7 s."""
+
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
 """Pauses before each retry of a throttled request, in seconds."""
 
@@ -56,8 +60,16 @@ class RunBudget:
 
     def may_continue(self) -> bool:
         """Return whether another step may start."""
-        is_ended = self._stopped.is_set() or self._throttled.is_set()
-        return not is_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+        return not self.is_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether TaskRouter would refuse or throttle all further requests."""
+        return self._stopped.is_set() or self._throttled.is_set()
+
+    def has_time_to_summarize(self) -> bool:
+        """Return whether another read of the summary may start."""
+        return self._time_left_ms() >= _MIN_SUMMARY_MS
 
     def half(self) -> Self:
         """Return a budget for a part of the run: half of the remaining time for starting steps.

@@ -27,9 +27,10 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
 from chalicelib.usecases.decide import Decision, decide
-from chalicelib.usecases.ports import Collaborators
-from chalicelib.usecases.reconcile import reconcile
+from chalicelib.usecases.ports import Collaborators, StatisticsStore
+from chalicelib.usecases.reconcile import BY_RECONCILE, reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
+from chalicelib.usecases.summarize import summarize
 
 BY_SWEEP = "sweep"
 
@@ -71,15 +72,17 @@ class SweepPolicy:
 def sweep_due_reservations(
     collaborators: Collaborators,
     policy: SweepPolicy,
+    statistics: StatisticsStore,
     *,
     time_left_ms: Callable[[], int],
     report: Callable[[SweepLine], None],
 ) -> None:
-    """Reconcile if due, check due Reservations while time is left, and report the counts.
+    """Reconcile if due, check due Reservations while time is left, update statistics, and report.
 
     Args:
         collaborators: the services to use.
         policy: the actions besides recording statuses.
+        statistics: the statistics to update.
         time_left_ms: returns the remaining time of this sweep, in ms.
         report: receives the log line once, even if steps of the sweep fail.
 
@@ -99,6 +102,7 @@ def sweep_due_reservations(
         while batch := list(islice(due, _READ_AHEAD)):
             outcomes.update(pool.map(sweep.check, batch))
     line = sweep.line(outcomes, reconciled)
+    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP, BY_RECONCILE))
     with budget.counting_failures():
         collaborators.store.save_sweep(line)
     line["errors"], line["ok"] = dict(budget.errors), not budget.errors

@@ -42,6 +42,7 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
         sweep_due_reservations(
             service.collaborators,
             service.sweep_policy,
+            service.statistics,
             time_left_ms=lambda: max(0, round((deadline - time.monotonic()) * 1000)),
             report=lambda line: click.echo(json.dumps(line)),
         )

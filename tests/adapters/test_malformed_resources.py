@@ -100,7 +100,10 @@ TASK_LISTS: dict[str, Call] = {
 EVENTS: dict[str, Call] = {
     "events": lambda client: client.list_events("reservation.created", since=0, until=1_000),
 }
-OTHERS: dict[str, Call] = {"workspace": lambda client: client.verify_workspace()}
+OTHERS: dict[str, Call] = {
+    "workspace": lambda client: client.verify_workspace(),
+    "statistics": lambda client: client.fetch_statistics(),
+}
 CALLS = SINGLE | LISTS | TASKS | TASK_LISTS | EVENTS | OTHERS
 
 

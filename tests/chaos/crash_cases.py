@@ -24,7 +24,7 @@ from taskrouter_simulator.engine.core import AssignmentCallback as EngineAssignm
 from taskrouter_simulator.engine.core import EventCallback
 from tests.chaos.engine_taskrouter import SPANISH, EngineTaskRouter
 from tests.chaos.fault_injection import FaultInjectingProxy, FaultInjector
-from tests.support import make_reconciliation_due
+from tests.support import make_reconciliation_due, make_statistics
 
 LEASE = 30
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
@@ -122,6 +122,7 @@ class Scenario:
         sweeping.sweep_due_reservations(
             self.collaborators,
             self.policy,
+            FaultInjectingProxy("statistics", make_statistics(self.store), self.injector),
             time_left_ms=lambda: 60_000,
             report=lambda _result: None,
         )

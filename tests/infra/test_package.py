@@ -126,6 +126,10 @@ def test_throttles_are_higher_for_twilio_and_lower_for_methods_that_may_wait(pac
         ("/reservations/{sid}/accept", "POST"),
         ("/reservations/{sid}/complete", "POST"),
         ("/reservations/{sid}/reject", "POST"),
+        ("/reservations/{sid}/signature", "GET"),
+        ("/reservations/{sid}/signature", "OPTIONS"),
+        ("/statistics", "GET"),
+        ("/statistics", "OPTIONS"),
     }
     assert all(rates[method] > default for method in twilio_routes(app))
 

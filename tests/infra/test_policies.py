@@ -154,6 +154,7 @@ def use_every_route(api):
     )
     assert created.status_code == 201
     assert api.call("GET", "/overview").status_code == 200
+    assert api.call("GET", "/statistics").status_code == 200
     idle = Activity(sid("WA"), "Idle", is_available=True)
     api.taskrouter.workspace_activities = [idle]
     api.taskrouter.workers[first.worker_sid] = WorkerActivity(
@@ -170,6 +171,8 @@ def use_every_route(api):
     for path in ("/console/sign-in", "/console/callback"):
         assert api.call("GET", path).status_code == 404  # there is no identity provider
     assert api.call("GET", "/callbacks").status_code == 200
+    signature = f"/reservations/{first.reservation_sid}/signature"
+    assert api.call("GET", signature).status_code == 200
     assert called_routes(api) == set(app.routes)
 
 
@@ -202,6 +205,7 @@ def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
         sweep_due_reservations(
             api.service.collaborators,
             api.service.sweep_policy,
+            api.service.statistics,
             time_left_ms=lambda: 60_000,
             report=lambda result: None,
         )

@@ -191,6 +191,7 @@ def _sweep(api: Api) -> int:
         sweep_due_reservations(
             api.service.collaborators,
             api.service.sweep_policy,
+            api.service.statistics,
             time_left_ms=lambda: 60_000,
             report=lambda _line: None,
         )

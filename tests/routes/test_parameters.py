@@ -25,12 +25,13 @@ PARAMETERS = {
     "/accept_reservation": ("task_sid", "reservation_sid"),
     "/reservations": ("worker_sid", "status", "since", "limit", "cursor"),
     "/overview": (),
+    "/statistics": (),
+    "/callbacks": (
+        *("reservation_sid", "task_sid", "worker_sid"),
+        *("route", "status", "since", "until", "limit", "cursor"),
+    ),
     "/activities": (),
     "/activity": ("activity_sid", "worker_sid"),
-    "/callbacks": (
-        *("reservation_sid", "task_sid", "worker_sid", "route", "status", "since", "until"),
-        *("limit", "cursor"),
-    ),
     "/reservations/{sid}": (),
     "/reservations/{sid}/signature": (),
     "/reservations/{sid}/accept": ("task_sid", "instruction"),

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.metering import MeteredClient, Usage, item_size
 from chalicelib.adapters.dynamodb.client import to_item, utc_hour
 from chalicelib.domain.reservations import OPEN, Status
+from chalicelib.usecases.ports import StatisticsStore
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import sweep_due_reservations
 from tests.routes.conftest import Api, reserve
@@ -103,6 +104,19 @@ def test_cost_of_a_list_does_not_depend_on_older_records(
     assert usages[0].requests == {"query": 1, "batch_get_item": 1}
 
 
+class NoStatistics(StatisticsStore):
+    """Reads and saves nothing. `tests.routes.test_statistics` measures the cost of statistics."""
+
+    def get_statistics(self) -> None:
+        return None
+
+    def read_hour(self, start: int, cursor: object) -> tuple[list[Any], None]:
+        return [], None
+
+    def fetch_histories(self, reservation_sids: object) -> list[Any]:
+        return []
+
+
 def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: MeteredClient) -> None:
     reconciled = {"id": JOB, "due_at": NOW * 2}
     metered.put_item(TableName=api.environ["STATE_TABLE"], Item=to_item(reconciled))
@@ -118,11 +132,12 @@ def test_cost_of_a_sweep_does_not_depend_on_other_records(api: Api, metered: Met
         sweep_due_reservations(
             api.service.collaborators,
             api.service.sweep_policy,
+            NoStatistics(),
             time_left_ms=lambda: 60_000,
             report=lambda line: None,
         )
         usages.append(metered.reset())
-        assert api.taskrouter.calls == {"fetch": 20}
+        assert api.taskrouter.calls == {"fetch": 20, "statistics": 1}
 
     assert usages[0] == usages[1]
     # One of the updates fails, because reconciliation is not due.

@@ -168,6 +168,7 @@ def test_sweep_ends_in_time_if_taskrouter_is_slow(
         sweep_due_reservations(
             api.service.collaborators,
             api.service.sweep_policy,
+            api.service.statistics,
             time_left_ms=lambda: int((26 - (time.monotonic() - started)) * 1000),
             report=lambda _line: None,
         )
@@ -183,7 +184,7 @@ def test_read_requests_do_not_call_taskrouter(api: Api, remote: RemoteReservatio
     read_paths = {
         path for path, views in app.routes.items() if "GET" in views and "POST" not in views
     } - {"/activities"}
-    assert len(read_paths) == 11
+    assert len(read_paths) == 12
     for sid in (remote.reservation_sid, "WR" + "f" * 32):
         for path in read_paths:
             response = api.call("GET", path.replace("{sid}", sid))

@@ -17,7 +17,14 @@ from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
-from tests.support import DEADLINES, FakeTaskRouter, ManualClock, make_collaborators, make_event
+from tests.support import (
+    DEADLINES,
+    FakeTaskRouter,
+    ManualClock,
+    make_collaborators,
+    make_event,
+    make_statistics,
+)
 
 SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 
@@ -89,6 +96,7 @@ class Service:
             sweep_due_reservations(
                 self.collaborators,
                 self.policy,
+                make_statistics(self.store),
                 time_left_ms=time_left,
                 report=reports.append,
             )

@@ -49,7 +49,7 @@ from tests.chaos.fault_injection import (
     FaultInjector,
     ProcessKilled,
 )
-from tests.support import make_reconciliation_due
+from tests.support import make_reconciliation_due, make_statistics
 
 LEASE = 30
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
@@ -315,6 +315,7 @@ class Scenario(RuleBasedStateMachine):
         sweep_due_reservations(
             self.collaborators,
             SweepPolicy(),
+            FaultInjectingProxy("statistics", make_statistics(self.store), self.injector),
             time_left_ms=lambda: 60_000,
             report=lambda _result: None,
         )

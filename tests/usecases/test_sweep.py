@@ -17,7 +17,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.reservations import OPEN, DueReservation, RemoteReservation, Status
 from chalicelib.usecases import sweep
 from chalicelib.usecases.sweep import SweepOutcome, SweepPolicy, sweep_due_reservations
-from tests.support import NOW, make_collaborators, sid
+from tests.support import NOW, make_collaborators, make_statistics, sid
 from tests.usecases.conftest import Service
 
 PAST_DEADLINE_MS = 130_000
@@ -231,7 +231,7 @@ def test_sweep_starts_no_check_if_time_is_short(service: Service) -> None:
     report = service.sweep(time_left_ms=24_999)
     # The sweep stops reading due Reservations after the first one.
     assert (report["due"], report["left"]) == (1, 1)
-    assert not service.taskrouter.calls
+    assert service.taskrouter.calls == {"statistics": 1}
 
 
 def test_result_of_last_sweep_is_saved(service: Service, dynamodb: object) -> None:
@@ -265,7 +265,11 @@ def sweep_report(service: Service) -> dict[str, Any]:
     )
     with suppress(SweepFailed):
         sweep_due_reservations(
-            collaborators, service.policy, time_left_ms=lambda: 60_000, report=reports.append
+            collaborators,
+            service.policy,
+            make_statistics(service.store),
+            time_left_ms=lambda: 60_000,
+            report=reports.append,
         )
     (report,) = reports
     return report
@@ -443,6 +447,7 @@ def test_sweep_can_be_interrupted(service: Service) -> None:
         sweep_due_reservations(
             make_collaborators(service.store, service.taskrouter, service.clock),
             SweepPolicy(),
+            make_statistics(service.store),
             time_left_ms=lambda: 60_000,
             report=lambda _line: None,
         )

@@ -36,6 +36,7 @@ from tests.support import (
     ManualClock,
     make_collaborators,
     make_reconciliation_due,
+    make_statistics,
     sid,
 )
 from tests.usecases.conftest import Service
@@ -61,6 +62,7 @@ def run_sweep(service: Service, seconds: int = 60) -> dict[str, Any]:
         sweep_due_reservations(
             make_collaborators(service.store, service.taskrouter, service.clock, service.deadlines),
             service.policy,
+            make_statistics(service.store),
             time_left_ms=lambda: ends_at - service.clock.now,
             report=lines.append,  # type: ignore[arg-type]
         )

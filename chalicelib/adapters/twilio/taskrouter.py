@@ -22,6 +22,13 @@ from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.adapters.twilio.errors import sdk_name, to_error
 from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
+from chalicelib.adapters.twilio.resources import (
+    to_activity,
+    to_found_task,
+    to_statistics,
+    to_task,
+    to_worker,
+)
 from chalicelib.domain.callbacks import MAX_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
@@ -34,6 +41,7 @@ from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.sids import checked_sid
 from chalicelib.domain.sign_in import find_workers_query, read_attribute
+from chalicelib.domain.statistics import WorkspaceStatistics
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, has_attribute
 from chalicelib.domain.workers import Activity, WorkerActivity
 
@@ -246,7 +254,7 @@ class TwilioTaskRouter:
 
         def send(workspace: Any) -> CreatedTask:
             # The requests library omits parameters whose value is None.
-            created = _to_task(workspace.tasks.create(**asdict(task)))
+            created = to_task(workspace.tasks.create(**asdict(task)))
             if created.workflow_sid != task.workflow_sid:
                 raise ValueError("TaskRouter returned a different Task.")
             return created
@@ -267,7 +275,7 @@ class TwilioTaskRouter:
 
         def send(workspace: Any) -> list[FoundTask]:
             tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=5)
-            found = [_to_found_task(task.fetch(), sid=task.sid) for task in tasks]
+            found = [to_found_task(task.fetch(), sid=task.sid) for task in tasks]
             if not all(has_attribute(each.task, name, value) for each in found):
                 raise ValueError("TaskRouter returned a different Task.")
             return found
@@ -278,7 +286,7 @@ class TwilioTaskRouter:
         """List the Activities of the Workspace; one page is enough."""
         return self._request(
             lambda workspace: [
-                _to_activity(activity)
+                to_activity(activity)
                 for activity in workspace.activities.list(page_size=_PAGE_SIZE, limit=_PAGE_SIZE)
             ],
             pages=1,
@@ -287,7 +295,7 @@ class TwilioTaskRouter:
     def fetch_worker(self, worker_sid: str) -> WorkerActivity:
         """Return the current Activity of a Worker."""
         return self._request(
-            lambda workspace: _to_worker(workspace.workers(worker_sid).fetch(), sid=worker_sid)
+            lambda workspace: to_worker(workspace.workers(worker_sid).fetch(), sid=worker_sid)
         )
 
     def update_worker(self, worker_sid: str, *, activity_sid: str) -> WorkerActivity:
@@ -296,7 +304,7 @@ class TwilioTaskRouter:
         The Worker keeps its Reservations, because RejectPendingReservations is not sent.
         """
         return self._request(
-            lambda workspace: _to_worker(
+            lambda workspace: to_worker(
                 workspace.workers(worker_sid).update(activity_sid=activity_sid),
                 sid=worker_sid,
                 activity_sid=activity_sid,
@@ -326,6 +334,14 @@ class TwilioTaskRouter:
 
         return self._request(send, pages=1)
 
+    def fetch_statistics(self) -> WorkspaceStatistics:
+        """Fetch the real-time statistics of the Workspace."""
+        return self._request(
+            lambda workspace: to_statistics(
+                workspace.real_time_statistics().fetch(), workspace_sid=self._workspace_sid
+            )
+        )
+
     def verify_workspace(self) -> None:
         """Fetch the Workspace to prove that its SID did not cause a 404 response."""
 
@@ -334,27 +350,6 @@ class TwilioTaskRouter:
                 raise ValueError("TaskRouter returned a different Workspace.")
 
         self._request(send)
-
-
-def _to_task(task: Any) -> CreatedTask:
-    match (task.attributes, task.workflow_sid, task.task_queue_sid, task.priority):
-        case (str(), str() | None, str() | None, int() | None):
-            return CreatedTask(
-                sid=checked_sid(task.sid, "WT", "sid"),
-                attributes=task.attributes,
-                assignment_status=str(task.assignment_status),
-                workflow_sid=task.workflow_sid,
-                task_queue_sid=task.task_queue_sid,
-                priority=task.priority,
-            )
-    raise TypeError("A field of the Task has the wrong type.")
-
-
-def _to_found_task(task: Any, *, sid: str) -> FoundTask:
-    if task.sid != sid:
-        raise ValueError("TaskRouter returned a different Task.")
-    task_channel = (task.task_channel_sid, task.task_channel_unique_name)
-    return FoundTask(_to_task(task), timeout=task.timeout, task_channel=task_channel)
 
 
 def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservation:
@@ -370,27 +365,4 @@ def _to_reservation(reservation: Any, **requested: str | None) -> RemoteReservat
         worker_name=name[:MAX_NAME_LENGTH] or None,
         status=status,
         created_at=int(reservation.date_created.timestamp() * 1000),
-    )
-
-
-def _to_activity(activity: Any) -> Activity:
-    match (activity.friendly_name, activity.available):
-        case (str(name), bool(is_available)):
-            return Activity(checked_sid(activity.sid, "WA", "sid"), name, is_available)
-    raise TypeError("A field of the Activity has the wrong type.")
-
-
-def _to_worker(worker: Any, **requested: str) -> WorkerActivity:
-    """Convert a Worker; raise an error unless its SIDs are valid and as requested."""
-    names = (worker.friendly_name, worker.activity_name)
-    is_other = any(getattr(worker, key) != sid for key, sid in requested.items())
-    if is_other or not all(isinstance(name, str) for name in names):
-        raise ValueError("TaskRouter returned a malformed or different Worker.")
-    changed_at = worker.date_status_changed or worker.date_updated
-    return WorkerActivity(
-        worker_sid=worker.sid,
-        worker_name=worker.friendly_name[:MAX_NAME_LENGTH],
-        activity_sid=checked_sid(worker.activity_sid, "WA", "activity_sid"),
-        activity_name=worker.activity_name[:MAX_NAME_LENGTH],
-        changed_at=int(changed_at.timestamp()) * 1000,
     )

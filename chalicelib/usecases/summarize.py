@@ -1,0 +1,161 @@
+"""Update the statistics at the end of a sweep.
+
+The number of requests does not depend on the number of records: the step reads the index entries
+of a few hours, at most MAX_PAGES pages, and at most 100 records.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from chalicelib.domain.errors import (
+    AppError,
+    TaskRouterDenied,
+    TaskRouterNotFound,
+    TaskRouterRefused,
+    TaskRouterThrottled,
+)
+from chalicelib.domain.statistics import (
+    HOUR_MS,
+    MAX_PER_HOUR,
+    MAX_SWEEPS,
+    AcceptanceTimes,
+    HourCount,
+    IndexEntry,
+    Statistics,
+    hour_starts,
+    hours_to_count,
+    newest_accepted,
+    time_to_accept,
+)
+from chalicelib.observability import SweepLine
+from chalicelib.usecases.ports import Collaborators, StatisticsStore
+from chalicelib.usecases.run_budget import RunBudget
+
+MAX_PAGES = 80
+"""Maximum number of index pages that one sweep reads."""
+
+_REFUSALS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
+"""Errors that do not make the sweep fail: the API key of a stage may lack the permission for
+statistics, and refused credentials make the reconciliation fail (docs/adr/0054)."""
+
+
+def summarize(
+    collaborators: Collaborators,
+    statistics: StatisticsStore,
+    budget: RunBudget,
+    line: SweepLine,
+    *,
+    late: Collection[str],
+) -> None:
+    """Update the statistics; a part that can't be read keeps its last values and their time.
+
+    Failures are counted by *budget*. If too little time is left, nothing happens.
+
+    Args:
+        collaborators: the services to use.
+        statistics: the statistics to update.
+        budget: the budget of the sweep.
+        line: the log line of the sweep.
+        late: the sources of status reports that may arrive minutes after the change.
+    """
+    if not budget.has_time_to_summarize():
+        return
+    with budget.counting_failures():
+        now = collaborators.clock.now_ms()
+        last = statistics.get_statistics() or Statistics(now)
+        updated = replace(_read_workspace(collaborators, budget, last), at=now)
+        counts = {hour.start: hour for hour in last.hours}
+        counting = _Counting(statistics, budget, counts, MAX_PAGES)
+        with budget.counting_failures():
+            counting.count_hours(now)
+            updated = replace(updated, acceptance=counting.measure_acceptance(now, last, late))
+        hours = (counting.counts.get(start) for start in reversed(hour_starts(now)))
+        entry = {name: value for name, value in line.items() if name != "reasons"}
+        entry |= {"errors": dict(budget.errors), "ok": not budget.errors}
+        statistics.save_statistics(
+            replace(
+                updated,
+                hours=tuple(hour for hour in hours if hour is not None),
+                sweeps=(entry, *last.sweeps)[:MAX_SWEEPS],
+            )
+        )
+
+
+def _read_workspace(
+    collaborators: Collaborators, budget: RunBudget, last: Statistics
+) -> Statistics:
+    """Return *last* with TaskRouter's statistics, unless TaskRouter has ended the run."""
+    if budget.is_ended or not budget.has_time_to_summarize():
+        return last
+    error: str | None = None
+    with budget.counting_failures():
+        try:
+            workspace = collaborators.taskrouter.fetch_statistics()
+            at = collaborators.clock.now_ms()
+            return replace(last, workspace=workspace, workspace_at=at, workspace_error=None)
+        except AppError as failure:
+            error = failure.code
+            if not isinstance(failure, _REFUSALS):
+                raise
+    return replace(last, workspace_error=error)
+
+
+@dataclass
+class _Counting:
+    """Counts the Reservations of some hours.
+
+    Attributes:
+        statistics: the records to read.
+        budget: the budget of the sweep.
+        counts: the counts by the start of the hour.
+        pages_left: number of index pages that may still be read.
+        recent: the entries of the current and the previous hour, newest first; None until both
+            hours are read.
+    """
+
+    statistics: StatisticsStore
+    budget: RunBudget
+    counts: dict[int, HourCount]
+    pages_left: int
+    recent: list[IndexEntry] | None = None
+
+    def count_hours(self, now: int) -> None:
+        """Count hours until no time or no page is left. An unfinished hour keeps its counts."""
+        newest: list[IndexEntry] = []
+        for number, start in enumerate(hours_to_count(self.counts, now)):
+            read = self._read_hour(start)
+            if read is None:
+                return
+            entries, is_complete = read
+            by_status = Counter(entry.status.value for entry in entries)
+            self.counts[start] = HourCount(start, now, dict(by_status), is_complete)
+            if number <= 1:
+                newest += entries
+            if number == 1:
+                self.recent = newest
+
+    def _read_hour(self, start: int) -> tuple[list[IndexEntry], bool] | None:
+        """Return the newest entries of an hour, and whether they are all; None if not finished."""
+        entries: list[IndexEntry] = []
+        cursor = None
+        while len(entries) < MAX_PER_HOUR:
+            if self.pages_left == 0 or not self.budget.has_time_to_summarize():
+                return None
+            self.pages_left -= 1
+            page, cursor = self.statistics.read_hour(start, cursor)
+            entries += page
+            if cursor is None:
+                return entries, True
+        return entries, False
+
+    def measure_acceptance(
+        self, now: int, last: Statistics, late: Collection[str]
+    ) -> AcceptanceTimes | None:
+        """Measure the acceptance times of the last hour, if its Reservations were read."""
+        if self.recent is None or not self.budget.has_time_to_summarize():
+            return last.acceptance
+        sids = newest_accepted(self.recent, since=now - HOUR_MS)
+        histories = self.statistics.fetch_histories(sids)
+        times = [time_to_accept(at, history, late=late) for at, history in histories]
+        return AcceptanceTimes.measure([each for each in times if each is not None], at=now)
