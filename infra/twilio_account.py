@@ -90,9 +90,9 @@ class Account:
     def _explain(self, error: TwilioException, missing: str) -> str:
         status, code = _status_and_code(error)
         if status in _UNAUTHENTICATED:
-            own_url = f" {self._url} is the TWILIO_TASKROUTER_URL."
+            own_url = f"TWILIO_TASKROUTER_URL is {self._url}. "
             hint = "" if self._url == TASKROUTER_URL else own_url
-            return f"Twilio refused {self._credentials}. {self._remedy}{hint}"
+            return f"Twilio refused {self._credentials}. {hint}{self._remedy}"
         if status == _NOT_FOUND and missing:
             return missing
         if status == _THROTTLED:

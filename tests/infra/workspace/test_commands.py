@@ -128,7 +128,7 @@ def test_requested_wait_is_shown(run, live):
 def test_refused_credentials_name_the_url_of_another_server(run, live):
     live.twilio.fault("request", "error", status=401, times=None)
     result = run("plan")
-    assert result.stderr.endswith(f" {live.twilio.url} is the TWILIO_TASKROUTER_URL.\n")
+    assert f". TWILIO_TASKROUTER_URL is {live.twilio.url}. " in result.stderr
 
 
 def test_plan_file_remembers_prune(run, live, workflow_sid, tmp_path):
