@@ -16,7 +16,7 @@ from twilio.rest import Client
 
 from chalicelib.config import TASKROUTER_URL
 from chalicelib.domain.messages import describe_connection_failure
-from infra import OperatorError
+from infra import OperatorError, format_duration
 
 _Response = TypeVar("_Response")
 
@@ -59,8 +59,8 @@ class Account:
         self._remedy = remedy
         kind = "auth token" if username == account_sid else f"API key {username}"
         self._credentials = f"the {kind} for account {account_sid}"
-        http_client = http_client or TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
-        client = Client(username, password, account_sid, http_client=http_client)
+        self._http_client = http_client or TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
+        client = Client(username, password, account_sid, http_client=self._http_client)
         client.taskrouter.base_url = url
         client.api.base_url = _API_URL
         self._client = client
@@ -90,11 +90,14 @@ class Account:
     def _explain(self, error: TwilioException, missing: str) -> str:
         status, code = _status_and_code(error)
         if status in _UNAUTHENTICATED:
-            return f"Twilio refused {self._credentials}. {self._remedy}"
+            own_url = f"TWILIO_TASKROUTER_URL is {self._url}. "
+            hint = "" if self._url == TASKROUTER_URL else own_url
+            return f"Twilio refused {self._credentials}. {hint}{self._remedy}"
         if status == _NOT_FOUND and missing:
             return missing
         if status == _THROTTLED:
-            return "Twilio throttled the request. Run the command again in a minute."
+            wait = format_duration(max(60.0, getattr(self._http_client, "retry_after", 0.0)))
+            return f"Twilio throttled the request. Run the command again in {wait}."
         result = f" with HTTP status {status}" if status else ""
         if status is None or status >= _SERVER_ERROR:
             return (

@@ -15,6 +15,7 @@ from taskrouter_simulator.definition.configuration import (
     UnknownName,
     derived_sid,
     replace_names,
+    replace_sids,
     to_json,
 )
 from taskrouter_simulator.definition.document import (
@@ -173,7 +174,8 @@ class _Builder:
             kind = _KINDS.get(error.kind, error.kind)
             self._report(path, f"there is no {kind} {error.name[:100]!r}{hint}")
         except ExpressionError as error:
-            self._report(path, f"{path[-1]}: {error}", EXPRESSIONS)
+            message = replace_sids(str(error), Directory(self._sids))
+            self._report(path, f"{path[-1]}: {message}", EXPRESSIONS)
 
     def _report(self, path: Path, message: str, source: str = FORMAT) -> None:
         self._findings.append(Finding(path, message, source))

@@ -1,9 +1,9 @@
-// What the user can do: decide about Reservations and switch the Activity.
+// What the user can do about Reservations: decide, complete and inspect.
 
 import { NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
-import { changeRow, endRow, ending, rowTitle } from "./inbox.js";
+import { changeRow, endRow, ending, isInProgress, rowTitle, taskEnding } from "./inbox.js";
 import { preferences } from "./preferences.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
@@ -11,10 +11,10 @@ import { after } from "./timer.js";
 
 const LOOKUPS_AT_ONCE = 4;
 /** Wait after the first failed lookup. Each further failure doubles it. */
-const LOOKUP_WAIT = 3000;
-const MAX_LOOKUP_WAIT = 60_000;
+export const LOOKUP_WAIT = 3000;
+export const MAX_LOOKUP_WAIT = 60_000;
 
-let session = { pollNow() {}, send() {}, expire() {} };
+export let session = { pollNow() {}, send() {}, expire() {} };
 
 /**
  * Set the functions that poll now, that send a message to the user's other tabs, and that end the
@@ -31,7 +31,7 @@ export async function call(method, path, parameters, headers = {}) {
   if (state.session?.token !== token) {
     return null;
   }
-  if (response.status === 401) {
+  if (response.status === 401 && response.body?.Code === "UnauthorizedError") {
     session.expire(response);
     return null;
   }
@@ -53,19 +53,24 @@ export async function decide(sid, verb, parameters = {}) {
   if (obstacle(sid)) {
     return;
   }
-  state.knownActivity = parameters.activity_sid ?? state.knownActivity;
+  if (parameters.activity_sid) {
+    expectActivity(parameters.activity_sid);
+  }
   changeRow(state.inbox, sid, { phase: "deciding", verb, sentAt: serverNow(), problem: null });
   changed();
   const response = await send(`reservations/${sid}/${verb}`, parameters);
   if (state.inbox.rows.get(sid)?.phase === "deciding") {
     settle(sid, response);
   }
+  if (parameters.activity_sid && state.inbox.rows.get(sid)?.phase === "open") {
+    expectActivity(null);
+  }
   session.pollNow();
   changed();
 }
 
 /** Send a POST request; return null if there is no response or the session has ended. */
-async function send(path, parameters) {
+export async function send(path, parameters) {
   try {
     return await call("POST", path, parameters);
   } catch (error) {
@@ -80,7 +85,7 @@ async function send(path, parameters) {
 export const WITHOUT_EFFECT = ["TaskRouterDenied", "TaskRouterNotSent", "TaskRouterThrottled"];
 
 /** Return whether a request may have had an effect. API Gateway's own errors have no code. */
-const isUnknown = (response) =>
+export const isUnknown = (response) =>
   !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
 
 const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
@@ -146,23 +151,26 @@ function finish(sid, reservation, isOwn) {
   }
 }
 
-function end(sid, reached) {
-  const row = state.inbox.rows.get(sid);
-  if (row && row.phase !== "ended") {
-    endRow(state.inbox, sid, reached, serverNow());
-    announce(text("announceEnding", { ending: text(reached.kind), title: rowTitle(state.inbox, row) }));
-  }
+function announceEnding(key, row) {
+  announce(text("announceEnding", { ending: text(key), title: rowTitle(state.inbox, row) }));
 }
 
-/** End a row by its Reservation's record, in all tabs. */
+/** End a row, or a Task in progress, by its Reservation's record, in all tabs. */
 function conclude(sid, reservation) {
   session.send({ type: "ended", sid, reservation });
   endByRecord({ sid, reservation });
 }
 
-/** End a row by the record that another tab has read. */
+/** End a row, or a Task in progress, by the record that another tab has read. */
 export function endByRecord({ sid, reservation }) {
-  end(sid, ending(reservation, state.inbox.principal));
+  const row = state.inbox.rows.get(sid);
+  if (row && row.phase !== "ended") {
+    const reached = ending(reservation, state.inbox.principal);
+    endRow(state.inbox, sid, reached, serverNow());
+    announceEnding(reached.kind, row);
+  } else {
+    endTask(sid, reservation);
+  }
   changed();
 }
 
@@ -226,11 +234,13 @@ async function fetchEnding(sid, lookup) {
     return;
   }
   const { status, body } = response;
-  if (status === 200 && body.status === "pending" && state.inbox.isTruncated) {
+  const isOpen = body?.status === "pending" || (state.inbox.leaving.has(sid) && isInProgress(body));
+  if (status === 200 && isOpen && state.inbox.isTruncated) {
     // The overview omits the Reservation, because others are more urgent.
     lookups.delete(sid);
     state.inbox.rows.delete(sid);
-  } else if (status === 200 && body.status !== "pending") {
+    state.inbox.leaving.delete(sid);
+  } else if (status === 200 && !isOpen) {
     lookups.delete(sid);
     conclude(sid, body);
   } else if (status === 404 || status === 403) {
@@ -257,60 +267,56 @@ function postpone(lookup, response) {
 
 /** Complete a Reservation in progress, and its Task. */
 export async function complete(sid) {
-  if (isOffline() || state.completions.get(sid) === "completing") {
+  const { completions, progress } = state.inbox;
+  const reservation = progress.find((each) => each.reservation_sid === sid);
+  if (isOffline() || !reservation || completions.get(sid)?.isBusy) {
     return;
   }
-  state.completions.set(sid, "completing");
+  completions.set(sid, { isBusy: true, label: "completing", checkAt: Infinity });
   changed();
-  const response = await call("POST", `reservations/${sid}/complete`, {}).catch(() => null);
-  state.completions.delete(sid);
-  if (response && response.status !== 200 && response.status !== 410) {
-    state.completions.set(sid, () => problem(response));
-  } else if (response) {
-    const reservation = state.inbox.progress.find((each) => each.reservation_sid === sid);
-    state.inbox.progress = state.inbox.progress.filter((each) => each !== reservation);
-    if (reservation) {
-      const row = { sid, reservation, ending: { kind: "completed", note: () => "", at: serverNow() } };
-      state.inbox.ended = [row, ...state.inbox.ended];
-      announce(text("announceEnding", { ending: text("completed"), title: rowTitle(state.inbox, row) }));
-    }
-  }
-  session.pollNow();
-  changed();
-}
-
-/** Read the Activities, and the Worker's own, of which an event may have been lost. */
-export async function loadActivities() {
-  const response = await call("GET", "activities").catch(() => null);
-  if (response?.status === 200) {
-    state.activities = response.body.activities;
-    changed();
-    session.pollNow();
-  }
-}
-
-/** Ask TaskRouter to switch the Worker's Activity. The header shows the old one until it has. */
-export async function switchActivity(sid) {
-  if (isOffline() || state.wantedActivity) {
-    changed();
-    return;
-  }
-  Object.assign(state, { wantedActivity: sid, hasActivityFailed: false });
-  changed();
-  const response = await call("POST", "activity", { activity_sid: sid }).catch(() => null);
-  if (!state.session) {
-    return;
-  }
-  state.wantedActivity = null;
-  if (response?.status === 200) {
-    const { activity_sid, activity_name } = response.body;
-    state.inbox.worker = { ...state.inbox.worker, activity_sid, activity_name };
-    Object.assign(state, { activityNotice: null, knownActivity: activity_sid });
+  const response = await send(`reservations/${sid}/complete`, {});
+  if (isUnknown(response)) {
+    checkCompletion(sid, reservation);
+  } else if (response.status === 200) {
+    conclude(sid, { ...reservation, status: "completed" });
+  } else if (response.status === 410) {
+    state.inbox.leaving.set(sid, reservation);
+    lookUp([sid]);
   } else {
-    state.hasActivityFailed = true;
+    completions.set(sid, { problem: () => problem(response) });
   }
   session.pollNow();
   changed();
+}
+
+/** The outcome is unknown: see, after some seconds, whether the Task is still in progress. */
+function checkCompletion(sid, reservation) {
+  const { completions } = state.inbox;
+  completions.set(sid, { isBusy: true, label: "checking", checkAt: serverNow() + LOOKUP_WAIT });
+  announceEnding("checking", { reservation });
+  after(LOOKUP_WAIT, session.pollNow);
+}
+
+/** End a Task in progress by its Reservation's record. */
+function endTask(sid, reservation) {
+  const { inbox } = state;
+  const task = inbox.leaving.get(sid) ?? inbox.progress.find((each) => each.reservation_sid === sid);
+  if (!task || isInProgress(reservation)) {
+    return;
+  }
+  inbox.leaving.delete(sid);
+  inbox.completions.delete(sid);
+  inbox.progress = inbox.progress.filter((each) => each.reservation_sid !== sid);
+  const reached = taskEnding(reservation, inbox.principal);
+  const row = { sid, reservation: task, ending: { ...reached, at: serverNow() } };
+  inbox.ended = [row, ...inbox.ended.filter((each) => each.sid !== sid)];
+  announceEnding(reached.kind, row);
+}
+
+/** Note in all tabs which Activity the user has asked for, or that TaskRouter refused to switch. */
+export function expectActivity(sid) {
+  session.send({ type: "expectActivity", sid });
+  state.expectedActivity = sid;
 }
 
 /** Return the parameters of a rejection: the Activity that the user has chosen, if any. */

@@ -22,6 +22,10 @@ export const newInbox = () => ({
   order: [],
   ended: [],
   progress: [],
+  /** Reservations that are no longer in progress, by SID. Their status is being looked up. */
+  leaving: new Map(),
+  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, checkAt}, or {problem}. */
+  completions: new Map(),
   loaded: false,
   /** Whether the overview omits Reservations, and whether pending ones are among them. */
   isTruncated: false,
@@ -82,9 +86,31 @@ export function applyOverview(inbox, overview, now) {
       }
     }
   }
-  inbox.progress = others;
+  applyProgress(inbox, decided, others, now);
   inbox.loaded = true;
   return { added, vanished };
+}
+
+/**
+ * Update the Tasks in progress.
+ *
+ * Of those that have left the list, a Worker's own are looked up, and those that this tab has tried
+ * to complete. A supervisor's list contains the Tasks of all Workers.
+ */
+function applyProgress(inbox, decided, others, now) {
+  for (const reservation of inbox.progress) {
+    const sid = reservation.reservation_sid;
+    if (inbox.worker || inbox.completions.has(sid)) {
+      inbox.leaving.set(sid, reservation);
+    }
+  }
+  for (const sid of decided.keys()) {
+    inbox.leaving.delete(sid);
+    if (inbox.completions.get(sid)?.checkAt <= now) {
+      inbox.completions.set(sid, { problem: () => text("problemNotCompleted") });
+    }
+  }
+  inbox.progress = others;
 }
 
 /**
@@ -150,6 +176,12 @@ export function ending(reservation, principal) {
   };
   return endings[status] ?? { kind: "gone", note: () => text("goneNote") };
 }
+
+export const isInProgress = ({ status }) => status === "accepted" || status === "wrapping";
+
+/** Return how a Task in progress ended. */
+export const taskEnding = (reservation, principal) =>
+  reservation.status === "completed" ? { kind: "completed", note: () => "" } : ending(reservation, principal);
 
 function accepted(principal, acceptedBy, workerName) {
   const isWorker = principal.startsWith("worker:");

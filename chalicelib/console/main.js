@@ -1,6 +1,7 @@
 // Starts the console: session, polling, rendering.
 
-import { endByRecord, loadActivities, lookUp, openDialog, useSession } from "./actions.js";
+import { endByRecord, lookUp, openDialog, useSession } from "./actions.js";
+import { loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, retryAfter, VERSION } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
@@ -26,8 +27,8 @@ const SLOW = 300;
 const ASLEEP = 5000;
 /** Time after the end of an offer or Task in which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
-/** Age up to which a time-out is the likely reason for a change of the Activity. */
-const RECENT = 60_000;
+/** Age up to which a time-out explains a change of the Activity. Hidden pages poll every 15 s. */
+const RECENT = 20_000;
 /** Age at which the Activities are read again. The event of a change may have been lost. */
 const OLD = 60_000;
 
@@ -150,6 +151,7 @@ function endSession() {
 const RECEIVERS = {
   ended: endByRecord,
   lookUp: ({ sids }) => state.isLeader && lookUp(sids),
+  expectActivity: ({ sid }) => (state.expectedActivity = sid),
 };
 
 /** Receive what another tab of this user has found out. */
@@ -192,7 +194,7 @@ function apply(overview, isLeader) {
   const now = serverNow();
   const { added, vanished } = applyOverview(inbox, overview, now);
   arrange(inbox, now, state.isPointerOverOffers);
-  lookUp(vanished);
+  lookUp([...vanished, ...inbox.leaving.keys()]);
   noticeActivity(state, now);
   if (wasEmpty && inbox.order.length) {
     select(inbox.order[0], { isAutomatic: true });
@@ -204,29 +206,40 @@ function apply(overview, isLeader) {
 }
 
 /**
- * Notice that TaskRouter, and not the user, made the Worker unavailable.
+ * Notice that somebody other than the user made the Worker unavailable.
  *
  * A Workflow may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
- * Task, and shortly afterward, no notice is needed.
+ * Task, and shortly afterward, no notice is needed, unless an offer has just timed out.
  */
 function noticeActivity({ inbox }, now) {
-  const { worker, rows, progress, ended } = inbox;
+  const { worker, rows, progress } = inbox;
   const hasWork = progress.length > 0 || [...rows.values()].some(({ phase }) => phase !== "ended");
   state.workedAt = hasWork ? now : state.workedAt;
   const sid = worker?.activity_sid ?? null;
+  const isExpected = sid === state.expectedActivity;
+  if (isExpected) {
+    Object.assign(state, { expectedActivity: null, activityProblem: null });
+  }
+  if (isExpected || isAvailable(worker) !== false || state.knownActivity === null) {
+    state.knownActivity = sid;
+  }
   if (isAvailable(worker) !== false) {
     state.activityNotice = null;
-    state.knownActivity = sid;
-  } else if (state.knownActivity === null) {
-    state.knownActivity = sid;
-  } else if (sid !== state.knownActivity && now - state.workedAt > WORK_ENDED) {
-    const recent = [...rows.values(), ...ended].filter(({ ending }) => now - ending?.at < RECENT);
-    const isTimeout = recent.some(({ ending }) => ending.kind === "timeout");
-    const at = Date.parse(worker.activity_changed_at) || now;
+  }
+  const at = Date.parse(worker?.activity_changed_at) || now;
+  const isTimeout = hasTimedOut(inbox, at, now);
+  if (sid !== state.knownActivity && (isTimeout || now - state.workedAt > WORK_ENDED)) {
     state.knownActivity = sid;
     state.activityNotice = { name: worker.activity_name, at, isTimeout };
   }
 }
+
+/** Return whether an offer has just timed out, and not long after the Activity changed. */
+const hasTimedOut = ({ rows, ended }, changedAt, now) =>
+  [...rows.values(), ...ended].some(
+    ({ deadline, ending }) =>
+      ending?.kind === "timeout" && now - ending.at < RECENT && Math.min(deadline, ending.at) - changedAt < RECENT,
+  );
 
 /** The times that are announced, in seconds, and the last one that each listed offer has passed. */
 const ANNOUNCED = [10, 30];

@@ -27,15 +27,19 @@ export const beginSignIn = (expiredAt = null) =>
   sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), expiredAt }));
 
 const RENEWAL = "console.renewal";
-/** Time after which a renewal that another tab has begun is considered as given up. */
-const RENEWAL_TIME = 30_000;
+/**
+ * Least time between two renewals in a browser. A session that ends sooner would be renewed again and
+ * again.
+ */
+const RENEWAL_PAUSE = 60_000;
 
 /**
- * Note that the page leaves to renew the session without asking the user. Return false if another tab
- * already does: the provider's answer belongs to the last sign-in that a browser has begun.
+ * Note that the page leaves to renew the session without asking the user. Return false if any tab has
+ * done so shortly before: the provider's answer belongs to the last sign-in that a browser has begun.
  */
 export function beginSilentSignIn(expiredAt) {
-  if (Date.now() - Number(localStorage.getItem(RENEWAL)) < RENEWAL_TIME) {
+  const age = Date.now() - Number(localStorage.getItem(RENEWAL));
+  if (age >= 0 && age < RENEWAL_PAUSE) {
     return false;
   }
   localStorage.setItem(RENEWAL, Date.now());
@@ -47,9 +51,6 @@ export function beginSilentSignIn(expiredAt) {
 export function endSignIn() {
   const attempt = readJson(sessionStorage, ATTEMPT);
   sessionStorage.removeItem(ATTEMPT);
-  if (attempt?.expiredAt) {
-    localStorage.removeItem(RENEWAL);
-  }
   return Date.now() - attempt?.at < ATTEMPT_TIME ? attempt : null;
 }
 

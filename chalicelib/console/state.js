@@ -83,18 +83,19 @@ export const state = {
   activities: [],
   /** SID of the Activity that the user has asked for and TaskRouter has not confirmed. */
   wantedActivity: null,
+  /** SID of the Activity that the user has asked for in any tab and that the overview has not shown. */
+  expectedActivity: null,
   /** SID of the Activity that the user knows of, and when an offer or Task last explained another. */
   knownActivity: null,
   workedAt: 0,
   /** TaskRouter's change of the Activity, until the user has seen it: {name, at, isTimeout}. */
   activityNotice: null,
-  hasActivityFailed: false,
+  /** "failed" if the Activity was not switched, "checking" while that is unknown, or null. */
+  activityProblem: null,
   isDenied: false,
   hasNewVersion: false,
   /** The open dialog: {kind, sid, details}, or null. */
   dialog: null,
-  /** Problems of Reservations in progress, by SID: "completing" or a function that returns a text. */
-  completions: new Map(),
   history: newHistory(),
   log: newLog(),
   /** The record that Inspect shows: {sid, record, loadedAt, problem, status}, or null. */
@@ -137,10 +138,10 @@ export function resetState() {
     wantedActivity: null,
     knownActivity: null,
     activityNotice: null,
-    hasActivityFailed: false,
+    expectedActivity: null,
+    activityProblem: null,
     isDenied: false,
     dialog: null,
-    completions: new Map(),
     history: newHistory(),
     log: newLog(),
     inspection: null,

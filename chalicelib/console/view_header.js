@@ -1,6 +1,6 @@
 // The header: sections, Activity, connection and the user's settings.
 
-import { switchActivity } from "./actions.js";
+import { switchActivity } from "./activity.js";
 import { allowNotifications, ring } from "./alerts.js";
 import { duration } from "./format.js";
 import { openRows } from "./inbox.js";

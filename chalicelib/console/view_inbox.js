@@ -1,6 +1,7 @@
 // The inbox: banner, open offers, Reservations in progress, and offers that have just ended.
 
-import { complete, switchActivity } from "./actions.js";
+import { complete } from "./actions.js";
+import { switchActivity } from "./activity.js";
 import { isSoundBlocked, ring } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { duration, timeOfDay, titleParts } from "./format.js";
@@ -53,9 +54,12 @@ export function banner(pollNow) {
   if (state.isDenied) {
     return notice("red", "last", text("problemDenied"), "", dismiss({ isDenied: false }));
   }
-  if (state.hasActivityFailed) {
+  if (state.activityProblem === "checking") {
+    return notice("amber", "info", text("activityChecking"), text("activityCheckingText"));
+  }
+  if (state.activityProblem) {
     const words = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
-    return notice("red", "last", text("activityFailed"), words, dismiss({ hasActivityFailed: false }));
+    return notice("red", "last", text("activityFailed"), words, dismiss({ activityProblem: null }));
   }
   if (activityNotice) {
     return activityBanner(activityNotice, dismiss);
@@ -76,7 +80,7 @@ export function banner(pollNow) {
 
 function activityBanner({ name, at, isTimeout }, dismiss) {
   const available = state.activities.find((activity) => activity.available);
-  const title = text("activityChanged", { activity: name, time: timeOfDay(at) });
+  const title = text(isTimeout ? "activityChangedByTaskRouter" : "activityChanged", { activity: name, time: timeOfDay(at) });
   const words = `${isTimeout ? `${text("activityChangedTimeout")} ` : ""}${text("activityChangedText")}`;
   const action = available
     ? { name: text("setMeTo", { activity: available.name }), run: () => switchActivity(available.sid) }
@@ -159,7 +163,7 @@ function inProgress() {
   return html`<section class="panel" aria-labelledby="progress">
     <header>
       <h2 id="progress">${text("inProgress")}</h2>
-      <span class="muted small num">${progress.length || ""}${isTruncated && "+"}</span>
+      <span class="muted small num">${progress.length || ""}${progress.length > 0 && isTruncated && "+"}</span>
     </header>
     ${progress.length
       ? html`<ul class="list">${progress.slice(0, MAX_PROGRESS).map(progressItem)}</ul>`
@@ -172,8 +176,7 @@ function inProgress() {
 function progressItem(reservation) {
   const { reservation_sid: sid, status } = reservation;
   const [head, ...rest] = titleParts(reservation, state.inbox.titleAttributes);
-  const completion = state.completions.get(sid);
-  const isCompleting = completion === "completing";
+  const { isBusy, label, problem } = state.inbox.completions.get(sid) ?? {};
   const isSelected = state.selected === sid;
   const since = Date.parse(reservation.reserved_at);
   const queue = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean);
@@ -188,13 +191,13 @@ function progressItem(reservation) {
       <button
         type="button"
         aria-label=${`${text("complete")}: ${[head, ...rest].join(": ")}`}
-        aria-disabled=${isOffline() || isCompleting ? "true" : null}
+        aria-disabled=${isOffline() || isBusy ? "true" : null}
         onClick=${() => complete(sid)}
       >
-        ${text(isCompleting ? "completing" : "complete")}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">C</kbd>`}
+        ${text(isBusy ? label : "complete")}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">C</kbd>`}
       </button>
     </p>
-    ${typeof completion === "function" && html`<p class="wrong">${icon("info")}${completion()}</p>`}
+    ${problem && html`<p class="wrong">${icon("info")}${problem()}</p>`}
   </li>`;
 }
 

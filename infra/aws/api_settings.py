@@ -8,7 +8,7 @@ its own.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from infra import OperatorError
@@ -29,8 +29,9 @@ _WEIGHTS = {ACCEPT_PATH: 2, "/activities": 0.5, "/activity": 0.5}
 """Weights of methods that wait for TaskRouter and share the executions. The default weight is 1."""
 
 _EVENT_PATH = "/event_callback"
-_CONSOLE_PATHS = ("/overview", "/console/{version}/{name}")
-"""Routes that the consoles of all agents request: polls, and the files of a new version."""
+_POLL_PATH = "/overview"
+_FILE_PATH = "/console/{version}/{name}"
+"""Route of the console's files, which browsers request once per version."""
 
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 """Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
@@ -41,9 +42,8 @@ _LOG_PATH = "/callbacks"
 _PAGE_PATHS = ("/console", "/console/session")
 """Routes that a console requests once, when its page is loaded."""
 
-_SIGNATURE_PATH = "/reservations/{sid}/signature"
-"""The route that a supervisor's console requests when its user clicks a button."""
-_STATISTICS_PATH = "/statistics"
+_SUPERVISOR_PATHS = ("/reservations/{sid}/signature", "/statistics")
+"""Other routes that read records for supervisors and services only."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -82,16 +82,18 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
         for prefix in stage.settings.callback_prefixes
         for path, method in twilio
     ]
-    console_throttle = capacity.console_throttle(concurrency, stage.settings.console_agents)
-    page_throttle = capacity.page_throttle(concurrency)
+    agents = stage.settings.console_agents
+    poll_throttle = capacity.console_throttle(concurrency, agents)
+    page_throttle = capacity.page_throttle(concurrency, agents)
+    file_throttle = replace(page_throttle, rate=poll_throttle.rate)
     pages = _PAGE_PATHS if stage.settings.oidc_issuer else (*_PAGE_PATHS, *_SIGN_IN_PATHS)
     console = [
         _MethodSetting(_encode(path), "GET", throttle, measured=False)
-        for paths, throttle in (
-            (_CONSOLE_PATHS, console_throttle),
-            (pages, page_throttle),
+        for path, throttle in (
+            (_POLL_PATH, poll_throttle),
+            (_FILE_PATH, file_throttle),
+            *((path, page_throttle) for path in pages),
         )
-        for path in paths
     ]
     return [
         default,
@@ -104,11 +106,8 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
 
 def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
     """Return the settings of the methods of the routes that only supervisors and services use."""
-    throttles = {
-        _LOG_PATH: capacity.log_throttle(concurrency),
-        _SIGNATURE_PATH: capacity.page_throttle(concurrency),
-        _STATISTICS_PATH: capacity.statistics_throttle(concurrency),
-    }
+    throttles = dict.fromkeys(_SUPERVISOR_PATHS, capacity.supervisor_throttle(concurrency))
+    throttles[_LOG_PATH] = capacity.log_throttle(concurrency)
     return [
         _MethodSetting(_encode(path), method, throttle, measured=False)
         for path, throttle in throttles.items()

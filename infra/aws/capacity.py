@@ -70,8 +70,8 @@ does not call below 10 requests per second per unit of concurrency, which is all
 accepts. A flood of these methods therefore cannot use up what Lambda accepts.
 """
 
-_STATISTICS_SHARE = 0.01
-"""Share of the concurrency for statistics, which change once a minute and are read by supervisors.
+_SUPERVISOR_SHARE = 0.01
+"""Share of the concurrency for one method that reads records for supervisors only.
 
 With the smallest concurrency, a larger share would exceed the combined rate that Lambda accepts.
 """
@@ -87,6 +87,9 @@ _EVENT_BURST_SHARE = 0.2
 
 _POLLS_PER_SECOND = 0.5
 """Polls of one agent: one every 3 s, and half as much again for second tabs and supervisors."""
+
+_PAGE_REQUESTS = 4
+"""Requests to one method that a console sends at once: for the files of a new version."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
@@ -239,22 +242,27 @@ def default_throttle(concurrency: int) -> Throttle:
     return _throttle(concurrency * _DEFAULT_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
 
 
-def page_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each method that a console rarely requests.
+def page_throttle(concurrency: int, agents: int) -> Throttle:
+    """Return the throttle of each method that a console requests only when its page is loaded.
 
-    Most of these methods are requested only when the page is loaded. A burst may be as large as for
-    other methods, because many agents start at the same time.
+    When a shift starts, the pages of all agents are loaded within a short time. The burst does not
+    depend on the concurrency, because these requests wait neither for DynamoDB nor for TaskRouter.
+
+    Args:
+        concurrency: See `read_concurrency`.
+        agents: See `console_throttle`.
     """
-    return _rare_throttle(concurrency, _PAGE_SHARE)
+    throttle = _throttle(concurrency * _PAGE_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
+    burst = min(MAX_DEFAULT_THROTTLE.burst, agents * _PAGE_REQUESTS)
+    return Throttle(rate=throttle.rate, burst=burst)
 
 
-def statistics_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of the statistics; a burst may be as large as for other methods."""
-    return _rare_throttle(concurrency, _STATISTICS_SHARE)
+def supervisor_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of each method that reads records for supervisors.
 
-
-def _rare_throttle(concurrency: int, share: float) -> Throttle:
-    throttle = _throttle(concurrency * share, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
+    A burst may be as large as for other methods.
+    """
+    throttle = _throttle(concurrency * _SUPERVISOR_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
     return Throttle(rate=throttle.rate, burst=default_throttle(concurrency).burst)
 
 

@@ -55,6 +55,11 @@ REPORTED_ERRORS = (
 """Expected errors, which are reported as a message without a traceback."""
 
 _REPEAT = "Run the same command again to finish."
+_NEW_PLAN = (
+    "If the command has changed anything, make a new plan, and apply that. Otherwise, run the same "
+    "command again."
+)
+"""What to do after an interrupted `apply --plan`, which refuses a plan that it has begun."""
 
 _REMEDIES = {
     "ResourceNotFoundException": "status",
@@ -79,6 +84,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
+        remedy = _NEW_PLAN if kwargs.get("plan_file") else _REPEAT
         try:
             check_variables(os.environ)
             command(*args, **kwargs)
@@ -88,7 +94,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             message = describe_error(error, kwargs.get("stage_name"))
             raise click.ClickException(message) from error
         except Interrupted as signal:
-            _exit(signal)
+            _exit(signal, remedy)
         except click.Abort as abort:
             # click replaces a KeyboardInterrupt during a prompt with Abort.
             cause = abort.__context__
@@ -97,7 +103,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             with suppress(OSError):
                 click.echo(err=True)  # ends the line of the prompt
             if isinstance(cause, Interrupted):
-                _exit(cause)
+                _exit(cause, remedy)
             raise _input_ended() from abort
 
     return run
@@ -112,9 +118,9 @@ def _input_ended() -> click.ClickException:
     )
 
 
-def _exit(signal: Interrupted) -> NoReturn:
+def _exit(signal: Interrupted, remedy: str) -> NoReturn:
     with suppress(OSError):  # the terminal may be closed
-        click.echo(f"{signal.name} ended the command. {_REPEAT}", err=True)
+        click.echo(f"{signal.name} ended the command. {remedy}", err=True)
     raise SystemExit(signal.exit_code) from signal
 
 
@@ -131,10 +137,12 @@ def describe_error(error: Exception, stage_name: str | None = None) -> str:
         return f"{error}. Correct AWS_PROFILE. To list the names, run: aws configure list-profiles"
     if isinstance(error, BotoCoreError) and (url := error.kwargs.get("endpoint_url")):
         failure = describe_connection_failure(str(url), error)
-        return (
-            f"AWS {failure}. Check the network, and that AWS_DEFAULT_REGION (or the region of the "
-            "AWS profile) and AWS_ENDPOINT_URL, if it is set, are correct."
+        check = (
+            "Check the network, and that AWS_DEFAULT_REGION (or the region of the AWS profile) and "
+            "AWS_ENDPOINT_URL, if it is set, are correct."
         )
+        is_local = stage_name == _LOCAL_STAGE
+        return f"AWS {failure}. {'Start the local stack: make run' if is_local else check}"
     description = describe_aws_error(error) if isinstance(error, ClientError) else str(error)
     response = error.__cause__ if isinstance(error, (StoreUnavailable, OperatorError)) else error
     if stage_name is None or not isinstance(response, ClientError):

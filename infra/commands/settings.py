@@ -33,7 +33,8 @@ def operator_environment(stage_name: str, environ: Mapping[str, str]) -> dict[st
     """
     declared = stage_config.environment(stage_name, {})
     if stage_config.DEFAULTS in declared:
-        return {**declared, **environ}
+        # The local stage needs no profile, and boto3 fails if the named profile does not exist.
+        return {**declared, **{key: environ[key] for key in environ if key != "AWS_PROFILE"}}
     names = {stage_config.DEFAULTS, *_SETTINGS}
     return {**declared, **{name: value for name, value in environ.items() if name not in names}}
 

@@ -56,23 +56,24 @@ def workspace() -> None:
 
 
 @workspace.command()
-@_file_option(
-    "YAML or JSON file with the definition.",
-    envvar="SIMULATOR_WORKSPACE_FILE",
-    show_envvar=True,
-    show_default="the quickstart's definition",
+@click.option(
+    "--stage",
+    "stage_name",
+    help="A stage in .chalice/config.json; required without --file if a stage names a file.",
 )
+@_definition_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @report_errors
-def check(file: Path | None, *, as_json: bool) -> None:
-    """Check the definition of the Workspace, without a Twilio account.
+def check(stage_name: str | None, file: Path | None, *, as_json: bool) -> None:
+    """Check the definition of the Workspace, without a Twilio account and offline.
 
     Exit code 1: the definition has errors. Warnings do not change the exit code.
     """
     # The simulator's package and YAML are slow to import, and other commands do without them.
     from infra.workspace import check as checks  # noqa: PLC0415
+    from infra.workspace import target  # noqa: PLC0415
 
-    if checks.print_findings(file, as_json=as_json):
+    if checks.print_findings(file or target.find_definition(stage_name), as_json=as_json):
         raise SystemExit(1)
 
 
@@ -113,7 +114,7 @@ def plan(
     help="Output of plan --json. If the Workspace has changed since, nothing is changed.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--force", is_flag=True, help="Delete even more than 30 % of the resources.")
+@click.option("--force", is_flag=True, help="Delete even more than 30 % of a kind of resource.")
 @break_lock_option
 @report_errors
 def apply(

@@ -13,6 +13,10 @@ _MAX_SWEEP_AGE_SECONDS = 5 * 60
 """Age of the last sweep from which the sweep, which runs every minute, has stopped."""
 
 
+_ATTEMPTS = 3
+"""Maximum number of attempts to describe a table, so that an unreachable DynamoDB fails quickly."""
+
+
 def _check_reservations_table(subject: Subject) -> str:
     return _check_table(subject, "Reservations")
 
@@ -28,7 +32,8 @@ def _table_name(subject: Subject, logical_id: str) -> str:
 
 def _check_table(subject: Subject, logical_id: str) -> str:
     name = _table_name(subject, logical_id)
-    table = subject.aws.client("dynamodb").describe_table(TableName=name)["Table"]
+    client = subject.aws.client("dynamodb", attempts=_ATTEMPTS)
+    table = client.describe_table(TableName=name)["Table"]
     if table["TableStatus"] != "ACTIVE":
         raise OperatorError(f"The table {name} is {table['TableStatus']}. Wait until it is ACTIVE.")
     declared = _declared(logical_id)

@@ -8,6 +8,7 @@ import requests
 from twilio.request_validator import RequestValidator
 
 from infra import OperatorError
+from infra.aws.config_file import FILE
 from infra.commands.status import smoke_test
 from infra.doctor.report import Check
 from infra.doctor.subject import Subject
@@ -19,6 +20,8 @@ EVENT_TYPE = "taskrouter-callbacks.doctor"
 _EVENT_ROUTE = "/event_callback"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REFUSED = (requests.codes.forbidden, "InvalidSignature")
+_OTHER_SIDS = (requests.codes.bad_request, "BadRequestError")
+"""The response to a signed event of another account or Workspace."""
 _TIMEOUT_SECONDS = 15
 _MAX_SKEW_SECONDS = 10
 """Maximum difference between two clocks. A Date header has a precision of one second."""
@@ -42,10 +45,14 @@ def _check_reachable(subject: Subject) -> str:
     try:
         smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
     except OperatorError as error:
-        command = f"python -m infra deploy --stage {subject.stage.name}"
-        remedy = f"Run: {'make run' if subject.is_local else command}"
-        raise OperatorError(f"{error} Check what is in front of the API. {remedy}") from error
+        remedy = f"Check what is in front of the API. {_deploy(subject)}"
+        raise OperatorError(f"{error} {remedy}") from error
     return "serves this version, and refuses an unsigned callback"
+
+
+def _deploy(subject: Subject) -> str:
+    command = f"python -m infra deploy --stage {subject.stage.name}"
+    return f"Run: {'make run' if subject.is_local else command}"
 
 
 def _check_signed_request(subject: Subject) -> str:
@@ -96,6 +103,12 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
         result = response.status_code, str(response.json()["Code"])
     except (ValueError, TypeError, KeyError):
         result = response.status_code, ""
+    if result == _OTHER_SIDS:
+        place = "this shell" if subject.is_local else f"stage {subject.stage.name} in {FILE}"
+        raise OperatorError(
+            "The service runs with another TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID than "
+            f"{place}. {_deploy(subject)}"
+        )
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
         raise OperatorError(
             f"{subject.base_url}/.../event_callback returned {result[0]} {result[1]}".rstrip()

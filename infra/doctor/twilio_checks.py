@@ -20,8 +20,9 @@ _MAX_SHOWN = 5
 
 
 def _check_secrets(subject: Subject) -> str:
-    names = ("auth_tokens", "api_keys", "shared_keys")
-    return ", ".join(f"{len(getattr(subject.secrets, name))} {name}" for name in names)
+    nouns = {"auth_tokens": "auth token", "api_keys": "API key", "shared_keys": "shared key"}
+    counts = {noun: len(getattr(subject.secrets, name)) for name, noun in nouns.items()}
+    return ", ".join(f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items())
 
 
 def _check_api_key(subject: Subject) -> str:

@@ -15,9 +15,10 @@ from infra.workspace.values import are_equal, live, parameters
 from taskrouter_simulator.definition.configuration import Directory
 
 _BAD_REQUEST = 400
+_FORBIDDEN = 403
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
-_EXPLAINED_BY_ACCOUNT = (401, 403, 429)
+_EXPLAINED_BY_ACCOUNT = (401, 429)
 """Responses that do not depend on the change, and for which `Account.call` names the remedy."""
 
 
@@ -34,11 +35,10 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
     if impossible := plan.of(Action.REPLACE):
         change = impossible[0]
         raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
-    if plan.deletes_too_much and not force:
-        deleted = len(plan.of(Action.DELETE))
+    if (excessive := plan.excessive_deletions) and not force:
         raise OperatorError(
-            f"Nothing was changed. The plan deletes {deleted} of {plan.number_of_resources} "
-            "resources, which is more than 30 %. If that is intended, add --force."
+            "Nothing was changed. The plan deletes more than 30 % of the resources of a kind: "
+            f"{', '.join(excessive)}. If that is intended, add --force."
         )
 
 
@@ -99,8 +99,10 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
             is_refused = _BAD_REQUEST <= error.status < _SERVER_ERROR
             if not is_refused or error.status in _EXPLAINED_BY_ACCOUNT:
                 raise
+            is_forbidden = error.status == _FORBIDDEN
+            hint = ". The API key may lack the permission to write" if is_forbidden else ""
             raise OperatorError(
-                f"{change.title}: TaskRouter refused to {change.action} it: {error.msg}"
+                f"{change.title}: TaskRouter refused to {change.action} it: {error.msg}{hint}"
             ) from error
         report(change)
     return sids

@@ -16,17 +16,15 @@ from taskrouter_simulator.definition.document import (
     path_text,
     read_bytes,
 )
-from taskrouter_simulator.definition.reader import QUICKSTART
 
 
-def print_findings(file: Path | None, *, as_json: bool) -> int:
+def print_findings(file: Path, *, as_json: bool) -> int:
     """Print the findings about a file, and return the number of errors.
 
     Args:
-        file: The definition; None for that of the quickstart.
+        file: The definition.
         as_json: Whether to print JSON instead of lines.
     """
-    file = file or QUICKSTART
     try:
         document = parse(read_bytes(file), str(file))
         findings = check_document(document)

@@ -45,6 +45,8 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
     Attributes:
         deadline: When (in the clock's seconds) throttled requests are no longer repeated.
         waited: Seconds that throttled requests have waited in total.
+        retry_after: Seconds to wait before the throttled request that was not repeated; 0 if every
+            throttled request was repeated.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
         self._sleep = sleep
         self.deadline = math.inf
         self.waited = 0.0
+        self.retry_after = 0.0
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
         """Send a request like `TwilioHttpClient.request`."""
@@ -75,6 +78,7 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
             if response and response.status_code == _THROTTLED:
                 wait = _retry_after(response, delay)
                 if self._clock() + wait > deadline:
+                    self.retry_after = wait
                     return response
                 self.waited += wait
             elif response:

@@ -1,7 +1,7 @@
 """Compares a definition with a live Workspace. The result is data: what `apply` will change."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +26,7 @@ from infra.workspace.values import (
     canonical_text,
     declared,
     live,
+    managed_part,
     references,
     uses_api,
 )
@@ -33,7 +34,7 @@ from taskrouter_simulator.definition.configuration import Directory
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 
 MAX_DELETED = 0.3
-"""Maximum share of the resources that a plan deletes without `--force`."""
+"""Maximum share of the resources of a kind that a plan deletes without `--force`."""
 _REPLACE_ACTIVITY = (
     "TaskRouter does not allow `available` to change. Give the Activity another name with `was`, "
     "and apply. Then remove `was`, add a new Activity with the old name, and apply again. Workers "
@@ -113,7 +114,7 @@ class Plan:
         changes: The changes in the order of execution.
         unmanaged: Resources that are left alone.
         omitted: Callback URLs that are left out because the API has no URL yet.
-        number_of_resources: Number of resources that could be deleted.
+        numbers: Number of resources by kind.
         directory: The SIDs of existing resources by kind and by the name after the changes.
         checksum: Depends on the changes and on the state of the Workspace.
         prune: Whether resources that the definition does not name are deleted.
@@ -125,7 +126,7 @@ class Plan:
     changes: tuple[Change, ...]
     unmanaged: tuple[UnmanagedResource, ...]
     omitted: tuple[str, ...]
-    number_of_resources: int
+    numbers: Mapping[Kind, int]
     directory: Directory
     checksum: str
     prune: bool
@@ -136,15 +137,17 @@ class Plan:
         return [change for change in self.changes if change.action in actions]
 
     @property
-    def deletes_too_much(self) -> bool:
-        """Whether the plan deletes more resources than are allowed without `--force`.
+    def excessive_deletions(self) -> list[str]:
+        """The kinds of which the plan deletes more than is allowed without `--force`.
 
         A new Workspace contains only what TaskRouter has created.
         """
-        return (
-            bool(self.workspace_sid)
-            and len(self.of(Action.DELETE)) > MAX_DELETED * self.number_of_resources
-        )
+        deleted = Counter(change.kind for change in self.of(Action.DELETE))
+        return [
+            f"{number} of {self.numbers[kind]} in {kind.section}"
+            for kind, number in deleted.items()
+            if self.workspace_sid and number > MAX_DELETED * self.numbers[kind]
+        ]
 
 
 def make_plan(
@@ -220,7 +223,7 @@ class _Planner:
             changes=tuple(changes),
             unmanaged=tuple(unmanaged),
             omitted=tuple(self._omitted()),
-            number_of_resources=sum(not is_built_in(item) for item in state.resources),
+            numbers=Counter(item.kind for item in state.resources if not is_built_in(item)),
             directory=self._directory,
             checksum=hashlib.sha256(canonical_text(basis).encode()).hexdigest(),
             prune=prune,
@@ -278,7 +281,7 @@ class _Planner:
             action, note = _classify(kind, after)
             if kind is TASK_CHANNEL and not self._state.workspace.sid:
                 note = _NEW_CHANNEL
-            before = {key: values.get(key) for key in after}
+            before = {key: managed_part(key, values.get(key), after[key]) for key in after}
             yield Change(action, kind, name, found.sid, before, after, note)
 
     def _require_names(self, changes: Iterable[Change]) -> None:

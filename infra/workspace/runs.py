@@ -35,8 +35,9 @@ from taskrouter_simulator.definition.model import WorkspaceDefinition
 
 _WORKSPACE_SID = "TWILIO_WORKSPACE_SID"
 _CHANGED = (
-    "Nothing was changed, because the Workspace or the file has changed since the plan was made. "
-    "Make a new plan, and apply that."
+    "This command changed nothing, because the Workspace or the file has changed since the plan "
+    "was made, for example by an earlier apply that was interrupted. Make a new plan, and apply "
+    "that."
 )
 
 

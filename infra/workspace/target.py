@@ -102,11 +102,51 @@ class Target:
         """
         file = file or self.default_file
         if file is None:
-            raise OperatorError(
-                f"Stage {self.stage_name} has no definition of its Workspace. Name one with "
-                f"--file, or as workspace_file of the stage in {FILE}."
-            )
+            raise _no_definition(self.stage_name)
         return _read(file)
+
+
+def find_definition(stage_name: str | None) -> Path:
+    """Return the definition of a stage, or of the simulator, without requests.
+
+    Raises:
+        OperatorError: The stage has no definition, or a stage must be selected, because stages name
+            definitions.
+    """
+    if stage_name:
+        file = _default_file(stage_name)
+        if file is None:
+            raise _no_definition(stage_name)
+        return file
+    if file := _simulator_file():
+        return file
+    stages = stage_config.project()["stages"]
+    if naming := [name for name, stage in stages.items() if stage.get("workspace_file")]:
+        raise OperatorError(
+            f"No file was checked, because these stages name a workspace_file in {FILE}: "
+            f"{', '.join(naming)}. Add --stage with one of them, or --file."
+        )
+    return QUICKSTART
+
+
+def _default_file(stage_name: str) -> Path | None:
+    """Return the definition of a stage without `--file`; None if the stage names none."""
+    variables = stage_config.environment(stage_name, {})
+    file = _in_project(stage_config.project()["stages"][stage_name].get("workspace_file"))
+    is_local = stage_config.DEFAULTS in variables
+    return _simulator_file() or file or QUICKSTART if is_local else file
+
+
+def _simulator_file() -> Path | None:
+    file = os.environ.get(_SIMULATOR_FILE, "")
+    return Path(file) if file else None
+
+
+def _no_definition(stage_name: str) -> OperatorError:
+    return OperatorError(
+        f"Stage {stage_name} has no definition of its Workspace. Name one with --file, or as "
+        f"workspace_file of the stage in {FILE}."
+    )
 
 
 def ensure_applicable(stage: Stage) -> None:
@@ -218,9 +258,7 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
 
 
 def _open_local(stage_name: str) -> Target:
-    simulator_file = os.environ.get(_SIMULATOR_FILE, "")
-    member = stage_config.project()["stages"][stage_name].get("workspace_file")
-    file = Path(simulator_file) if simulator_file else _in_project(member)
+    file = _default_file(stage_name)
     settings = load_settings(stage_name)
     key = (settings.twilio_api_key_sid, settings.twilio_api_key_secret)
     url = settings.public_base_url
@@ -231,7 +269,7 @@ def _open_local(stage_name: str) -> Target:
         workflows=_workflows(settings, has_own=True),
         base_url=url,
         api_url=url + settings.callback_prefixes[0],
-        default_file=file or QUICKSTART,
+        default_file=file,
     )
 
 

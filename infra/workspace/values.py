@@ -194,6 +194,13 @@ def are_equal(name: str, first: Any, second: Any) -> bool:
     return canonical_text(first) == canonical_text(second)
 
 
+def managed_part(name: str, value: Any, wanted: Any) -> Any:
+    """Return a live value without the TaskChannels that a definition does not manage."""
+    if name == "capacity":
+        return {key: number for key, number in (value or {}).items() if key in wanted}
+    return value
+
+
 def canonical_text(value: Any) -> str:
     """Return JSON that is equal for equal values: keys are sorted, and 2.0 is 2."""
     return json.dumps(_integral(value), sort_keys=True)

@@ -7,7 +7,7 @@ not text, tabs in the indentation, and several documents in one file.
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -124,6 +124,21 @@ def path_text(path: Path) -> str:
     """Return a path as text, such as `task_queues[0].target_workers`."""
     parts = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
     return "".join(parts).removeprefix(".")[:200]
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a field for a message, such as `friendly_name` or `events_filter[2]`."""
+    start = max((index for index, key in enumerate(path) if isinstance(key, str)), default=0)
+    name = "".join(key if isinstance(key, str) else f"[{key}]" for key in path[start:])
+    return name or "the Workspace"
+
+
+def walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the paths and values of all parts of a value; a part follows what contains it."""
+    yield path, value
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from walk(item, (*path, key))
 
 
 def read_bytes(file: FilePath) -> bytes:

@@ -2,11 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from taskrouter_simulator.definition.document import FORMAT, Finding, Findings, Path, describe
+from taskrouter_simulator.definition.document import (
+    FORMAT,
+    Finding,
+    Findings,
+    Path,
+    describe,
+    name_of,
+    walk,
+)
 from taskrouter_simulator.definition.model import UNMANAGED, Unmanaged
 from taskrouter_simulator.engine import events
 from taskrouter_simulator.engine.model import MAX_ATTRIBUTES
@@ -38,13 +46,6 @@ class FieldType(Protocol):
 
     def schema(self) -> Schema:
         """Return the JSON Schema of the value."""
-
-
-def name_of(path: Path) -> str:
-    """Return the name of a field for a message, such as `friendly_name` or `events_filter[2]`."""
-    start = max((index for index, key in enumerate(path) if isinstance(key, str)), default=0)
-    name = "".join(key if isinstance(key, str) else f"[{key}]" for key in path[start:])
-    return name or "the Workspace"
 
 
 def _report(findings: Findings, path: Path, message: str, source: str = FORMAT) -> Unmanaged:
@@ -188,7 +189,7 @@ class Url:
 
     def schema(self) -> Schema:
         """Return the JSON Schema."""
-        return {"type": "string", "pattern": r"^($|/|https?://|\$\{api\}($|/))"}
+        return {"type": "string", "pattern": r"^($|/|[Hh][Tt][Tt][Pp][Ss]?://|\$\{api\}($|/))"}
 
 
 def _begins_with_api(url: Any) -> bool:
@@ -237,7 +238,7 @@ class Attributes:
         value = {} if value is None else value
         if not isinstance(value, dict):
             return _refuse(findings, path, "a mapping", value)
-        for place, part in _walk(value, path):
+        for place, part in walk(value, path):
             if isinstance(part, dict | list) and len(place) - len(path) >= _MAX_DEPTH:
                 nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
                 return _report(findings, path, nested)
@@ -254,14 +255,6 @@ class Attributes:
     def schema(self) -> Schema:
         """Return the JSON Schema."""
         return {"type": ["object", "null"]}
-
-
-def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the paths and values of all parts of a value; a part follows what contains it."""
-    yield path, value
-    if isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _walk(item, (*path, key))
 
 
 @dataclass(frozen=True)
@@ -324,17 +317,23 @@ class ListOf:
 
     def _require_unique_names(self, items: list[Any], path: Path, findings: Findings) -> None:
         """Report names that occur twice, and previous names that are in use."""
-        seen: set[str] = set()
+        owners: dict[str, tuple[int, str]] = {}
         for key in (self.key, "was"):
             for index, item in enumerate(items):
                 name = item.get(key) if isinstance(item, dict) else None
                 if not isinstance(name, str):
                     continue
                 folded = name.casefold() if self.ignores_case else name
-                if folded in seen:
-                    message = f"{key}: another item of {name_of(path)} has the name {name[:100]!r}"
-                    findings.append(Finding((*path, index, key), message))
-                seen.add(folded)
+                owner, owner_key = owners.setdefault(folded, (index, key))
+                title = "name" if owner_key == self.key else "previous name"
+                problem = f"another item of {name_of(path)} has the {title} {name[:100]!r}"
+                if owner == index:
+                    if owner_key == key or name != item[self.key]:
+                        continue
+                    problem = "the previous name equals the name; remove this key"
+                elif owner_key != key:
+                    problem += "; apply this renaming before another item gets the name"
+                findings.append(Finding((*path, index, key), f"{key}: {problem}"))
 
     def schema(self) -> Schema:
         """Return the JSON Schema."""

@@ -45,6 +45,7 @@ from taskrouter_simulator.definition.model import (
 
 QUICKSTART = Path(__file__).with_name("quickstart.yaml")
 SCHEMA = Path(__file__).with_name("schema.json")
+_SCHEMA_KEY = "$schema"
 MAX_INTEGER = 2**31 - 1
 MAX_RESERVATION_TIMEOUT = 86_400
 MAX_CAPACITY = 100_000
@@ -262,7 +263,10 @@ def read_document(document: Document, findings: Findings) -> WorkspaceDefinition
     Returns:
         The definition; None if the document is not a mapping.
     """
-    definition = WORKSPACE.read(document.value, (), findings)
+    value = document.value
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if key != _SCHEMA_KEY}
+    definition = WORKSPACE.read(value, (), findings)
     return None if definition is UNMANAGED else replace(definition, document=document)
 
 
@@ -274,11 +278,14 @@ def quickstart() -> WorkspaceDefinition:
 
 def schema() -> Schema:
     """Return the JSON Schema of definitions."""
+    workspace = WORKSPACE.schema()
+    own_key = {"description": "URL or path of this schema, for editors. Otherwise ignored."}
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        _SCHEMA_KEY: "https://json-schema.org/draft/2020-12/schema",
         "title": "Definition of a TaskRouter Workspace",
         "description": "See docs/workspace.md.",
-        **WORKSPACE.schema(),
+        **workspace,
+        "properties": {_SCHEMA_KEY: own_key, **workspace["properties"]},
     }
 
 

@@ -262,6 +262,7 @@ def test_only_a_page_on_the_users_own_machine_speaks_of_make_run(browser, api):
     page.goto(f"{host}{STAGE}/console#token=x")
     expect(page.get_by_role("alert")).to_contain_text("Sign in again, or ask your supervisor.")
     expect(page.get_by_text("make run")).to_have_count(0)
+    context.unroute_all(behavior="wait")
     context.close()
 
 
@@ -296,11 +297,52 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
     expect(page.locator(".live")).to_contain_text("Live")
     wait_until(page, lambda: answers == ["sign-in-error=login_required"])
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    expire_renewal(page)
     api.refused.add(second)
     expect(page.get_by_text("Your session expired at")).to_be_visible()
     wait_until(page, lambda: not answers)
     expect(page.get_by_text("Your session expired at")).to_be_visible()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
+
+
+def expire_renewal(page, seconds=60):
+    """Make the last renewal without asking some seconds older."""
+    page.evaluate(
+        """age => {
+          const at = Number(localStorage.getItem('console.renewal'));
+          localStorage.setItem('console.renewal', at - age);
+        }""",
+        seconds * 1000,
+    )
+
+
+@pytest.mark.parametrize(("age", "renewals"), [(50, 1), (60, 2)])
+def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, api, age, renewals):
+    api.has_provider = True
+    names = [token(name=str(n)) for n in range(3)]
+    page = open_console(names[0])
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    answers = iter(names[1:])
+    sent = []
+
+    def redirect(route):
+        sent.append(route.request.url)
+        location = f"{api.url}/console/#token={next(answers)}"
+        route.fulfill(status=303, headers={"Location": location})
+
+    page.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    api.refused.add(names[0])
+    page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=names[1])
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    expire_renewal(page, age)
+    api.refused.add(names[1])
+    if renewals == 1:
+        expect(page.get_by_text("Your session expired at")).to_be_visible()
+        expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
+    else:
+        expect(page.locator(".live")).to_contain_text("Live")
+        page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=names[2])
+    assert len(sent) == renewals
 
 
 def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, api):
@@ -970,7 +1012,7 @@ def menu(page, api):
 def unavailable(page, api):
     changed = {"activity_sid": BREAK, "activity_name": "Break"}
     api.worker = {**api.worker, **changed}
-    expect(page.get_by_text("TaskRouter set you to Break")).to_be_visible()
+    expect(page.get_by_text("You were set to Break")).to_be_visible()
 
 
 def phone(page, api):

@@ -292,7 +292,7 @@ def test_events_have_their_own_throttle_on_every_path():
         ("/assignment_callback", Throttle(rate=100, burst=10)),
         ("/reservations", Throttle(rate=5, burst=2)),
         ("/overview", Throttle(rate=5, burst=2)),
-        ("/console/{version}/{name}", Throttle(rate=5, burst=2)),
+        ("/console/{version}/{name}", Throttle(rate=5, burst=100)),
     ],
 )
 def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
@@ -372,8 +372,8 @@ def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
         capacity.callback_throttle,
         capacity.event_throttle,
         capacity.default_throttle,
-        capacity.page_throttle,
-        capacity.statistics_throttle,
+        partial(capacity.page_throttle, agents=10),
+        capacity.supervisor_throttle,
         partial(capacity.waiting_throttle, share=share),
         capacity.log_throttle,
     )
@@ -406,23 +406,31 @@ PAGE_PATHS = ("/console", "/console/session", "/console/callback", "/console/sig
 SIGNATURE_PATH = "/reservations/{sid}/signature"
 
 
-@pytest.mark.parametrize("path", [*PAGE_PATHS, SIGNATURE_PATH])
+@pytest.mark.parametrize("path", PAGE_PATHS)
 @pytest.mark.parametrize(
     ("concurrency", "throttle"),
-    [(10, Throttle(1, 2)), (100, Throttle(10, 25)), (1_000, Throttle(50, 100))],
+    [(10, Throttle(1, 100)), (100, Throttle(10, 100)), (1_000, Throttle(50, 100))],
 )
-def test_page_has_a_low_rate_and_the_default_burst(path, concurrency, throttle):
-    stage = SimpleNamespace(settings=stage_settings())
+def test_page_has_a_low_rate_and_a_burst_for_the_start_of_a_shift(path, concurrency, throttle):
+    stage = SimpleNamespace(settings=stage_settings(agents=50))
     assert api_settings.find_throttle(stage, concurrency, path) == throttle
 
 
+@pytest.mark.parametrize("path", ["/statistics", SIGNATURE_PATH])
 @pytest.mark.parametrize(
     ("concurrency", "throttle"),
     [(2, Throttle(0.04, 1)), (10, Throttle(0.2, 2)), (1_000, Throttle(20, 100))],
 )
-def test_statistics_have_a_lower_rate_and_the_default_burst(concurrency, throttle):
+def test_reads_of_supervisors_have_a_lower_rate_and_the_default_burst(path, concurrency, throttle):
     stage = SimpleNamespace(settings=stage_settings())
-    assert api_settings.find_throttle(stage, concurrency, "/statistics") == throttle
+    assert api_settings.find_throttle(stage, concurrency, path) == throttle
+
+
+@pytest.mark.parametrize("path", [*PAGE_PATHS, "/console/{version}/{name}"])
+@pytest.mark.parametrize(("agents", "burst"), [(1, 4), (10, 40), (25, 100), (26, 100)])
+def test_burst_of_pages_and_files_follows_the_number_of_agents(path, agents, burst):
+    stage = SimpleNamespace(settings=stage_settings(agents=agents))
+    assert api_settings.find_throttle(stage, 10, path).burst == burst
 
 
 @pytest.mark.parametrize("oidc_issuer", ["", "https://login.example.com"])
@@ -451,7 +459,7 @@ def test_preflight_of_a_signature_check_has_the_throttle_of_the_check():
         for setting in api_settings._method_settings(SimpleNamespace(settings=stage_settings()), 10)
     }
     path = api_settings._encode(SIGNATURE_PATH)
-    assert found[path, "OPTIONS"] == found[path, "GET"] == Throttle(1, 2)
+    assert found[path, "OPTIONS"] == found[path, "GET"] == Throttle(0.2, 2)
 
 
 def test_each_method_has_one_throttle():

@@ -358,6 +358,21 @@ def test_failing_event_callback_makes_only_one_line_wrong(stage, status):
     assert results["forged_request"].text == "because of signed_request"
 
 
+def test_event_that_a_service_with_other_sids_refuses_asks_for_a_deployment(stage):
+    workspace_sid = stage.stage.settings.twilio_workspace_sid
+    stage.set(TWILIO_WORKSPACE_SID="WS" + "9" * 32)
+    stage_config.set_variables("dev", {"TWILIO_WORKSPACE_SID": workspace_sid})
+
+    results = diagnose(stage)
+
+    assert outcomes(results, Outcome.WRONG) == ["signed_request", "settings"]
+    assert results["forged_request"].outcome is Outcome.OK
+    assert results["signed_request"].text == (
+        "The service runs with another TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID than stage dev "
+        "in .chalice/config.json. Run: python -m infra deploy --stage dev"
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "is_accepted"), [(200, True), (299, True), (300, False), (500, False)]
 )
@@ -642,6 +657,18 @@ def test_local_stage_is_checked_without_aws(taskrouter, dynamodb, tables, monkey
     ]
     assert results["workflow"] == results["reservations_table"] == results["timeouts"] == "ok"
     assert results.keys() == {check.name for check in CHECKS} - {*in_aws}
+
+
+def test_local_stage_needs_no_profile_and_names_the_stack_that_is_not_running(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nonexistent")
+    unreachable = {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}
+
+    lines = run_infra("doctor", "--stage", "local", **unreachable).stdout.splitlines()
+
+    (line,) = (line for line in lines if " reservations_table " in line)
+    assert line.startswith("WRONG ")
+    assert line.endswith("can't be reached: connection refused. Start the local stack: make run")
+    assert "secrets            1 auth token, 1 API key, 0 shared keys" in "\n".join(lines)
 
 
 def test_checks_that_are_left_out_are_named(taskrouter, dynamodb, tables):

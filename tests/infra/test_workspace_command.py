@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.aws import stage_config
 from taskrouter_simulator.definition.reader import QUICKSTART
 from tests.infra.command_line import run_infra
 
@@ -48,6 +49,72 @@ def test_file_of_the_simulator_is_checked_by_default(write):
     assert result.stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
     option = run_infra("workspace", "check", "--file", QUICKSTART, SIMULATOR_WORKSPACE_FILE="x")
     assert option.stdout == f"{QUICKSTART}: 0 errors, 0 warnings.\n"
+
+
+@pytest.fixture
+def name_file(tmp_path, monkeypatch):
+    """Name a file as the `workspace_file` of a stage in config.json."""
+    monkeypatch.delenv("SIMULATOR_WORKSPACE_FILE", raising=False)
+    content = json.loads(stage_config.CONFIG.read_text(encoding="utf-8"))
+    monkeypatch.setattr(stage_config, "CONFIG", tmp_path / "config.json")
+
+    def name_file(stage, file):
+        content["stages"][stage]["workspace_file"] = str(file)
+        stage_config.CONFIG.write_text(json.dumps(content), encoding="utf-8")
+
+    return name_file
+
+
+def test_file_of_the_stage_is_checked(write, name_file):
+    file = write(WITH_ERRORS)
+    name_file("dev", file)
+    result = run_infra("workspace", "check", "--stage", "dev", SIMULATOR_WORKSPACE_FILE="x")
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (
+        1,
+        f"{file}: 2 errors, 1 warning.",
+    )
+    option = run_infra("workspace", "check", "--stage", "dev", "--file", QUICKSTART)
+    assert option.stdout == f"{QUICKSTART}: 0 errors, 0 warnings.\n"
+
+
+def test_local_stage_prefers_the_file_of_the_simulator(write, name_file):
+    file = write(WITH_WARNING)
+    name_file("dev", file)
+    check = ("workspace", "check", "--stage", "local")
+    assert run_infra(*check).stdout.startswith(f"{QUICKSTART}: ")
+    name_file("local", file)
+    assert run_infra(*check).stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
+    other = run_infra(*check, SIMULATOR_WORKSPACE_FILE=str(QUICKSTART))
+    assert other.stdout.startswith(f"{QUICKSTART}: ")
+
+
+def test_stage_without_a_file_and_unknown_stage_are_errors(write, name_file):
+    name_file("dev", write(WITH_WARNING))
+    result = run_infra("workspace", "check", "--stage", "prod")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "Stage prod has no definition of its Workspace. Name one with --file" in result.stderr
+    unknown = run_infra("workspace", "check", "--stage", "other")
+    assert (unknown.returncode, "There is no stage 'other'" in unknown.stderr) == (1, True)
+
+
+def test_stage_is_required_if_a_stage_names_a_file(write, name_file):
+    file = write(WITH_WARNING)
+    name_file("dev", file)
+    name_file("prod", file)
+    result = run_infra("workspace", "check")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: No file was checked, because these stages name a workspace_file in "
+        ".chalice/config.json: dev, prod. Add --stage with one of them, or --file.\n"
+    )
+    named = run_infra("workspace", "check", SIMULATOR_WORKSPACE_FILE=str(file))
+    assert named.stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
+
+
+def test_missing_file_of_the_stage_is_an_error(name_file, tmp_path):
+    name_file("dev", tmp_path / "missing.yaml")
+    result = run_infra("workspace", "check", "--stage", "dev")
+    assert (result.returncode, "missing.yaml" in result.stdout) == (1, True)
 
 
 def test_warnings_do_not_change_the_exit_code(write):

@@ -642,3 +642,14 @@ def test_check_does_not_depend_on_settings_of_the_simulator(monkeypatch):
     monkeypatch.setenv("SIMULATOR_LEAST_RESERVATION_TIMEOUT", "100")
     assert Settings().least_reservation_timeout == 1
     assert findings(changed("workflows", task_reservation_timeout=1)) == []
+
+
+def test_messages_contain_names_of_activities_instead_of_sids():
+    target = {"queue": "Q", "skip_if": "workers.foo == 0"}
+    other = {"queue": "Q", "skip_if": "workers.${activity:Nope} == 0"}
+    routing = {"task_routing": {"filters": [{"targets": [target, other]}]}}
+    workflow = {"friendly_name": "W", "configuration": routing}
+    value = {"friendly_name": "X", "workflows": [workflow]}
+    messages = [finding.message for finding in check_document(Document("x", value))]
+    choices = "available, unavailable, ${activity:Nope}"
+    assert f"skip_if: workers.foo is not known: foo must be one of {choices}" in messages

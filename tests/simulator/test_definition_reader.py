@@ -271,15 +271,17 @@ def test_name_is_unique_in_its_list(section):
     def found(*items):
         return messages({"friendly_name": "X", section: list(items)})
 
-    def problem(index, key, name):
-        return f"{section}[{index}]: {key}: another item of {section} has the name {name!r}"
+    def problem(index, key, name, title="name"):
+        return f"{section}[{index}]: {key}: another item of {section} has the {title} {name!r}"
 
     a, b = {"friendly_name": "A"}, {"friendly_name": "B"}
     assert found(a, b, a) == [problem(2, "friendly_name", "A")]
-    assert found(a, {**b, "was": "A"}) == [problem(1, "was", "A")]
-    assert found({**a, "was": "B"}, b) == [problem(0, "was", "B")]
-    assert found({**a, "was": "A"}) == [problem(0, "was", "A")]
-    assert found({**a, "was": "C"}, {**b, "was": "C"}) == [problem(1, "was", "C")]
+    remedy = "; apply this renaming before another item gets the name"
+    assert found(a, {**b, "was": "A"}) == [problem(1, "was", "A") + remedy]
+    assert found({**a, "was": "B"}, b) == [problem(0, "was", "B") + remedy]
+    equal = f"{section}[0]: was: the previous name equals the name; remove this key"
+    assert found({**a, "was": "A"}) == [equal]
+    assert found({**a, "was": "C"}, {**b, "was": "C"}) == [problem(1, "was", "C", "previous name")]
     read(**{section: [{**a, "was": "C"}, {**b, "was": "D"}]})
 
 
@@ -288,6 +290,14 @@ def test_only_worker_names_are_case_insensitive():
     read(activities=names, task_queues=names, workflows=names)
     (found,) = messages({"friendly_name": "X", "workers": names})
     assert found == "workers[1]: friendly_name: another item of workers has the name 'STRASSE'"
+
+
+def test_only_case_of_a_worker_name_may_change():
+    definition = read(workers=[{"friendly_name": "Bob", "was": "bob"}])
+    assert definition.workers[0].was == "bob"
+    taken = [{"friendly_name": "Bob"}, {"friendly_name": "Al", "was": "bob"}]
+    (found,) = messages({"friendly_name": "X", "workers": taken})
+    assert found.startswith("workers[1]: was: another item of workers has the name 'bob'; apply")
 
 
 def test_unique_name_of_a_task_channel_is_unique():

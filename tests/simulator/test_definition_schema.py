@@ -78,6 +78,7 @@ def test_page_describes_every_key():
         {"workers": [{"friendly_name": "A", "attributes": []}]},
         {"workers": [{"friendly_name": "A", "capacity": {"voice": -1}}]},
         {"was": "Old"},
+        {"activities": [{"friendly_name": "A", "$schema": "schema.json"}]},
     ],
     ids=str,
 )
@@ -100,6 +101,8 @@ def test_schema_and_reader_refuse_the_same(fields):
         {"event_callback_url": "${api}"},
         {"event_callback_url": "${api}/x"},
         {"event_callback_url": "https://example.com"},
+        {"event_callback_url": "HTTPS://example.com"},
+        {"$schema": "schema.json"},
         {"activities": []},
         {"task_queues": [{"friendly_name": "A", "target_workers": ""}]},
         {"task_queues": [{"friendly_name": "A", "assignment_activity": None}]},

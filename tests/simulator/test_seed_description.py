@@ -266,7 +266,7 @@ HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
         ),
         (
             changed("task_queues", was="All"),
-            "task_queues[0]: was: another item of task_queues has the name 'All'",
+            "task_queues[0]: was: the previous name equals the name; remove this key",
         ),
         (changed(None, activities={}), "activities must be a list, not a mapping"),
         (

@@ -203,6 +203,13 @@ def test_name_without_a_list_may_exist_in_taskrouter(live):
     assert live.changes(definition) == []
 
 
+def test_plan_shows_only_declared_capacities(live):
+    live.apply(define(workers=[{"friendly_name": "Eve", "capacity": {"chat": 3, "sms": 2}}]))
+    definition = define(workers=[{"friendly_name": "Eve", "capacity": {"chat": 0}}])
+    (change,) = live.plan(definition).changes
+    assert (change.before, change.after) == ({"capacity": {"chat": 3}}, {"capacity": {"chat": 0}})
+
+
 def test_workers_are_read_only_if_they_are_declared(live):
     before = len(live.requests("GET"))
     live.plan(define(activities=[]))
@@ -244,12 +251,21 @@ def test_throttled_request_waits_as_long_as_requested(live):
     assert live.waits == [7, 7]
 
 
-@pytest.mark.parametrize("status", [401, 403, 429])
+@pytest.mark.parametrize("status", [401, 429])
 def test_refusal_of_every_change_is_left_to_the_account(live, status):
     """The remedy of the account's error says more than the refusal of one change."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
         live.apply(read(QUICKSTART))
+
+
+@pytest.mark.parametrize(("status", "is_forbidden"), [(400, False), (403, True)])
+def test_forbidden_change_is_named_with_the_missing_permission(live, status, is_forbidden):
+    live.twilio.fault("request", "error", method="POST", path="*/Workflows", status=status)
+    with pytest.raises(OperatorError, match="^Workflow 'Incoming.*refused to create it") as error:
+        live.apply(read(QUICKSTART))
+    hint = "The API key may lack the permission to write"
+    assert str(error.value).endswith(hint) is is_forbidden
 
 
 def test_waiting_is_limited(live):
@@ -291,7 +307,7 @@ def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
     assert listed["Offline"] == "used by the Workspace 'Quickstart'"
     pruned = quickstart.plan(definition, prune=True)
     assert [item.resource.name for item in pruned.unmanaged] == ["Offline"]
-    assert pruned.deletes_too_much
+    assert pruned.excessive_deletions
     quickstart.apply(definition, prune=True)
     assert [item.friendly_name for item in quickstart.context.activities.list()] == ["Offline"]
     assert quickstart.context.workflows.list() == []
@@ -332,17 +348,31 @@ def test_kept_resource_and_what_it_needs_are_not_deleted(quickstart):
     }
 
 
-def test_brake_allows_thirty_percent(live):
-    names = [f"Queue {number}" for number in range(7)]
+def test_thirty_percent_of_each_kind_may_be_deleted(live):
+    names = [f"Queue {number}" for number in range(10)]
     live.apply(define(task_queues=[{"friendly_name": name} for name in names]))
-    # Seven TaskQueues and three Activities.
-    for kept, is_refused in ((4, False), (3, True)):
+    for kept, excessive in ((7, []), (6, ["4 of 10 in task_queues"])):
         declared = [{"friendly_name": name} for name in names[:kept]]
         plan = live.plan(define(task_queues=declared), prune=True)
-        assert (plan.number_of_resources, plan.deletes_too_much) == (10, is_refused)
-    with pytest.raises(OperatorError, match="deletes 4 of 10 resources.*--force"):
+        assert plan.excessive_deletions == excessive
+    with pytest.raises(OperatorError, match="more than 30 % .*: 4 of 10 in task_queues.*--force"):
         execution.refuse_impossible(plan, force=False)
     execution.refuse_impossible(plan, force=True)
+
+
+def test_other_kinds_do_not_raise_the_limit(live):
+    workers = [{"friendly_name": f"w{number}"} for number in range(20)]
+    queues = [{"friendly_name": f"q{number}"} for number in range(5)]
+    live.apply(define(workers=workers, task_queues=queues))
+    named = [{"friendly_name": "q0", "target_workers": "sid == '${worker:w1}'"}]
+    for keys in ({"task_queues": named}, {"task_queues": named, "workers": workers}):
+        plan = live.plan(define(**keys), prune=True)
+        assert plan.excessive_deletions == ["4 of 5 in task_queues"]
+
+
+def test_excess_of_every_kind_is_named(quickstart):
+    plan = quickstart.plan(define(workflows=[], task_queues=[]), prune=True)
+    assert plan.excessive_deletions == ["1 of 1 in workflows", "2 of 2 in task_queues"]
 
 
 def test_duplicate_names_are_refused(live):

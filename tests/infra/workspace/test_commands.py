@@ -1,10 +1,13 @@
 """The commands `workspace plan` and `workspace apply`."""
 
 import json
+import signal
 
 import pytest
 
 from infra.commands import workspace as command
+from infra.signals import Interrupted
+from infra.workspace import runs
 from taskrouter_simulator.definition.reader import QUICKSTART
 from tests.infra.command_line import run_infra
 from tests.infra.workspace.live import workspace
@@ -91,6 +94,41 @@ def test_plan_file_is_applied_only_if_nothing_has_changed(run, live, tmp_path):
     created.delete()
     assert run("apply", "--plan", file, "--yes").returncode == 0
     assert run("plan").returncode == 0
+
+
+@pytest.mark.parametrize("has_plan", [True, False])
+def test_interrupted_apply_says_how_to_finish(run, tmp_path, monkeypatch, has_plan):
+    file = tmp_path / "plan.json"
+    file.write_text(run("plan", "--json").stdout)
+    options = ["--plan", file] if has_plan else []
+
+    def interrupt(_change):
+        raise Interrupted(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_report", interrupt)
+        interrupted = run("apply", "--yes", *options)
+    assert interrupted.returncode == 128 + signal.SIGTERM
+    new_plan = "If the command has changed anything, make a new plan, and apply that. Otherwise, "
+    repeat = "Run the same command again to finish."
+    remedy = f"{new_plan}run the same command again." if has_plan else repeat
+    assert interrupted.stderr.splitlines()[-1] == f"SIGTERM ended the command. {remedy}"
+    again = run("apply", "--yes", *options)
+    assert again.returncode == int(has_plan)
+    refused = "This command changed nothing, because the Workspace or the file has changed since"
+    assert (refused in again.stderr) is has_plan
+
+
+def test_requested_wait_is_shown(run, live):
+    live.twilio.fault("request", "error", status=429, retry_after=300, times=None)
+    result = run("plan")
+    assert result.stderr.endswith("throttled the request. Run the command again in 5 minutes.\n")
+
+
+def test_refused_credentials_name_the_url_of_another_server(run, live):
+    live.twilio.fault("request", "error", status=401, times=None)
+    result = run("plan")
+    assert f". TWILIO_TASKROUTER_URL is {live.twilio.url}. " in result.stderr
 
 
 def test_plan_file_remembers_prune(run, live, workflow_sid, tmp_path):

@@ -376,7 +376,7 @@ def test_missing_sids_are_read_from_the_shell_as_in_a_deployment(stage):
 def test_sids_of_the_shell_do_not_replace_those_of_the_stage(stage):
     planned = run("plan", TWILIO_WORKSPACE_SID="WS" + "0" * 32)
     assert f"Workspace 'Sales' ({stage.twilio.workspace_sid})\n" in planned.stdout
-    note = "Shell variables not used, because the stage has other values: TWILIO_WORKSPACE_SID."
+    note = "Shell variables not used, because the stage has different values: TWILIO_WORKSPACE_SID."
     assert note in planned.stderr
 
 

@@ -1,0 +1,288 @@
+"""Browser tests of unknown outcomes, and of changes that other tabs or other people make."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, FakeApi, iso, token
+from tests.console.test_inbox import announcements, ended, error, row, rows
+from tests.console.test_session import wait_until
+
+pytestmark = pytest.mark.slow
+
+UNAVAILABLE = error(503, "TaskRouterUnavailable")
+
+
+def activity(page: Page):
+    return page.get_by_label("Your Activity")
+
+
+def banner(page: Page):
+    return page.locator(".banner")
+
+
+def tasks(page: Page):
+    return page.locator(".list > li")
+
+
+def switch_to(api: FakeApi, activity_sid: str, name: str, *, after: float = 0) -> None:
+    """Switch the Worker's Activity, some seconds from now by the Worker's record."""
+    changed = {"activity_sid": activity_sid, "activity_name": name}
+    api.worker = {**api.worker, **changed, "activity_changed_at": iso(time.time() + after)}
+
+
+def hold(page: Page, url: str) -> list:
+    """Return a list that gets the page's requests to a URL. The test lets them continue."""
+    held: list = []
+    page.route(url, lambda route: held.append(route))  # noqa: PLW0108  Playwright needs a function
+    return held
+
+
+# Activity
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_activity_switch_without_answer_is_checked_and_found_done(open_console, api, is_lost):
+    api.answers["/activity"] = UNAVAILABLE
+    page = open_console()
+    expect(activity(page)).to_have_value(AVAILABLE)
+    held = hold(page, "**/activities")
+    if is_lost:
+        page.route("**/activity", lambda route: route.abort())
+    activity(page).select_option("Break")
+    wait_until(page, lambda: held)
+    expect(page.get_by_text("Checking your Activity")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    switch_to(api, BREAK, "Break")
+    held[0].continue_()
+    expect(activity(page)).to_have_value(BREAK)
+    expect(banner(page)).to_have_count(0)
+    expect(activity(page)).not_to_have_attribute("aria-busy", "true")
+
+
+def test_activity_switch_without_effect_is_checked_and_reported(open_console, api):
+    api.answers["/activity"] = UNAVAILABLE
+    page = open_console()
+    activity(page).select_option("Break")
+    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    expect(activity(page)).not_to_have_attribute("aria-busy", "true")
+    switch_to(api, BREAK, "Break")
+    expect(activity(page)).to_have_value(BREAK)
+    expect(banner(page)).to_have_count(0)
+
+
+def test_activity_is_checked_until_there_is_an_answer(open_console, api):
+    api.answers["/activity"] = UNAVAILABLE
+    page = open_console()
+    expect(activity(page)).to_have_value(AVAILABLE)
+    held = hold(page, "**/activities")
+    activity(page).select_option("Break")
+    wait_until(page, lambda: held)
+    held[0].fulfill(status=503, json={"Code": "TaskRouterUnavailable", "Message": "Reason."})
+    wait_until(page, lambda: len(held) == 2)
+    expect(page.get_by_text("Checking your Activity")).to_be_visible()
+    held[1].continue_()
+    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+
+
+def test_overview_that_shows_the_asked_activity_ends_the_check(open_console, api):
+    api.answers["/activity"] = UNAVAILABLE
+    page = open_console()
+    expect(activity(page)).to_have_value(AVAILABLE)
+    held = hold(page, "**/activities")
+    activity(page).select_option("Break")
+    wait_until(page, lambda: held)
+    switch_to(api, BREAK, "Break")
+    expect(activity(page)).to_have_value(BREAK)
+    expect(banner(page)).to_have_count(0)
+    held[0].abort()
+
+
+def test_activity_can_be_switched_again_in_the_next_session(open_console, api):
+    first, second = token(name="first"), token(name="second")
+    api.answers["/activity"] = error(401, "UnauthorizedError")
+    page = open_console(first)
+    activity(page).select_option("Break")
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+
+    def switch(_path):
+        switch_to(api, BREAK, "Break")
+        return 200, {"activity_sid": BREAK, "activity_name": "Break"}, {}
+
+    api.answers["/activity"] = switch
+    page.goto(f"{api.url}/console#token={second}")
+    activity(page).select_option("Break")
+    expect(activity(page)).to_have_value(BREAK)
+    expect(banner(page)).to_have_count(0)
+
+
+def test_own_activity_switch_is_no_surprise_in_another_tab(open_console, api):
+    def switch(_path):
+        switch_to(api, BREAK, "Break")
+        return 200, {"activity_sid": BREAK, "activity_name": "Break"}, {}
+
+    api.answers["/activity"] = switch
+    first = open_console()
+    pages = [first, open_console(token(), context=first.context)]
+    for page in pages:
+        expect(activity(page)).to_have_value(AVAILABLE)
+    for mine, other in (pages, pages[::-1]):
+        activity(mine).select_option("Break")
+        for page in pages:
+            expect(activity(page)).to_have_value(BREAK)
+            expect(banner(page)).to_have_count(0)
+        switch_to(api, AVAILABLE, "Available")
+        expect(activity(other)).to_have_value(AVAILABLE)
+        expect(activity(mine)).to_have_value(AVAILABLE)
+    # What the user does not ask for remains a surprise.
+    switch_to(api, BREAK, "Break")
+    for page in pages:
+        expect(banner(page)).to_contain_text("You were set to Break at")
+
+
+def test_refused_activity_switch_does_not_hide_a_later_change(open_console, api):
+    api.answers["/activity"] = error(429, "TooManyRequests")
+    page = open_console()
+    activity(page).select_option("Break")
+    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    page.get_by_role("button", name="Dismiss").click()
+    switch_to(api, BREAK, "Break")
+    expect(banner(page)).to_contain_text("You were set to Break at")
+
+
+def test_change_by_others_does_not_name_taskrouter(open_console, api):
+    page = open_console()
+    expect(activity(page)).to_have_value(AVAILABLE)
+    switch_to(api, BREAK, "Break")
+    expect(banner(page)).to_contain_text(re.compile(r"You were set to Break at \d\d:\d\d:\d\d"))
+    expect(page.get_by_text("TaskRouter set you")).to_have_count(0)
+    expect(page.get_by_text("An offer timed out.")).to_have_count(0)
+
+
+def test_change_long_before_a_timeout_is_not_explained_by_it(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.end(reservation, "timeout")
+    expect(rows(page)).to_have_attribute("data-end", "timeout")
+    switch_to(api, OFFLINE, "Offline", after=-30)
+    expect(banner(page)).to_contain_text("You were set to Offline at")
+    expect(banner(page)).not_to_contain_text("An offer timed out.")
+
+
+def test_timeout_that_changes_the_activity_is_noticed_during_another_task(open_console, api):
+    api.offer("Ana", status="accepted", accepted_by=f"worker:{ALICE}")
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    switch_to(api, OFFLINE, "Offline")
+    api.end(reservation, "timeout")
+    expect(banner(page)).to_contain_text("TaskRouter set you to Offline at")
+    expect(banner(page)).to_contain_text("An offer timed out.")
+    expect(tasks(page)).to_have_count(1)
+
+
+# Tasks in progress
+
+
+def accepted(api: FakeApi, customer: str = "Marta") -> str:
+    return api.offer(customer, status="accepted", accepted_by=f"worker:{ALICE}")
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_completion_without_answer_is_checked_and_found_done(open_console, api, is_lost):
+    reservation = accepted(api)
+    api.answers["/complete"] = UNAVAILABLE
+    page = open_console()
+    if is_lost:
+        page.route("**/complete", lambda route: route.abort())
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(tasks(page).get_by_role("button")).to_have_text(re.compile("Checking"))
+    expect(tasks(page).get_by_role("button")).to_have_attribute("aria-disabled", "true")
+    expect(announcements(page)).to_contain_text("Checking: Marta: charged twice")
+    api.end(reservation, "completed", f"worker:{ALICE}")
+    expect(ended(page)).to_contain_text("Completed")
+    expect(announcements(page)).to_contain_text("Completed: Marta: charged twice")
+    expect(tasks(page)).to_have_count(0)
+
+
+def test_completion_without_effect_is_checked_and_can_be_repeated(open_console, api):
+    accepted(api)
+    api.answers["/complete"] = UNAVAILABLE
+    page = open_console()
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(tasks(page).get_by_role("button")).to_have_text(re.compile("Checking"))
+    expect(tasks(page)).to_contain_text("There was no answer. The Task is still in progress.")
+    api.answers["/complete"] = api.decide("completed")
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(ended(page)).to_contain_text("Completed")
+
+
+def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
+    reservation, other = accepted(api), accepted(api, "Ana")
+    api.worker = None
+    api.answers["/complete"] = UNAVAILABLE
+    page = open_console(token("supervisor"))
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(announcements(page)).to_contain_text("Checking: Marta")
+    api.end(other, "completed")
+    api.end(reservation, "completed")
+    expect(ended(page)).to_contain_text("Completed")
+    expect(tasks(page)).to_have_count(0)
+    assert api.count(f"/reservations/{other}") == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("completed", "Completed"), ("canceled", "The Task was canceled")]
+)
+def test_task_that_others_end_is_listed_with_its_ending(open_console, api, status, words):
+    reservation = accepted(api)
+    page = open_console()
+    expect(tasks(page)).to_have_count(1)
+    api.end(reservation, status, "supervisor:carla")
+    expect(ended(page)).to_contain_text(words)
+    expect(announcements(page)).to_contain_text("Marta: charged twice")
+    assert api.count(f"/reservations/{reservation}") == 1
+
+
+def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
+    reservation = accepted(api)
+
+    def complete(_path):
+        api.end(reservation, "canceled")
+        return error(410, "TaskGone")
+
+    api.answers["/complete"] = complete
+    page = open_console()
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(ended(page)).to_contain_text("The Task was canceled")
+
+
+def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
+    reservation = accepted(api)
+    api.answers["/complete"] = api.decide("completed")
+    first = open_console()
+    pages = [first, open_console(token(), context=first.context)]
+    for page in pages:
+        expect(tasks(page)).to_have_count(1)
+    pages[1].get_by_role("button", name="Complete: Marta").click()
+    for page in pages:
+        expect(ended(page)).to_have_count(1)
+        expect(ended(page)).to_contain_text("Completed")
+        expect(tasks(page)).to_have_count(0)
+    assert api.count(f"/reservations/{reservation}") == 0
+
+
+# Refusals by others
+
+
+def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, api):
+    api.offer("Marta")
+    api.answers["/accept"] = 401, {"message": "Unauthorized"}, {}
+    mine = token()
+    page = open_console(mine)
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page).locator(".wrong")).to_contain_text("The service answered: HTTP 401")
+    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
