@@ -32,7 +32,7 @@ def test_whole_life_is_on_the_timeline_and_agrees_with_taskrouter(live, open_con
     reservation_sid, task_sid = reservation["reservation_sid"], reservation["task_sid"]
     page = open_console()
     inspect(page, reservation_sid)
-    expect(steps(page)).to_have_text(["Reserved", "Callback received", "Answered"])
+    expect(steps(page).nth(1)).to_have_text("Callback received")
     assert live.app.post(f"/reservations/{reservation_sid}/accept", {}).status == 200
     expect(steps(page).last).to_have_text("Accepted", timeout=10_000)
     body = {"AssignmentStatus": "wrapping"}
@@ -40,9 +40,11 @@ def test_whole_life_is_on_the_timeline_and_agrees_with_taskrouter(live, open_con
     expect(steps(page).last).to_have_text("Wrapping up", timeout=10_000)
     assert live.app.post(f"/reservations/{reservation_sid}/complete", {}).status == 200
     expect(steps(page).last).to_have_text("Completed", timeout=10_000)
-    names = ["Reserved", "Callback received", "Answered", "Accepted", "Wrapping up"]
-    # The claim is the last one, of the completion.
-    expect(steps(page)).to_have_text([*names, "Claimed", "Completed"])
+    # The time of the answer is unknown if the event arrived first. The claim is the completion's.
+    names = [name for name in steps(page).all_inner_texts() if name != "Answered"]
+    ends = ["Accepted", "Wrapping up", "Claimed", "Completed"]
+    assert names == ["Reserved", "Callback received", *ends]
+    expect(page.locator(".steps")).to_contain_text("decide later")
     path = f"/Tasks/{task_sid}/Reservations/{reservation_sid}"
     assert live.taskrouter.get(path).body["reservation_status"] == "completed"
     record = live.fetch_record(reservation_sid)
