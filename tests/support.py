@@ -309,6 +309,11 @@ def make_statistics(store: DynamoReservationStore) -> DynamoStatistics:
     )
 
 
+def erase_statistics(store: DynamoReservationStore) -> None:
+    """Delete the statistics in the tables of *store*."""
+    store._client.delete_item(TableName=store._state, Key={"id": {"S": "statistics"}})
+
+
 def make_collaborators(
     store: DynamoReservationStore,
     taskrouter: FakeTaskRouter,

@@ -154,7 +154,7 @@ def test_statuses_that_botocore_retries_are_transient() -> None:
     def is_transient(status: int) -> bool:
         metadata = {"HTTPStatusCode": status}
         response: Any = {"Error": {"Code": "x"}, "ResponseMetadata": metadata}
-        return aws._is_transient(ClientError(response, "UpdateItem"))
+        return aws.is_transient(ClientError(response, "UpdateItem"))
 
     assert {status for status in range(200, 600) if is_transient(status)} == statuses
 
@@ -175,7 +175,7 @@ def test_throttled_requests_are_transient_with_any_status(code: str) -> None:
     for status in (400, 409):
         metadata = {"HTTPStatusCode": status}
         response: Any = {"Error": {"Code": code}, "ResponseMetadata": metadata}
-        assert aws._is_transient(ClientError(response, "UpdateItem")) is True
+        assert aws.is_transient(ClientError(response, "UpdateItem")) is True
 
 
 # Connections

@@ -12,6 +12,7 @@ from chalicelib.domain.errors import AppError
 from chalicelib.domain.reservations import Status
 from tests.chaos.crash_cases import Case, Scenario
 from tests.chaos.fault_injection import AFTER, BEFORE, ProcessKilled
+from tests.support import erase_statistics
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def _merge(consecutive: list[Row]) -> Iterator[Row]:
 
 
 def _prepare(store: DynamoReservationStore, case: Case) -> Scenario:
+    # The number of hours that a sweep counts depends on the statistics.
+    erase_statistics(store)
     scenario = Scenario(store)
     case.prepare(scenario)
     scenario.injector.reset()

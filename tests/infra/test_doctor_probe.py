@@ -511,8 +511,9 @@ def test_settings_file_without_a_probe_is_refused(stage):
 
 
 def test_answers_are_documented(stage):
-    page = (PROJECT / "docs/doctor.md").read_text().partition("## Probe")[2]
-    rows = re.findall(r"^\| (`SIMULATOR.+?) \|", page, re.MULTILINE)
+    page = (PROJECT / "docs/doctor.md").read_text().partition("### Results of the probe")[2]
+    answered = page.partition("The probe does not settle the other settings")[0]
+    rows = re.findall(r"^\| (`SIMULATOR.+?) \|", answered, re.MULTILINE)
     documented = {name.lower() for name in re.findall(r"`SIMULATOR_(\w+)`", " ".join(rows))}
 
     # The default simulator sends no rate limit.

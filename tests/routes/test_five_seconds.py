@@ -157,14 +157,14 @@ def test_callback_gets_503_in_time_if_name_lookup_hangs(
 
 @pytest.mark.parametrize("step", SLOW.values(), ids=SLOW)
 @pytest.mark.parametrize(
-    ("operation", "calls"), [("event", 1), ("accept", 3), ("list", 1), ("sweep", 3)]
+    ("operation", "calls"), [("event", 1), ("accept", 3), ("list", 1), ("sweep", 4)]
 )
 def test_slow_dynamodb_delays_other_operations_only_until_their_calls_time_out(
     api: Api, dynamodb_with: Start, operation: str, calls: int, step: Step
 ) -> None:
     """A decision whose claim fails reads the record, and then tries to release the claim.
 
-    A sweep tries to reconcile, lists due Reservations and saves its log line.
+    A sweep tries to reconcile, lists due Reservations, reads the statistics and saves its log line.
     """
     dynamodb_with(step)
     operations: dict[str, Callable[[], int]] = {
