@@ -12,6 +12,7 @@ from benchmarks import (
     http_load,
     inputs,
     lambda_functions,
+    pages,
     polls,
     programs,
     refusals,
@@ -80,8 +81,8 @@ def main(
     """Compare this app with simple reference programs, and print a table of the figures.
 
     The command prints rows as soon as they are measured. Then it prints the costs of a million
-    Reservations and of polling consoles, and the tables in docs/capacity.md, which do not depend
-    on the machine.
+    Reservations, the reads of the console's pages, the costs of polling consoles, and the tables in
+    docs/capacity.md. These do not depend on the machine.
 
     The compared programs run alternately, so that a busy machine slows down all of them. Only the
     ratios are meaningful. The table shows missed goals, which do not change the exit code. If a
@@ -103,6 +104,7 @@ def main(
             lambda: simulator_load.measure(requests, tasks),
             lambda: [f"Machine: {report.machine()}"],
             lambda: [costs.report(runtime, app, costs.Prices(), costs.Assumptions())],
+            lambda: [pages.render(pages.measure_sizes())],
             lambda: [polls.report(runtime, app, costs.Prices(), costs.Assumptions())],
             lambda: capacity.render(capacity.Inputs()),
         ]

@@ -53,6 +53,7 @@ _TIME_LEFT_MS = 300_000
 _FAR_FUTURE = 4_000_000_000_000
 _TABLES = dynamodb.TableNames("benchmark-reservations", "benchmark-state")
 _WORKER = f"WK{0:032x}"
+NEWEST_SID = f"WR{0:032x}"
 _LISTS: dict[str, dict[str, Any]] = {
     "all": {},
     "status=pending": {"status": Status.PENDING},
@@ -191,7 +192,7 @@ class BenchmarkTables:
         """Sweep without due Reservations, and read the statistics; return both usages."""
         body = json.dumps(inputs.WORKSPACE_STATISTICS).encode()
         with stubs.serve(lambda _target, _body: (HTTPStatus.OK, body)) as url:
-            service = replace(self.make_runtime(url), clock=_FixedClock())
+            service = replace(self.make_runtime(url), clock=FixedClock())
             # The first sweep counts the Reservations of 24 hours. The item grows until it contains
             # the maximum number of sweeps.
             for _ in range(MAX_SWEEPS):
@@ -235,10 +236,11 @@ class BenchmarkTables:
             raise RuntimeError(messages[1]["body"].decode())
 
 
-class _FixedClock(SystemClock):
+class FixedClock(SystemClock):
     """A clock that shows the creation time of the newest record."""
 
     def now_ms(self) -> int:
+        """Return that time, in epoch ms."""
         return _NOW
 
 

@@ -20,6 +20,7 @@ from benchmarks import (
     http_load,
     inputs,
     lambda_functions,
+    pages,
     polls,
     programs,
     refusals,
@@ -269,6 +270,24 @@ def test_statistics_are_measured_in_a_growing_table() -> None:
     }
     assert requested.requests == {"get_item": 1}
     assert requested.read_units <= 3
+
+
+def test_pages_of_the_console_cost_the_same_in_a_larger_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "MAX_SWEEPS", 1)  # to save time
+    measured = pages.measure_sizes((1_000, 2_000))
+
+    usages = measured[1_000]
+    assert measured[2_000] == usages
+    assert usages["Inspect"].requests == usages["Overview"].requests == {"get_item": 1}
+    assert usages["Inspect"].read_units == usages["Overview"].read_units == 1
+    assert usages["Inbox of a supervisor"].requests == {"query": 3, "batch_get_item": 4}
+    assert usages["History"].read_units > 50
+    header, _, *rows = pages.render(measured).splitlines()
+    assert header.endswith("| requests with 2,000 records | read units with 2,000 records |")
+    assert "| Inspect | `GET /reservations/{sid}` | 1 GetItem | 1 | 1 GetItem | 1 |" in rows
+    assert len(rows) == len(pages.PAGES)
 
 
 def test_tables_of_a_failed_measurement_are_deleted() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("chalicelib", "taskrouter_simulator", "infra", "local", "benchmarks")
-MAX_MODULES = 295
+MAX_MODULES = 296
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
 

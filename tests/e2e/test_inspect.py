@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import time
+from contextlib import contextmanager
 
 import pytest
 import requests
@@ -25,6 +26,25 @@ def inspect(page, reservation_sid):
 
 def steps(page):
     return page.locator(".steps h3")
+
+
+@contextmanager
+def changed(live, path, **form):
+    """Change a property of a resource in TaskRouter, and restore it at the end."""
+    ((name, value),) = form.items()
+    before = live.taskrouter.get(path).body[re.sub("(?<!^)(?=[A-Z])", "_", name).lower()]
+    assert live.taskrouter.post(path, {name: value}).status == 200
+    try:
+        yield
+    finally:
+        assert live.taskrouter.post(path, {name: str(before)}).status == 200
+
+
+def delete(live, path):
+    """Delete a resource in TaskRouter."""
+    workspace = f"{live.definition.simulator_url}/v1/Workspaces/{live.identifiers['workspace_sid']}"
+    account = (live.identifiers["account_sid"], live.identifiers["auth_token"])
+    assert requests.delete(f"{workspace}{path}", auth=account, timeout=30).status_code == 204
 
 
 def test_whole_life_is_on_the_timeline_and_agrees_with_taskrouter(live, open_console):
@@ -81,6 +101,52 @@ def test_each_ending_is_shown_and_agrees_with_taskrouter(
     status = live.fetch_record(reservation_sid)["status"]
     path = f"/Tasks/{task_sid}/Reservations/{reservation_sid}"
     assert live.taskrouter.get(path).body["reservation_status"] == status
+
+
+def test_offer_that_another_worker_takes_is_shown_as_taken(live, open_console):
+    queues = live.taskrouter.get("/TaskQueues").body["task_queues"]
+    (queue,) = [each["sid"] for each in queues if each["friendly_name"].endswith("English")]
+    bob = f"/Workers/{live.identifiers['workers']['Bob']}"
+    idle = live.identifiers["activities"]["Idle"]
+    live.set_activity_of_alice("Idle")
+    with (
+        changed(live, f"/TaskQueues/{queue}", MaxReservedWorkers="2"),
+        changed(live, bob, ActivitySid=idle),
+    ):
+        body = {"attributes": {"selected_language": "en"}}
+        task_sid = live.app.post("/create-task", body).body["sid"]
+
+        def find_offers():
+            offers = {
+                each["worker_name"]: each["reservation_sid"]
+                for each in live.app.list_reservations("pending")
+                if each["task_sid"] == task_sid
+            }
+            return offers if {"Alice", "Bob"} <= offers.keys() else None
+
+        offers = eventually(find_offers)
+        assert offers, "the Task was not offered to both Workers"
+        page = open_console()
+        inspect(page, offers["Alice"])
+        assert live.app.post(f"/reservations/{offers['Bob']}/accept", {}).status == 200
+        expect(steps(page).last).to_have_text("Taken", timeout=10_000)
+        path = f"/Tasks/{task_sid}/Reservations/{offers['Alice']}"
+        assert live.taskrouter.get(path).body["reservation_status"] == "rescinded"
+        assert live.app.post(f"/reservations/{offers['Bob']}/complete", {}).status == 200
+
+
+def test_offer_that_taskrouter_no_longer_has_is_shown_as_ended(live, open_console):
+    reservation = live.create_pending_reservation()
+    reservation_sid, task_sid = reservation["reservation_sid"], reservation["task_sid"]
+    page = open_console("supervisor")
+    inspect(page, reservation_sid)
+    with changed(live, "", EventCallbackUrl=""):  # Otherwise, an event reports the cancellation.
+        delete(live, f"/Tasks/{task_sid}")
+        assert live.app.post(f"/reservations/{reservation_sid}/accept", {}).status == 410
+    expect(steps(page).last).to_have_text("Ended", timeout=10_000)
+    expect(page.locator(".steps")).to_contain_text("TaskRouter no longer has this offer")
+    path = f"/Tasks/{task_sid}/Reservations/{reservation_sid}"
+    assert live.taskrouter.get(path).status == 404
 
 
 def test_signature_is_verified_again_and_the_callback_sent_again(live, open_console):

@@ -1,0 +1,96 @@
+"""Checks whether the cost of the console's pages depends on the number of records.
+
+`python -m benchmarks.pages` sends the requests of each page to the app, with the local DynamoDB.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+import click
+from chalice.test import Client
+
+from app import app as chalice_app
+from benchmarks import inputs
+from benchmarks.metering import Usage
+from benchmarks.report import to_table
+from benchmarks.tables import NEWEST_SID, BenchmarkTables, FixedClock
+from chalicelib import observability, runtime
+
+SIZES = (1_000, 100_000)
+"""Numbers of records in the compared tables. The newest 1,000 records are the same."""
+
+PAGES = {
+    "Inbox of a supervisor": inputs.OVERVIEW_PATH,
+    "History": "/reservations",
+    "Inspect": f"/reservations/{NEWEST_SID}",
+    "Overview": "/statistics",
+}
+"""Path of the request of each page."""
+
+
+def measure(tables: BenchmarkTables) -> dict[str, Usage]:
+    """Request the data of each page, and return the usage by page."""
+    tables.measure_statistics()  # The sweeps write the statistics.
+    headers, usages = {"Authorization": f"Bearer {inputs.supervisor_token()}"}, {}
+    with _serving(tables) as (http, metered):
+        for page, path in PAGES.items():
+            metered.reset()
+            response = http.get(path, headers=headers)
+            if response.status_code != HTTPStatus.OK:
+                raise RuntimeError(f"{page}: the app returned {response.body!r}")
+            usages[page] = metered.reset()
+    return usages
+
+
+@contextmanager
+def _serving(tables: BenchmarkTables) -> Iterator[tuple[Any, Any]]:
+    """Run the app in this process; yield its HTTP client and its DynamoDB client."""
+    service = replace(tables.make_runtime(), clock=FixedClock())
+    observability.configure("ERROR")
+    runtime.use(service)
+    try:
+        with Client(chalice_app) as serving:
+            yield serving.http, service.dynamodb
+    finally:
+        runtime.use(None)
+
+
+def measure_sizes(sizes: Sequence[int] = SIZES) -> dict[int, dict[str, Usage]]:
+    """Measure the pages in a growing table; return the usages by number of records."""
+    measured = dict[int, dict[str, Usage]]()
+    with BenchmarkTables.create() as tables:
+        for size in sizes:
+            tables.fill(size)
+            measured[size] = measure(tables)
+    return measured
+
+
+def render(measured: Mapping[int, Mapping[str, Usage]]) -> str:
+    """Return a table of the usages by page, in Markdown."""
+    rows = [["page", "request"]]
+    for size in measured:
+        rows[0] += [f"requests with {size:,} records", f"read units with {size:,} records"]
+    for page, path in PAGES.items():
+        row = [page, f"`GET {path.replace(NEWEST_SID, '{sid}')}`"]
+        for usages in measured.values():
+            row += [_describe(usages[page]), f"{usages[page].read_units:g}"]
+        rows.append(row)
+    return to_table(rows)
+
+
+def _describe(usage: Usage) -> str:
+    names = {"get_item": "GetItem", "batch_get_item": "BatchGetItem", "query": "Query"}
+    return ", ".join(f"{number} {names[name]}" for name, number in sorted(usage.requests.items()))
+
+
+@click.command()
+def main() -> None:
+    """Measure the requests of the console's pages in tables with 1,000 and 100,000 records."""
+    click.echo(render(measure_sizes()))
+
+
+if __name__ == "__main__":
+    main()
