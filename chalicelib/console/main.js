@@ -10,7 +10,7 @@ import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearBrowser, drafts, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
+import { beginSilentSignIn, clearTab, drafts, endSignIn, forgetToken, isSignedOut, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -117,11 +117,9 @@ function signIn(token) {
   changed();
 }
 
-/** Sign out with another tab, or continue an expired session with the user's token in that tab. */
-function receive({ isSignedOut, owner, token }) {
-  if (isSignedOut) {
-    endSession();
-  } else if (!state.session && state.inbox.owner === owner) {
+/** Continue an expired session with the user's token in another tab. */
+function receive({ owner, token }) {
+  if (!state.session && state.inbox.owner === owner) {
     signIn(token);
   }
 }
@@ -137,15 +135,17 @@ function showDoor(shown) {
 }
 
 function signOut() {
-  shareSignOut();
-  endSession();
+  signOutEverywhere();
+  followSignOut();
 }
 
-function endSession() {
-  showDoor({ kind: "signed-out" });
-  clearBrowser();
-  loadPreferences();
-  resetState();
+/** Sign out if the user has done so in this tab or in another one. */
+function followSignOut() {
+  if (isSignedOut()) {
+    showDoor({ kind: clearTab() ? "signed-out" : "" });
+    loadPreferences();
+    resetState();
+  }
 }
 
 const RECEIVERS = {
@@ -305,7 +305,10 @@ function start() {
   listenToTabs(receive);
   listenToKeys();
   closeMenuOutside();
+  // A page in the back/forward cache gets no event of a sign-out, but this one when the user returns.
+  addEventListener("pageshow", followSignOut);
   addEventListener("storage", () => {
+    followSignOut();
     loadPreferences();
     changed();
   });
@@ -317,6 +320,7 @@ function start() {
   });
   document.addEventListener("visibilitychange", refreshActivities);
   setInterval(update, 1000);
+  followSignOut();
   enter();
   askForProvider();
 }

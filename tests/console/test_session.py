@@ -402,6 +402,16 @@ def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
     assert "Marta" not in page.content()
 
 
+def kept_keys(page):
+    return page.evaluate("[...Object.keys(sessionStorage), ...Object.keys(localStorage)]")
+
+
+def sign_out(page):
+    page.locator(".me > summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You signed out")).to_be_visible()
+
+
 def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     link = token()
     page = open_console(link)
@@ -412,8 +422,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     page.get_by_role("button", name="Sign out").click()
     for each in (page, other):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        keys = "[...Object.keys(sessionStorage), ...Object.keys(localStorage)]"
-        assert each.evaluate(keys) == []
+        assert kept_keys(each) == ["console.sign-out"] * 2
         assert "Alice" not in each.inner_text("body").replace("for Alice or", "")
     before = api.count("/overview")
     time.sleep(1)
@@ -442,9 +451,71 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     other_user.get_by_role("button", name="Sign out").click()
     for each in (other_user, page, expired_tab):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        keys = "[...Object.keys(sessionStorage), ...Object.keys(localStorage)]"
-        assert each.evaluate(keys) == []
+        assert kept_keys(each) == ["console.sign-out"] * 2
         assert "Marta" not in each.content()
+
+
+def test_sign_out_clears_a_tab_that_showed_another_page_meanwhile(open_console, api):
+    api.offer("Marta")
+    mine = token()
+    page = open_console(mine)
+    away = open_console(mine, context=page.context)
+    away.get_by_role("button", name="Accept by phone").click()
+    away.get_by_label("Caller ID that the phone shows").fill("+1555")
+    away.goto("about:blank")
+    sign_out(page)
+    page.goto(f"{api.url}/console#token={token('supervisor', name='next')}")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("button", name="Turn off").click()
+    polls = overview_requests(away)
+    away.go_back()
+    expect(away.get_by_text("You signed out")).to_be_visible()
+    assert sorted(kept_keys(away)) == ["console.shortcuts", "console.sign-out", "console.sign-out"]
+    assert polls == []
+    away.goto(f"{api.url}/console#token={token(name='later')}")
+    expect(rows(away)).to_have_count(1)
+    away.reload()
+    expect(rows(away)).to_have_count(1)
+    expect(rows(page)).to_have_count(1)
+
+
+def test_page_in_the_back_forward_cache_follows_a_sign_out_when_it_is_shown(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    # Chromium keeps no page with a lock in this cache. A page gets no event of its own storage.
+    page.evaluate(
+        """() => {
+          localStorage.setItem("console.sign-out", 1);
+          dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}));
+        }"""
+    )
+    expect(page.get_by_text("You signed out")).to_be_visible()
+    assert "Marta" not in page.content()
+    assert kept_keys(page) == ["console.sign-out"] * 2
+
+
+def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api):
+    api.has_provider = True
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    away = open_console(None, context=page.context)
+    away.evaluate(
+        "sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now(), expiredAt: 1}))"
+    )
+    away.goto("about:blank")
+    sign_out(page)
+    away.goto(f"{api.url}/console#token={token()}")
+    expect(away.get_by_role("link", name="Continue with company account")).to_be_visible()
+    assert kept_keys(away) == ["console.sign-out"] * 2
+
+
+def test_new_tab_after_a_sign_out_only_asks_to_sign_in(open_console, api):
+    page = open_console()
+    sign_out(page)
+    new = open_console(None, context=page.context)
+    expect(new.get_by_text("Open the link that make run prints")).to_be_visible()
+    expect(new.locator(".banner")).to_have_count(0)
 
 
 def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
