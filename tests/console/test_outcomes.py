@@ -286,3 +286,44 @@ def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, ap
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page).locator(".wrong")).to_contain_text("The service answered: HTTP 401")
     assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def posted(api: FakeApi) -> list:
+    return [(path, sent) for method, path, sent in api.received if method == "POST"]
+
+
+def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api):
+    api.answers["/activity"] = lambda _: (200, api.worker, {})
+    page = open_console()
+    expect(activity(page)).to_have_value(AVAILABLE)
+    for key in ("ArrowDown", "b", "Home"):
+        activity(page).focus()
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+        assert posted(api) == []
+        page.keyboard.press("Escape")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    wait_until(page, lambda: posted(api))
+    assert posted(api) == [("/activity", {"activity_sid": BREAK})]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_shortcuts_work_after_a_switch_of_the_activity(open_console, api, is_on):
+    reservation = api.offer("Marta")
+    api.answers["/activity"] = lambda _: (200, api.worker, {})
+    api.answers["/reject"] = api.decide("rejected")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.wait_for_timeout(500)
+    if not is_on:
+        page.get_by_role("button", name="Turn off").click()
+    activity(page).focus()
+    activity(page).select_option("Break")
+    if is_on:
+        page.keyboard.press("r")
+        expect(rows(page)).to_have_attribute("data-end", "rejected")
+        assert posted(api)[1:] == [(f"/reservations/{reservation}/reject", {})]
+    else:
+        expect(activity(page)).to_be_focused()
