@@ -4,7 +4,6 @@ import { NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { changeRow, endRow, ending, isInProgress, rowTitle, taskEnding } from "./inbox.js";
-import { preferences } from "./preferences.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -319,9 +318,9 @@ export function expectActivity(sid) {
   state.expectedActivity = sid;
 }
 
-/** Return the parameters of a rejection: the Activity that the user has chosen, if any. */
-export function rejection() {
-  const sid = preferences.activityAfterRejection;
+/** Return the parameters of a rejection: the Activity that the user has chosen for this offer, if any. */
+export function rejection(offer) {
+  const sid = state.inbox.rows.get(offer)?.activityAfterRejection;
   return state.activities.some((activity) => activity.sid === sid) ? { activity_sid: sid } : {};
 }
 

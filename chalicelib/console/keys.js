@@ -55,7 +55,7 @@ const KEYS = {
   k: () => moveSelection(-1),
   arrowup: () => moveSelection(-1),
   a: (sid) => decide(sid, "accept"),
-  r: (sid) => decide(sid, "reject", rejection()),
+  r: (sid) => decide(sid, "reject", rejection(sid)),
   p: (sid) => obstacle(sid) || openDialog({ kind: "phone", sid }),
   c: (sid) => state.inbox.progress.some((each) => each.reservation_sid === sid) && complete(sid),
   i: (sid) => sid && inspect(sid),

@@ -126,7 +126,7 @@ function offers() {
             row=${row}
             isSelected=${row.sid === selected}
             isOffline=${isOffline()}
-            language=${`${preferences.language} ${preferences.shortcuts} ${preferences.activityAfterRejection}`}
+            language=${`${preferences.language} ${preferences.shortcuts}`}
             activities=${state.activities}
           />`,
       )}

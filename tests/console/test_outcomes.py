@@ -327,3 +327,20 @@ def test_shortcuts_work_after_a_switch_of_the_activity(open_console, api, is_on)
         assert posted(api)[1:] == [(f"/reservations/{reservation}/reject", {})]
     else:
         expect(activity(page)).to_be_focused()
+
+
+def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
+    api.answers["/reject"] = api.decide("rejected")
+    first = api.offer("First", 60)
+    other = api.offer("Other", 90, worker_name="Bob", worker_sid="WK" + "b" * 32)
+    page = open_console(token("supervisor"))
+    page.get_by_label("After a rejection, set Alice to").select_option("Break")
+    row(page, "Other").get_by_role("button", name="Reject").click()
+    expect(row(page, "Other")).to_have_attribute("data-end", "rejected")
+    row(page, "First").get_by_role("button", name="Reject").click()
+    expect(row(page, "First")).to_have_attribute("data-end", "rejected")
+    assert posted(api) == [
+        (f"/reservations/{other}/reject", {}),
+        (f"/reservations/{first}/reject", {"activity_sid": BREAK}),
+    ]
+    assert page.evaluate("Object.keys(localStorage)") == []
