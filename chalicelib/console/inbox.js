@@ -206,7 +206,7 @@ export function person(by, workerName) {
 /**
  * Sort the rows by time left, and move rows that ended some time ago to the list below.
  *
- * While the pointer is over the list, no row moves: new rows follow at the end.
+ * While the rows are held, none moves: new rows follow at the end.
  */
 export function arrange(inbox, now, isHeld) {
   if (isHeld) {

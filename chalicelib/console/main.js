@@ -11,7 +11,7 @@ import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
 import { beginSilentSignIn, clearTab, drafts, endSignIn, forgetToken, isSignedOut, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
-import { changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
+import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
@@ -193,7 +193,7 @@ function apply(overview, isLeader) {
   const wasEmpty = inbox.order.length === 0;
   const now = serverNow();
   const { added, vanished } = applyOverview(inbox, overview, now);
-  arrange(inbox, now, state.isPointerOverOffers);
+  arrange(inbox, now, areRowsHeld());
   lookUp([...vanished, ...inbox.leaving.keys()]);
   noticeActivity(state, now);
   if (wasEmpty && inbox.order.length) {

@@ -79,7 +79,8 @@ export const state = {
   selected: null,
   /** When the page itself selected a row, by the clock of `performance`. */
   selectedAt: -Infinity,
-  isPointerOverOffers: false,
+  /** Until when no row moves, by the clock of `performance`: the pointer is or was just moving over the list. */
+  heldUntil: 0,
   activities: [],
   /** SID of the Activity that the user has asked for and TaskRouter has not confirmed. */
   wantedActivity: null,
@@ -184,6 +185,20 @@ export const isAvailable = (worker) =>
   state.activities.find(({ sid }) => sid === worker?.activity_sid)?.available ?? null;
 
 export const isOffline = () => state.connection.state === "down";
+
+/** Milliseconds without a movement of the pointer after which rows may move below it. */
+const HOLD = 10_000;
+
+/** Let no row move for some seconds. */
+export const holdRows = () => (state.heldUntil = performance.now() + HOLD);
+
+/** Let the rows move again. */
+export function releaseRows() {
+  state.heldUntil = 0;
+  changed();
+}
+
+export const areRowsHeld = () => performance.now() < state.heldUntil;
 
 /** Select a Reservation, for the user or, if the list was empty, automatically. */
 export function select(sid, { isAutomatic = false } = {}) {

@@ -9,7 +9,7 @@ import { filterText, matcher } from "./filter.js";
 import { arrange } from "./inbox.js";
 import { SHORTCUTS } from "./keys.js";
 import { preferences, setPreference } from "./preferences.js";
-import { changed, isAvailable, isOffline, select, state } from "./state.js";
+import { areRowsHeld, changed, holdRows, isAvailable, isOffline, releaseRows, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
 import { filterField } from "./view_filter.js";
@@ -101,16 +101,12 @@ export const blankRows = () =>
 
 function offers() {
   const { inbox, selected } = state;
-  arrange(inbox, serverNow(), state.isPointerOverOffers);
+  arrange(inbox, serverNow(), areRowsHeld());
   if (!inbox.order.length && !filterText()) {
     return nothing();
   }
   const matches = matcher();
   const shown = inbox.order.map((sid) => inbox.rows.get(sid)).filter(({ reservation }) => matches(reservation));
-  const point = (isOver) => () => {
-    state.isPointerOverOffers = isOver;
-    changed();
-  };
   return html`<section class="stack" aria-labelledby="offers">
     <div class="bar">
       <h1 id="offers" tabindex="-1">${text("open")}</h1>
@@ -118,7 +114,7 @@ function offers() {
       ${filterField()}
     </div>
     ${!shown.length && html`<p class="nothing">${inbox.order.length ? text("noMatchOffers", { n: inbox.order.length }) : text("noOffers")}</p>`}
-    <ul class="offers" onPointerEnter=${point(true)} onPointerLeave=${point(false)}>
+    <ul class="offers" onPointerEnter=${holdRows} onPointerMove=${holdRows} onPointerLeave=${releaseRows}>
       ${shown.map(
         (row) =>
           html`<${Offer}

@@ -22,6 +22,11 @@ def row(page: Page, customer: str):
     return page.locator(".offers > .offer", has_text=customer)
 
 
+def center_of_first_row(page: Page):
+    box = rows(page).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def announcements(page: Page):
     return page.locator("#announcements")
 
@@ -402,6 +407,25 @@ def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, 
     expect(page.locator(".title")).to_contain_text(["First", "Second", "Urgent"])
     page.mouse.move(5, 5)
     expect(rows(page).locator(".title")).to_contain_text(["Urgent", "Second"])
+
+
+@pytest.mark.parametrize("end", ["pause", "key"])
+def test_rows_move_again_after_a_pause_of_the_pointer_or_a_key(open_console, api, end):
+    api.offer("First", 60)
+    page = open_console()
+    row(page, "First").hover()
+    api.offer("Urgent", 30)
+    expect(page.locator(".title")).to_contain_text(["First", "Urgent"])
+    if end == "key":
+        page.keyboard.press("j")
+        expect(page.locator(".title")).to_contain_text(["Urgent", "First"], timeout=2_000)
+        page.mouse.move(*center_of_first_row(page))
+        api.offer("Next", 20)
+        expect(page.locator(".title")).to_contain_text(["Urgent", "First", "Next"])
+    else:
+        time.sleep(6)
+        expect(page.locator(".title")).to_contain_text(["First", "Urgent"])
+        expect(page.locator(".title")).to_contain_text(["Urgent", "First"], timeout=6_000)
 
 
 def test_click_on_another_rows_button_moves_no_row_first(open_console, api):
