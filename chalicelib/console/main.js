@@ -1,7 +1,7 @@
 // Starts the console: session, polling, rendering.
 
 import { endByRecord, lookUp, openDialog, useSession } from "./actions.js";
-import { loadActivities } from "./activity.js";
+import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, retryAfter, VERSION } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
@@ -108,7 +108,7 @@ function signIn(token) {
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
-  loadActivities();
+  keepLoadingActivities();
   loadSupervisor();
   setTimeout(() => {
     state.isSlow = true;

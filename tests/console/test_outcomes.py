@@ -344,3 +344,22 @@ def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
         (f"/reservations/{first}/reject", {"activity_sid": BREAK}),
     ]
     assert page.evaluate("Object.keys(localStorage)") == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "4"}])
+def test_activities_are_read_until_there_is_an_answer(open_console, api, headers):
+    original, asked = api.respond, []
+
+    def fail(method, path, request_headers, parameters):
+        if path == "/activities":
+            asked.append(time.monotonic())
+            if len(asked) == 1:
+                return 429, {"Code": "TooManyRequests", "Message": ""}, headers
+        return original(method, path, request_headers, parameters)
+
+    api.respond = fail
+    page = open_console()
+    expect(activity(page)).to_be_disabled()
+    expect(activity(page)).to_be_enabled(timeout=9_000)
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
