@@ -61,7 +61,7 @@ function openList(event) {
   }
 }
 
-const DOTS = { connecting: "wait", live: "yes", reconnecting: "wait", down: "no" };
+const DOTS = { connecting: "wait", live: "yes", reconnecting: "wait", delayed: "wait", down: "no" };
 
 function live() {
   const { state: shown } = state.connection;

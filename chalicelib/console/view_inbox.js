@@ -46,10 +46,7 @@ export function banner(pollNow) {
     },
   });
   if (isOffline()) {
-    const nextTry = () => Math.max(0, Math.ceil((connection.nextAt - Date.now()) / 1000));
-    const words = html`<${Ticking} value=${() => text("downText", { n: nextTry() })} />`;
-    const title = text("downSince", { time: timeOfDay(connection.since) });
-    return notice("red", "net", title, words, { name: text("tryNow"), run: pollNow });
+    return missedUpdates("red", "downSince", "downText", pollNow);
   }
   if (state.isDenied) {
     return notice("red", "last", text("problemDenied"), "", dismiss({ isDenied: false }));
@@ -60,6 +57,9 @@ export function banner(pollNow) {
   if (state.activityProblem) {
     const words = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
     return notice("red", "last", text("activityFailed"), words, dismiss({ activityProblem: null }));
+  }
+  if (connection.state === "delayed") {
+    return missedUpdates("amber", "delayedSince", "delayedText", pollNow);
   }
   if (activityNotice) {
     return activityBanner(activityNotice, dismiss);
@@ -76,6 +76,13 @@ export function banner(pollNow) {
     return notice("blue", "info", text("soundBlocked"), text("soundBlockedText"), { name: text("turnOn"), run });
   }
   return null;
+}
+
+function missedUpdates(tone, title, words, pollNow) {
+  const { since, nextAt } = state.connection;
+  const nextTry = () => Math.max(0, Math.ceil((nextAt - Date.now()) / 1000));
+  const shown = html`<${Ticking} value=${() => text(words, { n: nextTry() })} />`;
+  return notice(tone, "net", text(title, { time: timeOfDay(since) }), shown, { name: text("tryNow"), run: pollNow });
 }
 
 function activityBanner({ name, at, isTimeout }, dismiss) {

@@ -363,3 +363,28 @@ def test_activities_are_read_until_there_is_an_answer(open_console, api, headers
     expect(activity(page)).to_be_enabled(timeout=9_000)
     assert len(asked) == 2
     assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, status):
+    api.offer("Marta")
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    original, is_failing = api.respond, [True]
+
+    def fail(method, path, headers, parameters):
+        if path == "/overview" and is_failing:
+            return status, {"Code": "Failure", "Message": ""}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = fail
+    expect(banner(page)).to_contain_text(re.compile(r"No update since \d\d:\d\d:\d\d"))
+    expect(banner(page)).to_contain_text(re.compile(r"accept and reject\. Next try in \d+ s\."))
+    expect(page.locator(".live")).to_contain_text("Delayed")
+    row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    is_failing.clear()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(banner(page)).to_have_count(0)

@@ -587,7 +587,7 @@ def test_try_now_polls_at_once(open_console, api):
     page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".live")).to_contain_text("Reconnecting")
     page.evaluate("dispatchEvent(new Event('online'))")
-    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator(".live")).to_contain_text("Delayed")
     api.failure = None
     page.get_by_role("button", name="Try now").click()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -615,7 +615,7 @@ def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     api._overview = lambda _headers: (200, body, {})
-    expect(page.get_by_role("alert")).to_contain_text("No connection since")
+    expect(page.locator(".banner")).to_contain_text("No update since")
     del api._overview
     api.offer("Marta")
     page.get_by_role("button", name="Try now").click()
@@ -976,14 +976,14 @@ def test_phone_dialog_says_why_the_offer_cannot_be_accepted(open_console, api):
     page.get_by_role("button", name="Accept by phone").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("alert")).to_have_count(0)
-    api.failure = 503
+    page.context.set_offline(True)
     expect(dialog.get_by_role("alert")).to_have_text("Not possible without a connection")
     dialog.get_by_role("button", name="Call").click(force=True)
     expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("p")
     expect(dialog).to_have_count(0)
-    api.failure = None
+    page.context.set_offline(False)
     expect(page.locator(".live")).to_contain_text("Live")
     page.get_by_role("button", name="Accept by phone").click()
     api.end(reservation, "canceled")
