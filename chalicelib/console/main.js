@@ -41,7 +41,7 @@ let polling = null;
 function draw() {
   document.documentElement.lang = preferences.language;
   showCount();
-  render(state.session ? sections() : door(), root);
+  render(state.session ? sections() : door({ ask: () => askForProvider() }), root);
 }
 
 /** Each section's page, and the anchor and text of the link that skips the header. */
@@ -406,8 +406,11 @@ function openSection(name) {
   });
 }
 
+let cancelQuestion = () => {};
+
 /** Ask whether there is an identity provider, until the API answers. At a shift's start, it may throttle. */
 async function askForProvider(failures = 0) {
+  cancelQuestion();
   const response = await request("GET", "console/session", {}).catch(() => null);
   if (typeof response?.body?.oidc === "boolean") {
     state.hasProvider = response.body.oidc;
@@ -415,9 +418,12 @@ async function askForProvider(failures = 0) {
     changed();
     return;
   }
+  state.isUnanswered = true;
+  changed();
   const backoff = Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random());
   const seconds = Math.max(backoff, response ? retryAfter(response, 0) : 0);
-  after(seconds * 1000, () => askForProvider(failures + 1));
+  cancelQuestion();
+  cancelQuestion = after(seconds * 1000, () => askForProvider(failures + 1));
 }
 
 start();

@@ -68,6 +68,8 @@ export const state = {
   door: { kind: "" },
   /** Whether the API knows an identity provider. Null until it has answered. */
   hasProvider: null,
+  /** Whether the API has failed to answer that question. */
+  isUnanswered: false,
   connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,
   /** Whether this tab polls for all tabs of the user. */

@@ -388,3 +388,22 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
     page.get_by_role("button", name="Try now").click()
     expect(page.locator(".live")).to_contain_text("Live")
     expect(banner(page)).to_have_count(0)
+
+
+def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
+    api.has_provider = True
+    original, is_failing = api.respond, [True]
+
+    def fail(method, path, headers, parameters):
+        if path == "/console/session" and is_failing:
+            return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "60"}
+        return original(method, path, headers, parameters)
+
+    api.respond = fail
+    page = open_console(None)
+    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    page.get_by_role("button", name="Try now").click()
+    is_failing.clear()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
+    expect(page.get_by_text("The service does not answer.")).to_have_count(0)
