@@ -150,7 +150,7 @@ function finish(sid, reservation, isOwn) {
   }
 }
 
-function announceEnding(key, row) {
+export function announceEnding(key, row) {
   announce(text("announceEnding", { ending: text(key), title: rowTitle(state.inbox, row) }));
 }
 

@@ -1,6 +1,6 @@
 // Starts the console: session, polling, rendering.
 
-import { endByRecord, lookUp, openDialog, useSession } from "./actions.js";
+import { announceEnding, endByRecord, lookUp, openDialog, useSession } from "./actions.js";
 import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, retryAfter, VERSION } from "./api.js";
@@ -192,7 +192,8 @@ function apply(overview, isLeader) {
   const isFirst = !inbox.loaded;
   const wasEmpty = inbox.order.length === 0;
   const now = serverNow();
-  const { added, vanished } = applyOverview(inbox, overview, now);
+  const { added, vanished, ended } = applyOverview(inbox, overview, now);
+  ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
   lookUp([...vanished, ...inbox.leaving.keys()]);
   noticeActivity(state, now);

@@ -407,3 +407,17 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
     page.get_by_role("button", name="Try now").click()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
     expect(page.get_by_text("The service does not answer.")).to_have_count(0)
+
+
+def test_offer_that_the_overview_shows_as_decided_is_announced(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    by = "supervisor:carla"
+    api.reservations[reservation] = {
+        **api.reservations[reservation],
+        "status": "accepted",
+        "accepted_by": by,
+    }
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    expect(announcements(page)).to_have_text(re.compile("Accepted.*Marta"))
