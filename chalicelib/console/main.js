@@ -117,9 +117,14 @@ function signIn(token) {
   changed();
 }
 
-/** Continue an expired session with the user's token in another tab. */
+/** Continue with the user's token in another tab, now or when this tab's session expires. */
 function receive({ owner, token }) {
-  if (!state.session && state.inbox.owner === owner) {
+  if (state.inbox.owner !== owner) {
+    return;
+  }
+  if (state.session) {
+    state.nextToken = token;
+  } else {
     signIn(token);
   }
 }
@@ -169,8 +174,12 @@ function refuse(response) {
 
 /** Renew the session without asking the user, if the provider allows that. */
 function expire(at) {
+  const { nextToken } = state;
+  state.nextToken = null;
   showDoor({ kind: "expired", at });
-  if (state.hasProvider && beginSilentSignIn(at)) {
+  if (nextToken) {
+    signIn(nextToken);
+  } else if (state.hasProvider && beginSilentSignIn(at)) {
     location.assign(signInUrl({ silent: "1" }));
   }
 }

@@ -64,6 +64,8 @@ const newCreation = () => ({
 export const state = {
   /** {token, claims} of the signed-in user, or null. */
   session: null,
+  /** The token of a later sign-in of the same user in another tab, or null. */
+  nextToken: null,
   /** Why the sign-in page is shown: {kind, at, email}. */
   door: { kind: "" },
   /** Whether the API knows an identity provider. Null until it has answered. */
@@ -132,6 +134,7 @@ export const section = () => {
 export function resetState() {
   Object.assign(state, {
     session: null,
+    nextToken: null,
     connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
     isLeader: false,
     isSlow: false,

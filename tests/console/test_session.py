@@ -367,6 +367,31 @@ def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, a
     assert len(renewals) == 1
 
 
+def test_session_that_expires_later_continues_with_the_token_of_another_tab(open_console, api):
+    api.has_provider = True
+    first, second, renewed = (token(name=name) for name in ("first", "second", "renewed"))
+    page = open_console(first)
+    other = open_console(second, context=page.context)
+    for each in (page, other):
+        expect(each.locator(".live")).to_contain_text("Live")
+    renewals = []
+
+    def redirect(route):
+        renewals.append(route.request.url)
+        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={renewed}"})
+
+    page.context.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    # The first tab polls, and notices it. The other one has its own token.
+    api.refused.add(first)
+    page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert other.evaluate("sessionStorage.getItem('console.token')") == second
+    api.refused.add(second)
+    other.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
+    expect(other.locator(".live")).to_contain_text("Live")
+    assert len(renewals) == 1
+
+
 def test_sign_in_continues_the_expired_session_of_another_tab(open_console, api):
     first, second = token(name="first"), token(name="second")
     api.offer("Marta")
