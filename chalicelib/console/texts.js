@@ -583,7 +583,7 @@ export const TEXTS = {
     linkTitle: "¿Reemplazar su sesión?",
     linkText: "Inició sesión como {name}. Abrió un enlace que inicia sesión en esta pestaña como {other}. Si no lo esperaba, cierre esta pregunta.",
     linkAccept: "Reemplazar mi sesión",
-    unanswered: "El servicio no responde. Podrá iniciar sesión cuando responda. Esta página sigue intentándolo.",
+    unanswered: "El servicio no contesta. Podrá iniciar sesión cuando conteste. Esta página sigue intentándolo.",
     signedOut: "Cerró la sesión",
     signedOutText: "No queda nada suyo en este navegador. Su estado en TaskRouter no cambió.",
     announceOffer: "Nueva oferta: {title}. Quedan {n} segundos.",
