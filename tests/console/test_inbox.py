@@ -614,6 +614,22 @@ def test_nothing_is_cut_off_in_a_narrow_row(open_console, api, width, locale):
     assert cut == []
 
 
+@pytest.mark.parametrize("width", [768, 1_100])
+@pytest.mark.parametrize("locale", ["en-US", "es-ES"])
+def test_title_of_a_closed_row_has_room_beside_a_long_note(open_console, api, width, locale):
+    long = api.offer("Marta", 200)
+    api.offer("Over", 1)
+    page = open_console(viewport={"width": width, "height": 740}, locale=locale)
+    expect(rows(page)).to_have_count(2)
+    by = "supervisor:christopher.montgomery@contact-center.example.com"
+    api.reservations[long] |= {"status": "accepted", "accepted_by": by}
+    expect(row(page, "Marta").first).to_have_attribute("data-end", "accepted")
+    expect(row(page, "Over").first).to_have_attribute("data-end", "checking")
+    boxes = [title.bounding_box() for title in page.locator(".offers:not(.ended) .title").all()]
+    assert min(box["width"] for box in boxes) >= 150
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize(
     "stored",
     [
