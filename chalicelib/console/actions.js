@@ -4,15 +4,14 @@ import { NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { changeRow, endRow, ending, isInProgress, rowTitle, taskEnding } from "./inbox.js";
-import { preferences } from "./preferences.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 
 const LOOKUPS_AT_ONCE = 4;
 /** Wait after the first failed lookup. Each further failure doubles it. */
-export const LOOKUP_WAIT = 3000;
-export const MAX_LOOKUP_WAIT = 60_000;
+const LOOKUP_WAIT = 3000;
+const MAX_LOOKUP_WAIT = 60_000;
 
 export let session = { pollNow() {}, send() {}, expire() {} };
 
@@ -151,7 +150,7 @@ function finish(sid, reservation, isOwn) {
   }
 }
 
-function announceEnding(key, row) {
+export function announceEnding(key, row) {
   announce(text("announceEnding", { ending: text(key), title: rowTitle(state.inbox, row) }));
 }
 
@@ -254,12 +253,16 @@ async function fetchEnding(sid, lookup) {
   changed();
 }
 
+/** Return the milliseconds until a failed request is repeated. The response has no headers if there was none. */
+export function pauseAfter(response, failures) {
+  const backoff = Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures);
+  return Math.max(backoff, response?.headers ? retryAfter(response, 0) * 1000 : 0);
+}
+
 /** Wait before the next lookup of a Reservation, and before any if the service asks for it. */
 function postpone(lookup, response) {
-  const backoff = Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** lookup.failures);
-  const asked = response.headers ? retryAfter(response, 0) * 1000 : 0;
+  lookup.at = Date.now() + pauseAfter(response, lookup.failures);
   lookup.failures += 1;
-  lookup.at = Date.now() + Math.max(backoff, asked);
   if (response.status !== 200) {
     resumeAt = lookup.at;
   }
@@ -319,9 +322,9 @@ export function expectActivity(sid) {
   state.expectedActivity = sid;
 }
 
-/** Return the parameters of a rejection: the Activity that the user has chosen, if any. */
-export function rejection() {
-  const sid = preferences.activityAfterRejection;
+/** Return the parameters of a rejection: the Activity that the user has chosen for this offer, if any. */
+export function rejection(offer) {
+  const sid = state.inbox.rows.get(offer)?.activityAfterRejection;
   return state.activities.some((activity) => activity.sid === sid) ? { activity_sid: sid } : {};
 }
 

@@ -1,7 +1,6 @@
 // The Worker's Activity: what it is, and how the user switches it.
 
-import { call, expectActivity, isUnknown, LOOKUP_WAIT, MAX_LOOKUP_WAIT, send, session } from "./actions.js";
-import { retryAfter } from "./api.js";
+import { call, expectActivity, isUnknown, pauseAfter, send, session } from "./actions.js";
 import { changed, isOffline, state } from "./state.js";
 import { after } from "./timer.js";
 
@@ -14,6 +13,16 @@ export async function loadActivities() {
     session.pollNow();
   }
   return response;
+}
+
+/** Read the Activities until there is an answer. Without them, the user cannot switch. */
+export async function keepLoadingActivities(failures = 0) {
+  const { session: current } = state;
+  const response = await loadActivities();
+  const repeat = () => state.session === current && !state.activities.length && keepLoadingActivities(failures + 1);
+  if (response && response.status !== 200) {
+    after(pauseAfter(response, failures), repeat);
+  }
 }
 
 /** Ask TaskRouter to switch the Worker's Activity. The header shows the old one until it has. */
@@ -47,7 +56,7 @@ function showActivity({ activity_sid, activity_name }) {
 /** The outcome is unknown: ask for the Worker's Activity until there is an answer. */
 async function checkActivity() {
   const { wantedActivity, session: current } = state;
-  let wait = LOOKUP_WAIT;
+  let failures = 0;
   state.activityProblem = "checking";
   changed();
   while (state.session && state.session === current && state.activityProblem === "checking") {
@@ -61,9 +70,8 @@ async function checkActivity() {
       const hasSwitched = response.body.worker.activity_sid === wantedActivity;
       state.activityProblem = hasSwitched ? null : "failed";
     } else {
-      const asked = response?.headers ? retryAfter(response, 0) * 1000 : 0;
-      await new Promise((resolve) => after(Math.max(wait, asked), resolve));
-      wait = Math.min(MAX_LOOKUP_WAIT, wait * 2);
+      await new Promise((resolve) => after(pauseAfter(response, failures), resolve));
+      failures += 1;
     }
   }
   if (state.activityProblem === "checking") {

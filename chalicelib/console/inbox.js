@@ -52,8 +52,8 @@ export const openRows = (inbox) =>
 /**
  * Apply an overview to the inbox.
  *
- * Return {added, vanished}: the new rows, and the SIDs of Reservations whose ending must be looked
- * up.
+ * Return {added, vanished, ended}: the new rows, the SIDs of Reservations whose ending must be looked
+ * up, and the SIDs of rows that have ended.
  */
 export function applyOverview(inbox, overview, now) {
   const pending = overview.reservations.filter(({ status }) => status === "pending");
@@ -73,11 +73,13 @@ export function applyOverview(inbox, overview, now) {
     }
   }
   const vanished = [];
+  const ended = [];
   const lastDeadline = lastListedDeadline(overview);
   for (const [sid, { phase, deadline }] of inbox.rows) {
     if (!shown.has(sid) && ["open", "checking", "vanished"].includes(phase)) {
       if (decided.has(sid)) {
         endRow(inbox, sid, ending(decided.get(sid), inbox.principal), now);
+        ended.push(sid);
       } else if (phase === "open" && deadline >= lastDeadline) {
         inbox.rows.delete(sid);
       } else {
@@ -88,7 +90,7 @@ export function applyOverview(inbox, overview, now) {
   }
   applyProgress(inbox, decided, others, now);
   inbox.loaded = true;
-  return { added, vanished };
+  return { added, vanished, ended };
 }
 
 /**
@@ -206,7 +208,7 @@ export function person(by, workerName) {
 /**
  * Sort the rows by time left, and move rows that ended some time ago to the list below.
  *
- * While the pointer is over the list, no row moves: new rows follow at the end.
+ * While the rows are held, none moves: new rows follow at the end.
  */
 export function arrange(inbox, now, isHeld) {
   if (isHeld) {

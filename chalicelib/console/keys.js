@@ -3,7 +3,7 @@
 import { complete, decide, inspect, obstacle, openDialog, rejection } from "./actions.js";
 import { clearFilter, focusFilter } from "./filter.js";
 import { preferences } from "./preferences.js";
-import { section, select, selectHistory, state } from "./state.js";
+import { releaseRows, section, select, selectHistory, state } from "./state.js";
 import { isSupervisor } from "./view_offer.js";
 
 /** Elements that need the keys themselves, and areas that the arrow keys scroll. */
@@ -55,7 +55,7 @@ const KEYS = {
   k: () => moveSelection(-1),
   arrowup: () => moveSelection(-1),
   a: (sid) => decide(sid, "accept"),
-  r: (sid) => decide(sid, "reject", rejection()),
+  r: (sid) => decide(sid, "reject", rejection(sid)),
   p: (sid) => obstacle(sid) || openDialog({ kind: "phone", sid }),
   c: (sid) => state.inbox.progress.some((each) => each.reservation_sid === sid) && complete(sid),
   i: (sid) => sid && inspect(sid),
@@ -78,6 +78,7 @@ function press(event) {
     return;
   }
   event.preventDefault();
+  releaseRows();
   const now = performance.now();
   const isRepeated = key === lastPress.key && now - lastPress.at < PAUSE;
   lastPress = { key, at: now };

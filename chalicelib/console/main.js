@@ -1,7 +1,7 @@
 // Starts the console: session, polling, rendering.
 
-import { endByRecord, lookUp, openDialog, useSession } from "./actions.js";
-import { loadActivities } from "./activity.js";
+import { announceEnding, endByRecord, lookUp, openDialog, useSession } from "./actions.js";
+import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, retryAfter, VERSION } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
@@ -10,8 +10,8 @@ import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearBrowser, drafts, endSignIn, forgetToken, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareSignOut, shareToken, storedToken, storeToken, takeFragment } from "./session.js";
-import { changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
+import { beginSilentSignIn, clearTab, drafts, endSignIn, forgetToken, isSignedOut, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
+import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
@@ -41,7 +41,7 @@ let polling = null;
 function draw() {
   document.documentElement.lang = preferences.language;
   showCount();
-  render(state.session ? sections() : door(), root);
+  render(state.session ? sections() : door({ ask: () => askForProvider() }), root);
 }
 
 /** Each section's page, and the anchor and text of the link that skips the header. */
@@ -108,7 +108,7 @@ function signIn(token) {
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
-  loadActivities();
+  keepLoadingActivities();
   loadSupervisor();
   setTimeout(() => {
     state.isSlow = true;
@@ -117,11 +117,14 @@ function signIn(token) {
   changed();
 }
 
-/** Sign out with another tab, or continue an expired session with the user's token in that tab. */
-function receive({ isSignedOut, owner, token }) {
-  if (isSignedOut) {
-    endSession();
-  } else if (!state.session && state.inbox.owner === owner) {
+/** Continue with the user's token in another tab, now or when this tab's session expires. */
+function receive({ owner, token }) {
+  if (state.inbox.owner !== owner) {
+    return;
+  }
+  if (state.session) {
+    state.nextToken = token;
+  } else {
     signIn(token);
   }
 }
@@ -137,15 +140,17 @@ function showDoor(shown) {
 }
 
 function signOut() {
-  shareSignOut();
-  endSession();
+  signOutEverywhere();
+  followSignOut();
 }
 
-function endSession() {
-  showDoor({ kind: "signed-out" });
-  clearBrowser();
-  loadPreferences();
-  resetState();
+/** Sign out if the user has done so in this tab or in another one. */
+function followSignOut() {
+  if (isSignedOut()) {
+    showDoor({ kind: clearTab() ? "signed-out" : "" });
+    loadPreferences();
+    resetState();
+  }
 }
 
 const RECEIVERS = {
@@ -169,8 +174,12 @@ function refuse(response) {
 
 /** Renew the session without asking the user, if the provider allows that. */
 function expire(at) {
+  const { nextToken } = state;
+  state.nextToken = null;
   showDoor({ kind: "expired", at });
-  if (state.hasProvider && beginSilentSignIn(at)) {
+  if (nextToken) {
+    signIn(nextToken);
+  } else if (state.hasProvider && beginSilentSignIn(at)) {
     location.assign(signInUrl({ silent: "1" }));
   }
 }
@@ -192,8 +201,9 @@ function apply(overview, isLeader) {
   const isFirst = !inbox.loaded;
   const wasEmpty = inbox.order.length === 0;
   const now = serverNow();
-  const { added, vanished } = applyOverview(inbox, overview, now);
-  arrange(inbox, now, state.isPointerOverOffers);
+  const { added, vanished, ended } = applyOverview(inbox, overview, now);
+  ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
+  arrange(inbox, now, areRowsHeld());
   lookUp([...vanished, ...inbox.leaving.keys()]);
   noticeActivity(state, now);
   if (wasEmpty && inbox.order.length) {
@@ -305,7 +315,10 @@ function start() {
   listenToTabs(receive);
   listenToKeys();
   closeMenuOutside();
+  // A page in the back/forward cache gets no event of a sign-out, but this one when the user returns.
+  addEventListener("pageshow", followSignOut);
   addEventListener("storage", () => {
+    followSignOut();
     loadPreferences();
     changed();
   });
@@ -317,6 +330,7 @@ function start() {
   });
   document.addEventListener("visibilitychange", refreshActivities);
   setInterval(update, 1000);
+  followSignOut();
   enter();
   askForProvider();
 }
@@ -402,8 +416,11 @@ function openSection(name) {
   });
 }
 
+let cancelQuestion = () => {};
+
 /** Ask whether there is an identity provider, until the API answers. At a shift's start, it may throttle. */
 async function askForProvider(failures = 0) {
+  cancelQuestion();
   const response = await request("GET", "console/session", {}).catch(() => null);
   if (typeof response?.body?.oidc === "boolean") {
     state.hasProvider = response.body.oidc;
@@ -411,9 +428,12 @@ async function askForProvider(failures = 0) {
     changed();
     return;
   }
+  state.isUnanswered = true;
+  changed();
   const backoff = Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random());
   const seconds = Math.max(backoff, response ? retryAfter(response, 0) : 0);
-  after(seconds * 1000, () => askForProvider(failures + 1));
+  cancelQuestion();
+  cancelQuestion = after(seconds * 1000, () => askForProvider(failures + 1));
 }
 
 start();

@@ -79,7 +79,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
     const asked = response ? retryAfter(response, 0) * 1000 : 0;
     const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
-    const state = failures === 1 ? "reconnecting" : "down";
+    const lasting = response ? "delayed" : "down";
+    const state = failures === 1 ? "reconnecting" : lasting;
     connection = { ...connection, state, failures, nextAt: Date.now() + wait };
     show(null, connection, isLeader);
     channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });

@@ -9,7 +9,6 @@ const DEFAULTS = {
   sound: false,
   notifications: false,
   shortcuts: true,
-  activityAfterRejection: "",
 };
 
 export const preferences = { ...DEFAULTS };

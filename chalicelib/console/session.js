@@ -59,10 +59,7 @@ const tabs = new BroadcastChannel("console sessions");
 /** Pass a new token to the user's other tabs, whose session may have expired. */
 export const shareToken = (owner, token) => tabs.postMessage({ owner, token });
 
-/** Sign out in all tabs: in those of other users and with expired sessions, too. */
-export const shareSignOut = () => tabs.postMessage({ isSignedOut: true });
-
-/** Call a function with the messages of other tabs: {owner, token}, or {isSignedOut}. */
+/** Call a function with the tokens of other tabs: {owner, token}. */
 export const listenToTabs = (receive) => tabs.addEventListener("message", ({ data }) => receive(data));
 
 export const storedToken = () => sessionStorage.getItem(TOKEN);
@@ -71,16 +68,36 @@ export const storeToken = (token) => sessionStorage.setItem(TOKEN, token);
 
 export const forgetToken = () => sessionStorage.removeItem(TOKEN);
 
-/** Remove everything that the console keeps in this browser. */
-export function clearBrowser() {
-  for (const storage of [sessionStorage, localStorage]) {
-    for (const key of Object.keys(storage)) {
-      if (key.startsWith("console.")) {
-        storage.removeItem(key);
-      }
-    }
-  }
+/**
+ * A value that each sign-out changes. Each tab keeps the value of the last sign-out that it has followed, and
+ * finds out about the next one even if the tab was closed or showed another site.
+ */
+const SIGN_OUT = "console.sign-out";
+
+/** Return whether a user has signed out in this browser and this tab has not followed. */
+export const isSignedOut = () => localStorage.getItem(SIGN_OUT) !== sessionStorage.getItem(SIGN_OUT);
+
+/** Sign out in all tabs: in those of other users and with expired sessions, too. */
+export function signOutEverywhere() {
+  clear(localStorage);
+  localStorage.setItem(SIGN_OUT, Date.now());
+}
+
+/** Remove everything that this tab keeps; return whether there was anything. */
+export function clearTab() {
+  const wasUsed = clear(sessionStorage);
   forgetDrafts();
+  const followed = localStorage.getItem(SIGN_OUT);
+  if (followed !== null) {
+    sessionStorage.setItem(SIGN_OUT, followed);
+  }
+  return wasUsed;
+}
+
+function clear(storage) {
+  const keys = Object.keys(storage).filter((key) => key.startsWith("console."));
+  keys.forEach((key) => storage.removeItem(key));
+  return keys.some((key) => key !== SIGN_OUT);
 }
 
 /**

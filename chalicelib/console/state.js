@@ -64,10 +64,14 @@ const newCreation = () => ({
 export const state = {
   /** {token, claims} of the signed-in user, or null. */
   session: null,
+  /** The token of a later sign-in of the same user in another tab, or null. */
+  nextToken: null,
   /** Why the sign-in page is shown: {kind, at, email}. */
   door: { kind: "" },
   /** Whether the API knows an identity provider. Null until it has answered. */
   hasProvider: null,
+  /** Whether the API has failed to answer that question. */
+  isUnanswered: false,
   connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,
   /** Whether this tab polls for all tabs of the user. */
@@ -79,7 +83,8 @@ export const state = {
   selected: null,
   /** When the page itself selected a row, by the clock of `performance`. */
   selectedAt: -Infinity,
-  isPointerOverOffers: false,
+  /** Until when no row moves, by the clock of `performance`: the pointer is or was just moving over the list. */
+  heldUntil: 0,
   activities: [],
   /** SID of the Activity that the user has asked for and TaskRouter has not confirmed. */
   wantedActivity: null,
@@ -129,6 +134,7 @@ export const section = () => {
 export function resetState() {
   Object.assign(state, {
     session: null,
+    nextToken: null,
     connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
     isLeader: false,
     isSlow: false,
@@ -184,6 +190,20 @@ export const isAvailable = (worker) =>
   state.activities.find(({ sid }) => sid === worker?.activity_sid)?.available ?? null;
 
 export const isOffline = () => state.connection.state === "down";
+
+/** Milliseconds without a movement of the pointer after which rows may move below it. */
+const HOLD = 10_000;
+
+/** Let no row move for some seconds. */
+export const holdRows = () => (state.heldUntil = performance.now() + HOLD);
+
+/** Let the rows move again. */
+export function releaseRows() {
+  state.heldUntil = 0;
+  changed();
+}
+
+export const areRowsHeld = () => performance.now() < state.heldUntil;
 
 /** Select a Reservation, for the user or, if the list was empty, automatically. */
 export function select(sid, { isAutomatic = false } = {}) {

@@ -25,8 +25,8 @@ const NOTES = {
   "signed-out": () => ["blue", "check", text("signedOut"), text("signedOutText")],
 };
 
-export function door() {
-  const { door: shown, hasProvider, inbox, selected } = state;
+export function door({ ask }) {
+  const { door: shown, hasProvider, isUnanswered, inbox, selected } = state;
   const note = NOTES[shown.kind]?.(shown);
   const isExpired = shown.kind === "expired";
   const name = inbox.worker?.name;
@@ -40,6 +40,7 @@ export function door() {
         <p class="muted">${row ? text("signInReturn", { title: rowTitle(inbox, row) }) : text("signInText")}</p>
       </div>
       ${hasProvider === true && html`<a class="button primary" href=${signInUrl()} onClick=${() => beginSignIn()}>${icon("key")}${text("withAccount")}</a>`}
+      ${hasProvider === null && isUnanswered && html`<p class="small" role="status">${text("unanswered")}</p><button type="button" onClick=${ask}>${text("tryNow")}</button>`}
       ${hasProvider === false && html`<p class="small muted">${newLink("localText", "linkOnlyText")}</p>`}
     </div>
   </main>`;

@@ -34,18 +34,34 @@ function activity(worker) {
   const { activity_sid: sid, activity_name: name } = worker;
   const { activities, wantedActivity } = state;
   const isListed = activities.some((each) => each.sid === sid);
+  const choose = ({ target }) => {
+    switchActivity(target.value);
+    if (preferences.shortcuts) {
+      // In the list, keys choose an Activity instead of deciding about an offer.
+      target.blur();
+    }
+  };
   const dot = wantedActivity ? "wait" : isAvailable(worker) && "yes";
   return html`<label class="activity">
     <span class="vh">${text("activity")}</span>
     <span class="dot" data-on=${dot || null} />
-    <select name="activity" value=${sid ?? ""} aria-busy=${wantedActivity ? "true" : null} disabled=${!activities.length} onChange=${({ target }) => switchActivity(target.value)}>
+    <select name="activity" onKeyDown=${openList} value=${sid ?? ""} aria-busy=${wantedActivity ? "true" : null} disabled=${!activities.length} onChange=${choose}>
       ${!isListed && html`<option value=${sid ?? ""}>${name ?? text("unknown")}</option>`}
       ${activities.map((each) => html`<option key=${each.sid} value=${each.sid}>${each.name}</option>`)}
     </select>
   </label>`;
 }
 
-const DOTS = { connecting: "wait", live: "yes", reconnecting: "wait", down: "no" };
+/** Open a closed list in which a key would otherwise choose another value at once. */
+function openList(event) {
+  const isChoosing = /^(.|Arrow.*|Home|End|Page.*)$/.test(event.key);
+  if (isChoosing && event.target.showPicker && !event.ctrlKey && !event.altKey && !event.metaKey) {
+    event.preventDefault();
+    event.target.showPicker();
+  }
+}
+
+const DOTS = { connecting: "wait", live: "yes", reconnecting: "wait", delayed: "wait", down: "no" };
 
 function live() {
   const { state: shown } = state.connection;

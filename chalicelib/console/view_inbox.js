@@ -9,7 +9,7 @@ import { filterText, matcher } from "./filter.js";
 import { arrange } from "./inbox.js";
 import { SHORTCUTS } from "./keys.js";
 import { preferences, setPreference } from "./preferences.js";
-import { changed, isAvailable, isOffline, select, state } from "./state.js";
+import { areRowsHeld, changed, holdRows, isAvailable, isOffline, releaseRows, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
 import { filterField } from "./view_filter.js";
@@ -46,10 +46,7 @@ export function banner(pollNow) {
     },
   });
   if (isOffline()) {
-    const nextTry = () => Math.max(0, Math.ceil((connection.nextAt - Date.now()) / 1000));
-    const words = html`<${Ticking} value=${() => text("downText", { n: nextTry() })} />`;
-    const title = text("downSince", { time: timeOfDay(connection.since) });
-    return notice("red", "net", title, words, { name: text("tryNow"), run: pollNow });
+    return missedUpdates("red", "downSince", "downText", pollNow);
   }
   if (state.isDenied) {
     return notice("red", "last", text("problemDenied"), "", dismiss({ isDenied: false }));
@@ -60,6 +57,9 @@ export function banner(pollNow) {
   if (state.activityProblem) {
     const words = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
     return notice("red", "last", text("activityFailed"), words, dismiss({ activityProblem: null }));
+  }
+  if (connection.state === "delayed") {
+    return missedUpdates("amber", "delayedSince", "delayedText", pollNow);
   }
   if (activityNotice) {
     return activityBanner(activityNotice, dismiss);
@@ -76,6 +76,13 @@ export function banner(pollNow) {
     return notice("blue", "info", text("soundBlocked"), text("soundBlockedText"), { name: text("turnOn"), run });
   }
   return null;
+}
+
+function missedUpdates(tone, title, words, pollNow) {
+  const { since, nextAt } = state.connection;
+  const nextTry = () => Math.max(0, Math.ceil((nextAt - Date.now()) / 1000));
+  const shown = html`<${Ticking} value=${() => text(words, { n: nextTry() })} />`;
+  return notice(tone, "net", text(title, { time: timeOfDay(since) }), shown, { name: text("tryNow"), run: pollNow });
 }
 
 function activityBanner({ name, at, isTimeout }, dismiss) {
@@ -101,16 +108,12 @@ export const blankRows = () =>
 
 function offers() {
   const { inbox, selected } = state;
-  arrange(inbox, serverNow(), state.isPointerOverOffers);
+  arrange(inbox, serverNow(), areRowsHeld());
   if (!inbox.order.length && !filterText()) {
     return nothing();
   }
   const matches = matcher();
   const shown = inbox.order.map((sid) => inbox.rows.get(sid)).filter(({ reservation }) => matches(reservation));
-  const point = (isOver) => () => {
-    state.isPointerOverOffers = isOver;
-    changed();
-  };
   return html`<section class="stack" aria-labelledby="offers">
     <div class="bar">
       <h1 id="offers" tabindex="-1">${text("open")}</h1>
@@ -118,7 +121,7 @@ function offers() {
       ${filterField()}
     </div>
     ${!shown.length && html`<p class="nothing">${inbox.order.length ? text("noMatchOffers", { n: inbox.order.length }) : text("noOffers")}</p>`}
-    <ul class="offers" onPointerEnter=${point(true)} onPointerLeave=${point(false)}>
+    <ul class="offers" onPointerEnter=${holdRows} onPointerMove=${holdRows} onPointerLeave=${releaseRows}>
       ${shown.map(
         (row) =>
           html`<${Offer}
@@ -126,7 +129,7 @@ function offers() {
             row=${row}
             isSelected=${row.sid === selected}
             isOffline=${isOffline()}
-            language=${`${preferences.language} ${preferences.shortcuts} ${preferences.activityAfterRejection}`}
+            language=${`${preferences.language} ${preferences.shortcuts}`}
             activities=${state.activities}
           />`,
       )}

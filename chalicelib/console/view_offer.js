@@ -4,9 +4,9 @@ import { decide, inspect, openDialog, rejection } from "./actions.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { attributeText, countdown, duration, fields, label, timeOfDay, urgency } from "./format.js";
-import { rowTitle, timeout } from "./inbox.js";
+import { changeRow, rowTitle, timeout } from "./inbox.js";
 import { Component } from "./vendor.js";
-import { preferences, setPreference } from "./preferences.js";
+import { preferences } from "./preferences.js";
 import { changed, isOffline, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
@@ -137,7 +137,7 @@ function button(row, verb, title, isSelected) {
     aria-keyshortcuts=${isSelected && preferences.shortcuts ? key : null}
     aria-disabled=${isUnavailable ? "true" : null}
     title=${isOffline() ? text("downButton") : null}
-    onClick=${() => decide(row.sid, verb, verb === "reject" ? rejection() : {})}
+    onClick=${() => decide(row.sid, verb, verb === "reject" ? rejection(row.sid) : {})}
   >
     ${text(verb)}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">${key}</kbd>`}
   </button>`;
@@ -193,7 +193,7 @@ function actions({ reservation, sid, phase }) {
       <button type="button" aria-disabled=${isUnavailable ? "true" : null} onClick=${() => isUnavailable || openDialog({ kind: "phone", sid })}>
         ${icon("phone")}${text("acceptByPhone")}${preferences.shortcuts && html`<kbd aria-hidden="true">P</kbd>`}
       </button>
-      ${state.activities.length > 0 && activityAfterRejection(reservation)}
+      ${state.activities.length > 0 && activityAfterRejection(sid, reservation)}
   `;
 }
 
@@ -215,19 +215,19 @@ export function attributeList(attributes) {
   </dl>`;
 }
 
-function activityAfterRejection({ worker_name: worker }) {
+function activityAfterRejection(sid, { worker_name: worker }) {
   const words = isSupervisor()
     ? text("afterRejectionOther", { worker: worker ?? text("worker") })
     : text("afterRejection");
   const choose = ({ target }) => {
-    setPreference("activityAfterRejection", target.value);
+    changeRow(state.inbox, sid, { activityAfterRejection: target.value });
     changed();
   };
   return html`<label>
     ${words}
-    <select value=${rejection().activity_sid ?? ""} onChange=${choose}>
+    <select value=${rejection(sid).activity_sid ?? ""} onChange=${choose}>
       <option value="">${text("unchanged")}</option>
-      ${state.activities.map(({ sid, name }) => html`<option key=${sid} value=${sid}>${name}</option>`)}
+      ${state.activities.map(({ sid: activity, name }) => html`<option key=${activity} value=${activity}>${name}</option>`)}
     </select>
   </label>`;
 }

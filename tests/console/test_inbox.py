@@ -22,6 +22,11 @@ def row(page: Page, customer: str):
     return page.locator(".offers > .offer", has_text=customer)
 
 
+def center_of_first_row(page: Page):
+    box = rows(page).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def announcements(page: Page):
     return page.locator("#announcements")
 
@@ -120,7 +125,7 @@ def test_accept_shows_ending_in_place_and_then_below(open_console, api):
     assert ("POST", f"/reservations/{reservation}/accept", {}) in api.received
 
 
-def test_reject_sends_the_chosen_activity_and_remembers_it(open_console, api):
+def test_reject_sends_the_chosen_activity_only_once(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/reject"] = api.decide("rejected")
     page = open_console()
@@ -133,7 +138,7 @@ def test_reject_sends_the_chosen_activity_and_remembers_it(open_console, api):
     expect(row(page, "Next")).to_be_visible()
     expect(page.get_by_label("After a rejection, set me to")).to_have_count(0)
     row(page, "Next").locator(".title").click()
-    expect(page.get_by_label("After a rejection, set me to")).to_have_value(BREAK)
+    expect(page.get_by_label("After a rejection, set me to")).to_have_value("")
 
 
 @pytest.mark.parametrize(
@@ -404,6 +409,25 @@ def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, 
     expect(rows(page).locator(".title")).to_contain_text(["Urgent", "Second"])
 
 
+@pytest.mark.parametrize("end", ["pause", "key"])
+def test_rows_move_again_after_a_pause_of_the_pointer_or_a_key(open_console, api, end):
+    api.offer("First", 60)
+    page = open_console()
+    row(page, "First").hover()
+    api.offer("Urgent", 30)
+    expect(page.locator(".title")).to_contain_text(["First", "Urgent"])
+    if end == "key":
+        page.keyboard.press("j")
+        expect(page.locator(".title")).to_contain_text(["Urgent", "First"], timeout=2_000)
+        page.mouse.move(*center_of_first_row(page))
+        api.offer("Next", 20)
+        expect(page.locator(".title")).to_contain_text(["Urgent", "First", "Next"])
+    else:
+        time.sleep(6)
+        expect(page.locator(".title")).to_contain_text(["First", "Urgent"])
+        expect(page.locator(".title")).to_contain_text(["Urgent", "First"], timeout=6_000)
+
+
 def test_click_on_another_rows_button_moves_no_row_first(open_console, api):
     api.offer("First", 60)
     second = api.offer("Second", 90)
@@ -590,12 +614,28 @@ def test_nothing_is_cut_off_in_a_narrow_row(open_console, api, width, locale):
     assert cut == []
 
 
+@pytest.mark.parametrize("width", [768, 1_100])
+@pytest.mark.parametrize("locale", ["en-US", "es-ES"])
+def test_title_of_a_closed_row_has_room_beside_a_long_note(open_console, api, width, locale):
+    long = api.offer("Marta", 200)
+    api.offer("Over", 1)
+    page = open_console(viewport={"width": width, "height": 740}, locale=locale)
+    expect(rows(page)).to_have_count(2)
+    by = "supervisor:christopher.montgomery@contact-center.example.com"
+    api.reservations[long] |= {"status": "accepted", "accepted_by": by}
+    expect(row(page, "Marta").first).to_have_attribute("data-end", "accepted")
+    expect(row(page, "Over").first).to_have_attribute("data-end", "checking")
+    boxes = [title.bounding_box() for title in page.locator(".offers:not(.ended) .title").all()]
+    assert min(box["width"] for box in boxes) >= 150
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize(
     "stored",
     [
         {"language": '"fr"', "sound": "{"},
         {"language": '"constructor"'},
-        {"language": "7", "shortcuts": '"no"', "activityAfterRejection": "null"},
+        {"language": "7", "shortcuts": '"no"'},
     ],
     ids=str,
 )

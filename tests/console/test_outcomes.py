@@ -286,3 +286,138 @@ def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, ap
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page).locator(".wrong")).to_contain_text("The service answered: HTTP 401")
     assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def posted(api: FakeApi) -> list:
+    return [(path, sent) for method, path, sent in api.received if method == "POST"]
+
+
+def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api):
+    api.answers["/activity"] = lambda _: (200, api.worker, {})
+    page = open_console()
+    expect(activity(page)).to_have_value(AVAILABLE)
+    for key in ("ArrowDown", "b", "Home"):
+        activity(page).focus()
+        page.keyboard.press(key)
+        page.wait_for_timeout(200)
+        assert posted(api) == []
+        page.keyboard.press("Escape")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    wait_until(page, lambda: posted(api))
+    assert posted(api) == [("/activity", {"activity_sid": BREAK})]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_shortcuts_work_after_a_switch_of_the_activity(open_console, api, is_on):
+    reservation = api.offer("Marta")
+    api.answers["/activity"] = lambda _: (200, api.worker, {})
+    api.answers["/reject"] = api.decide("rejected")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.wait_for_timeout(500)
+    if not is_on:
+        page.get_by_role("button", name="Turn off").click()
+    activity(page).focus()
+    activity(page).select_option("Break")
+    if is_on:
+        page.keyboard.press("r")
+        expect(rows(page)).to_have_attribute("data-end", "rejected")
+        assert posted(api)[1:] == [(f"/reservations/{reservation}/reject", {})]
+    else:
+        expect(activity(page)).to_be_focused()
+
+
+def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
+    api.answers["/reject"] = api.decide("rejected")
+    first = api.offer("First", 60)
+    other = api.offer("Other", 90, worker_name="Bob", worker_sid="WK" + "b" * 32)
+    page = open_console(token("supervisor"))
+    page.get_by_label("After a rejection, set Alice to").select_option("Break")
+    row(page, "Other").get_by_role("button", name="Reject").click()
+    expect(row(page, "Other")).to_have_attribute("data-end", "rejected")
+    row(page, "First").get_by_role("button", name="Reject").click()
+    expect(row(page, "First")).to_have_attribute("data-end", "rejected")
+    assert posted(api) == [
+        (f"/reservations/{other}/reject", {}),
+        (f"/reservations/{first}/reject", {"activity_sid": BREAK}),
+    ]
+    assert page.evaluate("Object.keys(localStorage)") == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "4"}])
+def test_activities_are_read_until_there_is_an_answer(open_console, api, headers):
+    original, asked = api.respond, []
+
+    def fail(method, path, request_headers, parameters):
+        if path == "/activities":
+            asked.append(time.monotonic())
+            if len(asked) == 1:
+                return 429, {"Code": "TooManyRequests", "Message": ""}, headers
+        return original(method, path, request_headers, parameters)
+
+    api.respond = fail
+    page = open_console()
+    expect(activity(page)).to_be_disabled()
+    expect(activity(page)).to_be_enabled(timeout=9_000)
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, status):
+    api.offer("Marta")
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    original, is_failing = api.respond, [True]
+
+    def fail(method, path, headers, parameters):
+        if path == "/overview" and is_failing:
+            return status, {"Code": "Failure", "Message": ""}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = fail
+    expect(banner(page)).to_contain_text(re.compile(r"No update since \d\d:\d\d:\d\d"))
+    expect(banner(page)).to_contain_text(re.compile(r"accept and reject\. Next try in \d+ s\."))
+    expect(page.locator(".live")).to_contain_text("Delayed")
+    row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    is_failing.clear()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(banner(page)).to_have_count(0)
+
+
+def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
+    api.has_provider = True
+    original, is_failing = api.respond, [True]
+
+    def fail(method, path, headers, parameters):
+        if path == "/console/session" and is_failing:
+            return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "60"}
+        return original(method, path, headers, parameters)
+
+    api.respond = fail
+    page = open_console(None)
+    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    page.get_by_role("button", name="Try now").click()
+    is_failing.clear()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
+    expect(page.get_by_text("The service does not answer.")).to_have_count(0)
+
+
+def test_offer_that_the_overview_shows_as_decided_is_announced(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    by = "supervisor:carla"
+    api.reservations[reservation] = {
+        **api.reservations[reservation],
+        "status": "accepted",
+        "accepted_by": by,
+    }
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    expect(announcements(page)).to_have_text(re.compile("Accepted.*Marta"))

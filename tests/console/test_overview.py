@@ -332,7 +332,7 @@ def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api
     api.statistics = statistics_of(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
-    api.failure = 503
+    page.context.set_offline(True)
     expect(page.get_by_role("alert")).to_contain_text("No connection since")
     expect(page.locator(".banner")).to_have_count(1)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")

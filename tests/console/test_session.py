@@ -367,6 +367,31 @@ def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, a
     assert len(renewals) == 1
 
 
+def test_session_that_expires_later_continues_with_the_token_of_another_tab(open_console, api):
+    api.has_provider = True
+    first, second, renewed = (token(name=name) for name in ("first", "second", "renewed"))
+    page = open_console(first)
+    other = open_console(second, context=page.context)
+    for each in (page, other):
+        expect(each.locator(".live")).to_contain_text("Live")
+    renewals = []
+
+    def redirect(route):
+        renewals.append(route.request.url)
+        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={renewed}"})
+
+    page.context.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    # The first tab polls, and notices it. The other one has its own token.
+    api.refused.add(first)
+    page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert other.evaluate("sessionStorage.getItem('console.token')") == second
+    api.refused.add(second)
+    other.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
+    expect(other.locator(".live")).to_contain_text("Live")
+    assert len(renewals) == 1
+
+
 def test_sign_in_continues_the_expired_session_of_another_tab(open_console, api):
     first, second = token(name="first"), token(name="second")
     api.offer("Marta")
@@ -402,6 +427,16 @@ def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
     assert "Marta" not in page.content()
 
 
+def kept_keys(page):
+    return page.evaluate("[...Object.keys(sessionStorage), ...Object.keys(localStorage)]")
+
+
+def sign_out(page):
+    page.locator(".me > summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You signed out")).to_be_visible()
+
+
 def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     link = token()
     page = open_console(link)
@@ -412,8 +447,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     page.get_by_role("button", name="Sign out").click()
     for each in (page, other):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        keys = "[...Object.keys(sessionStorage), ...Object.keys(localStorage)]"
-        assert each.evaluate(keys) == []
+        assert kept_keys(each) == ["console.sign-out"] * 2
         assert "Alice" not in each.inner_text("body").replace("for Alice or", "")
     before = api.count("/overview")
     time.sleep(1)
@@ -442,9 +476,71 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     other_user.get_by_role("button", name="Sign out").click()
     for each in (other_user, page, expired_tab):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        keys = "[...Object.keys(sessionStorage), ...Object.keys(localStorage)]"
-        assert each.evaluate(keys) == []
+        assert kept_keys(each) == ["console.sign-out"] * 2
         assert "Marta" not in each.content()
+
+
+def test_sign_out_clears_a_tab_that_showed_another_page_meanwhile(open_console, api):
+    api.offer("Marta")
+    mine = token()
+    page = open_console(mine)
+    away = open_console(mine, context=page.context)
+    away.get_by_role("button", name="Accept by phone").click()
+    away.get_by_label("Caller ID that the phone shows").fill("+1555")
+    away.goto("about:blank")
+    sign_out(page)
+    page.goto(f"{api.url}/console#token={token('supervisor', name='next')}")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("button", name="Turn off").click()
+    polls = overview_requests(away)
+    away.go_back()
+    expect(away.get_by_text("You signed out")).to_be_visible()
+    assert sorted(kept_keys(away)) == ["console.shortcuts", "console.sign-out", "console.sign-out"]
+    assert polls == []
+    away.goto(f"{api.url}/console#token={token(name='later')}")
+    expect(rows(away)).to_have_count(1)
+    away.reload()
+    expect(rows(away)).to_have_count(1)
+    expect(rows(page)).to_have_count(1)
+
+
+def test_page_in_the_back_forward_cache_follows_a_sign_out_when_it_is_shown(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    # Chromium keeps no page with a lock in this cache. A page gets no event of its own storage.
+    page.evaluate(
+        """() => {
+          localStorage.setItem("console.sign-out", 1);
+          dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}));
+        }"""
+    )
+    expect(page.get_by_text("You signed out")).to_be_visible()
+    assert "Marta" not in page.content()
+    assert kept_keys(page) == ["console.sign-out"] * 2
+
+
+def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api):
+    api.has_provider = True
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    away = open_console(None, context=page.context)
+    away.evaluate(
+        "sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now(), expiredAt: 1}))"
+    )
+    away.goto("about:blank")
+    sign_out(page)
+    away.goto(f"{api.url}/console#token={token()}")
+    expect(away.get_by_role("link", name="Continue with company account")).to_be_visible()
+    assert kept_keys(away) == ["console.sign-out"] * 2
+
+
+def test_new_tab_after_a_sign_out_only_asks_to_sign_in(open_console, api):
+    page = open_console()
+    sign_out(page)
+    new = open_console(None, context=page.context)
+    expect(new.get_by_text("Open the link that make run prints")).to_be_visible()
+    expect(new.locator(".banner")).to_have_count(0)
 
 
 def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
@@ -516,7 +612,7 @@ def test_try_now_polls_at_once(open_console, api):
     page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".live")).to_contain_text("Reconnecting")
     page.evaluate("dispatchEvent(new Event('online'))")
-    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator(".live")).to_contain_text("Delayed")
     api.failure = None
     page.get_by_role("button", name="Try now").click()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -544,7 +640,7 @@ def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     api._overview = lambda _headers: (200, body, {})
-    expect(page.get_by_role("alert")).to_contain_text("No connection since")
+    expect(page.locator(".banner")).to_contain_text("No update since")
     del api._overview
     api.offer("Marta")
     page.get_by_role("button", name="Try now").click()
@@ -905,14 +1001,14 @@ def test_phone_dialog_says_why_the_offer_cannot_be_accepted(open_console, api):
     page.get_by_role("button", name="Accept by phone").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("alert")).to_have_count(0)
-    api.failure = 503
+    page.context.set_offline(True)
     expect(dialog.get_by_role("alert")).to_have_text("Not possible without a connection")
     dialog.get_by_role("button", name="Call").click(force=True)
     expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("p")
     expect(dialog).to_have_count(0)
-    api.failure = None
+    page.context.set_offline(False)
     expect(page.locator(".live")).to_contain_text("Live")
     page.get_by_role("button", name="Accept by phone").click()
     api.end(reservation, "canceled")
