@@ -1,4 +1,4 @@
-// The Worker's Activity: what it is, and how the user switches it.
+// Reads and switches the Worker's Activity.
 
 import { call, expectActivity, isUnknown, pauseAfter, send, session } from "./actions.js";
 import { changed, isOffline, state } from "./state.js";

@@ -1,4 +1,4 @@
-// Creates a Task from what the user has typed, at most once.
+// Creates a Task from the form's input, at most once.
 
 import { call, WITHOUT_EFFECT } from "./actions.js";
 import { retryAfter } from "./api.js";
@@ -17,7 +17,7 @@ const KEY_LIFE = 86_400_000;
 /** Time after a success in which a submission is the second click of a double click. */
 const DOUBLE_CLICK = 1000;
 
-/** Return what the user has typed into a field, or its default. */
+/** Return the user's input in a field, or the field's default. */
 export const taskField = (name) => drafts[`task ${name}`] ?? (name === "attributes" ? exampleAttributes() : "");
 
 /** Return an object with the attributes that form the title of a Task, to be filled in. */
@@ -35,7 +35,7 @@ export function typeTaskField(name, value) {
   changed();
 }
 
-/** Return functions that return what is wrong, by field. */
+/** Return the mistakes in the form: for each field with a mistake, a function that returns the message. */
 function findWrong() {
   const wrong = {};
   const attributes = taskField("attributes");

@@ -37,7 +37,7 @@ export function loadHistory(loading = "list") {
   return loadList(history, loadPages, loading);
 }
 
-/** Load a list, or more of it, by a function from its rows and cursor to the next ones. */
+/** Load a list, or its next page. The function `load` takes the rows and the cursor, and returns the new ones. */
 export async function loadList(list, load, loading) {
   const query = {};
   Object.assign(list, { query, loading, isSlow: false, problem: null });

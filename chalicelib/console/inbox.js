@@ -27,7 +27,7 @@ export const newInbox = () => ({
   /** Requests of this tab to complete Tasks, by SID: {isBusy, label, checkAt}, or {problem}. */
   completions: new Map(),
   loaded: false,
-  /** Whether the overview omits Reservations, and whether pending ones are among them. */
+  /** Whether the overview omits Reservations, and whether it omits pending Reservations. */
   isTruncated: false,
   isPendingTruncated: false,
   worker: null,

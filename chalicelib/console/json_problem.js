@@ -21,7 +21,7 @@ const CLOSING = { "{": "}", "[": "]" };
 /**
  * Return {key, words, line, at} of the first error in the text of a JSON object, or null.
  *
- * The key is that of a text, the words are the part of the source that the text is about, and `at` is its position.
+ * `key` names the text of the message, `words` is the part of the source with the problem, and `at` is its position.
  */
 export function findJsonProblem(source) {
   const open = [];
@@ -54,7 +54,7 @@ export function findJsonProblem(source) {
   return null;
 }
 
-/** Return the key of the text that says why a token must not follow, or "". */
+/** Return the key of the message if a token must not follow, or "". */
 function problemOf({ kind, words, name }, expected, previous, top) {
   const isEnd = kind === top?.closing;
   const isValue = kind in CLOSING || kind === "string" || kind === "literal";

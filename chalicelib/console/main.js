@@ -63,7 +63,7 @@ function sections() {
   return html`<a class="skip" href=${anchor} onClick=${skipHeader}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? state.supervisor?.createDialog() : dialog()}`;
 }
 
-/** A page that only supervisors see, or what is known about loading it. */
+/** A page that only supervisors see, or a message while its script is loaded or if this failed. */
 function supervisorPage(name) {
   const page = state.supervisor?.[name];
   return page ? html`<${page} pollNow=${pollNow} />` : html`<main class="page" aria-busy=${state.hasSupervisorFailed ? null : "true"}>

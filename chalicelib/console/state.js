@@ -52,7 +52,7 @@ const newStatistics = () => ({
 /** The Task that the user is about to create. What was typed is among the drafts. */
 const newCreation = () => ({
   isSending: false,
-  /** Functions that return what is wrong with a field, by its name. */
+  /** For each field with a mistake, a function that returns the message. */
   wrong: {},
   /** A function that returns why the last request created no Task. */
   problem: null,

@@ -61,7 +61,7 @@ export function keepStatistics() {
   };
 }
 
-/** Show the statistics, or why they were not loaded. The last known ones stay. */
+/** Show the statistics. If they can't be loaded, show the reason and keep the last values. */
 function receiveStatistics(statistics, response) {
   if (response?.status === 200 && Array.isArray(response.body?.hours)) {
     Object.assign(statistics, { shown: response.body, problem: null });

@@ -36,7 +36,7 @@ function knownWorkflows() {
 
 const LABELS = { attributes: "attributes", workflow_sid: "workflow", task_channel: "taskChannel", priority: "taskPriority", timeout: "taskTimeout" };
 
-/** A label, an input, and below what is wrong with it, or a hint. */
+/** A label, an input, and below it a message about a mistake, or a hint. */
 function taskInput(name, input, hint) {
   const wrong = state.creation.wrong[name];
   const about = `task-${name}-note`;

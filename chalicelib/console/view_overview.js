@@ -219,7 +219,7 @@ function sweepState({ at, ok }) {
   return isLate ? pill("amber", "soon", text("late")) : pill("green", "check", text("onTime"));
 }
 
-/** The texts of the counts in a sweep that say what it did. */
+/** The texts of a sweep's counts. */
 const DETAILS = {
   mirrored: "sweepMirrored",
   gone: "sweepGone",
@@ -231,7 +231,7 @@ const DETAILS = {
   unreconciled: "sweepUnreconciled",
 };
 
-/** A sweep, and a row that says what it did if it did anything. */
+/** A sweep, and a second row with its counts if any of them is not zero. */
 function sweepRow(sweep) {
   const done = Object.keys(DETAILS).filter((name) => sweep[name]);
   const details = done.map((name) => text(DETAILS[name], { n: number(sweep[name]) })).join(", ");

@@ -217,7 +217,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
 
 
 def _to_delivery(stored: Mapping[str, Any] | None) -> Delivery | None:
-    """Return a stored delivery. Later versions may store other members in addition."""
+    """Return a stored delivery, without keys that a later version may have added."""
     if stored is None:
         return None
     return Delivery(
