@@ -321,6 +321,7 @@ def test_shortcuts_work_after_a_switch_of_the_activity(open_console, api, is_on)
         page.get_by_role("button", name="Turn off").click()
     activity(page).focus()
     activity(page).select_option("Break")
+    wait_until(page, lambda: posted(api))
     if is_on:
         page.keyboard.press("r")
         expect(rows(page)).to_have_attribute("data-end", "rejected")
