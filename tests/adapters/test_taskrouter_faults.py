@@ -443,19 +443,24 @@ def test_retry_with_a_renewed_key_shares_the_time_limit(server: ScriptedServer) 
         def refresh(self) -> Secrets:
             return Secrets(("token",), {"SK" + "e" * 32: "new"})
 
+    seconds = 4 * SECONDS
     answers = [response({}, status=401), b""]
 
     def refuse_first(peer: Peer) -> None:
         while peer.read_request():
-            peer.ended.wait(SECONDS * 0.8)
+            peer.ended.wait(seconds * 0.7)
             if not (answer := answers.pop(0)):
                 peer.hold()
             peer.send(answer)
 
     server.script = refuse_first
-    client = make_client(server.url)
+    client = make_client(server.url, seconds)
     client._secrets = RotatedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"}))
-    assert type(error_of(accept, server.url, client=client)) is TaskRouterUnavailable
+    started = time.monotonic()
+    with pytest.raises(TaskRouterUnavailable):
+        accept(client)
+    # A second request with a time limit of its own would end after 1.7 times the limit.
+    assert time.monotonic() - started < seconds * 1.5
     assert len(server.requests) == 2
 
 
