@@ -1,4 +1,4 @@
-// What the user can do about Reservations: decide, complete and inspect.
+// What the user can do with Reservations: decide, complete and inspect.
 
 import { NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
@@ -253,7 +253,7 @@ async function fetchEnding(sid, lookup) {
   changed();
 }
 
-/** Return the milliseconds until a failed request is repeated. The response has no headers if there was none. */
+/** Return the milliseconds to wait before a failed request is repeated. If no response arrived, there are no headers. */
 export function pauseAfter(response, failures) {
   const backoff = Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures);
   return Math.max(backoff, response?.headers ? retryAfter(response, 0) * 1000 : 0);
@@ -292,7 +292,7 @@ export async function complete(sid) {
   changed();
 }
 
-/** The outcome is unknown: see, after some seconds, whether the Task is still in progress. */
+/** Check after some seconds whether the Task is still in progress, because the outcome is unknown. */
 function checkCompletion(sid, reservation) {
   const { completions } = state.inbox;
   completions.set(sid, { isBusy: true, label: "checking", checkAt: serverNow() + LOOKUP_WAIT });
@@ -316,7 +316,7 @@ function endTask(sid, reservation) {
   announceEnding(reached.kind, row);
 }
 
-/** Note in all tabs which Activity the user has asked for, or that TaskRouter refused to switch. */
+/** Record in all tabs which Activity the user has asked for, or null if TaskRouter refused the switch. */
 export function expectActivity(sid) {
   session.send({ type: "expectActivity", sid });
   state.expectedActivity = sid;

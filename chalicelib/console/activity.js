@@ -4,7 +4,7 @@ import { call, expectActivity, isUnknown, pauseAfter, send, session } from "./ac
 import { changed, isOffline, state } from "./state.js";
 import { after } from "./timer.js";
 
-/** Read the Activities, and the Worker's own, of which an event may have been lost. */
+/** Read the list of Activities, and the Worker's Activity, because an event about a change may have been lost. */
 export async function loadActivities() {
   const response = await call("GET", "activities").catch(() => ({ status: 0 }));
   if (response?.status === 200) {
@@ -25,7 +25,7 @@ export async function keepLoadingActivities(failures = 0) {
   }
 }
 
-/** Ask TaskRouter to switch the Worker's Activity. The header shows the old one until it has. */
+/** Ask TaskRouter to switch the Worker's Activity. The header shows the old Activity until TaskRouter confirms. */
 export async function switchActivity(sid) {
   if (isOffline() || state.wantedActivity) {
     changed();

@@ -17,7 +17,7 @@ export const ROUTES = {
   "/event_callback": "routeEvent",
 };
 
-/** Return the filter: {sid, route, status, period, until}. Members without a value are empty. */
+/** Return the filter: {sid, route, status, period, until}. Values that are not set are empty strings. */
 export function logFilter() {
   const chosen = new URLSearchParams(drafts.logFilter ?? "");
   const [sid, route, status, until] = ["sid", "route", "status", "until"].map((name) => chosen.get(name) ?? "");
@@ -31,7 +31,7 @@ export function setLogFilter(changes) {
   location.hash = `/callbacks?${new URLSearchParams(chosen)}`;
 }
 
-/** Return the names of texts that say which members of the filter are malformed. */
+/** Return, for each field of the filter, the name of the text that explains its mistake, or a falsy value. */
 export function filterProblems({ sid, status, until }) {
   return {
     sid: sid && !SID_FORMAT.test(sid) && "sidWrong",

@@ -10,11 +10,11 @@ import { text } from "./texts.js";
 
 const MAX_ATTRIBUTES = 4096;
 const WORKFLOW = /^WW[\da-f]{32}$/;
-/** The least and greatest number of each field. */
+/** Minimum and maximum of each numeric field. */
 const RANGES = { priority: [0, 2_147_483_647], timeout: [1, 1_209_600] };
 /** Time for which the API remembers an Idempotency-Key. */
 const KEY_LIFE = 86_400_000;
-/** Time after a success in which a submission is the second click of a double click. */
+/** Time after a success within which a submission counts as the second click of a double click. */
 const DOUBLE_CLICK = 1000;
 
 /** Return the user's input in a field, or the field's default. */
@@ -73,10 +73,10 @@ function taskBody() {
 /** Return the request whose outcome is unknown: {key, body, at}, or null. It survives a reload and a new sign-in. */
 export const unsettledTask = () => (Date.now() - drafts.taskSent?.at < KEY_LIFE ? drafts.taskSent : null);
 
-/** Return whether the unsettled request would be sent again, and not another one. */
+/** Return whether the form still describes the unsettled request, so that submitting it repeats the request. */
 export const isSameTask = () => unsettledTask()?.body === JSON.stringify(taskBody());
 
-/** A random key, also where crypto.randomUUID is missing because the page has no TLS. */
+/** Return a random key. Without TLS, browsers do not provide crypto.randomUUID. */
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Create the Task; return the name of the first wrong field, if any. */
@@ -116,7 +116,7 @@ async function sendTask(creation) {
   changed();
 }
 
-/** Return whether it is unknown if the request has created a Task. */
+/** Return whether it is unknown if the request created a Task. */
 const isUnsettled = (response) =>
   !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
 

@@ -12,7 +12,7 @@ import { after } from "./timer.js";
 
 const EXPORT_PAGE = 100;
 export const MAX_EXPORTED = 10_000;
-/** Throttled and failed requests are repeated this often, one after the other. */
+/** Maximum number of consecutive retries of a throttled or failed request. */
 const MAX_RETRIES = 5;
 
 const COLUMNS = [
@@ -24,8 +24,8 @@ const COLUMNS = [
  * Return a value as a quoted field.
  *
  * Spreadsheets run a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
- * it a text. Where lists are separated by semicolons, spreadsheets also begin a cell after each semicolon
- * and line break, even in quotes.
+ * the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new
+ * cell after each semicolon and line break, even inside quotes.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
@@ -34,7 +34,7 @@ function csvField(value) {
 
 const line = (values) => `${values.map(csvField).join(",")}\r\n`;
 
-/** Return the lines of a file with a byte order mark, without which Excel does not read UTF-8. */
+/** Return the file. Excel recognizes UTF-8 only if the file begins with a byte order mark. */
 function csvFile(reservations) {
   const names = ["title", ...COLUMNS, "ended_at", "ended_by", "task_attributes"];
   const values = (each) => {
@@ -47,7 +47,7 @@ function csvFile(reservations) {
 
 const pause = (seconds) => new Promise((resolve) => after(seconds * 1000, resolve));
 
-/** Load pages until the list, the limit or the user ends the export, and save the file. */
+/** Load pages up to the end of the list or the limit, and save the file unless the user cancels the export. */
 export async function exportHistory() {
   const job = { count: 0, isRunning: true, result: null };
   state.exporting = job;

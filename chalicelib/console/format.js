@@ -28,7 +28,7 @@ export function duration(milliseconds) {
   return `${seconds} s`;
 }
 
-/** Return a number as the user's language writes it. */
+/** Return a number, formatted for the user's language. */
 export const number = (value, options) => new Intl.NumberFormat(preferences.language, options).format(value);
 
 /** Return a duration. Short ones have two digits, such as 0.41 s. */

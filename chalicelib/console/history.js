@@ -37,7 +37,7 @@ export function loadHistory(loading = "list") {
   return loadList(history, loadPages, loading);
 }
 
-/** Load a list, or its next page. The function `load` takes the rows and the cursor, and returns the new ones. */
+/** Load a list, or its next page. The function `load` takes {rows, cursor}, and returns their new values. */
 export async function loadList(list, load, loading) {
   const query = {};
   Object.assign(list, { query, loading, isSlow: false, problem: null });

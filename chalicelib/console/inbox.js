@@ -96,8 +96,8 @@ export function applyOverview(inbox, overview, now) {
 /**
  * Update the Tasks in progress.
  *
- * Of those that have left the list, a Worker's own are looked up, and those that this tab has tried
- * to complete. A supervisor's list contains the Tasks of all Workers.
+ * A Task that has left the list is looked up if the user is a Worker, or if this tab has tried to
+ * complete the Task. A supervisor's list contains the Tasks of all Workers, too many to look up.
  */
 function applyProgress(inbox, decided, others, now) {
   for (const reservation of inbox.progress) {
@@ -208,7 +208,7 @@ export function person(by, workerName) {
 /**
  * Sort the rows by time left, and move rows that ended some time ago to the list below.
  *
- * While the rows are held, none moves: new rows follow at the end.
+ * While the rows are held, no row moves, and new rows are added at the end.
  */
 export function arrange(inbox, now, isHeld) {
   if (isHeld) {

@@ -7,7 +7,7 @@ import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { isUnfinished } from "./timeline.js";
 
-/** Pauses between two loads while the offer is open, and later. A change in the overview ends the pause. */
+/** Pauses between two loads: while the offer is open, and afterward. A change in the overview ends the pause. */
 const OFFER_PAUSE = 5000;
 const WORK_PAUSE = 15_000;
 const MAX_RECORD_PAUSE = 60_000;
@@ -18,7 +18,7 @@ export const failureReason = (response) => {
   return reason ? text("problemOther", { reason }) : text("notLoaded");
 };
 
-/** Load a record until its Reservation has ended, except while the page is hidden; return {load, stop}. */
+/** Load a record repeatedly until its Reservation has ended, except while the page is hidden; return {load, stop}. */
 export function keepRecord(sid) {
   const inspection = { sid, record: null, loadedAt: 0, problem: null, status: 0, check: null, resend: null };
   let timer = 0;
@@ -30,7 +30,7 @@ export function keepRecord(sid) {
   let isStopped = false;
   state.inspection = inspection;
 
-  /** Load now. Only the user's own wish is not delayed by a Retry-After. */
+  /** Load now. A Retry-After delays the request, unless the user asked for it (`isForced`). */
   async function load(isForced = false) {
     clearTimeout(timer);
     if (isLoading) {
@@ -95,7 +95,7 @@ const QUESTIONS = { check: ["GET", "signature"], resend: ["POST", "send_again"] 
 
 /**
  * Ask the API to verify the recorded signature of a Reservation again (check), or to send the callback
- * again (resend). The target gets the response as a member with that name.
+ * again (resend). The response is stored in the target's property with that name.
  */
 export async function ask(target, name) {
   if (target[name]?.isRunning) {

@@ -1,10 +1,10 @@
-// Finds the first error in a JSON text. The messages of JSON.parse differ by browser and have one language.
+// Finds the first error in JSON input. The messages of JSON.parse differ between browsers and are not translated.
 
 const JSON_TOKEN =
   /[ \t\n\r]*(?:([{}[\]:,])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*")|((?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![^\s{}[\]:,]))|("[^\n]{0,20}|[^\s{}[\]:,"]+|[^ \t\n\r]|$))/y;
 const MAX_WORDS = 24;
 
-/** Yield {kind, at, words}: the kind is a sign, "string", "literal", "wrong" or "end". */
+/** Yield {kind, at, words, name}: the kind is a punctuation character, "string", "literal", "wrong" or "end". */
 function* tokensOf(source) {
   JSON_TOKEN.lastIndex = 0;
   let kind = "";
@@ -21,7 +21,8 @@ const CLOSING = { "{": "}", "[": "]" };
 /**
  * Return {key, words, line, at} of the first error in the text of a JSON object, or null.
  *
- * `key` names the text of the message, `words` is the part of the source with the problem, and `at` is its position.
+ * `key` names the text of the message. `words` is the part of the source with the error, or the missing bracket.
+ * `at` is the position of the error.
  */
 export function findJsonProblem(source) {
   const open = [];
@@ -54,7 +55,7 @@ export function findJsonProblem(source) {
   return null;
 }
 
-/** Return the key of the message if a token must not follow, or "". */
+/** Return the key of the message if the token is not allowed here, or "". */
 function problemOf({ kind, words, name }, expected, previous, top) {
   const isEnd = kind === top?.closing;
   const isValue = kind in CLOSING || kind === "string" || kind === "literal";

@@ -56,14 +56,14 @@ const PAGES = {
 function sections() {
   const { page, anchor, skip } = PAGES[section()];
   const skipHeader = (event) => {
-    // The address names the section, and stays.
+    // Keep the address, because it names the section.
     event.preventDefault();
     document.querySelector(anchor)?.focus();
   };
   return html`<a class="skip" href=${anchor} onClick=${skipHeader}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? state.supervisor?.createDialog() : dialog()}`;
 }
 
-/** A page that only supervisors see, or a message while its script is loaded or if this failed. */
+/** A page that only supervisors see. It is empty while its script loads, and says so if loading fails. */
 function supervisorPage(name) {
   const page = state.supervisor?.[name];
   return page ? html`<${page} pollNow=${pollNow} />` : html`<main class="page" aria-busy=${state.hasSupervisorFailed ? null : "true"}>
@@ -72,7 +72,7 @@ function supervisorPage(name) {
   </main>`;
 }
 
-/** Load what only supervisors need. */
+/** Load the script that only supervisors need. */
 async function loadSupervisor() {
   if (state.session.claims.role === "worker" || state.supervisor) {
     return;
@@ -117,7 +117,7 @@ function signIn(token) {
   changed();
 }
 
-/** Continue with the user's token in another tab, now or when this tab's session expires. */
+/** Continue with the user's token from another tab, now or when this tab's session expires. */
 function receive({ owner, token }) {
   if (state.inbox.owner !== owner) {
     return;
@@ -244,7 +244,7 @@ function noticeActivity({ inbox }, now) {
   }
 }
 
-/** Return whether an offer has just timed out, and not long after the Activity changed. */
+/** Return whether an offer has just timed out, and the Activity did not change long before the timeout. */
 const hasTimedOut = ({ rows, ended }, changedAt, now) =>
   [...rows.values(), ...ended].some(
     ({ deadline, ending }) =>
@@ -315,7 +315,7 @@ function start() {
   listenToTabs(receive);
   listenToKeys();
   closeMenuOutside();
-  // A page in the back/forward cache gets no event of a sign-out, but this one when the user returns.
+  // A page in the back/forward cache gets no storage event, so it checks for a sign-out when the user returns.
   addEventListener("pageshow", followSignOut);
   addEventListener("storage", () => {
     followSignOut();

@@ -28,8 +28,8 @@ export const beginSignIn = (expiredAt = null) =>
 
 const RENEWAL = "console.renewal";
 /**
- * Least time between two renewals in a browser. A session that ends sooner would be renewed again and
- * again.
+ * Minimum time between two renewals in a browser. Without it, a session that ends sooner would be
+ * renewed again and again.
  */
 const RENEWAL_PAUSE = 60_000;
 
@@ -59,7 +59,7 @@ const tabs = new BroadcastChannel("console sessions");
 /** Pass a new token to the user's other tabs, whose session may have expired. */
 export const shareToken = (owner, token) => tabs.postMessage({ owner, token });
 
-/** Call a function with the tokens of other tabs: {owner, token}. */
+/** Call a function with the tokens from other tabs: {owner, token}. */
 export const listenToTabs = (receive) => tabs.addEventListener("message", ({ data }) => receive(data));
 
 export const storedToken = () => sessionStorage.getItem(TOKEN);
@@ -74,10 +74,10 @@ export const forgetToken = () => sessionStorage.removeItem(TOKEN);
  */
 const SIGN_OUT = "console.sign-out";
 
-/** Return whether a user has signed out in this browser and this tab has not followed. */
+/** Return whether a user has signed out in this browser and this tab has not done so yet. */
 export const isSignedOut = () => localStorage.getItem(SIGN_OUT) !== sessionStorage.getItem(SIGN_OUT);
 
-/** Sign out in all tabs: in those of other users and with expired sessions, too. */
+/** Sign out in all tabs, including tabs of other users and tabs whose session has expired. */
 export function signOutEverywhere() {
   clear(localStorage);
   localStorage.setItem(SIGN_OUT, Date.now());

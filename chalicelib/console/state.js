@@ -27,14 +27,14 @@ const newLog = () => ({
   /** The parameters of the search. Null if the filter is malformed. */
   searched: null,
   searchedUntil: null,
-  /** Whether the search found everything until then. */
+  /** False if the search ended early, for lack of time or because of a failure. */
   complete: true,
   loadedAt: 0,
   loading: "",
   isSlow: false,
   problem: null,
   query: null,
-  /** {index, sid} of the row that shows its details, and outcomes of questions about its signature. */
+  /** {index, sid} of the row that shows its details, and the outcomes of requests about its signature. */
   opened: null,
 });
 
@@ -42,14 +42,15 @@ const newLog = () => ({
 const newStatistics = () => ({
   /** The response to GET /statistics, or null. */
   shown: null,
-  /** A function that returns why the last request failed, and when the next one begins. */
+  /** A function that returns why the last request failed, or null. */
   problem: null,
+  /** When the next request begins. */
   nextAt: 0,
   isLoading: false,
   isSlow: false,
 });
 
-/** The Task that the user is about to create. What was typed is among the drafts. */
+/** The Task that the user is about to create. The user's input is in the drafts. */
 const newCreation = () => ({
   isSending: false,
   /** For each field with a mistake, a function that returns the message. */
@@ -83,12 +84,12 @@ export const state = {
   selected: null,
   /** When the page itself selected a row, by the clock of `performance`. */
   selectedAt: -Infinity,
-  /** Until when no row moves, by the clock of `performance`: the pointer is or was just moving over the list. */
+  /** Time until which no row moves, by the clock of `performance`, because the pointer moved over the list. */
   heldUntil: 0,
   activities: [],
   /** SID of the Activity that the user has asked for and TaskRouter has not confirmed. */
   wantedActivity: null,
-  /** SID of the Activity that the user has asked for in any tab and that the overview has not shown. */
+  /** SID of the Activity that the user has asked for in any tab and that the overview has not shown yet. */
   expectedActivity: null,
   /** SID of the Activity that the user knows of, and when an offer or Task last explained another. */
   knownActivity: null,
@@ -111,7 +112,7 @@ export const state = {
   exporting: null,
   statistics: newStatistics(),
   creation: newCreation(),
-  /** SUPERVISOR_PAGES, when they are loaded, and whether that failed. */
+  /** SUPERVISOR_PAGES, or null until they are loaded, and whether loading them failed. */
   supervisor: null,
   hasSupervisorFailed: false,
 };
@@ -130,7 +131,7 @@ export const section = () => {
   return SUPERVISED.has(wanted) && state.session?.claims.role === "worker" ? "inbox" : wanted;
 };
 
-/** Forget everything about the user, so that nothing of it can be shown to the next one. */
+/** Forget everything about the user, so that none of it can be shown to the next user. */
 export function resetState() {
   Object.assign(state, {
     session: null,
@@ -194,7 +195,7 @@ export const isOffline = () => state.connection.state === "down";
 /** Milliseconds without a movement of the pointer after which rows may move below it. */
 const HOLD = 10_000;
 
-/** Let no row move for some seconds. */
+/** Keep the rows in place for some seconds. */
 export const holdRows = () => (state.heldUntil = performance.now() + HOLD);
 
 /** Let the rows move again. */

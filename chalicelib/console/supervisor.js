@@ -1,4 +1,4 @@
-// What only supervisors need. The browser loads it after a supervisor has signed in.
+// Code that only supervisors need. The browser loads this module after a supervisor has signed in.
 
 import { CallbacksPage } from "./view_callbacks.js";
 import { createDialog } from "./view_create.js";

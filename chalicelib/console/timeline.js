@@ -1,4 +1,4 @@
-// What happened to a Reservation, by its record.
+// What happened to a Reservation, according to its record.
 
 const MIN_SHARE = 0.006;
 
@@ -7,13 +7,13 @@ const PHASES = { pending: "wait", accepted: "work", wrapping: "wrap" };
 
 export const isUnfinished = ({ status }) => status in PHASES;
 
-/** Return the changes of the status after the first one, pending. */
+/** Return the status changes, without the initial status `pending`. */
 const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 
 /** Return the entry with which the answer to the callback was recorded, if the callback arrived first. */
 export const answered = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
-/** Return the steps in the order in which they happened: {kind, at} and the members of their source. */
+/** Return the steps in the order in which they happened: {kind, at} and the fields of their source. */
 export function stepsOf(record) {
   const { reserved_at: at, delivery, last_claim: claim } = record;
   const steps = [
@@ -27,7 +27,7 @@ export function stepsOf(record) {
   return [{ kind: "reserved", at }, ...steps];
 }
 
-/** Return the phases until now: {name, time, from, share}. From and share are parts of the whole time. */
+/** Return the phases until now: {name, time, from, share}. `from` and `share` are fractions of the total time. */
 export function phasesOf(record, now) {
   const marks = [{ to: "pending", at: record.reserved_at }, ...changes(record)];
   const times = marks.map(({ at }) => Date.parse(at));

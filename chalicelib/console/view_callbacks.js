@@ -1,4 +1,4 @@
-// Callbacks: the log of what TaskRouter delivered, for supervisors.
+// Callbacks: the log of TaskRouter's requests, for supervisors.
 
 import { filterProblems, loadCallbacks, logFilter, ROUTES, setLogFilter } from "./callbacks.js";
 import { dateAndTime, number, shortSid, timeOfDay } from "./format.js";
@@ -50,7 +50,7 @@ export class CallbacksPage extends Component {
   }
 }
 
-/** The form of the filter. What is typed takes effect with Enter or the button, and gets into the address. */
+/** The filter's form. Typed text takes effect on Enter or the button, a choice at once. Both change the address. */
 class LogFilter extends Component {
   state = { typed: logFilter() };
 

@@ -4,7 +4,7 @@ import { number, timeOfDay } from "./format.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
 
-/** The parts of a bar, from below: the text of each, and its number of Reservations. They are disjoint. */
+/** The parts of a bar, from the bottom: each part's text, and a function that returns its number of Reservations. */
 export const SERIES = {
   accepted: (hour) => hour.accepted,
   rejected: (hour) => hour.rejected,
@@ -19,7 +19,7 @@ const PATTERNS = {
   otherEnding: html`<circle cx="3" cy="3" r="1.5" class="dots" />`,
 };
 
-/** The fills of the parts. They differ without colors, too. */
+/** The patterns of the parts, which distinguish the parts even without color. */
 export const patterns = () => html`<svg class="sprite" width="0" height="0" aria-hidden="true"><defs>
   ${Object.entries(PATTERNS).map(([name, marks]) => html`<pattern key=${name} id=${`p-${name}`} width="6" height="6" patternUnits="userSpaceOnUse" patternTransform=${name === "timeout" ? "rotate(45)" : null}>
     <rect width="6" height="6" class=${`f-${name}`} />${marks}
@@ -35,7 +35,7 @@ export const isCounted = ({ counted_at: at }) => at !== null;
 
 export const hourOf = (at) => timeOfDay(at).slice(0, 5);
 
-/** Return the distance of the grid's lines, and the number of lines above zero. */
+/** Return the distance between grid lines, and the number of grid lines above zero. */
 function gridFor(highest) {
   const rough = Math.max(1, highest / 4);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -48,7 +48,7 @@ const SIZES = {
   narrow: { width: 320, height: 200, left: 34, every: 4 },
 };
 
-/** Two charts with the same contents, of which styles show the one that fits. */
+/** Return two charts with the same contents. The stylesheet shows the one that fits. */
 export const charts = (hours) => Object.keys(SIZES).map((name) => chart(name, hours));
 
 function chart(name, hours) {
@@ -87,7 +87,7 @@ function barParts(hour, { x, width, bottom, scale }) {
   });
 }
 
-/** Return a sentence that says when most Reservations were accepted, and when most timed out. */
+/** Return sentences that name the hour with the most acceptances, and the hour with the most timeouts. */
 function peaks(hours) {
   const sentences = ["accepted", "timeout"].map((name) => {
     const peak = peakOf(name, hours);

@@ -36,7 +36,7 @@ function knownWorkflows() {
 
 const LABELS = { attributes: "attributes", workflow_sid: "workflow", task_channel: "taskChannel", priority: "taskPriority", timeout: "taskTimeout" };
 
-/** A label, an input, and below it a message about a mistake, or a hint. */
+/** A label, an input, and below the input an error message or a hint. */
 function taskInput(name, input, hint) {
   const wrong = state.creation.wrong[name];
   const about = `task-${name}-note`;
@@ -57,7 +57,7 @@ function taskInput(name, input, hint) {
   </div>`;
 }
 
-/** Send the request, or move to the first field that is wrong: in the attributes, to the error. */
+/** Send the request, or select the contents of the first wrong field. In the attributes, move to the error instead. */
 function submit(event) {
   event.preventDefault();
   const field = submitTask();

@@ -17,11 +17,11 @@ import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offe
 
 const SLOW_RECORD = 300;
 
-/** The page of one Reservation. Its key is the SID, so that another Reservation gets another page. */
+/** The page of one Reservation. Its key is the SID, so that each Reservation gets a new component. */
 export class InspectPage extends Component {
   componentDidMount() {
     scrollTo(0, 0);
-    this.seen = lookOf(this.props.sid);
+    this.seen = listedState(this.props.sid);
     this.kept = keepRecord(this.props.sid);
     this.timer = setTimeout(() => this.setState({ isSlow: true }), SLOW_RECORD);
     if (document.activeElement === document.body) {
@@ -36,7 +36,7 @@ export class InspectPage extends Component {
 
   /** A change in the Inbox shows that the record has changed. */
   componentDidUpdate() {
-    const seen = lookOf(this.props.sid);
+    const seen = listedState(this.props.sid);
     if (seen !== this.seen) {
       this.seen = seen;
       this.kept.load();
@@ -65,15 +65,15 @@ export class InspectPage extends Component {
   }
 }
 
-/** Return the Reservation as in the overview or History, or undefined. */
+/** Return the Reservation as listed in the Inbox or in History, or undefined. */
 function listed(sid) {
   const { rows, progress, ended } = state.inbox;
   const all = [...progress, ...[...rows.values(), ...ended].map(({ reservation }) => reservation), ...state.history.rows];
   return all.find((each) => each.reservation_sid === sid);
 }
 
-/** Return a text that changes with what the Inbox shows about a Reservation. */
-const lookOf = (sid) => JSON.stringify([listed(sid), state.inbox.rows.get(sid)?.phase]);
+/** Return a string that changes when the lists show something new about a Reservation. */
+const listedState = (sid) => JSON.stringify([listed(sid), state.inbox.rows.get(sid)?.phase]);
 
 function headline(record) {
   const names = [isSupervisor() && record.worker_name, record.task_queue_name, record.callback?.TaskPriority && text("priority", { n: record.callback.TaskPriority })];
@@ -236,7 +236,7 @@ function answer(record, inspection) {
   ${isSupervisor() && html`<p class="in"><a href=${`#/callbacks?sid=${record.reservation_sid}&period=all`}>${text("itsCallbacks")}</a></p>`}`;
 }
 
-/** Buttons that verify the signature and, locally, send the callback again; and the outcomes. */
+/** Buttons that verify the signature and, locally, send the callback again, with the outcomes. */
 export function signatureActions(target) {
   const actions = [["check", "verifyAgain", checked], canSend() && ["resend", "sendAgain", resent]].filter(Boolean);
   return html`
@@ -296,7 +296,7 @@ function decision(record) {
   </dl>`;
 }
 
-/** Each SID's label, and the member with the name. */
+/** The label of each SID, and the field that contains the resource's name. */
 const SIDS = {
   reservation_sid: ["reservation"],
   task_sid: ["taskSid"],
@@ -307,11 +307,11 @@ const SIDS = {
 
 const identifiers = (record) =>
   Object.entries(SIDS).map(
-    ([member, [key, name]]) =>
-      record[member] &&
-      html`<div key=${member}>
+    ([field, [key, name]]) =>
+      record[field] &&
+      html`<div key=${field}>
         <dt>${text(key)}</dt>
-        <dd>${record[name]} <span class="mono muted">${attributeText(record[member]).shown}</span></dd>
-        <dd><${Copy} words=${text(key)} value=${record[member]} /></dd>
+        <dd>${record[name]} <span class="mono muted">${attributeText(record[field]).shown}</span></dd>
+        <dd><${Copy} words=${text(key)} value=${record[field]} /></dd>
       </div>`,
   );

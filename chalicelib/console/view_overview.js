@@ -1,4 +1,4 @@
-// The supervisor's overview: figures of the last 24 hours, Workers, and the last sweeps.
+// The supervisor's overview: figures for the last 24 hours, Workers, and the last sweeps.
 
 import { openDialog } from "./actions.js";
 import { serverNow } from "./clock.js";
@@ -14,7 +14,7 @@ import { charts, hourOf, hourTable, isCounted, legend, patterns, peakOf, SERIES,
 import { Copy } from "./view_dialogs.js";
 import { banner, notice } from "./view_inbox.js";
 
-/** Age from which the statistics are old: the sweep has missed some minutes. */
+/** Age above which the statistics are outdated, because several sweeps have not updated them. */
 const OUTDATED = 180_000;
 const MAX_QUEUES = 10;
 const FEW_SWEEPS = 8;
@@ -51,7 +51,7 @@ export class OverviewPage extends Component {
 
 const age = ({ updated_at: at }) => serverNow() - Date.parse(at);
 
-/** A banner if the figures are not those of the last minutes, or null. */
+/** A banner if the figures are outdated or could not be updated, or null. */
 function warning() {
   const { shown, problem, nextAt, load } = state.statistics;
   if (!shown?.updated_at || isOffline()) {
@@ -151,7 +151,7 @@ function hoursPanel(hours) {
   </section>`;
 }
 
-/** A list of names with bars: [key, name, count, mark, tone]. */
+/** A list of names with bars. Each entry is {key, name, count, mark, tone}. */
 function shares(entries) {
   const most = Math.max(1, ...entries.map(({ count }) => count));
   return html`<ul class="shares">

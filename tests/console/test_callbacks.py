@@ -223,8 +223,8 @@ def test_route_and_time_are_chosen(open_console, api):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("SID of a Reservation, Task or Worker", "WR12", "Enter a whole SID"),
-        ("SID of a Reservation, Task or Worker", "CA" + "0" * 32, "Enter a whole SID"),
+        ("SID of a Reservation, Task or Worker", "WR12", "Enter a complete SID"),
+        ("SID of a Reservation, Task or Worker", "CA" + "0" * 32, "Enter a complete SID"),
         ("HTTP status", "99", "Enter a number from 100 to 599."),
         ("HTTP status", "600", "Enter a number from 100 to 599."),
     ],

@@ -252,13 +252,25 @@ def test_json_objects_have_no_error(problem_in):
 @pytest.mark.parametrize(
     ("label", "value", "words"),
     [
-        ("Priority", "-1", "Enter a whole number from 0 to 2,147,483,647, or nothing."),
+        (
+            "Priority",
+            "-1",
+            "Enter a whole number from 0 to 2,147,483,647, or leave the field empty.",
+        ),
         ("Priority", "2147483648", "Enter a whole number"),
         ("Priority", "1.5", "Enter a whole number"),
         ("Priority", "high", "Enter a whole number"),
-        ("Timeout in seconds", "0", "Enter a whole number from 1 to 1,209,600, or nothing."),
+        (
+            "Timeout in seconds",
+            "0",
+            "Enter a whole number from 1 to 1,209,600, or leave the field empty.",
+        ),
         ("Timeout in seconds", "1209601", "Enter a whole number"),
-        ("Workflow", "Sales", "Enter a Workflow SID (WW and 32 characters), or nothing."),
+        (
+            "Workflow",
+            "Sales",
+            "Enter a Workflow SID (WW and 32 characters), or leave the field empty.",
+        ),
     ],
 )
 def test_wrong_field_keeps_its_input_and_gets_the_focus(open_console, api, label, value, words):
@@ -351,7 +363,9 @@ def test_changed_task_after_a_lost_answer_is_another_one(open_console, api):
     send(page)
     expect(outcome(page)).to_contain_text("The Task may have been created.")
     attributes(page).fill('{"a": 2}')
-    expect(outcome(page)).to_contain_text("You have changed it since, so this is another one.")
+    expect(outcome(page)).to_contain_text(
+        "You have changed the form since, so this is a different Task."
+    )
     attributes(page).fill('{"a": 1}')
     expect(page.get_by_role("button", name="Send again")).to_be_visible()
     attributes(page).fill('{"a": 2}')

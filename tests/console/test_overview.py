@@ -346,7 +346,9 @@ def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api
 def test_refused_user_is_told(open_console, api):
     api.statistics = 403, {"Code": "ForbiddenError", "Message": "No."}, {}
     page = show_overview(open_console, api)
-    expect(page.get_by_role("alert")).to_contain_text("Your sign-in may not see the overview.")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "You do not have permission to see the overview."
+    )
 
 
 def test_slow_first_load_shows_blank_tiles(open_console, api):
