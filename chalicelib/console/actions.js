@@ -191,7 +191,7 @@ function vanish(sid) {
 }
 
 /**
- * Find out how Reservations ended that are no longer open. Of all tabs, only the polling one does.
+ * Find out how Reservations that are no longer open have ended. Of all tabs, only the polling tab does so.
  *
  * Each poll repeats the call, and starts the lookups that are due. They need no timers.
  */
@@ -259,7 +259,7 @@ export function pauseAfter(response, failures) {
   return Math.max(backoff, response?.headers ? retryAfter(response, 0) * 1000 : 0);
 }
 
-/** Wait before the next lookup of a Reservation, and before any if the service asks for it. */
+/** Wait before the next lookup of a Reservation. After a failed request, other lookups wait, too. */
 function postpone(lookup, response) {
   lookup.at = Date.now() + pauseAfter(response, lookup.failures);
   lookup.failures += 1;

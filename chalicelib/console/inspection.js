@@ -1,4 +1,4 @@
-// Loads the record that Inspect shows and, while the Reservation is open, keeps it up to date.
+// Loads the record that Inspect shows, and keeps the record up to date until the Reservation ends.
 
 import { call } from "./actions.js";
 import { retryAfter } from "./api.js";

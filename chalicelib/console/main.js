@@ -418,7 +418,7 @@ function openSection(name) {
 
 let cancelQuestion = () => {};
 
-/** Ask whether there is an identity provider, until the API answers. At a shift's start, it may throttle. */
+/** Ask whether there is an identity provider, until the API answers. The API may throttle at a shift's start. */
 async function askForProvider(failures = 0) {
   cancelQuestion();
   const response = await request("GET", "console/session", {}).catch(() => null);

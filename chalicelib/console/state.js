@@ -91,10 +91,10 @@ export const state = {
   wantedActivity: null,
   /** SID of the Activity that the user has asked for in any tab and that the overview has not shown yet. */
   expectedActivity: null,
-  /** SID of the Activity that the user knows of, and when an offer or Task last explained another. */
+  /** SID of the Activity that the user knows of, and when an offer or Task last explained a different one. */
   knownActivity: null,
   workedAt: 0,
-  /** TaskRouter's change of the Activity, until the user has seen it: {name, at, isTimeout}. */
+  /** The change that made the Worker unavailable, until the user has seen it: {name, at, isTimeout}. */
   activityNotice: null,
   /** "failed" if the Activity was not switched, "checking" while that is unknown, or null. */
   activityProblem: null,
