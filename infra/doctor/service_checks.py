@@ -21,7 +21,7 @@ _EVENT_ROUTE = "/event_callback"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REFUSED = (requests.codes.forbidden, "InvalidSignature")
 _OTHER_SIDS = (requests.codes.bad_request, "BadRequestError")
-"""The response to a signed event of another account or Workspace."""
+"""The response to a signed event from a different account or Workspace."""
 _TIMEOUT_SECONDS = 15
 _MAX_SKEW_SECONDS = 10
 """Maximum difference between two clocks. A Date header has a precision of one second."""
@@ -106,7 +106,7 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     if result == _OTHER_SIDS:
         place = "this shell" if subject.is_local else f"stage {subject.stage.name} in {FILE}"
         raise OperatorError(
-            "The service runs with another TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID than "
+            "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from that of "
             f"{place}. {_deploy(subject)}"
         )
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
