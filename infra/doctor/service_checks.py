@@ -72,7 +72,7 @@ def _check_forged_request(subject: Subject) -> str:
         raise OperatorError(
             f"An event with a forged signature returned {status} {code}".rstrip()
             + ", not 403 InvalidSignature. Anyone who knows the URL can change records. Remove "
-            "what changes requests in front of the API, and deploy the stage."
+            "whatever changes requests in front of the API, and deploy the stage."
         )
     return "a forged event is refused"
 
@@ -81,7 +81,7 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     """Post an event that the service ignores; return the status and `Code` of the response.
 
     Raises:
-        OperatorError: The event was neither accepted nor refused, whatever its signature is.
+        OperatorError: The event was neither accepted nor refused because of its signature.
     """
     settings = subject.stage.settings
     form = {
@@ -112,8 +112,8 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
         raise OperatorError(
             f"{subject.base_url}/.../event_callback returned {result[0]} {result[1]}".rstrip()
-            + ". Remove what answers in place of the service, or see the runbook 'callbacks fail' "
-            "in docs/operations.md."
+            + ". Remove whatever responds in place of the service, or see the runbook 'callbacks "
+            "fail' in docs/operations.md."
         )
     return result
 
