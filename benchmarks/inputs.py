@@ -97,7 +97,7 @@ class InstantDynamoDb:
 
 STATISTICS_PATH = "/RealTimeStatistics"
 WORKSPACE_STATISTICS = {"workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"]}
-"""TaskRouter's real-time statistics of a Workspace without Workers and Tasks."""
+"""TaskRouter's real-time statistics for a Workspace without Workers or Tasks."""
 
 
 def respond_to_decision(request: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class MeteredClient:
 
 @dataclass(frozen=True)
 class _Meter:
-    """A function that measures an operation, and additional members of its requests."""
+    """A function that measures an operation, and additional parameters of its requests."""
 
     measure: Callable[[Any, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     options: dict[str, str] = field(default_factory=dict)
@@ -136,13 +136,13 @@ def _measure_query(
 def _without_filter(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return a query without its filter and the filter's names and values."""
     changed = {name: value for name, value in request.items() if name != "FilterExpression"}
-    for member in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
+    for parameter in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         used = {
             name: value
-            for name, value in changed.pop(member, {}).items()
+            for name, value in changed.pop(parameter, {}).items()
             if name in changed["KeyConditionExpression"]
         }
-        changed |= {member: used} if used else {}
+        changed |= {parameter: used} if used else {}
     return changed
 
 

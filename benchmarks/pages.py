@@ -1,6 +1,6 @@
 """Checks whether the cost of the console's pages depends on the number of records.
 
-`python -m benchmarks.pages` sends the requests of each page to the app, with the local DynamoDB.
+`python -m benchmarks.pages` sends each page's requests to the app, which uses the local DynamoDB.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from benchmarks.tables import NEWEST_SID, BenchmarkTables, FixedClock
 from chalicelib import observability, runtime
 
 SIZES = (1_000, 100_000)
-"""Numbers of records in the compared tables. The newest 1,000 records are the same."""
+"""Numbers of records in the compared tables. Both contain the same newest 1,000 records."""
 
 PAGES = {
     "Inbox of a supervisor": inputs.OVERVIEW_PATH,
@@ -28,7 +28,7 @@ PAGES = {
     "Inspect": f"/reservations/{NEWEST_SID}",
     "Overview": "/statistics",
 }
-"""Path of the request of each page."""
+"""The path that each page requests."""
 
 
 def measure(tables: BenchmarkTables) -> dict[str, Usage]:
@@ -59,7 +59,7 @@ def _serving(tables: BenchmarkTables) -> Iterator[tuple[Any, Any]]:
 
 
 def measure_sizes(sizes: Sequence[int] = SIZES) -> dict[int, dict[str, Usage]]:
-    """Measure the pages in a growing table; return the usages by number of records."""
+    """Measure the pages with a growing table; return the usages by number of records."""
     measured = dict[int, dict[str, Usage]]()
     with BenchmarkTables.create() as tables:
         for size in sizes:
@@ -88,7 +88,7 @@ def _describe(usage: Usage) -> str:
 
 @click.command()
 def main() -> None:
-    """Measure the requests of the console's pages in tables with 1,000 and 100,000 records."""
+    """Measure the requests of the console's pages with 1,000 and 100,000 records."""
     click.echo(render(measure_sizes()))
 
 

@@ -32,7 +32,7 @@ _TIMEOUT_SECONDS = 240
 """Time limit of a sweep. The limit is high enough for a busy machine."""
 
 _RETRIED = "TaskRouterUnavailable"
-"""The error of a first invocation that TaskRouter did not answer in time on a busy machine."""
+"""The error of a first invocation for which the stub responded too late on a busy machine."""
 
 _PAGE_SIZE = 1_000
 _NOW = 1_790_000_000_000
@@ -160,7 +160,8 @@ class _Services:
         return self._fetch(target)
 
     def _page(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        status = request["ExpressionAttributeValues"].get(":status", {"S": "none: an hour"})
+        # A query for the Reservations created in an hour has no status.
+        status = request["ExpressionAttributeValues"].get(":status", {"S": ""})
         if status["S"] != "pending":
             return {"Items": [], "Count": 0, "ScannedCount": 0}
         first = int(request.get("ExclusiveStartKey", {}).get("due_at", {"N": _NOW})["N"]) - _NOW

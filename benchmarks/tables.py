@@ -1,6 +1,6 @@
-"""Checks whether the cost of a sweep or a list request depends on the number of records.
+"""Checks whether the costs of sweeps, lists and statistics depend on the number of records.
 
-The app runs sweeps and list requests against the local DynamoDB. The module counts read units and
+The app runs sweeps and requests against the local DynamoDB. The module counts read units and
 requests.
 """
 
@@ -47,7 +47,7 @@ _NOW = 1_790_000_000_000 // _HOUR_MS * _HOUR_MS + _HOUR_MS - 1
 _BATCH_SIZE = 25
 """Maximum number of items per BatchWriteItem request."""
 
-_STEP, _STATISTICS = "sweep without due Reservations", "`GET /statistics`"
+_IDLE_SWEEP, _STATISTICS = "sweep without due Reservations", "`GET /statistics`"
 
 _TIME_LEFT_MS = 300_000
 _FAR_FUTURE = 4_000_000_000_000
@@ -179,7 +179,7 @@ class BenchmarkTables:
 
         with stubs.serve(respond) as url:
             service = self.make_runtime(url)
-            _sweep(service)  # The first sweep counts the Reservations of 24 hours.
+            _sweep(service)  # The first sweep counts the Reservations of the last 24 hours.
             self._add(_make_due_record(number) for number in islice(self._numbers, due))
             self._metered.reset()
             requests.clear()
@@ -193,13 +193,13 @@ class BenchmarkTables:
         body = json.dumps(inputs.WORKSPACE_STATISTICS).encode()
         with stubs.serve(lambda _target, _body: (HTTPStatus.OK, body)) as url:
             service = replace(self.make_runtime(url), clock=FixedClock())
-            # The first sweep counts the Reservations of 24 hours. The item grows until it contains
-            # the maximum number of sweeps.
+            # The first sweep counts the Reservations of the last 24 hours. The item grows until it
+            # contains the maximum number of sweeps.
             for _ in range(MAX_SWEEPS):
                 _sweep(service)
             self._metered.reset()
             _sweep(service)
-            usages = {_STEP: self._metered.reset()}
+            usages = {_IDLE_SWEEP: self._metered.reset()}
         service.statistics.get_statistics()
         return usages | {_STATISTICS: self._metered.reset()}
 
@@ -240,7 +240,7 @@ class FixedClock(SystemClock):
     """A clock that shows the creation time of the newest record."""
 
     def now_ms(self) -> int:
-        """Return that time, in epoch ms."""
+        """Return the creation time of the newest record, in epoch ms."""
         return _NOW
 
 
@@ -372,7 +372,7 @@ def _sweep_figures(usages: dict[int, tuple[Usage, int]]) -> Iterable[Figure]:
 
 def _statistics_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
     small, *_, large = usages
-    for name in (_STEP, _STATISTICS):
+    for name in (_IDLE_SWEEP, _STATISTICS):
         yield Figure(
             name=f"{name}: read units, {large:,} records",
             value=usages[large][name].read_units,

@@ -181,7 +181,7 @@ def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
 def log_group(environ: Mapping[str, str] | None = None) -> str:
     """Return the name of the log group of the running Lambda function.
 
-    Emulators may set only the name of the function, whose default log group has the same name.
+    Emulators may set only the function's name, which determines the name of its default log group.
     """
     environ = os.environ if environ is None else environ
     name = environ.get("AWS_LAMBDA_LOG_GROUP_NAME")

@@ -193,7 +193,7 @@ def configure(level: str) -> None:
 
 
 def copy_lines(handler: logging.Handler) -> None:
-    """Send each line to another handler too, until the next `configure`."""
+    """Also send each line to *handler*, until the next call to `configure`."""
     handler.setFormatter(_JsonFormatter())
     _logger.addHandler(handler)
 

@@ -64,7 +64,7 @@ class Runtime:
         settings: the settings of the service.
         dynamodb: a DynamoDB client.
         clock: the system clock.
-        local_log: the callback log outside Lambda, or None on Lambda.
+        local_log: the callback log to use instead of CloudWatch Logs, or None.
     """
 
     settings: config.Settings

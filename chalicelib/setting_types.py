@@ -32,14 +32,14 @@ def sid(prefix: str) -> Callable[[str], str]:
     """
 
     def parse(text: str) -> str:
-        if not _is_written_by_twilio(text, prefix):
+        if not _is_lowercase_sid(text, prefix):
             raise ValueError(f"must be {prefix} followed by 32 lowercase hexadecimal digits")
         return text
 
     return parse
 
 
-def _is_written_by_twilio(text: str, prefix: str) -> bool:
+def _is_lowercase_sid(text: str, prefix: str) -> bool:
     return is_sid(text, prefix) and text == prefix + text.removeprefix(prefix).lower()
 
 
@@ -215,7 +215,7 @@ def timeouts_by_workflow(text: str) -> dict[str, int]:
         raise ValueError(f"must be a JSON object: {error}") from error
     for workflow_sid, seconds in timeouts.items():
         is_timeout = type(seconds) is int and 1 <= seconds <= MAX_RESERVATION_TIMEOUT
-        if not _is_written_by_twilio(workflow_sid, "WW") or not is_timeout:
+        if not _is_lowercase_sid(workflow_sid, "WW") or not is_timeout:
             raise ValueError(
                 "must map Workflow SIDs (WW…, in lowercase) to whole seconds from 1 to "
                 f"{MAX_RESERVATION_TIMEOUT}"

@@ -13,7 +13,7 @@ MAX_LINES = 10_000
 class MemoryCallbackLog(logging.Handler):
     """Implements `chalicelib.usecases.ports.CallbackLog` with the lines of this process.
 
-    `chalicelib.observability.copy_lines` sends the lines.
+    `chalicelib.observability.copy_lines` passes the lines to this handler.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class MemoryCallbackLog(logging.Handler):
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line of a callback."""
+        """Keep the line if it describes a callback."""
         if getattr(record, "fields", {}).get("route") in CALLBACK_ROUTES:
             self._lines.append(LogLine(int(record.created * 1000), self.format(record)))
 

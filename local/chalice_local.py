@@ -100,7 +100,7 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
 
 
 def _keep_callback_log() -> None:
-    """Keep the lines of callbacks in memory, because there is no CloudWatch Logs."""
+    """Keep the lines of callbacks in memory, because CloudWatch Logs is not available."""
     log = MemoryCallbackLog()
     runtime.use(runtime.build(local_log=log))
     observability.copy_lines(log)

@@ -24,9 +24,9 @@ from infra.aws import template
 from local import network
 from taskrouter_simulator.origins import FOREIGN, is_foreign
 
-_TABLE_MEMBERS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-"""Members of a table's definition that CloudFormation and CreateTable share, and that do not depend
-on parameters of the template."""
+_TABLE_PROPERTIES = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+"""Properties of a table that CloudFormation and CreateTable share, and that do not depend on
+parameters of the template."""
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -86,7 +86,7 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
     """
     for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
         properties = template.read()["Resources"][logical_id]["Properties"]
-        definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
+        definition = {key: properties[key] for key in _TABLE_PROPERTIES if key in properties}
         with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
             dynamodb.create_table(TableName=name, **definition)
 

@@ -24,7 +24,7 @@ LATEST_REQUEST_SECONDS = 2.0
 _FIRST_WINDOW_MS = 5 * 60_000
 _WINDOW_GROWTH = 12
 """Each window is this many times as long as the window before it, so that five windows cover
-30 days. CloudWatch Logs allows only a few requests per second for an account and region."""
+30 days. CloudWatch Logs allows only a few requests per second per account and region."""
 
 _MAX_LIMIT = 10_000
 """Maximum value of FilterLogEvents' ``limit``."""
@@ -38,8 +38,8 @@ _RETRY_AFTER_SECONDS = 2
 class CloudWatchCallbackLog:
     """Implements `chalicelib.usecases.ports.CallbackLog` with CloudWatch Logs.
 
-    The log is searched backward in windows of time. After a window, it is known that no other line
-    of the window matches, even if CloudWatch Logs returned no lines.
+    The log is searched backward in time windows. Once a window has been searched completely, all of
+    its matching lines are known, even if CloudWatch Logs returned none.
 
     Args:
         log_group: the name of the log group.

@@ -18,7 +18,7 @@ RETENTION_DAYS = 30
 _CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,4})")
 
 _MAX_SKIPPED = 9_999
-"""Maximum number of skipped lines that a cursor can contain."""
+"""Maximum value of `LogPosition.skipped` in a cursor."""
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,8 @@ class Delivery:
         url: the URL that Twilio signed. It may contain a secret (CALLBACK_PATH_SECRETS).
         signature: the X-Twilio-Signature header.
         settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
-        absent: the parameters that the callback lacked, although a record has an attribute for
-            each of them. An event may have set these attributes.
+        absent: parameters that the callback lacked, among those that a record stores as separate
+            attributes. An event may have set these attributes.
     """
 
     received_at: int
@@ -172,7 +172,7 @@ class LastClaim:
     """The last claim on a Reservation, which is kept after the claim ends.
 
     Attributes:
-        at: epoch ms.
+        at: epoch ms at which the claim was made.
         by: the name of the claim's owner.
         target: the requested status.
     """

@@ -1,4 +1,4 @@
-"""Statistics of Reservations, Workers and sweeps, which every sweep updates."""
+"""Statistics on Reservations, Workers and sweeps. Every sweep updates them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from chalicelib.domain.reservations import ACHIEVED, OPEN, HistoryEntry, Status
 HOUR_MS = 3_600_000
 
 HOURS = 24
-"""Number of hours whose Reservations are counted: the current hour and those before it."""
+"""Number of hours whose Reservations are counted: the current hour and the 23 before it."""
 
 MAX_PER_HOUR = 20_000
-"""Maximum number of Reservations that are counted per hour, unless an index page exceeds it."""
+"""Number of Reservations in an hour after which no further index page is read."""
 
 MAX_SAMPLES = 100
-"""Maximum number of accepted Reservations in the percentiles: the keys of one BatchGetItem."""
+"""Maximum number of accepted Reservations to measure, which one BatchGetItem request reads."""
 
 MAX_SWEEPS = 20
-"""Number of sweeps that are kept."""
+"""Maximum number of sweeps that are kept."""
 
 MAX_ACTIVITIES = 100
 """Maximum number of Activities that are kept, so that the item stays small."""
@@ -28,7 +28,7 @@ PERCENTILES = (50, 90, 95, 99)
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """A Reservation in the index of an hour. Times are epoch ms."""
+    """An entry of the index ``by_hour``. Times are epoch ms."""
 
     reservation_sid: str
     reserved_at: int
@@ -65,7 +65,7 @@ class AcceptanceTimes:
     Attributes:
         measured_at: epoch ms.
         count: number of Reservations that were measured.
-        percentiles: times in ms, for each of PERCENTILES; empty if *count* is 0.
+        percentiles: a time in ms for each of PERCENTILES; empty if *count* is 0.
     """
 
     measured_at: int
@@ -74,7 +74,7 @@ class AcceptanceTimes:
 
     @classmethod
     def measure(cls, times: Collection[int], *, at: int) -> Self:
-        """Compute the percentiles of times in ms, by nearest rank."""
+        """Compute the percentiles of times in ms with the nearest-rank method."""
         ordered = sorted(times)
         ranks = (-(-percent * len(ordered) // 100) for percent in PERCENTILES)
         return cls(at, len(ordered), tuple(ordered[rank - 1] for rank in ranks if ordered))
@@ -107,7 +107,7 @@ class WorkspaceStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The statistics, of which each part may be older than the whole. Times are epoch ms.
+    """The statistics. Each part may be older than `at`. Times are epoch ms.
 
     Attributes:
         at: when the last sweep updated the statistics.
@@ -116,7 +116,7 @@ class Statistics:
         acceptance: the acceptance times, or None if they were never measured.
         workspace: TaskRouter's statistics, or None if TaskRouter never returned them.
         workspace_at: when TaskRouter returned *workspace*, or None.
-        workspace_error: ``Code`` of the error of the last request for *workspace*, or None.
+        workspace_error: ``Code`` of the error if the last request for *workspace* failed, or None.
         sweeps: the log lines of the last MAX_SWEEPS sweeps, newest first, without reasons.
     """
 
@@ -181,7 +181,8 @@ def time_to_accept(
         late: the sources of reports that may arrive minutes after the acceptance.
 
     Returns:
-        The time, or None if the first report of the acceptance was late or reported a later status.
+        The time, or None if no acceptance is recorded, or if its first report was late or reported
+        a later status.
     """
     for entry in history:
         if entry.to in ACHIEVED[Status.ACCEPTED]:

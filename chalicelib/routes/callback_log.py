@@ -56,7 +56,7 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
     oldest = now - RETENTION_DAYS * _DAY_MS
     query = CallbackQuery(
         since=oldest if since is None else max(since, oldest),
-        # A response can't contain a time before the year 1.
+        # `until` with an offset may be before the year 1, which a response can't contain.
         until=max(oldest - 1, min(now, position.at, now if until is None else until)),
         fields=_parse_fields(parameters),
     )
@@ -90,12 +90,12 @@ def _parse_fields(parameters: Parameters) -> dict[str, str | int]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _parse_number(parameters: Parameters, name: str, least: int, most: int) -> int | None:
+def _parse_number(parameters: Parameters, name: str, minimum: int, maximum: int) -> int | None:
     value = parameters.get(name)
     if value is None:
         return None
-    if not _NUMBER.fullmatch(value) or not least <= int(value) <= most:
-        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
+    if not _NUMBER.fullmatch(value) or not minimum <= int(value) <= maximum:
+        raise BadRequest(f"{name} must be a whole number from {minimum} to {maximum}.")
     return int(value)
 
 

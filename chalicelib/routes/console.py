@@ -31,7 +31,7 @@ _EXPORT = re.compile(r"^export (?=const|function|class|async|let)", re.MULTILINE
 _COMMENT = re.compile(
     r"^ *(?://(?![^\n]*licenses\.txt)[^\n]*|/\*.*?\*/)\n+", re.MULTILINE | re.DOTALL
 )
-"""A comment in lines of its own. Comments that refer to the licenses must stay."""
+"""A comment on its own lines. Comments that refer to the licenses must stay."""
 
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
@@ -94,9 +94,9 @@ def _console() -> _Console:
 def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) -> None:
     """Add a module, without its import and export statements, after the modules that it imports.
 
-    The modules become one script, and the styles one style sheet, because API Gateway throttles
+    The modules become two scripts, and the styles one style sheet, because API Gateway throttles
     requests. With the concurrency of a new account, it would refuse most of the requests for 20
-    modules. All modules share a scope, so their names must differ.
+    modules. The modules of a script share a scope, so their top-level names must differ.
     """
     for _, imported in _IMPORT.findall(sources[name]):
         if imported not in modules:
@@ -121,7 +121,7 @@ def _scripts(
 
 
 def _shorten(text: str) -> str:
-    """Remove comments, indentation and blank lines. They mean nothing in the templates of htm."""
+    """Remove comments, indentation and blank lines. htm ignores line breaks in its templates."""
     return _INDENTATION.sub("", _COMMENT.sub("", text))
 
 

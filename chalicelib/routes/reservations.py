@@ -283,7 +283,7 @@ def _parse_status(value: str | None) -> Status | None:
 
 
 def parse_time(value: str | None, name: str) -> int | None:
-    """Convert a parameter with an ISO 8601 time to epoch ms. Without an offset, it is in UTC."""
+    """Convert a parameter with an ISO 8601 time to epoch ms. The default offset is UTC."""
     if value is None:
         return None
     try:

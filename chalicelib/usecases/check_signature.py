@@ -42,7 +42,7 @@ def check_signature(
 
     Raises:
         Forbidden: the caller may not see callbacks.
-        NotFound: no such delivery is recorded.
+        NotFound: the Reservation or its delivery is not recorded.
         StoreUnavailable: DynamoDB failed.
         SecretsUnavailable: the keys can't be read.
     """

@@ -282,7 +282,7 @@ class StatisticsStore(Protocol):
         """Return the statistics, or None if there are none yet."""
 
     def save_statistics(self, statistics: "Statistics") -> bool:
-        """Save the statistics unless later ones are saved; return whether they were saved."""
+        """Save the statistics unless newer ones are stored; return whether they were saved."""
 
     def read_hour(
         self, start: int, cursor: Mapping[str, Any] | None
@@ -302,7 +302,7 @@ class StatisticsStore(Protocol):
     ) -> list[tuple[int, tuple[HistoryEntry, ...]]]:
         """Return the creation times (epoch ms) and histories of at most 100 Reservations.
 
-        Reservations that can't be read at once are omitted.
+        Reservations that do not fit into one response are omitted.
         """
 
 

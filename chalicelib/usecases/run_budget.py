@@ -26,8 +26,8 @@ to 16 s. Other steps send requests to TaskRouter for up to 9 s. Every step then 
 Loops check `may_continue` between their calls."""
 
 _MIN_SUMMARY_MS = 13_000
-"""Minimum remaining time to start a read of the summary, which may start after the checks have
-ended. The read and the two writes of the results take up to 9.7 s."""
+"""Minimum remaining time to start a read for the statistics, which are updated after the checks.
+The read and the two writes of the results take up to 9.7 s."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
 """Pauses before each retry of a throttled request, in seconds."""
@@ -68,7 +68,7 @@ class RunBudget:
         return self._stopped.is_set() or self._throttled.is_set()
 
     def has_time_to_summarize(self) -> bool:
-        """Return whether another read of the summary may start."""
+        """Return whether another read for the statistics may start."""
         return self._time_left_ms() >= _MIN_SUMMARY_MS
 
     def half(self) -> Self:

@@ -34,7 +34,7 @@ def search_callbacks(
     """Return the newest matching callbacks.
 
     The search ends when the page is full, so the page after the last callback may be empty.
-    If the log fails after a part of it has been searched, the page contains that part.
+    If the log fails after a part of it has been searched, the page contains the callbacks found.
 
     Args:
         query: the callbacks to return.

@@ -1,7 +1,7 @@
 """Update the statistics at the end of a sweep.
 
-The number of requests does not depend on the number of records: the step reads the index entries
-of a few hours, at most MAX_PAGES pages, and at most 100 records.
+The step reads at most MAX_PAGES index pages and 100 records, so that its cost has a limit that does
+not depend on the number of records.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ MAX_PAGES = 80
 
 _REFUSALS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
 """Errors that do not make the sweep fail: the API key of a stage may lack the permission for
-statistics, and refused credentials make the reconciliation fail (docs/adr/0054)."""
+statistics, and refused credentials already make the reconciliation fail (docs/adr/0054)."""
 
 
 def summarize(
@@ -50,7 +50,7 @@ def summarize(
 ) -> None:
     """Update the statistics; a part that can't be read keeps its last values and their time.
 
-    Failures are counted by *budget*. If too little time is left, nothing happens.
+    *budget* counts the failures. If too little time is left, nothing happens.
 
     Args:
         collaborators: the services to use.
@@ -85,7 +85,7 @@ def summarize(
 def _read_workspace(
     collaborators: Collaborators, budget: RunBudget, last: Statistics
 ) -> Statistics:
-    """Return *last* with TaskRouter's statistics, unless TaskRouter has ended the run."""
+    """Return *last* with current statistics from TaskRouter, if they can be read."""
     if budget.is_ended or not budget.has_time_to_summarize():
         return last
     error: str | None = None
@@ -121,7 +121,7 @@ class _Counting:
     recent: list[IndexEntry] | None = None
 
     def count_hours(self, now: int) -> None:
-        """Count hours until no time or no page is left. An unfinished hour keeps its counts."""
+        """Count hours while time and pages are left. An unfinished hour keeps its last counts."""
         newest: list[IndexEntry] = []
         for number, start in enumerate(hours_to_count(self.counts, now)):
             read = self._read_hour(start)
@@ -136,7 +136,7 @@ class _Counting:
                 self.recent = newest
 
     def _read_hour(self, start: int) -> tuple[list[IndexEntry], bool] | None:
-        """Return the newest entries of an hour, and whether they are all; None if not finished."""
+        """Return the newest entries of an hour, and whether no others exist; None if unfinished."""
         entries: list[IndexEntry] = []
         cursor = None
         while len(entries) < MAX_PER_HOUR:

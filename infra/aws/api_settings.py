@@ -105,7 +105,7 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
 
 
 def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
-    """Return the settings of the methods of the routes that only supervisors and services use."""
+    """Return the method settings of the routes that only supervisors and services use."""
     throttles = dict.fromkeys(_SUPERVISOR_PATHS, capacity.supervisor_throttle(concurrency))
     throttles[_LOG_PATH] = capacity.log_throttle(concurrency)
     return [

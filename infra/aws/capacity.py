@@ -73,7 +73,7 @@ accepts. A flood of these methods therefore cannot use up what Lambda accepts.
 _SUPERVISOR_SHARE = 0.01
 """Share of the concurrency for one method that reads records for supervisors only.
 
-With the smallest concurrency, a larger share would exceed the combined rate that Lambda accepts.
+With a larger share, the combined rate would exceed what Lambda accepts at the lowest concurrency.
 """
 
 _LOG_SHARE = 0.02
@@ -89,7 +89,7 @@ _POLLS_PER_SECOND = 0.5
 """Polls of one agent: one every 3 s, and half as much again for second tabs and supervisors."""
 
 _PAGE_REQUESTS = 4
-"""Requests to one method that a console sends at once: for the files of a new version."""
+"""Number of requests that a console sends to one method at once, to load a new version's files."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
@@ -192,7 +192,7 @@ def event_throttle(concurrency: int) -> Throttle:
 
 
 def console_throttle(concurrency: int, agents: int) -> Throttle:
-    """Return the throttle of each method that the consoles of all agents use.
+    """Return the throttle of the method that the consoles of all agents poll.
 
     Polls use at most half as much of the concurrency as events do, so that saturating this
     throttle leaves 95% of the concurrency to other requests, except for a burst.

@@ -25,7 +25,7 @@ def variables_of(project: Mapping[str, Any], stage_name: str) -> dict[str, Any]:
 
 
 def _function_variables(project: Mapping[str, Any], stage_name: str) -> Iterator[dict[str, Any]]:
-    """Yield the variables that the parsed file sets for single functions of a stage."""
+    """Yield the variables that the parsed file sets for individual functions of a stage."""
     functions = project["stages"][stage_name].get("lambda_functions")
     for function in functions.values() if isinstance(functions, dict) else ():
         own = function.get("environment_variables") if isinstance(function, dict) else None
@@ -86,7 +86,7 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
 
 
 def _is_workspace(variables: Mapping[str, Any], sid: str) -> bool:
-    # Another stage has not been checked, so its SID may have uppercase digits.
+    # Other stages have not been checked, so their SIDs may have uppercase digits.
     return _text(variables, _WORKSPACE).lower() == sid.lower()
 
 

@@ -47,7 +47,7 @@ ROUTES = "|".join(_PATHS)
 """Pattern of the paths to which TaskRouter posts."""
 
 _OWN_ROUTE = re.compile(rf"(?s)(/[^?#]+)?((?:{ROUTES})/*)(\?[^#]*)?(#.*)?")
-"""A secret segment, a route, a query and a fragment."""
+"""A route, with an optional secret segment, query and fragment."""
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit of a request to the stage that a Workflow currently calls."""
@@ -277,15 +277,16 @@ def _find_stage(address: str, path: str, base_url: str) -> str | None:
 
 
 def may_contain_secret(url: str) -> bool:
-    """Return whether a URL has a user name, a query or a long segment, or is malformed."""
+    """Return whether a URL has any part that may be secret, such as a query, or is malformed."""
     return not _PUBLIC_URL.fullmatch(url)
 
 
 def mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
-    Of a route's URL, these are everything between the base URL and the route, and the query. Of
-    another URL that may contain a secret, only the base URL or the host remains.
+    In the URL of a route, these are the segments between the base URL and the route, the query, and
+    a fragment other than connection overrides. Any other URL that may contain a secret is reduced
+    to its base URL or its host, or is masked completely.
     """
     is_own = base_url and url.startswith(f"{base_url}/")
     if is_own and (route := _OWN_ROUTE.fullmatch(url.removeprefix(base_url))):

@@ -65,7 +65,7 @@ def workspace() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @report_errors
 def check(stage_name: str | None, file: Path | None, *, as_json: bool) -> None:
-    """Check the definition of the Workspace, without a Twilio account and offline.
+    """Check the definition of the Workspace, offline and without a Twilio account.
 
     Exit code 1: the definition has errors. Warnings do not change the exit code.
     """
@@ -114,7 +114,7 @@ def plan(
     help="Output of plan --json. If the Workspace has changed since, nothing is changed.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--force", is_flag=True, help="Delete even more than 30 % of a kind of resource.")
+@click.option("--force", is_flag=True, help="Allow deleting more than 30% of a kind of resource.")
 @break_lock_option
 @report_errors
 def apply(

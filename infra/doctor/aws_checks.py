@@ -10,7 +10,7 @@ from infra.doctor.report import Check
 from infra.doctor.subject import Subject
 
 _MAX_SWEEP_AGE_SECONDS = 5 * 60
-"""Age of the last sweep from which the sweep, which runs every minute, has stopped."""
+"""Age of the last sweep after which the sweep, which runs every minute, counts as stopped."""
 
 
 _ATTEMPTS = 3

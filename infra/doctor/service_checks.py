@@ -21,7 +21,7 @@ _EVENT_ROUTE = "/event_callback"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REFUSED = (requests.codes.forbidden, "InvalidSignature")
 _OTHER_SIDS = (requests.codes.bad_request, "BadRequestError")
-"""The response to a signed event of another account or Workspace."""
+"""The response to a signed event from a different account or Workspace."""
 _TIMEOUT_SECONDS = 15
 _MAX_SKEW_SECONDS = 10
 """Maximum difference between two clocks. A Date header has a precision of one second."""
@@ -72,7 +72,7 @@ def _check_forged_request(subject: Subject) -> str:
         raise OperatorError(
             f"An event with a forged signature returned {status} {code}".rstrip()
             + ", not 403 InvalidSignature. Anyone who knows the URL can change records. Remove "
-            "what changes requests in front of the API, and deploy the stage."
+            "whatever changes requests in front of the API, and deploy the stage."
         )
     return "a forged event is refused"
 
@@ -81,7 +81,7 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     """Post an event that the service ignores; return the status and `Code` of the response.
 
     Raises:
-        OperatorError: The event was neither accepted nor refused, whatever its signature is.
+        OperatorError: The event was neither accepted nor refused because of its signature.
     """
     settings = subject.stage.settings
     form = {
@@ -106,14 +106,14 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     if result == _OTHER_SIDS:
         place = "this shell" if subject.is_local else f"stage {subject.stage.name} in {FILE}"
         raise OperatorError(
-            "The service runs with another TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID than "
+            "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from that of "
             f"{place}. {_deploy(subject)}"
         )
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
         raise OperatorError(
             f"{subject.base_url}/.../event_callback returned {result[0]} {result[1]}".rstrip()
-            + ". Remove what answers in place of the service, or see the runbook 'callbacks fail' "
-            "in docs/operations.md."
+            + ". Remove whatever responds in place of the service, or see the runbook 'callbacks "
+            "fail' in docs/operations.md."
         )
     return result
 

@@ -37,7 +37,7 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
         raise OperatorError(f"Nothing was changed. {change.title} must be replaced: {change.note}.")
     if (excessive := plan.excessive_deletions) and not force:
         raise OperatorError(
-            "Nothing was changed. The plan deletes more than 30 % of the resources of a kind: "
+            "Nothing was changed. The plan deletes more than 30% of the resources of a kind: "
             f"{', '.join(excessive)}. If that is intended, add --force."
         )
 

@@ -45,8 +45,8 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
     Attributes:
         deadline: When (in the clock's seconds) throttled requests are no longer repeated.
         waited: Seconds that throttled requests have waited in total.
-        retry_after: Seconds to wait before the throttled request that was not repeated; 0 if every
-            throttled request was repeated.
+        retry_after: Seconds to wait before repeating the throttled request that the client did not
+            repeat; 0 if there is none.
     """
 
     def __init__(

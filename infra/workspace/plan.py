@@ -93,7 +93,7 @@ class Change:
 
 @dataclass(frozen=True)
 class UnmanagedResource:
-    """A resource that the definition does not name.
+    """A resource that is missing from the definition's lists.
 
     Attributes:
         resource: The resource.
@@ -114,10 +114,10 @@ class Plan:
         changes: The changes in the order of execution.
         unmanaged: Resources that are left alone.
         omitted: Callback URLs that are left out because the API has no URL yet.
-        numbers: Number of resources by kind.
+        numbers: Number of resources by kind, without the built-in TaskChannels.
         directory: The SIDs of existing resources by kind and by the name after the changes.
         checksum: Depends on the changes and on the state of the Workspace.
-        prune: Whether resources that the definition does not name are deleted.
+        prune: Whether resources that are missing from the definition's lists are deleted.
         is_found_by_name: Whether the stage has no SID, and the Workspace was found by its name.
     """
 
@@ -138,9 +138,9 @@ class Plan:
 
     @property
     def excessive_deletions(self) -> list[str]:
-        """The kinds of which the plan deletes more than is allowed without `--force`.
+        """Descriptions of the kinds with more deletions than are allowed without `--force`.
 
-        A new Workspace contains only what TaskRouter has created.
+        Deletions in a new Workspace do not count, because TaskRouter created its resources.
         """
         deleted = Counter(change.kind for change in self.of(Action.DELETE))
         return [
@@ -164,8 +164,7 @@ def make_plan(
         definition: The definition.
         state: The Workspace, as `state.read_for` returns it.
         api_url: URL in front of the routes that TaskRouter calls; None if there is none yet.
-        prune: Whether to delete resources that the definition does not name, of the kinds of which
-            it contains a list.
+        prune: Whether to delete resources that are missing from the definition's lists.
         kept: The reasons why resources are never deleted, by SID.
 
     Raises:
@@ -309,7 +308,7 @@ class _Planner:
             known.add((change.kind.key, change.name))
 
     def _find_unmanaged(self, kept: Mapping[str, str]) -> list[UnmanagedResource]:
-        """Return the resources that the definition does not name, of the kinds that it lists."""
+        """Return the resources that are missing from the definition's lists."""
         matched = {found.sid for found in self._matches.values() if found}
         free = [
             resource

@@ -93,7 +93,7 @@ def _kept_workflows(target: Target) -> dict[str, str]:
 def _check_workflow(target: Target, state: State, *, prune: bool) -> None:
     """Warn, or refuse to prune, if the Workflow in the settings of the stage does not exist.
 
-    If its SID is wrong, the Workflow that the stage needs has no protection from `--prune`.
+    If the SID in the settings is wrong, `--prune` could delete the Workflow that the stage needs.
     """
     existing = {workflow.sid for workflow in state.of(WORKFLOW)}
     for sid, setting in target.workflows.items():
@@ -126,7 +126,7 @@ def read_plan(file: Path) -> tuple[str, bool]:
 
 
 def require_unchanged(plan: Plan, checksum: str) -> None:
-    """Refuse a plan with another checksum.
+    """Refuse a plan with a different checksum.
 
     Raises:
         OperatorError: The checksums differ.

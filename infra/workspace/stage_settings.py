@@ -68,7 +68,7 @@ def _missing_workflow(
     definition: WorkspaceDefinition,
     sids: Mapping[tuple[str, str], str],
 ) -> dict[str, str]:
-    """Return the SID of the only Workflow in the definition if the stage's does not exist."""
+    """Return the SID of the definition's only Workflow if the stage's Workflow does not exist."""
     workflows = managed(definition.workflows, ())
     if len(workflows) != 1 or variables.get(WORKFLOW_SID, "").strip() in {*sids.values()}:
         return {}

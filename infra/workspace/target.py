@@ -107,11 +107,11 @@ class Target:
 
 
 def find_definition(stage_name: str | None) -> Path:
-    """Return the definition of a stage, or of the simulator, without requests.
+    """Return the file with the definition of a stage or, without a stage, of the simulator.
 
     Raises:
-        OperatorError: The stage has no definition, or a stage must be selected, because stages name
-            definitions.
+        OperatorError: The stage has no definition, or no stage is selected although some stages
+            have definitions.
     """
     if stage_name:
         file = _default_file(stage_name)
@@ -130,7 +130,7 @@ def find_definition(stage_name: str | None) -> Path:
 
 
 def _default_file(stage_name: str) -> Path | None:
-    """Return the definition of a stage without `--file`; None if the stage names none."""
+    """Return the file that is used for a stage without `--file`, or None."""
     variables = stage_config.environment(stage_name, {})
     file = _in_project(stage_config.project()["stages"][stage_name].get("workspace_file"))
     is_local = stage_config.DEFAULTS in variables
@@ -219,7 +219,7 @@ def open_target(stage_name: str) -> Target:
 
 
 def sids_in_shell(stage_name: str) -> dict[str, str]:
-    """Return the SIDs that the shell sets and config.json does not, as a deployment reads them."""
+    """Return the SIDs that are set in the shell but not in config.json, as for a deployment."""
     values = {
         name: os.environ.get(name, "").strip() for name in stage_config.empty_sids(stage_name)
     }

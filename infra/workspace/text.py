@@ -146,7 +146,7 @@ def _shown_fields(change: Change, mask: Mask) -> Iterator[_Field]:
 
 
 def _is_hidden(before: Any, after: Any) -> bool:
-    """Return whether two values, as they may be shown, differ only in a part that is not shown."""
+    """Return whether two different values look the same because the difference is masked."""
     return before is not None and before == after
 
 

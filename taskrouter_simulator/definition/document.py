@@ -1,6 +1,6 @@
 """Reads a file as YAML 1.2 or JSON, and remembers the line and column of every value.
 
-Features of YAML that surprise are refused: duplicate keys, anchors, aliases, tags, keys that are
+Surprising features of YAML are refused: duplicate keys, anchors, aliases, tags, keys that are
 not text, tabs in the indentation, and several documents in one file.
 """
 
@@ -55,7 +55,7 @@ class Finding:
         message: One sentence.
         source: The page that documents the rule.
         severity: Error or warning.
-        sid: The SID that is the mistake, because a definition contains names instead; "" otherwise.
+        sid: The SID that must be replaced by a name; "" if the mistake is a different one.
     """
 
     path: Path
@@ -134,7 +134,7 @@ def name_of(path: Path) -> str:
 
 
 def walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the paths and values of all parts of a value; a part follows what contains it."""
+    """Yield the paths and values of a value and of all its parts. Parts follow their containers."""
     yield path, value
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):

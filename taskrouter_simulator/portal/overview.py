@@ -44,7 +44,7 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
     Returns:
         A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first. These
         lists contain only the newest items, except that all open Reservations are included, and
-        that each kind of callback has its own limit. Members such as `tasks_total` contain the
+        that each kind of callback has its own limit. Properties such as `tasks_total` contain the
         total numbers. All other lists are complete and ordered oldest first.
     """
     workspaces = engine.workspaces

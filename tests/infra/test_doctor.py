@@ -368,7 +368,7 @@ def test_event_that_a_service_with_other_sids_refuses_asks_for_a_deployment(stag
     assert outcomes(results, Outcome.WRONG) == ["signed_request", "settings"]
     assert results["forged_request"].outcome is Outcome.OK
     assert results["signed_request"].text == (
-        "The service runs with another TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID than stage dev "
+        "The service's TWILIO_WORKSPACE_SID or TWILIO_ACCOUNT_SID differs from that of stage dev "
         "in .chalice/config.json. Run: python -m infra deploy --stage dev"
     )
 

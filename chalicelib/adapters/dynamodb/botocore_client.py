@@ -1,4 +1,4 @@
-"""botocore's DynamoDB client, with a time limit. Callbacks do not need this slow import."""
+"""botocore's DynamoDB client, with a time limit. Callbacks do not import this slow module."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _MAX_BYTES = 2**25
 def make_botocore_client(seconds: float, *, attempts: int) -> Any:
     """Return botocore's DynamoDB client, which makes up to *attempts* requests per call.
 
-    All requests are sent through a `Sender`, each within *seconds*.
+    Each request is sent through a `Sender` with a time limit of *seconds*.
     """
     retries = {"mode": "legacy", "total_max_attempts": attempts}
     client = Session().create_client("dynamodb", config=Config(retries=retries))

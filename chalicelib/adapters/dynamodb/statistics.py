@@ -52,7 +52,7 @@ class DynamoStatistics:
             return _to_statistics(item["statistics"]) if item else None
 
     def save_statistics(self, statistics: Statistics) -> bool:
-        """Save the statistics unless later ones are saved; return whether they were saved."""
+        """Save the statistics unless newer ones are stored; return whether they were saved."""
         update = UpdateItem(
             set={"at": statistics.at, "statistics": asdict(statistics)},
             # If a response is lost, the client repeats the write and finds its own statistics.
@@ -135,6 +135,6 @@ def _to_workspace(stored: Mapping[str, Any]) -> WorkspaceStatistics:
 
 
 def _build(part: type[_Part], stored: Mapping[str, Any], **converted: Any) -> _Part:
-    """Build a dataclass from its stored fields. Fields of later versions are ignored."""
+    """Build a dataclass from its stored fields. Fields added by later versions are ignored."""
     names = (field.name for field in fields(part))  # type: ignore[arg-type]
     return part(**{name: stored[name] for name in names if name not in converted}, **converted)

@@ -1,7 +1,7 @@
 """Conversions of TaskRouter's resources other than Reservations, as parsed by the Twilio SDK.
 
-Each function raises an error in `chalicelib.adapters.exchange.PARSE_ERRORS`, or BadRequest, if the
-resource is malformed or is not the requested resource.
+If the resource is malformed or is not the requested resource, each function raises BadRequest or
+one of the errors in `chalicelib.adapters.exchange.PARSE_ERRORS`.
 """
 
 from typing import Any
@@ -91,7 +91,7 @@ def to_statistics(statistics: Any, *, workspace_sid: str) -> WorkspaceStatistics
 
 
 def _whole_number(value: Any) -> int:
-    """Return a number that is not negative; Twilio's documentation shows some as strings."""
+    """Return a nonnegative integer. Twilio's documentation shows some numbers as strings."""
     number = int(value)
     if number < 0:
         raise ValueError("TaskRouter returned a negative number.")

@@ -150,7 +150,7 @@ class _Signed:
     keys: tuple[str, ...]
 
     def find_url(self, url: str, query_strings: Iterable[str]) -> str | None:
-        """Return the URL, with one of the query strings, for which the signature is valid."""
+        """Return the URL with the query string for which the signature is valid, or None."""
         expected = self.signature.encode(errors="replace")
         with suppress(ValueError):  # a Host header may make a URL invalid
             parsed = urlparse(url)
@@ -235,8 +235,7 @@ def _likely_cause(
     """Return the likely cause of an invalid signature.
 
     Args:
-        find_url: returns the URL, with one of several query strings, for which the signature is
-            valid, if any.
+        find_url: tries a URL with several query strings; returns the signed URL, or None.
         url: the checked URL without its query string.
         query: the decoded parameters of the query string.
         other_urls: URLs without query strings that Twilio may have requested instead.

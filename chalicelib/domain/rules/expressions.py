@@ -339,7 +339,7 @@ def _contains(test: re.Match[str]) -> str:
         values = re.findall(_OPERAND, value[1:-1])
     else:
         values = [f"task.{value}" if operator == "in" and _is_attribute(value) else value]
-    tests = [f"contains({container}, {_member(value, is_text=is_text)})" for value in values]
+    tests = [f"contains({container}, {_element(value, is_text=is_text)})" for value in values]
     joined = (" && " if (test["quantifier"] or "").lower() == "all" else " || ").join(tests)
     joined = f"({joined})" if len(tests) > 1 else joined
     return f"!{joined}" if test["negation"] and joined else joined
@@ -351,7 +351,7 @@ def _is_attribute(operand: str) -> bool:
     return bool(_BARE_NAME.fullmatch(operand)) and operand not in FACTS and not is_literal
 
 
-def _member(operand: str, *, is_text: bool) -> str:
+def _element(operand: str, *, is_text: bool) -> str:
     """Return the JMESPath of a value that may be in a list or, if *is_text*, in a string."""
     value = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
     if not is_text:
@@ -365,7 +365,7 @@ def _literal(operand: str) -> str:
     """Return an operand in JMESPath: strings in single quotes, and other literals in backticks."""
     if operand[0] in "[(":
         items = re.findall(_OPERAND, operand[1:-1])
-        return f"[{', '.join(_member(item, is_text=False) for item in items)}]"
+        return f"[{', '.join(_element(item, is_text=False) for item in items)}]"
     if operand[0] == '"' and "\\" in operand:
         return "`{}`".format(operand.replace("`", r"\`"))
     if operand[0] == '"':

@@ -355,7 +355,7 @@ def test_thirty_percent_of_each_kind_may_be_deleted(live):
         declared = [{"friendly_name": name} for name in names[:kept]]
         plan = live.plan(define(task_queues=declared), prune=True)
         assert plan.excessive_deletions == excessive
-    with pytest.raises(OperatorError, match="more than 30 % .*: 4 of 10 in task_queues.*--force"):
+    with pytest.raises(OperatorError, match="more than 30% .*: 4 of 10 in task_queues.*--force"):
         execution.refuse_impossible(plan, force=False)
     execution.refuse_impossible(plan, force=True)
 
