@@ -150,7 +150,7 @@ def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):
     expect(ended(page)).to_have_count(1)
 
 
-def test_failure_is_shown_and_can_be_repeated(open_console, api):
+def test_failed_search_is_shown_and_can_be_retried(open_console, api):
     api.past_offer("Marta")
     original = api._list
     refuse_lists(api)
