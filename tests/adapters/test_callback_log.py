@@ -254,7 +254,7 @@ FAILURES = {
     "not an object": ((200, b"[]"), "the request to CloudWatch Logs failed (InvalidResponse)."),
     "lost": ((0, b""), "closed the connection without a response."),
     "no time": ((200, b'{"events": [{"message": "{}"}]}'), "a malformed response."),
-    "events of another type": ((200, b'{"events": 5}'), "a malformed response."),
+    "events of the wrong type": ((200, b'{"events": 5}'), "a malformed response."),
     "too large": (
         (200, b'{"events": [], "x": "' + b"x" * callback_log._MAX_BYTES + b'"}'),
         "the request to CloudWatch Logs failed (InvalidResponse).",

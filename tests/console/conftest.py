@@ -249,7 +249,7 @@ class FakeApi:
         return 200, json.loads(body), answer_headers
 
     def decide(self, status: str, code: int = 200) -> Callable[[str], Any]:
-        """Return an answer that gives the Reservation in the path this status."""
+        """Return a function that sets the status of the Reservation in the path, and responds."""
 
         def answer(path: str) -> Any:
             reservation_sid = path.split("/")[-2]

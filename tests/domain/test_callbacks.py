@@ -114,7 +114,7 @@ texts = st.builds(
     st.text(st.sampled_from('a\x01"é名🙂'), max_size=3),
     st.integers(0, 12_000),
 )
-"""Texts whose characters have one to four bytes in UTF-8, and up to six bytes in JSON."""
+"""Strings whose characters have one to four bytes in UTF-8, and up to six bytes in JSON."""
 
 
 @given(st.dictionaries(texts.filter(bool), texts | st.lists(texts, max_size=3), max_size=6), texts)

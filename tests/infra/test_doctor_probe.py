@@ -159,7 +159,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch):
-    """A function that lets the request with a number fail, before or after it takes effect.
+    """A function that makes the request with a number fail, before or after it takes effect.
 
     If `is_final`, all later requests fail too, as if the process had ended.
     """
