@@ -1160,7 +1160,7 @@ def test_page_has_no_accessibility_violations_in_any_state(open_console, api, st
     assert results.violations_count == 0, results.generate_report()
 
 
-def test_bad_link_has_no_accessibility_violation(open_console):
+def test_bad_link_has_no_accessibility_violations(open_console):
     page = open_console("nonsense")
     expect(page.get_by_role("alert")).to_be_visible()
     assert Axe().run(page).violations_count == 0
