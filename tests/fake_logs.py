@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 START_FROM_HEAD_SINCE = 1_704_067_200_000
-"""1 January 2024. CloudWatch Logs refuses a search from the newest line that begins earlier."""
+"""January 1, 2024. CloudWatch Logs refuses newest-first searches that begin earlier."""
 
 GROUP = "/aws/lambda/taskrouter-callbacks-dev"
 
@@ -27,11 +27,11 @@ class FakeLogs:
     """The state of the fake.
 
     Attributes:
-        lines: times in epoch ms and texts, sorted by time.
+        lines: time in epoch ms and text of each line, sorted by time.
         calls: the operations and their parameters.
         lines_per_request: maximum number of lines that a request searches.
         ignores_patterns: whether every line matches, as in emulators.
-        before_response: called with the number of the request; may return another response.
+        before_response: called with the number of the request; may return a different response.
     """
 
     lines: list[tuple[int, str]] = field(default_factory=list)

@@ -422,7 +422,7 @@ def test_http_load_is_compared_with_a_bare_server_and_the_cores_of_the_machine()
 
 @linux
 def test_cores_used_by_each_program_are_measured() -> None:
-    # The tests' own process group won't do: its CPU time falls when one of its processes ends.
+    # The CPU time of the tests' process group falls when a process in it ends, so it is not used.
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
     try:
         before = http_load.cpu_seconds([busy.pid])

@@ -44,7 +44,7 @@ def search_all(**options: object) -> list[tuple[int, str]]:
         if page.next_cursor is None:
             return lines
         position = LogPosition.from_cursor(page.next_cursor)
-    raise AssertionError("The search does not end.")
+    raise AssertionError("The search does not end within 1,000 pages.")
 
 
 def failing(*responses: tuple[int, bytes] | None) -> Callable[[int], tuple[int, bytes] | None]:
@@ -80,7 +80,7 @@ def test_newest_callbacks_need_one_request(fake_logs: FakeLogs) -> None:
 
 
 @pytest.mark.parametrize("number", [1_000, 100_000])
-def test_newest_page_costs_the_same_however_long_the_log_is(
+def test_newest_page_needs_one_request_regardless_of_the_size_of_the_log(
     fake_logs: FakeLogs, number: int
 ) -> None:
     text = json.dumps({"event": "request", "route": "/event_callback", "status": 204})
@@ -92,7 +92,7 @@ def test_newest_page_costs_the_same_however_long_the_log_is(
     assert [request["limit"] for request in fake_logs.requests] == [50]
 
 
-def test_empty_log_of_30_days_needs_five_requests(fake_logs: FakeLogs) -> None:
+def test_search_of_30_days_in_an_empty_log_needs_five_requests(fake_logs: FakeLogs) -> None:
     page = search()
 
     assert page == CallbackPage([], None, NOW - 30 * DAY, is_complete=True)
@@ -148,7 +148,7 @@ def test_pages_contain_each_matching_line_once(
 ) -> None:
     """An independent filter and sort of all lines returns the same callbacks.
 
-    The time limit of a search ends it after a few requests, which suffice for the first window.
+    The time limit ends each search after a few requests, but never within the first window.
     """
     fake_logs.lines.clear()
     for index, (at, route, status, event) in enumerate(lines):
@@ -195,7 +195,7 @@ def test_lines_of_one_millisecond_may_exceed_a_page(fake_logs: FakeLogs) -> None
     assert sorted(indexes) == [*range(25)]
 
 
-def test_search_stops_when_its_time_is_over_and_says_how_far_it_got(fake_logs: FakeLogs) -> None:
+def test_search_stops_at_its_time_limit_and_reports_how_far_it_got(fake_logs: FakeLogs) -> None:
     fake_logs.add(NOW - MINUTE)
     times = iter([0.0, 1.9, 2.0])
 
@@ -208,7 +208,7 @@ def test_search_stops_when_its_time_is_over_and_says_how_far_it_got(fake_logs: F
     assert page.next_cursor == f"{second_window - 1}-0"
 
 
-def test_line_that_emulators_return_although_it_does_not_match_is_omitted(
+def test_lines_that_emulators_return_without_a_match_are_omitted(
     fake_logs: FakeLogs,
 ) -> None:
     fake_logs.ignores_patterns = True
@@ -254,7 +254,7 @@ FAILURES = {
     "not an object": ((200, b"[]"), "the request to CloudWatch Logs failed (InvalidResponse)."),
     "lost": ((0, b""), "closed the connection without a response."),
     "no time": ((200, b'{"events": [{"message": "{}"}]}'), "a malformed response."),
-    "events of another type": ((200, b'{"events": 5}'), "a malformed response."),
+    "events of the wrong type": ((200, b'{"events": 5}'), "a malformed response."),
     "too large": (
         (200, b'{"events": [], "x": "' + b"x" * callback_log._MAX_BYTES + b'"}'),
         "the request to CloudWatch Logs failed (InvalidResponse).",

@@ -40,7 +40,7 @@ def entry(number: int, at: int, worker_sid: str = WORKER) -> dict[str, Any]:
 class ScriptedDynamoDb:
     """Responds to queries with the given pages, and then with empty pages.
 
-    Every record exists, and is pending unless `statuses` contains another status.
+    Every record exists, and is pending unless `statuses` contains a different status.
     """
 
     def __init__(self, *pages: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Statistics are read from TaskRouter, from the index `by_hour` and from records."""
+"""Reading statistics from TaskRouter, from the index `by_hour` and from records."""
 
 import json
 from collections.abc import Iterator
@@ -63,8 +63,8 @@ def responder() -> Iterator[Responder]:
         responder.client._http_client.session.close()
 
 
-def fetch(responder: Responder, **members: object) -> WorkspaceStatistics:
-    responder.body = {**RESOURCE, **members}
+def fetch(responder: Responder, **properties: object) -> WorkspaceStatistics:
+    responder.body = {**RESOURCE, **properties}
     return responder.client.fetch_statistics()
 
 
@@ -75,7 +75,9 @@ def test_statistics_contain_the_oldest_task_and_workers_by_activity(responder: R
 
 
 @pytest.mark.parametrize("task_sid", [None, ""])
-def test_no_task_may_be_waiting(responder: Responder, task_sid: str | None) -> None:
+def test_oldest_waiting_task_is_none_if_no_task_is_waiting(
+    responder: Responder, task_sid: str | None
+) -> None:
     statistics = fetch(responder, longest_task_waiting_sid=task_sid, longest_task_waiting_age=0)
     assert statistics.oldest_waiting is None
 
@@ -84,7 +86,7 @@ def test_workspace_may_have_no_activity_statistics(responder: Responder) -> None
     assert fetch(responder, activity_statistics=None).workers_by_activity == ()
 
 
-def test_numbers_may_be_strings(responder: Responder) -> None:
+def test_worker_counts_may_be_strings(responder: Responder) -> None:
     counts = fetch(responder, activity_statistics=[{**IDLE, "workers": "4"}]).workers_by_activity
     assert counts == (ActivityCount(ACTIVITY, "Idle", 4),)
 
@@ -97,7 +99,7 @@ def test_activities_and_names_are_limited(responder: Responder) -> None:
 
 
 @pytest.mark.parametrize(
-    "members",
+    "properties",
     [
         {"workspace_sid": "WS" + "9" * 32},
         {"longest_task_waiting_sid": "WK" + "1" * 32},
@@ -113,10 +115,10 @@ def test_activities_and_names_are_limited(responder: Responder) -> None:
     ids=str,
 )
 def test_malformed_statistics_raise_an_error(
-    responder: Responder, members: dict[str, object]
+    responder: Responder, properties: dict[str, object]
 ) -> None:
     with pytest.raises(TaskRouterUnavailable, match="TaskRouter's response can't be read"):
-        fetch(responder, **members)
+        fetch(responder, **properties)
 
 
 def test_statistics_of_the_simulator_are_read(taskrouter: Simulator) -> None:
@@ -205,7 +207,7 @@ def test_histories_are_read_with_one_request() -> None:
     ]
 
 
-def test_no_request_is_sent_for_no_reservations() -> None:
+def test_empty_list_of_reservations_needs_no_request() -> None:
     dynamodb = ScriptedDynamoDb()
     assert store_of(dynamodb).fetch_histories([]) == []
     assert not dynamodb.requests

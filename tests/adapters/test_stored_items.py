@@ -292,7 +292,7 @@ def test_second_write_starts_only_within_a_tenth_of_the_time_limit(
 
 @pytest.mark.parametrize("settings", [None, "algorithm=HMAC_SHA256,key=k1"])
 @pytest.mark.parametrize("absent", [(), ("WorkflowSid", "TaskQueueSid")])
-def test_delivery_and_rule_are_recorded_with_the_callbacks_only_write(
+def test_delivery_and_rule_are_recorded_in_the_same_write_as_the_callback(
     store: DynamoReservationStore,
     monkeypatch: pytest.MonkeyPatch,
     settings: str | None,
@@ -342,7 +342,7 @@ def test_callback_adds_no_delivery_to_the_record_of_an_earlier_version(
 
 
 @pytest.mark.parametrize("answer", [{}, CALL, {"instruction": "accept"}])
-def test_late_callback_records_its_delivery_and_the_rule_of_its_answer(
+def test_late_callback_records_its_delivery_but_no_rule_for_a_withheld_answer(
     store: DynamoReservationStore, answer: dict[str, Any]
 ) -> None:
     reservation = make_reservation(answer=answer, delivery=DELIVERY, rule="vip")

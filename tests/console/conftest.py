@@ -58,16 +58,17 @@ def iso(at: float) -> str:
 
 @dataclass
 class FakeApi:
-    """The API as the console sees it. The tests change what it answers.
+    """A fake of the API that the console calls. Tests change its responses.
 
     Attributes:
         reservations: the Reservations in the overview, by SID.
         past: the Reservations in GET /reservations, newest first.
-        max_open: the number of Reservations in the overview, at most.
-        page_size: the number of Reservations on a page of that list, at most.
-        records: what GET /reservations/{sid} returns for others, by SID.
+        max_open: the maximum number of Reservations in the overview.
+        page_size: the maximum number of entries on a page of a list.
+        records: what GET /reservations/{sid} returns, by SID.
         callbacks: the entries that GET /callbacks finds, newest first.
-        callbacks_answer: members of its answer that differ, or its status, body and headers.
+        callbacks_answer: properties to override in the response of GET /callbacks, or its status,
+            body and headers.
         signatures: what GET /reservations/{sid}/signature returns, by SID.
         statistics: what GET /statistics returns, or its status, body and headers.
         keys: the Idempotency-Key of each POST request.
@@ -104,9 +105,9 @@ class FakeApi:
     def now(self) -> float:
         return time.time() + self.clock_offset
 
-    def offer(self, customer: str = "Marta Ríos", left: float = 120, **members: Any) -> str:
+    def offer(self, customer: str = "Marta Ríos", left: float = 120, **properties: Any) -> str:
         """Add a pending Reservation that times out in `left` seconds; return its SID."""
-        timeout = members.pop("timeout", max(left, 120))
+        timeout = properties.pop("timeout", max(left, 120))
         attributes = {"customer": customer, "topic": "charged twice", "selected_language": "es"}
         reservation = {
             "reservation_sid": sid("WR"),
@@ -126,7 +127,7 @@ class FakeApi:
             "instruction_sent": None,
             "accepted_by": None,
             "claimed": False,
-            **members,
+            **properties,
         }
         self.reservations[reservation["reservation_sid"]] = reservation
         return reservation["reservation_sid"]
@@ -248,7 +249,7 @@ class FakeApi:
         return 200, json.loads(body), answer_headers
 
     def decide(self, status: str, code: int = 200) -> Callable[[str], Any]:
-        """Return an answer that gives the Reservation in the path this status."""
+        """Return a function that sets the status of the Reservation in the path, and responds."""
 
         def answer(path: str) -> Any:
             reservation_sid = path.split("/")[-2]

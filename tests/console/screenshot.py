@@ -7,8 +7,8 @@ from playwright.sync_api import Page, expect
 
 from tests.console.conftest import FakeApi, chromium, fake_api, iso, token
 from tests.console.test_callbacks import delivery, event, refused
-from tests.console.test_inspect import life, visit
-from tests.console.test_overview import hour_of, statistics_of
+from tests.console.test_inspect import add_record, visit
+from tests.console.test_overview import make_hour, make_statistics
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 TOTALS = (3, 2, 1, 1, 0, 2, 8, 41, 69, 132, 163, 151, 107, 112, 161, 179, 141, 93, 60, 44, 30, 21)
@@ -70,7 +70,7 @@ def fill(api: FakeApi) -> dict[str, str]:
 
 
 def show(page: Page, api: FakeApi) -> None:
-    """Let two offers end, wait until they are listed below, and select an offer."""
+    """End two offers, wait until they are listed below, and select an offer."""
     sids = fill(api)
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.locator(".offer")).to_have_count(6)
@@ -85,11 +85,11 @@ def show(page: Page, api: FakeApi) -> None:
 def show_overview(page: Page, api: FakeApi) -> None:
     """Show a supervisor the statistics of a busy day."""
     api.worker = None
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     for index, total in enumerate(TOTALS):
         rejected, timeout = total // 25, total // 20
         parts = {"completed": total - rejected - timeout, "rejected": rejected, "timeout": timeout}
-        api.statistics["hours"][index] = hour_of(api, 23 - index, **parts)
+        api.statistics["hours"][index] = make_hour(api, 23 - index, **parts)
     page.goto(f"{api.url}/console#token={token('supervisor', identity='dana@example.com')}")
     expect(page.locator(".live")).to_contain_text("Live")
     page.get_by_role("link", name="Overview").click()
@@ -107,7 +107,7 @@ def show_inspect(page: Page, api: FakeApi) -> None:
         "vip": True,
         "call_sid": "CA" + "0" * 28 + "0048",
     }
-    reservation = life(api, task_attributes=attributes)
+    reservation = add_record(api, task_attributes=attributes)
     record = api.records[reservation]
     record["callback"] = {
         "TaskSid": record["task_sid"],

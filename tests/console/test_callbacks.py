@@ -1,4 +1,4 @@
-"""Browser tests of the log of callbacks, with a fake of the API."""
+"""Browser tests of the callback log, with a fake of the API."""
 
 import re
 import time
@@ -29,8 +29,8 @@ CAUSES = {
 }
 
 
-def delivery(api, ago: float = 10, **members) -> dict:
-    """Add a valid assignment callback that was answered some seconds ago to the log."""
+def delivery(api, ago: float = 10, **properties) -> dict:
+    """Add to the log a valid assignment callback that was answered some seconds ago."""
     entry = {
         "at": iso(time.time() - ago),
         "route": ASSIGNMENT,
@@ -48,15 +48,15 @@ def delivery(api, ago: float = 10, **members) -> dict:
         "error": None,
         "reason": None,
         "duration_ms": 41.26,
-        **members,
+        **properties,
     }
     api.callbacks.append(entry)
     api.callbacks.sort(key=lambda each: each["at"], reverse=True)
     return entry
 
 
-def refused(api, ago: float = 20, cause: str = "base_url", **members) -> dict:
-    """Add a callback that was refused for its signature."""
+def refused(api, ago: float = 20, cause: str = "base_url", **properties) -> dict:
+    """Add a callback that was refused because of its signature."""
     none = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
     own = {
         "status": 403,
@@ -66,17 +66,17 @@ def refused(api, ago: float = 20, cause: str = "base_url", **members) -> dict:
         "error": "InvalidSignature",
         "duration_ms": 1.9,
     }
-    return delivery(api, ago, **{**none, **own, **members})
+    return delivery(api, ago, **{**none, **own, **properties})
 
 
-def event(api, ago: float = 5, **members) -> dict:
+def event(api, ago: float = 5, **properties) -> dict:
     own = {"event_type": "reservation.accepted", "status": 204, "answer": None, "rule": None}
     own |= {"route": "/event_callback", "changed": True}
-    return delivery(api, ago, **{**own, **members})
+    return delivery(api, ago, **{**own, **properties})
 
 
 def searches(api) -> list[dict[str, list[str]]]:
-    """Return the parameters of the requests for the log."""
+    """Return the parameters of the GET /callbacks requests."""
     paths = [path for _, path, _ in api.received if path.startswith("/callbacks?")]
     return [parse_qs(path.partition("?")[2]) for path in paths]
 
@@ -143,14 +143,14 @@ def test_details_of_an_event_link_to_its_reservation(open_console, api):
     expect(deliveries(page)).to_have_count(1)
 
 
-def test_error_of_a_store_is_shown_with_its_reason(open_console, api):
+def test_store_error_is_shown_with_its_reason(open_console, api):
     delivery(api, status=503, error="StoreUnavailable", reason="slow", answer=None, rule=None)
     page = open_console(token("supervisor"))
     open_log(page)
     expect(page.locator(".why")).to_have_text("StoreUnavailable: slow")
 
 
-def test_signature_is_verified_again_and_callback_sent_again(open_console, api):
+def test_signature_can_be_verified_again_and_the_callback_sent_again(open_console, api):
     entry = delivery(api)
     api.signatures[entry["reservation_sid"]] = {"valid": False, "likely_cause": "auth_token"}
     answer = {"status": 403, "body": "no", "duration_ms": 5}
@@ -173,7 +173,7 @@ def test_signature_is_verified_again_and_callback_sent_again(open_console, api):
         ("HTTP status", "status", "status"),
     ],
 )
-def test_typed_filter_finds_entries_and_is_in_the_address(
+def test_typed_filter_finds_entries_and_is_kept_in_the_url(
     open_console, api, field, value, parameter
 ):
     wanted = delivery(api, status=503)
@@ -195,7 +195,7 @@ def test_typed_filter_finds_entries_and_is_in_the_address(
     expect(page.get_by_label(field)).to_have_value(str(wanted[value]))
 
 
-def test_route_and_time_are_chosen(open_console, api):
+def test_route_and_time_filter_the_log(open_console, api):
     delivery(api)
     event(api, 7200)
     event(api, 90_000)
@@ -244,7 +244,7 @@ def test_malformed_filter_is_explained_and_not_sent(open_console, api, field, va
     assert len(searches(api)) == before
 
 
-def test_older_callbacks_follow_the_cursor_with_the_same_search(open_console, api):
+def test_show_older_repeats_the_search_with_the_cursor(open_console, api):
     for number in range(70):
         delivery(api, 10 + number)
     page = open_console(token("supervisor"))
@@ -258,7 +258,7 @@ def test_older_callbacks_follow_the_cursor_with_the_same_search(open_console, ap
     assert second == {**first, "cursor": ["50"]}
 
 
-def test_search_that_stopped_early_says_until_when_it_searched(open_console, api):
+def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, api):
     api.callbacks_answer = {
         "complete": False,
         "next_cursor": "1795310946123-1",
@@ -280,7 +280,7 @@ def test_search_that_stopped_early_says_until_when_it_searched(open_console, api
     expect(page.get_by_text("The search stopped there")).to_have_count(0)
 
 
-def test_failure_is_shown_and_can_be_repeated(open_console, api):
+def test_failed_search_is_shown_and_can_be_retried(open_console, api):
     delivery(api)
     body = {"Code": "CallbackLogUnavailable", "Message": "CloudWatch Logs is slow."}
     api.callbacks_answer = (503, body, {})
@@ -294,7 +294,7 @@ def test_failure_is_shown_and_can_be_repeated(open_console, api):
     expect(deliveries(page)).to_have_count(1)
 
 
-def test_worker_neither_sees_the_log_nor_asks_for_it(open_console, api):
+def test_worker_neither_sees_nor_requests_the_log(open_console, api):
     page = open_console()
     expect(page.get_by_role("link", name="Callbacks")).to_have_count(0)
     page.evaluate("location.hash = '#/callbacks?status=403'")
@@ -304,7 +304,7 @@ def test_worker_neither_sees_the_log_nor_asks_for_it(open_console, api):
     assert searches(api) == []
 
 
-def test_hostile_values_are_text(open_console, api):
+def test_hostile_values_are_shown_as_text(open_console, api):
     refused(api, cause=HOSTILE, reason=HOSTILE)
     event(api, event_type=HOSTILE, error=HOSTILE)
     delivery(api, 1, route=HOSTILE, rule=HOSTILE, answer=HOSTILE)
@@ -316,7 +316,7 @@ def test_hostile_values_are_text(open_console, api):
         assert page.locator("main img").count() == 0
 
 
-def test_log_in_spanish(open_console, api):
+def test_log_is_shown_in_spanish(open_console, api):
     refused(api)
     page = open_console(token("supervisor"), locale="es-MX")
     page.get_by_role("link", name="Callbacks").click()
@@ -386,7 +386,7 @@ STATES = [listed, verified, empty, malformed, failed, loading]
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_state_of_the_log_has_no_accessibility_violation(open_console, api, state, scheme, width):
+def test_log_has_no_accessibility_violations_in_any_state(open_console, api, state, scheme, width):
     page = open_console(
         token("supervisor"),
         color_scheme=scheme,

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.console.conftest import token
 from tests.console.test_inbox import row
-from tests.console.test_overview import show_overview, statistics_of
+from tests.console.test_overview import make_statistics, show_overview
 from tests.console.vendor import CONSOLE
 
 WORKFLOW = "WW" + "d" * 32
@@ -29,7 +29,7 @@ def failed(status: int, code: str, message: str = "It failed.", **headers: str) 
 
 
 def open_form(open_console, api, **options: Any) -> Page:
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api, **options)
     page.get_by_role("button", name="Create Task").click()
     expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
@@ -93,7 +93,7 @@ def test_empty_fields_are_not_sent(open_console, api):
     assert sent(api) == [{"attributes": "{}"}]
 
 
-def test_double_click_creates_one_task_and_another_needs_another_key(open_console, api):
+def test_double_click_creates_one_task_and_the_next_task_gets_a_new_key(open_console, api):
     api.answers["/create-task"] = created
     page = open_form(open_console, api, clock=True)
     page.get_by_role("dialog").get_by_role("button", name="Create Task").dblclick()
@@ -106,7 +106,7 @@ def test_double_click_creates_one_task_and_another_needs_another_key(open_consol
     assert len(set(api.keys)) == 2
 
 
-def test_shortcut_opens_the_form_in_every_section_and_the_list_shows_it(open_console, api):
+def test_shortcut_opens_the_form_and_is_in_the_list_of_shortcuts(open_console, api):
     page = open_console(token("supervisor"))
     expect(page.locator(".live")).to_contain_text("Live")
     expect(page.locator(".keys")).to_contain_text("Create Task")
@@ -118,7 +118,7 @@ def test_shortcut_opens_the_form_in_every_section_and_the_list_shows_it(open_con
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_worker_has_no_shortcut(open_console, api):
+def test_worker_sees_no_shortcut_for_creating_tasks(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(row(page, "Marta")).to_be_visible()
@@ -222,14 +222,14 @@ JSON_OBJECTS = [
 
 @pytest.fixture
 def problem_in(browser):
-    """A function that returns the first error that the page finds in a JSON text."""
+    """A function that returns the first error that the console finds in a JSON text."""
     page = browser.new_page()
     code = (CONSOLE / "json_problem.js").read_text(encoding="utf-8").replace("export ", "")
     yield lambda text: page.evaluate(f"text => {{ {code}; return findJsonProblem(text); }}", text)
     page.close()
 
 
-def test_json_errors_are_found_where_pythons_parser_finds_them_too(problem_in):
+def test_first_error_in_a_json_text_is_found_with_its_line(problem_in):
     for text, key in JSON_PROBLEMS:
         found = problem_in(text)
         assert found, text
@@ -243,7 +243,7 @@ def test_json_errors_are_found_where_pythons_parser_finds_them_too(problem_in):
                 json.loads(text)
 
 
-def test_json_objects_have_no_error(problem_in):
+def test_valid_json_objects_have_no_errors(problem_in):
     for text in JSON_OBJECTS:
         json.loads(text)
         assert problem_in(text) is None, text
@@ -273,7 +273,7 @@ def test_json_objects_have_no_error(problem_in):
         ),
     ],
 )
-def test_wrong_field_keeps_its_input_and_gets_the_focus(open_console, api, label, value, words):
+def test_invalid_field_keeps_its_input_and_gets_the_focus(open_console, api, label, value, words):
     page = open_form(open_console, api)
     attributes(page).fill("{}")
     field = page.get_by_label(label)
@@ -300,7 +300,7 @@ def test_attributes_are_limited_to_4096_characters_not_code_units(open_console, 
 # Refused and lost requests
 
 
-def test_reason_of_the_service_is_shown_as_text(open_console, api):
+def test_error_message_from_the_service_is_shown_as_text(open_console, api):
     hostile = "<b>Unknown</b> TaskChannel."
     api.answers["/create-task"] = failed(400, "TaskRouterRefused", hostile)
     page = open_form(open_console, api)
@@ -317,7 +317,7 @@ def test_reason_of_the_service_is_shown_as_text(open_console, api):
         failed(429, "TooManyRequests", Retry_After="7"),
     ],
 )
-def test_request_without_effect_says_so(open_console, api, answer):
+def test_request_without_effect_reports_that_no_task_was_created(open_console, api, answer):
     api.answers["/create-task"] = answer
     page = open_form(open_console, api)
     send(page)
@@ -332,7 +332,7 @@ def test_unidentified_task_is_explained(open_console, api):
 
 
 @pytest.mark.parametrize("kind", ["lost", "unknown", "gateway"])
-def test_retry_after_a_lost_answer_has_the_same_key(open_console, api, kind):
+def test_retry_after_a_lost_response_uses_the_same_key(open_console, api, kind):
     api.answers["/create-task"] = (
         failed(503, "OutcomeUnknown", Retry_After="1") if kind == "unknown" else (504, None, {})
     )
@@ -356,7 +356,7 @@ def key_of(route: Any) -> str:
     return route.request.headers["idempotency-key"]
 
 
-def test_changed_task_after_a_lost_answer_is_another_one(open_console, api):
+def test_task_changed_after_a_lost_response_gets_a_new_key(open_console, api):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api)
     attributes(page).fill('{"a": 1}')
@@ -375,7 +375,7 @@ def test_changed_task_after_a_lost_answer_is_another_one(open_console, api):
     assert len(set(api.keys)) == 2
 
 
-def test_key_is_not_used_again_after_a_day(open_console, api):
+def test_key_is_not_reused_after_a_day(open_console, api):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api, clock=True)
     send(page)
@@ -423,7 +423,7 @@ def unknown(page, api):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", [empty, wrong, successful, unknown])
-def test_form_has_no_accessibility_violation(open_console, api, state, scheme):
+def test_form_has_no_accessibility_violations_in_any_state(open_console, api, state, scheme):
     page = open_form(open_console, api, color_scheme=scheme, reduced_motion="reduce")
     state(page, api)
     results = Axe().run(page)
@@ -431,7 +431,7 @@ def test_form_has_no_accessibility_violation(open_console, api, state, scheme):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_sid_of_the_task_is_not_cut(open_console, api, width):
+def test_task_sid_is_not_cut_off(open_console, api, width):
     page = open_form(open_console, api, viewport={"width": width, "height": 700})
     successful(page, api)
     box = outcome(page).locator(".mono").bounding_box()

@@ -84,8 +84,8 @@ def test_lines_end_with_crlf_and_all_fields_are_quoted(open_console, api):
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_cell_begins_a_formula(open_console, api, hostile):
     names = ("worker_name", "workflow_name", "task_queue_name", "task_channel_name")
-    members = dict.fromkeys(names, hostile)
-    api.past_offer("", task_attributes={hostile: hostile, "customer": hostile}, **members)
+    properties = dict.fromkeys(names, hostile)
+    api.past_offer("", task_attributes={hostile: hostile, "customer": hostile}, **properties)
     (row,) = parse(export(open_as_supervisor(open_console)))
     assert row["worker_name"] == f"'{hostile}"
     assert json.loads(row["task_attributes"])["customer"] == hostile
@@ -95,7 +95,7 @@ def test_no_cell_begins_a_formula(open_console, api, hostile):
 
 
 @pytest.mark.parametrize("hostile", ["a;=1+1", "a\n@SUM(A1)", "a\r\n+1", "a;\t=1"])
-def test_no_formula_begins_where_lists_are_separated_by_semicolons(open_console, api, hostile):
+def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, api, hostile):
     api.past_offer("", task_attributes={"customer": hostile}, worker_name=hostile)
     contents = export(open_as_supervisor(open_console))
     cells = [cell for line in re.split(r"[\r\n]+", contents) for cell in line.split(";")]
@@ -110,7 +110,7 @@ def test_apostrophe_is_added_only_where_a_formula_would_begin(open_console, api)
     assert not any(cell.startswith("'") for cell in row.values())
 
 
-def test_status_time_and_filter_select_what_is_exported(open_console, api):
+def test_status_time_and_filter_select_the_exported_rows(open_console, api):
     api.past_offer("Marta", "timeout")
     api.past_offer("Ana", "timeout")
     api.past_offer("Marta", "completed")
@@ -123,7 +123,7 @@ def test_status_time_and_filter_select_what_is_exported(open_console, api):
     assert (row["title"], row["status"]) == ("Marta: charged twice", "timeout")
 
 
-def test_all_pages_are_exported_with_the_lists_start(open_console, api):
+def test_all_pages_are_exported_with_the_start_time_of_the_list(open_console, api):
     for number in range(130):
         api.past_offer(f"Customer {number}", ago=300 + number)
     page = open_as_supervisor(open_console)
@@ -137,7 +137,7 @@ def test_all_pages_are_exported_with_the_lists_start(open_console, api):
     expect(ended(page)).to_have_count(50)
 
 
-def test_file_has_a_limit_that_is_said(open_console, api):
+def test_limit_of_an_export_is_reported(open_console, api):
     for number in range(120):
         api.past_offer(f"Customer {number}", ago=300 + number)
     record = api.past[-1]
@@ -169,9 +169,7 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     assert downloads == []
 
 
-def test_throttled_requests_are_repeated_after_the_time_that_the_service_asks_for(
-    open_console, api
-):
+def test_throttled_export_request_is_retried(open_console, api):
     api.past_offer("Marta")
     page = open_as_supervisor(open_console)
     expect(ended(page)).to_have_count(1)

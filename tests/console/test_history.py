@@ -150,7 +150,7 @@ def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):
     expect(ended(page)).to_have_count(1)
 
 
-def test_failure_is_shown_and_can_be_repeated(open_console, api):
+def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     api.past_offer("Marta")
     original = api._list
     refuse_lists(api)
@@ -474,7 +474,7 @@ STATES = [listed, more, failed_more, empty, failed, loading, filtered, filtered_
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_state_of_history_has_no_accessibility_violation(open_console, api, state, scheme):
+def test_history_has_no_accessibility_violations_in_any_state(open_console, api, state, scheme):
     page = open_console(color_scheme=scheme, reduced_motion="reduce")
     expect(page.locator(".live")).to_contain_text("Live")
     state(page, api)

@@ -125,7 +125,7 @@ def test_accept_shows_ending_in_place_and_then_below(open_console, api):
     assert ("POST", f"/reservations/{reservation}/accept", {}) in api.received
 
 
-def test_reject_sends_the_chosen_activity_only_once(open_console, api):
+def test_reject_sends_the_chosen_activity_and_forgets_it(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/reject"] = api.decide("rejected")
     page = open_console()
@@ -410,7 +410,7 @@ def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, 
 
 
 @pytest.mark.parametrize("end", ["pause", "key"])
-def test_rows_move_again_after_a_pause_of_the_pointer_or_a_key(open_console, api, end):
+def test_rows_move_again_after_the_pointer_pauses_or_a_key_is_pressed(open_console, api, end):
     api.offer("First", 60)
     page = open_console()
     row(page, "First").hover()

@@ -32,11 +32,12 @@ def entry(at: float, to: str, by: str = "event", note: str | None = None) -> dic
     return {"at": iso(at), "from": None, "to": to, "by": by, "note": note}
 
 
-def life(api, status: str = "completed", *, ago: float = 400, **members) -> str:
-    """Record a Reservation that was created some seconds ago and reached a status; return its SID.
+def add_record(api, status: str = "completed", *, ago: float = 400, **properties) -> str:
+    """Add the record of a Reservation that reached a status, and return its SID.
 
-    The callback arrived after 86 ms and was answered after 41 ms. After 97 s, Alice claimed the
-    Reservation, 212 ms before its status changed. It wrapped up after 251 s, and ended after 38 s.
+    The Reservation was created some seconds ago. Its callback arrived after 86 ms and was answered
+    41 ms later. After 97 s, Alice claimed the Reservation, 212 ms before its status changed.
+    Wrap-up began 251 s after the decision, and the Reservation was completed 38 s later.
     """
     start = time.time() - ago
     reservation = api.offer("Marta Ríos", left=120 - ago, timeout=120, status=status)
@@ -73,7 +74,7 @@ def life(api, status: str = "completed", *, ago: float = 400, **members) -> str:
         "worker_attributes": {},
         "task_channel_name": "default",
         "history": history,
-        **members,
+        **properties,
     }
     return reservation
 
@@ -93,7 +94,7 @@ def step_names(page: Page):
 
 
 def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, api):
-    reservation = life(api)
+    reservation = add_record(api)
     page = open_console()
     visit(page, reservation)
     names = ["Reserved", "Callback received", "Answered", "Claimed", "Accepted", "Wrapping up"]
@@ -121,7 +122,7 @@ def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, ap
 
 def test_strip_is_proportional(open_console, api):
     page = open_console()
-    visit(page, life(api))
+    visit(page, add_record(api))
     strip = page.locator(".strip > rect")
     expect(strip).to_have_count(3)
     widths = [float(each.get_attribute("width").rstrip("%")) for each in strip.all()]
@@ -132,10 +133,10 @@ def test_strip_is_proportional(open_console, api):
 
 
 @pytest.mark.parametrize("status", ENDS)
-def test_each_way_of_ending_is_shown(open_console, api, status):
+def test_each_status_after_pending_is_shown(open_console, api, status):
     words, phases = ENDS[status]
     page = open_console()
-    visit(page, life(api, status))
+    visit(page, add_record(api, status))
     expect(step_names(page).last).to_have_text(words)
     expect(page.locator(".tools .pill")).to_have_text(words)
     rects = page.locator(".strip > rect")
@@ -168,7 +169,7 @@ def test_each_way_of_ending_is_shown(open_console, api, status):
     ],
 )
 def test_sources_and_notes_are_shown_in_words(open_console, api, step, english, spanish):
-    reservation = life(api, "pending", delivery=None, last_claim=None)
+    reservation = add_record(api, "pending", delivery=None, last_claim=None)
     to, by, note = step
     api.records[reservation]["history"].append(entry(time.time(), to, by, note))
     api.records[reservation]["status"] = to
@@ -182,7 +183,7 @@ def test_sources_and_notes_are_shown_in_words(open_console, api, step, english, 
 
 
 def test_callback_is_shown_as_received_with_answer_rule_and_decision(open_console, api):
-    reservation = life(api)
+    reservation = add_record(api)
     page = open_console()
     visit(page, reservation)
     parameters = page.locator(".params tbody tr")
@@ -205,15 +206,15 @@ def test_callback_is_shown_as_received_with_answer_rule_and_decision(open_consol
     assert json.loads(page.locator("pre").inner_text()) == api.records[reservation]
 
 
-def test_rule_of_an_earlier_version_is_read_from_the_note(open_console, api):
+def test_rule_recorded_by_an_earlier_version_is_read_from_the_note(open_console, api):
     page = open_console()
-    visit(page, life(api, rule=None))
+    visit(page, add_record(api, rule=None))
     expect(panel(page, "Answer and rule")).to_contain_text("Rule: VIPs by hand")
 
 
 def test_record_without_a_callback_says_so(open_console, api):
-    members = {"callback": None, "delivery": None, "last_claim": None, "rule": None}
-    reservation = life(api, "timeout", **members, instruction=None)
+    properties = {"callback": None, "delivery": None, "last_claim": None, "rule": None}
+    reservation = add_record(api, "timeout", **properties, instruction=None)
     api.records[reservation]["history"][0].update(by="event", note=None)
     page = open_console(token("supervisor"))
     visit(page, reservation)
@@ -223,8 +224,8 @@ def test_record_without_a_callback_says_so(open_console, api):
     expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
 
 
-def test_callback_after_the_event_has_its_place_in_the_timeline(open_console, api):
-    reservation = life(api)
+def test_callback_recorded_after_the_event_is_in_the_timeline(open_console, api):
+    reservation = add_record(api)
     api.records[reservation]["history"][0].update(by="event", note=None)
     api.records[reservation]["delivery"]["route"] = "/assignment_callback/fallback"
     page = open_console()
@@ -235,8 +236,8 @@ def test_callback_after_the_event_has_its_place_in_the_timeline(open_console, ap
     expect(page.locator(".steps .note").nth(1)).to_contain_text("decide later")
 
 
-def test_hostile_values_are_text(open_console, api):
-    reservation = life(
+def test_hostile_values_are_shown_as_text(open_console, api):
+    reservation = add_record(
         api,
         task_attributes={"customer": HOSTILE, HOSTILE: HOSTILE},
         callback={HOSTILE: HOSTILE},
@@ -281,7 +282,7 @@ def test_page_follows_an_open_reservation_to_its_end(open_console, api):
     assert api.count(f"/reservations/{reservation}") == count
 
 
-def test_retry_after_is_obeyed_although_the_overview_changes(open_console, api):
+def test_retry_after_is_obeyed_even_if_the_overview_changes(open_console, api):
     reservation = api.offer("Marta", 100)
     page = open_console()
     original = api._read
@@ -300,9 +301,9 @@ def test_retry_after_is_obeyed_although_the_overview_changes(open_console, api):
     assert api.count(f"/reservations/{reservation}") == 1
 
 
-def test_reload_back_and_link_keep_the_page(open_console, api):
-    reservation = life(api)
-    other = life(api, "timeout")
+def test_reload_back_and_links_show_the_reservation_in_the_url(open_console, api):
+    reservation = add_record(api)
+    other = add_record(api, "timeout")
     page = open_console()
     visit(page, reservation)
     expect(step_names(page)).to_have_count(7)
@@ -316,9 +317,9 @@ def test_reload_back_and_link_keep_the_page(open_console, api):
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
 
 
-def test_link_that_was_opened_before_the_sign_in_is_followed(open_console, api):
+def test_link_opened_before_sign_in_is_followed(open_console, api):
     api.has_provider = True
-    reservation = life(api)
+    reservation = add_record(api)
     page = open_console(None, path=f"/console#/reservations/{reservation}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.evaluate("sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now()}))")
@@ -343,7 +344,7 @@ def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
 
 
 def test_skip_link_moves_the_focus_and_keeps_the_address(open_console, api):
-    reservation = life(api)
+    reservation = add_record(api)
     page = open_console()
     visit(page, reservation)
     page.get_by_role("link", name="Skip to the Reservation").press("Enter")
@@ -376,8 +377,8 @@ def test_reservation_of_another_worker_is_forbidden(open_console, api):
     expect(page.get_by_role("alert")).to_contain_text("This offer belongs to another Worker.")
 
 
-def test_failure_is_repeated_by_button_and_keeps_a_shown_record(open_console, api):
-    reservation = life(api, "pending", ago=20)
+def test_failed_request_can_be_retried_and_keeps_the_shown_record(open_console, api):
+    reservation = add_record(api, "pending", ago=20)
     page = open_console()
     address = f"**/reservations/{reservation}"
     page.route(address, lambda route: route.abort())
@@ -394,7 +395,7 @@ def test_failure_is_repeated_by_button_and_keeps_a_shown_record(open_console, ap
 
 
 def test_names_and_sids_are_shown_and_can_be_copied(open_console, api):
-    reservation = life(api, workflow_name=None)
+    reservation = add_record(api, workflow_name=None)
     page = open_console(permissions=["clipboard-read", "clipboard-write"])
     visit(page, reservation)
     expect(page.locator(".sids > div")).to_have_text(
@@ -421,7 +422,7 @@ def test_names_and_sids_are_shown_and_can_be_copied(open_console, api):
     ],
 )
 def test_supervisor_verifies_the_signature_again(open_console, api, valid, cause, words):
-    reservation = life(api)
+    reservation = add_record(api)
     api.signatures[reservation] = {"valid": valid, "likely_cause": cause}
     page = open_console(token("supervisor"))
     visit(page, reservation)
@@ -429,9 +430,9 @@ def test_supervisor_verifies_the_signature_again(open_console, api, valid, cause
     expect(panel(page, "Answer and rule").get_by_role("status").first).to_contain_text(words)
 
 
-def test_worker_is_offered_no_check_and_no_log(open_console, api):
+def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, api):
     page = open_console()
-    visit(page, life(api))
+    visit(page, add_record(api))
     expect(step_names(page)).to_have_count(7)
     expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
     expect(page.get_by_role("button", name="Send again")).to_have_count(0)
@@ -439,7 +440,7 @@ def test_worker_is_offered_no_check_and_no_log(open_console, api):
 
 
 def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, api):
-    reservation = life(api)
+    reservation = add_record(api)
     answer = {"status": 200, "body": {"instruction": "accept"}, "duration_ms": 12.3}
     api.answers["/send_again"] = (200, answer, {})
     page = open_console(token("supervisor"))
@@ -452,11 +453,11 @@ def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, ap
     expect(shown).to_have_text("The service answered: Too large.")
 
 
-def test_other_hosts_offer_no_sending(browser, api):
-    """A host name that Chromium resolves to the loopback address stands for a deployed stage."""
+def test_send_again_is_not_offered_on_other_hosts(browser, api):
+    """Like a deployed stage, console.localhost is not among the hosts that offer the button."""
     context = browser.new_context(locale="en-US")
     page = context.new_page()
-    reservation = life(api)
+    reservation = add_record(api)
     base = api.url.replace("127.0.0.1", "console.localhost")
     page.goto(f"{base}/console#token={token('supervisor')}")
     visit(page, reservation)
@@ -468,7 +469,7 @@ def test_other_hosts_offer_no_sending(browser, api):
 @pytest.mark.parametrize("width", [360, 640, 768, 1024, 1280, 1920])
 def test_page_never_scrolls_sideways(open_console, api, width):
     long = "Donaudampfschifffahrtsgesellschaftskapitän" * 4
-    reservation = life(
+    reservation = add_record(
         api,
         task_attributes={"customer": long},
         callback={"TaskAttributes": long, long[:60]: "x" * 400},
@@ -490,16 +491,16 @@ def test_page_never_scrolls_sideways(open_console, api, width):
 
 
 def finished(page, api):
-    visit(page, life(api))
+    visit(page, add_record(api))
     page.get_by_text("Raw JSON").click()
 
 
 def pending(page, api):
-    visit(page, life(api, "pending", ago=20))
+    visit(page, add_record(api, "pending", ago=20))
 
 
 def timed_out(page, api):
-    visit(page, life(api, "timeout", callback=None, delivery=None, last_claim=None))
+    visit(page, add_record(api, "timeout", callback=None, delivery=None, last_claim=None))
 
 
 def unknown(page, api):
@@ -508,7 +509,7 @@ def unknown(page, api):
 
 
 def verified(page, api):
-    reservation = life(api)
+    reservation = add_record(api)
     api.signatures[reservation] = {"valid": False, "likely_cause": "auth_token"}
     visit(page, reservation)
     page.get_by_role("button", name="Verify again").click()
@@ -517,7 +518,7 @@ def verified(page, api):
 
 def slow(page, api):
     api.delay = 2
-    visit(page, life(api))
+    visit(page, add_record(api))
     expect(page.locator(".blank")).to_have_count(3)
 
 
@@ -527,7 +528,7 @@ STATES = [finished, pending, timed_out, unknown, verified, slow]
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_state_has_no_accessibility_violation(open_console, api, state, scheme, width):
+def test_page_has_no_accessibility_violations_in_any_state(open_console, api, state, scheme, width):
     page = open_console(
         token("supervisor"),
         color_scheme=scheme,

@@ -28,13 +28,13 @@ def tasks(page: Page):
 
 
 def switch_to(api: FakeApi, activity_sid: str, name: str, *, after: float = 0) -> None:
-    """Switch the Worker's Activity, some seconds from now by the Worker's record."""
+    """Switch the Worker's Activity. The record dates the switch some seconds from now."""
     changed = {"activity_sid": activity_sid, "activity_name": name}
     api.worker = {**api.worker, **changed, "activity_changed_at": iso(time.time() + after)}
 
 
 def hold(page: Page, url: str) -> list:
-    """Return a list that gets the page's requests to a URL. The test lets them continue."""
+    """Hold the page's requests to a URL; return the list of requests, which the test continues."""
     held: list = []
     page.route(url, lambda route: held.append(route))  # noqa: PLW0108  Playwright needs a function
     return held
@@ -44,7 +44,7 @@ def hold(page: Page, url: str) -> list:
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_activity_switch_without_answer_is_checked_and_found_done(open_console, api, is_lost):
+def test_activity_switch_without_a_response_is_checked_and_confirmed(open_console, api, is_lost):
     api.answers["/activity"] = UNAVAILABLE
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
@@ -73,7 +73,7 @@ def test_activity_switch_without_effect_is_checked_and_reported(open_console, ap
     expect(banner(page)).to_have_count(0)
 
 
-def test_activity_is_checked_until_there_is_an_answer(open_console, api):
+def test_activity_is_checked_until_a_check_succeeds(open_console, api):
     api.answers["/activity"] = UNAVAILABLE
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
@@ -87,7 +87,7 @@ def test_activity_is_checked_until_there_is_an_answer(open_console, api):
     expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
 
 
-def test_overview_that_shows_the_asked_activity_ends_the_check(open_console, api):
+def test_overview_with_the_requested_activity_ends_the_check(open_console, api):
     api.answers["/activity"] = UNAVAILABLE
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
@@ -118,7 +118,7 @@ def test_activity_can_be_switched_again_in_the_next_session(open_console, api):
     expect(banner(page)).to_have_count(0)
 
 
-def test_own_activity_switch_is_no_surprise_in_another_tab(open_console, api):
+def test_users_own_activity_switch_shows_no_banner_in_another_tab(open_console, api):
     def switch(_path):
         switch_to(api, BREAK, "Break")
         return 200, {"activity_sid": BREAK, "activity_name": "Break"}, {}
@@ -136,7 +136,7 @@ def test_own_activity_switch_is_no_surprise_in_another_tab(open_console, api):
         switch_to(api, AVAILABLE, "Available")
         expect(activity(other)).to_have_value(AVAILABLE)
         expect(activity(mine)).to_have_value(AVAILABLE)
-    # What the user does not ask for remains a surprise.
+    # A switch that the user did not request still shows the banner.
     switch_to(api, BREAK, "Break")
     for page in pages:
         expect(banner(page)).to_contain_text("You were set to Break at")
@@ -161,7 +161,7 @@ def test_change_by_others_does_not_name_taskrouter(open_console, api):
     expect(page.get_by_text("An offer timed out.")).to_have_count(0)
 
 
-def test_change_long_before_a_timeout_is_not_explained_by_it(open_console, api):
+def test_change_long_before_a_timeout_is_not_attributed_to_the_timeout(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -172,7 +172,7 @@ def test_change_long_before_a_timeout_is_not_explained_by_it(open_console, api):
     expect(banner(page)).not_to_contain_text("An offer timed out.")
 
 
-def test_timeout_that_changes_the_activity_is_noticed_during_another_task(open_console, api):
+def test_timeout_that_changes_the_activity_is_shown_during_another_task(open_console, api):
     api.offer("Ana", status="accepted", accepted_by=f"worker:{ALICE}")
     reservation = api.offer("Marta")
     page = open_console()
@@ -192,7 +192,7 @@ def accepted(api: FakeApi, customer: str = "Marta") -> str:
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_completion_without_answer_is_checked_and_found_done(open_console, api, is_lost):
+def test_completion_without_a_response_is_checked_and_confirmed(open_console, api, is_lost):
     reservation = accepted(api)
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()
@@ -208,7 +208,7 @@ def test_completion_without_answer_is_checked_and_found_done(open_console, api, 
     expect(tasks(page)).to_have_count(0)
 
 
-def test_completion_without_effect_is_checked_and_can_be_repeated(open_console, api):
+def test_completion_without_effect_is_checked_and_can_be_retried(open_console, api):
     accepted(api)
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()
@@ -237,7 +237,7 @@ def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
 @pytest.mark.parametrize(
     ("status", "words"), [("completed", "Completed"), ("canceled", "The Task was canceled")]
 )
-def test_task_that_others_end_is_listed_with_its_ending(open_console, api, status, words):
+def test_task_ended_by_others_is_listed_with_its_ending(open_console, api, status, words):
     reservation = accepted(api)
     page = open_console()
     expect(tasks(page)).to_have_count(1)
@@ -275,7 +275,7 @@ def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
     assert api.count(f"/reservations/{reservation}") == 0
 
 
-# Refusals by others
+# Refusals, keys, rejections and delays
 
 
 def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, api):
@@ -310,7 +310,7 @@ def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api)
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_shortcuts_work_after_a_switch_of_the_activity(open_console, api, is_on):
+def test_shortcuts_work_after_an_activity_switch_unless_turned_off(open_console, api, is_on):
     reservation = api.offer("Marta")
     api.answers["/activity"] = lambda _: (200, api.worker, {})
     api.answers["/reject"] = api.decide("rejected")
@@ -348,7 +348,7 @@ def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "4"}])
-def test_activities_are_read_until_there_is_an_answer(open_console, api, headers):
+def test_activities_are_requested_until_a_request_succeeds(open_console, api, headers):
     original, asked = api.respond, []
 
     def fail(method, path, request_headers, parameters):

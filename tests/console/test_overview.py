@@ -21,7 +21,7 @@ STATUSES = (
 pytestmark = pytest.mark.slow
 
 
-def hour_of(api, ago: int, *, at_least: bool = False, **by_status: int) -> dict[str, Any]:
+def make_hour(api, ago: int, *, at_least: bool = False, **by_status: int) -> dict[str, Any]:
     """Return the counts of the hour that began some hours before the current one."""
     names = [
         "pending",
@@ -50,8 +50,8 @@ def hour_of(api, ago: int, *, at_least: bool = False, **by_status: int) -> dict[
     }
 
 
-def sweep_of(api, ago: float, **members: Any) -> dict[str, Any]:
-    """Return what a sweep did some seconds ago."""
+def make_sweep(api, ago: float, **properties: Any) -> dict[str, Any]:
+    """Return the result of a sweep that ran some seconds ago."""
     counts = "oldest_due_ms mirrored unchanged gone rejected completed failed left reconciled"
     return {
         "at": iso(api.now() - ago),
@@ -62,17 +62,17 @@ def sweep_of(api, ago: float, **members: Any) -> dict[str, Any]:
         **dict.fromkeys(counts.split(), 0),
         "unreconciled": 0,
         "monitor_only": False,
-        **members,
+        **properties,
     }
 
 
-def statistics_of(api, *, age: float = 34, **members: Any) -> dict[str, Any]:
-    """Return statistics with 24 hours, of which some had Reservations."""
-    hours = [hour_of(api, ago) for ago in range(23, -1, -1)]
-    hours[10] = hour_of(api, 13, completed=140, rejected=8, timeout=11, canceled=3, gone=1)
-    hours[11] = hour_of(api, 12, completed=90, rejected=4, timeout=3, rescinded=2)
-    hours[22] = hour_of(api, 1, completed=60, wrapping=1, accepted=2, rejected=2, timeout=1)
-    hours[23] = hour_of(api, 0, completed=20, accepted=4, pending=12, timeout=2)
+def make_statistics(api, *, age: float = 34, **properties: Any) -> dict[str, Any]:
+    """Return statistics of 24 hours, four of which have Reservations."""
+    hours = [make_hour(api, ago) for ago in range(23, -1, -1)]
+    hours[10] = make_hour(api, 13, completed=140, rejected=8, timeout=11, canceled=3, gone=1)
+    hours[11] = make_hour(api, 12, completed=90, rejected=4, timeout=3, rescinded=2)
+    hours[22] = make_hour(api, 1, completed=60, wrapping=1, accepted=2, rejected=2, timeout=1)
+    hours[23] = make_hour(api, 0, completed=20, accepted=4, pending=12, timeout=2)
     return {
         "updated_at": iso(api.now() - age),
         "hours": hours,
@@ -92,10 +92,12 @@ def statistics_of(api, *, age: float = 34, **members: Any) -> dict[str, Any]:
         "taskrouter_updated_at": iso(api.now() - age),
         "taskrouter_error": None,
         "sweeps": [
-            sweep_of(api, age + 60 * number, **({"mirrored": 2, "gone": 1} if number == 1 else {}))
+            make_sweep(
+                api, age + 60 * number, **({"mirrored": 2, "gone": 1} if number == 1 else {})
+            )
             for number in range(20)
         ],
-        **members,
+        **properties,
     }
 
 
@@ -119,7 +121,7 @@ def tile(page: Page, name: str):
 
 
 def test_tiles_show_the_figures_of_the_last_day(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     expect(tile(page, "Open")).to_contain_text("Oldest waits 1 min 53 s")
@@ -138,11 +140,11 @@ def test_tiles_show_the_figures_of_the_last_day(open_console, api):
 
 
 def test_table_has_the_values_of_the_chart(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     api.statistics["hours"][0] = {**api.statistics["hours"][0], "counted_at": None}
     counts = ("total", "open", "accepted", "rejected", "timed_out")
     api.statistics["hours"][0].update(dict.fromkeys(counts), by_status=None)
-    api.statistics["hours"][1] = hour_of(api, 22, completed=20_000, at_least=True)
+    api.statistics["hours"][1] = make_hour(api, 22, completed=20_000, at_least=True)
     page = show_overview(open_console, api)
     page.get_by_text("Show as a table").click()
     table = page.get_by_role("region", name="Reservations per hour, as a table").get_by_role("row")
@@ -158,8 +160,8 @@ def test_table_has_the_values_of_the_chart(open_console, api):
     expect(chart.locator("desc")).to_contain_text(re.compile(r"Timed out peaks at 11 in"))
 
 
-def test_parts_of_the_bars_differ_without_colors(open_console, api):
-    api.statistics = statistics_of(api)
+def test_segments_of_the_bars_differ_without_color(open_console, api):
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     fills = page.locator(".legend rect").evaluate_all(
         "all => all.map(each => each.getAttribute('fill') ?? each.getAttribute('class'))"
@@ -182,8 +184,8 @@ def test_parts_of_the_bars_differ_without_colors(open_console, api):
     assert min(heights) >= 1.5
 
 
-def test_sweeps_say_what_they_repaired_and_what_failed(open_console, api):
-    api.statistics = statistics_of(api)
+def test_sweeps_are_shown_with_repairs_and_failures(open_console, api):
+    api.statistics = make_statistics(api)
     failed = {"ok": False, "errors": {"StoreUnavailable": 2}, "left": 3, "monitor_only": True}
     api.statistics["sweeps"][2].update(failed)
     page = show_overview(open_console, api)
@@ -201,8 +203,8 @@ def test_sweeps_say_what_they_repaired_and_what_failed(open_console, api):
     expect(panel.locator("tbody time")).to_have_count(20)
 
 
-def test_short_durations_have_two_digits(open_console, api):
-    api.statistics = statistics_of(api)
+def test_short_durations_have_two_significant_digits(open_console, api):
+    api.statistics = make_statistics(api)
     for number, milliseconds in enumerate((41.3, 410, 1540, 9999, 10_000, 65_000)):
         api.statistics["sweeps"][number].update(duration_ms=milliseconds, mirrored=0, gone=0)
     page = show_overview(open_console, api)
@@ -212,7 +214,7 @@ def test_short_durations_have_two_digits(open_console, api):
 
 
 def test_failed_sweep_is_marked(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     api.statistics["sweeps"][0]["ok"] = False
     page = show_overview(open_console, api)
     expect(tile(page, "Last sweep")).to_contain_text("Failed")
@@ -222,7 +224,7 @@ def test_failed_sweep_is_marked(open_console, api):
 
 
 def test_workers_are_counted_by_activity(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     panel = page.locator(".panel", has=page.locator("#workers"))
     expect(panel).to_contain_text("Workers: 24")
@@ -235,15 +237,15 @@ def test_workers_are_counted_by_activity(open_console, api):
     assert len(widths) == 2
 
 
-def test_values_of_taskrouter_have_their_own_time_and_error(open_console, api):
-    api.statistics = statistics_of(api, taskrouter_error="TaskRouterDenied")
+def test_taskrouter_values_are_shown_with_their_own_time_and_error(open_console, api):
+    api.statistics = make_statistics(api, taskrouter_error="TaskRouterDenied")
     page = show_overview(open_console, api)
     panel = page.locator(".panel", has=page.locator("#workers"))
     expect(panel).to_contain_text(re.compile(r"As of \d\d:\d\d:\d\d\. .*\(TaskRouterDenied\)"))
 
 
 def test_unknown_values_are_shown_as_unknown(open_console, api):
-    api.statistics = statistics_of(
+    api.statistics = make_statistics(
         api,
         acceptance=None,
         oldest_waiting=None,
@@ -261,7 +263,7 @@ def test_unknown_values_are_shown_as_unknown(open_console, api):
 def test_open_offers_are_counted_by_queue(open_console, api):
     for queue in ("Billing", "Support", "Billing"):
         api.offer(task_queue_name=queue)
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     panel = page.locator(".panel", has=page.locator("#queues"))
     expect(panel.locator("li")).to_have_text(["Billing2", "Support1"])
@@ -269,8 +271,8 @@ def test_open_offers_are_counted_by_queue(open_console, api):
     expect(rows(page)).to_have_count(3)
 
 
-def test_hostile_names_are_text(open_console, api):
-    api.statistics = statistics_of(api)
+def test_hostile_names_are_shown_as_text(open_console, api):
+    api.statistics = make_statistics(api)
     hostile = "<img src=x onerror=alert(1)>"
     api.statistics["workers_by_activity"][0]["activity_name"] = hostile
     api.statistics["sweeps"][0]["errors"] = {hostile: 1}
@@ -281,25 +283,25 @@ def test_hostile_names_are_text(open_console, api):
 # States
 
 
-def test_new_stage_says_when_figures_appear_and_then_shows_them(open_console, api):
+def test_new_stage_shows_that_there_are_no_figures_yet(open_console, api):
     empty = {"hours": [], "workers_by_activity": [], "sweeps": [], "acceptance": None}
-    api.statistics = {**statistics_of(api), **empty, "updated_at": None, "oldest_waiting": None}
+    api.statistics = {**make_statistics(api), **empty, "updated_at": None, "oldest_waiting": None}
     page = show_overview(open_console, api)
     expect(page.get_by_role("heading", name="No figures yet")).to_be_visible()
     expect(page.get_by_role("button", name="Create Task")).to_be_visible()
 
 
 def test_day_without_reservations_has_no_chart(open_console, api):
-    api.statistics = statistics_of(api, hours=[hour_of(api, ago) for ago in range(23, -1, -1)])
+    api.statistics = make_statistics(api, hours=[make_hour(api, ago) for ago in range(23, -1, -1)])
     page = show_overview(open_console, api)
     expect(page.get_by_text("No Reservations in the last 24 hours.")).to_be_visible()
     expect(page.locator(".chart")).to_have_count(0)
     expect(tile(page, "Open").locator(".big")).to_have_text("0")
 
 
-def test_old_figures_have_a_warning_by_the_servers_clock(open_console, api):
+def test_figures_that_are_old_by_the_servers_clock_have_a_warning(open_console, api):
     api.clock_offset = -7200
-    api.statistics = statistics_of(api, age=420)
+    api.statistics = make_statistics(api, age=420)
     page = show_overview(open_console, api)
     expect(page.get_by_text(re.compile("Updated 7 min .* ago"))).to_be_visible()
     expect(page.locator(".banner")).to_contain_text("These figures are 7 min")
@@ -311,25 +313,25 @@ def test_old_figures_have_a_warning_by_the_servers_clock(open_console, api):
 
 def test_recent_figures_have_no_warning(open_console, api):
     api.clock_offset = -7200
-    api.statistics = statistics_of(api, age=170)
+    api.statistics = make_statistics(api, age=170)
     page = show_overview(open_console, api)
     expect(page.get_by_text(re.compile("Updated 2 min .* ago"))).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
 
 
-def test_failed_first_load_can_be_repeated(open_console, api):
+def test_failed_first_load_can_be_retried(open_console, api):
     api.statistics = UNAVAILABLE
     page = show_overview(open_console, api)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     alert.get_by_role("button", name="Try again").click()
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     expect(alert).to_have_count(0)
 
 
 def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     page.context.set_offline(True)
@@ -343,7 +345,7 @@ def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api
     assert [path for method, path, _ in api.received if method == "POST"] == []
 
 
-def test_refused_user_is_told(open_console, api):
+def test_forbidden_user_sees_the_reason(open_console, api):
     api.statistics = 403, {"Code": "ForbiddenError", "Message": "No."}, {}
     page = show_overview(open_console, api)
     expect(page.get_by_role("alert")).to_contain_text(
@@ -361,7 +363,7 @@ def test_slow_first_load_shows_blank_tiles(open_console, api):
         return original(path, headers)
 
     api._read = hold
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(page.locator(".tile.blank")).to_have_count(6)
     expect(page.locator("main[aria-busy=true]")).to_have_count(1)
@@ -377,8 +379,8 @@ def requests(api) -> int:
     return api.count("/statistics")
 
 
-def count_again(page: Page, api, expected: int) -> None:
-    """Wait until the API has received a number of requests for the statistics."""
+def wait_for_requests(page: Page, api, expected: int) -> None:
+    """Wait until the API has received the expected number of requests for statistics."""
     for _ in range(100):
         if requests(api) >= expected:
             break
@@ -386,24 +388,24 @@ def count_again(page: Page, api, expected: int) -> None:
     assert requests(api) == expected
 
 
-def test_figures_are_loaded_again_about_every_20_seconds(open_console, api):
-    api.statistics = statistics_of(api)
+def test_figures_are_reloaded_about_every_20_seconds(open_console, api):
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     page.get_by_role("button", name="Create Task").focus()
     page.evaluate("scrollTo(0, 200)")
     page.clock.fast_forward(19_500)
-    count_again(page, api, 1)
-    api.statistics["hours"][23] = hour_of(api, 0, pending=15)
+    wait_for_requests(page, api, 1)
+    api.statistics["hours"][23] = make_hour(api, 0, pending=15)
     page.clock.fast_forward(5_000)
     expect(tile(page, "Open").locator(".big")).to_have_text("15")
     expect(page.get_by_role("button", name="Create Task")).to_be_focused()
     assert page.evaluate("scrollY") == 200
-    count_again(page, api, 2)
+    wait_for_requests(page, api, 2)
 
 
 def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     api.statistics = 503, UNAVAILABLE[1], {"Retry-After": "100"}
@@ -413,26 +415,26 @@ def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api
     expect(banner).to_contain_text(re.compile(r"DynamoDB failed\. Next try in 1\d\d s\."))
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     page.clock.fast_forward(60_000)
-    count_again(page, api, 2)
-    api.statistics = statistics_of(api)
+    wait_for_requests(page, api, 2)
+    api.statistics = make_statistics(api)
     page.clock.fast_forward(70_000)
     expect(banner).to_have_count(0)
-    count_again(page, api, 3)
+    wait_for_requests(page, api, 3)
 
 
 def test_nothing_is_loaded_while_the_page_is_hidden_or_shows_another_section(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     set_visibility(page, "hidden")
     page.clock.fast_forward(60_000)
-    count_again(page, api, 1)
+    wait_for_requests(page, api, 1)
     set_visibility(page, "visible")
-    count_again(page, api, 2)
+    wait_for_requests(page, api, 2)
     page.get_by_role("link", name="History").click()
     expect(page.locator("h1#history")).to_be_visible()
     page.clock.fast_forward(60_000)
-    count_again(page, api, 2)
+    wait_for_requests(page, api, 2)
 
 
 def set_visibility(page: Page, value: str) -> None:
@@ -458,24 +460,26 @@ def test_worker_neither_sees_nor_loads_the_overview(open_console, api):
     assert requests(api) == 0
 
 
-def loads_supervisors_script(page: Page) -> bool:
+def has_loaded_supervisor_script(page: Page) -> bool:
     names = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
     return any(name.endswith("/supervisor.js") for name in names)
 
 
 @pytest.mark.parametrize("role", ["worker", "supervisor", "service"])
-def test_only_supervisors_and_services_load_their_script(open_console, api, role):
-    api.statistics = statistics_of(api)
+def test_only_supervisors_and_services_load_the_supervisor_script(open_console, api, role):
+    api.statistics = make_statistics(api)
     page = open_console(token(role))
     expect(page.locator(".live")).to_contain_text("Live")
     if role != "worker":
         page.keyboard.press("t")
         expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
-    assert loads_supervisors_script(page) is (role != "worker")
+    assert has_loaded_supervisor_script(page) is (role != "worker")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_lost_script_is_shown_and_blocks_nothing(open_console, api, browser, scheme):
+def test_script_that_fails_to_load_is_reported_and_blocks_nothing_else(
+    open_console, api, browser, scheme
+):
     context = browser.new_context(color_scheme=scheme, locale="en-US", reduced_motion="reduce")
     context.route("**/supervisor.js", lambda route: route.abort())
     api.offer("Marta")
@@ -490,7 +494,7 @@ def test_lost_script_is_shown_and_blocks_nothing(open_console, api, browser, sch
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
     context.unroute("**/supervisor.js")
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page.goto(f"{api.url}/console#overview")
     page.reload()
     expect(tile(page, "Open")).to_be_visible()
@@ -499,7 +503,7 @@ def test_lost_script_is_shown_and_blocks_nothing(open_console, api, browser, sch
 
 @pytest.mark.parametrize("fragment", ["#overview", "#/overview"])
 def test_address_survives_a_reload_and_back(open_console, api, fragment):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = open_console(token("supervisor"))
     expect(page.locator(".live")).to_contain_text("Live")
     page.goto(f"{api.url}/console{fragment}")
@@ -516,7 +520,7 @@ def test_address_survives_a_reload_and_back(open_console, api, fragment):
 
 
 def test_skip_link_leads_to_the_overview(open_console, api):
-    api.statistics = statistics_of(api)
+    api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     page.get_by_role("link", name="Skip to the overview").press("Enter")
     expect(page.locator("h1#overview")).to_be_focused()
@@ -527,8 +531,8 @@ def test_skip_link_leads_to_the_overview(open_console, api):
 
 @pytest.mark.parametrize("language", ["en-US", "es-ES"])
 @pytest.mark.parametrize("width", [360, 768, 1280, 1920])
-def test_nothing_is_cut_and_nothing_scrolls_sideways(open_console, api, width, language):
-    api.statistics = statistics_of(api)
+def test_nothing_is_cut_off_or_scrolls_sideways(open_console, api, width, language):
+    api.statistics = make_statistics(api)
     api.statistics["workers_by_activity"][0]["activity_name"] = (
         "Wrapping-up-after-a-long-conversation"
     )
@@ -555,13 +559,13 @@ def figures(page, api):
 
 
 def outdated(page, api):
-    api.statistics = statistics_of(api, age=999, taskrouter_error="TaskRouterUnavailable")
+    api.statistics = make_statistics(api, age=999, taskrouter_error="TaskRouterUnavailable")
     page.reload()
     expect(page.locator(".banner")).to_be_visible()
 
 
 def new_stage(page, api):
-    api.statistics = {**statistics_of(api), "updated_at": None}
+    api.statistics = {**make_statistics(api), "updated_at": None}
     page.reload()
     expect(page.get_by_role("heading", name="No figures yet")).to_be_visible()
 
@@ -574,8 +578,8 @@ def failed(page, api):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", [figures, outdated, new_stage, failed])
-def test_state_of_the_overview_has_no_accessibility_violation(open_console, api, state, scheme):
-    api.statistics = statistics_of(api)
+def test_overview_has_no_accessibility_violations_in_any_state(open_console, api, state, scheme):
+    api.statistics = make_statistics(api)
     api.offer()
     page = show_overview(open_console, api, color_scheme=scheme, reduced_motion="reduce")
     state(page, api)

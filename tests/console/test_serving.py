@@ -159,7 +159,7 @@ def first_declaration(name):
     return "\n" + re.search(pattern, read(name), re.MULTILINE)[1]
 
 
-def test_scripts_contain_every_module_after_those_that_it_imports():
+def test_scripts_contain_each_module_after_the_modules_that_it_imports():
     scripts = "\n" + "\n".join(_console().files[name] for name in SCRIPTS)
     declarations = {name: first_declaration(name) for name in MODULES}
     assert [name for name in MODULES if scripts.count(declarations[name]) != 1] == []
@@ -169,7 +169,7 @@ def test_scripts_contain_every_module_after_those_that_it_imports():
             assert before < after, (name, imported)
 
 
-def test_script_of_supervisors_imports_what_the_other_script_exports():
+def test_supervisor_script_imports_the_exports_of_the_console_script():
     console, supervisor = (_console().files[name] for name in SCRIPTS)
     statements = re.findall(r"^(?:import|export) .*", console + supervisor, re.MULTILINE)
     shared = statements[0].removeprefix("export ").removesuffix(";")
@@ -179,7 +179,7 @@ def test_script_of_supervisors_imports_what_the_other_script_exports():
     assert "SUPERVISOR_PAGES = {" not in console
 
 
-def test_agents_load_little():
+def test_first_load_of_an_agent_is_small():
     files = _console().files
     names = ("index.html", "console.css", "console.js", "icon.svg", "timer_worker.js")
     assert sum(len(gzip.compress(files[name].encode())) for name in names) <= MAX_FIRST_LOAD
@@ -193,7 +193,7 @@ def test_served_files_have_no_comments_except_about_licenses(served):
     assert all("see licenses.txt" in line for line in comments)
 
 
-def test_style_sheet_contains_the_last_rule_of_all_styles_after_the_common_ones():
+def test_style_sheet_starts_with_the_common_rules_and_contains_every_file():
     served = _console().files["console.css"]
     assert served.startswith(":root {\ncolor-scheme: light dark;")
     for name in STYLES:

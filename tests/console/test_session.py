@@ -297,7 +297,7 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
     expect(page.locator(".live")).to_contain_text("Live")
     wait_until(page, lambda: answers == ["sign-in-error=login_required"])
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
-    expire_renewal(page)
+    age_last_renewal(page)
     api.refused.add(second)
     expect(page.get_by_text("Your session expired at")).to_be_visible()
     wait_until(page, lambda: not answers)
@@ -305,8 +305,8 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
 
 
-def expire_renewal(page, seconds=60):
-    """Make the last renewal without asking some seconds older."""
+def age_last_renewal(page, seconds=60):
+    """Move the time of the last renewal without asking some seconds into the past."""
     page.evaluate(
         """age => {
           const at = Number(localStorage.getItem('console.renewal'));
@@ -334,7 +334,7 @@ def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, a
     api.refused.add(names[0])
     page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=names[1])
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
-    expire_renewal(page, age)
+    age_last_renewal(page, age)
     api.refused.add(names[1])
     if renewals == 1:
         expect(page.get_by_text("Your session expired at")).to_be_visible()
@@ -381,7 +381,7 @@ def test_session_that_expires_later_continues_with_the_token_of_another_tab(open
         route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={renewed}"})
 
     page.context.route(f"{api.url}/console/sign-in?silent=1", redirect)
-    # The first tab polls, and notices it. The other one has its own token.
+    # Only the first tab is refused. The other tab has a different token.
     api.refused.add(first)
     page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
     expect(page.locator(".live")).to_contain_text("Live")
@@ -504,11 +504,12 @@ def test_sign_out_clears_a_tab_that_showed_another_page_meanwhile(open_console, 
     expect(rows(page)).to_have_count(1)
 
 
-def test_page_in_the_back_forward_cache_follows_a_sign_out_when_it_is_shown(open_console, api):
+def test_page_restored_from_the_back_forward_cache_follows_a_sign_out(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
-    # Chromium keeps no page with a lock in this cache. A page gets no event of its own storage.
+    # Chromium never caches a page that holds a lock. A page gets no storage events for its own
+    # changes, so only `pageshow` can make it notice the sign-out.
     page.evaluate(
         """() => {
           localStorage.setItem("console.sign-out", 1);
@@ -1150,7 +1151,7 @@ STATES = [
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__.strip("<>"))
-def test_state_has_no_accessibility_violation(open_console, api, state, scheme):
+def test_page_has_no_accessibility_violations_in_any_state(open_console, api, state, scheme):
     page = open_console(color_scheme=scheme, reduced_motion="reduce")
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     state(page, api)
@@ -1159,7 +1160,7 @@ def test_state_has_no_accessibility_violation(open_console, api, state, scheme):
     assert results.violations_count == 0, results.generate_report()
 
 
-def test_bad_link_has_no_accessibility_violation(open_console):
+def test_bad_link_has_no_accessibility_violations(open_console):
     page = open_console("nonsense")
     expect(page.get_by_role("alert")).to_be_visible()
     assert Axe().run(page).violations_count == 0

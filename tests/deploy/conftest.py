@@ -194,7 +194,7 @@ def twilio():
 
 @pytest.fixture
 def callbacks_to_emulator(aws, monkeypatch):
-    """Let the simulator reach deployed APIs at their AWS URLs."""
+    """Allow the simulator to reach deployed APIs at their AWS URLs."""
     request = delivery._request
     invoke_url = re.compile(rf"https://((\w+)\.execute-api\.{REGION}\.amazonaws\.com)/(\w+)/(.*)")
 

@@ -83,7 +83,7 @@ def search_backward(logs):
     """Make FilterLogEvents return the newest lines first, if the request asks for this order.
 
     ministack ignores the order and JSON filter patterns. It applies the limit to the oldest lines,
-    so these requests have no limit.
+    so these requests get the highest limit.
     """
     search = logs._filter_log_events
 

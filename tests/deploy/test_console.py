@@ -1,4 +1,4 @@
-"""Agents and supervisors use the console of a deployed stage, below its path, in Chromium.
+"""Agents and supervisors use the console below the path of a deployed stage, in Chromium.
 
 The emulated account allows 10 concurrent executions, like some new AWS accounts. The stage's limits
 are therefore low, and this test also checks that the limits admit the requests of a page load.
@@ -88,7 +88,7 @@ def test_agent_and_supervisor_use_the_console_below_the_stages_path(
 
 
 def post_forged(url, twilio):
-    """Post a callback whose signature has the right form, but is not Twilio's."""
+    """Post a callback with a well-formed signature that Twilio did not make."""
     headers = {"X-Twilio-Signature": "x" * 28}
     response = requests.post(url, data=callback_parameters(twilio), headers=headers, timeout=30)
     assert response.status_code == 403
@@ -101,7 +101,7 @@ def get_status(client, path):
 
 
 def check_inspect(page, record):
-    """The timeline has all steps of an accepted Reservation, and its signature is verified."""
+    """The timeline has all steps of an accepted Reservation, and the signature is valid."""
     inspect(page, record["reservation_sid"])
     names = ["Reserved", "Callback received", "Answered", "Claimed", "Accepted"]
     expect(steps(page)).to_have_text(names)
@@ -110,9 +110,9 @@ def check_inspect(page, record):
 
 
 def check_callbacks(page, url):
-    """The oldest and the newest refused callback are in the log, with the masked URLs.
+    """The oldest and the newest refused callback are in the log, with masked URLs.
 
-    The other ones were sent by the check at the end of the deployment.
+    The check at the end of the deployment sent the other refused callbacks.
     """
     page.evaluate("location.hash = '#/callbacks?status=403'")
     rows = page.locator(".log tbody tr:not(.why)")

@@ -114,7 +114,7 @@ texts = st.builds(
     st.text(st.sampled_from('a\x01"é名🙂'), max_size=3),
     st.integers(0, 12_000),
 )
-"""Texts whose characters have one to four bytes in UTF-8, and up to six bytes in JSON."""
+"""Strings whose characters have one to four bytes in UTF-8, and up to six bytes in JSON."""
 
 
 @given(st.dictionaries(texts.filter(bool), texts | st.lists(texts, max_size=3), max_size=6), texts)
@@ -357,13 +357,13 @@ def test_delivery_that_exceeds_its_own_limit_leaves_its_space_to_the_parameters(
     assert fitting.within_size_limit() == fitting
 
 
-def test_characters_of_a_delivery_count_before_anything_is_measured() -> None:
+def test_estimate_of_the_size_includes_the_delivery() -> None:
     delivery = replace(DELIVERY, url="\x01" * 20_000)
     callback = replace(parse(AssignmentCallback, *SIDS), delivery=delivery)
     assert callback.within_size_limit() == replace(callback, delivery=None)
 
 
-def test_delivery_names_the_absent_parameters_that_a_record_has_attributes_for() -> None:
+def test_delivery_names_absent_parameters_that_have_an_attribute_in_the_record() -> None:
     form = Form([*SIDS, ("TaskQueueSid", ""), ("WorkerAttributes", "{}")])
     callback = AssignmentCallback.from_form(
         form, account_sid=ACCOUNT, workspace_sid=WORKSPACE, delivery=DELIVERY

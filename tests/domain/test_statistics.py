@@ -54,7 +54,7 @@ def test_hours_with_open_reservations_are_counted_least_recent_first(status: str
     assert hours_to_count(counts, NOW) == [*STARTS[:2], *changing, STARTS[2]]
 
 
-def test_missing_hour_precedes_hours_that_were_counted() -> None:
+def test_missing_hour_precedes_counted_hours() -> None:
     counts = {start: final(start) for start in STARTS if start != STARTS[23]}
     counts[STARTS[4]] = HourCount(STARTS[4], 5, {"pending": 1}, is_complete=True)
     assert hours_to_count(counts, NOW)[2:4] == [STARTS[23], STARTS[4]]
@@ -95,11 +95,11 @@ def test_percentile_is_the_smallest_time_that_enough_times_do_not_exceed(times: 
     assert measured.percentiles[0] == oracle.median_low(times)
 
 
-def test_percentiles_of_1_to_100_are_their_ranks() -> None:
+def test_percentiles_of_the_numbers_1_to_100_equal_their_percentages() -> None:
     assert AcceptanceTimes.measure(range(100, 0, -1), at=0).percentiles == PERCENTILES
 
 
-def test_no_times_have_no_percentiles() -> None:
+def test_empty_list_of_times_has_no_percentiles() -> None:
     assert AcceptanceTimes.measure([], at=NOW) == AcceptanceTimes(NOW, 0, ())
 
 

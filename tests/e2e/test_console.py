@@ -86,7 +86,7 @@ def test_worker_rejects_with_an_activity_by_keyboard(live, open_console):
     assert live.activity_of_alice() == "Offline"
 
 
-def test_supervisor_creates_a_task_by_form_that_is_offered_to_a_worker(live, open_console):
+def test_task_that_a_supervisor_creates_in_the_form_is_offered_to_a_worker(live, open_console):
     live.set_activity_of_alice("Idle")
     page = open_console("supervisor")
     page.keyboard.press("t")

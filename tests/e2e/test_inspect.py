@@ -47,7 +47,7 @@ def delete(live, path):
     assert requests.delete(f"{workspace}{path}", auth=account, timeout=30).status_code == 204
 
 
-def test_whole_life_is_on_the_timeline_and_agrees_with_taskrouter(live, open_console):
+def test_timeline_shows_the_whole_lifecycle_and_agrees_with_taskrouter(live, open_console):
     reservation = live.create_pending_reservation()
     reservation_sid, task_sid = reservation["reservation_sid"], reservation["task_sid"]
     page = open_console()
@@ -60,7 +60,7 @@ def test_whole_life_is_on_the_timeline_and_agrees_with_taskrouter(live, open_con
     expect(steps(page).last).to_have_text("Wrapping up", timeout=10_000)
     assert live.app.post(f"/reservations/{reservation_sid}/complete", {}).status == 200
     expect(steps(page).last).to_have_text("Completed", timeout=10_000)
-    # The time of the answer is unknown if the event arrived first. The claim is the completion's.
+    # The time of the answer is unknown if the event arrived first. The last claim is to complete.
     names = [name for name in steps(page).all_inner_texts() if name != "Answered"]
     ends = ["Accepted", "Wrapping up", "Claimed", "Completed"]
     assert names == ["Reserved", "Callback received", *ends]
@@ -180,7 +180,7 @@ def test_refused_callback_is_found_in_the_log_with_the_checked_url(live, open_co
     expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
 
 
-def test_worker_gets_403_from_the_log(live, open_console):
+def test_worker_gets_403_for_the_log_and_for_signatures(live, open_console):
     page = open_console()
     page.evaluate("location.hash = '#/callbacks'")
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -194,7 +194,7 @@ def test_worker_gets_403_from_the_log(live, open_console):
     assert statuses == [403, 403]
 
 
-def test_exported_file_has_hostile_attributes_as_text(live, open_console):
+def test_exported_file_contains_hostile_attributes_as_text(live, open_console):
     hostile = '=HYPERLINK("https://x.example")'
     body = {"attributes": {"selected_language": "es", "customer": hostile}}
     task_sid = live.app.post("/create-task", body).body["sid"]

@@ -136,7 +136,7 @@ class LiveStage:
         return Subject(self.stage, aws, now=lambda: time.time() + self.skew)
 
     def trigger_alarm(self):
-        """Let an alarm be active."""
+        """Set the alarm for failing sweeps to ALARM."""
         boto3.client("cloudwatch").set_alarm_state(
             AlarmName=f"{STACK}-SweepFails", StateValue="ALARM", StateReason="test"
         )

@@ -329,7 +329,7 @@ def test_searches_of_the_callback_log_use_a_fiftieth_of_the_concurrency(concurre
     assert throttle.rate > 0
 
 
-def test_a_search_of_the_callback_log_takes_no_longer_than_its_throttle_assumes():
+def test_search_of_the_callback_log_takes_no_longer_than_its_throttle_assumes():
     longest = callback_log.LATEST_REQUEST_SECONDS + callback_log.REQUEST_SECONDS
     assert longest <= capacity.WAITING_SECONDS
 
@@ -421,7 +421,7 @@ def test_page_has_a_low_rate_and_a_burst_for_the_start_of_a_shift(path, concurre
     ("concurrency", "throttle"),
     [(2, Throttle(0.04, 1)), (10, Throttle(0.2, 2)), (1_000, Throttle(20, 100))],
 )
-def test_reads_of_supervisors_have_a_lower_rate_and_the_default_burst(path, concurrency, throttle):
+def test_supervisor_reads_have_a_lower_rate_and_the_default_burst(path, concurrency, throttle):
     stage = SimpleNamespace(settings=stage_settings())
     assert api_settings.find_throttle(stage, concurrency, path) == throttle
 

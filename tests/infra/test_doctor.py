@@ -80,7 +80,7 @@ def table(stage, method, **parameters):
 
 
 def replace_index(stage, **changes):
-    """Let the table for Reservations have an index that differs from the template."""
+    """Replace the Reservations table with one whose indexes differ from the template."""
     client = stage.dynamodb.client()
     name = f"{stage.tables.reservations}-other"
     described = client.describe_table(TableName=stage.tables.reservations)["Table"]
@@ -358,7 +358,7 @@ def test_failing_event_callback_makes_only_one_line_wrong(stage, status):
     assert results["forged_request"].text == "because of signed_request"
 
 
-def test_event_that_a_service_with_other_sids_refuses_asks_for_a_deployment(stage):
+def test_event_refused_by_a_service_with_other_sids_suggests_a_deployment(stage):
     workspace_sid = stage.stage.settings.twilio_workspace_sid
     stage.set(TWILIO_WORKSPACE_SID="WS" + "9" * 32)
     stage_config.set_variables("dev", {"TWILIO_WORKSPACE_SID": workspace_sid})
@@ -555,7 +555,7 @@ def test_every_check_is_documented():
 
 
 def refuse(operation):
-    """Let an AWS operation fail for lack of a permission."""
+    """Make an AWS operation fail because of a missing permission."""
 
     def fail(*_args, **_kwargs):
         response = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
@@ -659,7 +659,7 @@ def test_local_stage_is_checked_without_aws(taskrouter, dynamodb, tables, monkey
     assert results.keys() == {check.name for check in CHECKS} - {*in_aws}
 
 
-def test_local_stage_needs_no_profile_and_names_the_stack_that_is_not_running(monkeypatch):
+def test_local_stage_needs_no_profile_and_reports_a_stopped_stack(monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "nonexistent")
     unreachable = {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1"}
 

@@ -159,7 +159,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch):
-    """A function that lets the request with a number fail, before or after it takes effect.
+    """A function that makes the request with a number fail, before or after it takes effect.
 
     If `is_final`, all later requests fail too, as if the process had ended.
     """
@@ -413,8 +413,8 @@ def test_list_that_cannot_be_read_ends_the_probe(stage):
     assert "TaskRouter's response to GET /Workflows is not a list." in findings.errors
 
 
-def test_failure_of_taskrouter_is_no_answer(stage):
-    """A request that TaskRouter does not process says nothing about the behavior in question."""
+def test_failure_of_taskrouter_does_not_settle_a_question(stage):
+    """A request that TaskRouter did not process reveals nothing about its behavior."""
     stage.twilio.fault("request", "error", status=503, method="POST", path="*/Workflows/*", times=4)
 
     findings = probe.run(stage.subject, QUIET)

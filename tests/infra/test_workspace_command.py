@@ -53,7 +53,7 @@ def test_file_of_the_simulator_is_checked_by_default(write):
 
 @pytest.fixture
 def name_file(tmp_path, monkeypatch):
-    """Name a file as the `workspace_file` of a stage in config.json."""
+    """A function that sets the `workspace_file` of a stage in config.json."""
     monkeypatch.delenv("SIMULATOR_WORKSPACE_FILE", raising=False)
     content = json.loads(stage_config.CONFIG.read_text(encoding="utf-8"))
     monkeypatch.setattr(stage_config, "CONFIG", tmp_path / "config.json")

@@ -1,4 +1,4 @@
-"""The local stack sends a recorded callback again; other roles and deployed apps can't."""
+"""Only supervisors can send a recorded callback again, and only on the local stack."""
 
 import http.client
 import json
@@ -128,7 +128,7 @@ def test_only_supervisors_may_send_a_callback_again(stack, role):
     assert body["Message"] == f"A token with the role {role} may not send a callback again."
 
 
-def test_callback_without_a_recorded_delivery_is_not_found(stack):
+def test_unrecorded_reservation_and_malformed_requests_are_refused(stack):
     assert post(stack, sid("WR")) == (
         404,
         {"Code": "NotFoundError", "Message": "The Reservation is not recorded."},
@@ -175,5 +175,5 @@ def test_response_that_is_not_json_is_returned_as_text():
     assert send_again._read_json('{"a": 1}') == {"a": 1}
 
 
-def test_app_that_is_deployed_has_no_such_route():
+def test_deployed_app_has_no_route_that_sends_callbacks_again():
     assert not [path for path in app.routes if "send_again" in path]

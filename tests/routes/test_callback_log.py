@@ -1,4 +1,4 @@
-"""`GET /callbacks` finds callbacks by SID, route, status and time, and also refused ones."""
+"""`GET /callbacks` finds callbacks, including refused ones, by SID, route, status and time."""
 
 import time
 from dataclasses import replace
@@ -19,7 +19,7 @@ DAY = 86_400_000
 
 @pytest.fixture(autouse=True)
 def current_time(api: Api) -> None:
-    """The log's times are those of the system clock."""
+    """Set the clock of the API after the system clock, which dates the lines of the log."""
     api.clock.now = time.time_ns() // 1_000_000 + 60_000
 
 
@@ -90,7 +90,7 @@ def test_refused_callback_is_found_with_the_checked_url_and_the_cause(api: Api) 
     assert callback["error"] == "InvalidSignature"
     assert callback["checked_url"] == f"{BASE_URL}/assignment_callback?secret=***"
     assert callback["likely_cause"] == "auth_token"
-    assert callback["reservation_sid"] is None  # nobody has signed it
+    assert callback["reservation_sid"] is None  # SIDs in unverified requests are not logged
 
 
 def test_missing_signature_is_invalid_and_an_unchecked_one_is_unknown(api: Api) -> None:
@@ -216,7 +216,7 @@ def test_smallest_and_largest_numbers_are_accepted(api: Api) -> None:
         assert api.call("GET", f"/callbacks?{parameter}").status_code == 200
 
 
-def test_service_may_see_callbacks_and_a_worker_may_not(api: Api) -> None:
+def test_service_may_see_callbacks_but_a_worker_may_not(api: Api) -> None:
     assert api.call("GET", "/callbacks", token=api.token("service")).status_code == 200
     worker = api.token("worker", worker_sid=sid("WK"))
     refused = api.call("GET", "/callbacks", token=worker)
@@ -256,7 +256,7 @@ def test_parameters_become_the_filter_pattern(api: Api, cloudwatch: FakeLogs) ->
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
 
 
-def test_throttled_search_is_a_503_with_the_time_to_wait(api: Api, cloudwatch: FakeLogs) -> None:
+def test_throttled_search_gets_503_with_retry_after(api: Api, cloudwatch: FakeLogs) -> None:
     cloudwatch.before_response = lambda _: (400, b'{"__type": "ThrottlingException"}')
 
     response = api.call("GET", "/callbacks")
@@ -273,7 +273,7 @@ def test_throttled_search_is_a_503_with_the_time_to_wait(api: Api, cloudwatch: F
     assert line["reason"] == response.json_body["Message"].removesuffix(" Retry.")
 
 
-def test_missing_permission_is_a_503_without_a_time_to_wait(api: Api, cloudwatch: FakeLogs) -> None:
+def test_missing_permission_gets_503_without_retry_after(api: Api, cloudwatch: FakeLogs) -> None:
     cloudwatch.before_response = lambda _: (400, b'{"__type": "AccessDeniedException"}')
     response = api.call("GET", "/callbacks")
     assert response.status_code == 503

@@ -34,7 +34,7 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=10)
 
 
 def post(api: Api, pairs: list[tuple[str, str]], path: str = ROUTE, query: str = "") -> None:
-    """Post a callback with any parameters, signed by Twilio's SDK."""
+    """Post a callback with the given parameters, signed by Twilio's SDK."""
     url = BASE_URL + path + query
     signature = RequestValidator(TOKEN).compute_signature(url, Form(pairs))
     headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
@@ -55,7 +55,7 @@ def use_keys(api: Api, *auth_tokens: str, **shared_keys: str) -> None:
 
 
 def record(api: Api, **changes: Any) -> str:
-    """Record a callback's Reservation directly; return its SID."""
+    """Write the record of a Reservation with a callback to the store; return its SID."""
     reservation = Reservation(
         **{
             "reservation_sid": sid("WR"),
@@ -165,7 +165,7 @@ def test_signature_is_valid_until_the_auth_token_is_removed(api: Api) -> None:
     assert read(api, reservation_sid, "/signature") == refused
 
 
-def test_check_reads_the_keys_again_and_reports_if_they_cannot_be_read(
+def test_check_reports_a_failure_to_reload_the_keys(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = reserve(api)
@@ -342,9 +342,9 @@ def test_worker_may_not_check_the_signature_even_of_its_own_reservation(api: Api
     }
 
 
-def test_deployed_app_does_not_know_the_path_that_sends_a_callback_again(api: Api) -> None:
+def test_deployed_app_has_no_path_that_sends_a_callback_again(api: Api) -> None:
     remote = reserve(api)
     response = api.call("POST", f"/reservations/{remote.reservation_sid}/send_again")
-    # API Gateway reads the header Authorization of a request without a route as a signature.
+    # If a request matches no route, API Gateway reads its Authorization header as an AWS signature.
     assert response.status_code == 403
     assert b"Authorization header requires" in response.body

@@ -136,7 +136,7 @@ def test_percentiles_without_accepted_reservations_are_null(api: Api) -> None:
     }
 
 
-def test_life_of_a_reservation_appears_after_the_next_sweep(api: Api) -> None:
+def test_reservations_are_in_the_statistics_after_the_next_sweep(api: Api) -> None:
     first, _second = reserve(api), reserve(api)
     api.clock.now += 8_000
     assert api.call("POST", f"/reservations/{first.reservation_sid}/accept").status_code == 200

@@ -43,7 +43,7 @@ WORKSPACE = WorkspaceStatistics(
 
 
 @pytest.fixture(autouse=True)
-def half_past(service: Service) -> None:
+def clock_at_half_past(service: Service) -> None:
     service.clock.now = HOUR + HOUR_MS // 2
 
 
@@ -70,7 +70,7 @@ def read(service: Service) -> Statistics:
     return statistics
 
 
-def count_of(service: Service, start: int) -> HourCount:
+def get_hour_count(service: Service, start: int) -> HourCount:
     (hour,) = (hour for hour in read(service).hours if hour.start == start)
     return hour
 
@@ -132,11 +132,11 @@ def test_later_sweeps_count_only_hours_that_can_change_and_one_other(service: Se
     run_sweep(service)
 
     counted = [h.start for h in read(service).hours if h.counted_at == service.clock.now]
-    # Equal times are resolved in favor of the newest hour.
+    # Among hours that were counted at the same time, the newest is counted again first.
     assert counted == [HOUR - number * HOUR_MS for number in (9, 2, 1, 0)]
 
 
-def test_hours_that_have_passed_are_dropped(service: Service) -> None:
+def test_hours_before_the_last_24_are_dropped(service: Service) -> None:
     run_sweep(service)
     service.clock.now += 3 * HOUR_MS
     run_sweep(service)
@@ -156,9 +156,9 @@ def test_hour_that_exceeds_the_maximum_is_incomplete(
     add_record(service, Status.REJECTED, HOUR - HOUR_MS)
     run_sweep(service)
 
-    assert count_of(service, HOUR).by_status == {"completed": 4}
-    assert not count_of(service, HOUR).is_complete
-    assert count_of(service, HOUR - HOUR_MS).is_complete
+    assert get_hour_count(service, HOUR).by_status == {"completed": 4}
+    assert not get_hour_count(service, HOUR).is_complete
+    assert get_hour_count(service, HOUR - HOUR_MS).is_complete
 
 
 def test_sweep_reads_a_limited_number_of_pages_and_later_sweeps_read_the_others(
@@ -252,7 +252,7 @@ def add_due(service: Service) -> RemoteReservation:
     "method", ["get_statistics", "read_hour", "fetch_histories", "save_statistics"]
 )
 @pytest.mark.parametrize("error", [StoreUnavailable("DynamoDB failed"), KeyError("a bug")])
-def test_failure_of_a_read_or_write_counts_but_does_not_affect_checks(
+def test_failure_of_a_read_or_write_is_reported_but_does_not_affect_checks(
     service: Service, monkeypatch: pytest.MonkeyPatch, method: str, error: Exception
 ) -> None:
     remote = add_due(service)
@@ -340,7 +340,7 @@ def test_largest_statistics_fit_in_an_item(service: Service) -> None:
     hour = HourCount(HOUR, NOW, counts, is_complete=False)
     line = {**run_sweep(service), "errors": {f"Error{number}" * 5: 10**6 for number in range(30)}}
     del line["reasons"]
-    activity = ActivityCount("WA" + "2" * 32, "\N{PILE OF POO}" * 64, 15_000)
+    activity = ActivityCount("WA" + "2" * 32, "\N{GRINNING FACE}" * 64, 15_000)
     waiting = WaitingTask("WT" + "1" * 32, 10**6)
     saved = make_statistics(service.store).save_statistics(
         Statistics(

@@ -81,7 +81,7 @@ def test_drift_is_planned_exactly(quickstart):
     assert context.fetch().events_filter is None
 
 
-def test_notation_is_no_drift(quickstart):
+def test_different_notation_is_not_drift(quickstart):
     context = quickstart.context
     workflow = context.workflows.list()[0]
     text = json.dumps(json.loads(workflow.configuration), indent=4, sort_keys=True)
@@ -252,8 +252,8 @@ def test_throttled_request_waits_as_long_as_requested(live):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_refusal_of_every_change_is_left_to_the_account(live, status):
-    """The remedy of the account's error says more than the refusal of one change."""
+def test_refusal_of_every_change_is_reported_as_an_error_of_the_account(live, status):
+    """The error of the account names the remedy, which the refusal of one change would not."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
         live.apply(read(QUICKSTART))
@@ -315,7 +315,7 @@ def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_lost_response_to_a_deletion_is_no_error(quickstart, moment):
+def test_lost_response_to_a_deletion_is_not_an_error(quickstart, moment):
     definition = define(workflows=[])
     quickstart.twilio.fault("request", "cut", method="DELETE", moment=moment)
     quickstart.apply(definition, prune=True)

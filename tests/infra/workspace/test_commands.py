@@ -142,7 +142,7 @@ def test_plan_file_remembers_prune(run, live, workflow_sid, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"checksum": "a"}'])
-def test_file_that_is_no_plan_is_refused(run, tmp_path, content):
+def test_file_that_is_not_a_plan_is_refused(run, tmp_path, content):
     file = tmp_path / "plan.json"
     file.write_text(content)
     result = run("apply", "--plan", file)

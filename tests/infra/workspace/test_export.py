@@ -111,7 +111,7 @@ def test_secret_segments_of_the_api_are_not_exported(live, segment, route):
 
 @pytest.mark.parametrize("suffix", ["", "?tenant=acme#rc=2"])
 def test_secret_segment_of_an_earlier_deployment_is_not_exported(live, suffix):
-    """The API has no secret segment any more."""
+    """The API no longer has a secret segment."""
     live.context.update(event_callback_url=f"{API}/old-secret_0123456789/event_callback{suffix}")
     state = exports.read_all(live.context, with_workers=False)
     text, notes = exports.export(state, api_url=API, base_url=API, with_workers=False)

@@ -313,7 +313,7 @@ def test_workflows_in_the_settings_are_not_deleted(stage):
 
 
 @pytest.mark.parametrize("command", [("plan",), ("apply", "--force", "--yes")])
-def test_workflow_of_a_sid_in_uppercase_is_not_deleted(stage, command):
+def test_workflow_with_an_uppercase_sid_in_the_settings_is_not_deleted(stage, command):
     stage.set(TWILIO_WORKFLOW_SID="WW" + stage.twilio.workflow_sid[2:].upper())
     refused = run(*command, "--prune")
     assert refused.returncode == 1
@@ -373,14 +373,14 @@ def test_missing_sids_are_read_from_the_shell_as_in_a_deployment(stage):
     assert stage.workspace.fetch().friendly_name == "Sales"
 
 
-def test_sids_of_the_shell_do_not_replace_those_of_the_stage(stage):
+def test_sids_in_the_shell_do_not_replace_the_sids_of_the_stage(stage):
     planned = run("plan", TWILIO_WORKSPACE_SID="WS" + "0" * 32)
     assert f"Workspace 'Sales' ({stage.twilio.workspace_sid})\n" in planned.stdout
     note = "Shell variables not used, because the stage has different values: TWILIO_WORKSPACE_SID."
     assert note in planned.stderr
 
 
-def test_malformed_sid_of_the_shell_is_an_error(without_workspace):
+def test_malformed_sid_in_the_shell_is_an_error(without_workspace):
     refused = run("plan", TWILIO_WORKSPACE_SID="WS" + "A" * 32)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "TWILIO_WORKSPACE_SID must be WS followed by 32 lowercase" in refused.stderr
@@ -443,15 +443,15 @@ def test_prune_is_refused_until_the_sid_is_written(without_workspace, file):
     assert [item.friendly_name for item in context.task_queues.list()] == ["Everyone"]
 
 
-@pytest.mark.parametrize("is_of_function", [False, True])
+@pytest.mark.parametrize("is_in_function_settings", [False, True])
 @pytest.mark.parametrize("own_sid", [False, True])
-def test_workspace_of_another_stage_is_refused(without_workspace, own_sid, is_of_function):
+def test_workspace_of_another_stage_is_refused(without_workspace, own_sid, is_in_function_settings):
     stage = without_workspace
     created = stage.twilio.client().taskrouter.v1.workspaces.create(friendly_name="Sales")
     content = json.loads(stage.config.read_text())
     upper = "WS" + created.sid[2:].upper()
     prod = {"environment_variables": {"TWILIO_WORKSPACE_SID": upper}}
-    if is_of_function:
+    if is_in_function_settings:
         prod = {"lambda_functions": {"sweep": None, "api_handler": prod}}
     content["stages"]["prod"] = prod
     if own_sid:
