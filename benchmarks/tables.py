@@ -87,10 +87,10 @@ def measure(records: int) -> list[Figure]:
             tables.fill_pending(number)
             pending[number] = tables.measure_list("status=pending")
     return [
-        *_list_figures(lists),
+        *_compare_read_units(lists),
         *_pending_figures(pending),
         *_sweep_figures(sweeps),
-        *_statistics_figures(statistics),
+        *_compare_read_units(statistics),
     ]
 
 
@@ -151,7 +151,7 @@ class BenchmarkTables:
 
     def measure_lists(self) -> dict[str, Usage]:
         """Request the first page of each list, and return the usage by list."""
-        return {name: self.measure_list(name) for name in _LISTS}
+        return {f"list ({name})": self.measure_list(name) for name in _LISTS}
 
     def measure_list(self, name: str) -> Usage:
         """Request the first page of a list, and return the usage."""
@@ -322,11 +322,12 @@ def _with_other_attributes(keys: dict[str, Any]) -> dict[str, Any]:
 _OPEN_ONLY = ("open_as", "due_at")
 
 
-def _list_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
-    small, large = usages
-    for name in _LISTS:
+def _compare_read_units(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
+    """Compare the read units for the smallest and the largest number of records."""
+    small, *_, large = usages
+    for name in usages[small]:
         yield Figure(
-            name=f"list ({name}): read units, {large:,} records",
+            name=f"{name}: read units, {large:,} records",
             value=usages[large][name].read_units,
             other=f"{small:,} records",
             other_value=usages[small][name].read_units,
@@ -368,16 +369,3 @@ def _sweep_figures(usages: dict[int, tuple[Usage, int]]) -> Iterable[Figure]:
                 unit="",
                 goal=MAX_RATIO,
             )
-
-
-def _statistics_figures(usages: dict[int, dict[str, Usage]]) -> Iterable[Figure]:
-    small, *_, large = usages
-    for name in (_IDLE_SWEEP, _STATISTICS):
-        yield Figure(
-            name=f"{name}: read units, {large:,} records",
-            value=usages[large][name].read_units,
-            other=f"{small:,} records",
-            other_value=usages[small][name].read_units,
-            unit="",
-            goal=MAX_RATIO,
-        )
