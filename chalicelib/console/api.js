@@ -34,11 +34,30 @@ export async function request(method, path, { token, parameters, headers, timeou
     });
     const receivedAt = Date.now();
     const text = await response.text();
-    const body = text ? JSON.parse(text) : null;
+    const body = text ? parseJson(text) : null;
     return { status: response.status, body, headers: response.headers, sentAt, receivedAt };
   } catch (error) {
     throw new NoResponse(String(error));
   }
+}
+
+/** A number whose digits JavaScript may round. SIDs contain such digits only after letters. */
+const MANY_DIGITS = /[\s:,[-]\d{16}/;
+const INTEGER = /^-?\d+$/;
+
+// Without this, JSON.stringify refuses a BigInt.
+BigInt.prototype.toJSON = function () {
+  return JSON.rawJSON(this);
+};
+
+/** Parse JSON. Integers that a JavaScript number cannot hold become BigInts, such as account numbers in a Task. */
+function parseJson(json) {
+  if (!JSON.rawJSON || !MANY_DIGITS.test(json)) {
+    return JSON.parse(json);
+  }
+  return JSON.parse(json, (_, value, { source }) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && INTEGER.test(source) ? BigInt(source) : value,
+  );
 }
 
 /** Return the seconds in Retry-After, or the default if the header is missing. */

@@ -103,7 +103,7 @@ export function titleParts(reservation, titleAttributes) {
   const attributes = reservation.task_attributes ?? {};
   const named = titleAttributes.map((name) => attributes[name]);
   const nameOf = (value) => titleAttributes[named.indexOf(value)];
-  const chosen = named.filter((value) => isText(value) || typeof value === "number");
+  const chosen = named.filter((value) => isText(value) || ["number", "bigint"].includes(typeof value));
   if (chosen.length) {
     const isFirst = chosen[0] === named[0];
     return chosen.length > 1 || isFirst ? chosen.map(String) : [label(nameOf(chosen[0])), String(chosen[0])];

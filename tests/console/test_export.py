@@ -197,3 +197,11 @@ def test_only_supervisors_export(open_console, api):
     open_history(page)
     expect(ended(page)).to_have_count(1)
     expect(page.get_by_role("button", name="Export CSV")).to_have_count(0)
+
+
+def test_long_integers_keep_their_digits(open_console, api):
+    account = 12345678901234567890
+    api.past_offer(task_attributes={"customer": account})
+    [row] = parse(export(open_as_supervisor(open_console)))
+    assert row["title"] == str(account)
+    assert json.loads(row["task_attributes"]) == {"customer": account}

@@ -1,5 +1,6 @@
 """Browser tests of the inbox, with a fake of the API."""
 
+import json
 import re
 import threading
 import time
@@ -451,6 +452,24 @@ def test_members_of_nested_attributes_are_fields(open_console, api):
         ["Customer", "Account tier", "Account paid by card type", "Account notes", "Orders"]
     )
     expect(rows(page).locator("dd")).to_have_text(["Marta", "gold", "debit", "{}", '[{"id":1}]'])
+
+
+def test_long_integers_keep_their_digits_in_all_tabs(open_console, api):
+    first, last = 2**53 + 1, -(10**20) - 7
+    attributes = {"account": first, "more": {"ids": [last]}, "card": last, "exact": 2**53 - 1}
+    api.offer(task_attributes=attributes)
+    api.title_attributes = ["account"]
+    page = open_console()
+    second = open_console(context=page.context)
+    for each in (page, second):
+        expect(rows(each).locator(".title")).to_have_text(str(first))
+        shown = [str(first), str(last), str(last), str(2**53 - 1)]
+        expect(rows(each).locator("dd")).to_have_text(shown)
+        assert json.loads(rows(each).locator("pre").text_content()) == attributes
+        each.locator("#filter").fill(str(last)[-8:])
+        expect(each.get_by_text("1 of 1 match")).to_be_visible()
+        each.locator("#filter").fill(str(first - 1))
+        expect(each.get_by_text("0 of 1 match")).to_be_visible()
 
 
 def test_hostile_attributes_are_shown_as_text(open_console, api, page_problems):
