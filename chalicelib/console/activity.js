@@ -21,7 +21,10 @@ export async function keepLoadingActivities(failures = 0) {
   const response = await loadActivities();
   const repeat = () => state.session === current && !state.activities.length && keepLoadingActivities(failures + 1);
   if (response && response.status !== 200) {
-    after(pauseAfter(response, failures), repeat);
+    const wait = pauseAfter(response, failures);
+    state.activitiesRetryAt = Date.now() + wait;
+    changed();
+    after(wait, repeat);
   }
 }
 

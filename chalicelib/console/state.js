@@ -87,6 +87,8 @@ export const state = {
   /** Time until which no row moves, by the clock of `performance`, because the pointer moved over the list. */
   heldUntil: 0,
   activities: [],
+  /** When the Activities are requested again after a failure. */
+  activitiesRetryAt: 0,
   /** SID of the Activity that the user has asked for and TaskRouter has not confirmed. */
   wantedActivity: null,
   /** SID of the Activity that the user has asked for in any tab and that the overview has not shown yet. */
@@ -142,6 +144,7 @@ export function resetState() {
     inbox: newInbox(),
     selected: null,
     activities: [],
+    activitiesRetryAt: 0,
     wantedActivity: null,
     knownActivity: null,
     activityNotice: null,
@@ -189,6 +192,9 @@ export const tick = () => listeners.forEach((listener) => listener());
 /** Return whether TaskRouter offers Tasks to a Worker; null if that is unknown. */
 export const isAvailable = (worker) =>
   state.activities.find(({ sid }) => sid === worker?.activity_sid)?.available ?? null;
+
+/** Return whether the Worker cannot switch, because the Activities could not be read. */
+export const areActivitiesMissing = () => state.activitiesRetryAt > 0 && !state.activities.length;
 
 export const isOffline = () => state.connection.state === "down";
 

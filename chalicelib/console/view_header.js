@@ -5,7 +5,7 @@ import { allowNotifications, ring } from "./alerts.js";
 import { duration } from "./format.js";
 import { openRows } from "./inbox.js";
 import { LANGUAGES, preferences, setPreference } from "./preferences.js";
-import { changed, isAvailable, section, state } from "./state.js";
+import { areActivitiesMissing, changed, isAvailable, section, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, logo, Ticking } from "./view.js";
 import { isSupervisor } from "./view_offer.js";
@@ -45,7 +45,7 @@ function activity(worker) {
   return html`<label class="activity">
     <span class="vh">${text("activity")}</span>
     <span class="dot" data-on=${dot || null} />
-    <select name="activity" onKeyDown=${openList} value=${sid ?? ""} aria-busy=${wantedActivity ? "true" : null} disabled=${!activities.length} onChange=${choose}>
+    <select name="activity" onKeyDown=${openList} value=${sid ?? ""} aria-busy=${wantedActivity ? "true" : null} disabled=${!activities.length} title=${areActivitiesMissing() ? text("activitiesMissing") : null} onChange=${choose}>
       ${!isListed && html`<option value=${sid ?? ""}>${name ?? text("unknown")}</option>`}
       ${activities.map((each) => html`<option key=${each.sid} value=${each.sid}>${each.name}</option>`)}
     </select>

@@ -9,7 +9,7 @@ import { filterText, matcher } from "./filter.js";
 import { arrange } from "./inbox.js";
 import { SHORTCUTS } from "./keys.js";
 import { preferences, setPreference } from "./preferences.js";
-import { areRowsHeld, changed, holdRows, isAvailable, isOffline, releaseRows, select, state } from "./state.js";
+import { areActivitiesMissing, areRowsHeld, changed, holdRows, isAvailable, isOffline, releaseRows, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
 import { filterField } from "./view_filter.js";
@@ -61,6 +61,9 @@ export function banner(pollNow) {
   if (connection.state === "delayed") {
     return missedUpdates("amber", "delayedSince", "delayedText", pollNow);
   }
+  if (inbox.worker && areActivitiesMissing()) {
+    return notice("amber", "info", text("noSwitch"), html`${text("activitiesMissing")} ${nextTry("nextTry", state.activitiesRetryAt)}`);
+  }
   if (activityNotice) {
     return activityBanner(activityNotice, dismiss);
   }
@@ -78,11 +81,13 @@ export function banner(pollNow) {
   return null;
 }
 
+/** A text with the number of seconds until the next try. */
+const nextTry = (key, at) =>
+  html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - Date.now()) / 1000)) })} />`;
+
 function missedUpdates(tone, title, words, pollNow) {
   const { since, nextAt } = state.connection;
-  const nextTry = () => Math.max(0, Math.ceil((nextAt - Date.now()) / 1000));
-  const shown = html`<${Ticking} value=${() => text(words, { n: nextTry() })} />`;
-  return notice(tone, "net", text(title, { time: timeOfDay(since) }), shown, { name: text("tryNow"), run: pollNow });
+  return notice(tone, "net", text(title, { time: timeOfDay(since) }), nextTry(words, nextAt), { name: text("tryNow"), run: pollNow });
 }
 
 function activityBanner({ name, at, isTimeout }, dismiss) {

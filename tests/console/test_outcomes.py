@@ -361,7 +361,14 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     api.respond = fail
     page = open_console()
     expect(activity(page)).to_be_disabled()
+    why = "The service did not return the list of Activities."
+    expect(activity(page)).to_have_accessible_description(why)
+    expect(page.get_by_role("status").filter(has_text="You cannot switch")).to_have_text(
+        re.compile(rf"You cannot switch your Activity now {why} Next try in [1-4] s\.")
+    )
     expect(activity(page)).to_be_enabled(timeout=9_000)
+    expect(activity(page)).to_have_accessible_description("")
+    expect(page.locator(".banner")).to_have_count(0)
     assert len(asked) == 2
     assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
 
