@@ -109,9 +109,19 @@ function settle(sid, response) {
     reopen(sid, () => text("problemNotSent", { n }));
   } else {
     state.isDenied ||= isDenied(response);
-    reopen(sid, status === 202 ? null : () => problem(response));
+    reopen(sid, status === 202 ? null : () => problem(response), fieldOf(response));
   }
 }
+
+/** Return the service's reason or, if TaskRouter has refused a request, TaskRouter's reason alone. */
+export const reasonOf = ({ status, body }) =>
+  (body?.Message ?? `HTTP ${status}`).replace(/^TaskRouter refused the request \((.*?)\)(: )?/, (_, cause, hasReason) => (hasReason ? "" : cause));
+
+/** The labels of the phone dialog's fields, by parameter. */
+const PHONE_FIELDS = { to: "phoneTo", from: "phoneFrom" };
+
+/** Return the field of the phone dialog that a refusal names, if any. */
+const fieldOf = ({ body }) => /(?:^|`|Check )(to|from)\b/.exec(body?.Message ?? "")?.[1];
 
 /** Return the text for a request that had no effect. */
 function problem({ status, body }) {
@@ -120,7 +130,11 @@ function problem({ status, body }) {
     TaskRouterDenied: "problemDenied",
     InstructionAlreadySent: "problemPhoneTwice",
   };
-  const reason = body?.Message ?? `HTTP ${status}`;
+  const reason = reasonOf({ status, body });
+  const field = fieldOf({ body });
+  if (field && /^\w+ must be a phone number/.test(reason)) {
+    return text("problemNumber", { field: text(PHONE_FIELDS[field]) });
+  }
   if (body?.Code === "ForbiddenError" && /instruction|parameter|may not/.test(reason)) {
     return text("problemOther", { reason });
   }
@@ -130,8 +144,8 @@ function problem({ status, body }) {
   return text(keys[body?.Code] ?? "problemOther", { reason });
 }
 
-function reopen(sid, reason) {
-  changeRow(state.inbox, sid, { phase: "open", problem: reason });
+function reopen(sid, reason, field) {
+  changeRow(state.inbox, sid, { phase: "open", problem: reason, field });
   if (reason) {
     announce(reason());
   }

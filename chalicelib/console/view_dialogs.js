@@ -63,18 +63,11 @@ const sessionName = ({ identity, role, workerSid }) =>
   [identity || text(role), workerSid && shortSid(workerSid)].filter(Boolean).join(" ");
 
 function phone(sid) {
-  const send = (event) => {
-    event.preventDefault();
-    if (obstacle(sid)) {
-      changed();
-      return;
-    }
-    const parameters = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value.trim()));
-    decide(sid, "accept", parameters);
-    event.target.closest("dialog").close();
-  };
-  const problemNow = obstacle(sid);
-  return html`<form onSubmit=${send}>
+  const { isSending, problem, field: wrong } = state.dialog;
+  const obstacleNow = !isSending && obstacle(sid);
+  const problemNow = obstacleNow || (!wrong && problem?.());
+  const props = (name) => ({ name, problem: wrong === name && problem });
+  return html`<form onSubmit=${(event) => sendPhone(event, sid)}>
     <div class="body">
       <p class="muted">${text(isSupervisor() ? "phoneTextOther" : "phoneText")}</p>
       <div class="field">
@@ -84,23 +77,50 @@ function phone(sid) {
           <option value="dequeue">${text("dequeue")}</option>
         </select>
       </div>
-      ${isSupervisor() && field("to", text("phoneTo"), text("phoneToHint"))}
-      ${field("from", text("phoneFrom"), text("phoneFromHint"))}
+      ${isSupervisor() && field(props("to"), text("phoneTo"), text("phoneToHint"))}
+      ${field(props("from"), text("phoneFrom"), text("phoneFromHint"))}
     </div>
     <div class="foot">
       ${problemNow && html`<p class="wrong" role="alert">${icon("info")}${problemNow}</p>`}
-      <button type="submit" class="primary" aria-disabled=${problemNow ? "true" : null}>${text("call")}</button>
+      ${isSending && html`<p class="muted" role="status">${text("waitingForAnswer")}</p>`}
+      <button type="submit" class="primary" aria-disabled=${isSending || obstacleNow ? "true" : null}>${text("call")}</button>
     </div>
   </form>`;
 }
 
+/** Send the instruction. If it had no effect, the dialog stays and says why. Otherwise, the row shows the outcome. */
+async function sendPhone(event, sid) {
+  event.preventDefault();
+  const form = event.target;
+  const shown = state.dialog;
+  if (shown.isSending || obstacle(sid)) {
+    changed();
+    return;
+  }
+  Object.assign(shown, { isSending: true, problem: null, field: null });
+  const parameters = Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
+  await decide(sid, "accept", parameters);
+  if (state.dialog !== shown) {
+    return;
+  }
+  const row = state.inbox.rows.get(sid);
+  if (row?.phase === "open" && row.problem) {
+    Object.assign(shown, { isSending: false, problem: row.problem, field: form.elements[row.field] ? row.field : null });
+    form.elements[row.field]?.focus();
+    changed();
+  } else {
+    form.closest("dialog").close();
+    close();
+  }
+}
+
 const keep = (name) => ({ target }) => keepDraft(name, target.value);
 
-function field(name, words, hint) {
+function field({ name, problem }, words, hint) {
   return html`<div class="field">
     <label for=${name}>${words}</label>
-    <input id=${name} name=${name} type="tel" autocomplete="off" value=${drafts[name] ?? ""} onInput=${keep(name)} aria-describedby=${`${name}-hint`} />
-    <p id=${`${name}-hint`} class="hint">${hint}</p>
+    <input id=${name} name=${name} type="tel" autocomplete="off" value=${drafts[name] ?? ""} onInput=${keep(name)} aria-invalid=${problem ? "true" : null} aria-describedby=${`${name}-hint`} />
+    ${problem ? html`<p id=${`${name}-hint`} class="wrong">${icon("last")}<span>${problem()}</span></p>` : html`<p id=${`${name}-hint`} class="hint">${hint}</p>`}
   </div>`;
 }
 

@@ -183,8 +183,10 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
     expect(rows(page)).to_contain_text("Accepted for you by carla")
 
 
-def error(status: int, code: str, **headers: str):
-    return status, {"Code": code, "Message": "Reason."}, headers
+def error(status: int, code: str, *, reason: str = "", **headers: str):
+    """Return a response with an error. The reason is what follows TaskRouter's refusal."""
+    message = f"TaskRouter refused the request {reason}" if reason else "Reason."
+    return status, {"Code": code, "Message": message}, headers
 
 
 @pytest.mark.parametrize(
@@ -197,6 +199,14 @@ def error(status: int, code: str, **headers: str):
         (error(429, "TooManyRequests", **{"Retry-After": "4"}), "Try again in 4 s."),
         (error(503, "TaskRouterNotSent", **{"Retry-After": "2"}), "did not get the request"),
         (error(409, "AnswerUnknown"), "The service answered: Reason."),
+        (
+            error(400, "TaskRouterRefused", reason="(HTTP 400, error 40142): call_sid is missing."),
+            "TaskRouter refused: call_sid is missing. The offer is still open.",
+        ),
+        (
+            error(400, "TaskRouterRefused", reason="(HTTP 400); see https://twilio.example."),
+            "TaskRouter refused: HTTP 400; see https://twilio.example. The offer is still open.",
+        ),
     ],
 )
 def test_refused_decision_leaves_the_offer_open_and_says_why(open_console, api, answer, words):
@@ -374,6 +384,68 @@ def test_phone_dialog_sends_instruction_and_row_rings(open_console, api):
     expect(rows(page).get_by_role("button", name="Reject")).to_be_enabled()
     sent = {"instruction": "conference", "from": "+15556667777"}
     assert ("POST", f"/reservations/{reservation}/accept", sent) in api.received
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "words"),
+    [
+        (
+            "from must be a phone number such as +1, of at most 4096 characters.",
+            "Caller ID that the phone shows",
+            "Caller ID that the phone shows: enter a phone number such as +15556667777",
+        ),
+        (
+            "TaskRouter refused the request (HTTP 400): 12 is no number. Check to.",
+            "Phone to call",
+            "TaskRouter refused: 12 is no number. Check to. The offer is still open.",
+        ),
+    ],
+)
+def test_phone_dialog_shows_an_error_below_its_field(open_console, api, message, field, words):
+    api.offer("Marta")
+    code = "TaskRouterRefused" if message.startswith("TaskRouter") else "BadRequestError"
+    api.answers["/accept"] = 400, {"Code": code, "Message": message}, {}
+    page = open_console(token("supervisor"))
+    page.get_by_role("button", name="Accept by phone").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(field).fill("12")
+    dialog.get_by_role("button", name="Call").click()
+    expect(dialog.get_by_label(field)).to_have_accessible_description(
+        re.compile(words.replace("+", r"\+"))
+    )
+    expect(dialog.get_by_label(field)).to_be_focused()
+    expect(dialog.get_by_label(field)).to_have_value("12")
+    expect(dialog.locator(".wrong")).to_have_count(1)
+    api.answers["/accept"] = error(503, "TaskRouterNotSent", **{"Retry-After": "2"})
+    dialog.get_by_role("button", name="Call").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Try again in 2 s.")
+    expect(dialog.locator(".wrong")).to_have_count(1)
+    api.answers["/accept"] = api.decide("accepted")
+    dialog.get_by_role("button", name="Call").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Complete")).to_be_visible()
+
+
+def test_phone_dialog_stays_until_the_answer_arrives(open_console, api):
+    api.offer("Marta")
+    answer = threading.Event()
+
+    def ring(_path):
+        answer.wait(10)
+        return 202, {"reservation_status": "pending"}, {}
+
+    api.answers["/accept"] = ring
+    page = open_console()
+    page.get_by_role("button", name="Accept by phone").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Call").click()
+    expect(dialog.get_by_role("status")).to_have_text("Waiting for the answer")
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+    dialog.get_by_role("button", name="Call").click(force=True)
+    answer.set()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Accept by phone")).to_be_focused()
+    assert api.count(f"/reservations/{next(iter(api.reservations))}/accept") == 1
 
 
 def test_complete_moves_task_to_just_ended(open_console, api):
