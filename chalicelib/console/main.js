@@ -378,7 +378,7 @@ function followLink() {
   linkToken = null;
   const claims = readClaims(token);
   if (!state.session && state.hasProvider) {
-    showDoor({ kind: "failed", failure: "expired" });
+    showDoor({ kind: "unexpected" });
   } else if (!state.session) {
     begin(token);
   } else if (!state.hasProvider && claims) {

@@ -22,7 +22,8 @@ const NOTES = {
   expired: ({ at }) => ["amber", "calm", text("expired", { time: timeOfDay(at) }), text("expiredText")],
   "bad-link": () => ["red", "last", text("badLink"), html`${text("badLinkText")} ${newLink("badLinkLocal", "badLinkOther")}`],
   failed: ({ failure }) => ["red", "last", text("signInFailed"), failureText(failure)],
-  "signed-out": () => ["blue", "check", text("signedOut"), text("signedOutText")],
+  unexpected: () => ["red", "last", text("signInFailed"), text("signInUnexpected")],
+  "signed-out": () => ["blue", "check", text("signedOut"), `${text("signedOutText")} ${state.hasProvider ? text("signedOutProvider") : ""}`],
 };
 
 export function door({ ask }) {
@@ -39,7 +40,7 @@ export function door({ ask }) {
         <h1>${isExpired && name ? text("signInAgainName", { name }) : text("signIn")}</h1>
         <p class="muted">${row ? text("signInReturn", { title: rowTitle(inbox, row) }) : text("signInText")}</p>
       </div>
-      ${hasProvider === true && html`<a class="button primary" href=${signInUrl()} onClick=${() => beginSignIn()}>${icon("key")}${text("withAccount")}</a>`}
+      ${hasProvider === true && html`<a class="button primary" href=${CONSOLE} onClick=${leaveToSignIn}>${icon("key")}${text("withAccount")}</a>`}
       ${hasProvider === null && isUnanswered && html`<p class="small" role="status">${text("unanswered")}</p><button type="button" onClick=${ask}>${text("tryNow")}</button>`}
       ${hasProvider === false && html`<p class="small muted">${newLink("localText", "linkOnlyText")}</p>`}
     </div>
@@ -68,6 +69,17 @@ const FAILURES = new Map([
 ]);
 
 const failureText = (code) => text(FAILURES.get(code) ?? "failedUnknown", { reason: code });
+
+/** The sign-in page. In a new tab, the link leads here, because a sign-in counts only in the tab in which it began. */
+const CONSOLE = new URL("console/", ROOT).href;
+
+function leaveToSignIn(event) {
+  if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    beginSignIn();
+    location.assign(signInUrl());
+  }
+}
 
 /** Return the URL that sends the browser to the identity provider, and then back to this page. */
 export function signInUrl(parameters = {}) {

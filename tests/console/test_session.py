@@ -63,7 +63,7 @@ def test_page_offers_the_company_account_if_there_is_a_provider(open_console, ap
     api.has_provider = True
     page = open_console(None)
     link = page.get_by_role("link", name="Continue with company account")
-    expect(link).to_have_attribute("href", f"{api.url}/console/sign-in")
+    expect(link).to_have_attribute("href", f"{api.url}/console/")
     expect(page.get_by_text("make run")).to_have_count(0)
 
 
@@ -166,7 +166,7 @@ def test_link_signs_nobody_in_if_there_is_a_provider(open_console, api):
     api.has_provider = True
     page = open_console(None)
     page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
-    expect(page.get_by_role("alert")).to_contain_text("began in another browser")
+    expect(page.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
     assert page.evaluate("Object.keys(sessionStorage)") == []
     mine = token()
     signed_in = open_console(mine)
@@ -189,9 +189,31 @@ def test_sign_in_counts_once_and_only_in_the_tab_that_began_it(open_console, api
     page.get_by_role("link", name="Continue with company account").click()
     expect(page.locator(".live")).to_contain_text("Live")
     assert "console.sign-in" not in page.evaluate("Object.keys(sessionStorage)")
+    # An identity provider's portal may open this address.
     other = open_console(None, path="/console/sign-in", context=page.context)
-    expect(other.get_by_role("alert")).to_contain_text("began in another browser")
+    expect(other.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
     expect(other.get_by_role("link", name="Continue with company account")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "click",
+    [{"modifiers": ["Control"]}, {"modifiers": ["Shift"]}, {"button": "middle"}],
+    ids=["Ctrl", "Shift", "middle"],
+)
+def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, click):
+    api.has_provider = True
+    page = open_console(None)
+    mine = token()
+    redirect = {"Location": f"{api.url}/console/#token={mine}"}
+    page.context.route(
+        f"{api.url}/console/sign-in", lambda route: route.fulfill(status=303, headers=redirect)
+    )
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Continue with company account").click(**click)
+    assert page.evaluate("Object.keys(sessionStorage)") == []
+    expect(opened.value.get_by_role("alert")).to_have_count(0)
+    opened.value.get_by_role("link", name="Continue with company account").click()
+    expect(opened.value.locator(".live")).to_contain_text("Live")
 
 
 def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_console, api):
@@ -200,7 +222,7 @@ def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_consol
     begin = """age => {
       sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now() - age}));
     }"""
-    for age, words in ((590_000, "Live"), (601_000, "began in another browser")):
+    for age, words in ((590_000, "Live"), (601_000, "begins on this page, in this tab")):
         page.evaluate("sessionStorage.clear()")
         page.reload()
         page.evaluate(begin, age)
@@ -454,6 +476,18 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     assert api.count("/overview") == before
     page.reload()
     expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("has_provider", [True, False])
+def test_sign_out_reminds_of_the_session_at_the_provider(open_console, api, has_provider):
+    api.has_provider = has_provider
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.locator(".me > summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You signed out")).to_be_visible()
+    reminder = page.get_by_text("You may still be signed in to your company account.")
+    expect(reminder).to_have_count(int(has_provider))
 
 
 def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
