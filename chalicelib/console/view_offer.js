@@ -272,7 +272,12 @@ function checkingText({ phase, nextCheckAt }) {
   if (phase === "open") {
     return text("checkingOver");
   }
-  const n = Math.max(1, Math.ceil(((nextCheckAt ?? 0) - serverNow()) / 1000));
+  if (isOffline()) {
+    return text("checkingDown");
+  }
+  // The next poll checks. It may come later than planned.
+  const wait = Math.max((nextCheckAt ?? 0) - serverNow(), state.connection.nextAt - Date.now());
+  const n = Math.max(1, Math.ceil(wait / 1000));
   return text("checkingAt", { n });
 }
 

@@ -417,6 +417,36 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
     expect(page.get_by_text("The service does not answer.")).to_have_count(0)
 
 
+def test_decision_is_checked_when_the_connection_is_back(open_console, api):
+    api.offer("Marta")
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "1"})
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_contain_text("No answer yet. Next check in 1 s.")
+    page.context.set_offline(True)
+    expect(rows(page)).to_contain_text("The check follows when the connection is back.")
+    expect(rows(page)).not_to_contain_text("Next check")
+    page.context.set_offline(False)
+    expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
+
+
+def test_next_check_of_a_decision_is_the_next_poll(open_console, api):
+    api.offer("Marta")
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "1"})
+    page = open_console()
+    original = api.respond
+
+    def throttle(method, path, headers, parameters):
+        if path == "/overview":
+            return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "20"}
+        return original(method, path, headers, parameters)
+
+    expect(rows(page)).to_have_count(1)
+    api.respond = throttle
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_contain_text(re.compile(r"Next check in (1\d|2\d) s\."))
+
+
 def test_offer_that_the_overview_shows_as_decided_is_announced(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
