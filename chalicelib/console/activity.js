@@ -1,7 +1,9 @@
 // Reads and switches the Worker's Activity.
 
-import { call, expectActivity, isUnknown, pauseAfter, send, session } from "./actions.js";
+import { call, expectActivity, isUnknown, pauseAfter, reasonOf, send, session } from "./actions.js";
+import { retryAfter } from "./api.js";
 import { changed, isOffline, state } from "./state.js";
+import { text } from "./texts.js";
 import { after } from "./timer.js";
 
 /** Read the list of Activities, and the Worker's Activity, because an event about a change may have been lost. */
@@ -30,11 +32,15 @@ export async function keepLoadingActivities(failures = 0) {
 
 /** Ask TaskRouter to switch the Worker's Activity. The header shows the old Activity until TaskRouter confirms. */
 export async function switchActivity(sid) {
+  if (isOffline()) {
+    state.activityProblem = "failed";
+    state.activityReason = () => `${text("downButton")}.`;
+  }
   if (isOffline() || state.wantedActivity) {
     changed();
     return;
   }
-  Object.assign(state, { wantedActivity: sid, activityProblem: null });
+  Object.assign(state, { wantedActivity: sid, activityProblem: null, activityReason: null });
   expectActivity(sid);
   changed();
   const response = await send("activity", { activity_sid: sid });
@@ -44,11 +50,29 @@ export async function switchActivity(sid) {
     showActivity(response.body);
   } else {
     state.activityProblem = "failed";
+    state.activityReason = reasonAgainst(response);
     expectActivity(null);
   }
   state.wantedActivity = null;
   session.pollNow();
   changed();
+}
+
+/** Seconds between two switches that the throttle of a small deployment admits. */
+const SWITCH_INTERVAL = 6;
+
+/** Return a function that returns why a switch had no effect. */
+function reasonAgainst(response) {
+  const { status, body } = response;
+  if (body?.Code === "TaskRouterDenied") {
+    return () => text("problemDenied");
+  }
+  if (status === 429 || status >= 500) {
+    const n = retryAfter(response, SWITCH_INTERVAL);
+    return () => text("activityNotSent", { n });
+  }
+  const key = body?.Code === "TaskRouterRefused" ? "activityRefused" : "problemOther";
+  return () => text(key, { reason: reasonOf(response) });
 }
 
 function showActivity({ activity_sid, activity_name }) {

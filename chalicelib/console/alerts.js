@@ -1,6 +1,6 @@
 // Alerts about new offers: title, icon, sound, notification and screen reader.
 
-import { taskTitle } from "./format.js";
+import { duration, taskTitle } from "./format.js";
 import { isAnyTabVisible } from "./poll.js";
 import { preferences } from "./preferences.js";
 import { changed, section, select, state } from "./state.js";
@@ -51,10 +51,10 @@ export async function alertTo(rows, now, isLeader) {
     return;
   }
   const titles = rows.map(({ reservation }) => taskTitle(reservation, state.inbox.titleAttributes));
-  const seconds = Math.max(0, Math.round((rows[0].deadline - now) / 1000));
+  const time = duration(rows[0].deadline - now);
   announce(
     rows.length === 1
-      ? text("announceOffer", { title: titles[0], n: seconds })
+      ? text("announceOffer", { title: titles[0], time })
       : text("announceOffers", { n: rows.length }),
   );
   if (preferences.sound) {

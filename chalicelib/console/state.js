@@ -100,6 +100,8 @@ export const state = {
   activityNotice: null,
   /** "failed" if the Activity was not switched, "checking" while that is unknown, or null. */
   activityProblem: null,
+  /** A function that returns why the Activity was not switched, or null. */
+  activityReason: null,
   isDenied: false,
   hasNewVersion: false,
   /** The open dialog: {kind, sid, details}, or null. */
@@ -150,6 +152,7 @@ export function resetState() {
     activityNotice: null,
     expectedActivity: null,
     activityProblem: null,
+    activityReason: null,
     isDenied: false,
     dialog: null,
     history: newHistory(),

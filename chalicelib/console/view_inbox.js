@@ -46,7 +46,8 @@ export function banner(pollNow) {
     },
   });
   if (isOffline()) {
-    return missedUpdates("red", "downSince", "downText", pollNow);
+    const failed = state.activityProblem === "failed" && html`<br />${text("activityFailed")}.`;
+    return missedUpdates("red", "downSince", "downText", pollNow, failed);
   }
   if (state.isDenied) {
     return notice("red", "last", text("problemDenied"), "", dismiss({ isDenied: false }));
@@ -55,8 +56,8 @@ export function banner(pollNow) {
     return notice("amber", "info", text("activityChecking"), text("activityCheckingText"));
   }
   if (state.activityProblem) {
-    const words = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
-    return notice("red", "last", text("activityFailed"), words, dismiss({ activityProblem: null }));
+    const still = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
+    return notice("red", "last", text("activityFailed"), [state.activityReason?.(), still].filter(Boolean).join(" "), dismiss({ activityProblem: null }));
   }
   if (connection.state === "delayed") {
     return missedUpdates("amber", "delayedSince", "delayedText", pollNow);
@@ -85,9 +86,9 @@ export function banner(pollNow) {
 const nextTry = (key, at) =>
   html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - Date.now()) / 1000)) })} />`;
 
-function missedUpdates(tone, title, words, pollNow) {
+function missedUpdates(tone, title, words, pollNow, more) {
   const { since, nextAt } = state.connection;
-  return notice(tone, "net", text(title, { time: timeOfDay(since) }), nextTry(words, nextAt), { name: text("tryNow"), run: pollNow });
+  return notice(tone, "net", text(title, { time: timeOfDay(since) }), html`${nextTry(words, nextAt)}${more}`, { name: text("tryNow"), run: pollNow });
 }
 
 function activityBanner({ name, at, isTimeout }, dismiss) {

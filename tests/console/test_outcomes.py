@@ -62,6 +62,48 @@ def test_activity_switch_without_a_response_is_checked_and_confirmed(open_consol
     expect(activity(page)).not_to_have_attribute("aria-busy", "true")
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((429, {"message": "Too Many Requests"}, {}), "did not get the request. Try again in 6 s."),
+        (error(503, "TaskRouterThrottled", **{"Retry-After": "9"}), "Try again in 9 s."),
+        (error(502, "TaskRouterDenied"), "TaskRouter key was refused. Tell your supervisor."),
+        (
+            error(400, "TaskRouterRefused", reason="(HTTP 400): No such Activity."),
+            "Your Activity was not changed TaskRouter refused: No such Activity. It is still",
+        ),
+        (error(403, "ForbiddenError"), "The service answered: Reason."),
+    ],
+)
+def test_refused_activity_switch_says_why(open_console, api, answer, words):
+    api.answers["/activity"] = answer
+    page = open_console()
+    activity(page).select_option("Break")
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
+    api.answers["/activity"] = UNAVAILABLE
+    activity(page).select_option("Break")
+    expect(page.get_by_role("alert")).to_have_text(
+        "Your Activity was not changed It is still Available.Dismiss"
+    )
+
+
+def test_activity_chosen_without_a_connection_is_not_switched_and_the_page_says_so(
+    open_console, api
+):
+    page = open_console()
+    expect(activity(page)).to_be_enabled()
+    page.context.set_offline(True)
+    expect(page.get_by_role("alert")).to_contain_text("No connection since")
+    expect(page.get_by_role("alert")).not_to_contain_text("Activity")
+    activity(page).select_option("Break")
+    expect(page.get_by_role("alert")).to_contain_text("Your Activity was not changed.")
+    expect(activity(page)).to_have_value(AVAILABLE)
+    page.context.set_offline(False)
+    expect(page.get_by_role("alert")).to_contain_text("Not possible without a connection.")
+    assert api.count("/activity") == 0
+
+
 def test_activity_switch_without_effect_is_checked_and_reported(open_console, api):
     api.answers["/activity"] = UNAVAILABLE
     page = open_console()
