@@ -325,7 +325,7 @@ function endTask(sid, reservation) {
   inbox.completions.delete(sid);
   inbox.progress = inbox.progress.filter((each) => each.reservation_sid !== sid);
   const reached = taskEnding(reservation, inbox.principal);
-  const row = { sid, reservation: task, ending: { ...reached, at: serverNow() } };
+  const row = { sid, reservation: task, isTask: true, ending: { ...reached, at: serverNow() } };
   inbox.ended = [row, ...inbox.ended.filter((each) => each.sid !== sid)];
   announceEnding(reached.kind, row);
 }

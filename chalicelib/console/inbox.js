@@ -15,6 +15,8 @@ export const STAY = 5000;
 /** Milliseconds for which an ended row is listed. */
 const KEEP = 600_000;
 const MAX_ENDED = 20;
+/** Milliseconds after the end of a Task in which an overview may still show the Task, because it was read before. */
+const STALE = 15_000;
 const ROLES = ["worker", "supervisor", "service"];
 
 export const newInbox = () => ({
@@ -57,7 +59,8 @@ export const openRows = (inbox) =>
  */
 export function applyOverview(inbox, overview, now) {
   const pending = overview.reservations.filter(({ status }) => status === "pending");
-  const others = overview.reservations.filter(({ status }) => status !== "pending");
+  const completed = new Set(inbox.ended.filter((each) => each.isTask && now - each.ending.at < STALE).map(({ sid }) => sid));
+  const others = overview.reservations.filter((each) => each.status !== "pending" && !completed.has(each.reservation_sid));
   const decided = new Map(others.map((reservation) => [reservation.reservation_sid, reservation]));
   const shown = new Set();
   const added = [];

@@ -11,6 +11,7 @@ import { SHORTCUTS } from "./keys.js";
 import { preferences, setPreference } from "./preferences.js";
 import { areActivitiesMissing, areRowsHeld, changed, holdRows, isAvailable, isOffline, releaseRows, select, state } from "./state.js";
 import { text } from "./texts.js";
+import { Component } from "./vendor.js";
 import { html, icon, pill, Ticking } from "./view.js";
 import { filterField } from "./view_filter.js";
 import { endedOffer, isSupervisor, Offer } from "./view_offer.js";
@@ -22,7 +23,7 @@ export function inboxPage({ pollNow }) {
     ${banner(pollNow)}
     <div class="split inbox">
       <div>${state.inbox.loaded ? offers() : loading()}</div>
-      <div class="rail">${inProgress()} ${shortcuts()}</div>
+      <div class="rail"><${InProgress} /> ${shortcuts()}</div>
       <div>${justEnded()}</div>
     </div>
   </main>`;
@@ -166,12 +167,34 @@ function nothing() {
   </div>`;
 }
 
+/** The Tasks in progress. If the Task with the focus leaves the list, the next Task or the heading gets the focus. */
+class InProgress extends Component {
+  render() {
+    this.focused = taskElements().findIndex((element) => element.contains(document.activeElement));
+    return inProgress();
+  }
+
+  componentDidUpdate() {
+    if (this.focused >= 0 && document.activeElement === document.body) {
+      const elements = taskElements();
+      const next = elements[Math.min(this.focused, elements.length - 1)];
+      (next ?? document.querySelector("#progress")).focus();
+      if (next) {
+        // A shortcut that is pressed just now was not meant for this Task.
+        select(next.id.slice(4), { isAutomatic: true });
+      }
+    }
+  }
+}
+
+const taskElements = () => [...document.querySelectorAll(".list > li")];
+
 function inProgress() {
   const progress = state.inbox.progress.filter(matcher());
   const { isTruncated } = state.inbox;
   return html`<section class="panel" aria-labelledby="progress">
     <header>
-      <h2 id="progress">${text("inProgress")}</h2>
+      <h2 id="progress" tabindex="-1">${text("inProgress")}</h2>
       <span class="muted small num">${progress.length || ""}${progress.length > 0 && isTruncated && "+"}</span>
     </header>
     ${progress.length

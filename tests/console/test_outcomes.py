@@ -6,7 +6,16 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, FakeApi, iso, token
+from tests.console.conftest import (
+    ALICE,
+    AVAILABLE,
+    BREAK,
+    OFFLINE,
+    FakeApi,
+    is_new_overview,
+    iso,
+    token,
+)
 from tests.console.test_inbox import announcements, ended, error, row, rows
 from tests.console.test_session import wait_until
 
@@ -318,6 +327,65 @@ def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
 
 
 # Refusals, keys, rejections and delays
+
+
+def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_console, api):
+    reservation = accepted(api)
+    stale = dict(api.reservations[reservation])
+    api.answers["/complete"] = api.decide("completed")
+    page = open_console()
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(ended(page)).to_contain_text("Completed")
+    api.reservations[reservation] = stale
+    with page.expect_response(is_new_overview):
+        pass
+    with page.expect_response("**/overview"):
+        pass
+    expect(tasks(page)).to_have_count(0)
+    expect(ended(page)).to_have_count(1)
+    assert api.count(f"/reservations/{reservation}") == 0
+
+
+@pytest.mark.parametrize("key", ["c", "Enter"])
+def test_focus_moves_to_the_next_task_after_a_completion(open_console, api, key):
+    first, second = accepted(api, "Marta"), accepted(api, "Ana")
+    first, second = sorted([first, second], key=lambda each: api.reservations[each]["expires_at"])
+    api.answers["/complete"] = api.decide("completed")
+    page = open_console()
+    page.locator(f"#row-{first}").get_by_role("button").focus()
+    page.keyboard.press(key)
+    expect(tasks(page)).to_have_count(1)
+    expect(page.locator(f"#row-{second}")).to_be_focused()
+    expect(page.locator(f"#row-{second}")).to_have_attribute("aria-current", "true")
+    page.locator(f"#row-{second}").get_by_role("button").focus()
+    page.wait_for_timeout(400)
+    page.keyboard.press(key)
+    expect(tasks(page)).to_have_count(0)
+    expect(page.get_by_role("heading", name="In progress")).to_be_focused()
+
+
+def test_shortcut_just_after_a_completion_does_not_complete_the_next_task(open_console, api):
+    accepted(api, "Marta")
+    accepted(api, "Ana")
+    api.answers["/complete"] = api.decide("completed")
+    page = open_console()
+    tasks(page).first.get_by_role("button").focus()
+    page.evaluate(
+        """() => {
+          const list = document.querySelector(".list");
+          new MutationObserver(() => {
+            if (list.children.length === 1) {
+              queueMicrotask(() => document.activeElement.dispatchEvent(
+                new KeyboardEvent("keydown", {key: "c", bubbles: true})));
+            }
+          }).observe(list, {childList: true});
+        }"""
+    )
+    page.keyboard.press("Enter")
+    expect(ended(page)).to_have_count(1)
+    expect(tasks(page)).to_be_focused()
+    page.wait_for_timeout(300)
+    expect(tasks(page)).to_have_count(1)
 
 
 def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, api):
