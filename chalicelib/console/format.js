@@ -51,14 +51,24 @@ export function dateAndTime(at) {
 
 export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;
 
+/**
+ * Show the characters that change the direction of text. Attributes may come from customers, and hidden
+ * characters could make a value look like a different one.
+ */
+export const showControls = (words) =>
+  words.replace(/[\u202A-\u202E\u2066-\u2069]/g, (character) => `[U+${character.codePointAt(0).toString(16).toUpperCase()}]`);
+
+/** Return formatted JSON. */
+export const prettyJson = (value) => showControls(JSON.stringify(value, null, 2));
+
 /** Return the label of an attribute: selected_language becomes "Selected language", and call_sid "Call". */
 export function label(name) {
-  const words = name
+  const words = showControls(name)
     .replace(/([a-z0-9])([A-Z])(?=[a-z])/g, (_, end, start) => `${end} ${start.toLowerCase()}`)
     .replace(/[_-]+/g, " ")
     .trim()
     .replace(/ sid$/, "");
-  return words.charAt(0).toUpperCase() + words.slice(1) || name;
+  return words.charAt(0).toUpperCase() + words.slice(1) || showControls(name);
 }
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -78,6 +88,11 @@ const isText = (value) => typeof value === "string" && value.trim() !== "" && !S
 
 /** Return the text of an attribute's value, and whether the text needs a monospaced font. */
 export function attributeText(value) {
+  const { shown, isCode } = plainText(value);
+  return { shown: showControls(shown), isCode };
+}
+
+function plainText(value) {
   if (typeof value === "boolean") {
     return { shown: text(value ? "yes" : "no"), isCode: false };
   }
@@ -99,7 +114,9 @@ export function attributeText(value) {
  * Return the parts of a Task's title, from the attributes named in the setting, or otherwise from its first
  * two texts. A title of one attribute names the attribute, unless it is the first in the setting.
  */
-export function titleParts(reservation, titleAttributes) {
+export const titleParts = (reservation, titleAttributes) => rawTitleParts(reservation, titleAttributes).map(showControls);
+
+function rawTitleParts(reservation, titleAttributes) {
   const attributes = reservation.task_attributes ?? {};
   const named = titleAttributes.map((name) => attributes[name]);
   const nameOf = (value) => titleAttributes[named.indexOf(value)];

@@ -211,15 +211,16 @@ function progressItem(reservation) {
   const { isBusy, label, problem } = state.inbox.completions.get(sid) ?? {};
   const isSelected = state.selected === sid;
   const since = Date.parse(reservation.reserved_at);
-  const queue = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean);
+  const names = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean).join(", ");
   return html`<li key=${sid} id=${`row-${sid}`} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${({ target }) => target.matches(":focus-visible") && select(sid)}>
     <p class="between">
       <strong>${head}</strong>
       ${status === "wrapping" ? pill("violet", "flag", text("wrapping")) : pill("green", "check", text("accepted"))}
     </p>
-    ${rest.length > 0 && html`<p class="muted small">${rest.join(": ")}</p>`}
+    ${rest.length > 0 && html`<p class="muted small rest">${rest.join(": ")}</p>`}
+    ${names && html`<p class="muted small">${names}</p>`}
     <p class="between">
-      <span class="muted small num">${queue.map((part) => `${part}, `)}<${Ticking} value=${() => duration(serverNow() - since)} /></span>
+      <span class="muted small num"><${Ticking} value=${() => duration(serverNow() - since)} /></span>
       <button
         type="button"
         aria-label=${`${text("complete")}: ${[head, ...rest].join(": ")}`}

@@ -1,7 +1,7 @@
 // Inspect: one Reservation, its timeline, callback, answer and decision.
 
 import { serverNow } from "./clock.js";
-import { attributeText, dateAndTime, duration, shortDuration, shortSid, taskTitle } from "./format.js";
+import { attributeText, dateAndTime, duration, prettyJson, shortDuration, shortSid, showControls, taskTitle } from "./format.js";
 import { person, timeout } from "./inbox.js";
 import { ask, canSend, keepRecord } from "./inspection.js";
 import { preferences } from "./preferences.js";
@@ -107,7 +107,7 @@ function contents(record, inspection) {
     </div>
     <details class="raw">
       <summary>${text("rawJson")}</summary>
-      <pre tabindex="0">${JSON.stringify(record, null, 2)}</pre>
+      <pre tabindex="0">${prettyJson(record)}</pre>
     </details>
   `;
 }
@@ -217,7 +217,7 @@ function parameters(callback) {
   }
   return html`<table class="params" aria-labelledby="part-parameters">
     <thead class="vh"><tr><th scope="col">${text("parameter")}</th><th scope="col">${text("value")}</th></tr></thead>
-    <tbody>${Object.entries(callback).map(([name, value]) => html`<tr key=${name}><th scope="row">${name}</th><td>${typeof value === "string" ? value : JSON.stringify(value)}</td></tr>`)}</tbody>
+    <tbody>${Object.entries(callback).map(([name, value]) => html`<tr key=${name}><th scope="row">${name}</th><td>${showControls(typeof value === "string" ? value : JSON.stringify(value))}</td></tr>`)}</tbody>
   </table>`;
 }
 

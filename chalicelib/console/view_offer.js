@@ -3,7 +3,7 @@
 import { decide, inspect, openDialog, rejection } from "./actions.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
-import { attributeText, countdown, duration, fields, label, timeOfDay, urgency } from "./format.js";
+import { attributeText, countdown, duration, fields, label, prettyJson, timeOfDay, urgency } from "./format.js";
 import { changeRow, rowTitle, timeout } from "./inbox.js";
 import { Component } from "./vendor.js";
 import { preferences } from "./preferences.js";
@@ -180,7 +180,7 @@ function task({ reservation, sid }, actions = null) {
       <button type="button" class="quiet" aria-keyshortcuts=${preferences.shortcuts ? "I" : null} onClick=${() => inspect(sid)}>${text("inspect")}</button>
       <details class="raw">
         <summary>${text("rawJson")}</summary>
-        <pre tabindex="0">${JSON.stringify(reservation.task_attributes, null, 2)}</pre>
+        <pre tabindex="0">${prettyJson(reservation.task_attributes)}</pre>
       </details>
     </div>
   </div>`;

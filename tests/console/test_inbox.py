@@ -558,6 +558,46 @@ def test_hostile_attributes_are_shown_as_text(open_console, api, page_problems):
     assert page_problems == []
 
 
+def test_characters_that_change_the_direction_of_text_are_shown(open_console, api):
+    api.offer("\u202elive", task_attributes={"customer": "\u202elive", "a\u2066b": ["x\u2069"]})
+    page = open_console()
+    expect(rows(page).locator(".title")).to_have_text("[U+202E]live")
+    expect(rows(page).locator("dt").nth(1)).to_have_text("A[U+2066]b")
+    expect(rows(page).locator("dd")).to_have_text(["[U+202E]live", "x[U+2069]"])
+    page.get_by_text("Raw JSON").click()
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", page.inner_text("body"))
+    assert "[U+202E]live" in rows(page).locator("pre").inner_text()
+
+
+def test_long_title_is_shown_completely_only_in_the_selected_row(open_console, api):
+    api.offer("First", 60)
+    long = "x" * 600
+    api.offer(long, 90)
+    api.offer(f"{long} task", status="accepted")
+    page = open_console(viewport={"width": 1024, "height": 900})
+    title = rows(page).nth(1).locator(".title")
+    line = rows(page).first.locator(".title").bounding_box()["height"]
+    expect(title).to_have_css("overflow", "hidden")
+    assert title.bounding_box()["height"] == pytest.approx(3 * line, abs=2)
+    assert page.locator(".list strong").bounding_box()["height"] < 3.5 * line
+    rows(page).nth(1).click(position={"x": 5, "y": 5})
+    expect(title).to_have_css("overflow", "visible")
+    assert title.bounding_box()["height"] > 4 * line
+
+
+@pytest.mark.parametrize("width", [768, 1280])
+def test_note_is_beside_the_heading_and_queue_has_a_line(open_console, api, width):
+    api.offer("Marta")
+    queue = "Customer Care International"
+    api.offer("Ana", status="accepted", task_queue_name=queue)
+    page = open_console(viewport={"width": width, "height": 900})
+    heading = page.get_by_role("heading", name="Open offers").bounding_box()
+    note = page.get_by_text("Least time left first").bounding_box()
+    assert 0 < note["x"] - heading["x"] - heading["width"] <= 20
+    line = page.locator(".list").get_by_text(queue).bounding_box()
+    assert line["height"] < 24
+
+
 def test_policy_blocks_markup_and_foreign_requests(open_console, page_problems):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
