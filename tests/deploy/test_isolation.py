@@ -41,9 +41,13 @@ API_CLIENTS = {
     "POST /create-task": 1,
     "GET /reservations": 10,
 }
-CONSOLES = {"GET /overview": 20, "GET /console": 5, "GET /statistics": 1, "GET /activities": 1}
-"""Requests per second by route, which exceed a new account's throttles. 60 consoles send 20 polls
-per second."""
+CONSOLES = {"GET /overview": 20, "GET /console": 5, "GET /activities": 1}
+"""Requests per second by route, which exceed a new account's throttles. The consoles of 60 agents
+send 20 polls per second."""
+
+AGENT = f"WK{0xA:032x}"
+"""The Worker whose consoles send requests. The callbacks are about a different Worker, because an
+agent has few open Reservations."""
 
 RECORDED = 204
 THROTTLED = 429
@@ -88,6 +92,7 @@ class Api:
     """Sends requests to the deployed API.
 
     Attributes:
+        bearer: The clients' token.
         clients: The clients' requests per second, by route.
         client_outcomes: Numbers of responses to clients' requests, by route and outcome.
         event_outcomes: Numbers of responses to events, by outcome.
@@ -95,7 +100,7 @@ class Api:
 
     def __init__(self, aws, twilio, bearer, clients):
         (api,) = aws.client("apigateway").get_rest_apis()["items"]
-        self._aws, self._twilio, self._bearer = aws, twilio, bearer
+        self._aws, self._twilio, self.bearer = aws, twilio, bearer
         self.clients = clients
         self._host = f"{api['id']}.execute-api.{REGION}.amazonaws.com"
         self._url = f"{aws.url}/restapis/{api['id']}/{STAGE}/_user_request_"
@@ -143,7 +148,7 @@ class Api:
 
     @property
     def _authorization(self):
-        return {"Authorization": f"Bearer {self._bearer}"}
+        return {"Authorization": f"Bearer {self.bearer}"}
 
     def _body(self, path):
         if path == "/create-task":
@@ -165,16 +170,18 @@ class Api:
         headers = {"X-Twilio-Signature": signature}
         return await self._request(session, "POST", path, headers, data=form)
 
-    async def post_callbacks(self, session, sids, seconds):
+    async def post_callbacks(self, session, sids, seconds, **parameters):
         """Post callbacks and, like TaskRouter, call the fallback if a callback fails."""
         answers = CallbackResponses()
 
         async def post_callback():
             sid, started = next(sids), time.monotonic()
-            outcome = await self._post_signed(session, "/assignment_callback", sid)
+            outcome = await self._post_signed(session, "/assignment_callback", sid, **parameters)
             answers.outcomes[outcome] += 1
             if outcome != 200:
-                outcome = await self._post_signed(session, "/assignment_callback/fallback", sid)
+                outcome = await self._post_signed(
+                    session, "/assignment_callback/fallback", sid, **parameters
+                )
             answers.seconds.append(time.monotonic() - started)
             (answers.recorded if outcome == 200 else answers.lost).append(sid)
 
@@ -222,6 +229,9 @@ async def measure(api, twilio):
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
         assert not pending.lost
+        await api.post_callbacks(
+            session, reservation_sids(0x8_0000), 1 / CALLBACKS_PER_SECOND, WorkerSid=AGENT
+        )
         # Requests about unrecorded Reservations also wait for TaskRouter, which looks them up.
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
@@ -249,14 +259,20 @@ def read_recorded_sids(aws):
     }
 
 
-@pytest.mark.parametrize("clients", [API_CLIENTS, CONSOLES], ids=["API clients", "consoles"])
+@pytest.mark.parametrize(
+    "load",
+    [(("supervisor",), API_CLIENTS), (("worker", "--worker", AGENT), CONSOLES)],
+    ids=["API clients", "consoles"],
+)
 def test_callbacks_are_answered_while_other_routes_are_saturated(
-    clients, aws, checkout, twilio, secrets
+    load, aws, checkout, twilio, secrets
 ):
+    role, clients = load
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
     api = Api(aws, twilio, token(checkout), clients)
     api.start_containers()
+    api.bearer = token(checkout, *role)
 
     answers = asyncio.run(measure(api, twilio))
 
