@@ -388,20 +388,33 @@ def wait_for_requests(page: Page, api, expected: int) -> None:
     assert requests(api) == expected
 
 
-def test_figures_are_reloaded_about_every_20_seconds(open_console, api):
-    api.statistics = make_statistics(api)
+def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
+    api.clock_offset = -7200
+    api.statistics = make_statistics(api, age=34)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     page.get_by_role("button", name="Create Task").focus()
     page.evaluate("scrollTo(0, 200)")
-    page.clock.fast_forward(19_500)
+    page.clock.fast_forward(22_000)
     wait_for_requests(page, api, 1)
+    api.statistics = make_statistics(api, age=-26)
     api.statistics["hours"][23] = make_hour(api, 0, pending=15)
-    page.clock.fast_forward(5_000)
+    page.clock.fast_forward(10_000)
     expect(tile(page, "Open").locator(".big")).to_have_text("15")
     expect(page.get_by_role("button", name="Create Task")).to_be_focused()
     assert page.evaluate("scrollY") == 200
     wait_for_requests(page, api, 2)
+
+
+def test_figures_of_a_late_sweep_are_requested_ever_less_often(open_console, api):
+    api.statistics = make_statistics(api, age=75)
+    page = show_overview(open_console, api, clock=True)
+    wait_for_requests(page, api, 1)
+    for expected, pause in enumerate((5_000, 10_000, 20_000, 40_000, 60_000, 60_000), start=1):
+        page.clock.fast_forward(pause - 500)
+        wait_for_requests(page, api, expected)
+        page.clock.fast_forward(4_000)
+        wait_for_requests(page, api, expected + 1)
 
 
 def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api):
