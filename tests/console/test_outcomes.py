@@ -7,8 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, FakeApi, iso, token
-from tests.console.test_inbox import announcements, ended, error, row, rows
-from tests.console.test_session import wait_until
+from tests.console.pages import announcements, ended, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
