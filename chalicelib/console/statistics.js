@@ -2,21 +2,30 @@
 
 import { call } from "./actions.js";
 import { retryAfter } from "./api.js";
+import { isClockKnown, serverNow } from "./clock.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 
-/** The sweep writes new statistics once a minute. */
-const STATISTICS_PAUSE = 20_000;
-const MAX_STATISTICS_PAUSE = 300_000;
-/** Pauses vary by up to this share, so that consoles do not send their requests at the same time. */
-const SPREAD = 0.2;
+/** The sweep updates the statistics once a minute. */
+const SWEEP_PAUSE = 60_000;
+/** Allowance for the duration of a sweep, which varies. */
+const SWEEP_DELAY = 2_000;
+const FIRST_PAUSE = 5_000;
+const MAX_LATE_PAUSE = 60_000;
+const MAX_FAILED_PAUSE = 300_000;
+/** Pauses vary by up to this time, so that consoles do not send their requests at the same time. */
+const SPREAD = 3_000;
 const NOTICED = 300;
 
-/** Load the statistics now and after each pause, except while the page is hidden; return a function that stops. */
+/**
+ * Load the statistics now and whenever the sweep has probably updated them, except while the page is hidden; return a
+ * function that stops.
+ */
 export function keepStatistics() {
   const { statistics } = state;
   let timer = 0;
-  let failures = 0;
+  /** Number of requests since the statistics last changed. */
+  let attempts = 0;
   let isStopped = false;
 
   async function load() {
@@ -32,12 +41,13 @@ export function keepStatistics() {
     const response = await call("GET", "statistics").catch(() => undefined);
     statistics.isLoading = false;
     if (response !== null) {
+      const before = statistics.shown?.updated_at;
       receiveStatistics(statistics, response);
-      failures = statistics.problem ? failures + 1 : 0;
-      const backoff = STATISTICS_PAUSE * 2 ** Math.max(0, failures - 1);
+      attempts = statistics.shown?.updated_at === before ? attempts + 1 : 0;
       const asked = response ? retryAfter(response, 0) * 1000 : 0;
-      const pause = Math.max(asked, Math.min(MAX_STATISTICS_PAUSE, backoff)) * (1 + SPREAD * Math.random());
-      statistics.nextAt = Date.now() + pause;
+      const maximum = statistics.problem ? MAX_FAILED_PAUSE : MAX_LATE_PAUSE;
+      const pause = Math.max(asked, Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
+      statistics.nextAt = Date.now() + pause + SPREAD * Math.random();
       plan();
     }
     changed();
@@ -59,6 +69,12 @@ export function keepStatistics() {
     clearTimeout(timer);
     document.removeEventListener("visibilitychange", plan);
   };
+}
+
+/** Return the time (ms) until the sweep should have updated the statistics. */
+function untilUpdate({ shown }) {
+  const updatedAt = Date.parse(shown?.updated_at);
+  return isClockKnown() && updatedAt ? updatedAt + SWEEP_PAUSE + SWEEP_DELAY - serverNow() : 0;
 }
 
 /** Show the statistics. If they can't be loaded, show the reason and keep the last values. */

@@ -6,9 +6,9 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import FakeApi, chromium, fake_api, iso, token
+from tests.console.pages import make_hour, make_statistics
 from tests.console.test_callbacks import delivery, event, refused
 from tests.console.test_inspect import add_record, visit
-from tests.console.test_overview import make_hour, make_statistics
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 TOTALS = (3, 2, 1, 1, 0, 2, 8, 41, 69, 132, 163, 151, 107, 112, 161, 179, 141, 93, 60, 44, 30, 21)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import iso, token
+from tests.console.pages import assert_no_accessibility_violations
 from tests.support import sid
 
 pytestmark = pytest.mark.slow
@@ -395,5 +395,4 @@ def test_log_has_no_accessibility_violations_in_any_state(open_console, api, sta
     )
     expect(page.locator(".live")).to_contain_text("Live")
     state(page, api)
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
+    assert_no_accessibility_violations(page)

@@ -5,12 +5,15 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import token
-from tests.console.test_inbox import row
-from tests.console.test_overview import make_statistics, show_overview
+from tests.console.pages import (
+    assert_no_accessibility_violations,
+    make_statistics,
+    row,
+    show_overview,
+)
 from tests.console.vendor import CONSOLE
 
 WORKFLOW = "WW" + "d" * 32
@@ -426,8 +429,7 @@ def unknown(page, api):
 def test_form_has_no_accessibility_violations_in_any_state(open_console, api, state, scheme):
     page = open_form(open_console, api, color_scheme=scheme, reduced_motion="reduce")
     state(page, api)
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
+    assert_no_accessibility_violations(page)
 
 
 @pytest.mark.parametrize("width", [360, 1280])

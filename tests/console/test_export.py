@@ -9,8 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, token
-from tests.console.test_history import choose, hold_lists, lists, open_history
-from tests.console.test_inbox import ended
+from tests.console.pages import choose, ended, hold_lists, lists, open_history
 
 pytestmark = pytest.mark.slow
 

@@ -1,51 +1,30 @@
 """Browser tests of History and of the filter, with a fake of the API."""
 
 import re
-import threading
 import time
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.console.conftest import token
-from tests.console.test_inbox import ended, row, rows
+from tests.console.pages import (
+    assert_no_accessibility_violations,
+    choose,
+    ended,
+    hold_lists,
+    lists,
+    open_history,
+    row,
+    rows,
+)
 
 UNAVAILABLE = 503, {"Code": "StoreUnavailable", "Message": "DynamoDB failed."}, {}
 
 pytestmark = pytest.mark.slow
 
 
-def lists(api) -> list[str]:
-    """Return the paths of the requests for the list."""
-    return [path for _, path, _ in api.received if path.startswith("/reservations?")]
-
-
 def refuse_lists(api) -> None:
     api._list = lambda _parameters: UNAVAILABLE
-
-
-def hold_lists(api, status=None) -> threading.Event:
-    """Hold the responses to requests for the list, or for one status, until the event is set."""
-    is_released = threading.Event()
-    original = api._list
-
-    def hold(parameters):
-        if status in (None, parameters.get("status")):
-            is_released.wait()
-        return original(parameters)
-
-    api._list = hold
-    return is_released
-
-
-def open_history(page: Page) -> None:
-    page.get_by_role("link", name="History").click()
-    expect(page.get_by_role("heading", name="History", level=1)).to_be_visible()
-
-
-def choose(page: Page, label: str, option: str) -> None:
-    page.get_by_label(label, exact=True).select_option(option)
 
 
 # History
@@ -478,5 +457,4 @@ def test_history_has_no_accessibility_violations_in_any_state(open_console, api,
     page = open_console(color_scheme=scheme, reduced_motion="reduce")
     expect(page.locator(".live")).to_contain_text("Live")
     state(page, api)
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
+    assert_no_accessibility_violations(page)

@@ -9,27 +9,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, is_new_overview, iso, token
-
-
-def rows(page: Page):
-    return page.locator(".offers:not(.ended) > .offer")
-
-
-def ended(page: Page):
-    return page.locator(".offers.ended > .offer")
-
-
-def row(page: Page, customer: str):
-    return page.locator(".offers > .offer", has_text=customer)
+from tests.console.pages import announcements, ended, error, row, rows
 
 
 def center_of_first_row(page: Page):
     box = rows(page).first.bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def announcements(page: Page):
-    return page.locator("#announcements")
 
 
 def test_offer_appears_with_names_and_alerts_in_title_and_icon(open_console, api):
@@ -181,12 +166,6 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
     api.reservations[reservation].update(status="accepted", accepted_by="supervisor:carla")
     expect(rows(page)).to_have_attribute("data-end", "accepted")
     expect(rows(page)).to_contain_text("Accepted for you by carla")
-
-
-def error(status: int, code: str, *, reason: str = "", **headers: str):
-    """Return a response with an error. The reason is what follows TaskRouter's refusal."""
-    message = f"TaskRouter refused the request {reason}" if reason else "Reason."
-    return status, {"Code": code, "Message": message}, headers
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,10 @@ import re
 import time
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, iso, token
-from tests.console.test_history import open_history
-from tests.console.test_inbox import ended, rows
+from tests.console.pages import assert_no_accessibility_violations, ended, open_history, rows
 
 pytestmark = pytest.mark.slow
 
@@ -538,5 +536,4 @@ def test_page_has_no_accessibility_violations_in_any_state(open_console, api, st
     expect(rows(page)).to_have_count(0)
     expect(page.locator(".live")).to_contain_text("Live")
     state(page, api)
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
+    assert_no_accessibility_violations(page)

@@ -16,8 +16,7 @@ from tests.console.conftest import (
     iso,
     token,
 )
-from tests.console.test_inbox import announcements, ended, error, row, rows
-from tests.console.test_session import wait_until
+from tests.console.pages import announcements, ended, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 

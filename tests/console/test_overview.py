@@ -2,115 +2,22 @@
 
 import re
 import threading
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import ACTIVITIES, iso, token
-from tests.console.test_inbox import rows
-
-UNAVAILABLE = 503, {"Code": "StoreUnavailable", "Message": "DynamoDB failed."}, {}
-HOUR = 3600
-STATUSES = (
-    *("pending", "accepted", "wrapping", "completed"),
-    *("rejected", "timeout", "canceled", "rescinded", "gone"),
+from tests.console.conftest import token
+from tests.console.pages import (
+    assert_no_accessibility_violations,
+    make_hour,
+    make_statistics,
+    rows,
+    show_overview,
 )
 
+UNAVAILABLE = 503, {"Code": "StoreUnavailable", "Message": "DynamoDB failed."}, {}
+
 pytestmark = pytest.mark.slow
-
-
-def make_hour(api, ago: int, *, at_least: bool = False, **by_status: int) -> dict[str, Any]:
-    """Return the counts of the hour that began some hours before the current one."""
-    names = [
-        "pending",
-        "accepted",
-        "wrapping",
-        "completed",
-        "rejected",
-        "timeout",
-        "canceled",
-        "rescinded",
-        "gone",
-    ]
-    counts = {name: by_status.get(name, 0) for name in names}
-    start = int(api.now() // HOUR - ago) * HOUR
-    return {
-        "hour": iso(start),
-        "counted_at": iso(api.now()),
-        "at_least": at_least,
-        "total": sum(counts.values()),
-        "open": counts["pending"] + counts["accepted"] + counts["wrapping"],
-        "accepted": counts["accepted"] + counts["wrapping"] + counts["completed"],
-        "rejected": counts["rejected"],
-        "timed_out": counts["timeout"],
-        **{name: counts[name] for name in ("canceled", "rescinded", "gone")},
-        "by_status": counts,
-    }
-
-
-def make_sweep(api, ago: float, **properties: Any) -> dict[str, Any]:
-    """Return the result of a sweep that ran some seconds ago."""
-    counts = "oldest_due_ms mirrored unchanged gone rejected completed failed left reconciled"
-    return {
-        "at": iso(api.now() - ago),
-        "duration_ms": 400,
-        "ok": True,
-        "errors": {},
-        "due": 12,
-        **dict.fromkeys(counts.split(), 0),
-        "unreconciled": 0,
-        "monitor_only": False,
-        **properties,
-    }
-
-
-def make_statistics(api, *, age: float = 34, **properties: Any) -> dict[str, Any]:
-    """Return statistics of 24 hours, four of which have Reservations."""
-    hours = [make_hour(api, ago) for ago in range(23, -1, -1)]
-    hours[10] = make_hour(api, 13, completed=140, rejected=8, timeout=11, canceled=3, gone=1)
-    hours[11] = make_hour(api, 12, completed=90, rejected=4, timeout=3, rescinded=2)
-    hours[22] = make_hour(api, 1, completed=60, wrapping=1, accepted=2, rejected=2, timeout=1)
-    hours[23] = make_hour(api, 0, completed=20, accepted=4, pending=12, timeout=2)
-    return {
-        "updated_at": iso(api.now() - age),
-        "hours": hours,
-        "acceptance": {
-            "measured_at": iso(api.now() - age),
-            "count": 87,
-            "p50_ms": 8000,
-            "p90_ms": 21_000,
-            "p95_ms": 30_000,
-            "p99_ms": 47_000,
-        },
-        "oldest_waiting": {"task_sid": "WT" + "1" * 32, "age_seconds": 113},
-        "workers_by_activity": [
-            {"activity_sid": each["sid"], "activity_name": each["name"], "workers": workers}
-            for each, workers in zip(ACTIVITIES, (10, 14, 0), strict=True)
-        ],
-        "taskrouter_updated_at": iso(api.now() - age),
-        "taskrouter_error": None,
-        "sweeps": [
-            make_sweep(
-                api, age + 60 * number, **({"mirrored": 2, "gone": 1} if number == 1 else {})
-            )
-            for number in range(20)
-        ],
-        **properties,
-    }
-
-
-def show_overview(open_console, api, *, clock: bool = False, **options: Any) -> Page:
-    """Open the overview. With `clock`, the test can move the page's clock."""
-    page = open_console(token("supervisor", identity="dana@example.com"), **options)
-    if clock:
-        page.clock.install()
-        page.reload()
-    expect(page.locator(".live")).to_contain_text("Live")
-    page.locator("nav a[href='#overview']").click()
-    expect(page.locator("h1#overview")).to_be_visible()
-    return page
 
 
 def tile(page: Page, name: str):
@@ -388,20 +295,34 @@ def wait_for_requests(page: Page, api, expected: int) -> None:
     assert requests(api) == expected
 
 
-def test_figures_are_reloaded_about_every_20_seconds(open_console, api):
-    api.statistics = make_statistics(api)
+def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
+    api.clock_offset = -7200
+    api.statistics = make_statistics(api, age=34)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")
     page.get_by_role("button", name="Create Task").focus()
     page.evaluate("scrollTo(0, 200)")
-    page.clock.fast_forward(19_500)
+    page.clock.fast_forward(22_000)
     wait_for_requests(page, api, 1)
+    api.statistics = make_statistics(api, age=-26)
     api.statistics["hours"][23] = make_hour(api, 0, pending=15)
-    page.clock.fast_forward(5_000)
+    page.clock.fast_forward(10_000)
     expect(tile(page, "Open").locator(".big")).to_have_text("15")
     expect(page.get_by_role("button", name="Create Task")).to_be_focused()
     assert page.evaluate("scrollY") == 200
     wait_for_requests(page, api, 2)
+
+
+def test_figures_of_a_late_sweep_are_requested_ever_less_often(open_console, api):
+    api.statistics = make_statistics(api, age=75)
+    page = show_overview(open_console, api, clock=True)
+    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    for number, pause in enumerate((5_000, 10_000, 20_000, 40_000, 60_000, 60_000), start=1):
+        page.clock.fast_forward(pause // 2)
+        wait_for_requests(page, api, number)
+        with page.expect_response("**/statistics") as response:
+            page.clock.fast_forward(pause // 2 + 3_000)
+        response.value.finished()
 
 
 def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api):
@@ -487,8 +408,7 @@ def test_script_that_fails_to_load_is_reported_and_blocks_nothing_else(
     expect(page.locator(".live")).to_contain_text("Live")
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_role("alert")).to_contain_text("This page was not loaded")
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
+    assert_no_accessibility_violations(page)
     page.keyboard.press("t")
     page.get_by_role("link", name="Inbox").first.click()
     page.keyboard.press("?")
@@ -583,5 +503,4 @@ def test_overview_has_no_accessibility_violations_in_any_state(open_console, api
     api.offer()
     page = show_overview(open_console, api, color_scheme=scheme, reduced_motion="reduce")
     state(page, api)
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
+    assert_no_accessibility_violations(page)

@@ -58,8 +58,8 @@ def post_signed(url, twilio, environ, parameters=None):
     return response.status_code, response.json()
 
 
-def token(checkout):
-    return checkout.infra("token", "--stage", STAGE, "--role", "supervisor").strip()
+def token(checkout, *role):
+    return checkout.infra("token", "--stage", STAGE, "--role", *(role or ("supervisor",))).strip()
 
 
 def put_secrets(checkout, secrets):

@@ -1,8 +1,8 @@
-"""Callbacks are answered while clients saturate the API and TaskRouter does not respond.
+"""Callbacks are answered while API clients or consoles saturate their routes.
 
-TaskRouter also posts events. The emulated account allows 10 concurrent executions, like some new
-AWS accounts. The emulator applies this limit, and the throttling limits of the deployed stage's
-method settings.
+Meanwhile, TaskRouter posts events, and does not respond to requests. The emulated account allows 10
+concurrent executions, like some new AWS accounts. The emulator applies this limit, and the
+throttling limits of the deployed stage's method settings.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ MAX_MEASUREMENTS = 3
 executions then take longer."""
 MAX_ATTEMPTS = 3
 """Maximum number of attempts to start a container, which a busy machine may slow down."""
-CLIENT_REQUESTS_PER_SECOND = {
+API_CLIENTS = {
     "POST /reservations/{sid}/accept": 50,
     "POST /reservations/{sid}/reject": 1,
     "POST /reservations/{sid}/complete": 1,
@@ -41,7 +41,13 @@ CLIENT_REQUESTS_PER_SECOND = {
     "POST /create-task": 1,
     "GET /reservations": 10,
 }
-"""Rates of clients' requests, which exceed a new account's throttles."""
+CONSOLES = {"GET /overview": 20, "GET /console": 5, "GET /activities": 1}
+"""Requests per second by route, which exceed a new account's throttles. The consoles of 60 agents
+send 20 polls per second."""
+
+AGENT = f"WK{0xA:032x}"
+"""The Worker whose consoles send requests. The callbacks are about a different Worker, because an
+agent has few open Reservations."""
 
 RECORDED = 204
 THROTTLED = 429
@@ -86,16 +92,19 @@ class Api:
     """Sends requests to the deployed API.
 
     Attributes:
+        bearer: The clients' token.
+        clients: The clients' requests per second, by route.
         client_outcomes: Numbers of responses to clients' requests, by route and outcome.
         event_outcomes: Numbers of responses to events, by outcome.
     """
 
-    def __init__(self, aws, twilio, bearer):
+    def __init__(self, aws, twilio, bearer, clients):
         (api,) = aws.client("apigateway").get_rest_apis()["items"]
-        self._aws, self._twilio, self._bearer = aws, twilio, bearer
+        self._aws, self._twilio, self.bearer = aws, twilio, bearer
+        self.clients = clients
         self._host = f"{api['id']}.execute-api.{REGION}.amazonaws.com"
         self._url = f"{aws.url}/restapis/{api['id']}/{STAGE}/_user_request_"
-        self.client_outcomes = {name: Counter() for name in CLIENT_REQUESTS_PER_SECOND}
+        self.client_outcomes = {name: Counter() for name in clients}
         self.event_outcomes = Counter()
 
     def start_containers(self):
@@ -139,7 +148,7 @@ class Api:
 
     @property
     def _authorization(self):
-        return {"Authorization": f"Bearer {self._bearer}"}
+        return {"Authorization": f"Bearer {self.bearer}"}
 
     def _body(self, path):
         if path == "/create-task":
@@ -161,16 +170,18 @@ class Api:
         headers = {"X-Twilio-Signature": signature}
         return await self._request(session, "POST", path, headers, data=form)
 
-    async def post_callbacks(self, session, sids, seconds):
+    async def post_callbacks(self, session, sids, seconds, **parameters):
         """Post callbacks and, like TaskRouter, call the fallback if a callback fails."""
         answers = CallbackResponses()
 
         async def post_callback():
             sid, started = next(sids), time.monotonic()
-            outcome = await self._post_signed(session, "/assignment_callback", sid)
+            outcome = await self._post_signed(session, "/assignment_callback", sid, **parameters)
             answers.outcomes[outcome] += 1
             if outcome != 200:
-                outcome = await self._post_signed(session, "/assignment_callback/fallback", sid)
+                outcome = await self._post_signed(
+                    session, "/assignment_callback/fallback", sid, **parameters
+                )
             answers.seconds.append(time.monotonic() - started)
             (answers.recorded if outcome == 200 else answers.lost).append(sid)
 
@@ -200,7 +211,7 @@ class Api:
             outcome = await self._request(session, method, url_path, self._authorization, **body)
             self.client_outcomes[name][outcome] += 1
 
-        await send_at(CLIENT_REQUESTS_PER_SECOND[name], SECONDS, send)
+        await send_at(self.clients[name], SECONDS, send)
 
 
 async def send_at(rate, seconds, send):
@@ -218,6 +229,9 @@ async def measure(api, twilio):
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
         assert not pending.lost
+        await api.post_callbacks(
+            session, reservation_sids(0x8_0000), 1 / CALLBACKS_PER_SECOND, WorkerSid=AGENT
+        )
         # Requests about unrecorded Reservations also wait for TaskRouter, which looks them up.
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
@@ -226,10 +240,7 @@ async def measure(api, twilio):
                 api.post_callbacks(session, reservation_sids(first), SECONDS),
                 # The events are about other Reservations, so they record no callback's Reservation.
                 api.post_events(session, reservation_sids(first + 0x8_0000), SECONDS),
-                *(
-                    api.saturate(session, name, reservation_sids())
-                    for name in CLIENT_REQUESTS_PER_SECOND
-                ),
+                *(api.saturate(session, name, reservation_sids()) for name in api.clients),
             )
             outcomes = {**api.client_outcomes, "events": api.event_outcomes}
             print(answers, outcomes)  # noqa: T201  `pytest -rP` shows the figures
@@ -248,11 +259,20 @@ def read_recorded_sids(aws):
     }
 
 
-def test_callbacks_are_answered_while_other_routes_are_saturated(aws, checkout, twilio, secrets):
+@pytest.mark.parametrize(
+    "load",
+    [(("supervisor",), API_CLIENTS), (("worker", "--worker", AGENT), CONSOLES)],
+    ids=["API clients", "consoles"],
+)
+def test_callbacks_are_answered_while_other_routes_are_saturated(
+    load, aws, checkout, twilio, secrets
+):
+    role, clients = load
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
-    api = Api(aws, twilio, token(checkout))
+    api = Api(aws, twilio, token(checkout), clients)
     api.start_containers()
+    api.bearer = token(checkout, *role)
 
     answers = asyncio.run(measure(api, twilio))
 
@@ -260,10 +280,12 @@ def test_callbacks_are_answered_while_other_routes_are_saturated(aws, checkout, 
     assert answers.lost == [], str(answers)
     assert set(answers.recorded) <= read_recorded_sids(aws)
     assert answers.p99 < MAX_P99_SECONDS, sorted(answers.seconds)[-20:]
-    # The routes were saturated, and accept requests waited for TaskRouter.
+    # The routes were saturated, and some requests waited for TaskRouter.
     assert all(outcomes[THROTTLED] for outcomes in api.client_outcomes.values()), (
         api.client_outcomes
     )
-    assert api.client_outcomes["POST /reservations/{sid}/accept"][UNAVAILABLE], api.client_outcomes
+    assert any(outcomes[UNAVAILABLE] for outcomes in api.client_outcomes.values()), (
+        api.client_outcomes
+    )
     # Most events are recorded. The reconciliation records the throttled ones.
     assert api.event_outcomes[RECORDED] > api.event_outcomes[THROTTLED], api.event_outcomes

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from infra.commands.token import create_token, read_api_key
 from tests.console.conftest import watch
-from tests.console.test_inbox import ended, row, rows
+from tests.console.pages import ended, row, rows
 from tests.e2e.live_stack import bare_environ, eventually, live_stack
 from tests.portal.conftest import browser
 

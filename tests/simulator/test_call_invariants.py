@@ -3,7 +3,7 @@
 import contextlib
 import json
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskrouter_simulator.engine import (
@@ -145,9 +145,16 @@ def accept_or_reject(simulation, operation):
         operation(simulation.engine, simulation.workspace, reservation)
 
 
-def is_waiting(task):
-    """Return whether a Task is waiting for a reason other than a transfer."""
-    return task.status in WAITING and not transfers.active(task)
+def is_waiting(simulation, task):
+    """Return whether a Task is waiting for a reason other than a transfer.
+
+    If the settings keep a Task assigned when its call ends, a later transfer that nobody accepts
+    returns the Task to its TaskQueue. TaskRouter knows nothing about the call by then.
+    """
+    settings = simulation.engine.settings
+    outlives_call = "assigned" in {settings.ended_call, settings.ended_conference}
+    transfer = task.transfer if outlives_call else transfers.active(task)
+    return task.status in WAITING and not transfer
 
 
 def check_calls_and_tasks(simulation):
@@ -160,7 +167,7 @@ def check_calls_and_tasks(simulation):
             assert (call.partner_sid, call.queued, call.on_no_answer) == (None, None, None)
             assert (call.on_answer, call.conference_sid) == (None, "")
             task = simulation.workspace.tasks.get(call.task_sid)
-            assert task is None or not is_waiting(task)
+            assert task is None or not is_waiting(simulation, task)
         if call.on_no_answer and call.reservation_sid:
             caller = simulation.engine.calls[call.caller_sid]
             assert caller.is_waiting or caller.conference_sid
@@ -198,7 +205,7 @@ def check_no_task_is_stuck(simulation):
     calls = simulation.engine.calls
     for task in simulation.workspace.tasks.values():
         caller = calls[json.loads(task.attributes)["call_sid"]]
-        assert not (caller.has_ended and is_waiting(task))
+        assert not (caller.has_ended and is_waiting(simulation, task))
     for conference in simulation.engine.conferences.values():
         assert conference.has_ended == (not conference.participants)
         for sid in conference.participants:
@@ -237,6 +244,11 @@ ACTIONS = st.one_of(
 )  # fmt: skip
 
 
+@example(
+    simulator_settings={"ended_call": "assigned"}, multi=False, name="redirect", accept=True,
+    actions=[(transfer, 0, "Bob", "WARM"),
+             (finish_reservation, 0, assignments.complete_reservation), (cancel_transfer, 0)],
+)  # fmt: skip
 @settings(max_examples=150, deadline=None)
 @given(
     SETTINGS, st.booleans(), st.sampled_from(INSTRUCTION_NAMES), st.booleans(),

@@ -1,0 +1,119 @@
+"""Browser tests of hidden pages, notifications and sound, with a fake of the API."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.conftest import token
+from tests.console.pages import hide, row, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def test_hidden_page_polls_slower_and_still_alerts(open_console, api):
+    api.poll = {"visible_ms": 200, "hidden_ms": 1_500}
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    hide(page)
+    times = api.record_poll_times()
+    wait_until(page, lambda: len(times) >= 3)
+    # The first poll may have begun while the page was visible.
+    assert times[2] - times[1] > 1
+    api.offer("Marta")
+    expect(page).to_have_title("(1) Inbox, Agent console")
+
+
+def test_new_offer_is_a_notification_while_hidden_and_a_sound_if_switched_on(open_console, api):
+    page = open_console(permissions=["notifications"])
+    page.evaluate(
+        """() => {
+          window.alerts = [];
+          window.Notification = class extends EventTarget {
+            static permission = "granted";
+            static requestPermission = async () => "granted";
+            constructor(title, {body}) { super(); alerts.push(`${title}: ${body}`); }
+          };
+          OscillatorNode.prototype.start = () => alerts.push("tone");
+          OscillatorNode.prototype.stop = () => {};
+        }"""
+    )
+    page.locator(".me > summary").click()
+    page.get_by_label("Sound for new offers").check()
+    page.get_by_label("Desktop notifications").check()
+    page.keyboard.press("Escape")
+    wait_until(page, lambda: page.evaluate("alerts.length >= 2"))
+    assert page.evaluate("alerts.splice(0)") == ["tone", "tone"]
+    api.offer("Visible")
+    wait_until(page, lambda: page.evaluate("alerts.length >= 2"))
+    assert page.evaluate("alerts.splice(0)") == ["tone", "tone"]
+    hide(page)
+    api.offer("Hidden")
+    wait_until(page, lambda: page.evaluate("alerts.length >= 3"))
+    notification = "New offer: Hidden: charged twice"
+    assert sorted(page.evaluate("alerts.splice(0)")) == [notification, "tone", "tone"]
+
+
+NOTE_ALERTS = """
+  window.alerts = [];
+  window.Notification = class extends EventTarget {
+    static permission = "granted";
+    constructor(title, {body}) { super(); alerts.push(body); }
+  };
+  OscillatorNode.prototype.start = () => alerts.push("tone");
+  OscillatorNode.prototype.stop = () => {};
+"""
+
+
+def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
+    link = token()
+    leader = open_console(link)
+    leader.evaluate("localStorage.setItem('console.notifications', 'true')")
+    leader.reload()
+    leader.evaluate(NOTE_ALERTS)
+    expect(leader.locator(".live")).to_contain_text("Live")
+    other = open_console(link, context=leader.context)
+    expect(other.locator(".live")).to_contain_text("Live")
+    hide(leader)
+    api.offer("Seen")
+    expect(row(other, "Seen")).to_be_visible()
+    expect(row(leader, "Seen")).to_be_attached()
+    hide(other)
+    api.offer("Unseen")
+    wait_until(leader, lambda: leader.evaluate("alerts.length > 0"))
+    assert leader.evaluate("alerts") == ["Unseen: charged twice"]
+
+
+# Chromium takes each evaluation by Playwright for a use of the page.
+UNUSED = """
+  localStorage.setItem("console.sound", "true");
+  const activation = {hasBeenActive: false};
+  Object.defineProperty(navigator, "userActivation", {value: activation});
+  for (const type of ["click", "keydown"]) {
+    addEventListener(type, () => { activation.hasBeenActive = true; }, {capture: true});
+  }
+"""
+
+
+def test_tab_that_the_user_has_used_makes_the_sound(open_console, api):
+    link = token()
+    context = open_console(None).context
+    context.add_init_script(UNUSED + NOTE_ALERTS)
+    leader = open_console(link, context=context)
+    blocked = leader.get_by_text("Your browser blocks the sound")
+    expect(blocked).to_be_visible()
+    api.offer("Silent")
+    expect(row(leader, "Silent")).to_be_visible()
+    other = open_console(link, context=leader.context)
+    expect(row(other, "Silent")).to_be_visible()
+    other.keyboard.press("j")
+    expect(other.get_by_text("Your browser blocks the sound")).to_have_count(0)
+    api.offer("Loud")
+    wait_until(other, lambda: other.evaluate("alerts.length === 2"))
+    assert leader.evaluate("alerts") == []
+    leader.get_by_role("button", name="Turn on").click()
+    expect(blocked).to_have_count(0)
+    wait_until(leader, lambda: leader.evaluate("alerts.length === 2"))
+    api.offer("Once")
+    for page in (leader, other):
+        expect(row(page, "Once")).to_be_visible()
+    count = "alerts.length"
+    wait_until(leader, lambda: leader.evaluate(count) + other.evaluate(count) == 6)

@@ -1,0 +1,143 @@
+"""Browser tests of the connection and the polls, with a fake of the API."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.conftest import token
+from tests.console.pages import overview_requests, row, rows, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def test_lost_connection_is_shown_and_recovers(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.evaluate(
+        """() => {
+          window.said = [];
+          const status = document.querySelector(".live");
+          new MutationObserver(() => said.push(status.textContent))
+            .observe(status, {childList: true, characterData: true, subtree: true});
+        }"""
+    )
+    page.context.set_offline(True)
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text(re.compile(r"No connection since \d\d:\d\d:\d\d"))
+    expect(banner).to_contain_text(re.compile(r"Next try in \d+ s\."))
+    said = page.evaluate("said")
+    assert said.index("Reconnecting") < said.index("No connection")
+    expect(rows(page)).to_contain_text("Marta")
+    accept = row(page, "Marta").get_by_role("button", name="Accept").first
+    expect(accept).to_have_attribute("aria-disabled", "true")
+    accept.click(force=True)
+    assert [method for method, _, _ in api.received if method == "POST"] == []
+    page.context.set_offline(False)
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(accept).not_to_have_attribute("aria-disabled", "true")
+
+
+def test_try_now_polls_at_once(open_console, api):
+    api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    api.failure = 503
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.locator(".live")).to_contain_text("Delayed")
+    api.failure = None
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    original = api.respond
+
+    def throttle(method, path, headers, parameters):
+        if path == "/overview":
+            return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
+        return original(method, path, headers, parameters)
+
+    api.respond = throttle
+    times = api.record_poll_times()
+    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    wait_until(page, lambda: len(times) >= 2)
+    assert times[1] - times[0] >= 3
+
+
+@pytest.mark.parametrize("body", [{"message": "maintenance"}, {"reservations": [None]}])
+def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_problems, body):
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    api._overview = lambda _headers: (200, body, {})
+    expect(page.locator(".banner")).to_contain_text("No update since")
+    del api._overview
+    api.offer("Marta")
+    expect(page.locator(".live")).to_contain_text("Live", timeout=30_000)
+    expect(rows(page)).to_contain_text("Marta")
+    assert all("TypeError" in problem for problem in page_problems)
+    page_problems.clear()
+
+
+def test_polls_come_at_the_recommended_interval_on_average(open_console, api):
+    api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.evaluate(
+        """() => {
+          window.waits = [];
+          const post = Worker.prototype.postMessage;
+          Worker.prototype.postMessage = function (message) {
+            if (message.milliseconds) { waits.push(message.milliseconds); }
+            post.call(this, message);
+          };
+        }"""
+    )
+    waits = []
+    for share in (0, 1):
+        page.evaluate(f"Math.random = () => {share}; waits.length = 0")
+        wait_until(page, lambda: page.evaluate("waits.length > 0"))
+        waits.append(page.evaluate("waits[0]"))
+    assert waits == [900, 1_100]
+
+
+def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, api):
+    api.delay = 2
+    page = open_console()
+    expect(page.locator(".live")).to_have_text("Connecting")
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refusal_by_something_in_front_of_the_api_is_a_missed_update(open_console, api, status):
+    mine = token()
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    original = api.respond
+
+    def refuse(method, path, headers, parameters):
+        if path == "/overview":
+            return status, {"message": "Forbidden"}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = refuse
+    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    api.respond = original
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def test_unchanged_overview_is_a_304_and_changes_nothing(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    requests = overview_requests(page)
+    wait_until(page, lambda: len(requests) >= 4)
+    assert {request.response().status for request in requests[:3]} == {304}
+    expect(rows(page)).to_have_count(1)

@@ -1,0 +1,160 @@
+"""Browser tests of the keyboard and the focus, with a fake of the API."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.pages import announcements, ended, error, row, rows, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def test_shortcuts_select_and_decide(open_console, api):
+    first = api.offer("First", 60)
+    second = api.offer("Second", 90)
+    api.offer("Third", 120)
+    api.answers["/accept"] = api.decide("accepted")
+    api.answers["/reject"] = api.decide("rejected")
+    api.answers["/complete"] = api.decide("completed")
+    page = open_console()
+    expect(rows(page)).to_have_count(3)
+    page.keyboard.press("j")
+    expect(page.locator(f"#row-{second}")).to_be_focused()
+    expect(page.locator(f"#row-{second}")).to_have_attribute("aria-current", "true")
+    page.keyboard.press("k")
+    expect(page.locator(f"#row-{first}")).to_be_focused()
+    page.keyboard.press("r")
+    expect(row(page, "First")).to_have_attribute("data-end", "rejected")
+    expect(page.locator(f"#row-{first}")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("a")
+    expect(row(page, "Second").first).to_have_attribute("data-end", "accepted")
+    expect(ended(page)).to_have_count(2, timeout=10_000)
+    page.locator(".list > li").evaluate("item => item.focus()")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator(".list > li")).to_be_focused()
+    page.keyboard.press("c")
+    expect(page.get_by_text("Completed", exact=True)).to_be_visible()
+    paths = [path for method, path, _ in api.received if method == "POST"]
+    assert paths == [
+        f"/reservations/{first}/reject",
+        f"/reservations/{second}/accept",
+        f"/reservations/{second}/complete",
+    ]
+
+
+def test_shortcuts_never_fire_while_typing_with_a_modifier_or_when_turned_off(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    time.sleep(0.5)
+    page.get_by_label("After a rejection, set me to").focus()
+    page.keyboard.press("a")
+    page.locator("body").evaluate("() => document.activeElement.blur()")
+    for key in ("Control+a", "Alt+a", "Meta+a", "Shift+A", "Shift+R"):
+        page.keyboard.press(key)
+    page.keyboard.press("p")
+    page.get_by_label("Caller ID").press("a")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Turn off").click()
+    expect(page.locator("kbd")).to_have_count(0)
+    page.keyboard.press("a")
+    time.sleep(0.3)
+    assert [method for method, _, _ in api.received if method == "POST"] == []
+
+
+def test_arrow_keys_scroll_the_json_that_has_the_focus(open_console, api):
+    attributes = {"customer": "First", "lines": {str(line): line for line in range(200)}}
+    first = api.offer(left=60, task_attributes=attributes)
+    api.offer("Second", 90)
+    page = open_console()
+    page.get_by_text("Raw JSON").click()
+    json_area = page.locator(".offer pre")
+    json_area.focus()
+    page.keyboard.press("ArrowDown")
+    wait_until(page, lambda: page.evaluate("document.querySelector('.offer pre').scrollTop > 0"))
+    expect(page.locator(f"#row-{first}")).to_have_attribute("aria-current", "true")
+    page.keyboard.press("j")
+    expect(row(page, "Second")).to_be_focused()
+
+
+def test_focus_stays_in_the_row_whose_button_disappears(open_console, api):
+    timed_out = api.offer("Timed out", 60)
+    reservation = api.offer("Marta", 90)
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "30"})
+    page = open_console()
+    row(page, "Timed out").get_by_role("button", name="Accept by phone").focus()
+    api.end(timed_out, "timeout")
+    expect(page.locator(f"#row-{timed_out}")).to_have_attribute("data-end", "timeout")
+    expect(page.locator(f"#row-{timed_out}")).to_be_focused()
+    row(page, "Marta").get_by_role("button", name="Accept").first.focus()
+    page.keyboard.press("Enter")
+    expect(row(page, "Marta")).to_have_attribute("data-end", "checking")
+    expect(page.locator(f"#row-{reservation}")).to_be_focused()
+    expect(announcements(page)).to_contain_text("Checking: Marta: charged twice.")
+
+
+def test_phone_dialog_says_why_the_offer_cannot_be_accepted(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.locator(f"#row-{reservation}").focus()
+    page.get_by_role("button", name="Accept by phone").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+    page.context.set_offline(True)
+    expect(dialog.get_by_role("alert")).to_have_text("Not possible without a connection")
+    dialog.get_by_role("button", name="Call").click(force=True)
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    expect(dialog).to_have_count(0)
+    page.context.set_offline(False)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.get_by_role("button", name="Accept by phone").click()
+    api.end(reservation, "canceled")
+    expect(dialog.get_by_role("alert")).to_have_text("This offer is no longer open.")
+    dialog.get_by_role("button", name="Call").click(force=True)
+    expect(dialog).to_be_visible()
+    assert [method for method, _, _ in api.received if method == "POST"] == []
+
+
+def test_shortcut_is_ignored_just_after_the_page_itself_selected_a_row(open_console, api):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    page.evaluate(
+        """() => new MutationObserver(() => {
+          if (document.querySelector(".offer")) {
+            document.dispatchEvent(new KeyboardEvent("keydown", {key: "a", bubbles: true}));
+          }
+        }).observe(document.body, {subtree: true, childList: true})"""
+    )
+    api.offer("Marta")
+    expect(rows(page)).to_have_count(1)
+    time.sleep(0.3)
+    assert [method for method, _, _ in api.received if method == "POST"] == []
+
+
+def test_everything_works_with_the_tab_key_alone(open_console, api):
+    api.offer("First", 60)
+    reservation = api.offer("Second", 90)
+    api.answers["/reject"] = api.decide("rejected")
+    page = open_console()
+    expect(rows(page)).to_have_count(2)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the open offers")).to_be_focused()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('aria-label')") == (
+            "Reject: Second: charged twice"
+        ):
+            break
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    assert outline == "2px"
+    expect(page.locator(f"#row-{reservation}")).to_have_attribute("aria-current", "true")
+    page.keyboard.press("Enter")
+    expect(row(page, "Second")).to_have_attribute("data-end", "rejected")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()

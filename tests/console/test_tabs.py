@@ -1,0 +1,71 @@
+"""Browser tests of several tabs and browsers, with a fake of the API."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.conftest import is_new_overview, token
+from tests.console.pages import overview_requests, row, rows, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def test_one_of_two_tabs_polls_and_both_update(open_console, api):
+    api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
+    link = token()
+    first = open_console(link)
+    expect(first.get_by_role("heading", name="No open offers")).to_be_visible()
+    second = open_console(link, context=first.context)
+    expect(second.get_by_role("heading", name="No open offers")).to_be_visible()
+    requests = {page: overview_requests(page) for page in (first, second)}
+    wait_until(first, lambda: len(requests[first]) >= 3)
+    assert requests[second] == []
+    api.offer("Marta")
+    for page in (first, second):
+        expect(rows(page)).to_contain_text("Marta")
+    first.close()
+    api.offer("Jonas")
+    expect(row(second, "Jonas")).to_be_visible()
+    assert requests[second]
+
+
+def test_decision_in_one_tab_is_shown_in_the_other(open_console, api):
+    api.offer("Marta")
+    api.answers["/reject"] = api.decide("rejected")
+    link = token()
+    first = open_console(link)
+    second = open_console(link, context=first.context)
+    row(second, "Marta").get_by_role("button", name="Reject").click()
+    for page in (first, second):
+        expect(rows(page)).to_have_attribute("data-end", "rejected")
+
+
+def test_tabs_of_two_users_do_not_mix(open_console, api):
+    alice = open_console()
+    supervisor = open_console(token("supervisor", identity="carla"), context=alice.context)
+    for page in (alice, supervisor):
+        requests = overview_requests(page)
+        wait_until(page, lambda requests=requests: requests)
+        own_token = page.evaluate("sessionStorage.getItem('console.token')")
+        assert requests[0].headers["authorization"] == f"Bearer {own_token}"
+
+
+def test_race_of_two_browsers_shows_one_decision_in_both(open_console, api):
+    api.offer("Marta")
+    first, second = open_console(), open_console()
+    for page in (first, second):
+        expect(rows(page)).to_have_count(1)
+    with first.expect_response(is_new_overview), second.expect_response(is_new_overview):
+        api.poll = {"visible_ms": 60_000, "hidden_ms": 60_000}
+
+    def refuse(_path):
+        body = {"Code": "ReservationNotPending", "Message": "", "reservation_status": "rejected"}
+        return 409, body, {}
+
+    api.answers["/reject"] = api.decide("rejected")
+    api.answers["/accept"] = refuse
+    row(first, "Marta").get_by_role("button", name="Reject").click()
+    expect(rows(first)).to_have_attribute("data-end", "rejected")
+    row(second, "Marta").get_by_role("button", name="Accept").first.click()
+    for page in (first, second):
+        expect(rows(page)).to_have_attribute("data-end", "rejected")
+        expect(page.get_by_role("alert")).to_have_count(0)

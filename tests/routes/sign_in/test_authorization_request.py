@@ -1,0 +1,139 @@
+"""A sign-in begins with a redirection to the provider, and ends on the page that began it."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from tests.fake_provider import CLIENT_ID, FakeProvider
+from tests.routes.conftest import BASE_URL, Api
+from tests.routes.sign_in.browser import Browser
+
+
+def test_session_tells_whether_there_is_a_provider(browser: Browser) -> None:
+    response = browser.get("/console/session")
+    assert (response.status_code, response.json_body) == (200, {"oidc": True})
+
+
+@pytest.mark.parametrize("path", ["/console/sign-in", "/console/callback?code=a&state=b"])
+def test_without_a_provider_the_routes_do_not_exist(api: Api, path: str) -> None:
+    response = api.call("GET", path, token=None)
+    assert response.status_code == 404
+    assert "OIDC_ISSUER" in response.json_body["Message"]
+    assert "Set-Cookie" not in response.headers
+    session = api.call("GET", "/console/session", token=None)
+    assert session.json_body == {"oidc": False}
+
+
+def test_authorization_request_contains_the_registered_values(browser: Browser) -> None:
+    response = browser.get("/console/sign-in")
+    url, _, query = response.headers["Location"].partition("?")
+    parameters = {name: values[0] for name, values in parse_qs(query).items()}
+    assert url == f"{browser.provider.url}/authorize"
+    secrets = [parameters.pop(name) for name in ("state", "nonce", "code_challenge")]
+    assert all(len(secret) == 43 for secret in secrets)
+    assert len(set(secrets)) == 3
+    assert parameters == {
+        "response_type": "code",
+        "client_id": CLIENT_ID,
+        "redirect_uri": f"{BASE_URL}/console/callback",
+        "scope": "openid email",
+        "code_challenge_method": "S256",
+    }
+
+
+def test_endpoint_with_a_query_keeps_the_query(browser: Browser, provider: FakeProvider) -> None:
+    provider.metadata["authorization_endpoint"] = f"{provider.url}/authorize?tenant=1"
+    location = browser.get("/console/sign-in").headers["Location"]
+    assert parse_qs(urlsplit(location).query)["tenant"] == ["1"]
+    assert location.count("?") == 1
+
+
+def test_silent_sign_in_asks_the_provider_to_show_no_page(browser: Browser) -> None:
+    location = browser.get("/console/sign-in?silent=1").headers["Location"]
+    assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
+
+
+@pytest.mark.parametrize("query", ["?silent=0", "?silent=", "?silent=1&silent=1", "?silnt=1"])
+def test_malformed_parameters_are_refused(browser: Browser, query: str) -> None:
+    assert browser.get(f"/console/sign-in{query}").status_code == (400)
+
+
+def test_every_sign_in_has_its_own_secrets(browser: Browser) -> None:
+    locations = [browser.get("/console/sign-in").headers["Location"] for _ in range(3)]
+    for name in ("state", "nonce", "code_challenge"):
+        assert len({parse_qs(urlsplit(location).query)[name][0] for location in locations}) == 3
+
+
+def test_without_a_base_url_the_redirect_uri_contains_the_stage(
+    environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
+) -> None:
+    del environ["PUBLIC_BASE_URL"]
+    browser = request.getfixturevalue("browser")
+    context = {
+        "path": "/prod/console/sign-in",
+        "resourcePath": "/console/sign-in",
+        "domainName": "abc.execute-api.us-east-1.amazonaws.com",
+    }
+    generate = browser.api.http._local_gateway._generate_lambda_event
+
+    def with_context(*arguments: Any, **options: Any) -> Any:
+        event = generate(*arguments, **options)
+        event["requestContext"] |= context
+        return event
+
+    browser.api.http._local_gateway._generate_lambda_event = with_context
+    response = browser.get("/console/sign-in")
+    redirect_uri = parse_qs(urlsplit(response.headers["Location"]).query)["redirect_uri"]
+    base = "https://abc.execute-api.us-east-1.amazonaws.com/prod"
+    assert redirect_uri == [f"{base}/console/callback"]
+    assert "; Path=/prod/console; " in response.headers["Set-Cookie"]
+
+    query = browser.provider.authorize(response.headers["Location"])
+    context |= {"path": "/prod/console/callback", "resourcePath": "/console/callback"}
+    assert browser.finish(query).headers["Location"].startswith(f"{base}/console/#token=")
+
+
+def test_responses_are_not_cached_and_send_no_referrer(browser: Browser) -> None:
+    query = browser.begin()
+    for response in (browser.get("/console/sign-in"), browser.finish(query)):
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+# ---- open redirections
+
+
+def test_sign_in_returns_to_the_page_that_began_it(browser: Browser) -> None:
+    response = browser.sign_in("?return_to=console/%3Freservation%3DWR1%26view%3Dall")
+    page = response.headers["Location"].partition("#")[0]
+    assert page == f"{BASE_URL}/console/?reservation=WR1&view=all"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "console",
+        "/console/",
+        "//evil.example/console/",
+        "https://evil.example/",
+        "console/sign-in",
+        "console/callback",
+        "console/../health",
+        "console/#x",
+        "console/?a=https://evil.example",
+        "console/?",
+        "console/?a=\r\nSet-Cookie: a=b",
+        "console/?a\n",
+        "javascript:alert(1)",
+        "console/\\evil.example",
+        "console/?" + "a" * 201,
+    ],
+)
+def test_other_pages_are_refused(browser: Browser, page: str) -> None:
+    response = browser.get(f"/console/sign-in?{urlencode({'return_to': page})}")
+    assert response.status_code == 400
+    assert "return_to" in response.json_body["Message"]
+    assert "Set-Cookie" not in response.headers

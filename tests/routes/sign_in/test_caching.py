@@ -1,0 +1,53 @@
+"""The provider's metadata and keys are cached, and its keys can change."""
+
+from tests.fake_provider import METADATA_PATH, FakeProvider, public_jwk, sign
+from tests.routes.sign_in.browser import Browser, claims_of, failure
+
+
+def test_metadata_and_keys_are_cached_for_an_hour(browser: Browser, provider: FakeProvider) -> None:
+    for _ in range(3):
+        assert claims_of(browser.sign_in())
+    assert (provider.requests[METADATA_PATH], provider.requests["/jwks"]) == (1, 1)
+    browser.api.clock.now += 3_599_999
+    assert claims_of(browser.sign_in())
+    assert (provider.requests[METADATA_PATH], provider.requests["/jwks"]) == (1, 1)
+    browser.api.clock.now += 1
+    assert claims_of(browser.sign_in())
+    assert (provider.requests[METADATA_PATH], provider.requests["/jwks"]) == (2, 2)
+
+
+def test_new_key_is_fetched_at_most_once_a_minute(browser: Browser, provider: FakeProvider) -> None:
+    assert claims_of(browser.sign_in())
+    provider.make_token = lambda claims: sign(claims, "RSA 2")
+    browser.api.clock.now += 59_999
+    assert failure(browser.sign_in()) == "provider_invalid"
+    assert provider.requests["/jwks"] == 1
+    browser.api.clock.now += 1
+    for _ in range(3):
+        assert failure(browser.sign_in()) == "provider_invalid"
+    assert provider.requests["/jwks"] == 2
+    provider.jwks = [public_jwk("RSA 2"), public_jwk("RSA 1")]
+    browser.api.clock.now += 60_000
+    assert claims_of(browser.sign_in())
+    assert provider.requests["/jwks"] == 3
+
+
+def test_removed_key_is_refused_once_the_keys_are_renewed(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    assert claims_of(browser.sign_in())
+    provider.jwks = [public_jwk("RSA 2")]
+    browser.api.clock.now += 3_600_000
+    assert failure(browser.sign_in()) == "provider_invalid"
+
+
+def test_unusable_metadata_and_keys_are_not_cached_for_an_hour(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    provider.metadata = {"issuer": "maintenance"}
+    assert failure(browser.get("/console/sign-in")) == "provider_invalid"
+    provider.metadata, provider.jwks = {}, []
+    assert failure(browser.sign_in()) == "provider_invalid"
+    provider.jwks = [public_jwk("RSA 1")]
+    browser.api.clock.now += 60_000
+    assert claims_of(browser.sign_in())

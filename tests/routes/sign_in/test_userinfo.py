@@ -1,0 +1,66 @@
+"""Claims that the ID token lacks are read from the UserInfo endpoint."""
+
+from typing import Any
+
+import pytest
+
+from tests.fake_provider import FakeProvider
+from tests.routes.sign_in.browser import Browser, claims_of, failure, refusal
+
+
+def test_missing_claims_are_read_from_userinfo(browser: Browser, provider: FakeProvider) -> None:
+    provider.user_info = dict(provider.claims)
+    provider.claims = {"sub": provider.claims["sub"]}
+    assert claims_of(browser.sign_in())["grants"]["identity"] == "alice@example.com"
+
+
+def test_userinfo_about_another_user_is_refused(browser: Browser, provider: FakeProvider) -> None:
+    provider.user_info = {**provider.claims, "sub": "other"}
+    provider.claims = {"sub": provider.claims["sub"]}
+    assert failure(browser.sign_in()) == "provider_invalid"
+
+
+def test_id_token_takes_precedence_over_userinfo(
+    environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
+) -> None:
+    environ["OIDC_ROLES"] = '{"agents": "worker"}'
+    browser = request.getfixturevalue("browser")
+    provider = browser.provider
+    provider.user_info = {**provider.claims, "email": "bob@example.com", "groups": ["agents"]}
+    assert claims_of(browser.sign_in())["grants"]["identity"] == "alice@example.com"
+    assert provider.requests["/userinfo"] == 1
+    provider.claims["groups"] = ["agents"]
+    assert claims_of(browser.sign_in())
+    assert provider.requests["/userinfo"] == 1
+
+
+@pytest.mark.parametrize(("address", "is_verified"), [("bob", False), ("alice", True)])
+def test_userinfo_verifies_only_its_own_address(
+    environ: dict[str, str],
+    oidc: None,
+    request: pytest.FixtureRequest,
+    address: str,
+    is_verified: Any,
+) -> None:
+    environ["OIDC_ROLES"] = '{"agents": "worker"}'
+    browser = request.getfixturevalue("browser")
+    provider = browser.provider
+    provider.user_info = {
+        **provider.claims,
+        "email": f"{address}@example.com",
+        "groups": "agents",
+    }
+    provider.claims["email_verified"] = None
+    response = browser.sign_in()
+    if is_verified:
+        assert claims_of(response)
+    else:
+        assert refusal(response)[0] == "no_identity"
+
+
+def test_userinfo_is_not_needed_if_the_id_token_has_all_claims(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    provider.user_info = {}
+    assert claims_of(browser.sign_in())
+    assert provider.requests["/userinfo"] == 0
