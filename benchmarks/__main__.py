@@ -82,7 +82,8 @@ def main(
 
     The command prints rows as soon as they are measured. Then it prints the costs of a million
     Reservations, the reads of the console's pages, the costs of polling consoles, and the tables in
-    docs/capacity.md. These figures do not depend on the machine.
+    docs/capacity.md. The costs include measured CPU times, which depend on the machine. The reads
+    and the tables in docs/capacity.md do not depend on the machine.
 
     The compared programs run alternately, so that a busy machine slows down all of them. Only the
     ratios are meaningful. The table shows missed goals, which do not change the exit code. If a

@@ -132,7 +132,7 @@ def find_limits(needed: Footprint, inputs: Inputs, *, over_rest: bool) -> dict[s
         "API Gateway": Limit(inputs.api_gateway, _REQUESTS, requests),
         "Lambda, requests": Limit(concurrency * _REQUESTS_PER_CONCURRENCY, _REQUESTS, requests),
         "Lambda, concurrency": Limit(concurrency, "concurrent executions", busy_s),
-        # Each container reads the secrets when it starts.
+        # Each execution environment reads the secrets when it starts.
         "SSM, sudden start": Limit(inputs.get_parameter, _REQUESTS, busy_s),
         "CloudWatch Logs": Limit(inputs.put_log_events, _REQUESTS, requests),
         "DynamoDB, new table": Limit(inputs.new_table_units, _WRITE_UNITS, table_units),

@@ -38,7 +38,7 @@ _MB_PER_GB = 1_024
 _MILLION = 1_000_000
 _WARM_UP = 10
 _ROUNDS = 100
-_SUCCESSFUL = {200, 204}
+_SUCCESS_STATUSES = {200, 204}
 _LAMBDA = "https://aws.amazon.com/lambda/pricing/"
 _DYNAMODB = "https://aws.amazon.com/dynamodb/pricing/on-demand/"
 
@@ -170,7 +170,7 @@ def measure_function(
             # The first invocation is part of the cold start: an accept imports Twilio's SDK.
             start_ms += cpu_ms[0]
             memory_mb = function.memory_mb()
-    if json.loads(function.response)["statusCode"] not in _SUCCESSFUL:
+    if json.loads(function.response)["statusCode"] not in _SUCCESS_STATUSES:
         raise RuntimeError(f"{name}: the function returned {function.response!r}")
     writes, expected = services.count(len(cpu_ms))["UpdateItem"], usage.requests["update_item"]
     if writes != expected:
@@ -213,7 +213,7 @@ def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, in
             metered.reset()
             before = log.tell()
             response = send()
-            if response.status_code not in _SUCCESSFUL:
+            if response.status_code not in _SUCCESS_STATUSES:
                 raise RuntimeError(f"{name}: the app returned {response.body!r}")
             yield name, metered.reset(), log.tell() - before, len(response.body)
     runtime.use(None)

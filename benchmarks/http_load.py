@@ -1,7 +1,7 @@
 """Compares the local stack under HTTP load with a bare server that writes with boto3.
 
 Both run on this machine, together with the local DynamoDB and this client. Lambda runs concurrent
-requests in separate containers, so these figures do not apply to AWS.
+requests in separate execution environments, so these figures do not apply to AWS.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _WINDOWS = 3
 """Number of measurements of each server per number of connections. The servers take turns."""
 _PROGRAMS = ("the API", "the local DynamoDB", "the load generator", "all programs")
 
-_BARE = """
+_BARE_SERVER = """
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import boto3
@@ -178,7 +178,7 @@ def _callbacks(local_stack: stack.Stack) -> Iterator[bytes]:
 def _bare_server(local_stack: stack.Stack) -> Iterator[_Server]:
     (port,) = network.find_free_ports(1)
     environ = {**local_stack.resolved, "AWS_EC2_METADATA_DISABLED": "true"}
-    command = [sys.executable, "-c", _BARE, str(port)]
+    command = [sys.executable, "-c", _BARE_SERVER, str(port)]
     process = subprocess.Popen(command, env=environ)  # noqa: S603  the program above
     try:
         network.wait_for("The bare server", lambda: network.is_responding(network.url(port)))

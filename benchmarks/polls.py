@@ -39,7 +39,7 @@ HOURS = 176
 
 _MEMORY_MB = 1_024
 _MILLION = 1_000_000
-_OF_WORKER = 200
+_WORKER_RECORDS = 200
 """Number of records of the measured Worker: as many as a poll reads."""
 
 _NOW = 1_790_000_000_000
@@ -92,7 +92,7 @@ def measure(
 
 def _add_worker(client: Any) -> None:
     """Add the records and the Activity of the measured Worker. One record is pending."""
-    for number in range(_OF_WORKER):
+    for number in range(_WORKER_RECORDS):
         _put(client, 10**9 - number, _WORKER, "completed" if number else "pending")
     activity = {
         "id": f"activity#{_WORKER}",

@@ -27,7 +27,7 @@ def write(body):
     item = {"reservation_sid": {"S": "WR" + "0" * 32}, "body": {"S": body}}
     client.put_item(TableName="reservations", Item=item)
 """
-_BARE = """
+_BARE_HANDLER = """
 from put_item import write
 def handle(event, context):
     write(event["body"])
@@ -113,7 +113,7 @@ def build_runtime(folder: Path) -> Path:
 def build_handlers(folder: Path) -> list[Program]:
     """Build the handlers that write an item with boto3: a bare handler and two with frameworks."""
     return [
-        _build_handler(folder / "bare", "bare boto3 handler", _BARE, is_baseline=True),
+        _build_handler(folder / "bare", "bare boto3 handler", _BARE_HANDLER, is_baseline=True),
         _build_handler(folder / "powertools", "Powertools", _POWERTOOLS, "aws-lambda-powertools"),
         _build_handler(folder / "flask", "Flask", _FLASK, "flask", "apig-wsgi"),
     ]

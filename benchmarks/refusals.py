@@ -16,20 +16,20 @@ from benchmarks.inputs import BODY
 from benchmarks.programs import Program
 from benchmarks.report import Figure
 
-_VALID = "valid callback"
-_FORGED = {"X-Twilio-Signature": "A" * 28}
+_VALID_CALLBACK = "valid callback"
+_FORGED_SIGNATURE = {"X-Twilio-Signature": "A" * 28}
 _QUERY = {"a b": ["1 2"], "b": ["é"], "c": [""], "d": ["/"]}
-_LARGE = "&".join(f"p{n}={'%41' * 300}" for n in range(140))
+_LARGE_BODY = "&".join(f"p{n}={'%41' * 300}" for n in range(140))
 
 # Signature header, body and query string of each refused request.
-_REFUSED: dict[str, tuple[dict[str, str], str, dict[str, list[str]] | None]] = {
+_REFUSED_REQUESTS: dict[str, tuple[dict[str, str], str, dict[str, list[str]] | None]] = {
     "no signature": ({}, BODY, None),
-    "forged": (_FORGED, BODY, None),
-    "forged, 4 query parameters": (_FORGED, BODY, _QUERY),
-    "forged, 124 KiB": (_FORGED, _LARGE, None),
-    "forged, 124 KiB, 4 query parameters": (_FORGED, _LARGE, _QUERY),
-    '124 KiB of "%"': (_FORGED, "a=" + "%" * 126_974, None),
-    "4.5 MB": (_FORGED, "a" * 4_500_000, None),
+    "forged": (_FORGED_SIGNATURE, BODY, None),
+    "forged, 4 query parameters": (_FORGED_SIGNATURE, BODY, _QUERY),
+    "forged, 124 KiB": (_FORGED_SIGNATURE, _LARGE_BODY, None),
+    "forged, 124 KiB, 4 query parameters": (_FORGED_SIGNATURE, _LARGE_BODY, _QUERY),
+    '124 KiB of "%"': (_FORGED_SIGNATURE, "a=" + "%" * 126_974, None),
+    "4.5 MB": (_FORGED_SIGNATURE, "a" * 4_500_000, None),
 }
 _REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 
@@ -46,12 +46,12 @@ def measure(runtime_folder: Path, app: Program, rounds: int) -> list[Figure]:
         rounds: number of requests of each kind.
     """
     medians_ms = _measure_ms(runtime_folder, app, rounds)
-    valid_ms = medians_ms.pop(_VALID)
+    valid_ms = medians_ms.pop(_VALID_CALLBACK)
     return [
         Figure(
             name=f"refused request: CPU time, {name}",
             value=value,
-            other=_VALID,
+            other=_VALID_CALLBACK,
             other_value=valid_ms,
             unit="ms",
         )
@@ -61,8 +61,8 @@ def measure(runtime_folder: Path, app: Program, rounds: int) -> list[Figure]:
 
 def _measure_ms(runtime_folder: Path, app: Program, rounds: int) -> dict[str, float]:
     """Return the median CPU time (ms) of each kind of request, by name."""
-    events = {name: inputs.form_event(*request) for name, request in _REFUSED.items()}
-    events = {_VALID: inputs.callback_event(), **events}
+    events = {name: inputs.form_event(*request) for name, request in _REFUSED_REQUESTS.items()}
+    events = {_VALID_CALLBACK: inputs.callback_event(), **events}
     cpu_ms: dict[str, list[float]] = {name: [] for name in events}
     with (
         stubs.dynamodb(inputs.SECRETS) as url,
@@ -77,6 +77,6 @@ def _measure_ms(runtime_folder: Path, app: Program, rounds: int) -> dict[str, fl
 
 
 def _check(name: str, response: Mapping[str, int]) -> None:
-    expected = {HTTPStatus.OK} if name == _VALID else _REFUSALS
+    expected = {HTTPStatus.OK} if name == _VALID_CALLBACK else _REFUSALS
     if response["statusCode"] not in expected:
         raise RuntimeError(f"{name}: the app returned {response['statusCode']}.")

@@ -41,7 +41,7 @@ _GROWTH = 1.25
 _ON_STATE = "worker.other == task.number AND worker.channel.voice.assigned_tasks == 0"
 """A condition that no Worker meets, and a condition that depends on a Worker's TaskChannel."""
 _CONNECTIONS = 8
-_MANY = 100_000
+_HIGH_LIMIT = 100_000
 _EMPTY_RESPONSE = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 )
@@ -89,7 +89,7 @@ def describe(load: Load) -> dict[str, Any]:
             {
                 "friendly_name": f"{kind} {number}",
                 "attributes": {"kind": kind, "number": number},
-                "capacity": {"default": _MANY if kind == "assigned" else 1, "sms": 0},
+                "capacity": {"default": _HIGH_LIMIT if kind == "assigned" else 1, "sms": 0},
             }
             for kind, count in numbers.items()
             for number in range(count)
@@ -118,7 +118,7 @@ class InProcess:
 
     def __init__(self, load: Load) -> None:
         self._clock = Clock(lambda: 1_700_000_000.0)
-        settings = Settings(closed_task_seconds=_MANY, assigned_task_seconds=_MANY)
+        settings = Settings(closed_task_seconds=_HIGH_LIMIT, assigned_task_seconds=_HIGH_LIMIT)
         self._engine = start(settings, self._clock, lambda _effect: None)
         self._workspace = seed.load(self._engine, from_value(describe(load)))
         for number in range(load.waiting):

@@ -21,7 +21,7 @@ LATENCY_SECONDS = 0.1
 MIN_THROUGHPUT = 0.85
 """Minimum throughput of a sweep, relative to CONCURRENCY requests at a time without pauses."""
 
-_DUE = 400
+_DUE_RESERVATIONS = 400
 _BACKLOGS = (1_000, 100_000)
 _MAX_CHECKS = 2_500
 """Number of checks after which TaskRouter throttles a sweep, which ends the sweep. A sweep reads
@@ -31,7 +31,7 @@ _MAX_MEMORY_RATIO = 1.1
 _TIMEOUT_SECONDS = 240
 """Time limit of a sweep. The limit is high enough for a busy machine."""
 
-_RETRIED = "TaskRouterUnavailable"
+_RETRIED_ERROR = "TaskRouterUnavailable"
 """The error of a first invocation for which the stub responded too late on a busy machine."""
 
 _PAGE_SIZE = 1_000
@@ -57,14 +57,15 @@ def measure(runtime_folder: Path, app: Program) -> list[Figure]:
         app: this app.
     """
     program = replace(app, handler="app.sweep")
-    timed = sweep(program, runtime_folder, due=_DUE, latency=LATENCY_SECONDS)
+    timed = sweep(program, runtime_folder, due=_DUE_RESERVATIONS, latency=LATENCY_SECONDS)
     small, large = (sweep(program, runtime_folder, due=due) for due in _BACKLOGS)
     return [
         Figure(
-            name=f"sweep of {_DUE} Reservations: time, if TaskRouter takes {LATENCY_SECONDS} s",
+            name=f"sweep of {_DUE_RESERVATIONS} Reservations: time, if TaskRouter takes "
+            f"{LATENCY_SECONDS} s",
             value=timed.seconds,
             other=f"{CONCURRENCY} requests at a time without pauses",
-            other_value=_DUE / CONCURRENCY * LATENCY_SECONDS,
+            other_value=_DUE_RESERVATIONS / CONCURRENCY * LATENCY_SECONDS,
             unit="s",
             goal=math.floor(100 / MIN_THROUGHPUT) / 100,
         ),
@@ -122,7 +123,7 @@ def sweep(
             try:
                 function.invoke(event, seconds=_TIMEOUT_SECONDS)
             except RuntimeError as error:
-                if _RETRIED not in str(error):
+                if _RETRIED_ERROR not in str(error):
                     raise
                 function.invoke(event, seconds=_TIMEOUT_SECONDS)
             services.due, services.checked = due, 0
@@ -179,7 +180,7 @@ class _Services:
         *_, task_sid, _, sid = target.split()[1].split("/")
         with self._lock:
             if self.checked == self._max_checks:
-                return _THROTTLED
+                return _THROTTLED_RESPONSE
             self.checked += 1
         reservation = {**inputs.remote_reservation("pending"), "sid": sid, "task_sid": task_sid}
         return _ok(reservation)
@@ -204,7 +205,7 @@ def _ok(content: Any) -> stubs.Response:
     return HTTPStatus.OK, json.dumps(content).encode()
 
 
-_THROTTLED = (
+_THROTTLED_RESPONSE = (
     HTTPStatus.TOO_MANY_REQUESTS,
     json.dumps({"code": 20429, "message": "Too Many Requests", "status": 429}).encode(),
 )

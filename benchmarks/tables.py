@@ -28,7 +28,7 @@ from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import sweep_due_reservations
 from local import dynamodb, network
 
-DUE = 1_000
+DUE_RECORDS = 1_000
 """Number of due records in each sweep."""
 
 MAX_RATIO = 1.05
@@ -41,7 +41,7 @@ _PENDING_RECORDS = (999, 1_000, 5_000)
 """Numbers of pending Reservations. Up to 999, a list reads all of them from the index ``due``."""
 
 _WORKERS = 10
-_PER_HOUR = 500
+_RECORDS_PER_HOUR = 500
 _HOUR_MS = 3_600_000
 _NOW = 1_790_000_000_000 // _HOUR_MS * _HOUR_MS + _HOUR_MS - 1
 _BATCH_SIZE = 25
@@ -72,18 +72,18 @@ def measure(records: int) -> list[Figure]:
         records: number of records in the largest table.
     """
     list_sizes = (_FULL_RECORDS, records // 2)
-    sweep_sizes = (_FULL_RECORDS + DUE, records // 10, records)
+    sweep_sizes = (_FULL_RECORDS + DUE_RECORDS, records // 10, records)
     lists, sweeps = dict[int, dict[str, Usage]](), dict[int, tuple[Usage, int]]()
     pending, statistics = dict[int, Usage](), dict[int, dict[str, Usage]]()
     with BenchmarkTables.create() as tables:
         for size in sorted({*list_sizes, *sweep_sizes}):
-            tables.fill(size - (DUE if size in sweep_sizes else 0))
+            tables.fill(size - (DUE_RECORDS if size in sweep_sizes else 0))
             if size in list_sizes:
                 lists[size] = tables.measure_lists()
             if size in sweep_sizes:
-                sweeps[size] = tables.measure_sweep(DUE)
+                sweeps[size] = tables.measure_sweep(DUE_RECORDS)
                 statistics[size] = tables.measure_statistics()
-        for number in (_PENDING, *_PENDING_RECORDS):
+        for number in (_INITIAL_PENDING_RECORDS, *_PENDING_RECORDS):
             tables.fill_pending(number)
             pending[number] = tables.measure_list("status=pending")
     return [
@@ -127,7 +127,7 @@ class BenchmarkTables:
         self._api = dynamodb.dynamodb_api()
         self._numbers = iter(range(10**9))
         self._size = 0
-        self._pending = _PENDING
+        self._pending = _INITIAL_PENDING_RECORDS
 
     @classmethod
     @contextmanager
@@ -262,7 +262,7 @@ def _make_record(number: int) -> dict[str, Any]:
 
     Older records have only the index keys and the status, because adding full records is slow.
     """
-    reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
+    reserved_at = _NOW - number * (_HOUR_MS // _RECORDS_PER_HOUR)
     keys: dict[str, Any] = {
         "reservation_sid": f"WR{number:032x}",
         # Records rotate through the Workers, and each Worker has both open and completed records.
@@ -279,7 +279,9 @@ def _make_record(number: int) -> dict[str, Any]:
     return _with_other_attributes(keys)
 
 
-_PENDING = sum((number // _WORKERS) % 3 == 0 and number % 2 == 1 for number in range(_FULL_RECORDS))
+_INITIAL_PENDING_RECORDS = sum(
+    (number // _WORKERS) % 3 == 0 and number % 2 == 1 for number in range(_FULL_RECORDS)
+)
 """Number of pending Reservations among the newest records."""
 
 
@@ -300,7 +302,7 @@ def _make_pending_record(number: int) -> dict[str, Any]:
 
 def _make_due_record(number: int) -> dict[str, Any]:
     status = ("pending", "pending", "accepted", "wrapping")[number % 4]
-    reserved_at = _NOW - number * (_HOUR_MS // _PER_HOUR)
+    reserved_at = _NOW - number * (_HOUR_MS // _RECORDS_PER_HOUR)
     return _with_other_attributes(
         {
             "reservation_sid": f"WR{number:032x}",
@@ -362,7 +364,7 @@ def _sweep_figures(usages: dict[int, tuple[Usage, int]]) -> Iterable[Figure]:
             ("requests to TaskRouter", usages[size][1], usages[small][1]),
         ):
             yield Figure(
-                name=f"sweep of {DUE:,} Reservations: {name}, {size:,} records",
+                name=f"sweep of {DUE_RECORDS:,} Reservations: {name}, {size:,} records",
                 value=value,
                 other=f"{small:,} records",
                 other_value=other_value,

@@ -44,7 +44,7 @@ class Exchange(Generic[_Result]):
     Attributes:
         work: sends the requests over `Tracked` connections and returns the result.
         seconds: maximum time for all requests and responses together.
-        was_sent: whether a request was sent completely, or may have been. False means that no
+        was_sent: whether any request was sent completely, or may have been. False means that no
             request can have had an effect.
         is_abandoned: whether the caller has stopped waiting.
         outcome: the result of the work, or its error.
@@ -146,9 +146,10 @@ class Tracked:
         if self.sock is None:
             self.connect()
         exchange = _local.exchange
+        was_sent = exchange.was_sent
         exchange.begin(self, sends=True)
         try:
             super().request(*args, **options)  # type: ignore[misc]
         except BaseException:
-            exchange.was_sent = False
+            exchange.was_sent = was_sent
             raise

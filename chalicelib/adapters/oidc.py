@@ -18,7 +18,11 @@ from requests import RequestException, Response, Session
 
 from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.adapters.secrets import SecretsSource
-from chalicelib.adapters.twilio.http_client import TrackedAdapter, TwilioExchange, response_reader
+from chalicelib.adapters.twilio.http_client import (
+    SizeLimitedExchange,
+    TrackedAdapter,
+    response_reader,
+)
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.sign_in import Attempt, Failure, SignInError
@@ -129,7 +133,7 @@ class Provider:
                 return work(session)
 
         try:
-            return TwilioExchange(run, SECONDS, max_bytes=_MAX_BYTES).run()
+            return SizeLimitedExchange(run, SECONDS, max_bytes=_MAX_BYTES).run()
         except (RequestException, TimeoutError) as error:
             failure = describe_connection_failure(self.issuer, error)
             raise SignInError(

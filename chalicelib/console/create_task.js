@@ -8,7 +8,7 @@ import { drafts, keepDraft } from "./session.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 
-const MAX_ATTRIBUTES = 4096;
+const MAX_ATTRIBUTES_LENGTH = 4096;
 const WORKFLOW = /^WW[\da-f]{32}$/;
 /** Minimum and maximum of each numeric field. */
 const RANGES = { priority: [0, 2_147_483_647], timeout: [1, 1_209_600] };
@@ -20,42 +20,42 @@ const DOUBLE_CLICK = 1000;
 /** Return the user's input in a field, or the field's default. */
 export const taskField = (name) => drafts[`task ${name}`] ?? (name === "attributes" ? exampleAttributes() : "");
 
-/** Return an object with the attributes that form the title of a Task, to be filled in. */
+/** Return the text of a JSON object with an empty value for each attribute that forms the title of a Task. */
 function exampleAttributes() {
   const names = state.inbox.titleAttributes;
   return names.length ? JSON.stringify(Object.fromEntries(names.map((name) => [name, ""])), null, 2) : "{\n  \n}";
 }
 
-export function typeTaskField(name, value) {
+export function setTaskField(name, value) {
   keepDraft(`task ${name}`, value);
   state.creation.sid = null;
-  if (state.creation.wrong[name]) {
-    state.creation.wrong[name] = findWrong()[name];
+  if (state.creation.mistakes[name]) {
+    state.creation.mistakes[name] = findMistakes()[name];
   }
   changed();
 }
 
 /** Return the mistakes in the form: for each field with a mistake, a function that returns the message. */
-function findWrong() {
-  const wrong = {};
+function findMistakes() {
+  const mistakes = {};
   const attributes = taskField("attributes");
   const found = findJsonProblem(attributes);
   if (found) {
-    wrong.attributes = () => text("attributesWrong", { n: found.line, problem: text(found.key, { words: found.words }) });
-    wrong.attributes.at = found.at;
-  } else if ([...attributes].length > MAX_ATTRIBUTES) {
-    wrong.attributes = () => text("attributesLong", { n: number([...attributes].length) });
+    mistakes.attributes = () => text("attributesWrong", { n: found.line, problem: text(found.key, { words: found.words }) });
+    mistakes.attributes.at = found.at;
+  } else if ([...attributes].length > MAX_ATTRIBUTES_LENGTH) {
+    mistakes.attributes = () => text("attributesLong", { n: number([...attributes].length) });
   }
   if (taskField("workflow_sid").trim() && !WORKFLOW.test(taskField("workflow_sid").trim())) {
-    wrong.workflow_sid = () => text("workflowWrong");
+    mistakes.workflow_sid = () => text("workflowWrong");
   }
   for (const [name, [from, to]] of Object.entries(RANGES)) {
     const value = taskField(name).trim();
     if (value && !(/^\d+$/.test(value) && from <= Number(value) && Number(value) <= to)) {
-      wrong[name] = () => text("numberWrong", { from: number(from), to: number(to) });
+      mistakes[name] = () => text("numberWrong", { from: number(from), to: number(to) });
     }
   }
-  return wrong;
+  return mistakes;
 }
 
 /** Return the body of the request. The attributes are sent as typed, so that the API sees repeated names. */
@@ -79,14 +79,14 @@ export const isSameTask = () => unsettledTask()?.body === JSON.stringify(taskBod
 /** Return a random key. Without TLS, browsers do not provide crypto.randomUUID. */
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Create the Task; return the name of the first wrong field, if any. */
+/** Create the Task; return the name of the first field with a mistake, if any. */
 export function submitTask() {
   const { creation } = state;
   if (creation.isSending || Date.now() - creation.at < DOUBLE_CLICK) {
     return null;
   }
-  Object.assign(creation, { wrong: findWrong(), problem: isOffline() ? () => text("downButton") : null, sid: null });
-  const [field] = Object.keys(creation.wrong);
+  Object.assign(creation, { mistakes: findMistakes(), problem: isOffline() ? () => text("downButton") : null, sid: null });
+  const [field] = Object.keys(creation.mistakes);
   if (!field && !creation.problem) {
     sendTask(creation);
   }

@@ -4,14 +4,14 @@ const JSON_TOKEN =
   /[ \t\n\r]*(?:([{}[\]:,])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*")|((?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![^\s{}[\]:,]))|("[^\n]{0,20}|[^\s{}[\]:,"]+|[^ \t\n\r]|$))/y;
 const MAX_WORDS = 24;
 
-/** Yield {kind, at, words, name}: the kind is a punctuation character, "string", "literal", "wrong" or "end". */
+/** Yield {kind, at, words, name}: the kind is a punctuation character, "string", "literal", "invalid" or "end". */
 function* tokensOf(source) {
   JSON_TOKEN.lastIndex = 0;
   let kind = "";
   while (kind !== "end") {
     const [all, sign, string, literal, rest] = JSON_TOKEN.exec(source);
     const words = sign ?? string ?? literal ?? rest;
-    kind = sign ?? (string ? "string" : literal ? "literal" : rest ? "wrong" : "end");
+    kind = sign ?? (string ? "string" : literal ? "literal" : rest ? "invalid" : "end");
     yield { kind, words: words.slice(0, MAX_WORDS), name: string, at: JSON_TOKEN.lastIndex - words.length, all };
   }
 }
@@ -59,7 +59,7 @@ export function findJsonProblem(source) {
 function problemOf({ kind, words, name }, expected, previous, top) {
   const isEnd = kind === top?.closing;
   const isValue = kind in CLOSING || kind === "string" || kind === "literal";
-  if (kind === "wrong" && words.startsWith('"')) {
+  if (kind === "invalid" && words.startsWith('"')) {
     return "jsonString";
   }
   if (kind === "end" && top) {

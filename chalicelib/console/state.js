@@ -54,7 +54,7 @@ const newStatistics = () => ({
 const newCreation = () => ({
   isSending: false,
   /** For each field with a mistake, a function that returns the message. */
-  wrong: {},
+  mistakes: {},
   /** A function that returns why the last request created no Task. */
   problem: null,
   /** SID of the created Task, and when the response arrived. */

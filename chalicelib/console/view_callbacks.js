@@ -58,7 +58,7 @@ class LogFilter extends Component {
     return address === previous ? null : { address, typed: logFilter() };
   }
 
-  type = ({ target }) => this.setState({ typed: { ...this.state.typed, [target.name]: target.value } });
+  keepInput = ({ target }) => this.setState({ typed: { ...this.state.typed, [target.name]: target.value } });
 
   apply = (event) => {
     event.preventDefault();
@@ -67,7 +67,7 @@ class LogFilter extends Component {
   };
 
   choose = (event) => {
-    this.type(event);
+    this.keepInput(event);
     event.target.form.requestSubmit();
   };
 
@@ -75,7 +75,7 @@ class LogFilter extends Component {
     const problems = filterProblems(logFilter());
     const input = (name, words, more) => html`<div class="field">
       <label for=${`log-${name}`}>${words}</label>
-      <input id=${`log-${name}`} name=${name} autocomplete="off" spellcheck="false" value=${typed[name]} onInput=${this.type} aria-invalid=${problems[name] ? "true" : null} aria-describedby=${problems[name] ? `wrong-${name}` : null} ...${more} />
+      <input id=${`log-${name}`} name=${name} autocomplete="off" spellcheck="false" value=${typed[name]} onInput=${this.keepInput} aria-invalid=${problems[name] ? "true" : null} aria-describedby=${problems[name] ? `wrong-${name}` : null} ...${more} />
       ${problems[name] && html`<p id=${`wrong-${name}`} class="wrong" role="alert">${icon("info")}${text(problems[name])}</p>`}
     </div>`;
     const select = (name, words, options) => html`<div class="field">

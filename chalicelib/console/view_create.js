@@ -1,6 +1,6 @@
 // The dialog in which a supervisor creates a Task.
 
-import { isSameTask, submitTask, taskField, typeTaskField, unsettledTask } from "./create_task.js";
+import { isSameTask, setTaskField, submitTask, taskField, unsettledTask } from "./create_task.js";
 import { state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon } from "./view.js";
@@ -38,32 +38,32 @@ const LABELS = { attributes: "attributes", workflow_sid: "workflow", task_channe
 
 /** A label, an input, and below the input an error message or a hint. */
 function taskInput(name, input, hint) {
-  const wrong = state.creation.wrong[name];
+  const mistake = state.creation.mistakes[name];
   const about = `task-${name}-note`;
   const props = {
     id: `task-${name}`,
     value: taskField(name),
     spellcheck: false,
     autocomplete: "off",
-    onInput: ({ target }) => typeTaskField(name, target.value),
-    "aria-invalid": wrong ? "true" : null,
-    "aria-describedby": wrong || hint ? about : null,
+    onInput: ({ target }) => setTaskField(name, target.value),
+    "aria-invalid": mistake ? "true" : null,
+    "aria-describedby": mistake || hint ? about : null,
     "aria-required": name === "attributes" ? "true" : null,
   };
   return html`<div class="field">
     <label for=${props.id}>${text(LABELS[name])}</label>
     ${input(props)}
-    ${wrong ? html`<p id=${about} class="wrong">${icon("last")}<span>${wrong()}</span></p>` : hint && html`<p id=${about} class="hint">${hint}</p>`}
+    ${mistake ? html`<p id=${about} class="wrong">${icon("last")}<span>${mistake()}</span></p>` : hint && html`<p id=${about} class="hint">${hint}</p>`}
   </div>`;
 }
 
-/** Send the request, or select the contents of the first wrong field. In the attributes, move to the error instead. */
+/** Send the request, or select the contents of the first field with a mistake. In the attributes, move to the error. */
 function submit(event) {
   event.preventDefault();
   const field = submitTask();
   if (field) {
     const element = event.target.querySelector(`#task-${field}`);
-    const { at } = state.creation.wrong[field];
+    const { at } = state.creation.mistakes[field];
     element.focus();
     element.setSelectionRange(at ?? 0, at ?? element.value.length);
   }

@@ -149,7 +149,7 @@ def find_throttle(stage: Stage, concurrency: int, path: str) -> Throttle:
 
 
 def describe_low_concurrency(aws: Aws, stage: Stage, concurrency: int) -> str | None:
-    """Return a hint if the account's limit reduces the throttles of the API, or None.
+    """Return a hint if the unreserved concurrency reduces the rates of callbacks, or None.
 
     Args:
         aws: The account and region.
@@ -157,7 +157,7 @@ def describe_low_concurrency(aws: Aws, stage: Stage, concurrency: int) -> str | 
         concurrency: See `capacity.read_concurrency`.
     """
     accept = find_throttle(stage, concurrency, ACCEPT_PATH)
-    return capacity.describe_low(aws, stage, concurrency, accept)
+    return capacity.describe_low_concurrency(aws, stage, concurrency, accept)
 
 
 def _encode(path: str) -> str:

@@ -19,13 +19,16 @@ from infra.aws.stage_config import API, SWEEP, Stage
 QUOTA_CODE = "L-B99A9384"
 """Code of the quota "Concurrent executions" in Service Quotas."""
 
-ENOUGH = 100
-"""Concurrency at which only events and requests that may wait for TaskRouter have reduced rates."""
+SUFFICIENT_CONCURRENCY = 100
+"""Minimum concurrency with which callbacks and methods with the default throttle have full rates.
+
+The rates of events and of some other methods are still reduced.
+"""
 
 _KEPT_UNRESERVED = 100
 """Concurrency that Lambda keeps for functions without reserved concurrency."""
 
-_DESIRED = 1_000
+_DESIRED_LIMIT = 1_000
 """The limit to request; Lambda's default for accounts that are not new."""
 
 
@@ -43,50 +46,52 @@ class Throttle:
 
 
 # API Gateway's quota is 10,000 requests per second for all APIs of an account and region, with a
-# burst quota of only 1,250 in some regions. Routes for other clients get a small share of it.
+# burst quota of only 1,250 in some regions. Routes that Twilio does not call get a small part of
+# these quotas.
 MAX_CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
 MAX_DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
 
 CALLBACK_SECONDS = 0.1
-"""Assumed mean duration of a request by Twilio, which waits at most for one DynamoDB write."""
+"""Assumed mean duration of a request by Twilio, which includes at most one DynamoDB write."""
 
 WAITING_SECONDS = REQUEST_LIMIT_MS / 1000
 """Maximum time for which a request waits for TaskRouter."""
 
 DEFAULT_SECONDS = 0.5
-"""Assumed mean duration of other requests, which wait for DynamoDB."""
+"""Assumed mean duration of a request that waits for DynamoDB, but not for TaskRouter."""
 
 _WAITING_SHARE = 0.6
 """Combined share of the concurrency for all methods that may wait for TaskRouter."""
 
 _DEFAULT_SHARE = 0.25
-"""Share of the concurrency that one other method may use."""
+"""Share of the concurrency that each method with the default throttle may use."""
 
 _PAGE_SHARE = 0.05
-"""Share of the concurrency for one method that a console requests only when its page is loaded.
+"""Share of the concurrency for each method that a console calls only when its page is loaded.
 
-These methods require no token. Their low rates keep the combined rate of all methods that Twilio
-does not call below 10 requests per second per unit of concurrency, which is all that Lambda
-accepts. A flood of these methods therefore cannot use up what Lambda accepts.
+These methods require no token. Lambda accepts at most 10 requests per second per unit of
+concurrency. With these low rates, the methods that Twilio does not call have a lower total rate if
+the concurrency is at least 2. Requests to these methods therefore cannot exhaust Lambda's rate.
 """
 
 _SUPERVISOR_SHARE = 0.01
-"""Share of the concurrency for one method that reads records for supervisors only.
+"""Share of the concurrency for each method that reads records for supervisors only.
 
-With a larger share, the combined rate would exceed what Lambda accepts at the lowest concurrency.
+A share of 0.05 would be too large: with a concurrency of 2, the total rate of the methods that
+Twilio does not call would exceed the rate that Lambda accepts.
 """
 
 _LOG_SHARE = 0.02
 """Share of the concurrency for searches of the callback log, which wait for CloudWatch Logs."""
 
 _EVENT_SHARE = 0.1
-"""Share of the concurrency that events may use, except for a burst."""
+"""Share of the concurrency that events may use, except during a burst."""
 
 _EVENT_BURST_SHARE = 0.2
 """Share of the concurrency that a burst of events may use."""
 
 _POLLS_PER_SECOND = 0.5
-"""Polls of one agent: one every 3 s, and half as much again for second tabs and supervisors."""
+"""Polls per agent: one every 3 s, plus 50% for additional tabs and for supervisors."""
 
 _PAGE_REQUESTS = 4
 """Number of requests that a console sends to one method at once, to load a new version's files."""
@@ -140,7 +145,7 @@ def _refusal(
         f"Stage {stage.name} sets reserved_concurrency to {numbers}, but Lambda allows only "
         f"{limit} concurrent executions in account {aws.account}, {aws.region}. Other functions "
         f"have reserved {limit - free} of these, and Lambda keeps {_KEPT_UNRESERVED} unreserved. "
-        f"{lower}, or {_describe_request(max(_DESIRED, needed))}"
+        f"{lower}, or {_describe_request(max(_DESIRED_LIMIT, needed))}"
     )
 
 
@@ -151,8 +156,10 @@ def _describe_request(concurrency: int) -> str:
     )
 
 
-def describe_low(aws: Aws, stage: Stage, concurrency: int, accept: Throttle) -> str | None:
-    """Return a hint if the account's limit reduces the throttles of callbacks, or None.
+def describe_low_concurrency(
+    aws: Aws, stage: Stage, concurrency: int, accept: Throttle
+) -> str | None:
+    """Return a hint if the unreserved concurrency reduces the rates of callbacks, or None.
 
     Args:
         aws: The account and region.
@@ -160,16 +167,18 @@ def describe_low(aws: Aws, stage: Stage, concurrency: int, accept: Throttle) -> 
         concurrency: See `read_concurrency`.
         accept: The throttle of accept requests, which agents notice first.
     """
-    if concurrency >= ENOUGH or stage.reserved_concurrency is not None:
+    if concurrency >= SUFFICIENT_CONCURRENCY or stage.reserved_concurrency is not None:
         return None
+    # Lambda refuses to reserve so much that less than _KEPT_UNRESERVED would remain. If less is
+    # unreserved, the account's limit is therefore low, and releasing reservations would not help.
     return (
-        f"Lambda allows only {concurrency} concurrent executions in account {aws.account}, "
-        f"{aws.region}, so each callback route is limited to "
+        f"Functions without reserved concurrency share only {concurrency} concurrent executions in "
+        f"account {aws.account}, {aws.region}, so each callback route is limited to "
         f"{callback_throttle(concurrency).rate:g} requests/s, events to "
         f"{event_throttle(concurrency).rate:g}, accept requests to "
         f"{accept.rate:g} with bursts of {accept.burst}, and other methods to at most "
         f"{default_throttle(concurrency).rate:g}. To raise these limits, "
-        f"{_describe_request(_DESIRED)}"
+        f"{_describe_request(_DESIRED_LIMIT)}"
     )
 
 
@@ -194,8 +203,8 @@ def event_throttle(concurrency: int) -> Throttle:
 def console_throttle(concurrency: int, agents: int) -> Throttle:
     """Return the throttle of the method that the consoles of all agents poll.
 
-    Polls use at most half as much of the concurrency as events do, so that saturating this
-    throttle leaves 95% of the concurrency to other requests, except for a burst.
+    Polls use at most half as much of the concurrency as events do. Except during a burst,
+    saturating this throttle therefore leaves 95% of the concurrency to other requests.
 
     Args:
         concurrency: See `read_concurrency`.
@@ -226,8 +235,8 @@ def log_throttle(concurrency: int) -> Throttle:
 def _limit_executions(number: float) -> Throttle:
     """Return the throttle of a method whose requests take up to WAITING_SECONDS.
 
-    In T seconds, a token bucket admits at most burst + rate * T requests. If each of them takes as
-    long as possible, the method uses exactly *number* executions, rounded down, but at least one.
+    In T seconds, a token bucket admits at most burst + rate * T requests. Even if each of them
+    takes as long as possible, the method uses at most max(1, int(number)) executions.
     """
     executions = max(1, int(number))
     burst = executions // 2 + 1
@@ -238,12 +247,12 @@ def _limit_executions(number: float) -> Throttle:
 
 
 def default_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each other method, which waits only for DynamoDB."""
+    """Return the default throttle, for methods that wait for DynamoDB, but not for TaskRouter."""
     return _throttle(concurrency * _DEFAULT_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
 
 
 def page_throttle(concurrency: int, agents: int) -> Throttle:
-    """Return the throttle of each method that a console requests only when its page is loaded.
+    """Return the throttle of each method that a console calls only when its page is loaded.
 
     When a shift starts, the pages of all agents are loaded within a short time. The burst does not
     depend on the concurrency, because these requests wait neither for DynamoDB nor for TaskRouter.
@@ -260,7 +269,7 @@ def page_throttle(concurrency: int, agents: int) -> Throttle:
 def supervisor_throttle(concurrency: int) -> Throttle:
     """Return the throttle of each method that reads records for supervisors.
 
-    A burst may be as large as for other methods.
+    A burst may be as large as with the default throttle.
     """
     throttle = _throttle(concurrency * _SUPERVISOR_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
     return Throttle(rate=throttle.rate, burst=default_throttle(concurrency).burst)

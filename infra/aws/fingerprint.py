@@ -22,7 +22,7 @@ from chalicelib.config import PROJECT
 from infra.aws import Aws, api_settings, chalice_record, live_resources, policies, template
 from infra.aws.stage_config import Stage, project
 
-_SHIPPED = ("app.py", "chalicelib", "vendor", "requirements.txt")
+_PACKAGED_FILES = ("app.py", "chalicelib", "vendor", "requirements.txt")
 """The files and folders that Chalice packages."""
 
 
@@ -53,7 +53,7 @@ def compute(stage: Stage, concurrency: int) -> str:
 
 def _files(section: dict[str, Any]) -> Iterator[Path]:
     yield template.FILE
-    for name in _SHIPPED:
+    for name in _PACKAGED_FILES:
         path = PROJECT / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.suffix != ".pyc":

@@ -36,7 +36,7 @@ SETTINGS = {field.name.upper(): field for field in fields(Settings)}
 IN_PARAMETER = {name for name, field in SETTINGS.items() if field.metadata["in_parameter"]}
 """Names of the settings that are stored in the parameter with the secrets."""
 
-_WITH_SECRET = [
+_SETTINGS_WITH_SECRET = [
     name
     for name, field in SETTINGS.items()
     if not field.repr and not field.metadata["in_parameter"]
@@ -82,7 +82,7 @@ def names_secret(name: str) -> bool:
 
 def may_be_secret(name: str) -> bool:
     """Return whether a variable, or the setting that it misspells, may have a secret value."""
-    return nearest_name(name, SETTINGS) in _WITH_SECRET
+    return nearest_name(name, SETTINGS) in _SETTINGS_WITH_SECRET
 
 
 def describe_storing(stage: Mapping[str, Any], stage_name: str) -> str:

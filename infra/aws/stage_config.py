@@ -25,14 +25,14 @@ _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
 _LOG_LEVELS = ("DEBUG", "INFO")
 
-_MAX_STAGE_NAME = 16
+_MAX_STAGE_NAME_LENGTH = 16
 """Maximum length of a stage's name, so that AWS accepts the names of all resources.
 
 The bucket's name, app-STAGE-deployments-RANDOM with 13 random characters, may have 63 characters.
 CloudFormation would shorten a longer name, and `stacks.regions` would not find the bucket.
 """
 
-_STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME}}}")
+_STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME_LENGTH}}}")
 
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
@@ -234,8 +234,8 @@ def read(
     if not _STAGE_NAME.fullmatch(stage_name):
         raise invalid(
             stage_name,
-            f"the stage's name must be 1 to {_MAX_STAGE_NAME} letters, digits and hyphens, because "
-            "the names of AWS resources contain it.",
+            f"the stage's name must be 1 to {_MAX_STAGE_NAME_LENGTH} letters, digits and hyphens, "
+            "because the names of AWS resources contain it.",
         )
     overrides |= {name: SID_PREFIXES[name] + "0" * 32 for name in empty if allow_empty_sids}
     settings = _settings(stage_name, overrides)

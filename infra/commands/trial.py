@@ -31,7 +31,7 @@ _LOG_SECONDS = 15
 _TASK_SECONDS = 300
 """Lifetime of a test Task if this command can't cancel the Task."""
 
-_MAX_ATTRIBUTES = 4096
+_MAX_ATTRIBUTES_LENGTH = 4096
 """Maximum length of a Task's attributes (Twilio's documentation, "TaskRouter Limits")."""
 
 _CLOCK_SKEW_SECONDS = 60
@@ -69,8 +69,10 @@ def parse_attributes(text: str) -> str:
         raise click.BadParameter(
             f"The text must be a JSON object with the Task's attributes: {error}."
         ) from error
-    if len(attributes) > _MAX_ATTRIBUTES:
-        raise click.BadParameter(f"The attributes must have at most {_MAX_ATTRIBUTES} characters.")
+    if len(attributes) > _MAX_ATTRIBUTES_LENGTH:
+        raise click.BadParameter(
+            f"The attributes must have at most {_MAX_ATTRIBUTES_LENGTH} characters."
+        )
     return attributes
 
 

@@ -100,8 +100,11 @@ class Document:
         return ": ".join(filter(None, [self.name, path_text(path[:-1] if is_key else path)]))
 
     def describe(self, finding: Finding) -> str:
-        """Return a finding's place and message."""
-        return f"{self.place(finding.path)}: {finding.message}"
+        """Return a finding's place and message, without naming an item of a list twice."""
+        place, name = self.place(finding.path), name_of(finding.path)
+        if name.endswith("]") and finding.message.startswith(f"{name} "):
+            place = place.removesuffix(name).rstrip(".: ")
+        return f"{place}: {finding.message}"
 
 
 class DefinitionError(ValueError):

@@ -17,7 +17,7 @@ from taskrouter_simulator.definition.document import (
 )
 from taskrouter_simulator.definition.model import UNMANAGED, Unmanaged
 from taskrouter_simulator.engine import events
-from taskrouter_simulator.engine.model import MAX_ATTRIBUTES
+from taskrouter_simulator.engine.model import MAX_ATTRIBUTES_LENGTH
 from taskrouter_simulator.identifiers import is_url
 from taskrouter_simulator.spelling import describe_unknown
 
@@ -247,8 +247,8 @@ class Attributes:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except ValueError:
             return _report(findings, path, f"{name_of(path)} contains a number that is too large")
-        if len(text) > MAX_ATTRIBUTES:
-            limit = f"at most {MAX_ATTRIBUTES:,} characters as JSON, not {len(text):,}"
+        if len(text) > MAX_ATTRIBUTES_LENGTH:
+            limit = f"at most {MAX_ATTRIBUTES_LENGTH:,} characters as JSON, not {len(text):,}"
             findings.append(Finding(path, f"{name_of(path)} must have {limit}", LIMITS))
         return value
 

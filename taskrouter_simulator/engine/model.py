@@ -47,7 +47,7 @@ HELD = frozenset(
 """The Reservation statuses that use a Worker's capacity."""
 
 
-MAX_ATTRIBUTES = 4096
+MAX_ATTRIBUTES_LENGTH = 4096
 """Maximum length of the attributes of a Task or a Worker, in characters."""
 NESTING_RESERVE = 200
 """Number of arrays in which received attributes are wrapped to test that they can be parsed.

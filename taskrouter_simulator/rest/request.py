@@ -17,7 +17,12 @@ from taskrouter_simulator.engine import workers, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, PreconditionFailed
 from taskrouter_simulator.engine.expressions import Predicate
-from taskrouter_simulator.engine.model import MAX_ATTRIBUTES, NESTING_RESERVE, Resource, Workspace
+from taskrouter_simulator.engine.model import (
+    MAX_ATTRIBUTES_LENGTH,
+    NESTING_RESERVE,
+    Resource,
+    Workspace,
+)
 from taskrouter_simulator.engine.names import Scope
 from taskrouter_simulator.identifiers import is_url
 from taskrouter_simulator.rest.pages import BY_CREATION, AnyResource, Ordering, paginate
@@ -164,7 +169,7 @@ class Parameters:
 
     def attributes(self) -> str | None:
         """Return `Attributes`, a JSON object, as text."""
-        text = self.text("Attributes", max_length=MAX_ATTRIBUTES)
+        text = self.text("Attributes", max_length=MAX_ATTRIBUTES_LENGTH)
         if text is None:
             return None
         try:

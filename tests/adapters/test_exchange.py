@@ -135,6 +135,17 @@ class TrackedConnection(Tracked, FailingConnection):
     pass
 
 
+def test_earlier_request_counts_as_sent_after_a_later_request_fails_while_it_is_sent() -> None:
+    def work() -> None:
+        exchange.begin(connection(), sends=True)
+        TrackedConnection().request()
+
+    exchange: Exchange[None] = Exchange(work, 5)
+    with pytest.raises(BrokenPipeError, match="closed by the server"):
+        exchange.run()
+    assert exchange.was_sent is True
+
+
 def test_request_that_fails_while_it_is_sent_does_not_count_as_sent() -> None:
     exchange: Exchange[None] = Exchange(lambda: TrackedConnection().request(), 5)
     with pytest.raises(BrokenPipeError, match="closed by the server"):

@@ -16,7 +16,7 @@ from chalicelib.adapters.exchange import Exchange
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
 from chalicelib.adapters.twilio import errors, http_client
 from chalicelib.adapters.twilio import taskrouter as adapter
-from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
+from chalicelib.adapters.twilio.http_client import SizeLimitedExchange, make_http_client
 from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
 from chalicelib.domain.errors import (
     TaskRouterDenied,
@@ -366,7 +366,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     """The limits (seconds, bytes) of each exchange. The exchanges send no requests."""
     found: list[tuple[float, int]] = []
 
-    def run(exchange: TwilioExchange[Any]) -> object:
+    def run(exchange: SizeLimitedExchange[Any]) -> object:
         found.append((exchange.seconds, exchange.max_bytes))
         raise TimeoutError
 
@@ -401,7 +401,7 @@ def test_retried_request_gets_the_remaining_time(
 ) -> None:
     found: list[float] = []
 
-    def refuse(exchange: TwilioExchange[Any]) -> object:
+    def refuse(exchange: SizeLimitedExchange[Any]) -> object:
         found.append(exchange.seconds)
         raise TaskRouterDenied("no")
 

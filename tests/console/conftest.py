@@ -71,11 +71,13 @@ class FakeApi:
             body and headers.
         signatures: what GET /reservations/{sid}/signature returns, by SID.
         statistics: what GET /statistics returns, or its status, body and headers.
-        keys: the Idempotency-Key of each POST request.
+        keys: the Idempotency-Key of each POST request that neither `failure` nor `refused`
+            affects.
         answers: responses to POST requests, by the end of their path: status, body, headers.
         received: the requests: method, path, parameters.
         clock_offset: seconds by which the server's clock is ahead.
-        failure: a status with which all requests fail; None if they succeed.
+        failure: the status of all responses except those of /console/session; None if requests
+            succeed.
     """
 
     url: str = ""
@@ -142,10 +144,10 @@ class FakeApi:
         history[0]["note"] = None
         self.records[reservation_sid] = {**reservation, "status": status, "history": history}
 
-    def past_offer(
+    def add_past_reservation(
         self, customer: str = "Marta Ríos", status: str = "completed", ago: float = 600, **more: Any
     ) -> str:
-        """Add a Reservation that was created some seconds ago to the list; return its SID."""
+        """Add to `past` a Reservation that was created `ago` seconds ago; return its SID."""
         reservation_sid = self.offer(customer, 120 - ago, timeout=120, accepted_by=None, **more)
         by = f"worker:{ALICE}" if status in ("accepted", "completed", "rejected") else "event"
         self.end(reservation_sid, status, by)
@@ -359,7 +361,7 @@ def api() -> Iterator[FakeApi]:
 
 @pytest.fixture
 def page_problems() -> list[str]:
-    """Console messages, errors, dialogs and requests to other origins; empty if all is well."""
+    """Messages in the browser's console, page errors, dialogs and requests to other origins."""
     return []
 
 
@@ -367,8 +369,9 @@ def page_problems() -> list[str]:
 def open_console(
     browser: Browser, api: FakeApi, page_problems: list[str]
 ) -> Iterator[Callable[..., Page]]:
-    """A function that opens the console in a new browser context, by a sign-in link.
+    """A function that opens the console, by default in a new context and through a sign-in link.
 
+    With ``link_token=None``, the function opens the page without a token.
     If the API has an identity provider, the page begins with a stored token instead.
     The test fails if `page_problems` is not empty when the test ends.
     """

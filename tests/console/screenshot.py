@@ -15,7 +15,7 @@ TOTALS = (3, 2, 1, 1, 0, 2, 8, 41, 69, 132, 163, 151, 107, 112, 161, 179, 141, 9
 
 
 def fill(api: FakeApi) -> dict[str, str]:
-    """Add offers in several states; return their SIDs by customer."""
+    """Add offers in several states; return the SIDs of the pending offers by customer."""
     api.title_attributes = ["customer", "reason"]
     tasks = [
         ("+34 911 555 340", "", 18, 120, "Spanish", 10, {}),
@@ -70,7 +70,7 @@ def fill(api: FakeApi) -> dict[str, str]:
 
 
 def show(page: Page, api: FakeApi) -> None:
-    """End two offers, wait until they are listed below, and select an offer."""
+    """Show offers of which two have just ended, and select an offer."""
     sids = fill(api)
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.locator(".offer")).to_have_count(6)

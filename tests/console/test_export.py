@@ -39,8 +39,8 @@ def open_as_supervisor(open_console) -> Page:
 
 
 def test_file_contains_the_list_in_its_order_with_names(open_console, api):
-    first = api.past_offer("Marta Ríos", "completed", 300)
-    second = api.past_offer("Ana", "timeout", 600)
+    first = api.add_past_reservation("Marta Ríos", "completed", 300)
+    second = api.add_past_reservation("Ana", "timeout", 600)
     page = open_as_supervisor(open_console)
     rows = parse(export(page))
     assert [row["reservation_sid"] for row in rows] == [first, second]
@@ -69,7 +69,7 @@ def test_file_contains_the_list_in_its_order_with_names(open_console, api):
 
 
 def test_lines_end_with_crlf_and_all_fields_are_quoted(open_console, api):
-    api.past_offer('a "quoted", text', worker_name="two\r\nlines")
+    api.add_past_reservation('a "quoted", text', worker_name="two\r\nlines")
     contents = export(open_as_supervisor(open_console))
     assert contents.endswith('"\r\n')
     assert contents.count("\r\n") == 3
@@ -84,7 +84,9 @@ def test_lines_end_with_crlf_and_all_fields_are_quoted(open_console, api):
 def test_no_cell_begins_a_formula(open_console, api, hostile):
     names = ("worker_name", "workflow_name", "task_queue_name", "task_channel_name")
     properties = dict.fromkeys(names, hostile)
-    api.past_offer("", task_attributes={hostile: hostile, "customer": hostile}, **properties)
+    api.add_past_reservation(
+        "", task_attributes={hostile: hostile, "customer": hostile}, **properties
+    )
     (row,) = parse(export(open_as_supervisor(open_console)))
     assert row["worker_name"] == f"'{hostile}"
     assert json.loads(row["task_attributes"])["customer"] == hostile
@@ -95,7 +97,7 @@ def test_no_cell_begins_a_formula(open_console, api, hostile):
 
 @pytest.mark.parametrize("hostile", ["a;=1+1", "a\n@SUM(A1)", "a\r\n+1", "a;\t=1"])
 def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, api, hostile):
-    api.past_offer("", task_attributes={"customer": hostile}, worker_name=hostile)
+    api.add_past_reservation("", task_attributes={"customer": hostile}, worker_name=hostile)
     contents = export(open_as_supervisor(open_console))
     cells = [cell for line in re.split(r"[\r\n]+", contents) for cell in line.split(";")]
     assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == []
@@ -103,17 +105,17 @@ def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, 
 
 def test_apostrophe_is_added_only_where_a_formula_would_begin(open_console, api):
     name = "a-b=c+d@e; -1"
-    api.past_offer("", worker_name=name)
+    api.add_past_reservation("", worker_name=name)
     (row,) = parse(export(open_as_supervisor(open_console)))
     assert row["worker_name"] == name
     assert not any(cell.startswith("'") for cell in row.values())
 
 
 def test_status_time_and_filter_select_the_exported_rows(open_console, api):
-    api.past_offer("Marta", "timeout")
-    api.past_offer("Ana", "timeout")
-    api.past_offer("Marta", "completed")
-    api.past_offer("Marta", "timeout", 90_000)
+    api.add_past_reservation("Marta", "timeout")
+    api.add_past_reservation("Ana", "timeout")
+    api.add_past_reservation("Marta", "completed")
+    api.add_past_reservation("Marta", "timeout", 90_000)
     page = open_as_supervisor(open_console)
     choose(page, "Status", "timeout")
     page.locator("#filter").fill("marta")
@@ -124,7 +126,7 @@ def test_status_time_and_filter_select_the_exported_rows(open_console, api):
 
 def test_all_pages_are_exported_with_the_start_time_of_the_list(open_console, api):
     for number in range(130):
-        api.past_offer(f"Customer {number}", ago=300 + number)
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_as_supervisor(open_console)
     expect(ended(page)).to_have_count(50)
     rows = parse(export(page))
@@ -138,7 +140,7 @@ def test_all_pages_are_exported_with_the_start_time_of_the_list(open_console, ap
 
 def test_limit_of_an_export_is_reported(open_console, api):
     for number in range(120):
-        api.past_offer(f"Customer {number}", ago=300 + number)
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
     record = api.past[-1]
     more = [{**record, "reservation_sid": f"WRf{number:031x}"} for number in range(9_950)]
     api.past.extend(more)
@@ -150,7 +152,7 @@ def test_limit_of_an_export_is_reported(open_console, api):
 
 def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     for number in range(90):
-        api.past_offer(f"Customer {number}", ago=300 + number)
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_as_supervisor(open_console)
     expect(ended(page)).to_have_count(50)
     original = api._list
@@ -169,7 +171,7 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
 
 
 def test_throttled_export_request_is_retried(open_console, api):
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     page = open_as_supervisor(open_console)
     expect(ended(page)).to_have_count(1)
     original = api._list
@@ -179,7 +181,7 @@ def test_throttled_export_request_is_retried(open_console, api):
 
 
 def test_failed_export_is_explained_and_saves_no_file(open_console, api):
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     page = open_as_supervisor(open_console)
     expect(ended(page)).to_have_count(1)
     api._list = lambda _parameters: (400, {"Code": "BadRequestError", "Message": "Bad."}, {})
@@ -191,7 +193,7 @@ def test_failed_export_is_explained_and_saves_no_file(open_console, api):
 
 
 def test_only_supervisors_export(open_console, api):
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(1)

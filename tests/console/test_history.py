@@ -31,8 +31,8 @@ def refuse_lists(api) -> None:
 
 
 def test_history_lists_endings_newest_first_with_names(open_console, api):
-    api.past_offer("Old", "timeout", 900)
-    api.past_offer("New", "completed", 300, task_channel_name="voice")
+    api.add_past_reservation("Old", "timeout", 900)
+    api.add_past_reservation("New", "completed", 300, task_channel_name="voice")
     page = open_console()
     open_history(page)
     expect(page.locator(".title")).to_have_text(["New: charged twice", "Old: charged twice"])
@@ -59,8 +59,8 @@ def test_history_lists_endings_newest_first_with_names(open_console, api):
     ],
 )
 def test_status_can_be_chosen_and_is_shown_in_words(open_console, api, status, words):
-    api.past_offer("Marta", status)
-    api.past_offer("Other", "timeout" if status != "timeout" else "gone")
+    api.add_past_reservation("Marta", status)
+    api.add_past_reservation("Other", "timeout" if status != "timeout" else "gone")
     page = open_console(token("supervisor"))
     open_history(page)
     expect(ended(page)).to_have_count(2)
@@ -72,7 +72,7 @@ def test_status_can_be_chosen_and_is_shown_in_words(open_console, api, status, w
 
 def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
     for customer, hours in (("Now", 0.1), ("Today", 5), ("Week", 60), ("Older", 400)):
-        api.past_offer(customer, ago=hours * 3600)
+        api.add_past_reservation(customer, ago=hours * 3600)
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(2)
@@ -87,7 +87,7 @@ def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
 
 def test_more_follows_the_cursor_with_the_same_start(open_console, api):
     for number in range(90):
-        api.past_offer(f"Customer {number}", ago=300 + number)
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(50)
@@ -101,7 +101,7 @@ def test_more_follows_the_cursor_with_the_same_start(open_console, api):
 
 def test_pages_with_few_offers_are_followed_at_once_but_not_without_end(open_console, api):
     for number in range(21):
-        api.past_offer(f"Customer {number}", ago=300 + number)
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
     api.page_size = 3
     page = open_console()
     open_history(page)
@@ -120,7 +120,7 @@ def test_empty_list_says_how_to_find_more(open_console, api):
 
 def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):
     api.page_size = 0
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     page = open_console()
     open_history(page)
     expect(page.get_by_text("Older offers have not been searched.")).to_be_visible()
@@ -130,7 +130,7 @@ def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):
 
 
 def test_failed_list_is_shown_and_can_be_retried(open_console, api):
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     original = api._list
     refuse_lists(api)
     page = open_console()
@@ -146,7 +146,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
 
 def test_failure_of_more_keeps_the_rows(open_console, api):
     for number in range(60):
-        api.past_offer(f"Customer {number}", ago=300 + number)
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
     original = api._list
     page = open_console()
     open_history(page)
@@ -161,7 +161,7 @@ def test_failure_of_more_keeps_the_rows(open_console, api):
 
 
 def test_slow_first_load_shows_blank_rows(open_console, api):
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     is_released = hold_lists(api)
     page = open_console()
     open_history(page)
@@ -173,8 +173,8 @@ def test_slow_first_load_shows_blank_rows(open_console, api):
 
 
 def test_response_to_an_earlier_choice_is_ignored(open_console, api):
-    api.past_offer("Timeout", "timeout")
-    api.past_offer("Rejected", "rejected")
+    api.add_past_reservation("Timeout", "timeout")
+    api.add_past_reservation("Rejected", "rejected")
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(2)
@@ -192,14 +192,14 @@ def test_refresh_loads_the_list_again(open_console, api):
     page = open_console()
     open_history(page)
     expect(page.get_by_role("heading", name="No offers")).to_be_visible()
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     page.get_by_role("button", name="Refresh").click()
     expect(ended(page)).to_have_count(1)
 
 
 @pytest.mark.parametrize("way", ["button", "row", "key"])
 def test_row_opens_the_record(open_console, api, way):
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(1)
@@ -217,7 +217,7 @@ def test_row_opens_the_record(open_console, api, way):
 
 def test_keys_in_history_decide_nothing_and_keep_the_inboxs_selection(open_console, api):
     first = api.offer("First", 60)
-    api.past_offer("Old", "timeout")
+    api.add_past_reservation("Old", "timeout")
     page = open_console()
     expect(page.locator(f"#row-{first}")).to_have_attribute("aria-current", "true")
     # A Reservation that is open is in the list, too.
@@ -246,7 +246,7 @@ def test_new_offer_alerts_while_history_is_shown(open_console, api):
 
 
 def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_console, api):
-    api.past_offer("Marta")
+    api.add_past_reservation("Marta")
     first, second = token(name="first"), token(name="second")
     page = open_console(first)
     open_history(page)
@@ -277,7 +277,7 @@ def test_sign_out_forgets_what_was_typed(open_console, api):
 
 
 def test_history_in_spanish(open_console, api):
-    api.past_offer("Marta", "timeout")
+    api.add_past_reservation("Marta", "timeout")
     page = open_console(locale="es-MX")
     page.get_by_role("link", name="Historial").click()
     expect(ended(page)).to_contain_text(re.compile("Vencida.*Sin respuesta en 2 min.*Ver detalle"))
@@ -286,7 +286,9 @@ def test_history_in_spanish(open_console, api):
 
 @pytest.mark.parametrize("width", [360, 640, 768, 992, 1280, 1920])
 def test_history_never_scrolls_sideways(open_console, api, width):
-    api.past_offer("Donaudampfschifffahrtsgesellschaftskapitän" * 3, task_queue_name="Q" * 90)
+    api.add_past_reservation(
+        "Donaudampfschifffahrtsgesellschaftskapitän" * 3, task_queue_name="Q" * 90
+    )
     page = open_console(viewport={"width": width, "height": 800})
     open_history(page)
     expect(ended(page)).to_have_count(1)
@@ -379,7 +381,7 @@ def test_filter_stays_while_the_last_offer_ends(open_console, api):
 
 def test_filter_of_history_searches_the_loaded_offers(open_console, api):
     for customer in ("Marta", "Ana", "José"):
-        api.past_offer(customer, "timeout")
+        api.add_past_reservation(customer, "timeout")
     api.offer("Open")
     page = open_console()
     open_history(page)
@@ -399,7 +401,7 @@ def test_filter_of_history_searches_the_loaded_offers(open_console, api):
 
 def listed(page, api):
     for status in ("pending", "completed", "wrapping", "rejected", "timeout", "rescinded", "gone"):
-        api.past_offer("Marta", status)
+        api.add_past_reservation("Marta", status)
     open_history(page)
     page.keyboard.press("j")
     expect(ended(page)).to_have_count(7)
@@ -407,7 +409,7 @@ def listed(page, api):
 
 def more(page, api):
     for number in range(60):
-        api.past_offer(f"Customer {number}")
+        api.add_past_reservation(f"Customer {number}")
     open_history(page)
     expect(page.get_by_role("button", name="Show more")).to_be_visible()
 

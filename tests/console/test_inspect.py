@@ -327,7 +327,7 @@ def test_link_opened_before_sign_in_is_followed(open_console, api):
 
 def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
     for number in range(70):
-        api.past_offer(f"Customer {number}", ago=300 + number)
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_console()
     open_history(page)
     page.get_by_role("button", name="Show more").click()

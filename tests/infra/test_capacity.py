@@ -31,7 +31,8 @@ def account(limit, unreserved=None, existing=None):
     Args:
         limit: The limit.
         unreserved: The part of the limit that no function has reserved; by default, the limit.
-        existing: The reserved concurrency of the existing functions by name; None if there is none.
+        existing: The existing functions' reserved concurrency by name, or None for a function
+            without reserved concurrency. By default, no function exists.
     """
     unreserved = limit if unreserved is None else unreserved
     limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
@@ -199,20 +200,20 @@ def test_denied_read_of_reserved_concurrency_is_an_error():
 
 def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
     accept = Throttle(rate=0.16, burst=2)
-    assert capacity.describe_low(account(10), stage(), 10, accept) == (
-        "Lambda allows only 10 concurrent executions in account 111111111111, eu-west-1, so each "
-        "callback route is limited to 100 requests/s, events to 10, accept requests to 0.16 with "
-        "bursts of 2, and other methods to at most 5. To raise these limits, request a higher "
-        "limit: aws service-quotas request-service-quota-increase --service-code lambda "
-        "--quota-code L-B99A9384 "
-        "--desired-value 1000"
+    assert capacity.describe_low_concurrency(account(10), stage(), 10, accept) == (
+        "Functions without reserved concurrency share only 10 concurrent executions in account "
+        "111111111111, eu-west-1, so each callback route is limited to 100 requests/s, events to "
+        "10, accept requests to 0.16 with bursts of 2, and other methods to at most 5. To raise "
+        "these limits, request a higher limit: aws service-quotas request-service-quota-increase "
+        "--service-code lambda --quota-code L-B99A9384 --desired-value 1000"
     )
 
 
 @pytest.mark.parametrize(("concurrency", "reserved"), [(100, None), (1_000, None), (20, 20)])
 def test_sufficient_or_reserved_concurrency_needs_no_hint(concurrency, reserved):
     accept = Throttle(rate=1, burst=1)
-    assert capacity.describe_low(account(1_000), stage(reserved), concurrency, accept) is None
+    hint = capacity.describe_low_concurrency(account(1_000), stage(reserved), concurrency, accept)
+    assert hint is None
 
 
 @given(concurrency=CONCURRENCY)
@@ -239,7 +240,7 @@ def test_no_method_is_blocked_by_its_throttle(concurrency, tutorial_routes):
 
 
 @pytest.mark.parametrize(("concurrency", "rate"), [(1, 0.5), (3, 1.5), (10, 5)])
-def test_rates_below_one_per_second_are_not_rounded_down(concurrency, rate):
+def test_fractional_rates_are_not_rounded(concurrency, rate):
     assert capacity.default_throttle(concurrency).rate == rate
 
 
@@ -260,7 +261,7 @@ def test_polls_of_all_agents_are_admitted_if_they_fit_into_a_twentieth_of_the_co
 
     assert throttle.rate == min(agents / 2, events.rate / 2)
     assert throttle.burst == events.burst
-    # One poll per 3 s of each agent.
+    # Each agent polls every 3 s.
     assert throttle.rate >= min(agents / 3, events.rate / 2)
 
 
@@ -295,7 +296,7 @@ def test_events_have_their_own_throttle_on_every_path():
         ("/console/{version}/{name}", Throttle(rate=5, burst=100)),
     ],
 )
-def test_methods_without_their_own_throttle_have_the_default_throttle(path, throttle):
+def test_path_has_the_throttle_of_its_kind(path, throttle):
     settings = stage_settings()
     found = api_settings.find_throttle(SimpleNamespace(settings=settings), 10, path)
     assert found == throttle
@@ -321,7 +322,7 @@ def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(co
 
 
 @given(concurrency=CONCURRENCY)
-def test_searches_of_the_callback_log_use_a_fiftieth_of_the_concurrency(concurrency):
+def test_log_searches_use_a_fiftieth_of_the_concurrency_or_one_execution(concurrency):
     throttle = capacity.log_throttle(concurrency)
     admitted = throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000)
 
@@ -343,10 +344,10 @@ def test_callback_log_has_its_own_throttle(method):
 
 @pytest.mark.parametrize("tutorial_routes", [False, True])
 @pytest.mark.parametrize("concurrency", [10, 11, 99, 1_000])
-def test_methods_that_wait_together_leave_two_fifths_of_the_concurrency(
+def test_waiting_methods_use_at_most_three_fifths_of_the_concurrency_in_total(
     concurrency, tutorial_routes
 ):
-    """With a low concurrency, each method may use one execution."""
+    """With a low concurrency, they may use more: one execution per method."""
     settings = stage_settings(tutorial_routes=tutorial_routes)
     waiting = [
         setting.throttle
@@ -384,11 +385,11 @@ def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
     assert capacity.alarm_threshold(concurrency + more) >= capacity.alarm_threshold(concurrency)
 
 
-def test_rates_are_not_reduced_if_concurrency_is_sufficient():
-    enough, less = capacity.ENOUGH, capacity.ENOUGH - 1
+def test_callback_and_default_rates_are_not_reduced_if_concurrency_is_sufficient():
+    enough = capacity.SUFFICIENT_CONCURRENCY
     assert capacity.callback_throttle(enough).rate == capacity.MAX_CALLBACK_THROTTLE.rate
     assert capacity.default_throttle(enough).rate == capacity.MAX_DEFAULT_THROTTLE.rate
-    assert capacity.callback_throttle(less).rate < capacity.MAX_CALLBACK_THROTTLE.rate
+    assert capacity.callback_throttle(enough - 1).rate < capacity.MAX_CALLBACK_THROTTLE.rate
 
 
 @pytest.mark.parametrize("concurrency", [10, 1_000])
@@ -435,7 +436,9 @@ def test_burst_of_pages_and_files_follows_the_number_of_agents(path, agents, bur
 
 @pytest.mark.parametrize("oidc_issuer", ["", "https://login.example.com"])
 @pytest.mark.parametrize("concurrency", [2, 10, 50, 100, 1_000])
-def test_methods_that_twilio_does_not_call_accept_less_than_lambda(concurrency, oidc_issuer):
+def test_total_rate_of_methods_that_twilio_does_not_call_is_below_the_rate_of_lambda(
+    concurrency, oidc_issuer
+):
     settings = stage_settings(oidc_issuer=oidc_issuer, agents=10_000)
     found = {
         (setting.path, setting.method): setting.throttle

@@ -307,7 +307,7 @@ def test_other_chalice_commands_check_only_the_rules(checkout):
 
 @pytest.fixture
 def account(tmp_path, monkeypatch):
-    """An account without the stage's resources, for commands in this process."""
+    """An account with the stage's secrets, but without its stacks, for commands in this process."""
     checkout = Checkout(tmp_path)
     checkout.set_variables(**SIDS)
     monkeypatch.setattr(stage_config, "CONFIG", tmp_path / ".chalice" / "config.json")
@@ -364,7 +364,7 @@ def test_error_for_missing_secrets_names_the_prepare_command(monkeypatch, output
         ("package", {"pkg_format": "terraform"}, "--pkg-format must be cloudformation."),
     ],
 )
-def test_option_that_overrides_the_project_is_refused(command, options, message):
+def test_option_with_an_unsupported_value_is_refused(command, options, message):
     with pytest.raises(SystemExit) as stopped:
         run_hook(command, **options)
 
@@ -372,12 +372,12 @@ def test_option_that_overrides_the_project_is_refused(command, options, message)
 
 
 @pytest.mark.usefixtures("account")
-def test_options_with_the_values_of_the_project_are_accepted():
+def test_options_with_supported_values_are_accepted():
     with pytest.raises(SystemExit, match="is not prepared"):
         run_hook("deploy", autogen_policy=False, api_gateway_stage="dev", connection_timeout=5)
 
 
-def test_every_option_of_deploy_plan_and_package_has_a_rule():
+def test_every_option_of_deploy_plan_and_package_has_a_check():
     commands = (cli.deploy, cli.plan, cli.package)
 
     options = {parameter.name for command in commands for parameter in command.params}

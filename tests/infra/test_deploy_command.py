@@ -151,7 +151,10 @@ def test_changed_account_limit_causes_a_deployment_and_a_low_limit_is_reported(a
 
     (hint,) = [line for line in deploy(account).stderr.splitlines() if "L-B99A9384" in line]
 
-    assert hint.startswith("Lambda allows only 10 concurrent executions in account 111111111111")
+    assert hint.startswith(
+        "Functions without reserved concurrency share only 10 concurrent executions in account "
+        "111111111111"
+    )
     assert "accept requests to 0.16 with bursts of 1" in hint
     assert "deploy" in account.steps
     deploy(account)

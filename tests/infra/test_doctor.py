@@ -329,7 +329,7 @@ FAULTS = {
     "low concurrency": (
         lambda s: setattr(s, "concurrency", 10),
         "concurrency",
-        "Lambda allows only 10 concurrent executions",
+        "share only 10 concurrent executions",
     ),
 }
 

@@ -370,7 +370,7 @@ def test_open_reservation_among_a_workers_newest_200_is_found(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = sid("WK")
-    monkeypatch.setattr(listing, "_NEWEST_OF_WORKER", 20)
+    monkeypatch.setattr(listing, "_NEWEST_RESERVATIONS", 20)
     statuses = [Status.REJECTED] * 19 + [Status.ACCEPTED, Status.PENDING]
     add_records(api, worker, statuses, newest_at=NOW)
 

@@ -292,7 +292,7 @@ def test_only_worker_names_are_case_insensitive():
     assert found == "workers[1]: friendly_name: another item of workers has the name 'STRASSE'"
 
 
-def test_only_case_of_a_worker_name_may_change():
+def test_renaming_may_change_only_the_case_of_a_worker_name():
     definition = read(workers=[{"friendly_name": "Bob", "was": "bob"}])
     assert definition.workers[0].was == "bob"
     taken = [{"friendly_name": "Bob"}, {"friendly_name": "Al", "was": "bob"}]
@@ -322,7 +322,7 @@ def test_mistakes_in_events_filter_are_described():
     ]
     assert found({}) == ["events_filter must be a list of event types, not a mapping"]
     assert found(7) == ["events_filter must be a list of event types, not 7"]
-    assert found([7]) == ["events_filter[0]: events_filter[0] must be an event type, not 7"]
+    assert found([7]) == ["events_filter[0] must be an event type, not 7"]
     assert found(["task.created", "Task.Created"]) == [
         "events_filter[1]: unknown type 'Task.Created'; did you mean task.created?"
     ]

@@ -46,7 +46,7 @@ _MAX_EMPTY_QUERIES = 8
 _MAX_SECONDS = 10.0
 """Time after which no further query starts. API Gateway waits at most 29 s for a response."""
 
-_NEWEST_OF_WORKER = 200
+_NEWEST_RESERVATIONS = 200
 """Number of a Worker's newest Reservations that a search for open Reservations reads."""
 
 _AFTER_SIDS = "WS"
@@ -55,7 +55,7 @@ _AFTER_SIDS = "WS"
 _OPEN_STATUSES = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
 """The statuses in OPEN, in the order in which they are read."""
 
-_LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
+_LATEST_MS = 32_503_680_000_000  # the year 3000, in epoch ms
 
 
 @dataclass(frozen=True, order=True)
@@ -96,7 +96,7 @@ class _Position:
         if (
             position is not None
             and type(position.at) is int
-            and 0 <= position.at < _LATEST
+            and 0 <= position.at < _LATEST_MS
             and position.to_cursor() == cursor
         ):
             return position
@@ -216,7 +216,7 @@ class DynamoReservationListing:
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=to_item({":worker_sid": worker_sid, **statuses}),
                 ScanIndexForward=False,
-                Limit=_NEWEST_OF_WORKER,
+                Limit=_NEWEST_RESERVATIONS,
             )
             return [from_item(item)["reservation_sid"] for item in response["Items"]][:limit]
         sids: list[str] = []

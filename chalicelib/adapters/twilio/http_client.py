@@ -1,4 +1,4 @@
-"""An HTTP client for Twilio's SDK that sends requests within an `Exchange`."""
+"""An HTTP client for Twilio's SDK that sends requests within a `SizeLimitedExchange`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _OK = range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES)
 
 
 @dataclass(eq=False)
-class TwilioExchange(Exchange[_Result]):
+class SizeLimitedExchange(Exchange[_Result]):
     """An exchange whose responses have a maximum size in bytes."""
 
     max_bytes: int = field(kw_only=True)
@@ -71,7 +71,7 @@ class TrackedAdapter(HTTPAdapter):
 def make_http_client(
     to_error: Callable[[Response], Exception], *, seconds: float
 ) -> TwilioHttpClient:
-    """Return an HTTP client for Twilio's SDK that works only within an `Exchange`.
+    """Return an HTTP client for Twilio's SDK that works only within a `SizeLimitedExchange`.
 
     Args:
         to_error: builds the error for a response whose status is not 2xx. The errors of Twilio's
@@ -88,7 +88,7 @@ def make_http_client(
 
 
 def response_reader(to_error: Callable[[Response], Exception]) -> Callable[..., None]:
-    """Return a hook for the requests library that reads each response within an `Exchange`.
+    """Return a hook for the requests library that reads a response in a `SizeLimitedExchange`.
 
     Args:
         to_error: builds the error for a response whose status is not 2xx.

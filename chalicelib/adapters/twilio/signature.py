@@ -35,7 +35,7 @@ _MAX_URLS = 48
 _MAX_ORDERED_PARAMETERS = 4
 _MAX_PARAMETERS = 200
 
-_UNENCODED = (
+_UNENCODED_CHARACTERS = (
     "~",  # RFC 3986
     "~!'()*",  # JavaScript's encodeURIComponent
     "~!$'()*,/:;=?@[]",  # lenient encoders
@@ -45,10 +45,10 @@ _UNENCODED = (
 )
 """Characters that encoders leave unencoded, besides letters, digits, "_", "." and "-"."""
 
-_UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
-"""Text that no encoder changes, except for "~", which is tried in both forms."""
+_UNAMBIGUOUS_TEXT = re.compile("[A-Za-z0-9_.~-]+")
+"""Text that no encoder changes, except "~". Both forms of "~" are tried."""
 
-_NOT_SIGNED = (
+_NOT_SIGNED_MESSAGE = (
     "The request is not signed by Twilio with a key of this account, or Twilio requested a "
     "different URL. The service's log shows the URL that was checked, and the likely cause."
 )
@@ -130,7 +130,7 @@ class SignatureVerifier:
         cause = LikelyCause.UNKNOWN_SHARED_KEY
         if keys:
             cause = _likely_cause(signed.find_url, url, query, other_urls())
-        raise InvalidSignature(_NOT_SIGNED, likely_cause=cause)
+        raise InvalidSignature(_NOT_SIGNED_MESSAGE, likely_cause=cause)
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def _arrange(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
 
 def _encode(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
     """Yield the parameters in each encoding, with and without "=" before a blank value."""
-    for unencoded in _UNENCODED:
+    for unencoded in _UNENCODED_CHARACTERS:
         tilde = "~" if "~" in unencoded else "%7E"  # quote() never encodes "~"
         quoted = [
             [quote(text, safe=unencoded, errors="replace").replace("~", tilde) for text in pair]
@@ -248,7 +248,7 @@ def _likely_cause(
         return LikelyCause.PATH
     if any(find_url(other_url, [usual]) for other_url in other_urls):
         return LikelyCause.BASE_URL
-    is_exact = all(_UNAMBIGUOUS.fullmatch(text) for pair in query for text in pair)
+    is_exact = all(_UNAMBIGUOUS_TEXT.fullmatch(text) for pair in query for text in pair)
     if len(query) > _MAX_ORDERED_PARAMETERS or not is_exact:
         return LikelyCause.QUERY
     return LikelyCause.AUTH_TOKEN

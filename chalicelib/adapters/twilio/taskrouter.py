@@ -21,7 +21,7 @@ from twilio.rest import Client
 from chalicelib.adapters.exchange import PARSE_ERRORS
 from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.adapters.twilio.errors import sdk_name, to_error
-from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
+from chalicelib.adapters.twilio.http_client import SizeLimitedExchange, make_http_client
 from chalicelib.adapters.twilio.resources import (
     to_activity,
     to_found_task,
@@ -66,8 +66,8 @@ class TwilioTaskRouter:
     Args:
         base_url: the URL of TaskRouter, without ``/v1``.
         account_sid: AC….
-        secrets: the source of the API key. If TaskRouter refuses the key, the request is repeated
-            once with a renewed key.
+        secrets: the source of the API key. If TaskRouter refuses the key, the secrets are read
+            again, and the request is repeated if the key has changed.
         workspace_sid: WS….
         seconds, page_seconds: time limits; see REQUEST_SECONDS and PAGE_SECONDS.
     """
@@ -100,7 +100,7 @@ class TwilioTaskRouter:
             client.taskrouter.base_url = self._base_url
             workspace = client.taskrouter.v1.workspaces(self._workspace_sid)
             seconds = max(0, ends_at - time.monotonic())
-            exchange = TwilioExchange(partial(send, workspace), seconds, max_bytes=max_bytes)
+            exchange = SizeLimitedExchange(partial(send, workspace), seconds, max_bytes=max_bytes)
             try:
                 return exchange.run()
             except TaskRouterDenied:

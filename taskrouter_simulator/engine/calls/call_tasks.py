@@ -15,7 +15,7 @@ from taskrouter_simulator.engine.conference_parameters import ConferenceOptions
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import (
-    MAX_ATTRIBUTES,
+    MAX_ATTRIBUTES_LENGTH,
     NESTING_RESERVE,
     WAITING,
     Reservation,
@@ -115,8 +115,10 @@ def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
         raise BadRequest("The Task's attributes are not a JSON object") from error
     except RecursionError as error:
         raise BadRequest("The Task's attributes are nested too deeply") from error
-    if len(merged) > MAX_ATTRIBUTES:
-        raise BadRequest(f"The Task's attributes are longer than {MAX_ATTRIBUTES} characters")
+    if len(merged) > MAX_ATTRIBUTES_LENGTH:
+        raise BadRequest(
+            f"The Task's attributes are longer than {MAX_ATTRIBUTES_LENGTH} characters"
+        )
     return merged
 
 

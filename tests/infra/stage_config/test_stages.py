@@ -43,7 +43,7 @@ def test_stage_name_that_aws_would_refuse_is_refused_first(config, name, allow_e
 
 
 def test_resource_names_for_the_longest_stage_name_are_within_aws_limits(config):
-    name = "a" * stage_config._MAX_STAGE_NAME
+    name = "a" * stage_config._MAX_STAGE_NAME_LENGTH
     renamed = COMMITTED.replace('"dev"', json.dumps(name))
     config.write_text(renamed.replace("policies/dev-", f"policies/{name}-"))
 
