@@ -202,7 +202,7 @@ def test_only_supervisors_export(open_console, api):
 
 def test_long_integers_keep_their_digits(open_console, api):
     account = 12345678901234567890
-    api.past_offer(task_attributes={"customer": account})
+    api.add_past_reservation(task_attributes={"customer": account})
     [row] = parse(export(open_as_supervisor(open_console)))
     assert row["title"] == str(account)
     assert json.loads(row["task_attributes"]) == {"customer": account}
