@@ -68,12 +68,14 @@ export function loadCallbacks(loading = "list") {
   loadList(log, loadLogPage, loading);
 }
 
-async function loadLogPage({ rows, cursor }) {
+async function loadLogPage({ rows, cursor, searchedUntil: previous }) {
   const parameters = new URLSearchParams([...state.log.searched, ...(cursor ? [["cursor", cursor]] : [])]);
   const response = await call("GET", `callbacks?limit=${LOG_PAGE}&${parameters}`).catch(() => undefined);
   if (response?.status !== 200) {
     return { rows, cursor, problem: () => failureReason(response) };
   }
-  const { callbacks, next_cursor, searched_until: searchedUntil, complete } = response.body;
+  const { callbacks, next_cursor, searched_until: searched, complete } = response.body;
+  // A search that continues within a time window knows less than the rows before it.
+  const searchedUntil = previous && previous < searched ? previous : searched;
   return { rows: [...rows, ...callbacks], cursor: next_cursor, problem: null, searchedUntil, complete };
 }

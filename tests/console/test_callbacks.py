@@ -280,6 +280,23 @@ def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, a
     expect(page.get_by_text("The search stopped there")).to_have_count(0)
 
 
+def test_page_never_says_that_it_searched_less_than_before(open_console, api):
+    api.callbacks_answer = {
+        "complete": False,
+        "next_cursor": "5",
+        "searched_until": "2026-10-23T01:12:26.123Z",
+    }
+    page = open_console(token("supervisor"), timezone_id="UTC")
+    open_log(page)
+    expect(page.get_by_text("Searched back to Oct 23, 01:12:26.")).to_be_visible()
+    for later, shown in (("01:14:00", "01:12:26"), ("01:02:03", "01:02:03")):
+        api.callbacks_answer |= {"searched_until": f"2026-10-23T{later}.123Z"}
+        with page.expect_response("**/callbacks?*"):
+            page.get_by_role("button", name="Show older").click()
+        expect(page.get_by_role("button", name="Show older")).to_be_visible()
+        expect(page.get_by_text(f"Searched back to Oct 23, {shown}.")).to_be_visible()
+
+
 def test_failed_search_is_shown_and_can_be_retried(open_console, api):
     delivery(api)
     body = {"Code": "CallbackLogUnavailable", "Message": "CloudWatch Logs is slow."}

@@ -190,7 +190,10 @@ BAD = [
             "9" * 16 + "-1",
             "1-1\n",
             "\u0661-1",
-            "1-1-1",
+            "1-1-2",
+            "1-1-1-",
+            "1-1-1-\n",
+            "1-1-1-a b",
         )
     ),
     "status=200&status=403",
@@ -206,7 +209,9 @@ def test_invalid_parameter_is_refused_with_one_sentence(api: Api, query: str) ->
     assert response.json_body["Message"].endswith(".")
 
 
-@pytest.mark.parametrize("cursor", ["999999999999999-9999", "0-0", "1-9999"])
+@pytest.mark.parametrize(
+    "cursor", ["999999999999999-9999", "0-0", "1-9999", "1-1-1", "1-1-1-token"]
+)
 def test_any_well_formed_cursor_is_accepted(api: Api, cursor: str) -> None:
     assert find(api, cursor=cursor) == []
 
@@ -287,7 +292,15 @@ def test_incomplete_search_says_so(api: Api, cloudwatch: FakeLogs) -> None:
 
     assert (page["callbacks"], page["complete"]) == ([], False)
     assert page["searched_until"] == iso(api.clock.now - 65 * 60_000 + 1)
-    assert page["next_cursor"] == f"{api.clock.now - 65 * 60_000}-0"
+    third_window = api.clock.now - 157 * 5 * 60_000 + 1
+    assert page["next_cursor"] == f"{api.clock.now - 65 * 60_000}-0-{third_window}"
+
+
+def test_cursor_with_an_expired_token_is_refused(api: Api, cloudwatch: FakeLogs) -> None:
+    cursor = f"{api.clock.now}-0-{api.clock.now - 1}-expired"
+    response = api.call("GET", f"/callbacks?cursor={cursor}")
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert len(cloudwatch.calls) == 1
 
 
 def test_page_has_50_callbacks_by_default(api: Api, cloudwatch: FakeLogs) -> None:
