@@ -6,9 +6,13 @@ import { loadList, PERIODS } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { drafts } from "./session.js";
 import { changed, state } from "./state.js";
+import { isUnfinished } from "./timeline.js";
 
 const PARAMETERS = { WR: "reservation_sid", WT: "task_sid", WK: "worker_sid" };
 const LOG_PAGE = 50;
+const MINUTE = 60_000;
+/** Callbacks may arrive some minutes before the recorded start of a Reservation and after its recorded end. */
+const MARGIN = 5 * MINUTE;
 const SID_FORMAT = /^(WR|WT|WK)[0-9a-f]{32}$/;
 
 export const ROUTES = {
@@ -30,6 +34,19 @@ export function setLogFilter(changes) {
   const chosen = Object.entries({ ...logFilter(), ...changes }).filter(([, value]) => value);
   location.hash = `/callbacks?${new URLSearchParams(chosen)}`;
 }
+
+/** Return the address of the log for a Reservation's callbacks. The time is short, because a search reads all of it. */
+export function callbacksAddress(record) {
+  const times = [record.reserved_at, ...record.history.map(({ at }) => at)].map((at) => Date.parse(at));
+  const last = Math.ceil((Math.max(...times) + MARGIN) / MINUTE) * MINUTE;
+  const isPast = !isUnfinished(record) && last < serverNow();
+  const length = (isPast ? last : serverNow()) - Math.min(...times) + MARGIN;
+  const period = Object.keys(PERIODS).find((name) => PERIODS[name] >= length);
+  return `#/callbacks?${new URLSearchParams({ sid: record.reservation_sid, period, ...(isPast && { until: localTime(last) }) })}`;
+}
+
+/** Return a time as the value of an input of the type `datetime-local`. */
+const localTime = (at) => new Date(at - new Date(at).getTimezoneOffset() * MINUTE).toISOString().slice(0, 16);
 
 /** Return, for each field of the filter, the name of the text that explains its mistake, or a falsy value. */
 export function filterProblems({ sid, status, until }) {
