@@ -143,6 +143,18 @@ def test_details_of_an_event_link_to_its_reservation(open_console, api):
     expect(deliveries(page)).to_have_count(1)
 
 
+@pytest.mark.parametrize(("signature", "is_explained"), [("valid", False), ("invalid", True)])
+def test_only_a_form_without_a_valid_signature_is_called_untrusted(
+    open_console, api, signature, is_explained
+):
+    refused(api, status=400, error="BadRequestError", signature=signature)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    page.get_by_role("button", name="Details").click()
+    expect(page.locator(".why .facts")).to_be_visible()
+    assert ("is not trusted" in page.locator(".why").inner_text()) == is_explained
+
+
 def test_store_error_is_shown_with_its_reason(open_console, api):
     delivery(api, status=503, error="StoreUnavailable", reason="slow", answer=None, rule=None)
     page = open_console(token("supervisor"))
