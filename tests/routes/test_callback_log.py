@@ -70,6 +70,24 @@ def test_event_is_shown_with_its_type_and_effect(api: Api) -> None:
     assert callback["changed"] is True
 
 
+@pytest.mark.parametrize("event_type", ["task.created", "task-queue.entered", "workflow.timeout"])
+def test_event_about_a_task_is_found_by_its_sid(api: Api, event_type: str) -> None:
+    parameters = api.callback_parameters(EventType=event_type)
+    assert api.post_callback(parameters, path="/event_callback").status_code == 204
+
+    (callback,) = find(api, task_sid=parameters["TaskSid"])
+
+    assert (callback["event_type"], callback["reservation_sid"]) == (event_type, None)
+
+
+@pytest.mark.parametrize("task_sid", ["", "WT1", "x" * 5_000])
+def test_malformed_task_sid_of_an_event_is_not_logged(api: Api, task_sid: str) -> None:
+    parameters = api.callback_parameters(EventType="task.created", TaskSid=task_sid)
+    assert api.post_callback(parameters, path="/event_callback").status_code == 204
+    (callback,) = find(api)
+    assert callback["task_sid"] is None
+
+
 def test_refused_callback_is_found_with_the_checked_url_and_the_cause(api: Api) -> None:
     parameters = api.callback_parameters()
     signature = api.sign(parameters, f"{BASE_URL}/assignment_callback?secret=other")
