@@ -21,12 +21,18 @@ export const ROUTES = {
   "/event_callback": "routeEvent",
 };
 
-/** Return the filter: {sid, route, status, period, until}. Values that are not set are empty strings. */
+/** Return the filter: {sid, route, status, period, until}. Values that are not set are empty strings, as are unknown routes. */
 export function logFilter() {
   const chosen = new URLSearchParams(drafts.logFilter ?? "");
   const [sid, route, status, until] = ["sid", "route", "status", "until"].map((name) => chosen.get(name) ?? "");
   const period = chosen.get("period");
-  return { sid, route, status, until, period: period in PERIODS ? period : "day" };
+  return {
+    sid,
+    route: Object.hasOwn(ROUTES, route) ? route : "",
+    status,
+    until,
+    period: Object.hasOwn(PERIODS, period) ? period : "day",
+  };
 }
 
 /** Change the filter. The new address makes the page search again. */
@@ -53,13 +59,13 @@ export function filterProblems({ sid, status, until }) {
   return {
     sid: sid && !SID_FORMAT.test(sid) && "sidWrong",
     status: status && !/^[1-5]\d\d$/.test(status) && "statusWrong",
-    until: until && Number.isNaN(Date.parse(until)) && "untilWrong",
+    until: until && !(Date.parse(until) > 0) && "untilWrong",
   };
 }
 
 function logParameters({ sid, route, status, period, until }) {
-  const end = until ? Date.parse(until) : serverNow();
-  const since = new Date(end - PERIODS[period]);
+  const end = Math.min(until ? Date.parse(until) : Infinity, serverNow());
+  const since = new Date(Math.max(0, end - PERIODS[period]));
   return Object.entries({
     [PARAMETERS[sid.slice(0, 2)] ?? "sid"]: sid,
     route,

@@ -232,6 +232,37 @@ def test_route_and_time_filter_the_log(open_console, api):
     assert (end - start).total_seconds() == 3600
 
 
+def test_future_end_searches_until_now(open_console, api):
+    delivery(api)
+    page = open_console(token("supervisor"))
+    open_log(page, "?until=9999-12-31T23:59")
+    expect(deliveries(page)).to_have_count(1)
+    (search,) = searches(api)
+    end, start = (datetime.fromisoformat(search[name][0]) for name in ("until", "since"))
+    assert (datetime.now(UTC) - end).total_seconds() == pytest.approx(0, abs=30)
+    assert (end - start).total_seconds() == 86_400
+
+
+@pytest.mark.parametrize("until", ["0001-01-01T00:00", "1969-12-31T00:00", "x"])
+def test_impossible_end_is_explained_and_not_sent(open_console, api, until):
+    page = open_console(token("supervisor"))
+    open_log(page, f"?until={until}")
+    expect(page.get_by_role("alert")).to_contain_text("Enter a date and a time.")
+    assert searches(api) == []
+
+
+@pytest.mark.parametrize("query", ["route=/evil", "route=toString", "period=toString"])
+def test_unknown_choice_in_the_address_is_ignored(open_console, api, query):
+    delivery(api)
+    page = open_console(token("supervisor"))
+    open_log(page, f"?{query}")
+    expect(deliveries(page)).to_have_count(1)
+    expect(page.get_by_label("Route")).to_have_value("")
+    expect(page.get_by_label("Time", exact=True)).to_have_value("day")
+    (search,) = searches(api)
+    assert search.keys() == {"limit", "since"}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
