@@ -4,7 +4,13 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 
-from chalicelib.domain.callback_log import CALLBACK_ROUTES, CallbackQuery, LogLine, LogPage
+from chalicelib.domain.callback_log import (
+    CALLBACK_ROUTES,
+    CallbackQuery,
+    LogLine,
+    LogPage,
+    LogPosition,
+)
 
 MAX_LINES = 10_000
 """Maximum number of callbacks in the log. The oldest are removed first."""
@@ -25,7 +31,13 @@ class MemoryCallbackLog(logging.Handler):
         if getattr(record, "fields", {}).get("route") in CALLBACK_ROUTES:
             self._lines.append(LogLine(int(record.created * 1000), self.format(record)))
 
-    def read_backward(self, query: CallbackQuery, *, limit: int) -> Iterator[LogPage]:  # noqa: ARG002
+    def read_backward(
+        self,
+        query: CallbackQuery,
+        *,
+        limit: int,  # noqa: ARG002
+        position: LogPosition,  # noqa: ARG002
+    ) -> Iterator[LogPage]:
         """Yield the whole log as one page; see `chalicelib.usecases.ports.CallbackLog`."""
         self.acquire()
         try:
@@ -33,4 +45,4 @@ class MemoryCallbackLog(logging.Handler):
         finally:
             self.release()
         lines.sort(key=lambda line: line.at, reverse=True)
-        yield LogPage(lines, query.since)
+        yield LogPage(lines, query.since, LogPosition(query.since - 1))

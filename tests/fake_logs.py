@@ -60,7 +60,10 @@ class FakeLogs:
         first = bisect_left(self.lines, (start, ""))
         last = bisect_right(self.lines, end, key=lambda line: line[0])
         if "nextToken" in request:
-            last = int(request["nextToken"])
+            token = request["nextToken"].removeprefix(f"{start}-{end}+/=")
+            if not token.isdecimal() or int(token) not in range(first, last):
+                return 400, {"__type": "InvalidParameterException", "message": "no"}
+            last = int(token)
         matches = parse_pattern(request["filterPattern"])
         events: list[dict[str, Any]] = []
         searched = 0
@@ -78,8 +81,8 @@ class FakeLogs:
                         "timestamp": at,
                     }
                 )
-        token = {"nextToken": str(last)} if last > first else {}
-        return 200, {"events": events, "searchedLogStreams": [], **token}
+        following = {"nextToken": f"{start}-{end}+/={last}"} if last > first else {}
+        return 200, {"events": events, "searchedLogStreams": [], **following}
 
 
 def parse_pattern(pattern: str) -> Callable[[str], bool]:

@@ -5,14 +5,22 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterL
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.adapters.aws import JsonApi, describe_error, is_transient
 from chalicelib.adapters.exchange import PARSE_ERRORS
-from chalicelib.domain.callback_log import CALLBACK_ROUTES, CallbackQuery, LogLine, LogPage
-from chalicelib.domain.errors import CallbackLogUnavailable
+from chalicelib.domain.callback_log import (
+    CALLBACK_ROUTES,
+    INVALID_CURSOR,
+    CallbackQuery,
+    LogLine,
+    LogPage,
+    LogPosition,
+)
+from chalicelib.domain.errors import BadRequest, CallbackLogUnavailable
 from chalicelib.domain.messages import describe_connection_failure
 
 REQUEST_SECONDS = 4.0
@@ -23,8 +31,9 @@ LATEST_REQUEST_SECONDS = 2.0
 
 _FIRST_WINDOW_MS = 5 * 60_000
 _WINDOW_GROWTH = 12
-"""Each window is this many times as long as the window before it, so that five windows cover
-30 days. CloudWatch Logs allows only a few requests per second per account and region."""
+"""After a window that needed one request, the next window is this many times as long, so that five
+requests cover 30 quiet days. CloudWatch Logs allows only a few requests per second per account and
+region."""
 
 _MAX_LIMIT = 10_000
 """Maximum value of FilterLogEvents' ``limit``."""
@@ -39,7 +48,8 @@ class CloudWatchCallbackLog:
     """Implements `chalicelib.usecases.ports.CallbackLog` with CloudWatch Logs.
 
     The log is searched backward in time windows. Once a window has been searched completely, all of
-    its matching lines are known, even if CloudWatch Logs returned none.
+    its matching lines are known, even if CloudWatch Logs returned none. A search that ends within a
+    window continues with CloudWatch Logs' token.
 
     Args:
         log_group: the name of the log group.
@@ -65,7 +75,9 @@ class CloudWatchCallbackLog:
             max_bytes=_MAX_BYTES,
         )
 
-    def read_backward(self, query: CallbackQuery, *, limit: int) -> Iterator[LogPage]:
+    def read_backward(
+        self, query: CallbackQuery, *, limit: int, position: LogPosition
+    ) -> Iterator[LogPage]:
         """Yield pages of the log; see `chalicelib.usecases.ports.CallbackLog`."""
         ends_at = self._monotonic() + LATEST_REQUEST_SECONDS
         parameters = {
@@ -74,31 +86,34 @@ class CloudWatchCallbackLog:
             "limit": min(limit, _MAX_LIMIT),
             "startFromHead": False,  # newest first
         }
+        if not position.token:
+            since = position.since or position.at - _FIRST_WINDOW_MS + 1
+            position = replace(position, since=max(query.since, since))
         searched_until = query.until + 1
-        for start, end in _windows(query):
-            token: dict[str, str] = {}
-            while True:
-                lines, token = self._read(
-                    {**parameters, "startTime": start, "endTime": end, **token}
-                )
-                if not token:
-                    searched_until = start
-                elif lines:
-                    # CloudWatch Logs may return other lines of the same millisecond later.
-                    searched_until = min(searched_until, lines[-1].at + 1)
-                yield LogPage(lines, searched_until)
-                if self._monotonic() >= ends_at:
-                    return
-                if not token:
-                    break
+        while position.at >= query.since:
+            window = {"startTime": position.since, "endTime": position.at}
+            rest = {"nextToken": position.token} if position.token else {}
+            lines, token = self._read({**parameters, **window, **rest})
+            if not token:
+                searched_until = position.since
+            elif lines:
+                # CloudWatch Logs may return other lines of the same millisecond later.
+                searched_until = min(searched_until, lines[-1].at + 1)
+            position = _next_position(query, position, token)
+            yield LogPage(lines, searched_until, position)
+            if self._monotonic() >= ends_at:
+                return
 
-    def _read(self, parameters: dict[str, Any]) -> tuple[list[LogLine], dict[str, str]]:
-        """Return a page of lines, newest first, and the parameter for the next page, if any."""
+    def _read(self, parameters: dict[str, Any]) -> tuple[list[LogLine], str]:
+        """Return a page of lines, newest first, and the token for the next page, if any."""
         try:
             response = self._api.call("FilterLogEvents", parameters)
             lines = [_to_line(event) for event in response.get("events", [])]
-            token = response.get("nextToken")
+            token = response.get("nextToken") or ""
         except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if "nextToken" in parameters and code == "InvalidParameterException":
+                raise BadRequest(INVALID_CURSOR) from error
             raise _failure(
                 describe_error("CloudWatch Logs", error), may_retry=is_transient(error)
             ) from error
@@ -113,7 +128,7 @@ class CloudWatchCallbackLog:
         except PARSE_ERRORS as error:
             raise _failure("CloudWatch Logs returned a malformed response. Retry.") from error
         lines.sort(key=lambda line: line.at, reverse=True)
-        return lines, {"nextToken": token} if token else {}
+        return lines, token
 
 
 def _to_line(event: Any) -> LogLine:
@@ -127,13 +142,15 @@ def _failure(cause: str, *, may_retry: bool = True) -> CallbackLogUnavailable:
     )
 
 
-def _windows(query: CallbackQuery) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last time of each window in epoch ms, newest window first."""
-    end, length = query.until, _FIRST_WINDOW_MS
-    while end >= query.since:
-        start = max(query.since, end - length + 1)
-        yield start, end
-        end, length = start - 1, length * _WINDOW_GROWTH
+def _next_position(query: CallbackQuery, searched: LogPosition, token: str) -> LogPosition:
+    """Return the rest of the searched window if there is a token, otherwise the next window."""
+    if token:
+        return replace(searched, token=token)
+    length = searched.at - searched.since + 1
+    if not searched.token:
+        length *= _WINDOW_GROWTH
+    end = searched.since - 1
+    return LogPosition(end, since=max(query.since, end - length + 1))
 
 
 def filter_pattern(query: CallbackQuery) -> str:

@@ -6,9 +6,13 @@ import { loadList, PERIODS } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { drafts } from "./session.js";
 import { changed, state } from "./state.js";
+import { isUnfinished } from "./timeline.js";
 
 const PARAMETERS = { WR: "reservation_sid", WT: "task_sid", WK: "worker_sid" };
 const LOG_PAGE = 50;
+const MINUTE = 60_000;
+/** Callbacks may arrive some minutes before the recorded start of a Reservation and after its recorded end. */
+const MARGIN = 5 * MINUTE;
 const SID_FORMAT = /^(WR|WT|WK)[0-9a-f]{32}$/;
 
 export const ROUTES = {
@@ -17,12 +21,18 @@ export const ROUTES = {
   "/event_callback": "routeEvent",
 };
 
-/** Return the filter: {sid, route, status, period, until}. Values that are not set are empty strings. */
+/** Return the filter: {sid, route, status, period, until}. Values that are not set are empty strings, as are unknown routes. */
 export function logFilter() {
   const chosen = new URLSearchParams(drafts.logFilter ?? "");
   const [sid, route, status, until] = ["sid", "route", "status", "until"].map((name) => chosen.get(name) ?? "");
   const period = chosen.get("period");
-  return { sid, route, status, until, period: period in PERIODS ? period : "day" };
+  return {
+    sid,
+    route: Object.hasOwn(ROUTES, route) ? route : "",
+    status,
+    until,
+    period: Object.hasOwn(PERIODS, period) ? period : "day",
+  };
 }
 
 /** Change the filter. The new address makes the page search again. */
@@ -31,18 +41,31 @@ export function setLogFilter(changes) {
   location.hash = `/callbacks?${new URLSearchParams(chosen)}`;
 }
 
+/** Return the address of the log for a Reservation's callbacks. The time is short, because a search reads all of it. */
+export function callbacksAddress(record) {
+  const times = [record.reserved_at, ...record.history.map(({ at }) => at)].map((at) => Date.parse(at));
+  const last = Math.ceil((Math.max(...times) + MARGIN) / MINUTE) * MINUTE;
+  const isPast = !isUnfinished(record) && last < serverNow();
+  const length = (isPast ? last : serverNow()) - Math.min(...times) + MARGIN;
+  const period = Object.keys(PERIODS).find((name) => PERIODS[name] >= length);
+  return `#/callbacks?${new URLSearchParams({ sid: record.reservation_sid, period, ...(isPast && { until: localTime(last) }) })}`;
+}
+
+/** Return a time as the value of an input of the type `datetime-local`. */
+const localTime = (at) => new Date(at - new Date(at).getTimezoneOffset() * MINUTE).toISOString().slice(0, 16);
+
 /** Return, for each field of the filter, the name of the text that explains its mistake, or a falsy value. */
 export function filterProblems({ sid, status, until }) {
   return {
     sid: sid && !SID_FORMAT.test(sid) && "sidWrong",
     status: status && !/^[1-5]\d\d$/.test(status) && "statusWrong",
-    until: until && Number.isNaN(Date.parse(until)) && "untilWrong",
+    until: until && !(Date.parse(until) > 0) && "untilWrong",
   };
 }
 
 function logParameters({ sid, route, status, period, until }) {
-  const end = until ? Date.parse(until) : serverNow();
-  const since = new Date(end - PERIODS[period]);
+  const end = Math.min(until ? Date.parse(until) : Infinity, serverNow());
+  const since = new Date(Math.max(0, end - PERIODS[period]));
   return Object.entries({
     [PARAMETERS[sid.slice(0, 2)] ?? "sid"]: sid,
     route,
@@ -68,12 +91,14 @@ export function loadCallbacks(loading = "list") {
   loadList(log, loadLogPage, loading);
 }
 
-async function loadLogPage({ rows, cursor }) {
+async function loadLogPage({ rows, cursor, searchedUntil: previous }) {
   const parameters = new URLSearchParams([...state.log.searched, ...(cursor ? [["cursor", cursor]] : [])]);
   const response = await call("GET", `callbacks?limit=${LOG_PAGE}&${parameters}`).catch(() => undefined);
   if (response?.status !== 200) {
     return { rows, cursor, problem: () => failureReason(response) };
   }
-  const { callbacks, next_cursor, searched_until: searchedUntil, complete } = response.body;
+  const { callbacks, next_cursor, searched_until: searched, complete } = response.body;
+  // A search that continues within a time window knows less than the rows before it.
+  const searchedUntil = previous && previous < searched ? previous : searched;
   return { rows: [...rows, ...callbacks], cursor: next_cursor, problem: null, searchedUntil, complete };
 }

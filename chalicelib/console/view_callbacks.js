@@ -155,7 +155,7 @@ function detailsRow(callback, index) {
   return extraRow(callback, index, html`
     <dl class="facts">${Object.entries(facts).map(([key, value]) => value && html`<div key=${key}><dt>${text(key)}</dt><dd>${value}</dd></div>`)}</dl>
     ${sids.reservation && route !== "/event_callback" && signatureActions(state.log.opened)}
-    ${!callback.task_sid && !sids.worker && html`<p class="muted">${text("notTrusted")}</p>`}
+    ${callback.signature !== "valid" && !callback.task_sid && !sids.worker && html`<p class="muted">${text("notTrusted")}</p>`}
   `);
 }
 

@@ -15,7 +15,12 @@ CALLBACK_ROUTES = ("/assignment_callback", "/assignment_callback/fallback", "/ev
 RETENTION_DAYS = 30
 """Number of days for which lines are kept (``LogRetentionDays`` in infra/stage.yaml)."""
 
-_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,4})")
+_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,4})(?:-([0-9]{1,15})(?:-([!-~]+))?)?")
+
+INVALID_CURSOR = (
+    "cursor must be the next_cursor of a page of the same search, received within the last day."
+)
+"""CloudWatch Logs' tokens expire after 24 hours."""
 
 _MAX_SKIPPED = 9_999
 """Maximum value of `LogPosition.skipped` in a cursor."""
@@ -44,6 +49,37 @@ class LogLine:
 
 
 @dataclass(frozen=True)
+class LogPosition:
+    """The position at which a search continues.
+
+    Attributes:
+        at: epoch ms; lines that were written later have already been returned.
+        skipped: number of matching lines written at that time that have already been returned.
+        since: epoch ms; the beginning of the time window to search next. 0: the log decides.
+        token: the log's own token for the rest of this window, if a part has been searched.
+    """
+
+    at: int
+    skipped: int = 0
+    since: int = 0
+    token: str = ""
+
+    def to_cursor(self) -> str:
+        """Return the position as text."""
+        skipped = min(self.skipped, _MAX_SKIPPED)
+        window = f"-{self.since}" if self.since else ""
+        return f"{self.at}-{skipped}{window}" + (f"-{self.token}" if self.token else "")
+
+    @classmethod
+    def from_cursor(cls, cursor: str) -> "LogPosition":
+        """Parse a cursor made by `to_cursor`; raise BadRequest for any other text."""
+        parsed = _CURSOR.fullmatch(cursor)
+        if parsed is None or int(parsed[3] or 0) > int(parsed[1]):
+            raise BadRequest(INVALID_CURSOR)
+        return cls(int(parsed[1]), int(parsed[2]), int(parsed[3] or 0), parsed[4] or "")
+
+
+@dataclass(frozen=True)
 class LogPage:
     """Consecutive lines of the log.
 
@@ -51,35 +87,12 @@ class LogPage:
         lines: the lines, newest first. Lines that do not match the query may be among them.
         searched_until: epoch ms; this page and the pages before it contain all matching lines that
             were written at this time or later.
+        position: the position after this page. It is before the query's time if no page follows.
     """
 
     lines: Sequence[LogLine]
     searched_until: int
-
-
-@dataclass(frozen=True)
-class LogPosition:
-    """The position at which a search continues.
-
-    Attributes:
-        at: epoch ms; lines that were written later have already been returned.
-        skipped: number of matching lines written at that time that have already been returned.
-    """
-
-    at: int
-    skipped: int = 0
-
-    def to_cursor(self) -> str:
-        """Return the position as text."""
-        return f"{self.at}-{min(self.skipped, _MAX_SKIPPED)}"
-
-    @classmethod
-    def from_cursor(cls, cursor: str) -> "LogPosition":
-        """Parse a cursor made by `to_cursor`; raise BadRequest for any other text."""
-        parsed = _CURSOR.fullmatch(cursor)
-        if parsed is None:
-            raise BadRequest("cursor must be the next_cursor of a page of the same search.")
-        return cls(int(parsed[1]), int(parsed[2]))
+    position: LogPosition
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def list_callbacks(_principal: Principal, parameters: Parameters) -> dict[str, A
         query,
         log=service.callback_log,
         limit=usecase.DEFAULT_LIMIT if limit is None else limit,
-        skipped=position.skipped if query.until == position.at else 0,
+        position=position if query.until == position.at else LogPosition(query.until),
     )
     observability.bind(found=len(page.callbacks))
     return {

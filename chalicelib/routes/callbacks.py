@@ -10,6 +10,7 @@ from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
+from chalicelib.domain.sids import is_sid
 from chalicelib.routes.http import FORM, route, signed_form
 from chalicelib.usecases.assign import answer_callback
 from chalicelib.usecases.observe import observe
@@ -56,6 +57,8 @@ def event_callback() -> Response:
         observability.bind(changed=changed)
     elif form.get("EventType", "").startswith("worker."):
         _record_activity(form)
+    elif is_sid(form.get("TaskSid"), "WT"):
+        observability.bind(task_sid=form["TaskSid"])
     return Response("", status_code=204)
 
 

@@ -20,7 +20,7 @@ from chalicelib.usecases.deadlines import Deadlines
 
 if TYPE_CHECKING:
     # Callbacks do not need these modules.
-    from chalicelib.domain.callback_log import CallbackQuery, LogPage
+    from chalicelib.domain.callback_log import CallbackQuery, LogPage, LogPosition
     from chalicelib.domain.reservation_lists import ReservationPage, ReservationQuery
     from chalicelib.domain.statistics import IndexEntry, Statistics, WorkspaceStatistics
     from chalicelib.domain.workers import Activity, WorkerActivity
@@ -39,7 +39,9 @@ class Clock(Protocol):
 class CallbackLog(Protocol):
     """The log of callbacks."""
 
-    def read_backward(self, query: "CallbackQuery", *, limit: int) -> Iterator["LogPage"]:
+    def read_backward(
+        self, query: "CallbackQuery", *, limit: int, position: "LogPosition"
+    ) -> Iterator["LogPage"]:
         """Yield pages of the log, from the newest line to the oldest.
 
         The iterator ends before the whole log has been searched if its time limit is reached.
@@ -47,8 +49,10 @@ class CallbackLog(Protocol):
         Args:
             query: the lines to yield. Other lines may be yielded too.
             limit: number of lines that the caller needs; a page may contain more or fewer lines.
+            position: the position at which the search begins, at the query's newest time.
 
         Raises:
+            BadRequest: the position's token is unknown or has expired.
             CallbackLogUnavailable: the log can't be read. `retry_after` is None if a retry would
                 not help.
         """

@@ -1,6 +1,6 @@
 """Search the callback log."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.domain.callback_log import CallbackQuery, LogLine, LogPosition
 from chalicelib.domain.errors import CallbackLogUnavailable
@@ -29,34 +29,37 @@ class CallbackPage:
 
 
 def search_callbacks(
-    query: CallbackQuery, *, log: CallbackLog, limit: int, skipped: int = 0
+    query: CallbackQuery, *, log: CallbackLog, limit: int, position: LogPosition
 ) -> CallbackPage:
     """Return the newest matching callbacks.
 
     The search ends when the page is full, so the page after the last callback may be empty.
     If the log fails after a part of it has been searched, the page contains the callbacks found.
+    Each page either contains further callbacks or has a cursor that continues behind the searched
+    part of the log.
 
     Args:
         query: the callbacks to return.
         log: the callback log.
         limit: maximum number of callbacks per page.
-        skipped: number of matching lines written at ``query.until`` that were already returned.
+        position: the position at which the search begins, at ``query.until``.
 
     Raises:
+        BadRequest: the position's token is unknown or has expired.
         CallbackLogUnavailable: the log can't be read.
     """
     if query.since > query.until:
         return CallbackPage([], None, query.until, is_complete=True)
     found: list[LogLine] = []
-    searched_until = query.until + 1
+    searched_until, skipped, reached = query.until + 1, position.skipped, position
     try:
-        for page in log.read_backward(query, limit=skipped + limit):
+        for page in log.read_backward(query, limit=skipped + limit, position=position):
             found += filter(query.matches, page.lines)
-            searched_until = page.searched_until
+            searched_until, reached = page.searched_until, page.position
             if len(found) >= skipped + limit:
                 break
     except CallbackLogUnavailable as error:
-        if searched_until > query.until or error.retry_after is None:
+        if reached is position or error.retry_after is None:
             raise
     begin = min(skipped, _count_at(query.until, found))
     end = begin + limit
@@ -66,10 +69,9 @@ def search_callbacks(
         oldest = found[end - 1].at
         cursor = LogPosition(oldest, _count_at(oldest, found[:end])).to_cursor()
         return CallbackPage(found[begin:end], cursor, oldest, is_complete=True)
-    # Other lines of the millisecond before `searched_until` may not have been read.
-    before = searched_until - 1
-    cursor = LogPosition(before, _count_at(before, found)).to_cursor()
-    return CallbackPage(found[begin:], cursor, searched_until, is_complete=False)
+    if reached.at == query.until:
+        reached = replace(reached, skipped=skipped - begin)
+    return CallbackPage(found[begin:], reached.to_cursor(), searched_until, is_complete=False)
 
 
 def _count_at(at: int, lines: list[LogLine]) -> int:

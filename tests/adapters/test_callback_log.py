@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from chalicelib.adapters import callback_log
 from chalicelib.adapters.callback_log import CloudWatchCallbackLog, filter_pattern
 from chalicelib.domain.callback_log import CALLBACK_ROUTES, CallbackQuery, LogPosition
-from chalicelib.domain.errors import CallbackLogUnavailable
+from chalicelib.domain.errors import BadRequest, CallbackLogUnavailable
 from chalicelib.usecases.search_callbacks import CallbackPage, search_callbacks
 from tests.fake_logs import GROUP, FakeLogs
 from tests.support import NOW, sid
@@ -22,29 +23,33 @@ DAY = 24 * 60 * MINUTE
 
 def search(
     since: int = NOW - 30 * DAY,
-    until: int = NOW,
     *,
+    position: LogPosition = LogPosition(NOW),  # noqa: B008  immutable
     limit: int = 10,
-    skipped: int = 0,
     fields: dict[str, str | int] | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     seconds: float = 4.0,
 ) -> CallbackPage:
     log = CloudWatchCallbackLog(GROUP, seconds=seconds, monotonic=monotonic)
-    query = CallbackQuery(since=since, until=until, fields=fields or {})
-    return search_callbacks(query, log=log, limit=limit, skipped=skipped)
+    query = CallbackQuery(since=since, until=position.at, fields=fields or {})
+    return search_callbacks(query, log=log, limit=limit, position=position)
 
 
-def search_all(**options: object) -> list[tuple[int, str]]:
-    """Return the lines of all pages."""
-    lines, position = [], LogPosition(NOW)
-    for _ in range(1_000):
-        page = search(until=position.at, skipped=position.skipped, **options)  # type: ignore[arg-type]
-        lines += [(line.at, line.text) for line in page.callbacks]
-        if page.next_cursor is None:
-            return lines
-        position = LogPosition.from_cursor(page.next_cursor)
-    raise AssertionError("The search does not end within 1,000 pages.")
+def search_all(**options: Any) -> list[CallbackPage]:
+    """Return all pages of a search."""
+    pages = [search(**options)]
+    cursors = set()
+    while (cursor := pages[-1].next_cursor) is not None:
+        assert cursor not in cursors, "The search makes no progress."
+        cursors.add(cursor)
+        pages.append(search(position=LogPosition.from_cursor(cursor), **options))
+    return pages
+
+
+def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]:
+    """Return a clock that ends each search after a number of requests."""
+    seconds = callback_log.LATEST_REQUEST_SECONDS / requests
+    return lambda: len(fake_logs.calls) * seconds
 
 
 def failing(*responses: tuple[int, bytes] | None) -> Callable[[int], tuple[int, bytes] | None]:
@@ -133,7 +138,7 @@ LINES = st.lists(
     lines_per_request=st.integers(1, 9),
     fields=st.sampled_from([{}, {"status": 403}, {"route": "/event_callback"}]),
     ignores_patterns=st.booleans(),
-    requests_per_search=st.integers(3, 6),
+    requests_per_search=st.integers(1, 6),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_pages_contain_each_matching_line_once(
@@ -148,12 +153,12 @@ def test_pages_contain_each_matching_line_once(
 ) -> None:
     """An independent filter and sort of all lines returns the same callbacks.
 
-    The time limit ends each search after a few requests, but never within the first window.
+    The time limit ends each search after a few requests, each of which searches a few lines.
     """
     fake_logs.lines.clear()
     for index, (at, route, status, event) in enumerate(lines):
         fake_logs.add(at, route=route, status=status, event=event, index=index)
-    fake_logs.lines_per_request = max(lines_per_request, (len(lines) + 1) // 2)
+    fake_logs.lines_per_request = lines_per_request
     fake_logs.ignores_patterns = ignores_patterns
     expected = [
         (at, text)
@@ -163,35 +168,87 @@ def test_pages_contain_each_matching_line_once(
         and all(line[name] == value for name, value in fields.items())
         and at >= NOW - 30 * DAY
     ]
-    step = callback_log.LATEST_REQUEST_SECONDS / requests_per_search
 
-    def clock_that_advances() -> Callable[[], float]:
-        started = len(fake_logs.calls)
-        return lambda: (len(fake_logs.calls) - started) * step
+    pages = search_all(
+        limit=limit, fields=fields, monotonic=clock_that_allows(requests_per_search, fake_logs)
+    )
 
-    found, position = [], LogPosition(NOW)
-    for _ in range(500):
-        page = search(
-            until=position.at,
-            skipped=position.skipped,
-            limit=limit,
-            fields=fields,
-            monotonic=clock_that_advances(),
-        )
-        found += [(line.at, line.text) for line in page.callbacks]
-        assert all(line.at >= page.searched_until - 1 for line in page.callbacks)
-        if page.next_cursor is None:
-            break
+    for page in pages[:-1]:
         assert page.is_complete == (len(page.callbacks) == limit)
-        position = LogPosition.from_cursor(page.next_cursor)
+        assert all(line.at >= page.searched_until - 1 for line in page.callbacks)
+    found = [(line.at, line.text) for page in pages for line in page.callbacks]
     assert sorted(found) == sorted(expected)
     assert [at for at, _ in found] == [at for at, _ in expected]
+
+
+@pytest.mark.parametrize("number", [1_000, 100_000])
+def test_search_for_one_sid_reads_no_line_twice(fake_logs: FakeLogs, number: int) -> None:
+    """The oldest line matches. At most ten requests search fewer lines than a request can."""
+    wanted = sid("WR")
+    other = json.dumps({"event": "request", "route": "/event_callback", "reservation_sid": "WR0"})
+    step = 29 * DAY // number
+    fake_logs.lines = [(NOW - 29 * DAY + index * step, other) for index in range(1, number)]
+    fake_logs.add(NOW - 29 * DAY, reservation_sid=wanted)
+
+    pages = search_all(
+        fields={"reservation_sid": wanted}, monotonic=clock_that_allows(4, fake_logs)
+    )
+
+    assert [line.at for page in pages for line in page.callbacks] == [NOW - 29 * DAY]
+    assert len(fake_logs.calls) <= number // fake_logs.lines_per_request + 10
+    assert len(pages) == -(-len(fake_logs.calls) // 4)
+
+
+def test_window_that_does_not_finish_is_continued_by_the_next_search(fake_logs: FakeLogs) -> None:
+    wanted = sid("WR")
+    for index in range(8):
+        fake_logs.add(NOW - index)
+    fake_logs.add(NOW - 5 * MINUTE + 1, reservation_sid=wanted)
+    fake_logs.lines_per_request = 3
+
+    pages = search_all(
+        since=NOW - 10 * MINUTE + 1,
+        fields={"reservation_sid": wanted},
+        monotonic=clock_that_allows(1, fake_logs),
+    )
+
+    assert [len(page.callbacks) for page in pages] == [0, 0, 1, 0]
+    window = f"{NOW}-0-{NOW - 5 * MINUTE + 1}"
+    assert [page.next_cursor and page.next_cursor.partition("+")[0] for page in pages] == [
+        f"{window}-{NOW - 5 * MINUTE + 1}-{NOW}",
+        f"{window}-{NOW - 5 * MINUTE + 1}-{NOW}",
+        f"{NOW - 5 * MINUTE}-0-{NOW - 10 * MINUTE + 1}",
+        None,
+    ]
+    assert [page.is_complete for page in pages] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("token", ["forged", "100", "\u0661"])
+def test_unknown_token_is_a_bad_request(fake_logs: FakeLogs, token: str) -> None:
+    fake_logs.add(NOW)
+    position = LogPosition(NOW, since=NOW - MINUTE, token=token)
+    with pytest.raises(BadRequest, match=r"^cursor must be .* received within the last day\.$"):
+        search(position=position)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        LogPosition(NOW),
+        LogPosition(NOW, 3),
+        LogPosition(NOW, 3, NOW),
+        LogPosition(NOW, 0, 1, "a-b+/=_.~"),
+    ],
+)
+def test_cursor_returns_the_position(position: LogPosition) -> None:
+    assert LogPosition.from_cursor(position.to_cursor()) == position
 
 
 def test_lines_of_one_millisecond_may_exceed_a_page(fake_logs: FakeLogs) -> None:
     for index in range(25):
         fake_logs.add(NOW - 5, index=index)
-    indexes = [json.loads(text)["index"] for _, text in search_all(limit=10)]
+    lines = [line for page in search_all(limit=10) for line in page.callbacks]
+    indexes = [line.fields["index"] for line in lines]
     assert sorted(indexes) == [*range(25)]
 
 
@@ -205,7 +262,8 @@ def test_search_stops_at_its_time_limit_and_reports_how_far_it_got(fake_logs: Fa
     assert [line.at for line in page.callbacks] == [NOW - MINUTE]
     second_window = NOW - 13 * 5 * MINUTE + 1
     assert (page.is_complete, page.searched_until) == (False, second_window)
-    assert page.next_cursor == f"{second_window - 1}-0"
+    third_window = second_window - 144 * 5 * MINUTE
+    assert page.next_cursor == f"{second_window - 1}-0-{third_window}"
 
 
 def test_lines_that_emulators_return_without_a_match_are_omitted(
@@ -308,7 +366,9 @@ def test_failure_of_a_later_request_leaves_an_incomplete_page(
 
     assert [line.at for line in page.callbacks] == [NOW - MINUTE]
     assert page.searched_until == NOW - 5 * MINUTE + 1
-    assert (page.is_complete, page.next_cursor) == (False, f"{NOW - 5 * MINUTE}-0")
+    second_window = NOW - 13 * 5 * MINUTE + 1
+    assert page.next_cursor == f"{NOW - 5 * MINUTE}-0-{second_window}"
+    assert not page.is_complete
 
 
 def test_slow_response_ends_the_search_in_time(fake_logs: FakeLogs) -> None:

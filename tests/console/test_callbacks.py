@@ -143,6 +143,18 @@ def test_details_of_an_event_link_to_its_reservation(open_console, api):
     expect(deliveries(page)).to_have_count(1)
 
 
+@pytest.mark.parametrize(("signature", "is_explained"), [("valid", False), ("invalid", True)])
+def test_only_a_form_without_a_valid_signature_is_called_untrusted(
+    open_console, api, signature, is_explained
+):
+    refused(api, status=400, error="BadRequestError", signature=signature)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    page.get_by_role("button", name="Details").click()
+    expect(page.locator(".why .facts")).to_be_visible()
+    assert ("is not trusted" in page.locator(".why").inner_text()) == is_explained
+
+
 def test_store_error_is_shown_with_its_reason(open_console, api):
     delivery(api, status=503, error="StoreUnavailable", reason="slow", answer=None, rule=None)
     page = open_console(token("supervisor"))
@@ -220,6 +232,37 @@ def test_route_and_time_filter_the_log(open_console, api):
     assert (end - start).total_seconds() == 3600
 
 
+def test_future_end_searches_until_now(open_console, api):
+    delivery(api)
+    page = open_console(token("supervisor"))
+    open_log(page, "?until=9999-12-31T23:59")
+    expect(deliveries(page)).to_have_count(1)
+    (search,) = searches(api)
+    end, start = (datetime.fromisoformat(search[name][0]) for name in ("until", "since"))
+    assert (datetime.now(UTC) - end).total_seconds() == pytest.approx(0, abs=30)
+    assert (end - start).total_seconds() == 86_400
+
+
+@pytest.mark.parametrize("until", ["0001-01-01T00:00", "1969-12-31T00:00", "x"])
+def test_impossible_end_is_explained_and_not_sent(open_console, api, until):
+    page = open_console(token("supervisor"))
+    open_log(page, f"?until={until}")
+    expect(page.get_by_role("alert")).to_contain_text("Enter a date and a time.")
+    assert searches(api) == []
+
+
+@pytest.mark.parametrize("query", ["route=/evil", "route=toString", "period=toString"])
+def test_unknown_choice_in_the_address_is_ignored(open_console, api, query):
+    delivery(api)
+    page = open_console(token("supervisor"))
+    open_log(page, f"?{query}")
+    expect(deliveries(page)).to_have_count(1)
+    expect(page.get_by_label("Route")).to_have_value("")
+    expect(page.get_by_label("Time", exact=True)).to_have_value("day")
+    (search,) = searches(api)
+    assert search.keys() == {"limit", "since"}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
@@ -278,6 +321,23 @@ def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, a
     api.callbacks.insert(0, api.callbacks[0])
     page.get_by_role("button", name="Show older").click()
     expect(page.get_by_text("The search stopped there")).to_have_count(0)
+
+
+def test_page_never_says_that_it_searched_less_than_before(open_console, api):
+    api.callbacks_answer = {
+        "complete": False,
+        "next_cursor": "5",
+        "searched_until": "2026-10-23T01:12:26.123Z",
+    }
+    page = open_console(token("supervisor"), timezone_id="UTC")
+    open_log(page)
+    expect(page.get_by_text("Searched back to Oct 23, 01:12:26.")).to_be_visible()
+    for later, shown in (("01:14:00", "01:12:26"), ("01:02:03", "01:02:03")):
+        api.callbacks_answer |= {"searched_until": f"2026-10-23T{later}.123Z"}
+        with page.expect_response("**/callbacks?*"):
+            page.get_by_role("button", name="Show older").click()
+        expect(page.get_by_role("button", name="Show older")).to_be_visible()
+        expect(page.get_by_text(f"Searched back to Oct 23, {shown}.")).to_be_visible()
 
 
 def test_failed_search_is_shown_and_can_be_retried(open_console, api):

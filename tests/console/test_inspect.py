@@ -3,6 +3,8 @@
 import json
 import re
 import time
+from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -435,6 +437,33 @@ def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, ap
     expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
     expect(page.get_by_role("button", name="Send again")).to_have_count(0)
     expect(page.get_by_role("link", name="Callbacks")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("status", "ago", "hours", "is_past"),
+    [
+        ("completed", 8 * 86_400, 1, True),
+        ("completed", 400, 1, False),  # events may still arrive
+        ("accepted", 7_200, 24, False),
+    ],
+)
+def test_link_to_the_log_searches_only_the_time_of_the_reservation(
+    open_console, api, *, status, ago, hours, is_past
+):
+    reservation = add_record(api, status, ago=ago)
+    page = open_console(token("supervisor"), timezone_id="Asia/Kolkata")
+    visit(page, reservation)
+    with page.expect_request("**/callbacks?*") as search:
+        page.get_by_role("link", name="Callbacks of this Reservation").click()
+    parameters = dict(parse_qsl(urlsplit(search.value.url).query))
+    assert parameters["reservation_sid"] == reservation
+    assert ("until" in parameters) == is_past
+    ended_at = time.time() - ago + 97.339 + 289
+    until = datetime.fromisoformat(parameters.get("until", iso(time.time()))).timestamp()
+    if is_past:
+        assert 300 <= until - ended_at <= 361
+    since = datetime.fromisoformat(parameters["since"]).timestamp()
+    assert until - since == pytest.approx(hours * 3_600, abs=30)
 
 
 def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, api):

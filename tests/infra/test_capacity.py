@@ -1,6 +1,7 @@
 """The limits of a stage are derived from Lambda's limit on concurrent executions."""
 
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -340,6 +341,12 @@ def test_callback_log_has_its_own_throttle(method):
     found = api_settings._method_settings(SimpleNamespace(settings=stage_settings()), 1_000)
     throttles = {(setting.path, setting.method): setting.throttle for setting in found}
     assert throttles["/~1callbacks", method] == Throttle(rate=1.66, burst=11)
+
+
+@pytest.mark.parametrize("path", [api_settings._LOG_PATH, *api_settings._SUPERVISOR_PATHS])
+def test_deployment_page_describes_each_throttle_for_supervisors(path):
+    page = Path(__file__).parents[2] / "docs/deploy.md"
+    assert f"`GET {path}`" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("tutorial_routes", [False, True])

@@ -17,7 +17,7 @@ from app import app
 from chalicelib import config
 from chalicelib.adapters.callback_log import CloudWatchCallbackLog
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
-from chalicelib.domain.callback_log import CallbackQuery
+from chalicelib.domain.callback_log import CallbackQuery, LogPosition
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.workers import Activity, WorkerActivity
 from chalicelib.routes.callbacks import twilio_routes
@@ -257,7 +257,8 @@ def test_app_calls_only_dynamodb_logs_and_ssm():
 
 def test_policy_of_the_api_allows_exactly_the_searches_of_its_own_log(stage, allowed, fake_logs):
     log = CloudWatchCallbackLog(stage.log_group(API))
-    search_callbacks(CallbackQuery(since=NOW - 1, until=NOW, fields={}), log=log, limit=1)
+    query = CallbackQuery(since=NOW - 1, until=NOW, fields={})
+    search_callbacks(query, log=log, limit=1, position=LogPosition(NOW))
 
     calls = {
         (operation, ARN.format(service="logs", resource=f"log-group:{request['logGroupName']}:*"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib import observability
-from chalicelib.domain.callback_log import CallbackQuery
+from chalicelib.domain.callback_log import CallbackQuery, LogPosition
 from local import callback_log
 from local.callback_log import MemoryCallbackLog
 
@@ -27,7 +27,7 @@ def write(route: str, **fields: object) -> None:
 
 
 def read(log: MemoryCallbackLog) -> list[object]:
-    (page,) = log.read_backward(ALL, limit=1)
+    (page,) = log.read_backward(ALL, limit=1, position=LogPosition(ALL.until))
     assert page.searched_until == ALL.since
     assert sorted((line.at for line in page.lines), reverse=True) == [
         line.at for line in page.lines
@@ -40,7 +40,7 @@ def test_only_lines_of_callbacks_are_kept(log: MemoryCallbackLog) -> None:
     write("/overview", number=2)
     observability.log("sweep", {"number": 3})
     assert read(log) == [1]
-    (page,) = log.read_backward(ALL, limit=1)
+    (page,) = log.read_backward(ALL, limit=1, position=LogPosition(ALL.until))
     assert ALL.matches(page.lines[0])
 
 

@@ -17,7 +17,7 @@ from chalice.config import Config
 from chalice.test import Client
 
 from chalicelib import config, observability, runtime
-from chalicelib.domain.callback_log import CallbackQuery
+from chalicelib.domain.callback_log import CallbackQuery, LogPosition
 from infra import OperatorError
 from infra.aws import stage_config
 from local import chalice_local, network, stack
@@ -123,7 +123,8 @@ def test_callbacks_are_kept_in_memory(environ, ports):
     observability.log("request", {"route": "/event_callback"})
 
     query = CallbackQuery(since=0, until=10**15, fields={})
-    (page,) = runtime.current().callback_log.read_backward(query, limit=1)
+    log = runtime.current().callback_log
+    (page,) = log.read_backward(query, limit=1, position=LogPosition(query.until))
     assert [line.fields["route"] for line in page.lines] == ["/event_callback"]
 
 

@@ -70,6 +70,24 @@ def test_event_is_shown_with_its_type_and_effect(api: Api) -> None:
     assert callback["changed"] is True
 
 
+@pytest.mark.parametrize("event_type", ["task.created", "task-queue.entered", "workflow.timeout"])
+def test_event_about_a_task_is_found_by_its_sid(api: Api, event_type: str) -> None:
+    parameters = api.callback_parameters(EventType=event_type)
+    assert api.post_callback(parameters, path="/event_callback").status_code == 204
+
+    (callback,) = find(api, task_sid=parameters["TaskSid"])
+
+    assert (callback["event_type"], callback["reservation_sid"]) == (event_type, None)
+
+
+@pytest.mark.parametrize("task_sid", ["", "WT1", "x" * 5_000])
+def test_malformed_task_sid_of_an_event_is_not_logged(api: Api, task_sid: str) -> None:
+    parameters = api.callback_parameters(EventType="task.created", TaskSid=task_sid)
+    assert api.post_callback(parameters, path="/event_callback").status_code == 204
+    (callback,) = find(api)
+    assert callback["task_sid"] is None
+
+
 def test_refused_callback_is_found_with_the_checked_url_and_the_cause(api: Api) -> None:
     parameters = api.callback_parameters()
     signature = api.sign(parameters, f"{BASE_URL}/assignment_callback?secret=other")
@@ -190,7 +208,10 @@ BAD = [
             "9" * 16 + "-1",
             "1-1\n",
             "\u0661-1",
-            "1-1-1",
+            "1-1-2",
+            "1-1-1-",
+            "1-1-1-\n",
+            "1-1-1-a b",
         )
     ),
     "status=200&status=403",
@@ -206,7 +227,9 @@ def test_invalid_parameter_is_refused_with_one_sentence(api: Api, query: str) ->
     assert response.json_body["Message"].endswith(".")
 
 
-@pytest.mark.parametrize("cursor", ["999999999999999-9999", "0-0", "1-9999"])
+@pytest.mark.parametrize(
+    "cursor", ["999999999999999-9999", "0-0", "1-9999", "1-1-1", "1-1-1-token"]
+)
 def test_any_well_formed_cursor_is_accepted(api: Api, cursor: str) -> None:
     assert find(api, cursor=cursor) == []
 
@@ -287,7 +310,15 @@ def test_incomplete_search_says_so(api: Api, cloudwatch: FakeLogs) -> None:
 
     assert (page["callbacks"], page["complete"]) == ([], False)
     assert page["searched_until"] == iso(api.clock.now - 65 * 60_000 + 1)
-    assert page["next_cursor"] == f"{api.clock.now - 65 * 60_000}-0"
+    third_window = api.clock.now - 157 * 5 * 60_000 + 1
+    assert page["next_cursor"] == f"{api.clock.now - 65 * 60_000}-0-{third_window}"
+
+
+def test_cursor_with_an_expired_token_is_refused(api: Api, cloudwatch: FakeLogs) -> None:
+    cursor = f"{api.clock.now}-0-{api.clock.now - 1}-expired"
+    response = api.call("GET", f"/callbacks?cursor={cursor}")
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert len(cloudwatch.calls) == 1
 
 
 def test_page_has_50_callbacks_by_default(api: Api, cloudwatch: FakeLogs) -> None:
