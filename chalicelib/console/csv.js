@@ -25,11 +25,13 @@ const COLUMNS = [
  *
  * Spreadsheets run a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
  * the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new
- * cell after each semicolon and line break, even inside quotes.
+ * cell after each semicolon and line break, even inside quotes, and may remove quotes at its beginning.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
-  return `"${words.replace(/(^|[;\r\n])(?=[=+\-@\t\r])/g, "$1'").replaceAll('"', '""')}"`;
+  // Two steps, because a match at the beginning would hide a line break there from a single pattern.
+  const safe = words.replace(/^(?=[=+\-@\t\r])/, "'").replace(/[;\r\n]"*(?=[=+\-@\t\r])/g, "$&'");
+  return `"${safe.replaceAll('"', '""')}"`;
 }
 
 const line = (values) => `${values.map(csvField).join(",")}\r\n`;
