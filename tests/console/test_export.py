@@ -62,11 +62,34 @@ def test_file_contains_the_list_in_its_order_with_names(open_console, api):
         "expires_at": record["expires_at"],
         "accepted_by": f"worker:{ALICE}",
         "instruction": "",
+        "accepted_at": "",
         "ended_at": record["history"][-1]["at"],
         "ended_by": f"worker:{ALICE}",
     }
     assert rows[1]["ended_by"] == "event"
     expect(page.get_by_text("2 exported")).to_be_visible()
+
+
+@pytest.mark.parametrize("status", ["pending", "accepted", "wrapping"])
+def test_end_is_empty_until_the_reservation_ends(open_console, api, status):
+    reservation_sid = api.past_offer(status="accepted")
+    record = api.records[reservation_sid]
+    entry = record["history"][-1]
+    record["status"] = status
+    record["history"] += [{**entry, "to": "wrapping", "at": "2026-11-27T10:00:00.000Z"}]
+    (row,) = parse(export(open_as_supervisor(open_console)))
+    assert (row["accepted_at"], row["ended_at"], row["ended_by"]) == (entry["at"], "", "")
+
+
+def test_acceptance_and_end_have_separate_times(open_console, api):
+    record = api.records[api.past_offer(status="accepted")]
+    accepted = record["history"][-1]
+    ended_at = "2026-11-27T10:00:00.000Z"
+    record["status"] = "canceled"
+    record["history"] += [{**accepted, "to": "canceled", "at": ended_at, "by": "event"}]
+    (row,) = parse(export(open_as_supervisor(open_console)))
+    assert row["accepted_at"] == accepted["at"]
+    assert (row["ended_at"], row["ended_by"]) == (ended_at, "event")
 
 
 def test_lines_end_with_crlf_and_all_fields_are_quoted(open_console, api):
