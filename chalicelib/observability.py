@@ -116,7 +116,17 @@ class RequestLine(TypedDict):
     duration_ms: float
 
 
-class SweepLine(TypedDict):
+class SweepResult(TypedDict):
+    """Fields of a sweep line that may still change after the checks."""
+
+    duration_ms: int
+    errors: dict[str, int]
+    """Number of failures by error ``Code``."""
+
+    ok: bool
+
+
+class SweepLine(SweepResult):
     """Fields of a sweep line; the latest line is also stored in the state table.
 
     The counts from ``mirrored`` to ``left`` are the outcomes of checking due Reservations.
@@ -125,7 +135,6 @@ class SweepLine(TypedDict):
     at: int
     """Start of the sweep, in epoch ms."""
 
-    duration_ms: int
     due: int
     """Number of due Reservations that were read."""
 
@@ -148,13 +157,8 @@ class SweepLine(TypedDict):
     """Number of steps of the reconciliation that failed or were not started."""
 
     monitor_only: bool
-    errors: dict[str, int]
-    """Number of failures by error ``Code``."""
-
     reasons: list[str]
     """Reasons why requests to TaskRouter or DynamoDB failed, as in `LogFields`."""
-
-    ok: bool
 
 
 _logger = logging.getLogger("taskrouter-callbacks")

@@ -14,7 +14,7 @@ const WORKFLOW = /^WW[\da-f]{32}$/;
 const RANGES = { priority: [0, 2_147_483_647], timeout: [1, 1_209_600] };
 /** Time for which the API remembers an Idempotency-Key. */
 const KEY_LIFE = 86_400_000;
-/** Time after a success within which a submission counts as the second click of a double click. */
+/** Time after a success within which submitting the unchanged form counts as the second click of a double click. */
 const DOUBLE_CLICK = 1000;
 
 /** Return the user's input in a field, or the field's default. */
@@ -82,7 +82,7 @@ const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) 
 /** Create the Task; return the name of the first field with a mistake, if any. */
 export function submitTask() {
   const { creation } = state;
-  if (creation.isSending || Date.now() - creation.at < DOUBLE_CLICK) {
+  if (creation.isSending || (creation.sid && Date.now() - creation.at < DOUBLE_CLICK)) {
     return null;
   }
   Object.assign(creation, { mistakes: findMistakes(), problem: isOffline() ? () => text("downButton") : null, sid: null });

@@ -8,6 +8,7 @@ import { parametersOf } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
+import { isUnfinished } from "./timeline.js";
 import { after } from "./timer.js";
 
 const EXPORT_PAGE = 100;
@@ -25,22 +26,26 @@ const COLUMNS = [
  *
  * Spreadsheets run a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
  * the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new
- * cell after each semicolon and line break, even inside quotes.
+ * cell after each semicolon and line break, even inside quotes, and may remove quotes at its beginning.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
-  return `"${words.replace(/(^|[;\r\n])(?=[=+\-@\t\r])/g, "$1'").replaceAll('"', '""')}"`;
+  // Two steps, because a match at the beginning would hide a line break there from a single pattern.
+  const safe = words.replace(/^(?=[=+\-@\t\r])/, "'").replace(/[;\r\n]"*(?=[=+\-@\t\r])/g, "$&'");
+  return `"${safe.replaceAll('"', '""')}"`;
 }
 
 const line = (values) => `${values.map(csvField).join(",")}\r\n`;
 
 /** Return the file. Excel recognizes UTF-8 only if the file begins with a byte order mark. */
 function csvFile(reservations) {
-  const names = ["title", ...COLUMNS, "ended_at", "ended_by", "task_attributes"];
+  const names = ["title", ...COLUMNS, "accepted_at", "ended_at", "ended_by", "task_attributes"];
   const values = (each) => {
-    const end = each.history?.findLast(({ to }) => to !== "pending");
+    const history = each.history ?? [];
+    const acceptance = history.find(({ to }) => to === "accepted");
+    const end = isUnfinished(each) ? null : history.at(-1);
     const title = taskTitle(each, state.inbox.titleAttributes);
-    return [title, ...COLUMNS.map((name) => each[name]), end?.at, end?.by, each.task_attributes];
+    return [title, ...COLUMNS.map((name) => each[name]), acceptance?.at, end?.at, end?.by, each.task_attributes];
   };
   return new Blob(["\uFEFF", line(names), ...reservations.map((each) => line(values(each)))], { type: "text/csv;charset=utf-8" });
 }

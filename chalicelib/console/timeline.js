@@ -13,23 +13,30 @@ const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 /** Return the entry with which the answer to the callback was recorded, if the callback arrived first. */
 export const answered = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
+/** Return {at, isExact}: when the Reservation was created. If the callback was recorded first, that was before it arrived. */
+function creationOf(record) {
+  const { reserved_at: at, delivery } = record;
+  const arrived = delivery?.received_at ?? answered(record)?.at;
+  return Date.parse(arrived) <= Date.parse(at) ? { at: arrived, isExact: false } : { at, isExact: true };
+}
+
 /** Return the steps in the order in which they happened: {kind, at} and the fields of their source. */
 export function stepsOf(record) {
-  const { reserved_at: at, delivery, last_claim: claim } = record;
+  const { delivery, last_claim: claim } = record;
   const steps = [
+    { ...creationOf(record), kind: "reserved" },
     delivery && { ...delivery, kind: "received", at: delivery.received_at },
     answered(record) && { kind: "answered", at: answered(record).at },
     claim && { ...claim, kind: "claimed" },
     ...changes(record).map((change) => ({ ...change, kind: "changed" })),
   ].filter(Boolean);
   // A sort keeps the order of steps with the same time.
-  steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
-  return [{ kind: "reserved", at }, ...steps];
+  return steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
 }
 
 /** Return the phases until now: {name, time, from, share}. `from` and `share` are fractions of the total time. */
 export function phasesOf(record, now) {
-  const marks = [{ to: "pending", at: record.reserved_at }, ...changes(record)];
+  const marks = [{ to: "pending", at: creationOf(record).at }, ...changes(record)];
   const times = marks.map(({ at }) => Date.parse(at));
   const phases = marks
     .map(({ to }, index) => {

@@ -57,6 +57,9 @@ function chart(name, hours) {
   const { step, lines } = gridFor(Math.max(...hours.map(({ total }) => total ?? 0)));
   const scale = (bottom - 20) / (step * lines);
   const slot = (width - left) / hours.length;
+  const labels = hours.map(({ hour }) => hourOf(hour).replace(/:00$/, ""));
+  // A label with minutes is wider than a bar.
+  const spacing = labels.some((label) => label.includes(":")) ? Math.max(2, every) : every;
   const compact = (value) => number(value, { notation: "compact" });
   return html`<svg key=${name} class=${`chart ${name}`} viewBox=${`0 0 ${width} ${height}`} role="img" aria-labelledby=${`title-${name} about-${name}`}>
     <title id=${`title-${name}`}>${text("perHour")}</title>
@@ -71,7 +74,7 @@ function chart(name, hours) {
       return html`<g key=${hour.hour} class=${index === hours.length - 1 ? "part" : null}>
         ${barParts(hour, { x: x + slot * 0.18, width: slot * 0.64, bottom, scale })}
         ${every === 1 && hour.total > 0 && html`<text class="total" x=${x + slot / 2} y=${top - 6} text-anchor="middle">${compact(hour.total)}${hour.at_least && "+"}</text>`}
-        ${(index % every === every - 1) && html`<text x=${x + slot / 2} y=${bottom + 18} text-anchor="middle">${hourOf(hour.hour).slice(0, 2)}</text>`}
+        ${(index % spacing === spacing - 1) && html`<text x=${x + slot / 2} y=${bottom + 18} text-anchor="middle">${labels[index]}</text>`}
       </g>`;
     })}
   </svg>`;

@@ -161,7 +161,7 @@ const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Ma
 
 /** The icon, text and note of each kind of step. */
 const STEPS = {
-  reserved: { name: "in", words: () => text("reserved"), note: ({ callback }) => (callback ? "TaskRouter" : text("noCallback")) },
+  reserved: { name: "in", words: () => text("reserved"), note: ({ callback }, { isExact }) => (!callback ? text("noCallback") : isExact ? "TaskRouter" : text("reservedAbout")) },
   received: { name: "bell", words: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answered(record) ? "" : answerWords(record)].filter(Boolean).join(". ") },
   answered: { name: "out", words: () => text("answered"), note: (record) => answerWords(record) },
   claimed: { name: "person", words: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
@@ -183,7 +183,7 @@ function steps(record) {
     day = exactTime(at, DAY);
     return html`<li key=${index} data-mark=${kind === "changed" ? mark : null} data-phase=${kind === "changed" ? phase : index === lastWaiting ? "wait" : null}>
       <span class="node">${icon(name ?? changeIcon)}</span>
-      ${index > 0 && html`<span class="took">+${exactDuration(Date.parse(at) - Date.parse(all[index - 1].at))}</span>`}
+      ${index > 0 && all[index - 1].isExact !== false && html`<span class="took">+${exactDuration(Date.parse(at) - Date.parse(all[index - 1].at))}</span>`}
       <h3>${words(step)}</h3>
       <time class="at" datetime=${at}>${day !== previousDay && `${day}, `}${exactTime(at)}</time>
       <p class="note">${note(record, step)}</p>

@@ -44,6 +44,7 @@ _MAX_BYTES_PER_CHARACTER = 6
 
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
+_MILLISECONDS = re.compile("[0-9]{13}")
 
 _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
 """A literal "%", which does not begin an encoded byte. Twilio never sends a literal "%"."""
@@ -272,18 +273,29 @@ class ReservationEvent:
         status = EVENT_TYPES.get(form.get("EventType", ""))
         if status is None:
             return None
-        timestamp = form.get("Timestamp", "")
         columns = _parse_columns(form)
         _, omitted = _omit_oversized(columns, MAX_RECORDED_BYTES)
         columns |= dict.fromkeys(omitted)
         return cls(
             status=status,
-            at=int(timestamp) * 1000 if _SECONDS.fullmatch(timestamp) else None,
+            at=_parse_time(form.get("Timestamp", ""), form.get("TimestampMs", "")),
             worker_name=read_name(form, "WorkerName"),
             workflow_name=read_name(form, "WorkflowName"),
             task_queue_name=read_name(form, "TaskQueueName"),
             **columns,
         )
+
+
+def _parse_time(seconds: str, milliseconds: str) -> int | None:
+    """Return the time of an event in epoch ms, or None if *seconds* is malformed.
+
+    Twilio does not document ``TimestampMs``, so it is used only if it agrees with ``Timestamp``.
+    """
+    if not _SECONDS.fullmatch(seconds):
+        return None
+    if _MILLISECONDS.fullmatch(milliseconds) and milliseconds.startswith(seconds):
+        return int(milliseconds)
+    return int(seconds) * 1000
 
 
 def read_name(form: Form, parameter: str) -> str | None:

@@ -13,6 +13,7 @@ from chalicelib.domain.errors import (
     TaskRouterNotFound,
     TaskRouterThrottled,
 )
+from chalicelib.observability import SweepResult
 from chalicelib.usecases.ports import Clock
 
 CONCURRENCY = 8
@@ -57,6 +58,14 @@ class RunBudget:
         self._lock = Lock()
         self.errors: Counter[str] = Counter()
         self.reasons: list[str] = []
+
+    def result(self) -> SweepResult:
+        """Return the duration and the failures until now."""
+        return SweepResult(
+            duration_ms=self._clock.now_ms() - self.started,
+            errors=dict(self.errors),
+            ok=not self.errors,
+        )
 
     def may_continue(self) -> bool:
         """Return whether another step may start."""

@@ -72,7 +72,7 @@ def summarize(
             updated = replace(updated, acceptance=counting.measure_acceptance(now, last, late))
         hours = (counting.counts.get(start) for start in reversed(hour_starts(now)))
         entry = {name: value for name, value in line.items() if name != "reasons"}
-        entry |= {"errors": dict(budget.errors), "ok": not budget.errors}
+        entry |= budget.result()
         statistics.save_statistics(
             replace(
                 updated,

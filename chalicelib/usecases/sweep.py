@@ -103,9 +103,10 @@ def sweep_due_reservations(
             outcomes.update(pool.map(sweep.check, batch))
     line = sweep.line(outcomes, reconciled)
     summarize(collaborators, statistics, budget, line, late=(BY_SWEEP, BY_RECONCILE))
+    line = {**line, **budget.result()}
     with budget.counting_failures():
         collaborators.store.save_sweep(line)
-    line["errors"], line["ok"] = dict(budget.errors), not budget.errors
+    line = {**line, **budget.result()}
     report(line)
     if budget.errors:
         errors = ", ".join(f"{code} ({count})" for code, count in budget.errors.items())
@@ -129,7 +130,6 @@ class _Sweep:
         """Return the log line of this sweep; *reconciled* is the result of `reconcile`."""
         return SweepLine(
             at=self._started,
-            duration_ms=self._collaborators.clock.now_ms() - self._started,
             due=outcomes.total(),
             oldest_due_ms=self._started - self._oldest_due_at,
             mirrored=outcomes[SweepOutcome.MIRRORED],
@@ -142,9 +142,8 @@ class _Sweep:
             reconciled=sum(count or 0 for count in reconciled),
             unreconciled=reconciled.count(None),
             monitor_only=self._policy.monitor_only,
-            errors=dict(self._budget.errors),
             reasons=self._budget.reasons,
-            ok=not self._budget.errors,
+            **self._budget.result(),
         )
 
     def due_reservations(self) -> Iterator[DueReservation]:

@@ -372,6 +372,52 @@ def test_delivery_and_claim_of_a_later_version_can_be_read(store: DynamoReservat
     assert record.last_claim == LastClaim(at=NOW, by="supervisor", target=Status.ACCEPTED)
 
 
+READABLE = {
+    "reservation_sid": sid("WR"),
+    "task_sid": sid("WT"),
+    "worker_sid": sid("WK"),
+    "status": "pending",
+    "reserved_at": NOW,
+    "expires_at": NOW,
+}
+MALFORMED = [{}, "x", [], 1, {"x": "y"}]
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        *MALFORMED,
+        *({**vars(DELIVERY), name: []} for name in ("received_at", "route", "url", "signature")),
+        {**vars(DELIVERY), "absent": 1, "url": 1},
+    ],
+)
+def test_record_with_a_malformed_delivery_can_be_read(delivery: Any) -> None:
+    record = to_reservation({**READABLE, "delivery": delivery})
+    assert record.delivery is None
+    assert record.status is Status.PENDING
+
+
+def test_malformed_list_of_absent_parameters_counts_as_empty() -> None:
+    record = to_reservation({**READABLE, "delivery": {**vars(DELIVERY), "absent": 1}})
+    assert record.delivery == replace(DELIVERY, absent=())
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        *MALFORMED,
+        {"at": "1", "by": "x", "target": "accepted"},
+        {"at": 1, "by": None, "target": "accepted"},
+        {"at": 1, "by": "x", "target": "unknown"},
+        {"at": 1, "by": "x", "target": []},
+    ],
+)
+def test_record_with_a_malformed_last_claim_can_be_read(claim: Any) -> None:
+    record = to_reservation({**READABLE, "last_claim": claim})
+    assert record.last_claim is None
+    assert record.status is Status.PENDING
+
+
 # Records without a callback
 
 

@@ -24,7 +24,7 @@ CAUSES = {
     "base_url": "PUBLIC_BASE_URL has the wrong scheme, host, port or path",
     "path": "slash at the end of the path",
     "query": "changed or added the query string",
-    "auth_token": "The auth token differs",
+    "auth_token": "Twilio requested a URL other than the one checked",
     "something_new": "something_new",
 }
 

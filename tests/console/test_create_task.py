@@ -109,6 +109,20 @@ def test_double_click_creates_one_task_and_the_next_task_gets_a_new_key(open_con
     assert len(set(api.keys)) == 2
 
 
+def test_changed_task_is_created_even_within_the_time_of_a_double_click(open_console, api):
+    api.answers["/create-task"] = created
+    page = open_form(open_console, api)
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    attributes(page).fill('{"number": 1}')
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+    attributes(page).fill('{"number": 2}')
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+    assert [body["attributes"] for body in sent(api)] == ['{"number": 1}', '{"number": 2}']
+
+
 def test_shortcut_opens_the_form_and_is_in_the_list_of_shortcuts(open_console, api):
     page = open_console(token("supervisor"))
     expect(page.locator(".live")).to_contain_text("Live")

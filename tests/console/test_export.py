@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from itertools import product
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -61,11 +62,34 @@ def test_file_contains_the_list_in_its_order_with_names(open_console, api):
         "expires_at": record["expires_at"],
         "accepted_by": f"worker:{ALICE}",
         "instruction": "",
+        "accepted_at": "",
         "ended_at": record["history"][-1]["at"],
         "ended_by": f"worker:{ALICE}",
     }
     assert rows[1]["ended_by"] == "event"
     expect(page.get_by_text("2 exported")).to_be_visible()
+
+
+@pytest.mark.parametrize("status", ["pending", "accepted", "wrapping"])
+def test_end_is_empty_until_the_reservation_ends(open_console, api, status):
+    reservation_sid = api.past_offer(status="accepted")
+    record = api.records[reservation_sid]
+    entry = record["history"][-1]
+    record["status"] = status
+    record["history"] += [{**entry, "to": "wrapping", "at": "2026-11-27T10:00:00.000Z"}]
+    (row,) = parse(export(open_as_supervisor(open_console)))
+    assert (row["accepted_at"], row["ended_at"], row["ended_by"]) == (entry["at"], "", "")
+
+
+def test_acceptance_and_end_have_separate_times(open_console, api):
+    record = api.records[api.past_offer(status="accepted")]
+    accepted = record["history"][-1]
+    ended_at = "2026-11-27T10:00:00.000Z"
+    record["status"] = "canceled"
+    record["history"] += [{**accepted, "to": "canceled", "at": ended_at, "by": "event"}]
+    (row,) = parse(export(open_as_supervisor(open_console)))
+    assert row["accepted_at"] == accepted["at"]
+    assert (row["ended_at"], row["ended_by"]) == (ended_at, "event")
 
 
 def test_lines_end_with_crlf_and_all_fields_are_quoted(open_console, api):
@@ -88,18 +112,26 @@ def test_no_cell_begins_a_formula(open_console, api, hostile):
         "", task_attributes={hostile: hostile, "customer": hostile}, **properties
     )
     (row,) = parse(export(open_as_supervisor(open_console)))
-    assert row["worker_name"] == f"'{hostile}"
+    assert row["worker_name"].replace("'", "") == hostile
     assert json.loads(row["task_attributes"])["customer"] == hostile
     for cell in row.values():
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     assert row["title"].startswith("'")
 
 
-@pytest.mark.parametrize("hostile", ["a;=1+1", "a\n@SUM(A1)", "a\r\n+1", "a;\t=1"])
-def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, api, hostile):
-    api.add_past_reservation("", task_attributes={"customer": hostile}, worker_name=hostile)
-    contents = export(open_as_supervisor(open_console))
-    cells = [cell for line in re.split(r"[\r\n]+", contents) for cell in line.split(";")]
+def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, api):
+    hostile = [
+        "".join(parts)
+        for begin in ("", "a;", "a\r", "a\n", "a\r\n")
+        for between in ("", '"', '""', "\r", "\n", '";', ';"', '"\r')
+        for parts in product([begin], [between], ["=1+1", "@SUM(A1);", "\t=1", "-1"])
+    ]
+    for name in hostile:
+        api.past_offer("", task_attributes={"customer": name}, worker_name=name)
+    page = open_as_supervisor(open_console)
+    contents = io.StringIO(export(page), newline="")
+    cells = [cell for row in csv.reader(contents, delimiter=";") for cell in row]
+    assert len(cells) > len(hostile)
     assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == []
 
 

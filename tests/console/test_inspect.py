@@ -236,6 +236,27 @@ def test_callback_recorded_after_the_event_is_in_the_timeline(open_console, api)
     expect(page.locator(".steps .note").nth(1)).to_contain_text("decide later")
 
 
+def test_reservation_begins_no_later_than_its_callback(open_console, api):
+    reservation = add_record(api)
+    record = api.records[reservation]
+    exact, record["reserved_at"] = record["reserved_at"], record["history"][0]["at"]
+    page = open_console()
+    visit(page, reservation)
+    expect(step_names(page).nth(0)).to_have_text("Reserved")
+    times, notes = page.locator(".steps .at"), page.locator(".steps .note")
+    expect(times.nth(0)).to_have_attribute("datetime", record["delivery"]["received_at"])
+    expect(notes.nth(0)).to_have_text("At this time or shortly before")
+    expect(page.locator(".steps .took").first).to_have_text("+41 ms")
+    record["history"][0]["by"] = "event"
+    page.reload()
+    expect(notes.nth(0)).to_have_text("At this time or shortly before")
+    record["reserved_at"] = exact
+    page.reload()
+    expect(times.nth(0)).to_have_attribute("datetime", exact)
+    expect(notes.nth(0)).to_have_text("TaskRouter")
+    expect(page.locator(".steps .took").first).to_have_text("+86 ms")
+
+
 def test_hostile_values_are_shown_as_text(open_console, api):
     reservation = add_record(
         api,

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -65,6 +66,28 @@ def test_table_has_the_values_of_the_chart(open_console, api):
     expect(chart).to_have_count(1)
     expect(chart.locator("desc")).to_contain_text(re.compile(r"Accepted peaks at 20,000 in"))
     expect(chart.locator("desc")).to_contain_text(re.compile(r"Timed out peaks at 11 in"))
+
+
+@pytest.mark.parametrize(
+    ("zone", "pattern", "count"),
+    [
+        ("America/Bogota", r"\d\d", 24),
+        ("Asia/Kolkata", r"\d\d:30", 12),
+        ("Asia/Kathmandu", r"\d\d:45", 12),
+    ],
+)
+def test_labels_of_the_bars_name_the_minutes_and_do_not_overlap(
+    open_console, api, zone, pattern, count
+):
+    api.statistics = make_statistics(api)
+    page = show_overview(open_console, api, timezone_id=zone)
+    labels = page.locator(".chart g > text[text-anchor=middle]:not(.total):visible")
+    for width, shown in ((1280, count), (360, 6)):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(labels).to_have_count(shown)
+        assert all(re.fullmatch(pattern, label) for label in labels.all_text_contents())
+        boxes = [label.bounding_box() for label in labels.all()]
+        assert all(left["x"] + left["width"] < right["x"] for left, right in pairwise(boxes))
 
 
 def test_segments_of_the_bars_differ_without_color(open_console, api):

@@ -270,6 +270,28 @@ def test_timestamp_that_is_not_ten_digits_is_ignored(timestamp: str) -> None:
     assert parse(ReservationEvent, EVENT_TYPE, *SIDS, ("Timestamp", timestamp)).at is None
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "at"),
+    [
+        ("1790000000123", 1_790_000_000_123),
+        ("1790000000999", 1_790_000_000_999),
+        ("1790000001000", 1_790_000_000_000),
+        ("179000000012", 1_790_000_000_000),
+        ("17900000001234", 1_790_000_000_000),
+        ("1790000000x23", 1_790_000_000_000),
+        ("", 1_790_000_000_000),
+    ],
+)
+def test_milliseconds_are_used_if_they_agree_with_the_timestamp(milliseconds: str, at: int) -> None:
+    times = (("Timestamp", "1790000000"), ("TimestampMs", milliseconds))
+    assert parse(ReservationEvent, EVENT_TYPE, *SIDS, *times).at == at
+
+
+def test_milliseconds_without_a_valid_timestamp_are_ignored() -> None:
+    times = (("Timestamp", "x"), ("TimestampMs", "1790000000123"))
+    assert parse(ReservationEvent, EVENT_TYPE, *SIDS, *times).at is None
+
+
 @pytest.mark.parametrize(("length", "kept"), [(0, 0), (1, 1), (256, 256), (257, 256)])
 def test_worker_name_is_cut_off_after_256_characters(length: int, kept: int) -> None:
     event = parse(ReservationEvent, EVENT_TYPE, *SIDS, ("WorkerName", "n" * length))

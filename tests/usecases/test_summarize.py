@@ -295,6 +295,29 @@ def test_sweep_records_what_it_repaired(service: Service) -> None:
     assert (read(service).sweeps[0]["due"], read(service).sweeps[0]["mirrored"]) == (1, 1)
 
 
+def test_duration_of_a_sweep_includes_the_statistics(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delay(target: Any, name: str, ms: int) -> None:
+        method = getattr(target, name)
+
+        def run_slowly(*arguments: Any) -> Any:
+            service.clock.now += ms
+            return method(*arguments)
+
+        monkeypatch.setattr(target, name, run_slowly)
+
+    saved = list[dict[str, Any]]()
+    monkeypatch.setattr(service.store, "save_sweep", lambda line: saved.append(dict(line)))
+    delay(service.taskrouter, "fetch_statistics", 300)
+    delay(adapter.DynamoStatistics, "save_statistics", 40)
+    delay(service.store, "save_sweep", 5)
+    line = run_sweep(service)
+    assert read(service).sweeps[0]["duration_ms"] == 300
+    assert saved[0]["duration_ms"] == 340
+    assert line["duration_ms"] == 345
+
+
 @pytest.mark.parametrize(("time_left_ms", "is_updated"), [(12_999, False), (13_000, True)])
 def test_statistics_need_13_seconds(
     service: Service, *, time_left_ms: int, is_updated: bool

@@ -188,7 +188,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
             claim_id=item["claim_id"],
             by=item["claim_by"],
         )
-    sent, last_claim = item.get("instruction_sent"), item.get("last_claim")
+    sent = item.get("instruction_sent")
     return Reservation(
         reservation_sid=item["reservation_sid"],
         task_sid=item["task_sid"],
@@ -206,28 +206,42 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         if sent
         else None,
         claim=claim,
-        last_claim=LastClaim(
-            at=last_claim["at"], by=last_claim["by"], target=Status(last_claim["target"])
-        )
-        if last_claim
-        else None,
+        last_claim=_to_last_claim(item.get("last_claim")),
         checks=item.get("checks", 0),
         history=history,
     )
 
 
-def _to_delivery(stored: Mapping[str, Any] | None) -> Delivery | None:
-    """Return a stored delivery, without keys that a later version may have added."""
-    if stored is None:
-        return None
-    return Delivery(
-        received_at=stored["received_at"],
-        route=stored["route"],
-        url=stored["url"],
-        signature=stored["signature"],
-        settings=stored.get("settings"),
-        absent=tuple(stored.get("absent", ())),
-    )
+def _to_delivery(stored: Any) -> Delivery | None:
+    """Return a stored delivery, without keys that a later version may have added.
+
+    A malformed delivery counts as missing, because no decision depends on it.
+    """
+    match stored:
+        case {
+            "received_at": int(received_at),
+            "route": str(route),
+            "url": str(url),
+            "signature": str(signature),
+        }:
+            absent = stored.get("absent")
+            return Delivery(
+                received_at=received_at,
+                route=route,
+                url=url,
+                signature=signature,
+                settings=stored.get("settings"),
+                absent=tuple(absent) if isinstance(absent, list) else (),
+            )
+    return None
+
+
+def _to_last_claim(stored: Any) -> LastClaim | None:
+    """Return a stored last claim. A malformed one counts as missing, as in `_to_delivery`."""
+    match stored:
+        case {"at": int(at), "by": str(by), "target": str(target)} if target in {*Status}:
+            return LastClaim(at=at, by=by, target=Status(target))
+    return None
 
 
 def to_due_reservation(item: Mapping[str, Any], status: Status) -> DueReservation:
