@@ -72,7 +72,7 @@ def test_file_contains_the_list_in_its_order_with_names(open_console, api):
 
 @pytest.mark.parametrize("status", ["pending", "accepted", "wrapping"])
 def test_end_is_empty_until_the_reservation_ends(open_console, api, status):
-    reservation_sid = api.past_offer(status="accepted")
+    reservation_sid = api.add_past_reservation(status="accepted")
     record = api.records[reservation_sid]
     entry = record["history"][-1]
     record["status"] = status
@@ -82,7 +82,7 @@ def test_end_is_empty_until_the_reservation_ends(open_console, api, status):
 
 
 def test_acceptance_and_end_have_separate_times(open_console, api):
-    record = api.records[api.past_offer(status="accepted")]
+    record = api.records[api.add_past_reservation(status="accepted")]
     accepted = record["history"][-1]
     ended_at = "2026-11-27T10:00:00.000Z"
     record["status"] = "canceled"
@@ -127,7 +127,7 @@ def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, 
         for parts in product([begin], [between], ["=1+1", "@SUM(A1);", "\t=1", "-1"])
     ]
     for name in hostile:
-        api.past_offer("", task_attributes={"customer": name}, worker_name=name)
+        api.add_past_reservation("", task_attributes={"customer": name}, worker_name=name)
     page = open_as_supervisor(open_console)
     contents = io.StringIO(export(page), newline="")
     cells = [cell for row in csv.reader(contents, delimiter=";") for cell in row]
