@@ -313,6 +313,8 @@ def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
 def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
     reservation = accepted(api)
     api.answers["/complete"] = api.decide("completed")
+    # No poll may see the completion before the other tab reports it.
+    api.poll["visible_ms"] = 60_000
     first = open_console()
     pages = [first, open_console(token(), context=first.context)]
     for page in pages:
@@ -509,10 +511,11 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
 
 def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
     api.has_provider = True
-    original, is_failing = api.respond, [True]
+    original, is_failing, refused = api.respond, [True], []
 
     def fail(method, path, headers, parameters):
         if path == "/console/session" and is_failing:
+            refused.append(path)
             return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "60"}
         return original(method, path, headers, parameters)
 
@@ -520,6 +523,7 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
     page = open_console(None)
     expect(page.get_by_text("The service does not answer.")).to_be_visible()
     page.get_by_role("button", name="Try now").click()
+    wait_until(page, lambda: len(refused) == 2)
     is_failing.clear()
     page.get_by_role("button", name="Try now").click()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
