@@ -15,7 +15,9 @@ CALLBACK_ROUTES = ("/assignment_callback", "/assignment_callback/fallback", "/ev
 RETENTION_DAYS = 30
 """Number of days for which lines are kept (``LogRetentionDays`` in infra/stage.yaml)."""
 
-_CURSOR = re.compile("([0-9]{1,15})-([0-9]{1,4})(?:-([0-9]{1,15})(?:-([!-~]+))?)?")
+_CURSOR = re.compile(
+    "([0-9]{1,15})-([0-9]{1,4})(?:-([0-9]{1,15})(?:-([0-9]{1,15})-([0-9]{1,4})-([!-~]+))?)?"
+)
 
 INVALID_CURSOR = (
     "cursor must be the next_cursor of a page of the same search, received within the last day."
@@ -57,18 +59,25 @@ class LogPosition:
         skipped: number of matching lines written at that time that have already been returned.
         since: epoch ms; the beginning of the time window to search next. 0: the log decides.
         token: the log's own token for the rest of this window, if a part has been searched.
+        seen_at: epoch ms; the time of the last matching line in the searched part.
+        seen: number of matching lines written at that time in the searched part.
     """
 
     at: int
     skipped: int = 0
     since: int = 0
     token: str = ""
+    seen_at: int = 0
+    seen: int = 0
 
     def to_cursor(self) -> str:
         """Return the position as text."""
-        skipped = min(self.skipped, _MAX_SKIPPED)
-        window = f"-{self.since}" if self.since else ""
-        return f"{self.at}-{skipped}{window}" + (f"-{self.token}" if self.token else "")
+        cursor = f"{self.at}-{min(self.skipped, _MAX_SKIPPED)}"
+        if self.since:
+            cursor += f"-{self.since}"
+        if self.token:
+            cursor += f"-{self.seen_at}-{min(self.seen, _MAX_SKIPPED)}-{self.token}"
+        return cursor
 
     @classmethod
     def from_cursor(cls, cursor: str) -> "LogPosition":
@@ -76,7 +85,8 @@ class LogPosition:
         parsed = _CURSOR.fullmatch(cursor)
         if parsed is None or int(parsed[3] or 0) > int(parsed[1]):
             raise BadRequest(INVALID_CURSOR)
-        return cls(int(parsed[1]), int(parsed[2]), int(parsed[3] or 0), parsed[4] or "")
+        at, skipped, since, seen_at, seen = (int(number or 0) for number in parsed.groups()[:5])
+        return cls(at, skipped, since, parsed[6] or "", seen_at, seen)
 
 
 @dataclass(frozen=True)

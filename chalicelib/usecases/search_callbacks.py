@@ -67,11 +67,20 @@ def search_callbacks(
         return CallbackPage(found[begin:], None, query.since, is_complete=True)
     if len(found) >= end:
         oldest = found[end - 1].at
-        cursor = LogPosition(oldest, _count_at(oldest, found[:end])).to_cursor()
+        cursor = LogPosition(oldest, _count_seen(position, oldest, found[:end])).to_cursor()
         return CallbackPage(found[begin:end], cursor, oldest, is_complete=True)
     if reached.at == query.until:
         reached = replace(reached, skipped=skipped - begin)
+    if reached.token:
+        seen_at = found[-1].at if found else position.seen_at
+        seen = _count_seen(position, seen_at, found)
+        reached = replace(reached, seen_at=seen_at, seen=seen)
     return CallbackPage(found[begin:], reached.to_cursor(), searched_until, is_complete=False)
+
+
+def _count_seen(position: LogPosition, at: int, lines: list[LogLine]) -> int:
+    """Count the lines written at a time, including those before the position's token."""
+    return _count_at(at, lines) + (position.seen if position.seen_at == at else 0)
 
 
 def _count_at(at: int, lines: list[LogLine]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.adapters import callback_log
@@ -140,7 +140,15 @@ LINES = st.lists(
     ignores_patterns=st.booleans(),
     requests_per_search=st.integers(1, 6),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@example(  # The second search continues within the millisecond of the callback already returned.
+    lines=[(NOW - 3, "/event_callback", 200, "request")] * 2,
+    limit=1,
+    lines_per_request=1,
+    fields={},
+    ignores_patterns=False,
+    requests_per_search=1,
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 def test_pages_contain_each_matching_line_once(
     fake_logs: FakeLogs,
     *,
@@ -215,8 +223,8 @@ def test_window_that_does_not_finish_is_continued_by_the_next_search(fake_logs: 
     assert [len(page.callbacks) for page in pages] == [0, 0, 1, 0]
     window = f"{NOW}-0-{NOW - 5 * MINUTE + 1}"
     assert [page.next_cursor and page.next_cursor.partition("+")[0] for page in pages] == [
-        f"{window}-{NOW - 5 * MINUTE + 1}-{NOW}",
-        f"{window}-{NOW - 5 * MINUTE + 1}-{NOW}",
+        f"{window}-0-0-{NOW - 5 * MINUTE + 1}-{NOW}",
+        f"{window}-0-0-{NOW - 5 * MINUTE + 1}-{NOW}",
         f"{NOW - 5 * MINUTE}-0-{NOW - 10 * MINUTE + 1}",
         None,
     ]

@@ -228,7 +228,7 @@ def test_invalid_parameter_is_refused_with_one_sentence(api: Api, query: str) ->
 
 
 @pytest.mark.parametrize(
-    "cursor", ["999999999999999-9999", "0-0", "1-9999", "1-1-1", "1-1-1-token"]
+    "cursor", ["999999999999999-9999", "0-0", "1-9999", "1-1-1", "1-1-1-1-1-token"]
 )
 def test_any_well_formed_cursor_is_accepted(api: Api, cursor: str) -> None:
     assert find(api, cursor=cursor) == []
@@ -315,7 +315,7 @@ def test_incomplete_search_says_so(api: Api, cloudwatch: FakeLogs) -> None:
 
 
 def test_cursor_with_an_expired_token_is_refused(api: Api, cloudwatch: FakeLogs) -> None:
-    cursor = f"{api.clock.now}-0-{api.clock.now - 1}-expired"
+    cursor = f"{api.clock.now}-0-{api.clock.now - 1}-0-0-expired"
     response = api.call("GET", f"/callbacks?cursor={cursor}")
     assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
     assert len(cloudwatch.calls) == 1
