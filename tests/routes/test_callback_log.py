@@ -59,7 +59,7 @@ def test_recorded_callback_is_shown_with_its_answer(api: Api) -> None:
     assert response["complete"] is True
 
 
-def test_event_is_shown_with_its_type_and_effect(api: Api) -> None:
+def test_event_is_shown_with_its_type_sids_and_effect(api: Api) -> None:
     parameters = api.callback_parameters(EventType="reservation.created")
     assert api.post_callback(parameters, path="/event_callback").status_code == 204
 
@@ -67,6 +67,8 @@ def test_event_is_shown_with_its_type_and_effect(api: Api) -> None:
 
     assert callback["route"] == "/event_callback"
     assert callback["event_type"] == "reservation.created"
+    names = {"reservation_sid": "ReservationSid", "task_sid": "TaskSid", "worker_sid": "WorkerSid"}
+    assert all(callback[name] == parameters[parameter] for name, parameter in names.items())
     assert callback["changed"] is True
 
 
@@ -173,16 +175,18 @@ def test_cursor_continues_after_the_last_callback(api: Api) -> None:
         parameters = api.callback_parameters()
         api.post_callback(parameters)
         sids.append(parameters["ReservationSid"])
-    found, cursor = [], ""
+    found, sizes, cursor = [], [], ""
     while True:
         page = api.call("GET", f"/callbacks?limit=2{cursor}").json_body
         assert page["complete"] is True
         found += [each["reservation_sid"] for each in page["callbacks"]]
+        sizes.append(len(page["callbacks"]))
         if page["next_cursor"] is None:
             break
         assert page["searched_until"] == page["callbacks"][-1]["at"]
         cursor = f"&cursor={page['next_cursor']}"
     assert found == sids[::-1]
+    assert sizes == [2, 2, 1]
 
 
 NOT_A_NUMBER = ("0", "101", "-1", "1.5", "x", "", "\u0663", "1" * 400, " 1", "1\n", "1e1")

@@ -184,6 +184,17 @@ def test_acceptance_times_of_the_last_hour_are_measured(service: Service) -> Non
     assert read(service).acceptance == AcceptanceTimes(service.clock.now, 1, (2_000,) * 4)
 
 
+@pytest.mark.parametrize(("pages", "count"), [(1, None), (2, 1)])
+def test_acceptance_times_need_the_current_and_the_previous_hour(
+    service: Service, monkeypatch: pytest.MonkeyPatch, pages: int, count: int | None
+) -> None:
+    monkeypatch.setattr(summarize, "MAX_PAGES", pages)
+    add_record(service, Status.ACCEPTED, service.clock.now)
+    run_sweep(service)
+    acceptance = read(service).acceptance
+    assert (acceptance and acceptance.count) == count
+
+
 def test_statistics_of_the_workspace_are_saved_with_their_time(service: Service) -> None:
     service.taskrouter.statistics = WORKSPACE
     run_sweep(service)
@@ -324,6 +335,21 @@ def test_statistics_need_13_seconds(
 ) -> None:
     assert run_sweep(service, time_left_ms)["ok"]
     assert (make_statistics(service.store).get_statistics() is not None) is is_updated
+
+
+def test_taskrouter_is_not_asked_if_reading_the_last_statistics_took_too_long(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [60_000]
+
+    def read_slowly(_store: Any) -> None:
+        left[0] = 12_999
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter.DynamoStatistics, "get_statistics", read_slowly)
+        assert run_sweep(service, lambda: left[0])["ok"]
+    assert service.taskrouter.calls["statistics"] == 0
+    assert read(service).workspace_at is None
 
 
 @pytest.mark.parametrize("reads", [0, 1, 2, 5])
