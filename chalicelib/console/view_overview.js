@@ -101,7 +101,7 @@ function tiles(shown) {
   const figureTile = (name, words, note) => tile(html`${swatch(name)}${text(words)}`, figure(sum(SERIES[name])), note(sum(SERIES[name])));
   const timeoutNote = (value) => [share(value), peakOf("timeout", hours) && text("mostAt", { time: hourOf(peakOf("timeout", hours).hour) })].filter(Boolean).join(", ");
   return html`<dl class="tiles">
-    ${figureTile("pending", "openMany", () => oldestNote(shown))}
+    ${figureTile("pending", "open", () => oldestNote(shown))}
     ${figureTile("accepted", "acceptedMany", (value) => total > 0 && text("shareOf", { share: share(value), n: figure(total) }))}
     ${figureTile("rejected", "rejectedMany", share)}
     ${figureTile("timeout", "timeoutMany", timeoutNote)}
