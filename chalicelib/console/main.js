@@ -4,7 +4,7 @@ import { announceEnding, endByRecord, lookUp, openDialog, useSession } from "./a
 import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, retryAfter, VERSION } from "./api.js";
-import { isClockKnown, serverNow } from "./clock.js";
+import { forgetClock, isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
 import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
@@ -23,7 +23,7 @@ import { inboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
 
 const SLOW = 300;
-/** A gap between two ticks that shows that the computer was asleep. */
+/** A gap between two ticks that shows that the computer was asleep or that its clock was changed. */
 const ASLEEP = 5000;
 /** Time after the end of an offer or Task in which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
@@ -277,7 +277,8 @@ let lastTick = Date.now();
 
 function update() {
   const now = Date.now();
-  if (now - lastTick > ASLEEP) {
+  if (Math.abs(now - lastTick) > ASLEEP) {
+    forgetClock();
     pollNow();
   }
   lastTick = now;

@@ -372,13 +372,19 @@ def open_console(
     """A function that opens the console, by default in a new context and through a sign-in link.
 
     With ``link_token=None``, the function opens the page without a token.
+    With ``clock=True``, the test can move the page's clock.
     If the API has an identity provider, the page begins with a stored token instead.
     The test fails if `page_problems` is not empty when the test ends.
     """
     contexts = []
 
     def open_page(
-        link_token: str | None = "", *, path: str = "/console", context: Any = None, **options: Any
+        link_token: str | None = "",
+        *,
+        path: str = "/console",
+        context: Any = None,
+        clock: bool = False,
+        **options: Any,
     ) -> Page:
         if context is None:
             context = browser.new_context(
@@ -387,6 +393,8 @@ def open_console(
             contexts.append(context)
             context.set_default_timeout(15_000)
         page = context.new_page()
+        if clock:
+            page.clock.install()
         watch(page, api.url.removesuffix(STAGE), page_problems)
         if link_token is None:
             page.goto(f"{api.url}{path}")

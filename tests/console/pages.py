@@ -61,12 +61,8 @@ def choose(page: Page, label: str, option: str) -> None:
     page.get_by_label(label, exact=True).select_option(option)
 
 
-def show_overview(open_console, api, *, clock: bool = False, **options: Any) -> Page:
-    """Open the overview. With `clock`, the test can move the page's clock."""
+def show_overview(open_console, api, **options: Any) -> Page:
     page = open_console(token("supervisor", identity="dana@example.com"), **options)
-    if clock:
-        page.clock.install()
-        page.reload()
     expect(page.locator(".live")).to_contain_text("Live")
     page.locator("nav a[href='#overview']").click()
     expect(page.locator("h1#overview")).to_be_visible()

@@ -1,6 +1,7 @@
 """Browser tests of sign-in, expiry and sign-out, with a fake of the API."""
 
 import re
+import threading
 import time
 
 import pytest
@@ -426,6 +427,33 @@ def test_session_does_not_expire_before_the_servers_clock_is_known(open_console,
     page.wait_for_timeout(1_500)
     expect(page.get_by_text("Your session expired at")).to_have_count(0)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_change_of_the_computers_clock_neither_ends_the_session_nor_changes_the_countdown(
+    open_console, api, hours
+):
+    responses = threading.Semaphore(100)
+    overview = api._overview
+
+    def respond_when_allowed(headers):
+        responses.acquire()
+        return overview(headers)
+
+    api._overview = respond_when_allowed
+    api.offer(left=300, timeout=300)
+    page = open_console(token(seconds=3_600), clock=True)
+    expect(page.locator(".digits")).to_have_text(re.compile("4:[345]"))
+    while responses.acquire(blocking=False):
+        pass
+    page.clock.set_system_time(page.evaluate("Date.now()") + hours * 3_600_000)
+    page.clock.run_for(2_000)
+    responses.release()
+    page.clock.run_for(2_000)
+    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+    responses.release(100)
+    expect(page.locator(".digits")).to_have_text(re.compile("4:[0-5]"))
+    expect(page.get_by_text("Your session expired at")).to_have_count(0)
 
 
 def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
