@@ -1,7 +1,7 @@
 """Measures requests that accept a Reservation.
 
-The limit on the app's own time applies to CPU time. The elapsed time, which pyperf measures, also
-depends on other programs on the machine.
+The limit on the app's own time applies to CPU time. pyperf is not used, because it measures the
+elapsed time, which also depends on other programs on the machine.
 """
 
 import json
