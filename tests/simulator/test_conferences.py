@@ -37,7 +37,7 @@ class ConferenceSimulation(CallSimulation):
 
     @property
     def events(self):
-        """The event and the call of each status callback, with the call's role."""
+        """The event of each status callback, and the role of the participant in the event."""
         roles = {self.call.sid: "customer", self.leg.sid: "worker", None: None}
         return [
             (item.parameters["StatusCallbackEvent"],

@@ -51,7 +51,7 @@ def prism(upstream: str) -> Iterator[str]:
 
 
 def address(log: TextIO) -> str:
-    """Return the URL in the log, and keep reading: Prism stops while the pipe is full."""
+    """Return the URL in the log, and keep reading, because Prism blocks while the pipe is full."""
     output = []
     for line in log:
         output.append(line)

@@ -23,7 +23,7 @@ DAY = 86_400
 
 
 class ContactCenter(Rest):
-    """The quickstart's Workspace, with Tasks in the Spanish TaskQueue only."""
+    """The quickstart's Workspace; `create_task` creates Tasks for the Spanish TaskQueue."""
 
     def __init__(self, taskrouter):
         super().__init__(taskrouter)
@@ -734,7 +734,7 @@ def test_body_must_be_json(center):
 
 
 @pytest.mark.parametrize("setting", ["ignored", "refused"])
-def test_setting_refuses_unknown_keys_of_json(setting):
+def test_setting_refuses_unknown_keys_in_json(setting):
     with running(unknown_parameters=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         content = {"queueSids": [center.spanish, center.english], "queueSid": ["x"]}

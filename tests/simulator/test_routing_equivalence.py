@@ -474,7 +474,7 @@ def set_activity(twins, activity):
 
 
 def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
-    """A Reservation makes another Task match, but only after that Task's turn in the same pass."""
+    """The second Task's Reservation makes the first Task match, but after the first Task's turn."""
     busy = "worker.channel.default.available_capacity_percentage < 100"
     targets = [
         {"queue": 0, "timeout": 5, "expression": "1==0"},

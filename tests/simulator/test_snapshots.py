@@ -453,7 +453,7 @@ def test_field_without_a_stored_value_gets_its_default():
     assert other.engine.sids_created == 0
 
 
-def test_only_fields_that_the_owner_provides_are_not_stored():
+def test_snapshot_contains_the_fields_that_hold_the_state_of_the_engine():
     names = {field.name for field in dataclasses.fields(Engine)}
     assert names >= NOT_STORED
     assert names - NOT_STORED >= {"workspaces", "calls", "sids_created", "resources_created"}
