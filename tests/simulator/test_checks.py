@@ -96,7 +96,7 @@ def test_five_shapes_of_workspaces_are_covered():
     ]  # fmt: skip
 
 
-def test_mistakes_that_prevent_reading_are_findings():
+def test_mistakes_that_prevent_reading_are_reported_as_findings():
     assert sorted(findings(changed("workers", capacitys={}, activity=7))) == [
         "error: workers[0]: a Worker has no key 'capacitys'; did you mean capacity?",
         "error: workers[0]: activity must be a string in quotes, not 7",

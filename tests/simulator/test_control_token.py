@@ -166,7 +166,7 @@ class TaskRouterUrl:
         self.url = url
 
 
-def test_empty_token_is_never_accepted():
+def test_empty_bearer_token_is_not_accepted():
     request = Request({"type": "http", "headers": [(b"authorization", b"Bearer ")]})
     assert not has_token(request, "")
 
@@ -187,5 +187,5 @@ def test_token_is_not_shown_in_a_traceback():
 
 
 @pytest.mark.parametrize("token", ["", "x" * 16, "!~" * 8, "x" * 100])
-def test_empty_token_or_token_of_at_least_16_printable_characters_is_accepted(token):
+def test_token_setting_may_be_empty_or_have_at_least_16_printable_characters(token):
     assert read({"control_token": token}).control_token == token

@@ -180,7 +180,7 @@ def test_value_without_a_file_has_a_path_instead_of_a_line():
     assert Document("", {}).place(("a", 0)) == "a[0]"
 
 
-def test_path_is_written_like_an_expression_and_limited():
+def test_path_text_resembles_an_expression_and_has_limited_length():
     assert path_text(("a", 0, "b", "c")) == "a[0].b.c"
     assert path_text(()) == ""
     assert len(path_text(("a" * 500,))) == 200

@@ -80,7 +80,7 @@ class ContactCenter(Rest):
 def center(taskrouter):
     center = ContactCenter(taskrouter)
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
-    taskrouter.advance(-now % 1)  # to whole seconds, because dates in requests have no fractions
+    taskrouter.advance(-now % 1)  # to a whole second, because `moment` returns whole seconds
     return center
 
 

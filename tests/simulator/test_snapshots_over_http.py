@@ -110,11 +110,10 @@ def test_callback_that_waits_for_another_is_sent_after_a_restore(app, order):
 def test_callback_in_progress_is_sent_again_with_the_same_token(simulators, app):
     first, second = simulators
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    answers = threading.Event()
-    app.hold = answers
+    app.hold = threading.Event()
     task = offer_task(first)
     snapshot = first.snapshot()
-    answers.set()
+    app.hold.set()
     first.advance()
     assert status(first, task) == "assigned"
     sent = tokens(app)
