@@ -77,7 +77,7 @@ def test_minimal_definition_and_quickstart_have_no_mistakes():
 
 
 @pytest.mark.parametrize("file", WORKSPACES, ids=lambda file: file.stem)
-def test_fixture_has_no_mistakes_and_is_loaded_by_the_simulator(file):
+def test_workspace_file_has_no_mistakes_and_is_loaded_by_the_simulator(file):
     definition = reader.read(file)
     assert check(definition) == []
     with running(workspace_file=str(file)) as taskrouter:
@@ -497,7 +497,7 @@ def test_filter_is_reached_if_the_last_target_of_the_preceding_filter_ends(end):
     assert warning.startswith("warning: .filters[1]: no Task reaches this filter")
 
 
-def test_constant_false_filters_are_not_reached():
+def test_filters_that_are_always_false_are_not_reached():
     message = "no Task reaches this filter, because its expression is always false"
     assert routing_findings(item("1 == 2"), item("a == 1")) == [f"warning: .filters[0]: {message}"]
     found = routing_findings(item("1 == 2"), item("'x' == 'y'"))

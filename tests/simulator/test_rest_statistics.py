@@ -178,7 +178,7 @@ def test_workflow_statistics_have_every_field(active_center):
     }
 
 
-def test_workflow_without_tasks_has_no_statistics(active_center):
+def test_statistics_of_workflow_without_tasks_are_zero(active_center):
     other = active_center.create(
         "/Workflows",
         FriendlyName="Other",
@@ -223,7 +223,7 @@ def test_task_queue_statistics_have_every_field(active_center):
     }
 
 
-def test_task_queue_without_tasks_has_workers(active_center):
+def test_statistics_of_task_queue_without_tasks_count_its_workers(active_center):
     active_center.set_activity(active_center.alice, "Idle")
     path = f"/TaskQueues/{active_center.english}"
     cumulative = active_center.get(f"{path}/CumulativeStatistics")
@@ -656,7 +656,7 @@ def post_bulk(center, body, content_type="application/json"):
 
 
 @pytest.mark.parametrize("name", ["queueSids", "QueueSids"])
-def test_real_time_statistics_of_several_task_queues(active_center, name):
+def test_bulk_statistics_match_the_statistics_of_each_task_queue(active_center, name):
     unknown = "WQ" + "0" * 32
     status, body = post_bulk(
         active_center, {name: [active_center.english, active_center.spanish, unknown]}

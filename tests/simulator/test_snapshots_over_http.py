@@ -146,7 +146,7 @@ def test_restore_in_the_same_simulator_stops_its_callbacks(simulators, app):
     assert workspace(first).tasks.list() == []
 
 
-def test_page_of_a_list_continues_in_another_simulator(simulators):
+def test_next_page_of_a_list_can_be_fetched_from_another_simulator(simulators):
     first, second = simulators
     for _ in range(3):
         workspace(first).tasks.create(attributes=SPANISH)
