@@ -130,7 +130,7 @@ class Exchange:
 
 
 def operations(description: Json) -> dict[str, tuple[str, str, Json]]:
-    """Return the method, the path and the description of each operation, by its ID."""
+    """Return the method, the path and the description of each operation, by operation ID."""
     return {
         operation["operationId"]: (method.upper(), path, operation)
         for path, item in description["paths"].items()

@@ -1,4 +1,4 @@
-"""Every mistake in a definition is found, with its severity and location."""
+"""Mistakes in a definition are reported with severity and location."""
 
 import copy
 import io

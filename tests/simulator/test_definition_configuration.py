@@ -92,11 +92,11 @@ def test_canonical_form_is_idempotent(routing):
 
 @given(ROUTINGS, ROUTINGS)
 def test_different_json_has_a_different_meaning(first, second):
-    is_same_text = _explicit(first) == _explicit(second)
+    is_same_text = _as_json(first) == _as_json(second)
     assert have_same_meaning(first, second) == is_same_text
 
 
-def _explicit(routing):
+def _as_json(routing):
     """Return the JSON. Any two different routings that this module generates differ in JSON."""
     return to_json(routing, DIRECTORY)
 

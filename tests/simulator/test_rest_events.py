@@ -1,4 +1,4 @@
-"""The Event list: filters by time, order, and the fields and URLs of an Event."""
+"""The list of Events: time filters, order, and each Event's fields and URLs."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Rules that only the prose of Twilio's OpenAPI description states, not the schemas."""
+"""Rules stated only in the prose of Twilio's OpenAPI description, not in its schemas."""
 
 import json
 

@@ -1,7 +1,7 @@
 """Every operation in Twilio's description works, and Prism reports no violation.
 
 [Prism](https://github.com/stoplightio/prism) is a proxy that compares requests and responses with
-an OpenAPI description. Prism knows nothing about the simulator.
+an OpenAPI description. Prism is independent of the simulator.
 """
 
 import json

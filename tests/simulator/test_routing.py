@@ -1,4 +1,4 @@
-"""Tests of how Tasks move through Workflow steps, and of the order in which they are offered."""
+"""How Tasks move through Workflow steps, and the order in which Tasks are offered."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Routing with indexes has the same effects, in the same order, as evaluating everything."""
+"""Routing with indexes has the same effects, in the same order, as the reference."""
 
 import json
 
@@ -88,7 +88,7 @@ FILTERS = st.lists(
 
 
 def configuration(side, filters, default):
-    """Return a Workflow configuration as text; TaskQueues are given by number."""
+    """Return a Workflow configuration as JSON; filters give TaskQueues by number."""
 
     def target(item, index=0):
         number = item.get("queue", 0 if index == 0 else None)

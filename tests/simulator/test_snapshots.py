@@ -378,7 +378,7 @@ def test_invalid_snapshot_is_refused_and_changes_nothing(change):
 
 
 def places(value):
-    """Yield each place in a JSON document, as a container and a key."""
+    """Yield the container and the key of each value in a JSON document."""
     for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
         yield value, key
         if isinstance(item, dict | list):
