@@ -227,7 +227,7 @@ def waiting_throttle(concurrency: int, share: float) -> Throttle:
 def log_throttle(concurrency: int) -> Throttle:
     """Return the throttle of the method that searches the callback log.
 
-    A search takes as long as a request that waits for TaskRouter, or less.
+    A search takes at most as long as a request that waits for TaskRouter.
     """
     return _limit_executions(concurrency * _LOG_SHARE)
 

@@ -54,7 +54,7 @@ def looks_secret(value: object) -> bool:
 
 
 def contains_secret(document: object) -> bool:
-    """Return whether a JSON value contains a secret, or the name of one, at any depth."""
+    """Return whether a JSON value contains a secret, or the name of a secret, at any depth."""
     remaining = [document]
     while remaining:
         value = remaining.pop()

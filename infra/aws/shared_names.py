@@ -95,7 +95,7 @@ def check_tables(stage_name: str, *tables: str) -> None:
 
     Args:
         stage_name: A name under "stages" in config.json.
-        tables: The names of the tables of Reservations and of state.
+        tables: The names of the Reservations table and of the state table.
 
     Raises:
         OperatorError: A name is invalid, or the names are equal.

@@ -1,4 +1,4 @@
-"""What the probe finds out about behavior of TaskRouter that Twilio does not document.
+"""Questions about TaskRouter's undocumented behavior that the probe answers.
 
 Each function returns settings of the simulator by field name (taskrouter_simulator/settings.py).
 A setting is omitted if the response does not settle it.

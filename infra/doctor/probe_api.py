@@ -13,7 +13,7 @@ NAME = "taskrouter-callbacks probe"
 """Name of every resource that the probe creates. Only resources with this name are deleted."""
 
 CHANNEL = "taskrouter_callbacks_probe"
-"""Unique name of the probe's TaskChannel, and the Worker's attribute that its expressions test."""
+"""Unique name of the probe's TaskChannel; also the Worker attribute that expressions test."""
 
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
@@ -24,7 +24,7 @@ _PAGE_SIZE = 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """A response of TaskRouter.
+    """A response from TaskRouter.
 
     Attributes:
         status: The HTTP status.
@@ -58,7 +58,7 @@ class Api:
         """Send a request, and return the response, even if TaskRouter refused the request.
 
         Raises:
-            OperatorError: TaskRouter throttled the request or failed, which answers no question.
+            OperatorError: TaskRouter throttled the request or failed.
         """
         url = f"/Workspaces/{self.workspace.sid}{path}"
         response = self.account.request(method, url, parameters)

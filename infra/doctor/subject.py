@@ -81,7 +81,10 @@ class Subject:
     def remedy(self) -> str:
         """How to correct the stored secrets, as a sentence or the end of a message."""
         if self.is_local:
-            return "Correct the settings of the local stage, or start the simulator with the same."
+            return (
+                "Correct the settings of the local stage, or start the simulator with the same "
+                "settings."
+            )
         return stored_secrets.describe_storing(self.stage)
 
     def open_account(

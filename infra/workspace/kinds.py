@@ -10,7 +10,7 @@ class Kind:
 
     Attributes:
         key: Name of the kind, as in variables such as `${activity:Idle}`.
-        title: Name of the kind for people.
+        title: Name of the kind in messages.
         section: Key of the list in a definition, and name of the list in Twilio's SDK.
         fields: The fields in a definition and in Twilio's SDK, without the identifier. A name of an
             Activity corresponds to a SID in the SDK.
