@@ -41,7 +41,7 @@ def taskrouter(request):
 
 
 def resources(stage):
-    """Return the SIDs of all resources that a probe creates, except those that it deleted."""
+    """Return the SIDs of the Workspace's resources, for each kind that a probe creates."""
     workspace = stage.workspace
     kinds = ("task_channels", "task_queues", "workflows", "workers", "tasks")
     return {kind: sorted(each.sid for each in getattr(workspace, kind).list()) for kind in kinds}
@@ -198,7 +198,7 @@ def run_and_kill(stage, kill, number, **options):
 
 
 def kill_at_every_request(stage, kill, *, step, **options):
-    """Yield after each probe that was killed at every *step*th request in turn."""
+    """Kill a probe at each *step*th request in turn, and yield the request's number."""
     for number in itertools.count(0, step):
         if not run_and_kill(stage, kill, number, **options):
             return
@@ -291,7 +291,7 @@ def test_missing_callback_ends_the_probe_and_is_explained(stage):
 QUIET = probe.Timer(sleep=lambda _seconds: None)
 
 
-def test_refused_deletion_names_what_is_left_and_keeps_the_answers(stage):
+def test_failed_deletion_is_reported_and_keeps_the_findings(stage):
     stage.twilio.fault("request", "error", method="DELETE", path="*/TaskQueues/*", times=None)
 
     findings = probe.run(stage.subject, QUIET)
@@ -308,7 +308,7 @@ def test_refused_deletion_names_what_is_left_and_keeps_the_answers(stage):
 
 @pytest.mark.parametrize("kind", ["Workflows", "Tasks", "Workers", "TaskQueues", "TaskChannels"])
 def test_list_that_fails_does_not_prevent_other_deletions(stage, kind):
-    """Everything that the probe created is deleted, except for resources in the failed list."""
+    """Only resources in the failed list, and the resources that they use, may remain."""
     before = resources(stage)
     api_of_probe = []
     stage.twilio.fault("request", "error", method="POST", path="*/Tasks", times=None)

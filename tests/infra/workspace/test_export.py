@@ -33,7 +33,7 @@ def export(live, *, with_workers=True):
 
 @pytest.mark.parametrize("with_workers", [True, False])
 @pytest.mark.parametrize("file", FIXTURES, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_exported_definition_has_nothing_to_change(live, file, with_workers):
+def test_plan_for_an_exported_definition_has_no_changes(live, file, with_workers):
     live.apply(read(file))
     definition, text, notes = export(live, with_workers=with_workers)
     assert (live.changes(definition), notes) == ([], [])
@@ -71,7 +71,7 @@ def test_exported_definition_of_the_quickstart_has_no_mistakes(live):
         "- a",
     ],
 )
-def test_names_are_quoted_if_necessary(live, name):
+def test_names_that_look_like_other_yaml_values_survive_the_export(live, name):
     queue = {"friendly_name": name, "target_workers": f"a == {json.dumps(name)}"}
     live.apply(define(task_queues=[queue]))
     definition, _, _ = export(live)
