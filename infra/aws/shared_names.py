@@ -1,4 +1,4 @@
-"""Names of resources that several stages in .chalice/config.json declare.
+"""Finds resources whose names several stages in .chalice/config.json declare.
 
 Only the command's own stage has been checked, so the variables of other stages may have any type.
 """

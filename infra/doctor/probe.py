@@ -35,7 +35,7 @@ _THROTTLED_SECONDS = 60
 
 @dataclass(frozen=True)
 class Timer:
-    """The time, and a way to wait.
+    """A clock, and a function that waits.
 
     Attributes:
         now: Returns the time in seconds, from any start.
@@ -198,7 +198,7 @@ class _Probe:
             ActivitySid=find_activity(self._api, is_available=False),
         )
         path = f"Workers/{worker['sid']}/Channels"
-        for channel in self._api.read_all(path):
+        for channel in self._api.list_resources(path):
             if channel["task_channel_sid"] == channel_sid:
                 self._settle({"default_capacity": channel["configured_capacity"]})
             else:
@@ -214,7 +214,7 @@ class _Probe:
         """
         if self._subject.remote_workspace.multi_task_enabled:
             return
-        queues = self._api.read_all("TaskQueues", WorkerSid=worker["sid"])
+        queues = self._api.list_resources("TaskQueues", WorkerSid=worker["sid"])
         others = [each["friendly_name"] for each in queues if each["sid"] != queue["sid"]]
         if others:
             raise OperatorError(
@@ -239,7 +239,7 @@ class _Probe:
         (listed, *_) = self._measure(
             "reserved",
             lambda: self._timer.wait_for(
-                lambda: self._api.read_all(path), "TaskRouter reserved no Worker"
+                lambda: self._api.list_resources(path), "TaskRouter reserved no Worker"
             ),
         )
         reservation = f"/{path}/{listed['sid']}"

@@ -1,4 +1,4 @@
-"""Checks, their results, and the order in which the results depend on each other."""
+"""Checks and their results, some of which depend on the results of earlier checks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class Result:
 def run(checks: Iterable[Check], subject: Subject) -> Iterator[Result]:
     """Run the checks in order, and yield a result for each.
 
-    The outcome is NOT_CHECKED if an earlier check that this check needs has failed, or if this
-    check fails with the message of an earlier check. The earlier result then names the cause.
+    The outcome is NOT_CHECKED if a check that this check needs has failed, or if this check fails
+    with the message of an earlier check. The earlier result then names the cause.
     """
     results: dict[str, Result] = {}
     for check in checks:

@@ -44,7 +44,7 @@ class Subject:
         """The URL in front of the routes, including the API's stage if there is one.
 
         Raises:
-            OperatorError: No API is deployed, or several.
+            OperatorError: No API is deployed, or several are.
         """
         if self.is_local:
             return self.stage.settings.public_base_url

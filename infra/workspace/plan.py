@@ -112,7 +112,7 @@ class Plan:
         workspace: Name of the Workspace.
         workspace_sid: SID of the Workspace; "" if it must be created.
         changes: The changes in the order of execution.
-        unmanaged: Resources that are left alone.
+        unmanaged: Resources that are neither in the definition nor changed.
         omitted: Callback URLs that are left out because the API has no URL yet.
         numbers: Number of resources by kind, without the built-in TaskChannels.
         directory: The SIDs of existing resources by kind and by the name after the changes.

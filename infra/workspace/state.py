@@ -46,7 +46,7 @@ class State:
 
     Attributes:
         workspace: The Workspace; without a SID if it does not exist yet.
-        resources: Its resources, oldest first; Workers only if they were requested.
+        resources: Its resources, by kind; Workers only if they were requested.
     """
 
     workspace: Resource

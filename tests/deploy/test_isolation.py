@@ -136,7 +136,7 @@ class Api:
                 assert list(pool.map(self._invoke, [event] * running)) == [404] * running
 
     def _invoke(self, event):
-        """Return the status, or the error, of the first attempt that TaskRouter answers in time."""
+        """Return the status or error of the first attempt without a timeout, or of the last."""
         for _ in range(MAX_ATTEMPTS):
             response = self._aws.client("lambda").invoke(
                 FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)
@@ -225,7 +225,7 @@ async def send_at(rate, seconds, send):
 
 
 async def measure(api, twilio):
-    """Return the responses to callbacks of the first undisturbed measurement, or of the last."""
+    """Return the callback responses from the first undisturbed measurement, or from the last."""
     connector = aiohttp.TCPConnector(limit=1_000)
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
@@ -288,5 +288,5 @@ def test_callbacks_are_answered_while_other_routes_are_saturated(
     assert any(outcomes[UNAVAILABLE] for outcomes in api.client_outcomes.values()), (
         api.client_outcomes
     )
-    # Most events are recorded. The reconciliation records the throttled ones.
+    # Most events are recorded. The reconciliation records the statuses in throttled events.
     assert api.event_outcomes[RECORDED] > api.event_outcomes[THROTTLED], api.event_outcomes

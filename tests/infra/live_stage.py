@@ -82,7 +82,7 @@ class LiveStage:
         tables: The names of the tables.
         monkeypatch: Replaces parts of modules until the end of the test.
         faults: See `serve_app`.
-        auth_token: The auth token with which the app verifies signatures.
+        auth_token: The auth token with which the app verifies signatures; "" for the simulator's.
         concurrency: The concurrency that the API may use.
         is_deployed: Whether AWS contains an API of the stage.
         skew: Seconds by which the clock of the operator's machine is ahead.
@@ -131,7 +131,7 @@ class LiveStage:
 
     @property
     def subject(self):
-        """The stage as the doctor sees it."""
+        """The subject of the doctor's checks."""
         session = boto3.Session()
         aws = Aws(session, "aws", REGION, "123456789012", "arn:aws:iam::123456789012:user/ann")
         return Subject(self.stage, aws, now=lambda: time.time() + self.skew)

@@ -159,7 +159,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch):
-    """A function that makes the request with a number fail, before or after it takes effect.
+    """A function that makes the request with the given number fail before or after it is sent.
 
     If `is_final`, all later requests fail too, as if the process had ended.
     """
@@ -216,7 +216,7 @@ def test_interrupted_probe_leaves_nothing_behind(stage, kill, moment, step):
 
     for number in kill_at_every_request(stage, kill, step=step, moment=moment, is_final=False):
         if resources(stage) != before:
-            # The clean-up was interrupted, so that the next probe deletes the rest.
+            # The clean-up was interrupted, so the next probe must delete the other resources.
             probe.run(stage.subject, TIMER)
         assert resources(stage) == before, number
         killed += 1
@@ -363,7 +363,7 @@ class VirtualTimer:
 @pytest.mark.parametrize(
     ("path", "method"), [("*", None), ("*/Tasks", "POST"), ("*", "DELETE"), ("*/Workers/*", None)]
 )
-def test_throttling_without_an_end_ends_the_probe(stage, path, method):
+def test_endless_throttling_ends_the_probe(stage, path, method):
     time_of_probe, limits = VirtualTimer(), {"method": method} if method else {}
     stage.twilio.fault(
         "request", "error", status=429, retry_after=5, path=path, times=None, **limits
@@ -388,7 +388,7 @@ def test_time_that_throttled_requests_wait_is_not_measured(stage):
     assert findings.milliseconds["task created"] == 0
 
 
-def test_interrupted_probe_names_what_it_leaves(stage):
+def test_interrupted_probe_names_the_resources_that_remain(stage):
     def interrupt(*_):
         raise KeyboardInterrupt
 

@@ -127,7 +127,7 @@ def test_warnings_do_not_change_the_exit_code(write):
     )
 
 
-def test_errors_are_listed_with_place_and_source(write):
+def test_errors_are_listed_with_position_and_source(write):
     file = write(WITH_ERRORS)
     result = run_infra("workspace", "check", "--file", file)
     lines = result.stdout.splitlines()

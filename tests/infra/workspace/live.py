@@ -58,7 +58,7 @@ class Live:
         return plan
 
     def changes(self, definition, **options):
-        """Return the planned changes as lists of action, title and values of the fields."""
+        """Return the planned changes as tuples of action, title and new values."""
         return [
             (str(change.action), change.title, dict(change.after))
             for change in self.plan(definition, **options).changes

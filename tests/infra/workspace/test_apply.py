@@ -210,7 +210,7 @@ def test_plan_shows_only_declared_capacities(live):
     assert (change.before, change.after) == ({"capacity": {"chat": 3}}, {"capacity": {"chat": 0}})
 
 
-def test_workers_are_read_only_if_they_are_declared(live):
+def test_undeclared_workers_are_not_read(live):
     before = len(live.requests("GET"))
     live.plan(define(activities=[]))
     assert not any("/Workers" in path for _, path in live.requests("GET")[before:])

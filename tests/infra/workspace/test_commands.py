@@ -206,7 +206,7 @@ def test_names_cannot_end_the_markdown_block(run, tmp_path):
     assert lines[2] == "+ create TaskQueue '```'"
 
 
-def test_changed_configuration_is_shown_by_its_lines(run, live):
+def test_only_the_changed_lines_of_a_configuration_are_shown(run, live):
     run("apply", "--yes")
     workflow = live.context.workflows.list()[0]
     workflow.update(configuration=workflow.configuration.replace("=='es'", "=='fr'"))

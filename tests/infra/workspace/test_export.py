@@ -146,7 +146,7 @@ def test_url_that_may_contain_a_secret_is_left_out(live, url):
     assert live.changes(definition) == []
 
 
-def test_other_url_of_the_apis_host_is_exported_as_it_is(live):
+def test_other_url_of_the_apis_host_is_exported_unchanged(live):
     live.context.update(event_callback_url=f"{API}/other")
     state = exports.read_all(live.context, with_workers=False)
     text, _ = exports.export(state, api_url=f"{API}/new", base_url=API, with_workers=False)
@@ -221,7 +221,7 @@ def test_large_definition_is_json(live):
     assert live.changes(definition) == []
 
 
-def test_names_of_workers_are_read_only_if_they_are_needed(live):
+def test_names_of_workers_are_not_read_unless_they_are_needed(live):
     before = len(live.requests("GET"))
     export(live, with_workers=False)
     paths = [path for _, path in itertools.islice(live.requests("GET"), before, None)]

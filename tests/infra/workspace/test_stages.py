@@ -189,7 +189,7 @@ def test_callbacks_of_another_stage_are_not_redirected_without_a_question(stage,
 
 @pytest.fixture
 def locks(stage, monkeypatch):
-    """The released locks: whether each was forced, and the stage's state before and after it."""
+    """The released locks: whether each was forced, and the stage's state before and after."""
     steps = []
 
     @contextlib.contextmanager
