@@ -13,7 +13,7 @@ NAME = "taskrouter-callbacks probe"
 """Name of every resource that the probe creates. Only resources with this name are deleted."""
 
 CHANNEL = "taskrouter_callbacks_probe"
-"""Unique name of the probe's TaskChannel; also the Worker attribute that expressions test."""
+"""Unique name of the probe's TaskChannel, and name of the attribute that expressions test."""
 
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
