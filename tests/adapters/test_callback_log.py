@@ -191,7 +191,7 @@ def test_pages_contain_each_matching_line_once(
 
 @pytest.mark.parametrize("number", [1_000, 100_000])
 def test_search_for_one_sid_reads_no_line_twice(fake_logs: FakeLogs, number: int) -> None:
-    """The oldest line matches. At most ten requests search fewer lines than a request can."""
+    """Only the oldest line matches. All but ten requests search as many lines as a request can."""
     wanted = sid("WR")
     other = json.dumps({"event": "request", "route": "/event_callback", "reservation_sid": "WR0"})
     step = 29 * DAY // number
@@ -207,7 +207,7 @@ def test_search_for_one_sid_reads_no_line_twice(fake_logs: FakeLogs, number: int
     assert len(pages) == -(-len(fake_logs.calls) // 4)
 
 
-def test_window_that_does_not_finish_is_continued_by_the_next_search(fake_logs: FakeLogs) -> None:
+def test_incomplete_window_is_continued_by_the_next_search(fake_logs: FakeLogs) -> None:
     wanted = sid("WR")
     for index in range(8):
         fake_logs.add(NOW - index)
@@ -248,7 +248,7 @@ def test_unknown_token_is_a_bad_request(fake_logs: FakeLogs, token: str) -> None
         LogPosition(NOW, 0, 1, "a-b+/=_.~"),
     ],
 )
-def test_cursor_returns_the_position(position: LogPosition) -> None:
+def test_cursor_is_converted_back_to_its_position(position: LogPosition) -> None:
     assert LogPosition.from_cursor(position.to_cursor()) == position
 
 

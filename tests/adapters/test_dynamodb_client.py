@@ -62,6 +62,6 @@ def test_failed_condition_returns_the_current_item_if_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("item", [{"sid": {"S": "WR2"}}, {"a": {"N": "5"}}])
-def test_failed_condition_with_another_item_is_an_unreadable_response(item: dict[str, Any]) -> None:
+def test_failed_condition_with_a_different_item_raises_an_error(item: dict[str, Any]) -> None:
     with pytest.raises(StoreUnavailable, match="can't be read"):
         run_with_failed_condition(Item=item)

@@ -113,7 +113,7 @@ def test_socket_is_shut_down_after_the_time_limit(source: str) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError(), TimeoutError()])
-def test_run_raises_the_error_of_the_work(error: BaseException) -> None:
+def test_run_raises_the_error_that_the_work_raised(error: BaseException) -> None:
     def work() -> None:
         raise error
 

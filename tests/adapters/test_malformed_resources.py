@@ -168,7 +168,7 @@ def test_reservation_of_another_task_or_worker_raises_an_error(
 
 
 @pytest.mark.parametrize("call", LISTS.values(), ids=LISTS)
-def test_list_of_reservations_of_another_task_raises_an_error(
+def test_list_with_a_reservation_of_another_task_raises_an_error(
     taskrouter: TaskRouter, call: Call
 ) -> None:
     other = {**RESERVATION_RESOURCE, "task_sid": "WT" + "9" * 32}
@@ -223,7 +223,7 @@ def test_list_of_pending_reservations_omits_other_statuses(taskrouter: TaskRoute
     assert [remote.status.value for remote in LISTS["reservations"](taskrouter.client)] == statuses
 
 
-def test_list_of_events_of_another_type_raises_an_error(taskrouter: TaskRouter) -> None:
+def test_list_with_an_event_of_another_type_raises_an_error(taskrouter: TaskRouter) -> None:
     other = EVENT_RESOURCE | {"event_type": "reservation.accepted"}
     taskrouter.body = json.dumps(listed("events", EVENT_RESOURCE)).encode()
     assert len(EVENTS["events"](taskrouter.client).events) == 1

@@ -1,4 +1,4 @@
-"""Every operation of the TaskRouter client ends in time and reports whether its request was sent.
+"""Operations of the TaskRouter client end in time and report whether their request was sent.
 
 The tests use real sockets and short time limits.
 """
@@ -37,7 +37,7 @@ SLACK = 2.0
 """Additional time for busy machines, in seconds."""
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
 LARGE = "x" * 12_000_000
-"""A text that does not fit into the buffers of two sockets."""
+"""A string that does not fit into the buffers of two sockets."""
 
 
 def response(body: object, *, status: int = 200, headers: str = "") -> bytes:
@@ -177,7 +177,7 @@ def test_request_whose_host_lookup_hangs_was_not_sent(
 
 
 @pytest.mark.parametrize("end", [Peer.reset, lambda _peer: None], ids=["reset", "closed"])
-def test_incomplete_request_was_not_sent(
+def test_incomplete_request_counts_as_not_sent(
     server: ScriptedServer, end: Callable[[Peer], None]
 ) -> None:
     def end_while_reading(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""Failures and errors of the provider end on the console's page."""
+"""Failures of the provider are reported to the console's page."""
 
 import time
 from typing import Any
@@ -45,7 +45,7 @@ FAILURES: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("path", [METADATA_PATH, "/jwks", "/token", "/userinfo"])
 @pytest.mark.parametrize("name", FAILURES)
-def test_failure_of_the_provider_ends_on_the_page(
+def test_failure_of_the_provider_is_reported_to_the_page(
     browser: Browser, provider: FakeProvider, path: str, name: str
 ) -> None:
     respond, code = FAILURES[name]
