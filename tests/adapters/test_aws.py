@@ -483,7 +483,9 @@ def test_endpoint_of_each_region_matches_botocore(
         assert endpoints.find_endpoint(service) == (f"https://{hostname}", region)
 
 
-def test_standard_regions_need_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoints_of_common_regions_are_found_without_a_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
     monkeypatch.setattr("botocore.session.Session", None)
     for region in ("us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7"):

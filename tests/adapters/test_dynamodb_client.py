@@ -55,7 +55,7 @@ def run_with_failed_condition(**response: Any) -> tuple[bool, dict[str, Any]]:
     return UpdateItem(set={"a": 1}).run(client, "table", {"sid": "WR1"})
 
 
-def test_failed_condition_returns_the_current_item_if_there_is_one() -> None:
+def test_failed_condition_returns_the_current_item_or_an_empty_dictionary() -> None:
     item = {"sid": {"S": "WR1"}, "a": {"N": "5"}}
     assert run_with_failed_condition(Item=item) == (False, {"sid": "WR1", "a": 5})
     assert run_with_failed_condition() == (False, {})

@@ -200,7 +200,7 @@ def test_request_is_retried_once_after_an_incomplete_dynamodb_response(
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_complete_response_after_an_incomplete_one_is_used(
+def test_complete_response_after_an_incomplete_response_is_used(
     monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     response = encode(BODIES[operation], has_checksum=False)

@@ -422,7 +422,7 @@ def test_record_with_a_malformed_last_claim_can_be_read(claim: Any) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_created_record_contains_all_attributes(
+def test_record_is_created_once_with_the_expected_attributes(
     store: DynamoReservationStore, status: Status
 ) -> None:
     entry = HistoryEntry(at=NOW, to=status, by="event", note="reported late")

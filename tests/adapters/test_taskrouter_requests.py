@@ -375,7 +375,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
 
 
 @pytest.mark.parametrize("operation", [*OPERATIONS, "events", "search"])
-def test_every_operation_has_time_and_size_limits(
+def test_operations_have_time_and_size_limits(
     limits: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     monkeypatch.setattr(adapter, "time", SimpleNamespace(monotonic=lambda: 100.0))

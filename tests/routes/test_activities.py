@@ -128,7 +128,7 @@ def test_switch_whose_response_was_lost_can_be_repeated(api: Api, alice: str) ->
 
 
 @pytest.mark.parametrize("role", ["supervisor", "service"])
-def test_caller_without_a_worker_must_name_one(api: Api, alice: str, role: str) -> None:
+def test_caller_without_a_worker_must_name_a_worker(api: Api, alice: str, role: str) -> None:
     token = api.token(role)
     body = {"activity_sid": OFFLINE.sid}
 
@@ -319,7 +319,7 @@ def test_names_in_events_are_shortened_to_256_characters(api: Api) -> None:
     assert shown(api, alice)["activity_name"] == "a" * 256
 
 
-def test_event_of_another_workspace_is_refused(api: Api) -> None:
+def test_event_from_another_workspace_is_refused(api: Api) -> None:
     alice = sid("WK")
     response = post_event(api, alice, OFFLINE, WorkspaceSid="WS" + "0" * 32)
 

@@ -145,7 +145,7 @@ def test_response_without_code_fails(browser: Browser) -> None:
     assert failure(browser.finish(state)) == "provider_refused"
 
 
-def test_response_of_another_issuer_is_refused(browser: Browser, provider: FakeProvider) -> None:
+def test_response_from_another_issuer_is_refused(browser: Browser, provider: FakeProvider) -> None:
     assert failure(browser.finish(browser.begin() + "&iss=https://evil.example")) == (
         "provider_invalid"
     )
