@@ -235,7 +235,7 @@ def test_incomplete_window_is_continued_by_the_next_search(fake_logs: FakeLogs) 
 
 
 @pytest.mark.parametrize("token", ["forged", "100", "\u0661"])
-def test_unknown_token_is_a_bad_request(fake_logs: FakeLogs, token: str) -> None:
+def test_unknown_token_is_refused(fake_logs: FakeLogs, token: str) -> None:
     fake_logs.add(NOW)
     position = LogPosition(NOW, since=NOW - MINUTE, token=token)
     with pytest.raises(BadRequest, match=r"^cursor must be .* received within the last day\.$"):
@@ -277,7 +277,7 @@ def test_search_stops_at_its_time_limit_and_reports_how_far_it_got(fake_logs: Fa
     assert page.next_cursor == f"{second_window - 1}-0-{third_window}"
 
 
-def test_lines_that_emulators_return_without_a_match_are_omitted(
+def test_lines_that_do_not_match_are_omitted_even_if_an_emulator_returns_them(
     fake_logs: FakeLogs,
 ) -> None:
     fake_logs.ignores_patterns = True

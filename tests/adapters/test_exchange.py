@@ -135,7 +135,7 @@ class TrackedConnection(Tracked, FailingConnection):
     pass
 
 
-def test_earlier_request_counts_as_sent_after_a_later_request_fails_while_it_is_sent() -> None:
+def test_earlier_request_still_counts_as_sent_if_a_later_request_fails() -> None:
     def work() -> None:
         exchange.begin(connection(), sends=True)
         TrackedConnection().request()

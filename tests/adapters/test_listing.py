@@ -159,7 +159,7 @@ def test_worker_list_filters_the_worker_index_by_status(status: Status | None) -
     assert client.requests == [filtered(each, status) if status else each for each in expected]
 
 
-def test_second_incomplete_page_ends_a_list_at_its_last_key() -> None:
+def test_page_of_a_list_ends_after_two_incomplete_index_pages() -> None:
     for worker_sid in (WORKER, None):
         lasts = [entry(9, AT + 1), entry(8, AT)]
         pages = [page(scanned=100, last=lasts[0]), page(scanned=1_000, last=lasts[1])]

@@ -32,7 +32,7 @@ FAILURES: dict[str, tuple[Any, str]] = {
     "429": (lambda request: send_json(request, 429, {}), "provider_unavailable"),
     "500": (lambda request: send_json(request, 500, {}), "provider_unavailable"),
     "503": (lambda request: send(request, 503, b"<script>"), "provider_unavailable"),
-    "redirection": (redirect, "provider_unavailable"),
+    "redirect": (redirect, "provider_unavailable"),
     "huge": (lambda request: send(request, 200, b" " * 300_000 + b"{}"), "provider_invalid"),
     "not JSON": (lambda request: send(request, 200, b"<html>"), "provider_invalid"),
     "not UTF-8": (lambda request: send(request, 200, b"\xff"), "provider_invalid"),
