@@ -22,6 +22,7 @@ AT = 497_222 * HOUR
 
 WORKER, OTHER = "WK" + "1" * 32, "WK" + "2" * 32
 LATEST = 32_503_680_000_000
+"""The year 3000, in epoch ms. Times in cursors must be earlier."""
 
 
 def wr(number: int) -> str:
@@ -40,7 +41,7 @@ def entry(number: int, at: int, worker_sid: str = WORKER) -> dict[str, Any]:
 class ScriptedDynamoDb:
     """Responds to queries with the given pages, and then with empty pages.
 
-    Every record exists, and is pending unless `statuses` contains a different status.
+    Each record is pending unless `statuses` contains a different status, or None if it is missing.
     """
 
     def __init__(self, *pages: dict[str, Any]) -> None:

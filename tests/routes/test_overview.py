@@ -1,4 +1,4 @@
-"""`GET /overview` returns the caller's open Reservations, and 304 if nothing has changed."""
+"""`GET /overview` returns the open Reservations that the caller may see, and 304 if unchanged."""
 
 import json
 from typing import Any
@@ -405,7 +405,9 @@ def test_poll_of_a_worker_costs_the_same_regardless_of_the_number_of_records(
     assert usages[0].write_units == 0
 
 
-def test_poll_without_open_reservations_reads_no_records(api: Api, metered: MeteredClient) -> None:
+def test_poll_without_open_reservations_reads_no_reservation_records(
+    api: Api, metered: MeteredClient
+) -> None:
     get(api, worker=sid("WK"))
     assert metered.reset().requests == {"query": 1, "get_item": 1}
     get(api)
