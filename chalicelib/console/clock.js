@@ -8,7 +8,7 @@ let isKnown = false;
 
 export const serverNow = () => Date.now() + offset;
 
-/** Return whether the server's clock is known. Before, the computer's clock may be wrong by hours. */
+/** Return whether the server's clock is known. Until then, times come from the computer's clock, which may be wrong by hours. */
 export const isClockKnown = () => isKnown;
 
 export const clockOffset = () => offset;

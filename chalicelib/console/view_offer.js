@@ -26,7 +26,7 @@ const ENDINGS = {
   pending: ["blue", "calm"],
 };
 
-/** The kinds of TaskRouter's statuses, if their names differ. */
+/** The kind of row for each status of a Reservation. */
 export const STATUSES = {
   pending: "pending",
   accepted: "accepted",
@@ -232,7 +232,7 @@ function activityAfterRejection(sid, { worker_name: worker }) {
   </label>`;
 }
 
-/** A row without countdown and buttons: its ending, or what is being checked. */
+/** A row without a countdown and decision buttons: it has ended, or its status is being checked. */
 function closedRow(row, isSelected) {
   const isEnded = row.phase === "ended";
   return html`<li
@@ -281,7 +281,7 @@ function checkingText({ phase, nextCheckAt }) {
   return text("checkingAt", { n });
 }
 
-/** The button that opens the record of a row without a selection. */
+/** The button that opens the record of a row in History or in "Just ended". */
 export const inspectButton = (sid, title) =>
   html`<button type="button" class="quiet" aria-label=${`${text("inspect")}: ${title}`} onClick=${() => inspect(sid)}>${text("inspect")}</button>`;
 

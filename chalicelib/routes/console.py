@@ -96,7 +96,8 @@ def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) 
 
     The modules become two scripts, and the styles one style sheet, because API Gateway throttles
     requests. With one request per module, a few agents who load the page at the same time would
-    exceed the burst limit. The modules of a script share a scope, so their top-level names must differ.
+    exceed the burst limit. The modules of a script share a scope, so their top-level names must
+    differ.
     """
     for _, imported in _IMPORT.findall(sources[name]):
         if imported not in modules:
