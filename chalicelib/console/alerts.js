@@ -13,7 +13,7 @@ const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", 
 const RINGING_TIME = 5000;
 let context = null;
 
-/** Show the number of open offers in the tab's title and icon. */
+/** Show the number of open offers in the tab's title, and whether there are any in its icon. */
 export function showCount() {
   const count = state.session ? openRows(state.inbox).length : 0;
   const page = text(state.session ? section() : "signIn");

@@ -1,4 +1,4 @@
-// The rows of the inbox: what is known about each Reservation, and how the rows change.
+// The rows of the inbox: the known state of each Reservation, and how the rows change.
 //
 // A row's phase is one of
 //   open       the Reservation is pending

@@ -97,7 +97,7 @@ function signIn(token) {
     return;
   }
   if (state.inbox.owner !== claims.owner) {
-    // Another user must not see what the previous one saw.
+    // The user must not see a previous user's data.
     resetState();
     keepDraftsOf(claims.owner);
     state.inbox.owner = claims.owner;
