@@ -28,8 +28,9 @@ export async function isAnyTabVisible(owner) {
 /**
  * Poll until `stop` is called.
  *
- * `show` gets the overview (the same object if nothing has changed, or null after a failure), the state of the
- * connection, and whether this tab polls. `refuse` gets the response to a refused token, and `receive` gets other tabs' messages.
+ * `show` gets the overview, the state of the connection, and whether this tab polls. The overview is the same
+ * object if nothing has changed, and null after a failure. `refuse` gets the response to a refused token, and
+ * `receive` gets other tabs' messages.
  */
 export function startPolling({ token, owner, show, refuse, receive }) {
   const stopping = new AbortController();

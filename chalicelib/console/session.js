@@ -69,8 +69,8 @@ export const storeToken = (token) => sessionStorage.setItem(TOKEN, token);
 export const forgetToken = () => sessionStorage.removeItem(TOKEN);
 
 /**
- * A value that each sign-out changes. Each tab keeps the value of the last sign-out that it has followed, so that
- * it detects a later sign-out even if the tab was closed or showed another site.
+ * A value that each sign-out changes. Each tab keeps the value of the last sign-out that it has followed. The
+ * tab therefore detects a later sign-out even after it was closed or showed another site.
  */
 const SIGN_OUT = "console.sign-out";
 
