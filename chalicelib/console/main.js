@@ -107,7 +107,7 @@ function signIn(token) {
   Object.assign(state, { session: { token, claims }, door: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
-  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
+  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
   keepLoadingActivities();
   loadSupervisor();
   setTimeout(() => {
@@ -160,7 +160,7 @@ const RECEIVERS = {
 };
 
 /** Process a message from another tab of this user. */
-const receiveFact = (message) => RECEIVERS[message.type]?.(message);
+const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
 /** End the session because the API refused the token. */
 function refuse(response) {

@@ -12,7 +12,7 @@ import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
 
 /** Milliseconds after which a request without an answer is shown as such. */
-const SOON_ANSWERED = 1500;
+const SLOW_ANSWER = 1500;
 
 const ENDINGS = {
   accepted: ["green", "check"],
@@ -49,7 +49,7 @@ function stage(row) {
   if (row.phase === "open") {
     return left > 0 ? urgency(left, timeout(row.reservation)) : "over";
   }
-  if (row.phase === "deciding" && serverNow() - row.sentAt < SOON_ANSWERED && left > 0) {
+  if (row.phase === "deciding" && serverNow() - row.sentAt < SLOW_ANSWER && left > 0) {
     return urgency(left, timeout(row.reservation));
   }
   return row.phase === "ended" ? "ended" : "checking";
