@@ -10,7 +10,7 @@ let isKnown = false;
 
 export const serverNow = () => Date.now() + offset;
 
-/** Return whether the server's clock is known. Before, the computer's clock may be wrong by hours. */
+/** Return whether the server's clock is known. Until then, times come from the computer's clock, which may be wrong by hours. */
 export const isClockKnown = () => isKnown;
 
 /** Return the server's time minus the computer's in ms, or null if it is not known. */

@@ -27,12 +27,12 @@ const SLOW = 300;
 const ASLEEP = 5000;
 /** Time after the end of an offer or Task in which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
-/** Age up to which a time-out explains a change of the Activity. Hidden pages poll every 15 s. */
+/** Age up to which a timeout explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
 /** Age at which the Activities are read again. The event of a change may have been lost. */
 const OLD = 60_000;
 
-/** Longest pause in seconds between two questions for the identity provider, before jitter. */
+/** Maximum pause in seconds, before jitter, between two requests that ask whether there is an identity provider. */
 const MAX_PAUSE = 30;
 
 const root = document.querySelector("#console");
@@ -97,7 +97,7 @@ function signIn(token) {
     return;
   }
   if (state.inbox.owner !== claims.owner) {
-    // Another user must not see what the previous one saw.
+    // The user must not see a previous user's data.
     resetState();
     keepDraftsOf(claims.owner);
     state.inbox.owner = claims.owner;
@@ -107,7 +107,7 @@ function signIn(token) {
   Object.assign(state, { session: { token, claims }, door: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
-  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
+  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
   keepLoadingActivities();
   loadSupervisor();
   setTimeout(() => {
@@ -159,8 +159,8 @@ const RECEIVERS = {
   expectActivity: ({ sid }) => (state.expectedActivity = sid),
 };
 
-/** Receive what another tab of this user has found out. */
-const receiveFact = (message) => RECEIVERS[message.type]?.(message);
+/** Process a message from another tab of this user. */
+const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
 /** End the session because the API refused the token. */
 function refuse(response) {
@@ -172,7 +172,7 @@ function refuse(response) {
   }
 }
 
-/** Renew the session without asking the user, if the provider allows that. */
+/** End the session, then renew it without asking the user if another tab or the provider allows that. */
 function expire(at) {
   const { nextToken } = state;
   state.nextToken = null;
@@ -218,7 +218,7 @@ function apply(overview, isLeader) {
 /**
  * Notice that somebody other than the user made the Worker unavailable.
  *
- * A Workflow may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
+ * A TaskQueue may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
  * Task, and shortly afterward, no notice is needed, unless an offer has just timed out.
  */
 function noticeActivity({ inbox }, now) {

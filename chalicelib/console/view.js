@@ -40,9 +40,9 @@ export const pill = (tone, name, words, classes = "") =>
   html`<span class=${`pill ${classes}`} data-tone=${tone}>${icon(name, name === "spin" ? "i spin" : "i")}${words}</span>`;
 
 /**
- * Renders `show(value())`, and renders again in the second in which the value has changed.
+ * Renders `show(value())`. Checks the value every second, and renders again if the value has changed.
  *
- * 500 countdowns change their digits every second, but nothing else of their rows.
+ * Of 500 rows with countdowns, only the digits are rendered every second.
  */
 export class Ticking extends Component {
   componentDidMount() {
