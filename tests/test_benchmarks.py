@@ -184,7 +184,7 @@ def handle(event, context):
 
 @linux
 @pytest.mark.parametrize("failures", [0, 1, 2])
-def test_first_sweep_is_repeated_once_if_taskrouter_does_not_answer_in_time(
+def test_first_sweep_is_repeated_once_if_taskrouter_is_unavailable(
     tmp_path: Path, runtime: Path, failures: int
 ) -> None:
     source = SWEEP_THAT_FAILS.replace("FAILURES", str([*range(1, 1 + failures)]))

@@ -292,7 +292,7 @@ def test_issuer_is_kept_as_it_is(issuer: str) -> None:
         ("OIDC_ROLE_CLAIM", "cognito:groups"),
     ],
 )
-def test_setting_of_the_sign_in_is_accepted(name: str, value: str) -> None:
+def test_valid_sign_in_setting_is_accepted(name: str, value: str) -> None:
     assert getattr(config.load({**SIGN_IN, name: value}), name.lower()) == value
 
 

@@ -70,7 +70,7 @@ def fill(api: FakeApi) -> dict[str, str]:
 
 
 def show(page: Page, api: FakeApi) -> None:
-    """Show offers of which two have just ended, and select an offer."""
+    """Show offers, two of which have just ended, and select an offer."""
     sids = fill(api)
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.locator(".offer")).to_have_count(6)

@@ -76,7 +76,7 @@ def test_table_has_the_values_of_the_chart(open_console, api):
         ("Asia/Kathmandu", r"\d\d:45", 12),
     ],
 )
-def test_labels_of_the_bars_name_the_minutes_and_do_not_overlap(
+def test_labels_of_the_bars_match_the_time_zone_and_do_not_overlap(
     open_console, api, zone, pattern, count
 ):
     api.statistics = make_statistics(api)
@@ -133,7 +133,7 @@ def test_sweeps_are_shown_with_repairs_and_failures(open_console, api):
     expect(panel.locator("tbody time")).to_have_count(20)
 
 
-def test_short_durations_have_two_significant_digits(open_console, api):
+def test_short_durations_have_at_most_two_significant_digits(open_console, api):
     api.statistics = make_statistics(api)
     for number, milliseconds in enumerate((41.3, 410, 1540, 9999, 10_000, 65_000)):
         api.statistics["sweeps"][number].update(duration_ms=milliseconds, mirrored=0, gone=0)

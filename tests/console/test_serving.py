@@ -100,7 +100,7 @@ def test_other_files_and_versions_are_not_found_and_not_cached(path):
     assert "Reload the page" in body
 
 
-def test_version_changes_with_any_file(tmp_path, monkeypatch):
+def test_version_changes_with_the_contents_and_the_name_of_a_file(tmp_path, monkeypatch):
     def version():
         console._console.cache_clear()
         return console.console_version()
