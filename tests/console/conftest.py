@@ -67,10 +67,10 @@ class FakeApi:
         page_size: the maximum number of entries on a page of a list.
         records: the response bodies of GET /reservations/{sid}, by SID.
         callbacks: the entries that GET /callbacks finds, newest first.
-        callbacks_answer: properties to override in the response of GET /callbacks, or its status,
-            body and headers.
+        callbacks_answer: properties that override those in the response of GET /callbacks, or a
+            complete response: status, body and headers.
         signatures: the response bodies of GET /reservations/{sid}/signature, by SID.
-        statistics: the response body of GET /statistics, or the status, body and headers.
+        statistics: the response body of GET /statistics, or a complete response.
         keys: the Idempotency-Key of each POST request that neither `failure` nor `refused`
             affects.
         answers: responses to POST requests (status, body, headers), by the end of the path; or

@@ -44,7 +44,7 @@ class Tab:
         self._responses[message.get("id", 0)] = message
 
     def send(self, method: str, **parameters: Any) -> Any:
-        """Send a command of the DevTools protocol to the tab; return its result."""
+        """Send a command of the DevTools protocol to the tab; return the command's result."""
         self._last_id += 1
         message = {"id": self._last_id, "method": method, "params": parameters}
         attached = {"sessionId": self._attached, "message": json.dumps(message)}
@@ -62,14 +62,14 @@ class Tab:
         return result["result"].get("value")
 
     def set_window(self, state: str) -> None:
-        """Minimize the window, or show it again, and wait until the page has noticed."""
+        """Minimize or restore the window, and wait until the page's visibility has changed."""
         window = self.send("Browser.getWindowForTarget")["windowId"]
         self.send("Browser.setWindowBounds", windowId=window, bounds={"windowState": state})
         wanted = "hidden" if state == "minimized" else "visible"
         wait_until(lambda: self.evaluate("document.visibilityState") == wanted)
 
     def set_lifecycle(self, state: str) -> None:
-        """Freeze the page, as when the computer sleeps, or continue it (state "active")."""
+        """Freeze the page, as when the computer sleeps, or resume it (state "active")."""
         self.send("Page.setWebLifecycleState", state=state)
 
     def title(self) -> str:
@@ -94,7 +94,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_tab(browser: Browser, api: FakeApi) -> Iterator[Callable[..., Tab]]:
-    """A function that opens the console in a tab and waits until it has polled."""
+    """A function that opens the console in a tab and waits until the console has polled."""
     tabs = []
 
     def open_signed_in(seconds: int = 3600) -> Tab:

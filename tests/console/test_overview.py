@@ -336,7 +336,7 @@ def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
     wait_for_requests(page, api, 2)
 
 
-def test_figures_of_a_late_sweep_are_requested_ever_less_often(open_console, api):
+def test_requests_for_the_figures_of_a_late_sweep_back_off_to_one_a_minute(open_console, api):
     api.statistics = make_statistics(api, age=75)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open").locator(".big")).to_have_text("12")

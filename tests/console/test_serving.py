@@ -46,7 +46,7 @@ def asset_urls(page):
 @pytest.mark.parametrize(
     ("path", "folder"), [("/console", f"{STAGE}/"), ("/console/", f"{STAGE}/console/")]
 )
-def test_page_refers_to_its_files_below_the_stage_with_or_without_slash(path, folder):
+def test_page_refers_to_its_files_below_the_stage_with_or_without_a_trailing_slash(path, folder):
     status, page, headers = call_app(path)
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"

@@ -536,7 +536,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
         assert "Marta" not in each.content()
 
 
-def test_sign_out_clears_a_tab_that_showed_another_page_meanwhile(open_console, api):
+def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_console, api):
     api.offer("Marta")
     mine = token()
     page = open_console(mine)
