@@ -1,4 +1,4 @@
-"""Takes the screenshots in docs/console.md: `python -m tests.console.screenshot`."""
+"""Takes the console's screenshots for the docs: `python -m tests.console.screenshot`."""
 
 import json
 from pathlib import Path
