@@ -224,7 +224,7 @@ def test_failed_export_is_explained_and_saves_no_file(open_console, api):
     assert downloads == []
 
 
-def test_only_supervisors_export(open_console, api):
+def test_worker_cannot_export(open_console, api):
     api.add_past_reservation("Marta")
     page = open_console()
     open_history(page)
