@@ -19,7 +19,7 @@ HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("https://
 
 def export(page: Page) -> str:
     """Export the list; return the contents of the file, without the byte order mark."""
-    with page.expect_download(timeout=60_000) as download:
+    with page.expect_download(timeout=180_000) as download:
         page.get_by_role("button", name="Export CSV").click()
     assert re.fullmatch(
         r"reservations-\d{4}-\d\d-\d\dT\d{6}Z\.csv", download.value.suggested_filename

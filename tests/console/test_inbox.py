@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, is_new_overview, iso, token
 from tests.console.pages import announcements, ended, error, row, rows
 
+pytestmark = pytest.mark.slow
+
 
 def center_of_first_row(page: Page):
     box = rows(page).first.bounding_box()
