@@ -1,7 +1,7 @@
 """Measures requests that accept a Reservation.
 
-The limit on the app's own time applies to CPU time. The elapsed time, which pyperf measures, also
-depends on other programs on the machine.
+The limit on the app's own time applies to CPU time. pyperf is not used, because it measures the
+elapsed time, which also depends on other programs on the machine.
 """
 
 import json
@@ -36,7 +36,7 @@ OWN_MS = 3
 
 
 def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> list[Figure]:
-    """Compare accepts with a handler that only sends the same requests.
+    """Compare accepts with a handler that only sends the same requests, and with the limits.
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.
@@ -91,10 +91,10 @@ class Services:
         # Only requests to TaskRouter are identified by their request lines.
         name = "TaskRouter" if " " in target else target.rpartition(".")[2]
         self.requests[name] += 1
-        status, content = self._answer(name, body)
+        status, content = self._select_response(name, body)
         return status, json.dumps(content).encode()
 
-    def _answer(self, name: str, body: bytes) -> tuple[HTTPStatus, Any]:
+    def _select_response(self, name: str, body: bytes) -> tuple[HTTPStatus, Any]:
         if name == "TaskRouter":
             return HTTPStatus.OK, inputs.remote_reservation("accepted")
         if name == "GetParameter":

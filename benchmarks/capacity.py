@@ -103,8 +103,8 @@ class Limit:
     Attributes:
         quota: The value of the limit.
         unit: The unit of the quota.
-        needed: The number of requests or write units that one Reservation needs. For a limit of
-            concurrency, the sum of their durations in seconds.
+        needed: The number of requests or write units that one Reservation needs. For a concurrency
+            limit, the sum of the requests' durations in seconds.
     """
 
     quota: float

@@ -1,8 +1,8 @@
 """Calculates what a million Reservations cost on AWS: `python -m benchmarks.costs --help`.
 
 The requests of one Reservation are measured: an assignment callback, an accept over REST, and the
-events `created`, `accepted`, `wrapup` and `completed`. The prices are options, and so are the times
-that depend on AWS.
+events `created`, `accepted`, `wrapup` and `completed`. The prices are options, and so are the
+times, sizes and ratios that the benchmarks do not measure.
 """
 
 import json
@@ -100,7 +100,7 @@ class Request:
     function: "FunctionUsage"
 
     def billed_ms(self, memory_mb: int, assumed: Assumptions) -> float:
-        """Return the billed duration (ms) of a function with *memory_mb* of memory."""
+        """Return the billed duration (ms) of the request with *memory_mb* of memory."""
         slowdown = max(1, _VCPU_MB / memory_mb)
         waits_ms = self.usage.requests.total() * assumed.dynamodb_ms
         if self.name == "accept":

@@ -91,7 +91,7 @@ class InstantDynamoDb:
     """A DynamoDB client without latency, so that only the app's own time is measured."""
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        """Return the attributes that an UpdateItem request sets."""
+        """Return DynamoDB's response to an UpdateItem request."""
         return respond(request)
 
 

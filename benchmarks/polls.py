@@ -1,7 +1,7 @@
 """Calculates what consoles that poll the overview cost on AWS: `python -m benchmarks.polls`.
 
 The polls of a Worker and of a supervisor are measured like the requests of a Reservation
-(`benchmarks.costs`), but with the local DynamoDB.
+(`benchmarks.costs`), except that the Lambda function also uses the local DynamoDB.
 """
 
 import io
@@ -32,7 +32,7 @@ from local.dynamodb import TableNames
 
 AGENTS = (10, 100, 1_000)
 INTERVALS = (3, 15)
-"""Seconds between two polls of a visible and of a hidden page."""
+"""Seconds between two polls: from a visible page, and from a hidden page."""
 
 HOURS = 176
 """Hours for which a console is open in a month: 22 days of 8 hours."""

@@ -1,4 +1,4 @@
-"""Builds the Lambda functions to compare: this app, and minimal handlers that write an item."""
+"""Builds the Lambda functions to compare: this app, and minimal handlers for the same requests."""
 
 import os
 import re

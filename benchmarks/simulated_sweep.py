@@ -145,7 +145,7 @@ class Sweeps:
             pages: Number of pages, which are requested sequentially.
 
         Returns:
-            Whether the request was answered in time.
+            Whether TaskRouter responded in time.
         """
         taskrouter, latency_ms = self.world.taskrouter, self.world.scenario.taskrouter.latency_ms
         pauses = budget.pauses_if_throttled()

@@ -56,7 +56,7 @@ _JSON_HEADERS = {"Content-Type": "application/json", "x-amzn-RequestId": "R" * 5
 
 
 class Duration(NamedTuple):
-    """The time that a process spent on a start or an invocation, in seconds."""
+    """The elapsed time and the CPU time of an invocation, in seconds."""
 
     wall: float
     cpu: float

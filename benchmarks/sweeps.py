@@ -1,4 +1,4 @@
-"""Measures sweeps of many due Reservations as a Lambda function, with stubs for all services."""
+"""Measures sweeps of many due Reservations in a Lambda function, with stubs for all services."""
 
 import json
 import math

@@ -66,7 +66,7 @@ _LISTS: dict[str, dict[str, Any]] = {
 
 
 def measure(records: int) -> list[Figure]:
-    """Measure list requests and sweeps in tables of increasing size.
+    """Measure list requests, sweeps and statistics in tables of increasing size.
 
     Args:
         records: number of records in the largest table.

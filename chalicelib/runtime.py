@@ -244,7 +244,7 @@ class Runtime:
 
     @cached_property
     def collaborators(self) -> Collaborators:
-        """The services that `decide` uses."""
+        """The services that decisions and sweeps use."""
         return Collaborators(
             store=self.store,
             taskrouter=self.taskrouter,
@@ -273,7 +273,7 @@ def current() -> Runtime:
     Outside Lambda, the runtime is not built before the first request, because `chalice local` and
     `chalice.test` set the stage's environment variables after they import the app.
     """
-    global _current  # noqa: PLW0603  the only global state of the service
+    global _current  # noqa: PLW0603  one runtime per process
     if _current is None:
         with _lock:
             if _current is None:

@@ -1,4 +1,4 @@
-"""Operator command line, and the AWS resources of a stage."""
+"""The operator commands, and the code that manages a stage in AWS and at Twilio."""
 
 
 class OperatorError(Exception):
@@ -6,7 +6,7 @@ class OperatorError(Exception):
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in the largest unit that fits into it at least twice."""
+    """Return a duration in days, hours, minutes or, below two minutes, seconds."""
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:.0f} {unit}"

@@ -1,10 +1,10 @@
 """Adds bytecode to deployment packages, so that functions do not compile modules when they start.
 
-Lambda's file system is read-only, so each new container would compile all imported modules. Chalice
-packages no bytecode for dependencies. It also gives all files the same modification time, so Python
-would ignore timestamp-based bytecode. The added bytecode is therefore "unchecked"
-(https://peps.python.org/pep-0552/): Python does not compare it with its source. It is compiled from
-the sources in the package, so bytecode and sources always match (docs/adr/0036).
+Lambda's file system is read-only, so each new execution environment would compile all imported
+modules. Chalice packages no bytecode for dependencies. It also gives all files the same
+modification time, so Python would ignore timestamp-based bytecode. The added bytecode is therefore
+"unchecked" (https://peps.python.org/pep-0552/): Python does not compare it with its source. It is
+compiled from the sources in the package, so bytecode and sources always match (docs/adr/0036).
 """
 
 import functools
@@ -22,7 +22,7 @@ _HEADER = importlib.util.MAGIC_NUMBER + (0b01).to_bytes(4, "little")
 """The beginning of unchecked bytecode, before the hash of its source."""
 
 _SDK, _SDK_USED = "twilio/rest/", ("twilio/rest/__init__.py", "twilio/rest/taskrouter/")
-"""Twilio's SDK has clients for 40 products. Bytecode for all of them would double the package."""
+"""Twilio's SDK has clients for about 40 APIs. Bytecode for all of them would double the package."""
 
 _MODE = 0o644
 """File mode of the bytecode. Lambda runs functions as a user who does not own the files."""
@@ -45,7 +45,7 @@ def add_to_packages() -> None:
 
 
 def add(package: Path) -> None:
-    """Replace the bytecode in a zip file with bytecode of the sources in the same file.
+    """Replace the bytecode in a zip file with bytecode compiled from the sources in that file.
 
     The bytecode is that of the running version of Python, from which Chalice also derives the
     functions' runtime. A package whose bytecode is up to date remains unchanged.

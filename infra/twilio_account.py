@@ -146,7 +146,7 @@ class Account:
         """Return whether the API key can manage the account's keys.
 
         Only a main key can (https://www.twilio.com/docs/iam/api-keys). The simulator has no such
-        resource, so every other TaskRouter URL than Twilio's gives False.
+        resource, so the result is False for any TaskRouter URL other than Twilio's.
         """
         if self._url != TASKROUTER_URL:
             return False

@@ -23,7 +23,7 @@ ERRORS = (SettingsError, OperatorError, network.NotReadyError)
 
 
 _PACKAGES = ("ministack", "uvicorn", "starlette", "aiohttp", "lark", "python_multipart")
-"""Packages that the services need but a deployment does not."""
+"""Packages that the local stack's services need."""
 
 
 class _ErrorReportingGroup(click.Group):

@@ -191,7 +191,7 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
 
 
 def _find_problem(described: stack.Stack) -> str | None:
-    """Return a message if a service does not respond, lacks a table or serves another API.
+    """Return a message if a service does not respond, lacks a table or serves a different API.
 
     The message names the service and the remedy.
     """

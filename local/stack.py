@@ -150,7 +150,7 @@ def hide_secrets(url: str) -> str:
 
 
 def conflicting_variables(stack: Stack, environ: Mapping[str, str]) -> list[str]:
-    """Return the shell variables that select another account, TaskRouter or DynamoDB."""
+    """Return the shell variables that select a different account, TaskRouter or DynamoDB."""
     default = describe({name: environ[name] for name in PORTS if name in environ})
     return [
         name

@@ -1,4 +1,4 @@
-"""Controls a simulator from a test or a script. Needs no other package."""
+"""Controls a simulator from a test or a script. Only `client` needs a package: Twilio's SDK."""
 
 import json
 import urllib.error

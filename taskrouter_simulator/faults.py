@@ -48,7 +48,8 @@ class Fault:
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.
         seconds: Latency: real seconds for a REST request, simulated seconds for a callback.
-        status: HTTP status of an error.
+        status: HTTP status of an error, and the logged status of a request that is cut before it
+            takes effect.
         retry_after: Retry-After header in seconds; None means the `retry_after` setting.
         times: Number of further requests to affect; None means all.
     """

@@ -1,4 +1,4 @@
-"""Creates SIDs, defines the test credentials, and checks URLs."""
+"""Derives identifiers, defines the test credentials, and checks and resolves URLs."""
 
 import hashlib
 import re

@@ -44,7 +44,8 @@ def read(path: Path) -> list[dict[str, Any]]:
         path: A recording, or a file with one exported log entry per line.
 
     Raises:
-        RecordingError: The file cannot be read, or a line is not a callback.
+        RecordingError: The file cannot be read, contains an invalid line, or contains no answered
+            callback.
     """
     try:
         with path.open(encoding="utf-8") as file:

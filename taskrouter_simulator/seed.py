@@ -1,7 +1,7 @@
 """Builds the Workspace that a definition describes.
 
-SIDs are the same in every run. The SIDs of Activities, Workers, TaskQueues and Workflows are
-derived from their names. The Workspace and the first Workflow have fixed SIDs.
+The SIDs of Activities, Workers, TaskQueues and Workflows are derived from their names, so they are
+the same in every run. The Workspace and the first Workflow have fixed SIDs.
 """
 
 import json

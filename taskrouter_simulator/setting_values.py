@@ -65,7 +65,7 @@ def _read_setting(setting: "Field[Any]", value: Any) -> Any:
 
 
 def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the text of a field's environment variable; None if the default applies.
+    """Return the value of a field's environment variable; None if the default applies.
 
     Raises:
         SettingsError: API_PORT, which changes a default, is not a valid port.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-START_FROM_HEAD_SINCE = 1_704_067_200_000
+NEWEST_FIRST_SINCE = 1_704_067_200_000
 """January 1, 2024. CloudWatch Logs refuses newest-first searches that begin earlier."""
 
 GROUP = "/aws/lambda/taskrouter-callbacks-dev"
@@ -55,7 +55,7 @@ class FakeLogs:
 
     def respond(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         start, end = request["startTime"], request["endTime"]
-        if request["startFromHead"] or start < START_FROM_HEAD_SINCE or start > end:
+        if request["startFromHead"] or start < NEWEST_FIRST_SINCE or start > end:
             return 400, {"__type": "InvalidParameterException", "message": "no"}
         first = bisect_left(self.lines, (start, ""))
         last = bisect_right(self.lines, end, key=lambda line: line[0])

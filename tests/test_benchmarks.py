@@ -184,7 +184,7 @@ def handle(event, context):
 
 @linux
 @pytest.mark.parametrize("failures", [0, 1, 2])
-def test_first_sweep_is_repeated_once_if_taskrouter_does_not_answer_in_time(
+def test_first_sweep_is_repeated_once_if_taskrouter_is_unavailable(
     tmp_path: Path, runtime: Path, failures: int
 ) -> None:
     source = SWEEP_THAT_FAILS.replace("FAILURES", str([*range(1, 1 + failures)]))
@@ -230,9 +230,9 @@ def test_function_must_write_as_often_as_the_app(app: Program) -> None:
 
 @linux
 def test_function_that_refuses_the_request_is_not_measured(app: Program) -> None:
-    strangers = replace(app, environ=app.environ | {"TWILIO_ACCOUNT_SID": "AC" + "f" * 32})
+    other_account = replace(app, environ=app.environ | {"TWILIO_ACCOUNT_SID": "AC" + "f" * 32})
     with pytest.raises(RuntimeError, match="callback: the function returned"):
-        costs.measure_function(SITE_PACKAGES, strangers, "callback", Usage(), 1)
+        costs.measure_function(SITE_PACKAGES, other_account, "callback", Usage(), 1)
 
 
 def test_own_cpu_time_of_an_accept_is_measured() -> None:

@@ -209,7 +209,7 @@ def test_missing_defaults_file_is_reported() -> None:
         config.load({"SETTINGS_DEFAULTS": "missing.env"})
 
 
-def test_defaults_file_in_another_encoding_is_reported(tmp_path: Path) -> None:
+def test_defaults_file_that_is_not_utf_8_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "settings.env"
     file.write_text("RETENTION_DAYS=7", encoding="utf-16")
     with pytest.raises(config.SettingsError, match="Save it as UTF-8"):
@@ -277,7 +277,7 @@ def test_sign_in_is_off_by_default_and_has_defaults() -> None:
         "http://[::1]:8080",
     ],
 )
-def test_issuer_is_kept_as_it_is(issuer: str) -> None:
+def test_issuer_is_kept_unchanged(issuer: str) -> None:
     assert config.load({**SIGN_IN, "OIDC_ISSUER": issuer}).oidc_issuer == issuer
 
 
@@ -292,7 +292,7 @@ def test_issuer_is_kept_as_it_is(issuer: str) -> None:
         ("OIDC_ROLE_CLAIM", "cognito:groups"),
     ],
 )
-def test_setting_of_the_sign_in_is_accepted(name: str, value: str) -> None:
+def test_valid_sign_in_setting_is_accepted(name: str, value: str) -> None:
     assert getattr(config.load({**SIGN_IN, name: value}), name.lower()) == value
 
 

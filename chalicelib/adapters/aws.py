@@ -314,7 +314,7 @@ def _make_tls_context(bundle: str) -> ssl.SSLContext:
 
 
 def _signed_parts(url: str) -> tuple[str, str]:
-    """Return the host and path of a URL as they appear in the signed text."""
+    """Return the host and path of a URL as they appear in the canonical request."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if ":" in host:

@@ -1,6 +1,6 @@
 """Finds the endpoint of an AWS service, and the proxy for an endpoint.
 
-On Lambda, botocore is imported only for unusual configurations, because importing it is slow.
+On Lambda, botocore's slow modules are imported only for unusual configurations.
 """
 
 import os

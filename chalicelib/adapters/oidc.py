@@ -31,7 +31,7 @@ from chalicelib.setting_types import is_secure_or_loopback
 _Result = TypeVar("_Result")
 
 SECONDS = 3.0
-"""Time limit for all requests to the provider that one request of a browser causes."""
+"""Time limit for all requests to the provider that one request from a browser causes."""
 
 _WAIT_SECONDS = (2.0, SECONDS)
 """Time limits for connecting, and for each wait for data."""
@@ -43,7 +43,7 @@ _MAX_AGE_MS = 3_600_000
 """Maximum age of the provider's metadata and keys."""
 
 _MIN_AGE_MS = 60_000
-"""Minimum age at which unknown keys make the service fetch the keys again."""
+"""Minimum age of the cached keys at which an unknown key makes the service fetch them again."""
 
 _LEEWAY_SECONDS = 60
 """Allowed difference between the provider's clock and this computer's clock."""
@@ -53,8 +53,8 @@ _KEY_TYPES = {
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
     "EdDSA": "OKP",
 }
-"""The allowed algorithms, with their types of keys. All of them are asymmetric, so nobody who knows
-the published keys or the client's secret can sign a token."""
+"""The allowed algorithms, with their types of keys. All of them are asymmetric, so neither
+the published keys nor the client's secret can be used to sign a token."""
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _CLIENT_ERRORS = range(400, 500)
@@ -301,7 +301,7 @@ def _invalid(message: str) -> SignInError:
 def _fetch(session: Session, url: str, **options: Any) -> dict[str, Any]:
     """Return the JSON object at a URL; with the option ``data``, post a form.
 
-    Redirections are not followed, because they could lead to another host.
+    Redirects are not followed, because they could lead to another host.
     """
     method = "POST" if "data" in options else "GET"
     headers = {"Accept": "application/json", **options.pop("headers", {})}

@@ -1,9 +1,9 @@
 """Secrets: auth tokens, API keys, shared keys and the secret of the OpenID Connect client.
 
-During a rotation, there may be several of each kind. On AWS, the secrets are stored in one SSM
-parameter, which each execution environment caches. A value older than five minutes is read again
-before a request is verified. If a request can't be verified, or if TaskRouter refuses the API key,
-the parameter is read again, at most once per minute.
+During a rotation, there may be several auth tokens, API keys or shared keys. On AWS, the secrets
+are stored in one SSM parameter, which each execution environment caches. A value older than five
+minutes is read again before a request is verified. If a request can't be verified, or if TaskRouter
+refuses the API key, the parameter is read again, at most once per minute.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -168,13 +168,13 @@ export function announceEnding(key, row) {
   announce(text("announceEnding", { ending: text(key), title: rowTitle(state.inbox, row) }));
 }
 
-/** End a row, or a Task in progress, by its Reservation's record, in all tabs. */
+/** End a row, or a Task in progress, according to its Reservation's record, in all tabs. */
 function conclude(sid, reservation) {
   session.send({ type: "ended", sid, reservation });
   endByRecord({ sid, reservation });
 }
 
-/** End a row, or a Task in progress, by the record that another tab has read. */
+/** End a row, or a Task in progress, according to a record that this tab or another one has read. */
 export function endByRecord({ sid, reservation }) {
   const row = state.inbox.rows.get(sid);
   if (row && row.phase !== "ended") {
@@ -193,9 +193,9 @@ function check(sid, seconds) {
   after(seconds * 1000, session.pollNow);
 }
 
-/** Lookups by SID: {failures, at, isRunning}. They are in progress, or wait until a time. */
+/** Lookups by SID: {failures, at, isRunning}. A lookup is running, or waits until `at`. */
 const lookups = new Map();
-/** When lookups continue after a response that asked all requests to wait. */
+/** Time before which no lookup starts, because an earlier lookup failed. */
 let resumeAt = 0;
 
 /** Show that an offer is no longer open, and find out how it ended. */
@@ -207,7 +207,7 @@ function vanish(sid) {
 /**
  * Find out how Reservations that are no longer open have ended. Of all tabs, only the polling tab does so.
  *
- * Each poll repeats the call, and starts the lookups that are due. They need no timers.
+ * Each poll repeats the call, which starts the lookups that are due. Lookups therefore need no timers.
  */
 export function lookUp(sids) {
   if (!state.isLeader) {
@@ -242,7 +242,7 @@ async function fetchEnding(sid, lookup) {
   const response = state.session && (await call("GET", `reservations/${sid}`).catch(() => ({ status: 0 })));
   lookup.isRunning = false;
   if (!response) {
-    // The session has ended. The next one's polls repeat the lookup.
+    // The session has ended. The polls of the next session repeat the lookup.
     lookups.delete(sid);
     return;
   }
@@ -314,7 +314,7 @@ function checkCompletion(sid, reservation) {
   after(LOOKUP_WAIT, session.pollNow);
 }
 
-/** End a Task in progress by its Reservation's record. */
+/** End a Task in progress according to its Reservation's record. */
 function endTask(sid, reservation) {
   const { inbox } = state;
   const task = inbox.leaving.get(sid) ?? inbox.progress.find((each) => each.reservation_sid === sid);

@@ -58,7 +58,7 @@ export async function switchActivity(sid) {
   changed();
 }
 
-/** Seconds between two switches that the throttle of a small deployment admits. */
+/** Minimum seconds between two switches that the throttle of a small deployment allows. */
 const SWITCH_INTERVAL = 6;
 
 /** Return a function that returns why a switch had no effect. */
@@ -102,7 +102,7 @@ async function checkActivity() {
     }
   }
   if (state.activityProblem === "checking") {
-    // The session has ended. The next one shows the Activity.
+    // The session has ended. The next session shows the Activity.
     state.activityProblem = null;
   }
 }

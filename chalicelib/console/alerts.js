@@ -13,7 +13,7 @@ const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", 
 const RINGING_TIME = 5000;
 let context = null;
 
-/** Show the number of open offers in the tab's title and icon. */
+/** Show the number of open offers in the tab's title, and whether there are any in its icon. */
 export function showCount() {
   const count = state.session ? openRows(state.inbox).length : 0;
   const page = text(state.session ? section() : "signIn");
@@ -27,7 +27,7 @@ export function showCount() {
   }
 }
 
-/** Let screen readers say a text. Two texts of the same moment are said together. */
+/** Make screen readers read a text aloud. Texts that follow each other within 300 ms are combined. */
 export function announce(words) {
   const region = document.querySelector("#announcements");
   // A repeated text must differ. Screen readers read changes only.
@@ -65,10 +65,10 @@ export async function alertTo(rows, now, isLeader) {
   }
 }
 
-/** Return whether the browser blocks sounds: until the user has used the page since it was loaded. */
+/** Return whether the browser blocks sounds, as it does until the user clicks or presses a key on the page. */
 export const isSoundBlocked = () => navigator.userActivation?.hasBeenActive === false;
 
-/** Ring in one of the tabs that may. All tabs of the user get the same offers. */
+/** Ring in only one of the tabs that may play sounds. All tabs of the user get the same offers. */
 function ringOnce(sid) {
   if (isSoundBlocked()) {
     return;

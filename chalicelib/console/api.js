@@ -1,6 +1,6 @@
 // Requests to the API. The page and the API share an origin and, on AWS, the stage's path.
 
-/** The URL of the API. This file is at console/VERSION/api.js below it. */
+/** The URL of the API. This code is served from console/VERSION/console.js below that URL. */
 export const ROOT = new URL("../../", import.meta.url);
 
 export const VERSION = import.meta.url.split("/").at(-2);
@@ -50,7 +50,7 @@ BigInt.prototype.toJSON = function () {
   return JSON.rawJSON(this);
 };
 
-/** Parse JSON. Integers that a JavaScript number cannot hold become BigInts, such as account numbers in a Task. */
+/** Parse JSON. Where JSON.rawJSON exists, integers that a number cannot hold, such as account numbers in a Task, become BigInts. */
 function parseJson(json) {
   if (!JSON.rawJSON || !MANY_DIGITS.test(json)) {
     return JSON.parse(json);

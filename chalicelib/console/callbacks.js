@@ -21,7 +21,7 @@ export const ROUTES = {
   "/event_callback": "routeEvent",
 };
 
-/** Return the filter: {sid, route, status, period, until}. Values that are not set are empty strings, as are unknown routes. */
+/** Return the filter: {sid, route, status, period, until}. Missing values and unknown routes are empty strings. The default period is a day. */
 export function logFilter() {
   const chosen = new URLSearchParams(drafts.logFilter ?? "");
   const [sid, route, status, until] = ["sid", "route", "status", "until"].map((name) => chosen.get(name) ?? "");
@@ -41,7 +41,7 @@ export function setLogFilter(changes) {
   location.hash = `/callbacks?${new URLSearchParams(chosen)}`;
 }
 
-/** Return the address of the log for a Reservation's callbacks. The time is short, because a search reads all of it. */
+/** Return the address of the log for a Reservation's callbacks. The period is as short as possible, because a search reads all of it. */
 export function callbacksAddress(record) {
   const times = [record.reserved_at, ...record.history.map(({ at }) => at)].map((at) => Date.parse(at));
   const last = Math.ceil((Math.max(...times) + MARGIN) / MINUTE) * MINUTE;
@@ -98,7 +98,7 @@ async function loadLogPage({ rows, cursor, searchedUntil: previous }) {
     return { rows, cursor, problem: () => failureReason(response) };
   }
   const { callbacks, next_cursor, searched_until: searched, complete } = response.body;
-  // A search that continues within a time window knows less than the rows before it.
+  // A search that continues within a time window may return a later time than the search before it.
   const searchedUntil = previous && previous < searched ? previous : searched;
   return { rows: [...rows, ...callbacks], cursor: next_cursor, problem: null, searchedUntil, complete };
 }

@@ -2,19 +2,27 @@
 
 /** Differences below this are the network's delay, and would only make countdowns jump. */
 const TOLERANCE = 400;
+/** A response that seems to take longer spans a sleep or a change of the computer's clock. Polls end after this time. */
+const MAX_ROUND_TRIP = 10_000;
 
 let offset = 0;
 let isKnown = false;
 
 export const serverNow = () => Date.now() + offset;
 
-/** Return whether the server's clock is known. Before, the computer's clock may be wrong by hours. */
+/** Return whether the server's clock is known. Until then, times come from the computer's clock, which may be wrong by hours. */
 export const isClockKnown = () => isKnown;
 
-export const clockOffset = () => offset;
+/** Return the server's time minus the computer's in ms, or null if it is not known. */
+export const clockOffset = () => (isKnown ? offset : null);
+
+/** Forget the offset, which a sleep or a change of the computer's clock has made wrong, until the next response. */
+export function forgetClock() {
+  isKnown = false;
+}
 
 export function setClockOffset(milliseconds) {
-  if (!isKnown || Math.abs(milliseconds - offset) > TOLERANCE) {
+  if (milliseconds !== null && (!isKnown || Math.abs(milliseconds - offset) > TOLERANCE)) {
     offset = milliseconds;
     isKnown = true;
   }
@@ -23,7 +31,8 @@ export function setClockOffset(milliseconds) {
 /** Set the clock from a response with the header Server-Time. */
 export function readServerTime({ headers, sentAt, receivedAt }) {
   const time = Number(headers.get("Server-Time"));
-  if (time) {
+  const roundTrip = receivedAt - sentAt;
+  if (time && roundTrip >= 0 && roundTrip <= MAX_ROUND_TRIP) {
     setClockOffset(time - (sentAt + receivedAt) / 2);
   }
 }

@@ -1,4 +1,4 @@
-// The filter of the Inbox and of History: what the user has typed, and which Reservations match.
+// The filter of the Inbox and of History: the typed text, and the matching Reservations.
 
 import { attributeText, fields, taskTitle } from "./format.js";
 import { drafts, keepDraft } from "./session.js";

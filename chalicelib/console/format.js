@@ -74,8 +74,8 @@ export function label(name) {
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
- * Return the attributes as [label, value] pairs. The members of an object in an attribute are fields of
- * their own: {"account": {"tier": "gold"}} becomes ["Account tier", "gold"].
+ * Return the attributes as [label, value] pairs. Each property of an object in an attribute becomes a separate
+ * pair: {"account": {"tier": "gold"}} becomes ["Account tier", "gold"].
  */
 export const fields = (attributes, path = "") =>
   Object.entries(attributes).flatMap(([name, value]) =>
@@ -111,8 +111,9 @@ function plainText(value) {
 }
 
 /**
- * Return the parts of a Task's title, from the attributes named in the setting, or otherwise from its first
- * two texts. A title of one attribute names the attribute, unless it is the first in the setting.
+ * Return the parts of a Task's title: the attributes named in the setting or, if there are none, the first two
+ * attributes that are strings. A single value is preceded by its attribute's label, unless the setting names this
+ * attribute first.
  */
 export const titleParts = (reservation, titleAttributes) => rawTitleParts(reservation, titleAttributes).map(showControls);
 

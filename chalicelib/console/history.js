@@ -1,4 +1,4 @@
-// Loads the Reservations of the past that History lists.
+// Loads the Reservations that History lists.
 
 import { call } from "./actions.js";
 import { serverNow } from "./clock.js";
@@ -7,20 +7,20 @@ import { drafts, keepDraft } from "./session.js";
 import { changed, state } from "./state.js";
 
 const PAGE = 50;
-/** A page may contain few Reservations, or none, although more follow: load some pages at once. */
+/** A page may contain few Reservations, or none, although more follow. Therefore, several pages are loaded until there are enough rows. */
 const ENOUGH = 20;
 const MAX_REQUESTS = 5;
 const NOTICEABLE = 300;
 
 const HOUR = 3_600_000;
-/** Lengths of the times that the user can choose, from now. */
+/** Lengths of the periods that the user can choose. */
 export const PERIODS = { hour: HOUR, day: 24 * HOUR, week: 7 * 24 * HOUR, all: Infinity };
 
 export const historyStatus = () => drafts.status ?? "";
 
 export const historyPeriod = () => drafts.period ?? "day";
 
-/** Choose a status or a time, and load the list for it. */
+/** Choose a status or a period, and load the matching list. */
 export function chooseHistory(name, value) {
   keepDraft(name, value);
   Object.assign(state.history, { rows: [], cursor: null, selected: null });

@@ -1,4 +1,4 @@
-// The rows of the inbox: what is known about each Reservation, and how the rows change.
+// The rows of the inbox: the known state of each Reservation, and how the rows change.
 //
 // A row's phase is one of
 //   open       the Reservation is pending
@@ -40,7 +40,7 @@ export const newInbox = () => ({
 export const timeout = (reservation) =>
   Date.parse(reservation.expires_at) - Date.parse(reservation.reserved_at);
 
-/** Replace a row by a changed copy, so that its component notices the change. */
+/** Replace a row with a changed copy, so that its component notices the change. */
 export function changeRow(inbox, sid, changes) {
   const row = inbox.rows.get(sid);
   if (row) {
@@ -200,7 +200,7 @@ function accepted(principal, acceptedBy, workerName) {
     : { kind: "taken", note: () => text("takenBy", { name: name() }) };
 }
 
-/** Return a readable name of the principal that decided about a Reservation. */
+/** Return a readable name for the principal that decided a Reservation. */
 export function person(by, workerName) {
   const [role, ...identity] = by.split(":");
   return role === "worker"

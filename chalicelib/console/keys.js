@@ -1,4 +1,4 @@
-// Keyboard shortcuts. They act on the selected Reservation.
+// Keyboard shortcuts. Most of them act on the selected Reservation.
 
 import { complete, decide, inspect, obstacle, openDialog, rejection } from "./actions.js";
 import { clearFilter, focusFilter } from "./filter.js";
@@ -10,7 +10,7 @@ import { isSupervisor } from "./view_offer.js";
 const OWN_KEYS = "input, select, textarea, [contenteditable], dialog, .me[open]";
 const SCROLLED = '[tabindex="0"]';
 
-/** Decisions are ignored if the key is repeated sooner, or the page has selected a row sooner. */
+/** Milliseconds for which a key that decides is ignored after the same key, or after the page has selected a row. */
 const PAUSE = 400;
 
 export const SHORTCUTS = [
@@ -72,7 +72,7 @@ function press(event) {
   const key = event.key.toLowerCase();
   const action = KEYS[key];
   const isTyping = event.target.closest?.(key.startsWith("arrow") ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
-  // On some keyboards, the signs need Shift.
+  // On some keyboards, / and ? need Shift.
   const isModified = event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && /\w/.test(key));
   if (!action || !preferences.shortcuts || isTyping || isModified || !state.session || state.dialog) {
     return;

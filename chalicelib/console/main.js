@@ -4,7 +4,7 @@ import { announceEnding, endByRecord, lookUp, openDialog, useSession } from "./a
 import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { request, retryAfter, VERSION } from "./api.js";
-import { isClockKnown, serverNow } from "./clock.js";
+import { forgetClock, isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
 import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
@@ -23,16 +23,16 @@ import { inboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
 
 const SLOW = 300;
-/** A gap between two ticks that shows that the computer was asleep. */
+/** A gap between two ticks that shows that the computer was asleep or that its clock was changed. */
 const ASLEEP = 5000;
 /** Time after the end of an offer or Task in which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
-/** Age up to which a time-out explains a change of the Activity. Hidden pages poll every 15 s. */
+/** Age up to which a timeout explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
 /** Age at which the Activities are read again. The event of a change may have been lost. */
 const OLD = 60_000;
 
-/** Longest pause in seconds between two questions for the identity provider, before jitter. */
+/** Maximum pause in seconds, before jitter, between two requests that ask whether there is an identity provider. */
 const MAX_PAUSE = 30;
 
 const root = document.querySelector("#console");
@@ -97,7 +97,7 @@ function signIn(token) {
     return;
   }
   if (state.inbox.owner !== claims.owner) {
-    // Another user must not see what the previous one saw.
+    // The user must not see a previous user's data.
     resetState();
     keepDraftsOf(claims.owner);
     state.inbox.owner = claims.owner;
@@ -107,7 +107,7 @@ function signIn(token) {
   Object.assign(state, { session: { token, claims }, door: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
-  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveFact });
+  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
   keepLoadingActivities();
   loadSupervisor();
   setTimeout(() => {
@@ -159,8 +159,8 @@ const RECEIVERS = {
   expectActivity: ({ sid }) => (state.expectedActivity = sid),
 };
 
-/** Receive what another tab of this user has found out. */
-const receiveFact = (message) => RECEIVERS[message.type]?.(message);
+/** Process a message from another tab of this user. */
+const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
 /** End the session because the API refused the token. */
 function refuse(response) {
@@ -172,7 +172,7 @@ function refuse(response) {
   }
 }
 
-/** Renew the session without asking the user, if the provider allows that. */
+/** End the session, then renew it without asking the user if another tab or the provider allows that. */
 function expire(at) {
   const { nextToken } = state;
   state.nextToken = null;
@@ -218,7 +218,7 @@ function apply(overview, isLeader) {
 /**
  * Notice that somebody other than the user made the Worker unavailable.
  *
- * A Workflow may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
+ * A TaskQueue may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
  * Task, and shortly afterward, no notice is needed, unless an offer has just timed out.
  */
 function noticeActivity({ inbox }, now) {
@@ -277,7 +277,8 @@ let lastTick = Date.now();
 
 function update() {
   const now = Date.now();
-  if (now - lastTick > ASLEEP) {
+  if (Math.abs(now - lastTick) > ASLEEP) {
+    forgetClock();
     pollNow();
   }
   lastTick = now;

@@ -28,8 +28,9 @@ export async function isAnyTabVisible(owner) {
 /**
  * Poll until `stop` is called.
  *
- * The functions get the overview (the same object if nothing has changed) and the state of the
- * connection; a refused token's response; and the message of another tab.
+ * `show` gets the overview, the state of the connection, and whether this tab polls. The overview is the same
+ * object if nothing has changed, and null after a failure. `refuse` gets the response to a refused token, and
+ * `receive` gets other tabs' messages.
  */
 export function startPolling({ token, owner, show, refuse, receive }) {
   const stopping = new AbortController();
@@ -73,7 +74,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
   }
 
-  /** Note a missed poll; return the milliseconds until the next one. */
+  /** Record a failed poll; return the milliseconds until the next poll. */
   function fail(response, visible, usual) {
     const failures = connection.failures + 1;
     const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
@@ -87,7 +88,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     return wait;
   }
 
-  /** Show the overview; return whether that succeeded. An overview that cannot be shown is a missed poll. */
+  /** Show the overview; return whether that succeeded. If the overview cannot be shown, the poll has failed. */
   function succeed(response) {
     readServerTime(response);
     if (response.status === 200) {

@@ -22,7 +22,7 @@ export function loadPreferences() {
   }
 }
 
-/** Return a stored value, or null. Other pages of this origin, and other versions, write there, too. */
+/** Return a stored value, or null. Other pages of this origin, and other versions, use the same storage. */
 export function readJson(storage, key) {
   try {
     return JSON.parse(storage.getItem(key));

@@ -1,4 +1,4 @@
-// The signed-in user. The token is kept for this tab only, and leaves it only in request headers.
+// The signed-in user. Each tab stores its own token, and passes it only to the API and to other tabs of this page.
 
 import { readJson } from "./preferences.js";
 
@@ -22,7 +22,7 @@ const ATTEMPT = "console.sign-in";
 /** Milliseconds after which the API refuses to complete a sign-in. */
 const ATTEMPT_TIME = 600_000;
 
-/** Note that this tab leaves to sign in and, if it does so without asking, when the session expired. */
+/** Record that this tab leaves the page to sign in and, for a silent sign-in, when the session expired. */
 export const beginSignIn = (expiredAt = null) =>
   sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), expiredAt }));
 
@@ -34,8 +34,8 @@ const RENEWAL = "console.renewal";
 const RENEWAL_PAUSE = 60_000;
 
 /**
- * Note that the page leaves to renew the session without asking the user. Return false if any tab has
- * done so shortly before: the provider's answer belongs to the last sign-in that a browser has begun.
+ * Record that this tab leaves the page to renew the session without asking the user. Return false if any tab has
+ * done so shortly before: the provider's response belongs to the last sign-in that a browser has begun.
  */
 export function beginSilentSignIn(expiredAt) {
   const age = Date.now() - Number(localStorage.getItem(RENEWAL));
@@ -69,8 +69,8 @@ export const storeToken = (token) => sessionStorage.setItem(TOKEN, token);
 export const forgetToken = () => sessionStorage.removeItem(TOKEN);
 
 /**
- * A value that each sign-out changes. Each tab keeps the value of the last sign-out that it has followed, and
- * finds out about the next one even if the tab was closed or showed another site.
+ * A value that each sign-out changes. Each tab keeps the value of the last sign-out that it has followed. The
+ * tab therefore detects a later sign-out even after it was closed or showed another site.
  */
 const SIGN_OUT = "console.sign-out";
 

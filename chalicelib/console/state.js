@@ -7,10 +7,10 @@ import { drafts } from "./session.js";
 const newHistory = () => ({
   rows: [],
   cursor: null,
-  /** The start of the list's time as in the API, and the time at which the list was loaded. */
+  /** The start of the listed period in the API's format, and the time at which the list was loaded. */
   since: "",
   loadedAt: 0,
-  /** "list" or "more" while rows are loaded, and when that takes noticeably long. */
+  /** "list" or "more" while rows are loaded, and whether that takes noticeably long. */
   loading: "",
   isSlow: false,
   /** A function that returns why the rows could not be loaded. */
@@ -67,7 +67,7 @@ export const state = {
   session: null,
   /** The token of a later sign-in of the same user in another tab, or null. */
   nextToken: null,
-  /** Why the sign-in page is shown: {kind, at, email}. */
+  /** Why the sign-in page is shown: {kind, at, failure}. */
   door: { kind: "" },
   /** Whether the API knows an identity provider. Null until it has answered. */
   hasProvider: null,
@@ -77,7 +77,7 @@ export const state = {
   updatedAt: 0,
   /** Whether this tab polls for all tabs of the user. */
   isLeader: false,
-  /** When the first load is late enough to show blank rows. */
+  /** Whether the first load is slow enough to show blank rows. */
   isSlow: false,
   inbox: newInbox(),
   /** SID of the selected Reservation, or null. */
@@ -104,11 +104,11 @@ export const state = {
   activityReason: null,
   isDenied: false,
   hasNewVersion: false,
-  /** The open dialog: {kind, sid, details}, or null. */
+  /** The open dialog: its kind and the values that it needs, such as {kind, sid}. Null if no dialog is open. */
   dialog: null,
   history: newHistory(),
   log: newLog(),
-  /** The record that Inspect shows: {sid, record, loadedAt, problem, status}, or null. */
+  /** The record that Inspect shows: {sid, record, loadedAt, problem, status, check, resend}, or null. */
   inspection: null,
   /** Whether the user comes back from Inspect. The lists then stay as they were. */
   isReturning: false,

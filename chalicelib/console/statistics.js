@@ -77,7 +77,7 @@ function untilUpdate({ shown }) {
   return isClockKnown() && updatedAt ? updatedAt + SWEEP_PAUSE + SWEEP_DELAY - serverNow() : 0;
 }
 
-/** Show the statistics. If they can't be loaded, show the reason and keep the last values. */
+/** Show the statistics. If they can't be loaded, show the reason; keep the last values unless the user may not see them. */
 function receiveStatistics(statistics, response) {
   if (response?.status === 200 && Array.isArray(response.body?.hours)) {
     Object.assign(statistics, { shown: response.body, problem: null });

@@ -117,7 +117,7 @@ export const TEXTS = {
     service: "Service",
     sound: "Sound for new offers",
     soundBlocked: "Your browser blocks the sound",
-    soundBlockedText: "It allows sounds when you have used this page.",
+    soundBlockedText: "It allows sounds once you have used this page.",
     notifications: "Desktop notifications",
     notificationsBlocked: "Your browser blocks notifications from this page.",
     shortcutsSetting: "Keyboard shortcuts",

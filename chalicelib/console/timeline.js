@@ -13,7 +13,7 @@ const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 /** Return the entry with which the answer to the callback was recorded, if the callback arrived first. */
 export const answered = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
-/** Return {at, isExact}: when the Reservation was created. If the callback was recorded first, that was before it arrived. */
+/** Return {at, isExact}: when the Reservation was created or, if that is unknown, when its callback arrived shortly afterward. */
 function creationOf(record) {
   const { reserved_at: at, delivery } = record;
   const arrived = delivery?.received_at ?? answered(record)?.at;

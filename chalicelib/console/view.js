@@ -58,9 +58,9 @@ export class Page extends Component {
 }
 
 /**
- * Renders `show(value())`, and renders again in the second in which the value has changed.
+ * Renders `show(value())`. Checks the value every second, and renders again if the value has changed.
  *
- * 500 countdowns change their digits every second, but nothing else of their rows.
+ * Of 500 rows with countdowns, only the digits are rendered every second.
  */
 export class Ticking extends Component {
   componentDidMount() {

@@ -160,7 +160,7 @@ function detailsRow(callback, index) {
   `);
 }
 
-/** What follows the rows: how far the log was searched, and a button for older callbacks. */
+/** The area below the rows: how far the log was searched, and a button for older callbacks. */
 function afterRows(rows) {
   const { loading, isSlow, problem, cursor, searchedUntil, complete, searched } = state.log;
   if (loading === "list") {

@@ -69,7 +69,7 @@ function submit(event) {
   }
 }
 
-/** What is known about the Task, next to the button. */
+/** The outcome of the request, next to the button. */
 function outcome() {
   const { isSending, problem, sid } = state.creation;
   const isOther = unsettledTask() && !isSameTask();

@@ -6,7 +6,7 @@ import { preferences } from "./preferences.js";
 import { text } from "./texts.js";
 import { html } from "./view.js";
 
-/** Escape clears the filter, or leaves the empty field. Enter continues in the first row. */
+/** Escape clears the filter, or leaves the empty field. Enter moves to the selected row if it is shown, otherwise to the first row. */
 function pressInFilter(event) {
   if (event.key === "Enter") {
     event.preventDefault();

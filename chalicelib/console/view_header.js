@@ -37,7 +37,7 @@ function activity(worker) {
   const choose = ({ target }) => {
     switchActivity(target.value);
     if (preferences.shortcuts) {
-      // In the list, keys choose an Activity instead of deciding about an offer.
+      // While the list has the focus, keys choose an Activity instead of deciding an offer.
       target.blur();
     }
   };

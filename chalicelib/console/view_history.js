@@ -1,4 +1,4 @@
-// History: the Reservations of the past, by status and time.
+// History: recorded Reservations, by status and period.
 
 import { inspect } from "./actions.js";
 import { filterText, matcher } from "./filter.js";
@@ -70,7 +70,7 @@ function summary(rows, shown) {
   return filterText() ? text("filtered", { n: shown.length, all: n }) : text("historySummary", { n, time });
 }
 
-/** What follows the rows: why there are none, why more could not be loaded, or a button for more. */
+/** The area below the rows: why there are none, why more could not be loaded, or a button for more. */
 function below(rows, shown) {
   const { loading, isSlow, problem, cursor } = state.history;
   if (!rows.length && loading === "list") {

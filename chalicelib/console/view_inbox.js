@@ -180,7 +180,7 @@ class InProgress extends Component {
       const next = elements[Math.min(this.focused, elements.length - 1)];
       (next ?? document.querySelector("#progress")).focus();
       if (next) {
-        // A shortcut that is pressed just now was not meant for this Task.
+        // A shortcut pressed at this moment is not meant for this Task.
         select(next.id.slice(4), { isAutomatic: true });
       }
     }

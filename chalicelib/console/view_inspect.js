@@ -118,7 +118,7 @@ const panel = (name, note, children) => html`<section class="panel" aria-labelle
   ${children}
 </section>`;
 
-/** Return a component that is rendered again each second while the Reservation is open. */
+/** Return a component that is rendered again each second until the Reservation has ended. */
 const living = (record, show) => html`<${Ticking} value=${() => (isUnfinished(record) ? Math.floor(serverNow() / 1000) : 0)} show=${show} />`;
 
 const left = (record, at) => Math.max(0, Date.parse(record.expires_at) - at);
@@ -206,7 +206,7 @@ const STEP_NOTES = { "no callback received": "noCallback", "TaskRouter returned 
 
 const noteText = (note) => (STEP_NOTES[note] ? text(STEP_NOTES[note]) : note);
 
-/** Return the answer in words: the instruction, or that the decision was left for later; and its rule. */
+/** Return the answer in words: the instruction or "decide later", and the rule that chose it, if any. */
 function answerWords(record) {
   const rule = ruleOf(record);
   return `${record.instruction?.instruction ?? text("decideLater")}${rule ? `. ${text("rule", { rule })}` : ""}`;
@@ -246,7 +246,7 @@ export function signatureActions(target) {
   `;
 }
 
-/** The outcome of a request: nothing yet, why it failed, or what `show` returns. */
+/** The outcome of a request: nothing yet, the reason for a failure, or the result of `show`. */
 function questionOutcome(result, show) {
   if (!result) {
     return null;

@@ -12,7 +12,7 @@ import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
 
 /** Milliseconds after which a request without an answer is shown as such. */
-const SOON_ANSWERED = 1500;
+const SLOW_ANSWER = 1500;
 
 const ENDINGS = {
   accepted: ["green", "check"],
@@ -26,7 +26,7 @@ const ENDINGS = {
   pending: ["blue", "calm"],
 };
 
-/** The kinds of TaskRouter's statuses, if their names differ. */
+/** The kind of row for each status of a Reservation. */
 export const STATUSES = {
   pending: "pending",
   accepted: "accepted",
@@ -49,7 +49,7 @@ function stage(row) {
   if (row.phase === "open") {
     return left > 0 ? urgency(left, timeout(row.reservation)) : "over";
   }
-  if (row.phase === "deciding" && serverNow() - row.sentAt < SOON_ANSWERED && left > 0) {
+  if (row.phase === "deciding" && serverNow() - row.sentAt < SLOW_ANSWER && left > 0) {
     return urgency(left, timeout(row.reservation));
   }
   return row.phase === "ended" ? "ended" : "checking";
@@ -232,7 +232,7 @@ function activityAfterRejection(sid, { worker_name: worker }) {
   </label>`;
 }
 
-/** A row without countdown and buttons: its ending, or what is being checked. */
+/** A row without a countdown and decision buttons: it has ended, or its status is being checked. */
 function closedRow(row, isSelected) {
   const isEnded = row.phase === "ended";
   return html`<li
@@ -281,7 +281,7 @@ function checkingText({ phase, nextCheckAt }) {
   return text("checkingAt", { n });
 }
 
-/** The button that opens the record of a row without a selection. */
+/** The button that opens the record of a row in History or in "Just ended". */
 export const inspectButton = (sid, title) =>
   html`<button type="button" class="quiet" aria-label=${`${text("inspect")}: ${title}`} onClick=${() => inspect(sid)}>${text("inspect")}</button>`;
 

@@ -64,7 +64,7 @@ function warning() {
   return age(shown) > OUTDATED ? notice("amber", "last", text("outdated", { time: duration(age(shown)) }), text("outdatedText")) : null;
 }
 
-/** What the page shows while there are no figures, and why. */
+/** The page's contents while there are no figures, with the reason. */
 function noFigures() {
   const { shown, problem, isSlow, load } = state.statistics;
   if (problem) {

@@ -97,7 +97,8 @@ class LogPage:
         lines: the lines, newest first. Lines that do not match the query may be among them.
         searched_until: epoch ms; this page and the pages before it contain all matching lines that
             were written at this time or later.
-        position: the position after this page. It is before the query's time if no page follows.
+        position: the position after this page. If no page follows, its time is before the query's
+            oldest time.
     """
 
     lines: Sequence[LogLine]
@@ -109,7 +110,7 @@ class LogPage:
 class CallbackQuery:
     """A query for the lines of callbacks.
 
-    Args:
+    Attributes:
         since: epoch ms; the oldest time to search.
         until: epoch ms; the newest time to search.
         fields: the values that fields must have, by name. Log adapters copy names and values into

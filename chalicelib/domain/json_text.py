@@ -87,7 +87,7 @@ def parse_json(text: str) -> Any:
 
 
 def require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of these pairs; raise JsonError if a key is repeated."""
+    """Return an object with these pairs; raise JsonError if a key is repeated."""
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]

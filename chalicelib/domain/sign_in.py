@@ -114,7 +114,7 @@ class Attempt:
 
         Args:
             redirect_uri: see `Attempt`.
-            return_to: see `Attempt`; must be checked.
+            return_to: see `Attempt`; a value that `checked_return_to` returned.
             new_secret: returns 43 to 128 random characters, each a letter, digit, "-" or "_".
         """
         return cls(new_secret(), new_secret(), new_secret(), redirect_uri, return_to)
@@ -129,9 +129,9 @@ class Attempt:
 def checked_return_to(text: str) -> str:
     """Return the page to show after a sign-in.
 
-    Only the console's page is allowed, with a query string. Any other URL could send the token,
-    which is in the fragment, to another site. The routes of the sign-in itself are other URLs, too:
-    browsers keep the fragment when they follow the redirection to the provider.
+    Only the console's page is allowed, with or without a query string. Any other URL could send the
+    token, which is in the fragment, to another site. Even the routes of the sign-in are refused:
+    browsers keep the fragment when they follow the redirect to the provider.
 
     Raises:
         BadRequest: Another page is requested.

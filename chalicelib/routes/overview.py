@@ -1,4 +1,4 @@
-"""The routes of a console: the overview that it polls, and the Activities of Workers."""
+"""Routes for consoles: the overview that they poll, and the Activities of Workers."""
 
 import hashlib
 import re
@@ -157,7 +157,7 @@ def _worker_json(
 
 
 def _reservation_json(reservation: Reservation, now: int) -> dict[str, Any]:
-    """Return a Reservation. Events or the callback provide the names."""
+    """Return a Reservation as an object for the response."""
     age = _number(reservation, "TaskAge")
     created_at = None if age is None else reservation.reserved_at - age * 1000
     return {

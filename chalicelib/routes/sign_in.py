@@ -1,7 +1,7 @@
 """Routes that sign people in to the console with the company's identity provider.
 
 A sign-in ends on the console's page with a Twilio AccessToken in the URL's fragment, which browsers
-do not send to servers. All other routes verify this token like any other.
+do not send to servers. The routes that need a token verify this token like any other.
 """
 
 import secrets
@@ -179,7 +179,7 @@ def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) 
 
 
 def _respond(base: str, status: int, url: str, *, cookie: str = "", max_age: int = 0) -> Response:
-    """Return a redirection that sets the cookie of a sign-in or, by default, deletes the cookie."""
+    """Return a redirect that sets the cookie of a sign-in or, by default, deletes the cookie."""
     parts = urlsplit(base)
     headers: dict[str, str | list[str]] = {
         "Referrer-Policy": "no-referrer",

@@ -90,7 +90,7 @@ def assign(
         callback: the callback, with a verified signature.
         instruction: the answer, unless the callback was answered before or the Reservation is
             already decided.
-        rule: the name of the rule that chose the instruction, for the history.
+        rule: the name of the rule that chose the instruction, for the record.
         store: the Reservation records.
         deadlines: the deadline settings.
         now: epoch ms.

@@ -16,8 +16,8 @@ def authorize_instruction(
 ) -> None:
     """Check that the caller may send an instruction that accepts a Reservation.
 
-    The record is read only if a Worker sets a parameter to their own phone or call. The
-    attributes in the record come from TaskRouter's callback.
+    The record is read only if a Worker sets a parameter in OWN_VALUES. The attributes in the record
+    come from TaskRouter.
 
     Raises:
         Forbidden: the caller is a Worker who may not send the instruction or set one of its

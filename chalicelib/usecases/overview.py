@@ -1,4 +1,4 @@
-"""Read everything that a caller's console shows with one request."""
+"""Read the open Reservations that a caller's console shows."""
 
 from collections.abc import Callable
 

@@ -317,7 +317,7 @@ class WorkerActivities(Protocol):
     """
 
     def save(self, activity: "WorkerActivity", *, now: int) -> bool:
-        """Record a Worker's Activity unless a later one is recorded; return whether it was."""
+        """Save a Worker's Activity unless a later one is stored; return whether it was saved."""
 
     def get(self, worker_sid: str) -> "WorkerActivity | None":
         """Return a Worker's Activity, using a strongly consistent read; None if it is unknown."""

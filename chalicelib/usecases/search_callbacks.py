@@ -35,7 +35,7 @@ def search_callbacks(
 
     The search ends when the page is full, so the page after the last callback may be empty.
     If the log fails after a part of it has been searched, the page contains the callbacks found.
-    Each page either contains further callbacks or has a cursor that continues behind the searched
+    Each page either contains further callbacks or has a cursor that continues after the searched
     part of the log.
 
     Args:

@@ -82,7 +82,7 @@ def describe_wrong_variable(name: str, value: str) -> str | None:
 
 
 def check_variables(environ: Mapping[str, str]) -> None:
-    """Check environment variables of boto3, such as the URL of an emulator.
+    """Check the environment variables that boto3 reads, such as AWS_ENDPOINT_URL.
 
     Raises:
         OperatorError: The value of a variable such as AWS_ENDPOINT_URL is malformed.

@@ -45,14 +45,14 @@ class Throttle:
     burst: int
 
 
-# API Gateway's quota is 10,000 requests per second for all APIs of an account and region, with a
-# burst quota of only 1,250 in some regions. Routes that Twilio does not call get a small part of
-# these quotas.
+# API Gateway's quota for all APIs of an account and region is 10,000 requests per second. In some
+# regions, the quota is only 2,500, with a burst of 1,250. Routes that Twilio does not call get a
+# small part of these quotas.
 MAX_CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
 MAX_DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
 
 CALLBACK_SECONDS = 0.1
-"""Assumed mean duration of a request by Twilio, which includes at most one DynamoDB write."""
+"""Assumed mean duration of a request from Twilio, which includes at most one DynamoDB write."""
 
 WAITING_SECONDS = REQUEST_LIMIT_MS / 1000
 """Maximum time for which a request waits for TaskRouter."""
@@ -70,8 +70,8 @@ _PAGE_SHARE = 0.05
 """Share of the concurrency for each method that a console calls only when its page is loaded.
 
 These methods require no token. Lambda accepts at most 10 requests per second per unit of
-concurrency. With these low rates, the methods that Twilio does not call have a lower total rate if
-the concurrency is at least 2. Requests to these methods therefore cannot exhaust Lambda's rate.
+concurrency. With this small share, the methods that Twilio does not call stay below this limit in
+total if the concurrency is at least 2. These methods therefore cannot exhaust Lambda's rate.
 """
 
 _SUPERVISOR_SHARE = 0.01
@@ -227,7 +227,7 @@ def waiting_throttle(concurrency: int, share: float) -> Throttle:
 def log_throttle(concurrency: int) -> Throttle:
     """Return the throttle of the method that searches the callback log.
 
-    A search takes as long as a request that waits for TaskRouter, or less.
+    A search takes at most as long as a request that waits for TaskRouter.
     """
     return _limit_executions(concurrency * _LOG_SHARE)
 

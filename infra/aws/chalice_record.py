@@ -50,8 +50,8 @@ def run_chalice(*arguments: str) -> None:
         completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
             [sys.executable, "-c", _CHALICE.format(pipe=pipe), *arguments],
             cwd=PROJECT,
-            # One of Chalice's libraries queries a terminal. The replies would answer later
-            # prompts.
+            # One of Chalice's libraries queries the terminal. The terminal's replies would answer
+            # later prompts.
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             pass_fds=[pipe],
@@ -65,7 +65,7 @@ def run_chalice(*arguments: str) -> None:
 
 
 def lambda_runtime() -> str:
-    """Return the functions' runtime, which Chalice derives from the running Python.
+    """Return the functions' runtime, which Chalice derives from the running Python version.
 
     Raises:
         OperatorError: Chalice supports no Lambda runtime for the running Python version.

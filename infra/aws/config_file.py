@@ -1,6 +1,6 @@
 """Checks the keys and values in .chalice/config.json, and that the file contains no secret.
 
-Chalice ignores unknown keys. If a value is wrong or has a wrong type, Chalice fails with a
+Chalice ignores unknown keys. If a value is wrong or has the wrong type, Chalice fails with a
 traceback, or only after it has changed resources.
 """
 
@@ -48,7 +48,7 @@ class _Type:
 
 
 class _Refused(_Type):
-    """The type of a key that no level of the file may have."""
+    """The type of a key that is not allowed at any level of the file."""
 
 
 def _whole_number(minimum: int, maximum: int) -> _Type:

@@ -54,7 +54,7 @@ def looks_secret(value: object) -> bool:
 
 
 def contains_secret(document: object) -> bool:
-    """Return whether a JSON value contains a secret, or the name of one, at any depth."""
+    """Return whether a JSON value contains a secret, or the name of a secret, at any depth."""
     remaining = [document]
     while remaining:
         value = remaining.pop()
@@ -86,7 +86,7 @@ def may_be_secret(name: str) -> bool:
 
 
 def describe_storing(stage: Mapping[str, Any], stage_name: str) -> str:
-    """Return where secrets belong, as the end of a message about a declared stage.
+    """Return instructions for storing secrets, as the end of a message about a declared stage.
 
     The local stage, which sets SETTINGS_DEFAULTS, has no parameter with secrets.
     """

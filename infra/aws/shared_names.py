@@ -1,4 +1,4 @@
-"""Names of resources that several stages in .chalice/config.json declare.
+"""Finds resources whose names several stages in .chalice/config.json declare.
 
 Only the command's own stage has been checked, so the variables of other stages may have any type.
 """
@@ -95,7 +95,7 @@ def check_tables(stage_name: str, *tables: str) -> None:
 
     Args:
         stage_name: A name under "stages" in config.json.
-        tables: The names of the tables of Reservations and of state.
+        tables: The names of the Reservations table and of the state table.
 
     Raises:
         OperatorError: A name is invalid, or the names are equal.

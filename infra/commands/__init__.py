@@ -59,7 +59,7 @@ _NEW_PLAN = (
     "If the command has changed anything, make a new plan, and apply that. Otherwise, run the same "
     "command again."
 )
-"""What to do after an interrupted `apply --plan`, which refuses a partly applied plan."""
+"""The remedy after an interrupted `apply --plan`, which refuses a partly applied plan."""
 
 _REMEDIES = {
     "ResourceNotFoundException": "status",

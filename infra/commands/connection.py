@@ -212,7 +212,7 @@ def describe_remedy(stage: Stage, values: str) -> str:
 
     Args:
         stage: The stage.
-        values: What a definition of the Workspace must contain.
+        values: A phrase for the values that a definition of the Workspace must contain.
     """
     command = f"python -m infra deploy --stage {stage.name}"
     if stage.workspace_file:

@@ -278,7 +278,7 @@ def package(stage_name: str, folder: Path) -> None:
     """
     chalice_record.lambda_runtime()
     if empty := stage_config.empty_sids(stage_name):
-        # `package` refuses a stage that `deploy` created.
+        # The remedy is `prepare`, because `package` refuses a stage that `deploy` created.
         raise OperatorError(
             f"Stage {stage_name} in .chalice/config.json does not set {', '.join(empty)}. Run this "
             f"command, which asks for the values: python -m infra prepare --stage {stage_name}"

@@ -124,7 +124,7 @@ def _empty_bucket(aws: Aws, bucket: str) -> None:
 
 
 def _find_tables(aws: Aws, stage: Stage) -> Iterator[_Item]:
-    """Return the stage's tables. Other checkouts may declare other stages with the same tables."""
+    """Yield the stage's tables. Other checkouts may declare other stages with the same tables."""
     for table in (stage.settings.reservations_table, stage.settings.state_table):
         owner = stacks.find_other_owner(aws, stage, table)
         kept = f"kept, because the stack {owner} owns it" if owner else ""

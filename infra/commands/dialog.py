@@ -36,7 +36,7 @@ class Dialog:
     assumes_yes: bool = False
 
     def confirm(self, question: str) -> bool:
-        """Return whether the operator confirms a change; False if the command cannot prompt."""
+        """Return whether the operator confirms a change; without a prompt, `assumes_yes`."""
         if self.assumes_yes or not self.is_interactive:
             return self.assumes_yes
         return confirm(question)

@@ -38,7 +38,7 @@ _COLORS = {Outcome.OK: "green", Outcome.WRONG: "red", Outcome.NOT_CHECKED: "yell
     "--probe",
     "probes",
     is_flag=True,
-    help="Also follow a Task of a throw-away Worker, TaskQueue and Workflow, and measure times.",
+    help="Also follow a Task through a temporary Workflow and TaskQueue, and measure times.",
 )
 @click.option(
     "--settings-file",
@@ -128,7 +128,7 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
 
 
 def _write_settings(file: Path, findings: probe.Findings) -> bool:
-    """Write the settings, if there are any, and return whether a file contains the settings."""
+    """Write the settings, if there are any; return False if the file can't be written."""
     try:
         if findings.settings:
             file.write_text(findings.environment(), encoding="utf-8")

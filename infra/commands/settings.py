@@ -1,7 +1,7 @@
 """Settings for commands that act like a stage.
 
-The shell's settings override only those of the local stage. A command uses the same account and
-tables as the functions of a deployed stage, so it ignores the shell's settings and prints a note.
+The shell's settings override only those of the local stage. For a deployed stage, a command uses
+the same account and tables as the functions, so it ignores the shell's settings and prints a note.
 """
 
 import os

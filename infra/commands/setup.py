@@ -122,7 +122,7 @@ def _ensure_runnable(stage: Stage, workflow: Any) -> None:
 def _add_from_shell(
     values: dict[str, str], environ: Mapping[str, str], secrets: tuple[str, ...]
 ) -> None:
-    """Add the shell's values of missing variables."""
+    """Take missing values from the variables of the shell."""
     for name in (*_SIDS, *secrets):
         value = environ.get(name, "").strip()
         if value and name not in values:

@@ -240,7 +240,7 @@ def _format(value: Any, *, now: float) -> str:
 
 
 def _format_sweep(sweep: Mapping[str, Any], now: float) -> str:
-    """Return the time, the result and the errors of a sweep, whose times are in ms."""
+    """Return the time, the duration and the result of a sweep as one line."""
     seconds = int(sweep["at"]) / 1000
     started = datetime.fromtimestamp(seconds, UTC)
     errors = ", ".join(f"{code} ({count})" for code, count in sweep.get("errors", {}).items())

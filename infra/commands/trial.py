@@ -58,7 +58,7 @@ class ImpossibleTrial(OperatorError):
 
 
 def parse_attributes(text: str) -> str:
-    """Return the attributes of a test Task as JSON text.
+    """Return the attributes of a test Task, including its marker, as JSON text.
 
     Raises:
         click.BadParameter: The text is not a JSON object, or is too long.

@@ -129,8 +129,8 @@ def apply(
 ) -> None:
     """Change the Workspace so that it matches its definition.
 
-    Each change is read again and compared. If the command is interrupted, run it again. During the
-    command, the stage cannot be deployed.
+    After each change, the resource is read again and compared. If the command is interrupted, run
+    it again. During the command, the stage cannot be deployed.
 
     Exit code 0: the Workspace matches; 2: you did not confirm; 1: an error.
     """

@@ -1,4 +1,4 @@
-"""What the probe finds out about behavior of TaskRouter that Twilio does not document.
+"""Questions about TaskRouter's undocumented behavior that the probe answers.
 
 Each function returns settings of the simulator by field name (taskrouter_simulator/settings.py).
 A setting is omitted if the response does not settle it.
@@ -11,7 +11,7 @@ from chalicelib.domain.reservations import Reservation
 from infra.doctor.probe_api import CHANNEL, NAME, Answer, Api
 
 WORKER_ATTRIBUTES = {"number": 5, "level": {"1st": 1}}
-"""Attributes of the probe's Worker, with which expressions are compared."""
+"""Attributes of the probe's Worker, which the expressions test."""
 
 _SEARCH_SECONDS = 0.4
 """Pause between searches by expression, of which TaskRouter allows three per second."""
@@ -114,7 +114,7 @@ def complete(api: Api, task_path: str) -> dict[str, Any]:
 
 
 def after_completion(api: Api, reservation_path: str) -> dict[str, Any]:
-    """Accept the completed Reservation, which TaskRouter refuses."""
+    """Try to accept the completed Reservation; TaskRouter should refuse."""
     answer = api.send("POST", reservation_path, ReservationStatus="accepted")
     if answer.is_ok:
         return {}
@@ -126,7 +126,7 @@ def after_completion(api: Api, reservation_path: str) -> dict[str, Any]:
 
 def from_events(api: Api, task_sid: str) -> dict[str, Any]:
     """Read the order of the Task's Events, and the time until the Worker was reserved."""
-    events = api.read_all("Events", TaskSid=task_sid)
+    events = api.list_resources("Events", TaskSid=task_sid)
     times = {event["event_type"]: event["event_date_ms"] for event in events}
     if not {"task.created", "reservation.created"} <= times.keys():
         return {}

@@ -1,4 +1,4 @@
-"""The probe: one Task's whole life cycle with throw-away resources, and the answers it gives."""
+"""Runs the probe, which follows a Task through its whole life cycle with temporary resources."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from infra.twilio_account import Workspace
 from infra.workspace.http import PatientHttpClient
 
 NEEDS = ("workspace", "reservations_table", "reachable", "signed_request")
-"""Names of the checks without whose success the probe does not start."""
+"""Names of the checks that must succeed before the probe starts."""
 
 _TASK_SECONDS = 300
 """Lifetime of the Task if the probe can't end the Task."""
@@ -30,12 +30,12 @@ _ROUTING_SECONDS = 2
 _EVENT_READS = 5
 
 _THROTTLED_SECONDS = 60
-"""Time after which the life cycle repeats no throttled request. The clean-up has the same time."""
+"""Time after which throttled requests are no longer repeated, in each phase of the probe."""
 
 
 @dataclass(frozen=True)
 class Timer:
-    """The time, and a way to wait.
+    """A clock, and a function that waits.
 
     Attributes:
         now: Returns the time in seconds, from any start.
@@ -57,12 +57,12 @@ class Timer:
 
 @dataclass
 class Findings:
-    """What the probe has found.
+    """The results of a probe.
 
     Attributes:
         milliseconds: Duration of each step of the life cycle.
         settings: Settings of the simulator with which it behaves like this account, by field name.
-        errors: Why the probe is incomplete, and what it may have left, as sentences.
+        errors: Sentences that say why the probe is incomplete, and which resources may remain.
     """
 
     milliseconds: dict[str, int] = field(default_factory=dict)
@@ -83,7 +83,7 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
 
     Args:
         subject: The stage.
-        timer: The time.
+        timer: The clock; None for the clock of this machine.
 
     Returns:
         Everything that was found, even if the probe failed or was interrupted.
@@ -198,7 +198,7 @@ class _Probe:
             ActivitySid=find_activity(self._api, is_available=False),
         )
         path = f"Workers/{worker['sid']}/Channels"
-        for channel in self._api.read_all(path):
+        for channel in self._api.list_resources(path):
             if channel["task_channel_sid"] == channel_sid:
                 self._settle({"default_capacity": channel["configured_capacity"]})
             else:
@@ -208,13 +208,13 @@ class _Probe:
         return worker
 
     def _keep_real_tasks_away(self, worker: dict[str, Any], queue: dict[str, Any]) -> None:
-        """Refuse to go on if the Worker could be offered a Task of another TaskQueue.
+        """Refuse to continue if the Worker could be offered a Task from a different TaskQueue.
 
         In a multitasking Workspace, the capacities of the Worker's channels prevent this.
         """
         if self._subject.remote_workspace.multi_task_enabled:
             return
-        queues = self._api.read_all("TaskQueues", WorkerSid=worker["sid"])
+        queues = self._api.list_resources("TaskQueues", WorkerSid=worker["sid"])
         others = [each["friendly_name"] for each in queues if each["sid"] != queue["sid"]]
         if others:
             raise OperatorError(
@@ -239,7 +239,7 @@ class _Probe:
         (listed, *_) = self._measure(
             "reserved",
             lambda: self._timer.wait_for(
-                lambda: self._api.read_all(path), "TaskRouter reserved no Worker"
+                lambda: self._api.list_resources(path), "TaskRouter reserved no Worker"
             ),
         )
         reservation = f"/{path}/{listed['sid']}"

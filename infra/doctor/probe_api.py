@@ -13,7 +13,7 @@ NAME = "taskrouter-callbacks probe"
 """Name of every resource that the probe creates. Only resources with this name are deleted."""
 
 CHANNEL = "taskrouter_callbacks_probe"
-"""Unique name of the probe's TaskChannel, and the Worker's attribute that its expressions test."""
+"""Unique name of the probe's TaskChannel, and name of the attribute that expressions test."""
 
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
@@ -24,7 +24,7 @@ _PAGE_SIZE = 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """A response of TaskRouter.
+    """A response from TaskRouter.
 
     Attributes:
         status: The HTTP status.
@@ -58,7 +58,7 @@ class Api:
         """Send a request, and return the response, even if TaskRouter refused the request.
 
         Raises:
-            OperatorError: TaskRouter throttled the request or failed, which answers no question.
+            OperatorError: TaskRouter throttled the request or failed.
         """
         url = f"/Workspaces/{self.workspace.sid}{path}"
         response = self.account.request(method, url, parameters)
@@ -84,7 +84,7 @@ class Api:
             )
         return answer.body
 
-    def read_all(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
+    def list_resources(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
         """List the first 1,000 resources.
 
         Args:
@@ -103,12 +103,12 @@ class Api:
 
     def list_own(self, kind: str) -> list[dict[str, Any]]:
         """List the probe's Workers, Workflows or TaskQueues."""
-        found = self.read_all(kind, FriendlyName=NAME)
+        found = self.list_resources(kind, FriendlyName=NAME)
         return [each for each in found if each["friendly_name"] == NAME]
 
 
 def clean_up(api: Api) -> list[str]:
-    """Delete all resources of this and earlier probes, and return what failed.
+    """Delete all resources of this and earlier probes, and return the failures.
 
     Resources are found by their name, so that a resource is deleted even if the response to its
     creation was lost. A failure does not prevent the deletion of other resources.
@@ -119,7 +119,7 @@ def clean_up(api: Api) -> list[str]:
     cleaning = _Cleaning(api)
     workflows = cleaning.attempt(api.list_own, "Workflows")
     for workflow in workflows:
-        list_tasks = partial(api.read_all, "Tasks", WorkflowSid=workflow["sid"])
+        list_tasks = partial(api.list_resources, "Tasks", WorkflowSid=workflow["sid"])
         for task in cleaning.attempt(list_tasks):
             cleaning.attempt(cleaning.delete_task, task["sid"])
     for worker in cleaning.attempt(api.list_own, "Workers"):
@@ -128,7 +128,7 @@ def clean_up(api: Api) -> list[str]:
     for kind, resources in (("Workflows", workflows), ("TaskQueues", queues)):
         for resource in resources:
             cleaning.attempt(cleaning.delete, f"/{kind}/{resource['sid']}")
-    for channel in cleaning.attempt(api.read_all, "TaskChannels"):
+    for channel in cleaning.attempt(api.list_resources, "TaskChannels"):
         if channel["unique_name"] == CHANNEL:
             cleaning.attempt(cleaning.delete, f"/TaskChannels/{channel['sid']}")
     if not cleaning.failures:
@@ -172,7 +172,7 @@ def find_activity(api: Api, *, is_available: bool) -> str:
     Raises:
         OperatorError: There is no such Activity.
     """
-    for activity in api.read_all("Activities"):
+    for activity in api.list_resources("Activities"):
         if activity["available"] is is_available:
             return str(activity["sid"])
     kind = "available" if is_available else "unavailable"

@@ -1,4 +1,4 @@
-"""Checks, their results, and the order in which the results depend on each other."""
+"""Checks and their results, some of which depend on the results of earlier checks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Check:
         name: Name of the check, as in docs/doctor.md.
         examine: Returns a description of the correct state. Raises one of REPORTED_ERRORS, whose
             message names the problem and the remedy, if the state is wrong or can't be read.
-        needs: Names of earlier checks without whose success this check can't run.
+        needs: Names of earlier checks that must succeed before this check can run.
         in_aws: Whether the check needs AWS, so that it does not apply to the local stage.
     """
 
@@ -41,8 +41,8 @@ class Result:
     Attributes:
         name: Name of the check.
         outcome: The outcome.
-        text: One line: the correct state, the problem and its remedy, or why the check did not run.
-        cause: Name of the failed check because of which this check did not run, or None.
+        text: One line: the correct state, the problem and its remedy, or a reference to the cause.
+        cause: If the outcome is NOT_CHECKED, the name of the failed check; otherwise None.
     """
 
     name: str
@@ -54,9 +54,8 @@ class Result:
 def run(checks: Iterable[Check], subject: Subject) -> Iterator[Result]:
     """Run the checks in order, and yield a result for each.
 
-    A check does not run if an earlier check that it needs has failed, and has no result if it fails
-    with the message of an earlier check. Such a check is not wrong, because the result of the
-    earlier check names the cause.
+    The outcome is NOT_CHECKED if a check that this check needs has failed, or if this check fails
+    with the message of an earlier check. The earlier result then names the cause.
     """
     results: dict[str, Result] = {}
     for check in checks:

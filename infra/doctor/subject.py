@@ -44,7 +44,7 @@ class Subject:
         """The URL in front of the routes, including the API's stage if there is one.
 
         Raises:
-            OperatorError: No API is deployed, or several.
+            OperatorError: No API is deployed, or several are.
         """
         if self.is_local:
             return self.stage.settings.public_base_url
@@ -81,7 +81,10 @@ class Subject:
     def remedy(self) -> str:
         """How to correct the stored secrets, as a sentence or the end of a message."""
         if self.is_local:
-            return "Correct the settings of the local stage, or start the simulator with the same."
+            return (
+                "Correct the settings of the local stage, or start the simulator with the same "
+                "settings."
+            )
         return stored_secrets.describe_storing(self.stage)
 
     def open_account(

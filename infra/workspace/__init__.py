@@ -1,1 +1,1 @@
-"""The definition of the Workspace: checks it."""
+"""Checks, plans, applies and exports the definition of a Workspace."""

@@ -43,7 +43,7 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
 
 
 def refuse_unplanned(plan: Plan, shown: Plan) -> None:
-    """Refuse the plan for a Workspace that was just created if it makes other changes than shown.
+    """Refuse the plan for a Workspace that was just created if it contains unconfirmed changes.
 
     Args:
         plan: The plan for the new Workspace.
@@ -81,7 +81,7 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
         The SIDs by kind and name, including new resources.
 
     Raises:
-        OperatorError: TaskRouter refused a change, or stored something else.
+        OperatorError: TaskRouter refused a change, or stored a different value.
     """
     sids = dict(plan.directory.sids)
     for change in plan.changes:
@@ -179,7 +179,7 @@ def _verify(context: Any, change: Change, sid: str, directory: Directory) -> Non
     """Read a resource again.
 
     Raises:
-        OperatorError: TaskRouter stores another value.
+        OperatorError: TaskRouter stored a different value.
     """
     values = live(change.kind, read_one(context, change.kind, sid).raw, directory)
     wrong = [

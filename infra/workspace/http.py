@@ -43,7 +43,7 @@ class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
         sleep: Waits for a number of seconds.
 
     Attributes:
-        deadline: When (in the clock's seconds) throttled requests are no longer repeated.
+        deadline: Time (in the clock's seconds) after which throttled requests are not repeated.
         waited: Seconds that throttled requests have waited in total.
         retry_after: Seconds to wait before repeating the throttled request that the client did not
             repeat; 0 if there is none.

@@ -1,4 +1,4 @@
-"""The kinds of resources of a Workspace, and the fields that a definition manages."""
+"""The kinds of resources in a Workspace, and the fields that a definition manages."""
 
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -10,10 +10,10 @@ class Kind:
 
     Attributes:
         key: Name of the kind, as in variables such as `${activity:Idle}`.
-        title: Name of the kind for people.
+        title: Name of the kind in messages.
         section: Key of the list in a definition, and name of the list in Twilio's SDK.
-        fields: The fields in a definition and in Twilio's SDK, without the identifier. A name of an
-            Activity corresponds to a SID in the SDK.
+        fields: The fields in a definition and in Twilio's SDK, except the unique name of a
+            TaskChannel. A name of an Activity corresponds to a SID in the SDK.
         identifier: Key of the unique name in a definition and in Twilio's SDK.
     """
 

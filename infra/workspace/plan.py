@@ -1,4 +1,4 @@
-"""Compares a definition with a live Workspace. The result is data: what `apply` will change."""
+"""Compares a definition with a live Workspace, and plans the changes that `apply` executes."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -74,7 +74,7 @@ class Change:
         sid: The SID; "" for a new resource.
         before: Old plain values of the fields that change, or all values of a deleted resource.
         after: New plain values.
-        note: What the operator must know; "" for nothing.
+        note: Additional information for the operator; "" for none.
     """
 
     action: Action
@@ -112,7 +112,7 @@ class Plan:
         workspace: Name of the Workspace.
         workspace_sid: SID of the Workspace; "" if it must be created.
         changes: The changes in the order of execution.
-        unmanaged: Resources that are left alone.
+        unmanaged: Resources that are neither in the definition nor changed.
         omitted: Callback URLs that are left out because the API has no URL yet.
         numbers: Number of resources by kind, without the built-in TaskChannels.
         directory: The SIDs of existing resources by kind and by the name after the changes.
@@ -372,7 +372,7 @@ def _creation(kind: Kind, name: str, values: dict[str, Any]) -> Change:
     """Return the change that creates a resource.
 
     Raises:
-        OperatorError: A new resource of this kind needs another value.
+        OperatorError: A new Workflow has no configuration.
     """
     if kind is WORKFLOW and "configuration" not in values:
         raise OperatorError(f"Workflow {name!r} does not exist, so it needs a configuration.")
@@ -381,7 +381,7 @@ def _creation(kind: Kind, name: str, values: dict[str, Any]) -> Change:
 
 
 def _classify(kind: Kind, after: Values) -> tuple[Action, str]:
-    """Return what a change of an existing resource is, and a note about it."""
+    """Return the action that changes an existing resource, and a note about the change."""
     if kind is ACTIVITY and "available" in after:
         return Action.REPLACE, _REPLACE_ACTIVITY
     cleared = [name for name in ACTIVITIES if name in after and after[name] is None]

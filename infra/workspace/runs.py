@@ -1,4 +1,4 @@
-"""Plans the changes of a stage's Workspace, asks the operator, and executes them."""
+"""Plans changes to a stage's Workspace, asks the operator, and executes the changes."""
 
 import json
 from collections.abc import Callable, Collection
@@ -48,8 +48,8 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
     plan creates it.
 
     Raises:
-        OperatorError: The Workspace can't be read, or it or the settings of the stage contradict
-            the definition.
+        OperatorError: The Workspace can't be read, or the definition contradicts the Workspace or
+            the settings of the stage.
     """
     if target.stage:
         ensure_possible_timeouts(target.stage, definition)
@@ -79,7 +79,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
 
 
 def _kept_workflows(target: Target) -> dict[str, str]:
-    """Return why `--prune` deletes none of the Workflows in the settings of the stage, by SID."""
+    """Return the reasons why `--prune` keeps the Workflows in the stage's settings, by SID."""
     remedies = {
         WORKFLOW_SID: "Before you delete it, set another SID",
         TIMEOUTS: "Before you delete it, remove the entry",
@@ -207,7 +207,8 @@ def _report(change: Change) -> None:
 def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
     """Create the Workspace, and return its SID.
 
-    TaskRouter adds Activities, which become its default Activities, so the plan is made again.
+    TaskRouter adds Activities, and uses one of them as the default Activity. The plan is therefore
+    made again.
     """
     values = declared(WORKSPACE, definition, target.api_url)
     first = {name: value for name, value in values.items() if name not in ACTIVITIES}

@@ -46,7 +46,7 @@ class State:
 
     Attributes:
         workspace: The Workspace; without a SID if it does not exist yet.
-        resources: Its resources, oldest first; Workers only if they were requested.
+        resources: Its resources, by kind; Workers only if they were requested.
     """
 
     workspace: Resource
@@ -80,7 +80,7 @@ class State:
 
 
 def new(name: str) -> State:
-    """Return what TaskRouter creates with a new Workspace, with names in place of SIDs.
+    """Return a new Workspace and its initial resources, with names in place of SIDs.
 
     The values of the TaskChannels are left out, because Twilio does not document them.
     """
@@ -125,7 +125,7 @@ def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None
 
 
 def read_for(context: Any, definition: WorkspaceDefinition) -> State:
-    """Read what is needed to compare a Workspace with a definition.
+    """Read the resources that are needed to compare a Workspace with a definition.
 
     Args:
         context: The SDK's context of the Workspace.

@@ -34,8 +34,7 @@ class Target:
         stage_name: Name of the stage.
         account: The Twilio account.
         workspace_sid: SID of the Workspace; "" if the stage has none.
-        workflows: The SIDs of the Workflows that the settings of the stage name, and the name of
-            the setting.
+        workflows: The Workflows in the settings of the stage: names of settings by Workflow SID.
         base_url: URL of the API without a secret segment; "" if the stage is not deployed.
         api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if the stage names none.
@@ -63,7 +62,7 @@ class Target:
         return self.account.workspaces(self.workspace_sid)
 
     def find_workspace(self, name: str) -> "Target":
-        """Return the target with the SID of the Workspace with a name, if the stage has no SID.
+        """Return the target; if the stage has no SID, look up the Workspace by its name.
 
         Raises:
             OperatorError: Several Workspaces have the name, or the Workspace belongs to another
@@ -184,8 +183,8 @@ def ensure_possible_timeouts(stage: Stage, definition: WorkspaceDefinition) -> N
         stage_config.ensure_runnable(replace(stage, settings=settings))
     except OperatorError as error:
         raise OperatorError(
-            "Nothing was changed, because settings would contradict each other, with the values of "
-            f"task_reservation_timeout in the file. {error}"
+            "Nothing was changed, because the values of task_reservation_timeout in the file "
+            f"contradict other settings. {error}"
         ) from error
 
 

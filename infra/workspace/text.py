@@ -174,7 +174,7 @@ def _field_lines(change: Change, field: _Field) -> Iterator[str]:
 
 
 def _configuration_lines(before: Any, after: Any) -> Iterator[str]:
-    """Yield the lines of a configuration that differ, with two lines around them."""
+    """Yield the lines of a configuration that differ, with two lines of context."""
     old, new = ([] if value is None else to_yaml(value).splitlines() for value in (before, after))
     for line in difflib.unified_diff(old, new, lineterm="", n=2):
         if not line.startswith(("---", "+++", "@@")):
@@ -210,9 +210,9 @@ _Representer.add_representer(
 
 
 def _quoted(value: Any) -> Any:
-    """Return a value in which texts have quotes if they look like other values.
+    """Return a value whose strings are quoted if they look like values of a different type.
 
-    Without quotes, U+0085 is a line break of YAML 1.1.
+    Without quotes, U+0085 is a line break in YAML 1.1.
     """
     if isinstance(value, Mapping):
         return CommentedMap((_quoted(key), _quoted(item)) for key, item in value.items())

@@ -96,7 +96,7 @@ def read_routing(value: Any) -> Routing:
 def live(kind: Kind, raw: Values, directory: Directory) -> dict[str, Any]:
     """Return the fields of a resource in TaskRouter as plain values.
 
-    A configuration that does not have the documented format remains text.
+    A configuration that does not have the documented format remains a string.
 
     Args:
         kind: The kind of resource.
@@ -132,7 +132,7 @@ def _live_configuration(text: str, directory: Directory) -> Any:
 def parameters(values: Values, directory: Directory) -> dict[str, Any]:
     """Return the parameters of Twilio's SDK that set plain values.
 
-    The capacities of a Worker are left out, because they have requests of their own.
+    The capacities of a Worker are left out, because separate requests set them.
 
     Raises:
         UnknownName: A resource does not exist.
@@ -172,7 +172,7 @@ def references(values: Values) -> set[tuple[str, str]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts in plain JSON."""
+    """Yield the strings in plain JSON."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -183,7 +183,7 @@ def _texts(value: Any) -> Iterator[str]:
 def are_equal(name: str, first: Any, second: Any) -> bool:
     """Return whether two plain values of a field have the same meaning.
 
-    A text that takes the place of a configuration differs from every configuration.
+    A string in place of a configuration differs from every configuration.
     """
     if name == "configuration" and isinstance(first, dict) and isinstance(second, dict):
         return have_same_meaning(read_routing(first), read_routing(second))

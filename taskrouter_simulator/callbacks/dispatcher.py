@@ -235,7 +235,7 @@ class Dispatcher:
         failures: int,
         response: Response,
     ) -> None:
-        """Process the response to an event, or retry with the same idempotency token."""
+        """Process the response to an event; a retry has the same idempotency token."""
         if effect.event.event_type == _RESERVATION_CREATED:
             self._queue.done(effect.event.resource_sid)
         success = _NO_CONTENT if self._settings.event_callback_wants_204 else answers.SUCCESS

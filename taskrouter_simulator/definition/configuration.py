@@ -165,8 +165,8 @@ def _target_json(target: Target, directory: Directory) -> dict[str, Any]:
 def from_json(text: str, directory: Directory) -> Routing:
     """Return the configuration that TaskRouter's JSON contains, with names in place of SIDs.
 
-    Unknown SIDs remain, and unknown keys are ignored, as TaskRouter does. Older notations have the
-    same result as the documented ones: `Expression`, `friendly_name` for the name of a filter, a
+    Unknown SIDs remain. Unknown keys are ignored, as in TaskRouter. Older notations have the same
+    result as the documented notation: `Expression`, `friendly_name` for the name of a filter, a
     filter with a `queue` but no `targets`, numbers as strings, and empty strings.
 
     Args:

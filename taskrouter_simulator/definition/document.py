@@ -1,7 +1,7 @@
 """Reads a file as YAML 1.2 or JSON, and remembers the line and column of every value.
 
 Surprising features of YAML are refused: duplicate keys, anchors, aliases, tags, keys that are
-not text, tabs in the indentation, and several documents in one file.
+not strings, tabs in the indentation, and several documents in one file.
 """
 
 import json
@@ -40,7 +40,7 @@ FORMAT = "docs/workspace.md"
 
 
 class Severity(StrEnum):
-    """An error means that TaskRouter refuses the definition or that it cannot work."""
+    """An error means that TaskRouter refuses the definition, or that the definition cannot work."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -74,7 +74,7 @@ class Document:
 
     Attributes:
         name: Name of the file, or the beginning of messages about a value without a file.
-        value: The content as JSON: dictionaries, lists, texts, numbers, booleans and None.
+        value: The content as JSON: dictionaries, lists, strings, numbers, booleans and None.
         locate: Returns the position of every part of the value.
     """
 
@@ -331,7 +331,7 @@ def _first_line(error: object) -> str:
 
 
 def plain_value(text: str) -> Any:
-    """Return the value of text without quotes, by the core schema of YAML 1.2."""
+    """Return the value of a scalar without quotes, as in the core schema of YAML 1.2."""
     words = {"": None, "~": None, "null": None, "true": True, "false": False}
     folded = text.lower() if text in {text.lower(), text.upper(), text.capitalize()} else text
     if folded in words:

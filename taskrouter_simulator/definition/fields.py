@@ -357,7 +357,7 @@ class Object:
         title: Name of the type for messages, such as "a TaskQueue".
         build: Returns the object; its keyword arguments are the values by key.
         fields: The fields by key.
-        needs_all: Whether the object cannot be used without a value that cannot be used.
+        needs_all: Whether one unusable value makes the whole object unusable.
     """
 
     title: str

@@ -97,7 +97,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Tasks that match `expression` try `targets` in order; no expression matches all Tasks."""
+    """Tasks that match `expression` (None for all Tasks) try `targets` in order."""
 
     filter_friendly_name: str | None = None
     expression: str | None = None

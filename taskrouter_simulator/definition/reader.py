@@ -203,7 +203,7 @@ WORKSPACE = Object(
         "multi_task_enabled": Field(Flag(), "Whether a Worker can have several Tasks at a time."),
         "prioritize_queue_order": Field(_ORDER, "Order of Tasks in several TaskQueues."),
         "default_activity": Field(_SHORT_NAME, "Activity of new Workers."),
-        "timeout_activity": Field(_SHORT_NAME, "Activity of a Worker after a time-out."),
+        "timeout_activity": Field(_SHORT_NAME, "Activity of a Worker after a timeout."),
         "event_callback_url": Field(_URL, "URL to which events are posted."),
         "events_filter": Field(Nullable(EventTypes()), "Event types to post; null for all."),
         "activities": Field(ListOf(_ACTIVITY, "friendly_name"), "The Activities."),
@@ -254,7 +254,7 @@ def from_document(document: Document) -> WorkspaceDefinition:
 
 
 def read_document(document: Document, findings: Findings) -> WorkspaceDefinition | None:
-    """Read what can be used of a document.
+    """Read the usable values of a document.
 
     Args:
         document: The document.

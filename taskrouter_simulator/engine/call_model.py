@@ -67,12 +67,13 @@ class QueuePosition:
 
 @dataclass(kw_only=True, eq=False)
 class Call(Resource):
-    """A caller's call leg, or a leg placed to a Worker.
+    """A caller's call leg, or a leg placed to a Worker, a supervisor or a dialed phone.
 
     Attributes:
         caller: Number or client of the calling party.
         called: Number or client of the called party.
-        direction: "inbound", or "outbound-api" for a Worker's leg.
+        direction: "inbound"; "outbound-api" for a leg to a Worker or supervisor; "outbound-dial"
+            for a leg placed by `<Dial>`.
         url: URL of the current document; relative URLs in the document are resolved
             against it.
         status: Twilio's `CallStatus`.

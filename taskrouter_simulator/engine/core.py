@@ -57,7 +57,7 @@ class FetchTwiml:
 
 @dataclass(frozen=True)
 class StatusCallback:
-    """Report the progress of a call or of a conference; the response has no effect."""
+    """Report the progress of a call or of a conference; the response has no effect on calls."""
 
     method: str
     url: str
@@ -89,8 +89,8 @@ NOT_STORED = frozenset(
 )
 """The fields of the engine that a snapshot does not contain.
 
-The engine's owner sets these fields, or they are derived from other fields. Timers are stored with
-the clock.
+The engine's owner sets these fields, or they are derived from other fields. Timers are stored
+separately.
 """
 
 Effect = AssignmentCallback | EventCallback | FetchTwiml | StatusCallback | CallStep | Alert

@@ -38,7 +38,7 @@ _MIN_PURGE_SIZE = 1000
 
 @dataclass(frozen=True)
 class Conditions:
-    """Some of the conditions that an expression joins by AND.
+    """Some of the conditions that an expression joins with AND.
 
     Attributes:
         text: The conditions as an expression; "" for no conditions.
@@ -102,7 +102,7 @@ class QueueIndex:
 
 @dataclass(eq=False)
 class _Place:
-    """The matching requirements with the same availability, and the position if available."""
+    """A Worker's matching requirements with one availability, and the Worker's position if free."""
 
     requirements: dict[Requirement, None] = field(default_factory=dict)
     position: FreeWorker | None = None

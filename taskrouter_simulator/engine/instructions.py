@@ -140,7 +140,7 @@ class InstructionContext:
 
     @property
     def contact_uri(self) -> Any:
-        """The Worker's address, used unless the instruction specifies another address."""
+        """The Worker's address, used unless the instruction specifies a different address."""
         worker = self.workspace.workers[self.reservation.worker_sid]
         return parse_attributes(worker.attributes).get("contact_uri")
 
@@ -289,8 +289,8 @@ class _Instruction:
     """An instruction's function, and the Reservation statuses that allow the instruction.
 
     Attributes:
-        status_code: Error code if the Reservation has another status; None for the setting
-            `not_pending_code`.
+        status_code: Error code if the Reservation's status does not allow the instruction; None for
+            the setting `not_pending_code`.
         execute: Function that validates the parameters and executes the instruction.
         statuses: Reservation statuses that allow the instruction.
     """

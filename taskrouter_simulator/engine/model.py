@@ -299,8 +299,7 @@ class Task(Resource):
         is_waiting: Whether the current step found no Worker and was not skipped.
         step_timed_out: Whether a step timed out; if so, the default filter is excluded.
         times_reserved: Number of times the Task has become reserved.
-        reoffer_times: Earliest time to offer the Task again, by SID of a Worker whose Reservation
-            ended.
+        reoffer_times: Earliest time to offer the Task to a Worker again, by the Worker's SID.
         reservations: The Task's Reservations, oldest first.
         transfer: The Task's latest transfer.
     """

@@ -184,7 +184,7 @@ def _find_worker_name(keys: Keys, workspace: Workspace) -> Keys | None:
 
 
 def _is_channel_path(keys: list[str | int], workspace: Workspace) -> bool:
-    """Return whether the keys have the form `NAME.assigned_tasks`."""
+    """Return whether the keys look like `NAME.assigned_tasks`."""
     names = {channel.unique_name for channel in workspace.channels.values()}
     return len(keys) > 1 and (keys[0] in names or keys[1] in CHANNEL_NAMES)
 

@@ -256,7 +256,7 @@ def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reserv
 
 
 def cancel(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Cancel a pending Reservation whose Task is closed, deleted or reevaluated."""
+    """Cancel a pending Reservation whose Task or transfer ends, or whose Task is reevaluated."""
     _end(engine, workspace, reservation, Status.CANCELED)
 
 

@@ -1,4 +1,4 @@
-"""Creates, updates, reevaluates and expires Tasks."""
+"""Creates, updates, reevaluates, transfers and expires Tasks."""
 
 from functools import partial
 from typing import cast
@@ -55,7 +55,7 @@ def create(
     Args:
         engine: The engine.
         workspace: The Workspace.
-        attributes: A JSON object, serialized as text.
+        attributes: A JSON object, serialized as a string.
         workflow_sid: WW… SID; None for the only Workflow of the Workspace.
         priority: The initial priority, which a target's priority replaces; None for 0.
         timeout: Seconds until the Task is canceled unless it is assigned.

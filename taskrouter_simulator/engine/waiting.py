@@ -78,7 +78,7 @@ class Availability:
 
     Attributes:
         queue_sid: WQ… SID of the TaskQueue to which the Worker must belong.
-        key: Identifies the function `position` among those of the same TaskQueue.
+        key: Identifies `position` among the functions for the same TaskQueue.
         position: Returns a member of the TaskQueue with the sort keys; None if the Worker has no
             free capacity or does not meet the conditions.
     """
@@ -113,9 +113,8 @@ class Requirement:
 class PendingTasks:
     """The pending Tasks of a Workspace.
 
-    During a pass, `next` returns the Tasks by rank. Each Task is examined at most once, and never
-    after a Task with a higher rank. A change that affects a Task whose turn is over takes effect in
-    the next pass.
+    During a pass, `next` returns the Tasks in the order of their ranks, each at most once. A change
+    that affects a Task whose turn is over takes effect in the next pass.
 
     Args:
         tasks: All Tasks of the Workspace by SID. The first pass examines the pending ones.
@@ -254,7 +253,7 @@ class PendingTasks:
             self._push_remaining(current, requirement)
 
     def _push_remaining(self, current: "_Pass", requirement: Requirement) -> None:
-        """Add the Tasks of a requirement whose turn is not over; the next pass examines the others.
+        """Add a requirement's Tasks whose turn is not over; the next pass examines the others.
 
         This is slow, but it is needed only if a Reservation makes another Task match.
         """

@@ -23,7 +23,7 @@ _RENAMED = {
     "TaskChannelSid": "TaskChannel",
     "DequeueStatusCallbackEvents": "DequeueStatusCallbackEvent",
 }
-"""REST names of the SDK's parameters whose names differ from the REST names."""
+"""REST name of each SDK parameter that has a different name in the REST API."""
 _NOT_IN_REST = {"Active", "Transcribe", "TranscriptionConfiguration", *CURSORS}
 """The SDK's parameters that the REST API does not have.
 

@@ -225,7 +225,8 @@ def _execute(request: SdkRequest, fault: Fault | None) -> Payload:
     """Execute a request, and return its payload, unless a fault intervenes.
 
     Raises:
-        Refusal: The request is refused, or the fault is an error.
+        Refusal: The request is refused, the fault is an error, or the fault cuts the connection
+            before the request takes effect.
     """
     if fault is None or fault.kind == "latency":
         return respond(request)

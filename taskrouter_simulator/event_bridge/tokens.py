@@ -57,8 +57,8 @@ def verify(token: Any, credentials: Credentials, now: float) -> Grant:
             measures their lifetime in real time, so the simulator's clock does not apply.
 
     Raises:
-        InvalidToken: The token is malformed, forged, expired, not yet valid or issued for a
-            different account, or does not contain a TaskRouter grant.
+        InvalidToken: The token is malformed, forged, expired, not yet valid, valid for too long or
+            issued for a different account, or does not contain a TaskRouter grant.
     """
     claims = _verify_signature(token, credentials)
     if (claims.get("iss"), claims.get("sub")) != (credentials.api_key_sid, credentials.account_sid):

@@ -168,7 +168,7 @@ class Parameters:
         return value
 
     def attributes(self) -> str | None:
-        """Return `Attributes`, a JSON object, as text."""
+        """Return `Attributes`, a JSON object, as an unparsed string."""
         text = self.text("Attributes", max_length=MAX_ATTRIBUTES_LENGTH)
         if text is None:
             return None

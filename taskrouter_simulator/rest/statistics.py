@@ -177,8 +177,8 @@ def _parse_interval(request: Request) -> Interval:
     """Return the requested interval, which defaults to the 15 minutes before EndDate.
 
     Raises:
-        BadRequest: The interval is empty or begins more than 30 days ago, or Minutes is combined
-            with a date.
+        BadRequest: The interval ends before it begins, or begins more than 30 days ago, or Minutes
+            is combined with a date.
     """
     query, now = request.query, request.engine.now()
     start, end = query.moment("StartDate"), query.moment("EndDate")

@@ -217,7 +217,7 @@ def test_serialized_values_match_boto3(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, {"a": [2.0]}, object(), b"bytes", {1, 2}])
-def test_values_of_other_types_are_refused(value: object) -> None:
+def test_values_of_unsupported_types_are_refused(value: object) -> None:
     with pytest.raises(TypeError, match="can't be stored"):
         to_item({"value": value})
 
@@ -252,7 +252,7 @@ FAILURES: dict[str, tuple[list[Step], int]] = {
 
 
 @pytest.mark.parametrize(("steps", "requests"), FAILURES.values(), ids=FAILURES)
-def test_both_clients_fail_and_retry_alike(
+def test_both_clients_send_the_same_number_of_requests_and_get_the_same_outcome(
     client_at: Callable[[str], Any], steps: list[Step], requests: int
 ) -> None:
     outcomes = []
@@ -319,7 +319,7 @@ def test_slow_response_is_abandoned_in_time(
         assert busy_exchanges() == [], "The thread of an abandoned request is still running."
 
 
-def test_second_attempt_can_succeed_after_first_is_abandoned(
+def test_second_attempt_can_succeed_after_the_first_is_abandoned(
     client_at: Callable[[str], Any],
 ) -> None:
     with scripted_server(stay_silent, respond(http_response(200, DONE))) as server:
@@ -483,7 +483,9 @@ def test_endpoint_of_each_region_matches_botocore(
         assert endpoints.find_endpoint(service) == (f"https://{hostname}", region)
 
 
-def test_standard_regions_need_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoints_of_common_regions_are_found_without_a_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
     monkeypatch.setattr("botocore.session.Session", None)
     for region in ("us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7"):

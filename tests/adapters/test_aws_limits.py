@@ -1,4 +1,4 @@
-"""Tests of the small AWS client without emulators: time limits, retries and connections."""
+"""The AWS clients without emulators: time limits, retries, connections, credentials and reads."""
 
 import gzip
 import json
@@ -119,7 +119,7 @@ def test_attempts_share_the_time_limit(
         (InvalidResponse(), 1),
     ],
 )
-def test_connection_errors_are_retried_once(
+def test_connection_and_checksum_errors_are_retried_once_but_invalid_responses_are_not(
     monkeypatch: pytest.MonkeyPatch, error: Exception, requests: int
 ) -> None:
     sent = []
@@ -136,7 +136,7 @@ def test_connection_errors_are_retried_once(
 
 
 def conditions(policy: Any) -> Iterator[dict[str, Any]]:
-    """Yield the conditions of botocore's retry policies."""
+    """Yield the conditions with a status code in botocore's retry policies."""
     if isinstance(policy, dict):
         if "http_status_code" in policy:
             yield policy
@@ -171,7 +171,7 @@ def test_statuses_that_botocore_retries_are_transient() -> None:
         "TransactionInProgressException",
     ],
 )
-def test_throttled_requests_are_transient_with_any_status(code: str) -> None:
+def test_throttling_and_conflict_errors_are_transient_with_status_400_or_409(code: str) -> None:
     for status in (400, 409):
         metadata = {"HTTPStatusCode": status}
         response: Any = {"Error": {"Code": code}, "ResponseMetadata": metadata}

@@ -53,7 +53,10 @@ def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]
 
 
 def failing(*responses: tuple[int, bytes] | None) -> Callable[[int], tuple[int, bytes] | None]:
-    """Return a script; None stands for the usual response. The last response is repeated."""
+    """Return a function for `FakeLogs.before_response`. The last response is repeated.
+
+    None stands for the usual response.
+    """
     return lambda number: responses[min(number, len(responses)) - 1]
 
 
@@ -191,7 +194,7 @@ def test_pages_contain_each_matching_line_once(
 
 @pytest.mark.parametrize("number", [1_000, 100_000])
 def test_search_for_one_sid_reads_no_line_twice(fake_logs: FakeLogs, number: int) -> None:
-    """The oldest line matches. At most ten requests search fewer lines than a request can."""
+    """Only the oldest line matches. All but ten requests search as many lines as a request can."""
     wanted = sid("WR")
     other = json.dumps({"event": "request", "route": "/event_callback", "reservation_sid": "WR0"})
     step = 29 * DAY // number
@@ -207,7 +210,7 @@ def test_search_for_one_sid_reads_no_line_twice(fake_logs: FakeLogs, number: int
     assert len(pages) == -(-len(fake_logs.calls) // 4)
 
 
-def test_window_that_does_not_finish_is_continued_by_the_next_search(fake_logs: FakeLogs) -> None:
+def test_incomplete_window_is_continued_by_the_next_search(fake_logs: FakeLogs) -> None:
     wanted = sid("WR")
     for index in range(8):
         fake_logs.add(NOW - index)
@@ -232,7 +235,7 @@ def test_window_that_does_not_finish_is_continued_by_the_next_search(fake_logs: 
 
 
 @pytest.mark.parametrize("token", ["forged", "100", "\u0661"])
-def test_unknown_token_is_a_bad_request(fake_logs: FakeLogs, token: str) -> None:
+def test_unknown_token_is_refused(fake_logs: FakeLogs, token: str) -> None:
     fake_logs.add(NOW)
     position = LogPosition(NOW, since=NOW - MINUTE, token=token)
     with pytest.raises(BadRequest, match=r"^cursor must be .* received within the last day\.$"):
@@ -248,7 +251,7 @@ def test_unknown_token_is_a_bad_request(fake_logs: FakeLogs, token: str) -> None
         LogPosition(NOW, 0, 1, "a-b+/=_.~"),
     ],
 )
-def test_cursor_returns_the_position(position: LogPosition) -> None:
+def test_cursor_is_converted_back_to_its_position(position: LogPosition) -> None:
     assert LogPosition.from_cursor(position.to_cursor()) == position
 
 
@@ -274,7 +277,7 @@ def test_search_stops_at_its_time_limit_and_reports_how_far_it_got(fake_logs: Fa
     assert page.next_cursor == f"{second_window - 1}-0-{third_window}"
 
 
-def test_lines_that_emulators_return_without_a_match_are_omitted(
+def test_lines_that_do_not_match_are_omitted_even_if_an_emulator_returns_them(
     fake_logs: FakeLogs,
 ) -> None:
     fake_logs.ignores_patterns = True

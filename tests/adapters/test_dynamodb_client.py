@@ -55,13 +55,13 @@ def run_with_failed_condition(**response: Any) -> tuple[bool, dict[str, Any]]:
     return UpdateItem(set={"a": 1}).run(client, "table", {"sid": "WR1"})
 
 
-def test_failed_condition_returns_the_current_item_if_there_is_one() -> None:
+def test_failed_condition_returns_the_current_item_or_an_empty_dictionary() -> None:
     item = {"sid": {"S": "WR1"}, "a": {"N": "5"}}
     assert run_with_failed_condition(Item=item) == (False, {"sid": "WR1", "a": 5})
     assert run_with_failed_condition() == (False, {})
 
 
 @pytest.mark.parametrize("item", [{"sid": {"S": "WR2"}}, {"a": {"N": "5"}}])
-def test_failed_condition_with_another_item_is_an_unreadable_response(item: dict[str, Any]) -> None:
+def test_failed_condition_with_a_different_item_raises_an_error(item: dict[str, Any]) -> None:
     with pytest.raises(StoreUnavailable, match="can't be read"):
         run_with_failed_condition(Item=item)

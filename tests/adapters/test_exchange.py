@@ -113,7 +113,7 @@ def test_socket_is_shut_down_after_the_time_limit(source: str) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError(), TimeoutError()])
-def test_run_raises_the_error_of_the_work(error: BaseException) -> None:
+def test_run_raises_the_error_that_the_work_raised(error: BaseException) -> None:
     def work() -> None:
         raise error
 
@@ -135,7 +135,7 @@ class TrackedConnection(Tracked, FailingConnection):
     pass
 
 
-def test_earlier_request_counts_as_sent_after_a_later_request_fails_while_it_is_sent() -> None:
+def test_earlier_request_still_counts_as_sent_if_a_later_request_fails() -> None:
     def work() -> None:
         exchange.begin(connection(), sends=True)
         TrackedConnection().request()

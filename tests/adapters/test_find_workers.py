@@ -1,4 +1,4 @@
-"""Workers are found by their friendly name or by an attribute, exactly as TaskRouter has them."""
+"""Workers are found by the exact value of their friendly name or of an attribute."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_similar_values_do_not_match(
     "value",
     ['" OR 1 == 1 OR email == "', 'a"b', "a\\", '\\" OR 1 == 1 OR email == \\"', "\\u0022"],
 )
-def test_value_that_could_change_the_expression_is_not_sent(
+def test_value_that_could_change_the_expression_is_found_only_as_a_friendly_name(
     taskrouter: Simulator, directory: TwilioTaskRouter, value: str
 ) -> None:
     add_worker(taskrouter, "carol", email=value)

@@ -22,6 +22,7 @@ AT = 497_222 * HOUR
 
 WORKER, OTHER = "WK" + "1" * 32, "WK" + "2" * 32
 LATEST = 32_503_680_000_000
+"""The year 3000, in epoch ms. Times in cursors must be earlier."""
 
 
 def wr(number: int) -> str:
@@ -40,7 +41,7 @@ def entry(number: int, at: int, worker_sid: str = WORKER) -> dict[str, Any]:
 class ScriptedDynamoDb:
     """Responds to queries with the given pages, and then with empty pages.
 
-    Every record exists, and is pending unless `statuses` contains a different status.
+    Each record is pending unless `statuses` contains a different status, or None if it is missing.
     """
 
     def __init__(self, *pages: dict[str, Any]) -> None:
@@ -159,7 +160,7 @@ def test_worker_list_filters_the_worker_index_by_status(status: Status | None) -
     assert client.requests == [filtered(each, status) if status else each for each in expected]
 
 
-def test_second_incomplete_page_ends_a_list_at_its_last_key() -> None:
+def test_page_of_a_list_ends_after_two_incomplete_index_pages() -> None:
     for worker_sid in (WORKER, None):
         lasts = [entry(9, AT + 1), entry(8, AT)]
         pages = [page(scanned=100, last=lasts[0]), page(scanned=1_000, last=lasts[1])]

@@ -168,7 +168,7 @@ def test_reservation_of_another_task_or_worker_raises_an_error(
 
 
 @pytest.mark.parametrize("call", LISTS.values(), ids=LISTS)
-def test_list_of_reservations_of_another_task_raises_an_error(
+def test_list_with_a_reservation_of_another_task_raises_an_error(
     taskrouter: TaskRouter, call: Call
 ) -> None:
     other = {**RESERVATION_RESOURCE, "task_sid": "WT" + "9" * 32}
@@ -185,7 +185,7 @@ def test_any_worker_is_accepted_if_the_request_names_only_the_task(taskrouter: T
     assert SINGLE["update"](taskrouter.client).worker_sid == other
 
 
-def test_workspace_with_another_sid_raises_an_error(taskrouter: TaskRouter) -> None:
+def test_workspace_with_a_different_sid_raises_an_error(taskrouter: TaskRouter) -> None:
     taskrouter.body = json.dumps({"sid": "WS" + "9" * 32}).encode()
     with pytest.raises(TaskRouterUnavailable):
         taskrouter.client.verify_workspace()
@@ -223,7 +223,7 @@ def test_list_of_pending_reservations_omits_other_statuses(taskrouter: TaskRoute
     assert [remote.status.value for remote in LISTS["reservations"](taskrouter.client)] == statuses
 
 
-def test_list_of_events_of_another_type_raises_an_error(taskrouter: TaskRouter) -> None:
+def test_list_with_an_event_of_another_type_raises_an_error(taskrouter: TaskRouter) -> None:
     other = EVENT_RESOURCE | {"event_type": "reservation.accepted"}
     taskrouter.body = json.dumps(listed("events", EVENT_RESOURCE)).encode()
     assert len(EVENTS["events"](taskrouter.client).events) == 1
@@ -233,7 +233,7 @@ def test_list_of_events_of_another_type_raises_an_error(taskrouter: TaskRouter) 
 
 
 def test_fetched_task_must_have_the_listed_sid(taskrouter: TaskRouter) -> None:
-    # The same response answers both the search and the fetch.
+    # The search and the fetch get the same response.
     body = listed("tasks", TASK_RESOURCE) | TASK_RESOURCE | {"attributes": MARKED}
     taskrouter.body = json.dumps(body).encode()
     assert len(taskrouter.client.find_tasks("idempotency_marker", "x-1")) == 1

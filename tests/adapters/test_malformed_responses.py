@@ -200,7 +200,7 @@ def test_request_is_retried_once_after_an_incomplete_dynamodb_response(
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_complete_response_after_an_incomplete_one_is_used(
+def test_complete_response_after_an_incomplete_response_is_used(
     monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     response = encode(BODIES[operation], has_checksum=False)
@@ -222,7 +222,7 @@ def test_response_that_is_valid_json_but_incomplete_raises_an_error(
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_response_of_unknown_length_must_be_a_json_object(
+def test_response_of_unknown_length_must_be_complete_json(
     monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     response = b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(BODIES[operation]).encode()

@@ -1,4 +1,4 @@
-"""Idempotency keys, periodic jobs and the last sweep in the `state` table."""
+"""Idempotency keys, the search budget, periodic jobs and the last sweep in the `state` table."""
 
 import hashlib
 from typing import Any
@@ -146,7 +146,9 @@ def test_repeated_takeover_succeeds_only_for_the_new_owner(
 
 
 @pytest.mark.parametrize("owner", ["ann", "bob"])
-def test_only_the_owner_changes_a_key(keys: DynamoIdempotencyStore, key: str, owner: str) -> None:
+def test_only_the_owner_can_change_a_key(
+    keys: DynamoIdempotencyStore, key: str, owner: str
+) -> None:
     acquire(keys, key)
     before = read(keys, hashed(key))
     assert before is not None

@@ -51,7 +51,7 @@ STORED_DELIVERY = {
 
 
 def make_reservation(**overrides: Any) -> Reservation:
-    """Return a new Reservation with all attributes that a callback provides."""
+    """Return a new Reservation with attributes that a callback provides."""
     values: dict[str, Any] = {
         "reservation_sid": sid("WR"),
         "task_sid": sid("WT"),
@@ -422,7 +422,7 @@ def test_record_with_a_malformed_last_claim_can_be_read(claim: Any) -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_created_record_contains_all_attributes(
+def test_record_is_created_once_with_the_expected_attributes(
     store: DynamoReservationStore, status: Status
 ) -> None:
     entry = HistoryEntry(at=NOW, to=status, by="event", note="reported late")
@@ -653,7 +653,7 @@ def test_instruction_is_confirmed_only_by_the_owner_of_the_claim(
 
 @pytest.mark.parametrize("reported", [Status.ACCEPTED, Status.COMPLETED])
 @pytest.mark.parametrize("claimed_by_another", [True, False])
-def test_removed_claim_with_an_instruction_leaves_no_trace(
+def test_release_removes_the_instruction_of_a_claim_that_an_event_removed(
     store: DynamoReservationStore, reported: Status, *, claimed_by_another: bool
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -865,7 +865,7 @@ def test_due_reservation_contains_the_attributes_that_the_sweep_needs(
         (Status.WRAPPING, True, "assignment_instruction", "supervisor"),
     ],
 )
-def test_rescheduled_check_removes_the_claim_and_the_acceptor_of_a_pending_reservation(
+def test_rescheduled_check_removes_the_claim_and_resets_the_acceptor_if_pending_and_claimed(
     store: DynamoReservationStore,
     status: Status,
     *,
@@ -904,7 +904,7 @@ def test_check_of_a_changed_record_is_not_rescheduled(
     assert stored_item(store, reservation_sid) == before
 
 
-def test_records_are_read_consistently_and_statuses_eventually(
+def test_records_are_read_consistently_but_statuses_eventually_consistently(
     store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reservation_sid = seed(store, Status.WRAPPING)

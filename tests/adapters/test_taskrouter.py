@@ -288,7 +288,7 @@ def test_message_of_a_refusal_is_short(server: Server, message: object) -> None:
     assert len(refuse(server, message)) < 260
 
 
-def test_refusal_without_a_message_contains_the_detail(server: Server) -> None:
+def test_refusal_without_a_message_contains_the_detail_or_the_title(server: Server) -> None:
     assert ": No such queue." in refuse(server, None, detail="No such queue", title="Bad request")
     assert ": Bad request." in refuse(server, None, title="Bad request")
 
@@ -403,7 +403,7 @@ def test_update_sends_status_and_activity(server: Server) -> None:
     assert f"WorkerActivitySid={activity_sid}" in request
 
 
-def test_events_are_parsed_like_event_callbacks(server: Server) -> None:
+def test_events_are_parsed_and_unreadable_events_are_counted(server: Server) -> None:
     data = {
         "reservation_sid": RESERVATION,
         "task_sid": TASK,

@@ -1,4 +1,4 @@
-"""Every operation of the TaskRouter client ends in time and reports whether its request was sent.
+"""Operations of the TaskRouter client end in time and report whether their request was sent.
 
 The tests use real sockets and short time limits.
 """
@@ -37,7 +37,7 @@ SLACK = 2.0
 """Additional time for busy machines, in seconds."""
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
 LARGE = "x" * 12_000_000
-"""A text that does not fit into the buffers of two sockets."""
+"""A string that does not fit into the buffers of two sockets."""
 
 
 def response(body: object, *, status: int = 200, headers: str = "") -> bytes:
@@ -177,7 +177,7 @@ def test_request_whose_host_lookup_hangs_was_not_sent(
 
 
 @pytest.mark.parametrize("end", [Peer.reset, lambda _peer: None], ids=["reset", "closed"])
-def test_incomplete_request_was_not_sent(
+def test_incomplete_request_counts_as_not_sent(
     server: ScriptedServer, end: Callable[[Peer], None]
 ) -> None:
     def end_while_reading(peer: Peer) -> None:
@@ -260,18 +260,18 @@ SLOW = [
 
 
 @pytest.mark.parametrize("call", [fetch, instruct])
-@pytest.mark.parametrize("answer", SLOW)
+@pytest.mark.parametrize("respond", SLOW)
 def test_response_that_does_not_end_is_abandoned_in_time(
     server: ScriptedServer,
     call: Callable[[TwilioTaskRouter], object],
-    answer: Callable[[Peer], None],
+    respond: Callable[[Peer], None],
 ) -> None:
     closed = threading.Event()
 
     def serve(peer: Peer) -> None:
         peer.read_request()
         with contextlib.suppress(OSError):
-            answer(peer)
+            respond(peer)
         if not peer.ended.is_set():
             closed.set()
 
@@ -302,13 +302,13 @@ def test_server_that_is_too_busy_to_accept_connections_is_abandoned_in_time() ->
 
 
 def test_reset_of_a_reused_connection_leaves_the_outcome_unknown(server: ScriptedServer) -> None:
-    def answer_first_request(peer: Peer) -> None:
+    def respond_to_first_request(peer: Peer) -> None:
         peer.read_request()
         peer.send(ACCEPTED)
         peer.read_request()
         peer.reset()
 
-    server.script = answer_first_request
+    server.script = respond_to_first_request
     client = make_client(server.url)
     fetch(client)
     assert type(error_of(accept, server.url, client=client)) is TaskRouterUnavailable
@@ -316,11 +316,11 @@ def test_reset_of_a_reused_connection_leaves_the_outcome_unknown(server: Scripte
 
 
 def test_connection_closed_while_idle_is_replaced(server: ScriptedServer) -> None:
-    def answer_once(peer: Peer) -> None:
+    def respond_once(peer: Peer) -> None:
         peer.read_request()
         peer.send(ACCEPTED)
 
-    server.script = answer_once
+    server.script = respond_once
     client = make_client(server.url)
     for _ in range(3):
         accept(client)
@@ -356,7 +356,7 @@ def test_request_through_an_unreachable_proxy_was_not_sent(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "respond",
     [
         lambda peer: peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\n"),
         lambda peer: peer.reset(),
@@ -366,11 +366,11 @@ def test_request_through_an_unreachable_proxy_was_not_sent(
     ids=["refuses", "resets", "holds", "drips"],
 )
 def test_request_without_a_tunnel_was_not_sent(
-    server: ScriptedServer, answer: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, respond: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(peer: Peer) -> None:
         assert peer.read_request().startswith(b"CONNECT")
-        answer(peer)
+        respond(peer)
 
     server.script = serve
     monkeypatch.setenv("NO_PROXY", "")
@@ -404,7 +404,7 @@ def test_request_through_a_socks_proxy_was_not_sent(
 # Operations with several requests
 
 
-def answer_slowly(peer: Peer, body: bytes, seconds: float) -> None:
+def respond_slowly(peer: Peer, body: bytes, seconds: float) -> None:
     while peer.read_request():
         peer.ended.wait(seconds)
         peer.send(body)
@@ -412,7 +412,7 @@ def answer_slowly(peer: Peer, body: bytes, seconds: float) -> None:
 
 def test_endless_list_of_reserved_tasks_is_abandoned_in_time(server: ScriptedServer) -> None:
     page = {"tasks": [{"sid": TASK}], "meta": {"key": "tasks", "next_page_url": f"{server.url}/n"}}
-    server.script = lambda peer: answer_slowly(peer, response(page), 0.01)
+    server.script = lambda peer: respond_slowly(peer, response(page), 0.01)
     error = error_of(TwilioTaskRouter.list_reserved_tasks, server.url, limit=2 * SECONDS)
     assert type(error) is TaskRouterUnavailable
     assert len(server.requests) > 2
@@ -422,7 +422,7 @@ def test_slow_pages_of_events_are_abandoned_in_time(server: ScriptedServer) -> N
     event = {"event_type": "reservation.created", "event_data": {}}
     next_page = {"key": "events", "next_page_url": f"{server.url}/n"}
     page = response({"events": [event] * 1000, "meta": next_page})
-    server.script = lambda peer: answer_slowly(peer, page, SECONDS * 1.2)
+    server.script = lambda peer: respond_slowly(peer, page, SECONDS * 1.2)
     error = error_of(
         lambda client: client.list_events("reservation.created", since=0, until=1),
         server.url,
@@ -433,7 +433,7 @@ def test_slow_pages_of_events_are_abandoned_in_time(server: ScriptedServer) -> N
 
 def test_search_with_slow_fetches_is_abandoned_in_time(server: ScriptedServer) -> None:
     tasks = response({"tasks": [{"sid": TASK}] * 5, "meta": {"key": "tasks"}})
-    server.script = lambda peer: answer_slowly(peer, tasks, SECONDS * 0.4)
+    server.script = lambda peer: respond_slowly(peer, tasks, SECONDS * 0.4)
     error = error_of(lambda client: client.find_tasks("idempotency_marker", "x"), server.url)
     assert type(error) is TaskRouterUnavailable
 
@@ -444,14 +444,14 @@ def test_retry_with_a_renewed_key_shares_the_time_limit(server: ScriptedServer) 
             return Secrets(("token",), {"SK" + "e" * 32: "new"})
 
     seconds = 4 * SECONDS
-    answers = [response({}, status=401), b""]
+    replies = [response({}, status=401), b""]
 
     def refuse_first(peer: Peer) -> None:
         while peer.read_request():
             peer.ended.wait(seconds * 0.7)
-            if not (answer := answers.pop(0)):
+            if not (reply := replies.pop(0)):
                 peer.hold()
-            peer.send(answer)
+            peer.send(reply)
 
     server.script = refuse_first
     client = make_client(server.url, seconds)
@@ -497,8 +497,8 @@ MOMENTS = {
 ACTIONS: dict[str, Callable[[Peer], object]] = {
     "closes": lambda _peer: None,
     "resets": Peer.reset,
-    "answers": lambda peer: peer.send(ACCEPTED),
-    "answers in part": lambda peer: peer.send(ACCEPTED[:-5]),
+    "responds": lambda peer: peer.send(ACCEPTED),
+    "responds in part": lambda peer: peer.send(ACCEPTED[:-5]),
     "sends junk": lambda peer: peer.send(b"\x00\xff\r\n\r\n"),
     "holds": Peer.hold,
     "drips": drip_headers,
@@ -535,7 +535,7 @@ def test_received_request_is_never_reported_as_not_sent(
     except TaskRouterUnavailable:
         pass
     else:
-        assert action == "answers"
+        assert action == "responds"
     assert time.monotonic() - started < 0.2 + SLACK
 
 

@@ -1,4 +1,4 @@
-"""The TaskRouter client sends exact requests, enforces limits and maps statuses to errors."""
+"""The TaskRouter client sends the expected requests, enforces limits and translates errors."""
 
 import json
 import threading
@@ -375,7 +375,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
 
 
 @pytest.mark.parametrize("operation", [*OPERATIONS, "events", "search"])
-def test_every_operation_has_time_and_size_limits(
+def test_operations_have_time_and_size_limits(
     limits: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     monkeypatch.setattr(adapter, "time", SimpleNamespace(monotonic=lambda: 100.0))
@@ -462,7 +462,7 @@ def test_connections_have_time_limits_and_are_pooled() -> None:
 
 
 @pytest.mark.parametrize("status", [199, *range(300, 600)])
-def test_every_status_other_than_2xx_has_a_matching_error(status: int) -> None:
+def test_statuses_other_than_2xx_have_matching_errors(status: int) -> None:
     received = Response()
     received.status_code = status
     received.request = PreparedRequest()

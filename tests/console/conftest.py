@@ -52,7 +52,7 @@ def token(role: str = "worker", *, seconds: int = 3600, identity: str = "", name
 
 
 def iso(at: float) -> str:
-    """Return epoch seconds as the API shows times."""
+    """Return epoch seconds in the API's time format."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
 
 
@@ -65,15 +65,16 @@ class FakeApi:
         past: the Reservations in GET /reservations, newest first.
         max_open: the maximum number of Reservations in the overview.
         page_size: the maximum number of entries on a page of a list.
-        records: what GET /reservations/{sid} returns, by SID.
+        records: the response bodies of GET /reservations/{sid}, by SID.
         callbacks: the entries that GET /callbacks finds, newest first.
-        callbacks_answer: properties to override in the response of GET /callbacks, or its status,
-            body and headers.
-        signatures: what GET /reservations/{sid}/signature returns, by SID.
-        statistics: what GET /statistics returns, or its status, body and headers.
+        callbacks_answer: properties that override those in the response of GET /callbacks, or a
+            complete response: status, body and headers.
+        signatures: the response bodies of GET /reservations/{sid}/signature, by SID.
+        statistics: the response body of GET /statistics, or a complete response.
         keys: the Idempotency-Key of each POST request that neither `failure` nor `refused`
             affects.
-        answers: responses to POST requests, by the end of their path: status, body, headers.
+        answers: responses to POST requests (status, body, headers), by the end of the path; or
+            functions that accept the path and return such a response.
         received: the requests: method, path, parameters.
         clock_offset: seconds by which the server's clock is ahead.
         failure: the status of all responses except those of /console/session; None if requests
@@ -372,13 +373,19 @@ def open_console(
     """A function that opens the console, by default in a new context and through a sign-in link.
 
     With ``link_token=None``, the function opens the page without a token.
+    With ``clock=True``, the test can move the page's clock.
     If the API has an identity provider, the page begins with a stored token instead.
     The test fails if `page_problems` is not empty when the test ends.
     """
     contexts = []
 
     def open_page(
-        link_token: str | None = "", *, path: str = "/console", context: Any = None, **options: Any
+        link_token: str | None = "",
+        *,
+        path: str = "/console",
+        context: Any = None,
+        clock: bool = False,
+        **options: Any,
     ) -> Page:
         if context is None:
             context = browser.new_context(
@@ -387,6 +394,8 @@ def open_console(
             contexts.append(context)
             context.set_default_timeout(15_000)
         page = context.new_page()
+        if clock:
+            page.clock.install()
         watch(page, api.url.removesuffix(STAGE), page_problems)
         if link_token is None:
             page.goto(f"{api.url}{path}")

@@ -61,12 +61,8 @@ def choose(page: Page, label: str, option: str) -> None:
     page.get_by_label(label, exact=True).select_option(option)
 
 
-def show_overview(open_console, api, *, clock: bool = False, **options: Any) -> Page:
-    """Open the overview. With `clock`, the test can move the page's clock."""
+def show_overview(open_console, api, **options: Any) -> Page:
     page = open_console(token("supervisor", identity="dana@example.com"), **options)
-    if clock:
-        page.clock.install()
-        page.reload()
     expect(page.locator(".live")).to_contain_text("Live")
     page.locator("nav a[href='#overview']").click()
     expect(page.locator("h1#overview")).to_be_visible()
@@ -84,12 +80,15 @@ def overview_requests(page: Page):
 
 
 def lists(api) -> list[str]:
-    """Return the paths of the requests for the list."""
+    """Return the paths of the requests for lists of Reservations."""
     return [path for _, path, _ in api.received if path.startswith("/reservations?")]
 
 
 def hold_lists(api, status=None) -> threading.Event:
-    """Hold the responses to requests for the list, or for one status, until the event is set."""
+    """Hold the responses to requests for lists, or for one status, until the event is set.
+
+    Return the event.
+    """
     is_released = threading.Event()
     original = api._list
 
@@ -103,7 +102,7 @@ def hold_lists(api, status=None) -> threading.Event:
 
 
 def error(status: int, code: str, *, reason: str = "", **headers: str):
-    """Return a response with an error. The reason is what follows TaskRouter's refusal."""
+    """Return a response with an error. A *reason* ends the message of TaskRouter's refusal."""
     message = f"TaskRouter refused the request {reason}" if reason else "Reason."
     return status, {"Code": code, "Message": message}, headers
 

@@ -1,4 +1,4 @@
-"""Takes the screenshots in docs/console.md: `python -m tests.console.screenshot`."""
+"""Takes the console's screenshots for the docs: `python -m tests.console.screenshot`."""
 
 import json
 from pathlib import Path
@@ -70,7 +70,7 @@ def fill(api: FakeApi) -> dict[str, str]:
 
 
 def show(page: Page, api: FakeApi) -> None:
-    """Show offers of which two have just ended, and select an offer."""
+    """Show offers, two of which have just ended, and select an offer."""
     sids = fill(api)
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.locator(".offer")).to_have_count(6)

@@ -9,7 +9,7 @@ from tests.console.pages import hide, row, wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_hidden_page_polls_slower_and_still_alerts(open_console, api):
+def test_hidden_page_polls_more_slowly_and_still_alerts(open_console, api):
     api.poll = {"visible_ms": 200, "hidden_ms": 1_500}
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -22,7 +22,7 @@ def test_hidden_page_polls_slower_and_still_alerts(open_console, api):
     expect(page).to_have_title("(1) Inbox, Agent console")
 
 
-def test_new_offer_is_a_notification_while_hidden_and_a_sound_if_switched_on(open_console, api):
+def test_new_offer_plays_the_sound_and_notifies_only_while_hidden(open_console, api):
     page = open_console(permissions=["notifications"])
     page.evaluate(
         """() => {
@@ -82,7 +82,7 @@ def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
     assert leader.evaluate("alerts") == ["Unseen: charged twice"]
 
 
-# Chromium takes each evaluation by Playwright for a use of the page.
+# Chromium treats each evaluation by Playwright as a use of the page.
 UNUSED = """
   localStorage.setItem("console.sound", "true");
   const activation = {hasBeenActive: false};
@@ -93,7 +93,7 @@ UNUSED = """
 """
 
 
-def test_tab_that_the_user_has_used_makes_the_sound(open_console, api):
+def test_tab_that_the_user_has_used_plays_the_sound(open_console, api):
     link = token()
     context = open_console(None).context
     context.add_init_script(UNUSED + NOTE_ALERTS)

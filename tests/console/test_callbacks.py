@@ -127,7 +127,7 @@ def test_details_explain_the_cause_in_words_and_show_the_checked_url(open_consol
     expect(details).not_to_contain_text(CHECKED)
 
 
-def test_details_of_an_event_link_to_its_reservation(open_console, api):
+def test_event_has_details_and_its_row_links_to_the_reservation(open_console, api):
     entry = event(api, changed=False)
     page = open_console(token("supervisor"))
     open_log(page)

@@ -107,7 +107,7 @@ def test_polls_come_at_the_recommended_interval_on_average(open_console, api):
     assert waits == [900, 1_100]
 
 
-def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, api):
+def test_page_does_not_claim_a_connection_before_the_first_response(open_console, api):
     api.delay = 2
     page = open_console()
     expect(page.locator(".live")).to_have_text("Connecting")

@@ -111,8 +111,7 @@ def test_double_click_creates_one_task_and_the_next_task_gets_a_new_key(open_con
 
 def test_changed_task_is_created_even_within_the_time_of_a_double_click(open_console, api):
     api.answers["/create-task"] = created
-    page = open_form(open_console, api)
-    page.clock.install()
+    page = open_form(open_console, api, clock=True)
     page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     attributes(page).fill('{"number": 1}')
     send(page)

@@ -35,7 +35,7 @@ def entry(at: float, to: str, by: str = "event", note: str | None = None) -> dic
 def add_record(api, status: str = "completed", *, ago: float = 400, **properties) -> str:
     """Add the record of a Reservation that reached a status, and return its SID.
 
-    The Reservation was created some seconds ago. Its callback arrived after 86 ms and was answered
+    The Reservation was created *ago* seconds ago. Its callback arrived after 86 ms and was answered
     41 ms later. After 97 s, Alice claimed the Reservation, 212 ms before its status changed.
     Wrap-up began 251 s after the decision, and the Reservation was completed 38 s later.
     """
@@ -415,7 +415,7 @@ def test_failed_request_can_be_retried_and_keeps_the_shown_record(open_console, 
     expect(step_names(page).last).to_have_text("Claimed")
 
 
-def test_names_and_sids_are_shown_and_can_be_copied(open_console, api):
+def test_names_and_sids_are_shown_and_a_sid_can_be_copied(open_console, api):
     reservation = add_record(api, workflow_name=None)
     page = open_console(permissions=["clipboard-read", "clipboard-write"])
     visit(page, reservation)

@@ -59,7 +59,7 @@ def test_shortcuts_select_and_decide(open_console, api):
     ]
 
 
-def test_shortcuts_never_fire_while_typing_with_a_modifier_or_when_turned_off(open_console, api):
+def test_shortcuts_never_fire_while_typing_or_with_a_modifier_or_when_turned_off(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -151,7 +151,7 @@ def test_shortcut_is_ignored_just_after_the_page_itself_selected_a_row(open_cons
     assert [method for method, _, _ in api.received if method == "POST"] == []
 
 
-def test_everything_works_with_the_tab_key_alone(open_console, api):
+def test_offer_can_be_rejected_with_the_tab_and_enter_keys(open_console, api):
     api.offer("First", 60)
     reservation = api.offer("Second", 90)
     api.answers["/reject"] = api.decide("rejected")

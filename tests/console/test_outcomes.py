@@ -36,13 +36,13 @@ def tasks(page: Page):
 
 
 def switch_to(api: FakeApi, activity_sid: str, name: str, *, after: float = 0) -> None:
-    """Switch the Worker's Activity. The record dates the switch some seconds from now."""
+    """Switch the Worker's Activity. The switch is dated *after* seconds from now."""
     changed = {"activity_sid": activity_sid, "activity_name": name}
     api.worker = {**api.worker, **changed, "activity_changed_at": iso(time.time() + after)}
 
 
 def hold(page: Page, url: str) -> list:
-    """Hold the page's requests to a URL; return the list of requests, which the test continues."""
+    """Hold the page's requests to a URL; return a list that gets the route of each request."""
     held: list = []
     page.route(url, lambda route: held.append(route))  # noqa: PLW0108  Playwright needs a function
     return held
@@ -421,7 +421,9 @@ def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api)
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_shortcuts_work_after_an_activity_switch_unless_turned_off(open_console, api, is_on):
+def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off(
+    open_console, api, is_on
+):
     reservation = api.offer("Marta")
     api.answers["/activity"] = lambda _: (200, api.worker, {})
     api.answers["/reject"] = api.decide("rejected")

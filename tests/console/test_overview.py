@@ -76,7 +76,7 @@ def test_table_has_the_values_of_the_chart(open_console, api):
         ("Asia/Kathmandu", r"\d\d:45", 12),
     ],
 )
-def test_labels_of_the_bars_name_the_minutes_and_do_not_overlap(
+def test_labels_of_the_bars_match_the_time_zone_and_do_not_overlap(
     open_console, api, zone, pattern, count
 ):
     api.statistics = make_statistics(api)
@@ -133,7 +133,7 @@ def test_sweeps_are_shown_with_repairs_and_failures(open_console, api):
     expect(panel.locator("tbody time")).to_have_count(20)
 
 
-def test_short_durations_have_two_significant_digits(open_console, api):
+def test_short_durations_have_at_most_two_significant_digits(open_console, api):
     api.statistics = make_statistics(api)
     for number, milliseconds in enumerate((41.3, 410, 1540, 9999, 10_000, 65_000)):
         api.statistics["sweeps"][number].update(duration_ms=milliseconds, mirrored=0, gone=0)
@@ -336,7 +336,7 @@ def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
     wait_for_requests(page, api, 2)
 
 
-def test_figures_of_a_late_sweep_are_requested_ever_less_often(open_console, api):
+def test_requests_for_the_figures_of_a_late_sweep_back_off_to_one_a_minute(open_console, api):
     api.statistics = make_statistics(api, age=75)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")

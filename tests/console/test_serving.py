@@ -46,7 +46,7 @@ def asset_urls(page):
 @pytest.mark.parametrize(
     ("path", "folder"), [("/console", f"{STAGE}/"), ("/console/", f"{STAGE}/console/")]
 )
-def test_page_refers_to_its_files_below_the_stage_with_or_without_slash(path, folder):
+def test_page_refers_to_its_files_below_the_stage_with_or_without_a_trailing_slash(path, folder):
     status, page, headers = call_app(path)
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -100,7 +100,7 @@ def test_other_files_and_versions_are_not_found_and_not_cached(path):
     assert "Reload the page" in body
 
 
-def test_version_changes_with_any_file(tmp_path, monkeypatch):
+def test_version_changes_with_the_contents_and_the_name_of_a_file(tmp_path, monkeypatch):
     def version():
         console._console.cache_clear()
         return console.console_version()

@@ -1,6 +1,7 @@
 """Browser tests of sign-in, expiry and sign-out, with a fake of the API."""
 
 import re
+import threading
 import time
 
 import pytest
@@ -223,7 +224,7 @@ def test_page_knows_the_reasons_that_the_api_sends():
     assert sorted(known) == sorted({*Failure, *_PROVIDER_CODES})
 
 
-def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
+def test_page_repeats_the_request_for_the_provider_until_it_succeeds(open_console, api):
     api.has_provider = True
     original, asked = api.respond, []
 
@@ -248,7 +249,7 @@ def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
     assert asked[2] - asked[1] >= 1.9
 
 
-def test_only_a_page_on_the_users_own_machine_speaks_of_make_run(browser, api):
+def test_only_a_page_on_the_users_own_machine_mentions_make_run(browser, api):
     context = browser.new_context(locale="en-US")
     host = "https://console.example"
 
@@ -310,7 +311,7 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
 
 
 def age_last_renewal(page, seconds=60):
-    """Move the time of the last renewal without asking some seconds into the past."""
+    """Make the last silent renewal of the session this many seconds older."""
     page.evaluate(
         """age => {
           const at = Number(localStorage.getItem('console.renewal'));
@@ -428,6 +429,33 @@ def test_session_does_not_expire_before_the_servers_clock_is_known(open_console,
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
 
 
+@pytest.mark.parametrize("hours", [2, -2])
+def test_change_of_the_computers_clock_neither_ends_the_session_nor_changes_the_countdown(
+    open_console, api, hours
+):
+    responses = threading.Semaphore(100)
+    overview = api._overview
+
+    def respond_when_allowed(headers):
+        responses.acquire()
+        return overview(headers)
+
+    api._overview = respond_when_allowed
+    api.offer(left=300, timeout=300)
+    page = open_console(token(seconds=3_600), clock=True)
+    expect(page.locator(".digits")).to_have_text(re.compile("4:[345]"))
+    while responses.acquire(blocking=False):
+        pass
+    page.clock.set_system_time(page.evaluate("Date.now()") + hours * 3_600_000)
+    page.clock.run_for(2_000)
+    responses.release()
+    page.clock.run_for(2_000)
+    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+    responses.release(100)
+    expect(page.locator(".digits")).to_have_text(re.compile("4:[0-5]"))
+    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+
+
 def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
     api.offer("Marta")
     page = open_console()
@@ -473,7 +501,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
 
 
 @pytest.mark.parametrize("has_provider", [True, False])
-def test_sign_out_reminds_of_the_session_at_the_provider(open_console, api, has_provider):
+def test_sign_out_reminds_the_user_of_a_provider_session(open_console, api, has_provider):
     api.has_provider = has_provider
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -508,7 +536,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
         assert "Marta" not in each.content()
 
 
-def test_sign_out_clears_a_tab_that_showed_another_page_meanwhile(open_console, api):
+def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_console, api):
     api.offer("Marta")
     mine = token()
     page = open_console(mine)

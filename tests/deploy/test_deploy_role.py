@@ -1,8 +1,8 @@
-"""The deploy role's policy allows exactly the calls of the operator commands.
+"""The deploy role's policy allows the calls of the operator commands, and few other actions.
 
 The commands run against an emulated account. Their AWS calls are recorded, including the calls that
-Chalice makes. The calls that CloudFormation makes with the role's permissions are not recorded:
-`tests/infra/deploy_role.py` lists their actions.
+Chalice makes. `tests/infra/deploy_role.py` lists the other allowed actions, such as those of the
+calls that CloudFormation makes with the role's permissions.
 """
 
 import json
@@ -150,7 +150,7 @@ def fail_to_create_the_stack(recorder):
     template.write_text(valid)
 
 
-def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recorder, secrets):
+def test_policy_allows_only_recorded_and_listed_actions(aws, twilio, checkout, recorder, secrets):
     stage_option = ["--stage", STAGE]
     recorder.run("secrets", "put", *stage_option, "--stdin", stdin=secrets)
     fail_to_create_the_stack(recorder)

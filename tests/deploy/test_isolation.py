@@ -1,8 +1,8 @@
 """Callbacks are answered while API clients or consoles saturate their routes.
 
-Meanwhile, TaskRouter posts events, and does not respond to requests. The emulated account allows 10
-concurrent executions, like some new AWS accounts. The emulator applies this limit, and the
-throttling limits of the deployed stage's method settings.
+At the same time, TaskRouter posts events, and does not respond to requests. The emulated account
+allows 10 concurrent executions, like some new AWS accounts. The emulator applies this limit, and
+the throttling limits of the deployed stage's method settings.
 """
 
 import asyncio
@@ -32,7 +32,8 @@ MAX_MEASUREMENTS = 3
 """Maximum number of measurements. Other programs on the machine may disturb a measurement, because
 executions then take longer."""
 MAX_ATTEMPTS = 3
-"""Maximum number of attempts to start a container, which a busy machine may slow down."""
+"""Maximum number of attempts to start an execution environment, which takes time on a busy machine.
+"""
 API_CLIENTS = {
     "POST /reservations/{sid}/accept": 50,
     "POST /reservations/{sid}/reject": 1,
@@ -107,10 +108,10 @@ class Api:
         self.client_outcomes = {name: Counter() for name in clients}
         self.event_outcomes = Counter()
 
-    def start_containers(self):
-        """Start all containers, and make each container import all modules that requests need.
+    def start_environments(self):
+        """Start all execution environments; each imports all modules that requests need.
 
-        Unlike on Lambda, all containers share this machine's processors while they start.
+        Unlike on Lambda, all environments share this machine's processors while they start.
         """
         event = {
             "resource": "/reservations/{sid}/reject",
@@ -128,14 +129,14 @@ class Api:
             "isBase64Encoded": False,
         }
         with ThreadPoolExecutor(CONCURRENCY) as pool:
-            # If all containers started at once, they could exceed the function's time limit.
+            # If all environments started at once, they could exceed the function's time limit.
             for running in range(2, CONCURRENCY + 1, 2):
-                # While the started containers wait for TaskRouter, the emulator starts others.
+                # While the started environments wait for TaskRouter, the emulator starts others.
                 self._twilio.fault("request", "latency", seconds=1, times=running)
                 assert list(pool.map(self._invoke, [event] * running)) == [404] * running
 
     def _invoke(self, event):
-        """Return the status, or the error, of the first attempt that TaskRouter answers in time."""
+        """Return the status or error of the first attempt without a timeout, or of the last."""
         for _ in range(MAX_ATTEMPTS):
             response = self._aws.client("lambda").invoke(
                 FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)
@@ -189,7 +190,7 @@ class Api:
         return answers
 
     async def post_events(self, session, sids, seconds):
-        """Post the events of as many Reservations as callbacks, in TaskRouter's order."""
+        """Post the events of one Reservation per callback, in TaskRouter's order."""
         events = ((sid, event_type) for sid in sids for event_type in EVENT_TYPES)
 
         async def post_event():
@@ -202,7 +203,7 @@ class Api:
         await send_at(CALLBACKS_PER_SECOND * len(EVENT_TYPES), seconds, post_event)
 
     async def saturate(self, session, name, sids):
-        """Send requests to another route, each for a different Reservation."""
+        """Send the clients' requests to a route, each for a different Reservation."""
         method, path = name.split()
 
         async def send():
@@ -224,7 +225,7 @@ async def send_at(rate, seconds, send):
 
 
 async def measure(api, twilio):
-    """Return the responses to callbacks of the first undisturbed measurement, or of the last."""
+    """Return the callback responses from the first undisturbed measurement, or from the last."""
     connector = aiohttp.TCPConnector(limit=1_000)
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
@@ -271,7 +272,7 @@ def test_callbacks_are_answered_while_other_routes_are_saturated(
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
     api = Api(aws, twilio, token(checkout), clients)
-    api.start_containers()
+    api.start_environments()
     api.bearer = token(checkout, *role)
 
     answers = asyncio.run(measure(api, twilio))
@@ -287,5 +288,5 @@ def test_callbacks_are_answered_while_other_routes_are_saturated(
     assert any(outcomes[UNAVAILABLE] for outcomes in api.client_outcomes.values()), (
         api.client_outcomes
     )
-    # Most events are recorded. The reconciliation records the throttled ones.
+    # Most events are recorded. The reconciliation records the statuses in throttled events.
     assert api.event_outcomes[RECORDED] > api.event_outcomes[THROTTLED], api.event_outcomes

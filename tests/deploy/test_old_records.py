@@ -172,7 +172,7 @@ def test_old_idempotency_key_returns_its_task(old_app):
 
 
 @pytest.mark.usefixtures("old_app")
-def test_status_shows_the_last_sweep_recorded_by_the_old_version(dynamodb, tables, monkeypatch):
+def test_last_sweep_recorded_by_the_old_version_can_be_read(dynamodb, tables, monkeypatch):
     for name, value in dynamodb.environ.items():
         monkeypatch.setenv(name, value)
     names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}

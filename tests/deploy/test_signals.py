@@ -22,8 +22,9 @@ DEPLOY, DESTROY = ("deploy", "--no-check"), ("destroy", "--data", "--yes")
 RECORD = rf"/\S+/deployed/{STAGE}\.json"
 FINGERPRINT = rf"/\S+/deployed/{STAGE}\.fingerprint\.json"
 
-# Requests of a deployment and of a removal before which the signal arrives. Chalice sends the
-# requests for functions, roles, rules and APIs, except for the gateway responses.
+# Pairs of requests: one from a deployment, and one from a removal. The signal arrives before the
+# request. Chalice sends the requests for functions, roles, rules and APIs, except for the gateway
+# responses.
 MOMENTS = [
     ("PutItem", "PutItem"),
     ("CreateStack", rf"GET {RECORD}"),
@@ -49,7 +50,7 @@ def proxy(aws, checkout, secrets):
 
 
 def interrupt(checkout, proxy, moment, command, send):
-    """Run a command, and call *send* with its process ID before a request."""
+    """Run a command, and call *send* with its process ID before a request matching *moment*."""
     process = subprocess.Popen(
         command,
         cwd=checkout.folder,

@@ -70,6 +70,6 @@ UNTIL_INTERRUPTED = {
 }
 """Programs that run until Ctrl-C. Each value matches the output of a program that is ready.
 
-Commands after such a program run in another shell. The first program of a block replaces the
+Commands after such a program run in a different shell. The first program of a block replaces the
 programs of earlier blocks. Only Chalice's server keeps the earlier programs, because it needs them.
 """

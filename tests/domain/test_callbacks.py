@@ -237,7 +237,7 @@ def test_callback_has_every_parameter_as_received() -> None:
         "reservation.completed": "completed",
     }.items(),
 )
-def test_event_has_its_status_and_every_known_parameter(event_type: str, status: str) -> None:
+def test_event_has_its_status_and_its_documented_parameters(event_type: str, status: str) -> None:
     optional = [(name, value) for name, (_, value) in OPTIONAL.items()]
     details = [("EventType", event_type), ("Timestamp", "1790000000"), ("WorkerName", "Alice")]
     assert parse(ReservationEvent, *SIDS, *OWNER, *details, *optional) == ReservationEvent(
@@ -356,7 +356,7 @@ def test_parameters_of_exactly_the_maximum_size_are_recorded() -> None:
 DELIVERY = Delivery(1, "/assignment_callback", "https://a.test/assignment_callback", "s" * 28)
 
 
-def with_url_of_size(size: int) -> Delivery:
+def delivery_of_size(size: int) -> Delivery:
     """Return a delivery that has *size* bytes as JSON."""
     length = size - json_size(vars(DELIVERY))
     return replace(DELIVERY, url=DELIVERY.url + "/" * length)
@@ -371,11 +371,11 @@ def test_delivery_counts_toward_the_maximum_size_of_the_parameters() -> None:
 
 
 def test_delivery_that_exceeds_its_own_limit_leaves_its_space_to_the_parameters() -> None:
-    delivery = with_url_of_size(MAX_DELIVERY_BYTES + 1)
+    delivery = delivery_of_size(MAX_DELIVERY_BYTES + 1)
     callback = callback_of_size(MAX_RECORDED_BYTES)
     assert replace(callback, delivery=delivery).within_size_limit() == callback
     small = callback_of_size(10_000)
-    fitting = replace(small, delivery=with_url_of_size(MAX_DELIVERY_BYTES))
+    fitting = replace(small, delivery=delivery_of_size(MAX_DELIVERY_BYTES))
     assert fitting.within_size_limit() == fitting
 
 

@@ -144,7 +144,7 @@ def test_failure_without_retry_after_does_not_delay_the_retry() -> None:
     assert OutcomeUnknown.until(None, now=NOW, failure=failure).retry_after == 1
 
 
-def test_challenge_distinguishes_an_invalid_token_from_a_missing_one() -> None:
+def test_challenge_distinguishes_an_invalid_token_from_a_missing_token() -> None:
     assert errors.Unauthorized.challenge == "Bearer"
     assert errors.InvalidToken.challenge == 'Bearer error="invalid_token"'
 

@@ -1,4 +1,4 @@
-"""The simulator executes the app's instructions from answers and REST requests."""
+"""The simulator executes the instructions in this service's answers and REST requests."""
 
 import json
 from typing import Any

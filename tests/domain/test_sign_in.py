@@ -1,4 +1,4 @@
-"""Return pages, roles, names and error codes of a sign-in."""
+"""The pages to which a sign-in returns, and its roles, names and error codes."""
 
 import base64
 import hashlib
@@ -127,7 +127,7 @@ def test_everyone_is_a_worker_by_default() -> None:
         ('{"*": "service"}', 'must map "*" to worker'),
     ],
 )
-def test_other_roles_are_refused(text: str, message: str) -> None:
+def test_invalid_roles_are_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="^must") as caught:
         parse_roles(text)
     assert str(caught.value).startswith(message)

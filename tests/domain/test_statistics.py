@@ -135,7 +135,7 @@ def test_reservations_count_as_accepted_in_three_statuses(
         ([], None),
     ],
 )
-def test_acceptance_time_ends_with_the_first_timely_report(
+def test_acceptance_time_is_known_only_if_the_first_report_is_accepted_and_not_late(
     entries: list[tuple[int, str, str]], time: int | None
 ) -> None:
     history = [HistoryEntry(at=at, to=Status(to), by=by) for at, to, by in entries]

@@ -151,7 +151,7 @@ def test_expired_session_continues_without_a_question(page, center):
     assert grant_of(renewed) == grant_of(expired)
 
 
-def test_expired_session_of_a_person_without_a_login_asks_once(page, center):
+def test_expired_session_without_a_provider_login_asks_the_person_to_sign_in(page, center):
     with page.expect_navigation(url=re.compile("#sign-in-error=login_required")):
         open_with_expiring_token(page, center)
     expect(page.locator(".banner")).to_contain_text("Your session expired at")
@@ -174,7 +174,7 @@ def test_silent_sign_in_of_a_new_browser_requires_a_login(page, center):
 @pytest.mark.parametrize(
     ("user", "reason"), [("bob", "no Worker matches it"), ("mallory", "no verified address")]
 )
-def test_refused_person_continues_to_the_page(page, center, user, reason):
+def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, user, reason):
     statuses = []
     page.on("response", lambda response: statuses.append((response.url, response.status)))
     sign_in(page, center, user)

@@ -113,7 +113,7 @@ def _as_list(value):
 
 
 def allowed_actions():
-    """Return all actions of the policy."""
+    """Return all actions in the policy."""
     return {action for item in _statements() for action in _as_list(item["Action"])}
 
 

@@ -63,8 +63,8 @@ def serve_app(host, faults):
             """Ignore a client that has closed its connection."""
 
     with Client(app, stage_name="tests") as client, Server((host, 0), Handler) as server:
-        # For each request, Chalice replaces os.environ with a copy. Requests of this server's
-        # threads would undo what the tests' own thread changes in it.
+        # For each request, Chalice replaces os.environ with a copy. Requests in this server's
+        # threads would undo the changes that a test makes to os.environ in its own thread.
         client.http._patched_env_vars = lambda _: nullcontext()
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://{host}:{server.server_port}"
@@ -82,10 +82,11 @@ class LiveStage:
         tables: The names of the tables.
         monkeypatch: Replaces parts of modules until the end of the test.
         faults: See `serve_app`.
-        auth_token: The auth token with which the app verifies signatures.
+        auth_token: The auth token with which the app verifies signatures; "" for the simulator's.
         concurrency: The concurrency that the API may use.
         is_deployed: Whether AWS contains an API of the stage.
         skew: Seconds by which the clock of the operator's machine is ahead.
+        topic: ARN of the alarms' topic.
     """
 
     twilio: object
@@ -130,7 +131,7 @@ class LiveStage:
 
     @property
     def subject(self):
-        """The stage as the doctor sees it."""
+        """The subject of the doctor's checks."""
         session = boto3.Session()
         aws = Aws(session, "aws", REGION, "123456789012", "arn:aws:iam::123456789012:user/ann")
         return Subject(self.stage, aws, now=lambda: time.time() + self.skew)
@@ -229,7 +230,7 @@ def _empty_zip():
 
 
 def _protect_tables(stage):
-    """Give the tables the settings of infra/stage.yaml that the local stack does without."""
+    """Give the tables the settings from infra/stage.yaml that the local stack's tables lack."""
     client = stage.dynamodb.client()
     for logical_id, name in (
         ("Reservations", stage.tables.reservations),

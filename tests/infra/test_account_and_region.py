@@ -1,4 +1,4 @@
-"""Commands for a stage show the account and region, and refuse to run in the wrong ones."""
+"""Commands for a stage show the account and region, and refuse a wrong account or region."""
 
 import json
 from unittest import mock

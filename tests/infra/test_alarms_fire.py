@@ -1,4 +1,6 @@
-"""Each alarm fires if its cause persists, even with little traffic, but not for a brief problem.
+"""Each alarm fires if its cause persists, even with little traffic.
+
+Only alarms about lost Reservations fire after a single event.
 
 The tests model how CloudWatch evaluates alarms: of the last EvaluationPeriods data points,
 DatapointsToAlarm must breach the threshold. TreatMissingData applies to periods without data.

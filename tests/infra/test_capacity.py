@@ -344,7 +344,7 @@ def test_callback_log_has_its_own_throttle(method):
 
 
 @pytest.mark.parametrize("path", [api_settings._LOG_PATH, *api_settings._SUPERVISOR_PATHS])
-def test_deployment_page_describes_each_throttle_for_supervisors(path):
+def test_deployment_page_names_each_method_for_supervisors(path):
     page = Path(__file__).parents[2] / "docs/deploy.md"
     assert f"`GET {path}`" in page.read_text(encoding="utf-8")
 
@@ -354,7 +354,7 @@ def test_deployment_page_describes_each_throttle_for_supervisors(path):
 def test_waiting_methods_use_at_most_three_fifths_of_the_concurrency_in_total(
     concurrency, tutorial_routes
 ):
-    """With a low concurrency, they may use more: one execution per method."""
+    """With a low concurrency, the methods may use more: one execution each."""
     settings = stage_settings(tutorial_routes=tutorial_routes)
     waiting = [
         setting.throttle
@@ -380,6 +380,7 @@ def test_more_concurrency_never_lowers_a_limit(concurrency, more, share):
         capacity.callback_throttle,
         capacity.event_throttle,
         capacity.default_throttle,
+        partial(capacity.console_throttle, agents=10),
         partial(capacity.page_throttle, agents=10),
         capacity.supervisor_throttle,
         partial(capacity.waiting_throttle, share=share),

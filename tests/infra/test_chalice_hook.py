@@ -307,7 +307,7 @@ def test_other_chalice_commands_check_only_the_rules(checkout):
 
 @pytest.fixture
 def account(tmp_path, monkeypatch):
-    """An account with the stage's secrets, but without its stacks, for commands in this process."""
+    """An account with the stage's secrets, but without its stack, for commands in this process."""
     checkout = Checkout(tmp_path)
     checkout.set_variables(**SIDS)
     monkeypatch.setattr(stage_config, "CONFIG", tmp_path / ".chalice" / "config.json")

@@ -264,6 +264,7 @@ def test_destroy_names_the_custom_domain_instead_of_twilio():
     described = destroy._describe_urls(SimpleNamespace(settings=settings))
 
     assert "Afterward, point https://calls.example.com to that API." in described
+    assert "Twilio" not in described
 
 
 @pytest.mark.parametrize(("options", "exit_code"), [(["--follow"], 0), ([], 1)])

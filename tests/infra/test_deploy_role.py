@@ -39,7 +39,7 @@ def test_policy_fits_into_a_managed_policy():
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement["Sid"])
-def test_statement_is_limited_to_the_resources_of_the_project(statement):
+def test_only_listed_statements_apply_to_resources_outside_the_project(statement):
     resources = statement["Resource"]
     resources = resources if isinstance(resources, list) else [resources]
     limited = all("taskrouter-callbacks" in arn for arn in resources)

@@ -88,7 +88,7 @@ def test_stage_without_sids_is_removed(run, missing):
     assert (tables(), parameters()) == ([], [])
 
 
-def test_data_is_kept_without_the_option(run):
+def test_data_is_kept_without_the_data_option(run):
     result = run("destroy", "--stage", "dev", "--yes")
 
     assert result.exit_code == 0, result.output

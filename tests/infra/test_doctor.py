@@ -45,14 +45,14 @@ URL = "https://other.example/callback"
 
 
 def revoke_auth_token(stage):
-    """Store an old auth token, with which the app then also verifies signatures."""
+    """Store an old auth token, and make the app verify signatures with this token."""
     stage.auth_token = "0" * 32
     stage.store_secrets(auth_tokens=[stage.auth_token])
     stage.deploy()
 
 
 def add_workflow(stage, url, **settings):
-    """Create a Workflow with a timeout of 90 s."""
+    """Create a Workflow with a timeout of 90 s, and set settings that contain its SID."""
     sid = stage.workspace.workflows.create(
         friendly_name="Other",
         configuration=stage.workflow.fetch().configuration,
@@ -256,7 +256,7 @@ FAULTS = {
         "reachable",
         "(HTTP status 502). Check what is in front of the API. Run: python -m infra deploy --stage",
     ),
-    "redirect": (
+    "refused event": (
         lambda s: s.faults.update({("POST", "/event_callback"): REFUSED}),
         "signed_request",
         "returned 403 InvalidSignature, not 204",
@@ -433,7 +433,7 @@ def test_number_of_compared_tasks_is_limited_and_shown(stage):
 
 
 @pytest.mark.parametrize("live_stage", ["127.0.0.2"], indirect=True)
-def test_url_without_encryption_is_wrong_unless_it_is_on_this_machine(stage):
+def test_url_without_encryption_is_wrong(stage):
     assert outcomes(diagnose(stage), Outcome.WRONG) == ["https"]
 
 
@@ -586,7 +586,7 @@ def test_same_refusal_makes_only_the_first_line_wrong(stage):
 @pytest.mark.parametrize(
     ("status", "outcome"), [(200, Outcome.WRONG), (401, Outcome.OK), (403, Outcome.OK)]
 )
-def test_main_key_is_wrong(stage, status, outcome):
+def test_only_a_main_key_is_wrong(stage, status, outcome):
     stage.faults["GET", f"/2010-04-01/Accounts/{stage.twilio.account_sid}/Keys.json?PageSize=1"] = (
         status,
         {"keys": [], "page": 0, "page_size": 1, "next_page_uri": None},
@@ -625,7 +625,7 @@ def test_secret_segment_is_not_shown_if_a_request_fails(stage):
     assert "first-secret" not in str(error.value)
 
 
-def test_undeployed_stage_is_one_cause(stage):
+def test_undeployed_stage_is_the_only_cause(stage):
     stage.is_deployed = False
 
     results = diagnose(stage)

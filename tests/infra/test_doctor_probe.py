@@ -41,7 +41,7 @@ def taskrouter(request):
 
 
 def resources(stage):
-    """Return the SIDs of all resources that a probe creates, except those that it deleted."""
+    """Return the SIDs of the Workspace's resources, for each kind that a probe creates."""
     workspace = stage.workspace
     kinds = ("task_channels", "task_queues", "workflows", "workers", "tasks")
     return {kind: sorted(each.sid for each in getattr(workspace, kind).list()) for kind in kinds}
@@ -159,7 +159,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def kill(monkeypatch):
-    """A function that makes the request with a number fail, before or after it takes effect.
+    """A function that makes the request with the given number fail before or after it is sent.
 
     If `is_final`, all later requests fail too, as if the process had ended.
     """
@@ -198,7 +198,7 @@ def run_and_kill(stage, kill, number, **options):
 
 
 def kill_at_every_request(stage, kill, *, step, **options):
-    """Yield after each probe that was killed at every *step*th request in turn."""
+    """Kill a probe at each *step*th request in turn, and yield the request's number."""
     for number in itertools.count(0, step):
         if not run_and_kill(stage, kill, number, **options):
             return
@@ -216,7 +216,7 @@ def test_interrupted_probe_leaves_nothing_behind(stage, kill, moment, step):
 
     for number in kill_at_every_request(stage, kill, step=step, moment=moment, is_final=False):
         if resources(stage) != before:
-            # The clean-up was interrupted, so that the next probe deletes the rest.
+            # The clean-up was interrupted, so the next probe must delete the other resources.
             probe.run(stage.subject, TIMER)
         assert resources(stage) == before, number
         killed += 1
@@ -291,7 +291,7 @@ def test_missing_callback_ends_the_probe_and_is_explained(stage):
 QUIET = probe.Timer(sleep=lambda _seconds: None)
 
 
-def test_refused_deletion_names_what_is_left_and_keeps_the_answers(stage):
+def test_failed_deletion_is_reported_and_keeps_the_findings(stage):
     stage.twilio.fault("request", "error", method="DELETE", path="*/TaskQueues/*", times=None)
 
     findings = probe.run(stage.subject, QUIET)
@@ -308,7 +308,7 @@ def test_refused_deletion_names_what_is_left_and_keeps_the_answers(stage):
 
 @pytest.mark.parametrize("kind", ["Workflows", "Tasks", "Workers", "TaskQueues", "TaskChannels"])
 def test_list_that_fails_does_not_prevent_other_deletions(stage, kind):
-    """Everything that the probe created is deleted, except for resources in the failed list."""
+    """Only resources in the failed list, and the resources that they use, may remain."""
     before = resources(stage)
     api_of_probe = []
     stage.twilio.fault("request", "error", method="POST", path="*/Tasks", times=None)
@@ -363,7 +363,7 @@ class VirtualTimer:
 @pytest.mark.parametrize(
     ("path", "method"), [("*", None), ("*/Tasks", "POST"), ("*", "DELETE"), ("*/Workers/*", None)]
 )
-def test_throttling_without_an_end_ends_the_probe(stage, path, method):
+def test_endless_throttling_ends_the_probe(stage, path, method):
     time_of_probe, limits = VirtualTimer(), {"method": method} if method else {}
     stage.twilio.fault(
         "request", "error", status=429, retry_after=5, path=path, times=None, **limits
@@ -388,7 +388,7 @@ def test_time_that_throttled_requests_wait_is_not_measured(stage):
     assert findings.milliseconds["task created"] == 0
 
 
-def test_interrupted_probe_names_what_it_leaves(stage):
+def test_interrupted_probe_names_the_resources_that_remain(stage):
     def interrupt(*_):
         raise KeyboardInterrupt
 

@@ -76,7 +76,7 @@ def test_memory_timeouts_and_tracing_are_set(packaged_stage):
     assert gateway["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
 
 
-def test_responses_that_callbacks_never_reach_in_size_are_compressed(packaged_stage):
+def test_console_files_exceed_the_minimum_size_for_compression(packaged_stage):
     (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     size = gateway["MinimumCompressionSize"]
     assert size == 10_240
@@ -101,7 +101,7 @@ def test_api_has_only_the_throttled_stage(packaged_stage):
         assert "StageName" not in deployment
 
 
-def test_throttles_are_higher_for_twilio_and_lower_for_methods_that_may_wait(packaged_stage):
+def test_throttles_are_high_for_twilio_and_low_for_waiting_and_supervisor_methods(packaged_stage):
     (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     rates = {
         (setting["ResourcePath"][1:].replace("~1", "/"), setting["HttpMethod"]): setting[
@@ -229,7 +229,7 @@ def test_api_has_the_name_that_the_alarms_use(packaged_stage):
 
 @pytest.fixture(scope="module")
 def stage_with_options(tmp_path_factory):
-    """A packaged stage with options that are off by default."""
+    """A packaged stage with options that differ from the defaults."""
 
     def change(stage):
         stage["api_gateway_custom_domain"] = DOMAIN

@@ -128,7 +128,7 @@ def test_importing_the_app_outside_chalice_commands_does_not_read_the_rules(chec
     assert run("-c", "import app").returncode == 0
 
 
-def test_sweep_starts_on_lambda_despite_invalid_rules(checkout_and_run, monkeypatch):
+def test_sweep_function_loads_on_lambda_despite_invalid_rules(checkout_and_run, monkeypatch):
     checkout, run = checkout_and_run
     (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())

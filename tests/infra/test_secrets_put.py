@@ -152,7 +152,7 @@ def test_secrets_of_a_stage_without_sids_are_stored_unverified(stage, empty):
 @pytest.mark.parametrize("secret", UNSENDABLE)
 @pytest.mark.parametrize("name", ["auth_tokens", "api_keys", "shared_keys", "oidc_client_secret"])
 @pytest.mark.parametrize("options", [[], ["--no-verify"]], ids=" ".join)
-def test_secret_that_twilio_cannot_have_issued_is_refused(stage, name, secret, options):
+def test_secret_that_is_not_printable_ascii_is_refused(stage, name, secret, options):
     container = {"auth_tokens": [secret], "oidc_client_secret": secret}.get(
         name, {OTHER_KEY: secret}
     )

@@ -121,7 +121,7 @@ COMMANDS_WITHOUT_SIDS = [command for command in COMMANDS if command[0] in ("stat
 
 @pytest.mark.parametrize("command", COMMANDS_WITHOUT_SIDS, ids=" ".join)
 @pytest.mark.parametrize("missing", [["TWILIO_WORKSPACE_SID"], [*stage_config.SID_PREFIXES]])
-def test_command_that_needs_no_sid_works_without_sids(infra, command, missing):
+def test_command_names_the_next_command_without_sids(infra, command, missing):
     stage_config.set_variables("dev", dict.fromkeys(missing, ""))
 
     assert infra(*command).stderr.splitlines()[-1].endswith(COMMANDS[command])

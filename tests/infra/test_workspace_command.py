@@ -24,7 +24,7 @@ task_queues:
   - friendly_name: None
     target_workers: ""
 """
-PLACE = "https://www.twilio.com/docs/taskrouter/"
+DOCS = "https://www.twilio.com/docs/taskrouter/"
 
 
 @pytest.fixture
@@ -123,18 +123,18 @@ def test_warnings_do_not_change_the_exit_code(write):
     message = "an empty expression matches no Worker, so Tasks wait in this TaskQueue"
     assert result.returncode == 0
     assert result.stdout == (
-        f"{file}:4:5: warning: {message} ({PLACE}api/task-queue)\n{file}: 0 errors, 1 warning.\n"
+        f"{file}:4:5: warning: {message} ({DOCS}api/task-queue)\n{file}: 0 errors, 1 warning.\n"
     )
 
 
-def test_errors_are_listed_with_place_and_source(write):
+def test_errors_are_listed_with_position_and_source(write):
     file = write(WITH_ERRORS)
     result = run_infra("workspace", "check", "--file", file)
     lines = result.stdout.splitlines()
     assert result.returncode == 1
     assert lines[0] == f"{file}:2:1: error: there is no Activity 'Here' (docs/workspace.md)"
     assert lines[1].startswith(f"{file}:6:5: error: target_workers: 'a ==' is not an expression: ")
-    assert lines[1].endswith(f"({PLACE}expression-syntax)")
+    assert lines[1].endswith(f"({DOCS}expression-syntax)")
     assert lines[2].startswith(f"{file}:8:5: warning: ")
     assert lines[3:] == [f"{file}: 2 errors, 1 warning."]
 

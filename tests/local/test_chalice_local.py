@@ -229,7 +229,7 @@ def echo_port(monkeypatch):
 
 
 def exchange(port, headers, body):
-    """Send a POST request, and return all that the server sends before it disconnects."""
+    """Send a POST request, and return all data that the server sends before it disconnects."""
     request = "".join(["POST / HTTP/1.1\r\n", *(f"{line}\r\n" for line in headers), "\r\n", body])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(request.encode())

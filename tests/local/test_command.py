@@ -1,4 +1,4 @@
-"""`python -m local` and the simulator report mistakes before any program starts."""
+"""`python -m local` reports mistakes before it starts any program."""
 
 import os
 import subprocess

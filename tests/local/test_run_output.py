@@ -1,4 +1,4 @@
-"""`make run` prints the output of the programs, except the lines of idle sweeps."""
+"""`make run` prints the output of the programs, except the lines of successful idle sweeps."""
 
 import pytest
 

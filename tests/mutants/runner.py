@@ -66,9 +66,9 @@ class Result:
 
     Attributes:
         mutation: the mutation.
-        outcome: its outcome.
+        outcome: whether a test detected the mutant.
         detail: why the mutant was detected, such as the test that failed. If the mutant survived
-            but some of its tests did not run: the number of tests that ran.
+            and some of its tests did not run, the number of tests that ran.
     """
 
     mutation: Mutation
@@ -230,7 +230,7 @@ def _result(running: _Running, status: int | None) -> Result:
 
     Args:
         running: the process.
-        status: its wait status; None if it exceeded its time limit.
+        status: the process's wait status; None if the process exceeded the time limit.
     """
     reason = running.folder / "reason"
     if reason.exists():

@@ -151,7 +151,7 @@ class Selection:
                     self._mentions[name].add((file, place.line))
 
     def _mentioning(self, names: Iterable[str]) -> set[str]:
-        """Return the tests of code that mentions a name, or a name defined in terms of it."""
+        """Return the tests of code that mentions a name, or a name whose definition uses it."""
         pending, known, tests = list(names), set(names), set()
         while pending:
             name = pending.pop()
@@ -213,7 +213,7 @@ class Selection:
 
 
 def _subjects(file: str) -> set[str]:
-    """Return the names of a module and its package, after which its test files are named."""
+    """Return the names of a module and its package, which occur in the names of test files."""
     path = Path(file)
     return {path.stem, path.parent.name} - {"__init__", ""}
 

@@ -46,7 +46,7 @@ def create_reserved_task(taskrouter: TaskRouter):
     return task
 
 
-def test_quickstart_works_with_mouse(page, taskrouter, app):
+def test_quickstart_works_with_a_mouse(page, taskrouter, app):
     page.get_by_role("button", name="Create Task").click()
     task = rows(page, "tasks")
     expect(task).to_have_count(1)
@@ -79,7 +79,7 @@ def test_quickstart_works_with_mouse(page, taskrouter, app):
     expect(task.get_by_role("button")).to_have_count(0)
 
 
-def test_quickstart_works_with_keyboard(page):
+def test_quickstart_works_with_a_keyboard(page):
     press(page, "Create Task", "Enter")
     expect(rows(page, "tasks")).to_contain_text("pending")
     press(page, "Idle", " ")
@@ -105,7 +105,7 @@ def press(page: Page, text: str, key: str) -> None:
     raise AssertionError(f"The Tab key does not reach {text}")
 
 
-def test_countdown_follows_clock_and_timeout_sets_worker_offline(page, taskrouter):
+def test_countdown_follows_the_clock_and_a_timeout_sets_the_worker_offline(page, taskrouter):
     create_reserved_task(taskrouter)
     reservation = rows(page, "reservations")
     expect(page.get_by_role("form", name="Clock")).to_contain_text("frozen")
@@ -119,7 +119,7 @@ def test_countdown_follows_clock_and_timeout_sets_worker_offline(page, taskroute
 
 
 @pytest.mark.parametrize("taskrouter", [{"frozen_clock": False}], indirect=True)
-def test_age_and_countdown_follow_running_clock(page, taskrouter):
+def test_age_and_countdown_follow_a_running_clock(page, taskrouter):
     create_reserved_task(taskrouter)
     expect(rows(page, "reservations")).to_contain_text(re.compile("19:5[0-8] left"))
     expect(rows(page, "tasks")).to_contain_text(re.compile("[2-9] s"))
@@ -138,7 +138,7 @@ def test_task_can_be_canceled(page, taskrouter):
     expect(rows(page, "tasks")).to_contain_text("canceled")
 
 
-def test_form_sets_workflow_and_priority(page, taskrouter):
+def test_form_sets_the_workflow_and_the_priority(page, taskrouter):
     page.get_by_label("Attributes (JSON)").fill('{"selected_language":"en"}')
     page.get_by_label("Priority").fill("7")
     page.get_by_role("button", name="Create Task").click()
@@ -147,7 +147,7 @@ def test_form_sets_workflow_and_priority(page, taskrouter):
     assert (task.priority, task.workflow_sid) == (7, taskrouter.workflow_sid)
 
 
-def test_rest_error_is_shown_in_form_and_marks_field(page, page_problems):
+def test_rest_error_is_shown_in_the_form_and_marks_the_field(page, page_problems):
     page.get_by_label("Attributes (JSON)").fill("[1")
     page.get_by_role("button", name="Create Task").click()
     problem = page.locator("#create-problem")
@@ -160,7 +160,7 @@ def test_rest_error_is_shown_in_form_and_marks_field(page, page_problems):
     assert page_problems.pop(0).startswith(CONSOLE_MESSAGE_PREFIX)
 
 
-def test_rest_error_after_click_on_outdated_row_is_shown(page, taskrouter, page_problems):
+def test_rest_error_after_a_click_on_an_outdated_row_is_shown(page, taskrouter, page_problems):
     task = create_reserved_task(taskrouter)
     expect(rows(page, "reservations")).to_have_count(1)
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, writable: true})")
@@ -237,7 +237,7 @@ def test_update_keeps_focus_selection_open_details_and_form_input(page, taskrout
     expect(field).to_have_value('{"half":')
 
 
-def test_focus_moves_to_heading_when_focused_row_is_removed(page, taskrouter):
+def test_focus_moves_to_the_heading_when_the_focused_row_is_removed(page, taskrouter):
     task = create_task(taskrouter, selected_language="es")
     rows(page, "tasks").locator("summary").focus()
     workspace(taskrouter).tasks(task.sid).delete()
@@ -261,7 +261,7 @@ def test_list_of_500_tasks_can_be_extended_and_filtered(page, taskrouter):
     expect(page.locator("#tasks .empty")).to_have_text("Nothing matches the filter.")
 
 
-def test_tasks_are_created_in_selected_workspace(page, taskrouter):
+def test_tasks_are_created_in_the_selected_workspace(page, taskrouter):
     other_workspace = taskrouter.client().taskrouter.v1.workspaces.create(friendly_name="Other")
     queue = other_workspace.task_queues.create(friendly_name="All")
     routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
@@ -276,7 +276,7 @@ def test_tasks_are_created_in_selected_workspace(page, taskrouter):
     expect(rows(page, "tasks")).to_contain_text("Customer Care Requests - Spanish")
 
 
-def test_page_reports_lost_connection_and_recovers(page, taskrouter, page_problems):
+def test_page_reports_a_lost_connection_and_recovers(page, taskrouter, page_problems):
     page.context.set_offline(True)
     expect(page.locator("#connection")).to_contain_text("cannot be reached")
     page.get_by_role("button", name="Create Task").click()
@@ -330,7 +330,7 @@ def test_axe_reports_no_violations(open_portal, taskrouter, app, scheme):
         assert found == [], width
 
 
-def test_page_needs_no_horizontal_scrolling_on_phone(open_portal, taskrouter):
+def test_page_needs_no_horizontal_scrolling_on_a_phone(open_portal, taskrouter):
     page = open_portal(**PHONE)
     workspace(taskrouter).workers.create(friendly_name="W" * 64)
     for language in ("es", "en"):

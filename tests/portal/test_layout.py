@@ -53,7 +53,7 @@ def positions(page: Page) -> dict[str, list[float]]:
     }
 
 
-def test_tasks_and_reservations_are_first_on_phone(open_portal, taskrouter):
+def test_tasks_and_reservations_are_first_on_a_phone(open_portal, taskrouter):
     for _ in range(50):
         create_task(taskrouter, selected_language="es")
     set_activity(taskrouter, "Alice", "Idle")
@@ -69,13 +69,15 @@ def test_tasks_and_reservations_are_first_on_phone(open_portal, taskrouter):
     expect(page.get_by_role("link", name="Tasks 51", exact=True)).to_be_visible()
 
 
-def test_form_is_open_on_phone_without_tasks(open_portal):
+def test_form_is_open_on_a_phone_if_there_are_no_tasks(open_portal):
     page = open_portal(**PHONE)
     expect(page.get_by_role("button", name="Create Task")).to_be_in_viewport()
 
 
 @WINDOWS
-def test_created_task_is_confirmed_next_to_button(open_portal, taskrouter, page_problems, window):
+def test_created_task_is_confirmed_next_to_the_button(
+    open_portal, taskrouter, page_problems, window
+):
     page = open_portal(**window)
     button, status = page.get_by_role("button", name="Create Task"), page.locator("#created")
     before = top(page, "#tasks .rows")
@@ -142,7 +144,7 @@ def test_status_changes_do_not_move_rows(open_portal, taskrouter, window):
     }
 
 
-def test_reload_keeps_input_and_workspace(page, taskrouter):
+def test_reload_keeps_the_input_and_the_workspace(page, taskrouter):
     taskrouter.client().taskrouter.v1.workspaces.create(friendly_name="Other")
     create_task(taskrouter, selected_language="es")
     expect(rows(page, "tasks")).to_have_count(1)

@@ -92,7 +92,7 @@ def test_completed_task_still_names_its_worker(simulation):
     assert (shown_task["status"], shown_task["workers"]) == ("completed", ["Alice"])
 
 
-def test_passing_time_does_not_change_overview(simulation):
+def test_passing_time_does_not_change_the_overview(simulation):
     simulation.create_task()
     before = overview_of(simulation)
     simulation.clock.advance(60)
@@ -141,12 +141,12 @@ def test_another_workspace_can_be_selected(simulation):
     assert overview_of(simulation, workspace_sid="WSgone")["workspace"]["name"] == "Quickstart"
 
 
-def test_overview_is_built_without_workspace(simulation):
+def test_overview_is_built_without_a_workspace(simulation):
     workspaces.delete(simulation.engine, simulation.workspace)
     assert overview_of(simulation)["workspace"] is None
 
 
-def test_request_for_unchanged_overview_returns_304(taskrouter):
+def test_request_for_an_unchanged_overview_returns_304(taskrouter):
     status, headers, body = fetch(taskrouter, "/simulator/state")
     assert status == 200
     assert json.loads(body)["workspace"]["sid"] == taskrouter.workspace_sid
@@ -163,7 +163,7 @@ def test_request_for_unchanged_overview_returns_304(taskrouter):
     assert fetch(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])[0] == 200
 
 
-def test_callback_is_shown_with_signature_and_response(taskrouter):
+def test_callback_is_shown_with_its_signature_and_response(taskrouter):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
@@ -190,7 +190,7 @@ def test_state_route_refuses_unknown_parameters_and_invalid_values(taskrouter):
         assert fetch(taskrouter, f"/simulator/state?workspace={sid}")[0] == 200
 
 
-def test_root_and_trailing_slash_redirect_to_page(taskrouter):
+def test_root_and_trailing_slash_redirect_to_the_page(taskrouter):
     for path in ("/", "/simulator/portal/"):
         status, headers, _ = fetch(taskrouter, path)
         assert (status, headers["Location"]) == (307, "/simulator/portal")

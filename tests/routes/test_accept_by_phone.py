@@ -99,7 +99,7 @@ def test_accept_by_another_client_does_not_confirm_the_instruction(
     assert (record["accepted_by"], record["instruction_sent"] is None) == ("event", not is_unknown)
 
 
-def test_password_is_sent_but_never_shown(api: Api) -> None:
+def test_password_is_sent_but_not_shown(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}"
     instruction = {

@@ -27,7 +27,7 @@ OFFLINE = Activity(sid("WA"), "Offline", is_available=False)
 
 @pytest.fixture
 def alice(api: Api) -> str:
-    """The SID of a Worker of the fake TaskRouter, who is idle."""
+    """The SID of an idle Worker in the fake TaskRouter."""
     worker_sid = sid("WK")
     api.taskrouter.workspace_activities = [OFFLINE, IDLE]
     api.taskrouter.workers[worker_sid] = WorkerActivity(
@@ -46,7 +46,7 @@ def switch(api: Api, worker_sid: str, activity_sid: Any = OFFLINE.sid) -> HTTPRe
 
 
 def shown(api: Api, worker_sid: str) -> dict[str, Any]:
-    """Return the Worker in its own overview."""
+    """Return the Worker as its own overview shows it."""
     worker: dict[str, Any] = get(api, worker=worker_sid).json_body["worker"]
     return worker
 
@@ -110,14 +110,14 @@ def test_switched_activity_is_shown_by_the_next_overview(api: Api, alice: str) -
     assert api.taskrouter.workers[alice].activity_sid == OFFLINE.sid
 
 
-def test_repeated_switch_gets_the_same_answer(api: Api, alice: str) -> None:
+def test_repeated_switch_gets_the_same_response(api: Api, alice: str) -> None:
     first, second = switch(api, alice), switch(api, alice)
 
     assert first.json_body == second.json_body
     assert shown(api, alice)["activity_sid"] == OFFLINE.sid
 
 
-def test_switch_whose_answer_was_lost_can_be_repeated(api: Api, alice: str) -> None:
+def test_switch_whose_response_was_lost_can_be_repeated(api: Api, alice: str) -> None:
     api.taskrouter.fail_after["update worker"] = [TaskRouterUnavailable("connection lost")]
 
     lost = switch(api, alice)
@@ -128,7 +128,7 @@ def test_switch_whose_answer_was_lost_can_be_repeated(api: Api, alice: str) -> N
 
 
 @pytest.mark.parametrize("role", ["supervisor", "service"])
-def test_caller_without_a_worker_must_name_one(api: Api, alice: str, role: str) -> None:
+def test_caller_without_a_worker_must_name_a_worker(api: Api, alice: str, role: str) -> None:
     token = api.token(role)
     body = {"activity_sid": OFFLINE.sid}
 
@@ -160,7 +160,7 @@ def test_activity_sid_must_be_the_sid_of_an_activity(api: Api, alice: str, value
     assert not api.taskrouter.calls
 
 
-def test_unknown_activity_is_refused_with_taskrouters_reason(api: Api, alice: str) -> None:
+def test_activity_that_taskrouter_does_not_have_is_refused(api: Api, alice: str) -> None:
     response = switch(api, alice, sid("WA"))
 
     assert (response.status_code, response.json_body["Code"]) == (400, "TaskRouterRefused")
@@ -214,7 +214,7 @@ def test_failure_of_taskrouter_changes_nothing(
         (None, "TaskRouterUnavailable"),
     ],
 )
-def test_every_failure_on_the_wire_has_its_own_response(
+def test_failure_on_the_wire_determines_the_code_of_the_response(
     api: Api, reply: bytes | None, code: str
 ) -> None:
     def serve(peer: Peer) -> None:
@@ -319,7 +319,7 @@ def test_names_in_events_are_shortened_to_256_characters(api: Api) -> None:
     assert shown(api, alice)["activity_name"] == "a" * 256
 
 
-def test_event_of_another_workspace_is_refused(api: Api) -> None:
+def test_event_from_another_workspace_is_refused(api: Api) -> None:
     alice = sid("WK")
     response = post_event(api, alice, OFFLINE, WorkspaceSid="WS" + "0" * 32)
 
@@ -337,7 +337,7 @@ def test_recorded_activity_expires_after_the_retention_period(api: Api) -> None:
     assert item["ttl"] == {"N": str(NOW // SECOND + 30 * 86_400)}
 
 
-def test_overview_with_a_changed_activity_has_another_tag(api: Api, alice: str) -> None:
+def test_overview_with_a_changed_activity_has_a_different_tag(api: Api, alice: str) -> None:
     tag = get(api, worker=alice).headers["ETag"]
     switch(api, alice)
     changed = get(api, worker=alice, tag=tag)

@@ -76,7 +76,7 @@ def test_log_contains_the_checked_url_but_no_signature(api: Api) -> None:
     assert signature not in api.log.getvalue()
 
 
-def test_unknown_shared_key_is_refused_despite_a_valid_signature(api: Api) -> None:
+def test_auth_token_signature_is_refused_if_the_request_names_a_shared_key(api: Api) -> None:
     header = {"X-Twilio-Webhooks-Signature-Settings": "key=k1,algorithm=HMAC_SHA1"}
     assert api.post_callback(api.callback_parameters(), headers=header).status_code == 403
 

@@ -19,7 +19,7 @@ DAY = 86_400_000
 
 @pytest.fixture(autouse=True)
 def current_time(api: Api) -> None:
-    """Set the clock of the API after the system clock, which dates the lines of the log."""
+    """Set the API's clock to a minute after the system clock, which dates the log lines."""
     api.clock.now = time.time_ns() // 1_000_000 + 60_000
 
 
@@ -113,7 +113,7 @@ def test_refused_callback_is_found_with_the_checked_url_and_the_cause(api: Api) 
     assert callback["reservation_sid"] is None  # SIDs in unverified requests are not logged
 
 
-def test_missing_signature_is_invalid_and_an_unchecked_one_is_unknown(api: Api) -> None:
+def test_missing_signature_is_invalid_and_an_unchecked_signature_is_unknown(api: Api) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters, signature=None)
     api.post_callback({"x": "y" * 200_000})
@@ -224,7 +224,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("query", BAD)
-def test_invalid_parameter_is_refused_with_one_sentence(api: Api, query: str) -> None:
+def test_invalid_parameter_is_refused_with_a_sentence(api: Api, query: str) -> None:
     response = api.call("GET", f"/callbacks?{query}")
     assert response.status_code == 400, response.body
     assert response.json_body["Code"] == "BadRequestError"
@@ -234,7 +234,7 @@ def test_invalid_parameter_is_refused_with_one_sentence(api: Api, query: str) ->
 @pytest.mark.parametrize(
     "cursor", ["999999999999999-9999", "0-0", "1-9999", "1-1-1", "1-1-1-1-1-token"]
 )
-def test_any_well_formed_cursor_is_accepted(api: Api, cursor: str) -> None:
+def test_well_formed_cursor_is_accepted(api: Api, cursor: str) -> None:
     assert find(api, cursor=cursor) == []
 
 
@@ -252,14 +252,12 @@ def test_service_may_see_callbacks_but_a_worker_may_not(api: Api) -> None:
 
 @pytest.fixture
 def cloudwatch(api: Api, fake_logs: FakeLogs) -> FakeLogs:
-    """The API with a fake CloudWatch Logs instead of the local log."""
+    """A fake CloudWatch Logs, which the API uses instead of the local log."""
     vars(api.service)["callback_log"] = CloudWatchCallbackLog(GROUP)
     return fake_logs
 
 
-def test_cloudwatch_is_not_called_before_the_token_is_verified(
-    api: Api, cloudwatch: FakeLogs
-) -> None:
+def test_cloudwatch_is_not_called_for_a_refused_request(api: Api, cloudwatch: FakeLogs) -> None:
     worker = api.token("worker", worker_sid=sid("WK"))
     for token in (None, "x.y.z", worker, api.token("supervisor", ttl=-60)):
         assert api.call("GET", "/callbacks", token=token).status_code in (401, 403)
@@ -307,7 +305,7 @@ def test_missing_permission_gets_503_without_retry_after(api: Api, cloudwatch: F
     assert "Retry-After" not in response.headers
 
 
-def test_incomplete_search_says_so(api: Api, cloudwatch: FakeLogs) -> None:
+def test_incomplete_search_is_reported_as_incomplete(api: Api, cloudwatch: FakeLogs) -> None:
     cloudwatch.before_response = lambda number: None if number < 3 else (500, b"")
 
     page = api.call("GET", "/callbacks").json_body

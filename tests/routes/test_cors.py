@@ -1,4 +1,4 @@
-"""CORS headers are absent by default and can allow one configured origin."""
+"""CORS headers are absent by default and can allow a configured origin."""
 
 import pytest
 

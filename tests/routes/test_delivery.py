@@ -74,7 +74,7 @@ def record(api: Api, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize("path", [ROUTE, FALLBACK])
-def test_reservation_shows_its_delivery_its_last_claim_and_no_rule(api: Api, path: str) -> None:
+def test_new_reservation_shows_its_delivery_but_no_last_claim_or_rule(api: Api, path: str) -> None:
     parameters = api.callback_parameters()
     api.clock.now += 1
     assert api.post_callback(parameters, path=path).status_code == 200

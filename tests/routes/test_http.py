@@ -1,4 +1,4 @@
-"""Each route accepts its documented parameters, but no others."""
+"""Routes accept their documented parameters, but no others."""
 
 from typing import Any
 

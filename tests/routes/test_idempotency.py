@@ -520,7 +520,7 @@ def test_key_of_an_earlier_version_without_a_response_creates_no_task(api: Api) 
     assert api.taskrouter.calls == {"create": 1}
 
 
-def test_key_of_an_earlier_version_with_another_body_is_ignored(api: Api) -> None:
+def test_key_of_an_earlier_version_with_a_different_body_is_ignored(api: Api) -> None:
     created = CreatedTask("WT" + "1" * 32, "{}", "pending", None, None, 3)
     store_old_record(api, answer=asdict(created), fingerprint="another")
 
@@ -555,15 +555,15 @@ def test_planted_task_in_the_simulator_is_not_returned(
 
 
 @pytest.mark.parametrize("attributes", ["{}", "", '{"idempotency_marker": "other"}'])
-def test_another_task_in_the_response_of_taskrouter_is_not_returned(
+def test_different_task_in_the_response_of_taskrouter_is_not_returned(
     api: Api, monkeypatch: pytest.MonkeyPatch, attributes: str
 ) -> None:
     original = api.taskrouter.create_task
 
-    def create_and_return_another(task: NewTask) -> CreatedTask:
+    def create_and_return_a_different_task(task: NewTask) -> CreatedTask:
         return replace(original(task), sid="WT" + "f" * 32, attributes=attributes)
 
-    monkeypatch.setattr(api.taskrouter, "create_task", create_and_return_another)
+    monkeypatch.setattr(api.taskrouter, "create_task", create_and_return_a_different_task)
     response = create(api)
 
     # The search finds the Task that was created.

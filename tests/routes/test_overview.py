@@ -1,4 +1,4 @@
-"""`GET /overview` returns the caller's open Reservations, and 304 if nothing has changed."""
+"""`GET /overview` returns the open Reservations that the caller may see, and 304 if unchanged."""
 
 import json
 from typing import Any
@@ -61,7 +61,7 @@ def test_caller_without_a_worker_has_no_worker_in_the_overview(api: Api, role: s
     assert api.call("GET", "/overview", token=api.token(role)).json_body["worker"] is None
 
 
-def test_reservation_contains_what_its_callback_contained(api: Api) -> None:
+def test_reservation_contains_the_values_in_its_callback(api: Api) -> None:
     remote = api.taskrouter.add()
     parameters = api.callback_parameters(
         ReservationSid=remote.reservation_sid,
@@ -143,7 +143,7 @@ def test_reservation_known_from_an_event_has_no_callback_values(api: Api) -> Non
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_names_in_an_event_are_shown_with_those_of_the_callback(
+def test_names_in_an_event_take_precedence_over_names_in_the_callback(
     api: Api, order: tuple[int, int]
 ) -> None:
     callback = api.callback_parameters(WorkflowName="from the callback")
@@ -270,7 +270,7 @@ def test_unchanged_overview_is_a_304_without_a_body(api: Api) -> None:
     assert second.headers["Server-Time"] == str(NOW + 1_234)
 
 
-def test_changed_overview_is_sent_with_another_tag(api: Api) -> None:
+def test_changed_overview_is_sent_with_a_different_tag(api: Api) -> None:
     first = get(api)
     remote = reserve(api)
     second = get(api, tag=first.headers["ETag"])
@@ -366,7 +366,7 @@ def test_overview_is_truncated_at_900000_bytes(api: Api) -> None:
     assert len(response.body) < 1_000_000
 
 
-def test_open_reservation_among_a_workers_newest_200_is_found(
+def test_open_reservation_is_found_only_among_the_newest_of_its_worker(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = sid("WK")
@@ -386,7 +386,7 @@ def metered(api: Api) -> MeteredClient:
     return client
 
 
-def test_poll_of_a_worker_costs_one_query_however_many_records_there_are(
+def test_poll_of_a_worker_costs_the_same_regardless_of_the_number_of_records(
     api: Api, metered: MeteredClient
 ) -> None:
     worker = sid("WK")
@@ -405,14 +405,16 @@ def test_poll_of_a_worker_costs_one_query_however_many_records_there_are(
     assert usages[0].write_units == 0
 
 
-def test_poll_without_open_reservations_reads_no_records(api: Api, metered: MeteredClient) -> None:
+def test_poll_without_open_reservations_reads_no_reservation_records(
+    api: Api, metered: MeteredClient
+) -> None:
     get(api, worker=sid("WK"))
     assert metered.reset().requests == {"query": 1, "get_item": 1}
     get(api)
     assert metered.reset().requests == {"query": 3}
 
 
-def test_poll_calls_taskrouter_never(api: Api) -> None:
+def test_poll_does_not_call_taskrouter(api: Api) -> None:
     worker = reserve(api).worker_sid
     api.taskrouter.calls.clear()
     get(api)

@@ -139,7 +139,7 @@ REST_PARAMETERS = {
         "TaskQueueSid",
     ),
 }
-"""Parameters of TaskRouter's POST requests, except those in the table of instructions."""
+"""Some parameters of TaskRouter's POST requests. INSTRUCTION_TYPES contains the others."""
 
 ALL_REST_PARAMETERS = sorted(
     {*itertools.chain(*REST_PARAMETERS.values())}

@@ -101,7 +101,9 @@ def test_time_without_an_offset_is_in_utc(api: Api) -> None:
     ]
 
 
-def test_reservations_older_than_a_day_are_listed_only_with_since_or_status(api: Api) -> None:
+def test_reservations_older_than_a_day_are_listed_with_since_or_status_but_not_by_default(
+    api: Api,
+) -> None:
     remote = reserve(api)
     api.clock.now += 30 * 3_600_000
 

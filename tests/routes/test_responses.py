@@ -418,7 +418,7 @@ def test_time_limit_of_the_quickstart_route_includes_the_search(api: Api) -> Non
     assert api.taskrouter.calls["fetch"] == 0
 
 
-def test_record_has_exactly_the_documented_fields(api: Api) -> None:
+def test_record_has_exactly_the_expected_fields(api: Api) -> None:
     names = {
         "WorkflowName": "Quickstart",
         "TaskQueueName": "Support",

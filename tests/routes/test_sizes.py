@@ -152,7 +152,7 @@ def test_oversized_parameter_is_omitted_but_the_reservation_is_recorded(
     assert len(response.body) < MAX_RESPONSE_BYTES
 
 
-def test_rules_read_an_attribute_that_is_too_large_for_the_record(
+def test_rules_read_attributes_that_are_too_large_for_the_record(
     environ: dict[str, str], tmp_path: Any, request: pytest.FixtureRequest
 ) -> None:
     rules = tmp_path / "rules.toml"

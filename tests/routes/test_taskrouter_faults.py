@@ -47,8 +47,8 @@ def connect_to(api: Api, url: str) -> None:
         vars(api.service).pop(name, None)
 
 
-def answer(peer: Peer, remote: RemoteReservation, status: str) -> None:
-    """Answer every request on a connection with the Reservation in the given status."""
+def respond(peer: Peer, remote: RemoteReservation, status: str) -> None:
+    """Respond to every request on a connection with the Reservation in the given status."""
     body = json.dumps(
         {
             "sid": remote.reservation_sid,
@@ -86,7 +86,7 @@ def test_accept_is_sent_once_after_a_refused_connection(
     assert "The request was not sent." in failed.json_body["Message"]
 
     connect_to(api, server.url)
-    server.script = lambda peer: answer(peer, remote, expected[1])
+    server.script = lambda peer: respond(peer, remote, expected[1])
     responses = [api.post_json(path, body) for _ in range(2)]
     assert {
         (response.status_code, response.json_body["reservation_status"]) for response in responses
@@ -178,8 +178,8 @@ def test_sweep_ends_in_time_if_taskrouter_is_slow(
 def test_read_requests_do_not_call_taskrouter(api: Api, remote: RemoteReservation) -> None:
     """API Gateway's throttles for these routes rely on this behavior (docs/adr/0038).
 
-    GET /activities calls TaskRouter, and has the throttle of the routes that wait for it. So do the
-    routes of the sign-in if there is an identity provider.
+    GET /activities calls TaskRouter, and has a throttle for routes that wait for TaskRouter. If
+    there is an identity provider, the sign-in routes have such a throttle too.
     """
     read_paths = {
         path for path, views in app.routes.items() if "GET" in views and "POST" not in views

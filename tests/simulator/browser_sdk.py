@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 PATH = "/v1/wschannels"
 SECONDS = 10
-"""Maximum wait for a message. Most messages arrive within milliseconds."""
+"""Maximum wait for a response or a message, in seconds. Most arrive within milliseconds."""
 
 
 def access_token(taskrouter, worker="Alice", role="worker", **options):

@@ -128,7 +128,8 @@ class App:
         headers: Additional headers of every response.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.
-        hold: Event for which the app waits before each response; None for no wait.
+        hold: Event for which the app waits before each response, for at most 10 seconds; None for
+            no wait.
         max_concurrent: Highest number of concurrent requests so far.
     """
 

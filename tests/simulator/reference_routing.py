@@ -1,4 +1,4 @@
-"""A reference implementation of routing, which evaluates all Tasks and Workers in each pass.
+"""A reference implementation of routing that evaluates all Tasks and Workers in each pass.
 
 The engine's routing, which uses indexes, must have the same effects in the same order.
 """
@@ -288,7 +288,7 @@ def _reserve(
 def _find_candidates(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue
 ) -> list[Worker]:
-    """Return the free Workers that match the current target, best first.
+    """Return the Workers who can be offered the Task at its current target, best first.
 
     The list includes Workers whose next offer is delayed.
     """

@@ -1,4 +1,4 @@
-"""A REST client that compares each response to a POST with the stored resource."""
+"""A REST client that compares responses to POST requests with the stored resources."""
 
 import json
 from datetime import UTC, datetime

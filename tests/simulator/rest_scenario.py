@@ -17,11 +17,11 @@ from taskrouter_simulator.testing import TaskRouter
 
 Json = dict[str, Any]
 TRANSFER = "Transfer"
-"""A step that starts and cancels a transfer, for which the REST API has no operation."""
+"""A step that starts and cancels a transfer. The REST API has no operation for transfers."""
 
 # "{Workers}" is replaced with the SID of the Worker that was created last, and "{Offline}" with the
 # SID of the resource with this name. In a path such as "/Workers/{Sid}", the parameter after the
-# collection's name is replaced with the SID of the collection's last created resource.
+# collection's name is replaced with the SID of the collection's most recently created resource.
 _QUEUE = {"FriendlyName": "Everyone", "TargetWorkers": "1==1", "TaskOrder": "LIFO"}
 _WORKFLOW = {
     "FriendlyName": "Main",
@@ -114,7 +114,7 @@ _LISTED = frozenset({"Channels", "Events", "Reservations"})
 
 @dataclass(frozen=True)
 class Exchange:
-    """The outcome of a request of the scenario.
+    """A request in the scenario, and its response.
 
     Attributes:
         operation_id: The operation's ID in the description.
@@ -130,7 +130,7 @@ class Exchange:
 
 
 def operations(description: Json) -> dict[str, tuple[str, str, Json]]:
-    """Return the method, the path and the description of each operation, by its ID."""
+    """Return the method, the path and the description of each operation, by operation ID."""
     return {
         operation["operationId"]: (method.upper(), path, operation)
         for path, item in description["paths"].items()
@@ -199,10 +199,10 @@ class Scenario:
         return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
     def _remember(self, collection: str, body: Json) -> None:
-        """Store the SIDs of the resources in a response by name, and some also by collection.
+        """Store the SIDs in a response by resource name, and some SIDs also by collection.
 
-        These are the SIDs of a created resource, and of the first resource in a collection of
-        `_LISTED`.
+        The SID of a created resource, or of the first resource in a collection of `_LISTED`, is
+        also stored by collection.
         """
         listed = body.get(body.get("meta", {}).get("key"), [])
         for resource in [*reversed(listed), body]:

@@ -51,7 +51,7 @@ class Side:
         return self._name(json.dumps(content))
 
     def _name(self, text):
-        """Replace each SID with a number, in the order in which the SIDs first appear."""
+        """Replace each SID with its prefix and a number, in order of first appearance."""
         return re.sub(
             "[A-Z]{2}[0-9a-f]{32}",
             lambda match: self.sids.setdefault(match[0], f"{match[0][:2]}{len(self.sids)}"),

@@ -76,7 +76,7 @@ DEFAULTS = ConnectionOverrides(
 )
 
 
-def test_url_without_fragment_has_default_overrides():
+def test_url_with_empty_or_no_fragment_has_default_overrides():
     assert parse_overrides("http://a/b?c#") == ("http://a/b?c", DEFAULTS)
     assert parse_overrides("http://a/b?c") == ("http://a/b?c", DEFAULTS)
     assert ConnectionOverrides() == DEFAULTS

@@ -132,7 +132,9 @@ def test_distribution_has_the_version_of_the_module(wheel):
     assert wheel.name.split("-")[1] == taskrouter_simulator.__version__
 
 
-def test_only_the_source_distribution_contains_the_files_that_build_the_container(dist, wheel):
+def test_only_the_source_distribution_contains_the_files_that_build_the_container_image(
+    dist, wheel
+):
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as source:
         sources = {name.partition("/")[2] for name in source.getnames()}

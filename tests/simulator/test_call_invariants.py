@@ -200,7 +200,8 @@ def check_tasks_follow_their_reservations(simulation):
 def check_no_task_is_stuck(simulation):
     """Check that no ended call's Task is waiting and that every Reservation can end.
 
-    Every pending Reservation must have a timer or a ringing phone.
+    Every pending Reservation must have a timer or a ringing phone. A conference must have
+    participants until it ends, and each participant's call must refer to the conference.
     """
     calls = simulation.engine.calls
     for task in simulation.workspace.tasks.values():

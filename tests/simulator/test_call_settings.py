@@ -1,4 +1,4 @@
-"""Settings for calls, most of which cover behavior that Twilio does not document."""
+"""Call settings. Most of these settings cover behavior that Twilio does not document."""
 
 import pytest
 

@@ -199,7 +199,7 @@ def test_gather_waits_five_seconds_by_default(attributes, seconds):
     [('numDigits="100"', "1" * 150, "1" * 100), ('numDigits="101"', "1" * 150, "1" * 150),
      ("", "12#3", "12"), ('finishOnKey=""', "12#3", "12#3"), ('numDigits="0"', "12", "")],
 )  # fmt: skip
-def test_gather_limits_number_of_digits(attributes, pressed, digits):
+def test_gather_ends_at_digit_limit_or_finish_key(attributes, pressed, digits):
     simulation, call = place(f"<Gather {attributes}><Play>a</Play><Say>b</Say></Gather>", pressed)
     if not digits:
         assert steps(call)[-1] == "pressed nothing"
@@ -225,7 +225,7 @@ def test_action_for_empty_result_requires_lowercase_true(value):
         ("<Dial>+1<Other>x</Other></Dial>", "+1x"),
     ],
 )  # fmt: skip
-def test_dialed_party_talks_until_hangup(dial, to):
+def test_dialed_call_stays_in_progress(dial, to):
     simulation, call = place(dial)
     assert call.steps[-1] == {"at": NOW, "step": "dialed", "to": to}
     assert (call.status, alerts(simulation)) == ("in-progress", [])
@@ -275,7 +275,7 @@ def test_call_has_ended_in_every_final_status(status):
     assert call.has_ended
 
 
-def test_first_child_with_any_given_name_is_found():
+def test_first_child_with_one_of_the_names_is_found():
     children = tuple(Verb(name, {}, "", ()) for name in ("A", "B", "C"))
     verb = Verb("Dial", {}, "", children)
     assert (verb.child("C", "B"), verb.child("D")) == (children[1], None)

@@ -1,4 +1,4 @@
-"""Every mistake in a definition is found, with its severity and location."""
+"""Mistakes in a definition are reported with severity and location."""
 
 import copy
 import io
@@ -77,7 +77,7 @@ def test_minimal_definition_and_quickstart_have_no_mistakes():
 
 
 @pytest.mark.parametrize("file", WORKSPACES, ids=lambda file: file.stem)
-def test_fixture_has_no_mistakes_and_is_loaded_by_the_simulator(file):
+def test_workspace_file_has_no_mistakes_and_is_loaded_by_the_simulator(file):
     definition = reader.read(file)
     assert check(definition) == []
     with running(workspace_file=str(file)) as taskrouter:
@@ -96,7 +96,7 @@ def test_five_shapes_of_workspaces_are_covered():
     ]  # fmt: skip
 
 
-def test_mistakes_that_prevent_reading_are_findings():
+def test_mistakes_that_prevent_reading_are_reported_as_findings():
     assert sorted(findings(changed("workers", capacitys={}, activity=7))) == [
         "error: workers[0]: a Worker has no key 'capacitys'; did you mean capacity?",
         "error: workers[0]: activity must be a string in quotes, not 7",
@@ -186,7 +186,7 @@ def test_name_of_a_missing_task_channel_is_an_error_only_if_there_is_a_list(defi
 
 
 def with_mistakes():
-    """Return a definition with a mistake in each part that is checked after it has been read."""
+    """Return a definition whose mistakes are found only after the definition has been read."""
     target = {"queue": "Gone", "expression": "worker.a-b == 1"}
     definition = routing(item("1 == 2", target))
     definition["default_activity"] = "Gone"
@@ -222,7 +222,7 @@ def test_unknown_key_does_not_hide_other_mistakes(path):
 
 @pytest.mark.parametrize("style", ["block", "flow", "json", "first key"])
 @pytest.mark.parametrize("path", [*paths_of_mappings(with_mistakes())], ids=str)
-def test_unknown_key_is_reported_at_its_own_place(path, style):
+def test_unknown_key_is_reported_at_its_own_position(path, style):
     definition = with_mistakes()
     owner = definition
     for key in path:
@@ -246,7 +246,7 @@ def test_unknown_key_is_reported_at_its_own_place(path, style):
     assert document.position(own.path) == (before.count("\n") + 1, column)
 
 
-def test_workspace_without_a_name_has_other_mistakes_too():
+def test_missing_or_invalid_workspace_name_does_not_hide_other_mistakes():
     definition = with_mistakes()
     others = findings(definition)
     for name, message in ((7, "must be a string in quotes, not 7"), ("", "must not be empty")):
@@ -288,7 +288,7 @@ def test_workspace_without_a_name_has_other_mistakes_too():
         (("task_queues", 0, "friendly_name"), " ", ["task_queues[1]", "no TaskQueue 'Gone'"]),
     ],
 )  # fmt: skip
-def test_value_that_cannot_be_used_hides_only_what_depends_on_it(path, value, hidden):
+def test_unusable_value_hides_only_dependent_findings(path, value, hidden):
     definition = with_mistakes()
     others = [text for text in findings(definition) if not any(part in text for part in hidden)]
     owner = definition
@@ -497,7 +497,7 @@ def test_filter_is_reached_if_the_last_target_of_the_preceding_filter_ends(end):
     assert warning.startswith("warning: .filters[1]: no Task reaches this filter")
 
 
-def test_constant_false_filters_are_not_reached():
+def test_filters_that_are_always_false_are_not_reached():
     message = "no Task reaches this filter, because its expression is always false"
     assert routing_findings(item("1 == 2"), item("a == 1")) == [f"warning: .filters[0]: {message}"]
     found = routing_findings(item("1 == 2"), item("'x' == 'y'"))

@@ -37,7 +37,7 @@ class ConferenceSimulation(CallSimulation):
 
     @property
     def events(self):
-        """The event and the call of each status callback, with the call's role."""
+        """The event of each status callback, and the role of the participant in the event."""
         roles = {self.call.sid: "customer", self.leg.sid: "worker", None: None}
         return [
             (item.parameters["StatusCallbackEvent"],
@@ -119,7 +119,7 @@ def test_conference_starts_even_if_only_the_customer_can_start_it():
     assert simulation.events == STARTED
 
 
-def test_conference_of_participants_who_cannot_start_it_waits():
+def test_conference_waits_for_a_participant_who_can_start_it():
     simulation = ConferenceSimulation()
     conference = conferences.create(simulation.engine, "WT1", None)
     for sid in ("CA1", "CA2"):
@@ -177,7 +177,7 @@ def test_conference_without_callback_url_is_not_reported():
         ({"hold": True, "muted": True}, ["participant-mute", "participant-hold"], {}),
     ],
 )
-def test_update_of_participant_is_reported(changes, events, parameters):
+def test_update_of_participant_sends_only_the_matching_events(changes, events, parameters):
     simulation = ConferenceSimulation()
     simulation.update(simulation.call, **changes)
     assert simulation.events[3:] == [(event, "customer") for event in events]

@@ -145,13 +145,13 @@ def test_rejection_without_activity_restores_previous_activity():
     assert simulation.activity_of(simulation.alice) == "Idle"
 
 
-def test_task_is_canceled_without_a_reason(workspace):
+def test_task_can_be_canceled_without_a_reason(workspace):
     task = workspace.tasks.create(attributes=SPANISH)
     canceled = task.update(assignment_status="canceled")
     assert (canceled.assignment_status, canceled.reason) == ("canceled", None)
 
 
-def test_only_waiting_task_can_be_canceled(taskrouter, workspace):
+def test_canceled_task_cannot_be_canceled_again(taskrouter, workspace):
     task = workspace.tasks.create(attributes=SPANISH)
     task.update(assignment_status="canceled")
     message = f"Cannot cancel task {task.sid} because it is not pending or reserved."
@@ -194,7 +194,7 @@ def test_round_of_several_reservations_counts_once():
     assert (task.status, len(task.reservations)) == ("canceled", 4)
 
 
-def test_dequeue_shows_the_dialed_number_by_default():
+def test_dequeue_shows_the_number_that_the_caller_dialed_by_default():
     simulation = CallSimulation({"instruction": "dequeue", "to": WORKER_NUMBER})
     simulation.place_call("1")
     simulation.make_alice_idle()

@@ -1,4 +1,4 @@
-"""Control routes refuse unknown names and invalid values, and change nothing."""
+"""Control routes refuse unknown names and invalid values without changing anything."""
 
 import json
 
@@ -48,7 +48,7 @@ def refusal(response):
     return response.json()["message"]
 
 
-def test_every_control_route_has_a_valid_request():
+def test_valid_values_are_defined_for_every_control_route():
     assert VALID.keys() == {(method, path) for path, item in ROUTES.items() for method in item}
 
 
@@ -92,7 +92,7 @@ def test_names_of_internal_arguments_are_refused(taskrouter, method, path, name)
 
 
 @pytest.mark.parametrize(("method", "path"), VALID)
-def test_post_refuses_query_string_and_other_methods_refuse_body(taskrouter, method, path):
+def test_post_and_put_refuse_query_string_and_other_methods_refuse_body(taskrouter, method, path):
     values = VALID[method, path]
     if method in {"POST", "PUT"}:
         query = "?" + "&".join(f"{name}=1" for name in values)

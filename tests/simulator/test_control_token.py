@@ -66,7 +66,7 @@ def test_remote_client_is_refused_without_a_header(guarded):
     assert status(guarded, **REMOTE) == 403
 
 
-def test_token_protects_routes_that_change_the_simulator(guarded):
+def test_remote_reset_requires_the_token(guarded):
     assert status(guarded, "POST", "/simulator/reset", **REMOTE) == 403
     accepted = {"Authorization": f"Bearer {TOKEN}"}
     assert status(guarded, "POST", "/simulator/reset", **REMOTE, **accepted) == 200
@@ -81,7 +81,7 @@ def test_web_page_from_another_origin_is_refused_without_the_token(guarded):
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
-def test_every_header_is_refused_if_no_token_is_configured(taskrouter, authorization):
+def test_authorization_header_is_refused_if_no_token_is_configured(taskrouter, authorization):
     assert status(taskrouter, **REMOTE, Authorization=authorization) == 403
 
 
@@ -166,7 +166,7 @@ class TaskRouterUrl:
         self.url = url
 
 
-def test_empty_token_is_never_accepted():
+def test_empty_bearer_token_is_not_accepted():
     request = Request({"type": "http", "headers": [(b"authorization", b"Bearer ")]})
     assert not has_token(request, "")
 
@@ -187,5 +187,5 @@ def test_token_is_not_shown_in_a_traceback():
 
 
 @pytest.mark.parametrize("token", ["", "x" * 16, "!~" * 8, "x" * 100])
-def test_token_of_16_printable_characters_is_accepted(token):
+def test_token_setting_may_be_empty_or_have_at_least_16_printable_characters(token):
     assert read({"control_token": token}).control_token == token

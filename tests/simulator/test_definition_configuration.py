@@ -86,18 +86,18 @@ def test_conversion_to_json_and_back_keeps_the_meaning(routing, random, indent):
 
 
 @given(ROUTINGS)
-def test_canonical_form_of_a_canonical_form_is_the_same(routing):
+def test_canonical_form_is_idempotent(routing):
     assert canonical(canonical(routing)) == canonical(routing)
 
 
 @given(ROUTINGS, ROUTINGS)
 def test_different_json_has_a_different_meaning(first, second):
-    is_same_text = _explicit(first) == _explicit(second)
+    is_same_text = _as_json(first) == _as_json(second)
     assert have_same_meaning(first, second) == is_same_text
 
 
-def _explicit(routing):
-    """Return the JSON, which differs for all routings that this module generates."""
+def _as_json(routing):
+    """Return the JSON. Any two different routings that this module generates differ in JSON."""
     return to_json(routing, DIRECTORY)
 
 
@@ -165,7 +165,7 @@ def parsed(text_or_filters, **routing):
     )
 
 
-def test_older_notations_are_understood():
+def test_alternative_notations_are_understood():
     expected = Routing(
         filters=(
             Filter(
@@ -224,7 +224,7 @@ def test_unknown_sid_remains():
     ],
     ids=range(16),
 )
-def test_configuration_with_another_format_is_refused(text, message):
+def test_malformed_configuration_is_refused(text, message):
     with pytest.raises(ConfigurationError) as error:
         from_json(text, DIRECTORY)
     assert str(error.value).startswith(message)
@@ -256,7 +256,7 @@ def with_expression(text):
         (None, "1 == 1"),
     ],
 )
-def test_notation_of_an_expression_has_no_meaning(first, second):
+def test_notation_of_an_expression_does_not_affect_its_meaning(first, second):
     assert have_same_meaning(with_expression(first), with_expression(second))
 
 
@@ -285,7 +285,7 @@ def test_notation_of_an_expression_has_no_meaning(first, second):
         ("?? 1", "?? 2"),
     ],
 )
-def test_content_of_an_expression_has_a_meaning(first, second):
+def test_content_of_an_expression_affects_its_meaning(first, second):
     assert not have_same_meaning(with_expression(first), with_expression(second))
 
 
@@ -302,7 +302,7 @@ def test_content_of_an_expression_has_a_meaning(first, second):
         ({"known_worker_sid": " ? "}, {"known_worker_sid": "?"}),
     ],
 )
-def test_notation_of_a_target_has_no_meaning(first, second):
+def test_notation_of_a_target_does_not_affect_its_meaning(first, second):
     assert have_same_meaning(with_target(**first), with_target(**second))
 
 
@@ -320,11 +320,11 @@ def test_notation_of_a_target_has_no_meaning(first, second):
         ({"expression": "a == '${worker:A}'"}, {"expression": "a == '${activity:A}'"}),
     ],
 )
-def test_content_of_a_target_has_a_meaning(first, second):
+def test_content_of_a_target_affects_its_meaning(first, second):
     assert not have_same_meaning(with_target(**first), with_target(**second))
 
 
-def test_queue_of_the_preceding_target_is_a_default():
+def test_queue_of_the_preceding_target_is_the_default():
     first = Target(queue="All", timeout=1)
     filters = [
         Filter(targets=(first, Target(queue=queue), Target(queue="a}b%c")))
@@ -335,7 +335,7 @@ def test_queue_of_the_preceding_target_is_a_default():
     assert not have_same_meaning(inherited, other)
 
 
-def test_name_of_a_filter_and_default_filter_have_a_meaning():
+def test_filter_name_and_default_filter_affect_the_meaning():
     routing = Routing(filters=(Filter(targets=(Target(queue="All"),)),))
     named = Filter(filter_friendly_name="F", targets=(Target(queue="All"),))
     assert not have_same_meaning(routing, replace(routing, filters=(named,)))

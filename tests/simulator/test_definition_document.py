@@ -1,4 +1,4 @@
-"""Files are read as YAML 1.2 or JSON, and mistakes have a line and a column."""
+"""Files are read as YAML 1.2 or JSON; mistakes are reported with line and column if known."""
 
 import json
 import re
@@ -121,7 +121,7 @@ def test_scalars_have_the_types_of_yaml_1_2(text, expected):
         ("a: \x00", "f.yaml: the file is not YAML: unacceptable character #x0000"),
     ],
 )
-def test_mistake_has_line_and_column(text, message):
+def test_mistake_is_described_with_its_position_if_known(text, message):
     assert error(text).startswith(message)
 
 
@@ -180,7 +180,7 @@ def test_value_without_a_file_has_a_path_instead_of_a_line():
     assert Document("", {}).place(("a", 0)) == "a[0]"
 
 
-def test_path_is_written_like_an_expression_and_limited():
+def test_path_text_resembles_an_expression_and_has_limited_length():
     assert path_text(("a", 0, "b", "c")) == "a[0].b.c"
     assert path_text(()) == ""
     assert len(path_text(("a" * 500,))) == 200

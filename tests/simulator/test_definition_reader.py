@@ -292,7 +292,7 @@ def test_only_worker_names_are_case_insensitive():
     assert found == "workers[1]: friendly_name: another item of workers has the name 'STRASSE'"
 
 
-def test_renaming_may_change_only_the_case_of_a_worker_name():
+def test_renaming_may_change_the_case_of_a_worker_name():
     definition = read(workers=[{"friendly_name": "Bob", "was": "bob"}])
     assert definition.workers[0].was == "bob"
     taken = [{"friendly_name": "Bob"}, {"friendly_name": "Al", "was": "bob"}]

@@ -1,4 +1,4 @@
-"""The JSON Schema describes the format, and the package contains the quickstart's definition."""
+"""The JSON Schema, the reader, the quickstart's definition and docs/workspace.md agree."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def test_page_describes_every_key():
     ],
     ids=str,
 )
-def test_schema_and_reader_refuse_the_same(fields):
+def test_schema_and_reader_refuse_the_same_definitions(fields):
     value = {**MINIMAL, **fields}
     assert not VALIDATOR.is_valid(value)
     with pytest.raises(DefinitionError):
@@ -111,7 +111,7 @@ def test_schema_and_reader_refuse_the_same(fields):
     ],
     ids=str,
 )
-def test_schema_and_reader_accept_the_same(fields):
+def test_schema_and_reader_accept_the_same_definitions(fields):
     value = {**MINIMAL, **fields}
     VALIDATOR.validate(value)
     reader.from_value(value)

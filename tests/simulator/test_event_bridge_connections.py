@@ -38,7 +38,7 @@ def offer_task(taskrouter, *workers):
     return task["sid"]
 
 
-def test_first_message_identifies_the_worker_and_the_lifetime_of_the_token(taskrouter, alice):
+def test_first_message_contains_the_worker_and_the_lifetime_of_the_token(taskrouter, alice):
     with alice.connect() as channel:
         payload = initialize(channel)
     lifetime = payload.pop("token_lifetime")
@@ -322,7 +322,7 @@ def test_client_that_does_not_read_its_messages_is_disconnected(taskrouter, alic
 
 
 def wait_for_activity(alice, expected):
-    """Wait until the Worker has the expected Activity; return the Activity's name."""
+    """Wait a few seconds for the expected Activity; return the name of the actual Activity."""
     for _ in range(200):
         if (name := alice.get_own()["activity_name"]) == expected:
             break

@@ -171,7 +171,7 @@ def test_refused_request_has_the_status_and_the_message_of_the_rest_api(taskrout
     assert expected[0] == 400
 
 
-def test_objects_booleans_and_numbers_are_accepted_as_parameters(taskrouter, alice):
+def test_objects_booleans_and_nulls_are_accepted_as_parameters(taskrouter, alice):
     payload = alice.update_own(Attributes={"name": "Ms. Alice", "levels": [1, None]})
     assert json.loads(payload["attributes"]) == {"name": "Ms. Alice", "levels": [1, None]}
     idle, offline = (taskrouter.activities[name] for name in ("Idle", "Offline"))
@@ -216,7 +216,7 @@ def test_worker_updates_and_completes_its_task(taskrouter, alice, offer):
     assert alice.get(path) == payload
 
 
-def test_parameter_with_another_name_in_the_rest_api_is_renamed(refusing_simulator):
+def test_parameter_with_a_different_name_in_the_rest_api_is_renamed(refusing_simulator):
     alice = BrowserSdk(refusing_simulator)
     alice.post("Tasks", RoutingTarget=alice.worker_sid)
     refusing_simulator.advance()

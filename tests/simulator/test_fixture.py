@@ -113,7 +113,7 @@ print(started - begin, time.perf_counter() - started)
 
 
 def measure_new_process():
-    """Return how long a new process takes to start and to stop its first simulator (s)."""
+    """Return how many seconds a new process takes to start and to stop its first simulator."""
     command = [sys.executable, "-c", FIRST_START]
     output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     return [float(seconds) for seconds in output.split()]

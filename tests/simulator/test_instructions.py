@@ -106,7 +106,7 @@ def simulate_supervision(status="accepted", attributes=None, **contact):
 @pytest.mark.parametrize("status", ["accepted", "wrapping"])
 @pytest.mark.parametrize("mode", ["monitor", "whisper", "barge", None])
 @pytest.mark.parametrize("by_sid", [True, False])
-def test_supervise_is_executed_for_assigned_task(status, mode, by_sid):
+def test_supervise_is_executed_for_assigned_or_wrapping_task(status, mode, by_sid):
     attributes = {**CALL_ATTRIBUTES, "from": PHONE, "conference": {"sid": "CF" + "0" * 32}}
     simulation, task, reservation = simulate_supervision(
         status, attributes, contact_uri="client:bob"
@@ -118,7 +118,7 @@ def test_supervise_is_executed_for_assigned_task(status, mode, by_sid):
 
 
 @pytest.mark.parametrize("status", ["pending", "completed", "canceled", "rejected"])
-def test_supervise_in_another_status_emits_alert(status):
+def test_supervise_emits_alert_unless_reservation_is_accepted_or_wrapping(status):
     simulation, _, reservation = simulate_supervision(status)
     respond(simulation, reservation, "supervise", **SUPERVISE)
     assert (alerts(simulation), reservation.status) == ([40146], status)

@@ -118,7 +118,7 @@ def test_waiting_task_is_offered_when_time_of_day_matches():
 
 
 def simulate_capacity(expression):
-    """Return a multitasking simulation in which Carol has a voice and chat capacity of 1 each."""
+    """Return a multitasking simulation in which Carol has capacity 1 for both voice and chat."""
     simulation = WorkflowSimulation(filter_with_target(expression=expression), multi=True)
     carol = simulation.add_worker("Carol", "One")
     for name in ("voice", "chat"):

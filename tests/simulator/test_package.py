@@ -86,7 +86,7 @@ def test_documented_container_is_reachable_from_this_machine_only_and_reaches_th
     assert "export SIMULATOR_CONTROL_TOKEN=" in README
 
 
-def test_container_contains_the_tested_version_of_every_dependency():
+def test_container_image_installs_only_pinned_dependencies():
     pinned = (SIMULATOR / "requirements.txt").read_text(encoding="utf-8")
     names = set(re.findall("^([a-z-]+)==", pinned, re.MULTILINE))
     assert package_names(PROJECT["project"]["dependencies"]) <= names

@@ -204,7 +204,7 @@ def create_resources(taskrouter, count):
         workspace.tasks.create(attributes="{}", workflow_sid=taskrouter.workflow_sid)
 
 
-def test_sdk_pages_forward_and_back_through_every_list(taskrouter):
+def test_sdk_pages_forward_and_back_through_lists(taskrouter):
     create_resources(taskrouter, 5)
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     workspace = workspaces(taskrouter.workspace_sid)
@@ -273,7 +273,7 @@ def test_page_urls_keep_filters_and_order(taskrouter, workspace):
     assert (status, refusal["code"]) == (400, 20001)
 
 
-def test_page_numbers_are_never_negative(taskrouter, workspace):
+def test_previous_page_number_is_not_negative(taskrouter, workspace):
     for _ in range(2):
         workspace.tasks.create(attributes='{"selected_language": "es"}')
     _, first = send_request(taskrouter, "GET", "/Tasks", PageSize=1)

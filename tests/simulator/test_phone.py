@@ -1,4 +1,4 @@
-"""Actions of people on the phone, over the control routes and with the `TaskRouter` class."""
+"""Actions of people on the phone, sent to the control routes with the `TaskRouter` class."""
 
 import json
 import urllib.error

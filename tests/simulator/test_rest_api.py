@@ -127,7 +127,7 @@ def test_problem_document_has_type_and_title():
     }
 
 
-def test_rate_limit_headers_are_sent_only_if_configured(taskrouter):
+def test_rate_limit_headers_are_not_sent_by_default(taskrouter):
     headers = send(taskrouter, path="/Workspaces").headers
     assert not [name for name in headers if name.startswith("X-Rate-Limit")]
     assert "Retry-After" not in headers

@@ -1,4 +1,4 @@
-"""The Event list: filters by time, order, and the fields and URLs of an Event."""
+"""The list of Events: time filters, order, and each Event's fields and URLs."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -146,7 +146,7 @@ def test_event_of_transfer_is_listed_and_has_no_resource_url(rest):
 
 
 @pytest.mark.parametrize("event_type", sorted(TYPES))
-def test_event_on_request_has_url_of_its_task_or_reservation(rest, event_type):
+def test_event_published_on_request_has_url_of_its_task_or_reservation(rest, event_type):
     alice = rest.taskrouter.workers["Alice"]
     rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
     task = create_task(rest)

@@ -109,7 +109,7 @@ def test_reservations_of_unknown_resource_return_404(taskrouter, path):
     assert send_request(taskrouter, "GET", path)[0] == 404
 
 
-def test_combined_filters_select_resources_that_match_every_filter(taskrouter, workspace):
+def test_filters_are_combined_except_that_queue_sid_overrides_queue_name(taskrouter, workspace):
     sids = taskrouter.workers
     spanish = taskrouter.task_queues["Customer Care Requests - Spanish"]
     for resource, filters, expected in (

@@ -309,7 +309,7 @@ def test_workers_and_queues_are_sorted_by_every_key(rest, resource, key):
         assert listed_names(rest, resource, key, f"{name}:desc") == list(reversed(order))
 
 
-def test_workspaces_are_listed_by_friendly_name(taskrouter):
+def test_workspaces_are_filtered_by_friendly_name(taskrouter):
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     sales = workspaces.create(friendly_name="Sales")
     assert [found.sid for found in workspaces.list(friendly_name="Sales")] == [sales.sid]

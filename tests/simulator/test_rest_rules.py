@@ -1,4 +1,4 @@
-"""Rules that only the prose of Twilio's OpenAPI description states, not the schemas."""
+"""Rules stated only in the prose of Twilio's OpenAPI description, not in its schemas."""
 
 import json
 
@@ -104,7 +104,7 @@ def test_workers_are_found_by_expression_with_each_field(rest, alice, field):
     assert [worker["friendly_name"] for worker in found] == ["Alice"]
 
 
-def test_pending_reservations_are_rejected_only_on_request(rest, alice):
+def test_pending_reservations_are_kept_if_rejection_is_not_requested(rest, alice):
     set_activity(rest, alice, "Idle")
     task = create_task(rest)
     offline = rest.taskrouter.activities["Offline"]

@@ -1,7 +1,7 @@
 """Every operation in Twilio's description works, and Prism reports no violation.
 
 [Prism](https://github.com/stoplightio/prism) is a proxy that compares requests and responses with
-an OpenAPI description. Prism knows nothing about the simulator.
+an OpenAPI description. Prism is independent of the simulator.
 """
 
 import json
@@ -51,7 +51,7 @@ def prism(upstream: str) -> Iterator[str]:
 
 
 def address(log: TextIO) -> str:
-    """Return the URL in the log, and keep reading: Prism stops while the pipe is full."""
+    """Return the URL in the log, and keep reading, because Prism blocks while the pipe is full."""
     output = []
     for line in log:
         output.append(line)

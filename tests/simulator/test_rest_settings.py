@@ -44,7 +44,7 @@ def test_setting_allows_second_accept(setting):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_requires_reason_of_closed_task(setting):
+def test_setting_requires_reason_to_close_task(setting):
     with running(reason_required=setting) as taskrouter:
         reservation = create_reservation(taskrouter)
         reservation.update(reservation_status="accepted")

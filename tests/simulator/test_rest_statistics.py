@@ -23,7 +23,7 @@ DAY = 86_400
 
 
 class ContactCenter(Rest):
-    """The quickstart's Workspace, with Tasks in the Spanish TaskQueue only."""
+    """The quickstart's Workspace; `create_task` creates Tasks for the Spanish TaskQueue."""
 
     def __init__(self, taskrouter):
         super().__init__(taskrouter)
@@ -68,7 +68,7 @@ class ContactCenter(Rest):
         return self.get("/CumulativeStatistics", **parameters)[name]
 
     def activities(self, **workers):
-        """Return the number of Workers by Activity as in a response."""
+        """Return the number of Workers in each Activity, in the format of a response."""
         sids = self.taskrouter.activities
         return [
             {"friendly_name": name, "sid": sid, "workers": workers.get(name, 0)}
@@ -80,7 +80,7 @@ class ContactCenter(Rest):
 def center(taskrouter):
     center = ContactCenter(taskrouter)
     now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
-    taskrouter.advance(-now % 1)  # to whole seconds, because dates in requests have no fractions
+    taskrouter.advance(-now % 1)  # to a whole second, because `moment` returns whole seconds
     return center
 
 
@@ -178,7 +178,7 @@ def test_workflow_statistics_have_every_field(active_center):
     }
 
 
-def test_workflow_without_tasks_has_no_statistics(active_center):
+def test_statistics_of_workflow_without_tasks_are_zero(active_center):
     other = active_center.create(
         "/Workflows",
         FriendlyName="Other",
@@ -223,7 +223,7 @@ def test_task_queue_statistics_have_every_field(active_center):
     }
 
 
-def test_task_queue_without_tasks_has_workers(active_center):
+def test_statistics_of_task_queue_without_tasks_count_its_workers(active_center):
     active_center.set_activity(active_center.alice, "Idle")
     path = f"/TaskQueues/{active_center.english}"
     cumulative = active_center.get(f"{path}/CumulativeStatistics")
@@ -656,7 +656,7 @@ def post_bulk(center, body, content_type="application/json"):
 
 
 @pytest.mark.parametrize("name", ["queueSids", "QueueSids"])
-def test_real_time_statistics_of_several_task_queues(active_center, name):
+def test_bulk_statistics_match_the_statistics_of_each_task_queue(active_center, name):
     unknown = "WQ" + "0" * 32
     status, body = post_bulk(
         active_center, {name: [active_center.english, active_center.spanish, unknown]}
@@ -734,7 +734,7 @@ def test_body_must_be_json(center):
 
 
 @pytest.mark.parametrize("setting", ["ignored", "refused"])
-def test_setting_refuses_unknown_keys_of_json(setting):
+def test_setting_refuses_unknown_keys_in_json(setting):
     with running(unknown_parameters=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         content = {"queueSids": [center.spanish, center.english], "queueSid": ["x"]}

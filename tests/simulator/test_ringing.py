@@ -61,7 +61,7 @@ def test_pending_reservation_times_out_after_second_call():
 
 @pytest.fixture
 def separate_task():
-    """A queued call without a Task, and a Reservation for a separate Task for the same caller.
+    """A queued call without its own Task, and the Reservation for a Task that names the call.
 
     Alice's phone has been ringing for five of the ten seconds before Alice answers.
     """

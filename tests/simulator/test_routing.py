@@ -1,4 +1,4 @@
-"""Tests of how Tasks move through Workflow steps, and of the order in which they are offered."""
+"""How Tasks move through Workflow steps, and the order in which Tasks are offered."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.simulator.workflow_simulation import (
 
 
 def create(simulation, **options):
-    """Create a Task without routing it."""
+    """Create a Task that enters its Workflow, but is not offered until the clock runs."""
     options.setdefault("workflow_sid", simulation.workflow.sid)
     return tasks.create(simulation.engine, simulation.workspace, **options)
 
@@ -367,7 +367,7 @@ def test_time_in_target_expression_is_evaluated_when_the_minute_changes(seconds,
     assert (simulation.offered_to(task) == ["Carol"]) is matches
 
 
-def test_routing_delay_applies_to_every_change():
+def test_routing_delay_postpones_the_offer():
     simulation = WorkflowSimulation(filter_with_target(), routing_delay=0.5)
     task = simulation.enqueue_task()
     simulation.add_worker("Carol", "One")

@@ -1,4 +1,4 @@
-"""Routing with indexes has the same effects, in the same order, as evaluating everything."""
+"""Routing with indexes has the same effects, in the same order, as the reference."""
 
 import json
 
@@ -88,7 +88,7 @@ FILTERS = st.lists(
 
 
 def configuration(side, filters, default):
-    """Return a Workflow configuration as text; TaskQueues are given by number."""
+    """Return a Workflow configuration as JSON; filters give TaskQueues by number."""
 
     def target(item, index=0):
         number = item.get("queue", 0 if index == 0 else None)
@@ -474,7 +474,7 @@ def set_activity(twins, activity):
 
 
 def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
-    """A Reservation makes another Task match, but only after that Task's turn in the same pass."""
+    """The second Task's Reservation makes the first Task match, but after the first Task's turn."""
     busy = "worker.channel.default.available_capacity_percentage < 100"
     targets = [
         {"queue": 0, "timeout": 5, "expression": "1==0"},

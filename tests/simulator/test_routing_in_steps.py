@@ -24,7 +24,7 @@ FILTERS = [
 
 
 class StepSimulation(WorkflowSimulation):
-    """A Workspace whose routing passes the test runs step by step."""
+    """A Workspace in which the test runs each routing pass step by step."""
 
     def __init__(self, seed):
         super().__init__(*FILTERS, multi=True, reoffer_delay=0.0)

@@ -428,7 +428,7 @@ def test_null_activity_of_task_queue_means_none():
     assert (queue.reservation_activity_sid, queue.assignment_activity_sid) == (None, None)
 
 
-def test_task_channels_are_created_and_built_in_ones_are_renamed():
+def test_task_channels_are_created_and_built_in_channels_are_renamed():
     description = changed("workers", capacity={"email": 4, "voice": 2})
     description["task_channels"] = [
         {"unique_name": "email"},
@@ -472,7 +472,7 @@ def test_list_of_event_types_is_a_filter():
     assert load(changed(None, events_filter=None)).events_filter == ""
 
 
-def test_empty_target_workers_match_no_worker():
+def test_empty_target_workers_are_kept():
     assert first(load(changed("task_queues", target_workers="")).queues).target_workers == ""
 
 

@@ -64,7 +64,7 @@ def test_command_serves_requests_until_signal(capsys, signal_handlers, signal_nu
     assert capsys.readouterr().out == f"TaskRouter simulator ready on {url}\n"
 
 
-def test_help_shows_every_setting_with_its_default(capsys):
+def test_help_shows_settings_and_their_defaults(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["--help"])
     assert exit_info.value.code == 0
@@ -213,12 +213,9 @@ def test_refused_reset_changes_nothing():
         log, faults = taskrouter.log(), taskrouter._request("GET", "/faults")
         assert log
         assert faults["faults"]
-        worker_without_activity = {
-            **MINIMAL,
-            "workers": [{"friendly_name": "Zoe", "activity": "x"}],
-        }
+        unknown_activity = {**MINIMAL, "workers": [{"friendly_name": "Zoe", "activity": "x"}]}
         with pytest.raises(urllib.error.HTTPError):
-            taskrouter.reset(worker_without_activity)
+            taskrouter.reset(unknown_activity)
         assert (taskrouter.log(), taskrouter._request("GET", "/faults")) == (log, faults)
         taskrouter.advance(100)
         assert tasks(task.sid).fetch().assignment_status == "canceled"

@@ -378,7 +378,7 @@ def test_invalid_snapshot_is_refused_and_changes_nothing(change):
 
 
 def places(value):
-    """Yield each place in a JSON document, as a container and a key."""
+    """Yield the container and the key of each value in a JSON document."""
     for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
         yield value, key
         if isinstance(item, dict | list):
@@ -453,7 +453,7 @@ def test_field_without_a_stored_value_gets_its_default():
     assert other.engine.sids_created == 0
 
 
-def test_only_fields_that_the_owner_provides_are_not_stored():
+def test_snapshot_contains_the_fields_that_hold_the_state_of_the_engine():
     names = {field.name for field in dataclasses.fields(Engine)}
     assert names >= NOT_STORED
     assert names - NOT_STORED >= {"workspaces", "calls", "sids_created", "resources_created"}

@@ -110,11 +110,10 @@ def test_callback_that_waits_for_another_is_sent_after_a_restore(app, order):
 def test_callback_in_progress_is_sent_again_with_the_same_token(simulators, app):
     first, second = simulators
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    answers = threading.Event()
-    app.hold = answers
+    app.hold = threading.Event()
     task = offer_task(first)
     snapshot = first.snapshot()
-    answers.set()
+    app.hold.set()
     first.advance()
     assert status(first, task) == "assigned"
     sent = tokens(app)
@@ -147,7 +146,7 @@ def test_restore_in_the_same_simulator_stops_its_callbacks(simulators, app):
     assert workspace(first).tasks.list() == []
 
 
-def test_page_of_a_list_continues_in_another_simulator(simulators):
+def test_next_page_of_a_list_can_be_fetched_from_another_simulator(simulators):
     first, second = simulators
     for _ in range(3):
         workspace(first).tasks.create(attributes=SPANISH)

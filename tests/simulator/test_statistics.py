@@ -156,7 +156,7 @@ class StatisticsMachine(EngineMachine):
         return stays + [(sid, *stay, self.engine.now()) for sid, stay in current.items()]
 
     def located_events(self, interval):
-        """Return the counted Events in the interval, with the seconds spent in the TaskQueue."""
+        """Return each counted Event in the interval, with parameters and seconds in the queue."""
         located, entered = [], {}
         for event in self.workspace.events.values():
             parameters = event.parameters

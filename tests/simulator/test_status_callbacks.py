@@ -34,7 +34,7 @@ CONFERENCE = {
 
 
 def simulate(instruction, **settings):
-    """Return a simulation in which a waiting caller is offered to Alice."""
+    """Return a simulation, and the call of a waiting caller whose Task is offered to Alice."""
     simulation = CallSimulation(instruction, **settings)
     simulation.documents["agent"] = "<Pause length='30'/>"
     call = simulation.place_call("1")
@@ -146,7 +146,7 @@ def test_conference_reports_call_of_worker(method, events, expected):
     ],
     ids=["no answer", "declined", "caller hangs up"],
 )
-def test_unanswered_call_is_reported_as_completed_event(end, status):
+def test_unanswered_call_is_reported_with_the_completed_event(end, status):
     simulation = CallSimulation({**DEQUEUE_ALL, "timeout": 10}, answer_seconds=10.0)
     call = simulation.place_call("1")
     simulation.make_alice_idle()
@@ -159,7 +159,7 @@ def test_unanswered_call_is_reported_as_completed_event(end, status):
 
 
 def offer_without_call(instruction, **attributes):
-    """Return a simulation, the Task of a call that is not simulated, and its Reservation."""
+    """Return a simulation, a Task without a simulated call, and the Task's Reservation."""
     simulation = CallSimulation(instruction)
     simulation.documents["agent"] = "<Pause length='30'/>"
     task = simulation.create_task(json.dumps({"selected_language": "es", **attributes}))
@@ -247,7 +247,7 @@ def twiml(verbs):
 
 @pytest.fixture
 def center(app):
-    """An app with the voice routes, and a simulator that calls the app."""
+    """An app that enqueues callers, and a simulator in which Alice is idle."""
     app.set_response("/incoming_call", twiml(enqueue_verb(action="")), content_type="text/xml")
     with running(callback_base_url=app.url) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -343,7 +343,7 @@ def test_status_callback_has_time_limit(app, seconds, codes):
         assert [alert["code"] for alert in taskrouter.log("alert")] == codes
 
 
-def test_status_callback_over_rest_has_the_repeated_events(center):
+def test_dequeue_over_rest_accepts_repeated_status_callback_events(center):
     app, taskrouter = center
     app.set_response("/assignment_callback", {})
     call = taskrouter.place_call(CALLER, NUMBER)

@@ -59,7 +59,7 @@ class TransferSimulation(Simulation):
         return list(self.workspace.events.values())
 
     def queue_counts(self):
-        """Return how many Tasks entered each TaskQueue, and how many left for another one."""
+        """Return how many Tasks entered each TaskQueue, and how many moved to another TaskQueue."""
         kinds = (Kind.TASK_ENTERED, Kind.TASK_MOVED)
         facts = [fact for fact in self.workspace.history.facts if fact.kind in kinds]
         counts = Counter((fact.queue_sid, fact.kind) for fact in facts)
@@ -406,7 +406,7 @@ def test_transferred_task_allows_only_some_instructions(name, is_allowed):
 
 @pytest.fixture
 def conference():
-    """A simulation with a conference of a caller and Alice; Bob is available."""
+    """A simulation with a conference between a caller and Alice; Bob is available."""
     simulation = CallSimulation(
         {**CONFERENCE, "conference_status_callback": FIRST_URL,
          "conference_status_callback_event": "join"}

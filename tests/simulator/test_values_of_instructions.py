@@ -71,7 +71,7 @@ def test_number_is_valid_from_minimum_to_maximum(name, parameter, limits, code):
 
 
 @pytest.mark.parametrize("scheme", ["sip:", "sips:", "SIP:"])
-def test_sip_phone_rings_for_up_to_ten_minutes(scheme):
+def test_timeout_of_a_sip_phone_is_at_most_ten_minutes(scheme):
     to = f"{scheme}alice@example.com"
     assert_valid("dequeue", to=to, timeout=600)
     assert outcome("dequeue", to=to, timeout=601) == (
@@ -345,14 +345,14 @@ def test_phone_rings_for_timeout_or_one_minute(name, timeout, seconds):
     [("joey", "client:joey"), ("_7", "client:_7"), ("client:joey", "client:joey"),
      ("sip:a@b.example", "sip:a@b.example"), (WORKER_NUMBER, WORKER_NUMBER), ("911", "911")],
 )  # fmt: skip
-def test_call_to_a_bare_name_calls_the_client(to, called):
+def test_bare_name_is_called_as_a_client_and_other_contacts_are_unchanged(to, called):
     simulation = CallSimulation({"instruction": "call", "to": to, "from": NUMBER, "url": URL})
     simulation.place_call("1", worker_answers=False)
     simulation.make_alice_idle()
     assert simulation.worker_leg().called == called
 
 
-def test_later_instruction_replaces_post_work_activity():
+def test_later_instruction_clears_post_work_activity():
     simulation = CallSimulation(answer_seconds=10.0)
     simulation.instruction = {**DEQUEUE, "post_work_activity_sid": simulation.activity_sid("Idle")}
     call = simulation.place_call("1")

@@ -31,7 +31,7 @@ SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 
 @dataclass
 class Service:
-    """The use cases with separate records, a fake TaskRouter and a manual clock."""
+    """The use cases with their own tables, a fake TaskRouter and a manual clock."""
 
     store: DynamoReservationStore
     taskrouter: FakeTaskRouter

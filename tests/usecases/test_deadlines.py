@@ -185,7 +185,7 @@ def test_overdue_rejection_is_not_rescheduled_after_the_timeout() -> None:
         assert deadlines.next_check(Status.PENDING, **times) == now + delay
 
 
-def test_no_request_is_sent_to_taskrouter_after_three_seconds() -> None:
+def test_no_time_is_left_for_a_request_to_taskrouter_after_three_seconds() -> None:
     require_time(now=NOW + 2_999, started=NOW)
     with pytest.raises(TaskRouterNotSent, match=r"The request was not sent\. Retry\.$"):
         require_time(now=NOW + 3_000, started=NOW)

@@ -63,7 +63,7 @@ def claim_for(service: Service, remote: RemoteReservation, target: Status) -> Cl
 
 @pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
 @pytest.mark.parametrize("with_task", [True, False])
-def test_request_that_waited_for_another_request_can_be_repeated_when_the_claim_expires(
+def test_error_after_waiting_for_another_request_states_when_its_claim_expires(
     service: Service, pending: RemoteReservation, target: Status, *, with_task: bool
 ) -> None:
     claim_for(service, pending, target)
@@ -89,7 +89,7 @@ def test_error_about_a_concurrent_request_names_the_status_that_is_being_set(
     assert service.clock.now == NOW
 
 
-def test_request_waits_until_a_claim_expires_and_can_be_repeated_after_a_second(
+def test_request_that_waited_until_a_claim_expired_may_be_retried_after_a_second(
     service: Service, pending: RemoteReservation
 ) -> None:
     claim_for(service, pending, Status.ACCEPTED)

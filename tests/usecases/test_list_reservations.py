@@ -125,7 +125,7 @@ def test_page_ends_before_it_exceeds_900_000_bytes(
     assert page == ReservationPage(records[:count], cursor)
 
 
-def test_recorded_reservation_is_returned_only_to_its_worker_and_to_supervisors(
+def test_recorded_reservation_is_returned_to_its_worker_and_supervisors_but_not_to_other_workers(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()

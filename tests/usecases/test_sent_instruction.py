@@ -102,7 +102,7 @@ def test_instruction_in_the_answer_is_not_known_to_be_sent(status: Status) -> No
         ),
     ],
 )
-def test_another_instruction_is_refused(record: Reservation, verb: str) -> None:
+def test_different_instruction_is_refused(record: Reservation, verb: str) -> None:
     with pytest.raises(InstructionAlreadySent) as raised:
         is_known_to_be_sent(DEQUEUE, record)
     assert raised.value.details == {"reservation_status": record.status}

@@ -389,7 +389,7 @@ class Scenario(RuleBasedStateMachine):
         return {record.reservation_sid: record for record in records}
 
     def _some_reservation(self, index: int) -> Any:
-        """Return a recent Reservation; an even index prefers pending Reservations."""
+        """Return a recent Reservation, preferably a pending Reservation if *index* is even."""
         candidates = list(self.taskrouter.reservations_by_sid().values())
         if index % 2 == 0:
             candidates = [

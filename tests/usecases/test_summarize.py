@@ -1,4 +1,4 @@
-"""Every sweep updates the statistics, and failures of this step do not affect the checks."""
+"""Sweeps update the statistics, and failures of this step do not affect the checks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -76,7 +76,7 @@ def get_hour_count(service: Service, start: int) -> HourCount:
 
 
 def add_record(service: Service, status: Status, at: int, **attributes: Any) -> str:
-    """Add a record with a history, without a due time."""
+    """Add a record that has a history but no due time."""
     reservation_sid = sid("WR")
     history = [{"at": at + 2_000, "to": status.value, "by": "event"}]
     record = {
@@ -300,7 +300,7 @@ def test_last_20_sweeps_are_kept_newest_first_without_reasons(service: Service) 
     assert sweeps[0] == {name: value for name, value in line.items() if name != "reasons"}
 
 
-def test_sweep_records_what_it_repaired(service: Service) -> None:
+def test_statistics_contain_the_counts_of_the_sweep(service: Service) -> None:
     add_due(service)
     run_sweep(service)
     assert (read(service).sweeps[0]["due"], read(service).sweeps[0]["mirrored"]) == (1, 1)
@@ -330,7 +330,7 @@ def test_duration_of_a_sweep_includes_the_statistics(
 
 
 @pytest.mark.parametrize(("time_left_ms", "is_updated"), [(12_999, False), (13_000, True)])
-def test_statistics_need_13_seconds(
+def test_statistics_are_updated_only_if_13_seconds_are_left(
     service: Service, *, time_left_ms: int, is_updated: bool
 ) -> None:
     assert run_sweep(service, time_left_ms)["ok"]
@@ -374,7 +374,7 @@ def test_reads_stop_when_time_runs_out_but_the_sweep_is_recorded(
     assert len(saved.sweeps) == 1
 
 
-def test_later_statistics_are_not_replaced_by_earlier_ones(service: Service) -> None:
+def test_later_statistics_are_not_replaced_by_earlier_statistics(service: Service) -> None:
     store = make_statistics(service.store)
     assert store.save_statistics(Statistics(NOW, workspace_error="later"))
     assert not store.save_statistics(Statistics(NOW - 1, workspace_error="earlier"))

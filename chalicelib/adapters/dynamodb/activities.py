@@ -23,7 +23,7 @@ class DynamoWorkerActivities:
         self._retention_days = retention_days
 
     def save(self, activity: WorkerActivity, *, now: int) -> bool:
-        """Record a Worker's Activity unless a later one is recorded; return whether it was."""
+        """Save a Worker's Activity unless a later one is stored; return whether it was saved."""
         update = UpdateItem(
             set={
                 "worker_name": activity.worker_name,

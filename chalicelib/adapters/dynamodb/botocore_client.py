@@ -1,4 +1,7 @@
-"""botocore's DynamoDB client, with a time limit. Callbacks do not import this slow module."""
+"""botocore's DynamoDB client, with a time limit.
+
+Assignment callbacks do not import this slow module.
+"""
 
 from typing import Any
 

@@ -50,8 +50,8 @@ def make_client(budget: float) -> Any:
 class _Client:
     """The client that `make_client` returns.
 
-    UpdateItem, the only operation that callbacks use, does not use botocore's client. The other
-    operations use botocore's client, which is imported and built on first use.
+    UpdateItem, the only operation that assignment callbacks use, does not use botocore's client.
+    The other operations use botocore's client, which is imported and built on first use.
     """
 
     def __init__(self, budget: float) -> None:
@@ -330,8 +330,9 @@ class UpdateItem:
     """One conditional UpdateItem request.
 
     In expressions, ``#name`` stands for the attribute *name*, so that no attribute name can clash
-    with a reserved word. ``:name`` stands for an entry of `values`. DynamoDB rejects a request
-    that changes the same attribute in two clauses, but a local emulator may accept the request.
+    with a reserved word. ``:name`` stands for an entry of `values`, and ``:set_name`` for the value
+    to set for the attribute *name*. DynamoDB rejects a request that changes the same attribute in
+    two clauses, but a local emulator may accept the request.
 
     Attributes:
         set: attributes to set, by name. None leaves an attribute unchanged.

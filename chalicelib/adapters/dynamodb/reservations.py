@@ -223,7 +223,7 @@ class DynamoReservationStore(DynamoJobs):
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
         """Confirm the instruction of a claim, and end the claim if it is still recorded."""
-        # Earlier versions can't read a record with another key in `instruction_sent`.
+        # Earlier versions can't read a record with an additional key in `instruction_sent`.
         update = UpdateItem(set={"instruction_confirmed": True})
         update.set["acceptor"] = claim.by if claim.accepts else None
         self._end_claim(update, reservation_sid, claim, due_at)

@@ -239,7 +239,7 @@ class Accept(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Reject(Instruction):
-    """Reject the Reservation and move the Worker to another Activity.
+    """Reject the Reservation and, with ``activity_sid``, move the Worker to that Activity.
 
     A table on Twilio's page marks ``activity_sid`` as required; the text of the page does not.
     Without ``activity_sid``, the Worker stays available and may be offered the same Task

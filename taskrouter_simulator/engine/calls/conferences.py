@@ -48,7 +48,7 @@ def create(engine: Engine, task_sid: str, subscription: StatusSubscription | Non
 
 
 def join(engine: Engine, conference: Conference, participant: Participant) -> None:
-    """Add a participant; the second participant can start the conference."""
+    """Add a participant; start the conference once two have joined and one of them can start it."""
     conference.participants[participant.call_sid] = participant
     if call := engine.calls.get(participant.call_sid):
         call.conference_sid = conference.sid

@@ -184,7 +184,7 @@ def _finish_dial(engine: Engine, call: Call, other: Call) -> None:
 
 
 def ringing_legs(engine: Engine) -> list[Call]:
-    """Return the Workers' legs that are ringing."""
+    """Return the legs that are ringing."""
     return [call for call in engine.calls.values() if call.on_no_answer]
 
 

@@ -6,7 +6,7 @@ export class KindSwitch {
   #buttons = new Map();
 
   /**
-   * @param group element that contains the buttons; after a reload, its id restores the chosen kind
+   * @param group element that contains the buttons; its id is the key under which the chosen kind is stored
    * @param onChoose is called when `selected` changes
    */
   constructor(group, onChoose) {

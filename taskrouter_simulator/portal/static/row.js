@@ -1,4 +1,4 @@
-// Creates and updates the elements that rows share: expandable details, fields, texts and action buttons.
+// Creates and updates the elements that rows share: expandable details, fields, preformatted text and action buttons.
 
 import { el, setShown, setText } from "./dom.js";
 

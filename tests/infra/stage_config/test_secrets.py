@@ -68,7 +68,7 @@ def test_secret_is_refused_and_not_printed(set_variables, variables):
         ("api_gateway_policy_file", f"{HEX}.json", "api_gateway_policy_file"),
     ],
 )
-def test_secret_in_another_value_is_refused_and_not_printed(config, key, value, name):
+def test_secret_outside_the_variables_is_refused_and_not_printed(config, key, value, name):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"][key] = value
     config.write_text(json.dumps(declared))

@@ -34,7 +34,7 @@ def test_error_for_misspelled_stage_suggests_the_nearest_name(config):
 
 @pytest.mark.parametrize("name", ["my_stage", "a" * 17, "a" * 40, "production-eu-west", "dev/x"])
 @pytest.mark.parametrize("allow_empty_sids", [True, False])
-def test_stage_name_that_aws_would_refuse_is_refused_first(config, name, allow_empty_sids):
+def test_invalid_stage_name_is_refused_before_missing_sids(config, name, allow_empty_sids):
     text = COMMITTED.replace('"dev"', json.dumps(name))
     config.write_text(text)
 
@@ -74,7 +74,7 @@ def test_options_of_the_stage_are_read(config):
 
 
 @pytest.mark.parametrize("stage", [{"xrays": True}, {"environment_variables": 5}, {"layers": "x"}])
-def test_other_mistakes_of_another_stage_are_ignored(config, stage):
+def test_wrong_keys_and_values_of_another_stage_are_ignored(config, stage):
     declared = json.loads(COMMITTED)
     declared["stages"]["prod"] = stage
     config.write_text(json.dumps(declared))

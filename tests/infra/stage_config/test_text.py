@@ -72,7 +72,7 @@ def test_missing_file_is_described_in_a_sentence(config):
         ({"stages": {"dev": "x"}}, "the stage dev must be an object."),
     ],
 )
-def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, content, problem):
+def test_error_for_a_file_of_the_wrong_shape_describes_the_expected_shape(config, content, problem):
     config.write_text(json.dumps(content))
 
     with pytest.raises(OperatorError, match=problem):

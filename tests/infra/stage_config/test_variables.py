@@ -226,7 +226,7 @@ def test_setting_with_one_wrong_letter_is_recognized(name, position, letter):
         ),
     ],
 )
-def test_variables_of_a_function_are_checked_like_those_of_the_stage(config, variables, problem):
+def test_variables_of_a_function_are_checked(config, variables, problem):
     declared = json.loads(COMMITTED)
     sweep = declared["stages"]["dev"]["lambda_functions"]["sweep"]
     sweep["environment_variables"] = variables

@@ -1,4 +1,4 @@
-"""Workspaces in a simulator, and the plan and its execution as functions."""
+"""Workspaces in a simulator, with methods that plan and apply definitions."""
 
 import contextlib
 import json
@@ -35,7 +35,11 @@ class Live:
         self.waits.append(seconds)
 
     def add_workspace(self, lifetime=None):
-        """Create another Workspace, and return it; None or a number of requests until a kill."""
+        """Create a second Workspace, and return it.
+
+        Args:
+            lifetime: Number of requests until the process is killed; None for no limit.
+        """
         created = self.client.taskrouter.v1.workspaces.create(
             friendly_name="New", multi_task_enabled=False
         )
@@ -54,7 +58,7 @@ class Live:
         return plan
 
     def changes(self, definition, **options):
-        """Return the planned changes as lists of action, title and values of the fields."""
+        """Return the planned changes as tuples of action, title and new values."""
         return [
             (str(change.action), change.title, dict(change.after))
             for change in self.plan(definition, **options).changes

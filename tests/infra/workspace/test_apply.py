@@ -27,14 +27,14 @@ def live(tmp_path):
 
 
 @pytest.mark.parametrize("file", FIXTURES, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_nothing_remains_after_apply(live, file):
+def test_no_changes_remain_after_apply(live, file):
     definition = read(file)
     assert live.plan(definition).changes
     live.apply(definition)
     assert live.changes(definition) == []
 
 
-def test_killed_apply_is_completed_by_the_next_one(live):
+def test_killed_apply_is_completed_by_the_next_apply(live):
     definition = read(QUICKSTART)
     for lifetime in itertools.count(1):
         mortal = live.add_workspace(lifetime)
@@ -188,12 +188,12 @@ def test_activity_of_a_task_queue_is_not_cleared(quickstart):
         ({"workflows": [{"friendly_name": "F"}]}, "'F' does not exist, so it needs a configurat"),
     ],
 )
-def test_dangling_name_is_refused(live, keys, message):
+def test_missing_reference_or_configuration_is_refused(live, keys, message):
     with pytest.raises(OperatorError, match=message):
         live.plan(define(**keys))
 
 
-def test_name_without_a_list_may_exist_in_taskrouter(live):
+def test_expression_may_name_a_worker_that_exists_only_in_taskrouter(live):
     live.apply(define(workers=[{"friendly_name": "Eve", "capacity": {"chat": 3}}]))
     queue = {"friendly_name": "Q", "target_workers": "sid != '${worker:Eve}'"}
     definition = define(task_queues=[queue])
@@ -210,7 +210,7 @@ def test_plan_shows_only_declared_capacities(live):
     assert (change.before, change.after) == ({"capacity": {"chat": 3}}, {"capacity": {"chat": 0}})
 
 
-def test_workers_are_read_only_if_they_are_declared(live):
+def test_undeclared_workers_are_not_read(live):
     before = len(live.requests("GET"))
     live.plan(define(activities=[]))
     assert not any("/Workers" in path for _, path in live.requests("GET")[before:])
@@ -298,7 +298,7 @@ def test_value_that_is_not_stored_is_an_error(live, monkeypatch):
         live.apply(define(prioritize_queue_order="LIFO"))
 
 
-def test_unnamed_resources_are_listed_and_deleted_only_by_prune(quickstart):
+def test_undeclared_resources_are_listed_and_deleted_only_by_prune(quickstart):
     definition = define(workflows=[], task_queues=[], workers=[], activities=[])
     plan = quickstart.plan(definition)
     assert [change.title for change in plan.changes] == ["Workspace 'New'"]
@@ -331,13 +331,13 @@ def test_refused_deletion_contains_the_reason(quickstart):
         quickstart.apply(define(workflows=[]), prune=True)
 
 
-def test_resource_that_a_remaining_one_needs_is_not_deleted(quickstart):
+def test_resource_that_a_remaining_resource_needs_is_not_deleted(quickstart):
     plan = quickstart.plan(define(task_queues=[], activities=[]), prune=True)
     deleted = {change.name for change in plan.of(Action.DELETE)}
     assert deleted == {"Available", "Unavailable", "Idle"}
 
 
-def test_kept_resource_and_what_it_needs_are_not_deleted(quickstart):
+def test_kept_resource_and_its_references_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
     plan = quickstart.plan(definition, prune=True, kept={workflow.sid: "the reason"})
@@ -348,7 +348,7 @@ def test_kept_resource_and_what_it_needs_are_not_deleted(quickstart):
     }
 
 
-def test_thirty_percent_of_each_kind_may_be_deleted(live):
+def test_thirty_percent_of_a_kind_may_be_deleted(live):
     names = [f"Queue {number}" for number in range(10)]
     live.apply(define(task_queues=[{"friendly_name": name} for name in names]))
     for kept, excessive in ((7, []), (6, ["4 of 10 in task_queues"])):

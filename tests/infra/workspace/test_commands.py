@@ -23,7 +23,7 @@ def live(tmp_path):
 
 @pytest.fixture
 def run(live, monkeypatch):
-    """Run a command for the stage local, whose simulator has an empty Workspace."""
+    """A function that runs a command for the stage local, whose Workspace is new."""
     monkeypatch.delenv("SIMULATOR_WORKSPACE_FILE", raising=False)
 
     def run(*arguments, **options):
@@ -33,7 +33,7 @@ def run(live, monkeypatch):
     return run
 
 
-def test_plan_apply_plan(run):
+def test_applied_plan_leaves_no_changes(run):
     planned = run("plan")
     assert planned.returncode == 2
     assert planned.stdout.startswith("Workspace 'Quickstart' (WS")
@@ -125,7 +125,7 @@ def test_requested_wait_is_shown(run, live):
     assert result.stderr.endswith("throttled the request. Run the command again in 5 minutes.\n")
 
 
-def test_refused_credentials_name_the_url_of_another_server(run, live):
+def test_error_for_refused_credentials_names_a_url_other_than_twilios(run, live):
     live.twilio.fault("request", "error", status=401, times=None)
     result = run("plan")
     assert f". TWILIO_TASKROUTER_URL is {live.twilio.url}. " in result.stderr
@@ -175,7 +175,7 @@ def test_attributes_and_secrets_are_not_shown(run, live, tmp_path):
     assert "~     attributes: level (values are not shown)\n" in shown
 
 
-def test_changed_secret_segment_is_named(run, live, tmp_path):
+def test_change_of_a_hidden_part_of_a_url_is_shown(run, live, tmp_path):
     old, new = "old-secret_0123456789", "new-secret_0123456789"
     live.context.update(event_callback_url=f"https://a.example/{old}/x")
     file = tmp_path / "workspace.json"
@@ -197,7 +197,7 @@ def test_json_and_markdown_cannot_be_combined(run):
     assert "--json and --markdown cannot be combined" in completed.stderr
 
 
-def test_markdown_is_a_block_that_names_cannot_end(run, tmp_path):
+def test_names_cannot_end_the_markdown_block(run, tmp_path):
     file = tmp_path / "own.json"
     queue = {"friendly_name": "```", "target_workers": ""}
     file.write_text(json.dumps({"friendly_name": "New", "task_queues": [queue]}))
@@ -206,7 +206,7 @@ def test_markdown_is_a_block_that_names_cannot_end(run, tmp_path):
     assert lines[2] == "+ create TaskQueue '```'"
 
 
-def test_changed_configuration_is_shown_by_its_lines(run, live):
+def test_only_the_changed_lines_of_a_configuration_are_shown(run, live):
     run("apply", "--yes")
     workflow = live.context.workflows.list()[0]
     workflow.update(configuration=workflow.configuration.replace("=='es'", "=='fr'"))

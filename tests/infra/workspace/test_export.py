@@ -33,7 +33,7 @@ def export(live, *, with_workers=True):
 
 @pytest.mark.parametrize("with_workers", [True, False])
 @pytest.mark.parametrize("file", FIXTURES, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_exported_definition_has_nothing_to_change(live, file, with_workers):
+def test_plan_for_an_exported_definition_has_no_changes(live, file, with_workers):
     live.apply(read(file))
     definition, text, notes = export(live, with_workers=with_workers)
     assert (live.changes(definition), notes) == ([], [])
@@ -71,7 +71,7 @@ def test_exported_definition_of_the_quickstart_has_no_mistakes(live):
         "- a",
     ],
 )
-def test_names_are_quoted_if_necessary(live, name):
+def test_names_that_look_like_other_yaml_values_survive_the_export(live, name):
     queue = {"friendly_name": name, "target_workers": f"a == {json.dumps(name)}"}
     live.apply(define(task_queues=[queue]))
     definition, _, _ = export(live)
@@ -146,7 +146,7 @@ def test_url_that_may_contain_a_secret_is_left_out(live, url):
     assert live.changes(definition) == []
 
 
-def test_other_url_of_the_apis_host_is_exported_as_it_is(live):
+def test_other_url_of_the_apis_host_is_exported_unchanged(live):
     live.context.update(event_callback_url=f"{API}/other")
     state = exports.read_all(live.context, with_workers=False)
     text, _ = exports.export(state, api_url=f"{API}/new", base_url=API, with_workers=False)
@@ -221,7 +221,7 @@ def test_large_definition_is_json(live):
     assert live.changes(definition) == []
 
 
-def test_names_of_workers_are_read_only_if_they_are_needed(live):
+def test_names_of_workers_are_not_read_unless_they_are_needed(live):
     before = len(live.requests("GET"))
     export(live, with_workers=False)
     paths = [path for _, path in itertools.islice(live.requests("GET"), before, None)]

@@ -25,7 +25,7 @@ def exported(live):
 
 @settings(max_examples=15, deadline=None, phases=[Phase.generate])
 @given(definitions(), definitions())
-def test_nothing_remains_after_apply_and_after_export(live, first, second):
+def test_no_changes_remain_after_apply_and_after_export(live, first, second):
     new = live.add_workspace()
     for value in (first, second):
         definition = from_value(value)

@@ -40,7 +40,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def stage(new_stage, file, monkeypatch):
-    """A configured stage that names a definition of its Workspace, and its first run is over."""
+    """A configured stage that names a definition of its Workspace, after its first run."""
     new_stage.configure()
     new_stage.is_first = False
     content = json.loads(new_stage.config.read_text())
@@ -131,8 +131,8 @@ def test_timeout_of_the_workflow_of_the_stage_is_written(stage, file):
 
 
 CONTRADICTION = (
-    "Error: Nothing was changed, because settings would contradict each other, with the values of "
-    "task_reservation_timeout in the file. Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS"
+    "Error: Nothing was changed, because the values of task_reservation_timeout in the file "
+    "contradict other settings. Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS"
 )
 
 
@@ -157,7 +157,7 @@ def test_timeout_that_contradicts_the_settings_is_refused_before_any_change(
 
 
 def test_message_says_that_only_the_settings_are_incomplete(stage, file):
-    """The timeout in the settings, which the file does not set, was too short before."""
+    """RESERVATION_TIMEOUT_SECONDS was too short before, and the file does not change it."""
     stage.set(
         REJECT_AFTER_SECONDS="100",
         REJECT_ACTIVITY_SID="WA" + "1" * 32,
@@ -173,7 +173,7 @@ def test_message_says_that_only_the_settings_are_incomplete(stage, file):
     assert "Main" in workflows(stage)
 
 
-def test_another_stage_is_not_cut_off_without_a_question(stage, monkeypatch):
+def test_callbacks_of_another_stage_are_not_redirected_without_a_question(stage, monkeypatch):
     monkeypatch.setattr(connection, "_is_served", lambda _url: True)
     stage.workspace.update(event_callback_url="https://a.example/prod/event_callback")
     for result in (stage.deploy("--yes"), None):
@@ -189,7 +189,7 @@ def test_another_stage_is_not_cut_off_without_a_question(stage, monkeypatch):
 
 @pytest.fixture
 def locks(stage, monkeypatch):
-    """What happens to the lock and the Workspace, and whether the lock was broken."""
+    """The released locks: whether each was forced, and the stage's state before and after."""
     steps = []
 
     @contextlib.contextmanager
@@ -239,7 +239,7 @@ def test_missing_urls_and_events_are_reported_after_the_file_is_applied(stage, f
     assert "Warning" not in run("apply", "--yes").stderr
 
 
-def test_test_task_names_the_file_without_the_callback_urls(stage, file):
+def test_error_for_a_test_task_names_the_file_that_lacks_the_callback_urls(stage, file):
     file.write_text(json.dumps({"friendly_name": "Quickstart"}))
     result = stage.deploy("--yes", "--try")
     assert result.exit_code == 1
@@ -259,7 +259,7 @@ def test_missing_workflow_does_not_fail_the_apply(stage, file):
     assert (result.returncode, WARNING in result.stderr) == (0, False)
 
 
-def test_skipped_callback_urls_skip_the_file(stage):
+def test_option_no_callback_urls_skips_the_file(stage):
     assert stage.deploy("--no-callback-urls").exit_code == 0
     assert "Main" not in workflows(stage)
 
@@ -281,7 +281,7 @@ def test_file_of_the_simulator_is_not_used_for_a_stage_in_aws(stage, file):
     assert run("plan", "--file", file).returncode == 2
 
 
-def test_stage_without_account_says_what_to_do(stage):
+def test_error_for_a_stage_without_an_account_names_the_remedy(stage):
     stage.set(TWILIO_ACCOUNT_SID="")
     result = run("plan")
     assert result.returncode == 1
@@ -526,7 +526,7 @@ def test_plan_of_a_new_workspace_contains_everything_that_is_applied(without_wor
     assert run("plan", "--prune").returncode == 0
 
 
-def test_sid_of_a_new_workspace_is_written_before_anything_can_fail(without_workspace):
+def test_sid_of_a_new_workspace_is_written_before_other_changes(without_workspace):
     stage = without_workspace
     stage.twilio.fault("request", "error", method="POST", path="*/TaskQueues", status=403)
     failed = run("apply", "--yes")

@@ -56,7 +56,7 @@ def test_kinds_are_ordered_by_their_references():
     ]
 
 
-def test_references_are_names_of_all_kinds():
+def test_references_are_pairs_of_kind_and_name():
     routing = {
         "filters": [{"targets": [{"queue": "A", "skip_if": "workers.${activity:Idle} == 0"}]}],
         "default_filter": {"queue": "B"},

@@ -1,4 +1,4 @@
-"""A browser that signs in, a fake directory of Workers, and the contents of responses."""
+"""A browser that signs in, a fake directory of Workers, and helpers that read responses."""
 
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
@@ -31,7 +31,7 @@ class Directory:
 
 @dataclass
 class Browser:
-    """A browser: it keeps the cookie and follows redirections."""
+    """A browser that keeps cookies and can begin and finish a sign-in."""
 
     api: Api
     provider: FakeProvider
@@ -50,7 +50,7 @@ class Browser:
         return response
 
     def begin(self, query: str = "") -> str:
-        """Begin a sign-in; return the query with which the provider returns the browser."""
+        """Begin a sign-in; return the query of the provider's redirect to the callback."""
         response = self.get(f"/console/sign-in{query}")
         assert response.status_code == 302, response.body
         return self.provider.authorize(response.headers["Location"])

@@ -1,4 +1,4 @@
-"""A sign-in begins with a redirection to the provider, and ends on the page that began it."""
+"""A sign-in begins with a redirect to the provider, and ends on the page that began it."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -10,13 +10,13 @@ from tests.routes.conftest import BASE_URL, Api
 from tests.routes.sign_in.browser import Browser
 
 
-def test_session_tells_whether_there_is_a_provider(browser: Browser) -> None:
+def test_session_reports_that_there_is_a_provider(browser: Browser) -> None:
     response = browser.get("/console/session")
     assert (response.status_code, response.json_body) == (200, {"oidc": True})
 
 
 @pytest.mark.parametrize("path", ["/console/sign-in", "/console/callback?code=a&state=b"])
-def test_without_a_provider_the_routes_do_not_exist(api: Api, path: str) -> None:
+def test_sign_in_routes_do_not_exist_without_a_provider(api: Api, path: str) -> None:
     response = api.call("GET", path, token=None)
     assert response.status_code == 404
     assert "OIDC_ISSUER" in response.json_body["Message"]
@@ -65,7 +65,7 @@ def test_every_sign_in_has_its_own_secrets(browser: Browser) -> None:
         assert len({parse_qs(urlsplit(location).query)[name][0] for location in locations}) == 3
 
 
-def test_without_a_base_url_the_redirect_uri_contains_the_stage(
+def test_redirect_uri_contains_the_stage_if_no_base_url_is_set(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     del environ["PUBLIC_BASE_URL"]
@@ -102,7 +102,7 @@ def test_responses_are_not_cached_and_send_no_referrer(browser: Browser) -> None
         assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
-# ---- open redirections
+# Open redirects
 
 
 def test_sign_in_returns_to_the_page_that_began_it(browser: Browser) -> None:

@@ -45,7 +45,9 @@ def test_callback_without_cookie_fails_before_the_provider_is_asked(
     assert provider.forms == []
 
 
-def test_cookie_of_another_browser_does_not_fit(browser: Browser, provider: FakeProvider) -> None:
+def test_sign_in_with_the_cookie_of_another_browser_fails(
+    browser: Browser, provider: FakeProvider
+) -> None:
     other = Browser(browser.api, provider)
     other.begin()
     assert failure(other.finish(browser.begin())) == "expired"
@@ -77,7 +79,7 @@ def test_code_works_once_even_with_a_copied_cookie(browser: Browser) -> None:
     assert failure(browser.finish(query)) == "provider_refused"
 
 
-def test_two_cookies_with_the_name_are_refused(browser: Browser) -> None:
+def test_two_cookies_with_the_same_name_are_refused(browser: Browser) -> None:
     query = browser.begin()
     value = browser.cookies[COOKIE]
     response = browser.api.call(
@@ -89,7 +91,7 @@ def test_two_cookies_with_the_name_are_refused(browser: Browser) -> None:
     assert failure(response) == "expired"
 
 
-def test_other_cookies_do_not_disturb(browser: Browser) -> None:
+def test_other_cookies_are_ignored(browser: Browser) -> None:
     query = browser.begin()
     value = browser.cookies[COOKIE]
     header = {"Cookie": f'a="x;y; b; console-sign-in=1;{COOKIE}={value} ; c=1'}
@@ -101,7 +103,7 @@ def make_attempt() -> Attempt:
     return Attempt("s" * 43, "n" * 43, "v" * 43, f"{BASE_URL}/console/callback", "console/")
 
 
-def test_cookie_returns_the_attempt_and_expires(browser: Browser) -> None:
+def test_attempt_is_read_from_the_cookie_unless_the_cookie_has_expired(browser: Browser) -> None:
     secrets, attempt = browser.api.service.secrets, make_attempt()
     assert sign_in_cookie.unseal(sign_in_cookie.seal(attempt, secrets), secrets) == attempt
     expired = sign_in_cookie.seal(attempt, secrets, seconds=-1)

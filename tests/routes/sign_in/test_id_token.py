@@ -152,7 +152,9 @@ def test_short_rsa_key_is_refused(browser: Browser, provider: FakeProvider) -> N
     assert failure(response) == "provider_invalid"
 
 
-def test_token_without_kid_needs_a_single_key(browser: Browser, provider: FakeProvider) -> None:
+def test_token_without_kid_needs_a_single_suitable_key(
+    browser: Browser, provider: FakeProvider
+) -> None:
     provider.jwks = [public_jwk("RSA 1"), public_jwk("RSA 2")]
     provider.make_token = GOOD_TOKENS["without kid"]
     assert failure(browser.sign_in()) == "provider_invalid"

@@ -19,7 +19,7 @@ from tests.routes.sign_in.browser import (
 )
 
 
-def test_worker_gets_a_token_that_all_routes_accept(
+def test_worker_gets_a_token_that_the_api_accepts(
     browser: Browser, api: Api, directory: Directory
 ) -> None:
     response = browser.sign_in()
@@ -66,7 +66,9 @@ def test_person_with_two_workers_is_refused(browser: Browser, directory: Directo
     assert message.startswith("Several Workers have your email")
 
 
-def test_failure_of_taskrouter_ends_on_the_page(browser: Browser, directory: Directory) -> None:
+def test_failure_of_taskrouter_is_reported_to_the_page(
+    browser: Browser, directory: Directory
+) -> None:
     def fail(*_arguments: str) -> list[str]:
         raise TaskRouterUnavailable("TaskRouter failed (HTTP 500).")
 
@@ -75,7 +77,7 @@ def test_failure_of_taskrouter_ends_on_the_page(browser: Browser, directory: Dir
     assert browser.api.lines()[-1]["reason"] == "TaskRouter failed (HTTP 500)."
 
 
-def test_other_claim_and_attribute_identify_the_worker(
+def test_configured_claim_and_attribute_identify_the_worker(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     environ |= {"OIDC_WORKER_CLAIM": "employee", "OIDC_WORKER_ATTRIBUTE": "hr.number"}

@@ -1,4 +1,4 @@
-"""Failures and errors of the provider end on the console's page."""
+"""Failures of the provider are reported to the console's page."""
 
 import time
 from typing import Any
@@ -32,7 +32,7 @@ FAILURES: dict[str, tuple[Any, str]] = {
     "429": (lambda request: send_json(request, 429, {}), "provider_unavailable"),
     "500": (lambda request: send_json(request, 500, {}), "provider_unavailable"),
     "503": (lambda request: send(request, 503, b"<script>"), "provider_unavailable"),
-    "redirection": (redirect, "provider_unavailable"),
+    "redirect": (redirect, "provider_unavailable"),
     "huge": (lambda request: send(request, 200, b" " * 300_000 + b"{}"), "provider_invalid"),
     "not JSON": (lambda request: send(request, 200, b"<html>"), "provider_invalid"),
     "not UTF-8": (lambda request: send(request, 200, b"\xff"), "provider_invalid"),
@@ -45,7 +45,7 @@ FAILURES: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("path", [METADATA_PATH, "/jwks", "/token", "/userinfo"])
 @pytest.mark.parametrize("name", FAILURES)
-def test_failure_of_the_provider_ends_on_the_page(
+def test_failure_of_the_provider_is_reported_to_the_page(
     browser: Browser, provider: FakeProvider, path: str, name: str
 ) -> None:
     respond, code = FAILURES[name]
@@ -145,7 +145,7 @@ def test_response_without_code_fails(browser: Browser) -> None:
     assert failure(browser.finish(state)) == "provider_refused"
 
 
-def test_response_of_another_issuer_is_refused(browser: Browser, provider: FakeProvider) -> None:
+def test_response_from_another_issuer_is_refused(browser: Browser, provider: FakeProvider) -> None:
     assert failure(browser.finish(browser.begin() + "&iss=https://evil.example")) == (
         "provider_invalid"
     )
