@@ -281,6 +281,14 @@ def test_parameters_become_the_filter_pattern(api: Api, cloudwatch: FakeLogs) ->
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
 
 
+def test_search_with_an_end_begins_there(api: Api, cloudwatch: FakeLogs) -> None:
+    end = api.clock.now - DAY
+    for at in (end, end + 1):
+        cloudwatch.add(at)
+    assert [each["at"] for each in find(api, until=iso(end))] == [iso(end)]
+    assert cloudwatch.requests[0]["endTime"] == end
+
+
 def test_throttled_search_gets_503_with_retry_after(api: Api, cloudwatch: FakeLogs) -> None:
     cloudwatch.before_response = lambda _: (400, b'{"__type": "ThrottlingException"}')
 
