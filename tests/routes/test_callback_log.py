@@ -331,6 +331,13 @@ def test_cursor_with_an_expired_token_is_refused(api: Api, cloudwatch: FakeLogs)
     assert len(cloudwatch.calls) == 1
 
 
+def test_throttled_search_with_a_token_gets_503(api: Api, cloudwatch: FakeLogs) -> None:
+    cloudwatch.before_response = lambda _: (400, b'{"__type": "ThrottlingException"}')
+    cursor = f"{api.clock.now}-0-{api.clock.now - 1}-0-0-token"
+    response = api.call("GET", f"/callbacks?cursor={cursor}")
+    assert (response.status_code, response.json_body["Code"]) == (503, CallbackLogUnavailable.code)
+
+
 def test_page_has_50_callbacks_by_default(api: Api, cloudwatch: FakeLogs) -> None:
     for number in range(60):
         cloudwatch.add(api.clock.now - number)
