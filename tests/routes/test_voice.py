@@ -240,6 +240,7 @@ def test_error_names_the_invalid_call_parameter(
     assert response.status_code == 400
     assert response.json_body["Code"] == "BadRequestError"
     assert response.json_body["Message"].startswith(name)
+    assert api.lines()[-1]["reason"] == response.json_body["Message"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
