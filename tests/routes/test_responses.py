@@ -458,10 +458,11 @@ def test_record_has_exactly_the_expected_fields(api: Api) -> None:
         "rule": None,
         "delivery": {
             "received_at": "2026-09-21T14:13:20.000Z",
+            "answered_at": "2026-09-21T14:13:20.000Z",
             "route": "/assignment_callback",
             "checked_url": "https://example.test/api/assignment_callback",
         },
-        "last_claim": None,
+        "claims": [],
     }
 
 
