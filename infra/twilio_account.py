@@ -40,7 +40,7 @@ class Account:
         account_sid: AC….
         username: The SID of an API key, or the account SID.
         password: The secret of the API key, or the auth token.
-        remedy: What to do if Twilio refuses the credentials, as a sentence.
+        remedy: A sentence with the remedy if Twilio refuses the credentials.
         http_client: Sends the requests; by default, each request is sent once.
     """
 

@@ -274,7 +274,7 @@ def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
     """Refuse to package a stage that Chalice deployed.
 
     Raises:
-        OperatorError: The stage's function was created by Chalice.
+        OperatorError: Chalice created the function of the stage's API.
     """
     function = _find_function(aws, stage, API)
     if function and _created_by_chalice(function, stage, API):

@@ -51,7 +51,8 @@ def read_alarms(aws: Aws, stage: Stage) -> dict[str, Mapping[str, Any]]:
         for page in pages.paginate(AlarmNamePrefix=prefix)
         for alarm in page["MetricAlarms"]
     }
-    # A name with another hyphen belongs to another stage, such as dev-2 for the stage dev.
+    # The prefix of the stage dev also matches the alarms of the stage dev-2. After the prefix, only
+    # their names contain a hyphen.
     return {name: alarm for name, alarm in alarms.items() if "-" not in name}
 
 

@@ -223,7 +223,7 @@ def read(
         stage_name: A name under "stages" in config.json.
         changes: Variables that override those of the stage.
         allow_empty_sids: Whether the Twilio SIDs may be empty. The returned settings then contain
-            made-up SIDs instead of the empty SIDs.
+            placeholders instead of the empty SIDs.
 
     Raises:
         OperatorError: The stage is not declared, or its declaration is incomplete, wrong or

@@ -130,7 +130,7 @@ def apply(
     """Change the Workspace so that it matches its definition.
 
     After each change, the resource is read again and compared. If the command is interrupted, run
-    it again. During the command, the stage cannot be deployed.
+    it again; with --plan, make a new plan first. During the command, the stage cannot be deployed.
 
     Exit code 0: the Workspace matches; 2: you did not confirm; 1: an error.
     """

@@ -16,7 +16,7 @@ from infra.commands import connect_to_stage, connection
 from infra.commands import secrets as stored_secrets
 from infra.commands.settings import load_settings, report_unused, unused_settings
 from infra.twilio_account import Account, Workspace
-from infra.workspace.http import PatientHttpClient
+from infra.workspace.http import RetryingHttpClient
 from taskrouter_simulator.definition.document import DefinitionError
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 from taskrouter_simulator.definition.reader import QUICKSTART, read
@@ -287,5 +287,5 @@ def _account(settings: config.Settings, key: tuple[str, str], remedy: str) -> Ac
         settings.twilio_account_sid,
         *key,
         remedy=remedy,
-        http_client=PatientHttpClient(),
+        http_client=RetryingHttpClient(),
     )

@@ -202,7 +202,7 @@ def managed_part(name: str, value: Any, wanted: Any) -> Any:
 
 
 def canonical_text(value: Any) -> str:
-    """Return JSON that is equal for equal values: keys are sorted, and 2.0 is 2."""
+    """Return JSON that is equal for equal values: keys are sorted, and 2.0 becomes 2."""
     return json.dumps(_integral(value), sort_keys=True)
 
 

@@ -15,7 +15,7 @@ from infra.workspace import apply as execution
 from infra.workspace.plan import Action, make_plan
 from infra.workspace.state import read_for
 from taskrouter_simulator.definition.reader import QUICKSTART, from_value, read
-from tests.infra.workspace.live import API, Killed, Live, define, workspace
+from tests.infra.workspace.live import API, Killed, LiveWorkspace, define, workspace
 
 FIXTURES = [QUICKSTART, *sorted(Path("tests/simulator/workspaces").glob("*.yaml"))]
 
@@ -36,18 +36,18 @@ def test_no_changes_remain_after_apply(live, file):
 
 def test_killed_apply_is_completed_by_the_next_apply(live):
     definition = read(QUICKSTART)
-    for lifetime in itertools.count(1):
-        mortal = live.add_workspace(lifetime)
-        survivor = Live(live.twilio, mortal.sid)
+    for max_requests in itertools.count(1):
+        killed = live.add_workspace(max_requests)
+        restarted = LiveWorkspace(live.twilio, killed.sid)
         try:
-            mortal.apply(definition)
+            killed.apply(definition)
         except Killed:
-            survivor.apply(definition)
-            assert survivor.changes(definition) == []
+            restarted.apply(definition)
+            assert restarted.changes(definition) == []
         else:
             break
-    assert lifetime > 25
-    names = [item.friendly_name for item in survivor.context.task_queues.list()]
+    assert max_requests > 25
+    names = [item.friendly_name for item in restarted.context.task_queues.list()]
     assert len(names) == len(set(names)) == 2
 
 
@@ -268,7 +268,7 @@ def test_forbidden_change_is_named_with_the_missing_permission(live, status, is_
     assert str(error.value).endswith(hint) is is_forbidden
 
 
-def test_waiting_is_limited(live):
+def test_request_is_not_repeated_if_the_requested_wait_exceeds_the_limit(live):
     live.twilio.fault("request", "error", status=429, retry_after=121, times=None)
     with pytest.raises(TwilioException, match="429"):
         live.plan(define())
