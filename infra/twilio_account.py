@@ -282,7 +282,7 @@ class Workspace:
         return self._account.call(self._context.tasks(sid).fetch)
 
     def list_reservations(self, task_sid: str) -> list[Any]:
-        """List the SDK's instances of a Task's Reservations."""
+        """List the SDK's instances of at most 50 Reservations of a Task."""
         reservations = self._context.tasks(task_sid).reservations
         return self._account.call(lambda: list(reservations.list(limit=50)))
 

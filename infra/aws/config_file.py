@@ -1,4 +1,4 @@
-"""Checks the keys and values in .chalice/config.json, and that the file contains no secret.
+"""Checks the keys and values in .chalice/config.json, and refuses secrets in the file.
 
 Chalice ignores unknown keys. If a value is wrong or has the wrong type, Chalice fails with a
 traceback, or only after it has changed resources.
@@ -350,7 +350,10 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
 
 
 def _describe_value(name: str, value: str) -> str | None:
-    """Describe the mistake in the value of a known variable, without showing the value."""
+    """Describe a mistake in a known variable's value, without showing the value.
+
+    Returns None if the value is correct.
+    """
     if PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
         return (
             "must be a URL without a user name or password, because anyone who can read this "
@@ -364,8 +367,9 @@ def _describe_value(name: str, value: str) -> str | None:
         and not _PARAMETER_NAME.fullmatch(value.strip())
     ):
         return (
-            "must be a name that SSM allows, such as /taskrouter-callbacks/dev/secrets: without a "
-            "slash, or up to 15 parts, each after a slash, and not beginning with aws or ssm"
+            "must be a name that SSM allows, such as /taskrouter-callbacks/dev/secrets: one part "
+            "without a slash, or up to 15 parts with a slash before each. The name must not begin "
+            "with aws or ssm"
         )
     return describe_wrong_variable(name, value)
 

@@ -46,7 +46,7 @@ _definition_option = _file_option(
     "definition."
 )
 _prune_option = click.option(
-    "--prune", is_flag=True, help="Delete resources that the file does not name."
+    "--prune", is_flag=True, help="Delete resources that are missing from the lists in the file."
 )
 
 
@@ -111,7 +111,8 @@ def plan(
     "--plan",
     "plan_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Output of plan --json. If the Workspace has changed since, nothing is changed.",
+    help="Output of plan --json. If the Workspace or the file has changed since, the command "
+    "changes nothing.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Allow deleting more than 30% of a kind of resource.")

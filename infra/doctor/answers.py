@@ -14,7 +14,7 @@ WORKER_ATTRIBUTES = {"number": 5, "level": {"1st": 1}}
 """Attributes of the probe's Worker, which the expressions test."""
 
 _SEARCH_SECONDS = 0.4
-"""Pause between searches by expression, of which TaskRouter allows three per second."""
+"""Pause before each search by expression. TaskRouter allows three searches per second."""
 
 _TIMEOUTS = (1, 2, 5, 10, 30, 60)
 

@@ -188,7 +188,7 @@ class _Probe:
         )
 
     def _create_worker(self, channel_sid: str) -> dict[str, Any]:
-        """Create an unavailable Worker that only the probe's TaskChannel may use."""
+        """Create an unavailable Worker whose capacity is 0 in all other TaskChannels."""
         attributes = {CHANNEL: self._token, **answers.WORKER_ATTRIBUTES}
         worker = self._api.require(
             "POST",

@@ -10,7 +10,7 @@ from infra import OperatorError
 from infra.twilio_account import Account, Workspace
 
 NAME = "taskrouter-callbacks probe"
-"""Name of every resource that the probe creates. Only resources with this name are deleted."""
+"""Name of the Worker, Workflow, TaskQueue and TaskChannel that the probe creates and deletes."""
 
 CHANNEL = "taskrouter_callbacks_probe"
 """Unique name of the probe's TaskChannel, and name of the attribute that expressions test."""
@@ -110,8 +110,9 @@ class Api:
 def clean_up(api: Api) -> list[str]:
     """Delete all resources of this and earlier probes, and return the failures.
 
-    Resources are found by their name, so that a resource is deleted even if the response to its
-    creation was lost. A failure does not prevent the deletion of other resources.
+    Tasks are found by their Workflow, and other resources by their names. A resource is therefore
+    deleted even if the response to its creation was lost. A failure does not prevent the deletion
+    of other resources.
 
     Returns:
         An empty list if all resources were deleted; otherwise, sentences for the operator.

@@ -218,7 +218,7 @@ def open_target(stage_name: str) -> Target:
 
 
 def sids_in_shell(stage_name: str) -> dict[str, str]:
-    """Return the SIDs that are set in the shell but not in config.json, as for a deployment."""
+    """Return the SIDs that are set in the shell but not in config.json; a deployment uses them."""
     values = {
         name: os.environ.get(name, "").strip() for name in stage_config.empty_sids(stage_name)
     }
