@@ -157,7 +157,7 @@ def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
     if others:
         raise OperatorError(
             f"The domain {domain} is also mapped to other APIs ({', '.join(others)}), and Chalice "
-            "would delete the whole domain. Move those APIs to another domain first."
+            "would delete the whole domain. Move those APIs to a different domain first."
         )
 
 

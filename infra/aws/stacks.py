@@ -149,8 +149,8 @@ def retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
         if keys(existing) != keys(template.read()["Resources"][logical_id]["Properties"]):
             raise OperatorError(
                 f"The table {name} exists, but its keys or indexes differ from infra/stage.yaml. "
-                "Choose another table name in .chalice/config.json, or delete the table if nobody "
-                "needs it."
+                "Choose a different table name in .chalice/config.json, or delete the table if "
+                "nobody needs it."
             )
         tables[logical_id] = name
     return tables

@@ -294,7 +294,7 @@ def _check_function_variables(stage_name: str, handler: str, variables: Mapping[
         raise invalid(
             stage_name,
             f"the variables of {handler} take {size} bytes, but Lambda allows at most "
-            f"{_MAX_VARIABLES_BYTES}. Shorten the longest one.",
+            f"{_MAX_VARIABLES_BYTES}. Shorten the longest value.",
         )
 
 

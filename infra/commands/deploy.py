@@ -251,9 +251,9 @@ def prepare(stage_name: str, *, no_input: bool, break_lock: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     If the stage lacks SIDs or secrets, the command reads them from the environment or, in a
-    terminal, asks for them. Twilio confirms all values, as with `deploy`. Creates or updates the
-    stack, writes the policies, and restores Chalice's record of the deployed functions and API.
-    Does not change any function or API.
+    terminal, asks for them, and verifies all values with Twilio, like `deploy`. It creates or
+    updates the stack, writes the policies, and restores Chalice's record of the deployed functions
+    and API. It does not change any function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)

@@ -69,7 +69,7 @@ def check(stage_name: str | None, file: Path | None, *, as_json: bool) -> None:
 
     Exit code 1: the definition has errors. Warnings do not change the exit code.
     """
-    # The simulator's package and YAML are slow to import, and other commands do without them.
+    # The simulator's package and YAML are slow to import, and other commands do not need them.
     from infra.workspace import check as checks  # noqa: PLC0415
     from infra.workspace import target  # noqa: PLC0415
 

@@ -254,7 +254,10 @@ FAULTS = {
     "failing app": (
         lambda s: s.faults.update({("GET", "/health"): (502, {})}),
         "reachable",
-        "(HTTP status 502). Check what is in front of the API. Run: python -m infra deploy --stage",
+        (
+            "(HTTP status 502). Check any proxy in front of the API. Run: python -m infra deploy "
+            "--stage"
+        ),
     ),
     "refused event": (
         lambda s: s.faults.update({("POST", "/event_callback"): REFUSED}),

@@ -11,7 +11,7 @@ from taskrouter_simulator.definition.reader import from_value
 from taskrouter_simulator.testing import running
 
 API = "http://127.0.0.1:9/dev"
-"""URL of the API; nothing listens there."""
+"""URL of the API. No server listens at this address."""
 
 
 class LiveWorkspace:
