@@ -210,7 +210,7 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
             function.get(key) for key in ("CodeSha256", "LastModified", "Role")
         ]
         versions[f"{handler} policy"] = _role_policy(aws, stage, handler)
-        versions[f"{handler} callers"] = _callers(aws, stage, handler)
+        versions[f"{handler} callers"] = _resource_policy(aws, stage, handler)
     versions["retries"] = _sweep_retries(aws, stage)
     rule = _get_or_none(events.describe_rule, Name=stage.schedule) or {}
     versions["schedule"] = [rule.get(key) for key in ("State", "ScheduleExpression")]
@@ -224,7 +224,7 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     return versions
 
 
-def _callers(aws: Aws, stage: Stage, handler: str) -> list[str] | None:
+def _resource_policy(aws: Aws, stage: Stage, handler: str) -> list[str] | None:
     """Return the statements of a function's resource policy, which allow services to call it."""
     get_policy = aws.client("lambda").get_policy
     policy = _get_or_none(get_policy, FunctionName=stage.function(handler))

@@ -30,7 +30,7 @@ def prefix():
 
 @pytest.fixture
 def stack(request, environ, monkeypatch, prefix):
-    """The app of the `api` fixture with the route, served by Chalice's local server."""
+    """The `api` fixture, and the port of a local Chalice server with the send_again route."""
     if prefix:
         environ["CALLBACK_PATH_SECRETS"] = prefix.removeprefix("/")
     routes = defaultdict(dict, {path: dict(methods) for path, methods in app.routes.items()})
