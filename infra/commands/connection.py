@@ -308,7 +308,7 @@ def _without_query_and_fragment(url: str) -> str:
 
 
 def parse_email(text: str) -> str:
-    """Return an email address without spaces around it.
+    """Return an email address without surrounding whitespace.
 
     Raises:
         click.BadParameter: The text is not an email address.

@@ -32,7 +32,7 @@ def _check_api_key(subject: Subject) -> str:
 
 
 def _check_api_key_scope(subject: Subject) -> str:
-    """Check what the keys may do, as far as read requests show."""
+    """Check the permissions of the API keys, as far as read requests show them."""
     subject.workspace.check_readable()
     (first, _), *others = subject.secrets.api_keys.items()
     for key in others:
@@ -130,7 +130,7 @@ def find_wrong_timeouts(
 
 
 def _check_reservations(subject: Subject) -> str:
-    """Compare pending Reservations with the records, except those that may be in transit."""
+    """Compare pending Reservations with the records, unless the callback may be in transit."""
     tasks = subject.workspace.list_reserved_tasks(_MAX_TASKS + 1)
     store, now = open_store(subject.stage.settings), subject.now()
     checked, missing = 0, []

@@ -218,7 +218,7 @@ def test_sufficient_or_reserved_concurrency_needs_no_hint(concurrency, reserved)
 
 
 @given(concurrency=CONCURRENCY)
-def test_throttled_requests_fit_into_the_concurrency(concurrency):
+def test_admitted_requests_fit_into_the_concurrency(concurrency):
     callback = capacity.callback_throttle(concurrency)
     default = capacity.default_throttle(concurrency)
     assert callback.rate * capacity.CALLBACK_SECONDS <= concurrency

@@ -480,7 +480,7 @@ def test_first_run_names_the_questions_that_it_does_not_ask(stage, in_terminal, 
     assert "Not asked for" not in stage.deploy(*options).output
 
 
-def test_interrupted_first_run_leaves_the_offers_to_the_next_run(stage, monkeypatch):
+def test_run_after_an_interrupted_first_run_repeats_the_offers(stage, monkeypatch):
     record_callbacks(stage, monkeypatch, {})
     stage.in_terminal = stage.is_first = True
     run = trial.run
