@@ -71,7 +71,7 @@ _TRANSIENT_CODES = frozenset(
 class InvalidResponse(BotoCoreError):  # type: ignore[misc]  # botocore has no types
     """The response is too large, is not a JSON object, or lacks a value."""
 
-    fmt = "The response is not a JSON object of acceptable size."
+    fmt = "The response is too large, is not a JSON object, or lacks a value."
 
 
 class Request(NamedTuple):

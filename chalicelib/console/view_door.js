@@ -32,7 +32,7 @@ export function door({ ask }) {
   const isExpired = shown.kind === "expired";
   const name = inbox.worker?.name;
   const row = isExpired && selected && inbox.rows.get(selected);
-  return html`<main class="door">
+  return html`<main class="sign-in">
     ${note && html`<div class="banner" data-tone=${note[0]} role=${note[0] === "red" ? "alert" : "status"}>${icon(note[1])}<p><strong>${note[2]}</strong> ${note[3]}</p></div>`}
     <div class="card">
       <div class="brand">${logo()}<span>${text("console")}</span></div>

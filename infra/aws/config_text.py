@@ -22,8 +22,8 @@ def parse(text: str) -> dict[str, Any]:
     """Return the content of the file, whose stages are objects.
 
     Raises:
-        OperatorError: The text is not JSON, repeats a name in an object, or is not an object whose
-            stages are objects.
+        OperatorError: The text is not JSON, repeats a name in an object outside arrays, or is not
+            an object whose stages are objects.
     """
     if text.startswith(BYTE_ORDER_MARK):
         raise OperatorError(
@@ -53,7 +53,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _refuse_repetitions(content: dict[str, Any]) -> None:
-    """Refuse a repeated name with an error that names the object containing it."""
+    """Refuse a repeated name, except in arrays, with an error that names the object."""
     pending: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while pending:
         path, value = pending.pop()
