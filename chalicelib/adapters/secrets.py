@@ -172,7 +172,7 @@ def ssm_client(budget: float) -> Any:
 _FORMAT_MESSAGE = (
     "The secrets must be a JSON object with auth_tokens (a non-empty list), api_keys (a non-empty "
     "object keyed by SK… SID) and, if used, shared_keys (an object keyed by ID) and "
-    "oidc_client_secret. Each token, key and secret must be a non-empty string."
+    "oidc_client_secret (a string). All tokens and keys must be non-empty strings."
 )
 
 

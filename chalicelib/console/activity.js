@@ -17,7 +17,7 @@ export async function loadActivities() {
   return response;
 }
 
-/** Read the Activities until there is an answer. Without them, the user cannot switch. */
+/** Read the Activities, and repeat a failed request. Without the Activities, the user cannot switch. */
 export async function keepLoadingActivities(failures = 0) {
   const { session: current } = state;
   const response = await loadActivities();
@@ -80,7 +80,7 @@ function showActivity({ activity_sid, activity_name }) {
   state.activityNotice = null;
 }
 
-/** The outcome is unknown: ask for the Worker's Activity until there is an answer. */
+/** Read the Worker's Activity until a request succeeds, because the outcome of the switch is unknown. */
 async function checkActivity() {
   const { wantedActivity, session: current } = state;
   let failures = 0;

@@ -15,7 +15,7 @@ const withCommand = (key) => {
   return html`${before}<code>make run</code>${after}`;
 };
 
-/** Return how to get a link: `make run` prints links that work on its own machine only. */
+/** Return how to get a link: `make run` prints links that work only on the same machine. */
 const newLink = (local, other) => (isLoopback ? withCommand(local) : text(other));
 
 const NOTES = {
@@ -70,7 +70,7 @@ const FAILURES = new Map([
 
 const failureText = (code) => text(FAILURES.get(code) ?? "failedUnknown", { reason: code });
 
-/** The sign-in page. In a new tab, the link leads here, because a sign-in counts only in the tab in which it began. */
+/** The URL of this page. A new tab opens it instead of signing in, because a sign-in counts only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;
 
 function leaveToSignIn(event) {

@@ -43,7 +43,7 @@ export const statusKind = (status) => STATUSES[status] ?? "gone";
 
 export const isSupervisor = () => state.session?.claims.role !== "worker";
 
-/** Return what a row shows now: a countdown, "over" if its time is up, or its phase. */
+/** Return the urgency of an open row, "over" if its time is up, "ended" or "checking". */
 function stage(row) {
   const left = row.deadline - serverNow();
   if (row.phase === "open") {
@@ -76,7 +76,7 @@ class Row extends Ticking {
   element = () => document.getElementById(`row-${this.props.row.sid}`);
 }
 
-/** A row. It is rendered only if its Reservation, its stage or its selection has changed. */
+/** A row. It is rendered again only if a property that affects it, or its stage, has changed. */
 export class Offer extends Component {
   shouldComponentUpdate(next) {
     return ["row", "isSelected", "isOffline", "language", "activities"].some((name) => next[name] !== this.props[name]);
@@ -143,7 +143,7 @@ function button(row, verb, title, isSelected) {
   </button>`;
 }
 
-/** The first entries of a row's second line: Worker, queue and TaskChannel by name. */
+/** The first entries of a row's second line: the names of the Worker, TaskQueue or Workflow, and TaskChannel. */
 export function nameParts(reservation) {
   const { worker_name: worker, task_queue_name: queue, workflow_name: workflow, task_channel_name: channel } = reservation;
   return [

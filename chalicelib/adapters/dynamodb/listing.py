@@ -111,8 +111,8 @@ class _ReadBudget:
     """The index pages that one request may read. A list that needs more is returned incomplete.
 
     Args:
-        largest_first: whether to read the largest page first, because the first page must hold a
-            whole partition.
+        largest_first: whether to read the largest page first, which is necessary if the first page
+            must contain a whole partition.
     """
 
     def __init__(self, *, largest_first: bool) -> None:
@@ -189,8 +189,8 @@ class DynamoReservationListing:
         """Return open Reservations, and whether there are more.
 
         The search for one Worker's Reservations takes one query, and reads only the Worker's newest
-        200. The search for all Workers takes a query per open status, which
-        returns the Reservations that are due first.
+        200. The search for all Workers takes at most one query per open status, which returns the
+        Reservations that are due first.
 
         Args:
             worker_sid: WK… of the only Worker; None for all Workers.
