@@ -40,7 +40,7 @@ from botocore.exceptions import (
 )
 
 from chalicelib.adapters.endpoints import find_endpoint, find_proxy
-from chalicelib.adapters.exchange import Exchange, Tracked
+from chalicelib.adapters.exchange import Exchange, TrackedMixin
 
 RETRY_PAUSE_SECONDS = 0.05
 """Pause before the only retry, as in botocore's legacy retry mode."""
@@ -211,11 +211,11 @@ class JsonApi:
         return self._session_credentials.get_frozen_credentials()
 
 
-class _HTTPConnection(Tracked, HTTPConnection):
+class _HTTPConnection(TrackedMixin, HTTPConnection):
     """A tracked connection."""
 
 
-class _HTTPSConnection(Tracked, HTTPSConnection):
+class _HTTPSConnection(TrackedMixin, HTTPSConnection):
     """A tracked connection with TLS."""
 
 
