@@ -1,4 +1,4 @@
-// The filter of the Inbox and of History: the typed text, and a test for matching Reservations.
+// The filter of the Inbox and of History: the typed text, and the function that finds matching Reservations.
 
 import { attributeText, fields, taskTitle } from "./format.js";
 import { drafts, keepDraft } from "./session.js";

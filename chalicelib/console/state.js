@@ -93,7 +93,7 @@ export const state = {
   wantedActivity: null,
   /** SID of the Activity that the user has asked for in any tab and that the overview has not shown yet. */
   expectedActivity: null,
-  /** SID of the Activity that the user knows of, and when the Worker last had an offer or a Task, which may change it. */
+  /** SID of the Activity that the user knows of, and when the Worker last had work, which may change the Activity. */
   knownActivity: null,
   workedAt: 0,
   /** The change that made the Worker unavailable, until the user has seen it: {name, at, isTimeout}. */

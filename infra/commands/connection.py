@@ -171,7 +171,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
     """Refuse to redirect the callbacks of a stage that still exists.
 
-    Called only if the operator can't be asked.
+    This check replaces a question to the operator.
     """
     for name, url in other_stages.items():
         if _is_served(url):

@@ -51,7 +51,7 @@ class Job:
 class UnfinishedCallbacks:
     """Callbacks that are in progress or waiting, for a snapshot.
 
-    A snapshot contains the callbacks that a latency fault delays as timers.
+    Callbacks that a latency fault delays are not included: in a snapshot, they are timers.
 
     Attributes:
         jobs: The callbacks that are being delivered; a restored simulator delivers them again.

@@ -435,7 +435,7 @@ def test_command_offers_a_test_in_a_terminal_after_the_first_deployment(stage, m
     assert result.exit_code == 0, result.output
     assert "  Spanish: selected_language=='es'\n" in result.output
     names = result.output.index("may receive the Task: Alice\n")
-    assert names < result.output.index("Create the test Task, which reserves one of them")
+    assert names < result.output.index("Create the test Task, which reserves one of these Workers")
     assert (
         "Error: The text must be a JSON object with the Task's attributes: it is an array.\n"
         in result.output
