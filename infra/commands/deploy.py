@@ -92,8 +92,9 @@ def deploy(
     (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. It writes the
     SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
-    which callback URLs at Twilio differ, and changes the URLs if you agree or pass --yes. If the
-    stage names a workspace_file, the command does the same for everything in this file.
+    which callback URLs and event types at Twilio must change, and changes them if you agree or pass
+    --yes. If the stage names a workspace_file, the command does the same for everything in this
+    file.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
     neither the project's files nor the deployed resources have changed since the last deployment,
