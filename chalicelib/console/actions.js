@@ -84,15 +84,15 @@ export async function send(path, parameters) {
 export const WITHOUT_EFFECT = ["TaskRouterDenied", "TaskRouterNotSent", "TaskRouterThrottled"];
 
 /** Return whether the outcome of a request is unknown. API Gateway's own errors have no code. */
-export const isUnknown = (response) =>
+export const isOutcomeUnknown = (response) =>
   !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
 
 const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
 
 /** Show the outcome of a request in its row. */
 function settle(sid, response) {
-  if (isUnknown(response)) {
-    check(sid, response ? retryAfter(response, 3) : 3);
+  if (isOutcomeUnknown(response)) {
+    scheduleCheck(sid, response ? retryAfter(response, 3) : 3);
     return;
   }
   const { status, body } = response;
@@ -188,7 +188,7 @@ export function endByRecord({ sid, reservation }) {
 }
 
 /** Check the Reservation's status after some seconds, because the outcome is unknown. */
-function check(sid, seconds) {
+function scheduleCheck(sid, seconds) {
   changeRow(state.inbox, sid, { phase: "checking", nextCheckAt: serverNow() + seconds * 1000 });
   after(seconds * 1000, session.pollNow);
 }
@@ -292,7 +292,7 @@ export async function complete(sid) {
   completions.set(sid, { isBusy: true, label: "completing", checkAt: Infinity });
   changed();
   const response = await send(`reservations/${sid}/complete`, {});
-  if (isUnknown(response)) {
+  if (isOutcomeUnknown(response)) {
     checkCompletion(sid, reservation);
   } else if (response.status === 200) {
     conclude(sid, { ...reservation, status: "completed" });

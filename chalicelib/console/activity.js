@@ -1,6 +1,6 @@
 // Reads and switches the Worker's Activity.
 
-import { call, expectActivity, isUnknown, pauseAfter, reasonOf, send, session } from "./actions.js";
+import { call, expectActivity, isOutcomeUnknown, pauseAfter, reasonOf, send, session } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
@@ -44,7 +44,7 @@ export async function switchActivity(sid) {
   expectActivity(sid);
   changed();
   const response = await send("activity", { activity_sid: sid });
-  if (isUnknown(response)) {
+  if (isOutcomeUnknown(response)) {
     await checkActivity();
   } else if (response.status === 200) {
     showActivity(response.body);

@@ -165,7 +165,7 @@ export function endRow(inbox, sid, reached, now) {
 export function ending(reservation, principal) {
   const { status, accepted_by: acceptedBy, worker_name: workerName } = reservation;
   if (status === "accepted" || status === "wrapping" || status === "completed") {
-    return accepted(principal, acceptedBy, workerName);
+    return acceptedEnding(principal, acceptedBy, workerName);
   }
   if (status === "rejected") {
     const by = reservation.history?.at(-1)?.by ?? principal;
@@ -188,7 +188,7 @@ export const isInProgress = ({ status }) => status === "accepted" || status === 
 export const taskEnding = (reservation, principal) =>
   reservation.status === "completed" ? { kind: "completed", note: () => "" } : ending(reservation, principal);
 
-function accepted(principal, acceptedBy, workerName) {
+function acceptedEnding(principal, acceptedBy, workerName) {
   const isWorker = principal.startsWith("worker:");
   if (!acceptedBy || acceptedBy === principal || !ROLES.includes(acceptedBy.split(":")[0])) {
     const worker = workerName ?? text("worker");

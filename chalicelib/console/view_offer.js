@@ -44,7 +44,7 @@ export const statusKind = (status) => STATUSES[status] ?? "gone";
 export const isSupervisor = () => state.session?.claims.role !== "worker";
 
 /** Return the urgency of an open row, "over" if its time is up, "ended" or "checking". */
-function stage(row) {
+function rowStatus(row) {
   const left = row.deadline - serverNow();
   if (row.phase === "open") {
     return left > 0 ? urgency(left, timeout(row.reservation)) : "over";
@@ -76,7 +76,7 @@ class Row extends Ticking {
   element = () => document.getElementById(`row-${this.props.row.sid}`);
 }
 
-/** A row. It is rendered again only if a property that affects it, or its stage, has changed. */
+/** A row. It is rendered again only if a property that affects it, or its status, has changed. */
 export class Offer extends Component {
   shouldComponentUpdate(next) {
     return ["row", "isSelected", "isOffline", "language", "activities"].some((name) => next[name] !== this.props[name]);
@@ -86,7 +86,7 @@ export class Offer extends Component {
     return html`<${Row}
       key=${row.sid}
       row=${row}
-      value=${() => stage(row)}
+      value=${() => rowStatus(row)}
       show=${(shown) => (["calm", "soon", "last"].includes(shown) ? openRow(row, shown, isSelected) : closedRow(row, isSelected))}
     />`;
   }

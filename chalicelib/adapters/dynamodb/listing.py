@@ -338,7 +338,13 @@ def _position(entry: dict[str, Any]) -> _Position:
 def _sorted_positions(
     entries: list[dict[str, Any]], worker_sid: str | None, after: _Position | None
 ) -> _Positions:
-    """Yield the positions of a Worker's entries (None for all) after *after*, newest first."""
+    """Yield the positions of the entries that follow *after*, newest first.
+
+    Args:
+        entries: the entries, in any order.
+        worker_sid: WK… of the only Worker; None for all Workers.
+        after: the position before the first entry; None to begin with the newest entry.
+    """
     positions = [_position(e) for e in entries if worker_sid in (None, e["worker_sid"])]
     # In descending order, a position without an entry precedes every entry with the same time.
     first = after and _Position(after.at, after.reservation_sid or _AFTER_SIDS)
