@@ -116,9 +116,10 @@ def find_wrong_timeouts(
     found = {workflow.sid: workflow for workflow in workflows}
     for sid, workflow in found.items():
         expected = timeouts.get(sid, settings.reservation_timeout_seconds)
-        is_ours = sid in (settings.twilio_workflow_sid, *timeouts) or connection.calls(
-            workflow, base_url
-        )
+        is_ours = sid in (
+            settings.twilio_workflow_sid,
+            *timeouts,
+        ) or connection.posts_to_deployment(workflow, base_url)
         if is_ours and workflow.task_reservation_timeout != expected:
             setting = "RESERVATION_TIMEOUTS_BY_WORKFLOW" if sid in timeouts else default
             yield (

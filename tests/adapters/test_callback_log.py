@@ -48,7 +48,7 @@ def search_all(**options: Any) -> list[CallbackPage]:
 
 def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]:
     """Return a clock that ends each search after a number of requests."""
-    seconds = callback_log.LATEST_REQUEST_SECONDS / requests
+    seconds = callback_log.SEARCH_SECONDS / requests
     return lambda: len(fake_logs.calls) * seconds
 
 

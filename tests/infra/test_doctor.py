@@ -176,7 +176,7 @@ FAULTS = {
     "wrong API key": (
         lambda s: s.store_secrets(api_keys={s.twilio.api_key_sid: "wrong"}),
         "api_key",
-        "It must be a standard key of this account",
+        "The API key must be a standard key of this account",
     ),
     "second API key": (
         lambda s: s.store_secrets(
