@@ -305,7 +305,9 @@ def test_likely_cause_of_an_invalid_signature_is_found(
         ("nonsense", 44, "unknown_shared_key"),
     ],
 )
-def test_likely_cause_names_an_unknown_shared_key(settings: str, length: int, cause: str) -> None:
+def test_likely_cause_of_an_invalid_shared_key_signature_is_found(
+    settings: str, length: int, cause: str
+) -> None:
     with pytest.raises(InvalidSignature) as raised:
         verifier("right", k1="secret").verify(ROUTE, FORM, "A" * length, settings)
     assert raised.value.likely_cause == cause

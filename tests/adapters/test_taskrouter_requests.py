@@ -326,7 +326,7 @@ def test_only_the_first_page_of_reservations_is_read(server: ScriptedServer) -> 
 
 
 class RotatedSecrets(FixedSecrets):
-    """Secrets whose API key was replaced."""
+    """Secrets whose refresh returns a new API key."""
 
     def refresh(self) -> Secrets:
         return Secrets(("token",), {"SK" + "e" * 32: "new"})

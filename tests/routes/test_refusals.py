@@ -1,4 +1,4 @@
-"""Responses and log lines state why a TaskRouter request failed; responses have Retry-After."""
+"""Failed requests to TaskRouter: error messages, logged reasons and Retry-After headers."""
 
 from typing import Any
 
