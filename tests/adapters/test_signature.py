@@ -178,7 +178,7 @@ def test_signature_is_valid_if_api_gateway_passes_encoded_text(text: str) -> Non
 
 
 @given(st.lists(st.tuples(texts, texts)))
-def test_at_most_48_urls_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
+def test_at_most_48_query_strings_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
     rebuilt = list(query_strings(pairs))
     assert len(rebuilt) <= 48
     assert all(text.startswith("?") for text in rebuilt if pairs)

@@ -186,7 +186,7 @@ def test_cursor_continues_after_the_last_callback_of_a_page(api: Api) -> None:
 
 
 INVALID_LIMITS = ("0", "101", "-1", "1.5", "x", "", "\u0663", "1" * 400, " 1", "1\n", "1e1")
-BAD = [
+INVALID_QUERIES = [
     *(f"limit={quote(value)}" for value in INVALID_LIMITS),
     *(f"status={quote(value)}" for value in ("99", "600", "4xx", "", "200 || true", '200"')),
     *(f"reservation_sid={value}" for value in ("", "WR1", sid("WT"), quote(sid("WR") + '"'))),
@@ -219,7 +219,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("query", BAD)
+@pytest.mark.parametrize("query", INVALID_QUERIES)
 def test_invalid_parameter_is_refused_with_a_sentence(api: Api, query: str) -> None:
     response = api.call("GET", f"/callbacks?{query}")
     assert response.status_code == 400, response.body

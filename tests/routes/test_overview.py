@@ -1,4 +1,4 @@
-"""`GET /overview` returns the open Reservations that the caller may see, and 304 if unchanged."""
+"""`GET /overview` returns the open Reservations that the caller may see, or 304 if unchanged."""
 
 import json
 from typing import Any

@@ -161,7 +161,7 @@ def test_instruction_needs_no_recorded_answer_if_no_answer_can_ring(
 
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.CANCELED])
-def test_status_is_reported_if_reservation_without_answer_is_not_pending(
+def test_reservation_that_is_not_pending_is_reported_even_if_no_answer_is_recorded(
     service: Service, status: Status
 ) -> None:
     remote = service.taskrouter.add()
