@@ -1,4 +1,4 @@
-"""A console lists offers, rejects them and switches the Activity, on the real local stack."""
+"""The console's requests list and reject offers and switch the Activity, on the local stack."""
 
 from datetime import datetime
 
