@@ -60,8 +60,7 @@ def test_timeline_shows_the_whole_lifecycle_and_agrees_with_taskrouter(live, ope
     expect(steps(page).last).to_have_text("Wrapping up", timeout=10_000)
     assert live.app.post(f"/reservations/{reservation_sid}/complete", {}).status == 200
     expect(steps(page).last).to_have_text("Completed", timeout=10_000)
-    # The time of the answer is unknown if the event arrived first. The last claim is that of the
-    # request to complete the Reservation.
+    # The time of the answer is unknown if the event arrived first. The last claim is to complete.
     names = [name for name in steps(page).all_inner_texts() if name != "Answered"]
     ends = ["Accepted", "Wrapping up", "Claimed", "Completed"]
     assert names == ["Reserved", "Callback received", *ends]
