@@ -47,7 +47,7 @@ def test_file_in_another_encoding_is_reported(config):
         ("[" * 100_000, "a number has too many digits, or values are nested too deeply"),
         (f'{{"a": {"1" * 5000}}}', "a number has too many digits, or values are nested too deeply"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_mistake_in_the_text_is_described_in_a_sentence(config, text, problem):
     config.write_text(text)
