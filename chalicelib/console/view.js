@@ -1,4 +1,4 @@
-// What all parts of the page share: templates, icons, and components that change every second.
+// Code that all parts of the page share: templates, icons, and components that change every second.
 
 import { Component, h, htm } from "./vendor.js";
 import { everySecond } from "./state.js";

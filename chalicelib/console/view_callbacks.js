@@ -128,7 +128,7 @@ function logRow(callback, index) {
 
 const extraRow = (callback, index, children) => html`<tr key=${`more-${index}`} role="row" class="why" data-bad=${callback.status >= 400 || callback.signature === "invalid" || callback.error ? "" : null}><td role="cell" colspan="6">${children}</td></tr>`;
 
-/** Why a delivery failed, in words. */
+/** Return the text that explains why a delivery failed. */
 function reason({ likely_cause: cause, error, reason: why }) {
   return cause ? causeText(cause) : [error, why].filter(Boolean).join(": ");
 }

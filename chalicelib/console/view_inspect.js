@@ -9,7 +9,7 @@ import { preferences } from "./preferences.js";
 import { drafts } from "./session.js";
 import { state } from "./state.js";
 import { text } from "./texts.js";
-import { answered, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
+import { answeredAt, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
 import { html, icon, Page, pill, Ticking } from "./view.js";
 import { Copy } from "./view_dialogs.js";
 import { banner, blankRows } from "./view_inbox.js";
@@ -162,7 +162,7 @@ const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Ma
 /** The icon, text and note of each kind of step. */
 const STEPS = {
   reserved: { name: "in", words: () => text("reserved"), note: ({ callback }, { isExact }) => (!callback ? text("noCallback") : isExact ? "TaskRouter" : text("reservedAbout")) },
-  received: { name: "bell", words: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answered(record) ? "" : answerWords(record)].filter(Boolean).join(". ") },
+  received: { name: "bell", words: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answeredAt(record) ? "" : answerWords(record)].filter(Boolean).join(". ") },
   answered: { name: "out", words: () => text("answered"), note: (record) => answerWords(record) },
   claimed: { name: "person", words: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
   changed: { words: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
@@ -284,7 +284,8 @@ const resent = ({ status, body, duration_ms: time }) =>
 
 function decision(record) {
   const made = decisionOf(record);
-  const { instruction_sent: sent, last_claim: claim, worker_name: name } = record;
+  const { instruction_sent: sent, worker_name: name } = record;
+  const claim = record.claims?.findLast(({ target }) => target !== "completed");
   const at = made && Date.parse(made.at);
   return html`<dl class="facts">
     ${fact("status", endingPill(statusKind(made?.to ?? "pending")))}

@@ -122,7 +122,7 @@ def show_inspect(page: Page, api: FakeApi) -> None:
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.locator(".live")).to_contain_text("Live")
     visit(page, reservation)
-    expect(page.locator(".steps > li")).to_have_count(7)
+    expect(page.locator(".steps > li")).to_have_count(8)
     page.evaluate("document.activeElement.blur()")
 
 

@@ -169,7 +169,7 @@ def iso(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{ms:03}Z"
 
 
-def test_cursor_continues_after_the_last_callback(api: Api) -> None:
+def test_cursor_continues_after_the_last_callback_of_a_page(api: Api) -> None:
     sids = []
     for _ in range(5):
         parameters = api.callback_parameters()
@@ -189,9 +189,9 @@ def test_cursor_continues_after_the_last_callback(api: Api) -> None:
     assert sizes == [2, 2, 1]
 
 
-NOT_A_NUMBER = ("0", "101", "-1", "1.5", "x", "", "\u0663", "1" * 400, " 1", "1\n", "1e1")
-BAD = [
-    *(f"limit={quote(value)}" for value in NOT_A_NUMBER),
+INVALID_LIMITS = ("0", "101", "-1", "1.5", "x", "", "\u0663", "1" * 400, " 1", "1\n", "1e1")
+INVALID_QUERIES = [
+    *(f"limit={quote(value)}" for value in INVALID_LIMITS),
     *(f"status={quote(value)}" for value in ("99", "600", "4xx", "", "200 || true", '200"')),
     *(f"reservation_sid={value}" for value in ("", "WR1", sid("WT"), quote(sid("WR") + '"'))),
     *(f"task_sid={quote(value)}" for value in ('" || $.x = "', sid("WR"))),
@@ -223,7 +223,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("query", BAD)
+@pytest.mark.parametrize("query", INVALID_QUERIES)
 def test_invalid_parameter_is_refused_with_a_sentence(api: Api, query: str) -> None:
     response = api.call("GET", f"/callbacks?{query}")
     assert response.status_code == 400, response.body
@@ -265,7 +265,9 @@ def test_cloudwatch_is_not_called_for_a_refused_request(api: Api, cloudwatch: Fa
     assert cloudwatch.calls == []
 
 
-def test_parameters_become_the_filter_pattern(api: Api, cloudwatch: FakeLogs) -> None:
+def test_parameters_become_the_filter_pattern_and_the_start_time(
+    api: Api, cloudwatch: FakeLogs
+) -> None:
     wanted = sid("WR")
     at = api.clock.now - 5
     cloudwatch.add(at, reservation_sid=wanted, status=403)
