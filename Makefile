@@ -26,8 +26,8 @@ BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sd
 # A certified OpenID Connect provider, pinned with its dependencies in a lock file.
 OIDC_PROVIDER := .venv/oidc-provider
 OIDC_PROVIDER_PINS := tests/e2e/oidc_provider/package-lock.json tests/e2e/oidc_provider/package.json
-# Programs and files that some slow tests need. Without npm, these tests are skipped. The redirection makes older
-# versions of make start a shell. `command` is a builtin of the shell, which make cannot run directly.
+# Programs and files that some slow tests need. Without npm, these tests are skipped. `command` is a shell
+# builtin, so the redirection makes older versions of make start a shell.
 NODE_TOOLS := $(if $(shell command -v npm 2>/dev/null),$(DESCRIPTION) $(PRISM) $(BROWSER_SDK)/node_modules \
 	$(OIDC_PROVIDER)/node_modules)
 

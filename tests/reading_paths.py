@@ -145,7 +145,7 @@ def _reserve_alice(workspace: WorkspaceContext, workflow_sid: str) -> dict[str, 
 
 
 def trace_simulator(simulator: TaskRouter) -> ReadingPath:
-    """Trace the creation, callback and acceptance of a Task in the simulator."""
+    """Trace the creation of a Task, its callback and the acceptance of its Reservation."""
     workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
     _make_alice_available(simulator)
     with tracing(SIMULATOR) as path:
