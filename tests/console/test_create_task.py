@@ -313,7 +313,7 @@ def test_attributes_are_limited_to_4096_characters_not_code_units(open_console, 
     expect(outcome(page)).to_contain_text(TASK)
 
 
-# Refused and lost requests
+# Refused requests and unknown outcomes
 
 
 def test_error_message_from_the_service_is_shown_as_text(open_console, api):
@@ -348,7 +348,7 @@ def test_unidentified_task_is_explained(open_console, api):
 
 
 @pytest.mark.parametrize("kind", ["lost", "unknown", "gateway"])
-def test_retry_after_a_lost_response_uses_the_same_key(open_console, api, kind):
+def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kind):
     api.answers["/create-task"] = (
         failed(503, "OutcomeUnknown", Retry_After="1") if kind == "unknown" else (504, None, {})
     )
@@ -372,7 +372,7 @@ def key_of(route: Any) -> str:
     return route.request.headers["idempotency-key"]
 
 
-def test_task_changed_after_a_lost_response_gets_a_new_key(open_console, api):
+def test_task_changed_after_an_unknown_outcome_gets_a_new_key(open_console, api):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api)
     attributes(page).fill('{"a": 1}')

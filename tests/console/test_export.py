@@ -135,7 +135,7 @@ def test_no_cell_begins_with_a_formula_if_the_separator_is_a_semicolon(open_cons
     assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == []
 
 
-def test_cell_that_begins_no_formula_gets_no_apostrophe(open_console, api):
+def test_cell_without_a_leading_formula_gets_no_apostrophe(open_console, api):
     name = "a-b=c+d@e; -1"
     api.add_past_reservation("", worker_name=name)
     (row,) = parse(export(open_as_supervisor(open_console)))

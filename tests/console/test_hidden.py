@@ -95,7 +95,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_tab(browser: Browser, api: FakeApi) -> Iterator[Callable[..., Tab]]:
-    """A function that opens the console in a tab and waits until the console has polled."""
+    """A function that opens the console in a tab and waits until the tab shows the inbox."""
     tabs = []
 
     def open_signed_in(seconds: int = 3600) -> Tab:

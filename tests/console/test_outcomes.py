@@ -168,7 +168,7 @@ def test_activity_can_be_switched_again_in_the_next_session(open_console, api):
     expect(banner(page)).to_have_count(0)
 
 
-def test_users_own_activity_switch_shows_no_banner_in_another_tab(open_console, api):
+def test_users_own_activity_switch_shows_no_banner_in_any_tab(open_console, api):
     def switch(_path):
         switch_to(api, BREAK, "Break")
         return 200, {"activity_sid": BREAK, "activity_name": "Break"}, {}

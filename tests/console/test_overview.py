@@ -90,7 +90,7 @@ def test_labels_of_the_bars_match_the_time_zone_and_do_not_overlap(
         assert all(left["x"] + left["width"] < right["x"] for left, right in pairwise(boxes))
 
 
-def test_segments_of_the_bars_differ_without_color(open_console, api):
+def test_rejected_timed_out_and_other_segments_have_distinct_patterns(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     fills = page.locator(".legend rect").evaluate_all(
