@@ -180,7 +180,7 @@ def test_token_that_is_short_or_not_printable_is_refused_without_showing_it(toke
     )
 
 
-def test_token_is_not_shown_in_a_traceback():
+def test_repr_of_settings_does_not_contain_the_token():
     settings = read({"control_token": TOKEN})
     assert TOKEN not in repr(settings)
     assert "port=8002" in repr(settings)

@@ -91,7 +91,7 @@ def test_canonical_form_is_idempotent(routing):
 
 
 @given(ROUTINGS, ROUTINGS)
-def test_different_json_has_a_different_meaning(first, second):
+def test_routings_have_the_same_meaning_only_if_their_json_is_equal(first, second):
     is_same_text = _as_json(first) == _as_json(second)
     assert have_same_meaning(first, second) == is_same_text
 

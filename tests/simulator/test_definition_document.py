@@ -195,7 +195,7 @@ def test_error_counts_further_mistakes():
     assert DefinitionError(found, findings).findings == findings
 
 
-def test_large_yaml_is_refused_but_the_same_size_of_json_is_read(monkeypatch):
+def test_yaml_above_the_size_limit_is_refused_but_larger_json_is_read(monkeypatch):
     monkeypatch.setattr(document, "MAX_YAML_BYTES", 10)
     assert value("a: 1234567") == {"a": 1234567}
     assert error("a: 12345678") == (

@@ -144,8 +144,8 @@ def test_worker_receives_changes_to_itself_and_its_channels(taskrouter, alice):
         assert (event_type, received["available"]) == ("worker.channel.availability.update", False)
 
 
-def test_version_of_the_worker_follows_the_events(taskrouter, alice):
-    """For each of these events, which contain no version, the SDK adds 1 to its own version."""
+def test_each_channel_event_increases_the_version_of_the_worker_by_one(taskrouter, alice):
+    """These events contain no version, so the SDK adds 1 to the version that it stores."""
     voice = f"/Workers/{alice.worker_sid}/Channels/voice"
     before = alice.get_own()["version"]
     send_request(taskrouter, "POST", voice, Capacity=5)

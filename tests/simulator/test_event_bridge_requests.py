@@ -247,7 +247,9 @@ def test_active_reservations_are_those_that_the_worker_holds(taskrouter, alice, 
     assert statuses == ["rejected"]
 
 
-def test_supervisor_monitors_a_reservation(taskrouter, alice, supervisor, offer):
+def test_supervise_instruction_has_the_response_of_the_rest_api(
+    taskrouter, alice, supervisor, offer
+):
     path = f"Tasks/{offer['task_sid']}/Reservations/{offer['sid']}"
     supervise = {
         "Instruction": "supervise",
@@ -369,7 +371,7 @@ def test_list_is_divided_into_pages(taskrouter, alice):
     assert (len(exact["contents"]), exact["after_sid"]) == (4, None)
 
 
-def test_page_has_50_items_unless_another_size_is_requested(taskrouter, supervisor):
+def test_page_has_50_items_unless_a_different_size_is_requested(taskrouter, supervisor):
     for number in range(49):
         send_request(taskrouter, "POST", "/TaskQueues", FriendlyName=f"Queue {number}")
     assert len(supervisor.get("TaskQueues")["contents"]) == 50

@@ -137,5 +137,5 @@ def test_loopback_host_is_recognized(host):
 
 
 @pytest.mark.parametrize("host", ["", "192.168.0.7", "evil.example", "[", "localhost.x"])
-def test_other_host_is_not_loopback(host):
+def test_remote_or_malformed_host_is_not_loopback(host):
     assert not is_loopback(host)

@@ -11,7 +11,7 @@ from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_fi
 
 
 def events_of(center, operation, *arguments, **options):
-    """Return the events that an operation publishes, without the common parameters."""
+    """Execute an operation; return the published events without the common parameters."""
     before = len(center.workspace.events)
     center.do(operation, *arguments, **options)
     found = list(center.workspace.events.values())[before:]

@@ -138,7 +138,7 @@ def test_connected_caller_is_not_connected_again(separate_task):
     simulation.set_activity(simulation.alice, "Idle")
     simulation.create_task(f'{{"selected_language": "es", "call_sid": "{call.sid}"}}')
     simulation.run()
-    assert simulation.alerts() == [40133]
+    assert simulation.alert_codes() == [40133]
     assert statuses(simulation) == ["in-progress", "in-progress"]
 
 

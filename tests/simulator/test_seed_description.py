@@ -287,7 +287,7 @@ HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
     ],
     ids=range(26),
 )
-def test_error_names_place_and_reason(description, message):
+def test_error_names_location_and_reason(description, message):
     assert refusal(description) == message
 
 
@@ -321,7 +321,7 @@ def two_targets(**fields):
     ],
     ids=range(6),
 )
-def test_error_names_place_in_configuration(description, message):
+def test_error_names_location_in_configuration(description, message):
     assert refusal(description).startswith("workflows[0].configuration" + message)
 
 
@@ -350,7 +350,7 @@ def test_error_names_place_in_configuration(description, message):
     ],
     ids=range(10),
 )
-def test_error_names_place_in_filter(description, message):
+def test_error_names_location_in_filter(description, message):
     place = "workflows[0].configuration.task_routing.filters[0]"
     assert refusal(description).startswith(place + message)
 

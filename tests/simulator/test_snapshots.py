@@ -255,7 +255,7 @@ def test_every_start_can_be_restored(start, answer_seconds):
     assert restored.state() == original.state()
 
 
-def test_starts_create_the_named_situations():
+def test_selected_starts_create_the_named_situations():
     centers = {}
     for start, steps in STARTS.items():
         centers[start] = center = Center(answer_seconds=4.0)
@@ -337,10 +337,10 @@ CHANGES = {
     "no checksum": (lambda document: without(document, "checksum"), "checksum"),
     "a wrong checksum": (lambda document: {**document, "checksum": "0" * 64}, "checksum"),
     "a number as checksum": (lambda document: {**document, "checksum": 5}, "checksum"),
-    "another key": (lambda document: {**document, "more": 1}, "checksum"),
+    "an additional key": (lambda document: {**document, "more": 1}, "checksum"),
     "a changed value": (lambda document: {**document, "version": 2}, "checksum"),
     "an empty document": (lambda _document: {}, "checksum"),
-    "another version": (
+    "a different version": (
         lambda document: signed({**document, "version": 2}),
         "the version of the snapshot must be 1",
     ),

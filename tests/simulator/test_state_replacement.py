@@ -33,7 +33,7 @@ def taskrouter(app):
 
 @pytest.fixture
 def app_is_called(app):
-    """A function that returns whether the app has received a callback."""
+    """A function that returns whether the app has received a request."""
     return lambda: bool(app.received)
 
 
