@@ -494,7 +494,7 @@ def test_filter_with_the_expression_of_a_preceding_filter_is_not_reached():
 
 
 @pytest.mark.parametrize("end", [{"timeout": 5}, {"skip_if": "workers.available == 0"}])
-def test_filter_is_reached_if_the_last_target_of_the_preceding_filter_ends(end):
+def test_filter_is_reached_only_if_the_last_preceding_target_has_timeout_or_skip_if(end):
     first = make_filter(None, {"queue": "All", "timeout": 5}, {"queue": "VIP", **end})
     assert routing_findings(first, make_filter("b == 1")) == []
     first = make_filter(None, {"queue": "All", **end}, {"queue": "VIP"})
@@ -518,7 +518,7 @@ def test_filters_that_are_always_false_are_not_reached():
     )
 
 
-def test_target_after_a_target_that_does_not_end_is_a_warning():
+def test_target_after_a_target_without_timeout_or_skip_if_is_a_warning():
     message = (
         "Tasks that wait for a free Worker never reach this target, because the preceding target"
         " has neither timeout nor skip_if"

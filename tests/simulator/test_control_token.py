@@ -120,7 +120,7 @@ def test_client_behind_a_proxy_on_this_machine_needs_the_token(guarded, taskrout
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded", "Viaduct", "Max-Forwards"])
-def test_client_with_a_similar_header_is_local(guarded, name):
+def test_client_with_a_header_similar_to_a_proxy_header_is_local(guarded, name):
     assert status(guarded, **{name: "1"}) == portal_status(guarded, **{name: "1"}) == 200
 
 

@@ -195,7 +195,7 @@ def test_default_filter_and_absent_filters_are_read():
     assert parsed([], default_filter={"queue": ALL}) == Routing(default_filter=Target(queue="All"))
 
 
-def test_unknown_sid_remains():
+def test_unknown_sid_is_not_replaced():
     sid = "WQ" + "0" * 32
     assert parsed([], default_filter={"queue": sid}).default_filter == Target(queue=sid)
     text = f"worker.activity_sid == 'WA{'1' * 32}'"

@@ -151,7 +151,7 @@ def test_byte_order_mark_is_ignored():
 @pytest.mark.parametrize(
     "text", ["a: 1\nb:\n  - c\n  - d: 2\n", '{"a": 1,\n"b":\n\t["c", \n {"d": 2}]}']
 )
-def test_every_part_of_a_document_has_a_place(text):
+def test_every_part_of_a_document_has_a_position(text):
     found = parse(text.encode(), "f")
     is_json = text.startswith("{")
     assert found.place(()) == "f:1:1"

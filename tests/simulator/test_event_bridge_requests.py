@@ -189,7 +189,7 @@ def test_if_match_header_is_compared_with_the_version(taskrouter, alice):
     assert status == 200
 
 
-def test_worker_creates_a_task_for_itself(taskrouter, alice):
+def test_worker_creates_tasks_for_themselves(taskrouter, alice):
     payload = alice.post(
         "Tasks",
         WorkflowSid=taskrouter.workflow_sid,
@@ -207,7 +207,7 @@ def test_worker_creates_a_task_for_itself(taskrouter, alice):
     assert by_sid["task_channel_unique_name"] == "voice"
 
 
-def test_worker_updates_and_completes_its_task(taskrouter, alice, offer):
+def test_worker_updates_and_completes_their_task(taskrouter, alice, offer):
     path = f"Tasks/{offer['task_sid']}"
     assert json.loads(alice.post(path, Attributes={"a": 1})["attributes"]) == {"a": 1}
     alice.update_own(f"/Reservations/{offer['sid']}", ReservationStatus="accepted")

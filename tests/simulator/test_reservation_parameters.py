@@ -196,7 +196,9 @@ def test_error_names_unknown_instruction(strict_simulator, strict_paths):
         ("POST", "{reservation}", "Xyzzy"),
     ],
 )
-def test_setting_refuses_repeated_parameter(strict_simulator, strict_paths, method, path, name):
+def test_setting_refuses_repeated_parameter_that_is_not_a_list(
+    strict_simulator, strict_paths, method, path, name
+):
     is_list = name == "AssignmentStatus"
     path = path.format(reservation=strict_paths["Tasks"])
     response = requests.request(

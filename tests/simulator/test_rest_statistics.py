@@ -483,7 +483,7 @@ def test_interval_may_begin_thirty_days_before_the_current_second(center):
     assert code == 14241
 
 
-def test_interval_has_a_start_and_an_end(center):
+def test_interval_depends_on_minutes_start_date_and_end_date(center):
     center.create_task()
     center.taskrouter.advance(3600)
     for parameters, start, end, count in (

@@ -428,7 +428,7 @@ TestRoutingEquivalence = RoutingMachine.TestCase
 
 
 @pytest.mark.slow
-def test_routing_equivalence_in_many_examples():
+def test_routing_is_equivalent_in_many_examples():
     many = settings(max_examples=300, stateful_step_count=50, deadline=None)
     run_state_machine_as_test(RoutingMachine, settings=many)
 

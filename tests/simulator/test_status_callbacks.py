@@ -209,7 +209,7 @@ def test_call_to_worker_with_its_own_document_outlives_completed_task():
     assert simulation.worker_leg().status == "in-progress"
 
 
-def test_worker_of_other_task_stays_connected_when_task_ends():
+def test_call_to_worker_for_another_task_continues_when_task_ends():
     simulation, task, _ = offer_without_call(DEQUEUE_ALL, call_sid=UNKNOWN_CALL)
     call = simulation.place_call("1")
     simulation.set_activity(simulation.alice, "Idle")

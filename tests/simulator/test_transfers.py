@@ -313,7 +313,7 @@ def test_task_returns_to_its_queue_when_the_transfer_ends(end):
     workspaces.delete_queue(center.engine, center.workspace, other)
 
 
-def test_queue_to_which_a_task_may_return_is_not_deleted():
+def test_queue_to_which_a_task_may_return_cannot_be_deleted():
     center = TransferSimulation()
     (workflow,) = center.workspace.workflows.values()
     workflow.configuration = Configuration()
