@@ -107,7 +107,7 @@ def update_participant(simulation, number, changes):
 
 
 def send_instruction(simulation, name, number):
-    """Send an instruction over REST."""
+    """Execute an instruction as if it were sent over REST."""
     for reservation in pick(simulation.workspace.reservations, number):
         task = simulation.workspace.tasks[reservation.task_sid]
         body = instruction(name, accept=False)({"TaskAttributes": task.attributes})

@@ -21,7 +21,7 @@ CONFERENCE = {
 
 
 class ConferenceSimulation(CallSimulation):
-    """A caller who is in a conference with Alice, in a multitasking Workspace."""
+    """A caller in a conference with Alice; the Workspace is multitasking by default."""
 
     def __init__(self, *, multi=True, settings=None, **parameters):
         super().__init__({**CONFERENCE, **parameters}, **(settings or {}))

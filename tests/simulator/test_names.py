@@ -17,7 +17,7 @@ VOICE = "worker.channel.voice"
 
 
 def simulate_at(moment, *filters, **options):
-    """Return a simulation whose frozen clock shows a moment in UTC (ISO 8601, without a zone)."""
+    """Return a simulation whose frozen clock shows the given UTC time (ISO 8601 without a zone)."""
     simulation = WorkflowSimulation(*filters, **options)
     simulation.clock.jump(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())
     return simulation

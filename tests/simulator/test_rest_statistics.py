@@ -68,7 +68,7 @@ class ContactCenter(Rest):
         return self.get("/CumulativeStatistics", **parameters)[name]
 
     def activities(self, **workers):
-        """Return the number of Workers in each Activity, in the format of a response."""
+        """Return the given numbers of Workers by Activity, in the format of a response."""
         sids = self.taskrouter.activities
         return [
             {"friendly_name": name, "sid": sid, "workers": workers.get(name, 0)}

@@ -59,7 +59,7 @@ def waiting_request(is_waiting, function, *arguments):
     """Send a request in a thread; run the block as soon as the request waits.
 
     Yields:
-        A list that contains the error of the request, or its result, after the block.
+        A list that, after the block, contains the result or the error of the request.
     """
     outcomes = []
 
