@@ -46,6 +46,8 @@ SETTINGS = st.fixed_dictionaries(
 
 
 def instruction(name, accept, *, ends_conference=False):
+    """Return a function that builds an instruction from the parameters of a callback."""
+
     def respond(parameters):
         call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
         return {

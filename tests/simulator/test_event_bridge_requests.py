@@ -48,13 +48,13 @@ def from_rest(taskrouter, path):
 
 def convert(body):
     return {
-        RENAMED.get(name, name): seconds(name, value)
+        RENAMED.get(name, name): convert_value(name, value)
         for name, value in body.items()
         if name not in NOT_IN_SDK
     }
 
 
-def seconds(name, value):
+def convert_value(name, value):
     is_time = name.startswith("date_") or name == "virtual_start_time"
     return int(datetime.fromisoformat(value).timestamp()) if is_time else value
 

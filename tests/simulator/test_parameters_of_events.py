@@ -1,4 +1,4 @@
-"""The events that each operation publishes, with their descriptions and parameters."""
+"""The events that operations publish, with their descriptions and parameters."""
 
 import json
 

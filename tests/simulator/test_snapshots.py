@@ -194,7 +194,7 @@ CONFERENCE = [
     ("activity", 1, 0), ("activity", 0, 0), ("instruction", 2, 0), ("call", 1, 1), ("time", 4, 0)
 ]  # fmt: skip
 TRANSFER = [*CONFERENCE, ("transfer", 0, 0)]
-STARTS = {
+SCENARIOS = {
     "nothing": [],
     "a ringing phone": RINGING,
     "a ringing phone of a conference": [("activity", 1, 0), ("instruction", 2, 0), ("call", 1, 1)],
@@ -214,7 +214,7 @@ STARTS = {
 
 @settings(max_examples=60, deadline=None)
 @given(
-    start=st.sampled_from(list(STARTS)),
+    scenario=st.sampled_from(list(SCENARIOS)),
     before=st.lists(STEPS, max_size=10),
     after=st.lists(STEPS, max_size=12),
     options=st.fixed_dictionaries(
@@ -225,9 +225,9 @@ STARTS = {
         },
     ),
 )
-def test_effects_are_the_same_with_and_without_a_restore(start, before, after, options):
+def test_effects_are_the_same_with_and_without_a_restore(scenario, before, after, options):
     original, restored = Center(**options), Center(**options)
-    for step in [*STARTS[start], *before]:
+    for step in [*SCENARIOS[scenario], *before]:
         original.do(step)
         restored.do(step)
     restored.restore()
@@ -240,10 +240,10 @@ def test_effects_are_the_same_with_and_without_a_restore(start, before, after, o
 
 
 @pytest.mark.parametrize("answer_seconds", [4.0, 0.0])
-@pytest.mark.parametrize("start", STARTS)
-def test_every_start_can_be_restored(start, answer_seconds):
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_can_be_restored(scenario, answer_seconds):
     original, restored = (Center(answer_seconds=answer_seconds) for _ in range(2))
-    for step in STARTS[start]:
+    for step in SCENARIOS[scenario]:
         original.do(step)
         restored.do(step)
     restored.restore()
@@ -255,26 +255,26 @@ def test_every_start_can_be_restored(start, answer_seconds):
     assert restored.state() == original.state()
 
 
-def test_selected_starts_create_the_named_situations():
+def test_selected_scenarios_create_the_named_situations():
     centers = {}
-    for start, steps in STARTS.items():
-        centers[start] = center = Center(answer_seconds=4.0)
+    for scenario, steps in SCENARIOS.items():
+        centers[scenario] = center = Center(answer_seconds=4.0)
         for step in steps:
             center.do(step)
 
-    def conference(start):
-        (found,) = centers[start].engine.conferences.values()
+    def conference(scenario):
+        (found,) = centers[scenario].engine.conferences.values()
         return found
 
-    def transfer(start):
-        (task,) = centers[start].workspace.tasks.values()
+    def transfer(scenario):
+        (task,) = centers[scenario].workspace.tasks.values()
         return task.transfer
 
     assert list(centers["a ringing dialed phone"].engine.calls.values())[-1].on_answer
     assert len(conference("a conference").participants) == 2
     assert conference("a conference").events_sent == 3
     assert len(conference("a supervised conference").participants) == 3
-    statuses = [transfer(start).status for start in list(STARTS)[-4:]]
+    statuses = [transfer(scenario).status for scenario in list(SCENARIOS)[-4:]]
     assert statuses == ["initiated", "initiated", "initiated", "canceled"]
     assert centers["a ringing phone of a transfer"].worker_leg().on_answer
 

@@ -19,7 +19,7 @@ from tests.simulator.conftest import SPANISH
 START = 1_767_225_600.0
 """The time of a frozen clock with a seed: 2026-01-01T00:00:00Z."""
 REPLACED = "a reset or a restored snapshot replaced the state while the request waited"
-SECONDS = 5
+TIMEOUT_SECONDS = 5
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def waiting_request(is_waiting, function, *arguments):
 
     thread = threading.Thread(target=send)
     thread.start()
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not is_waiting() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert is_waiting()
     yield outcomes
-    thread.join(SECONDS)
+    thread.join(TIMEOUT_SECONDS)
     assert not thread.is_alive()
 
 
