@@ -48,7 +48,7 @@ def test_unusable_instruction_has_code_and_reason(response, code, message):
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 @pytest.mark.parametrize("content_type", ["text/xml", "application/xml", "text/html"])
-def test_twiml_response_has_success_status_and_xml_or_html_type(status, content_type):
+def test_twiml_with_success_status_and_xml_or_html_type_is_accepted(status, content_type):
     assert answers.twiml_body(Response(status, content_type, b"x" * 65_536)) == b"x" * 65_536
 
 

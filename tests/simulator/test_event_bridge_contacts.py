@@ -264,7 +264,7 @@ def test_worker_can_update_their_own_participant(conference):
     assert (participant["muted"], participant["end_conference_on_exit"]) == (False, True)
 
 
-def test_worker_holds_and_removes_another_worker(conference):
+def test_worker_puts_another_worker_on_hold_and_removes_that_worker(conference):
     simulator, alice, reservation = conference
     bob = BrowserSdk(simulator, "Bob")
     transfer(alice, reservation, bob.worker_sid)

@@ -120,7 +120,7 @@ def test_workspaces_in_the_readme_are_valid(taskrouter, tmp_path):
         assert list(other.workers) == ["Zoe"]
 
 
-def test_readme_names_the_built_wheel_only():
+def test_readme_names_only_the_built_wheel():
     wheel = f"taskrouter_simulator-{taskrouter_simulator.__version__}-py3-none-any.whl"
     assert set(re.findall(r"[\w.-]+\.whl", README)) == {wheel}
     assert not re.search("(pip install|uvx) '?taskrouter", README)

@@ -33,7 +33,7 @@ SID_FILTERS = [
 
 @pytest.mark.parametrize(("path", "parameter"), SID_FILTERS)
 @pytest.mark.parametrize("value", ["", "x", "AC" + "0" * 32, "WT" + "0" * 31])
-def test_list_filter_that_is_not_a_sid_is_refused(taskrouter, path, parameter, value):
+def test_list_filter_refuses_a_value_that_is_not_a_sid(taskrouter, path, parameter, value):
     assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 

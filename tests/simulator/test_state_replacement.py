@@ -94,7 +94,7 @@ def restore(taskrouter, snapshot):
 
 
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_ends_an_advance(taskrouter, app_is_called, replace):
+def test_state_replacement_ends_an_advance(taskrouter, app_is_called, replace):
     snapshot = taskrouter.snapshot()
     offer_task(taskrouter)
     with waiting_request(app_is_called, taskrouter.advance, 5000) as outcomes:
@@ -105,7 +105,7 @@ def test_replaced_state_ends_an_advance(taskrouter, app_is_called, replace):
 
 
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_ends_a_call(taskrouter, app_is_called, replace):
+def test_state_replacement_ends_a_request_to_place_a_call(taskrouter, app_is_called, replace):
     snapshot = taskrouter.snapshot()
     taskrouter.advance(5000)
     with waiting_request(app_is_called, place_call, taskrouter) as outcomes:
@@ -168,7 +168,7 @@ def rename_worker(taskrouter):
 
 @pytest.mark.parametrize("send", [create_task, rename_worker])
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_cuts_a_delayed_request(taskrouter, replace, send):
+def test_state_replacement_cuts_a_delayed_request(taskrouter, replace, send):
     snapshot = taskrouter.snapshot()
     taskrouter.fault("request", "latency", method="POST", seconds=0.5)
 
