@@ -328,7 +328,7 @@ def without(document, name):
     return {key: value for key, value in document.items() if key != name}
 
 
-def signed(document):
+def with_valid_checksum(document):
     content = without(document, "checksum")
     return {**content, "checksum": snapshots._checksum(content)}
 
@@ -341,25 +341,25 @@ CHANGES = {
     "a changed value": (lambda document: {**document, "version": 2}, "checksum"),
     "an empty document": (lambda _document: {}, "checksum"),
     "a different version": (
-        lambda document: signed({**document, "version": 2}),
+        lambda document: with_valid_checksum({**document, "version": 2}),
         "the version of the snapshot must be 1",
     ),
     "no version": (
-        lambda document: signed(without(document, "version")),
+        lambda document: with_valid_checksum(without(document, "version")),
         "the version of the snapshot must be 1",
     ),
     "no objects": (
-        lambda document: signed(without(document, "objects")),
+        lambda document: with_valid_checksum(without(document, "objects")),
         "the snapshot is from a different version of the simulator: 'objects'",
     ),
     "an unknown field": (
-        lambda document: signed(
+        lambda document: with_valid_checksum(
             {**document, "objects": {**document["objects"], document["state"]: {"a": 1}}}
         ),
         "the snapshot is from a different version of the simulator: State has no field a",
     ),
     "a missing field": (
-        lambda document: signed(
+        lambda document: with_valid_checksum(
             {**document, "objects": {**document["objects"], document["state"]: {}}}
         ),
         "the snapshot is from a different version of the simulator: workspace_sid is missing",
@@ -385,7 +385,7 @@ def places(value):
             yield from places(item)
 
 
-def test_signed_snapshot_with_a_wrong_value_is_restored_or_changes_nothing():
+def test_snapshot_with_wrong_value_and_valid_checksum_is_restored_or_changes_nothing():
     center = ringing_center()
     center.simulator.faults.add({"on": "event", "kind": "latency", "seconds": 1})
     document = center.simulator.snapshot()
@@ -399,7 +399,7 @@ def test_signed_snapshot_with_a_wrong_value_is_restored_or_changes_nothing():
             container[key] = value
             unchanged = simulator.snapshot()
             try:
-                asyncio.run(restored(simulator, signed(document)))
+                asyncio.run(restored(simulator, with_valid_checksum(document)))
             except SnapshotError:
                 assert simulator.snapshot() == unchanged
             else:
@@ -446,7 +446,7 @@ def test_field_without_a_stored_value_gets_its_default():
     del snapshot["objects"][task]["is_waiting"], snapshot["objects"][task]["reoffer_times"]
     del snapshot["engine"]["sids_created"]
     other = Simulator(Settings(**center.options))
-    asyncio.run(restored(other, signed(snapshot)))
+    asyncio.run(restored(other, with_valid_checksum(snapshot)))
     workspace = other.engine.workspaces[other.workspace_sid]
     assert workspace.tasks[task].is_waiting is False
     assert workspace.tasks[task].reoffer_times == {}
