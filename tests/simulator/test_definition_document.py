@@ -151,7 +151,7 @@ def test_byte_order_mark_is_ignored():
 @pytest.mark.parametrize(
     "text", ["a: 1\nb:\n  - c\n  - d: 2\n", '{"a": 1,\n"b":\n\t["c", \n {"d": 2}]}']
 )
-def test_every_part_of_a_document_has_a_place(text):
+def test_every_part_of_a_document_has_a_position(text):
     found = parse(text.encode(), "f")
     is_json = text.startswith("{")
     assert found.place(()) == "f:1:1"
@@ -195,7 +195,7 @@ def test_error_counts_further_mistakes():
     assert DefinitionError(found, findings).findings == findings
 
 
-def test_large_yaml_is_refused_but_the_same_size_of_json_is_read(monkeypatch):
+def test_yaml_above_the_size_limit_is_refused_but_larger_json_is_read(monkeypatch):
     monkeypatch.setattr(document, "MAX_YAML_BYTES", 10)
     assert value("a: 1234567") == {"a": 1234567}
     assert error("a: 12345678") == (

@@ -75,16 +75,16 @@ class CostSimulation(WorkflowSimulation):
         self.evaluations = []
         compile_expression = self.engine.compile
 
-        def compile_and_count(text):
+        def compile_and_record(text):
             predicate = compile_expression(text)
 
-            def count(context):
+            def record(context):
                 self.evaluations.append(text)
                 return predicate(context)
 
-            return count
+            return record
 
-        self.engine.compile = compile_and_count
+        self.engine.compile = compile_and_record
 
     def cost(self, **attributes):
         """Run a Task's life cycle twice; return the expressions evaluated the second time."""
