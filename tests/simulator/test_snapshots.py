@@ -147,7 +147,7 @@ class Center(CallSimulation):
 
     def do_supervise(self, first, second):
         body = {"instruction": "supervise", "supervisor": "client:sam"}
-        body["mode"] = ("monitor", "whisper", "barge")[second % 3]
+        body["supervisor_mode"] = ("monitor", "whisper", "barge")[second % 3]
         for reservation in list(self.workspace.reservations.values())[-1 - first :][:1]:
             instructions.execute(self.engine, self.workspace, reservation, body)
 
