@@ -50,8 +50,8 @@ _SWEEP = "sweep"
 """Prefix of the names of simulated limits."""
 
 _MAX_AGE_MS = 2 * INTERVAL_MS
-"""Maximum time since a part of the reconciliation was last completed. After a longer time, the part
-is falling behind."""
+"""Maximum time since a part of the reconciliation was last completed. If more time has passed, the
+part is falling behind."""
 
 
 def _input(default: int, text: str) -> int:
@@ -63,7 +63,7 @@ def _input(default: int, text: str) -> int:
 class Inputs:
     """Quotas, durations and a seed.
 
-    By default, the quotas are AWS's default quotas, and the other values are assumptions.
+    The default quotas of AWS services are AWS's own defaults. The other defaults are assumptions.
     """
 
     api_gateway: int = _input(10_000, "API Gateway requests per second, per account.")
@@ -104,7 +104,7 @@ class Limit:
         quota: The value of the limit.
         unit: The unit of the quota.
         needed: The number of requests or write units that one Reservation needs. For a concurrency
-            limit, the sum of the requests' durations in seconds.
+            limit and for SSM, the sum of the requests' durations in seconds.
     """
 
     quota: float
@@ -203,7 +203,7 @@ def _display_name(key: str) -> str:
     return key if key == footprint.TABLE else f"index {key}"
 
 
-def _render_order(limits: Sequence[Mapping[str, Limit]]) -> str:
+def _render_limits_by_rate(limits: Sequence[Mapping[str, Limit]]) -> str:
     """Return a table of the limits between successive rates, lowest limit first."""
     rows: list[tuple[str, ...]] = [("Reservations per second", *_WAYS)]
     for last, rate in pairwise((0, *RATES)):
@@ -296,7 +296,7 @@ def render(inputs: Inputs) -> list[str]:
         for each, over_rest in zip(needed, ways, strict=True)
     ]
     return [
-        _render_order(limits),
+        _render_limits_by_rate(limits),
         _render_needs(needed),
         _render_limits(limits),
         _render_simulation(inputs),

@@ -1,8 +1,8 @@
 """Counts the requests and DynamoDB write units that one Reservation needs.
 
 The whole app runs in this process, with a DynamoDB emulator. The app receives the requests of a
-Reservation that is accepted, wrapped up and completed. All results are counts, so they do not
-depend on the machine.
+Reservation that is accepted, wrapped up and completed. All results are counts or sizes, so they do
+not depend on the machine.
 
 The emulator reports no write units per partition key of an index. Therefore, this module calculates
 the units ("DynamoDB read and write operations" and "DynamoDB item sizes and formats" in the

@@ -36,7 +36,7 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 async def _describe(simulator: Simulator) -> Any:
-    """Return the test credentials, and the loaded Workspace's SIDs by friendly name."""
+    """Return the test credentials, the loaded Workspace's SIDs and the app's base URL."""
     workspace = simulator.engine.workspaces.get(simulator.workspace_sid)
     return {
         **asdict(simulator.credentials),

@@ -184,7 +184,7 @@ class _Builder:
         return Directory(self._sids).sid(kind, name)
 
     def _activity(self, path: Path, name: Managed[str | None]) -> str | None:
-        """Return the SID of an Activity; None if there is no such Activity."""
+        """Return the SID of an Activity; None if the name is null, unmanaged or unknown."""
         if name is not None and not isinstance(name, Unmanaged):
             with self._reporting(path):
                 return self._find_sid("activity", name)

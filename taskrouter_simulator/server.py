@@ -175,7 +175,7 @@ class Simulator:
 
     def _use(self, engine: Engine) -> None:
         self.engine = engine
-        self._advancing = asyncio.Lock()  # requests to an earlier engine may still hold its lock
+        self._advancing = asyncio.Lock()  # a request may still hold the previous engine's lock
 
     def _new_engine(self, definition: WorkspaceDefinition) -> Engine:
         engine = self._start_engine()
@@ -213,7 +213,7 @@ def _clock(settings: Settings) -> Clock:
 
 
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Sends the response to an invalid handshake, which uvicorn does not send."""
+    """Sends a response to an invalid handshake; uvicorn itself sends none."""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

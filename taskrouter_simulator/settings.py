@@ -203,7 +203,8 @@ class Settings:
         ("unordered", "callback-first", "event-first"),
     )
     event_callbacks_in_order: bool = _setting(
-        default=False, text="an event callback waits for the response to the previous one"
+        default=False,
+        text="an event callback waits for the response to the previous event callback",
     )
     assignment_callback_seconds: float = _setting(5.0, "time limit of an assignment callback")
     fallback_callback_seconds: float = _setting(5.0, "time limit of a fallback callback")
