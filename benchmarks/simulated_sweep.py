@@ -269,7 +269,7 @@ class Sweeps:
         return events.count(since // 1000 * 1000, until // 1000 * 1000)
 
     def _events(self, name: str, since: int, until: int) -> Iterator[tuple[int, Group, Status]]:
-        """Yield the listed Events of a type, with their times, by group."""
+        """Yield the time, the group and the status of the listed Events of a type."""
         remaining, status = self.world.scenario.taskrouter.max_events, EVENT_TYPES[name]
         for at, group in self.world.events[status].between(
             since // 1000 * 1000, until // 1000 * 1000

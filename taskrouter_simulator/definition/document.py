@@ -70,7 +70,7 @@ Findings = list[Finding]
 
 @dataclass(frozen=True)
 class Document:
-    """A value, and the places of its parts.
+    """A value, and the positions of its parts.
 
     Attributes:
         name: Name of the file, or the beginning of messages about a value without a file.

@@ -67,8 +67,8 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, the default Workflow is ambiguous or missing, or
-            `ignore_capacity` is set without a targeted Worker.
+        BadRequest: A resource does not exist, the default Workflow is ambiguous or missing, the
+            targeted Worker is in no TaskQueue, or `ignore_capacity` is set without such a Worker.
     """
     if ignore_capacity is not None and not (routing_target or "").startswith("WK"):
         raise BadRequest("IgnoreCapacity requires a RoutingTarget that is a Worker SID")

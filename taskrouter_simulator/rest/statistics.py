@@ -232,7 +232,7 @@ def _count_workers(request: Request, members: Collection[Worker]) -> dict[str, A
 
 
 def _count_in_queue(request: Request, sid: str, channel_sid: str | None) -> dict[str, Any]:
-    """Return the real-time statistics of a TaskQueue; all numbers are 0 if it does not exist."""
+    """Return the real-time statistics of a TaskQueue; zeros if the TaskQueue does not exist."""
     engine, workspace = request.engine, request.workspace
     queue = workspace.queues.get(sid)
     members = workers.members(engine, workspace, queue) if queue else []
