@@ -60,7 +60,7 @@ class LogFields(TypedDict, total=False):
     """
 
     found: int | None
-    """Number of Reservations on a page."""
+    """Number of Reservations or callbacks on a page."""
 
     likely_cause: str | None
     """Likely cause of an invalid signature; see `chalicelib.adapters.twilio.signature`."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, get_type_hints
 
-from taskrouter_simulator.callbacks.dispatcher import Dispatcher, Unfinished
+from taskrouter_simulator.callbacks.dispatcher import Dispatcher, UnfinishedCallbacks
 from taskrouter_simulator.clock import Clock, ClockState
 from taskrouter_simulator.engine.core import NOT_STORED, Engine
 from taskrouter_simulator.faults import FaultsState
@@ -61,7 +61,7 @@ class State:
     workflow_sid: str
     clock: ClockState
     timers: list[StoredTimer]
-    callbacks: Unfinished
+    callbacks: UnfinishedCallbacks
     faults: FaultsState
     log_position: int
 

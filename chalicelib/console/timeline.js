@@ -1,4 +1,4 @@
-// What happened to a Reservation, according to its record.
+// The steps and phases of a Reservation, according to its record.
 
 const MIN_SHARE = 0.006;
 

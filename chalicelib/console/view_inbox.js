@@ -117,7 +117,7 @@ function offers() {
   const { inbox, selected } = state;
   arrange(inbox, serverNow(), areRowsHeld());
   if (!inbox.order.length && !filterText()) {
-    return nothing();
+    return emptyInbox();
   }
   const matches = matcher();
   const shown = inbox.order.map((sid) => inbox.rows.get(sid)).filter(({ reservation }) => matches(reservation));
@@ -152,7 +152,7 @@ function listNote(n) {
   return isPendingTruncated ? text("truncated", { n: order.length }) : text("sorted");
 }
 
-function nothing() {
+function emptyInbox() {
   const { worker } = state.inbox;
   let words = text("empty");
   if (isAvailable(worker)) {

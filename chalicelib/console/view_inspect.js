@@ -10,8 +10,7 @@ import { drafts } from "./session.js";
 import { state } from "./state.js";
 import { text } from "./texts.js";
 import { answeredAt, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
-import { Component } from "./vendor.js";
-import { html, icon, pill, Ticking } from "./view.js";
+import { html, icon, Page, pill, Ticking } from "./view.js";
 import { Copy } from "./view_dialogs.js";
 import { banner, blankRows } from "./view_inbox.js";
 import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offer.js";
@@ -19,7 +18,7 @@ import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offe
 const SLOW_RECORD = 300;
 
 /** The page of one Reservation. Its key is the SID, so that each Reservation gets a new component. */
-export class InspectPage extends Component {
+export class InspectPage extends Page {
   componentDidMount() {
     scrollTo(0, 0);
     this.seen = listedState(this.props.sid);
@@ -36,7 +35,8 @@ export class InspectPage extends Component {
   }
 
   /** A change in the Inbox shows that the record has changed. */
-  componentDidUpdate() {
+  componentDidUpdate(...before) {
+    super.componentDidUpdate(...before);
     const seen = listedState(this.props.sid);
     if (seen !== this.seen) {
       this.seen = seen;

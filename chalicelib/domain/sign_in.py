@@ -134,7 +134,7 @@ def checked_return_to(text: str) -> str:
     browsers keep the fragment when they follow the redirect to the provider.
 
     Raises:
-        BadRequest: Another page is requested.
+        BadRequest: A different page is requested.
     """
     if not _RETURN_TO.fullmatch(text):
         raise BadRequest(

@@ -260,7 +260,7 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     )
 
 
-def _text(value: bool) -> str:  # noqa: FBT001  # API Gateway expects text
+def _text(value: bool) -> str:  # noqa: FBT001  # API Gateway expects strings
     return "true" if value else "false"
 
 

@@ -1,4 +1,4 @@
-"""Prints the mistakes in the definition of a Workspace."""
+"""Prints the errors and warnings about the definition of a Workspace."""
 
 import json
 from pathlib import Path

@@ -488,7 +488,7 @@ def test_claim_sets_its_attributes(store: DynamoReservationStore, *, accepts: bo
 
 
 @pytest.mark.parametrize("accepts", [True, False])
-def test_claim_with_an_instruction_names_no_acceptor(
+def test_claim_with_an_instruction_records_no_acceptor(
     store: DynamoReservationStore, *, accepts: bool
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)

@@ -146,7 +146,7 @@ def test_unverified_email_is_ignored(verified: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 256, "José", "a b"])
-def test_printable_text_is_a_name(name: str) -> None:
+def test_printable_string_is_a_name(name: str) -> None:
     assert policy().find_name({"email": name, "email_verified": True}) == name
 
 

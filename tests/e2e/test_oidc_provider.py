@@ -77,7 +77,7 @@ def page(center):
 
 
 def token_of(page, center):
-    """Wait until the person is signed in; return the token, which has left the address bar."""
+    """Wait until the person is signed in; return the token, which the URL no longer contains."""
     expect(page.locator(".live")).to_contain_text("Live")
     assert page.url.partition("?")[0] == f"{center.url}/console/"
     return page.evaluate("sessionStorage.getItem('console.token')")
@@ -140,7 +140,7 @@ def test_worker_signs_in_and_renews_the_token_silently(page, center):
     assert urlsplit(page.url).query == "view=all"
 
 
-def test_expired_session_continues_without_a_question(page, center):
+def test_expired_session_is_renewed_without_asking_the_person(page, center):
     sign_in(page, center, "alice")
     token_of(page, center)
     expired = open_with_expiring_token(page, center)
@@ -182,13 +182,13 @@ def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, us
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
 
 
-def test_canceled_sign_in_ends_on_the_page(page, center):
+def test_canceled_sign_in_is_reported_on_the_page(page, center):
     begin(page, center, "alice")
     page.click("text=Cancel")
     expect_failure(page, center, "access_denied")
 
 
-def test_response_works_once_and_only_in_its_browser(page, center):
+def test_authorization_response_works_once_and_only_in_its_browser(page, center):
     begin(page, center, "alice")
     with page.expect_request(f"{center.callback}**") as request:
         page.click("[type=submit]")

@@ -218,7 +218,7 @@ def test_sufficient_or_reserved_concurrency_needs_no_hint(concurrency, reserved)
 
 
 @given(concurrency=CONCURRENCY)
-def test_throttled_requests_fit_into_the_concurrency(concurrency):
+def test_admitted_requests_fit_into_the_concurrency(concurrency):
     callback = capacity.callback_throttle(concurrency)
     default = capacity.default_throttle(concurrency)
     assert callback.rate * capacity.CALLBACK_SECONDS <= concurrency
@@ -332,7 +332,7 @@ def test_log_searches_use_a_fiftieth_of_the_concurrency_or_one_execution(concurr
 
 
 def test_search_of_the_callback_log_takes_no_longer_than_its_throttle_assumes():
-    longest = callback_log.LATEST_REQUEST_SECONDS + callback_log.REQUEST_SECONDS
+    longest = callback_log.SEARCH_SECONDS + callback_log.REQUEST_SECONDS
     assert longest <= capacity.WAITING_SECONDS
 
 

@@ -100,7 +100,7 @@ def test_documented_costs_add_up_and_count_every_alarm():
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_documented_urls_on_aws_begin_with_a_stage(page):
+def test_paths_of_documented_urls_on_aws_begin_with_a_stage(page):
     text = page.read_text(encoding="utf-8")
     stages = re.findall(r"execute-api\S*amazonaws\.com/(\w+)|…\.amazonaws\.com/(\w+)", text)
     assert {"".join(groups) for groups in stages} <= {"STAGE", "dev", "prod"}

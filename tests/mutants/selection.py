@@ -111,8 +111,8 @@ def _run_all(project: Project, output: Path, *, jobs: int) -> None:
 class Selection:
     """The tests for each mutation.
 
-    Statements of a module run only once, when the module is imported. A change to such a statement
-    affects the functions and the test files that mention the names defined by the statement.
+    A statement outside functions runs only once, when the module is imported. A change to such a
+    statement affects the functions and the test files that mention the names that it defines.
     """
 
     def __init__(self, project: Project, covered: Coverage) -> None:

@@ -264,7 +264,7 @@ def history_item(entry: HistoryEntry) -> dict[str, Any]:
 
 
 def callback_attributes(reservation: Reservation) -> dict[str, Any]:
-    """Return the attributes that a callback, an event or TaskRouter provides."""
+    """Return the attributes that a callback, an event or TaskRouter's REST API provides."""
     delivery = vars(reservation.delivery) if reservation.delivery else {}
     return {
         "delivery": {name: value for name, value in delivery.items() if value} or None,

@@ -11,7 +11,7 @@ from taskrouter_simulator.continuations import Continuation, continuation
 from taskrouter_simulator.engine import reservations
 from taskrouter_simulator.engine.call_model import Call, Verb
 from taskrouter_simulator.engine.calls import call_tasks, conferences, ringing, status
-from taskrouter_simulator.engine.calls.twiml import SPOKEN, VERBS, TwimlError, parse
+from taskrouter_simulator.engine.calls.twiml import PROMPTS, VERBS, TwimlError, parse
 from taskrouter_simulator.engine.core import Engine, FetchTwiml
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus
@@ -252,7 +252,7 @@ def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
 
 def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
     for child in verb.children:
-        if child.name in SPOKEN:
+        if child.name in PROMPTS:
             _speak(engine, call, child)
     pressed = call.keys.pop(0) if call.keys else None
     finish = verb.attributes.get("finishOnKey", "#")
