@@ -1,4 +1,4 @@
-"""The limits of TaskRouter's REST API in the simulation."""
+"""Simulates the limits of TaskRouter's REST API."""
 
 from collections import Counter
 from dataclasses import dataclass, field

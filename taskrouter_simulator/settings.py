@@ -74,7 +74,7 @@ class Settings:
         " and a frozen clock starts at the beginning of 2026; '' for random SIDs",
     )
     frozen_clock: bool = _setting(
-        default=False, text="time stands still until POST /simulator/clock advances it"
+        default=False, text="the clock is stopped, and only POST /simulator/clock advances it"
     )
     log_size: int = _setting(
         10_000, "number of log entries kept, and number of Events kept for each Workspace"

@@ -165,7 +165,7 @@ def transfer(
         workspace: The Workspace.
         reservation: The accepted Reservation of the Worker who transfers the Task.
         to: SID of a Worker or TaskQueue.
-        mode: "WARM" or "COLD"; after a cold transfer, the Worker wraps up at once.
+        mode: "WARM" or "COLD"; in a cold transfer, the Worker wraps up immediately.
 
     Raises:
         BadRequest: The Task is not assigned to the Worker, or `to` is neither a different
