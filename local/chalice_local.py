@@ -262,9 +262,9 @@ def _describe_simulator(url: str) -> dict[str, Any] | None:
 def _tune_server() -> None:
     """Tune Chalice's server for concurrent clients; replace its parser and its file polling.
 
-    By default, the server writes headers and body as two packets with Nagle's algorithm enabled, so
-    every request on a keep-alive connection waits about 40 ms for a delayed acknowledgment. Its
-    queue of five connections also makes 50 concurrent clients wait for retransmissions.
+    By default, the server writes headers and body as two packets with Nagle's algorithm enabled.
+    Every request on a keep-alive connection then waits about 40 ms for a delayed acknowledgment.
+    The server's queue of five connections makes 50 concurrent clients wait for retransmissions.
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ChaliceRequestHandler.parse_request = _parse_request
@@ -315,9 +315,8 @@ def _hide_secrets_in_access_log(settings: config.Settings) -> None:
 def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None:
     """Call *callback* if a source file has changed since this watcher's previous poll.
 
-    Chalice's version restarts the server after a change to any file, even bytecode that Python
-    writes when a request imports a module for the first time. Such a restart interrupts requests in
-    progress.
+    Chalice's version restarts the server after a change to any file, and a restart interrupts
+    requests in progress. For example, Python writes bytecode when a request first imports a module.
     """
     found = {}
     for folder, folders, names in os.walk(root):
