@@ -30,10 +30,10 @@ def check_routing(routing: Routing, path: Path) -> Iterator[Finding]:
         for number, item in enumerate(routing.filters)
     ]
     for number, item in enumerate(routing.filters):
-        place = (*path, "filters", number)
+        filter_path = (*path, "filters", number)
         if obstacle := obstacles[number]:
-            yield _warn(place, f"no Task reaches this filter, because {obstacle}")
-        yield from _check_targets(item.targets, (*place, "targets"))
+            yield _warn(filter_path, f"no Task reaches this filter, because {obstacle}")
+        yield from _check_targets(item.targets, (*filter_path, "targets"))
     if routing.filters and routing.default_filter is None and all(obstacles):
         message = "no Task can reach a target of this Workflow"
         yield Finding((*path, "filters"), message, WORKFLOWS)

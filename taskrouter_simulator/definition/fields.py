@@ -215,12 +215,12 @@ class EventTypes:
             )
             return _report(findings, path, message, EVENTS)
         for index, name in enumerate(value):
-            place = (*path, index)
+            item_path = (*path, index)
             if not isinstance(name, str):
-                _refuse(findings, place, "an event type", name)
+                _refuse(findings, item_path, "an event type", name)
             elif name not in events.TYPES:
                 known = describe_unknown(name, sorted(events.TYPES))
-                findings.append(Finding(place, f"unknown type {known}", EVENTS))
+                findings.append(Finding(item_path, f"unknown type {known}", EVENTS))
         return frozenset(name for name in value if isinstance(name, str))
 
     def schema(self) -> Schema:
@@ -238,11 +238,13 @@ class Attributes:
         value = {} if value is None else value
         if not isinstance(value, dict):
             return _refuse(findings, path, "a mapping", value)
-        for place, part in walk(value, path):
-            if isinstance(part, dict | list) and len(place) - len(path) >= _MAX_DEPTH:
+        for part_path, part in walk(value, path):
+            if isinstance(part, dict | list) and len(part_path) - len(path) >= _MAX_DEPTH:
                 nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
                 return _report(findings, path, nested)
-            _refuse_sid(f"{place[-1]} {part if isinstance(part, str) else ''}", place, findings)
+            _refuse_sid(
+                f"{part_path[-1]} {part if isinstance(part, str) else ''}", part_path, findings
+            )
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except ValueError:
