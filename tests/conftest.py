@@ -29,7 +29,7 @@ def pytest_configure():
 
 
 def pytest_xdist_auto_num_workers():
-    """Return the number of workers: one more than the usable CPUs. None if unknown.
+    """Return one more than the number of usable CPUs, or None if that number is unknown.
 
     The additional worker keeps the CPUs busy while other tests wait for subprocesses.
     """

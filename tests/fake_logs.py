@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 
 Like CloudWatch Logs, the fake searches a limited number of lines per request. A page may therefore
-contain fewer lines than requested, or none, although other lines follow.
+contain fewer lines than requested, or none, although there are more lines.
 """
 
 import json
@@ -31,7 +31,8 @@ class FakeLogs:
         calls: the operations and their parameters.
         lines_per_request: maximum number of lines that a request searches.
         ignores_patterns: whether every line matches, as in emulators.
-        before_response: called with the number of the request; may return a different response.
+        before_response: called with the number of the request. May return a different response
+            (status and body). The status 0 closes the connection instead.
     """
 
     lines: list[tuple[int, str]] = field(default_factory=list)
@@ -86,7 +87,10 @@ class FakeLogs:
 
 
 def parse_pattern(pattern: str) -> Callable[[str], bool]:
-    """Return a function that evaluates a conjunction of conditions and disjunctions."""
+    """Return a function that returns whether a line matches a filter pattern.
+
+    The fake supports only `&&` between conditions or parenthesized alternatives (`||`).
+    """
     assert len(pattern) <= 1_024  # CloudWatch Logs' limit
     conditions = []
     whole = re.fullmatch(r"\{ (.*) \}", pattern)

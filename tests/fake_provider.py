@@ -29,7 +29,10 @@ _FAMILIES: dict[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPA
 
 @cache
 def private_key(name: str) -> Any:
-    """Return the private key with a name, such as ``RSA 1``. Generating RSA keys takes time."""
+    """Return the private key with a name: ``RSA 1``, ``RSA 1024`` (the key size), ``EC 256``, ….
+
+    The keys are cached, because generating RSA keys takes time.
+    """
     kind, number = name.split()
     match kind:
         case "RSA":
@@ -61,7 +64,7 @@ class FakeProvider:
 
     Attributes:
         claims: claims about the user, in the ID token; None removes a claim.
-        user_info: the UserInfo response; None if the provider has no such endpoint.
+        user_info: the UserInfo response; None removes the endpoint from the metadata.
         jwks: the published keys.
         make_token: makes the ID token from its claims.
         metadata: properties that override those of the metadata; None removes a property.
@@ -69,7 +72,7 @@ class FakeProvider:
         client_secret: the client's secret; empty for a public client.
         requests: counts of requests, by path.
         forms: the forms that the token endpoint received.
-        authorizations: the Authorization headers of these requests; None if there was none.
+        authorizations: the Authorization header of each request to the token endpoint, or None.
     """
 
     def __init__(self, url: str) -> None:

@@ -147,7 +147,7 @@ def test_scheme_and_host_of_a_url_are_converted_to_lower_case(text: str, url: st
     assert (settings.public_base_url, settings.twilio_taskrouter_url) == (url, url)
 
 
-def test_origin_is_converted_to_lower_case() -> None:
+def test_origin_is_converted_to_lower_case_or_refused() -> None:
     for text, origin in (("HTTPS://Desk.Example:8443", "https://desk.example:8443"), ("*", "*")):
         assert config.load({**COMPLETE, "CORS_ALLOW_ORIGIN": text}).cors_allow_origin == origin
     for text in ("https://d\u00e9sk.example", "https://desk example", "https://desk.example/"):
@@ -296,7 +296,7 @@ def test_valid_sign_in_setting_is_accepted(name: str, value: str) -> None:
     assert getattr(config.load({**SIGN_IN, name: value}), name.lower()) == value
 
 
-def test_issuer_needs_a_client_id_and_a_secure_address() -> None:
+def test_issuer_requires_a_client_id_and_an_https_or_loopback_base_url() -> None:
     with pytest.raises(config.SettingsError, match="^OIDC_CLIENT_ID must be set"):
         config.load({**SIGN_IN, "OIDC_CLIENT_ID": ""})
     with pytest.raises(config.SettingsError, match="^PUBLIC_BASE_URL must be an https URL"):
@@ -306,7 +306,7 @@ def test_issuer_needs_a_client_id_and_a_secure_address() -> None:
     config.load({**COMPLETE, "PUBLIC_BASE_URL": "http://calls.example.com"})
 
 
-def test_secret_of_the_client_is_not_shown_and_comes_from_the_parameter() -> None:
+def test_client_secret_is_not_shown_and_is_ignored_if_a_parameter_is_set() -> None:
     environ = {**SIGN_IN, "OIDC_CLIENT_SECRET": "s3cret"}
     settings = config.load(dict(environ))
     assert settings.oidc_client_secret == "s3cret"

@@ -37,7 +37,7 @@ OFFLINE, AVAILABLE, BREAK = (activity["sid"] for activity in ACTIVITIES)
 
 
 def token(role: str = "worker", *, seconds: int = 3600, identity: str = "", name: str = "") -> str:
-    """Return a token whose signature nobody checks."""
+    """Return a token whose signature is not valid. The fake does not verify it."""
     grant = {"workspace_sid": "WS" + "c" * 32, "role": role, "worker_sid": ALICE}
     if role != "worker":
         del grant["worker_sid"]
@@ -77,8 +77,11 @@ class FakeApi:
             functions that accept the path and return such a response.
         received: the requests: method, path, parameters.
         clock_offset: seconds by which the server's clock is ahead.
+        refused: the tokens whose requests get a 401.
         failure: the status of all responses except those of /console/session; None if requests
             succeed.
+        delay: seconds before each response.
+        has_provider: whether people sign in with an identity provider.
     """
 
     url: str = ""
@@ -136,7 +139,7 @@ class FakeApi:
         return reservation["reservation_sid"]
 
     def end(self, reservation_sid: str, status: str, by: str = "event") -> None:
-        """Make a Reservation disappear from the overview, with a final status in its record."""
+        """Move a Reservation from the overview to the records, with a final status."""
         reservation = self.reservations.pop(reservation_sid)
         history = [
             {"at": reservation["reserved_at"], "from": None, "to": "pending", "by": "event"},

@@ -127,7 +127,7 @@ def show_inspect(page: Page, api: FakeApi) -> None:
 
 
 def show_callbacks(page: Page, api: FakeApi) -> None:
-    """Show a log with a refused and a failed request, and the details of the refused one."""
+    """Show a log with a refused and a failed request, and the details of the refused request."""
     event(api, 3, event_type="reservation.completed", duration_ms=21.8)
     event(api, 41, event_type="reservation.wrapup", duration_ms=19.2)
     refused(api, 195, checked_url="https://api.example.com/prod/assignment_callback")

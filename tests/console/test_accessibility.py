@@ -1,4 +1,4 @@
-"""Browser tests of accessibility in the inbox and at sign-in, with a fake of the API."""
+"""Browser tests of the accessibility of the inbox and the sign-in page, with a fake of the API."""
 
 import re
 

@@ -30,7 +30,7 @@ CAUSES = {
 
 
 def delivery(api, ago: float = 10, **properties) -> dict:
-    """Add to the log a valid assignment callback that was answered some seconds ago."""
+    """Add to the log an assignment callback, by default valid and answered *ago* seconds ago."""
     entry = {
         "at": iso(time.time() - ago),
         "route": ASSIGNMENT,
@@ -56,7 +56,7 @@ def delivery(api, ago: float = 10, **properties) -> dict:
 
 
 def refused(api, ago: float = 20, cause: str = "base_url", **properties) -> dict:
-    """Add a callback that was refused because of its signature."""
+    """Add to the log a callback that was refused *ago* seconds ago because of its signature."""
     none = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
     own = {
         "status": 403,

@@ -1,4 +1,4 @@
-"""Browser tests of the connection and the polls, with a fake of the API."""
+"""Browser tests of polling and of lost connections, with a fake of the API."""
 
 import re
 
@@ -72,7 +72,7 @@ def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
 
 
 @pytest.mark.parametrize("body", [{"message": "maintenance"}, {"reservations": [None]}])
-def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_problems, body):
+def test_invalid_overview_counts_as_a_missed_poll(open_console, api, page_problems, body):
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     api._overview = lambda _headers: (200, body, {})
@@ -85,7 +85,7 @@ def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_
     page_problems.clear()
 
 
-def test_polls_come_at_the_recommended_interval_on_average(open_console, api):
+def test_recommended_poll_interval_varies_by_up_to_10_percent(open_console, api):
     api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -115,7 +115,7 @@ def test_page_does_not_claim_a_connection_before_the_first_response(open_console
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refusal_by_something_in_front_of_the_api_is_a_missed_update(open_console, api, status):
+def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, status):
     mine = token()
     page = open_console(mine)
     expect(page.locator(".live")).to_contain_text("Live")

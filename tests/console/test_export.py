@@ -105,7 +105,7 @@ def test_lines_end_with_crlf_and_all_fields_are_quoted(open_console, api):
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_no_cell_begins_a_formula(open_console, api, hostile):
+def test_no_cell_begins_with_a_formula(open_console, api, hostile):
     names = ("worker_name", "workflow_name", "task_queue_name", "task_channel_name")
     properties = dict.fromkeys(names, hostile)
     api.add_past_reservation(
@@ -119,7 +119,7 @@ def test_no_cell_begins_a_formula(open_console, api, hostile):
     assert row["title"].startswith("'")
 
 
-def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, api):
+def test_no_cell_begins_with_a_formula_if_the_separator_is_a_semicolon(open_console, api):
     hostile = [
         "".join(parts)
         for begin in ("", "a;", "a\r", "a\n", "a\r\n")
@@ -135,7 +135,7 @@ def test_no_cell_begins_a_formula_if_the_separator_is_a_semicolon(open_console, 
     assert [cell for cell in cells if re.match(r"[=+\-@\t\r]", cell)] == []
 
 
-def test_apostrophe_is_added_only_where_a_formula_would_begin(open_console, api):
+def test_cell_without_a_leading_formula_gets_no_apostrophe(open_console, api):
     name = "a-b=c+d@e; -1"
     api.add_past_reservation("", worker_name=name)
     (row,) = parse(export(open_as_supervisor(open_console)))

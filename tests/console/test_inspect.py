@@ -83,7 +83,7 @@ def add_record(api, status: str = "completed", *, ago: float = 400, **properties
 
 
 def visit(page: Page, reservation: str) -> None:
-    """Open the page of a Reservation by its address."""
+    """Show the page of a Reservation by changing the URL's fragment."""
     page.evaluate("fragment => { location.hash = fragment }", f"#/reservations/{reservation}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
@@ -96,7 +96,7 @@ def step_names(page: Page):
     return page.locator(".steps h3")
 
 
-def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, api):
+def test_timeline_shows_the_whole_life_cycle_with_times_and_durations(open_console, api):
     reservation = add_record(api)
     page = open_console()
     visit(page, reservation)
@@ -124,7 +124,7 @@ def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, ap
     expect(page).to_have_title("Inspect, Agent console")
 
 
-def test_strip_is_proportional(open_console, api):
+def test_segments_of_the_strip_are_proportional_to_the_durations(open_console, api):
     page = open_console()
     visit(page, add_record(api))
     strip = page.locator(".strip > rect")
@@ -216,7 +216,7 @@ def test_rule_recorded_by_an_earlier_version_is_read_from_the_note(open_console,
     expect(panel(page, "Answer and rule")).to_contain_text("Rule: VIPs by hand")
 
 
-def test_record_without_a_callback_says_so(open_console, api):
+def test_page_says_that_no_callback_was_received(open_console, api):
     properties = {"callback": None, "delivery": None, "claims": [], "rule": None}
     reservation = add_record(api, "timeout", **properties, instruction=None)
     api.records[reservation]["history"][0].update(by="event", note=None)
@@ -535,7 +535,7 @@ def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, ap
 
 
 def test_send_again_is_not_offered_on_other_hosts(browser, api):
-    """Like a deployed stage, console.localhost is not among the hosts that offer the button."""
+    """Like the host of a deployed stage, console.localhost is not a host that offers the button."""
     context = browser.new_context(locale="en-US")
     page = context.new_page()
     reservation = add_record(api)

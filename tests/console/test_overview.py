@@ -90,7 +90,7 @@ def test_labels_of_the_bars_match_the_time_zone_and_do_not_overlap(
         assert all(left["x"] + left["width"] < right["x"] for left, right in pairwise(boxes))
 
 
-def test_segments_of_the_bars_differ_without_color(open_console, api):
+def test_rejected_timed_out_and_other_segments_have_distinct_patterns(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     fills = page.locator(".legend rect").evaluate_all(
@@ -336,7 +336,7 @@ def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
     wait_for_requests(page, api, 2)
 
 
-def test_requests_for_the_figures_of_a_late_sweep_back_off_to_one_a_minute(open_console, api):
+def test_requests_for_the_figures_of_a_late_sweep_back_off_to_one_per_minute(open_console, api):
     api.statistics = make_statistics(api, age=75)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
@@ -445,7 +445,7 @@ def test_script_that_fails_to_load_is_reported_and_blocks_nothing_else(
 
 
 @pytest.mark.parametrize("fragment", ["#overview", "#/overview"])
-def test_address_survives_a_reload_and_back(open_console, api, fragment):
+def test_address_survives_a_reload_and_the_back_button(open_console, api, fragment):
     api.statistics = make_statistics(api)
     page = open_console(token("supervisor"))
     expect(page.locator(".live")).to_contain_text("Live")

@@ -39,7 +39,7 @@ def test_decision_in_one_tab_is_shown_in_the_other(open_console, api):
         expect(rows(page)).to_have_attribute("data-end", "rejected")
 
 
-def test_tabs_of_two_users_do_not_mix(open_console, api):
+def test_tabs_of_two_users_poll_with_their_own_tokens(open_console, api):
     alice = open_console()
     supervisor = open_console(token("supervisor", identity="carla"), context=alice.context)
     for page in (alice, supervisor):
