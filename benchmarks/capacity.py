@@ -183,7 +183,7 @@ def _render_needs(needed: Sequence[Footprint]) -> str:
     """Return a table of the requests, units and bytes that one Reservation needs."""
     rows: list[tuple[str, ...]] = [("one Reservation", *_WAYS)]
     counts = [_counts(each) for each in needed]
-    rows += [(name, *(_short(each[name]) for each in counts)) for name in counts[0]]
+    rows += [(name, *(_format_number(each[name]) for each in counts)) for name in counts[0]]
     return to_table(rows)
 
 
@@ -224,20 +224,20 @@ def _render_limits(limits: Sequence[Mapping[str, Limit]]) -> str:
     for name in sorted(limits[0], key=lambda name: limits[0][name].rate):
         both = [by_name[name] for by_name in limits]
         is_counted = not name.startswith(_SWEEP)
-        quota = f"{_short(both[0].quota)} {both[0].unit}" if is_counted else "simulated"
+        quota = f"{_format_number(both[0].quota)} {both[0].unit}" if is_counted else "simulated"
         cells = (
             cell
             for limit in both
             for cell in (
                 f"{limit.needed:.2g}" if is_counted else "",
-                "never" if limit.rate == inf else _short(limit.rate),
+                "never" if limit.rate == inf else _format_number(limit.rate),
             )
         )
         rows.append((name, quota, *cells))
     return to_table(rows)
 
 
-def _short(number: float) -> str:
+def _format_number(number: float) -> str:
     return f"{number:,.0f}"
 
 
@@ -271,11 +271,11 @@ def _outcome(world: World, sweeps: Sequence[Sweep]) -> tuple[str, ...]:
     requests, throttled = world.taskrouter.requests, world.taskrouter.throttled
     sweep = sweeps[-1]
     return (
-        _short(requests.total() / world.scenario.seconds),
+        _format_number(requests.total() / world.scenario.seconds),
         f"{throttled.total() / requests.total():.0%}",
         f"{world.given_up / world.arrived:.0%}",
-        _short(sweep.due),
-        _short(sweep.unchecked),
+        _format_number(sweep.due),
+        _format_number(sweep.unchecked),
         f"{sweep.oldest_due_ms / 1000:.0f} s",
         f"{(sweep.ended_at - sweep.at) / 1000:.0f} s",
         _describe_age(sweep.tasks_age_ms),

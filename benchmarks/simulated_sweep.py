@@ -212,9 +212,9 @@ class Sweeps:
         for _ in range(tasks):
             if not budget.may_continue():
                 return
-            yield self._list_task(budget, sweep)
+            yield self._list_task_reservations(budget, sweep)
 
-    def _list_task(self, budget: RunBudget, sweep: Sweep) -> Process:
+    def _list_task_reservations(self, budget: RunBudget, sweep: Sweep) -> Process:
         if (yield from self._request(LIST_RESERVATIONS, budget)):
             yield self.world.scenario.dynamodb_ms  # BatchGetItem
             sweep.unreconciled -= 1

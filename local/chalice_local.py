@@ -243,7 +243,7 @@ def _describe_simulator(url: str) -> dict[str, Any] | None:
     """
     try:
         try:
-            response = network.DIRECT.open(f"{url}/simulator", timeout=1)
+            response = network.DIRECT_OPENER.open(f"{url}/simulator", timeout=1)
         except HTTPError as error:
             response = error
         with response:

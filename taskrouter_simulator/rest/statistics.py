@@ -42,12 +42,12 @@ class _Selection:
     thresholds: list[int]
 
 
-def single(compute: Compute) -> Callable[[Request], Response]:
+def handler(compute: Compute) -> Callable[[Request], Response]:
     """Return a handler whose response contains the computed properties."""
     return lambda request: _respond(request, compute(request))
 
 
-def combined(real_time: Compute, cumulative: Compute) -> Callable[[Request], Response]:
+def combined_handler(real_time: Compute, cumulative: Compute) -> Callable[[Request], Response]:
     """Return a handler whose response contains real-time and cumulative statistics."""
     return lambda request: _respond(
         request, {"realtime": real_time(request), "cumulative": cumulative(request)}
