@@ -238,13 +238,11 @@ class Attributes:
         value = {} if value is None else value
         if not isinstance(value, dict):
             return _refuse(findings, path, "a mapping", value)
-        for part_path, part in walk(value, path):
-            if isinstance(part, dict | list) and len(part_path) - len(path) >= _MAX_DEPTH:
+        for subpath, part in walk(value, path):
+            if isinstance(part, dict | list) and len(subpath) - len(path) >= _MAX_DEPTH:
                 nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
                 return _report(findings, path, nested)
-            _refuse_sid(
-                f"{part_path[-1]} {part if isinstance(part, str) else ''}", part_path, findings
-            )
+            _refuse_sid(f"{subpath[-1]} {part if isinstance(part, str) else ''}", subpath, findings)
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except ValueError:
