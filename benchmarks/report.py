@@ -78,7 +78,7 @@ def to_row(figure: Figure) -> str:
 
 
 Section = Callable[[], Sequence[Figure | str]]
-"""A measurement, which returns figures, or text that follows the table."""
+"""A function that measures, and returns figures or text that follows the table."""
 
 
 def print_sections(sections: Sequence[Section]) -> None:

@@ -247,7 +247,7 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
 
 
 def base_url(address: tuple[Any, ...]) -> str:
-    """Return the URL of a listening socket's address, which begins with host and port."""
+    """Return the URL of a socket's address; the address begins with host and port."""
     host, port = address[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

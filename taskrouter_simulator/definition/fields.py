@@ -201,7 +201,7 @@ class EventTypes:
     """A list of event types, or a string of event types separated by commas."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return the set of types; None for an empty string, which means all types."""
+        """Return the set of types; None (all types) for null or an empty string."""
         if isinstance(value, str):
             value = [name.strip() for name in value.split(",")] if value.strip() else None
         if value is None:
