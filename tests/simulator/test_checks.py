@@ -47,7 +47,7 @@ def changed(section, **fields):
 def findings(definition):
     document = Document("", definition)
     return [
-        ": ".join(filter(None, [item.severity, document.place(item.path), item.message]))
+        ": ".join(filter(None, [item.severity, document.location(item.path), item.message]))
         for item in check_document(document)
     ]
 

@@ -295,7 +295,7 @@ def test_dropped_requirement_leaves_no_reference_in_a_worker(expression, monkeyp
     for level in range(40):
         simulation.run_life_cycle(level=level)
     entry = find_index(simulation.engine, simulation.workspace).workers._entries[dan.sid]
-    counts = [len(place.requirements) for place in entry.places.values()]
+    counts = [len(group.requirements) for group in entry.groups.values()]
     assert min(counts) > 0
     assert sum(counts) <= 5
 

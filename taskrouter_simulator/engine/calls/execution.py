@@ -237,7 +237,7 @@ def _wait(engine: Engine, call: Call, seconds: float, then: Continuation) -> Non
     engine.set_timer("call", call.sid, engine.now() + seconds, then)
 
 
-def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
+def _play_or_pause(engine: Engine, call: Call, verb: Verb) -> bool:
     """Execute `<Say>`, `<Play>` or `<Pause>`."""
     if verb.name == "Pause":
         seconds = verb.number("length", 1, _MAX_SECONDS)
@@ -253,7 +253,7 @@ def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
 def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
     for child in verb.children:
         if child.name in PROMPTS:
-            _speak(engine, call, child)
+            _play_or_pause(engine, call, child)
     pressed = call.keys.pop(0) if call.keys else None
     finish = verb.attributes.get("finishOnKey", "#")
     digits = (pressed or "").partition(finish)[0] if finish else pressed or ""
@@ -344,9 +344,9 @@ def _hang_up(engine: Engine, call: Call, _verb: Verb) -> bool:
 
 
 _VERBS: dict[str, Callable[[Engine, Call, Verb], bool]] = {
-    "Say": _speak,
-    "Play": _speak,
-    "Pause": _speak,
+    "Say": _play_or_pause,
+    "Play": _play_or_pause,
+    "Pause": _play_or_pause,
     "Gather": _gather,
     "Enqueue": _enqueue,
     "Redirect": _redirect,
