@@ -154,6 +154,7 @@ function followSignOut() {
 }
 
 const RECEIVERS = {
+  __proto__: null,
   ended: endByRecord,
   lookUp: ({ sids }) => state.isLeader && lookUp(sids),
   expectActivity: ({ sid }) => (state.expectedActivity = sid),
