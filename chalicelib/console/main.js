@@ -290,6 +290,7 @@ function update() {
     refuse();
     return;
   }
+  polling?.watch();
   announceTimeLeft();
   tick();
   const isDue = [...state.inbox.rows.values()].some(({ phase, ending }) => phase === "ended" && serverNow() - ending.at >= STAY);

@@ -1,6 +1,7 @@
 """Browser tests of the connection and the polls, with a fake of the API."""
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import expect
@@ -111,6 +112,29 @@ def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, 
     api.delay = 2
     page = open_console()
     expect(page.locator(".live")).to_have_text("Connecting")
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+def test_overview_that_does_not_arrive_is_shown_as_reconnecting(open_console, api):
+    allowed, waiting = threading.Event(), threading.Event()
+    allowed.set()
+    overview = api._overview
+
+    def respond_when_allowed(headers):
+        if not allowed.is_set():
+            waiting.set()
+            allowed.wait()
+        return overview(headers)
+
+    api._overview = respond_when_allowed
+    api.poll = {"visible_ms": 500, "hidden_ms": 500}
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    allowed.clear()
+    wait_until(page, waiting.is_set)
+    # The request fails only after 10 s.
+    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    allowed.set()
     expect(page.locator(".live")).to_contain_text("Live")
 
 
