@@ -1,7 +1,7 @@
 // Polls the overview. Of all tabs with the same user, one polls, and all show the result.
 
 import { NoResponse, request, retryAfter } from "./api.js";
-import { clockOffset, readServerTime, setClockOffset } from "./clock.js";
+import { clockOffset, readServerTime, serverNow, setClockOffset } from "./clock.js";
 import { after } from "./timer.js";
 
 const POLL_TIMEOUT = 10_000;
@@ -38,7 +38,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   const channel = new BroadcastChannel(`console ${owner}`);
   let overview = null;
   let tag = null;
-  let connection = { state: "connecting", since: Date.now(), failures: 0, nextAt: 0 };
+  let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
   /** When this tab last polled with success, heard from the tab that polls, or asked for a poll. */
@@ -126,7 +126,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     }
     const previous = connection;
     heardAt = Date.now();
-    connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+    connection = { state: "live", since: serverNow(), failures: 0, nextAt: 0 };
     try {
       publish();
       return true;

@@ -115,6 +115,23 @@ def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, 
     expect(page.locator(".live")).to_contain_text("Live")
 
 
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_time_of_the_last_update_comes_from_the_servers_clock(open_console, api, hours):
+    api.clock_offset = hours * 3_600
+    page = open_console(token(seconds=5 * 3_600))
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.context.set_offline(True)
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text("No connection since")
+    shown = re.search(r"\d\d:\d\d:\d\d", banner.inner_text())[0]
+    of_day = page.evaluate("at => new Date(at).toTimeString().slice(0, 8)", api.now() * 1000)
+    shown_at, now = (
+        sum(60**power * int(part) for power, part in zip((2, 1, 0), time.split(":"), strict=True))
+        for time in (shown, of_day)
+    )
+    assert (now - shown_at) % 86_400 < 600
+
+
 def test_overview_that_does_not_arrive_is_shown_as_reconnecting(open_console, api):
     allowed, waiting = threading.Event(), threading.Event()
     allowed.set()
