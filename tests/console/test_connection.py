@@ -115,6 +115,33 @@ def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, 
     expect(page.locator(".live")).to_contain_text("Live")
 
 
+@pytest.mark.parametrize(
+    ("locale", "title"),
+    [("en-US", "The offers are not loaded yet"), ("es-MX", "Las ofertas aún no se han cargado")],
+)
+def test_page_states_nothing_about_offers_and_tasks_before_the_first_overview(
+    open_console, api, locale, title
+):
+    api.failure = 503
+    page = open_console(locale=locale)
+    banner = page.locator(".banner")
+    expect(banner).to_contain_text(title)
+    expect(banner).not_to_contain_text(re.compile("accept|aceptar"))
+    expect(page.locator("[aria-labelledby=progress]")).not_to_contain_text(re.compile("No|Ningun"))
+    api.failure = None
+    banner.get_by_role("button").click()
+    expect(page.locator("[aria-labelledby=progress]")).to_contain_text(re.compile("No|Ningun"))
+    expect(page.get_by_text(title)).to_have_count(0)
+
+
+def test_banner_before_the_first_overview_says_that_the_connection_is_missing(open_console, api):
+    context = open_console(link_token=None).context
+    context.route("**/overview", lambda route: route.abort())
+    page = open_console(context=context)
+    expect(page.get_by_role("alert")).to_contain_text("The offers are not loaded yet")
+    expect(page.locator(".live")).to_contain_text("No connection")
+
+
 @pytest.mark.parametrize("hours", [-3, 3])
 def test_time_of_the_last_update_comes_from_the_servers_clock(open_console, api, hours):
     api.clock_offset = hours * 3_600
