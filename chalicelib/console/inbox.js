@@ -175,6 +175,7 @@ export function ending(reservation, principal) {
   }
   const time = duration(timeout(reservation));
   const endings = {
+    __proto__: null,
     timeout: { kind: "timeout", note: () => text("timeoutNote", { time }) },
     canceled: { kind: "withdrawn", note: () => text("withdrawnNote") },
     rescinded: { kind: "taken", note: () => text("takenBy", { name: text("anotherWorker") }) },

@@ -154,6 +154,7 @@ function followSignOut() {
 }
 
 const RECEIVERS = {
+  __proto__: null,
   ended: endByRecord,
   lookUp: ({ sids }) => state.isLeader && lookUp(sids),
   expectActivity: ({ sid }) => (state.expectedActivity = sid),
@@ -289,6 +290,7 @@ function update() {
     refuse();
     return;
   }
+  polling?.watch();
   announceTimeLeft();
   tick();
   const isDue = [...state.inbox.rows.values()].some(({ phase, ending }) => phase === "ended" && serverNow() - ending.at >= STAY);

@@ -121,8 +121,8 @@ export const state = {
   hasSupervisorFailed: false,
 };
 
-/** The sections of the page, by the first word of the address's fragment. */
-const SECTIONS = { offers: "inbox", history: "history", overview: "overview", callbacks: "callbacks", reservations: "inspect" };
+/** The sections of the page, by the first word of the address's fragment. Without a prototype, only these names are found. */
+const SECTIONS = { __proto__: null, offers: "inbox", history: "history", overview: "overview", callbacks: "callbacks", reservations: "inspect" };
 /** Sections that Workers may not see. */
 const SUPERVISED = new Set(["overview", "callbacks"]);
 

@@ -3,7 +3,7 @@
 const MIN_SHARE = 0.006;
 
 /** The phase that begins with a status. All other statuses end the Reservation. */
-const PHASES = { pending: "wait", accepted: "work", wrapping: "wrap" };
+const PHASES = { __proto__: null, pending: "wait", accepted: "work", wrapping: "wrap" };
 
 export const isUnfinished = ({ status }) => status in PHASES;
 

@@ -167,9 +167,9 @@ const STEPS = {
   claimed: { name: "person", words: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
   changed: { words: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
 };
-const VERBS = { accepted: "accept", rejected: "reject", completed: "complete" };
+const VERBS = { __proto__: null, accepted: "accept", rejected: "reject", completed: "complete" };
 /** The icon and the mark of a step that changes the status, and the phase that begins with the step. */
-const CHANGES = { accepted: ["check", "decided", "work"], wrapping: ["flag", null, "wrap"], completed: ["check", "end"], rejected: ["cross"], timeout: ["stop"], canceled: ["back"], rescinded: ["person"] };
+const CHANGES = { __proto__: null, accepted: ["check", "decided", "work"], wrapping: ["flag", null, "wrap"], completed: ["check", "end"], rejected: ["cross"], timeout: ["stop"], canceled: ["back"], rescinded: ["person"] };
 
 function steps(record) {
   const all = stepsOf(record);
@@ -192,6 +192,7 @@ function steps(record) {
 }
 
 const SOURCES = {
+  __proto__: null,
   assignment_callback: "byTaskRouter",
   event: "byTaskRouter",
   assignment_instruction: "byInstruction",
@@ -202,7 +203,7 @@ const SOURCES = {
 
 const sourceText = (by, workerName) => (SOURCES[by] ? text(SOURCES[by]) : text("by", { name: person(by, workerName) }));
 
-const STEP_NOTES = { "no callback received": "noCallback", "TaskRouter returned 404": "goneNote" };
+const STEP_NOTES = { __proto__: null, "no callback received": "noCallback", "TaskRouter returned 404": "goneNote" };
 
 const noteText = (note) => (STEP_NOTES[note] ? text(STEP_NOTES[note]) : note);
 
@@ -258,6 +259,7 @@ function questionOutcome(result, show) {
 }
 
 const CAUSES = {
+  __proto__: null,
   no_header: "causeNoHeader",
   malformed_header: "causeMalformedHeader",
   unknown_shared_key: "causeSharedKey",

@@ -15,6 +15,7 @@ import { html, icon, pill, Ticking } from "./view.js";
 const SLOW_ANSWER = 1500;
 
 const ENDINGS = {
+  __proto__: null,
   accepted: ["green", "check"],
   completed: ["green", "check"],
   rejected: ["gray", "cross"],
@@ -28,6 +29,7 @@ const ENDINGS = {
 
 /** The kind of row for each status of a Reservation. */
 export const STATUSES = {
+  __proto__: null,
   pending: "pending",
   accepted: "accepted",
   wrapping: "wrapping",

@@ -26,6 +26,7 @@ CAUSES = {
     "query": "changed or added the query string",
     "auth_token": "Twilio requested a URL other than the one checked",
     "something_new": "something_new",
+    "constructor": "constructor",
 }
 
 
@@ -125,6 +126,13 @@ def test_details_explain_the_cause_in_words_and_show_the_checked_url(open_consol
     expect(page.get_by_role("button", name="Details")).to_have_attribute("aria-expanded", "true")
     page.keyboard.press("Enter")
     expect(details).not_to_contain_text(CHECKED)
+
+
+def test_route_with_the_name_of_an_object_property_is_shown(open_console, api):
+    delivery(api, route="constructor")
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(deliveries(page).first).to_contain_text("constructor")
 
 
 def test_event_has_details_and_its_row_links_to_the_reservation(open_console, api):

@@ -429,6 +429,25 @@ def test_phone_dialog_stays_open_until_the_response_arrives(open_console, api):
     assert api.count(f"/reservations/{next(iter(api.reservations))}/accept") == 1
 
 
+@pytest.mark.parametrize("name", ["constructor", "toString", "/valueOf", "__proto__"])
+def test_address_with_the_name_of_an_object_property_shows_the_offers(open_console, api, name):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    page.evaluate("name => { location.hash = name }", name)
+    api.offer("Marta")
+    expect(rows(page)).to_have_count(1)
+    page.reload()
+    expect(rows(page)).to_have_count(1)
+
+
+def test_offer_with_an_unknown_final_status_ends(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.end(reservation, "constructor")
+    expect(row(page, "Marta")).to_contain_text("TaskRouter no longer has this offer")
+
+
 def test_complete_moves_task_to_just_ended(open_console, api):
     reservation = api.offer("Marta", status="accepted")
     api.answers["/complete"] = api.decide("completed")

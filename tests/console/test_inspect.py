@@ -170,6 +170,7 @@ def test_each_status_after_pending_is_shown(open_console, api, status):
             "Vencida se detectó al comprobar. No llegó ningún callback",
         ),
         (("wrapping", "fetch", "why"), "found by a check. why", "se detectó al comprobar. why"),
+        (("valueOf", "constructor", "toString"), "Ended by constructor. toString", "Terminada"),
     ],
 )
 def test_sources_and_notes_are_shown_in_words(open_console, api, step, english, spanish):

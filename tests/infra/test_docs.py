@@ -62,11 +62,14 @@ def test_documented_memory_and_timeouts_match_configuration():
         assert f"| {row} | {api} {unit} | {sweep} {unit} |" in DEPLOY
 
 
-def throttles(concurrency):
+def throttles(concurrency, oidc_issuer=""):
     """Return each throttle by path and method; ``*`` stands for all other methods."""
     stage = SimpleNamespace(
         settings=SimpleNamespace(
-            callback_prefixes=("",), tutorial_routes=False, console_agents=150, oidc_issuer=""
+            callback_prefixes=("",),
+            tutorial_routes=False,
+            console_agents=150,
+            oidc_issuer=oidc_issuer,
         )
     )
     return {
@@ -88,6 +91,20 @@ def test_documented_throttles_match_code():
         cells = [f"{found[method].rate:,g}/s, {found[method].burst:,}" for method in methods]
         row = (f"{concurrency:,}", *cells, str(capacity.alarm_threshold(concurrency)))
         assert f"| {' | '.join(row)} |" in DEPLOY
+
+
+@pytest.mark.parametrize("concurrency", [10, 50, 100, 1_000])
+def test_documented_throttles_with_an_identity_provider_match_code(concurrency):
+    found = throttles(concurrency, "https://login.example.com")
+    methods = (
+        ("/reservations/{sid}/accept", "POST"),
+        ("/create-task", "POST"),
+        ("/console/sign-in", "GET"),
+    )
+    cells = [f"{found[method].rate:,g}/s, {found[method].burst:,}" for method in methods]
+    sign_in = found["/console/sign-in", "GET"]
+    row = (f"{concurrency:,}", *cells, str(int(sign_in.burst + 60 * sign_in.rate)))
+    assert f"| {' | '.join(row)} |" in DEPLOY
 
 
 def test_documented_costs_add_up_and_count_every_alarm():
