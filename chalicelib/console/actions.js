@@ -23,10 +23,16 @@ export function useSession(functions) {
   session = functions;
 }
 
+let running = 0;
+
+/** Return whether a request with the user's token is running. */
+export const isBusy = () => running > 0;
+
 /** Send a request with the user's token; return null if the session has ended. */
 export async function call(method, path, parameters, headers = {}) {
   const { token } = state.session;
-  const response = await request(method, path, { token, parameters, headers });
+  running += 1;
+  const response = await request(method, path, { token, parameters, headers }).finally(() => (running -= 1));
   if (state.session?.token !== token) {
     return null;
   }

@@ -165,12 +165,12 @@ def test_sign_in_counts_once_and_only_in_the_tab_that_began_it(open_console, api
         route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={mine}"})
 
     mine = token()
-    page.context.route(f"{api.url}/console/sign-in", redirect)
+    page.context.route(f"{api.url}/provider", redirect)
     page.get_by_role("link", name="Continue with company account").click()
     expect(page.locator(".live")).to_contain_text("Live")
     assert "console.sign-in" not in page.evaluate("Object.keys(sessionStorage)")
-    # An identity provider's portal may open this address.
-    other = open_console(None, path="/console/sign-in", context=page.context)
+    # An identity provider's portal may begin a sign-in.
+    other = open_console(None, path="/provider", context=page.context)
     expect(other.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
     expect(other.get_by_role("link", name="Continue with company account")).to_be_visible()
 
@@ -186,7 +186,7 @@ def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, cli
     mine = token()
     redirect = {"Location": f"{api.url}/console/#token={mine}"}
     page.context.route(
-        f"{api.url}/console/sign-in", lambda route: route.fulfill(status=303, headers=redirect)
+        f"{api.url}/provider", lambda route: route.fulfill(status=303, headers=redirect)
     )
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Continue with company account").click(**click)
@@ -297,7 +297,7 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
         location = f"{api.url}/console/#{answers.pop(0)}"
         route.fulfill(status=303, headers={"Location": location})
 
-    page.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    page.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(first)
     expect(page.locator(".live")).to_contain_text("Live")
     wait_until(page, lambda: answers == ["sign-in-error=login_required"])
@@ -335,7 +335,7 @@ def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, a
         location = f"{api.url}/console/#token={next(answers)}"
         route.fulfill(status=303, headers={"Location": location})
 
-    page.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    page.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(names[0])
     page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=names[1])
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -364,7 +364,7 @@ def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, a
         time.sleep(1)
         route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={second}"})
 
-    pages[0].context.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    pages[0].context.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(first)
     for page in pages:
         page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=second)
@@ -385,7 +385,7 @@ def test_session_that_expires_later_continues_with_the_token_of_another_tab(open
         renewals.append(route.request.url)
         route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={renewed}"})
 
-    page.context.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    page.context.route(f"{api.url}/provider?silent=1", redirect)
     # Only the first tab is refused. The other tab has a different token.
     api.refused.add(first)
     page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
