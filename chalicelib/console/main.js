@@ -10,7 +10,7 @@ import { expectTyping, listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { continueLeaving, isIdle, isLeaving, leave, listenToInput, renewEarly, stay } from "./renewal.js";
+import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput, renewEarly, stay } from "./renewal.js";
 import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, keepDraft, keepDraftsOf, keepExpiry, lastAttempt, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
@@ -109,7 +109,7 @@ function signIn(token) {
   polling?.stop();
   stay();
   storeToken(token);
-  Object.assign(state, { session: { token, claims }, door: { kind: "" } });
+  Object.assign(state, { session: { token, claims }, nextToken: null, door: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
@@ -182,7 +182,6 @@ function refuse(response) {
 function expire(at) {
   const { nextToken } = state;
   const mayRenew = state.hasProvider && isIdle() && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
-  state.nextToken = null;
   keepExpiry(at);
   showDoor({ kind: "expired", at });
   if (nextToken) {
@@ -306,10 +305,13 @@ function update() {
     refuse();
     return;
   }
-  if (state.nextToken && isIdle()) {
-    signIn(state.nextToken);
+  if (isRenewalDue()) {
+    if (state.nextToken) {
+      signIn(state.nextToken);
+    } else {
+      renewEarly();
+    }
   }
-  renewEarly();
   announceTimeLeft();
   tick();
   const isDue = [...state.inbox.rows.values()].some(({ phase, ending }) => phase === "ended" && serverNow() - ending.at >= STAY);

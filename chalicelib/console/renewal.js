@@ -79,10 +79,13 @@ export async function continueLeaving() {
   }
 }
 
-/** Begin to renew a session that expires soon. One tab does this for all. */
+/** Return whether the session expires soon, and nobody works with the page. */
+export const isRenewalDue = () =>
+  state.hasProvider && isClockKnown() && state.session.claims.expiresAt - serverNow() < EARLY && isIdle();
+
+/** Begin to renew the session before it expires. One tab does this for all. */
 export function renewEarly() {
-  const isDue = state.hasProvider && isClockKnown() && state.session.claims.expiresAt - serverNow() < EARLY;
-  if (isDue && state.isLeader && !departure && isIdle() && claimRenewal(EARLY_PAUSE)) {
+  if (state.isLeader && !departure && claimRenewal(EARLY_PAUSE)) {
     leave({ isSilent: true });
   }
 }
