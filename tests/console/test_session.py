@@ -413,6 +413,42 @@ def test_sign_in_continues_the_expired_session_of_another_tab(open_console, api)
     expect(page.locator(".live")).to_contain_text("Live")
 
 
+@pytest.mark.parametrize("is_poll_first", [True, False])
+@pytest.mark.parametrize("button", ["Accept: Marta", "Call"])
+def test_decision_that_the_api_refused_at_the_expiry_can_be_repeated(
+    open_console, api, button, is_poll_first
+):
+    first, second = token(name="first"), token(name="second")
+    api.offer("Marta")
+    original, is_released = api.respond, threading.Event()
+
+    def respond(method, path, headers, parameters):
+        if method == "POST" and first in headers["Authorization"]:
+            if is_poll_first:
+                api.refused.add(first)
+                is_released.wait()
+            return 401, {"Code": "UnauthorizedError", "Message": "The token has expired."}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    page = open_console(first)
+    if button == "Call":
+        page.get_by_role("button", name="Accept by phone").click()
+        page.get_by_label("Caller ID that the phone shows").fill("+1555")
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    is_released.set()
+    page.goto(f"{api.url}/console#token={second}")
+    rows(page).wait_for()
+    assert rows(page).get_attribute("data-end") is None
+    expect(page.get_by_text("Nothing was decided. The offer is still open.").last).to_be_visible()
+    if button == "Call":
+        expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("+1555")
+    api.answers["/accept"] = api.decide("accepted")
+    page.get_by_role("button", name=button).click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+
+
 def test_session_ends_at_the_tokens_expiry_by_the_servers_clock(open_console, api):
     page = open_console(token(seconds=3_600))
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
