@@ -24,7 +24,8 @@ const ATTEMPT_TIME = 600_000;
 
 /**
  * Record that this tab leaves the page to sign in. When it comes back, the page needs the time at which the session
- * expired, if the user has not asked for the sign-in, and the ID of the element that had the focus.
+ * expired, if the user has not asked for the sign-in, the SIDs of the offers that the user knows, and the ID of the
+ * element that had the focus.
  */
 export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
 

@@ -35,6 +35,9 @@ _COMMENT = re.compile(
 
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
+_STYLE_SPACE = re.compile(r"(?<=[{},;:])\s")
+"""White space that has no meaning in the style sheets. Their strings do not contain any."""
+
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -86,7 +89,7 @@ def _console() -> _Console:
     joined = {*modules, *styles}
     files = {name: text for name, text in sources.items() if name not in joined}
     files |= _scripts(sources, common, modules)
-    files[_STYLES] = _shorten("".join(sources[name] for name in styles))
+    files[_STYLES] = _STYLE_SPACE.sub("", _shorten("".join(sources[name] for name in styles)))
     contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
     return _Console(files, hashlib.sha256(contents.encode()).hexdigest()[:16])
 
