@@ -46,7 +46,7 @@ export function claimRenewal(pause) {
 /** The sign-in with which this tab has left the page, until the page is as before. */
 export let lastAttempt = {};
 
-/** Return the sign-in that this tab has begun, only once; null if it has not. */
+/** Return this tab's sign-in, only once; null if there is none or it takes too long. */
 export function endSignIn() {
   const attempt = readJson(sessionStorage, ATTEMPT);
   sessionStorage.removeItem(ATTEMPT);
@@ -134,7 +134,7 @@ export function readClaims(token) {
   }
 }
 
-/** What the user has typed and chosen, by field. It survives a new sign-in in this tab. */
+/** The user's input and choices, by field. They survive a new sign-in in this tab. */
 export const drafts = { ...readJson(sessionStorage, DRAFTS) };
 
 function forgetDrafts() {
@@ -142,7 +142,7 @@ function forgetDrafts() {
   sessionStorage.removeItem(DRAFTS);
 }
 
-/** Forget what another user has typed in this tab. A page that was opened before the sign-in stays. */
+/** Forget the drafts of a different user in this tab. Drafts from before a sign-in, such as the section, are kept. */
 export function keepDraftsOf(owner) {
   if (drafts.owner && drafts.owner !== owner) {
     forgetDrafts();

@@ -126,6 +126,18 @@ class Attempt:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
+def spread_lifetime(seconds: int, random_below: Callable[[int], int]) -> int:
+    """Return a token's lifetime: *seconds*, less a random part of up to a tenth.
+
+    The sessions of agents who sign in together, when a shift starts, then end at different times.
+
+    Args:
+        seconds: the maximum lifetime.
+        random_below: returns a random integer of at least 0 and less than its argument.
+    """
+    return seconds - random_below(seconds // 10 + 1)
+
+
 def checked_return_to(text: str) -> str:
     """Return the page to show after a sign-in.
 
@@ -134,7 +146,7 @@ def checked_return_to(text: str) -> str:
     browsers keep the fragment when they follow the redirect to the provider.
 
     Raises:
-        BadRequest: Another page is requested.
+        BadRequest: A different page is requested.
     """
     if not _RETURN_TO.fullmatch(text):
         raise BadRequest(

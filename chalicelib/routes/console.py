@@ -24,6 +24,7 @@ _SCRIPT = "console.js"
 _SUPERVISORS = "supervisor.js"
 _PAGES = "SUPERVISOR_PAGES"
 _STYLES = "console.css"
+_LICENSES = "licenses.txt"
 _FIRST_MODULE = "main.js"
 
 _IMPORT = re.compile(r'^import (?:\{ ([^;]+) \} from )?"\./([^"]+)";\n', re.MULTILINE)
@@ -35,8 +36,13 @@ _COMMENT = re.compile(
 
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
-_STYLE_SPACE = re.compile(r"(?<=[{},;:])\s")
-"""White space that has no meaning in the style sheets. Their strings do not contain any."""
+_LINE_BREAK = re.compile(r"(?<=[{(\[,;])\n(?!//|\Z)|\n(?=[}\])])")
+"""A line break without a meaning. Comments and the end of a script keep theirs."""
+
+_OPERATOR = re.compile(r" (=>|===|!==|&&|\|\||\?\?|[+]=) ")
+
+_STYLE_SPACE = re.compile(r"(?<=[{},;:])\s| (?=\{)|;(?=\})")
+"""White space, or a semicolon, that has no meaning in the style sheets."""
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -88,6 +94,7 @@ def _console() -> _Console:
     styles = [_STYLES, *(name for name in sources if name.endswith(".css") and name != _STYLES)]
     joined = {*modules, *styles}
     files = {name: text for name, text in sources.items() if name not in joined}
+    files[_LICENSES] = _INDENTATION.sub("", files[_LICENSES])
     files |= _scripts(sources, common, modules)
     files[_STYLES] = _STYLE_SPACE.sub("", _shorten("".join(sources[name] for name in styles)))
     contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
@@ -125,8 +132,12 @@ def _scripts(
 
 
 def _shorten(text: str) -> str:
-    """Remove comments, indentation and blank lines. htm ignores line breaks in its templates."""
-    return _INDENTATION.sub("", _COMMENT.sub("", text))
+    """Remove comments, indentation, most line breaks, and the spaces around some operators.
+
+    htm ignores line breaks in its templates. No text of the page contains these operators.
+    """
+    lines = _INDENTATION.sub("", _COMMENT.sub("", text))
+    return _OPERATOR.sub(r"\1", _LINE_BREAK.sub("", lines))
 
 
 def console_version() -> str:
@@ -147,7 +158,7 @@ def page() -> Response:
 
 @route(blueprint, "/console/{version}/{name}", methods=["GET"], action=None)
 def asset(version: str, name: str) -> Response:
-    """Return a script or style sheet, which never changes at this URL."""
+    """Return a script, style sheet or other file, which never changes at this URL."""
     console = _console()
     if version != console.version or name == _PAGE or name not in console.files:
         raise NotFound("This version of the console has no such file. Reload the page.")

@@ -92,14 +92,15 @@ def route(
         tutorial_methods: the methods that exist only if TUTORIAL_ROUTES is true.
     """
     # Chalice treats a request without a content type as JSON.
-    content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
+    is_webhook = action is None and "GET" not in methods
+    content_types = [FORM] if is_webhook else [JSON, FORM, UNTYPED]
 
     def register(view: View) -> View:
         allows_cors = action is not None
         authorized = view
         if action is not None:
-            authorized = _authorized(view, blueprint, action, parameters, tutorial_methods)
-        respond = _responding(authorized, allows_cors=allows_cors)
+            authorized = _with_authorization(view, blueprint, action, parameters, tutorial_methods)
+        respond = _with_responses(authorized, allows_cors=allows_cors, is_webhook=is_webhook)
         blueprint.route(path, methods=methods, content_types=content_types)(respond)
         if allows_cors:
             # Browsers send a preflight request before sending a token or JSON to another origin.
@@ -107,13 +108,13 @@ def route(
             def preflight(**_path_parameters: str) -> Response:
                 return _preflight([m for m in methods if _is_supported(m, tutorial_methods)])
 
-            blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, allows_cors=True))
+            blueprint.route(path, methods=["OPTIONS"])(_with_responses(preflight, allows_cors=True))
         return respond
 
     return register
 
 
-def _authorized(
+def _with_authorization(
     view: View,
     blueprint: Blueprint,
     action: Action,
@@ -148,7 +149,7 @@ def _is_supported(method: str, tutorial_methods: Collection[str]) -> bool:
     return method not in tutorial_methods or runtime.current().settings.tutorial_routes
 
 
-def _responding(view: View, *, allows_cors: bool) -> View:
+def _with_responses(view: View, *, allows_cors: bool, is_webhook: bool = False) -> View:
     """Return a view that converts the result or error of *view* into a response."""
 
     @functools.wraps(view)
@@ -160,6 +161,8 @@ def _responding(view: View, *, allows_cors: bool) -> View:
                 _allow_origin(response)
         except AppError as error:
             response = _error_response(error)
+            if is_webhook and isinstance(error, BadRequest):
+                observability.bind(reason=error.message)  # names a parameter, but no value
             if allows_cors:
                 _allow_origin(response)
         except SettingsError as error:

@@ -26,6 +26,7 @@ from chalicelib.domain.sign_in import (
     SignInError,
     checked_return_to,
     provider_error,
+    spread_lifetime,
 )
 from chalicelib.routes.http import JSON, check_names, parse_parameters, route
 from chalicelib.usecases.sign_in import identify
@@ -150,7 +151,9 @@ def _issue_token(
         principal,
         account_sid=settings.twilio_account_sid,
         workspace_sid=settings.twilio_workspace_sid,
-        seconds=min(settings.oidc_token_seconds, settings.max_token_seconds),
+        seconds=spread_lifetime(
+            min(settings.oidc_token_seconds, settings.max_token_seconds), secrets.randbelow
+        ),
     )
 
 

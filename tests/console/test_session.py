@@ -224,7 +224,7 @@ def test_page_knows_the_reasons_that_the_api_sends():
     assert sorted(known) == sorted({*Failure, *_PROVIDER_CODES})
 
 
-def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
+def test_page_repeats_the_request_for_the_provider_until_it_succeeds(open_console, api):
     api.has_provider = True
     original, asked = api.respond, []
 
@@ -249,7 +249,7 @@ def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
     assert asked[2] - asked[1] >= 1.9
 
 
-def test_only_a_page_on_the_users_own_machine_speaks_of_make_run(browser, api):
+def test_only_a_page_on_the_users_own_machine_mentions_make_run(browser, api):
     context = browser.new_context(locale="en-US")
     host = "https://console.example"
 
@@ -311,7 +311,7 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
 
 
 def age_last_renewal(page, seconds=60):
-    """Move the time of the last renewal without asking some seconds into the past."""
+    """Make the last silent renewal of the session this many seconds older."""
     page.evaluate(
         """age => {
           const at = Number(localStorage.getItem('console.renewal'));
@@ -537,7 +537,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
 
 
 @pytest.mark.parametrize("has_provider", [True, False])
-def test_sign_out_reminds_of_the_session_at_the_provider(open_console, api, has_provider):
+def test_sign_out_reminds_the_user_of_a_provider_session(open_console, api, has_provider):
     api.has_provider = has_provider
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -572,7 +572,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
         assert "Marta" not in each.content()
 
 
-def test_sign_out_clears_a_tab_that_showed_another_page_meanwhile(open_console, api):
+def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_console, api):
     api.offer("Marta")
     mine = token()
     page = open_console(mine)
