@@ -7,6 +7,7 @@ The app itself serves the page, below the path of an API Gateway stage. The test
 import base64
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +60,8 @@ def iso(at: float) -> str:
 @dataclass
 class FakeApi:
     """A fake of the API that the console calls. Tests change its responses.
+
+    The identity provider's page is {url}/provider. Tests route it.
 
     Attributes:
         reservations: the Reservations in the overview, by SID.
@@ -186,6 +189,8 @@ class FakeApi:
             return 200, {"oidc": self.has_provider, "console_version": self.version}, {}
         if self.failure:
             return self.failure, {"Code": "Failure", "Message": "It failed."}, {}
+        if path.startswith("/console/sign-in"):
+            return 200, {"location": self.url + path.replace("/console/sign-in", "/provider")}, {}
         if headers.get("Authorization", "").removeprefix("Bearer ") in self.refused:
             return 401, {"Code": "UnauthorizedError", "Message": "The token is invalid."}, {}
         if method == "POST":
@@ -313,7 +318,9 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             path = self.path.removeprefix(STAGE)
             if not path.startswith(("/reservations?", "/callbacks?")):
                 path = path.partition("?")[0]
-            if path.startswith("/console") and path != "/console/session":
+            if path == "/console/sign-in":
+                path = self.path.removeprefix(STAGE)
+            if re.fullmatch(r"/console(/(?!session|sign-in).*)?", path):
                 status, body, headers = call_app(path)
             else:
                 length = int(self.headers.get("Content-Length") or 0)

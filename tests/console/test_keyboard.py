@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from tests.console.conftest import token
 from tests.console.pages import (
     announcements,
+    click_background,
     ended,
     error,
     hold_lists,
@@ -33,6 +34,7 @@ def test_shortcuts_select_and_decide(open_console, api):
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     expect(rows(page)).to_have_count(3)
+    click_background(page)
     page.keyboard.press("j")
     expect(page.locator(f"#row-{second}")).to_be_focused()
     expect(page.locator(f"#row-{second}")).to_have_attribute("aria-current", "true")
@@ -69,6 +71,7 @@ def test_shortcuts_never_fire_while_typing_or_with_a_modifier_or_when_turned_off
     page.locator("body").evaluate("() => document.activeElement.blur()")
     for key in ("Control+a", "Alt+a", "Meta+a", "Shift+A", "Shift+R"):
         page.keyboard.press(key)
+    click_background(page)
     page.keyboard.press("p")
     page.get_by_label("Caller ID").press("a")
     page.keyboard.press("Escape")

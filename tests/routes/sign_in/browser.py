@@ -37,11 +37,11 @@ class Browser:
     provider: FakeProvider
     cookies: dict[str, str] = field(default_factory=dict)
 
-    def get(self, path: str) -> Any:
-        header = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        response = self.api.call(
-            "GET", path, token=None, headers={"Cookie": header} if header else {}
-        )
+    def get(self, path: str, *, accept: str = "") -> Any:
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        headers = {"Cookie": cookies, "Accept": accept}
+        sent = {name: value for name, value in headers.items() if value}
+        response = self.api.call("GET", path, token=None, headers=sent)
         for name, morsel in SimpleCookie(response.headers.get("Set-Cookie", "")).items():
             if morsel["max-age"] == "0":
                 self.cookies.pop(name, None)
