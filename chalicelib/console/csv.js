@@ -4,7 +4,7 @@ import { call } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { matcher } from "./filter.js";
 import { number, taskTitle } from "./format.js";
-import { parametersOf } from "./history.js";
+import { historyQuery, parametersOf } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
@@ -57,12 +57,14 @@ export async function exportHistory() {
   const job = { count: 0, isRunning: true, result: null };
   state.exporting = job;
   changed();
+  // The user may change the list during the export. A cursor is valid only for the query that returned it.
+  const query = historyQuery();
   const matches = matcher();
   const found = new Map();
   let cursor = null;
   let retries = 0;
   do {
-    const response = await call("GET", `reservations?${parametersOf(cursor, EXPORT_PAGE)}`).catch(() => undefined);
+    const response = await call("GET", `reservations?${parametersOf(query, cursor, EXPORT_PAGE)}`).catch(() => undefined);
     if (state.exporting !== job || response === null) {
       return;
     }

@@ -202,6 +202,40 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     assert downloads == []
 
 
+def choose_status(page: Page) -> None:
+    choose(page, "Status", "timeout")
+
+
+def choose_time(page: Page) -> None:
+    choose(page, "Time", "hour")
+
+
+def refresh(page: Page) -> None:
+    page.get_by_role("button", name="Refresh").click()
+
+
+@pytest.mark.parametrize("change", [choose_status, choose_time, refresh])
+def test_change_of_the_list_does_not_affect_a_running_export(open_console, api, change):
+    for number in range(130):
+        status = "timeout" if number % 2 else "completed"
+        api.add_past_reservation(status=status, ago=300 + 60 * number)
+    page = open_as_supervisor(open_console)
+    expect(ended(page)).to_have_count(50)
+    api.received.clear()
+    is_released = hold_lists(api)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+        expect(page.get_by_text("0 loaded")).to_be_visible()
+        change(page)
+        is_released.set()
+    rows = parse(download.value.path().read_text("utf-8-sig"))
+    assert [row["reservation_sid"] for row in rows] == [
+        each["reservation_sid"] for each in api.past
+    ]
+    exported = [path for path in lists(api) if "limit=100" in path]
+    assert len({re.sub("&cursor=.*", "", path) for path in exported}) == 1
+
+
 def test_throttled_export_request_is_retried(open_console, api):
     api.add_past_reservation("Marta")
     page = open_as_supervisor(open_console)
