@@ -27,19 +27,22 @@ export function keepStatistics() {
   let timer = 0;
   /** Number of requests since the statistics last changed. */
   let attempts = 0;
+  let isLoading = false;
   let isStopped = false;
 
   async function load() {
     clearTimeout(timer);
-    if (isStopped || statistics.isLoading || document.visibilityState !== "visible") {
+    if (isStopped || isLoading || document.visibilityState !== "visible") {
       return;
     }
-    Object.assign(statistics, { isLoading: true, isSlow: false });
+    isLoading = true;
+    Object.assign(statistics, { isLoading, isSlow: false });
     setTimeout(() => {
       statistics.isSlow = true;
       changed();
     }, NOTICED);
     const response = await call("GET", "statistics").catch(() => undefined);
+    isLoading = false;
     statistics.isLoading = false;
     if (response !== null) {
       const before = statistics.shown?.updated_at;

@@ -381,6 +381,39 @@ def test_nothing_is_loaded_while_the_page_is_hidden_or_shows_another_section(ope
     wait_for_requests(page, api, 2)
 
 
+def test_figures_are_updated_after_a_return_during_a_request(open_console, api):
+    api.statistics = make_statistics(api)
+    is_released = threading.Event()
+    original = api._read
+
+    def hold(path, headers):
+        if path == "/statistics":
+            is_released.wait()
+        return original(path, headers)
+
+    api._read = hold
+    page = show_overview(open_console, api, clock=True)
+    wait_for_requests(page, api, 1)
+    page.get_by_role("link", name="History").click()
+    expect(page.locator("h1#history")).to_be_visible()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator("h1#overview")).to_be_visible()
+    is_released.set()
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
+    wait_for_new_figures(page, api)
+
+
+def wait_for_new_figures(page: Page, api) -> None:
+    """Change the statistics, and move the page's clock until the page shows the change."""
+    api.statistics["hours"][23] = make_hour(api, 0, pending=15)
+    for _ in range(60):
+        page.clock.fast_forward(5_000)
+        page.wait_for_timeout(50)
+        if tile(page, "Open offers").locator(".big").inner_text() == "15":
+            return
+    pytest.fail("The page does not show the new statistics.")
+
+
 def set_visibility(page: Page, value: str) -> None:
     page.evaluate(
         """value => {
