@@ -50,6 +50,9 @@ export function keepRecord(sid) {
     isLoading = false;
     if (response !== null) {
       receive(response);
+    } else {
+      // Another tab's token may continue the session.
+      plan();
     }
   }
 
@@ -105,10 +108,9 @@ export async function ask(target, name) {
   target[name] = { isRunning: true };
   changed();
   const response = await call(method, `reservations/${target.sid}/${path}`).catch(() => undefined);
-  if (response !== null) {
-    target[name] = response?.status === 200 ? response.body : { problem: () => failureReason(response) };
-    changed();
-  }
+  // If the session has ended, or continues with another tab's token, the user can ask again.
+  target[name] = response === null || response?.status === 200 ? response?.body : { problem: () => failureReason(response) };
+  changed();
 }
 
 /** Only the local stack can send a callback again. */

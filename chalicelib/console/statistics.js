@@ -52,8 +52,9 @@ export function keepStatistics() {
       const maximum = statistics.problem ? MAX_FAILED_PAUSE : MAX_LATE_PAUSE;
       const pause = Math.max(asked, Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
       statistics.nextAt = Date.now() + pause + SPREAD * Math.random();
-      plan();
     }
+    // If another tab's token continues the session, the response is null and the page stays.
+    plan();
     changed();
   }
 

@@ -106,6 +106,27 @@ def hold_lists(api, status=None) -> threading.Event:
     return is_released
 
 
+def share_token(open_console, page: Page, identity: str = "") -> None:
+    """Open another tab of the supervisor, with whose token an expired session continues."""
+    mine = token("supervisor", identity=identity, name="other tab")
+    other = open_console(mine, context=page.context)
+    expect(other.locator(".live")).to_contain_text("Live")
+
+
+def refuse_once(api, end: str) -> list[str]:
+    """Refuse the token of the next GET request to a path with this end; the list is then empty."""
+    original, left = api._read, [end]
+
+    def refuse(path, headers):
+        if path.endswith(end) and left:
+            left.clear()
+            return 401, {"Code": "UnauthorizedError", "Message": "The token has expired."}, {}
+        return original(path, headers)
+
+    api._read = refuse
+    return left
+
+
 def error(status: int, code: str, *, reason: str = "", **headers: str):
     """Return a response with an error. With a *reason*, the message is a refusal by TaskRouter."""
     message = f"TaskRouter refused the request {reason}" if reason else "Reason."

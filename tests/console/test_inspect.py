@@ -10,7 +10,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, iso, token
-from tests.console.pages import assert_no_accessibility_violations, ended, open_history, rows
+from tests.console.pages import (
+    assert_no_accessibility_violations,
+    ended,
+    open_history,
+    refuse_once,
+    rows,
+    share_token,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -335,6 +343,29 @@ def test_page_follows_an_open_reservation_to_its_end(open_console, api):
     count = api.count(f"/reservations/{reservation}")
     page.wait_for_function("() => document.querySelector('.since')?.textContent.includes('ago')")
     assert api.count(f"/reservations/{reservation}") == count
+
+
+def test_record_and_signature_are_loaded_after_the_session_continues(open_console, api):
+    reservation = add_record(api, "accepted")
+    api.signatures[reservation] = {"valid": True, "likely_cause": None}
+    page = open_console(token("supervisor"), clock=True)
+    expect(page.locator(".live")).to_contain_text("Live")
+    share_token(open_console, page)
+    visit(page, reservation)
+    expect(page.locator(".tools .pill")).to_have_text("Accepted")
+    refusals = refuse_once(api, f"/reservations/{reservation}")
+    api.records[reservation].update(status="wrapping")
+    page.clock.fast_forward(16_000)
+    expect(page.locator(".tools .pill")).to_have_text("Wrapping up")
+    assert refusals == []
+    share_token(open_console, page)
+    refusals = refuse_once(api, "/signature")
+    verify = page.get_by_role("button", name="Verify again")
+    verify.click()
+    wait_until(page, lambda: refusals == [])
+    expect(verify).not_to_have_attribute("aria-disabled", "true")
+    verify.click()
+    expect(panel(page, "Answer and rule").get_by_role("status").first).to_contain_text("Valid")
 
 
 def test_retry_after_is_obeyed_even_if_the_overview_changes(open_console, api):

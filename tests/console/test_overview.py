@@ -12,7 +12,9 @@ from tests.console.pages import (
     assert_no_accessibility_violations,
     make_hour,
     make_statistics,
+    refuse_once,
     rows,
+    share_token,
     show_overview,
 )
 
@@ -401,6 +403,16 @@ def test_figures_are_updated_after_a_return_during_a_request(open_console, api):
     is_released.set()
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     wait_for_new_figures(page, api)
+
+
+def test_figures_are_updated_after_the_session_continues_with_another_tabs_token(open_console, api):
+    api.statistics = make_statistics(api)
+    page = show_overview(open_console, api, clock=True)
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
+    share_token(open_console, page, "dana@example.com")
+    refusals = refuse_once(api, "/statistics")
+    wait_for_new_figures(page, api)
+    assert refusals == []
 
 
 def wait_for_new_figures(page: Page, api) -> None:
