@@ -10,7 +10,7 @@ import { listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearTab, drafts, endSignIn, forgetToken, isSignedOut, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
+import { beginSilentSignIn, clearTab, drafts, endSignIn, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -338,21 +338,41 @@ function start() {
 
 /** Begin with the token of this tab, or with the result of a sign-in in the address bar. */
 function enter() {
-  const { token, failure } = takeFragment();
-  const attempt = endSignIn();
   if (!state.session && storedToken()) {
     signIn(storedToken());
   }
-  if (token !== null && attempt) {
-    begin(token);
-  } else if (token !== null) {
+  if (isSignInComplete()) {
+    // The address stays until the API has returned the token, so that a reload asks again.
+    changed();
+    return;
+  }
+  const { token, failure } = takeFragment();
+  const attempt = endSignIn();
+  if (token !== null) {
     linkToken = token;
     followLink();
-  } else if (failure !== null && !state.session) {
-    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+  } else if (failure !== null) {
+    failSignIn(attempt, failure);
   }
   changed();
   noteSection();
+}
+
+/** Begin with the token of a completed sign-in; without one, say that the sign-in failed. */
+function completeSignIn(token) {
+  takeFragment();
+  const attempt = endSignIn();
+  if (token && attempt) {
+    begin(token);
+  } else if (attempt) {
+    failSignIn(attempt);
+  }
+}
+
+function failSignIn(attempt, failure) {
+  if (!state.session) {
+    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+  }
 }
 
 function begin(token) {
@@ -362,7 +382,7 @@ function begin(token) {
   }
 }
 
-/** The token of a link that the page has not followed, or null. */
+/** The token of a link that the page has not followed, or null. Empty for a sign-in that another tab has begun. */
 let linkToken = null;
 
 /**
@@ -419,10 +439,19 @@ function openSection(name) {
 
 let cancelQuestion = () => {};
 
-/** Ask whether there is an identity provider, until the API answers. The API may throttle at a shift's start. */
+/**
+ * Ask whether there is an identity provider, until the API answers. The API may throttle at a shift's start.
+ * First, ask for the token of a completed sign-in.
+ */
 async function askForProvider(failures = 0) {
   cancelQuestion();
-  const response = await request("GET", "console/session", {}).catch(() => null);
+  const isComplete = isSignInComplete();
+  const response = await (isComplete ? request("POST", "console/session", { parameters: {} }) : request("GET", "console/session", {})).catch(() => null);
+  if (isComplete && response?.status < 429) {
+    completeSignIn(response.body?.token);
+    askForProvider();
+    return;
+  }
   if (typeof response?.body?.oidc === "boolean") {
     state.hasProvider = response.body.oidc;
     followLink();

@@ -23,7 +23,7 @@ const NOTES = {
   "bad-link": () => ["red", "last", text("badLink"), html`${text("badLinkText")} ${newLink("badLinkLocal", "badLinkOther")}`],
   failed: ({ failure }) => ["red", "last", text("signInFailed"), failureText(failure)],
   unexpected: () => ["red", "last", text("signInFailed"), text("signInUnexpected")],
-  "signed-out": () => ["blue", "check", text("signedOut"), `${text("signedOutText")} ${state.hasProvider ? text("signedOutProvider") : ""}`],
+  "signed-out": () => ["blue", "check", text("signedOut"), `${text("signedOutText")} ${state.hasProvider === null ? "" : text(state.hasProvider ? "signedOutProvider" : "signedOutLink")}`],
 };
 
 export function door({ ask }) {

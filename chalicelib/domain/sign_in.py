@@ -129,9 +129,8 @@ class Attempt:
 def checked_return_to(text: str) -> str:
     """Return the page to show after a sign-in.
 
-    Only the console's page is allowed, with or without a query string. Any other URL could send the
-    token, which is in the fragment, to another site. Even the routes of the sign-in are refused:
-    browsers keep the fragment when they follow the redirect to the provider.
+    Only the console's page is allowed, with or without a query string. Any other URL could lead to
+    another site, which imitates the console, or begin another sign-in.
 
     Raises:
         BadRequest: Another page is requested.

@@ -103,6 +103,13 @@ class FakeApi:
     clock_offset: float = 0
     delay: float = 0
     has_provider: bool = False
+    cookie: str | None = None
+    """The token in the cookie of a completed sign-in."""
+
+    def complete_sign_in(self, token: str) -> dict[str, Any]:
+        """Return the options of the response that ends a sign-in with the provider."""
+        self.cookie = token
+        return {"status": 303, "headers": {"Location": f"{self.url}/console/#sign-in=complete"}}
 
     def now(self) -> float:
         return time.time() + self.clock_offset
@@ -178,6 +185,9 @@ class FakeApi:
         self.received.append((method, path, parameters))
         time.sleep(self.delay)
         not_found = 404, {"Code": "NotFoundError", "Message": "There is no such resource."}, {}
+        if path == "/console/session" and method == "POST":
+            cookie, self.cookie = self.cookie, None
+            return (200, {"token": cookie}, {}) if cookie else (401, {"Code": "Unauthorized"}, {})
         if path == "/console/session":
             return 200, {"oidc": self.has_provider, "console_version": self.version}, {}
         if self.failure:

@@ -77,7 +77,7 @@ def page(center):
 
 
 def token_of(page, center):
-    """Wait until the person is signed in; return the token, which has left the address bar."""
+    """Wait until the person is signed in; return the token."""
     expect(page.locator(".live")).to_contain_text("Live")
     assert page.url.partition("?")[0] == f"{center.url}/console/"
     return page.evaluate("sessionStorage.getItem('console.token')")
@@ -128,12 +128,17 @@ def open_with_expiring_token(page, center):
 
 
 def test_worker_signs_in_and_renews_the_token_silently(page, center):
+    urls = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("framenavigated", lambda frame: urls.append(frame.url))
     sign_in(page, center, "alice")
     token = token_of(page, center)
+    assert f"{center.url}/console/#sign-in=complete" in urls
+    assert [url for url in urls if token in url] == []
     assert grant_of(token)["worker_sid"] == center.stack.identifiers["workers"]["Alice"]
     headers = {"Authorization": f"Bearer {token}"}
     assert page.request.get(f"{center.url}/reservations", headers=headers).status == 200
-    assert page.context.cookies(f"{center.url}/console/callback") == []
+    assert page.context.cookies(f"{center.url}/console/session") == []
 
     page.goto(f"{center.url}/console/sign-in?silent=1&return_to=console/%3Fview%3Dall")
     assert grant_of(token_of(page, center)) == grant_of(token)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fake_provider import CLIENT_ID, FakeProvider
 from tests.routes.conftest import BASE_URL, Api
-from tests.routes.sign_in.browser import Browser
+from tests.routes.sign_in.browser import Browser, set_cookies
 
 
 def test_session_reports_that_there_is_a_provider(browser: Browser) -> None:
@@ -91,7 +91,9 @@ def test_redirect_uri_contains_the_stage_if_no_base_url_is_set(
 
     query = browser.provider.authorize(response.headers["Location"])
     context |= {"path": "/prod/console/callback", "resourcePath": "/console/callback"}
-    assert browser.finish(query).headers["Location"].startswith(f"{base}/console/#token=")
+    response = browser.finish(query)
+    assert response.headers["Location"] == f"{base}/console/#sign-in=complete"
+    assert "; Path=/prod/console/session; " in set_cookies(response)[1]
 
 
 def test_responses_are_not_cached_and_send_no_referrer(browser: Browser) -> None:
