@@ -28,6 +28,7 @@ EVERYONE = "*"
 EVERYONE_IS_A_WORKER = f'{{"{EVERYONE}": "{Role.WORKER}"}}'
 """Default of the setting OIDC_ROLES."""
 
+_EMAIL, _VERIFIED = "email", "email_verified"
 _MAX_NAME_LENGTH = 256
 _RETURN_TO = re.compile(re.escape(PAGE) + r"(\?[A-Za-z0-9_.~=&-]{1,200})?")
 
@@ -163,7 +164,11 @@ class SignInPolicy:
     def claims(self) -> list[str]:
         """The names of the claims that the policy needs."""
         needs_role_claim = self.roles.keys() - {EVERYONE}
-        return [self.worker_claim, *([self.role_claim] if needs_role_claim else [])]
+        return [
+            self.worker_claim,
+            *([_VERIFIED] if self.worker_claim == _EMAIL else []),
+            *([self.role_claim] if needs_role_claim else []),
+        ]
 
     def find_role(self, claims: Mapping[str, Any]) -> Role | None:
         """Return the role of a person; None denies access.
@@ -182,7 +187,7 @@ class SignInPolicy:
         An email address counts only if the provider has verified the address. Otherwise, people
         could enter a colleague's address in their own profile.
         """
-        if self.worker_claim == "email" and claims.get("email_verified") is not True:
+        if self.worker_claim == _EMAIL and claims.get(_VERIFIED) is not True:
             return None
         name = claims.get(self.worker_claim)
         if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_LENGTH and name.isprintable():
