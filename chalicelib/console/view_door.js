@@ -59,6 +59,7 @@ const FAILURES = new Map([
   ["provider_invalid", "failedOther"],
   ["taskrouter_unavailable", "failedOther"],
   ["secrets_unavailable", "failedOther"],
+  ["request_failed", "failedOther"],
   ["access_denied", "failedOther"],
   ["login_required", "failedOther"],
   ["interaction_required", "failedOther"],

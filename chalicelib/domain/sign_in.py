@@ -48,6 +48,9 @@ class Failure(StrEnum):
 
     TASKROUTER_UNAVAILABLE = "taskrouter_unavailable"
     SECRETS_UNAVAILABLE = "secrets_unavailable"
+    REQUEST_FAILED = "request_failed"
+    """The request is invalid, or the service failed."""
+
     NO_IDENTITY = "no_identity"
     """The token lacks the claim that identifies a Worker, or the email address is not verified."""
 

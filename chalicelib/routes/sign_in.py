@@ -41,6 +41,9 @@ _FOLDER = "console"
 _SESSION = f"{_FOLDER}/session"
 _COOKIE = "console-sign-in"
 
+_TO_PAGE = {"Refresh": f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"}
+"""Makes browsers continue to the page. The URL is relative to the routes of the sign-in."""
+
 _TOKEN_COOKIE = "console-token"  # noqa: S105  a name
 _TOKEN_COOKIE_SECONDS = 60
 """Time within which the page must exchange the cookie for the token."""
@@ -70,7 +73,7 @@ def session() -> dict[str, bool] | Response:
     return Response({"token": token}, headers={"Set-Cookie": _set_token_cookie(base, "", 0)})
 
 
-@route(blueprint, f"/{_FOLDER}/sign-in", methods=["GET"], action=None)
+@route(blueprint, f"/{_FOLDER}/sign-in", methods=["GET"], action=None, error_headers=_TO_PAGE)
 def sign_in() -> Response:
     """Send the browser to the identity provider."""
     from chalicelib.adapters import sign_in_cookie  # noqa: PLC0415  jwt is slow to import
@@ -97,7 +100,7 @@ def sign_in() -> Response:
     return _respond(base, 302, url, cookie=cookie, max_age=sign_in_cookie.MAX_SECONDS)
 
 
-@route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None)
+@route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None, error_headers=_TO_PAGE)
 def callback() -> Response:
     """Complete the sign-in after the identity provider has returned the browser."""
     service = runtime.current()

@@ -94,7 +94,6 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
             (_POLL_PATH, "GET", poll_throttle),
             (_FILE_PATH, "GET", file_throttle),
             *((path, "GET", page_throttle) for path in pages),
-            # A page sends this request after a sign-in.
             (_SESSION_PATH, "POST", page_throttle),
         )
     ]

@@ -187,6 +187,12 @@ def test_refused_person_continues_to_the_page(page, center, user, reason):
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
 
 
+def test_malformed_response_of_the_provider_continues_to_the_page(page, center):
+    response = page.goto(f"{center.callback}?code=a&code=b")
+    assert response.status == 400
+    expect_failure(page, center, "request_failed")
+
+
 def test_canceled_sign_in_ends_on_the_page(page, center):
     begin(page, center, "alice")
     page.click("text=Cancel")
