@@ -23,18 +23,25 @@ export function useSession(functions) {
   session = functions;
 }
 
-/** Send a request with the user's token; return null if the session has ended. */
+let running = 0;
+
+/** Return whether a request with the user's token is running. */
+export const isBusy = () => running > 0;
+
+/**
+ * Send a request with the user's token; return null if the session has ended. If a refused token has ended it,
+ * return the response to a POST request, which certainly had no effect.
+ */
 export async function call(method, path, parameters, headers = {}) {
   const { token } = state.session;
-  const response = await request(method, path, { token, parameters, headers });
-  if (state.session?.token !== token) {
-    return null;
-  }
-  if (response.status === 401 && response.body?.Code === "UnauthorizedError") {
+  running += 1;
+  const response = await request(method, path, { token, parameters, headers }).finally(() => (running -= 1));
+  const isCurrent = state.session?.token === token;
+  const isRefused = response.status === 401 && response.body?.Code === "UnauthorizedError";
+  if (isCurrent && isRefused) {
     session.expire(response);
-    return null;
   }
-  return response;
+  return (isRefused ? method === "POST" : isCurrent) ? response : null;
 }
 
 /** Return why the Reservation of a row cannot be decided now, or null. */
@@ -126,6 +133,7 @@ const fieldOf = ({ body }) => /(?:^|`|Check )(to|from)\b/.exec(body?.Message ?? 
 /** Return the text for a request that had no effect. */
 function problem({ status, body }) {
   const keys = {
+    UnauthorizedError: "problemUndecided",
     ForbiddenError: "problemForbidden",
     TaskRouterDenied: "problemDenied",
     InstructionAlreadySent: "problemPhoneTwice",

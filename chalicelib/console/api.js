@@ -41,6 +41,13 @@ export async function request(method, path, { token, parameters, headers, timeou
   }
 }
 
+/** Maximum pause in seconds, before jitter, between two attempts to get a response. */
+const MAX_PAUSE = 30;
+
+/** Return the milliseconds to wait before a failed request is repeated. The API may throttle at a shift's start. */
+export const pauseBefore = (response, failures) =>
+  1000 * Math.max(Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), response ? retryAfter(response, 0) : 0);
+
 /** A number whose digits JavaScript may round. SIDs contain such digits only after letters. */
 const MANY_DIGITS = /[\s:,[-]\d{16}/;
 const INTEGER = /^-?\d+$/;

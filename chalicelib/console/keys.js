@@ -12,6 +12,10 @@ const SCROLLED = '[tabindex="0"]';
 
 /** Milliseconds for which a key that decides is ignored after the same key, or after the page has selected a row. */
 const PAUSE = 400;
+/** Milliseconds that must pass after typing before a key decides. The page may have come back while the user typed. */
+const TYPING = 2000;
+/** Keys with which the user leaves a field. */
+const LEAVING = ["Enter", "Escape", "Tab"];
 
 export const SHORTCUTS = [
   ["keysNext", ["J", "K"]],
@@ -67,11 +71,22 @@ const KEYS = {
 const DECIDING = new Set(["a", "r", "p", "c"]);
 
 let lastPress = { key: "", at: 0 };
+let typedAt = 0;
+
+/** Expect the user to type into a field that is no longer there. */
+export const expectTyping = () => (typedAt = performance.now());
 
 function press(event) {
   const key = event.key.toLowerCase();
   const action = KEYS[key];
   const isTyping = event.target.closest?.(key.startsWith("arrow") ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
+  const now = performance.now();
+  const mayBeTyping = now - typedAt < TYPING;
+  if (isTyping && LEAVING.includes(event.key)) {
+    typedAt = -Infinity;
+  } else if (mayBeTyping || (isTyping && event.key.length === 1)) {
+    typedAt = now;
+  }
   // On some keyboards, / and ? need Shift.
   const isModified = event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && /\w/.test(key));
   if (!action || !preferences.shortcuts || isTyping || isModified || !state.session || state.dialog) {
@@ -79,13 +94,15 @@ function press(event) {
   }
   event.preventDefault();
   releaseRows();
-  const now = performance.now();
   const isRepeated = key === lastPress.key && now - lastPress.at < PAUSE;
   lastPress = { key, at: now };
-  if (DECIDING.has(key) && (isHistory() || event.repeat || isRepeated || now - state.selectedAt < PAUSE)) {
+  if (DECIDING.has(key) && (isHistory() || mayBeTyping || event.repeat || isRepeated || now - state.selectedAt < PAUSE)) {
     return;
   }
   action(shownSelection());
 }
 
-export const listenToKeys = () => document.addEventListener("keydown", press);
+export function listenToKeys() {
+  document.addEventListener("keydown", press);
+  document.addEventListener("pointerdown", () => (typedAt = -Infinity));
+}

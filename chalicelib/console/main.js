@@ -3,20 +3,21 @@
 import { announceEnding, endByRecord, lookUp, openDialog, useSession } from "./actions.js";
 import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
-import { request, retryAfter, VERSION } from "./api.js";
+import { pauseBefore, request, VERSION } from "./api.js";
 import { forgetClock, isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
-import { listenToKeys } from "./keys.js";
+import { expectTyping, listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { beginSilentSignIn, clearTab, drafts, endSignIn, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
+import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput, renewEarly, stay } from "./renewal.js";
+import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, lastAttempt, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
-import { door, signInUrl } from "./view_door.js";
+import { door } from "./view_door.js";
 import { closeMenuOutside, header } from "./view_header.js";
 import { HistoryPage } from "./view_history.js";
 import { inboxPage, notice } from "./view_inbox.js";
@@ -32,8 +33,8 @@ const RECENT = 20_000;
 /** Age at which the Activities are read again. The event of a change may have been lost. */
 const OLD = 60_000;
 
-/** Maximum pause in seconds, before jitter, between two requests that ask whether there is an identity provider. */
-const MAX_PAUSE = 30;
+/** Minimum time between two renewals. Otherwise, a session that ends sooner would be renewed again and again. */
+const RENEWAL_PAUSE = 60_000;
 
 const root = document.querySelector("#console");
 let polling = null;
@@ -102,9 +103,13 @@ function signIn(token) {
     keepDraftsOf(claims.owner);
     state.inbox.owner = claims.owner;
   }
+  if (!state.session) {
+    expectTyping();
+  }
   polling?.stop();
+  stay();
   storeToken(token);
-  Object.assign(state, { session: { token, claims }, door: { kind: "" } });
+  Object.assign(state, { session: { token, claims }, nextToken: null, door: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
@@ -134,8 +139,9 @@ function showDoor(shown) {
   polling = null;
   state.isLeader = false;
   forgetToken();
+  stay();
   const dialog = state.dialog?.kind === "link" ? null : state.dialog;
-  Object.assign(state, { session: null, door: shown, dialog });
+  Object.assign(state, { session: null, door: shown, dialog, isUnanswered: false });
   changed();
 }
 
@@ -172,15 +178,16 @@ function refuse(response) {
   }
 }
 
-/** End the session, then renew it without asking the user if another tab or the provider allows that. */
+/** End the session, then continue with another tab's token or, if nobody works with the page, renew the session. */
 function expire(at) {
   const { nextToken } = state;
-  state.nextToken = null;
+  const mayRenew = state.hasProvider && isIdle() && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
+  keepExpiry(at);
   showDoor({ kind: "expired", at });
   if (nextToken) {
     signIn(nextToken);
-  } else if (state.hasProvider && beginSilentSignIn(at)) {
-    location.assign(signInUrl({ silent: "1" }));
+  } else if (mayRenew) {
+    leave({ isSilent: true });
   }
 }
 
@@ -194,6 +201,13 @@ function show(overview, connection, isLeader) {
     state.updatedAt = Date.now();
   }
   changed();
+  if (overview && lastAttempt.focus) {
+    // Render first.
+    queueMicrotask(() => {
+      document.getElementById(lastAttempt.focus)?.focus();
+      delete lastAttempt.focus;
+    });
+  }
 }
 
 function apply(overview, isLeader) {
@@ -282,12 +296,21 @@ function update() {
     pollNow();
   }
   lastTick = now;
+  continueLeaving();
   if (!state.session) {
     return;
   }
-  if (isClockKnown() && state.session.claims.expiresAt <= serverNow()) {
+  // Without a connection, the last known state stays until the API refuses the token.
+  if (isClockKnown() && state.connection.state === "live" && state.session.claims.expiresAt <= serverNow()) {
     refuse();
     return;
+  }
+  if (isRenewalDue()) {
+    if (state.nextToken) {
+      signIn(state.nextToken);
+    } else {
+      renewEarly();
+    }
   }
   announceTimeLeft();
   tick();
@@ -315,6 +338,7 @@ function start() {
   useSession({ pollNow, send: (message) => polling?.send(message), expire: refuse });
   listenToTabs(receive);
   listenToKeys();
+  listenToInput();
   closeMenuOutside();
   // A page in the back/forward cache gets no storage event, so it checks for a sign-out when the user returns.
   addEventListener("pageshow", followSignOut);
@@ -332,6 +356,9 @@ function start() {
   document.addEventListener("visibilitychange", refreshActivities);
   setInterval(update, 1000);
   followSignOut();
+  if (expiredAt()) {
+    showDoor({ kind: "expired", at: expiredAt() });
+  }
   enter();
   askForProvider();
 }
@@ -399,7 +426,7 @@ function followLink() {
   linkToken = null;
   const claims = readClaims(token);
   if (!state.session && state.hasProvider) {
-    showDoor({ kind: "unexpected" });
+    showDoor(state.door.kind === "expired" ? state.door : { kind: "unexpected" });
   } else if (!state.session) {
     begin(token);
   } else if (!state.hasProvider && claims) {
@@ -460,10 +487,8 @@ async function askForProvider(failures = 0) {
   }
   state.isUnanswered = true;
   changed();
-  const backoff = Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random());
-  const seconds = Math.max(backoff, response ? retryAfter(response, 0) : 0);
   cancelQuestion();
-  cancelQuestion = after(seconds * 1000, () => askForProvider(failures + 1));
+  cancelQuestion = after(pauseBefore(response, failures), () => askForProvider(failures + 1));
 }
 
 start();

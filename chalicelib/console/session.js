@@ -26,28 +26,23 @@ const ATTEMPT = "console.sign-in";
 /** Milliseconds after which the API refuses to complete a sign-in. */
 const ATTEMPT_TIME = 600_000;
 
-/** Record that this tab leaves the page to sign in and, for a silent sign-in, when the session expired. */
-export const beginSignIn = (expiredAt = null) =>
-  sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), expiredAt }));
+/**
+ * Record that this tab leaves the page to sign in. When it comes back, the page needs the time at which the session
+ * expired, if the user has not asked for the sign-in, and the ID of the element that had the focus.
+ */
+export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
 
 const RENEWAL = "console.renewal";
 /**
- * Minimum time between two renewals in a browser. Without it, a session that ends sooner would be
- * renewed again and again.
+ * Record that this tab renews the session without asking the user. Return false if any tab has begun to do so within
+ * the pause: the provider's response belongs to the last sign-in that a browser has begun.
  */
-const RENEWAL_PAUSE = 60_000;
-
-/**
- * Record that this tab leaves the page to renew the session without asking the user. Return false if any tab has
- * done so shortly before: the provider's response belongs to the last sign-in that a browser has begun.
- */
-export function beginSilentSignIn(expiredAt) {
+export function claimRenewal(pause) {
   const age = Date.now() - Number(localStorage.getItem(RENEWAL));
-  if (age >= 0 && age < RENEWAL_PAUSE) {
+  if (age >= 0 && age < pause) {
     return false;
   }
   localStorage.setItem(RENEWAL, Date.now());
-  beginSignIn(expiredAt);
   return true;
 }
 
@@ -59,10 +54,14 @@ function readAttempt() {
 /** Return whether the sign-in that this tab has begun is complete, so that the page can ask the API for the token. */
 export const isSignInComplete = () => location.hash === COMPLETE && readAttempt() !== null;
 
-/** Return {at, expiredAt} of the sign-in that this tab has begun, only once; null if it has not. */
+/** The sign-in with which this tab has left the page, until the page is as before. */
+export let lastAttempt = {};
+
+/** Return the sign-in that this tab has begun, only once; null if it has not. */
 export function endSignIn() {
   const attempt = readAttempt();
   sessionStorage.removeItem(ATTEMPT);
+  lastAttempt = attempt ?? lastAttempt;
   return attempt;
 }
 
@@ -76,7 +75,18 @@ export const listenToTabs = (receive) => tabs.addEventListener("message", ({ dat
 
 export const storedToken = () => sessionStorage.getItem(TOKEN);
 
-export const storeToken = (token) => sessionStorage.setItem(TOKEN, token);
+export function storeToken(token) {
+  sessionStorage.setItem(TOKEN, token);
+  sessionStorage.removeItem(EXPIRED);
+}
+
+const EXPIRED = "console.expired";
+
+/** Record when the session expired, until the user signs in or out. */
+export const keepExpiry = (at) => sessionStorage.setItem(EXPIRED, at);
+
+/** Return when the session of this tab expired, or 0. */
+export const expiredAt = () => Number(sessionStorage.getItem(EXPIRED));
 
 export const forgetToken = () => sessionStorage.removeItem(TOKEN);
 

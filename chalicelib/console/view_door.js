@@ -3,7 +3,7 @@
 import { ROOT } from "./api.js";
 import { rowTitle } from "./inbox.js";
 import { timeOfDay } from "./format.js";
-import { beginSignIn } from "./session.js";
+import { isLeaving, leave } from "./renewal.js";
 import { state } from "./state.js";
 import { around, text } from "./texts.js";
 import { html, icon, logo } from "./view.js";
@@ -40,8 +40,9 @@ export function door({ ask }) {
         <h1>${isExpired && name ? text("signInAgainName", { name }) : text("signIn")}</h1>
         <p class="muted">${row ? text("signInReturn", { title: rowTitle(inbox, row) }) : text("signInText")}</p>
       </div>
-      ${hasProvider === true && html`<a class="button primary" href=${CONSOLE} onClick=${leaveToSignIn}>${icon("key")}${text("withAccount")}</a>`}
-      ${hasProvider === null && isUnanswered && html`<p class="small" role="status">${text("unanswered")}</p><button type="button" onClick=${ask}>${text("tryNow")}</button>`}
+      ${hasProvider === true && html`<a class="button primary" href=${CONSOLE} onClick=${leaveToSignIn}>${icon(isLeaving() ? "spin" : "key", isLeaving() ? "i spin" : "i")}${text("withAccount")}</a>`}
+      ${isUnanswered && (hasProvider === null || isLeaving()) && html`<p class="small" role="status">${text("unanswered")}</p>`}
+      ${isUnanswered && hasProvider === null && html`<button type="button" onClick=${ask}>${text("tryNow")}</button>`}
       ${hasProvider === false && html`<p class="small muted">${newLink("localText", "linkOnlyText")}</p>`}
     </div>
   </main>`;
@@ -77,14 +78,6 @@ const CONSOLE = new URL("console/", ROOT).href;
 function leaveToSignIn(event) {
   if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    beginSignIn();
-    location.assign(signInUrl());
+    leave({ isSilent: false });
   }
-}
-
-/** Return the URL that sends the browser to the identity provider, and then back to this page. */
-export function signInUrl(parameters = {}) {
-  const url = new URL("console/sign-in", ROOT);
-  url.search = new URLSearchParams(parameters);
-  return url.href;
 }

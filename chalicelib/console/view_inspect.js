@@ -1,6 +1,5 @@
 // Inspect: one Reservation, its timeline, callback, answer and decision.
 
-import { callbacksAddress } from "./callbacks.js";
 import { serverNow } from "./clock.js";
 import { attributeText, dateAndTime, duration, prettyJson, shortDuration, shortSid, showControls, taskTitle } from "./format.js";
 import { person, timeout } from "./inbox.js";
@@ -234,7 +233,7 @@ function answer(record, inspection) {
     ${delivery && fact("checkedUrl", html`<code>${delivery.checked_url}</code>`)}
     ${isSupervisor() && delivery && fact("signature", signatureActions(inspection))}
   </dl>
-  ${isSupervisor() && html`<p class="in"><a href=${callbacksAddress(record)}>${text("itsCallbacks")}</a></p>`}`;
+  ${state.supervisor && html`<p class="in"><a href=${state.supervisor.callbacksAddress(record)}>${text("itsCallbacks")}</a></p>`}`;
 }
 
 /** Buttons that verify the signature and, locally, send the callback again, with the outcomes. */

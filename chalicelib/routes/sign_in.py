@@ -75,7 +75,11 @@ def session() -> dict[str, bool] | Response:
 
 @route(blueprint, f"/{_FOLDER}/sign-in", methods=["GET"], action=None, error_headers=_TO_PAGE)
 def sign_in() -> Response:
-    """Send the browser to the identity provider."""
+    """Send the browser to the identity provider, or return the provider's URL to a script.
+
+    A script asks for JSON before it leaves its page. If a throttle or the network prevents that,
+    the page stays.
+    """
     from chalicelib.adapters import sign_in_cookie  # noqa: PLC0415  jwt is slow to import
 
     service = runtime.current()
@@ -96,8 +100,13 @@ def sign_in() -> Response:
         url = provider.authorization_url(attempt, silent="silent" in parameters)
         cookie = sign_in_cookie.seal(attempt, service.secrets)
     except (SignInError, SecretsUnavailable) as error:
-        return _fail(base, error)
-    return _respond(base, 302, url, cookie=cookie, max_age=sign_in_cookie.MAX_SECONDS)
+        response = _fail(base, error)
+    else:
+        response = _respond(base, 302, url, cookie=cookie, max_age=sign_in_cookie.MAX_SECONDS)
+    if JSON in request.headers.get("accept", ""):
+        response.status_code = 200
+        response.body = {"location": response.headers.pop("Location")}
+    return response
 
 
 @route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None, error_headers=_TO_PAGE)

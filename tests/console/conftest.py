@@ -7,6 +7,7 @@ The app itself serves the page, below the path of an API Gateway stage. The test
 import base64
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +60,8 @@ def iso(at: float) -> str:
 @dataclass
 class FakeApi:
     """A fake of the API that the console calls. Tests change its responses.
+
+    The identity provider's page is {url}/provider. Tests route it.
 
     Attributes:
         reservations: the Reservations in the overview, by SID.
@@ -185,13 +188,12 @@ class FakeApi:
         self.received.append((method, path, parameters))
         time.sleep(self.delay)
         not_found = 404, {"Code": "NotFoundError", "Message": "There is no such resource."}, {}
-        if path == "/console/session" and method == "POST":
-            cookie, self.cookie = self.cookie, None
-            return (200, {"token": cookie}, {}) if cookie else (401, {"Code": "Unauthorized"}, {})
         if path == "/console/session":
-            return 200, {"oidc": self.has_provider, "console_version": self.version}, {}
+            return self._session(method)
         if self.failure:
             return self.failure, {"Code": "Failure", "Message": "It failed."}, {}
+        if path.startswith("/console/sign-in"):
+            return 200, {"location": self.url + path.replace("/console/sign-in", "/provider")}, {}
         if headers.get("Authorization", "").removeprefix("Bearer ") in self.refused:
             return 401, {"Code": "UnauthorizedError", "Message": "The token is invalid."}, {}
         if method == "POST":
@@ -200,6 +202,12 @@ class FakeApi:
             answer = self.answers[ends[0]] if ends else not_found
             return answer(path) if callable(answer) else answer
         return self._read(path, headers) or not_found
+
+    def _session(self, method: str) -> Any:
+        if method == "GET":
+            return 200, {"oidc": self.has_provider, "console_version": self.version}, {}
+        cookie, self.cookie = self.cookie, None
+        return (200, {"token": cookie}, {}) if cookie else (401, {"Code": "Unauthorized"}, {})
 
     def _read(self, path: str, headers: Any) -> Any:
         if path == "/overview":
@@ -319,7 +327,9 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             path = self.path.removeprefix(STAGE)
             if not path.startswith(("/reservations?", "/callbacks?")):
                 path = path.partition("?")[0]
-            if path.startswith("/console") and path != "/console/session":
+            if path == "/console/sign-in":
+                path = self.path.removeprefix(STAGE)
+            if re.fullmatch(r"/console(/(?!session|sign-in).*)?", path):
                 status, body, headers = call_app(path)
             else:
                 length = int(self.headers.get("Content-Length") or 0)

@@ -36,6 +36,11 @@ def wait_until(page: Page, condition, seconds=15):
         page.wait_for_timeout(20)
 
 
+def click_background(page: Page) -> None:
+    """Click where nothing happens. Keys that decide then act at once."""
+    page.mouse.click(5, 5)
+
+
 def hide(page: Page) -> None:
     page.evaluate(
         """() => {

@@ -10,6 +10,7 @@ from tests.console.conftest import token
 from tests.console.pages import (
     assert_no_accessibility_violations,
     choose,
+    click_background,
     ended,
     hold_lists,
     lists,
@@ -360,7 +361,7 @@ def test_keys_do_not_decide_about_an_offer_that_the_filter_hides(open_console, a
     time.sleep(0.5)
     page.locator("#filter").fill("second")
     expect(rows(page)).to_have_count(1)
-    page.evaluate("document.activeElement.blur()")
+    click_background(page)
     page.keyboard.press("a")
     time.sleep(0.5)
     assert [method for method, _, _ in api.received if method == "POST"] == []

@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.pages import announcements, ended, error, row, rows, wait_until
+from tests.console.pages import announcements, click_background, ended, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +19,7 @@ def test_shortcuts_select_and_decide(open_console, api):
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     expect(rows(page)).to_have_count(3)
+    click_background(page)
     page.keyboard.press("j")
     expect(page.locator(f"#row-{second}")).to_be_focused()
     expect(page.locator(f"#row-{second}")).to_have_attribute("aria-current", "true")
@@ -55,6 +56,7 @@ def test_shortcuts_never_fire_while_typing_with_a_modifier_or_when_turned_off(op
     page.locator("body").evaluate("() => document.activeElement.blur()")
     for key in ("Control+a", "Alt+a", "Meta+a", "Shift+A", "Shift+R"):
         page.keyboard.press(key)
+    click_background(page)
     page.keyboard.press("p")
     page.get_by_label("Caller ID").press("a")
     page.keyboard.press("Escape")

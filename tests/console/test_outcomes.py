@@ -16,7 +16,7 @@ from tests.console.conftest import (
     iso,
     token,
 )
-from tests.console.pages import announcements, ended, error, row, rows, wait_until
+from tests.console.pages import announcements, click_background, ended, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -430,6 +430,7 @@ def test_shortcuts_work_after_an_activity_switch_unless_turned_off(open_console,
     page.wait_for_timeout(500)
     if not is_on:
         page.get_by_role("button", name="Turn off").click()
+    click_background(page)
     activity(page).focus()
     activity(page).select_option("Break")
     wait_until(page, lambda: posted(api))

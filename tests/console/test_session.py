@@ -165,12 +165,12 @@ def test_sign_in_counts_once_and_only_in_the_tab_that_began_it(open_console, api
         route.fulfill(**api.complete_sign_in(mine))
 
     mine = token()
-    page.context.route(f"{api.url}/console/sign-in", redirect)
+    page.context.route(f"{api.url}/provider", redirect)
     page.get_by_role("link", name="Continue with company account").click()
     expect(page.locator(".live")).to_contain_text("Live")
     assert "console.sign-in" not in page.evaluate("Object.keys(sessionStorage)")
-    # An identity provider's portal may open this address.
-    other = open_console(None, path="/console/sign-in", context=page.context)
+    # An identity provider's portal may begin a sign-in.
+    other = open_console(None, path="/provider", context=page.context)
     expect(other.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
     expect(other.get_by_role("link", name="Continue with company account")).to_be_visible()
 
@@ -185,7 +185,7 @@ def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, cli
     page = open_console(None)
     mine = token()
     page.context.route(
-        f"{api.url}/console/sign-in", lambda route: route.fulfill(**api.complete_sign_in(mine))
+        f"{api.url}/provider", lambda route: route.fulfill(**api.complete_sign_in(mine))
     )
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Continue with company account").click(**click)
@@ -427,7 +427,7 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
     def redirect(route):
         route.fulfill(**answers.pop(0))
 
-    page.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    page.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(first)
     expect(page.locator(".live")).to_contain_text("Live")
     wait_until(page, lambda: len(answers) == 1)
@@ -464,7 +464,7 @@ def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, a
         sent.append(route.request.url)
         route.fulfill(**api.complete_sign_in(next(answers)))
 
-    page.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    page.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(names[0])
     page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=names[1])
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -493,7 +493,7 @@ def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, a
         time.sleep(1)
         route.fulfill(**api.complete_sign_in(second))
 
-    pages[0].context.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    pages[0].context.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(first)
     for page in pages:
         page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=second)
@@ -514,7 +514,7 @@ def test_session_that_expires_later_continues_with_the_token_of_another_tab(open
         renewals.append(route.request.url)
         route.fulfill(**api.complete_sign_in(renewed))
 
-    page.context.route(f"{api.url}/console/sign-in?silent=1", redirect)
+    page.context.route(f"{api.url}/provider?silent=1", redirect)
     # Only the first tab is refused. The other tab has a different token.
     api.refused.add(first)
     page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
@@ -540,6 +540,42 @@ def test_sign_in_continues_the_expired_session_of_another_tab(open_console, api)
     open_console(second, context=page.context)
     expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("+1555")
     expect(page.locator(".live")).to_contain_text("Live")
+
+
+@pytest.mark.parametrize("is_poll_first", [True, False])
+@pytest.mark.parametrize("button", ["Accept: Marta", "Call"])
+def test_decision_that_the_api_refused_at_the_expiry_can_be_repeated(
+    open_console, api, button, is_poll_first
+):
+    first, second = token(name="first"), token(name="second")
+    api.offer("Marta")
+    original, is_released = api.respond, threading.Event()
+
+    def respond(method, path, headers, parameters):
+        if method == "POST" and first in headers["Authorization"]:
+            if is_poll_first:
+                api.refused.add(first)
+                is_released.wait()
+            return 401, {"Code": "UnauthorizedError", "Message": "The token has expired."}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    page = open_console(first)
+    if button == "Call":
+        page.get_by_role("button", name="Accept by phone").click()
+        page.get_by_label("Caller ID that the phone shows").fill("+1555")
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    is_released.set()
+    page.goto(f"{api.url}/console#token={second}")
+    rows(page).wait_for()
+    assert rows(page).get_attribute("data-end") is None
+    expect(page.get_by_text("Nothing was decided. The offer is still open.").last).to_be_visible()
+    if button == "Call":
+        expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("+1555")
+    api.answers["/accept"] = api.decide("accepted")
+    page.get_by_role("button", name=button).click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
 
 
 def test_session_ends_at_the_tokens_expiry_by_the_servers_clock(open_console, api):

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from infra.commands.token import create_token, read_api_key
 from tests.console.conftest import watch
-from tests.console.pages import ended, row, rows
+from tests.console.pages import click_background, ended, row, rows
 from tests.e2e.live_stack import bare_environ, eventually, live_stack
 from tests.portal.conftest import browser
 
@@ -78,7 +78,7 @@ def test_worker_rejects_with_an_activity_by_keyboard(live, open_console):
     page = open_console()
     expect(rows(page)).to_have_count(1)
     page.get_by_label("After a rejection, set me to").select_option("Offline")
-    page.locator("body").evaluate("() => document.activeElement.blur()")
+    click_background(page)
     page.keyboard.press("j")
     page.keyboard.press("r")
     expect(rows(page)).to_have_attribute("data-end", "rejected")
@@ -201,6 +201,7 @@ def test_restarted_api_is_recovered_without_a_reload(live, open_console):
     expect(page.get_by_role("alert")).to_contain_text("No connection since", timeout=15_000)
     page.context.set_offline(False)
     expect(page.locator(".live")).to_contain_text("Live", timeout=15_000)
+    click_background(page)
     page.keyboard.press("j")
     page.keyboard.press("a")
     expect(rows(page)).to_have_attribute("data-end", "accepted")

@@ -40,13 +40,14 @@ class Browser:
     paths: dict[str, str] = field(default_factory=dict)
     """Paths below the root of the app for which the cookies are sent, by name."""
 
-    def get(self, path: str) -> Any:
-        return self.send("GET", path)
+    def get(self, path: str, *, accept: str = "") -> Any:
+        return self.send("GET", path, accept=accept)
 
-    def send(self, method: str, path: str, **options: Any) -> Any:
+    def send(self, method: str, path: str, *, accept: str = "", **options: Any) -> Any:
         pairs = self.cookies.items()
         sent = [f"{n}={v}" for n, v in pairs if path.startswith(self.paths.get(n, ""))]
-        headers = {"Cookie": "; ".join(sent)} if sent else {}
+        values = {"Cookie": "; ".join(sent), "Accept": accept}
+        headers = {name: value for name, value in values.items() if value}
         response = self.api.call(method, path, token=None, headers=headers, **options)
         for header in set_cookies(response):
             for name, morsel in SimpleCookie(header).items():

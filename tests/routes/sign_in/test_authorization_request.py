@@ -7,7 +7,7 @@ import pytest
 
 from tests.fake_provider import CLIENT_ID, FakeProvider
 from tests.routes.conftest import BASE_URL, Api
-from tests.routes.sign_in.browser import Browser, set_cookies
+from tests.routes.sign_in.browser import Browser, claims_of, set_cookies
 
 
 def test_session_reports_that_there_is_a_provider(browser: Browser) -> None:
@@ -102,6 +102,35 @@ def test_responses_are_not_cached_and_send_no_referrer(browser: Browser) -> None
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["Referrer-Policy"] == "no-referrer"
         assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html, application/json;q=0.9"])
+def test_script_gets_the_provider_url_and_the_cookie_without_a_redirect(
+    browser: Browser, accept: str
+) -> None:
+    response = browser.get("/console/sign-in?silent=1", accept=accept)
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Location" not in response.headers
+    assert response.json_body.keys() == {"location"}
+    location = response.json_body["location"]
+    assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
+    assert claims_of(browser.finish(browser.provider.authorize(location)))
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html,application/xhtml+xml,*/*;q=0.8"])
+def test_navigation_gets_a_redirect(browser: Browser, accept: str) -> None:
+    assert browser.get("/console/sign-in", accept=accept).status_code == 302
+
+
+def test_script_gets_the_page_with_the_failure_of_a_sign_in(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    provider.metadata["issuer"] = "https://other.example"
+    response = browser.get("/console/sign-in", accept="application/json")
+    assert response.status_code == 200
+    page = f"{BASE_URL}/console/#sign-in-error=provider_invalid"
+    assert response.json_body == {"location": page}
 
 
 # Open redirects

@@ -1,0 +1,91 @@
+// Leaves the page for the identity provider: when the user asks for it, and to renew the session without asking.
+
+import { isBusy } from "./actions.js";
+import { pauseBefore, request } from "./api.js";
+import { isClockKnown, serverNow } from "./clock.js";
+import { beginSignIn, claimRenewal, expiredAt } from "./session.js";
+import { changed, state } from "./state.js";
+
+/** Milliseconds before the expiry at which a renewal may begin. They vary, so that consoles do not renew at the same time. */
+const EARLY = 300_000 * (1 + Math.random());
+/** Minimum time between two renewals before the expiry. Otherwise, short sessions would be renewed all the time. */
+const EARLY_PAUSE = 600_000;
+/** Milliseconds without input after which nobody works with the page, and the same if a field has the focus. */
+const QUIET = 10_000;
+const QUIET_IN_FIELD = 60_000;
+
+let inputAt = -Infinity;
+
+export function listenToInput() {
+  for (const name of ["keydown", "pointerdown", "pointermove", "wheel"]) {
+    document.addEventListener(name, () => (inputAt = performance.now()), { capture: true, passive: true });
+  }
+}
+
+/** Return whether nobody works with the page, so that leaving it interrupts nothing and loses no outcome. */
+export function isIdle() {
+  const { rows, completions } = state.inbox;
+  const isEditing = document.activeElement?.matches("input, select, textarea");
+  const isQuiet = performance.now() - inputAt >= (isEditing ? QUIET_IN_FIELD : QUIET);
+  const isWaiting = [...rows.values(), ...completions.values()].some((each) => each.phase === "checking" || each.isBusy);
+  return isQuiet && !isWaiting && !isBusy() && !state.dialog && !state.wantedActivity;
+}
+
+/** The departure that waits for the API, {isSilent, failures, at}, or null. */
+let departure = null;
+let isAsking = false;
+
+export const isLeaving = () => departure !== null;
+
+export function stay() {
+  departure = null;
+}
+
+/**
+ * Leave for the identity provider as soon as the API responds with the provider's URL. The network may be down, and
+ * the API may throttle. Without the user's request (`isSilent`), also wait until nobody works with the page.
+ */
+export function leave({ isSilent }) {
+  departure = { isSilent, failures: 0, at: 0 };
+  changed();
+  continueLeaving();
+}
+
+/** Ask the API for the provider's URL if it is time for that, and leave. */
+export async function continueLeaving() {
+  const current = departure;
+  const isAllowed = () => departure === current && !(current.isSilent && !isIdle());
+  if (!current || isAsking || Date.now() < current.at || !isAllowed()) {
+    return;
+  }
+  if (current.isSilent) {
+    claimRenewal(0);
+  }
+  isAsking = true;
+  const path = `console/sign-in${current.isSilent ? "?silent=1" : ""}`;
+  const response = await request("GET", path, { headers: { Accept: "application/json" } }).catch(() => null);
+  isAsking = false;
+  const url = response?.body?.location;
+  // The URL of a failure is this page. After a silent sign-in, the user need not see the failure.
+  if (typeof url !== "string" || (current.isSilent && url.includes("#sign-in-error="))) {
+    current.at = Date.now() + pauseBefore(response, current.failures);
+    current.failures += 1;
+    state.isUnanswered = true;
+    changed();
+  } else if (isAllowed()) {
+    stay();
+    beginSignIn({ expiredAt: current.isSilent && expiredAt(), focus: document.activeElement?.id });
+    location.assign(url);
+  }
+}
+
+/** Return whether the session expires soon, and nobody works with the page. */
+export const isRenewalDue = () =>
+  state.hasProvider && isClockKnown() && state.session.claims.expiresAt - serverNow() < EARLY && isIdle();
+
+/** Begin to renew the session before it expires. One tab does this for all. */
+export function renewEarly() {
+  if (state.isLeader && !departure && claimRenewal(EARLY_PAUSE)) {
+    leave({ isSilent: true });
+  }
+}

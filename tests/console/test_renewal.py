@@ -1,0 +1,339 @@
+"""Browser tests of the renewal of a session by the identity provider, with a fake of the API."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.conftest import token
+from tests.console.pages import click_background, error, rows, wait_until
+
+pytestmark = pytest.mark.slow
+
+CONTINUE = "Continue with company account"
+EXPIRED = "Your session expired at"
+
+
+class Provider:
+    """A fake of the identity provider, which returns the browser with a new token, or a failure."""
+
+    def __init__(self, api, page):
+        self.api = api
+        self.token = token(name="renewed")
+        self.failure = ""
+        self.requests = []
+        page.context.route(f"{api.url}/provider**", self._respond)
+
+    def _respond(self, route):
+        self.requests.append(route.request.url.removeprefix(f"{self.api.url}/provider"))
+        page = f"{self.api.url}/console/"
+        failure = {"status": 303, "headers": {"Location": f"{page}#sign-in-error={self.failure}"}}
+        route.fulfill(**(failure if self.failure else self.api.complete_sign_in(self.token)))
+
+
+@pytest.fixture
+def open_page(open_console, api):
+    """A function that opens a live console and returns the page and the provider."""
+
+    def open_live(mine, **options):
+        api.has_provider = True
+        page = open_console(mine, **options)
+        provider = Provider(api, page)
+        expect(page.locator(".live")).to_contain_text("Live")
+        return page, provider
+
+    return open_live
+
+
+def expect_renewed(page, provider):
+    stored = "t => sessionStorage.getItem('console.token') === t"
+    page.wait_for_function(stored, arg=provider.token)
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+def posts(api):
+    """Return the paths of the requests that change something."""
+    posted = [path for method, path, _ in api.received if method == "POST"]
+    return [path for path in posted if path != "/console/session"]
+
+
+def refuse_sign_ins(api, *responses):
+    """Return these responses to the first requests for the provider's URL, then the URL."""
+    original, left = api.respond, list(responses)
+
+    def respond(method, path, headers, parameters):
+        if path.startswith("/console/sign-in") and left:
+            return left.pop(0)
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    return left
+
+
+def approach_expiry(page, api, seconds):
+    """Move the server's clock forward, and wait until the page knows it."""
+    api.clock_offset += seconds
+    before = api.count("/overview")
+    wait_until(page, lambda: api.count("/overview") > before + 1)
+
+
+# When the page may leave
+
+
+def test_session_that_expires_while_the_user_types_waits_for_the_user(open_page, api):
+    api.offer("Marta")
+    mine = token()
+    page, provider = open_page(mine)
+    page.keyboard.press("/")
+    page.keyboard.type("mar")
+    api.refused.add(mine)
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    page.keyboard.type("ta marta ")
+    page.wait_for_timeout(1_500)
+    assert provider.requests == []
+    page.get_by_role("link", name=CONTINUE).click()
+    expect_renewed(page, provider)
+    assert provider.requests == [""]
+    expect(page.locator("#filter")).to_have_value("mar")
+    assert posts(api) == []
+
+
+def test_session_that_expires_behind_a_dialog_waits_for_the_user(open_page, api):
+    mine = token()
+    page, provider = open_page(mine, clock=True)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.clock.run_for(120_000)
+    api.refused.add(mine)
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    page.clock.run_for(120_000)
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize("place", ["page", "field"])
+def test_session_is_renewed_before_it_expires_when_nobody_works(open_page, api, place):
+    api.offer("Marta", left=2_000)
+    page, provider = open_page(token(seconds=1_190), clock=True)
+    expect(rows(page)).to_have_count(1)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    approach_expiry(page, api, 890)
+    page.clock.run_for(61_000)
+    assert provider.requests == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    if place == "field":
+        page.keyboard.press("/")
+        page.clock.run_for(20_000)
+        assert provider.requests == []
+    approach_expiry(page, api, 0)
+    page.clock.run_for(61_000 if place == "field" else 11_000)
+    expect_renewed(page, provider)
+    assert provider.requests == ["?silent=1"]
+    if place == "field":
+        expect(page.locator("#filter")).to_be_focused()
+
+
+def test_session_is_not_renewed_long_before_it_expires(open_page, api):
+    page, provider = open_page(token(seconds=1_500), clock=True)
+    approach_expiry(page, api, 890)
+    page.clock.run_for(5_000)
+    assert provider.requests == []
+
+
+def test_session_is_not_renewed_while_an_outcome_is_unknown(open_page, api):
+    api.offer("Marta")
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "60"})
+    page, provider = open_page(token(seconds=1_190), clock=True)
+    row = rows(page).first
+    row.get_by_role("button", name="Accept: Marta").click()
+    expect(row).to_have_attribute("data-end", "checking")
+    approach_expiry(page, api, 900)
+    page.clock.run_for(15_000)
+    assert provider.requests == []
+
+
+def test_early_renewal_in_one_tab_serves_all(open_page, open_console, api):
+    mine = token(seconds=1_190)
+    page, provider = open_page(mine)
+    other = open_console(mine, context=page.context)
+    expect(other.locator(".live")).to_contain_text("Live")
+    approach_expiry(page, api, 895)
+    for each in (page, other):
+        expect_renewed(each, provider)
+    assert provider.requests == ["?silent=1"]
+
+
+# The API or the network fails
+
+
+def test_expiry_without_a_connection_keeps_the_page_and_then_renews(open_page, api):
+    api.offer("Marta", left=3_000)
+    mine = token(seconds=1_000)
+    page, provider = open_page(mine, clock=True)
+    expect(rows(page)).to_have_count(1)
+    page.context.set_offline(True)
+    expect(page.locator(".live")).to_contain_text("No connection", timeout=30_000)
+    page.clock.run_for(1_100_000)
+    expect(rows(page)).to_have_count(1)
+    assert page.url == f"{api.url}/console"
+    api.refused.add(mine)
+    page.context.set_offline(False)
+    expect_renewed(page, provider)
+    expect(rows(page)).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        error(429, "TooManyRequests", **{"Retry-After": "1"}),
+        error(503, "Failure"),
+        (200, {"location": "/dev/console/#sign-in-error=provider_unavailable"}, {}),
+        (200, None, {}),
+    ],
+    ids=["429", "503", "failure", "empty"],
+)
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_page_stays_until_the_api_returns_the_provider_url(open_page, api, response, is_silent):
+    mine = token()
+    page, provider = open_page(mine)
+    if not is_silent:
+        page.keyboard.press("x")
+    left = refuse_sign_ins(api, response)
+    api.refused.add(mine)
+    if not is_silent:
+        page.get_by_role("link", name=CONTINUE).click()
+    wait_until(page, lambda: not left)
+    if not is_silent and "sign-in-error" in str(response):
+        expect(page.get_by_role("alert")).to_contain_text("provider_unavailable")
+    else:
+        expect(page.get_by_text("The service does not answer.")).to_be_visible()
+        expect(page.get_by_text(EXPIRED)).to_be_visible()
+        expect_renewed(page, provider)
+        assert provider.requests == ["?silent=1" if is_silent else ""]
+
+
+def test_user_can_sign_in_while_a_silent_renewal_waits(open_page, api):
+    mine = token()
+    page, provider = open_page(mine)
+    throttled = error(429, "TooManyRequests", **{"Retry-After": "600"})
+    left = refuse_sign_ins(api, throttled)
+    api.refused.add(mine)
+    wait_until(page, lambda: not left)
+    page.get_by_role("link", name=CONTINUE).click()
+    expect_renewed(page, provider)
+    assert provider.requests == [""]
+
+
+# The expired session
+
+
+def test_time_of_the_expiry_survives_until_the_user_has_signed_in(open_page, api):
+    mine = token()
+    page, provider = open_page(mine)
+    page.keyboard.press("x")
+    api.refused.add(mine)
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    provider.failure = "access_denied"
+    page.get_by_role("link", name=CONTINUE).click()
+    expect(page.get_by_role("alert")).to_contain_text("access_denied")
+    page.reload()
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    page.context.route("**/provider", lambda route: route.fulfill(body="Sign in", status=200))
+    page.get_by_role("link", name=CONTINUE).click()
+    page.wait_for_url("**/provider")
+    page.go_back()
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    assert len(provider.requests) == 1
+    page.context.unroute("**/provider")
+    provider.failure = ""
+    page.get_by_role("link", name=CONTINUE).click()
+    expect_renewed(page, provider)
+    assert "console.expired" not in page.evaluate("Object.keys(sessionStorage)")
+
+
+def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
+    mine = token()
+    page, _ = open_page(mine)
+    page.keyboard.press("x")
+    api.refused.add(mine)
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    attempt = "{at: Date.now() - 700_000, expiredAt: 1}"
+    page.evaluate(f"sessionStorage.setItem('console.sign-in', JSON.stringify({attempt}))")
+    page.goto(api.complete_sign_in(token(name="late"))["headers"]["Location"])
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_page, api):
+    mine = token()
+    page, provider = open_page(mine)
+    page.context.route("**/provider?silent=1", lambda route: route.fulfill(status=204))
+    api.refused.add(mine)
+    # After a 204, the browser stays on the page, as if the user had returned to it.
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    asked = "/console/sign-in?silent=1"
+    wait_until(page, lambda: api.count(asked) == 1)
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    page.wait_for_timeout(2_500)
+    assert api.count(asked) == 1
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    page.get_by_role("link", name=CONTINUE).click()
+    expect_renewed(page, provider)
+
+
+# Keys
+
+
+def test_typing_when_the_page_comes_back_decides_nothing(open_console, api):
+    api.offer("Marta", left=3_000)
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console(clock=True)
+    page.clock.pause_at(time.time() + 60)
+    page.reload()
+    expect(rows(page)).to_have_count(1)
+    for key in "marpca":
+        page.keyboard.press(key)
+        page.clock.run_for(1_999)
+    assert posts(api) == []
+    page.clock.run_for(1)
+    page.keyboard.press("a")
+    wait_until(page, lambda: len(posts(api)) == 1)
+
+
+def test_typing_when_the_session_comes_back_decides_nothing(open_console, api):
+    api.offer("Marta", left=3_000)
+    api.answers["/accept"] = api.decide("accepted")
+    mine = token()
+    page = open_console(mine, clock=True)
+    expect(rows(page)).to_have_count(1)
+    page.clock.pause_at(time.time() + 60)
+    page.keyboard.press("/")
+    api.refused.add(mine)
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    page.goto(f"{api.url}/console#token={token(name='next')}")
+    expect(rows(page)).to_have_count(1)
+    page.keyboard.press("a")
+    page.clock.run_for(500)
+    assert posts(api) == []
+    click_background(page)
+    page.keyboard.press("a")
+    wait_until(page, lambda: len(posts(api)) == 1)
+
+
+def test_typing_into_a_field_that_disappears_decides_nothing(open_console, api):
+    api.offer("Marta", left=3_000)
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console(clock=True)
+    expect(rows(page)).to_have_count(1)
+    page.clock.pause_at(time.time() + 60)
+    for leave in ("blur", "Enter"):
+        page.keyboard.press("/")
+        page.keyboard.type("m")
+        if leave == "Enter":
+            page.keyboard.press("Enter")
+        else:
+            page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("a")
+        assert posts(api) == [] or leave == "Enter"
+    wait_until(page, lambda: len(posts(api)) == 1)
