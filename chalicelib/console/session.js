@@ -59,7 +59,7 @@ function readAttempt() {
 /** Return whether the sign-in that this tab has begun is complete, so that the page can ask the API for the token. */
 export const isSignInComplete = () => location.hash === COMPLETE && readAttempt() !== null;
 
-/** Return {at, expiredAt} of the sign-in that this tab has begun, only once; null if it has not. */
+/** Return {at, expiredAt} of this tab's sign-in, only once; null if there is none or it takes too long. */
 export function endSignIn() {
   const attempt = readAttempt();
   sessionStorage.removeItem(ATTEMPT);
@@ -134,7 +134,7 @@ export function readClaims(token) {
   }
 }
 
-/** What the user has typed and chosen, by field. It survives a new sign-in in this tab. */
+/** The user's input and choices, by field. They survive a new sign-in in this tab. */
 export const drafts = { ...readJson(sessionStorage, DRAFTS) };
 
 function forgetDrafts() {
@@ -142,7 +142,7 @@ function forgetDrafts() {
   sessionStorage.removeItem(DRAFTS);
 }
 
-/** Forget what another user has typed in this tab. A page that was opened before the sign-in stays. */
+/** Forget the drafts of a different user in this tab. Drafts from before a sign-in, such as the section, are kept. */
 export function keepDraftsOf(owner) {
   if (drafts.owner && drafts.owner !== owner) {
     forgetDrafts();
