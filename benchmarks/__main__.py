@@ -52,7 +52,7 @@ from benchmarks import (
     "--requests",
     default=400,
     show_default=True,
-    help="Number of requests per measurement over HTTP.",
+    help="Number of HTTP requests, and of life cycles in the simulator, per measurement.",
 )
 @click.option(
     "--records",
@@ -66,7 +66,7 @@ from benchmarks import (
     default=10_000,
     type=click.IntRange(min=1),
     show_default=True,
-    help="Largest number of Tasks in the simulator.",
+    help="Largest number of Tasks of one kind, and of Workers that match no Task.",
 )
 def main(
     *,

@@ -71,7 +71,7 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
 
 
 class Services:
-    """Stubs for DynamoDB, SSM and TaskRouter for requests about the Reservation in `inputs.RECORD`.
+    """Stubs for DynamoDB, SSM and TaskRouter that know only the Reservation in `inputs.RECORD`.
 
     Args:
         failures: additional fields of the error responses to an invocation's writes, one mapping

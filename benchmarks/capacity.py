@@ -50,8 +50,8 @@ _SWEEP = "sweep"
 """Prefix of the names of simulated limits."""
 
 _MAX_AGE_MS = 2 * INTERVAL_MS
-"""Maximum time since a part of the reconciliation was last completed. After a longer time, the part
-is falling behind."""
+"""Maximum time since a part of the reconciliation was last completed. If more time has passed, the
+part is falling behind."""
 
 
 def _input(default: int, text: str) -> int:
@@ -63,7 +63,7 @@ def _input(default: int, text: str) -> int:
 class Inputs:
     """Quotas, durations and a seed.
 
-    By default, the quotas are AWS's default quotas, and the other values are assumptions.
+    The default quotas of AWS services are AWS's own defaults. The other defaults are assumptions.
     """
 
     api_gateway: int = _input(10_000, "API Gateway requests per second, per account.")
@@ -104,7 +104,7 @@ class Limit:
         quota: The value of the limit.
         unit: The unit of the quota.
         needed: The number of requests or write units that one Reservation needs. For a concurrency
-            limit, the sum of the requests' durations in seconds.
+            limit and for SSM, the sum of the requests' durations in seconds.
     """
 
     quota: float
@@ -183,7 +183,7 @@ def _render_needs(needed: Sequence[Footprint]) -> str:
     """Return a table of the requests, units and bytes that one Reservation needs."""
     rows: list[tuple[str, ...]] = [("one Reservation", *_WAYS)]
     counts = [_counts(each) for each in needed]
-    rows += [(name, *(_short(each[name]) for each in counts)) for name in counts[0]]
+    rows += [(name, *(_format_number(each[name]) for each in counts)) for name in counts[0]]
     return to_table(rows)
 
 
@@ -203,7 +203,7 @@ def _display_name(key: str) -> str:
     return key if key == footprint.TABLE else f"index {key}"
 
 
-def _render_order(limits: Sequence[Mapping[str, Limit]]) -> str:
+def _render_limits_by_rate(limits: Sequence[Mapping[str, Limit]]) -> str:
     """Return a table of the limits between successive rates, lowest limit first."""
     rows: list[tuple[str, ...]] = [("Reservations per second", *_WAYS)]
     for last, rate in pairwise((0, *RATES)):
@@ -224,20 +224,20 @@ def _render_limits(limits: Sequence[Mapping[str, Limit]]) -> str:
     for name in sorted(limits[0], key=lambda name: limits[0][name].rate):
         both = [by_name[name] for by_name in limits]
         is_counted = not name.startswith(_SWEEP)
-        quota = f"{_short(both[0].quota)} {both[0].unit}" if is_counted else "simulated"
+        quota = f"{_format_number(both[0].quota)} {both[0].unit}" if is_counted else "simulated"
         cells = (
             cell
             for limit in both
             for cell in (
                 f"{limit.needed:.2g}" if is_counted else "",
-                "never" if limit.rate == inf else _short(limit.rate),
+                "never" if limit.rate == inf else _format_number(limit.rate),
             )
         )
         rows.append((name, quota, *cells))
     return to_table(rows)
 
 
-def _short(number: float) -> str:
+def _format_number(number: float) -> str:
     return f"{number:,.0f}"
 
 
@@ -271,11 +271,11 @@ def _outcome(world: World, sweeps: Sequence[Sweep]) -> tuple[str, ...]:
     requests, throttled = world.taskrouter.requests, world.taskrouter.throttled
     sweep = sweeps[-1]
     return (
-        _short(requests.total() / world.scenario.seconds),
+        _format_number(requests.total() / world.scenario.seconds),
         f"{throttled.total() / requests.total():.0%}",
         f"{world.given_up / world.arrived:.0%}",
-        _short(sweep.due),
-        _short(sweep.unchecked),
+        _format_number(sweep.due),
+        _format_number(sweep.unchecked),
         f"{sweep.oldest_due_ms / 1000:.0f} s",
         f"{(sweep.ended_at - sweep.at) / 1000:.0f} s",
         _describe_age(sweep.tasks_age_ms),
@@ -296,7 +296,7 @@ def render(inputs: Inputs) -> list[str]:
         for each, over_rest in zip(needed, ways, strict=True)
     ]
     return [
-        _render_order(limits),
+        _render_limits_by_rate(limits),
         _render_needs(needed),
         _render_limits(limits),
         _render_simulation(inputs),

@@ -189,7 +189,7 @@ _FAILED_WRITES: dict[str, list[dict[str, Any]]] = {
     "event created": [{}],  # The record does not exist yet.
     "event wrapup": [{"Item": inputs.RECORD}],  # The record has no live claim.
 }
-"""DynamoDB's error responses to conditional writes that fail, by name of the request."""
+"""Additional fields of DynamoDB's error responses to writes whose conditions fail, by request."""
 
 
 def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, int]]:

@@ -1,8 +1,8 @@
 """Counts the requests and DynamoDB write units that one Reservation needs.
 
 The whole app runs in this process, with a DynamoDB emulator. The app receives the requests of a
-Reservation that is accepted, wrapped up and completed. All results are counts, so they do not
-depend on the machine.
+Reservation that is accepted, wrapped up and completed. All results are counts or sizes, so they do
+not depend on the machine.
 
 The emulator reports no write units per partition key of an index. Therefore, this module calculates
 the units ("DynamoDB read and write operations" and "DynamoDB item sizes and formats" in the
@@ -112,17 +112,17 @@ def _requests(
     settings: config.Settings, *, over_rest: bool
 ) -> Iterator[tuple[str, str, dict[str, str], str]]:
     """Yield the route, path, headers and body of each request, in order."""
-    yield _signed(PATH, CALLBACK)
-    yield _signed(EVENT_PATH, event_form(_EVENTS[0]))
+    yield _sign_request(PATH, CALLBACK)
+    yield _sign_request(EVENT_PATH, event_form(_EVENTS[0]))
     if over_rest:
         key = ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
         token = create_token(settings, key, role=Role.SUPERVISOR.value, hours=1)
         yield ACCEPT_PATH, ACCEPT_PATH.format(sid=_SID), {"Authorization": f"Bearer {token}"}, ""
     for name in _EVENTS[1:]:
-        yield _signed(EVENT_PATH, event_form(name))
+        yield _sign_request(EVENT_PATH, event_form(name))
 
 
-def _signed(path: str, form: dict[str, str]) -> tuple[str, str, dict[str, str], str]:
+def _sign_request(path: str, form: dict[str, str]) -> tuple[str, str, dict[str, str], str]:
     validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
     headers = {
         "Content-Type": "application/x-www-form-urlencoded",
@@ -184,11 +184,11 @@ def write_units(before: Item, after: Item) -> Counter[str]:
         old, new = ([entry[name] for name in keys] if entry else None for entry in entries)
         if old == new:
             if entries[0] != entries[1]:
-                units[_key(index, entries[1])] += _units(*entries)
+                units[_index_name(index, entries[1])] += _units(*entries)
             continue
         # An entry whose key changes is deleted and written again.
         for entry in filter(None, entries):
-            units[_key(index, entry)] += _units(entry)
+            units[_index_name(index, entry)] += _units(entry)
     return units
 
 
@@ -199,7 +199,7 @@ def _project(item: Item, keys: list[str], names: list[str]) -> Item:
     return {name: item[name] for name in names if name in item}
 
 
-def _key(index: Mapping[str, Any], entry: Item) -> str:
+def _index_name(index: Mapping[str, Any], entry: Item) -> str:
     """Return the name of an index, followed by the partition key if the key is a status."""
     name = index["KeySchema"][0]["AttributeName"]
     return f"{index['IndexName']} {entry[name]['S']}" if name == "open_as" else index["IndexName"]

@@ -223,7 +223,7 @@ def cpu_seconds(groups: Sequence[int]) -> list[float]:
 
 
 def used_cores(before: list[float], groups: Sequence[int], seconds: float) -> list[float]:
-    """Return the mean number of cores used since `cpu_seconds` returned *before*."""
+    """Return the mean numbers of cores used since `cpu_seconds` returned *before*."""
     after = cpu_seconds(groups)
     return [(new - old) / seconds for new, old in zip(after, before, strict=True)]
 

@@ -123,7 +123,10 @@ def remote_reservation(status: str) -> dict[str, Any]:
 
 
 def respond(request: dict[str, Any]) -> dict[str, Any]:
-    """Return DynamoDB's response to a write: the key and the attributes that UpdateItem sets."""
+    """Return DynamoDB's response to a write: the key and the attributes that UpdateItem sets.
+
+    The response is empty if the request sets no attributes.
+    """
     prefix = ":set_"
     values = request.get("ExpressionAttributeValues", {})
     attributes = {

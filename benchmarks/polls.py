@@ -1,7 +1,7 @@
 """Calculates what consoles that poll the overview cost on AWS: `python -m benchmarks.polls`.
 
 The polls of a Worker and of a supervisor are measured like the requests of a Reservation
-(`benchmarks.costs`), except that the Lambda function also uses the local DynamoDB.
+(`benchmarks.costs`). However, the Lambda function also uses the local DynamoDB instead of a stub.
 """
 
 import io

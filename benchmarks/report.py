@@ -1,4 +1,4 @@
-"""The table of all figures, in Markdown."""
+"""Prints the figures as a table in Markdown."""
 
 import os
 import platform
@@ -28,7 +28,8 @@ def _to_line(cells: Sequence[str]) -> str:
 class Figure:
     """A figure for this app, and the same figure for another program, or a limit.
 
-    Both programs are measured alternately, because only the ratio is meaningful on a busy machine.
+    The programs are measured alternately, so that a busy machine slows down both of them. On such a
+    machine, only the ratio is meaningful.
 
     Attributes:
         name: The measured quantity.
@@ -77,7 +78,7 @@ def to_row(figure: Figure) -> str:
 
 
 Section = Callable[[], Sequence[Figure | str]]
-"""A measurement, which returns figures, or text that follows the table."""
+"""A function that measures, and returns figures or text that follows the table."""
 
 
 def print_sections(sections: Sequence[Section]) -> None:

@@ -91,8 +91,8 @@ class Sweeps:
         self.world = world
         self.finished: list[Sweep] = []
         self._reconciles_at = 0
-        self._done: dict[str, int] = {}
-        self._finished: dict[str, int] = {}
+        self._done_until: dict[str, int] = {}
+        self._completed_until: dict[str, int] = {}
 
     def start_periodically(self) -> Process:
         """Start a sweep at the end of each interval."""
@@ -113,7 +113,7 @@ class Sweeps:
         yield from self._concurrently(self._checks(due, budget, sweep))
         yield self.world.scenario.dynamodb_ms  # to save the result
         sweep.ended_at = clock.now_ms()
-        ages = {part: sweep.at - at for part, at in self._finished.items()}
+        ages = {part: sweep.at - at for part, at in self._completed_until.items()}
         sweep.tasks_age_ms = ages.pop(TASKS)
         sweep.events_age_ms = max(ages.values())
         self.finished.append(sweep)
@@ -171,27 +171,27 @@ class Sweeps:
             return
         self._reconciles_at = now + RETRY_MS
         for part in _PARTS:
-            self._done.setdefault(part, end - FIRST_LOOKBACK_MS)
-            self._finished.setdefault(part, self._done[part])
+            self._done_until.setdefault(part, end - FIRST_LOOKBACK_MS)
+            self._completed_until.setdefault(part, self._done_until[part])
         parts = [self._list_tasks, self._list_events]
         if now // MINUTE_MS % 2:
             parts.reverse()
         for reconcile in parts:
             yield from reconcile(end, budget, sweep)
-        next_end = min(self._finished.values()) + INTERVAL_MS
+        next_end = min(self._completed_until.values()) + INTERVAL_MS
         if next_end > end:
             self._reconciles_at = next_end + CALLBACK_IN_TRANSIT_MS
 
     def _is_due(self, part: str, end: int) -> bool:
-        return self._finished[part] + INTERVAL_MS <= end
+        return self._completed_until[part] + INTERVAL_MS <= end
 
     def _save(self, parts: Iterable[str], until: int, end: int) -> Process:
         """Save the time up to which parts have been reconciled."""
         yield self.world.scenario.dynamodb_ms
         for part in parts:
-            self._done[part] = max(until, self._done[part])
+            self._done_until[part] = max(until, self._done_until[part])
             if until >= end:
-                self._finished[part] = until
+                self._completed_until[part] = until
 
     def _list_tasks(self, end: int, budget: RunBudget, sweep: Sweep) -> Process:
         """List the reserved Tasks, and the pending Reservations of each Task."""
@@ -212,9 +212,9 @@ class Sweeps:
         for _ in range(tasks):
             if not budget.may_continue():
                 return
-            yield self._list_task(budget, sweep)
+            yield self._list_task_reservations(budget, sweep)
 
-    def _list_task(self, budget: RunBudget, sweep: Sweep) -> Process:
+    def _list_task_reservations(self, budget: RunBudget, sweep: Sweep) -> Process:
         if (yield from self._request(LIST_RESERVATIONS, budget)):
             yield self.world.scenario.dynamodb_ms  # BatchGetItem
             sweep.unreconciled -= 1
@@ -222,7 +222,9 @@ class Sweeps:
     def _list_events(self, end: int, budget: RunBudget, sweep: Sweep) -> Process:
         """List the unread Events of each type, window by window."""
         starts = {
-            name: self._done[name] - OVERLAP_MS for name in EVENT_TYPES if self._is_due(name, end)
+            name: self._done_until[name] - OVERLAP_MS
+            for name in EVENT_TYPES
+            if self._is_due(name, end)
         }
         window = WINDOW_MS
         if starts and min(starts.values()) + window < end:
@@ -267,7 +269,7 @@ class Sweeps:
         return events.count(since // 1000 * 1000, until // 1000 * 1000)
 
     def _events(self, name: str, since: int, until: int) -> Iterator[tuple[int, Group, Status]]:
-        """Yield the listed Events of a type, with their times, by group."""
+        """Yield the time, the group and the status of the listed Events of a type."""
         remaining, status = self.world.scenario.taskrouter.max_events, EVENT_TYPES[name]
         for at, group in self.world.events[status].between(
             since // 1000 * 1000, until // 1000 * 1000

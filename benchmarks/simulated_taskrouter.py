@@ -1,4 +1,4 @@
-"""The limits of TaskRouter's REST API in the simulation."""
+"""Simulates the limits of TaskRouter's REST API."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ LIST_EVENTS = "list Events"
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRouterLimits:
-    """TaskRouter's behavior. Twilio does not publish these values.
+    """TaskRouter's limits and latency, which Twilio does not publish, and a limit of the sweep.
 
     Attributes:
         per_second: Maximum number of requests per second for each operation. Twilio's example of
@@ -22,7 +22,7 @@ class TaskRouterLimits:
         concurrent: Maximum number of concurrent requests per account. Twilio's error 20429
             mentions this limit without its value.
         latency_ms: Duration of a request.
-        max_events: Maximum number of Events that one list returns to a sweep.
+        max_events: Maximum number of Events of one type that a sweep reads at a time.
     """
 
     per_second: int = 50

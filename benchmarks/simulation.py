@@ -225,7 +225,7 @@ class World:
         self.recorded[record.status] += record.size
         if self.scenario.answer_s is None:
             self._schedule(record, now + INSTRUCTION_CHECK_MS)
-            yield from self._work(group)
+            yield from self._run_accepted(group)
         else:
             self._schedule(record, self._next_check(record))
             yield from self._accept(group, self.scenario.attempts, group.answer_ms)
@@ -252,7 +252,7 @@ class World:
             yield latency_ms
             self.taskrouter.end(started)
             if started:
-                yield from self._work(group)
+                yield from self._run_accepted(group)
                 return
             wait_ms = pause_ms
         else:
@@ -277,7 +277,7 @@ class World:
         group.records.append(part)
         return part
 
-    def _work(self, group: Group) -> Process:
+    def _run_accepted(self, group: Group) -> Process:
         """Run the life cycle of accepted Reservations."""
         self.reserved -= group.size
         self.report(group, Status.ACCEPTED)

@@ -1,6 +1,7 @@
-"""Measures how the simulator's CPU time per life cycle grows with Tasks and Workers.
+"""Measures how the simulator's CPU time grows with the numbers of Tasks and Workers.
 
-In a life cycle, a Task is created, offered to a Worker, accepted and completed.
+The CPU time is measured per life cycle: a Task is created, offered to a Worker, accepted and
+completed.
 """
 
 import asyncio
@@ -55,7 +56,7 @@ class Load:
     Attributes:
         workers: Number of free Workers that match the measured Tasks.
         others: Number of free Workers that match no Task.
-        waiting: Number of waiting Tasks, each with a different number as an attribute.
+        waiting: Number of waiting Tasks. In process, each has a different number as an attribute.
         waiting_target: The target of the waiting Tasks; by default, no Worker matches.
         waiting_channel: TaskChannel of the waiting Tasks. Workers have no capacity on `sms`.
         order_by: How the target of the measured Tasks sorts Workers; "" for the default order.
@@ -113,7 +114,7 @@ def describe(load: Load) -> dict[str, Any]:
     }
 
 
-class InProcess:
+class InProcessSimulator:
     """A simulator engine without HTTP. Its clock moves only after each life cycle, by 1 ms."""
 
     def __init__(self, load: Load) -> None:
@@ -153,8 +154,8 @@ class InProcess:
         self._clock.run_due()
 
 
-class OverHttp:
-    """A client of a running simulator, and the app that receives its assignment callbacks.
+class HttpSimulator:
+    """A client of a running simulator, and an app that receives the assignment callbacks.
 
     Each life cycle consists of three REST requests and one callback.
 
@@ -264,7 +265,7 @@ async def _read_message(reader: asyncio.StreamReader) -> tuple[str, bytes]:
 
 
 @contextmanager
-def over_http(load: Load) -> Iterator[OverHttp]:
+def over_http(load: Load) -> Iterator[HttpSimulator]:
     """Run a simulator with a load in a separate process."""
     port, app_port = network.find_free_ports(2)
     with tempfile.TemporaryDirectory() as folder:
@@ -282,7 +283,7 @@ def over_http(load: Load) -> Iterator[OverHttp]:
         )
         try:
             network.wait_for("The simulator", lambda: network.is_responding(network.url(port)))
-            client = OverHttp(port, app_port, process.pid)
+            client = HttpSimulator(port, app_port, process.pid)
             client.add_waiting(load.waiting)
             yield client
             client.close()
@@ -315,14 +316,14 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
     loads[f"{largest:,} closed and {largest:,} assigned Tasks"] = Load(
         closed=largest, assigned=largest
     )
-    empty = InProcess(Load())
+    empty = InProcessSimulator(Load())
     figures = [
-        _compare(f"simulator in process, {name}", empty, InProcess(load), life_cycles)
+        _compare(f"simulator in process, {name}", empty, InProcessSimulator(load), life_cycles)
         for name, load in loads.items()
     ]
     many = Load(workers=_MANY_WORKERS, waiting=largest)
     name = f"{_MANY_WORKERS:,} Workers and {largest:,} waiting Tasks"
-    engine = InProcess(many)
+    engine = InProcessSimulator(many)
     in_process = min(engine.time_ms(life_cycles) for _ in range(_WINDOWS))
     figures.append(_target(f"simulator in process, {name}", in_process, 1_000))
     with over_http(Load()) as empty_http, over_http(many) as loaded_http:
@@ -332,7 +333,10 @@ def measure(life_cycles: int, largest: int) -> list[Figure]:
 
 
 def _compare(
-    name: str, empty: InProcess | OverHttp, loaded: InProcess | OverHttp, life_cycles: int
+    name: str,
+    empty: InProcessSimulator | HttpSimulator,
+    loaded: InProcessSimulator | HttpSimulator,
+    life_cycles: int,
 ) -> Figure:
     times = [(loaded.time_ms(life_cycles), empty.time_ms(life_cycles)) for _ in range(_WINDOWS)]
     return Figure(

@@ -5,7 +5,8 @@ events from the Runtime API and returns responses to that API. `Function` serves
 to one process.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
-The DynamoDB stub responds to every write at once, so that only the caller's own time is measured.
+The DynamoDB stub responds to every write immediately, so that only the caller's own time is
+measured.
 Plain sockets add about 0.1 ms to an invocation.
 """
 
@@ -28,7 +29,7 @@ from benchmarks.programs import Program
 
 _TIMEOUT_SECONDS = 300
 _POLL_SECONDS = 1
-"""Interval between checks whether a process has ended without connecting."""
+"""Interval between checks for a process that has ended without connecting."""
 
 _NEXT = "/2018-06-01/runtime/invocation/next"
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

@@ -24,7 +24,7 @@ MIN_THROUGHPUT = 0.85
 _DUE_RESERVATIONS = 400
 _BACKLOGS = (1_000, 100_000)
 _MAX_CHECKS = 2_500
-"""Number of checks after which TaskRouter throttles a sweep, which ends the sweep. A sweep reads
+"""Number of checks after which TaskRouter throttles a sweep, so that the sweep ends. A sweep reads
 1,000 due Reservations at a time, so a sweep of the large backlog reads at least three times."""
 _MAX_MEMORY_RATIO = 1.1
 

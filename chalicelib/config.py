@@ -57,7 +57,10 @@ _PLACEHOLDER = re.compile(r"\{(?P<hash>hash:)?(?P<name>[^}]+)\}")
 
 
 class SettingsError(Exception):
-    """A setting is missing or malformed. The message never contains a secret."""
+    """The settings, or a file named by a setting, can't be used.
+
+    The message never contains a secret.
+    """
 
 
 def _project_path(text: str) -> Path:

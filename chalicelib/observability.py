@@ -60,7 +60,7 @@ class LogFields(TypedDict, total=False):
     """
 
     found: int | None
-    """Number of Reservations on a page."""
+    """Number of Reservations or callbacks on a page."""
 
     likely_cause: str | None
     """Likely cause of an invalid signature; see `chalicelib.adapters.twilio.signature`."""
@@ -70,7 +70,8 @@ class LogFields(TypedDict, total=False):
 
     queue_result: str | None
     reason: str | None
-    """Reason why a token was refused, or why a sign-in or a request to TaskRouter or AWS failed.
+    """Reason why a token or a request from Twilio was refused, or why a sign-in or a request to
+    TaskRouter or AWS failed.
 
     `chalicelib.domain.messages.public_text` removes private text from the reason.
     """

@@ -96,7 +96,7 @@ def empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def url(text: str) -> str:
-    """Convert a base URL: lower-case scheme and host, and no slash at the end."""
+    """Convert a base URL to lowercase scheme and host, without a slash at the end."""
     if not re.fullmatch("[!-~]*", text):
         raise ValueError(
             "must contain only ASCII characters and no white space, as in https://xn--9ca.fr/a%20b"
@@ -130,7 +130,7 @@ def is_base_url(text: str) -> bool:
 
 
 def is_secure_or_loopback(text: str) -> bool:
-    """Return whether an HTTP URL uses TLS or does not leave this computer."""
+    """Return whether requests to an HTTP URL use TLS or do not leave this computer."""
     parts = urlsplit(text)
     return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
 

@@ -60,7 +60,7 @@ def raise_keyboard_interrupts() -> None:
     """Raise `Interrupted` on the first signal, and ignore all later signals.
 
     Later signals would interrupt the clean-up. If a process group receives SIGTERM, make sends its
-    children a second one.
+    children a second SIGTERM.
     """
     sys.unraisablehook = _repeat_if_discarded
     _handle(_interrupt)

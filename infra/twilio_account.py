@@ -40,7 +40,7 @@ class Account:
         account_sid: AC….
         username: The SID of an API key, or the account SID.
         password: The secret of the API key, or the auth token.
-        remedy: What to do if Twilio refuses the credentials, as a sentence.
+        remedy: A sentence with the remedy if Twilio refuses the credentials.
         http_client: Sends the requests; by default, each request is sent once.
     """
 
@@ -282,7 +282,7 @@ class Workspace:
         return self._account.call(self._context.tasks(sid).fetch)
 
     def list_reservations(self, task_sid: str) -> list[Any]:
-        """List the SDK's instances of a Task's Reservations."""
+        """List the SDK's instances of at most 50 Reservations of a Task."""
         reservations = self._context.tasks(task_sid).reservations
         return self._account.call(lambda: list(reservations.list(limit=50)))
 

@@ -100,7 +100,7 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
 
 
 def _keep_callback_log() -> None:
-    """Keep the lines of callbacks in memory, because CloudWatch Logs is not available."""
+    """Keep the lines of callbacks in memory, because they are not sent to CloudWatch Logs."""
     log = MemoryCallbackLog()
     runtime.use(runtime.build(local_log=log))
     observability.copy_lines(log)
@@ -191,9 +191,10 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
 
 
 def _find_problem(described: stack.Stack) -> str | None:
-    """Return a message if a service does not respond, lacks a table or serves a different API.
+    """Return a message about a problem of the local services; None if there is no problem.
 
-    The message names the service and the remedy.
+    A service does not respond, a different program responds, a table is missing, or the simulator
+    posts its callbacks to a different URL. The message names the remedy.
     """
     command = stack.services_command(described)
     taskrouter = described.settings.twilio_taskrouter_url
@@ -224,7 +225,7 @@ def _find_problem(described: stack.Stack) -> str | None:
     callback_base_url = str((simulator or {}).get("callback_base_url", base_url)).rstrip("/")
     if callback_base_url != base_url:
         shown, expected = stack.hide_secrets(callback_base_url), stack.hide_secrets(base_url)
-        difference = "another *** (CALLBACK_PATH_SECRETS) in " if shown == expected else ""
+        difference = "a different *** (CALLBACK_PATH_SECRETS) in " if shown == expected else ""
         return (
             f"The TaskRouter simulator posts its callbacks to {shown}, not to "
             f"{difference}{expected}. Restart it with: {command}"
@@ -233,16 +234,16 @@ def _find_problem(described: stack.Stack) -> str | None:
 
 
 def _describe_simulator(url: str) -> dict[str, Any] | None:
-    """Return the simulator's description of itself; None if it does not respond.
+    """Return the simulator's description of itself; None if the simulator does not respond.
 
-    The description is empty if it is not available to this machine.
+    The description is empty if the simulator refuses to send it to this machine.
 
     Raises:
         ForeignProgramError: A program other than the simulator responds.
     """
     try:
         try:
-            response = network.DIRECT.open(f"{url}/simulator", timeout=1)
+            response = network.DIRECT_OPENER.open(f"{url}/simulator", timeout=1)
         except HTTPError as error:
             response = error
         with response:
@@ -259,11 +260,11 @@ def _describe_simulator(url: str) -> dict[str, Any] | None:
 
 
 def _tune_server() -> None:
-    """Tune Chalice's server for concurrent clients, and replace its file polling.
+    """Tune Chalice's server for concurrent clients; replace its parser and its file polling.
 
-    By default, the server writes headers and body as two packets with Nagle's algorithm enabled, so
-    every request on a keep-alive connection waits about 40 ms for a delayed acknowledgment. Its
-    queue of five connections also makes 50 concurrent clients wait for retransmissions.
+    By default, the server writes headers and body as two packets with Nagle's algorithm enabled.
+    Every request on a keep-alive connection then waits about 40 ms for a delayed acknowledgment.
+    The server's queue of five connections makes 50 concurrent clients wait for retransmissions.
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ChaliceRequestHandler.parse_request = _parse_request
@@ -314,9 +315,8 @@ def _hide_secrets_in_access_log(settings: config.Settings) -> None:
 def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None:
     """Call *callback* if a source file has changed since this watcher's previous poll.
 
-    Chalice's version restarts the server after a change to any file, even bytecode that Python
-    writes when a request imports a module for the first time. Such a restart interrupts requests in
-    progress.
+    Chalice's version restarts the server after a change to any file, and a restart interrupts
+    requests in progress. For example, Python writes bytecode when a request first imports a module.
     """
     found = {}
     for folder, folders, names in os.walk(root):

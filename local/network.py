@@ -12,7 +12,7 @@ MAX_PORT = 65535
 POLL_SECONDS = 0.05
 
 # Loopback requests bypass any proxy that the shell configures.
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECT_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NotReadyError(Exception):
@@ -55,7 +55,7 @@ def find_free_ports(count: int) -> list[int]:
 def is_responding(url: str) -> bool:
     """Return whether a GET request to the URL returns a 2xx status within a second."""
     try:
-        with DIRECT.open(url, timeout=1):
+        with DIRECT_OPENER.open(url, timeout=1):
             return True
     except (OSError, HTTPException):
         return False

@@ -18,7 +18,7 @@ from local.stack import Stack, api_command, hide_secrets
 TOKEN_SECONDS = 8 * 3_600
 _NAME_WIDTH = 10
 _IDLE_SWEEP = re.compile(r'"level": "INFO".* "due": 0,')
-"""The line that the app logs for a successful sweep without due Reservations."""
+"""Matches the line that the app logs for a successful sweep without due Reservations."""
 
 
 GREETING = """

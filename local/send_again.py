@@ -98,7 +98,7 @@ def _post(url: str, form: Form, *, signature: str) -> tuple[int, str]:
     )
     try:
         try:
-            response = network.DIRECT.open(request, timeout=_SECONDS)
+            response = network.DIRECT_OPENER.open(request, timeout=_SECONDS)
         except HTTPError as error:
             response = error
         with response:

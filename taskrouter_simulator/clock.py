@@ -131,8 +131,8 @@ class Clock:
     def run_steps(self, steps: Iterator[None]) -> None:
         """Run the steps of a timer's long action.
 
-        If the event loop started the timer, and the clock is not frozen, the action pauses after
-        every `_SLICE` steps, so that the loop can serve requests. Other timers wait until the
+        The action pauses after every `_SLICE` steps if the event loop started the timer and the
+        clock is not frozen. The loop can then serve requests. Other timers wait until the
         action ends, which keeps timers in order.
         """
         self._steps = steps

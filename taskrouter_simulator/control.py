@@ -36,7 +36,7 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 async def _describe(simulator: Simulator) -> Any:
-    """Return the test credentials, and the loaded Workspace's SIDs by friendly name."""
+    """Return the test credentials, the loaded Workspace's SIDs and the app's base URL."""
     workspace = simulator.engine.workspaces.get(simulator.workspace_sid)
     return {
         **asdict(simulator.credentials),
@@ -159,8 +159,9 @@ ROUTES: dict[str, dict[str, Handler]] = {
 }
 """Handlers by path and method.
 
-A handler's keyword-only arguments are the names allowed in the JSON body of a POST or PUT request,
-or in the query string of any other request. A handler with `**` arguments accepts all names.
+A handler's keyword-only arguments are the allowed names in the JSON body of a POST or PUT request.
+For other methods, the names are in the query string. A handler with `**` arguments accepts all
+names.
 """
 
 

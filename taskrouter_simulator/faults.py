@@ -23,7 +23,7 @@ _KINDS_BY_FIELD = {
     "status": ("error", "cut"),
     "retry_after": ("error",),
 }
-"""Values of `Fault.kind` by the field that they use. Other fields apply to every kind."""
+"""Values of `Fault.kind` that use a field, by field. Other fields apply to every kind."""
 _METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 _MOMENTS = ("before", "after")
 _STATUSES = range(400, 600)

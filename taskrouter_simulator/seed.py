@@ -184,7 +184,7 @@ class _Builder:
         return Directory(self._sids).sid(kind, name)
 
     def _activity(self, path: Path, name: Managed[str | None]) -> str | None:
-        """Return the SID of an Activity; None if there is no such Activity."""
+        """Return the SID of an Activity; None if the name is null, unmanaged or unknown."""
         if name is not None and not isinstance(name, Unmanaged):
             with self._reporting(path):
                 return self._find_sid("activity", name)
@@ -309,21 +309,21 @@ class _Builder:
         if not (routing.filters or routing.default_filter):
             self._report(path, "task_routing must have filters or a default_filter")
         for number, item in enumerate(routing.filters):
-            place = (*path, "filters", number)
+            filter_path = (*path, "filters", number)
             if not item.targets:
-                self._report((*place, "targets"), "targets must not be empty")
-            with self._reporting((*place, "expression")):
+                self._report((*filter_path, "targets"), "targets must not be empty")
+            with self._reporting((*filter_path, "expression")):
                 self._expression(item.expression or ALWAYS, names.FILTER, references)
         for steps, target in walk_targets(routing):
-            place = (*path, *steps)
-            if target.queue is None and place[-1] in {0, "default_filter"}:
-                owner = "default_filter" if place[-1] else "the first target of a filter"
-                self._report(place, f"{owner} must have the key queue")
+            target_path = (*path, *steps)
+            if target.queue is None and target_path[-1] in {0, "default_filter"}:
+                owner = "default_filter" if target_path[-1] else "the first target of a filter"
+                self._report(target_path, f"{owner} must have the key queue")
             if target.queue is not None:
-                with self._reporting((*place, "queue")):
+                with self._reporting((*target_path, "queue")):
                     self._find_sid("task_queue", target.queue)
             for key, scope, find_references in workflows.TARGET_FIELDS:
-                with self._reporting((*place, key)):
+                with self._reporting((*target_path, key)):
                     self._expression(getattr(target, key) or "", scope, find_references)
         if len(self._findings) > before:
             return None

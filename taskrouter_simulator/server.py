@@ -68,7 +68,7 @@ class Simulator:
             lambda: self.engine, settings, self.credentials, self.log.record, self.faults
         )
         self._definition = read(Path(file)) if file else seed.default_definition()
-        self._use(self._new_engine(self._definition))
+        self._set_engine(self._new_engine(self._definition))
         rest = RestApi(
             lambda: self.engine, settings, self.credentials, self.log.record, self.faults
         )
@@ -101,7 +101,7 @@ class Simulator:
         self.event_bridge.disconnect()
         self.log.clear()
         self.faults.clear()
-        self._use(self._new_engine(chosen))
+        self._set_engine(self._new_engine(chosen))
 
     async def advance(self, seconds: float) -> None:
         """Move the clock forward; after each due timer, wait for the resulting callbacks.
@@ -156,7 +156,7 @@ class Simulator:
         engine = self._start_engine()
         state = snapshots.read(snapshot, engine, self.dispatcher)
         self.workspace_sid, self.workflow_sid = state.workspace_sid, state.workflow_sid
-        self._use(engine)
+        self._set_engine(engine)
         self.faults.state = state.faults
         self.event_bridge.disconnect()
         self.log.clear()
@@ -173,9 +173,9 @@ class Simulator:
         engine.on_event = self.event_bridge.publish
         return engine
 
-    def _use(self, engine: Engine) -> None:
+    def _set_engine(self, engine: Engine) -> None:
         self.engine = engine
-        self._advancing = asyncio.Lock()  # requests to an earlier engine may still hold its lock
+        self._advancing = asyncio.Lock()  # a request may still hold the previous engine's lock
 
     def _new_engine(self, definition: WorkspaceDefinition) -> Engine:
         engine = self._start_engine()
@@ -213,7 +213,7 @@ def _clock(settings: Settings) -> Clock:
 
 
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Sends the response to an invalid handshake, which uvicorn does not send."""
+    """Sends a response to an invalid handshake; uvicorn itself sends none."""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -247,7 +247,7 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
 
 
 def base_url(address: tuple[Any, ...]) -> str:
-    """Return the URL of a listening socket's address, which begins with host and port."""
+    """Return the URL of a socket's address; the address begins with host and port."""
     host, port = address[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

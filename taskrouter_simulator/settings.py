@@ -74,7 +74,7 @@ class Settings:
         " and a frozen clock starts at the beginning of 2026; '' for random SIDs",
     )
     frozen_clock: bool = _setting(
-        default=False, text="time stands still until POST /simulator/clock advances it"
+        default=False, text="the clock is stopped, and only POST /simulator/clock advances it"
     )
     log_size: int = _setting(
         10_000, "number of log entries kept, and number of Events kept for each Workspace"
@@ -203,7 +203,8 @@ class Settings:
         ("unordered", "callback-first", "event-first"),
     )
     event_callbacks_in_order: bool = _setting(
-        default=False, text="an event callback waits for the response to the previous one"
+        default=False,
+        text="an event callback waits for the response to the previous event callback",
     )
     assignment_callback_seconds: float = _setting(5.0, "time limit of an assignment callback")
     fallback_callback_seconds: float = _setting(5.0, "time limit of a fallback callback")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, get_type_hints
 
-from taskrouter_simulator.callbacks.dispatcher import Dispatcher, Unfinished
+from taskrouter_simulator.callbacks.dispatcher import Dispatcher, UnfinishedCallbacks
 from taskrouter_simulator.clock import Clock, ClockState
 from taskrouter_simulator.engine.core import NOT_STORED, Engine
 from taskrouter_simulator.faults import FaultsState
@@ -61,7 +61,7 @@ class State:
     workflow_sid: str
     clock: ClockState
     timers: list[StoredTimer]
-    callbacks: Unfinished
+    callbacks: UnfinishedCallbacks
     faults: FaultsState
     log_position: int
 
@@ -89,7 +89,8 @@ def write(engine: Engine, dispatcher: Dispatcher, state: State) -> dict[str, Any
     content = {
         "version": VERSION,
         "engine": {
-            name: writer.write(getattr(engine, name), hint) for name, hint in _stored().items()
+            name: writer.write(getattr(engine, name), hint)
+            for name, hint in _stored_fields().items()
         },
         "state": writer.write(state, State),
         "objects": writer.objects,
@@ -120,7 +121,7 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
         raise SnapshotError(f"the version of the snapshot must be {VERSION}")
     try:
         reader = Reader(content["objects"], {"engine": engine, "dispatcher": dispatcher})
-        for name, hint in _stored().items():
+        for name, hint in _stored_fields().items():
             if name in content["engine"]:
                 setattr(engine, name, reader.read(content["engine"][name], hint))
         state: State = reader.read(content["state"], State)
@@ -131,8 +132,8 @@ def read(snapshot: Mapping[str, Any], engine: Engine, dispatcher: Dispatcher) ->
     return state
 
 
-def _stored() -> dict[str, Any]:
-    """Return the annotations of the engine's fields that are stored."""
+def _stored_fields() -> dict[str, Any]:
+    """Return the annotations of the engine's stored fields, by name."""
     hints = get_type_hints(Engine)
     names = [field.name for field in fields(Engine) if field.name not in NOT_STORED]
     return {name: hints[name] for name in names}

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a local DynamoDB and new tables for each test."""
+"""Fixtures shared by all tests: a local DynamoDB, new tables for each test, and fake logs."""
 
 import itertools
 import os
@@ -29,7 +29,7 @@ def pytest_configure():
 
 
 def pytest_xdist_auto_num_workers():
-    """Return the number of workers: one more than the usable CPUs.
+    """Return one more than the number of usable CPUs, or None if that number is unknown.
 
     The additional worker keeps the CPUs busy while other tests wait for subprocesses.
     """
@@ -100,7 +100,7 @@ def tables(dynamodb: LocalDynamoDb) -> TableNames:
 
 @pytest.fixture
 def fake_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLogs]:
-    """A fake CloudWatch Logs that the app's client uses."""
+    """A fake of CloudWatch Logs, and the environment that makes the app's client use it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 
 Like CloudWatch Logs, the fake searches a limited number of lines per request. A page may therefore
-contain fewer lines than requested, or none, although other lines follow.
+contain fewer lines than requested, or none, although there are more lines.
 """
 
 import json
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-START_FROM_HEAD_SINCE = 1_704_067_200_000
+NEWEST_FIRST_SINCE = 1_704_067_200_000
 """January 1, 2024. CloudWatch Logs refuses newest-first searches that begin earlier."""
 
 GROUP = "/aws/lambda/taskrouter-callbacks-dev"
@@ -31,7 +31,8 @@ class FakeLogs:
         calls: the operations and their parameters.
         lines_per_request: maximum number of lines that a request searches.
         ignores_patterns: whether every line matches, as in emulators.
-        before_response: called with the number of the request; may return a different response.
+        before_response: called with the number of the request. May return a different response
+            (status and body). The status 0 closes the connection instead.
     """
 
     lines: list[tuple[int, str]] = field(default_factory=list)
@@ -55,7 +56,7 @@ class FakeLogs:
 
     def respond(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         start, end = request["startTime"], request["endTime"]
-        if request["startFromHead"] or start < START_FROM_HEAD_SINCE or start > end:
+        if request["startFromHead"] or start < NEWEST_FIRST_SINCE or start > end:
             return 400, {"__type": "InvalidParameterException", "message": "no"}
         first = bisect_left(self.lines, (start, ""))
         last = bisect_right(self.lines, end, key=lambda line: line[0])
@@ -86,7 +87,10 @@ class FakeLogs:
 
 
 def parse_pattern(pattern: str) -> Callable[[str], bool]:
-    """Return a function that evaluates a conjunction of conditions and disjunctions."""
+    """Return a function that returns whether a line matches a filter pattern.
+
+    The fake supports only `&&` between conditions or parenthesized alternatives (`||`).
+    """
     assert len(pattern) <= 1_024  # CloudWatch Logs' limit
     conditions = []
     whole = re.fullmatch(r"\{ (.*) \}", pattern)

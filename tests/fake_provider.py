@@ -29,7 +29,10 @@ _FAMILIES: dict[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPA
 
 @cache
 def private_key(name: str) -> Any:
-    """Return the private key with a name, such as ``RSA 1``. Generating RSA keys takes time."""
+    """Return the private key with a name: ``RSA 1``, ``RSA 1024`` (the key size), ``EC 256``, ….
+
+    The keys are cached, because generating RSA keys takes time.
+    """
     kind, number = name.split()
     match kind:
         case "RSA":
@@ -41,13 +44,13 @@ def private_key(name: str) -> Any:
             return ed25519.Ed25519PrivateKey.generate()
 
 
-def public_jwk(name: str, **members: Any) -> dict[str, Any]:
-    """Return the published form of a key. None removes a member."""
+def public_jwk(name: str, **properties: Any) -> dict[str, Any]:
+    """Return the published form of a key. None removes a property."""
     family = _FAMILIES[name.split(maxsplit=1)[0]]
     jwk = json.loads(family.to_jwk(private_key(name).public_key()))
-    jwk = {**jwk, "kid": name, "use": "sig", **members}
+    jwk = {**jwk, "kid": name, "use": "sig", **properties}
     jwk.pop("key_ops", None)
-    return {member: value for member, value in jwk.items() if value is not None}
+    return {key: value for key, value in jwk.items() if value is not None}
 
 
 def sign(
@@ -61,14 +64,15 @@ class FakeProvider:
 
     Attributes:
         claims: claims about the user, in the ID token; None removes a claim.
-        user_info: the UserInfo response; None if the provider has no such endpoint.
+        user_info: the UserInfo response; None removes the endpoint from the metadata.
         jwks: the published keys.
         make_token: makes the ID token from its claims.
-        metadata: members that replace those of the metadata; None removes a member.
+        metadata: properties that override those of the metadata; None removes a property.
         responses: by path, functions that respond instead of the provider.
         client_secret: the client's secret; empty for a public client.
         requests: counts of requests, by path.
         forms: the forms that the token endpoint received.
+        authorizations: the Authorization header of each request to the token endpoint, or None.
     """
 
     def __init__(self, url: str) -> None:

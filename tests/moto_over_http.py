@@ -13,7 +13,12 @@ from moto.core.models import botocore_stubber
 
 @dataclass
 class MotoOverHttp:
-    """A running moto server. boto3 clients in this process use the same state without HTTP."""
+    """A running moto server. boto3 clients in this process use the same state without HTTP.
+
+    Attributes:
+        url: base URL of the server.
+        targets: the `X-Amz-Target` header of each request over HTTP.
+    """
 
     url: str = ""
     targets: list[str] = field(default_factory=list)
@@ -21,7 +26,7 @@ class MotoOverHttp:
 
 @contextmanager
 def serve_moto() -> Iterator[MotoOverHttp]:
-    """Serve the AWS APIs that use the `X-Amz-Target` header, such as DynamoDB and SSM."""
+    """Serve DynamoDB and SSM. The `X-Amz-Target` header selects the service."""
     moto = MotoOverHttp()
 
     class Handler(BaseHTTPRequestHandler):

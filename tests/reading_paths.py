@@ -145,7 +145,7 @@ def _reserve_alice(workspace: WorkspaceContext, workflow_sid: str) -> dict[str, 
 
 
 def trace_simulator(simulator: TaskRouter) -> ReadingPath:
-    """Trace the creation, callback and acceptance of a Task in the simulator."""
+    """Trace the creation of a Task, its callback and the acceptance of its Reservation."""
     workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
     _make_alice_available(simulator)
     with tracing(SIMULATOR) as path:
@@ -204,7 +204,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
     bearer = {"Authorization": f"Bearer {AccessToken(*key, grants=[grant]).to_jwt()}"}
     with _service(simulator) as service, Client(app) as client:
         runtime.use(service)
-        # Only the second iteration counts, because the first creates the runtime's lazy objects.
+        # Only the second iteration counts, because the first also creates the runtime's clients.
         for _ in range(2):
             _make_alice_available(simulator)
             parameters = _reserve_alice(workspace, simulator.workflow_sid)

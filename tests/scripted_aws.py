@@ -1,4 +1,4 @@
-"""A TCP server whose connections follow a script, for tests of lost, slow and endless responses."""
+"""A TCP server that follows a script, for tests of lost, slow and endless responses."""
 
 import contextlib
 import json
@@ -38,7 +38,7 @@ def with_checksum(body: bytes, checksum: int | str | None = None) -> bytes:
 
 
 def respond(response: bytes, *, delay: float = 0) -> Step:
-    """Return a step that responds after a delay. An empty response closes the connection."""
+    """Return a step that responds after *delay* seconds. An empty response sends nothing."""
 
     def step(connection: socket.socket, ended: threading.Event) -> None:
         if not ended.wait(delay) and response:
@@ -53,7 +53,7 @@ def stay_silent(_connection: socket.socket, ended: threading.Event) -> None:
 
 
 def drip(response: bytes, *, seconds: float = 0.3) -> Step:
-    """Return a step that sends a response byte by byte."""
+    """Return a step that sends a response byte by byte, one byte every *seconds*."""
 
     def step(connection: socket.socket, ended: threading.Event) -> None:
         for byte in response:
@@ -118,7 +118,7 @@ class ScriptedServer:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Return a complete request, or no bytes if the client closed the connection."""
+    """Return a request, or no bytes if the client closed the connection within the headers."""
     received = b""
     while b"\r\n\r\n" not in received:
         if not (data := connection.recv(65_536)):
@@ -137,7 +137,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def scripted_server(*steps: Step, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
-    """Run a server that follows a script."""
+    """Run a server that responds to each request with the next of the *steps*."""
     threads: list[threading.Thread] = []
     connections: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,4 +1,4 @@
-"""Test doubles and helpers: a manual clock, new SIDs and a fake TaskRouter."""
+"""Test doubles and helpers, such as a manual clock, new SIDs and a fake TaskRouter."""
 
 import itertools
 import json

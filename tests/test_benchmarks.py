@@ -136,7 +136,7 @@ def test_request_with_an_unknown_operation_ends_the_measurement(operation: str) 
         services.count(invocations=1)
 
 
-def test_requests_of_the_first_invocation_are_not_counted_per_invocation() -> None:
+def test_requests_that_only_the_first_invocation_sends_are_not_counted() -> None:
     services = accepts.Services()
     services.respond("AmazonSSM.GetParameter", b"{}")
     for _ in range(4):
@@ -184,7 +184,7 @@ def handle(event, context):
 
 @linux
 @pytest.mark.parametrize("failures", [0, 1, 2])
-def test_first_sweep_is_repeated_once_if_taskrouter_does_not_answer_in_time(
+def test_first_sweep_is_repeated_once_if_taskrouter_is_unavailable(
     tmp_path: Path, runtime: Path, failures: int
 ) -> None:
     source = SWEEP_THAT_FAILS.replace("FAILURES", str([*range(1, 1 + failures)]))
@@ -222,7 +222,7 @@ def test_cpu_time_of_each_request_is_measured(app: Program, name: str, writes: i
 
 
 @linux
-def test_function_must_write_as_often_as_the_app(app: Program) -> None:
+def test_unexpected_number_of_writes_ends_the_measurement(app: Program) -> None:
     usage = Usage(Counter(update_item=1))
     with pytest.raises(RuntimeError, match="event wrapup: the function sent 2 writes instead of 1"):
         costs.measure_function(SITE_PACKAGES, app, "event wrapup", usage, 1)
@@ -230,16 +230,16 @@ def test_function_must_write_as_often_as_the_app(app: Program) -> None:
 
 @linux
 def test_function_that_refuses_the_request_is_not_measured(app: Program) -> None:
-    strangers = replace(app, environ=app.environ | {"TWILIO_ACCOUNT_SID": "AC" + "f" * 32})
+    other_account = replace(app, environ=app.environ | {"TWILIO_ACCOUNT_SID": "AC" + "f" * 32})
     with pytest.raises(RuntimeError, match="callback: the function returned"):
-        costs.measure_function(SITE_PACKAGES, strangers, "callback", Usage(), 1)
+        costs.measure_function(SITE_PACKAGES, other_account, "callback", Usage(), 1)
 
 
 def test_own_cpu_time_of_an_accept_is_measured() -> None:
     assert accepts.time_own_ms(1) > 0
 
 
-def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
+def test_lists_cost_the_same_in_a_larger_table_and_sweeps_are_measured() -> None:
     with tables.BenchmarkTables.create() as benchmark_tables:
         benchmark_tables.fill(1_000)
         lists = benchmark_tables.measure_lists()
@@ -252,7 +252,7 @@ def test_lists_and_sweeps_are_measured_in_a_growing_table() -> None:
     assert all(lists[name].read_units > 0 for name in lists)
 
 
-def test_statistics_are_measured_in_a_growing_table() -> None:
+def test_statistics_cost_the_same_in_a_larger_table() -> None:
     with tables.BenchmarkTables.create() as benchmark_tables:
         benchmark_tables.fill(1_500)
         usages = benchmark_tables.measure_statistics()
@@ -303,7 +303,7 @@ def test_tables_of_a_failed_measurement_are_deleted() -> None:
         assert benchmark_tables.measure_list("all").requests == {"query": 8}
 
 
-def test_list_of_pending_reservations_is_measured_as_their_number_grows() -> None:
+def test_cost_of_a_list_of_pending_reservations_has_a_maximum() -> None:
     usages = list[Usage]()
     with tables.BenchmarkTables.create() as benchmark_tables:
         benchmark_tables.fill(1_000)
@@ -326,12 +326,12 @@ def test_dynamodb_usage_of_each_request_is_measured() -> None:
         assert log_bytes > 100
     assert [name for name, *_ in measured][1:3] == ["callback", "accept"]
     assert requests == {"update_item": 9}
-    # The callback arrives before the event in footprint.py, which counts the units of each index.
+    # In footprint.py, the callback arrives before the event, but the total is the same.
     units = footprint.measure(over_rest=True).units.total()
     assert sum(usage.write_units for _, usage, _, _ in measured) == units
 
 
-def test_events_have_the_form_that_taskrouter_posts() -> None:
+def test_event_form_has_a_type_and_a_worker_but_no_task_age() -> None:
     form = inputs.event_form("created")
     assert (form["EventType"], form["WorkerName"]) == ("reservation.created", "Alice")
     assert "TaskAge" not in form
@@ -422,7 +422,8 @@ def test_http_load_is_compared_with_a_bare_server_and_the_cores_of_the_machine()
 
 @linux
 def test_cores_used_by_each_program_are_measured() -> None:
-    # The CPU time of the tests' process group falls when a process in it ends, so it is not used.
+    # The new session gives the process its own process group. The CPU time of the tests' group
+    # would fall whenever one of that group's processes ends.
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
     try:
         before = http_load.cpu_seconds([busy.pid])
@@ -451,7 +452,7 @@ def test_table_shows_the_ratio_and_whether_the_goal_is_met(
     assert report.to_row(figure) == expected
 
 
-def test_rows_are_printed_as_soon_as_they_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_section_prints_one_row_per_figure(capsys: pytest.CaptureFixture[str]) -> None:
     figure = Figure(name="warm", value=1, other="bare", other_value=2, unit="ms")
     assert report.print_section(lambda: [figure, figure])
     assert capsys.readouterr().out == f"{report.to_row(figure)}\n" * 2
@@ -484,6 +485,6 @@ def test_failed_measurement_does_not_end_the_benchmarks(
     )
 
 
-def test_table_has_a_header_and_describes_the_machine() -> None:
+def test_table_has_six_columns_and_the_machine_description_has_the_cores() -> None:
     assert report.HEADER.splitlines()[1] == "| --- | --- | --- | --- | --- | --- |"
     assert "cores" in report.machine()

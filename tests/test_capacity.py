@@ -1,4 +1,4 @@
-"""docs/capacity.md contains the numbers that `python -m benchmarks.capacity` prints."""
+"""Tests of the limits that `python -m benchmarks.capacity` prints for docs/capacity.md."""
 
 import re
 from collections import Counter
@@ -154,7 +154,7 @@ def test_throttle_is_the_lower_of_the_documented_share_and_maximum(
 
 
 @pytest.mark.parametrize(("lowest_late_rate", "expected"), [(0, 40), (150, 153), (10**6, inf)])
-def test_sweep_limit_is_the_lowest_rate_at_which_the_sweep_falls_behind(
+def test_sweep_limit_is_the_lowest_tried_rate_at_which_the_sweep_falls_behind(
     monkeypatch: pytest.MonkeyPatch, lowest_late_rate: int, expected: float
 ) -> None:
     def simulate_sweep(scenario: Scenario) -> tuple[None, list[Sweep]]:

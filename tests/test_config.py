@@ -147,7 +147,7 @@ def test_scheme_and_host_of_a_url_are_converted_to_lower_case(text: str, url: st
     assert (settings.public_base_url, settings.twilio_taskrouter_url) == (url, url)
 
 
-def test_origin_is_converted_to_lower_case() -> None:
+def test_origin_is_converted_to_lower_case_or_refused() -> None:
     for text, origin in (("HTTPS://Desk.Example:8443", "https://desk.example:8443"), ("*", "*")):
         assert config.load({**COMPLETE, "CORS_ALLOW_ORIGIN": text}).cors_allow_origin == origin
     for text in ("https://d\u00e9sk.example", "https://desk example", "https://desk.example/"):
@@ -209,7 +209,7 @@ def test_missing_defaults_file_is_reported() -> None:
         config.load({"SETTINGS_DEFAULTS": "missing.env"})
 
 
-def test_defaults_file_in_another_encoding_is_reported(tmp_path: Path) -> None:
+def test_defaults_file_that_is_not_utf_8_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "settings.env"
     file.write_text("RETENTION_DAYS=7", encoding="utf-16")
     with pytest.raises(config.SettingsError, match="Save it as UTF-8"):
@@ -277,7 +277,7 @@ def test_sign_in_is_off_by_default_and_has_defaults() -> None:
         "http://[::1]:8080",
     ],
 )
-def test_issuer_is_kept_as_it_is(issuer: str) -> None:
+def test_issuer_is_kept_unchanged(issuer: str) -> None:
     assert config.load({**SIGN_IN, "OIDC_ISSUER": issuer}).oidc_issuer == issuer
 
 
@@ -292,11 +292,11 @@ def test_issuer_is_kept_as_it_is(issuer: str) -> None:
         ("OIDC_ROLE_CLAIM", "cognito:groups"),
     ],
 )
-def test_setting_of_the_sign_in_is_accepted(name: str, value: str) -> None:
+def test_valid_sign_in_setting_is_accepted(name: str, value: str) -> None:
     assert getattr(config.load({**SIGN_IN, name: value}), name.lower()) == value
 
 
-def test_issuer_needs_a_client_id_and_a_secure_address() -> None:
+def test_issuer_requires_a_client_id_and_an_https_or_loopback_base_url() -> None:
     with pytest.raises(config.SettingsError, match="^OIDC_CLIENT_ID must be set"):
         config.load({**SIGN_IN, "OIDC_CLIENT_ID": ""})
     with pytest.raises(config.SettingsError, match="^PUBLIC_BASE_URL must be an https URL"):
@@ -306,7 +306,7 @@ def test_issuer_needs_a_client_id_and_a_secure_address() -> None:
     config.load({**COMPLETE, "PUBLIC_BASE_URL": "http://calls.example.com"})
 
 
-def test_secret_of_the_client_is_not_shown_and_comes_from_the_parameter() -> None:
+def test_client_secret_is_not_shown_and_is_ignored_if_a_parameter_is_set() -> None:
     environ = {**SIGN_IN, "OIDC_CLIENT_SECRET": "s3cret"}
     settings = config.load(dict(environ))
     assert settings.oidc_client_secret == "s3cret"

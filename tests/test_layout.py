@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 40
 
 
 def source_files():
-    """Return the Python files outside tests/, relative to the repository root."""
+    """Return the Python files in the packages and in the root folder, relative to the root."""
     packaged = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
     return sorted(file.relative_to(ROOT) for file in (*ROOT.glob("*.py"), *packaged))
 

@@ -78,6 +78,7 @@ def test_slow_tests_install_the_tools_from_npm_only_if_node_is_installed(tmp_pat
         (tmp_path / "npm").touch(mode=0o755)
     commands, _ = dry_run("e2e", path=str(tmp_path))
 
-    tools = ["twilio_taskrouter_v1.json", ".venv/prism && npm ci", ".venv/browser-sdk && npm ci"]
+    folders = ("prism", "browser-sdk", "oidc-provider")
+    tools = ["twilio_taskrouter_v1.json", *(f".venv/{name} && npm ci" for name in folders)]
     assert [tool in commands for tool in tools] == [has_node] * len(tools)
     assert '-m "slow and not alone"' in commands

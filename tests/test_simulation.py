@@ -64,7 +64,7 @@ def test_every_reservation_has_one_record_and_open_records_are_scheduled(
 
 @settings(max_examples=5)
 @given(scenarios)
-def test_every_reservation_ends_if_taskrouter_answers(scenario: Scenario) -> None:
+def test_every_reservation_ends_if_taskrouter_throttles_nothing(scenario: Scenario) -> None:
     limits = replace(scenario.taskrouter, per_second=10**6, concurrent=10**6, latency_ms=100)
     world, _ = simulate_longer(replace(scenario, taskrouter=limits), seconds=12 * HOUR)
     ended = {status: number for status, number in world.recorded.items() if number}

@@ -40,7 +40,7 @@ from botocore.exceptions import (
 )
 
 from chalicelib.adapters.endpoints import find_endpoint, find_proxy
-from chalicelib.adapters.exchange import Exchange, Tracked
+from chalicelib.adapters.exchange import Exchange, TrackedMixin
 
 RETRY_PAUSE_SECONDS = 0.05
 """Pause before the only retry, as in botocore's legacy retry mode."""
@@ -71,7 +71,7 @@ _TRANSIENT_CODES = frozenset(
 class InvalidResponse(BotoCoreError):  # type: ignore[misc]  # botocore has no types
     """The response is too large, is not a JSON object, or lacks a value."""
 
-    fmt = "The response is not a JSON object of acceptable size."
+    fmt = "The response is too large, is not a JSON object, or lacks a value."
 
 
 class Request(NamedTuple):
@@ -211,11 +211,11 @@ class JsonApi:
         return self._session_credentials.get_frozen_credentials()
 
 
-class _HTTPConnection(Tracked, HTTPConnection):
+class _HTTPConnection(TrackedMixin, HTTPConnection):
     """A tracked connection."""
 
 
-class _HTTPSConnection(Tracked, HTTPSConnection):
+class _HTTPSConnection(TrackedMixin, HTTPSConnection):
     """A tracked connection with TLS."""
 
 

@@ -26,7 +26,7 @@ from chalicelib.domain.messages import describe_connection_failure
 REQUEST_SECONDS = 4.0
 """Time limit of a request."""
 
-LATEST_REQUEST_SECONDS = 2.0
+SEARCH_SECONDS = 2.0
 """Time after which no further request of a search starts."""
 
 _FIRST_WINDOW_MS = 5 * 60_000
@@ -39,7 +39,8 @@ _MAX_LIMIT = 10_000
 """Maximum value of FilterLogEvents' ``limit``."""
 
 _MAX_BYTES = 4 * 2**20
-"""Maximum size of a response: 1 MB of lines whose quotation marks are escaped, and their IDs."""
+"""Maximum size of a response. FilterLogEvents returns up to 1 MB of lines; escaped quotation marks
+and the events' IDs enlarge the response."""
 
 _RETRY_AFTER_SECONDS = 2
 
@@ -47,9 +48,9 @@ _RETRY_AFTER_SECONDS = 2
 class CloudWatchCallbackLog:
     """Implements `chalicelib.usecases.ports.CallbackLog` with CloudWatch Logs.
 
-    The log is searched backward in time windows. Once a window has been searched completely, all of
-    its matching lines are known, even if CloudWatch Logs returned none. A search that ends within a
-    window continues with CloudWatch Logs' token.
+    The log is searched backward in time windows. A window that has been searched completely needs
+    no further request, even if it contained no matching line. A search that ends within a window
+    continues with CloudWatch Logs' token.
 
     Args:
         log_group: the name of the log group.
@@ -79,7 +80,7 @@ class CloudWatchCallbackLog:
         self, query: CallbackQuery, *, limit: int, position: LogPosition
     ) -> Iterator[LogPage]:
         """Yield pages of the log; see `chalicelib.usecases.ports.CallbackLog`."""
-        ends_at = self._monotonic() + LATEST_REQUEST_SECONDS
+        ends_at = self._monotonic() + SEARCH_SECONDS
         parameters = {
             "logGroupName": self._log_group,
             "filterPattern": filter_pattern(query),

@@ -42,7 +42,7 @@ class Exchange(Generic[_Result]):
     """Requests and responses of one operation, for a caller that waits for a limited time.
 
     Attributes:
-        work: sends the requests over `Tracked` connections and returns the result.
+        work: sends the requests over `TrackedMixin` connections and returns the result.
         seconds: maximum time for all requests and responses together.
         was_sent: whether any request was sent completely, or may have been. False means that no
             request can have had an effect.
@@ -130,7 +130,7 @@ def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
         del pass_outcome
 
 
-class Tracked:
+class TrackedMixin:
     """A mixin for connections that register with the exchange of their thread.
 
     Works with http.client's connection classes and with urllib3's subclasses of those classes.

@@ -170,8 +170,9 @@ def ssm_client(budget: float) -> Any:
 
 
 _FORMAT_MESSAGE = (
-    "The secrets must be a JSON object with auth_tokens (a list), api_keys (an object keyed by SK… "
-    "SID) and, if used, shared_keys (an object keyed by ID) and oidc_client_secret (a string)."
+    "The secrets must be a JSON object with auth_tokens (a non-empty list), api_keys (a non-empty "
+    "object keyed by SK… SID) and, if used, shared_keys (an object keyed by ID) and "
+    "oidc_client_secret (a string). All tokens and keys must be non-empty strings."
 )
 
 

@@ -1,4 +1,4 @@
-// What the user can do with Reservations: decide, complete and inspect.
+// The user's actions on Reservations: accept, reject, complete and inspect; and lookups of their outcomes.
 
 import { NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
@@ -90,16 +90,16 @@ export async function send(path, parameters) {
 /** Codes of 5xx responses that say that TaskRouter did not process the request. */
 export const WITHOUT_EFFECT = ["TaskRouterDenied", "TaskRouterNotSent", "TaskRouterThrottled"];
 
-/** Return whether a request may have had an effect. API Gateway's own errors have no code. */
-export const isUnknown = (response) =>
+/** Return whether the outcome of a request is unknown. API Gateway's own errors have no code. */
+export const isOutcomeUnknown = (response) =>
   !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
 
 const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
 
 /** Show the outcome of a request in its row. */
 function settle(sid, response) {
-  if (isUnknown(response)) {
-    check(sid, response ? retryAfter(response, 3) : 3);
+  if (isOutcomeUnknown(response)) {
+    scheduleCheck(sid, response ? retryAfter(response, 3) : 3);
     return;
   }
   const { status, body } = response;
@@ -159,13 +159,13 @@ function reopen(sid, reason, field) {
   }
 }
 
-/** End a row. If its ending is the user's own decision, no lookup is needed. */
-function finish(sid, reservation, isOwn) {
+/** End a row. Unless the response was conclusive, look up how the Reservation ended. */
+function finish(sid, reservation, isConclusive) {
   const row = state.inbox.rows.get(sid);
   if (!row) {
     return;
   }
-  if (isOwn) {
+  if (isConclusive) {
     conclude(sid, { ...row.reservation, ...reservation });
   } else {
     vanish(sid);
@@ -182,7 +182,7 @@ function conclude(sid, reservation) {
   endByRecord({ sid, reservation });
 }
 
-/** End a row, or a Task in progress, according to a record that this tab or another one has read. */
+/** End a row, or a Task in progress, according to a record that any of the user's tabs has read. */
 export function endByRecord({ sid, reservation }) {
   const row = state.inbox.rows.get(sid);
   if (row && row.phase !== "ended") {
@@ -195,8 +195,8 @@ export function endByRecord({ sid, reservation }) {
   changed();
 }
 
-/** The outcome is unknown: look at the Reservation's status after some seconds. */
-function check(sid, seconds) {
+/** Check the Reservation's status after some seconds, because the outcome is unknown. */
+function scheduleCheck(sid, seconds) {
   changeRow(state.inbox, sid, { phase: "checking", nextCheckAt: serverNow() + seconds * 1000 });
   after(seconds * 1000, session.pollNow);
 }
@@ -213,7 +213,7 @@ function vanish(sid) {
 }
 
 /**
- * Find out how Reservations that are no longer open have ended. Of all tabs, only the polling tab does so.
+ * Find out how Reservations that are no longer open have ended. Only the polling tab sends the requests.
  *
  * Each poll repeats the call, which starts the lookups that are due. Lookups therefore need no timers.
  */
@@ -268,7 +268,7 @@ async function fetchEnding(sid, lookup) {
     lookups.delete(sid);
     conclude(sid, { status: "gone" });
   } else {
-    // The record of a decision can be older than TaskRouter's answer.
+    // The record does not show the ending yet, or the request failed.
     postpone(lookup, response);
   }
   startLookups();
@@ -300,7 +300,7 @@ export async function complete(sid) {
   completions.set(sid, { isBusy: true, label: "completing", checkAt: Infinity });
   changed();
   const response = await send(`reservations/${sid}/complete`, {});
-  if (isUnknown(response)) {
+  if (isOutcomeUnknown(response)) {
     checkCompletion(sid, reservation);
   } else if (response.status === 200) {
     conclude(sid, { ...reservation, status: "completed" });

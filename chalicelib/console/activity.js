@@ -1,6 +1,6 @@
 // Reads and switches the Worker's Activity.
 
-import { call, expectActivity, isUnknown, pauseAfter, reasonOf, send, session } from "./actions.js";
+import { call, expectActivity, isOutcomeUnknown, pauseAfter, reasonOf, send, session } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
@@ -17,7 +17,7 @@ export async function loadActivities() {
   return response;
 }
 
-/** Read the Activities until there is an answer. Without them, the user cannot switch. */
+/** Read the Activities, and repeat a failed request. Without the Activities, the user cannot switch. */
 export async function keepLoadingActivities(failures = 0) {
   const { session: current } = state;
   const response = await loadActivities();
@@ -44,7 +44,7 @@ export async function switchActivity(sid) {
   expectActivity(sid);
   changed();
   const response = await send("activity", { activity_sid: sid });
-  if (isUnknown(response)) {
+  if (isOutcomeUnknown(response)) {
     await checkActivity();
   } else if (response.status === 200) {
     showActivity(response.body);
@@ -80,7 +80,7 @@ function showActivity({ activity_sid, activity_name }) {
   state.activityNotice = null;
 }
 
-/** The outcome is unknown: ask for the Worker's Activity until there is an answer. */
+/** Read the Worker's Activity until a request succeeds, because the outcome of the switch is unknown. */
 async function checkActivity() {
   const { wantedActivity, session: current } = state;
   let failures = 0;

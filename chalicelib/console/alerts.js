@@ -9,7 +9,7 @@ import { openRows } from "./inbox.js";
 
 const iconLink = document.querySelector("#icon");
 const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", "icon-offers.svg") };
-/** Milliseconds in which another tab may get the same offer. */
+/** Milliseconds within which other tabs get the same offer. */
 const RINGING_TIME = 5000;
 let context = null;
 

@@ -16,6 +16,7 @@ const MARGIN = 5 * MINUTE;
 const SID_FORMAT = /^(WR|WT|WK)[0-9a-f]{32}$/;
 
 export const ROUTES = {
+  __proto__: null,
   "/assignment_callback": "routeAssignment",
   "/assignment_callback/fallback": "routeFallback",
   "/event_callback": "routeEvent",

@@ -1,6 +1,6 @@
 // The server's clock. Countdowns do not depend on the clock of the user's computer.
 
-/** Differences below this are the network's delay, and would only make countdowns jump. */
+/** Smaller differences are caused by network delays, and would only make countdowns jump. */
 const TOLERANCE = 400;
 /** A response that seems to take longer spans a sleep or a change of the computer's clock. Polls end after this time. */
 const MAX_ROUND_TRIP = 10_000;
@@ -16,7 +16,7 @@ export const isClockKnown = () => isKnown;
 /** Return the server's time minus the computer's in ms, or null if it is not known. */
 export const clockOffset = () => (isKnown ? offset : null);
 
-/** Forget the offset, which a sleep or a change of the computer's clock has made wrong, until the next response. */
+/** Treat the offset as unknown until the next response, because a sleep or a clock change may have made it wrong. */
 export function forgetClock() {
   isKnown = false;
 }

@@ -116,7 +116,7 @@ async function sendTask(creation) {
   changed();
 }
 
-/** Return whether it is unknown if the request created a Task. */
+/** Return whether the outcome of the request is unknown. */
 const isUnsettled = (response) =>
   !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
 

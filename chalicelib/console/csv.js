@@ -1,4 +1,4 @@
-// Exports the Reservations that History finds as a CSV file.
+// Exports the Reservations that History finds to a CSV file.
 
 import { call } from "./actions.js";
 import { retryAfter } from "./api.js";
@@ -26,7 +26,7 @@ const COLUMNS = [
  *
  * Spreadsheets run a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
  * the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new
- * cell after each semicolon and line break, even inside quotes, and may remove quotes at its beginning.
+ * cell after each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");

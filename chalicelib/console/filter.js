@@ -1,4 +1,4 @@
-// The filter of the Inbox and of History: the typed text, and the matching Reservations.
+// The filter of the Inbox and of History: the typed text, and the function that finds matching Reservations.
 
 import { attributeText, fields, taskTitle } from "./format.js";
 import { drafts, keepDraft } from "./session.js";
@@ -6,8 +6,8 @@ import { changed, section, state } from "./state.js";
 
 export const filterText = () => drafts[`${section()}Filter`] ?? "";
 
-export function setFilter(words) {
-  keepDraft(`${section()}Filter`, words);
+export function setFilter(typed) {
+  keepDraft(`${section()}Filter`, typed);
   changed();
 }
 
@@ -19,10 +19,10 @@ export function focusFilter() {
   input?.select();
 }
 
-/** Return a text in lower case and without accents, so that "rios" finds "Ríos". */
-const plain = (words) => words.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+/** Return a string in lower case and without accents, so that "rios" finds "Ríos". */
+const plain = (string) => string.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
-/** Return everything about a Reservation that a filter finds: what its row shows, and SIDs. */
+/** Return the searchable text of a Reservation: its title, names, SIDs and Task attributes. */
 function searchable(reservation) {
   const attributes = fields(reservation.task_attributes ?? {}).flatMap(([name, value]) => [
     name,

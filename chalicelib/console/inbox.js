@@ -2,7 +2,7 @@
 //
 // A row's phase is one of
 //   open       the Reservation is pending
-//   deciding   a request of this tab is on its way
+//   deciding   this tab has sent a request to accept or reject the Reservation
 //   checking   the outcome of that request is unknown
 //   vanished   the Reservation is no longer open, and its status is being looked up
 //   ended      the ending is known; the row keeps its place for a few seconds
@@ -15,7 +15,7 @@ export const STAY = 5000;
 /** Milliseconds for which an ended row is listed. */
 const KEEP = 600_000;
 const MAX_ENDED = 20;
-/** Milliseconds after the end of a Task in which an overview may still show the Task, because it was read before. */
+/** Milliseconds for which an overview that was read before the end of a Task may still show the Task. */
 const STALE = 15_000;
 const ROLES = ["worker", "supervisor", "service"];
 
@@ -165,7 +165,7 @@ export function endRow(inbox, sid, reached, now) {
 export function ending(reservation, principal) {
   const { status, accepted_by: acceptedBy, worker_name: workerName } = reservation;
   if (status === "accepted" || status === "wrapping" || status === "completed") {
-    return accepted(principal, acceptedBy, workerName);
+    return acceptedEnding(principal, acceptedBy, workerName);
   }
   if (status === "rejected") {
     const by = reservation.history?.at(-1)?.by ?? principal;
@@ -175,6 +175,7 @@ export function ending(reservation, principal) {
   }
   const time = duration(timeout(reservation));
   const endings = {
+    __proto__: null,
     timeout: { kind: "timeout", note: () => text("timeoutNote", { time }) },
     canceled: { kind: "withdrawn", note: () => text("withdrawnNote") },
     rescinded: { kind: "taken", note: () => text("takenBy", { name: text("anotherWorker") }) },
@@ -188,7 +189,7 @@ export const isInProgress = ({ status }) => status === "accepted" || status === 
 export const taskEnding = (reservation, principal) =>
   reservation.status === "completed" ? { kind: "completed", note: () => "" } : ending(reservation, principal);
 
-function accepted(principal, acceptedBy, workerName) {
+function acceptedEnding(principal, acceptedBy, workerName) {
   const isWorker = principal.startsWith("worker:");
   if (!acceptedBy || acceptedBy === principal || !ROLES.includes(acceptedBy.split(":")[0])) {
     const worker = workerName ?? text("worker");
@@ -211,7 +212,7 @@ export function person(by, workerName) {
 /**
  * Sort the rows by time left, and move rows that ended some time ago to the list below.
  *
- * While the rows are held, no row moves, and new rows are added at the end.
+ * If `isHeld`, no row moves, and new rows are added at the end.
  */
 export function arrange(inbox, now, isHeld) {
   if (isHeld) {

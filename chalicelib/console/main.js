@@ -26,7 +26,7 @@ import { InspectPage } from "./view_inspect.js";
 const SLOW = 300;
 /** A gap between two ticks that shows that the computer was asleep or that its clock was changed. */
 const ASLEEP = 5000;
-/** Time after the end of an offer or Task in which TaskRouter may still change the Activity. */
+/** For this time after the end of an offer or Task, TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
 /** Age up to which a timeout explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
@@ -150,7 +150,7 @@ function signOut() {
   followSignOut();
 }
 
-/** Sign out if the user has done so in this tab or in another one. */
+/** Sign out if the user has signed out in this tab or in a different tab. */
 function followSignOut() {
   if (isSignedOut()) {
     showDoor({ kind: clearTab() ? "signed-out" : "" });
@@ -160,6 +160,7 @@ function followSignOut() {
 }
 
 const RECEIVERS = {
+  __proto__: null,
   ended: endByRecord,
   lookUp: ({ sids }) => state.isLeader && lookUp(sids),
   expectActivity: ({ sid }) => (state.expectedActivity = sid),
@@ -265,7 +266,7 @@ const hasTimedOut = ({ rows, ended }, changedAt, now) =>
       ending?.kind === "timeout" && now - ending.at < RECENT && Math.min(deadline, ending.at) - changedAt < RECENT,
   );
 
-/** The times that are announced, in seconds, and the last one that each listed offer has passed. */
+/** The numbers of seconds left that are announced, and the last such number that each listed offer has passed. */
 const ANNOUNCED = [10, 30];
 let passed = new Map();
 
@@ -312,6 +313,7 @@ function update() {
       renewEarly();
     }
   }
+  polling?.watch();
   announceTimeLeft();
   tick();
   const isDue = [...state.inbox.rows.values()].some(({ phase, ending }) => phase === "ended" && serverNow() - ending.at >= STAY);
@@ -389,10 +391,8 @@ function enter() {
 function completeSignIn(token) {
   takeFragment();
   const attempt = endSignIn();
-  if (token && attempt) {
-    begin(token);
-  } else if (attempt) {
-    failSignIn(attempt);
+  if (attempt) {
+    token ? begin(token) : failSignIn(attempt);
   }
 }
 
@@ -413,7 +413,7 @@ function begin(token) {
 let linkToken = null;
 
 /**
- * Follow a sign-in link. Anyone can make a link that signs a user in to the account of its maker.
+ * Follow a sign-in link. Anyone can make a link that signs other users in to the account of the link's maker.
  *
  * With an identity provider, only sign-ins that began in this tab count. Otherwise, the user decides
  * whether the link replaces a session.
@@ -467,17 +467,16 @@ function openSection(name) {
 let cancelQuestion = () => {};
 
 /**
- * Ask whether there is an identity provider, until the API answers. The API may throttle at a shift's start.
+ * Ask whether there is an identity provider, until the API answers. At the start of a shift, requests may be throttled.
  * First, ask for the token of a completed sign-in.
  */
 async function askForProvider(failures = 0) {
   cancelQuestion();
   const isComplete = isSignInComplete();
-  const response = await (isComplete ? request("POST", "console/session", { parameters: {} }) : request("GET", "console/session", {})).catch(() => null);
+  const response = await request(isComplete ? "POST" : "GET", "console/session", { parameters: isComplete ? {} : null }).catch(() => null);
   if (isComplete && response?.status < 429) {
     completeSignIn(response.body?.token);
-    askForProvider();
-    return;
+    return askForProvider();
   }
   if (typeof response?.body?.oidc === "boolean") {
     state.hasProvider = response.body.oidc;

@@ -1,7 +1,7 @@
 // Polls the overview. Of all tabs with the same user, one polls, and all show the result.
 
 import { NoResponse, request, retryAfter } from "./api.js";
-import { clockOffset, readServerTime, setClockOffset } from "./clock.js";
+import { clockOffset, readServerTime, serverNow, setClockOffset } from "./clock.js";
 import { after } from "./timer.js";
 
 const POLL_TIMEOUT = 10_000;
@@ -38,9 +38,11 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   const channel = new BroadcastChannel(`console ${owner}`);
   let overview = null;
   let tag = null;
-  let connection = { state: "connecting", since: Date.now(), failures: 0, nextAt: 0 };
+  let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
+  /** When this tab last polled with success, heard from the tab that polls, or asked for a poll. */
+  let heardAt = Date.now();
   let endPause = () => {};
 
   function publish() {
@@ -61,7 +63,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
         throw error;
       }
     }
-    if (signal.aborted) {
+    if (!isLeader) {
       return 0;
     }
     if (REFUSALS.has(response?.body?.Code)) {
@@ -72,6 +74,33 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = (await isAnyTabVisible(owner)) ? visible : hidden;
     return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
+  }
+
+  /** Show that the overview is late. If another tab polls and hangs, take its place. */
+  function watch() {
+    const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
+    const usual = document.visibilityState === "visible" ? visible : hidden;
+    const lateness = Date.now() - Math.max(heardAt, connection.nextAt) - 2 * usual;
+    if (lateness > 0 && connection.state === "live") {
+      connection = { ...connection, state: "reconnecting" };
+      show(null, connection, isLeader);
+    }
+    if (lateness > POLL_TIMEOUT && !isLeader) {
+      heardAt = Date.now();
+      compete({ steal: true });
+    }
+  }
+
+  /** Poll for all tabs when the tab that polls is closed or, with `steal`, now. */
+  function compete(options) {
+    navigator.locks.request(`console poll ${owner}`, options, lead).catch(({ name }) => {
+      // Another tab has taken the place of this one, or this one has stopped.
+      isLeader = false;
+      wake();
+      if (name === "AbortError" && options.signal && !signal.aborted) {
+        compete(options);
+      }
+    });
   }
 
   /** Record a failed poll; return the milliseconds until the next poll. */
@@ -96,7 +125,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       tag = response.headers.get("ETag");
     }
     const previous = connection;
-    connection = { state: "live", since: Date.now(), failures: 0, nextAt: 0 };
+    heardAt = Date.now();
+    connection = { state: "live", since: serverNow(), failures: 0, nextAt: 0 };
     try {
       publish();
       return true;
@@ -128,15 +158,16 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   async function lead() {
     isLeader = true;
-    while (!signal.aborted) {
+    while (isLeader) {
       const wait = await poll();
-      if (!signal.aborted) {
+      if (isLeader) {
         await pause(wait);
       }
     }
   }
 
   function pollNow() {
+    heardAt = Date.now();
     if (isLeader) {
       wake();
     } else {
@@ -147,6 +178,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   channel.addEventListener("message", ({ data }) => {
     if (data.type === "state") {
       ({ overview, connection } = data);
+      heardAt = Date.now();
       tag = null;
       setClockOffset(data.offset);
       show(overview, connection, false);
@@ -179,15 +211,17 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   channel.postMessage({ type: "hello" });
   if (navigator.locks) {
     // The lock passes to another tab when this tab is closed. A page with a lock is never frozen.
-    navigator.locks.request(`console poll ${owner}`, { signal }, lead).catch(() => {});
+    compete({ signal });
   } else {
     lead();
   }
 
   return {
     pollNow,
+    watch,
     send: (message) => channel.postMessage(message),
     stop() {
+      isLeader = false;
       stopping.abort();
       wake();
       hide();

@@ -144,7 +144,7 @@ export function readClaims(token) {
   }
 }
 
-/** What the user has typed and chosen, by field. It survives a new sign-in in this tab. */
+/** The user's input and choices, by field. They survive a new sign-in in this tab. */
 export const drafts = { ...readJson(sessionStorage, DRAFTS) };
 
 function forgetDrafts() {
@@ -152,7 +152,7 @@ function forgetDrafts() {
   sessionStorage.removeItem(DRAFTS);
 }
 
-/** Forget what another user has typed in this tab. A page that was opened before the sign-in stays. */
+/** Forget the drafts of a different user in this tab. Drafts from before a sign-in, such as the section, are kept. */
 export function keepDraftsOf(owner) {
   if (drafts.owner && drafts.owner !== owner) {
     forgetDrafts();

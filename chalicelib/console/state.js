@@ -10,7 +10,7 @@ const newHistory = () => ({
   /** The start of the listed period in the API's format, and the time at which the list was loaded. */
   since: "",
   loadedAt: 0,
-  /** "list" or "more" while rows are loaded, and whether that takes noticeably long. */
+  /** "list" or "more" while rows are being loaded, and whether loading takes noticeably long. */
   loading: "",
   isSlow: false,
   /** A function that returns why the rows could not be loaded. */
@@ -71,7 +71,7 @@ export const state = {
   door: { kind: "" },
   /** Whether the API knows an identity provider. Null until it has answered. */
   hasProvider: null,
-  /** Whether the API has failed to answer that question. */
+  /** Whether the request for `hasProvider` has failed. */
   isUnanswered: false,
   connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,
@@ -93,7 +93,7 @@ export const state = {
   wantedActivity: null,
   /** SID of the Activity that the user has asked for in any tab and that the overview has not shown yet. */
   expectedActivity: null,
-  /** SID of the Activity that the user knows of, and when an offer or Task last explained a different one. */
+  /** SID of the Activity that the user knows of, and when the Worker last had work, which may change the Activity. */
   knownActivity: null,
   workedAt: 0,
   /** The change that made the Worker unavailable, until the user has seen it: {name, at, isTimeout}. */
@@ -116,13 +116,13 @@ export const state = {
   exporting: null,
   statistics: newStatistics(),
   creation: newCreation(),
-  /** SUPERVISOR_PAGES, or null until they are loaded, and whether loading them failed. */
+  /** The module's SUPERVISOR_PAGES, or null until they are loaded, and whether loading them failed. */
   supervisor: null,
   hasSupervisorFailed: false,
 };
 
-/** The sections of the page, by the first word of the address's fragment. */
-const SECTIONS = { offers: "inbox", history: "history", overview: "overview", callbacks: "callbacks", reservations: "inspect" };
+/** The sections of the page, by the first word of the address's fragment. Without a prototype, only these names are found. */
+const SECTIONS = { __proto__: null, offers: "inbox", history: "history", overview: "overview", callbacks: "callbacks", reservations: "inspect" };
 /** Sections that Workers may not see. */
 const SUPERVISED = new Set(["overview", "callbacks"]);
 
@@ -135,7 +135,7 @@ export const section = () => {
   return SUPERVISED.has(wanted) && state.session?.claims.role === "worker" ? "inbox" : wanted;
 };
 
-/** Forget everything about the user, so that none of it can be shown to the next user. */
+/** Forget the user's session and data, so that none of it can be shown to the next user. */
 export function resetState() {
   Object.assign(state, {
     session: null,
@@ -151,6 +151,7 @@ export function resetState() {
     knownActivity: null,
     activityNotice: null,
     expectedActivity: null,
+    workedAt: 0,
     activityProblem: null,
     activityReason: null,
     isDenied: false,
@@ -215,7 +216,7 @@ export function releaseRows() {
 
 export const areRowsHeld = () => performance.now() < state.heldUntil;
 
-/** Select a Reservation, for the user or, if the list was empty, automatically. */
+/** Select a Reservation. `isAutomatic`: the page selected it, not the user. */
 export function select(sid, { isAutomatic = false } = {}) {
   state.selectedAt = isAutomatic ? performance.now() : -Infinity;
   if (state.selected !== sid) {

@@ -19,7 +19,7 @@ const NOTICED = 300;
 
 /**
  * Load the statistics now and whenever the sweep has probably updated them, except while the page is hidden; return a
- * function that stops.
+ * function that ends the loading.
  */
 export function keepStatistics() {
   const { statistics } = state;

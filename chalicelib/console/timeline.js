@@ -1,33 +1,37 @@
-// What happened to a Reservation, according to its record.
+// The steps and phases of a Reservation, according to its record.
 
 const MIN_SHARE = 0.006;
 
 /** The phase that begins with a status. All other statuses end the Reservation. */
-const PHASES = { pending: "wait", accepted: "work", wrapping: "wrap" };
+const PHASES = { __proto__: null, pending: "wait", accepted: "work", wrapping: "wrap" };
 
 export const isUnfinished = ({ status }) => status in PHASES;
 
 /** Return the status changes, without the initial status `pending`. */
 const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 
-/** Return the entry with which the answer to the callback was recorded, if the callback arrived first. */
-export const answered = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
+/** Return the entry with which the callback was recorded, if the callback arrived before the event. */
+const firstEntry = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
+
+/** Return when the callback was answered. The time is missing if an earlier version recorded the event first. */
+export const answeredAt = (record) => record.delivery?.answered_at ?? firstEntry(record)?.at;
 
 /** Return {at, isExact}: when the Reservation was created or, if that is unknown, when its callback arrived shortly afterward. */
 function creationOf(record) {
   const { reserved_at: at, delivery } = record;
-  const arrived = delivery?.received_at ?? answered(record)?.at;
+  const arrived = delivery?.received_at ?? answeredAt(record);
   return Date.parse(arrived) <= Date.parse(at) ? { at: arrived, isExact: false } : { at, isExact: true };
 }
 
 /** Return the steps in the order in which they happened: {kind, at} and the fields of their source. */
 export function stepsOf(record) {
-  const { delivery, last_claim: claim } = record;
+  const { delivery, claims = [] } = record; // An earlier version returns no claims.
+  const answered = answeredAt(record);
   const steps = [
     { ...creationOf(record), kind: "reserved" },
     delivery && { ...delivery, kind: "received", at: delivery.received_at },
-    answered(record) && { kind: "answered", at: answered(record).at },
-    claim && { ...claim, kind: "claimed" },
+    answered && { kind: "answered", at: answered },
+    ...claims.map((claim) => ({ ...claim, kind: "claimed" })),
     ...changes(record).map((change) => ({ ...change, kind: "changed" })),
   ].filter(Boolean);
   // A sort keeps the order of steps with the same time.
@@ -62,4 +66,4 @@ export function decisionOf(record) {
 }
 
 /** Return the rule that chose the answer. Earlier versions recorded it only in the first note. */
-export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(answered(record)?.note)?.[1] ?? null;
+export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(firstEntry(record)?.note)?.[1] ?? null;

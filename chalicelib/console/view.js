@@ -1,4 +1,4 @@
-// What all parts of the page share: templates, icons, and components that change every second.
+// Code that all parts of the page share: templates, icons, and components that change every second.
 
 import { Component, h, htm } from "./vendor.js";
 import { everySecond } from "./state.js";
@@ -38,6 +38,24 @@ export const logo = () => html`<svg viewBox="0 0 32 32" aria-hidden="true">
 
 export const pill = (tone, name, words, classes = "") =>
   html`<span class=${`pill ${classes}`} data-tone=${tone}>${icon(name, name === "spin" ? "i spin" : "i")}${words}</span>`;
+
+/** A page. If an update removes the focused element, or a button adds rows, the focus moves to the heading or first new row. */
+export class Page extends Component {
+  getSnapshotBeforeUpdate() {
+    return { focused: document.activeElement, count: this.targets().length };
+  }
+
+  componentDidUpdate(_props, _state, { focused, count }) {
+    if (focused?.matches(".more") && this.targets().length > count) {
+      this.targets()[count].focus();
+    } else if (!focused?.isConnected && document.activeElement === document.body) {
+      document.querySelector("h1").focus({ preventScroll: true });
+    }
+  }
+
+  /** Return what can get the focus in each row. */
+  targets = () => document.querySelectorAll(".offers.ended > li, .log [aria-expanded]");
+}
 
 /**
  * Renders `show(value())`. Checks the value every second, and renders again if the value has changed.

@@ -7,19 +7,20 @@ import { drafts } from "./session.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { Component } from "./vendor.js";
-import { html, icon, pill } from "./view.js";
-import { failed, PERIOD_TEXTS } from "./view_history.js";
+import { html, icon, Page, pill } from "./view.js";
+import { failed, moreButton, PERIOD_TEXTS } from "./view_history.js";
 import { banner, blankRows } from "./view_inbox.js";
 import { causeText, signatureActions, signaturePill } from "./view_inspect.js";
 
 /** The page, which searches when the user opens it or changes the filter in its address. */
-export class CallbacksPage extends Component {
+export class CallbacksPage extends Page {
   componentDidMount() {
     scrollTo(0, 0);
     this.search();
   }
 
-  componentDidUpdate() {
+  componentDidUpdate(...before) {
+    super.componentDidUpdate(...before);
     if (this.searched !== drafts.logFilter) {
       this.search();
     }
@@ -127,7 +128,7 @@ function logRow(callback, index) {
 
 const extraRow = (callback, index, children) => html`<tr key=${`more-${index}`} role="row" class="why" data-bad=${callback.status >= 400 || callback.signature === "invalid" || callback.error ? "" : null}><td role="cell" colspan="6">${children}</td></tr>`;
 
-/** Why a delivery failed, in words. */
+/** Return the text that explains why a delivery failed. */
 function reason({ likely_cause: cause, error, reason: why }) {
   return cause ? causeText(cause) : [error, why].filter(Boolean).join(": ");
 }
@@ -162,11 +163,11 @@ function detailsRow(callback, index) {
 /** The area below the rows: how far the log was searched, and a button for older callbacks. */
 function afterRows(rows) {
   const { loading, isSlow, problem, cursor, searchedUntil, complete, searched } = state.log;
-  if (loading) {
-    return isSlow && (rows.length ? html`<p class="muted" role="status">${text("loadingHistory")}</p>` : blankRows());
+  if (loading === "list") {
+    return isSlow && blankRows();
   }
-  if (problem) {
-    return failed(problem, rows.length > 0, loadCallbacks, "callbacksFailed");
+  if (!rows.length && problem) {
+    return failed(problem, loadCallbacks, "callbacksFailed");
   }
   if (!searched) {
     return null;
@@ -174,6 +175,6 @@ function afterRows(rows) {
   const scope = [text("searchedUntil", { time: dateAndTime(Date.parse(searchedUntil)) }), !complete && text("stoppedEarly")].filter(Boolean).join(" ");
   return html`
     ${rows.length ? html`<p class="muted small" role="status">${scope}</p>` : html`<div class="nothing">${icon("tray")}<h2>${text(cursor ? "noCallbacksYet" : "noCallbacks")}</h2><p role="status">${scope} ${!cursor && text("noCallbacksText")}</p></div>`}
-    ${cursor && html`<button type="button" class="more" onClick=${() => loadCallbacks("more")}>${text("older")}</button>`}
+    ${moreButton(state.log, loadCallbacks, "older")}
   `;
 }

@@ -15,7 +15,7 @@ const withCommand = (key) => {
   return html`${before}<code>make run</code>${after}`;
 };
 
-/** Return how to get a link: `make run` prints links that work on its own machine only. */
+/** Return how to get a link: `make run` prints links that work only on the same machine. */
 const newLink = (local, other) => (isLoopback ? withCommand(local) : text(other));
 
 const NOTES = {
@@ -32,7 +32,7 @@ export function door({ ask }) {
   const isExpired = shown.kind === "expired";
   const name = inbox.worker?.name;
   const row = isExpired && selected && inbox.rows.get(selected);
-  return html`<main class="door">
+  return html`<main class="sign-in">
     ${note && html`<div class="banner" data-tone=${note[0]} role=${note[0] === "red" ? "alert" : "status"}>${icon(note[1])}<p><strong>${note[2]}</strong> ${note[3]}</p></div>`}
     <div class="card">
       <div class="brand">${logo()}<span>${text("console")}</span></div>
@@ -55,24 +55,13 @@ const FAILURES = new Map([
   ["no_identity", "failedNoIdentity"],
   ["no_role", "failedNoRole"],
   ["expired", "failedExpired"],
-  ["provider_unavailable", "failedOther"],
-  ["provider_refused", "failedOther"],
-  ["provider_invalid", "failedOther"],
-  ["taskrouter_unavailable", "failedOther"],
-  ["secrets_unavailable", "failedOther"],
-  ["request_failed", "failedOther"],
-  ["access_denied", "failedOther"],
-  ["login_required", "failedOther"],
-  ["interaction_required", "failedOther"],
-  ["consent_required", "failedOther"],
-  ["account_selection_required", "failedOther"],
-  ["temporarily_unavailable", "failedOther"],
-  ["server_error", "failedOther"],
 ]);
 
-const failureText = (code) => text(FAILURES.get(code) ?? "failedUnknown", { reason: code });
+const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
 
-/** The sign-in page. In a new tab, the link leads here, because a sign-in counts only in the tab in which it began. */
+const failureText = (code) => text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code });
+
+/** The URL of this page. A new tab opens it instead of signing in, because a sign-in counts only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;
 
 function leaveToSignIn(event) {

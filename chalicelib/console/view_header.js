@@ -14,7 +14,7 @@ export function header({ signOut }) {
   const count = openRows(state.inbox).length;
   return html`<header class="top">
     <a class="brand" href="#offers">${logo()}<span class="name">${text("console")}</span><span class="vh">, ${text("inbox")}</span></a>
-    ${state.inbox.worker ? activity(state.inbox.worker) : html`<span />`} ${live()} ${menu(signOut)}
+    ${state.inbox.worker ? activity(state.inbox.worker) : html`<span />`} ${connectionStatus()} ${menu(signOut)}
     <nav class="sections" aria-label=${text("sections")}>
       <ul>
         <li>
@@ -63,7 +63,7 @@ function openList(event) {
 
 const DOTS = { connecting: "wait", live: "yes", reconnecting: "wait", delayed: "wait", down: "no" };
 
-function live() {
+function connectionStatus() {
   const { state: shown } = state.connection;
   const age = () => text("updated", { time: duration(Date.now() - state.updatedAt) });
   return html`<p class="live">

@@ -7,8 +7,7 @@ import { chooseHistory, historyPeriod, historyStatus, loadHistory, PERIODS } fro
 import { ending } from "./inbox.js";
 import { selectHistory, state } from "./state.js";
 import { text } from "./texts.js";
-import { Component } from "./vendor.js";
-import { html, icon } from "./view.js";
+import { html, icon, Page } from "./view.js";
 import { filterField } from "./view_filter.js";
 import { banner, blankRows } from "./view_inbox.js";
 import { endingPill, inspectButton, isSupervisor, nameParts, statusKind, STATUSES } from "./view_offer.js";
@@ -16,7 +15,7 @@ import { endingPill, inspectButton, isSupervisor, nameParts, statusKind, STATUSE
 export const PERIOD_TEXTS = { hour: "lastHour", day: "lastDay", week: "lastWeek", all: "allKept" };
 
 /** The page, which loads the list when the user opens it. */
-export class HistoryPage extends Component {
+export class HistoryPage extends Page {
   componentDidMount() {
     if (!state.isReturning || !state.history.rows.length) {
       scrollTo(0, 0);
@@ -74,26 +73,30 @@ function summary(rows, shown) {
 /** The area below the rows: why there are none, why more could not be loaded, or a button for more. */
 function below(rows, shown) {
   const { loading, isSlow, problem, cursor } = state.history;
-  if (loading) {
-    return isSlow && (rows.length ? html`<p class="muted" role="status">${text("loadingHistory")}</p>` : blankRows());
+  if (!rows.length && loading === "list") {
+    return isSlow && blankRows();
   }
-  if (problem) {
-    return failed(problem, rows.length > 0, loadHistory, "historyFailed");
+  if (!rows.length && problem) {
+    return failed(problem, loadHistory, "historyFailed");
   }
   return html`
     ${!shown.length && html`<div class="nothing">${icon("tray")}<h2>${text(rows.length ? "noMatch" : "noHistory")}</h2><p>${text(rows.length ? "noMatchText" : cursor ? "noHistoryYet" : "noHistoryText")}</p></div>`}
-    ${cursor && html`<button type="button" class="more" onClick=${() => loadHistory("more")}>${text("more")}</button>`}
+    ${moreButton(state.history, loadHistory, "more")}
   `;
 }
 
-export function failed(problem, hasRows, load, title) {
-  const again = html`<button type="button" onClick=${() => load(hasRows ? "more" : "list")}>${text("tryAgain")}</button>`;
-  return html`<div class=${hasRows ? "between" : "nothing"} role="alert">
-    ${!hasRows && html`${icon("last")}<h2>${text(title)}</h2>`}
-    <p class=${hasRows ? "wrong" : ""}>${hasRows && icon("info")}${problem()}</p>
-    ${again}
-  </div>`;
-}
+export const failed = (problem, load, title) => html`<div class="nothing" role="alert">
+  ${icon("last")}<h2>${text(title)}</h2>
+  <p>${problem()}</p>
+  <button type="button" onClick=${() => load()}>${text("tryAgain")}</button>
+</div>`;
+
+/** The button for more rows, which stays while they load, and why they could not be loaded. */
+export const moreButton = ({ cursor, loading, isSlow, problem }, load, words) => html`
+  ${loading && isSlow && html`<p class="muted" role="status">${text("loadingHistory")}</p>`}
+  ${problem && html`<p class="wrong" role="alert">${icon("info")}${problem()}</p>`}
+  ${cursor && html`<button type="button" class="more" aria-disabled=${loading ? "true" : null} onClick=${() => loading || load("more")}>${text(problem ? "tryAgain" : words)}</button>`}
+`;
 
 /** A row as in "Just ended". A click opens the record. */
 function historyRow(reservation) {

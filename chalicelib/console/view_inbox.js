@@ -89,6 +89,9 @@ const nextTry = (key, at) =>
 
 function missedUpdates(tone, title, words, pollNow, more) {
   const { since, nextAt } = state.connection;
+  if (!state.inbox.loaded) {
+    return notice(tone, "net", text("offersNotLoaded"), nextTry("nextTry", nextAt), { name: text("tryNow"), run: pollNow });
+  }
   return notice(tone, "net", text(title, { time: timeOfDay(since) }), html`${nextTry(words, nextAt)}${more}`, { name: text("tryNow"), run: pollNow });
 }
 
@@ -117,7 +120,7 @@ function offers() {
   const { inbox, selected } = state;
   arrange(inbox, serverNow(), areRowsHeld());
   if (!inbox.order.length && !filterText()) {
-    return nothing();
+    return emptyInbox();
   }
   const matches = matcher();
   const shown = inbox.order.map((sid) => inbox.rows.get(sid)).filter(({ reservation }) => matches(reservation));
@@ -152,7 +155,7 @@ function listNote(n) {
   return isPendingTruncated ? text("truncated", { n: order.length }) : text("sorted");
 }
 
-function nothing() {
+function emptyInbox() {
   const { worker } = state.inbox;
   let words = text("empty");
   if (isAvailable(worker)) {
@@ -199,7 +202,7 @@ function inProgress() {
     </header>
     ${progress.length
       ? html`<ul class="list">${progress.slice(0, MAX_PROGRESS).map(progressItem)}</ul>`
-      : !isTruncated && html`<p class="in muted small">${text("noneInProgress")}</p>`}
+      : !isTruncated && html`<p class="in muted small">${state.inbox.loaded ? text("noneInProgress") : "…"}</p>`}
     ${progress.length > MAX_PROGRESS && html`<p class="in muted small">${text("moreInProgress", { n: progress.length - MAX_PROGRESS })}</p>`}
     ${isTruncated && html`<p class="in muted small">${text("truncatedProgress")}</p>`}
   </section>`;

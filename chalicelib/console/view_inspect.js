@@ -8,9 +8,8 @@ import { preferences } from "./preferences.js";
 import { drafts } from "./session.js";
 import { state } from "./state.js";
 import { text } from "./texts.js";
-import { answered, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
-import { Component } from "./vendor.js";
-import { html, icon, pill, Ticking } from "./view.js";
+import { answeredAt, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
+import { html, icon, Page, pill, Ticking } from "./view.js";
 import { Copy } from "./view_dialogs.js";
 import { banner, blankRows } from "./view_inbox.js";
 import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offer.js";
@@ -18,7 +17,7 @@ import { attributeList, endingPill, isSupervisor, statusKind } from "./view_offe
 const SLOW_RECORD = 300;
 
 /** The page of one Reservation. Its key is the SID, so that each Reservation gets a new component. */
-export class InspectPage extends Component {
+export class InspectPage extends Page {
   componentDidMount() {
     scrollTo(0, 0);
     this.seen = listedState(this.props.sid);
@@ -35,7 +34,8 @@ export class InspectPage extends Component {
   }
 
   /** A change in the Inbox shows that the record has changed. */
-  componentDidUpdate() {
+  componentDidUpdate(...before) {
+    super.componentDidUpdate(...before);
     const seen = listedState(this.props.sid);
     if (seen !== this.seen) {
       this.seen = seen;
@@ -161,14 +161,14 @@ const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Ma
 /** The icon, text and note of each kind of step. */
 const STEPS = {
   reserved: { name: "in", words: () => text("reserved"), note: ({ callback }, { isExact }) => (!callback ? text("noCallback") : isExact ? "TaskRouter" : text("reservedAbout")) },
-  received: { name: "bell", words: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answered(record) ? "" : answerWords(record)].filter(Boolean).join(". ") },
+  received: { name: "bell", words: () => text("received"), note: (record, { route }) => [text("signatureValid"), route.endsWith("/fallback") && text("fallback"), answeredAt(record) ? "" : answerWords(record)].filter(Boolean).join(". ") },
   answered: { name: "out", words: () => text("answered"), note: (record) => answerWords(record) },
   claimed: { name: "person", words: () => text("claimed"), note: ({ worker_name: name }, { by, target }) => `${person(by, name)}: ${text(VERBS[target] ?? "accept")}` },
   changed: { words: (step) => text(statusKind(step.to)), note: (record, { by, note }) => [sourceText(by, record.worker_name), note && noteText(note)].filter(Boolean).join(". ") },
 };
-const VERBS = { accepted: "accept", rejected: "reject", completed: "complete" };
+const VERBS = { __proto__: null, accepted: "accept", rejected: "reject", completed: "complete" };
 /** The icon and the mark of a step that changes the status, and the phase that begins with the step. */
-const CHANGES = { accepted: ["check", "decided", "work"], wrapping: ["flag", null, "wrap"], completed: ["check", "end"], rejected: ["cross"], timeout: ["stop"], canceled: ["back"], rescinded: ["person"] };
+const CHANGES = { __proto__: null, accepted: ["check", "decided", "work"], wrapping: ["flag", null, "wrap"], completed: ["check", "end"], rejected: ["cross"], timeout: ["stop"], canceled: ["back"], rescinded: ["person"] };
 
 function steps(record) {
   const all = stepsOf(record);
@@ -191,6 +191,7 @@ function steps(record) {
 }
 
 const SOURCES = {
+  __proto__: null,
   assignment_callback: "byTaskRouter",
   event: "byTaskRouter",
   assignment_instruction: "byInstruction",
@@ -201,7 +202,7 @@ const SOURCES = {
 
 const sourceText = (by, workerName) => (SOURCES[by] ? text(SOURCES[by]) : text("by", { name: person(by, workerName) }));
 
-const STEP_NOTES = { "no callback received": "noCallback", "TaskRouter returned 404": "goneNote" };
+const STEP_NOTES = { __proto__: null, "no callback received": "noCallback", "TaskRouter returned 404": "goneNote" };
 
 const noteText = (note) => (STEP_NOTES[note] ? text(STEP_NOTES[note]) : note);
 
@@ -257,6 +258,7 @@ function questionOutcome(result, show) {
 }
 
 const CAUSES = {
+  __proto__: null,
   no_header: "causeNoHeader",
   malformed_header: "causeMalformedHeader",
   unknown_shared_key: "causeSharedKey",
@@ -283,7 +285,8 @@ const resent = ({ status, body, duration_ms: time }) =>
 
 function decision(record) {
   const made = decisionOf(record);
-  const { instruction_sent: sent, last_claim: claim, worker_name: name } = record;
+  const { instruction_sent: sent, worker_name: name } = record;
+  const claim = record.claims?.findLast(({ target }) => target !== "completed");
   const at = made && Date.parse(made.at);
   return html`<dl class="facts">
     ${fact("status", endingPill(statusKind(made?.to ?? "pending")))}

@@ -15,6 +15,7 @@ import { html, icon, pill, Ticking } from "./view.js";
 const SLOW_ANSWER = 1500;
 
 const ENDINGS = {
+  __proto__: null,
   accepted: ["green", "check"],
   completed: ["green", "check"],
   rejected: ["gray", "cross"],
@@ -28,6 +29,7 @@ const ENDINGS = {
 
 /** The kind of row for each status of a Reservation. */
 export const STATUSES = {
+  __proto__: null,
   pending: "pending",
   accepted: "accepted",
   wrapping: "wrapping",
@@ -43,8 +45,8 @@ export const statusKind = (status) => STATUSES[status] ?? "gone";
 
 export const isSupervisor = () => state.session?.claims.role !== "worker";
 
-/** Return what a row shows now: a countdown, "over" if its time is up, or its phase. */
-function stage(row) {
+/** Return the urgency of an open row, "over" if its time is up, "ended" or "checking". */
+function rowStatus(row) {
   const left = row.deadline - serverNow();
   if (row.phase === "open") {
     return left > 0 ? urgency(left, timeout(row.reservation)) : "over";
@@ -76,7 +78,7 @@ class Row extends Ticking {
   element = () => document.getElementById(`row-${this.props.row.sid}`);
 }
 
-/** A row. It is rendered only if its Reservation, its stage or its selection has changed. */
+/** A row. It is rendered again only if a property that affects it, or its status, has changed. */
 export class Offer extends Component {
   shouldComponentUpdate(next) {
     return ["row", "isSelected", "isOffline", "language", "activities"].some((name) => next[name] !== this.props[name]);
@@ -86,7 +88,7 @@ export class Offer extends Component {
     return html`<${Row}
       key=${row.sid}
       row=${row}
-      value=${() => stage(row)}
+      value=${() => rowStatus(row)}
       show=${(shown) => (["calm", "soon", "last"].includes(shown) ? openRow(row, shown, isSelected) : closedRow(row, isSelected))}
     />`;
   }
@@ -143,7 +145,7 @@ function button(row, verb, title, isSelected) {
   </button>`;
 }
 
-/** The first entries of a row's second line: Worker, queue and TaskChannel by name. */
+/** The first entries of a row's second line: the names of the Worker, TaskQueue or Workflow, and TaskChannel. */
 export function nameParts(reservation) {
   const { worker_name: worker, task_queue_name: queue, workflow_name: workflow, task_channel_name: channel } = reservation;
   return [

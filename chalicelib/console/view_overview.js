@@ -8,8 +8,7 @@ import { preferences } from "./preferences.js";
 import { isOffline, state } from "./state.js";
 import { keepStatistics } from "./statistics.js";
 import { text } from "./texts.js";
-import { Component } from "./vendor.js";
-import { html, icon, pill, Ticking } from "./view.js";
+import { html, icon, Page, pill, Ticking } from "./view.js";
 import { charts, hourOf, hourTable, isCounted, legend, patterns, peakOf, SERIES, swatch } from "./view_chart.js";
 import { Copy } from "./view_dialogs.js";
 import { banner, notice } from "./view_inbox.js";
@@ -20,7 +19,7 @@ const MAX_QUEUES = 10;
 const FEW_SWEEPS = 8;
 
 /** The page, which loads the statistics while it is open. */
-export class OverviewPage extends Component {
+export class OverviewPage extends Page {
   componentDidMount() {
     scrollTo(0, 0);
     this.stop = keepStatistics();
@@ -102,7 +101,7 @@ function tiles(shown) {
   const figureTile = (name, words, note) => tile(html`${swatch(name)}${text(words)}`, figure(sum(SERIES[name])), note(sum(SERIES[name])));
   const timeoutNote = (value) => [share(value), peakOf("timeout", hours) && text("mostAt", { time: hourOf(peakOf("timeout", hours).hour) })].filter(Boolean).join(", ");
   return html`<dl class="tiles">
-    ${figureTile("pending", "openMany", () => oldestNote(shown))}
+    ${figureTile("pending", "open", () => oldestNote(shown))}
     ${figureTile("accepted", "acceptedMany", (value) => total > 0 && text("shareOf", { share: share(value), n: figure(total) }))}
     ${figureTile("rejected", "rejectedMany", share)}
     ${figureTile("timeout", "timeoutMany", timeoutNote)}

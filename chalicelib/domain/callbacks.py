@@ -171,8 +171,8 @@ class AssignmentCallback:
 
         Raises:
             BadRequest: a required parameter is missing or malformed, a parameter that is stored as
-                a separate attribute is repeated, or the callback belongs to another account or
-                Workspace. The message names the parameter.
+                a separate attribute is repeated, or the callback belongs to a different account
+                or Workspace. The message names the parameter.
         """
         _check_owner(form, account_sid=account_sid, workspace_sid=workspace_sid)
         parameters: dict[str, str | list[str]] = {}
@@ -266,7 +266,7 @@ class ReservationEvent:
 
         Raises:
             BadRequest: a required parameter is missing or malformed, a parameter that is stored as
-                a separate attribute is repeated, or the event belongs to another account or
+                a separate attribute is repeated, or the event belongs to a different account or
                 Workspace. The message names the parameter.
         """
         _check_owner(form, account_sid=account_sid, workspace_sid=workspace_sid)

@@ -54,10 +54,8 @@ OBSERVED: Mapping[Status, frozenset[Status]] = {
     _S.RESCINDED: frozenset(),
     _S.COMPLETED: frozenset(),
 }
-"""For each status, the statuses that a record may change to when TaskRouter reports them.
-
-Any other reported status is late or repeated, and is ignored.
-"""
+"""For each status, the statuses that a record may change to when TaskRouter reports them. Any other
+reported status is late or repeated, and is ignored."""
 
 OPEN = frozenset({_S.PENDING, _S.ACCEPTED, _S.WRAPPING})
 """The statuses that are not final. The sweep checks Reservations in these statuses."""
@@ -157,6 +155,7 @@ class Delivery:
         settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
         absent: parameters that the callback lacked, among those that a record stores as separate
             attributes. An event may have set these attributes.
+        answered_at: epoch ms of the answer, or None if an earlier version recorded the callback.
     """
 
     received_at: int
@@ -165,11 +164,12 @@ class Delivery:
     signature: str
     settings: str | None = None
     absent: tuple[str, ...] = ()
+    answered_at: int | None = None
 
 
 @dataclass(frozen=True)
 class LastClaim:
-    """The last claim on a Reservation, which is kept after the claim ends.
+    """The last claim for one target, which is kept after the claim ends.
 
     Attributes:
         at: epoch ms at which the claim was made.
@@ -224,7 +224,7 @@ class Reservation:
             known, the source of the report; None if the Reservation was not accepted.
         instruction_sent: the instruction sent over REST, if any.
         claim: the claim on the Reservation, live or expired, if any.
-        last_claim: the last claim, even if it has ended, or None if it is not recorded.
+        claims: the last claim for each target, even if it has ended.
         checks: number of sweep checks since the status last changed.
         history: the status changes, oldest first.
     """
@@ -250,7 +250,7 @@ class Reservation:
     accepted_by: str | None = None
     instruction_sent: SentInstruction | None = None
     claim: Claim | None = None
-    last_claim: LastClaim | None = None
+    claims: tuple[LastClaim, ...] = ()
     checks: int = 0
     history: tuple[HistoryEntry, ...] = ()
 

@@ -130,6 +130,18 @@ class Attempt:
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
+def spread_lifetime(seconds: int, random_below: Callable[[int], int]) -> int:
+    """Return a token's lifetime: *seconds*, less a random part of up to a tenth.
+
+    The sessions of agents who sign in together, when a shift starts, then end at different times.
+
+    Args:
+        seconds: the maximum lifetime.
+        random_below: returns a random integer of at least 0 and less than its argument.
+    """
+    return seconds - random_below(seconds // 10 + 1)
+
+
 def checked_return_to(text: str) -> str:
     """Return the page to show after a sign-in.
 
@@ -137,7 +149,7 @@ def checked_return_to(text: str) -> str:
     another site, which imitates the console, or begin another sign-in.
 
     Raises:
-        BadRequest: Another page is requested.
+        BadRequest: A different page is requested.
     """
     if not _RETURN_TO.fullmatch(text):
         raise BadRequest(

@@ -1,4 +1,4 @@
-"""Statistics on Reservations, Workers and sweeps. Every sweep updates them."""
+"""Statistics on Reservations, Workers and sweeps. Sweeps update the statistics."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

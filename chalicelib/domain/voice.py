@@ -167,8 +167,8 @@ class VoiceRequest:
         """Read a request for the given account (AC…).
 
         Raises:
-            BadRequest: The request is for another account, or a parameter is missing, malformed
-                or repeated.
+            BadRequest: The request is for a different account, or a parameter is missing,
+                malformed or repeated.
         """
         for name in {"AccountSid", "CallSid", "Digits", "QueueResult"} & form.keys():
             if len(form.getall(name)) > 1:

@@ -57,7 +57,7 @@ class WorkerActivity:
 
         Args:
             form: the parameters of an event for this account and Workspace.
-            now: epoch ms, used if the event has no timestamp.
+            now: epoch ms, used if the event has no valid timestamp.
         """
         worker_sid, activity_sid = form.get("WorkerSid", ""), form.get("WorkerActivitySid", "")
         is_reported = form.get("EventType") == ACTIVITY_EVENT

@@ -144,7 +144,7 @@ def page() -> Response:
 
 @route(blueprint, "/console/{version}/{name}", methods=["GET"], action=None)
 def asset(version: str, name: str) -> Response:
-    """Return a script or style sheet, which never changes at this URL."""
+    """Return a script, style sheet or other file, which never changes at this URL."""
     console = _console()
     if version != console.version or name == _PAGE or name not in console.files:
         raise NotFound("This version of the console has no such file. Reload the page.")

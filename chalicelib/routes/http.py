@@ -73,7 +73,6 @@ def route(
     action: Action | None,
     parameters: Collection[str] | None = None,
     tutorial_methods: Collection[str] = (),
-    error_headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[View], View]:
     """Register a view, authorize its callers, and convert its errors into responses.
 
@@ -91,17 +90,17 @@ def route(
         parameters: the names of all parameters; a request with any other parameter is rejected.
             None if the view calls `check_names`, because the names depend on the request.
         tutorial_methods: the methods that exist only if TUTORIAL_ROUTES is true.
-        error_headers: additional headers of responses to requests that raise an error.
     """
     # Chalice treats a request without a content type as JSON.
-    content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
+    is_webhook = action is None and "GET" not in methods
+    content_types = [FORM] if is_webhook else [JSON, FORM, UNTYPED]
 
     def register(view: View) -> View:
         allows_cors = action is not None
         authorized = view
         if action is not None:
-            authorized = _authorized(view, blueprint, action, parameters, tutorial_methods)
-        respond = _responding(authorized, error_headers, allows_cors=allows_cors)
+            authorized = _with_authorization(view, blueprint, action, parameters, tutorial_methods)
+        respond = with_responses(authorized, allows_cors=allows_cors, is_webhook=is_webhook)
         blueprint.route(path, methods=methods, content_types=content_types)(respond)
         if allows_cors:
             # Browsers send a preflight request before sending a token or JSON to another origin.
@@ -109,13 +108,13 @@ def route(
             def preflight(**_path_parameters: str) -> Response:
                 return _preflight([m for m in methods if _is_supported(m, tutorial_methods)])
 
-            blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, {}, allows_cors=True))
+            blueprint.route(path, methods=["OPTIONS"])(with_responses(preflight, allows_cors=True))
         return respond
 
     return register
 
 
-def _authorized(
+def _with_authorization(
     view: View,
     blueprint: Blueprint,
     action: Action,
@@ -150,7 +149,7 @@ def _is_supported(method: str, tutorial_methods: Collection[str]) -> bool:
     return method not in tutorial_methods or runtime.current().settings.tutorial_routes
 
 
-def _responding(view: View, error_headers: Mapping[str, str], *, allows_cors: bool) -> View:
+def with_responses(view: View, *, allows_cors: bool, is_webhook: bool = False) -> View:
     """Return a view that converts the result or error of *view* into a response."""
 
     @functools.wraps(view)
@@ -162,17 +161,18 @@ def _responding(view: View, error_headers: Mapping[str, str], *, allows_cors: bo
                 _allow_origin(response)
         except AppError as error:
             response = _error_response(error)
-            response.headers.update(error_headers)
+            if is_webhook and isinstance(error, BadRequest):
+                observability.bind(reason=error.message)  # names a parameter, but no value
             if allows_cors:
                 _allow_origin(response)
         except SettingsError as error:
             observability.log_crash("settings", error)
             body = {"Code": "SettingsError", "Message": str(error)}
-            response = Response(body, status_code=500, headers=dict(error_headers))
+            response = Response(body, status_code=500)
         except Exception as error:  # noqa: BLE001  the last resort
             observability.log_crash("crash", error)
             body = {"Code": AppError.code, "Message": "An internal server error occurred."}
-            response = Response(body, status_code=AppError.status, headers=dict(error_headers))
+            response = Response(body, status_code=AppError.status)
         return response
 
     return respond

@@ -93,13 +93,15 @@ def get_reservation(principal: Principal, _parameters: Parameters, sid: str) -> 
     reservation = usecase.get_reservation(
         reservation_sid, principal=principal, store=runtime.current().store
     )
-    claim = reservation.last_claim
+    claims = sorted(reservation.claims, key=lambda claim: claim.at)
     return {
         **_reservation_json(reservation),
         "rule": reservation.rule,
         "delivery": reservation.delivery and _delivery_json(reservation.delivery),
-        "last_claim": claim
-        and {"at": iso_time(claim.at), "by": claim.by, "target": claim.target.value},
+        "claims": [
+            {"at": iso_time(claim.at), "by": claim.by, "target": claim.target.value}
+            for claim in claims
+        ],
     }
 
 
@@ -354,6 +356,7 @@ def _reservation_json(reservation: Reservation) -> dict[str, Any]:
 def _delivery_json(delivery: Delivery) -> dict[str, Any]:
     return {
         "received_at": iso_time(delivery.received_at),
+        "answered_at": delivery.answered_at and iso_time(delivery.answered_at),
         "route": delivery.route,
         "checked_url": mask_signed_url(delivery.url, delivery.route),
     }

@@ -5,7 +5,9 @@ cookie for the token, so no URL contains the token. The routes that need a token
 like any other.
 """
 
+import functools
 import secrets
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -28,8 +30,9 @@ from chalicelib.domain.sign_in import (
     SignInError,
     checked_return_to,
     provider_error,
+    spread_lifetime,
 )
-from chalicelib.routes.http import JSON, check_names, parse_parameters, route
+from chalicelib.routes.http import JSON, check_names, parse_parameters, route, with_responses
 from chalicelib.usecases.sign_in import identify
 
 if TYPE_CHECKING:
@@ -40,9 +43,6 @@ blueprint = Blueprint(__name__)
 _FOLDER = "console"
 _SESSION = f"{_FOLDER}/session"
 _COOKIE = "console-sign-in"
-
-_TO_PAGE = {"Refresh": f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"}
-"""Makes browsers continue to the page. The URL is relative to the routes of the sign-in."""
 
 _TOKEN_COOKIE = "console-token"  # noqa: S105  a name
 _TOKEN_COOKIE_SECONDS = 60
@@ -73,7 +73,24 @@ def session() -> dict[str, bool] | Response:
     return Response({"token": token}, headers={"Set-Cookie": _set_token_cookie(base, "", 0)})
 
 
-@route(blueprint, f"/{_FOLDER}/sign-in", methods=["GET"], action=None, error_headers=_TO_PAGE)
+def _step(view: Callable[[], Response]) -> Callable[[], Response]:
+    """Return a view that makes browsers continue to the page even if an error is raised."""
+    respond = with_responses(view, allows_cors=False)
+
+    @functools.wraps(view)
+    def step() -> Response:
+        response: Response = respond()
+        if response.status_code >= BadRequest.status:
+            # The URL is relative to the routes of the sign-in. Refusals already have the header.
+            failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
+            response.headers.setdefault("Refresh", failure)
+        return response
+
+    return step
+
+
+@route(blueprint, f"/{_FOLDER}/sign-in", methods=["GET"], action=None)
+@_step
 def sign_in() -> Response:
     """Send the browser to the identity provider, or return the provider's URL to a script.
 
@@ -109,7 +126,8 @@ def sign_in() -> Response:
     return response
 
 
-@route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None, error_headers=_TO_PAGE)
+@route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None)
+@_step
 def callback() -> Response:
     """Complete the sign-in after the identity provider has returned the browser."""
     service = runtime.current()
@@ -179,7 +197,9 @@ def _issue_token(
         principal,
         account_sid=settings.twilio_account_sid,
         workspace_sid=settings.twilio_workspace_sid,
-        seconds=min(settings.oidc_token_seconds, settings.max_token_seconds),
+        seconds=spread_lifetime(
+            min(settings.oidc_token_seconds, settings.max_token_seconds), secrets.randbelow
+        ),
     )
     if len(token) > _MAX_TOKEN_LENGTH:
         raise SignInError(

@@ -71,8 +71,7 @@ def switch_activity(
 
 
 def _record(current: WorkerActivity, activities: WorkerActivities, now: int) -> None:
-    # If the write fails, TaskRouter has decided nevertheless. An event or the next list of
-    # Activities corrects the record.
+    # If the write fails, an event or the next request to list the Activities corrects the record.
     with suppress(StoreUnavailable):
         activities.save(current, now=now)
 

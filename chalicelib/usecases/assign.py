@@ -1,6 +1,6 @@
 """Answer an assignment callback: choose an instruction and record the Reservation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.domain.callbacks import AssignmentCallback
@@ -120,7 +120,7 @@ def assign(
         status=Status.PENDING,
         answer=answer,
         rule=rule,
-        delivery=callback.delivery,
+        delivery=callback.delivery and replace(callback.delivery, answered_at=now),
         reserved_at=now,
         expires_at=expires_at,
         accepted_by=BY_INSTRUCTION if instruction.accepts else None,

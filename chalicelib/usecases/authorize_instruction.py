@@ -21,7 +21,7 @@ def authorize_instruction(
 
     Raises:
         Forbidden: the caller is a Worker who may not send the instruction or set one of its
-            parameters, or the Reservation belongs to another Worker.
+            parameters, or the Reservation belongs to a different Worker.
         StoreUnavailable: DynamoDB failed.
     """
     action, own_values = Action.ACCEPT_RESERVATION, dict[str, object]()

@@ -83,7 +83,7 @@ def create_task(
 
     Raises:
         BadRequest: the key is invalid, or the attributes are invalid after the key is added.
-        KeyReused: the key was used for another Task.
+        KeyReused: the key was used for a different Task.
         OutcomeUnknown: whether the Task was created is not known yet. Retry with the same key.
         TaskUnidentified: it can't be determined which Task, if any, was created for the key.
         TaskRouterError: TaskRouter created no Task. Without a key, TaskRouterUnavailable means

@@ -16,7 +16,7 @@ def find_reservation_to_accept(
 
     Raises:
         NotFound: there is no such Task, or it has no pending or accepted Reservation.
-        Forbidden: the Reservation belongs to another Worker.
+        Forbidden: the Reservation belongs to a different Worker.
         BadRequest: several Workers are reserved, so the caller must name the Reservation.
         TaskRouterError: a request to TaskRouter failed.
     """
@@ -53,7 +53,7 @@ def find_unrecorded(
 
     Raises:
         NotFound: TaskRouter does not have the Reservation, or *task_sid* is needed to find it.
-        Forbidden: the Reservation belongs to another Worker.
+        Forbidden: the Reservation belongs to a different Worker.
         TaskRouterError: the request to TaskRouter failed.
     """
     worker_sid = principal.confined_to(action)

@@ -25,7 +25,7 @@ def get_reservation(
 
     Raises:
         NotFound: the Reservation is not recorded.
-        Forbidden: the Reservation belongs to another Worker.
+        Forbidden: the Reservation belongs to a different Worker.
         StoreUnavailable: DynamoDB failed.
     """
     reservation = store.get(reservation_sid)

@@ -72,7 +72,7 @@ _EVENTS = ""
 _PARTS = (TASKS, *map(_part, EVENT_TYPES))
 
 
-def _finished(part: str) -> str:
+def _finished_key(part: str) -> str:
     """Return the name under which the end of the last finished run of a part is saved."""
     return f"{part}_finished"
 
@@ -117,7 +117,7 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
         saved = {TASKS: 0, **saved}  # no run has finished this part yet
     for part in _PARTS:
         run.progress[part] = saved.get(part, default)
-        run.progress[_finished(part)] = saved.get(_finished(part), run.progress[part])
+        run.progress[_finished_key(part)] = saved.get(_finished_key(part), run.progress[part])
     parts = [run.record_pending, run.record_events]
     # Alternate the order so that neither part can use up the time of every run.
     if now // MINUTE_MS % 2:
@@ -134,7 +134,7 @@ class _Reconciliation:
         budget: the budget of the sweep.
         map_: applies a function to items, possibly concurrently.
         end: epoch ms up to which the parts read Events or list Tasks.
-        progress: epoch ms up to which each part is done and, under the name that `_finished`
+        progress: epoch ms up to which each part is done and, under the name that `_finished_key`
             returns, the end of its last finished run.
     """
 
@@ -145,7 +145,7 @@ class _Reconciliation:
     progress: dict[str, int]
 
     def _is_due(self, part: str) -> bool:
-        return self.progress[_finished(part)] + INTERVAL_MS <= self.end
+        return self.progress[_finished_key(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
         """Save that *parts* are done up to a time (epoch ms) or later; schedule the next run."""
@@ -153,11 +153,11 @@ class _Reconciliation:
         for part in parts:
             done[part] = max(until, self.progress[part])
             # An unfinished part stays due, regardless of its progress.
-            is_finished, name = until >= self.end, _finished(part)
+            is_finished, name = until >= self.end, _finished_key(part)
             done[name] = until if is_finished else self.progress[name]
         progress = self.progress | done
         events_done_until = min(progress[part] for part in _PARTS if part != TASKS)
-        next_end = min(progress[_finished(part)] for part in _PARTS) + INTERVAL_MS
+        next_end = min(progress[_finished_key(part)] for part in _PARTS) + INTERVAL_MS
         due_at = next_end + CALLBACK_IN_TRANSIT_MS if next_end > self.end else None
         with self.budget.counting_failures():
             self.collaborators.store.save_progress(

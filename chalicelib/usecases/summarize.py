@@ -66,11 +66,11 @@ def summarize(
         last = statistics.get_statistics() or Statistics(now)
         updated = replace(_read_workspace(collaborators, budget, last), at=now)
         counts = {hour.start: hour for hour in last.hours}
-        counting = _Counting(statistics, budget, counts, MAX_PAGES)
+        counter = _HourCounter(statistics, budget, counts, MAX_PAGES)
         with budget.counting_failures():
-            counting.count_hours(now)
-            updated = replace(updated, acceptance=counting.measure_acceptance(now, last, late))
-        hours = (counting.counts.get(start) for start in reversed(hour_starts(now)))
+            counter.count_hours(now)
+            updated = replace(updated, acceptance=counter.measure_acceptance(now, last, late))
+        hours = (counter.counts.get(start) for start in reversed(hour_starts(now)))
         entry = {name: value for name, value in line.items() if name != "reasons"}
         entry |= budget.result()
         statistics.save_statistics(
@@ -102,7 +102,7 @@ def _read_workspace(
 
 
 @dataclass
-class _Counting:
+class _HourCounter:
     """Counts the Reservations of some hours.
 
     Attributes:

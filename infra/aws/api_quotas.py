@@ -1,7 +1,7 @@
 """API Gateway's fixed quotas, and the wait after a request that exceeded a quota.
 
 All clients of an account share the quotas, which can't be raised (AWS, "Amazon API Gateway
-quotas"). boto3's own retries may end before the longest of these intervals has passed.
+quotas"). boto3's own retries may end before the longest interval, 30 seconds, has passed.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ _SECONDS_PER_REQUEST = {
     "PutRestApi": 1,
     "UpdateDomainName": 30,
 }
-"""Minimum interval between two requests for an operation in one account, for regional APIs."""
+"""Minimum seconds between two requests for an operation in one account, for regional APIs."""
 
 _MAX_WAITS = 10
 """Maximum number of waits per request. Other deployments in the account may use up the quota."""

@@ -34,7 +34,7 @@ _FILE_PATH = "/console/{version}/{name}"
 """Route of the console's files, which browsers request once per version."""
 
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
-"""Routes that wait for the identity provider, and then for TaskRouter, if there is a provider."""
+"""Routes that end and begin a sign-in. They wait for the identity provider, if there is one."""
 
 _LOG_PATH = "/callbacks"
 """The route that waits for CloudWatch Logs."""
@@ -62,10 +62,7 @@ class _MethodSetting:
 
 
 def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
-    """Return the method settings of the API's stage.
-
-    Method settings inherit nothing from ``*``.
-    """
+    """Return the method settings of the API's stage, which inherit nothing from ``*``."""
     # Only deployments need the whole app.
     from app import app  # noqa: PLC0415
     from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
@@ -133,9 +130,11 @@ def _waiting_settings(
         and (path, method) not in twilio
         and path != _SESSION_PATH  # waits for neither TaskRouter nor the provider
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
-    if stage.settings.oidc_issuer:
-        weights |= {(path, "GET"): 1 for path in _SIGN_IN_PATHS}
     total = sum(weights.values())
+    if stage.settings.oidc_issuer:
+        # A sign-in that begins can also end. Only the end waits for TaskRouter, and counts.
+        weights |= {(path, "GET"): 3 for path in _SIGN_IN_PATHS}
+        total += 3
     return [
         _MethodSetting(
             _encode(path),
@@ -265,7 +264,7 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     )
 
 
-def _text(value: bool) -> str:  # noqa: FBT001  # API Gateway expects text
+def _text(value: bool) -> str:  # noqa: FBT001  # API Gateway expects strings
     return "true" if value else "false"
 
 

@@ -75,7 +75,7 @@ total if the concurrency is at least 2. These methods therefore cannot exhaust L
 """
 
 _SUPERVISOR_SHARE = 0.01
-"""Share of the concurrency for each method that reads records for supervisors only.
+"""Share of the concurrency for each method for supervisors and services, except the callback log.
 
 A share of 0.05 would be too large: with a concurrency of 2, the total rate of the methods that
 Twilio does not call would exceed the rate that Lambda accepts.
@@ -267,7 +267,7 @@ def page_throttle(concurrency: int, agents: int) -> Throttle:
 
 
 def supervisor_throttle(concurrency: int) -> Throttle:
-    """Return the throttle of each method that reads records for supervisors.
+    """Return the throttle of each method for supervisors and services, except the callback log.
 
     A burst may be as large as with the default throttle.
     """

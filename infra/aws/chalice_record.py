@@ -75,8 +75,8 @@ def lambda_runtime() -> str:
     if running != nearest:
         raise OperatorError(
             f"Chalice does not support the Lambda runtime {running}, which it derives from the "
-            f"running Python version. To create .venv with another Python, run: make clean && make "
-            f"PYTHON={nearest} setup"
+            f"running Python version. To create .venv with a supported version, run: make clean && "
+            f"make PYTHON={nearest} setup"
         )
     return running
 
@@ -164,7 +164,7 @@ def ensure_current(aws: Aws, stage: Stage) -> None:
     if live_id not in (None, recorded_id):
         raise OperatorError(
             f".chalice/deployed/{stage.deployed_file.name} does not record the API {live_id} of "
-            f"stage {stage.name}, so Chalice would create a second one with a different URL. "
+            f"stage {stage.name}, so Chalice would create a second API with a different URL. "
             f"Run: python -m infra prepare --stage {stage.name}"
         )
 

@@ -1,4 +1,4 @@
-"""Checks the keys and values in .chalice/config.json, and that the file contains no secret.
+"""Checks the keys and values in .chalice/config.json, and refuses secrets in the file.
 
 Chalice ignores unknown keys. If a value is wrong or has the wrong type, Chalice fails with a
 traceback, or only after it has changed resources.
@@ -16,7 +16,7 @@ from chalicelib.setting_types import is_base_url
 from infra import OperatorError
 from infra.aws import describe_wrong_variable
 from infra.aws.examples import describe_string
-from infra.aws.secret_texts import (
+from infra.aws.secret_strings import (
     IN_PARAMETER,
     PASSWORD_IN_URL,
     SECRET,
@@ -47,7 +47,7 @@ class _Type:
     accepts: Callable[[Any], bool]
 
 
-class _Refused(_Type):
+class _RefusedType(_Type):
     """The type of a key that is not allowed at any level of the file."""
 
 
@@ -64,14 +64,14 @@ def _one_of(*choices: str) -> _Type:
     return _Type(expected, lambda value: value in choices)
 
 
-def _text(example: str, pattern: str = r"[\s\S]*\S[\s\S]*") -> _Type:
+def _string(example: str, pattern: str = r"[\s\S]*\S[\s\S]*") -> _Type:
     return _Type(
         f'a string, for example "{example}"',
         lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None,
     )
 
 
-def _texts(example: str, pattern: str, *, maximum: int) -> _Type:
+def _strings(example: str, pattern: str, *, maximum: int) -> _Type:
     """Return the type of a list of strings; *maximum* is a quota of Lambda."""
     return _Type(
         f'a list of strings (at most {maximum}), for example ["{example}"]',
@@ -83,8 +83,8 @@ def _texts(example: str, pattern: str, *, maximum: int) -> _Type:
     )
 
 
-def _refused(reason: str) -> _Refused:
-    return _Refused(f"removed, because {reason}", lambda _value: False)
+def _refused(reason: str) -> _RefusedType:
+    return _RefusedType(f"removed, because {reason}", lambda _value: False)
 
 
 _BOOLEAN = _Type("true or false", lambda value: isinstance(value, bool))
@@ -127,7 +127,7 @@ _INHERITED: _Schema = {
     "iam_role_arn": _refused("each function needs its own role, which Chalice creates"),
     "lambda_memory_size": _whole_number(128, 10_240),
     "lambda_timeout": _whole_number(1, 900),
-    "layers": _texts(
+    "layers": _strings(
         "arn:aws:lambda:eu-west-1:123456789012:layer:own:1",
         r"arn:[\w-]+:lambda:[a-z0-9-]+:\d+:layer:[\w-]+:\d+",
         maximum=5,
@@ -135,8 +135,8 @@ _INHERITED: _Schema = {
     "log_retention_in_days": _refused("LogRetentionDays in infra/stage.yaml sets the retention"),
     "manage_iam_role": _OWN_ROLE,
     "reserved_concurrency": _RESERVED_CONCURRENCY,
-    "security_group_ids": _texts("sg-0123456789abcdef0", "sg-[0-9a-f]+", maximum=5),
-    "subnet_ids": _texts("subnet-0123456789abcdef0", "subnet-[0-9a-f]+", maximum=16),
+    "security_group_ids": _strings("sg-0123456789abcdef0", "sg-[0-9a-f]+", maximum=5),
+    "subnet_ids": _strings("subnet-0123456789abcdef0", "subnet-[0-9a-f]+", maximum=16),
     "xray": _BOOLEAN,
 }
 """Keys that Chalice looks up in the function, then in the stage, then at the top level."""
@@ -144,16 +144,16 @@ _INHERITED: _Schema = {
 _SHARED: _Schema = {**_INHERITED, "environment_variables": _VARIABLES, "tags": _TAGS}
 """Keys of a stage and of each of its functions."""
 
-_FUNCTION: _Schema = {**_SHARED, "iam_policy_file": _text("policies/dev-sweep.json")}
+_FUNCTION: _Schema = {**_SHARED, "iam_policy_file": _string("policies/dev-sweep.json")}
 
 _DOMAIN: _Schema = {
-    "domain_name": _text("calls.example.com", r"([A-Za-z0-9-]{1,63}\.)+[A-Za-z0-9-]{2,63}"),
-    "certificate_arn": _text(
+    "domain_name": _string("calls.example.com", r"([A-Za-z0-9-]{1,63}\.)+[A-Za-z0-9-]{2,63}"),
+    "certificate_arn": _string(
         "arn:aws:acm:eu-west-1:123456789012:certificate/ID",
         r"arn:[\w-]+:acm:[a-z0-9-]+:\d+:certificate/\S+",
     ),
     "tls_version": _one_of("TLS_1_0", "TLS_1_2"),  # API Gateway refuses Chalice's TLS_1_1
-    "url_prefix": _text("taskrouter", r"[A-Za-z0-9$_.+!*'()/-]*"),
+    "url_prefix": _string("taskrouter", r"[A-Za-z0-9$_.+!*'()/-]*"),
     "tags": _TAGS,
 }
 
@@ -163,14 +163,14 @@ _STAGE: _Schema = {
     "api_gateway_custom_domain": _DOMAIN,
     "api_gateway_endpoint_type": _one_of("EDGE", "REGIONAL", "PRIVATE"),
     "api_gateway_endpoint_vpce": _ENDPOINTS,
-    "api_gateway_policy_file": _text("api-policy.json"),
-    "api_gateway_stage": _text("dev"),
+    "api_gateway_policy_file": _string("api-policy.json"),
+    "api_gateway_stage": _string("dev"),
     "automatic_layer": _NO_LAYER,
     "lambda_architecture": _one_of("x86_64", "arm64"),
     "lambda_functions": {API: _FUNCTION, SWEEP: _FUNCTION},
     "minimum_compression_size": _whole_number(0, 10_485_760),
     "websocket_api_custom_domain": _refused("the app has no WebSocket API"),
-    "workspace_file": _text("workspace.yaml"),
+    "workspace_file": _string("workspace.yaml"),
 }
 
 _PER_STAGE = (
@@ -315,7 +315,7 @@ def _describe_unexpected(name: str, key: str, schema: _Schema) -> str:
     for level, level_schema in _LEVELS.items():
         if key in level_schema:
             found = level_schema[key]
-            if isinstance(found, _Refused):
+            if isinstance(found, _RefusedType):
                 return f"{name} must be {found.expected}."
             return f"{name} has no effect here. Move it to {level}."
     if names_secret(key):
@@ -350,7 +350,10 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
 
 
 def _describe_value(name: str, value: str) -> str | None:
-    """Describe the mistake in the value of a known variable, without showing the value."""
+    """Describe a mistake in a known variable's value, without showing the value.
+
+    Returns None if the value is correct.
+    """
     if PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
         return (
             "must be a URL without a user name or password, because anyone who can read this "
@@ -364,8 +367,9 @@ def _describe_value(name: str, value: str) -> str | None:
         and not _PARAMETER_NAME.fullmatch(value.strip())
     ):
         return (
-            "must be a name that SSM allows, such as /taskrouter-callbacks/dev/secrets: without a "
-            "slash, or up to 15 parts, each after a slash, and not beginning with aws or ssm"
+            "must be a name that SSM allows, such as /taskrouter-callbacks/dev/secrets: one part "
+            "without a slash, or up to 15 parts with a slash before each. The name must not begin "
+            "with aws or ssm"
         )
     return describe_wrong_variable(name, value)
 

@@ -53,10 +53,12 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _refuse_repetitions(content: dict[str, Any]) -> None:
-    """Refuse a repeated name with an error that names the object containing it."""
+    """Refuse a repeated name, with an error that names the object."""
     pending: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while pending:
         path, value = pending.pop()
+        if isinstance(value, list):
+            pending += [(path, entry) for entry in value]
         if not isinstance(value, _Object):
             continue
         if value.repeated is not None:

@@ -1,4 +1,4 @@
-"""The fingerprint of a deployment: a hash of everything that determines its result.
+"""The fingerprint of a deployment: a hash of the inputs listed in `compute`.
 
 The fingerprint is stored in S3 with the versions of the parts that
 `live_resources.describe_versions` reads. If any tool changes one of these parts later, the

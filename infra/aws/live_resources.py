@@ -157,7 +157,7 @@ def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
     if others:
         raise OperatorError(
             f"The domain {domain} is also mapped to other APIs ({', '.join(others)}), and Chalice "
-            "would delete the whole domain. Move those APIs to another domain first."
+            "would delete the whole domain. Move those APIs to a different domain first."
         )
 
 
@@ -210,7 +210,7 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
             function.get(key) for key in ("CodeSha256", "LastModified", "Role")
         ]
         versions[f"{handler} policy"] = _role_policy(aws, stage, handler)
-        versions[f"{handler} callers"] = _callers(aws, stage, handler)
+        versions[f"{handler} callers"] = _resource_policy(aws, stage, handler)
     versions["retries"] = _sweep_retries(aws, stage)
     rule = _get_or_none(events.describe_rule, Name=stage.schedule) or {}
     versions["schedule"] = [rule.get(key) for key in ("State", "ScheduleExpression")]
@@ -224,7 +224,7 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     return versions
 
 
-def _callers(aws: Aws, stage: Stage, handler: str) -> list[str] | None:
+def _resource_policy(aws: Aws, stage: Stage, handler: str) -> list[str] | None:
     """Return the statements of a function's resource policy, which allow services to call it."""
     get_policy = aws.client("lambda").get_policy
     policy = _get_or_none(get_policy, FunctionName=stage.function(handler))
@@ -274,7 +274,7 @@ def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
     """Refuse to package a stage that Chalice deployed.
 
     Raises:
-        OperatorError: The stage's function was created by Chalice.
+        OperatorError: Chalice created the function of the stage's API.
     """
     function = _find_function(aws, stage, API)
     if function and _created_by_chalice(function, stage, API):

@@ -43,7 +43,7 @@ def last_sweep(aws: Aws, stage: Stage) -> dict[str, Any]:
 
 
 def read_alarms(aws: Aws, stage: Stage) -> dict[str, Mapping[str, Any]]:
-    """Return the alarms by name, without the name of the stack."""
+    """Return the alarms by their names, without the prefix of the stack."""
     pages = aws.client("cloudwatch").get_paginator("describe_alarms")
     prefix = f"{stage.stack}-"
     alarms = {
@@ -51,18 +51,19 @@ def read_alarms(aws: Aws, stage: Stage) -> dict[str, Mapping[str, Any]]:
         for page in pages.paginate(AlarmNamePrefix=prefix)
         for alarm in page["MetricAlarms"]
     }
-    # A name with another hyphen belongs to another stage, such as dev-2 for the stage dev.
+    # The prefix of the stage dev also matches the alarms of the stage dev-2. After the prefix, only
+    # their names contain a hyphen.
     return {name: alarm for name, alarm in alarms.items() if "-" not in name}
 
 
 def active_alarms(aws: Aws, stage: Stage) -> list[str]:
-    """Return the names of the active alarms, without the name of the stack."""
+    """Return the names of the active alarms, without the prefix of the stack."""
     alarms = read_alarms(aws, stage)
     return [name for name, alarm in alarms.items() if alarm["StateValue"] == "ALARM"]
 
 
 def count_subscribers(aws: Aws, topic: str) -> int:
-    """Count the confirmed subscriptions; others have no ARN yet."""
+    """Count the confirmed subscriptions. SNS returns an ARN only for these."""
     pages = aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     arns = [item["SubscriptionArn"] for page in pages for item in page["Subscriptions"]]
     return sum(arn.startswith("arn:") for arn in arns)

@@ -38,7 +38,7 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
 
     The first deployment of a stage creates the state table. Until the table exists, only
     CloudFormation prevents two concurrent deployments, because it allows only one change to a
-    stack at a time. Call the yielded function once the table exists.
+    stack at a time. Call the yielded function as soon as the table exists.
 
     Args:
         aws: The account and region.

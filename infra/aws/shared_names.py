@@ -70,7 +70,7 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
         "If the stages share the Workspace on purpose, remove workspace_file, and change the "
         "Workspace without this command."
         if is_own
-        else "Or give the Workspace in the file another friendly_name."
+        else "Or change the Workspace's friendly_name in the definition."
     )
     for other_stage, variables in _other_stages(project, stage_name):
         levels = (variables, *_function_variables(project, other_stage))

@@ -37,9 +37,10 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         tables_only: Whether to omit all resources except the tables.
 
     Raises:
-        OperatorError: The stack can't be updated, an existing table or the reserved concurrency
-            does not fit, or the change failed or took longer than half an hour. For a failed
-            change, the message names the first failure or says where to find it.
+        OperatorError: The stack can't be updated, an existing table differs from the template,
+            Lambda would refuse the reserved concurrency, or the change failed or took longer than
+            half an hour. For a failed change, the message names the first failure or says where
+            to find it.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {
@@ -148,8 +149,8 @@ def retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
         if keys(existing) != keys(template.read()["Resources"][logical_id]["Properties"]):
             raise OperatorError(
                 f"The table {name} exists, but its keys or indexes differ from infra/stage.yaml. "
-                "Choose another table name in .chalice/config.json, or delete the table if nobody "
-                "needs it."
+                "Choose a different table name in .chalice/config.json, or delete the table if "
+                "nobody needs it."
             )
         tables[logical_id] = name
     return tables

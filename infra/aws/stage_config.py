@@ -223,7 +223,7 @@ def read(
         stage_name: A name under "stages" in config.json.
         changes: Variables that override those of the stage.
         allow_empty_sids: Whether the Twilio SIDs may be empty. The returned settings then contain
-            made-up SIDs instead of the empty SIDs.
+            placeholders instead of the empty SIDs.
 
     Raises:
         OperatorError: The stage is not declared, or its declaration is incomplete, wrong or
@@ -294,7 +294,7 @@ def _check_function_variables(stage_name: str, handler: str, variables: Mapping[
         raise invalid(
             stage_name,
             f"the variables of {handler} take {size} bytes, but Lambda allows at most "
-            f"{_MAX_VARIABLES_BYTES}. Shorten the longest one.",
+            f"{_MAX_VARIABLES_BYTES}. Shorten the longest value.",
         )
 
 

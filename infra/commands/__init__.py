@@ -128,7 +128,7 @@ def describe_error(error: Exception, stage_name: str | None = None) -> str:
     """Return the message of an expected error.
 
     Args:
-        error: The error. The message for a file's error names the file.
+        error: The error. The message for a file error names the file.
         stage_name: The stage of the command, for an error about a missing part of the stage.
     """
     if isinstance(error, OSError) and error.filename:

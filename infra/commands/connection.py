@@ -24,8 +24,8 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 """
 
 _PUBLIC_URL = re.compile(rf"{_HOST}(/[^/?#@\s]{{0,19}})*({_OVERRIDES})?")
-"""A URL that contains no secret. A segment of 20 characters may be a secret (see
-CALLBACK_PATH_SECRETS in docs/settings.md)."""
+"""A URL that contains no secret. A segment of 20 or more characters may be a secret
+(see CALLBACK_PATH_SECRETS in docs/settings.md)."""
 
 _EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
@@ -118,7 +118,8 @@ def ensure_not_deployed_elsewhere(
 def _is_served(url: str) -> bool:
     """Return whether an unsigned callback gets an error from this service."""
     try:
-        # The alarm CallbacksRefused counts requests refused by the first URL, not by the fallback.
+        # The fallback route is used because the alarm CallbacksRefused monitors only
+        # /assignment_callback.
         response = requests.post(
             f"{url}/fallback",
             data={"Unsigned": "1"},
@@ -131,7 +132,7 @@ def _is_served(url: str) -> bool:
 
 
 def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: Dialog) -> None:
-    """Set the callback URLs at Twilio after the operator has confirmed the changes.
+    """Set the callback URLs and the event filter at Twilio, after the operator has confirmed them.
 
     Args:
         workspace: The Workspace with the Workflow.
@@ -146,7 +147,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
     changes = find_changes(workspace, base_url, prefix)
     if not changes:
         return
-    click.echo("The callback URLs at Twilio differ from this deployment:", err=True)
+    click.echo("These settings at Twilio must change for this deployment:", err=True)
     for line in changes.lines:
         click.echo(f"  {line}", err=True)
     if dialog.assumes_yes:
@@ -164,11 +165,14 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
         workspace.update(**changes.workspace)
     if remaining := find_changes(workspace, base_url, prefix):
         raise OperatorError(f"Twilio did not store these changes: {'; '.join(remaining.lines)}.")
-    click.echo("Twilio has stored the callback URLs.", err=True)
+    click.echo("Twilio has stored the changes.", err=True)
 
 
 def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
-    """Refuse to redirect callbacks without asking the operator if their stage still exists."""
+    """Refuse to redirect the callbacks of a stage that still exists.
+
+    This check replaces a question to the operator.
+    """
     for name, url in other_stages.items():
         if _is_served(url):
             raise OperatorError(
@@ -208,7 +212,7 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
 
 
 def describe_remedy(stage: Stage, values: str) -> str:
-    """Return how to correct callback URLs or the event filter, as a sentence.
+    """Return instructions for correcting the callback URLs or the event filter.
 
     Args:
         stage: The stage.
@@ -235,7 +239,7 @@ def _selected_events(remote: Any) -> list[str]:
     return [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
 
 
-def calls(workflow: Any, base_url: str) -> bool:
+def posts_to_deployment(workflow: Any, base_url: str) -> bool:
     """Return whether a Workflow posts assignment callbacks to a deployment.
 
     Args:
@@ -308,7 +312,7 @@ def _without_query_and_fragment(url: str) -> str:
 
 
 def parse_email(text: str) -> str:
-    """Return an email address without spaces around it.
+    """Return an email address without surrounding whitespace.
 
     Raises:
         click.BadParameter: The text is not an email address.

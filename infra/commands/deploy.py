@@ -51,7 +51,7 @@ from infra.twilio_account import Workspace
 @click.option(
     "--callback-urls/--no-callback-urls",
     default=True,
-    help="Compare and change the callback URLs at Twilio, or what workspace_file defines.",
+    help="Compare and change the callback URLs at Twilio, or the resources in workspace_file.",
 )
 @click.option(
     "--alarm-email",
@@ -92,8 +92,9 @@ def deploy(
     (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. It writes the
     SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
-    which callback URLs at Twilio differ, and changes the URLs if you agree or pass --yes. If the
-    stage names a workspace_file, the command does the same for everything in this file.
+    which callback URLs at Twilio differ and which events the filter lacks, and changes both if you
+    agree or pass --yes. If the stage names a workspace_file, the command does the same for
+    everything in this file.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
     neither the project's files nor the deployed resources have changed since the last deployment,
@@ -250,9 +251,9 @@ def prepare(stage_name: str, *, no_input: bool, break_lock: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     If the stage lacks SIDs or secrets, the command reads them from the environment or, in a
-    terminal, asks for them. Twilio confirms all values, as with `deploy`. Creates or updates the
-    stack, writes the policies, and restores Chalice's record of the deployed functions and API.
-    Does not change any function or API.
+    terminal, asks for them, and verifies all values with Twilio, like `deploy`. It creates or
+    updates the stack, writes the policies, and restores Chalice's record of the deployed functions
+    and API. It does not change any function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)

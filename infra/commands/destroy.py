@@ -30,7 +30,7 @@ class _Item:
 
     Attributes:
         label: The kind and the name.
-        kept: The reason why the item is not deleted; empty if it is deleted.
+        kept: Why the item is not deleted; empty if it is deleted.
         delete: Deletes the item.
     """
 
@@ -68,7 +68,7 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
     aws = connect_to_stage(stage)
     items = [*_find_tables(aws, stage), _find_parameter(aws, stage)] if data else []
     if not yes:
-        click.echo(_describe_urls(stage), err=True)
+        click.echo(_describe_next_deployment(stage), err=True)
         _confirm(aws, stage_name, items)
     with lock.acquire(aws, stage, force=break_lock):
         bucket, has_stack = stacks.outputs(aws, stage).get("Deployments"), stacks.exists(aws, stage)
@@ -85,12 +85,12 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
             stacks.create_or_update(aws, stage, tables_only=True)
     if is_deployed or has_stack or any(not item.kept for item in items):
         kept = "" if data else "; its tables and secrets are kept"
-        click.echo(f"Stage {stage_name} is removed{kept}. {_describe_urls(stage)}")
+        click.echo(f"Stage {stage_name} is removed{kept}. {_describe_next_deployment(stage)}")
     else:
         click.echo(f"{describe_undeployed(aws, stage)} Nothing was removed.")
 
 
-def _describe_urls(stage: Stage) -> str:
+def _describe_next_deployment(stage: Stage) -> str:
     """Describe the URL after the next deployment, and the loss of the subscriptions."""
     url = stage.settings.public_base_url
     remedy = (

@@ -25,7 +25,7 @@ def is_terminal() -> bool:
 
 @dataclass(frozen=True)
 class Dialog:
-    """Gets decisions and missing values from the operator.
+    """Asks the operator to confirm changes, or assumes the answer.
 
     Attributes:
         is_interactive: Whether the command may ask questions.

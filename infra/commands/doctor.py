@@ -110,7 +110,8 @@ def _document(
 def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) -> probe.Findings:
     """Run the probe after confirmation.
 
-    The result has only errors if a check that the probe needs has failed, or nobody confirmed.
+    The findings contain only an error if a check that the probe needs is not OK, or if nobody
+    confirmed.
     """
     failed = [result.name for result in results if result.outcome is not Outcome.OK]
     if missing := [name for name in probe.NEEDS if name in failed]:
@@ -151,8 +152,8 @@ def open_subject(stage_name: str) -> Subject:
     """Return a stage for the checks.
 
     Raises:
-        OperatorError: The stage is not declared, lacks a Twilio SID or is in another account, or
-            AWS refuses the caller.
+        OperatorError: The stage is not declared, lacks a Twilio SID, or is in another account or
+            region, or there are no AWS credentials.
     """
     settings = load_settings(stage_name)
     if settings.secrets_parameter:

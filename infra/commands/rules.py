@@ -94,7 +94,7 @@ def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -
     parameters. Use - for standard input. SID is the SID of a Reservation recorded in the stage
     (WR...). The output contains attributes, which may include personal data.
 
-    Exit code 1: there is no such callback, or the rules are invalid.
+    Exit code 1: the callback does not exist or can't be read, or the rules are invalid.
     """
     settings = load_settings(stage_name)
     path = file.absolute() if file else settings.rules_file

@@ -1,4 +1,4 @@
-"""Command that writes a stage's secrets to its SSM parameter."""
+"""Command that writes a stage's secrets to its SSM parameter; reading and verifying secrets."""
 
 import json
 import sys
@@ -47,8 +47,9 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     The service calls TaskRouter with the first API key. Empty input ends each list. The secrets
     are neither shown nor logged.
 
-    Nothing is stored unless Twilio accepts at least one of the auth tokens, and the first API key
-    can read the Workspace and the Workflow. If Twilio refuses another API key, the command prints a
+    By default, the secrets are stored only if Twilio accepts at least one of the auth tokens, and
+    the first API key can read the Workspace and the Workflow. If the stage still lacks a SID, only
+    its deployment verifies the secrets. If Twilio refuses any other API key, the command prints a
     warning. Shared keys can't be verified.
     """
     if not from_stdin and not is_terminal():
@@ -67,7 +68,7 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     if verifies:
         _verify(stage, entered)
     write(aws, stage, value)
-    click.echo(f"{name} is written. Running Lambda instances pick it up within minutes.")
+    click.echo(f"{name} is written. Running functions use the new secrets within minutes.")
 
 
 def _read_stdin() -> str:
@@ -80,7 +81,7 @@ def _read_stdin() -> str:
 
 
 def _verify(stage: Stage, entered: Secrets) -> None:
-    """Verify secrets before they are stored, unless the stage has no SIDs yet.
+    """Verify secrets before they are stored, unless the stage still lacks a SID.
 
     Raises:
         OperatorError: Twilio accepts no auth token, the first API key can't read the Workspace and
@@ -183,7 +184,7 @@ def open_workspace(stage: Stage, api_key: tuple[str, str], *, remedy: str) -> Wo
     Args:
         stage: The stage.
         api_key: The SID and the secret of the key.
-        remedy: What to do if Twilio refuses the key, as a sentence.
+        remedy: A sentence with the remedy if Twilio refuses the key.
     """
     settings = stage.settings
     url, sid = settings.twilio_taskrouter_url, settings.twilio_account_sid
@@ -221,7 +222,7 @@ def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets, *, reme
 
 
 def describe_storing(stage: Stage) -> str:
-    """Return how to replace a stage's secrets, as the end of a message."""
+    """Return instructions for replacing a stage's secrets, as the end of a message."""
     if _is_in_secrets_manager(stage):
         return "Correct the secret in Secrets Manager."
     return f"To replace the stored secrets, run: python -m infra secrets put --stage {stage.name}"

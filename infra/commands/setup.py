@@ -43,7 +43,7 @@ def complete(
 
     Args:
         aws: The account and region.
-        stage: The stage, whose SIDs may be made up.
+        stage: The stage, whose SIDs may be placeholders.
         dialog: Asks the operator for missing values.
         environ: Variables of the shell.
 
@@ -52,7 +52,7 @@ def complete(
 
     Raises:
         OperatorError: A value is missing or wrong, Twilio can't be reached, or the stage is
-            deployed in another account.
+            deployed in a different account.
     """
     declared = stage_config.environment(stage.name, {})
     values = {name: declared[name].strip() for name in _SIDS if declared.get(name, "").strip()}

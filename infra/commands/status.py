@@ -31,7 +31,7 @@ from infra.commands.dialog import progress
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
 """Route of the unsigned request.
 
-The assignment callback is not used, because an alarm counts the requests that it refuses.
+The test does not use /assignment_callback, because an alarm counts refused requests to that route.
 """
 
 _INDENT = 19
@@ -57,8 +57,8 @@ class UnreachableError(OperatorError):
 def status(stage_name: str, *, as_json: bool) -> None:
     """Show the URLs, tables, schedule, last sweep and alarms of a stage.
 
-    Exit code 1: a part of the stage is missing or does not work, TaskRouter calls other URLs, an
-    alarm is active, or nobody receives the alarms.
+    Exit code 1: a part of the stage is missing or does not work, TaskRouter calls other URLs or
+    omits events, an alarm is active, or nobody receives the alarms.
     """
     stage = stage_config.read(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)

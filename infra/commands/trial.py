@@ -38,7 +38,8 @@ _CLOCK_SKEW_SECONDS = 60
 """Maximum difference between the clocks of this machine and of AWS."""
 
 _CALLBACK_ROUTE = "/assignment_callback"
-"""The route whose log lines explain a missing callback. The smoke test uses the fallback route."""
+"""The route whose log lines explain a missing callback. The smoke test uses the fallback route, so
+that its refused request is not mistaken for a callback."""
 
 _COMPARISON = re.compile(
     r"""\s*(?P<name>[A-Za-z_$][\w$]*|\d+)\s*==?\s*(?P<value>"[^"]*"|'[^']*'|\d+)\s*""", re.ASCII
@@ -54,7 +55,10 @@ _FORBIDDEN = 403
 
 
 class ImpossibleTrial(OperatorError):
-    """No test Task was created, because its callback could not arrive."""
+    """No test Task was created.
+
+    No Worker could be reserved, no callback could arrive, or no attributes could be derived.
+    """
 
 
 def parse_attributes(text: str) -> str:
@@ -97,7 +101,8 @@ def run(
             that match a filter.
 
     Raises:
-        ImpossibleTrial: No Worker could be reserved, or no callback could arrive.
+        ImpossibleTrial: No Worker could be reserved, no callback could arrive, or no attributes
+            could be derived.
         OperatorError: No callback arrived. The message says why.
     """
     routes = _read_routes(stage, workspace, base_url)
@@ -112,7 +117,7 @@ def run(
     place = "the TaskQueues that may receive the Task"
     workers = _list_workers(stage, workspace, possible, place)
     click.echo(f"Available Workers in {place}: {', '.join(workers)}", err=True)
-    question = "Create the test Task, which reserves one of them for a few seconds?"
+    question = "Create the test Task, which reserves one of these Workers for a few seconds?"
     if dialog.is_interactive and not dialog.confirm(question):
         return
     with _test_task(workspace, attributes) as task_sid:
@@ -197,8 +202,8 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
     if find_changes(workspace, base_url, stage.settings.callback_prefixes[0]).workflow:
         remedy = describe_remedy(stage, "the callback URLs, which begin with ${api}")
         raise ImpossibleTrial(
-            "No test Task was created, because the callback URLs of the Workflow differ from this "
-            f"deployment. {remedy} --yes --try"
+            "No test Task was created, because the Workflow's callback URLs are not the URLs of "
+            f"this deployment. {remedy} --yes --try"
         )
     routes = _parse_routes(workspace.fetch_workflow().configuration)
     if not routes:
@@ -332,8 +337,8 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
         task = workspace.fetch_task(task_sid)
         if task.assignment_status == "canceled":
             raise OperatorError(
-                f"The Workflow canceled the test Task ({task.reason}). Its attributes must match "
-                "a filter: --try --try-attributes '{...}'"
+                f"The Workflow canceled the test Task ({task.reason}). The Task's attributes must "
+                "match a filter: --try --try-attributes '{...}'"
             )
         if time.monotonic() > deadline:
             if reservations:
@@ -354,17 +359,17 @@ def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
         time.sleep(_POLL_SECONDS)
     if not failures:
         return (
-            "TaskRouter reserved a Worker, but the stage logged no callback. Monitor > Errors in "
-            "Twilio's Console shows the response to TaskRouter's callback."
+            "TaskRouter reserved a Worker, but the stage logged no failed callback. Monitor > "
+            "Errors in Twilio's Console shows the response to TaskRouter's callback."
         )
     status, error = failures[-1]["status"], failures[-1].get("error")
-    problem = f"The stage refused TaskRouter's callback with {status} {error}."
+    problem = f"The stage answered TaskRouter's callback with {status} {error}."
     if status != _FORBIDDEN:
         return f"{problem} Run: python -m infra logs --stage {stage.name}"
     return (
-        f"{problem} The signature was checked for {failures[-1].get('checked_url')}. Unless this "
-        "is the Workflow's URL, correct PUBLIC_BASE_URL. Otherwise, no stored auth token is the "
-        f"account's primary one. {stored_secrets.describe_storing(stage)}"
+        f"{problem} The signature was checked for {failures[-1].get('checked_url')}. If the "
+        "Workflow has a different URL, correct PUBLIC_BASE_URL. If it has this URL, no stored auth "
+        f"token is the account's primary one. {stored_secrets.describe_storing(stage)}"
     )
 
 

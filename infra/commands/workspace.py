@@ -46,7 +46,7 @@ _definition_option = _file_option(
     "definition."
 )
 _prune_option = click.option(
-    "--prune", is_flag=True, help="Delete resources that the file does not name."
+    "--prune", is_flag=True, help="Delete resources that are missing from the lists in the file."
 )
 
 
@@ -69,7 +69,7 @@ def check(stage_name: str | None, file: Path | None, *, as_json: bool) -> None:
 
     Exit code 1: the definition has errors. Warnings do not change the exit code.
     """
-    # The simulator's package and YAML are slow to import, and other commands do without them.
+    # The simulator's package and YAML are slow to import, and other commands do not need them.
     from infra.workspace import check as checks  # noqa: PLC0415
     from infra.workspace import target  # noqa: PLC0415
 
@@ -111,7 +111,8 @@ def plan(
     "--plan",
     "plan_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Output of plan --json. If the Workspace has changed since, nothing is changed.",
+    help="Output of plan --json. If the Workspace or the file has changed since, the command "
+    "changes nothing.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Allow deleting more than 30% of a kind of resource.")
@@ -130,7 +131,7 @@ def apply(
     """Change the Workspace so that it matches its definition.
 
     After each change, the resource is read again and compared. If the command is interrupted, run
-    it again. During the command, the stage cannot be deployed.
+    it again; with --plan, make a new plan first. During the command, the stage cannot be deployed.
 
     Exit code 0: the Workspace matches; 2: you did not confirm; 1: an error.
     """

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from chalicelib.domain.reservations import Reservation
-from infra.doctor.probe_api import CHANNEL, NAME, Answer, Api
+from infra.doctor.probe_api import CHANNEL, NAME, Api, Response
 
 WORKER_ATTRIBUTES = {"number": 5, "level": {"1st": 1}}
 """Attributes of the probe's Worker, which the expressions test."""
 
 _SEARCH_SECONDS = 0.4
-"""Pause between searches by expression, of which TaskRouter allows three per second."""
+"""Pause before each search by expression. TaskRouter allows three searches per second."""
 
 _TIMEOUTS = (1, 2, 5, 10, 30, 60)
 
@@ -34,8 +34,8 @@ def from_workflow(api: Api, sid: str) -> dict[str, Any]:
     return found | _rate_limit(unknown)
 
 
-def _rate_limit(answer: Answer) -> dict[str, Any]:
-    limit = answer.headers.get("X-Rate-Limit-Limit", "")
+def _rate_limit(response: Response) -> dict[str, Any]:
+    limit = response.headers.get("X-Rate-Limit-Limit", "")
     return {"rate_limit": int(limit)} if limit.isascii() and limit.isdigit() else {}
 
 
@@ -53,10 +53,10 @@ def from_worker(api: Api, sid: str, token: str, sleep: Callable[[float], None]) 
         """Return whether the Worker matches; None if TaskRouter refuses the expression."""
         sleep(_SEARCH_SECONDS)
         expression = f'{CHANNEL} == "{token}" AND ({condition})'
-        answer = api.send("GET", "/Workers", TargetWorkersExpression=expression)
-        if not answer.is_ok:
+        response = api.send("GET", "/Workers", TargetWorkersExpression=expression)
+        if not response.is_ok:
             return None
-        return sid in [worker["sid"] for worker in answer.body["workers"]]
+        return sid in [worker["sid"] for worker in response.body["workers"]]
 
     found: dict[str, Any] = {}
     if matches("number == 5"):
@@ -107,20 +107,20 @@ def after_acceptance(api: Api, reservation_path: str, task_path: str) -> dict[st
 
 def complete(api: Api, task_path: str) -> dict[str, Any]:
     """Complete the Task, if possible without a reason."""
-    answer = api.send("POST", task_path, AssignmentStatus="completed")
-    if not answer.is_ok:
+    response = api.send("POST", task_path, AssignmentStatus="completed")
+    if not response.is_ok:
         api.require("POST", task_path, AssignmentStatus="completed", Reason=NAME)
-    return {"reason_required": not answer.is_ok}
+    return {"reason_required": not response.is_ok}
 
 
 def after_completion(api: Api, reservation_path: str) -> dict[str, Any]:
     """Try to accept the completed Reservation; TaskRouter should refuse."""
-    answer = api.send("POST", reservation_path, ReservationStatus="accepted")
-    if answer.is_ok:
+    response = api.send("POST", reservation_path, ReservationStatus="accepted")
+    if response.is_ok:
         return {}
-    is_problem = {"type", "title", "status"} <= answer.body.keys()
-    found = {"not_pending_status": answer.status, "problem_details": is_problem}
-    code = answer.body.get("code")
+    is_problem = {"type", "title", "status"} <= response.body.keys()
+    found = {"not_pending_status": response.status, "problem_details": is_problem}
+    code = response.body.get("code")
     return found | ({"not_pending_code": code} if isinstance(code, int) else {})
 
 

@@ -143,8 +143,8 @@ def _check_settings(subject: Subject) -> str:
         names = sorted(name for name in declared | actual if declared.get(name) != actual.get(name))
         if names:
             raise OperatorError(
-                f"The function {name} was deployed with other values of {', '.join(names)} than "
-                f".chalice/config.json has. {_redeploy(subject)}"
+                f"The function {name} was deployed with values of {', '.join(names)} that differ "
+                f"from .chalice/config.json. {_redeploy(subject)}"
             )
     return "the functions have the settings of .chalice/config.json"
 

@@ -16,7 +16,7 @@ from infra.doctor import answers
 from infra.doctor.probe_api import CHANNEL, NAME, Api, clean_up, find_activity
 from infra.doctor.subject import Subject
 from infra.twilio_account import Workspace
-from infra.workspace.http import PatientHttpClient
+from infra.workspace.http import RetryingHttpClient
 
 NEEDS = ("workspace", "reservations_table", "reachable", "signed_request")
 """Names of the checks that must succeed before the probe starts."""
@@ -38,7 +38,7 @@ class Timer:
     """A clock, and a function that waits.
 
     Attributes:
-        now: Returns the time in seconds, from any start.
+        now: Returns the seconds since an arbitrary point in time.
         sleep: Waits for a number of seconds.
     """
 
@@ -89,7 +89,7 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
         Everything that was found, even if the probe failed or was interrupted.
     """
     timer = timer or Timer()
-    http_client = PatientHttpClient(timer.now, timer.sleep)
+    http_client = RetryingHttpClient(timer.now, timer.sleep)
     account = subject.open_account(*subject.secrets.api_key, http_client=http_client)
     workspace = Workspace(account, subject.workspace.sid, subject.workspace.workflow_sid)
     api = Api(account, workspace)
@@ -107,9 +107,9 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
     except REPORTED_ERRORS as error:
         findings.errors.append(describe_error(error, subject.stage.name))
     except KeyboardInterrupt:
-        # The findings name what the clean-up leaves behind.
+        # The clean-up still runs, and the findings report its failures.
         findings.errors.append("The probe was interrupted.")
-        click.echo("Deleting what the probe has created.", err=True)
+        click.echo("Deleting the resources that the probe created.", err=True)
     finally:
         limit_waiting()
         findings.errors += clean_up(api)
@@ -122,7 +122,7 @@ class _Probe:
         subject: Subject,
         api: Api,
         timer: Timer,
-        http_client: PatientHttpClient,
+        http_client: RetryingHttpClient,
         findings: Findings,
     ) -> None:
         self._subject = subject
@@ -138,16 +138,16 @@ class _Probe:
         queue = self._create_queue()
         workflow = self._create_workflow(queue)
         worker = self._create_worker(channel["sid"])
-        self._keep_real_tasks_away(worker, queue)
-        self._settle(answers.from_workflow(self._api, workflow["sid"]))
-        self._settle(answers.from_worker(self._api, worker["sid"], self._token, self._timer.sleep))
+        self._ensure_no_real_tasks(worker, queue)
+        self._record(answers.from_workflow(self._api, workflow["sid"]))
+        self._record(answers.from_worker(self._api, worker["sid"], self._token, self._timer.sleep))
         available = find_activity(self._api, is_available=True)
         self._api.require("POST", f"/Workers/{worker['sid']}", ActivitySid=available)
         # The Worker's change also causes routing, which must not shorten the measured delay.
         self._timer.sleep(_ROUTING_SECONDS)
         task = self._measure("task created", lambda: self._create_task(workflow["sid"]))
         self._follow(task["sid"], worker["sid"], channel["sid"])
-        self._settle(self._read_events(task["sid"]))
+        self._record(self._read_events(task["sid"]))
 
     def _read_events(self, task_sid: str) -> dict[str, Any]:
         """Read the Events of the Task, which may be listed with a delay."""
@@ -157,7 +157,7 @@ class _Probe:
             self._timer.sleep(1)
         return {}
 
-    def _settle(self, settings: dict[str, Any]) -> None:
+    def _record(self, settings: dict[str, Any]) -> None:
         self._findings.settings |= settings
 
     def _measure(self, step: str, act: Callable[[], Any]) -> Any:
@@ -188,7 +188,7 @@ class _Probe:
         )
 
     def _create_worker(self, channel_sid: str) -> dict[str, Any]:
-        """Create an unavailable Worker that only the probe's TaskChannel may use."""
+        """Create an unavailable Worker whose capacity is 0 in all other TaskChannels."""
         attributes = {CHANNEL: self._token, **answers.WORKER_ATTRIBUTES}
         worker = self._api.require(
             "POST",
@@ -200,14 +200,14 @@ class _Probe:
         path = f"Workers/{worker['sid']}/Channels"
         for channel in self._api.list_resources(path):
             if channel["task_channel_sid"] == channel_sid:
-                self._settle({"default_capacity": channel["configured_capacity"]})
+                self._record({"default_capacity": channel["configured_capacity"]})
             else:
                 self._api.require(
                     "POST", f"/{path}/{channel['sid']}", Capacity=0, Available="false"
                 )
         return worker
 
-    def _keep_real_tasks_away(self, worker: dict[str, Any], queue: dict[str, Any]) -> None:
+    def _ensure_no_real_tasks(self, worker: dict[str, Any], queue: dict[str, Any]) -> None:
         """Refuse to continue if the Worker could be offered a Task from a different TaskQueue.
 
         In a multitasking Workspace, the capacities of the Worker's channels prevent this.
@@ -244,20 +244,20 @@ class _Probe:
         )
         reservation = f"/{path}/{listed['sid']}"
         record = self._measure("callback recorded", lambda: self._wait_for_callback(listed["sid"]))
-        self._settle(answers.from_record(record))
+        self._record(answers.from_record(record))
         if record.answer:
             self._wait_for_acceptance(reservation, record.answer)
         else:
-            self._settle(
+            self._record(
                 answers.while_pending(self._api, f"/Workers/{worker_sid}/Channels/{channel_sid}")
             )
             self._measure(
                 "accepted",
                 lambda: self._api.require("POST", reservation, ReservationStatus="accepted"),
             )
-        self._settle(answers.after_acceptance(self._api, reservation, task))
-        self._settle(self._measure("completed", lambda: answers.complete(self._api, task)))
-        self._settle(answers.after_completion(self._api, reservation))
+        self._record(answers.after_acceptance(self._api, reservation, task))
+        self._record(self._measure("completed", lambda: answers.complete(self._api, task)))
+        self._record(answers.after_completion(self._api, reservation))
 
     def _wait_for_acceptance(self, reservation_path: str, answer: Mapping[str, Any]) -> None:
         """Wait until TaskRouter has executed the answer to the callback.

@@ -10,7 +10,7 @@ from infra import OperatorError
 from infra.twilio_account import Account, Workspace
 
 NAME = "taskrouter-callbacks probe"
-"""Name of every resource that the probe creates. Only resources with this name are deleted."""
+"""Name of the Worker, Workflow, TaskQueue and TaskChannel that the probe creates and deletes."""
 
 CHANNEL = "taskrouter_callbacks_probe"
 """Unique name of the probe's TaskChannel, and name of the attribute that expressions test."""
@@ -23,12 +23,12 @@ _PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A response from TaskRouter.
 
     Attributes:
         status: The HTTP status.
-        headers: The headers; names ignore case.
+        headers: The headers, whose names are case-insensitive.
         body: The JSON object, or an empty dict.
     """
 
@@ -54,7 +54,7 @@ class Api:
     account: Account
     workspace: Workspace
 
-    def send(self, method: str, path: str, **parameters: Any) -> Answer:
+    def send(self, method: str, path: str, **parameters: Any) -> Response:
         """Send a request, and return the response, even if TaskRouter refused the request.
 
         Raises:
@@ -72,27 +72,27 @@ class Api:
         except ValueError:
             body = {}
         headers = response.headers or {}
-        return Answer(response.status_code, headers, body if isinstance(body, dict) else {})
+        return Response(response.status_code, headers, body if isinstance(body, dict) else {})
 
     def require(self, method: str, path: str, **parameters: Any) -> dict[str, Any]:
         """Send a request and return the body; raise OperatorError for an error response."""
-        answer = self.send(method, path, **parameters)
-        if not answer.is_ok:
+        response = self.send(method, path, **parameters)
+        if not response.is_ok:
             raise OperatorError(
-                f"TaskRouter refused {method} {path} with {answer.status}: "
-                f"{answer.body.get('message', 'no message')}"
+                f"TaskRouter refused {method} {path} with {response.status}: "
+                f"{response.body.get('message', 'no message')}"
             )
-        return answer.body
+        return response.body
 
     def list_resources(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
         """List the first 1,000 resources.
 
         Args:
-            kind: Last segment of the path, such as "Workers".
-            **filters: Parameters of the query.
+            kind: Path relative to the Workspace, such as "Workers" or "Workers/WK…/Channels".
+            **filters: Query parameters.
 
         Raises:
-            OperatorError: TaskRouter did not return a list.
+            OperatorError: TaskRouter refused the request or did not return a list.
         """
         body = self.require("GET", f"/{kind}", PageSize=_PAGE_SIZE, **filters)
         try:
@@ -110,37 +110,38 @@ class Api:
 def clean_up(api: Api) -> list[str]:
     """Delete all resources of this and earlier probes, and return the failures.
 
-    Resources are found by their name, so that a resource is deleted even if the response to its
-    creation was lost. A failure does not prevent the deletion of other resources.
+    Tasks are found by their Workflow, and other resources by their names. A resource is therefore
+    deleted even if the response to its creation was lost. A failure does not prevent the deletion
+    of other resources.
 
     Returns:
-        Nothing if all resources were deleted; otherwise, sentences for the operator.
+        An empty list if all resources were deleted; otherwise, sentences for the operator.
     """
-    cleaning = _Cleaning(api)
-    workflows = cleaning.attempt(api.list_own, "Workflows")
+    cleaner = _Cleaner(api)
+    workflows = cleaner.attempt(api.list_own, "Workflows")
     for workflow in workflows:
         list_tasks = partial(api.list_resources, "Tasks", WorkflowSid=workflow["sid"])
-        for task in cleaning.attempt(list_tasks):
-            cleaning.attempt(cleaning.delete_task, task["sid"])
-    for worker in cleaning.attempt(api.list_own, "Workers"):
-        cleaning.attempt(cleaning.delete_worker, worker["sid"])
-    queues = cleaning.attempt(api.list_own, "TaskQueues")
+        for task in cleaner.attempt(list_tasks):
+            cleaner.attempt(cleaner.delete_task, task["sid"])
+    for worker in cleaner.attempt(api.list_own, "Workers"):
+        cleaner.attempt(cleaner.delete_worker, worker["sid"])
+    queues = cleaner.attempt(api.list_own, "TaskQueues")
     for kind, resources in (("Workflows", workflows), ("TaskQueues", queues)):
         for resource in resources:
-            cleaning.attempt(cleaning.delete, f"/{kind}/{resource['sid']}")
-    for channel in cleaning.attempt(api.list_resources, "TaskChannels"):
+            cleaner.attempt(cleaner.delete, f"/{kind}/{resource['sid']}")
+    for channel in cleaner.attempt(api.list_resources, "TaskChannels"):
         if channel["unique_name"] == CHANNEL:
-            cleaning.attempt(cleaning.delete, f"/TaskChannels/{channel['sid']}")
-    if not cleaning.failures:
+            cleaner.attempt(cleaner.delete, f"/TaskChannels/{channel['sid']}")
+    if not cleaner.failures:
         return []
     return [
         f"Some resources named {NAME!r} may not be deleted. The next probe deletes them.",
-        *dict.fromkeys(cleaning.failures),
+        *dict.fromkeys(cleaner.failures),
     ]
 
 
 @dataclass
-class _Cleaning:
+class _Cleaner:
     api: Api
     failures: list[str] = field(default_factory=list)
 

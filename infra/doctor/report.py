@@ -54,8 +54,8 @@ class Result:
 def run(checks: Iterable[Check], subject: Subject) -> Iterator[Result]:
     """Run the checks in order, and yield a result for each.
 
-    The outcome is NOT_CHECKED if a check that this check needs has failed, or if this check fails
-    with the message of an earlier check. The earlier result then names the cause.
+    The outcome is NOT_CHECKED if a check that this check needs is not OK, or if this check fails
+    with the message of an earlier check. `Result.cause` then names the check that failed first.
     """
     results: dict[str, Result] = {}
     for check in checks:

@@ -45,7 +45,7 @@ def _check_reachable(subject: Subject) -> str:
     try:
         smoke_test(subject.base_url, subject.callback_prefix, max_seconds=0)
     except OperatorError as error:
-        remedy = f"Check what is in front of the API. {_deploy(subject)}"
+        remedy = f"Check any proxy in front of the API. {_deploy(subject)}"
         raise OperatorError(f"{error} {remedy}") from error
     return "serves this version, and refuses an unsigned callback"
 

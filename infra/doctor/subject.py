@@ -23,8 +23,8 @@ class Subject:
 
     Attributes:
         stage: The stage.
-        aws: The account and region. For the local stage, its session has the endpoint of the local
-            DynamoDB, and other services do not exist.
+        aws: The account and region. For the local stage, the boto3 session of `aws` uses the local
+            DynamoDB, and no other service is available.
         is_local: Whether the stage is the local one.
         now: Returns the time of this machine, in epoch seconds.
     """
@@ -79,7 +79,7 @@ class Subject:
 
     @property
     def remedy(self) -> str:
-        """How to correct the stored secrets, as a sentence or the end of a message."""
+        """Instructions for correcting the stored secrets, as the end of a message."""
         if self.is_local:
             return (
                 "Correct the settings of the local stage, or start the simulator with the same "
@@ -111,7 +111,10 @@ class Subject:
     @cached_property
     def account(self) -> Account:
         """The account, accessed with the API key that the service uses."""
-        hint = "It must be a standard key of this account that is not revoked or restricted."
+        hint = (
+            "The API key must be a standard key of this account, and must not be revoked or "
+            "restricted."
+        )
         return self.open_account(*self.secrets.api_key, hint=hint)
 
     @cached_property

@@ -32,7 +32,7 @@ def _check_api_key(subject: Subject) -> str:
 
 
 def _check_api_key_scope(subject: Subject) -> str:
-    """Check what the keys may do, as far as read requests show."""
+    """Check the permissions of the API keys, as far as read requests show them."""
     subject.workspace.check_readable()
     (first, _), *others = subject.secrets.api_keys.items()
     for key in others:
@@ -116,9 +116,10 @@ def find_wrong_timeouts(
     found = {workflow.sid: workflow for workflow in workflows}
     for sid, workflow in found.items():
         expected = timeouts.get(sid, settings.reservation_timeout_seconds)
-        is_ours = sid in (settings.twilio_workflow_sid, *timeouts) or connection.calls(
-            workflow, base_url
-        )
+        is_ours = sid in (
+            settings.twilio_workflow_sid,
+            *timeouts,
+        ) or connection.posts_to_deployment(workflow, base_url)
         if is_ours and workflow.task_reservation_timeout != expected:
             setting = "RESERVATION_TIMEOUTS_BY_WORKFLOW" if sid in timeouts else default
             yield (
@@ -130,7 +131,7 @@ def find_wrong_timeouts(
 
 
 def _check_reservations(subject: Subject) -> str:
-    """Compare pending Reservations with the records, except those that may be in transit."""
+    """Compare pending Reservations with the records, unless the callback may be in transit."""
     tasks = subject.workspace.list_reserved_tasks(_MAX_TASKS + 1)
     store, now = open_store(subject.stage.settings), subject.now()
     checked, missing = 0, []

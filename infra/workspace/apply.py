@@ -43,7 +43,7 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
 
 
 def refuse_unplanned(plan: Plan, shown: Plan) -> None:
-    """Refuse the plan for a Workspace that was just created if it contains unconfirmed changes.
+    """Refuse the plan for a newly created Workspace if the plan contains unconfirmed changes.
 
     Args:
         plan: The plan for the new Workspace.
@@ -64,7 +64,7 @@ def refuse_unplanned(plan: Plan, shown: Plan) -> None:
     if unplanned:
         raise OperatorError(
             "The Workspace was created, and nothing else was changed, because TaskRouter created "
-            "it with other resources than the plan assumed. Not in the plan: "
+            "it with resources that the plan did not expect. Not in the plan: "
             f"{', '.join(unplanned)}. Make a new plan, and apply that."
         )
 

@@ -1,4 +1,4 @@
-"""Prints the mistakes in the definition of a Workspace."""
+"""Prints the errors and warnings about the definition of a Workspace."""
 
 import json
 from pathlib import Path
@@ -36,8 +36,8 @@ def print_findings(file: Path, *, as_json: bool) -> int:
         click.echo(json.dumps(_describe(document, findings, errors, warnings)))
         return errors
     for finding in findings:
-        place = document.place(finding.path)
-        line = f"{place}: {finding.severity}: {finding.message} ({finding.source})"
+        location = document.location(finding.path)
+        line = f"{location}: {finding.severity}: {finding.message} ({finding.source})"
         click.echo(printable(line))
     click.echo(f"{file}: {_count(errors, 'error')}, {_count(warnings, 'warning')}.")
     return errors

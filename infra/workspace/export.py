@@ -113,7 +113,7 @@ def _note(resource: Resource, name: str, problem: str) -> str:
 
 
 def _find_problem(kind: Kind, values: dict[str, Any]) -> str | None:
-    """Return why a definition cannot contain a resource with these values."""
+    """Return why a definition cannot contain a resource with these values; None if it can."""
     if isinstance(values.get("configuration"), str):
         return "it does not have the format that Twilio documents"
     document = values if kind is WORKSPACE else {"friendly_name": "-", kind.section: [values]}

@@ -35,11 +35,11 @@ _COLLECTIONS = (
 )
 
 
-class PatientHttpClient(TwilioHttpClient):  # type: ignore[misc]
+class RetryingHttpClient(TwilioHttpClient):  # type: ignore[misc]
     """Sends requests, and repeats them if that is safe.
 
     Args:
-        clock: Returns seconds.
+        clock: Returns the seconds since an arbitrary point in time.
         sleep: Waits for a number of seconds.
 
     Attributes:
@@ -99,6 +99,6 @@ def is_idempotent(method: str, url: str) -> bool:
 
 
 def _retry_after(response: Response, delay: float) -> float:
-    """Return the seconds in the header Retry-After, but at least the default delay."""
+    """Return the seconds in the header Retry-After, but at least *delay*."""
     text = (response.headers or {}).get("Retry-After", "")
     return max(float(text), delay) if text.isdecimal() else delay

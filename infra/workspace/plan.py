@@ -54,7 +54,7 @@ _NEW_CHANNEL = (
 
 
 class Action(StrEnum):
-    """What happens to a resource."""
+    """The action of a change."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -68,7 +68,7 @@ class Change:
     """A change of one resource.
 
     Attributes:
-        action: What happens. `REPLACE` means that TaskRouter does not allow the change.
+        action: The action. `REPLACE` means that TaskRouter does not allow the change.
         kind: The kind of resource.
         name: The identifier after the change.
         sid: The SID; "" for a new resource.

@@ -171,7 +171,7 @@ def apply_plan(
 def _open_workspace(
     target: Target, definition: WorkspaceDefinition, plan: Plan
 ) -> tuple[Target, Plan]:
-    """Write the SID of the Workspace to the settings, after creating the Workspace if necessary.
+    """Write missing SIDs to the settings, after creating the Workspace if necessary.
 
     Returns:
         The target with the SID, and the plan for the existing Workspace.

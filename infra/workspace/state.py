@@ -161,7 +161,7 @@ def read_one(context: Any, kind: Kind, sid: str) -> Resource:
 
 
 def _complete(context: Any, resource: Resource, *, with_capacity: bool) -> Resource:
-    """Add a Worker's attributes, if the list did not contain them, and the capacities."""
+    """Add a Worker's attributes, if the list lacked them, and its capacities, if requested."""
     raw = dict(resource.raw)
     worker = context.workers(resource.sid)
     if raw["attributes"] is None:

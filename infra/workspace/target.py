@@ -16,7 +16,7 @@ from infra.commands import connect_to_stage, connection
 from infra.commands import secrets as stored_secrets
 from infra.commands.settings import load_settings, report_unused, unused_settings
 from infra.twilio_account import Account, Workspace
-from infra.workspace.http import PatientHttpClient
+from infra.workspace.http import RetryingHttpClient
 from taskrouter_simulator.definition.document import DefinitionError
 from taskrouter_simulator.definition.model import Unmanaged, WorkspaceDefinition, managed
 from taskrouter_simulator.definition.reader import QUICKSTART, read
@@ -218,7 +218,7 @@ def open_target(stage_name: str) -> Target:
 
 
 def sids_in_shell(stage_name: str) -> dict[str, str]:
-    """Return the SIDs that are set in the shell but not in config.json, as for a deployment."""
+    """Return the SIDs that are set in the shell but not in config.json; a deployment uses them."""
     values = {
         name: os.environ.get(name, "").strip() for name in stage_config.empty_sids(stage_name)
     }
@@ -287,5 +287,5 @@ def _account(settings: config.Settings, key: tuple[str, str], remedy: str) -> Ac
         settings.twilio_account_sid,
         *key,
         remedy=remedy,
-        http_client=PatientHttpClient(),
+        http_client=RetryingHttpClient(),
     )

@@ -68,8 +68,8 @@ def plain_routing(routing: Routing) -> dict[str, Any]:
         "task_routing": {
             "filters": [
                 {
-                    **_given(filter_friendly_name=item.filter_friendly_name),
-                    **_given(expression=item.expression),
+                    **_without_none(filter_friendly_name=item.filter_friendly_name),
+                    **_without_none(expression=item.expression),
                     "targets": [_plain_target(target) for target in item.targets],
                 }
                 for item in routing.filters
@@ -79,12 +79,12 @@ def plain_routing(routing: Routing) -> dict[str, Any]:
     }
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def _without_none(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
 def _plain_target(target: Target) -> dict[str, Any]:
-    return _given(**{field.name: getattr(target, field.name) for field in fields(target)})
+    return _without_none(**{field.name: getattr(target, field.name) for field in fields(target)})
 
 
 def read_routing(value: Any) -> Routing:
@@ -202,7 +202,7 @@ def managed_part(name: str, value: Any, wanted: Any) -> Any:
 
 
 def canonical_text(value: Any) -> str:
-    """Return JSON that is equal for equal values: keys are sorted, and 2.0 is 2."""
+    """Return JSON that is equal for equal values: keys are sorted, and 2.0 becomes 2."""
     return json.dumps(_integral(value), sort_keys=True)
 
 

@@ -96,6 +96,6 @@ def fetch_identifiers(url: str) -> dict[str, Any]:
     Args:
         url: Base URL of the simulator.
     """
-    with network.DIRECT.open(f"{url}/simulator", timeout=5) as response:
+    with network.DIRECT_OPENER.open(f"{url}/simulator", timeout=5) as response:
         identifiers: dict[str, Any] = json.load(response)
     return identifiers

@@ -21,7 +21,7 @@ CALLBACK_PARAMETERS = {
     "WorkflowSid",
     "WorkspaceSid",
 }
-"""The documented parameters except Timestamp, which an observed callback did not contain."""
+"""The documented parameters of a callback, except Timestamp, which an observed callback lacked."""
 
 CALLBACK_SECONDS = 5
 """TaskRouter's time limit for a callback, and the longest wait for its effects."""

@@ -48,8 +48,10 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """The callbacks that a snapshot contains, except those that a latency fault delays.
+class UnfinishedCallbacks:
+    """Callbacks that are in progress or waiting, for a snapshot.
+
+    Callbacks that a latency fault delays are not included: in a snapshot, they are timers.
 
     Attributes:
         jobs: The callbacks that are being delivered; a restored simulator delivers them again.
@@ -137,11 +139,11 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
 
-    def unfinished(self) -> Unfinished:
+    def unfinished(self) -> UnfinishedCallbacks:
         """Return the callbacks that are in progress or waiting."""
-        return Unfinished(list(self._jobs), self._queue.waiting)
+        return UnfinishedCallbacks(list(self._jobs), self._queue.waiting)
 
-    def resume(self, unfinished: Unfinished) -> None:
+    def resume(self, unfinished: UnfinishedCallbacks) -> None:
         """Replace all callbacks, and redeliver the callbacks that were in progress."""
         self.cancel()
         self._queue.waiting = unfinished.waiting

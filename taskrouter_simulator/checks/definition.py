@@ -44,9 +44,9 @@ _MAX_RESOURCES = {
     "workflows": 1_000,
     "workers": 15_000,
 }
-"""Default maximum number of resources in a Workspace, which Twilio may increase."""
+"""Default maximum number of resources of each kind in a Workspace. Twilio may increase it."""
 _MAX_CAPACITY = 50
-"""Default maximum capacity of a Worker on a TaskChannel, which Twilio may increase."""
+"""Default maximum capacity of a Worker on a TaskChannel. Twilio may increase it."""
 
 
 T = TypeVar("T")

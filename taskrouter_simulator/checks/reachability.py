@@ -19,7 +19,7 @@ TASK_LIFETIME = 86_400
 
 
 def check_routing(routing: Routing, path: Path) -> Iterator[Finding]:
-    """Yield the parts of a configuration that Tasks cannot reach.
+    """Yield findings about filters and targets that Tasks cannot reach, and the default filter.
 
     Args:
         routing: The configuration.
@@ -30,10 +30,10 @@ def check_routing(routing: Routing, path: Path) -> Iterator[Finding]:
         for number, item in enumerate(routing.filters)
     ]
     for number, item in enumerate(routing.filters):
-        place = (*path, "filters", number)
+        filter_path = (*path, "filters", number)
         if obstacle := obstacles[number]:
-            yield _warn(place, f"no Task reaches this filter, because {obstacle}")
-        yield from _check_targets(item.targets, (*place, "targets"))
+            yield _warn(filter_path, f"no Task reaches this filter, because {obstacle}")
+        yield from _check_targets(item.targets, (*filter_path, "targets"))
     if routing.filters and routing.default_filter is None and all(obstacles):
         message = "no Task can reach a target of this Workflow"
         yield Finding((*path, "filters"), message, WORKFLOWS)
@@ -51,7 +51,7 @@ def _find_obstacle(item: Filter, preceding: Sequence[Filter]) -> str | None:
     for number, other in enumerate(preceding):
         is_always = _is_constant(other.expression, value=True)
         is_same = normalize(other.expression or ALWAYS) == normalize(item.expression or ALWAYS)
-        if (is_always or is_same) and other.targets and not _ends(other.targets[-1]):
+        if (is_always or is_same) and other.targets and not _can_leave(other.targets[-1]):
             name = other.filter_friendly_name or f"number {number + 1}"
             matches = "all Tasks" if is_always else "the same Tasks"
             return (
@@ -65,7 +65,7 @@ def _is_constant(expression: str | None, *, value: bool) -> bool:
     return constant(expression or ALWAYS) is value
 
 
-def _ends(target: Target) -> bool:
+def _can_leave(target: Target) -> bool:
     """Return whether a Task may leave a target without being offered to a Worker."""
     return target.timeout is not None or target.skip_if is not None
 
@@ -73,7 +73,7 @@ def _ends(target: Target) -> bool:
 def _check_targets(targets: Sequence[Target], path: Path) -> Iterator[Finding]:
     age = 0
     for number, target in enumerate(targets):
-        if number and not _ends(targets[number - 1]):
+        if number and not _can_leave(targets[number - 1]):
             message = (
                 "Tasks that wait for a free Worker never reach this target, because the preceding"
                 " target has neither timeout nor skip_if"

@@ -148,7 +148,7 @@ def _find_wrong_type(
 
 
 def _check_names(value: Any, path: Path) -> Iterator[Finding]:
-    """Yield the names of attributes that expressions cannot contain."""
+    """Yield findings about attribute names that expressions cannot contain."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if "-" in name:

@@ -70,7 +70,7 @@ Findings = list[Finding]
 
 @dataclass(frozen=True)
 class Document:
-    """A value, and the places of its parts.
+    """A value, and the positions of its parts.
 
     Attributes:
         name: Name of the file, or the beginning of messages about a value without a file.
@@ -92,7 +92,7 @@ class Document:
             path = path[:-1]
         return self._positions.get(path)
 
-    def place(self, path: Path) -> str:
+    def location(self, path: Path) -> str:
         """Return `FILE:LINE:COLUMN`, or the path if the value has no position."""
         if position := self.position(path):
             return f"{self.name}:{position[0]}:{position[1]}"
@@ -100,11 +100,11 @@ class Document:
         return ": ".join(filter(None, [self.name, path_text(path[:-1] if is_key else path)]))
 
     def describe(self, finding: Finding) -> str:
-        """Return a finding's place and message, without naming an item of a list twice."""
-        place, name = self.place(finding.path), name_of(finding.path)
+        """Return a finding's location and message, without naming an item of a list twice."""
+        location, name = self.location(finding.path), name_of(finding.path)
         if name.endswith("]") and finding.message.startswith(f"{name} "):
-            place = place.removesuffix(name).rstrip(".: ")
-        return f"{place}: {finding.message}"
+            location = location.removesuffix(name).rstrip(".: ")
+        return f"{location}: {finding.message}"
 
 
 class DefinitionError(ValueError):

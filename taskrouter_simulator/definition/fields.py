@@ -201,7 +201,7 @@ class EventTypes:
     """A list of event types, or a string of event types separated by commas."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
-        """Return the set of types; None for an empty string, which means all types."""
+        """Return the set of types; None (all types) for null or an empty string."""
         if isinstance(value, str):
             value = [name.strip() for name in value.split(",")] if value.strip() else None
         if value is None:
@@ -215,12 +215,12 @@ class EventTypes:
             )
             return _report(findings, path, message, EVENTS)
         for index, name in enumerate(value):
-            place = (*path, index)
+            item_path = (*path, index)
             if not isinstance(name, str):
-                _refuse(findings, place, "an event type", name)
+                _refuse(findings, item_path, "an event type", name)
             elif name not in events.TYPES:
                 known = describe_unknown(name, sorted(events.TYPES))
-                findings.append(Finding(place, f"unknown type {known}", EVENTS))
+                findings.append(Finding(item_path, f"unknown type {known}", EVENTS))
         return frozenset(name for name in value if isinstance(name, str))
 
     def schema(self) -> Schema:
@@ -238,11 +238,11 @@ class Attributes:
         value = {} if value is None else value
         if not isinstance(value, dict):
             return _refuse(findings, path, "a mapping", value)
-        for place, part in walk(value, path):
-            if isinstance(part, dict | list) and len(place) - len(path) >= _MAX_DEPTH:
+        for subpath, part in walk(value, path):
+            if isinstance(part, dict | list) and len(subpath) - len(path) >= _MAX_DEPTH:
                 nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
                 return _report(findings, path, nested)
-            _refuse_sid(f"{place[-1]} {part if isinstance(part, str) else ''}", place, findings)
+            _refuse_sid(f"{subpath[-1]} {part if isinstance(part, str) else ''}", subpath, findings)
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except ValueError:

@@ -155,7 +155,7 @@ class WorkspaceDefinition:
 
     Attributes:
         events_filter: The event types that are posted to the event callback URL; None for all.
-        document: The document that the definition was read from, for the places in messages.
+        document: The document that the definition was read from, for the locations in messages.
     """
 
     friendly_name: str

@@ -174,7 +174,9 @@ _WORKFLOW = Object(
         "friendly_name": Field(_NAME, "Name of the Workflow.", required=True),
         "was": _WAS,
         "assignment_callback_url": Field(_URL, "URL that answers with an assignment instruction."),
-        "fallback_assignment_callback_url": Field(_URL, "URL to use if the first one fails."),
+        "fallback_assignment_callback_url": Field(
+            _URL, "URL to use if assignment_callback_url fails."
+        ),
         "task_reservation_timeout": Field(
             Integer(1, MAX_RESERVATION_TIMEOUT), "Seconds until a Reservation times out."
         ),

@@ -71,7 +71,7 @@ def wrap(engine: Engine, workspace: Workspace, task: Task, reason: str | None = 
     engine.touch(task)
     for reservation in reservations.assigned(task):
         if reservation.status is Status.ACCEPTED:
-            _wrap_only(engine, workspace, reservation)
+            _mark_wrapping(engine, workspace, reservation)
     _publish(engine, workspace, task, "wrapup")
 
 
@@ -83,18 +83,21 @@ def wrap_reservation(engine: Engine, workspace: Workspace, reservation: Reservat
     """
     reservations.require_transition(engine, reservation, Status.WRAPPING)
     task = workspace.tasks[reservation.task_sid]
-    if task.status is TaskStatus.ASSIGNED and not _others(task, reservation, Status.ACCEPTED):
+    others = _other_reservations(task, reservation, Status.ACCEPTED)
+    if task.status is TaskStatus.ASSIGNED and not others:
         wrap(engine, workspace, task)
     else:
-        _wrap_only(engine, workspace, reservation)
+        _mark_wrapping(engine, workspace, reservation)
 
 
-def _wrap_only(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+def _mark_wrapping(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     reservations.change_status(engine, workspace, reservation, Status.WRAPPING)
     reservations.publish(engine, workspace, reservation)
 
 
-def _others(task: Task, reservation: Reservation, *statuses: Status) -> list[Reservation]:
+def _other_reservations(
+    task: Task, reservation: Reservation, *statuses: Status
+) -> list[Reservation]:
     """Return the Task's other Reservations that have one of the given statuses."""
     return [
         other
@@ -113,9 +116,9 @@ def complete_reservation(engine: Engine, workspace: Workspace, reservation: Rese
     """
     reservations.require_transition(engine, reservation, Status.COMPLETED)
     task = workspace.tasks[reservation.task_sid]
-    others = _others(task, reservation, Status.ACCEPTED, Status.WRAPPING)
+    others = _other_reservations(task, reservation, Status.ACCEPTED, Status.WRAPPING)
     if others or task.status in WAITING:
-        _complete_only(engine, workspace, reservation)
+        _mark_completed(engine, workspace, reservation)
         if task.status is TaskStatus.ASSIGNED and all(
             other.status is Status.WRAPPING for other in others
         ):
@@ -176,10 +179,10 @@ def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:
     for pending in reservations.pending(task):
         reservations.cancel(engine, workspace, pending)
     for reservation in reservations.assigned(task):
-        _complete_only(engine, workspace, reservation)
+        _mark_completed(engine, workspace, reservation)
 
 
-def _complete_only(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+def _mark_completed(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     reservations.change_status(engine, workspace, reservation, Status.COMPLETED)
     reservations.publish(engine, workspace, reservation)
     if reservation.post_work_activity_sid in workspace.activities:

@@ -1,7 +1,7 @@
 """Indexes that let a routing pass examine only the Tasks that a change affects.
 
 The indexes are derived from the state and can be rebuilt at any time. Tasks with the same
-requirement can be handled by the same Workers, so one evaluation per Worker serves all of them.
+requirement can be offered to the same Workers, so one evaluation per Worker suffices for all Tasks.
 """
 
 from bisect import bisect_left, insort
@@ -101,7 +101,7 @@ class QueueIndex:
 
 
 @dataclass(eq=False)
-class _Place:
+class _RequirementGroup:
     """A Worker's matching requirements with one availability, and the Worker's position if free."""
 
     requirements: dict[Requirement, None] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class _Entry:
     worker: Worker
     texts: tuple[str, str] | None = None
     queues: dict[str, QueueIndex] = field(default_factory=dict)
-    places: dict[Availability, _Place] = field(default_factory=dict)
+    groups: dict[Availability, _RequirementGroup] = field(default_factory=dict)
 
 
 class WorkerIndex:
@@ -224,10 +224,10 @@ class WorkerIndex:
         self._requirements = {key: item for key, item in self._requirements.items() if item.count}
         self._timed_requirements = {item: None for item in self._timed_requirements if item.count}
         for entry in self._entries.values():
-            for availability, place in list(entry.places.items()):
-                place.requirements = {item: None for item in place.requirements if item.count}
-                if not place.requirements:
-                    del entry.places[availability]
+            for availability, group in list(entry.groups.items()):
+                group.requirements = {item: None for item in group.requirements if item.count}
+                if not group.requirements:
+                    del entry.groups[availability]
         self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._requirements))
 
     def _update(self, worker: Worker) -> None:
@@ -247,8 +247,8 @@ class WorkerIndex:
             for requirement in self._requirements.values():
                 self._match(entry, requirement)
         else:
-            for availability, place in entry.places.items():
-                self._move(entry, availability, place)
+            for availability, group in entry.groups.items():
+                self._move(entry, availability, group)
         if not exists:
             del self._entries[worker.sid]
 
@@ -276,29 +276,29 @@ class WorkerIndex:
     def _match(self, entry: _Entry, requirement: Requirement) -> None:
         """Evaluate a requirement for a Worker."""
         availability = requirement.availability
-        place = entry.places.get(availability) or _Place()
+        group = entry.groups.get(availability) or _RequirementGroup()
         queue_sid = availability.queue_sid
         is_candidate = queue_sid in entry.queues or queue_sid in self._state_queues
         if is_candidate and requirement.matches(entry.worker):
-            entry.places[availability] = place
-            if requirement not in place.requirements:
-                place.requirements[requirement] = None
-                self._change_free(requirement, None, place.position)
-            self._move(entry, availability, place)
-        elif requirement in place.requirements:
-            self._change_free(requirement, place.position, None)
-            del place.requirements[requirement]
-            if not place.requirements:
-                del entry.places[availability]
+            entry.groups[availability] = group
+            if requirement not in group.requirements:
+                group.requirements[requirement] = None
+                self._change_free(requirement, None, group.position)
+            self._move(entry, availability, group)
+        elif requirement in group.requirements:
+            self._change_free(requirement, group.position, None)
+            del group.requirements[requirement]
+            if not group.requirements:
+                del entry.groups[availability]
 
-    def _move(self, entry: _Entry, availability: Availability, place: _Place) -> None:
+    def _move(self, entry: _Entry, availability: Availability, group: _RequirementGroup) -> None:
         """Update a Worker's position among the free Workers of the matching requirements."""
         is_member = availability.queue_sid in entry.queues
         position = availability.position(entry.worker) if is_member else None
-        if position != place.position:
-            for requirement in place.requirements:
-                self._change_free(requirement, place.position, position)
-            place.position = position
+        if position != group.position:
+            for requirement in group.requirements:
+                self._change_free(requirement, group.position, position)
+            group.position = position
 
     def _change_free(
         self, requirement: Requirement, before: FreeWorker | None, after: FreeWorker | None

@@ -197,7 +197,7 @@ class Transfer(Resource):
         to: SID of the Worker or TaskQueue.
         mode: "WARM" (the Worker keeps the Task until another Worker accepts) or "COLD".
         previous_step: The Task's step before the transfer.
-        previous_queue_entered: When the Task entered its TaskQueue before the transfer.
+        previous_queue_entered: Time at which the Task had entered its previous TaskQueue.
         previous_ignore_capacity: The Task's `ignore_capacity` before the transfer.
         status: "initiated", "complete", "failed" or "canceled".
     """
@@ -259,7 +259,7 @@ class Worker(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class TaskQueue(Resource):
-    """A group of Workers, selected by an expression over their attributes."""
+    """A group of Workers, selected by the expression `target_workers`."""
 
     friendly_name: str
     target_workers: str = "1==1"

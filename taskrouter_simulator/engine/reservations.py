@@ -153,7 +153,7 @@ def create(
     engine.touch(task)
     workspace.history.record(engine.now(), Kind.RESERVATION_CREATED, task, reservation)
     start_timer(engine, workspace, reservation)
-    _announce(engine, workspace, reservation)
+    _emit_callbacks(engine, workspace, reservation)
     if not workspace.multi_task_enabled and queue.reservation_activity_sid:
         workers.set_activity(engine, workspace, worker, queue.reservation_activity_sid)
     return reservation
@@ -169,7 +169,7 @@ def start_timer(engine: Engine, workspace: Workspace, reservation: Reservation) 
     )
 
 
-def _announce(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+def _emit_callbacks(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """Emit the event and the assignment callback in the configured order."""
     callback_first = engine.settings.callback_order == "callback-first"
     if not callback_first:

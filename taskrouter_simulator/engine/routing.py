@@ -77,7 +77,7 @@ def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
 
 
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
-    """Return the sort key of a Task: priority, then the order of its TaskQueue."""
+    """Return the sort key of a Task: priority, then the orders of the Workspace and TaskQueue."""
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"
     sign = 1 if order == "FIFO" else -1

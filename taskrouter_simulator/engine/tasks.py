@@ -67,8 +67,8 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, the default Workflow is ambiguous or missing, or
-            `ignore_capacity` is set without a targeted Worker.
+        BadRequest: A resource does not exist, the default Workflow is ambiguous or missing, the
+            targeted Worker is in no TaskQueue, or `ignore_capacity` lacks a targeted Worker.
     """
     if ignore_capacity is not None and not (routing_target or "").startswith("WK"):
         raise BadRequest("IgnoreCapacity requires a RoutingTarget that is a Worker SID")
@@ -165,7 +165,7 @@ def transfer(
         workspace: The Workspace.
         reservation: The accepted Reservation of the Worker who transfers the Task.
         to: SID of a Worker or TaskQueue.
-        mode: "WARM" or "COLD"; after a cold transfer, the Worker wraps up at once.
+        mode: "WARM" or "COLD"; in a cold transfer, the Worker wraps up immediately.
 
     Raises:
         BadRequest: The Task is not assigned to the Worker, or `to` is neither a different

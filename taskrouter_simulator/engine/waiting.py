@@ -2,7 +2,7 @@
 
 A waiting Task is examined only after a change that can affect it. Tasks with the same requirement
 wait in one heap. If a Worker becomes free for the requirement, the pass examines the first of these
-Tasks, and each further Task only while a Worker is still free.
+Tasks. It examines further Tasks only while a Worker is free.
 """
 
 import itertools

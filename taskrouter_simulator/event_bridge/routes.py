@@ -166,7 +166,7 @@ class EventBridge:
         """Execute a request from the SDK."""
         if self._is_foreign(http.headers):
             return AsciiJsonResponse({"message": FOREIGN}, 403)
-        sent, fault = _Sent("POST", "", {}), None
+        sent, fault = _ParsedRequest("POST", "", {}), None
         try:
             body = _parse(await read_body(http))
             grant = verify(body.get("token"), self._credentials, time.time())
@@ -201,7 +201,7 @@ class EventBridge:
         return AsciiJsonResponse(content, status, _cors(http))
 
     def _is_foreign(self, headers: Headers) -> bool:
-        """Return whether the request comes from a web page that may not use the browser SDK."""
+        """Return whether a web page that may not use the browser SDK may have sent the request."""
         origin = headers.get("origin")
         if origin is not None and is_local_page(origin):
             origin = None
@@ -213,7 +213,7 @@ class EventBridge:
         )
 
 
-class _Sent(NamedTuple):
+class _ParsedRequest(NamedTuple):
     """The request that the body of a POST request describes."""
 
     method: str
@@ -262,13 +262,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _validate(body: dict[str, Any]) -> _Sent:
+def _validate(body: dict[str, Any]) -> _ParsedRequest:
     url, method, parameters = body.get("url"), body.get("method"), body.get("params", {})
     if method not in ("GET", "POST"):
         raise BadRequest("method must be GET or POST")
     if not isinstance(url, str) or not isinstance(parameters, dict):
         raise BadRequest("url must be a string, and params must be an object")
-    return _Sent(method, url.removeprefix("/"), encode_parameters(parameters))
+    return _ParsedRequest(method, url.removeprefix("/"), encode_parameters(parameters))
 
 
 def _error(refusal: Refusal) -> dict[str, Any]:

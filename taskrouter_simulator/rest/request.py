@@ -206,7 +206,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def _require_finite(text: str) -> float:
-    """Refuse a number that becomes Infinity, which is not JSON, when attributes are added."""
+    """Refuse a number that Python parses as Infinity, because JSON has no Infinity."""
     number = float(text)
     if math.isinf(number):
         raise BadRequest(f"Attributes must not contain the number {text[:50]}, which is too large")

@@ -33,7 +33,7 @@ class _Selection:
 
     Attributes:
         interval: The interval.
-        facts: The facts in the interval about Tasks of the selected TaskChannel, oldest first.
+        facts: The facts in the interval, oldest first; those of one TaskChannel if requested.
         thresholds: Waiting times in seconds at which Tasks and Reservations are split.
     """
 
@@ -42,12 +42,12 @@ class _Selection:
     thresholds: list[int]
 
 
-def single(compute: Compute) -> Callable[[Request], Response]:
+def handler(compute: Compute) -> Callable[[Request], Response]:
     """Return a handler whose response contains the computed properties."""
     return lambda request: _respond(request, compute(request))
 
 
-def combined(real_time: Compute, cumulative: Compute) -> Callable[[Request], Response]:
+def combined_handler(real_time: Compute, cumulative: Compute) -> Callable[[Request], Response]:
     """Return a handler whose response contains real-time and cumulative statistics."""
     return lambda request: _respond(
         request, {"realtime": real_time(request), "cumulative": cumulative(request)}
@@ -232,7 +232,7 @@ def _count_workers(request: Request, members: Collection[Worker]) -> dict[str, A
 
 
 def _count_in_queue(request: Request, sid: str, channel_sid: str | None) -> dict[str, Any]:
-    """Return the real-time statistics of a TaskQueue; all numbers are 0 if it does not exist."""
+    """Return the real-time statistics of a TaskQueue; zeros if the TaskQueue does not exist."""
     engine, workspace = request.engine, request.workspace
     queue = workspace.queues.get(sid)
     members = workers.members(engine, workspace, queue) if queue else []

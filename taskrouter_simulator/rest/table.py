@@ -47,13 +47,13 @@ def _statistics(
     path: str, real_time: statistics.Compute, cumulative: statistics.Compute
 ) -> dict[str, dict[str, Operation]]:
     """Return the routes of a resource's three kinds of Task statistics."""
-    both = statistics.combined(real_time, cumulative)
+    both = statistics.combined_handler(real_time, cumulative)
     names = (*_INTERVAL, "SplitByWaitTime")
     return {
         f"{path}/RealTimeStatistics": {
-            "GET": Operation(statistics.single(real_time), ("TaskChannel",))
+            "GET": Operation(statistics.handler(real_time), ("TaskChannel",))
         },
-        f"{path}/CumulativeStatistics": {"GET": Operation(statistics.single(cumulative), names)},
+        f"{path}/CumulativeStatistics": {"GET": Operation(statistics.handler(cumulative), names)},
         f"{path}/Statistics": {"GET": Operation(both, names)},
     }
 
@@ -98,10 +98,10 @@ _STATISTICS: dict[str, dict[str, Operation]] = {
         )
     },
     f"{_WORKSPACE}/Workers/RealTimeStatistics": {
-        "GET": Operation(statistics.single(statistics.workers_real_time), ("TaskChannel",))
+        "GET": Operation(statistics.handler(statistics.workers_real_time), ("TaskChannel",))
     },
     f"{_WORKSPACE}/Workers/CumulativeStatistics": {
-        "GET": Operation(statistics.single(statistics.workers_cumulative), _INTERVAL)
+        "GET": Operation(statistics.handler(statistics.workers_cumulative), _INTERVAL)
     },
     f"{_WORKSPACE}/Workers/Statistics": {
         "GET": Operation(

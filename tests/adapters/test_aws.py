@@ -240,9 +240,9 @@ FAILURES: dict[str, tuple[list[Step], int]] = {
         2,
     ),
     "write conflict": ([respond(aws_error(409, "ReplicatedWriteConflictException"))], 2),
-    "right checksum": ([respond(with_checksum(json.dumps(DONE).encode()))], 1),
+    "correct checksum": ([respond(with_checksum(json.dumps(DONE).encode()))], 1),
     "wrong checksum": ([respond(with_checksum(b"{}", 1))], 2),
-    "wrong, then right checksum": (
+    "wrong, then correct checksum": (
         [respond(with_checksum(b"{}", 1)), respond(with_checksum(b'{"Attributes": {}}'))],
         2,
     ),

@@ -48,7 +48,7 @@ def search_all(**options: Any) -> list[CallbackPage]:
 
 def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]:
     """Return a clock that ends each search after a number of requests."""
-    seconds = callback_log.LATEST_REQUEST_SECONDS / requests
+    seconds = callback_log.SEARCH_SECONDS / requests
     return lambda: len(fake_logs.calls) * seconds
 
 
@@ -194,7 +194,7 @@ def test_pages_contain_each_matching_line_once(
 
 @pytest.mark.parametrize("number", [1_000, 100_000])
 def test_search_for_one_sid_reads_no_line_twice(fake_logs: FakeLogs, number: int) -> None:
-    """Only the oldest line matches. All but ten requests search as many lines as a request can."""
+    """Only the oldest line matches. At most ten requests search fewer lines than the maximum."""
     wanted = sid("WR")
     other = json.dumps({"event": "request", "route": "/event_callback", "reservation_sid": "WR0"})
     step = 29 * DAY // number
@@ -322,7 +322,7 @@ FAILURES = {
     "not JSON": ((200, b"<html>"), "the request to CloudWatch Logs failed (InvalidResponse)."),
     "not an object": ((200, b"[]"), "the request to CloudWatch Logs failed (InvalidResponse)."),
     "lost": ((0, b""), "closed the connection without a response."),
-    "no time": ((200, b'{"events": [{"message": "{}"}]}'), "a malformed response."),
+    "no timestamp": ((200, b'{"events": [{"message": "{}"}]}'), "a malformed response."),
     "events of the wrong type": ((200, b'{"events": 5}'), "a malformed response."),
     "too large": (
         (200, b'{"events": [], "x": "' + b"x" * callback_log._MAX_BYTES + b'"}'),

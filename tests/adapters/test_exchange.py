@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.exchange import Exchange, Tracked, current_exchange
+from chalicelib.adapters.exchange import Exchange, TrackedMixin, current_exchange
 from tests.support import busy_exchanges
 
 
@@ -131,7 +131,7 @@ class FailingConnection:
         raise BrokenPipeError("closed by the server")
 
 
-class TrackedConnection(Tracked, FailingConnection):
+class TrackedConnection(TrackedMixin, FailingConnection):
     pass
 
 

@@ -41,7 +41,8 @@ def entry(number: int, at: int, worker_sid: str = WORKER) -> dict[str, Any]:
 class ScriptedDynamoDb:
     """Responds to queries with the given pages, and then with empty pages.
 
-    Each record is pending unless `statuses` contains a different status, or None if it is missing.
+    Each record is pending unless `statuses` contains a different status. None means that the
+    record is missing.
     """
 
     def __init__(self, *pages: dict[str, Any]) -> None:
@@ -195,7 +196,7 @@ def test_no_query_starts_after_ten_seconds(
     ("since", "hours"),
     [(AT, 1), (AT + 1, 1), (AT - 1, 2), (AT - HOUR, 2), (AT - HOUR - 1, 3)],
 )
-def test_hours_before_the_beginning_of_the_list_are_not_read(since: int, hours: int) -> None:
+def test_hours_before_since_are_not_read(since: int, hours: int) -> None:
     client = ScriptedDynamoDb()
     assert fetch(client, since=since) == ([], None)
     assert len(client.requests) == hours
@@ -211,7 +212,7 @@ def test_list_begins_with_the_current_hour(now: int) -> None:
 # Pages
 
 
-def test_entry_older_than_the_beginning_of_the_list_ends_the_list() -> None:
+def test_entry_older_than_since_ends_the_list() -> None:
     client = ScriptedDynamoDb(
         page(entry(1, AT + 2), entry(2, AT + 1), entry(3, AT), entry(4, AT + 9))
     )

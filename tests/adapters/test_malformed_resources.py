@@ -115,7 +115,7 @@ UNREADABLE = {
     "empty": b"",
     "null": b"null",
     "number": b"5",
-    "text": b'"x"',
+    "string": b'"x"',
     "list": b"[]",
     "empty object": b"{}",
     "infinity": b'{"sid": Infinity}',
@@ -223,7 +223,7 @@ def test_list_of_pending_reservations_omits_other_statuses(taskrouter: TaskRoute
     assert [remote.status.value for remote in LISTS["reservations"](taskrouter.client)] == statuses
 
 
-def test_list_with_an_event_of_another_type_raises_an_error(taskrouter: TaskRouter) -> None:
+def test_list_with_an_event_of_a_different_type_raises_an_error(taskrouter: TaskRouter) -> None:
     other = EVENT_RESOURCE | {"event_type": "reservation.accepted"}
     taskrouter.body = json.dumps(listed("events", EVENT_RESOURCE)).encode()
     assert len(EVENTS["events"](taskrouter.client).events) == 1

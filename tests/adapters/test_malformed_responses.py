@@ -309,7 +309,7 @@ def test_unreadable_json_from_dynamodb_raises_an_error(
 ) -> None:
     responses.response = Response(200, {}, body)
     if operation in ("get", "get_unscoped", "erase") and body.endswith(b"Infinity}"):
-        return  # there is no item
+        return  # the response is readable and contains no item
     with pytest.raises(StoreUnavailable):
         OPERATIONS[operation](client)
 

@@ -178,7 +178,7 @@ def test_signature_is_valid_if_api_gateway_passes_encoded_text(text: str) -> Non
 
 
 @given(st.lists(st.tuples(texts, texts)))
-def test_at_most_48_urls_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
+def test_at_most_48_query_strings_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
     rebuilt = list(query_strings(pairs))
     assert len(rebuilt) <= 48
     assert all(text.startswith("?") for text in rebuilt if pairs)
@@ -305,7 +305,9 @@ def test_likely_cause_of_an_invalid_signature_is_found(
         ("nonsense", 44, "unknown_shared_key"),
     ],
 )
-def test_likely_cause_names_an_unknown_shared_key(settings: str, length: int, cause: str) -> None:
+def test_likely_cause_of_an_invalid_shared_key_signature_is_found(
+    settings: str, length: int, cause: str
+) -> None:
     with pytest.raises(InvalidSignature) as raised:
         verifier("right", k1="secret").verify(ROUTE, FORM, "A" * length, settings)
     assert raised.value.likely_cause == cause

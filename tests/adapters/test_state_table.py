@@ -13,7 +13,7 @@ from tests.support import NOW, sid
 
 SECONDS = NOW // 1000
 DAY = 86_400
-ANSWER = {"sid": "WT1", "priority": 3}
+RESPONSE = {"sid": "WT1", "priority": 3}
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,13 @@ def test_key_can_be_acquired_again_after_a_day(
     keys: DynamoIdempotencyStore, key: str, elapsed: int, owner: str
 ) -> None:
     acquire(keys, key)
-    keys.save_response(key, ANSWER, owner="ann")
+    keys.save_response(key, RESPONSE, owner="ann")
 
     record = acquire(keys, key, owner="bob", now=NOW + 1000 * elapsed)
 
     assert record.owner == record.marker == owner
     assert record.fingerprint == f"fingerprint of {owner}"
-    assert record.response == (ANSWER if owner == "ann" else None)
+    assert record.response == (RESPONSE if owner == "ann" else None)
 
 
 @pytest.mark.parametrize(("elapsed", "is_found"), [(0, True), (DAY - 1, True), (DAY, False)])
@@ -87,7 +87,9 @@ def test_unscoped_key_is_found_for_a_day(
     assert keys.get_unscoped(key, now=NOW + 1000 * elapsed) == (record if is_found else None)
 
 
-def test_missing_unscoped_key_is_not_found(keys: DynamoIdempotencyStore, key: str) -> None:
+def test_unscoped_key_that_was_never_acquired_is_not_found(
+    keys: DynamoIdempotencyStore, key: str
+) -> None:
     assert keys.get_unscoped(key, now=NOW) is None
 
 
@@ -112,7 +114,7 @@ def test_unscoped_key_is_read_consistently(
 
 
 @pytest.mark.parametrize(
-    ("expired_at", "is_answered", "owner"),
+    ("expired_at", "has_response", "owner"),
     [
         (NOW + 30_000, False, "bob"),
         (NOW + 29_999, False, "ann"),
@@ -120,12 +122,12 @@ def test_unscoped_key_is_read_consistently(
         (NOW + 30_000, True, "ann"),
     ],
 )
-def test_only_an_unanswered_key_with_the_expected_lease_is_taken_over(
-    keys: DynamoIdempotencyStore, key: str, expired_at: int, *, is_answered: bool, owner: str
+def test_only_a_key_without_a_response_and_with_the_expected_lease_is_taken_over(
+    keys: DynamoIdempotencyStore, key: str, expired_at: int, *, has_response: bool, owner: str
 ) -> None:
     acquire(keys, key)
-    if is_answered:
-        keys.save_response(key, ANSWER, owner="ann")
+    if has_response:
+        keys.save_response(key, RESPONSE, owner="ann")
     before = read(keys, hashed(key))
     assert before is not None
 
@@ -154,10 +156,10 @@ def test_only_the_owner_can_change_a_key(
     assert before is not None
 
     keys.expire_lease(key, owner=owner, now=NOW + 7)
-    keys.save_response(key, ANSWER, owner=owner)
+    keys.save_response(key, RESPONSE, owner=owner)
     keys.release(key, owner=owner, now=NOW + 7_999)
 
-    changes = {"until": NOW + 7, "answer": ANSWER, "ttl": SECONDS + 7} if owner == "ann" else {}
+    changes = {"until": NOW + 7, "answer": RESPONSE, "ttl": SECONDS + 7} if owner == "ann" else {}
     assert read(keys, hashed(key)) == {**before, **changes}
 
 

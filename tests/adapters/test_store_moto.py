@@ -1,4 +1,4 @@
-"""The conditional writes also work with moto, so they do not depend on one DynamoDB emulator."""
+"""The conditional writes also work with moto, so they do not depend on a particular emulator."""
 
 import itertools
 from collections.abc import Iterator

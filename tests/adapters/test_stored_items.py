@@ -35,7 +35,7 @@ CLAIM = {
     "claim_id": "mine",
     "claim_by": "supervisor",
 }
-LAST_CLAIM = {"last_claim": {"at": NOW, "by": "supervisor", "target": "accepted"}}
+LAST_CLAIM = {"last_claim_accepted": {"at": NOW, "by": "supervisor", "target": "accepted"}}
 DELIVERY = Delivery(
     received_at=NOW - 5,
     route="/assignment_callback",
@@ -292,20 +292,22 @@ def test_second_write_starts_only_within_a_tenth_of_the_time_limit(
 
 @pytest.mark.parametrize("settings", [None, "algorithm=HMAC_SHA256,key=k1"])
 @pytest.mark.parametrize("absent", [(), ("WorkflowSid", "TaskQueueSid")])
+@pytest.mark.parametrize("answered_at", [None, NOW])
 def test_delivery_and_rule_are_recorded_in_the_same_write_as_the_callback(
     store: DynamoReservationStore,
     monkeypatch: pytest.MonkeyPatch,
     settings: str | None,
     absent: tuple[str, ...],
+    answered_at: int | None,
 ) -> None:
-    delivery = replace(DELIVERY, settings=settings, absent=absent)
+    delivery = replace(DELIVERY, settings=settings, absent=absent, answered_at=answered_at)
     reservation = make_reservation(delivery=delivery, rule="vip")
     tables = record_updates(store, monkeypatch)
 
     store.record_callback(reservation, due_at=NOW + 5, now=NOW)
 
     assert len(tables) == 1
-    optional = {"settings": settings, "absent": list(absent)}
+    optional = {"settings": settings, "absent": list(absent), "answered_at": answered_at}
     assert stored_item(store, reservation.reservation_sid) == {
         **callback_attributes(reservation),
         **NEW,
@@ -364,12 +366,12 @@ def test_delivery_and_claim_of_a_later_version_can_be_read(store: DynamoReservat
     put_claim(store, reservation.reservation_sid)
     item = stored_item(store, reservation.reservation_sid)
     item["delivery"]["attempt"] = 2
-    item["last_claim"]["attempt"] = 2
+    item["last_claim_accepted"]["attempt"] = 2
 
     record = to_reservation(item)
 
     assert record.delivery == DELIVERY
-    assert record.last_claim == LastClaim(at=NOW, by="supervisor", target=Status.ACCEPTED)
+    assert record.claims == (LastClaim(at=NOW, by="supervisor", target=Status.ACCEPTED),)
 
 
 READABLE = {
@@ -380,6 +382,7 @@ READABLE = {
     "reserved_at": NOW,
     "expires_at": NOW,
 }
+CLAIM_TO_REJECT = {"at": NOW, "by": "service", "target": "rejected"}
 MALFORMED = [{}, "x", [], 1, {"x": "y"}]
 
 
@@ -402,6 +405,11 @@ def test_malformed_list_of_absent_parameters_counts_as_empty() -> None:
     assert record.delivery == replace(DELIVERY, absent=())
 
 
+def test_malformed_time_of_the_answer_counts_as_missing() -> None:
+    record = to_reservation({**READABLE, "delivery": {**vars(DELIVERY), "answered_at": "1"}})
+    assert record.delivery == replace(DELIVERY, answered_at=None)
+
+
 @pytest.mark.parametrize(
     "claim",
     [
@@ -413,9 +421,19 @@ def test_malformed_list_of_absent_parameters_counts_as_empty() -> None:
     ],
 )
 def test_record_with_a_malformed_last_claim_can_be_read(claim: Any) -> None:
-    record = to_reservation({**READABLE, "last_claim": claim})
-    assert record.last_claim is None
+    stored = {"last_claim_accepted": claim, "last_claim_rejected": CLAIM_TO_REJECT}
+    record = to_reservation({**READABLE, **stored})
+    assert record.claims == (LastClaim(at=NOW, by="service", target=Status.REJECTED),)
     assert record.status is Status.PENDING
+
+
+def test_last_claim_recorded_by_an_earlier_version_is_read() -> None:
+    stored = {"last_claim": CLAIM_TO_REJECT, **LAST_CLAIM}
+    record = to_reservation({**READABLE, **stored})
+    assert [(claim.by, claim.target) for claim in record.claims] == [
+        ("service", "rejected"),
+        ("supervisor", "accepted"),
+    ]
 
 
 # Records without a callback
@@ -470,7 +488,7 @@ def test_claim_sets_its_attributes(store: DynamoReservationStore, *, accepts: bo
 
 
 @pytest.mark.parametrize("accepts", [True, False])
-def test_claim_with_an_instruction_names_no_acceptor(
+def test_claim_with_an_instruction_records_no_acceptor(
     store: DynamoReservationStore, *, accepts: bool
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -491,6 +509,25 @@ def test_claim_with_an_instruction_names_no_acceptor(
     assert record.claim == make_claim()
     assert record.instruction_sent == SentInstruction(**sent)
     assert record.accepted_by is None
+
+
+def test_last_claim_for_each_target_is_kept(store: DynamoReservationStore) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    owners = {"a": "rejected", "b": "rejected", "c": "accepted", "d": "completed"}
+    for at, (by, target) in enumerate(owners.items(), NOW):
+        if target == "completed":
+            store.record_status(reservation_sid, make_update(Status.ACCEPTED))
+        claim = make_claim(by=by, target=Status(target), claim_id=by, until=at + 1)
+        assert store.claim(reservation_sid, claim, now=at, worker_sid=None, task_sid=None)[0]
+
+    record = store.get(reservation_sid)
+
+    assert record is not None
+    assert {(claim.at, claim.by, claim.target) for claim in record.claims} == {
+        (NOW + 1, "b", Status.REJECTED),
+        (NOW + 2, "c", Status.ACCEPTED),
+        (NOW + 3, "d", Status.COMPLETED),
+    }
 
 
 @pytest.mark.parametrize(("now", "is_claimed"), [(UNTIL - 1, False), (UNTIL, True)])

@@ -326,7 +326,7 @@ def test_only_the_first_page_of_reservations_is_read(server: ScriptedServer) -> 
 
 
 class RotatedSecrets(FixedSecrets):
-    """Secrets whose API key was replaced."""
+    """Secrets whose refresh returns a new API key."""
 
     def refresh(self) -> Secrets:
         return Secrets(("token",), {"SK" + "e" * 32: "new"})
@@ -544,7 +544,7 @@ def test_response_that_the_sdk_cannot_read_raises_an_error(error: Exception) -> 
 
 
 @pytest.mark.parametrize("error", [RequestException(), TimeoutError()])
-def test_request_is_reported_as_not_sent_if_the_connection_fails_first(error: Exception) -> None:
+def test_failure_before_sending_is_reported_as_not_sent(error: Exception) -> None:
     def send(_workspace: Any) -> None:
         raise error
 

@@ -1,4 +1,7 @@
-"""Interrupts each case at every external call, lets the lease expire and sweeps once."""
+"""Interrupts each case at every external call, lets the lease expire and sweeps.
+
+A second sweep runs only if the first does not restore consistency; the row then says so.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -22,8 +25,9 @@ class Row:
     Attributes:
         case: Name of the case.
         point: Point at which the use case was interrupted.
-        crashed: The statuses in the record and at TaskRouter after the crash.
-        recovered: The same statuses after lease expiry and a sweep.
+        crashed: The statuses in the record and at TaskRouter after the crash; for the creation
+            of a Task, the number of Tasks created.
+        recovered: The same after lease expiry and one sweep, or two sweeps if necessary.
         problem: Reason why the recovery failed; empty if it succeeded.
     """
 

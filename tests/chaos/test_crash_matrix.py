@@ -1,4 +1,4 @@
-"""Lease expiry and one sweep restore a consistent state after a crash.
+"""Lease expiry and sweeping restore a consistent state after a crash.
 
 Each use case is interrupted before its first external call and after each external call.
 """
@@ -24,7 +24,7 @@ def _sequential_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_lease_expiry_and_one_sweep_recover_from_each_crash_as_documented(
+def test_recovery_from_each_crash_is_as_documented(
     store: DynamoReservationStore, case: Case
 ) -> None:
     results = list(rows(store, case))

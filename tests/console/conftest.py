@@ -38,7 +38,7 @@ OFFLINE, AVAILABLE, BREAK = (activity["sid"] for activity in ACTIVITIES)
 
 
 def token(role: str = "worker", *, seconds: int = 3600, identity: str = "", name: str = "") -> str:
-    """Return a token whose signature nobody checks."""
+    """Return a token whose signature is not valid. The fake does not verify it."""
     grant = {"workspace_sid": "WS" + "c" * 32, "role": role, "worker_sid": ALICE}
     if role != "worker":
         del grant["worker_sid"]
@@ -53,7 +53,7 @@ def token(role: str = "worker", *, seconds: int = 3600, identity: str = "", name
 
 
 def iso(at: float) -> str:
-    """Return epoch seconds as the API shows times."""
+    """Return epoch seconds in the API's time format."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
 
 
@@ -68,19 +68,23 @@ class FakeApi:
         past: the Reservations in GET /reservations, newest first.
         max_open: the maximum number of Reservations in the overview.
         page_size: the maximum number of entries on a page of a list.
-        records: what GET /reservations/{sid} returns, by SID.
+        records: the response bodies of GET /reservations/{sid}, by SID.
         callbacks: the entries that GET /callbacks finds, newest first.
-        callbacks_answer: properties to override in the response of GET /callbacks, or its status,
-            body and headers.
-        signatures: what GET /reservations/{sid}/signature returns, by SID.
-        statistics: what GET /statistics returns, or its status, body and headers.
+        callbacks_answer: properties that override those in the response of GET /callbacks, or a
+            complete response: status, body and headers.
+        signatures: the response bodies of GET /reservations/{sid}/signature, by SID.
+        statistics: the response body of GET /statistics, or a complete response.
         keys: the Idempotency-Key of each POST request that neither `failure` nor `refused`
             affects.
-        answers: responses to POST requests, by the end of their path: status, body, headers.
+        answers: responses to POST requests (status, body, headers), by the end of the path; or
+            functions that accept the path and return such a response.
         received: the requests: method, path, parameters.
         clock_offset: seconds by which the server's clock is ahead.
+        refused: the tokens whose requests get a 401.
         failure: the status of all responses except those of /console/session; None if requests
             succeed.
+        delay: seconds before each response.
+        has_provider: whether people sign in with an identity provider.
     """
 
     url: str = ""
@@ -145,7 +149,7 @@ class FakeApi:
         return reservation["reservation_sid"]
 
     def end(self, reservation_sid: str, status: str, by: str = "event") -> None:
-        """Make a Reservation disappear from the overview, with a final status in its record."""
+        """Move a Reservation from the overview to the records, with a final status."""
         reservation = self.reservations.pop(reservation_sid)
         history = [
             {"at": reservation["reserved_at"], "from": None, "to": "pending", "by": "event"},

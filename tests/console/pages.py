@@ -29,7 +29,7 @@ def announcements(page: Page):
 
 
 def wait_until(page: Page, condition, seconds=15):
-    """Wait for a condition, while Playwright handles the page's events."""
+    """Wait until a condition is true. In the meantime, Playwright handles the page's events."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition is still false"
@@ -52,7 +52,7 @@ def hide(page: Page) -> None:
 
 def assert_no_accessibility_violations(page: Page) -> None:
     """Assert that axe finds no violation in the page as it is now."""
-    # Playwright evaluates the script outside the page's policy for markup.
+    # The page's Content-Security-Policy does not block scripts that Playwright evaluates.
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
 
@@ -85,12 +85,15 @@ def overview_requests(page: Page):
 
 
 def lists(api) -> list[str]:
-    """Return the paths of the requests for the list."""
+    """Return the paths of the requests for lists of Reservations."""
     return [path for _, path, _ in api.received if path.startswith("/reservations?")]
 
 
 def hold_lists(api, status=None) -> threading.Event:
-    """Hold the responses to requests for the list, or for one status, until the event is set."""
+    """Hold the responses to requests for lists, and return the event that releases the responses.
+
+    If *status* is given, only requests for lists of that status are held.
+    """
     is_released = threading.Event()
     original = api._list
 
@@ -104,13 +107,13 @@ def hold_lists(api, status=None) -> threading.Event:
 
 
 def error(status: int, code: str, *, reason: str = "", **headers: str):
-    """Return a response with an error. The reason is what follows TaskRouter's refusal."""
+    """Return a response with an error. With a *reason*, the message is a refusal by TaskRouter."""
     message = f"TaskRouter refused the request {reason}" if reason else "Reason."
     return status, {"Code": code, "Message": message}, headers
 
 
 def make_hour(api, ago: int, *, at_least: bool = False, **by_status: int) -> dict[str, Any]:
-    """Return the counts of the hour that began some hours before the current one."""
+    """Return the counts of the hour that began *ago* hours before the current hour."""
     names = [
         "pending",
         "accepted",
@@ -139,7 +142,7 @@ def make_hour(api, ago: int, *, at_least: bool = False, **by_status: int) -> dic
 
 
 def make_sweep(api, ago: float, **properties: Any) -> dict[str, Any]:
-    """Return the result of a sweep that ran some seconds ago."""
+    """Return the result of a sweep that ran *ago* seconds ago."""
     counts = "oldest_due_ms mirrored unchanged gone rejected completed failed left reconciled"
     return {
         "at": iso(api.now() - ago),

@@ -1,4 +1,4 @@
-"""Takes the screenshots in docs/console.md: `python -m tests.console.screenshot`."""
+"""Takes the console's screenshots for the docs: `python -m tests.console.screenshot`."""
 
 import json
 from pathlib import Path
@@ -70,7 +70,7 @@ def fill(api: FakeApi) -> dict[str, str]:
 
 
 def show(page: Page, api: FakeApi) -> None:
-    """Show offers of which two have just ended, and select an offer."""
+    """Show offers, two of which have just ended, and select an offer."""
     sids = fill(api)
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.locator(".offer")).to_have_count(6)
@@ -122,12 +122,12 @@ def show_inspect(page: Page, api: FakeApi) -> None:
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.locator(".live")).to_contain_text("Live")
     visit(page, reservation)
-    expect(page.locator(".steps > li")).to_have_count(7)
+    expect(page.locator(".steps > li")).to_have_count(8)
     page.evaluate("document.activeElement.blur()")
 
 
 def show_callbacks(page: Page, api: FakeApi) -> None:
-    """Show a log with a refused and a failed request, and the details of the refused one."""
+    """Show a log with a refused and a failed request, and the details of the refused request."""
     event(api, 3, event_type="reservation.completed", duration_ms=21.8)
     event(api, 41, event_type="reservation.wrapup", duration_ms=19.2)
     refused(api, 195, checked_url="https://api.example.com/prod/assignment_callback")

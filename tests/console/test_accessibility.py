@@ -1,4 +1,4 @@
-"""Browser tests of accessibility in the inbox and at sign-in, with a fake of the API."""
+"""Browser tests of the accessibility of the inbox and the sign-in page, with a fake of the API."""
 
 import re
 
@@ -122,7 +122,7 @@ def test_bad_link_has_no_accessibility_violations(open_console):
     assert_no_accessibility_violations(page)
 
 
-def test_time_left_is_announced_once_at_30_and_at_10_seconds(open_console, api):
+def test_time_left_is_announced_once_at_10_seconds(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     page.evaluate(
@@ -148,3 +148,21 @@ def test_time_left_is_announced_after_a_late_tick(open_console, api):
     page.clock.run_for(1_000)
     page.clock.fast_forward(7_000)
     expect(announcements(page)).to_contain_text(re.compile(r"Offer ends in 2\d seconds"))
+
+
+@pytest.mark.parametrize("locale", ["en-US", "es-MX"])
+@pytest.mark.parametrize(("width", "offers"), [(320, 0), (320, 120), (360, 120), (390, 120)])
+def test_every_section_is_in_view_on_a_phone(open_console, api, width, offers, locale):
+    for number in range(offers):
+        api.offer(f"Customer {number}")
+    page = open_console(
+        token("supervisor"), viewport={"width": width, "height": 640}, locale=locale
+    )
+    expect(rows(page)).to_have_count(offers)
+    links = page.locator(".sections a")
+    expect(links).to_have_count(4)
+    boxes = [link.bounding_box() for link in links.all()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    assert all(box["width"] >= 44 and box["height"] >= 44 for box in boxes)
+    is_in_one_row = len({box["y"] for box in boxes}) == 1
+    assert is_in_one_row or (width, offers) == (320, 120)

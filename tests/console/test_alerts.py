@@ -9,7 +9,7 @@ from tests.console.pages import hide, row, wait_until
 pytestmark = pytest.mark.slow
 
 
-def test_hidden_page_polls_slower_and_still_alerts(open_console, api):
+def test_hidden_page_polls_more_slowly_and_still_alerts(open_console, api):
     api.poll = {"visible_ms": 200, "hidden_ms": 1_500}
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -22,7 +22,7 @@ def test_hidden_page_polls_slower_and_still_alerts(open_console, api):
     expect(page).to_have_title("(1) Inbox, Agent console")
 
 
-def test_new_offer_is_a_notification_while_hidden_and_a_sound_if_switched_on(open_console, api):
+def test_new_offer_plays_the_sound_and_notifies_only_while_hidden(open_console, api):
     page = open_console(permissions=["notifications"])
     page.evaluate(
         """() => {
@@ -52,7 +52,7 @@ def test_new_offer_is_a_notification_while_hidden_and_a_sound_if_switched_on(ope
     assert sorted(page.evaluate("alerts.splice(0)")) == [notification, "tone", "tone"]
 
 
-NOTE_ALERTS = """
+RECORD_ALERTS = """
   window.alerts = [];
   window.Notification = class extends EventTarget {
     static permission = "granted";
@@ -68,7 +68,7 @@ def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
     leader = open_console(link)
     leader.evaluate("localStorage.setItem('console.notifications', 'true')")
     leader.reload()
-    leader.evaluate(NOTE_ALERTS)
+    leader.evaluate(RECORD_ALERTS)
     expect(leader.locator(".live")).to_contain_text("Live")
     other = open_console(link, context=leader.context)
     expect(other.locator(".live")).to_contain_text("Live")
@@ -82,8 +82,9 @@ def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
     assert leader.evaluate("alerts") == ["Unseen: charged twice"]
 
 
-# Chromium takes each evaluation by Playwright for a use of the page.
-UNUSED = """
+# Chromium counts each evaluation by Playwright as a user's action, which would unblock the sound.
+# This script makes the page believe that only clicks and keys are actions.
+IGNORE_EVALUATIONS = """
   localStorage.setItem("console.sound", "true");
   const activation = {hasBeenActive: false};
   Object.defineProperty(navigator, "userActivation", {value: activation});
@@ -93,10 +94,10 @@ UNUSED = """
 """
 
 
-def test_tab_that_the_user_has_used_makes_the_sound(open_console, api):
+def test_tab_that_the_user_has_used_plays_the_sound(open_console, api):
     link = token()
     context = open_console(None).context
-    context.add_init_script(UNUSED + NOTE_ALERTS)
+    context.add_init_script(IGNORE_EVALUATIONS + RECORD_ALERTS)
     leader = open_console(link, context=context)
     blocked = leader.get_by_text("Your browser blocks the sound")
     expect(blocked).to_be_visible()

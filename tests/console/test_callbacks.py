@@ -26,11 +26,12 @@ CAUSES = {
     "query": "changed or added the query string",
     "auth_token": "Twilio requested a URL other than the one checked",
     "something_new": "something_new",
+    "constructor": "constructor",
 }
 
 
 def delivery(api, ago: float = 10, **properties) -> dict:
-    """Add to the log a valid assignment callback that was answered some seconds ago."""
+    """Add to the log an assignment callback, by default valid and answered *ago* seconds ago."""
     entry = {
         "at": iso(time.time() - ago),
         "route": ASSIGNMENT,
@@ -56,7 +57,7 @@ def delivery(api, ago: float = 10, **properties) -> dict:
 
 
 def refused(api, ago: float = 20, cause: str = "base_url", **properties) -> dict:
-    """Add a callback that was refused because of its signature."""
+    """Add to the log a callback that was refused *ago* seconds ago because of its signature."""
     none = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
     own = {
         "status": 403,
@@ -127,7 +128,14 @@ def test_details_explain_the_cause_in_words_and_show_the_checked_url(open_consol
     expect(details).not_to_contain_text(CHECKED)
 
 
-def test_details_of_an_event_link_to_its_reservation(open_console, api):
+def test_route_with_the_name_of_an_object_property_is_shown(open_console, api):
+    delivery(api, route="constructor")
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(deliveries(page).first).to_contain_text("constructor")
+
+
+def test_event_has_details_and_its_row_links_to_the_reservation(open_console, api):
     entry = event(api, changed=False)
     page = open_console(token("supervisor"))
     open_log(page)

@@ -1,6 +1,7 @@
-"""Browser tests of the connection and the polls, with a fake of the API."""
+"""Browser tests of polling and of lost connections, with a fake of the API."""
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import expect
@@ -72,7 +73,7 @@ def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
 
 
 @pytest.mark.parametrize("body", [{"message": "maintenance"}, {"reservations": [None]}])
-def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_problems, body):
+def test_invalid_overview_counts_as_a_missed_poll(open_console, api, page_problems, body):
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     api._overview = lambda _headers: (200, body, {})
@@ -85,7 +86,7 @@ def test_overview_that_cannot_be_shown_is_a_missed_poll(open_console, api, page_
     page_problems.clear()
 
 
-def test_polls_come_at_the_recommended_interval_on_average(open_console, api):
+def test_recommended_poll_interval_varies_by_up_to_10_percent(open_console, api):
     api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -107,15 +108,82 @@ def test_polls_come_at_the_recommended_interval_on_average(open_console, api):
     assert waits == [900, 1_100]
 
 
-def test_page_does_not_claim_a_connection_before_the_first_answer(open_console, api):
+def test_page_does_not_claim_a_connection_before_the_first_response(open_console, api):
     api.delay = 2
     page = open_console()
     expect(page.locator(".live")).to_have_text("Connecting")
     expect(page.locator(".live")).to_contain_text("Live")
 
 
+@pytest.mark.parametrize(
+    ("locale", "title"),
+    [("en-US", "The offers are not loaded yet"), ("es-MX", "Las ofertas aún no se han cargado")],
+)
+def test_page_states_nothing_about_offers_and_tasks_before_the_first_overview(
+    open_console, api, locale, title
+):
+    api.failure = 503
+    page = open_console(locale=locale)
+    banner = page.locator(".banner")
+    expect(banner).to_contain_text(title)
+    expect(banner).not_to_contain_text(re.compile("accept|aceptar"))
+    expect(page.locator("[aria-labelledby=progress]")).not_to_contain_text(re.compile("No|Ningun"))
+    api.failure = None
+    banner.get_by_role("button").click()
+    expect(page.locator("[aria-labelledby=progress]")).to_contain_text(re.compile("No|Ningun"))
+    expect(page.get_by_text(title)).to_have_count(0)
+
+
+def test_banner_before_the_first_overview_says_that_the_connection_is_missing(open_console, api):
+    context = open_console(link_token=None).context
+    context.route("**/overview", lambda route: route.abort())
+    page = open_console(context=context)
+    expect(page.get_by_role("alert")).to_contain_text("The offers are not loaded yet")
+    expect(page.locator(".live")).to_contain_text("No connection")
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_time_of_the_last_update_comes_from_the_servers_clock(open_console, api, hours):
+    api.clock_offset = hours * 3_600
+    page = open_console(token(seconds=5 * 3_600))
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.context.set_offline(True)
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text("No connection since")
+    shown = re.search(r"\d\d:\d\d:\d\d", banner.inner_text())[0]
+    of_day = page.evaluate("at => new Date(at).toTimeString().slice(0, 8)", api.now() * 1000)
+    shown_at, now = (
+        sum(60**power * int(part) for power, part in zip((2, 1, 0), time.split(":"), strict=True))
+        for time in (shown, of_day)
+    )
+    assert (now - shown_at) % 86_400 < 600
+
+
+def test_overview_that_does_not_arrive_is_shown_as_reconnecting(open_console, api):
+    allowed, waiting = threading.Event(), threading.Event()
+    allowed.set()
+    overview = api._overview
+
+    def respond_when_allowed(headers):
+        if not allowed.is_set():
+            waiting.set()
+            allowed.wait()
+        return overview(headers)
+
+    api._overview = respond_when_allowed
+    api.poll = {"visible_ms": 500, "hidden_ms": 500}
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    allowed.clear()
+    wait_until(page, waiting.is_set)
+    # The request fails only after 10 s.
+    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    allowed.set()
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
 @pytest.mark.parametrize("status", [401, 403])
-def test_refusal_by_something_in_front_of_the_api_is_a_missed_update(open_console, api, status):
+def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, status):
     mine = token()
     page = open_console(mine)
     expect(page.locator(".live")).to_contain_text("Live")

@@ -153,7 +153,7 @@ def test_focus_returns_to_the_button_and_the_input_is_kept(open_console, api):
     expect(page.get_by_label("Priority")).to_have_value("7")
 
 
-def test_workflows_of_known_offers_are_suggested(open_console, api):
+def test_workflows_of_open_offers_are_suggested(open_console, api):
     api.offer("Marta")
     page = open_form(open_console, api)
     option = page.locator("#workflows option")
@@ -164,7 +164,7 @@ def test_workflows_of_known_offers_are_suggested(open_console, api):
 # Wrong input
 
 
-def test_invalid_json_keeps_the_input_and_points_at_the_error(open_console, api):
+def test_error_in_the_json_is_selected_and_the_input_is_kept(open_console, api):
     page = open_form(open_console, api)
     text = '{\n  "selected_language": "es",\n  "customer": "Marta Ríos"\n  "vip": true\n}'
     attributes(page).fill(text)
@@ -238,14 +238,14 @@ JSON_OBJECTS = [
 
 @pytest.fixture
 def problem_in(browser):
-    """A function that returns the first error that the console finds in a JSON text."""
+    """A function that returns the first error that the console finds in a JSON string."""
     page = browser.new_page()
     code = (CONSOLE / "json_problem.js").read_text(encoding="utf-8").replace("export ", "")
     yield lambda text: page.evaluate(f"text => {{ {code}; return findJsonProblem(text); }}", text)
     page.close()
 
 
-def test_first_error_in_a_json_text_is_found_with_its_line(problem_in):
+def test_first_error_in_a_json_string_is_found_with_its_line(problem_in):
     for text, key in JSON_PROBLEMS:
         found = problem_in(text)
         assert found, text
@@ -313,7 +313,7 @@ def test_attributes_are_limited_to_4096_characters_not_code_units(open_console, 
     expect(outcome(page)).to_contain_text(TASK)
 
 
-# Refused and lost requests
+# Refused requests and unknown outcomes
 
 
 def test_error_message_from_the_service_is_shown_as_text(open_console, api):
@@ -333,7 +333,7 @@ def test_error_message_from_the_service_is_shown_as_text(open_console, api):
         failed(429, "TooManyRequests", Retry_After="7"),
     ],
 )
-def test_request_without_effect_reports_that_no_task_was_created(open_console, api, answer):
+def test_page_says_that_no_task_was_created_if_a_request_had_no_effect(open_console, api, answer):
     api.answers["/create-task"] = answer
     page = open_form(open_console, api)
     send(page)
@@ -348,7 +348,7 @@ def test_unidentified_task_is_explained(open_console, api):
 
 
 @pytest.mark.parametrize("kind", ["lost", "unknown", "gateway"])
-def test_retry_after_a_lost_response_uses_the_same_key(open_console, api, kind):
+def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kind):
     api.answers["/create-task"] = (
         failed(503, "OutcomeUnknown", Retry_After="1") if kind == "unknown" else (504, None, {})
     )
@@ -372,7 +372,7 @@ def key_of(route: Any) -> str:
     return route.request.headers["idempotency-key"]
 
 
-def test_task_changed_after_a_lost_response_gets_a_new_key(open_console, api):
+def test_task_changed_after_an_unknown_outcome_gets_a_new_key(open_console, api):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api)
     attributes(page).fill('{"a": 1}')

@@ -1,7 +1,7 @@
-"""Browser tests of a console whose window is really hidden, frozen or throttled.
+"""Browser tests of a console in a tab that is really hidden, frozen or throttled.
 
-Playwright makes all of its pages visible and focused. So these tests control a tab of Chromium's
-default context, which Playwright leaves alone, with the DevTools protocol:
+Playwright makes all of its pages visible and focused, but does not control the tabs of Chromium's
+default context. The tests control such a tab with the DevTools protocol:
 https://chromedevtools.github.io/devtools-protocol/.
 """
 
@@ -17,14 +17,15 @@ from tests.console.conftest import FakeApi, chromium, token
 
 pytestmark = pytest.mark.slow
 
-# With these arguments, Chromium does not slow down the timers of hidden pages.
+# Arguments with which Playwright prevents Chromium from slowing down the timers of hidden pages.
 UNTHROTTLED = (
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
 )
-# Chromium lets the timers of a page that has been hidden for five minutes fire once per minute.
-SOON = "--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/2"
+# When a page has been hidden for five minutes, Chromium lets its timers fire once per minute. This
+# argument shortens the five minutes to two seconds.
+THROTTLE_EARLY = "--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/2"
 
 
 class Tab:
@@ -44,7 +45,7 @@ class Tab:
         self._responses[message.get("id", 0)] = message
 
     def send(self, method: str, **parameters: Any) -> Any:
-        """Send a command of the DevTools protocol to the tab; return its result."""
+        """Send a command of the DevTools protocol to the tab; return the command's result."""
         self._last_id += 1
         message = {"id": self._last_id, "method": method, "params": parameters}
         attached = {"sessionId": self._attached, "message": json.dumps(message)}
@@ -62,14 +63,14 @@ class Tab:
         return result["result"].get("value")
 
     def set_window(self, state: str) -> None:
-        """Minimize the window, or show it again, and wait until the page has noticed."""
+        """Minimize or restore the window, and wait until the page's visibility has changed."""
         window = self.send("Browser.getWindowForTarget")["windowId"]
         self.send("Browser.setWindowBounds", windowId=window, bounds={"windowState": state})
         wanted = "hidden" if state == "minimized" else "visible"
         wait_until(lambda: self.evaluate("document.visibilityState") == wanted)
 
     def set_lifecycle(self, state: str) -> None:
-        """Freeze the page, as when the computer sleeps, or continue it (state "active")."""
+        """Freeze the page, as when the computer sleeps, or resume it (state "active")."""
         self.send("Page.setWebLifecycleState", state=state)
 
     def title(self) -> str:
@@ -88,13 +89,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 8) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium(SOON, omitted=UNTHROTTLED) as started:
+    with chromium(THROTTLE_EARLY, omitted=UNTHROTTLED) as started:
         yield started
 
 
 @pytest.fixture
 def open_tab(browser: Browser, api: FakeApi) -> Iterator[Callable[..., Tab]]:
-    """A function that opens the console in a tab and waits until it has polled."""
+    """A function that opens the console in a tab and waits until the tab shows the inbox."""
     tabs = []
 
     def open_signed_in(seconds: int = 3600) -> Tab:
@@ -110,13 +111,13 @@ def open_tab(browser: Browser, api: FakeApi) -> Iterator[Callable[..., Tab]]:
 
 
 def polls(api: FakeApi, seconds: float) -> int:
-    """Return the number of polls within some seconds."""
+    """Count the polls during the given number of seconds."""
     before = api.count("/overview")
     time.sleep(seconds)
     return api.count("/overview") - before
 
 
-def test_minimized_window_polls_slower_and_still_alerts(open_tab, api):
+def test_minimized_window_polls_more_slowly_and_still_alerts(open_tab, api):
     api.poll = {"visible_ms": 200, "hidden_ms": 1_500}
     tab = open_tab()
     assert polls(api, 3) >= 8
@@ -140,7 +141,7 @@ def test_polls_keep_their_pace_although_the_timers_of_the_page_are_slowed_down(o
     assert tab.evaluate("ticks") - before <= 7, "Chromium has not slowed down the timers"
 
 
-def test_computer_that_slept_shows_the_offers_at_once(open_tab, api):
+def test_page_shows_offers_and_endings_immediately_after_sleep(open_tab, api):
     api.poll = {"visible_ms": 60_000, "hidden_ms": 60_000}
     ended = api.offer("Ended")
     tab = open_tab()
@@ -157,7 +158,7 @@ def test_computer_that_slept_shows_the_offers_at_once(open_tab, api):
     assert "Jonas" in tab.evaluate(words)
 
 
-def test_session_that_expired_during_sleep_says_so(open_tab, api):
+def test_page_says_that_the_session_expired_during_sleep(open_tab, api):
     tab = open_tab(seconds=5)
     tab.set_lifecycle("frozen")
     time.sleep(6)
@@ -166,10 +167,10 @@ def test_session_that_expired_during_sleep_says_so(open_tab, api):
     assert "Your session expired at" in tab.evaluate("document.body.innerText")
 
 
-def test_hidden_tab_polls_for_a_visible_one_at_its_pace(open_tab, api):
+def test_hidden_tab_polls_at_the_pace_of_a_visible_tab(open_tab, api):
     api.poll = {"visible_ms": 300, "hidden_ms": 60_000}
     leader = open_tab()
-    second = open_tab()  # covers the first in the same window
+    second = open_tab()  # covers the first tab in the same window
     wait_until(lambda: leader.evaluate("document.visibilityState") == "hidden")
     assert second.evaluate("document.visibilityState") == "visible"
     assert polls(api, 3) >= 5

@@ -86,7 +86,7 @@ def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
     expect(page.get_by_label("Time", exact=True)).to_have_value("all")
 
 
-def test_more_follows_the_cursor_with_the_same_start(open_console, api):
+def test_show_more_requests_the_next_page_with_the_same_start_time(open_console, api):
     for number in range(90):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_console()
@@ -145,7 +145,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     expect(alert).to_have_count(0)
 
 
-def test_failure_of_more_keeps_the_rows(open_console, api):
+def test_failed_show_more_keeps_the_rows(open_console, api):
     for number in range(60):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     original = api._list
@@ -277,7 +277,7 @@ def test_sign_out_forgets_what_was_typed(open_console, api):
     expect(page.locator("#filter")).to_have_value("")
 
 
-def test_history_in_spanish(open_console, api):
+def test_history_is_shown_in_spanish(open_console, api):
     api.add_past_reservation("Marta", "timeout")
     page = open_console(locale="es-MX")
     page.get_by_role("link", name="Historial").click()

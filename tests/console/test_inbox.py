@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, is_new_overview, iso, token
 from tests.console.pages import announcements, ended, error, row, rows
 
+pytestmark = pytest.mark.slow
+
 
 def center_of_first_row(page: Page):
     box = rows(page).first.bounding_box()
@@ -58,7 +60,7 @@ def test_countdown_follows_the_servers_clock(open_console, api, offset):
     assert "1:00" < digits.inner_text() < first
 
 
-def test_first_row_of_an_empty_inbox_is_selected_and_shows_its_task(open_console, api):
+def test_first_row_is_selected_and_shows_its_task(open_console, api):
     api.offer(
         task_attributes={
             "customer": "Marta",
@@ -138,7 +140,7 @@ def test_reject_sends_the_chosen_activity_and_forgets_it(open_console, api):
         (("rejected", f"worker:{ALICE}"), "rejected", "Rejected"),
     ],
 )
-def test_endings_are_facts_in_place_and_no_errors(open_console, api, end, kind, words):
+def test_endings_are_shown_in_place_and_not_as_errors(open_console, api, end, kind, words):
     reservation = api.offer("Marta", 120, timeout=120)
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -222,7 +224,7 @@ def test_unknown_outcome_becomes_open_again_if_nothing_was_decided(open_console,
 
 
 @pytest.mark.parametrize("answer", [(502, {"message": "Internal server error"}, {}), None])
-def test_answer_without_a_code_is_an_unknown_outcome(open_console, api, answer):
+def test_lost_response_or_response_without_a_code_is_an_unknown_outcome(open_console, api, answer):
     api.offer("Marta", claimed=True)
     if answer:
         api.answers["/accept"] = answer
@@ -248,7 +250,7 @@ def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_co
 
 
 def truncated(api, *, pending_omitted=False):
-    """Add accepted Reservations until the overview is truncated."""
+    """Add accepted (or pending) Reservations, so that the overview is truncated."""
     api.max_open = 5
     for _ in range(8):
         if pending_omitted:
@@ -405,7 +407,7 @@ def test_phone_dialog_shows_an_error_below_its_field(open_console, api, message,
     expect(page.get_by_role("button", name="Complete")).to_be_visible()
 
 
-def test_phone_dialog_stays_until_the_answer_arrives(open_console, api):
+def test_phone_dialog_stays_open_until_the_response_arrives(open_console, api):
     api.offer("Marta")
     answer = threading.Event()
 
@@ -425,6 +427,25 @@ def test_phone_dialog_stays_until_the_answer_arrives(open_console, api):
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Accept by phone")).to_be_focused()
     assert api.count(f"/reservations/{next(iter(api.reservations))}/accept") == 1
+
+
+@pytest.mark.parametrize("name", ["constructor", "toString", "/valueOf", "__proto__"])
+def test_address_with_the_name_of_an_object_property_shows_the_offers(open_console, api, name):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    page.evaluate("name => { location.hash = name }", name)
+    api.offer("Marta")
+    expect(rows(page)).to_have_count(1)
+    page.reload()
+    expect(rows(page)).to_have_count(1)
+
+
+def test_offer_with_an_unknown_final_status_ends(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.end(reservation, "constructor")
+    expect(row(page, "Marta")).to_contain_text("TaskRouter no longer has this offer")
 
 
 def test_complete_moves_task_to_just_ended(open_console, api):
@@ -480,7 +501,7 @@ def test_rows_move_again_after_the_pointer_pauses_or_a_key_is_pressed(open_conso
         expect(page.locator(".title")).to_contain_text(["Urgent", "First"], timeout=6_000)
 
 
-def test_click_on_another_rows_button_moves_no_row_first(open_console, api):
+def test_button_of_an_unselected_row_decides_on_the_offer_in_that_row(open_console, api):
     api.offer("First", 60)
     second = api.offer("Second", 90)
     api.answers["/accept"] = api.decide("accepted")
@@ -490,7 +511,7 @@ def test_click_on_another_rows_button_moves_no_row_first(open_console, api):
     assert ("POST", f"/reservations/{second}/accept", {}) in api.received
 
 
-def test_members_of_nested_attributes_are_fields(open_console, api):
+def test_properties_of_nested_attributes_are_fields(open_console, api):
     api.offer(
         task_attributes={
             "customer": "Marta",
@@ -565,7 +586,7 @@ def test_long_title_is_shown_completely_only_in_the_selected_row(open_console, a
 
 
 @pytest.mark.parametrize("width", [768, 1280])
-def test_note_is_beside_the_heading_and_queue_has_a_line(open_console, api, width):
+def test_note_is_beside_the_heading_and_the_queue_fits_on_one_line(open_console, api, width):
     api.offer("Marta")
     queue = "Customer Care International"
     api.offer("Ana", status="accepted", task_queue_name=queue)
@@ -624,7 +645,7 @@ def test_failed_activity_switch_is_reported(open_console, api):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_change_that_an_offer_explains_is_not_noticed(open_console, api):
+def test_activity_change_that_an_offer_explains_shows_no_banner(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -641,7 +662,7 @@ def test_change_that_an_offer_explains_is_not_noticed(open_console, api):
     expect(page.locator(".banner")).to_have_count(0)
 
 
-def test_activity_chosen_for_a_rejection_is_not_noticed(open_console, api):
+def test_activity_chosen_for_a_rejection_shows_no_banner(open_console, api):
     reservation = api.offer("Marta")
 
     def reject(_path):
@@ -658,7 +679,7 @@ def test_activity_chosen_for_a_rejection_is_not_noticed(open_console, api):
     expect(page.locator(".banner")).to_have_count(0)
 
 
-def test_change_by_taskrouter_is_noticed_and_can_be_undone(open_console, api):
+def test_activity_change_by_taskrouter_is_reported_and_can_be_undone(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -770,7 +791,9 @@ def test_unusable_stored_values_are_ignored(open_console, api, stored):
         (False, ("needs JavaScript", "necesita JavaScript")),
     ],
 )
-def test_page_without_script_explains_in_both_languages(browser, api, is_script_allowed, words):
+def test_page_without_script_explains_the_problem_in_both_languages(
+    browser, api, is_script_allowed, words
+):
     context = browser.new_context(java_script_enabled=is_script_allowed)
     page = context.new_page()
     page.route("**/console.js", lambda route: route.abort())
@@ -803,7 +826,7 @@ def test_new_version_offers_a_reload(open_console, api):
         ({"call_sid": "CA" + "0" * 32}, re.compile("^Task WT")),
     ],
 )
-def test_title_comes_from_the_attributes_in_the_setting(open_console, api, attributes, title):
+def test_title_prefers_the_attributes_named_in_the_setting(open_console, api, attributes, title):
     api.title_attributes = ["customer", "from", "reason"]
     api.offer(task_attributes=attributes, task_channel_name="voice")
     page = open_console()

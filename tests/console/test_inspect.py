@@ -35,7 +35,7 @@ def entry(at: float, to: str, by: str = "event", note: str | None = None) -> dic
 def add_record(api, status: str = "completed", *, ago: float = 400, **properties) -> str:
     """Add the record of a Reservation that reached a status, and return its SID.
 
-    The Reservation was created some seconds ago. Its callback arrived after 86 ms and was answered
+    The Reservation was created *ago* seconds ago. Its callback arrived after 86 ms and was answered
     41 ms later. After 97 s, Alice claimed the Reservation, 212 ms before its status changed.
     Wrap-up began 251 s after the decision, and the Reservation was completed 38 s later.
     """
@@ -53,7 +53,9 @@ def add_record(api, status: str = "completed", *, ago: float = 400, **properties
         history.append(entry(decided, status, worker if status == "rejected" else "event"))
     if status in ("wrapping", "completed"):
         history.append(entry(decided + 251, "wrapping"))
+    claims = [{"at": iso(start + 97.127), "by": worker, "target": "accepted"}]
     if status == "completed":
+        claims.append({"at": iso(decided + 288.5), "by": worker, "target": "completed"})
         history.append(entry(decided + 289, "completed", worker))
     api.records[reservation] = {
         **record,
@@ -61,10 +63,11 @@ def add_record(api, status: str = "completed", *, ago: float = 400, **properties
         "rule": "VIPs by hand",
         "delivery": {
             "received_at": iso(start + 0.086),
+            "answered_at": iso(start + 0.127),
             "route": "/assignment_callback",
             "checked_url": CALLBACK_URL,
         },
-        "last_claim": {"at": iso(start + 97.127), "by": worker, "target": "accepted"},
+        "claims": claims,
         "callback": {
             "ReservationSid": reservation,
             "TaskAttributes": '{"customer": "Marta Ríos"}',
@@ -80,7 +83,7 @@ def add_record(api, status: str = "completed", *, ago: float = 400, **properties
 
 
 def visit(page: Page, reservation: str) -> None:
-    """Open the page of a Reservation by its address."""
+    """Show the page of a Reservation by changing the URL's fragment."""
     page.evaluate("fragment => { location.hash = fragment }", f"#/reservations/{reservation}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
@@ -93,19 +96,20 @@ def step_names(page: Page):
     return page.locator(".steps h3")
 
 
-def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, api):
+def test_timeline_shows_the_whole_life_cycle_with_times_and_durations(open_console, api):
     reservation = add_record(api)
     page = open_console()
     visit(page, reservation)
     names = ["Reserved", "Callback received", "Answered", "Claimed", "Accepted", "Wrapping up"]
-    expect(step_names(page)).to_have_text([*names, "Completed"])
-    took = ["+86 ms", "+41 ms", "+1 min 37 s", "+212 ms", "+4 min 11 s", "+38 s"]
+    expect(step_names(page)).to_have_text([*names, "Claimed", "Completed"])
+    took = ["+86 ms", "+41 ms", "+1 min 37 s", "+212 ms", "+4 min 11 s", "+37 s", "+500 ms"]
     expect(page.locator(".steps .took")).to_have_text(took)
     notes = page.locator(".steps .note")
     expect(notes.nth(1)).to_have_text("Signature valid")
     expect(notes.nth(2)).to_have_text("decide later. Rule: VIPs by hand")
     expect(notes.nth(3)).to_have_text("Alice: Accept")
     expect(notes.nth(4)).to_have_text("by Alice")
+    expect(notes.nth(6)).to_have_text("Alice: Complete")
     times = page.locator(".steps time")
     expect(times.first).to_have_text(re.compile(r"\d\d:\d\d:\d\d\.\d\d\d$"))
     assert (
@@ -120,7 +124,7 @@ def test_timeline_shows_the_whole_life_with_times_and_durations(open_console, ap
     expect(page).to_have_title("Inspect, Agent console")
 
 
-def test_strip_is_proportional(open_console, api):
+def test_segments_of_the_strip_are_proportional_to_the_durations(open_console, api):
     page = open_console()
     visit(page, add_record(api))
     strip = page.locator(".strip > rect")
@@ -166,10 +170,11 @@ def test_each_status_after_pending_is_shown(open_console, api, status):
             "Vencida se detectó al comprobar. No llegó ningún callback",
         ),
         (("wrapping", "fetch", "why"), "found by a check. why", "se detectó al comprobar. why"),
+        (("valueOf", "constructor", "toString"), "Ended by constructor. toString", "Terminada"),
     ],
 )
 def test_sources_and_notes_are_shown_in_words(open_console, api, step, english, spanish):
-    reservation = add_record(api, "pending", delivery=None, last_claim=None)
+    reservation = add_record(api, "pending", delivery=None, claims=[])
     to, by, note = step
     api.records[reservation]["history"].append(entry(time.time(), to, by, note))
     api.records[reservation]["status"] = to
@@ -212,8 +217,8 @@ def test_rule_recorded_by_an_earlier_version_is_read_from_the_note(open_console,
     expect(panel(page, "Answer and rule")).to_contain_text("Rule: VIPs by hand")
 
 
-def test_record_without_a_callback_says_so(open_console, api):
-    properties = {"callback": None, "delivery": None, "last_claim": None, "rule": None}
+def test_page_says_that_no_callback_was_received(open_console, api):
+    properties = {"callback": None, "delivery": None, "claims": [], "rule": None}
     reservation = add_record(api, "timeout", **properties, instruction=None)
     api.records[reservation]["history"][0].update(by="event", note=None)
     page = open_console(token("supervisor"))
@@ -226,14 +231,43 @@ def test_record_without_a_callback_says_so(open_console, api):
 
 def test_callback_recorded_after_the_event_is_in_the_timeline(open_console, api):
     reservation = add_record(api)
-    api.records[reservation]["history"][0].update(by="event", note=None)
-    api.records[reservation]["delivery"]["route"] = "/assignment_callback/fallback"
+    record = api.records[reservation]
+    record["history"][0].update(at=record["reserved_at"], by="event", note=None)
+    record["delivery"]["route"] = "/assignment_callback/fallback"
     page = open_console()
     visit(page, reservation)
-    expect(step_names(page).nth(1)).to_have_text("Callback received")
-    expect(step_names(page).nth(2)).to_have_text("Claimed")
-    expect(page.locator(".steps .note").nth(1)).to_contain_text("Fallback URL")
-    expect(page.locator(".steps .note").nth(1)).to_contain_text("decide later")
+    steps, notes = step_names(page), page.locator(".steps .note")
+    for index, name in enumerate(["Callback received", "Answered", "Claimed"], 1):
+        expect(steps.nth(index)).to_have_text(name)
+    expect(page.locator(".steps .at").nth(2)).to_have_attribute(
+        "datetime", record["delivery"]["answered_at"]
+    )
+    expect(notes.nth(1)).to_have_text("Signature valid. Fallback URL")
+    expect(notes.nth(2)).to_have_text("decide later. Rule: VIPs by hand")
+
+
+def test_answer_recorded_by_an_earlier_version_is_in_the_timeline(open_console, api):
+    reservation = add_record(api)
+    record = api.records[reservation]
+    record["delivery"]["answered_at"] = None
+    page = open_console()
+    visit(page, reservation)
+    steps, notes = step_names(page), page.locator(".steps .note")
+    expect(steps.nth(2)).to_have_text("Answered")
+    expect(page.locator(".steps .at").nth(2)).to_have_attribute(
+        "datetime", record["history"][0]["at"]
+    )
+    record["history"][0].update(at=record["reserved_at"], by="event", note=None)
+    page.reload()
+    expect(steps.nth(2)).to_have_text("Claimed")
+    expect(notes.nth(1)).to_have_text("Signature valid. decide later. Rule: VIPs by hand")
+
+
+def test_decision_shows_the_claim_to_decide_and_not_the_claim_to_complete(open_console, api):
+    page = open_console()
+    visit(page, add_record(api))
+    expect(panel(page, "Decision")).to_contain_text("ClaimedAlice: Accept")
+    expect(panel(page, "Decision")).not_to_contain_text("Complete")
 
 
 def test_reservation_begins_no_later_than_its_callback(open_console, api):
@@ -282,7 +316,7 @@ def test_page_follows_an_open_reservation_to_its_end(open_console, api):
         "instruction": {},
         "callback": {},
         "delivery": None,
-        "last_claim": None,
+        "claims": [],
         "rule": None,
     }
     page = open_console()
@@ -296,7 +330,7 @@ def test_page_follows_an_open_reservation_to_its_end(open_console, api):
     expect(step_names(page).last).to_have_text("Accepted", timeout=4000)
     expect(page.locator(".raw > summary")).to_be_focused()
     api.end(reservation, "completed")
-    api.records[reservation].update(delivery=None, last_claim=None, instruction={}, callback={})
+    api.records[reservation].update(delivery=None, claims=[], instruction={}, callback={})
     expect(page.locator(".tools .pill")).to_have_text("Completed", timeout=4000)
     count = api.count(f"/reservations/{reservation}")
     page.wait_for_function("() => document.querySelector('.since')?.textContent.includes('ago')")
@@ -327,9 +361,9 @@ def test_reload_back_and_links_show_the_reservation_in_the_url(open_console, api
     other = add_record(api, "timeout")
     page = open_console()
     visit(page, reservation)
-    expect(step_names(page)).to_have_count(7)
+    expect(step_names(page)).to_have_count(8)
     page.reload()
-    expect(step_names(page)).to_have_count(7)
+    expect(step_names(page)).to_have_count(8)
     visit(page, other)
     expect(step_names(page).last).to_have_text("Timed out")
     page.go_back()
@@ -345,7 +379,7 @@ def test_link_opened_before_sign_in_is_followed(open_console, api):
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.evaluate("sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now()}))")
     page.goto(api.complete_sign_in(token())["headers"]["Location"])
-    expect(step_names(page)).to_have_count(7)
+    expect(step_names(page)).to_have_count(8)
 
 
 def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
@@ -415,7 +449,7 @@ def test_failed_request_can_be_retried_and_keeps_the_shown_record(open_console, 
     expect(step_names(page).last).to_have_text("Claimed")
 
 
-def test_names_and_sids_are_shown_and_can_be_copied(open_console, api):
+def test_names_and_sids_are_shown_and_a_sid_can_be_copied(open_console, api):
     reservation = add_record(api, workflow_name=None)
     page = open_console(permissions=["clipboard-read", "clipboard-write"])
     visit(page, reservation)
@@ -454,7 +488,7 @@ def test_supervisor_verifies_the_signature_again(open_console, api, valid, cause
 def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, api):
     page = open_console()
     visit(page, add_record(api))
-    expect(step_names(page)).to_have_count(7)
+    expect(step_names(page)).to_have_count(8)
     expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
     expect(page.get_by_role("button", name="Send again")).to_have_count(0)
     expect(page.get_by_role("link", name="Callbacks")).to_have_count(0)
@@ -502,7 +536,7 @@ def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, ap
 
 
 def test_send_again_is_not_offered_on_other_hosts(browser, api):
-    """Like a deployed stage, console.localhost is not among the hosts that offer the button."""
+    """Like the host of a deployed stage, console.localhost is not a host that offers the button."""
     context = browser.new_context(locale="en-US")
     page = context.new_page()
     reservation = add_record(api)
@@ -531,7 +565,7 @@ def test_page_never_scrolls_sideways(open_console, api, width):
     )
     page = open_console(viewport={"width": width, "height": 800})
     visit(page, reservation)
-    expect(step_names(page)).to_have_count(7)
+    expect(step_names(page)).to_have_count(8)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -548,7 +582,7 @@ def pending(page, api):
 
 
 def timed_out(page, api):
-    visit(page, add_record(api, "timeout", callback=None, delivery=None, last_claim=None))
+    visit(page, add_record(api, "timeout", callback=None, delivery=None, claims=[]))
 
 
 def unknown(page, api):

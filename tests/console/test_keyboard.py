@@ -1,11 +1,26 @@
 """Browser tests of the keyboard and the focus, with a fake of the API."""
 
+import threading
 import time
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.pages import announcements, click_background, ended, error, row, rows, wait_until
+from tests.console.conftest import token
+from tests.console.pages import (
+    announcements,
+    click_background,
+    ended,
+    error,
+    hold_lists,
+    make_statistics,
+    open_history,
+    row,
+    rows,
+    show_overview,
+    wait_until,
+)
+from tests.console.test_callbacks import delivery
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +61,7 @@ def test_shortcuts_select_and_decide(open_console, api):
     ]
 
 
-def test_shortcuts_never_fire_while_typing_with_a_modifier_or_when_turned_off(open_console, api):
+def test_shortcuts_never_fire_while_typing_or_with_a_modifier_or_when_turned_off(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -139,7 +154,7 @@ def test_shortcut_is_ignored_just_after_the_page_itself_selected_a_row(open_cons
     assert [method for method, _, _ in api.received if method == "POST"] == []
 
 
-def test_everything_works_with_the_tab_key_alone(open_console, api):
+def test_offer_can_be_rejected_with_the_tab_and_enter_keys(open_console, api):
     api.offer("First", 60)
     reservation = api.offer("Second", 90)
     api.answers["/reject"] = api.decide("rejected")
@@ -160,3 +175,99 @@ def test_everything_works_with_the_tab_key_alone(open_console, api):
     expect(row(page, "Second")).to_have_attribute("data-end", "rejected")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
+
+
+def fill_history(page, api):
+    for number in range(60):
+        api.add_past_reservation(f"Customer {number}", ago=300 + number)
+    open_history(page)
+    return "Show more", ended(page)
+
+
+def fill_log(page, api):
+    for number in range(60):
+        delivery(api, 10 + number)
+    page.get_by_role("link", name="Callbacks").click()
+    return "Show older", page.get_by_role("button", name="Details")
+
+
+@pytest.mark.parametrize("fill", [fill_history, fill_log], ids=["history", "log"])
+def test_more_rows_keep_the_focus_and_then_move_it_to_the_first_new_row(open_console, api, fill):
+    page = open_console(token("supervisor"))
+    name, targets = fill(page, api)
+    expect(targets).to_have_count(50)
+    respond, is_released = api.respond, threading.Event()
+
+    def hold(*request):
+        if "cursor=" in request[1]:
+            is_released.wait()
+        return respond(*request)
+
+    api.respond = hold
+    more = page.get_by_role("button", name=name)
+    more.press("Enter")
+    expect(more).to_be_focused()
+    expect(more).to_have_attribute("aria-disabled", "true")
+    more.press("Enter")
+    is_released.set()
+    expect(targets).to_have_count(60)
+    expect(targets.nth(50)).to_be_focused()
+    assert sum("cursor=" in path for _, path, _ in api.received) == 1
+
+
+@pytest.mark.parametrize("fill", [fill_history, fill_log], ids=["history", "log"])
+def test_button_keeps_the_focus_if_more_rows_fail(open_console, api, fill):
+    page = open_console(token("supervisor"))
+    name, targets = fill(page, api)
+    expect(targets).to_have_count(50)
+    respond = api.respond
+    api.respond = lambda *request: (
+        error(503, "StoreUnavailable") if "cursor=" in request[1] else respond(*request)
+    )
+    page.get_by_role("button", name=name).press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The service answered: Reason.")
+    again = page.get_by_role("button", name="Try again")
+    expect(again).to_be_focused()
+    api.respond = respond
+    page.keyboard.press("Enter")
+    expect(targets.nth(50)).to_be_focused()
+
+
+def test_rows_that_load_do_not_take_the_focus_from_another_element(open_console, api):
+    page = open_console()
+    fill_history(page, api)
+    is_released = hold_lists(api)
+    page.get_by_role("button", name="Show more").press("Enter")
+    page.get_by_label("Status").focus()
+    is_released.set()
+    expect(ended(page)).to_have_count(60)
+    expect(page.get_by_label("Status")).to_be_focused()
+
+
+@pytest.mark.parametrize("section", ["history", "overview", "callbacks", "reservations/{}"])
+def test_heading_gets_the_focus_when_a_retry_succeeds(open_console, api, section):
+    reservation = api.add_past_reservation("Marta")
+    delivery(api)
+    page = open_console(token("supervisor"))
+    expect(page.locator(".live")).to_contain_text("Live")
+    respond = api.respond
+    paths = ("/reservations", "/callbacks?", "/statistics")
+    api.respond = lambda *request: (
+        error(503, "StoreUnavailable") if request[1].startswith(paths) else respond(*request)
+    )
+    fragment = f"#/{section.format(reservation)}"
+    page.evaluate("fragment => { location.hash = fragment }", fragment)
+    again = page.get_by_role("button", name="Try again")
+    expect(again).to_be_visible()
+    api.statistics = make_statistics(api)
+    api.respond = respond
+    again.press("Enter")
+    expect(again).to_have_count(0)
+    expect(page.locator("h1")).to_be_focused()
+
+
+def test_heading_gets_the_focus_when_all_sweeps_are_shown(open_console, api):
+    api.statistics = make_statistics(api)
+    page = show_overview(open_console, api)
+    page.get_by_role("button", name="Show all 20").press("Enter")
+    expect(page.locator("h1")).to_be_focused()

@@ -36,13 +36,13 @@ def tasks(page: Page):
 
 
 def switch_to(api: FakeApi, activity_sid: str, name: str, *, after: float = 0) -> None:
-    """Switch the Worker's Activity. The record dates the switch some seconds from now."""
+    """Switch the Worker's Activity. The time of the switch is *after* seconds from now."""
     changed = {"activity_sid": activity_sid, "activity_name": name}
     api.worker = {**api.worker, **changed, "activity_changed_at": iso(time.time() + after)}
 
 
 def hold(page: Page, url: str) -> list:
-    """Hold the page's requests to a URL; return the list of requests, which the test continues."""
+    """Hold the page's requests to a URL; return a list that gets the route of each request."""
     held: list = []
     page.route(url, lambda route: held.append(route))  # noqa: PLW0108  Playwright needs a function
     return held
@@ -83,7 +83,7 @@ def test_activity_switch_without_a_response_is_checked_and_confirmed(open_consol
         (error(403, "ForbiddenError"), "The service answered: Reason."),
     ],
 )
-def test_refused_activity_switch_says_why(open_console, api, answer, words):
+def test_reason_for_a_refused_activity_switch_is_shown(open_console, api, answer, words):
     api.answers["/activity"] = answer
     page = open_console()
     activity(page).select_option("Break")
@@ -168,7 +168,7 @@ def test_activity_can_be_switched_again_in_the_next_session(open_console, api):
     expect(banner(page)).to_have_count(0)
 
 
-def test_users_own_activity_switch_shows_no_banner_in_another_tab(open_console, api):
+def test_users_own_activity_switch_shows_no_banner_in_any_tab(open_console, api):
     def switch(_path):
         switch_to(api, BREAK, "Break")
         return 200, {"activity_sid": BREAK, "activity_name": "Break"}, {}
@@ -202,7 +202,7 @@ def test_refused_activity_switch_does_not_hide_a_later_change(open_console, api)
     expect(banner(page)).to_contain_text("You were set to Break at")
 
 
-def test_change_by_others_does_not_name_taskrouter(open_console, api):
+def test_banner_for_a_change_by_others_does_not_name_taskrouter(open_console, api):
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
     switch_to(api, BREAK, "Break")
@@ -421,7 +421,9 @@ def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api)
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_shortcuts_work_after_an_activity_switch_unless_turned_off(open_console, api, is_on):
+def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off(
+    open_console, api, is_on
+):
     reservation = api.offer("Marta")
     api.answers["/activity"] = lambda _: (200, api.worker, {})
     api.answers["/reject"] = api.decide("rejected")

@@ -31,8 +31,8 @@ def tile(page: Page, name: str):
 def test_tiles_show_the_figures_of_the_last_day(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
-    expect(tile(page, "Open")).to_contain_text("Oldest waits 1 min 53 s")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers")).to_contain_text("Oldest waits 1 min 53 s")
     expect(page.get_by_text("Waits longest: WT1111…1111")).to_be_visible()
     expect(page.get_by_role("button", name="Copy the SID: Task")).to_be_visible()
     expect(tile(page, "Accepted").locator(".big")).to_have_text("317")
@@ -76,7 +76,7 @@ def test_table_has_the_values_of_the_chart(open_console, api):
         ("Asia/Kathmandu", r"\d\d:45", 12),
     ],
 )
-def test_labels_of_the_bars_name_the_minutes_and_do_not_overlap(
+def test_labels_of_the_bars_match_the_time_zone_and_do_not_overlap(
     open_console, api, zone, pattern, count
 ):
     api.statistics = make_statistics(api)
@@ -90,7 +90,7 @@ def test_labels_of_the_bars_name_the_minutes_and_do_not_overlap(
         assert all(left["x"] + left["width"] < right["x"] for left, right in pairwise(boxes))
 
 
-def test_segments_of_the_bars_differ_without_color(open_console, api):
+def test_rejected_timed_out_and_other_segments_have_distinct_patterns(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     fills = page.locator(".legend rect").evaluate_all(
@@ -133,7 +133,7 @@ def test_sweeps_are_shown_with_repairs_and_failures(open_console, api):
     expect(panel.locator("tbody time")).to_have_count(20)
 
 
-def test_short_durations_have_two_significant_digits(open_console, api):
+def test_short_durations_have_at_most_two_significant_digits(open_console, api):
     api.statistics = make_statistics(api)
     for number, milliseconds in enumerate((41.3, 410, 1540, 9999, 10_000, 65_000)):
         api.statistics["sweeps"][number].update(duration_ms=milliseconds, mirrored=0, gone=0)
@@ -185,7 +185,7 @@ def test_unknown_values_are_shown_as_unknown(open_console, api):
     )
     page = show_overview(open_console, api)
     expect(tile(page, "Median time to accept")).to_contain_text("\N{EN DASH}")
-    expect(tile(page, "Open")).to_contain_text("Oldest Task unknown")
+    expect(tile(page, "Open offers")).to_contain_text("Oldest Task unknown")
     expect(tile(page, "Last sweep")).to_contain_text("No sweep is recorded.")
     expect(page.locator(".panel", has=page.locator("#workers"))).to_contain_text("Not known yet.")
 
@@ -226,7 +226,7 @@ def test_day_without_reservations_has_no_chart(open_console, api):
     page = show_overview(open_console, api)
     expect(page.get_by_text("No Reservations in the last 24 hours.")).to_be_visible()
     expect(page.locator(".chart")).to_have_count(0)
-    expect(tile(page, "Open").locator(".big")).to_have_text("0")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("0")
 
 
 def test_figures_that_are_old_by_the_servers_clock_have_a_warning(open_console, api):
@@ -256,18 +256,18 @@ def test_failed_first_load_can_be_retried(open_console, api):
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api.statistics = make_statistics(api)
     alert.get_by_role("button", name="Try again").click()
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     expect(alert).to_have_count(0)
 
 
 def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     page.context.set_offline(True)
     expect(page.get_by_role("alert")).to_contain_text("No connection since")
     expect(page.locator(".banner")).to_have_count(1)
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     page.get_by_role("button", name="Create Task").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Create Task").click()
@@ -298,7 +298,7 @@ def test_slow_first_load_shows_blank_tiles(open_console, api):
     expect(page.locator(".tile.blank")).to_have_count(6)
     expect(page.locator("main[aria-busy=true]")).to_have_count(1)
     is_released.set()
-    expect(tile(page, "Open")).to_be_visible()
+    expect(tile(page, "Open offers")).to_be_visible()
     expect(page.locator("main[aria-busy]")).to_have_count(0)
 
 
@@ -322,7 +322,7 @@ def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
     api.clock_offset = -7200
     api.statistics = make_statistics(api, age=34)
     page = show_overview(open_console, api, clock=True)
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     page.get_by_role("button", name="Create Task").focus()
     page.evaluate("scrollTo(0, 200)")
     page.clock.fast_forward(22_000)
@@ -330,16 +330,16 @@ def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
     api.statistics = make_statistics(api, age=-26)
     api.statistics["hours"][23] = make_hour(api, 0, pending=15)
     page.clock.fast_forward(10_000)
-    expect(tile(page, "Open").locator(".big")).to_have_text("15")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("15")
     expect(page.get_by_role("button", name="Create Task")).to_be_focused()
     assert page.evaluate("scrollY") == 200
     wait_for_requests(page, api, 2)
 
 
-def test_figures_of_a_late_sweep_are_requested_ever_less_often(open_console, api):
+def test_requests_for_the_figures_of_a_late_sweep_back_off_to_one_per_minute(open_console, api):
     api.statistics = make_statistics(api, age=75)
     page = show_overview(open_console, api, clock=True)
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     for number, pause in enumerate((5_000, 10_000, 20_000, 40_000, 60_000, 60_000), start=1):
         page.clock.fast_forward(pause // 2)
         wait_for_requests(page, api, number)
@@ -351,13 +351,13 @@ def test_figures_of_a_late_sweep_are_requested_ever_less_often(open_console, api
 def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     api.statistics = 503, UNAVAILABLE[1], {"Retry-After": "100"}
     page.clock.fast_forward(25_000)
     banner = page.locator(".banner")
     expect(banner).to_contain_text("The figures were not updated")
     expect(banner).to_contain_text(re.compile(r"DynamoDB failed\. Next try in 1\d\d s\."))
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     page.clock.fast_forward(60_000)
     wait_for_requests(page, api, 2)
     api.statistics = make_statistics(api)
@@ -369,7 +369,7 @@ def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api
 def test_nothing_is_loaded_while_the_page_is_hidden_or_shows_another_section(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, clock=True)
-    expect(tile(page, "Open").locator(".big")).to_have_text("12")
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     set_visibility(page, "hidden")
     page.clock.fast_forward(60_000)
     wait_for_requests(page, api, 1)
@@ -440,23 +440,23 @@ def test_script_that_fails_to_load_is_reported_and_blocks_nothing_else(
     api.statistics = make_statistics(api)
     page.goto(f"{api.url}/console#overview")
     page.reload()
-    expect(tile(page, "Open")).to_be_visible()
+    expect(tile(page, "Open offers")).to_be_visible()
     context.close()
 
 
 @pytest.mark.parametrize("fragment", ["#overview", "#/overview"])
-def test_address_survives_a_reload_and_back(open_console, api, fragment):
+def test_address_survives_a_reload_and_the_back_button(open_console, api, fragment):
     api.statistics = make_statistics(api)
     page = open_console(token("supervisor"))
     expect(page.locator(".live")).to_contain_text("Live")
     page.goto(f"{api.url}/console{fragment}")
-    expect(tile(page, "Open")).to_be_visible()
+    expect(tile(page, "Open offers")).to_be_visible()
     page.reload()
-    expect(tile(page, "Open")).to_be_visible()
+    expect(tile(page, "Open offers")).to_be_visible()
     page.get_by_role("link", name="History").click()
     expect(page.locator("h1#history")).to_be_visible()
     page.go_back()
-    expect(tile(page, "Open")).to_be_visible()
+    expect(tile(page, "Open offers")).to_be_visible()
     expect(page.get_by_role("link", name="Overview", exact=True)).to_have_attribute(
         "aria-current", "page"
     )

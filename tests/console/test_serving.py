@@ -1,4 +1,4 @@
-"""The routes and headers that serve the console, and rules for its files."""
+"""The routes that serve the console, their headers, and rules for the console's files."""
 
 import gzip
 import re
@@ -46,7 +46,7 @@ def asset_urls(page):
 @pytest.mark.parametrize(
     ("path", "folder"), [("/console", f"{STAGE}/"), ("/console/", f"{STAGE}/console/")]
 )
-def test_page_refers_to_its_files_below_the_stage_with_or_without_slash(path, folder):
+def test_page_refers_to_its_files_below_the_stage_with_or_without_a_trailing_slash(path, folder):
     status, page, headers = call_app(path)
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -73,7 +73,7 @@ def test_responses_have_strict_security_headers(path):
 
 
 @pytest.mark.parametrize("name", sorted(SERVED))
-def test_files_are_immutable_and_have_their_type(name):
+def test_files_are_immutable_and_have_their_content_type(name):
     version = asset_urls(call_app("/console/")[1])[0].split("/")[0]
     status, text, headers = call_app(f"/console/{version}/{name}")
     types = {
@@ -100,7 +100,7 @@ def test_other_files_and_versions_are_not_found_and_not_cached(path):
     assert "Reload the page" in body
 
 
-def test_version_changes_with_any_file(tmp_path, monkeypatch):
+def test_version_changes_with_the_contents_and_the_name_of_a_file(tmp_path, monkeypatch):
     def version():
         console._console.cache_clear()
         return console.console_version()
@@ -169,7 +169,7 @@ def test_scripts_contain_each_module_after_the_modules_that_it_imports():
             assert before < after, (name, imported)
 
 
-def test_supervisor_script_imports_the_exports_of_the_console_script():
+def test_supervisor_script_imports_all_exports_of_the_console_script():
     console, supervisor = (_console().files[name] for name in SCRIPTS)
     statements = re.findall(r"^(?:import|export) .*", console + supervisor, re.MULTILINE)
     shared = statements[0].removeprefix("export ").removesuffix(";")
@@ -201,7 +201,8 @@ def test_style_sheet_starts_with_the_common_rules_and_contains_every_file():
         assert re.sub(r"^ +", "", last, flags=re.MULTILINE) in served
 
 
-def test_names_of_modules_differ_because_the_script_has_one_scope():
+def test_top_level_names_occur_in_only_one_module():
+    # The script has a single scope for all modules.
     pattern = r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)"
     names = [name for module in MODULES for name in re.findall(pattern, read(module), re.MULTILINE)]
     assert [name for name in set(names) if names.count(name) > 1] == []
@@ -217,7 +218,7 @@ def languages():
     }
 
 
-def test_languages_have_the_same_texts_and_placeholders():
+def test_languages_have_the_same_keys_and_placeholders():
     texts = languages()
     assert list(texts) == ["en", "es"]
     assert list(texts["en"]) == list(texts["es"])

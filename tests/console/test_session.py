@@ -351,10 +351,11 @@ def test_unknown_reason_of_a_failed_sign_in_is_not_shown(open_console, api, code
 def test_page_knows_the_reasons_that_the_api_sends():
     source = (CONSOLE / "view_door.js").read_text(encoding="utf-8")
     known = re.findall(r'^  \["(\w+)", "failed\w+"\],$', source, re.MULTILINE)
+    known += re.search(r'OTHER_FAILURES = "([\w ]+)"', source)[1].split()
     assert sorted(known) == sorted({*Failure, *_PROVIDER_CODES})
 
 
-def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
+def test_page_repeats_the_request_for_the_provider_until_it_succeeds(open_console, api):
     api.has_provider = True
     original, asked = api.respond, []
 
@@ -379,7 +380,7 @@ def test_page_asks_for_the_provider_until_it_gets_an_answer(open_console, api):
     assert asked[2] - asked[1] >= 1.9
 
 
-def test_only_a_page_on_the_users_own_machine_speaks_of_make_run(browser, api):
+def test_only_a_page_on_the_users_own_machine_mentions_make_run(browser, api):
     context = browser.new_context(locale="en-US")
     host = "https://console.example"
 
@@ -441,7 +442,7 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
 
 
 def age_last_renewal(page, seconds=60):
-    """Move the time of the last renewal without asking some seconds into the past."""
+    """Make the last silent renewal of the session this many seconds older."""
     page.evaluate(
         """age => {
           const at = Number(localStorage.getItem('console.renewal'));
@@ -677,7 +678,7 @@ def test_sign_out_reminds_of_the_providers_session_or_of_the_link_in_the_history
     expect(page.get_by_text("You signed out")).to_be_visible()
     reminder = page.get_by_text("You may still be signed in to your company account.")
     expect(reminder).to_have_count(int(has_provider))
-    history = page.get_by_text("The sign-in link stays in the history of this browser")
+    history = page.get_by_text("The sign-in link stays in the browser's history")
     expect(history).to_have_count(int(not has_provider))
     expect(page.get_by_text("Nothing about you is kept")).to_have_count(0)
 
@@ -706,7 +707,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
         assert "Marta" not in each.content()
 
 
-def test_sign_out_clears_a_tab_that_showed_another_page_meanwhile(open_console, api):
+def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_console, api):
     api.offer("Marta")
     mine = token()
     page = open_console(mine)

@@ -28,6 +28,40 @@ def test_one_of_two_tabs_polls_and_both_update(open_console, api):
     assert requests[second]
 
 
+def test_tab_takes_the_place_of_a_tab_that_hangs(open_console, api):
+    api.poll = {"visible_ms": 1_000, "hidden_ms": 1_000}
+    link = token()
+    first = open_console(link)
+    expect(first.locator(".live")).to_contain_text("Live")
+    second = open_console(link, context=first.context)
+    expect(second.locator(".live")).to_contain_text("Live")
+    requests = {page: overview_requests(page) for page in (first, second)}
+    debugger = first.context.new_cdp_session(first)
+    paused = []
+    # Playwright expects a function that is written in Python.
+    debugger.on("Debugger.paused", lambda event: paused.append(event))  # noqa: PLW0108
+    debugger.send("Debugger.enable")
+    debugger.send("Debugger.pause")
+    wait_until(second, lambda: paused)
+    api.offer("Marta")
+    expect(row(second, "Marta")).to_be_visible(timeout=60_000)
+    assert requests[second]
+    debugger.send("Debugger.resume")
+    api.offer("Jonas")
+    for page in (first, second):
+        expect(row(page, "Jonas")).to_be_visible()
+
+    def polls_alone():
+        counts = [len(requests[page]) for page in (first, second)]
+        wait_until(second, lambda: len(requests[second]) >= counts[1] + 2)
+        return len(requests[first]) == counts[0]
+
+    wait_until(second, polls_alone)
+    second.close()
+    api.offer("Berta")
+    expect(row(first, "Berta")).to_be_visible()
+
+
 def test_decision_in_one_tab_is_shown_in_the_other(open_console, api):
     api.offer("Marta")
     api.answers["/reject"] = api.decide("rejected")
@@ -39,7 +73,7 @@ def test_decision_in_one_tab_is_shown_in_the_other(open_console, api):
         expect(rows(page)).to_have_attribute("data-end", "rejected")
 
 
-def test_tabs_of_two_users_do_not_mix(open_console, api):
+def test_tabs_of_two_users_poll_with_their_own_tokens(open_console, api):
     alice = open_console()
     supervisor = open_console(token("supervisor", identity="carla"), context=alice.context)
     for page in (alice, supervisor):

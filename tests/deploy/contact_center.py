@@ -122,9 +122,9 @@ class ContactCenter:
         """Create, reserve, accept and complete a Task."""
         record = self.reserve()
         assert record["status"] == "pending"
-        self.accept(record)
+        self.accept_and_complete(record)
 
-    def accept(self, record):
+    def accept_and_complete(self, record):
         """Accept a pending Reservation for Alice and complete its Task."""
         accepted = self.app.post(f"/reservations/{record['reservation_sid']}/accept")
         assert (accepted.status, accepted.body["reservation_status"]) == (200, "accepted")

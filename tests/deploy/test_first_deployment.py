@@ -171,7 +171,7 @@ def test_error_code_of_a_refused_callback_is_shown(checkout, twilio, environ):
     assert completed.returncode == 1
     lines = completed.stderr.splitlines()
     assert lines[-2].endswith(" is canceled.")
-    refusal = "Error: The stage refused TaskRouter's callback with 403 InvalidSignature."
+    refusal = "Error: The stage answered TaskRouter's callback with 403 InvalidSignature."
     assert lines[-1].startswith(refusal), lines
 
 

@@ -141,8 +141,8 @@ class Api:
             response = self._aws.client("lambda").invoke(
                 FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)
             )
-            answer = json.load(response["Payload"])
-            status = answer.get("statusCode", answer)
+            result = json.load(response["Payload"])
+            status = result.get("statusCode", result)
             if status != UNAVAILABLE:
                 break
         return status
@@ -173,21 +173,21 @@ class Api:
 
     async def post_callbacks(self, session, sids, seconds, **parameters):
         """Post callbacks and, like TaskRouter, call the fallback if a callback fails."""
-        answers = CallbackResponses()
+        responses = CallbackResponses()
 
         async def post_callback():
             sid, started = next(sids), time.monotonic()
             outcome = await self._post_signed(session, "/assignment_callback", sid, **parameters)
-            answers.outcomes[outcome] += 1
+            responses.outcomes[outcome] += 1
             if outcome != 200:
                 outcome = await self._post_signed(
                     session, "/assignment_callback/fallback", sid, **parameters
                 )
-            answers.seconds.append(time.monotonic() - started)
-            (answers.recorded if outcome == 200 else answers.lost).append(sid)
+            responses.seconds.append(time.monotonic() - started)
+            (responses.recorded if outcome == 200 else responses.lost).append(sid)
 
         await send_at(CALLBACKS_PER_SECOND, seconds, post_callback)
-        return answers
+        return responses
 
     async def post_events(self, session, sids, seconds):
         """Post the events of one Reservation per callback, in TaskRouter's order."""
@@ -237,17 +237,17 @@ async def measure(api, twilio):
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
             first = number * 0x10_0000
-            answers, *_ = await asyncio.gather(
+            responses, *_ = await asyncio.gather(
                 api.post_callbacks(session, reservation_sids(first), SECONDS),
                 # The events are about other Reservations, so they record no callback's Reservation.
                 api.post_events(session, reservation_sids(first + 0x8_0000), SECONDS),
                 *(api.saturate(session, name, reservation_sids()) for name in api.clients),
             )
             outcomes = {**api.client_outcomes, "events": api.event_outcomes}
-            print(answers, outcomes)  # noqa: T201  `pytest -rP` shows the figures
-            if not answers.lost and answers.p99 < MAX_P99_SECONDS:
+            print(responses, outcomes)  # noqa: T201  `pytest -rP` shows the figures
+            if not responses.lost and responses.p99 < MAX_P99_SECONDS:
                 break
-        return answers
+        return responses
 
 
 def read_recorded_sids(aws):
@@ -275,12 +275,12 @@ def test_callbacks_are_answered_while_other_routes_are_saturated(
     api.start_environments()
     api.bearer = token(checkout, *role)
 
-    answers = asyncio.run(measure(api, twilio))
+    responses = asyncio.run(measure(api, twilio))
 
     twilio.clear_faults()
-    assert answers.lost == [], str(answers)
-    assert set(answers.recorded) <= read_recorded_sids(aws)
-    assert answers.p99 < MAX_P99_SECONDS, sorted(answers.seconds)[-20:]
+    assert responses.lost == [], str(responses)
+    assert set(responses.recorded) <= read_recorded_sids(aws)
+    assert responses.p99 < MAX_P99_SECONDS, sorted(responses.seconds)[-20:]
     # The routes were saturated, and some requests waited for TaskRouter.
     assert all(outcomes[THROTTLED] for outcomes in api.client_outcomes.values()), (
         api.client_outcomes

@@ -51,7 +51,7 @@ def apply(aws, template, change_type):
 def release(aws, checkout, folder, change_type):
     """Package the checkout and deploy the package with CloudFormation."""
     checkout.infra("package", "--stage", STAGE, str(folder))
-    # A small package keeps cold starts fast. ADR 49 explains what cryptography adds to it.
+    # A small package keeps cold starts fast. ADR 49 explains the size of cryptography.
     assert (folder / "deployment.zip").stat().st_size < 14 * 2**20
     (bucket,) = aws.list_resources()["buckets"]
     apply(aws, upload_code(bucket, aws, folder), change_type)

@@ -102,7 +102,7 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
 
     # An old pending Reservation can be accepted.
     task_sid = reservations["pending"]["task_sid"]
-    center.accept({"reservation_sid": sids["pending"], "task_sid": task_sid})
+    center.accept_and_complete({"reservation_sid": sids["pending"], "task_sid": task_sid})
 
     # The sweep records the cancellation of a Reservation with an old claim.
     center.cancel(reservations["claimed"]["task_sid"])

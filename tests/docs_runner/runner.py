@@ -9,8 +9,8 @@ from tests.docs_runner.pages import Block, Command
 from tests.docs_runner.shell import Programs, Shell
 
 # Values that differ between runs are replaced in both outputs before the comparison.
-_VARIABLE = (
-    r"\b\d{12}\b",  # account
+_VARYING_VALUES = (
+    r"\b\d{12}\b",  # account ID
     r"(?<=https://)\w+(?=\.execute-api)",
     r"\b\d+(?= s\b)",
     r"\bpython3\.\d+",
@@ -126,6 +126,6 @@ def _find_problem(command: Command, status: int, output: str, *, fails: bool) ->
 
 def _normalize(text: str) -> str:
     """Replace the values that differ between runs, and remove all whitespace."""
-    for pattern in _VARIABLE:
+    for pattern in _VARYING_VALUES:
         text = re.sub(pattern, "0", text)
     return re.sub(r"\s", "", text)

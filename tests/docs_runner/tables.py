@@ -9,8 +9,8 @@ FIRST_DEPLOYMENT = (
 DOCTOR = "tests/infra/test_doctor.py and tests/infra/test_doctor_probe.py run the command"
 
 WORKSPACE = (
-    "the command needs a stage in AWS; tests/infra/workspace/test_commands.py runs it, and "
-    "tests/deploy/test_docs.py runs the commands of operations.md"
+    "the command needs a stage in AWS; the tests in tests/infra and tests/deploy run the same "
+    "operator command"
 )
 
 NOT_RUN = {

@@ -22,7 +22,7 @@ def run(command, *, folder, environ, answers=()):
         folder: The working directory.
         environ: The environment variables.
         answers: Pairs of a pattern and an answer, in the order of the questions. The answer is
-            typed once the output after the previous answer matches the pattern.
+            typed as soon as the output after the previous answer matches the pattern.
 
     Returns:
         The exit code, and all text that the terminal has shown.

@@ -215,7 +215,7 @@ def test_default_worker_instructions_list_each_free_parameter() -> None:
         ),
     ],
 )
-def test_error_says_how_to_write_the_worker_instructions(text: str, message: str) -> None:
+def test_error_explains_how_to_write_the_worker_instructions(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="^must ") as raised:
         parse_instruction_permissions(text)
     assert str(raised.value) == message

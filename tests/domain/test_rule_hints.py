@@ -1,4 +1,4 @@
-"""Hints for expressions that are written in the syntax of TaskRouter's Workflows."""
+"""Hints for expressions that are written in the syntax of Workflows or of other languages."""
 
 import re
 

@@ -20,6 +20,7 @@ from chalicelib.domain.sign_in import (
     checked_return_to,
     parse_roles,
     provider_error,
+    spread_lifetime,
 )
 
 ROOT = "https://calls.example.com/prod/"
@@ -107,6 +108,17 @@ def test_highest_role_of_the_claimed_values_is_found(groups: object, everyone: b
         assert found is None
 
 
+@given(st.integers(60, 86_400), st.data())
+def test_lifetime_is_shortened_by_at_most_a_tenth(seconds: int, data: st.DataObject) -> None:
+    lifetime = spread_lifetime(seconds, lambda end: data.draw(st.integers(0, end - 1)))
+    assert 0.9 * seconds <= lifetime <= seconds
+
+
+def test_lifetime_can_be_shortened_by_a_tenth_or_not_at_all() -> None:
+    assert spread_lifetime(3600, lambda end: end - 1) == 3240
+    assert spread_lifetime(3600, lambda _: 0) == 3600
+
+
 def test_everyone_is_a_worker_by_default() -> None:
     roles = parse_roles(EVERYONE_IS_A_WORKER)
     assert roles == {"*": Role.WORKER}
@@ -146,7 +158,7 @@ def test_unverified_email_is_ignored(verified: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 256, "José", "a b"])
-def test_printable_text_is_a_name(name: str) -> None:
+def test_printable_string_is_a_name(name: str) -> None:
     assert policy().find_name({"email": name, "email_verified": True}) == name
 
 

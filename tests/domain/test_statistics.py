@@ -1,4 +1,4 @@
-"""Which hours are counted again, and how acceptance times are computed."""
+"""The choice of hours to count again, and the computation of acceptance times."""
 
 import statistics as oracle
 from dataclasses import replace

@@ -113,7 +113,7 @@ def test_chalice_local_without_a_stage_option_serves_the_local_stage(start):
     assert app.get(f"{path}/signature").body["valid"] is True
     sent = app.post(f"{path}/send_again").body
     assert (sent["status"], sent["body"]) == (200, {})
-    assert app.get(path).body["last_claim"]["target"] == "accepted"
+    assert [claim["target"] for claim in app.get(path).body["claims"]] == ["accepted"]
 
 
 def test_missing_services_are_reported_at_startup_and_in_responses(start):

@@ -26,7 +26,10 @@ def live():
 
 @pytest.fixture
 def open_console(live, browser):
-    """A function that opens the console by a sign-in link; the stack is cleared after each test."""
+    """A function that opens the console with a sign-in link.
+
+    The stack is cleared after each test.
+    """
     contexts, problems = [], []
 
     def open_page(role="worker", worker="Alice", *, hours=1):
@@ -141,7 +144,7 @@ def test_two_browsers_race_and_both_show_the_one_decision(live, open_console):
         expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_offer_that_is_withdrawn_while_looking_is_an_ending(live, open_console):
+def test_offer_that_is_withdrawn_while_shown_is_marked_as_withdrawn(live, open_console):
     reservation = live.create_pending_reservation()
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -150,7 +153,7 @@ def test_offer_that_is_withdrawn_while_looking_is_an_ending(live, open_console):
     expect(row(page, "es")).to_contain_text("The Task was canceled")
 
 
-def test_offer_that_times_out_while_looking_sets_the_worker_to_offline(live, open_console, control):
+def test_offer_that_times_out_while_shown_sets_the_worker_to_offline(live, open_console, control):
     live.create_pending_reservation()
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -169,7 +172,7 @@ def test_worker_cannot_see_another_workers_offer(live, open_console):
     assert rows(bob).count() == 0
 
 
-def test_attributes_that_are_markup_do_not_run(live, open_console):
+def test_markup_in_attributes_does_not_run(live, open_console):
     attack = "<img src=x onerror=alert(1)><script>alert(1)</script>"
     create_task(live, customer=attack, topic=attack)
     live.set_activity_of_alice("Idle")
@@ -193,7 +196,7 @@ def test_expired_token_ends_the_session(open_console):
     expect(page.get_by_text("Your session expired at")).to_be_visible(timeout=20_000)
 
 
-def test_restarted_api_is_recovered_without_a_reload(live, open_console):
+def test_console_recovers_from_a_lost_connection_without_a_reload(live, open_console):
     live.create_pending_reservation()
     page = open_console()
     expect(rows(page)).to_have_count(1)

@@ -145,7 +145,7 @@ def test_worker_signs_in_and_renews_the_token_silently(page, center):
     assert urlsplit(page.url).query == "view=all"
 
 
-def test_expired_session_continues_without_a_question(page, center):
+def test_expired_session_is_renewed_without_asking_the_person(page, center):
     sign_in(page, center, "alice")
     token_of(page, center)
     expired = open_with_expiring_token(page, center)
@@ -156,7 +156,7 @@ def test_expired_session_continues_without_a_question(page, center):
     assert grant_of(renewed) == grant_of(expired)
 
 
-def test_expired_session_of_a_person_without_a_login_asks_once(page, center):
+def test_expired_session_without_a_provider_login_asks_the_person_to_sign_in(page, center):
     with page.expect_navigation(url=re.compile("#sign-in-error=login_required")):
         open_with_expiring_token(page, center)
     expect(page.locator(".banner")).to_contain_text("Your session expired at")
@@ -179,7 +179,7 @@ def test_silent_sign_in_of_a_new_browser_requires_a_login(page, center):
 @pytest.mark.parametrize(
     ("user", "reason"), [("bob", "no Worker matches it"), ("mallory", "no verified address")]
 )
-def test_refused_person_continues_to_the_page(page, center, user, reason):
+def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, user, reason):
     statuses = []
     page.on("response", lambda response: statuses.append((response.url, response.status)))
     sign_in(page, center, user)
@@ -193,13 +193,13 @@ def test_malformed_response_of_the_provider_continues_to_the_page(page, center):
     expect_failure(page, center, "request_failed")
 
 
-def test_canceled_sign_in_ends_on_the_page(page, center):
+def test_canceled_sign_in_is_reported_on_the_page(page, center):
     begin(page, center, "alice")
     page.click("text=Cancel")
     expect_failure(page, center, "access_denied")
 
 
-def test_response_works_once_and_only_in_its_browser(page, center):
+def test_authorization_response_works_once_and_only_in_its_browser(page, center):
     begin(page, center, "alice")
     with page.expect_request(f"{center.callback}**") as request:
         page.click("[type=submit]")

@@ -1,4 +1,4 @@
-"""A console sees offers, decides them and switches its Activity, on the real local stack."""
+"""The console's requests list and reject offers and switch the Activity, on the local stack."""
 
 from datetime import datetime
 
@@ -73,7 +73,7 @@ def test_offer_appears_with_its_names_and_leaves_when_it_ends(live, console):
     assert eventually(lambda: activity(live, console) == "Offline")
 
 
-def test_activity_is_switched_and_a_change_by_taskrouter_is_seen(live, console):
+def test_activity_is_switched_and_a_change_in_taskrouter_is_shown(live, console):
     url = live.definition.api_url
     listed = console.get(f"{url}/activities", timeout=15).json()
     sids = {each["name"]: each["sid"] for each in listed["activities"]}

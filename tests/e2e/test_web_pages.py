@@ -131,9 +131,9 @@ def state(definition):
     client = dynamodb.client(definition.dynamodb_url)
     names = client.list_tables()["TableNames"]
     items = {name: client.scan(TableName=name, ConsistentRead=True)["Items"] for name in names}
-    with network.DIRECT.open(f"{definition.simulator_url}/simulator/state") as response:
+    with network.DIRECT_OPENER.open(f"{definition.simulator_url}/simulator/state") as response:
         overview = json.load(response)
-    with network.DIRECT.open(f"{definition.simulator_url}/simulator/log") as response:
+    with network.DIRECT_OPENER.open(f"{definition.simulator_url}/simulator/log") as response:
         log = json.load(response)["entries"]
     overview.pop("log", None)
     accepted = [entry for entry in log if entry.get("status", 0) < 400]

@@ -1,4 +1,7 @@
-"""Random requests without valid signatures, sent over sockets to `chalice local`."""
+"""Random requests without valid signatures, sent over sockets to `chalice local`.
+
+Responses to HEAD requests have no body and are not checked.
+"""
 
 import http.client
 import os

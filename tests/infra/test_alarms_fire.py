@@ -14,7 +14,7 @@ from infra.aws import capacity, template
 from tests.infra import templates
 
 ALARMS = templates.of_type(template.read(), "AWS::CloudWatch::Alarm")
-HOUR = 60
+MINUTES_PER_HOUR = 60
 
 PARAMETERS = {str({"Ref": "ConcurrencyThreshold"}): capacity.alarm_threshold(10)}
 """Values of the parameters in thresholds, for a new account's 10 concurrent executions."""
@@ -55,7 +55,7 @@ def average(values):
     return sum(values) / len(values)
 
 
-def every(count, value, *, otherwise=None, minutes=HOUR):
+def every(count, value, *, otherwise=None, minutes=MINUTES_PER_HOUR):
     """Return a value per minute: *value* every *count* minutes, *otherwise* in between."""
     return [value if minute % count == 0 else otherwise for minute in range(minutes)]
 
@@ -103,9 +103,9 @@ def test_only_sweep_silent_fires_without_data(alarm):
         # three callbacks per hour, all refused because of a rotated token
         ("CallbacksRefused", every(20, 1)),
         ("CallbacksSlow", every(10, 4_000)),
-        ("FallbackFails", every(HOUR, 1)),
+        ("FallbackFails", every(MINUTES_PER_HOUR, 1)),
         ("ApiFails", every(1, 1)),
-        ("UnrecordedReservation", every(HOUR, 1, otherwise=0)),
+        ("UnrecordedReservation", every(MINUTES_PER_HOUR, 1, otherwise=0)),
         ("RulesFail", every(20, 1)),  # three callbacks per hour, each with a failed rule
         ("RulesFail", every(1, 3)),
         ("CallbackUnreadable", every(20, 1, otherwise=0)),
@@ -130,22 +130,25 @@ def test_alarm_fires_if_its_cause_persists(alarm, minutes):
     ("alarm", "minutes"),
     [
         # a single failure, which the fallback handles
-        ("CallbacksFail", every(HOUR, 1, otherwise=0)),
-        ("CallbacksRefused", every(HOUR, 1)),  # a single forged request
+        ("CallbacksFail", every(MINUTES_PER_HOUR, 1, otherwise=0)),
+        ("CallbacksRefused", every(MINUTES_PER_HOUR, 1)),  # a single forged request
         ("CallbacksRefused", every(30, 1)),  # two requests from strangers at night
         ("CallbacksRefused", [1, 1, *every(1, None)]),
-        ("RulesFail", every(HOUR, 1)),  # a caller's attributes lack a value
+        ("RulesFail", every(MINUTES_PER_HOUR, 1)),  # a caller's attributes lack a value
         ("RulesFail", every(30, 2)),
-        ("CallbackUnreadable", every(HOUR, 1, otherwise=0)),
+        ("CallbackUnreadable", every(MINUTES_PER_HOUR, 1, otherwise=0)),
         ("ApiThrottled", every(10, 9, otherwise=0)),  # bursts that anyone can cause
         ("TableThrottled", every(10, 3)),  # throttled writes are retried
         ("ConcurrencyHigh", every(10, 10, otherwise=1)),
         ("ApiFails", every(2, 1)),
         ("CallbacksRefused", every(1, 0.1)),  # a few forged requests among many valid requests
-        ("CallbacksSlow", every(HOUR, 4_500, otherwise=300)),
+        ("CallbacksSlow", every(MINUTES_PER_HOUR, 4_500, otherwise=300)),
         ("ForgedSignatures", every(10, 5)),
-        ("SweepFails", every(HOUR, 1, otherwise=0)),  # the next sweep recovers
-        ("SweepBehind", every(HOUR, 900_000, otherwise=0)),  # the first sweep after an outage
+        ("SweepFails", every(MINUTES_PER_HOUR, 1, otherwise=0)),  # the next sweep recovers
+        (
+            "SweepBehind",
+            every(MINUTES_PER_HOUR, 900_000, otherwise=0),
+        ),  # the first sweep after an outage
     ],
 )
 def test_transient_problem_triggers_no_alarm(alarm, minutes):

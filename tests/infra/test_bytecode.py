@@ -83,7 +83,7 @@ def test_changed_source_is_executed_after_bytecode_was_added(tmp_path):
     bytecode.add(package)
     with ZipFile(package) as compiled:
         contents = {name: compiled.read(name) for name in compiled.namelist()}
-    # The changed package contains bytecode for every module, so only its content is out of date.
+    # The changed package contains bytecode for every module, but app.py's bytecode is out of date.
     write_package(package, {**contents, "app.py": "import other\nprint(2)"})
 
     bytecode.add(package)

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app import app
-from chalicelib.adapters import callback_log
+from chalicelib.adapters import callback_log, oidc
 from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.usecases.deadlines import REQUEST_LIMIT_MS
 from infra import OperatorError
@@ -218,7 +218,7 @@ def test_sufficient_or_reserved_concurrency_needs_no_hint(concurrency, reserved)
 
 
 @given(concurrency=CONCURRENCY)
-def test_throttled_requests_fit_into_the_concurrency(concurrency):
+def test_admitted_requests_fit_into_the_concurrency(concurrency):
     callback = capacity.callback_throttle(concurrency)
     default = capacity.default_throttle(concurrency)
     assert callback.rate * capacity.CALLBACK_SECONDS <= concurrency
@@ -332,7 +332,7 @@ def test_log_searches_use_a_fiftieth_of_the_concurrency_or_one_execution(concurr
 
 
 def test_search_of_the_callback_log_takes_no_longer_than_its_throttle_assumes():
-    longest = callback_log.LATEST_REQUEST_SECONDS + callback_log.REQUEST_SECONDS
+    longest = callback_log.SEARCH_SECONDS + callback_log.REQUEST_SECONDS
     assert longest <= capacity.WAITING_SECONDS
 
 
@@ -400,15 +400,43 @@ def test_callback_and_default_rates_are_not_reduced_if_concurrency_is_sufficient
     assert capacity.callback_throttle(enough - 1).rate < capacity.MAX_CALLBACK_THROTTLE.rate
 
 
-@pytest.mark.parametrize("concurrency", [10, 1_000])
-def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
+def throttles_with_a_provider(concurrency):
     settings = stage_settings(oidc_issuer="https://login.example.com")
     found = api_settings._method_settings(SimpleNamespace(settings=settings), concurrency)
-    throttles = {(setting.path, setting.method): setting.throttle for setting in found}
-    expected = capacity.waiting_throttle(concurrency, 1 / 9)
-    for path in ("callback", "sign-in"):
-        assert throttles[f"/~1console~1{path}", "GET"] == expected
-    assert throttles["/~1create-task", "POST"] == expected
+    return {(setting.path, setting.method): setting.throttle for setting in found}
+
+
+@pytest.mark.parametrize("concurrency", [10, 1_000])
+def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
+    found = throttles_with_a_provider(concurrency)
+    assert found["/~1console~1callback", "GET"] == capacity.waiting_throttle(concurrency, 3 / 10)
+    assert found["/~1create-task", "POST"] == capacity.waiting_throttle(concurrency, 1 / 10)
+
+
+@pytest.mark.parametrize("concurrency", [10, 50, 100, 1_000])
+def test_sign_in_that_begins_can_also_end(concurrency):
+    found = throttles_with_a_provider(concurrency)
+    assert found["/~1console~1sign-in", "GET"] == found["/~1console~1callback", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "agents", "seconds"),
+    [(10, 10, 57), (50, 50, 55), (100, 100, 61), (1_000, 150, 4), (1_000, 1_000, 61)],
+)
+def test_shift_signs_in_within_about_a_minute_and_again_an_hour_later(concurrency, agents, seconds):
+    """The throttle of polls admits about as many agents as there are concurrent executions."""
+    assert capacity.console_throttle(concurrency, agents).rate == agents / 2
+    throttle = throttles_with_a_provider(concurrency)["/~1console~1callback", "GET"]
+    assert agents <= throttle.burst + throttle.rate * seconds
+    # A token's lifetime is shortened by up to a tenth, so renewals spread over six minutes.
+    assert 4 * agents / 360 < throttle.rate
+
+
+@pytest.mark.parametrize("concurrency", [10, 100, 1_000])
+def test_sign_ins_that_wait_for_the_provider_leave_capacity_to_callbacks(concurrency):
+    throttle = throttles_with_a_provider(concurrency)["/~1console~1sign-in", "GET"]
+    admitted = throttle.burst + int(throttle.rate * oidc.SECONDS)
+    assert admitted <= max(1, 0.14 * concurrency)
 
 
 PAGE_PATHS = ("/console", "/console/session", "/console/callback", "/console/sign-in")

@@ -118,7 +118,7 @@ def test_invalid_setting_is_rejected(checkout, command):
 
 
 @pytest.mark.parametrize("command", [["deploy"], ["dev", "plan"], ["package", "out"]])
-def test_settings_that_do_not_fit_together_are_rejected(checkout, command):
+def test_contradictory_settings_are_rejected(checkout, command):
     checkout.set_variables(**SIDS, REJECT_AFTER_SECONDS="500", RESERVATION_TIMEOUT_SECONDS="120")
 
     completed = checkout.chalice(*command, **REGION)

@@ -1,4 +1,4 @@
-"""Known problems of Chalice (docs/chalice.md) that no other test covers."""
+"""The project avoids known problems of Chalice (docs/chalice.md) that no other test covers."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def packaged_stage(tmp_path_factory):
     return package(tmp_path_factory.mktemp("package"), "prod")
 
 
-def test_chalice_does_not_create_log_groups():
+def test_log_retention_and_policies_are_not_left_to_chalice():
     project_config = stage_config.project()
     for level in (project_config, *project_config["stages"].values()):
         assert "log_retention_in_days" not in level

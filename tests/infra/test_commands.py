@@ -261,7 +261,7 @@ def test_destroy_of_an_undeclared_stage_says_how_to_remove_it(run_command, name,
 def test_destroy_names_the_custom_domain_instead_of_twilio():
     settings = SimpleNamespace(public_base_url="https://calls.example.com")
 
-    described = destroy._describe_urls(SimpleNamespace(settings=settings))
+    described = destroy._describe_next_deployment(SimpleNamespace(settings=settings))
 
     assert "Afterward, point https://calls.example.com to that API." in described
     assert "Twilio" not in described

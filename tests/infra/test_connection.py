@@ -52,7 +52,7 @@ def test_urls_are_shown_and_set_after_confirmation(stage):
     assert result.exit_code == 0, result.output
     assert f"Workflow, assignment callback: none -> {PRIMARY}\n" in result.output
     assert f"Workspace, event callback: none -> {EVENT}\n" in result.output
-    assert "Twilio has stored the callback URLs." in result.output
+    assert "Twilio has stored the changes." in result.output
     assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
 
 

@@ -62,11 +62,14 @@ def test_documented_memory_and_timeouts_match_configuration():
         assert f"| {row} | {api} {unit} | {sweep} {unit} |" in DEPLOY
 
 
-def throttles(concurrency):
+def throttles(concurrency, oidc_issuer=""):
     """Return each throttle by path and method; ``*`` stands for all other methods."""
     stage = SimpleNamespace(
         settings=SimpleNamespace(
-            callback_prefixes=("",), tutorial_routes=False, console_agents=150, oidc_issuer=""
+            callback_prefixes=("",),
+            tutorial_routes=False,
+            console_agents=150,
+            oidc_issuer=oidc_issuer,
         )
     )
     return {
@@ -90,6 +93,20 @@ def test_documented_throttles_match_code():
         assert f"| {' | '.join(row)} |" in DEPLOY
 
 
+@pytest.mark.parametrize("concurrency", [10, 50, 100, 1_000])
+def test_documented_throttles_with_an_identity_provider_match_code(concurrency):
+    found = throttles(concurrency, "https://login.example.com")
+    methods = (
+        ("/reservations/{sid}/accept", "POST"),
+        ("/create-task", "POST"),
+        ("/console/sign-in", "GET"),
+    )
+    cells = [f"{found[method].rate:,g}/s, {found[method].burst:,}" for method in methods]
+    sign_in = found["/console/sign-in", "GET"]
+    row = (f"{concurrency:,}", *cells, str(int(sign_in.burst + 60 * sign_in.rate)))
+    assert f"| {' | '.join(row)} |" in DEPLOY
+
+
 def test_documented_costs_add_up_and_count_every_alarm():
     rows = re.findall(r"^\| (.+?) \|.*\| \$([\d.]+) \|$", DEPLOY, re.MULTILINE)
     costs = {name: float(cost) for name, cost in rows}
@@ -100,7 +117,7 @@ def test_documented_costs_add_up_and_count_every_alarm():
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_documented_urls_on_aws_begin_with_a_stage(page):
+def test_paths_of_documented_urls_on_aws_begin_with_a_stage(page):
     text = page.read_text(encoding="utf-8")
     stages = re.findall(r"execute-api\S*amazonaws\.com/(\w+)|…\.amazonaws\.com/(\w+)", text)
     assert {"".join(groups) for groups in stages} <= {"STAGE", "dev", "prod"}

@@ -176,7 +176,7 @@ FAULTS = {
     "wrong API key": (
         lambda s: s.store_secrets(api_keys={s.twilio.api_key_sid: "wrong"}),
         "api_key",
-        "It must be a standard key of this account",
+        "The API key must be a standard key of this account",
     ),
     "second API key": (
         lambda s: s.store_secrets(
@@ -254,7 +254,10 @@ FAULTS = {
     "failing app": (
         lambda s: s.faults.update({("GET", "/health"): (502, {})}),
         "reachable",
-        "(HTTP status 502). Check what is in front of the API. Run: python -m infra deploy --stage",
+        (
+            "(HTTP status 502). Check any proxy in front of the API. Run: python -m infra deploy "
+            "--stage"
+        ),
     ),
     "refused event": (
         lambda s: s.faults.update({("POST", "/event_callback"): REFUSED}),
@@ -376,7 +379,7 @@ def test_event_refused_by_a_service_with_other_sids_suggests_a_deployment(stage)
 @pytest.mark.parametrize(
     ("status", "is_accepted"), [(200, True), (299, True), (300, False), (500, False)]
 )
-def test_only_an_accepted_forgery_is_called_a_danger(stage, status, is_accepted):
+def test_only_an_accepted_forgery_is_reported_as_dangerous(stage, status, is_accepted):
     stage.faults["POST", "/event_callback"] = (status, {})
     check = next(check for check in CHECKS if check.name == "forged_request")
 
@@ -555,7 +558,7 @@ def test_every_check_is_documented():
 
 
 def refuse(operation):
-    """Make an AWS operation fail because of a missing permission."""
+    """Return a function that fails like an AWS operation without permission."""
 
     def fail(*_args, **_kwargs):
         response = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
@@ -600,7 +603,7 @@ def test_only_a_main_key_is_wrong(stage, status, outcome):
     assert ("is a main key" in result.text) == (outcome is Outcome.WRONG)
 
 
-def test_failing_list_of_keys_is_named(stage):
+def test_failure_to_list_the_keys_is_reported(stage):
     stage.faults["GET", f"/2010-04-01/Accounts/{stage.twilio.account_sid}/Keys.json?PageSize=1"] = (
         503,
         {},

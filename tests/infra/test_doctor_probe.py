@@ -307,7 +307,7 @@ def test_failed_deletion_is_reported_and_keeps_the_findings(stage):
 
 
 @pytest.mark.parametrize("kind", ["Workflows", "Tasks", "Workers", "TaskQueues", "TaskChannels"])
-def test_list_that_fails_does_not_prevent_other_deletions(stage, kind):
+def test_failed_list_request_does_not_prevent_other_deletions(stage, kind):
     """Only resources in the failed list, and the resources that they use, may remain."""
     before = resources(stage)
     api_of_probe = []

@@ -76,7 +76,7 @@ def test_memory_timeouts_and_tracing_are_set(packaged_stage):
     assert gateway["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
 
 
-def test_console_files_exceed_the_minimum_size_for_compression(packaged_stage):
+def test_console_script_and_style_sheet_are_large_enough_for_compression(packaged_stage):
     (gateway,) = packaged_stage.of_type("AWS::ApiGateway::RestApi").values()
     size = gateway["MinimumCompressionSize"]
     assert size == 10_240
@@ -84,7 +84,7 @@ def test_console_files_exceed_the_minimum_size_for_compression(packaged_stage):
     assert len(_console().files["console.css"]) > size
 
 
-def test_failed_or_throttled_sweep_is_not_retried(packaged_stage):
+def test_failed_sweep_is_not_retried_and_throttled_sweep_expires_after_a_minute(packaged_stage):
     (invoke_config,) = packaged_stage.of_type("AWS::Lambda::EventInvokeConfig").values()
     assert invoke_config["FunctionName"] == {"Ref": "Sweep"}
     assert (invoke_config["MaximumRetryAttempts"], invoke_config["MaximumEventAgeInSeconds"]) == (

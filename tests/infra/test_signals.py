@@ -137,7 +137,7 @@ def test_ctrl_c_at_a_question_ends_the_command_like_any_other_signal(question):
 
 
 @pytest.mark.parametrize("question", ['ask("Name?")', 'ask_for_secret("Name?")'])
-def test_ctrl_d_at_a_question_says_what_to_do_next(question):
+def test_message_after_ctrl_d_at_a_question_says_what_to_do_next(question):
     command = shlex.join([sys.executable, "-c", QUESTION.format(question=question)])
     answers = [(r"Name\?.*: ", terminal.CTRL_D)]
 

@@ -232,7 +232,7 @@ def test_request_that_fails_after_connecting_is_not_reported_as_unreachable(erro
     assert not isinstance(failed.value, UnreachableError)
 
 
-def test_smoke_test_triggers_no_alarm():
+def test_smoke_test_uses_a_route_without_an_alarm_for_refused_requests():
     alarmed_routes = {
         templates.with_stage(dimension["Value"], "dev")
         for alarm in templates.of_type(template.read(), "AWS::CloudWatch::Alarm").values()

@@ -1,3 +1,5 @@
+"""The `token` command prints a signed token, and reports errors without a traceback."""
+
 import time
 
 import jwt

@@ -179,7 +179,7 @@ def test_different_callback_url_is_reported_before_a_task_is_created(stage):
     result = stage.deploy("--try")
 
     assert result.exit_code == 1
-    assert "Error: No test Task was created, because the callback URLs of the Workflow" in (
+    assert "Error: No test Task was created, because the Workflow's callback URLs are" in (
         result.output
     )
     assert tasks(stage) == []
@@ -384,11 +384,14 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "the stage logged no callback. Monitor > Errors in Twilio's Console"),
-        (["START RequestId: 1", {"route": "/health", "status": 500}], "logged no callback"),
-        ([REFUSED | {"status": 200}, '{"route": "/assignment_callback"'], "logged no callback"),
-        ([REFUSED | {"route": "/assignment_callback/fallback"}], "logged no callback"),
-        ([REFUSED], "refused TaskRouter's callback with 403 InvalidSignature."),
+        ([], "the stage logged no failed callback. Monitor > Errors in Twilio's Console"),
+        (["START RequestId: 1", {"route": "/health", "status": 500}], "logged no failed callback"),
+        (
+            [REFUSED | {"status": 200}, '{"route": "/assignment_callback"'],
+            "logged no failed callback",
+        ),
+        ([REFUSED | {"route": "/assignment_callback/fallback"}], "logged no failed callback"),
+        ([REFUSED], "answered TaskRouter's callback with 403 InvalidSignature."),
         ([REFUSED], "checked for https://checked.example/assignment_callback."),
         (
             [REFUSED | {"status": 503, "error": "StoreUnavailable"}],
@@ -432,7 +435,7 @@ def test_command_offers_a_test_in_a_terminal_after_the_first_deployment(stage, m
     assert result.exit_code == 0, result.output
     assert "  Spanish: selected_language=='es'\n" in result.output
     names = result.output.index("may receive the Task: Alice\n")
-    assert names < result.output.index("Create the test Task, which reserves one of them")
+    assert names < result.output.index("Create the test Task, which reserves one of these Workers")
     assert (
         "Error: The text must be a JSON object with the Task's attributes: it is an array.\n"
         in result.output
@@ -480,7 +483,7 @@ def test_first_run_names_the_questions_that_it_does_not_ask(stage, in_terminal, 
     assert "Not asked for" not in stage.deploy(*options).output
 
 
-def test_interrupted_first_run_leaves_the_offers_to_the_next_run(stage, monkeypatch):
+def test_run_after_an_interrupted_first_run_repeats_the_offers(stage, monkeypatch):
     record_callbacks(stage, monkeypatch, {})
     stage.in_terminal = stage.is_first = True
     run = trial.run

@@ -54,7 +54,9 @@ def test_oldest_lines_are_removed_first(
     assert sorted(numbers, key=int) == [*range(1, callback_log.MAX_LINES + 1)]  # type: ignore[call-overload]
 
 
-def test_lines_stay_on_stdout(log: MemoryCallbackLog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_handler_that_writes_to_a_stream_is_kept(
+    log: MemoryCallbackLog, capsys: pytest.CaptureFixture[str]
+) -> None:
     handler = logging.getLogger("taskrouter-callbacks").handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     assert log in logging.getLogger("taskrouter-callbacks").handlers

@@ -173,7 +173,10 @@ def test_simulator_that_posts_callbacks_to_another_url_is_reported(environ, port
     ("simulator_path", "problem"),
     [
         ("", "posts its callbacks to {base}, not to {base}/***. Restart"),
-        ("/other-secret_9876543", "callbacks to {base}/***, not to another *** (CALLBACK_PATH_"),
+        (
+            "/other-secret_9876543",
+            "callbacks to {base}/***, not to a different *** (CALLBACK_PATH_SECRETS)",
+        ),
         (f"/{SECRET}", None),
         (f"/{SECRET}/", None),
     ],

@@ -72,7 +72,7 @@ def test_emulator_is_ready_only_when_both_tables_exist(dynamodb, tables):
     assert not local_dynamodb.TablesProbe(dynamodb.url, missing_table)()
 
 
-def test_clients_share_tables_regardless_of_region_and_keys(dynamodb, tables):
+def test_clients_share_tables_regardless_of_region_and_credentials(dynamodb, tables):
     client = boto3.client(
         "dynamodb",
         endpoint_url=dynamodb.url,

@@ -30,7 +30,7 @@ def prefix():
 
 @pytest.fixture
 def stack(request, environ, monkeypatch, prefix):
-    """The app of the `api` fixture with the route, served by Chalice's local server."""
+    """The `api` fixture, and the port of a local Chalice server with the send_again route."""
     if prefix:
         environ["CALLBACK_PATH_SECRETS"] = prefix.removeprefix("/")
     routes = defaultdict(dict, {path: dict(methods) for path, methods in app.routes.items()})
@@ -110,8 +110,8 @@ def test_callback_is_signed_with_the_current_auth_token(stack):
 def test_refusal_of_the_callback_route_is_returned(stack, monkeypatch):
     api, _ = stack
     remote = reserve(api)
-    verifier = FixedSecrets(Secrets(auth_tokens=("other",), api_keys={}))
-    monkeypatch.setattr(api.service.signatures, "_secrets", verifier)
+    other_secrets = FixedSecrets(Secrets(auth_tokens=("other",), api_keys={}))
+    monkeypatch.setattr(api.service.signatures, "_secrets", other_secrets)
 
     status, body = post(stack, remote.reservation_sid)
 

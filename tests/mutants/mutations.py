@@ -233,7 +233,7 @@ def _elements(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iter
 
 
 def _has_free_length(node: ast.Set | ast.List | ast.Tuple, parents: Sequence[ast.AST]) -> bool:
-    """Return whether a literal may change length: it is neither unpacked nor an index."""
+    """Return whether a literal may change length: no code unpacks it or uses it as an index."""
     if isinstance(node, ast.Set):
         return True
     if not isinstance(node.ctx, ast.Load):

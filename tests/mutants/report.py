@@ -14,7 +14,7 @@ def format_report(results: Mapping[str, Sequence[Result]], equivalent: Mapping[s
 
     Args:
         results: the results of each package.
-        equivalent: number of equivalent mutants that were drawn from each package.
+        equivalent: number of equivalent mutants that were skipped in each package.
     """
     return "\n".join([*_table(results, equivalent), *_undetected(results)])
 

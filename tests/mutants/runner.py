@@ -1,4 +1,4 @@
-"""Runs each mutant in a process forked from a process that has imported the libraries."""
+"""Runs the tests of each mutant in processes forked after the libraries have been imported."""
 
 import contextlib
 import gc
@@ -36,8 +36,8 @@ _MAX_BYTES = 8 * 1024**3
 _BUDGET = 40.0
 """Maximum CPU seconds of tests per mutant. More tests would detect few additional mutants."""
 
-_MIN_CPU_SECONDS = 8
-"""Additional CPU seconds for every process, for importing the test files."""
+_EXTRA_CPU_SECONDS = 8
+"""CPU seconds for importing the test files, added to the limit of every process."""
 
 _CRASHED = 70
 """The exit code of a process that ended without running pytest."""
@@ -47,7 +47,7 @@ _FIRST_BATCH = 4.0
 
 
 _CONTROL_SECONDS = 60.0
-"""CPU seconds allowed for importing all test files."""
+"""Estimate of the CPU seconds for importing all test files."""
 
 _NO_MUTATION = Mutation("", 0, Span(0, 0), b"", "none", "", "", Place())
 
@@ -66,9 +66,9 @@ class Result:
 
     Attributes:
         mutation: the mutation.
-        outcome: its outcome.
+        outcome: whether a test detected the mutant.
         detail: why the mutant was detected, such as the test that failed. If the mutant survived
-            but some of its tests did not run: the number of tests that ran.
+            and some of its tests did not run, the number of tests that ran.
     """
 
     mutation: Mutation
@@ -78,7 +78,7 @@ class Result:
 
 @dataclass
 class _Batch:
-    """Tests that run in one process, and the limit of its CPU time."""
+    """Tests that run in one process, and the CPU time that they take without a mutation."""
 
     tests: list[str]
     cpu_seconds: float
@@ -193,7 +193,7 @@ class Runner:
         self._running[pid] = _Running(mutation, later, folder, ends_at, detail)
 
     def _wait(self) -> Iterator[Result]:
-        """Poll the processes once; yield the results of those that have finished."""
+        """Poll the processes once; yield the results of the mutants that have finished."""
         time.sleep(_POLL_SECONDS)
         for pid, running in list(self._running.items()):
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -230,7 +230,7 @@ def _result(running: _Running, status: int | None) -> Result:
 
     Args:
         running: the process.
-        status: its wait status; None if it exceeded its time limit.
+        status: the process's wait status; None if the process exceeded the time limit.
     """
     reason = running.folder / "reason"
     if reason.exists():
@@ -299,7 +299,7 @@ def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path
     try:
         os.setpgid(0, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _limit(resource.RLIMIT_CPU, int(_MIN_CPU_SECONDS + 2 * batch.cpu_seconds))
+        _limit(resource.RLIMIT_CPU, int(_EXTRA_CPU_SECONDS + 2 * batch.cpu_seconds))
         _limit(resource.RLIMIT_AS, _MAX_BYTES)
         output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT)
         os.dup2(output, 1)

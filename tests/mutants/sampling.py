@@ -21,7 +21,7 @@ class Sample:
 
     Attributes:
         mutants: the mutations to run.
-        equivalent: number of drawn mutations that are listed as equivalent.
+        equivalent: number of mutations that were skipped because they are listed as equivalent.
     """
 
     mutants: list[Mutation]

@@ -111,8 +111,8 @@ def _run_all(project: Project, output: Path, *, jobs: int) -> None:
 class Selection:
     """The tests for each mutation.
 
-    Statements of a module run only once, when the module is imported. A change to such a statement
-    affects the functions and the test files that mention the names defined by the statement.
+    A statement outside functions runs only once, when the module is imported. A change to such a
+    statement affects the functions and the test files that mention the names that it defines.
     """
 
     def __init__(self, project: Project, covered: Coverage) -> None:
@@ -151,7 +151,7 @@ class Selection:
                     self._mentions[name].add((file, place.line))
 
     def _mentioning(self, names: Iterable[str]) -> set[str]:
-        """Return the tests of code that mentions a name, or a name defined in terms of it."""
+        """Return the tests of code that mentions a name, or a name whose definition uses it."""
         pending, known, tests = list(names), set(names), set()
         while pending:
             name = pending.pop()
@@ -213,7 +213,7 @@ class Selection:
 
 
 def _subjects(file: str) -> set[str]:
-    """Return the names of a module and its package, after which its test files are named."""
+    """Return the names of a module and its package, which occur in the names of test files."""
     path = Path(file)
     return {path.stem, path.parent.name} - {"__init__", ""}
 

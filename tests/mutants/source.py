@@ -21,7 +21,7 @@ class Span(NamedTuple):
 
 @dataclass
 class Source:
-    """A parsed text.
+    """Parsed source code.
 
     Attributes:
         content: the text, encoded.

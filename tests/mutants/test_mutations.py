@@ -1,4 +1,4 @@
-"""Each kind of mutation makes the expected changes, and only in code that runs."""
+"""Each kind of mutation makes the expected changes, and only in code that tests must cover."""
 
 import pytest
 
@@ -160,7 +160,7 @@ def test_each_kind_of_mutation_makes_the_expected_changes(mutate, kind, text, ex
         "x = f'The number must be at most {a + 1}.'",
     ],
 )
-def test_code_without_behavior_is_not_mutated(mutate, text):
+def test_code_that_tests_need_not_cover_is_not_mutated(mutate, text):
     assert mutate(text) == []
 
 

@@ -79,7 +79,7 @@ from tests.mutants.__main__ import run
 from tests.mutants.project import Project
 root = Path(sys.argv[1])
 project = Project(root, {"product": "product"}, ("test_shop.py",), ("product",))
-runner._MIN_CPU_SECONDS = 2
+runner._EXTRA_CPU_SECONDS = 2
 print(run(project, ["product"], seed=1, count=int(sys.argv[2]), jobs=2))
 """
 

@@ -40,7 +40,7 @@ def test_quick_tests_named_after_the_module_or_its_package_run_first(project, ow
 
 
 def test_slow_tests_named_after_the_module_run_after_quicker_tests(project):
-    # Otherwise, they would use up the CPU time of the other tests.
+    # If the slow tests ran first, they would use up the CPU time available to the other tests.
     seconds = {"test_check.py": 20.0, "test_quick.py": 0.1}
     assert files_in_order(project, seconds) == ["test_quick.py", "test_check.py"]
 

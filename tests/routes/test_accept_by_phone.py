@@ -252,7 +252,9 @@ def test_refusal_names_the_parameter(api: Api, body: dict[str, Any], message: st
 
 @pytest.mark.parametrize("instruction", ["dequeue", "conference"])
 @pytest.mark.parametrize("contact_uri", [PHONE, "client:alice", "sip:alice@example.com", "alice"])
-def test_worker_may_name_own_contact_uri(api: Api, instruction: str, contact_uri: str) -> None:
+def test_worker_may_ring_only_its_own_contact_uri(
+    api: Api, instruction: str, contact_uri: str
+) -> None:
     attributes = json.dumps({"contact_uri": contact_uri})
     body = {"instruction": instruction, "from": "+15556667777"}
 

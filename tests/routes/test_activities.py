@@ -66,7 +66,7 @@ def post_event(api: Api, worker_sid: str, activity: Activity, **overrides: str) 
     return api.post_callback(event, path="/event_callback")
 
 
-def test_activities_are_sorted_by_name_with_the_callers_worker(api: Api, alice: str) -> None:
+def test_response_contains_sorted_activities_and_the_callers_worker(api: Api, alice: str) -> None:
     response = api.call("GET", "/activities", token=token_of(api, alice))
 
     assert response.json_body == {
@@ -265,12 +265,14 @@ def test_activity_changed_by_taskrouter_is_shown_after_its_event(api: Api) -> No
 
 
 @pytest.mark.parametrize(("elapsed", "name"), [(-1, "Idle"), (0, "Offline"), (1, "Offline")])
-def test_late_event_does_not_replace_a_later_activity(api: Api, elapsed: int, name: str) -> None:
+def test_event_replaces_the_activity_unless_the_event_is_older(
+    api: Api, elapsed: int, name: str
+) -> None:
     alice = sid("WK")
     post_event(api, alice, IDLE)
-    late = post_event(api, alice, OFFLINE, Timestamp=str(NOW // SECOND + elapsed))
+    response = post_event(api, alice, OFFLINE, Timestamp=str(NOW // SECOND + elapsed))
 
-    assert late.status_code == 204
+    assert response.status_code == 204
     assert shown(api, alice)["activity_name"] == name
 
 
@@ -294,7 +296,9 @@ def test_event_that_reports_no_activity_is_only_acknowledged(
 
 
 @pytest.mark.parametrize("timestamp", ["", "now", "17900000000", "179000000"])
-def test_event_without_a_time_has_the_time_of_its_arrival(api: Api, timestamp: str) -> None:
+def test_event_without_a_valid_timestamp_has_the_time_of_its_arrival(
+    api: Api, timestamp: str
+) -> None:
     alice = sid("WK")
     api.clock.now = NOW + 61_999
     post_event(api, alice, OFFLINE, Timestamp=timestamp)
@@ -346,7 +350,7 @@ def test_overview_with_a_changed_activity_has_a_different_tag(api: Api, alice: s
     assert get(api, worker=alice, tag=changed.headers["ETag"]).status_code == 304
 
 
-def test_simulator_reports_the_switch_of_a_worker(simulated_api: Api, taskrouter: Any) -> None:
+def test_worker_switches_activity_in_the_simulator(simulated_api: Api, taskrouter: Any) -> None:
     api, alice = simulated_api, taskrouter.workers["Alice"]
     activities = api.call("GET", "/activities", token=token_of(api, alice)).json_body
     by_name = {each["name"]: each for each in activities["activities"]}

@@ -157,6 +157,31 @@ def test_callback_from_another_account_or_workspace_is_refused_on_fallback_and_e
     assert fetch_record(api, parameters) is None
 
 
+@pytest.mark.parametrize(
+    "route", ["/assignment_callback", "/assignment_callback/fallback", "/event_callback"]
+)
+@pytest.mark.parametrize("name", ["AccountSid", "ReservationSid"])
+def test_refused_callback_is_logged_with_the_message_and_without_the_value(
+    api: Api, route: str, name: str
+) -> None:
+    value = "AC" + "9" * 32
+    event = {name: value, "EventType": "reservation.created"}
+
+    response = api.post_callback(api.callback_parameters(**event), path=route)
+
+    (line,) = api.lines()
+    assert (line["status"], line["error"]) == (400, "BadRequestError")
+    assert line["reason"] == response.json_body["Message"]
+    assert value not in api.log.getvalue()
+
+
+def test_message_to_an_api_client_is_not_logged(api: Api) -> None:
+    response = api.call("GET", "/reservations?hunter2=1")
+
+    assert "hunter2" in response.json_body["Message"]
+    assert "reason" not in api.lines()[-1]
+
+
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("name", ["AccountSid", "WorkspaceSid"])
 def test_second_account_or_workspace_in_a_form_is_refused(name: str, first: int) -> None:

@@ -59,7 +59,7 @@ def test_recorded_callback_is_shown_with_its_answer(api: Api) -> None:
     assert response["complete"] is True
 
 
-def test_event_is_shown_with_its_type_and_effect(api: Api) -> None:
+def test_event_is_shown_with_its_type_sids_and_effect(api: Api) -> None:
     parameters = api.callback_parameters(EventType="reservation.created")
     assert api.post_callback(parameters, path="/event_callback").status_code == 204
 
@@ -67,6 +67,8 @@ def test_event_is_shown_with_its_type_and_effect(api: Api) -> None:
 
     assert callback["route"] == "/event_callback"
     assert callback["event_type"] == "reservation.created"
+    names = {"reservation_sid": "ReservationSid", "task_sid": "TaskSid", "worker_sid": "WorkerSid"}
+    assert all(callback[name] == parameters[parameter] for name, parameter in names.items())
     assert callback["changed"] is True
 
 
@@ -167,27 +169,29 @@ def iso(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{ms:03}Z"
 
 
-def test_cursor_continues_after_the_last_callback(api: Api) -> None:
+def test_cursor_continues_after_the_last_callback_of_a_page(api: Api) -> None:
     sids = []
     for _ in range(5):
         parameters = api.callback_parameters()
         api.post_callback(parameters)
         sids.append(parameters["ReservationSid"])
-    found, cursor = [], ""
+    found, sizes, cursor = [], [], ""
     while True:
         page = api.call("GET", f"/callbacks?limit=2{cursor}").json_body
         assert page["complete"] is True
         found += [each["reservation_sid"] for each in page["callbacks"]]
+        sizes.append(len(page["callbacks"]))
         if page["next_cursor"] is None:
             break
         assert page["searched_until"] == page["callbacks"][-1]["at"]
         cursor = f"&cursor={page['next_cursor']}"
     assert found == sids[::-1]
+    assert sizes == [2, 2, 1]
 
 
-NOT_A_NUMBER = ("0", "101", "-1", "1.5", "x", "", "\u0663", "1" * 400, " 1", "1\n", "1e1")
-BAD = [
-    *(f"limit={quote(value)}" for value in NOT_A_NUMBER),
+INVALID_LIMITS = ("0", "101", "-1", "1.5", "x", "", "\u0663", "1" * 400, " 1", "1\n", "1e1")
+INVALID_QUERIES = [
+    *(f"limit={quote(value)}" for value in INVALID_LIMITS),
     *(f"status={quote(value)}" for value in ("99", "600", "4xx", "", "200 || true", '200"')),
     *(f"reservation_sid={value}" for value in ("", "WR1", sid("WT"), quote(sid("WR") + '"'))),
     *(f"task_sid={quote(value)}" for value in ('" || $.x = "', sid("WR"))),
@@ -219,7 +223,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("query", BAD)
+@pytest.mark.parametrize("query", INVALID_QUERIES)
 def test_invalid_parameter_is_refused_with_a_sentence(api: Api, query: str) -> None:
     response = api.call("GET", f"/callbacks?{query}")
     assert response.status_code == 400, response.body
@@ -261,7 +265,9 @@ def test_cloudwatch_is_not_called_for_a_refused_request(api: Api, cloudwatch: Fa
     assert cloudwatch.calls == []
 
 
-def test_parameters_become_the_filter_pattern(api: Api, cloudwatch: FakeLogs) -> None:
+def test_parameters_become_the_filter_pattern_and_the_start_time(
+    api: Api, cloudwatch: FakeLogs
+) -> None:
     wanted = sid("WR")
     at = api.clock.now - 5
     cloudwatch.add(at, reservation_sid=wanted, status=403)
@@ -275,6 +281,14 @@ def test_parameters_become_the_filter_pattern(api: Api, cloudwatch: FakeLogs) ->
     pattern = cloudwatch.requests[0]["filterPattern"]
     assert pattern.endswith(f' && $.reservation_sid = "{wanted}" && $.status = 403 }}')
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
+
+
+def test_search_with_an_end_begins_there(api: Api, cloudwatch: FakeLogs) -> None:
+    end = api.clock.now - DAY
+    for at in (end, end + 1):
+        cloudwatch.add(at)
+    assert [each["at"] for each in find(api, until=iso(end))] == [iso(end)]
+    assert cloudwatch.requests[0]["endTime"] == end
 
 
 def test_throttled_search_gets_503_with_retry_after(api: Api, cloudwatch: FakeLogs) -> None:
@@ -317,6 +331,13 @@ def test_cursor_with_an_expired_token_is_refused(api: Api, cloudwatch: FakeLogs)
     response = api.call("GET", f"/callbacks?cursor={cursor}")
     assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
     assert len(cloudwatch.calls) == 1
+
+
+def test_throttled_search_with_a_token_gets_503(api: Api, cloudwatch: FakeLogs) -> None:
+    cloudwatch.before_response = lambda _: (400, b'{"__type": "ThrottlingException"}')
+    cursor = f"{api.clock.now}-0-{api.clock.now - 1}-0-0-token"
+    response = api.call("GET", f"/callbacks?cursor={cursor}")
+    assert (response.status_code, response.json_body["Code"]) == (503, CallbackLogUnavailable.code)
 
 
 def test_page_has_50_callbacks_by_default(api: Api, cloudwatch: FakeLogs) -> None:

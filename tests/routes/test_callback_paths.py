@@ -58,7 +58,7 @@ def test_signed_request_to_the_secret_path_is_accepted(secret_api: Api, path: st
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_routes_without_the_secret_do_not_exist(secret_api: Api, path: str) -> None:
+def test_twilio_routes_without_the_secret_do_not_exist(secret_api: Api, path: str) -> None:
     registered = set(app.routes)
     assert f"/{SECRET}{path}" in registered
     assert path not in registered
@@ -136,7 +136,7 @@ def test_open_path_is_accepted_while_a_secret_is_introduced(secret_api: Api) -> 
 
 
 @pytest.mark.parametrize("secrets", ["", "open"])
-def test_default_is_the_open_path(secret_api: Api) -> None:
+def test_path_is_open_if_no_secret_is_set(secret_api: Api) -> None:
     assert post(secret_api, "/assignment_callback").status_code == 200
     assert not any("secret" in path for path in app.routes)
 

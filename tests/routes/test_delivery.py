@@ -17,7 +17,7 @@ from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.callbacks import MAX_DELIVERY_BYTES, OMITTED, Form
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import json_size
-from chalicelib.domain.reservations import Delivery, HistoryEntry, Reservation, Status
+from chalicelib.domain.reservations import Claim, Delivery, HistoryEntry, Reservation, Status
 from tests.routes.conftest import BASE_URL, ENVIRON, FORM, Api, reserve
 from tests.routes.test_callback_paths import SECRET, secret_api, secrets
 from tests.support import NOW, sid
@@ -74,8 +74,14 @@ def record(api: Api, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize("path", [ROUTE, FALLBACK])
-def test_new_reservation_shows_its_delivery_but_no_last_claim_or_rule(api: Api, path: str) -> None:
+@pytest.mark.parametrize("has_event", [False, True])
+def test_new_reservation_shows_its_delivery_but_no_claims_or_rule(
+    api: Api, path: str, *, has_event: bool
+) -> None:
     parameters = api.callback_parameters()
+    if has_event:
+        event = {**parameters, "EventType": "reservation.created"}
+        assert api.post_callback(event, path="/event_callback").status_code == 204
     api.clock.now += 1
     assert api.post_callback(parameters, path=path).status_code == 200
 
@@ -83,23 +89,51 @@ def test_new_reservation_shows_its_delivery_but_no_last_claim_or_rule(api: Api, 
 
     assert shown["delivery"] == {
         "received_at": "2026-09-21T14:13:20.001Z",
+        "answered_at": "2026-09-21T14:13:20.001Z",
         "route": path,
         "checked_url": BASE_URL + path,
     }
-    assert (shown["last_claim"], shown["rule"]) == (None, None)
+    assert (shown["claims"], shown["rule"]) == ([], None)
 
 
-@pytest.mark.parametrize("action", ["accept", "reject"])
-def test_last_claim_is_kept_after_the_decision(api: Api, action: str) -> None:
+@pytest.mark.parametrize(
+    ("actions", "targets"),
+    [
+        (["reject"], ["rejected"]),
+        (["accept", "complete"], ["accepted", "completed"]),
+    ],
+)
+def test_claims_are_kept_in_order_of_time(api: Api, actions: list[str], targets: list[str]) -> None:
     remote = reserve(api)
-    api.clock.now += 5_000
-    api.call("POST", f"/reservations/{remote.reservation_sid}/{action}")
+    for action in actions:
+        api.clock.now += 5_000
+        response = api.call("POST", f"/reservations/{remote.reservation_sid}/{action}")
+        assert response.status_code == 200
 
-    assert read(api, remote.reservation_sid)["last_claim"] == {
-        "at": "2026-09-21T14:13:25.000Z",
-        "by": "supervisor",
-        "target": f"{action}ed",
-    }
+    times = ["2026-09-21T14:13:25.000Z", "2026-09-21T14:13:30.000Z"]
+    assert read(api, remote.reservation_sid)["claims"] == [
+        {"at": at, "by": "supervisor", "target": target}
+        for at, target in zip(times, targets, strict=False)
+    ]
+
+
+def test_claims_are_sorted_by_time(api: Api) -> None:
+    remote = reserve(api)
+    for target in (Status.REJECTED, Status.ACCEPTED, Status.REJECTED):
+        api.clock.now += 5_000
+        now = api.clock.now
+        claim = Claim(until=now + 1, target=target, claim_id=f"{now}", by="supervisor")
+        store = api.service.store
+        assert store.claim(remote.reservation_sid, claim, now=now, worker_sid=None, task_sid=None)[
+            0
+        ]
+
+    claims = read(api, remote.reservation_sid)["claims"]
+
+    assert [(claim["at"][17:19], claim["target"]) for claim in claims] == [
+        ("30", "accepted"),
+        ("35", "rejected"),
+    ]
 
 
 @pytest.mark.parametrize("has_event", [False, True])
@@ -122,13 +156,13 @@ def test_reservation_shows_the_rule_of_its_answer_even_if_an_event_created_the_r
 def test_list_omits_deliveries(api: Api) -> None:
     reserve(api)
     (listed,) = api.call("GET", "/reservations").json_body["reservations"]
-    assert not {"delivery", "last_claim", "rule"} & listed.keys()
+    assert not {"delivery", "claims", "rule"} & listed.keys()
 
 
 def test_record_of_an_earlier_version_has_no_delivery(api: Api) -> None:
     reservation_sid = record(api)
     shown = read(api, reservation_sid)
-    assert (shown["delivery"], shown["last_claim"], shown["rule"]) == (None, None, None)
+    assert (shown["delivery"], shown["claims"], shown["rule"]) == (None, [], None)
     assert read(api, reservation_sid, "/signature", 404) == {
         "Code": "NotFoundError",
         "Message": "No callback with a signature is recorded for the Reservation.",
@@ -155,6 +189,7 @@ def test_signature_is_valid_until_the_auth_token_is_removed(api: Api) -> None:
         "checked_url": BASE_URL + FALLBACK,
         "route": FALLBACK,
         "received_at": "2026-09-21T14:13:20.000Z",
+        "answered_at": "2026-09-21T14:13:20.000Z",
         "parameters_complete": True,
     }
     assert read(api, reservation_sid, "/signature") == expected

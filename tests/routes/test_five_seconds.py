@@ -103,7 +103,7 @@ UNUSABLE = {
     "null": http_response(200, {"Attributes": None, "Item": None, "Items": None}),
     "lists": http_response(200, {"Attributes": [], "Item": [], "Items": {}, "Responses": []}),
     "no answer": http_response(200, {"Attributes": {"status": {"S": "pending"}}}),
-    "answer of another type": http_response(200, {"Attributes": {"answer": {"S": "x"}}}),
+    "answer of the wrong type": http_response(200, {"Attributes": {"answer": {"S": "x"}}}),
     "failed condition with a number": http_response(
         400, {"__type": "v1#ConditionalCheckFailedException", "Item": 5}
     ),

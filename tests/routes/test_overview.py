@@ -1,4 +1,4 @@
-"""`GET /overview` returns the open Reservations that the caller may see, and 304 if unchanged."""
+"""`GET /overview` returns the open Reservations that the caller may see, or 304 if unchanged."""
 
 import json
 from typing import Any
@@ -305,7 +305,7 @@ JSON_TEXTS = st.recursive(
 
 
 @given(first=JSON_TEXTS, second=JSON_TEXTS)
-def test_bodies_are_equal_exactly_if_their_tags_are_equal(first: str, second: str) -> None:
+def test_tags_are_equal_if_and_only_if_the_bodies_are_equal(first: str, second: str) -> None:
     tags = [overview._entity_tag(text) for text in (first, first, second)]
 
     assert tags[0] == tags[1]
@@ -313,13 +313,13 @@ def test_bodies_are_equal_exactly_if_their_tags_are_equal(first: str, second: st
     assert overview._is_match(tags[0], tags[2]) == (first == second)
 
 
-def test_tag_is_a_quoted_string_of_32_digits(api: Api) -> None:
+def test_tag_is_a_quoted_string_of_32_hexadecimal_digits(api: Api) -> None:
     tag = get(api).headers["ETag"]
     assert (len(tag), tag[0], tag[-1]) == (34, '"', '"')
     assert set(tag[1:-1]) <= set("0123456789abcdef")
 
 
-def test_attributes_with_half_a_surrogate_pair_have_a_tag(api: Api) -> None:
+def test_overview_with_a_lone_surrogate_has_a_tag(api: Api) -> None:
     parameters = api.callback_parameters(TaskAttributes='{"emoji": "\\ud83d"}')
     assert api.post_callback(parameters).status_code == 200
 
@@ -444,7 +444,7 @@ def test_request_without_a_valid_token_gets_401(api: Api, token: str | None, rea
     assert "ETag" not in response.headers
 
 
-def test_console_with_an_unchanged_overview_gets_401_when_its_token_expires(api: Api) -> None:
+def test_console_with_an_unchanged_overview_gets_401_after_the_token_expires(api: Api) -> None:
     tag = get(api).headers["ETag"]
 
     response = api.call("GET", "/overview", token=api.token(ttl=-1), headers={"If-None-Match": tag})
@@ -460,7 +460,7 @@ def test_title_attributes_come_from_a_setting(
     assert get(api).json_body["title_attributes"] == ["subject", "customer"]
 
 
-def test_other_origins_may_read_the_tag_and_the_clock(
+def test_other_origins_may_read_the_tag_and_the_server_time(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     environ["CORS_ALLOW_ORIGIN"] = "https://agents.example"

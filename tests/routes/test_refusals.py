@@ -1,4 +1,4 @@
-"""Responses and log lines state why a TaskRouter request failed; responses have Retry-After."""
+"""Failed requests to TaskRouter: error messages, logged reasons and Retry-After headers."""
 
 from typing import Any
 
@@ -178,7 +178,7 @@ def test_404_message_states_that_taskrouter_was_not_searched(api: Api) -> None:
 
 
 @pytest.mark.parametrize("verb", ["accept", "reject"])
-def test_404_message_states_what_was_searched(api: Api, verb: str) -> None:
+def test_404_message_names_the_task_or_worker_that_was_searched(api: Api, verb: str) -> None:
     path = f"/reservations/{sid('WR')}/{verb}"
     supervisor, worker = api.token(), api.token(role="worker", worker_sid=sid("WK"))
     for token, parameters, searched in (

@@ -277,7 +277,7 @@ def test_slow_queries_end_a_page_early(api: Api, monkeypatch: pytest.MonkeyPatch
     assert list_sids(api) == [first]
 
 
-def test_list_continues_if_the_number_of_open_reservations_changes_between_pages(
+def test_list_continues_if_its_pages_come_from_different_indexes(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Entries from the `due` index are sorted, so its pages have the same order as `by_hour`."""

@@ -46,7 +46,7 @@ def request_line(method: str, route: str, status: int, **fields: Any) -> dict[st
 
 
 @pytest.mark.parametrize("verb", ["accept", "reject", "complete"])
-def test_decision_is_logged(api: Api, verb: str) -> None:
+def test_decisions_and_reads_are_logged(api: Api, verb: str) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}"
     if verb == "complete":
@@ -393,7 +393,7 @@ def test_limit_is_a_whole_number_from_1_to_100(api: Api, limit: str, status: int
         ("9999-12-31T23:59:59-23:59", 0),
     ],
 )
-def test_since_without_an_offset_is_in_utc(api: Api, since: str, count: int) -> None:
+def test_since_is_in_utc_unless_it_has_an_offset(api: Api, since: str, count: int) -> None:
     reserve(api)
     page = api.call("GET", f"/reservations?since={since}").json_body
     assert len(page["reservations"]) == count
@@ -458,10 +458,11 @@ def test_record_has_exactly_the_expected_fields(api: Api) -> None:
         "rule": None,
         "delivery": {
             "received_at": "2026-09-21T14:13:20.000Z",
+            "answered_at": "2026-09-21T14:13:20.000Z",
             "route": "/assignment_callback",
             "checked_url": "https://example.test/api/assignment_callback",
         },
-        "last_claim": None,
+        "claims": [],
     }
 
 

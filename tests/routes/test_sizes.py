@@ -89,7 +89,7 @@ def test_oversized_reservation_has_a_page_of_its_own(
     assert sorted(filter(None, listed)) == [[reservation_sid] for reservation_sid in sorted(sids)]
 
 
-def test_page_size_in_bytes_is_exact(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_limit_of_a_page_is_exact(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         reserve(api)
     records = api.call("GET", "/reservations").json_body["reservations"]

@@ -25,7 +25,7 @@ from tests.routes.conftest import Api, reserve
 from tests.routes.test_resource_use import add_records
 from tests.support import NOW, sid
 
-HOUR = NOW - NOW % HOUR_MS
+HOUR_START = NOW - NOW % HOUR_MS
 STATUSES = [status.value for status in Status]
 
 
@@ -72,7 +72,7 @@ def test_all_statistics_are_returned(api: Api) -> None:
     api.service.statistics.save_statistics(
         Statistics(
             at=NOW,
-            hours=(HourCount(HOUR, NOW - 5, by_status, is_complete=False),),
+            hours=(HourCount(HOUR_START, NOW - 5, by_status, is_complete=False),),
             acceptance=AcceptanceTimes(NOW - 4, 7, (1, 2, 3, 4)),
             workspace=WorkspaceStatistics(
                 WaitingTask("WT1", 113), (ActivityCount("WA1", "Idle", 4),)
@@ -179,7 +179,9 @@ def test_fields_of_a_later_version_are_ignored(api: Api) -> None:
     assert get(api) == expected
 
 
-def test_cost_does_not_depend_on_older_records(api: Api, metered: MeteredClient) -> None:
+def test_cost_of_statistics_does_not_depend_on_older_records(
+    api: Api, metered: MeteredClient
+) -> None:
     not_due = {"id": JOB, "due_at": NOW * 2}
     metered.put_item(TableName=api.environ["STATE_TABLE"], Item=to_item(not_due))
     add_records(api, sid("WK"), [Status.COMPLETED] * 1_000, newest_at=NOW)

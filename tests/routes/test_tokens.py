@@ -182,7 +182,7 @@ def test_identity_is_optional(api: Api, identity: str | None) -> None:
     remaining=st.integers(5, 10 * 365 * DAY),
     claims=st.sets(st.sampled_from(["nbf", "iat"])),
 )
-def test_lifetime_starts_at_the_earliest_time_in_the_token(
+def test_lifetime_starts_at_nbf_or_iat_or_now(
     api: Api, age: int, remaining: int, claims: set[str]
 ) -> None:
     """A token without nbf and iat does not state its age, so its lifetime starts now."""
@@ -201,7 +201,9 @@ def test_lifetime_starts_at_the_earliest_time_in_the_token(
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
 @pytest.mark.parametrize(("lifetime", "status"), [(DAY - 1, 200), (DAY, 200), (DAY + 1, 401)])
-def test_lifetime_of_a_day_is_allowed(api: Api, claim: str, lifetime: int, status: int) -> None:
+def test_lifetime_of_at_most_a_day_is_allowed(
+    api: Api, claim: str, lifetime: int, status: int
+) -> None:
     created = int(time.time()) - 600
     claims = valid_claims(api) | {"exp": created + lifetime}
     claims.pop("nbf", None)

@@ -127,7 +127,7 @@ def test_invalid_key_repeats_the_menu_once(api: Api, digits: str) -> None:
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_every_url_is_relative_and_resolves_to_a_route(api: Api, path: str) -> None:
+def test_every_action_url_resolves_to_a_route(api: Api, path: str) -> None:
     root = twiml(post(api, path, Digits="7"))
 
     for element in root.iter():
@@ -240,6 +240,7 @@ def test_error_names_the_invalid_call_parameter(
     assert response.status_code == 400
     assert response.json_body["Code"] == "BadRequestError"
     assert response.json_body["Message"].startswith(name)
+    assert api.lines()[-1]["reason"] == response.json_body["Message"]
 
 
 @pytest.mark.parametrize("path", ROUTES)

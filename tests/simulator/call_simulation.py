@@ -1,4 +1,4 @@
-"""Simulates calls without HTTP; a dictionary holds the app's TwiML documents."""
+"""Simulates calls without HTTP; a dictionary contains the app's TwiML documents."""
 
 import json
 
@@ -92,10 +92,10 @@ class CallSimulation(Simulation):
         return self.reservations(self.task_of(call))[-1]
 
     def worker_leg(self):
-        """Return the newest call to a Worker."""
+        """Return the newest call to a Worker or supervisor."""
         return [call for call in self.engine.calls.values() if call.direction == "outbound-api"][-1]
 
-    def alerts(self):
+    def alert_codes(self):
         return [effect.code for effect in self.effects if isinstance(effect, Alert)]
 
     def requests(self):

@@ -37,7 +37,7 @@ class Rest:
         return body
 
     def now(self, *, after=0):
-        """Advance the clock; return the time in Twilio's format."""
+        """Advance the clock by a number of seconds; return the time in Twilio's format."""
         moment = self.taskrouter._request("POST", "/clock", {"advance": after})["now"]
         return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -1,4 +1,4 @@
-"""Two engines that receive the same operations: one uses indexes, the other the reference."""
+"""Two engines that execute the same operations, one with indexes, one with `reference_routing`."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class Side:
         return items[number % len(items)] if items else None
 
     def take_effects(self):
-        """Return the effects since the last call, and the timers, without random SIDs."""
+        """Return the effects since the last call, and the timers, with numbers instead of SIDs."""
         effects = [self._describe(effect) for effect in self.effects]
         self.effects.clear()
         timers = sorted((self._name(sid), kind, timer.when)

@@ -48,7 +48,7 @@ def test_unusable_instruction_has_code_and_reason(response, code, message):
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 @pytest.mark.parametrize("content_type", ["text/xml", "application/xml", "text/html"])
-def test_twiml_response_has_success_status_and_xml_or_html_type(status, content_type):
+def test_twiml_with_success_status_and_xml_or_html_type_is_accepted(status, content_type):
     assert answers.twiml_body(Response(status, content_type, b"x" * 65_536)) == b"x" * 65_536
 
 
@@ -87,7 +87,7 @@ def test_url_with_empty_or_no_fragment_has_default_overrides():
     [("ct", "connect", 100, 10_000, 1000), ("rt", "read", 100, 15_000, 1000),
      ("tt", "total", 100, 15_000, 1000), ("rc", "retries", 0, 5, 1)],
 )  # fmt: skip
-def test_override_outside_allowed_range_is_ignored(name, field, minimum, maximum, unit):
+def test_override_is_ignored_unless_it_is_valid_and_in_range(name, field, minimum, maximum, unit):
     default = getattr(DEFAULTS, field)
     for text, value in (
         (str(minimum), minimum / unit),
@@ -133,7 +133,8 @@ def handle(response, **settings):
     """Process a response to an assignment callback.
 
     Returns:
-        The error code if the callback failed, the alerts, and the Reservation's status.
+        The alert code if the fallback URL must be requested (otherwise None), the code and level
+        of each alert, and the Reservation's status.
     """
     simulation = Simulation(**settings)
     _, reservation = simulation.offer_task()

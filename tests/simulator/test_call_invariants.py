@@ -46,6 +46,8 @@ SETTINGS = st.fixed_dictionaries(
 
 
 def instruction(name, accept, *, ends_conference=False):
+    """Return a function that builds an instruction from the parameters of a callback."""
+
     def respond(parameters):
         call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
         return {
@@ -107,7 +109,7 @@ def update_participant(simulation, number, changes):
 
 
 def send_instruction(simulation, name, number):
-    """Send an instruction over REST."""
+    """Execute an instruction as if it were sent over REST."""
     for reservation in pick(simulation.workspace.reservations, number):
         task = simulation.workspace.tasks[reservation.task_sid]
         body = instruction(name, accept=False)({"TaskAttributes": task.attributes})

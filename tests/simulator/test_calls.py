@@ -95,7 +95,7 @@ def test_hangup_completes_task_of_connected_call(instruction):
     simulation.run()
     assert call.status == "completed"
     assert leg.status == "completed"
-    assert simulation.alerts() == []
+    assert simulation.alert_codes() == []
 
 
 def test_caller_continues_with_action_after_worker_hangs_up():
@@ -220,10 +220,10 @@ def test_dialing_unavailable_reservation_emits_alert(options):
     simulation.instruction = call_instruction(simulation, **options)
     simulation.place_call("1")
     simulation.make_alice_idle()
-    assert simulation.alerts() == [14215]
+    assert simulation.alert_codes() == [14215]
 
 
-def test_task_of_caller_who_dials_another_callers_reservation_is_canceled_on_hangup():
+def test_hangup_cancels_task_of_caller_who_dialed_another_callers_reservation():
     simulation = CallSimulation()
     first = simulation.place_call("1")
     simulation.make_alice_idle()
@@ -284,14 +284,14 @@ def test_caller_who_left_the_queue_is_not_connected(name, code):
     }  # fmt: skip
     simulation.run(1200)
     simulation.make_alice_idle()
-    assert simulation.alerts() == [code]
+    assert simulation.alert_codes() == [code]
     assert call.connected_by == ""
 
 
 @pytest.mark.parametrize(
     ("accept", "status", "reason"), [(False, "canceled", "redirected"), (True, "completed", None)]
 )
-def test_second_enqueue_finishes_first_task(accept, status, reason):
+def test_second_enqueue_ends_first_task(accept, status, reason):
     simulation = CallSimulation()
     simulation.documents["transfer"] = enqueue_verb(task_options='priority="3"')
     simulation.instruction = redirect_instruction(accept=accept)
@@ -319,4 +319,4 @@ def test_connected_or_ended_call_is_not_redirected(ended):
     simulation.instruction = redirect_instruction(call.sid)
     simulation.set_activity(simulation.alice, "Idle")
     simulation.run()
-    assert simulation.alerts() == [40122]
+    assert simulation.alert_codes() == [40122]

@@ -47,7 +47,7 @@ def changed(section, **fields):
 def findings(definition):
     document = Document("", definition)
     return [
-        ": ".join(filter(None, [item.severity, document.place(item.path), item.message]))
+        ": ".join(filter(None, [item.severity, document.location(item.path), item.message]))
         for item in check_document(document)
     ]
 
@@ -58,7 +58,7 @@ def routing(*filters, **fields):
     return changed("workflows", configuration={"task_routing": value})
 
 
-def item(expression, *targets, **fields):
+def make_filter(expression, *targets, **fields):
     fields |= {"expression": expression} if expression else {}
     return {**fields, "targets": list(targets or [{"queue": "All"}])}
 
@@ -90,7 +90,7 @@ def test_workspace_file_has_no_mistakes_and_is_loaded_by_the_simulator(file):
         assert names == [workflow.friendly_name for workflow in definition.workflows]
 
 
-def test_five_shapes_of_workspaces_are_covered():
+def test_five_workspace_files_are_checked():
     assert [file.stem for file in WORKSPACES] == [
         "flex-default", "multi-channel", "overflow", "quickstart", "skills-with-escalation"
     ]  # fmt: skip
@@ -131,7 +131,7 @@ NAMES = {
     "assignment": lambda name: changed("task_queues", assignment_activity=name),
     "worker": lambda name: changed("workers", activity=name),
     "skip_if": lambda name: routing(
-        item(None, {"queue": "All", "skip_if": f"workers.${{activity:{name}}} == 0"})
+        make_filter(None, {"queue": "All", "skip_if": f"workers.${{activity:{name}}} == 0"})
     ),
 }
 
@@ -155,7 +155,7 @@ def test_name_of_a_missing_activity_is_an_error_only_if_activities_are_listed(pl
         ),
     ],
 )  # fmt: skip
-def test_name_of_a_missing_resource_is_an_error_only_if_there_is_a_list(
+def test_name_of_a_missing_resource_is_an_error_only_if_its_kind_is_listed(
     definition, section, kind, name
 ):
     (message,) = findings(definition)
@@ -175,7 +175,9 @@ def test_name_of_a_missing_resource_is_an_error_only_if_there_is_a_list(
         ),
     ],
 )
-def test_name_of_a_missing_task_channel_is_an_error_only_if_there_is_a_list(definition, message):
+def test_name_of_a_missing_task_channel_is_an_error_only_if_channels_are_listed(
+    definition, message
+):
     definition["task_channels"] = []
     (found,) = findings(definition)
     assert found.startswith(f"error: {message}")
@@ -188,7 +190,7 @@ def test_name_of_a_missing_task_channel_is_an_error_only_if_there_is_a_list(defi
 def with_mistakes():
     """Return a definition whose mistakes are found only after the definition has been read."""
     target = {"queue": "Gone", "expression": "worker.a-b == 1"}
-    definition = routing(item("1 == 2", target))
+    definition = routing(make_filter("1 == 2", target))
     definition["default_activity"] = "Gone"
     definition["task_queues"][1]["target_workers"] = "vip =="
     definition["workers"][0]["capacity"] = {"fax": 1}
@@ -357,7 +359,7 @@ def test_comparison_with_the_wrong_type_of_attribute_is_an_error(text, reason):
         f"error: task_queues[0]: target_workers: {message}"
     ]
     if "worker." in text:
-        found = routing_findings(item(None, {"queue": "All", "expression": text}))
+        found = routing_findings(make_filter(None, {"queue": "All", "expression": text}))
         assert found == [f"error: .filters[0].targets[0]: expression: {message}"]
 
 
@@ -374,7 +376,7 @@ def test_comparison_with_the_right_type_is_allowed(text):
 
 
 def test_target_of_an_unmanaged_task_queue_is_compared_with_all_declared_workers():
-    definition = routing(item(None, {"queue": "Other", "expression": "worker.team HAS 'x'"}))
+    definition = routing(make_filter(None, {"queue": "Other", "expression": "worker.team HAS 'x'"}))
     del definition["task_queues"]
     (message,) = findings(definition)
     assert "expression: HAS: the attribute team of Worker Zoe is not a list" in message
@@ -382,7 +384,7 @@ def test_target_of_an_unmanaged_task_queue_is_compared_with_all_declared_workers
 
 def test_types_of_task_attributes_are_not_checked():
     target = {"queue": "All", "expression": "task.team HAS worker.team OR worker.team IN task.team"}
-    assert routing_findings(item("team HAS 'x'", target)) == []
+    assert routing_findings(make_filter("team HAS 'x'", target)) == []
 
 
 def test_each_wrong_comparison_is_reported_once():
@@ -427,7 +429,7 @@ def test_expression_that_a_worker_may_match_in_some_state_is_allowed(text):
 def test_target_that_no_member_of_its_task_queue_matches_is_a_warning():
     def found(text, queue="VIP"):
         first = {"queue": queue, "timeout": 5}
-        return routing_findings(item(None, first, {"expression": text}))
+        return routing_findings(make_filter(None, first, {"expression": text}))
 
     warning = f"warning: .filters[0].targets[1]: expression: {NO_WORKER}"
     assert found("worker.level == 3") == [warning]
@@ -438,7 +440,7 @@ def test_target_that_no_member_of_its_task_queue_matches_is_a_warning():
 
 
 def test_target_of_a_task_queue_without_members_has_no_further_warning():
-    definition = routing(item(None, {"queue": "VIP", "expression": "worker.level == 3"}))
+    definition = routing(make_filter(None, {"queue": "VIP", "expression": "worker.level == 3"}))
     definition["task_queues"][1]["target_workers"] = "vip == 9"
     assert findings(definition) == [f"warning: task_queues[1]: target_workers: {NO_WORKER}"]
 
@@ -454,7 +456,7 @@ def test_empty_target_workers_are_a_warning(text):
 
 
 def test_absent_default_filter_is_a_warning_unless_a_filter_matches_all_tasks():
-    definition = routing(item("a == 1"))
+    definition = routing(make_filter("a == 1"))
     assert findings(definition) == []
     tasks = definition["workflows"][0]["configuration"]["task_routing"]
     del tasks["default_filter"]
@@ -465,7 +467,7 @@ def test_absent_default_filter_is_a_warning_unless_a_filter_matches_all_tasks():
         )
     ]
     for expression in (None, "1 = 1", "'a' IN ['a']"):
-        tasks["filters"] = [item("a == 1"), item(expression)]
+        tasks["filters"] = [make_filter("a == 1"), make_filter(expression)]
         assert findings(definition) == []
 
 
@@ -475,7 +477,10 @@ BLOCKED = "and its last target has neither timeout nor skip_if"
 def test_filter_after_a_filter_that_matches_all_tasks_is_not_reached():
     message = f"no Task reaches this filter, because filter F matches all Tasks, {BLOCKED}"
     assert routing_findings(
-        item("a == 1"), item(None, filter_friendly_name="F"), item("b == 1"), item(None)
+        make_filter("a == 1"),
+        make_filter(None, filter_friendly_name="F"),
+        make_filter("b == 1"),
+        make_filter(None),
     ) == [f"warning: .filters[2]: {message}", f"warning: .filters[3]: {message}"]
 
 
@@ -483,33 +488,37 @@ def test_filter_with_the_expression_of_a_preceding_filter_is_not_reached():
     message = (
         f"no Task reaches this filter, because filter number 2 matches the same Tasks, {BLOCKED}"
     )
-    assert routing_findings(item("b == 1"), item("a == 1"), item(" a=1")) == [
+    assert routing_findings(make_filter("b == 1"), make_filter("a == 1"), make_filter(" a=1")) == [
         f"warning: .filters[2]: {message}"
     ]
 
 
 @pytest.mark.parametrize("end", [{"timeout": 5}, {"skip_if": "workers.available == 0"}])
-def test_filter_is_reached_if_the_last_target_of_the_preceding_filter_ends(end):
-    first = item(None, {"queue": "All", "timeout": 5}, {"queue": "VIP", **end})
-    assert routing_findings(first, item("b == 1")) == []
-    first = item(None, {"queue": "All", **end}, {"queue": "VIP"})
-    (warning,) = routing_findings(first, item("b == 1"))
+def test_filter_is_reached_only_if_the_last_preceding_target_has_timeout_or_skip_if(end):
+    first = make_filter(None, {"queue": "All", "timeout": 5}, {"queue": "VIP", **end})
+    assert routing_findings(first, make_filter("b == 1")) == []
+    first = make_filter(None, {"queue": "All", **end}, {"queue": "VIP"})
+    (warning,) = routing_findings(first, make_filter("b == 1"))
     assert warning.startswith("warning: .filters[1]: no Task reaches this filter")
 
 
 def test_filters_that_are_always_false_are_not_reached():
     message = "no Task reaches this filter, because its expression is always false"
-    assert routing_findings(item("1 == 2"), item("a == 1")) == [f"warning: .filters[0]: {message}"]
-    found = routing_findings(item("1 == 2"), item("'x' == 'y'"))
+    assert routing_findings(make_filter("1 == 2"), make_filter("a == 1")) == [
+        f"warning: .filters[0]: {message}"
+    ]
+    found = routing_findings(make_filter("1 == 2"), make_filter("'x' == 'y'"))
     assert found == [
         "error: : no Task can reach a target of this Workflow",
         f"warning: .filters[0]: {message}",
         f"warning: .filters[1]: {message}",
     ]
-    assert "error" not in str(routing_findings(item("1 == 2"), default_filter={"queue": "All"}))
+    assert "error" not in str(
+        routing_findings(make_filter("1 == 2"), default_filter={"queue": "All"})
+    )
 
 
-def test_target_after_a_target_that_does_not_end_is_a_warning():
+def test_target_after_a_target_without_timeout_or_skip_if_is_a_warning():
     message = (
         "Tasks that wait for a free Worker never reach this target, because the preceding target"
         " has neither timeout nor skip_if"
@@ -521,7 +530,7 @@ def test_target_after_a_target_that_does_not_end_is_a_warning():
         {},
         {"queue": "VIP"},
     ]
-    assert routing_findings(item("a == 1", *targets)) == [
+    assert routing_findings(make_filter("a == 1", *targets)) == [
         f"warning: .filters[0].targets[1]: {message}",
         f"warning: .filters[0].targets[4]: {message}",
     ]
@@ -530,7 +539,7 @@ def test_target_after_a_target_that_does_not_end_is_a_warning():
 def test_target_beyond_the_lifetime_of_a_task_is_a_warning():
     def found(*timeouts):
         targets = [{"queue": "All", "timeout": timeout} for timeout in timeouts]
-        return routing_findings(item("a == 1", *targets))
+        return routing_findings(make_filter("a == 1", *targets))
 
     assert found(86_399, 1) == []
     assert found(43_200, 43_200, 7) == [
@@ -546,11 +555,14 @@ def test_default_filter_after_a_filter_that_matches_all_tasks_is_a_warning():
     skip = {"queue": "All", "skip_if": "workers.available == 0"}
     message = "no Task reaches the default filter, because another filter matches all Tasks"
     warning = [f"warning: : {message}"]
-    assert routing_findings(item("a == 1"), item(None), default_filter=default) == warning
+    assert (
+        routing_findings(make_filter("a == 1"), make_filter(None), default_filter=default)
+        == warning
+    )
     timeout = {"queue": "All", "timeout": 5}
-    assert routing_findings(item(None, skip, timeout), default_filter=default) == warning
-    assert routing_findings(item(None, skip, skip), default_filter=default) == []
-    assert routing_findings(item("a == 1"), default_filter=default) == []
+    assert routing_findings(make_filter(None, skip, timeout), default_filter=default) == warning
+    assert routing_findings(make_filter(None, skip, skip), default_filter=default) == []
+    assert routing_findings(make_filter("a == 1"), default_filter=default) == []
 
 
 @pytest.mark.parametrize(
@@ -619,8 +631,8 @@ def test_number_of_resources_has_a_limit(key, maximum, name):
 
 def test_configuration_has_a_maximum_size(monkeypatch):
     assert workflows.MAX_CONFIGURATION == 1_038_576
-    definition = routing(item("a == 1"))
-    filters = [item("a == 1", {"queue": "WQ" + "0" * 32})]
+    definition = routing(make_filter("a == 1"))
+    filters = [make_filter("a == 1", {"queue": "WQ" + "0" * 32})]
     size = len(json.dumps({"task_routing": {"filters": filters}}))
     monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size)
     assert findings(definition) == []

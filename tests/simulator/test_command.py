@@ -136,7 +136,7 @@ def test_callbacks_go_to_api_port_unless_base_url_is_set(environment, url):
 
 
 @pytest.mark.parametrize("option", ["--workspace-file", "--config"])
-def test_two_options_set_the_workspace_file(capsys, option):
+def test_either_option_sets_the_workspace_file(capsys, option):
     assert main([option, "missing.yaml"]) == 1
     assert "missing.yaml: the file cannot be read" in capsys.readouterr().err
 

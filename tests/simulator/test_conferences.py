@@ -21,7 +21,7 @@ CONFERENCE = {
 
 
 class ConferenceSimulation(CallSimulation):
-    """A caller who is in a conference with Alice, in a multitasking Workspace."""
+    """A caller in a conference with Alice; the Workspace is multitasking by default."""
 
     def __init__(self, *, multi=True, settings=None, **parameters):
         super().__init__({**CONFERENCE, **parameters}, **(settings or {}))
@@ -107,7 +107,7 @@ def test_flags_of_instruction_apply_to_worker_only(parameter, name, value, flag)
 
 
 @pytest.mark.parametrize("flag", [True, False, None])
-def test_customer_ends_conference_only_if_requested(flag):
+def test_customer_can_end_conference_only_if_requested(flag):
     simulation = ConferenceSimulation(end_conference_on_customer_exit=flag)
     worker, customer = simulation.callbacks[:2]
     assert worker.parameters["EndConferenceOnExit"] == "false"
@@ -312,7 +312,7 @@ def test_second_task_of_the_same_caller_has_its_own_conference():
     assert conferences.find(simulation.engine, second.task_sid) is second
 
 
-def test_unknown_caller_leaves_with_the_worker():
+def test_unknown_caller_and_worker_leave_when_task_is_completed():
     simulation = CallSimulation(CONFERENCE)
     unknown = "CA" + "5" * 32
     attributes = {"selected_language": "es", "call_sid": unknown}
@@ -364,7 +364,7 @@ def test_supervisor_leaves_without_effect_on_task():
     assert not simulation.conference.has_ended
 
 
-def test_supervisor_has_to_leave_when_conference_ends():
+def test_supervisor_leaves_when_conference_ends():
     simulation = ConferenceSimulation(end_conference_on_exit=True)
     _, call = supervise(simulation)
     simulation.hang_up(simulation.leg)

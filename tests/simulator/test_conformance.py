@@ -158,7 +158,7 @@ def test_canceled_task_cannot_be_canceled_again(taskrouter, workspace):
     assert message in refusal(task.update, assignment_status="canceled")
 
 
-def test_waiting_task_lives_for_at_most_two_weeks(taskrouter, workspace):
+def test_waiting_task_with_maximum_timeout_is_canceled_after_two_weeks(taskrouter, workspace):
     task = workspace.tasks.create(attributes=SPANISH, timeout=1_209_600)
     taskrouter.advance(1_209_599)
     assert task.fetch().assignment_status == "pending"
@@ -194,7 +194,7 @@ def test_round_of_several_reservations_counts_once():
     assert (task.status, len(task.reservations)) == ("canceled", 4)
 
 
-def test_dequeue_shows_the_number_that_the_caller_dialed_by_default():
+def test_default_caller_id_of_dequeue_is_the_dialed_number():
     simulation = CallSimulation({"instruction": "dequeue", "to": WORKER_NUMBER})
     simulation.place_call("1")
     simulation.make_alice_idle()

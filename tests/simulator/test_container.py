@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
 TOKEN = "0123456789abcdef"
-HEALTHY_SECONDS = 60
+MAX_STARTUP_SECONDS = 60
 
 
 def docker(*arguments):
@@ -46,7 +46,7 @@ def url(image):
     options = [option for setting in settings for option in ("--env", setting)]
     container = docker("run", "--detach", "--publish", "127.0.0.1::8002", *options, image)
     try:
-        deadline = time.monotonic() + HEALTHY_SECONDS
+        deadline = time.monotonic() + MAX_STARTUP_SECONDS
         while docker("inspect", "--format", "{{.State.Health.Status}}", container) != "healthy":
             assert time.monotonic() < deadline, docker("logs", container)
             time.sleep(0.5)

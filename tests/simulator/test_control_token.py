@@ -22,7 +22,7 @@ REMOTE = {"Host": "simulator.example:8002"}
 
 
 @pytest.fixture(scope="module")
-def guarded():
+def guarded_simulator():
     with running(control_token=TOKEN) as simulator:
         yield simulator
 
@@ -39,8 +39,8 @@ def status(simulator, method="GET", path="/simulator", **headers):
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_remote_client_is_accepted_with_the_token(guarded, scheme):
-    assert status(guarded, **REMOTE, Authorization=f"{scheme} {TOKEN}") == 200
+def test_remote_client_is_accepted_with_the_token(guarded_simulator, scheme):
+    assert status(guarded_simulator, **REMOTE, Authorization=f"{scheme} {TOKEN}") == 200
 
 
 @pytest.mark.parametrize(
@@ -58,26 +58,26 @@ def test_remote_client_is_accepted_with_the_token(guarded, scheme):
         "Bearer \xe9",
     ],
 )
-def test_remote_client_is_refused_with_any_other_header(guarded, authorization):
-    assert status(guarded, **REMOTE, Authorization=authorization) == 403
+def test_remote_client_is_refused_with_any_other_header(guarded_simulator, authorization):
+    assert status(guarded_simulator, **REMOTE, Authorization=authorization) == 403
 
 
-def test_remote_client_is_refused_without_a_header(guarded):
-    assert status(guarded, **REMOTE) == 403
+def test_remote_client_is_refused_without_a_header(guarded_simulator):
+    assert status(guarded_simulator, **REMOTE) == 403
 
 
-def test_remote_reset_requires_the_token(guarded):
-    assert status(guarded, "POST", "/simulator/reset", **REMOTE) == 403
+def test_remote_reset_requires_the_token(guarded_simulator):
+    assert status(guarded_simulator, "POST", "/simulator/reset", **REMOTE) == 403
     accepted = {"Authorization": f"Bearer {TOKEN}"}
-    assert status(guarded, "POST", "/simulator/reset", **REMOTE, **accepted) == 200
+    assert status(guarded_simulator, "POST", "/simulator/reset", **REMOTE, **accepted) == 200
 
 
-def test_client_on_this_machine_needs_no_token(guarded):
-    assert status(guarded) == 200
+def test_client_on_this_machine_needs_no_token(guarded_simulator):
+    assert status(guarded_simulator) == 200
 
 
-def test_web_page_from_another_origin_is_refused_without_the_token(guarded):
-    assert status(guarded, Origin="https://evil.example") == 403
+def test_web_page_from_another_origin_is_refused_without_the_token(guarded_simulator):
+    assert status(guarded_simulator, Origin="https://evil.example") == 403
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
@@ -93,12 +93,12 @@ def portal_status(simulator, **headers):
     return status
 
 
-def test_portal_is_available_on_this_machine_without_the_token(guarded):
-    assert portal_status(guarded) == 200
+def test_portal_is_available_on_this_machine_without_the_token(guarded_simulator):
+    assert portal_status(guarded_simulator) == 200
 
 
-def test_token_does_not_give_access_to_the_portal(guarded):
-    assert portal_status(guarded, **REMOTE, Authorization=f"Bearer {TOKEN}") == 403
+def test_token_does_not_give_access_to_the_portal(guarded_simulator):
+    assert portal_status(guarded_simulator, **REMOTE, Authorization=f"Bearer {TOKEN}") == 403
 
 
 PROXY_HEADERS = {
@@ -112,16 +112,20 @@ PROXY_HEADERS = {
 
 
 @pytest.mark.parametrize("name", PROXY_HEADERS)
-def test_client_behind_a_proxy_on_this_machine_needs_the_token(guarded, taskrouter, name):
+def test_client_behind_a_proxy_on_this_machine_needs_the_token(guarded_simulator, taskrouter, name):
     headers = {name: PROXY_HEADERS[name]}
-    assert status(guarded, **headers) == status(taskrouter, **headers) == 403
-    assert status(guarded, **headers, Authorization=f"Bearer {TOKEN}") == 200
-    assert portal_status(guarded, **headers) == 403
+    assert status(guarded_simulator, **headers) == status(taskrouter, **headers) == 403
+    assert status(guarded_simulator, **headers, Authorization=f"Bearer {TOKEN}") == 200
+    assert portal_status(guarded_simulator, **headers) == 403
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded", "Viaduct", "Max-Forwards"])
-def test_client_with_a_similar_header_is_local(guarded, name):
-    assert status(guarded, **{name: "1"}) == portal_status(guarded, **{name: "1"}) == 200
+def test_client_with_a_header_similar_to_a_proxy_header_is_local(guarded_simulator, name):
+    assert (
+        status(guarded_simulator, **{name: "1"})
+        == portal_status(guarded_simulator, **{name: "1"})
+        == 200
+    )
 
 
 def test_forwarded_address_and_scheme_are_ignored(monkeypatch):
@@ -180,7 +184,7 @@ def test_token_that_is_short_or_not_printable_is_refused_without_showing_it(toke
     )
 
 
-def test_token_is_not_shown_in_a_traceback():
+def test_repr_of_settings_does_not_contain_the_token():
     settings = read({"control_token": TOKEN})
     assert TOKEN not in repr(settings)
     assert "port=8002" in repr(settings)

@@ -91,7 +91,7 @@ def test_canonical_form_is_idempotent(routing):
 
 
 @given(ROUTINGS, ROUTINGS)
-def test_different_json_has_a_different_meaning(first, second):
+def test_routings_have_the_same_meaning_only_if_their_json_is_equal(first, second):
     is_same_text = _as_json(first) == _as_json(second)
     assert have_same_meaning(first, second) == is_same_text
 
@@ -195,7 +195,7 @@ def test_default_filter_and_absent_filters_are_read():
     assert parsed([], default_filter={"queue": ALL}) == Routing(default_filter=Target(queue="All"))
 
 
-def test_unknown_sid_remains():
+def test_unknown_sid_is_not_replaced():
     sid = "WQ" + "0" * 32
     assert parsed([], default_filter={"queue": sid}).default_filter == Target(queue=sid)
     text = f"worker.activity_sid == 'WA{'1' * 32}'"

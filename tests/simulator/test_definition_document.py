@@ -151,33 +151,33 @@ def test_byte_order_mark_is_ignored():
 @pytest.mark.parametrize(
     "text", ["a: 1\nb:\n  - c\n  - d: 2\n", '{"a": 1,\n"b":\n\t["c", \n {"d": 2}]}']
 )
-def test_every_part_of_a_document_has_a_place(text):
+def test_every_part_of_a_document_has_a_position(text):
     found = parse(text.encode(), "f")
     is_json = text.startswith("{")
-    assert found.place(()) == "f:1:1"
-    assert found.place(("a",)) == ("f:1:2" if is_json else "f:1:1")
-    assert found.place(("b",)) == "f:2:1"
-    assert found.place(("b", 0)) == ("f:3:3" if is_json else "f:3:5")
-    assert found.place(("b", 1, "d")) == ("f:4:3" if is_json else "f:4:5")
-    assert found.place(("b", 1, "x", 7)) == ("f:4:2" if is_json else "f:4:5")
-    assert found.place(("x",)) == "f:1:1"
+    assert found.location(()) == "f:1:1"
+    assert found.location(("a",)) == ("f:1:2" if is_json else "f:1:1")
+    assert found.location(("b",)) == "f:2:1"
+    assert found.location(("b", 0)) == ("f:3:3" if is_json else "f:3:5")
+    assert found.location(("b", 1, "d")) == ("f:4:3" if is_json else "f:4:5")
+    assert found.location(("b", 1, "x", 7)) == ("f:4:2" if is_json else "f:4:5")
+    assert found.location(("x",)) == "f:1:1"
     assert found.position(("b", 1)) == ((4, 2) if is_json else (4, 5))
 
 
 def test_json_that_is_not_yaml_has_no_positions():
     found = parse(json.dumps({"x" * 2000: 1, "b": 2}).encode(), "f")  # too long for a YAML key
-    assert found.place(("b",)) == "f"
+    assert found.location(("b",)) == "f"
     assert found.position(("b",)) is None
 
 
 def test_value_without_a_file_has_a_path_instead_of_a_line():
     found = Document("the value", {"a": [{"b": 1}]})
     assert found.position(("a",)) is None
-    assert found.place(()) == "the value"
-    assert found.place(("a", 0, "b")) == "the value: a[0]"
-    assert found.place(("a", 0)) == "the value: a[0]"
-    assert found.place(("a",)) == "the value"
-    assert Document("", {}).place(("a", 0)) == "a[0]"
+    assert found.location(()) == "the value"
+    assert found.location(("a", 0, "b")) == "the value: a[0]"
+    assert found.location(("a", 0)) == "the value: a[0]"
+    assert found.location(("a",)) == "the value"
+    assert Document("", {}).location(("a", 0)) == "a[0]"
 
 
 def test_path_text_resembles_an_expression_and_has_limited_length():
@@ -195,7 +195,7 @@ def test_error_counts_further_mistakes():
     assert DefinitionError(found, findings).findings == findings
 
 
-def test_large_yaml_is_refused_but_the_same_size_of_json_is_read(monkeypatch):
+def test_yaml_above_the_size_limit_is_refused_but_larger_json_is_read(monkeypatch):
     monkeypatch.setattr(document, "MAX_YAML_BYTES", 10)
     assert value("a: 1234567") == {"a": 1234567}
     assert error("a: 12345678") == (

@@ -45,7 +45,7 @@ def test_action_is_requested_when_dialed_party_hangs_up():
     assert call.dial is None
 
 
-def test_call_continues_with_next_verb_without_action():
+def test_dial_without_action_continues_with_next_verb():
     simulation, call, leg = place(f"<Dial>{PHONE}</Dial><Say>Bye</Say>")
     simulation.hang_up(leg)
     assert [step["step"] for step in call.steps[-2:]] == ["say", "ended"]

@@ -62,7 +62,7 @@ def test_up_to_50_events_are_posted_concurrently_unless_ordered(settings, maximu
     assert {item.seconds for item in client.deliveries} == {15.0}
 
 
-def test_up_to_50_other_callbacks_are_sent_concurrently():
+def test_up_to_50_twiml_requests_are_sent_concurrently():
     simulation = Simulation()
     effects = [FetchTwiml(f"CA{number}", 1, "http://a/", {}) for number in range(60)]
     client, _ = dispatch(simulation, effects)

@@ -50,7 +50,7 @@ def test_first_message_contains_the_worker_and_the_lifetime_of_the_token(taskrou
     }
 
 
-def test_worker_receives_the_events_of_its_reservation(taskrouter, alice):
+def test_worker_receives_the_events_of_their_reservation(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         task_sid = offer_task(taskrouter, alice)
@@ -121,7 +121,7 @@ def test_rescinded_offer_is_reported(taskrouter, alice, bob):
         assert payload["task"]["assignment_status"] == "assigned"
 
 
-def test_worker_receives_changes_to_itself_and_its_channels(taskrouter, alice):
+def test_worker_receives_changes_to_their_attributes_and_channels(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         payload = alice.update_own(Attributes={"a": 1})
@@ -144,8 +144,8 @@ def test_worker_receives_changes_to_itself_and_its_channels(taskrouter, alice):
         assert (event_type, received["available"]) == ("worker.channel.availability.update", False)
 
 
-def test_version_of_the_worker_follows_the_events(taskrouter, alice):
-    """For each of these events, which contain no version, the SDK adds 1 to its own version."""
+def test_each_channel_event_increases_the_version_of_the_worker_by_one(taskrouter, alice):
+    """These events contain no version, so the SDK adds 1 to the version that it stores."""
     voice = f"/Workers/{alice.worker_sid}/Channels/voice"
     before = alice.get_own()["version"]
     send_request(taskrouter, "POST", voice, Capacity=5)
@@ -206,7 +206,7 @@ def test_requested_event_about_the_wrong_resource_is_not_sent(taskrouter, alice)
         assert channel.receive()[0] == "task.updated"
 
 
-def test_all_connections_of_a_worker_receive_its_events(taskrouter, alice):
+def test_every_connection_of_a_worker_receives_the_workers_events(taskrouter, alice):
     with alice.connect() as first, alice.connect() as second:
         initialize(first)
         initialize(second)
@@ -351,7 +351,7 @@ def test_worker_who_disconnects_may_become_offline(setting, query, expected):
         assert wait_for_activity(alice, expected) == expected
 
 
-def test_worker_whose_connection_the_server_closes_keeps_its_activity(taskrouter, alice):
+def test_worker_keeps_the_activity_if_the_server_closes_the_connection(taskrouter, alice):
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
     token = access_token(taskrouter, valid_until=time.time() + 0.2)
     with open_channel(taskrouter, token=token, setWorkerOfflineIfDisconnected="true") as channel:

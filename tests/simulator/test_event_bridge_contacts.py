@@ -19,7 +19,7 @@ def bob(taskrouter):
 
 
 @pytest.fixture
-def accepted(taskrouter, alice):
+def accepted_reservation(taskrouter, alice):
     """Alice's accepted Reservation."""
     send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)
     alice.update_own(ActivitySid=taskrouter.activities["Idle"])
@@ -32,9 +32,13 @@ def accept(worker):
     return worker.update_own(f"/Reservations/{sid}", ReservationStatus="accepted")
 
 
-def transfer(worker, accepted, to, **params):
+def transfer(worker, reservation, to, **params):
     return worker.update_own(
-        "/Transfers", ReservationSid=accepted["sid"], TaskSid=accepted["task_sid"], To=to, **params
+        "/Transfers",
+        ReservationSid=reservation["sid"],
+        TaskSid=reservation["task_sid"],
+        To=to,
+        **params,
     )
 
 
@@ -44,19 +48,19 @@ def cancel(worker, started, **changes):
     return worker.send("POST", path, **params)
 
 
-def test_transfer_has_every_property(taskrouter, alice, bob, accepted):
-    started = transfer(alice, accepted, bob.worker_sid)
+def test_transfer_has_every_property(taskrouter, alice, bob, accepted_reservation):
+    started = transfer(alice, accepted_reservation, bob.worker_sid)
     assert started.pop("sid").startswith("TT")
     dates = [started.pop(name) for name in ("date_created", "date_updated")]
     assert all(isinstance(date, int) for date in dates)
     assert started == {
         "account_sid": taskrouter.account_sid,
         "workspace_sid": taskrouter.workspace_sid,
-        "initiating_queue_sid": accepted["task"]["queue_sid"],
-        "initiating_reservation_sid": accepted["sid"],
+        "initiating_queue_sid": accepted_reservation["task"]["queue_sid"],
+        "initiating_reservation_sid": accepted_reservation["sid"],
         "initiating_worker_sid": alice.worker_sid,
         "initiating_workflow_sid": taskrouter.workflow_sid,
-        "task_sid": accepted["task_sid"],
+        "task_sid": accepted_reservation["task_sid"],
         "transfer_mode": "WARM",
         "transfer_status": "initiated",
         "transfer_to": bob.worker_sid,
@@ -64,13 +68,15 @@ def test_transfer_has_every_property(taskrouter, alice, bob, accepted):
     }
 
 
-def test_accepted_transfer_is_reported_to_both_workers(taskrouter, alice, bob, accepted):
+def test_accepted_transfer_is_reported_to_both_workers(
+    taskrouter, alice, bob, accepted_reservation
+):
     with alice.connect() as first, bob.connect() as second:
         initialize(first)
         initialize(second)
-        started = transfer(alice, accepted, bob.worker_sid)
+        started = transfer(alice, accepted_reservation, bob.worker_sid)
         assert first.receive() == ("task.transfer-initiated", started)
-        own = alice.get_own(f"/Reservations/{accepted['sid']}")
+        own = alice.get_own(f"/Reservations/{accepted_reservation['sid']}")
         assert own["active_outgoing_task_transfer"] == started
         assert "task_transfer" not in own
         taskrouter.advance()
@@ -85,9 +91,9 @@ def test_accepted_transfer_is_reported_to_both_workers(taskrouter, alice, bob, a
 
 
 def test_rejected_transfer_has_failed_when_the_rejection_is_reported(
-    taskrouter, alice, bob, accepted
+    taskrouter, alice, bob, accepted_reservation
 ):
-    transfer(alice, accepted, bob.worker_sid)
+    transfer(alice, accepted_reservation, bob.worker_sid)
     taskrouter.advance()
     with alice.connect() as first, bob.connect() as second:
         initialize(first)
@@ -101,33 +107,42 @@ def test_rejected_transfer_has_failed_when_the_rejection_is_reported(
         assert rejected["task"]["assignment_status"] == "assigned"
 
 
-def test_transfer_may_be_cold_and_change_the_task(taskrouter, alice, accepted):
+def test_transfer_may_be_cold_and_change_the_task(taskrouter, alice, accepted_reservation):
     queue = taskrouter.task_queues["Customer Care Requests - English"]
-    started = transfer(alice, accepted, queue, Mode="COLD", Attributes={"a": 1}, Priority=5)
+    started = transfer(
+        alice, accepted_reservation, queue, Mode="COLD", Attributes={"a": 1}, Priority=5
+    )
     assert (started["transfer_mode"], started["transfer_type"]) == ("COLD", "QUEUE")
-    own = alice.get_own(f"/Reservations/{accepted['sid']}")
+    own = alice.get_own(f"/Reservations/{accepted_reservation['sid']}")
     assert own["reservation_status"] == "wrapping"
     assert (own["task"]["attributes"], own["task"]["priority"]) == ('{"a":1}', 5)
 
 
-def test_transfer_changes_only_given_properties_of_the_task(taskrouter, alice, bob, accepted):
+def test_transfer_changes_only_given_properties_of_the_task(
+    taskrouter, alice, bob, accepted_reservation
+):
     with alice.connect() as channel:
         initialize(channel)
-        transfer(alice, accepted, bob.worker_sid, Priority=0)
+        transfer(alice, accepted_reservation, bob.worker_sid, Priority=0)
         assert channel.receive_types(2) == ["task.transfer-initiated", "task.updated"]
-    assert alice.get_own(f"/Reservations/{accepted['sid']}")["task"]["attributes"] == SPANISH
+    assert (
+        alice.get_own(f"/Reservations/{accepted_reservation['sid']}")["task"]["attributes"]
+        == SPANISH
+    )
 
 
-def test_transfer_without_changes_does_not_update_the_task(taskrouter, alice, bob, accepted):
+def test_transfer_without_changes_does_not_update_the_task(
+    taskrouter, alice, bob, accepted_reservation
+):
     with alice.connect() as channel:
         initialize(channel)
-        started = transfer(alice, accepted, bob.worker_sid)
+        started = transfer(alice, accepted_reservation, bob.worker_sid)
         cancel(alice, started)
         assert channel.receive_types(2) == ["task.transfer-initiated", "task.transfer-canceled"]
 
 
-def test_initiating_worker_can_cancel_a_transfer_once(taskrouter, alice, bob, accepted):
-    started = transfer(alice, accepted, bob.worker_sid)
+def test_initiating_worker_can_cancel_a_transfer_once(taskrouter, alice, bob, accepted_reservation):
+    started = transfer(alice, accepted_reservation, bob.worker_sid)
     status, body = cancel(alice, started)
     assert (status, body["payload"]["transfer_status"]) == (200, "canceled")
     status, body = cancel(alice, started)
@@ -136,9 +151,9 @@ def test_initiating_worker_can_cancel_a_transfer_once(taskrouter, alice, bob, ac
 
 
 def test_transfer_can_be_canceled_only_by_the_initiating_worker_with_the_right_task(
-    taskrouter, alice, bob, accepted
+    taskrouter, alice, bob, accepted_reservation
 ):
-    started = transfer(alice, accepted, bob.worker_sid)
+    started = transfer(alice, accepted_reservation, bob.worker_sid)
     other = send_request(taskrouter, "POST", "/Tasks", Attributes=SPANISH)[1]["sid"]
     assert cancel(bob, started)[0] == 404
     assert cancel(alice, {**started, "sid": "TT1"})[0] == 404
@@ -161,15 +176,17 @@ def test_transfer_can_be_canceled_only_by_the_initiating_worker_with_the_right_t
         ({"Priority": 2**31}, "Priority must be a whole number from 0 to 2147483647"),
     ],
 )
-def test_invalid_transfer_is_refused(alice, bob, accepted, changes, message):
-    params = {"ReservationSid": accepted["sid"], "To": bob.worker_sid} | changes
+def test_invalid_transfer_is_refused(alice, bob, accepted_reservation, changes, message):
+    params = {"ReservationSid": accepted_reservation["sid"], "To": bob.worker_sid} | changes
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}/Transfers", **params)
     assert (status, body["message"]) == (400, message)
-    assert "active_outgoing_task_transfer" not in alice.get_own(f"/Reservations/{accepted['sid']}")
+    assert "active_outgoing_task_transfer" not in alice.get_own(
+        f"/Reservations/{accepted_reservation['sid']}"
+    )
 
 
-def test_worker_cannot_transfer_the_tasks_of_others(taskrouter, alice, bob, accepted):
-    params = {"ReservationSid": accepted["sid"], "To": bob.worker_sid}
+def test_worker_cannot_transfer_the_tasks_of_others(taskrouter, alice, bob, accepted_reservation):
+    params = {"ReservationSid": accepted_reservation["sid"], "To": bob.worker_sid}
     for worker in (alice.worker_sid, bob.worker_sid):
         assert bob.send("POST", f"Workers/{worker}/Transfers", **params)[0] == 403
 
@@ -247,7 +264,7 @@ def test_worker_can_update_their_own_participant(conference):
     assert (participant["muted"], participant["end_conference_on_exit"]) == (False, True)
 
 
-def test_worker_holds_and_removes_another_worker(conference):
+def test_worker_puts_another_worker_on_hold_and_removes_that_worker(conference):
     simulator, alice, reservation = conference
     bob = BrowserSdk(simulator, "Bob")
     transfer(alice, reservation, bob.worker_sid)
@@ -276,25 +293,33 @@ def test_worker_holds_and_removes_another_worker(conference):
         ("KickWorkerParticipant", "Worker WK1"),
     ],
 )
-def test_participants_of_others_cannot_be_updated(alice, bob, accepted, path, name):
+def test_participant_update_requires_the_workers_own_task_and_a_conference(
+    alice, bob, accepted_reservation, path, name
+):
     def update(worker, sid, **changes):
-        params = {"TaskSid": accepted["task_sid"], "TargetWorkerSid": "WK1", "Hold": True}
+        params = {
+            "TaskSid": accepted_reservation["task_sid"],
+            "TargetWorkerSid": "WK1",
+            "Hold": True,
+        }
         return worker.send("POST", f"Workers/{sid}/{path}", **params | changes)
 
     assert update(bob, bob.worker_sid)[0] == 403
     assert update(bob, alice.worker_sid)[0] == 403
     status, body = update(alice, alice.worker_sid)
-    message = f"Task {accepted['task_sid']} has no conference with {name}"
+    message = f"Task {accepted_reservation['task_sid']} has no conference with {name}"
     assert (status, body["message"]) == (400, message)
     status, body = update(alice, alice.worker_sid, TaskSid="WT1")
     assert (status, body["message"]) == (400, "TaskSid must name an existing Task")
 
 
 def test_participant_update_requires_the_workers_own_reservation_and_a_conference(
-    taskrouter, alice, bob, accepted
+    taskrouter, alice, bob, accepted_reservation
 ):
-    params = {"ReservationSid": accepted["sid"], "Mute": True}
+    params = {"ReservationSid": accepted_reservation["sid"], "Mute": True}
     assert bob.send("POST", f"Workers/{bob.worker_sid}/WorkerParticipant", **params)[0] == 403
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}/WorkerParticipant", **params)
-    message = f"Task {accepted['task_sid']} has no conference with Worker {alice.worker_sid}"
+    message = (
+        f"Task {accepted_reservation['task_sid']} has no conference with Worker {alice.worker_sid}"
+    )
     assert (status, body["message"]) == (400, message)

@@ -48,13 +48,13 @@ def from_rest(taskrouter, path):
 
 def convert(body):
     return {
-        RENAMED.get(name, name): seconds(name, value)
+        RENAMED.get(name, name): convert_value(name, value)
         for name, value in body.items()
         if name not in NOT_IN_SDK
     }
 
 
-def seconds(name, value):
+def convert_value(name, value):
     is_time = name.startswith("date_") or name == "virtual_start_time"
     return int(datetime.fromisoformat(value).timestamp()) if is_time else value
 
@@ -189,7 +189,7 @@ def test_if_match_header_is_compared_with_the_version(taskrouter, alice):
     assert status == 200
 
 
-def test_worker_creates_a_task_for_itself(taskrouter, alice):
+def test_worker_creates_tasks_for_themselves(taskrouter, alice):
     payload = alice.post(
         "Tasks",
         WorkflowSid=taskrouter.workflow_sid,
@@ -207,7 +207,7 @@ def test_worker_creates_a_task_for_itself(taskrouter, alice):
     assert by_sid["task_channel_unique_name"] == "voice"
 
 
-def test_worker_updates_and_completes_its_task(taskrouter, alice, offer):
+def test_worker_updates_and_completes_their_task(taskrouter, alice, offer):
     path = f"Tasks/{offer['task_sid']}"
     assert json.loads(alice.post(path, Attributes={"a": 1})["attributes"]) == {"a": 1}
     alice.update_own(f"/Reservations/{offer['sid']}", ReservationStatus="accepted")
@@ -247,7 +247,9 @@ def test_active_reservations_are_those_that_the_worker_holds(taskrouter, alice, 
     assert statuses == ["rejected"]
 
 
-def test_supervisor_monitors_a_reservation(taskrouter, alice, supervisor, offer):
+def test_supervise_instruction_has_the_response_of_the_rest_api(
+    taskrouter, alice, supervisor, offer
+):
     path = f"Tasks/{offer['task_sid']}/Reservations/{offer['sid']}"
     supervise = {
         "Instruction": "supervise",
@@ -369,7 +371,7 @@ def test_list_is_divided_into_pages(taskrouter, alice):
     assert (len(exact["contents"]), exact["after_sid"]) == (4, None)
 
 
-def test_page_has_50_items_unless_another_size_is_requested(taskrouter, supervisor):
+def test_page_has_50_items_unless_a_different_size_is_requested(taskrouter, supervisor):
     for number in range(49):
         send_request(taskrouter, "POST", "/TaskQueues", FriendlyName=f"Queue {number}")
     assert len(supervisor.get("TaskQueues")["contents"]) == 50

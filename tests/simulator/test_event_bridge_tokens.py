@@ -41,7 +41,7 @@ def grants(**changes):
     return claims(grants={"task_router": grant | changes})
 
 
-def test_token_of_twilios_sdk_is_accepted():
+def test_token_created_by_twilios_sdk_is_accepted():
     token = access_token(Account, role="supervisor", ttl=600, valid_until=NOW + 600, nbf=NOW)
     expected = Grant(Account.workspace_sid, Account.workers["Alice"], "supervisor", NOW + 600)
     assert verify(token, CREDENTIALS, NOW) == expected
@@ -62,7 +62,7 @@ def test_token_is_accepted_until_it_expires():
     assert refusal(token) == 20104
 
 
-def test_token_may_be_valid_for_24_hours():
+def test_token_is_valid_for_at_most_24_hours():
     assert verify(claims(exp=NOW + 86_400), CREDENTIALS, NOW).expires == NOW + 86_400
     assert refusal(claims(exp=NOW + 86_401)) == 20157
     for expires in (float("inf"), 10**400):
@@ -123,7 +123,7 @@ def test_claims_of_a_token_cannot_be_changed():
     st.text()
     | st.binary().map(lambda data: f"eyJhbGciOiJIUzI1NiJ9.{base64.urlsafe_b64encode(data)}.e")
 )
-def test_any_other_text_is_refused(text):
+def test_random_text_is_refused(text):
     refusal(text)
 
 
@@ -158,7 +158,7 @@ def test_request_with_invalid_token_is_refused(taskrouter):
             {"grants": {"task_router": {"workspace_sid": "WS1"}}},
             "The requested resource /Workspaces/WS1 was not found",
         ),
-        # A reason longer than 123 bytes does not fit into a WebSocket's closing frame.
+        # A reason longer than 123 bytes does not fit into a WebSocket's close frame.
         (
             {"grants": {"task_router": {"workspace_sid": "é" * 100}}},
             "The requested resource /Workspaces/" + "é" * 44,

@@ -211,5 +211,5 @@ def test_operator_compares_two_values(text, expected):
 
 
 @pytest.mark.parametrize("function", [parse, parse_reference, parse_order_by, parse_attributes])
-def test_cache_of_parsed_texts_is_limited(function):
+def test_cache_of_parsed_strings_is_limited(function):
     assert function.cache_info().maxsize == 4096

@@ -91,6 +91,6 @@ def test_cutoff_sets_minimum_similarity():
 def test_description_of_unknown_name_suggests_known_names():
     assert describe_unknown("tsk", iter(["task", "worker"])) == "'tsk'; did you mean task?"
     assert describe_unknown("x", iter(["task", "worker"])) == "'x'; use one of task, worker"
-    assert describe_unknown("x", []) == "'x'; there are none"
-    assert describe_unknown("x" * 101, []) == f"'{'x' * 100}'; there are none"
+    assert describe_unknown("x", []) == "'x'; no names are allowed here"
+    assert describe_unknown("x" * 101, []) == f"'{'x' * 100}'; no names are allowed here"
     assert find_similar("a" * 100 + "b" * 100, ["a" * 100], cutoff=1) == "a" * 100

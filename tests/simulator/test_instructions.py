@@ -38,7 +38,7 @@ def respond(simulation, reservation, instruction, **parameters):
     handle_response(simulation.engine, simulation.workspace.sid, reservation.sid, body)
 
 
-def alerts(simulation):
+def alert_codes(simulation):
     return [effect.code for effect in simulation.effects if isinstance(effect, Alert)]
 
 
@@ -46,7 +46,7 @@ def alerts(simulation):
 def test_valid_instruction_is_executed(name):
     simulation, task, reservation = simulate_reservation()
     respond(simulation, reservation, name, **VALID_PARAMETERS[name])
-    assert alerts(simulation) == []
+    assert alert_codes(simulation) == []
     assert reservation.status == ("rejected" if name == "reject" else "accepted")
     has_call = name in {"dequeue", "call"}
     assert ("worker_call_sid" in json.loads(task.attributes)) is has_call
@@ -114,22 +114,22 @@ def test_supervise_is_executed_for_assigned_or_wrapping_task(status, mode, by_si
     before = task.attributes
     supervisor = simulation.bob.sid if by_sid else "client:sam"
     respond(simulation, reservation, "supervise", supervisor=supervisor, supervisor_mode=mode)
-    assert (alerts(simulation), reservation.status, task.attributes) == ([], status, before)
+    assert (alert_codes(simulation), reservation.status, task.attributes) == ([], status, before)
 
 
 @pytest.mark.parametrize("status", ["pending", "completed", "canceled", "rejected"])
 def test_supervise_emits_alert_unless_reservation_is_accepted_or_wrapping(status):
     simulation, _, reservation = simulate_supervision(status)
     respond(simulation, reservation, "supervise", **SUPERVISE)
-    assert (alerts(simulation), reservation.status) == ([40146], status)
+    assert (alert_codes(simulation), reservation.status) == ([40146], status)
 
 
 @pytest.mark.parametrize("contact", [{}, {"contact_uri": 7}, {"contact_uri": ""}])
-def test_supervisor_without_contact_uri_emits_alert(contact):
+def test_supervisor_who_cannot_be_called_emits_alert(contact):
     simulation, _, reservation = simulate_supervision(**contact)
     for supervisor in (simulation.bob.sid, "WK" + "0" * 32, None, "a b"):
         respond(simulation, reservation, "supervise", supervisor=supervisor)
-    assert alerts(simulation) == [40147] * 4
+    assert alert_codes(simulation) == [40147] * 4
 
 
 def test_alert_states_why_supervisor_is_invalid():
@@ -147,7 +147,7 @@ def test_alert_states_why_supervisor_is_invalid():
 def test_supervise_of_task_without_caller_emits_alert():
     simulation, _, reservation = simulate_supervision(attributes={"selected_language": "es"})
     respond(simulation, reservation, "supervise", **SUPERVISE)
-    assert alerts(simulation) == [40148]
+    assert alert_codes(simulation) == [40148]
 
 
 @pytest.mark.parametrize("conference", [None, "CF0", {}, {"sid": ""}])
@@ -165,7 +165,7 @@ def test_call_and_redirect_without_accept_leave_reservation_pending(name):
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], "accept": False})
     assert reservation.status == "pending"
-    assert alerts(simulation) == []
+    assert alert_codes(simulation) == []
 
 
 INVALID_PARAMETERS = [
@@ -225,9 +225,9 @@ def test_empty_parameter_emits_alert_and_null_counts_as_absent(name, parameter, 
     simulation, _, reservation = simulate_reservation()
     simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], parameter: ""})
-    assert (alerts(simulation), reservation.status) == ([code], "pending")
+    assert (alert_codes(simulation), reservation.status) == ([code], "pending")
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], parameter: None})
-    assert alerts(simulation) == [code]
+    assert alert_codes(simulation) == [code]
 
 
 @pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
@@ -235,7 +235,7 @@ def test_invalid_parameter_emits_alert_and_changes_nothing(name, change, code):
     simulation, task, reservation = simulate_reservation()
     before = task.attributes
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], **change})
-    assert alerts(simulation) == [code]
+    assert alert_codes(simulation) == [code]
     assert (reservation.status, task.attributes) == ("pending", before)
 
 
@@ -252,7 +252,7 @@ def test_missing_call_attribute_emits_alert(name, attributes, code):
     simulation, _, reservation = simulate_reservation(attributes)
     parameters = {key: value for key, value in VALID_PARAMETERS[name].items() if key != "from"}
     respond(simulation, reservation, name, **parameters)
-    assert alerts(simulation) == [code]
+    assert alert_codes(simulation) == [code]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_instruction_for_ended_reservation_emits_alert(name, code):
     simulation, _, reservation = simulate_reservation()
     simulation.clock.advance(1200)
     respond(simulation, reservation, name, **VALID_PARAMETERS[name])
-    assert alerts(simulation) == [code]
+    assert alert_codes(simulation) == [code]
     assert reservation.status == "timeout"
 
 
@@ -272,20 +272,20 @@ def test_conference_for_canceled_reservation_emits_alert_40144():
     simulation, task, reservation = simulate_reservation()
     assignments.cancel(simulation.engine, simulation.workspace, task, "hangup")
     respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
-    assert alerts(simulation) == [40144]
+    assert alert_codes(simulation) == [40144]
 
 
 def test_instruction_for_deleted_reservation_emits_alert():
     simulation, task, reservation = simulate_reservation()
     assignments.delete(simulation.engine, simulation.workspace, task)
     respond(simulation, reservation, "accept")
-    assert alerts(simulation) == [20001]
+    assert alert_codes(simulation) == [20001]
 
 
 def test_setting_requires_activity_in_reject_instruction():
     simulation, _, reservation = simulate_reservation(reject_without_activity=False)
     respond(simulation, reservation, "reject")
-    assert (alerts(simulation), reservation.status) == ([40100], "pending")
+    assert (alert_codes(simulation), reservation.status) == ([40100], "pending")
 
 
 @pytest.mark.parametrize("name", ["dequeue", "call", "conference"])
@@ -318,7 +318,7 @@ def test_post_work_activity_is_set_on_completion(name):
 def test_any_instruction_that_emits_alert_leaves_reservation_pending(name, parameters):
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, name, **parameters)
-    assert (alerts(simulation) == []) or reservation.status == "pending"
+    assert (alert_codes(simulation) == []) or reservation.status == "pending"
 
 
 @pytest.fixture

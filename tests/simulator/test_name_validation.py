@@ -210,7 +210,7 @@ def test_existing_worker_attribute_is_not_treated_as_misspelling(workspace, name
 
 
 @given(st.sampled_from([*WORKER_NAMES, "channel.voice.assigned_tasks"]), st.data())
-def test_taskrouter_name_in_another_naming_convention_is_refused(name, data):
+def test_taskrouter_name_in_a_different_naming_convention_is_refused(name, data):
     first, dot, rest = name.partition(".")
     words = [
         data.draw(st.sampled_from([str, str.upper, str.title]))(word) for word in first.split("_")

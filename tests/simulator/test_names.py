@@ -17,7 +17,7 @@ VOICE = "worker.channel.voice"
 
 
 def simulate_at(moment, *filters, **options):
-    """Return a simulation whose frozen clock shows the moment, given in ISO 8601 and UTC."""
+    """Return a simulation whose frozen clock shows the given UTC time (ISO 8601 without a zone)."""
     simulation = WorkflowSimulation(*filters, **options)
     simulation.clock.jump(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())
     return simulation
@@ -140,7 +140,7 @@ def create_task(simulation, **options):
 
 
 def is_offered(simulation):
-    """Return whether a new chat Task is offered to Carol."""
+    """Create a chat Task; return whether the Task is offered to Carol."""
     task = create_task(simulation, workflow_sid=simulation.workflow.sid, channel="chat")
     return simulation.offered_to(task) == ["Carol"]
 

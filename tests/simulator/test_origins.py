@@ -79,7 +79,7 @@ def test_cross_origin_page_is_foreign(origin):
 
 
 @pytest.mark.parametrize("host", [None, "", "192.168.0.7", "api:80"])
-def test_same_origin_page_on_other_host_is_foreign(host):
+def test_same_origin_page_is_foreign_if_its_host_is_not_loopback(host):
     assert is_foreign(host, f"http://{host}")
 
 
@@ -137,5 +137,5 @@ def test_loopback_host_is_recognized(host):
 
 
 @pytest.mark.parametrize("host", ["", "192.168.0.7", "evil.example", "[", "localhost.x"])
-def test_other_host_is_not_loopback(host):
+def test_remote_or_malformed_host_is_not_loopback(host):
     assert not is_loopback(host)

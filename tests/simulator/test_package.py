@@ -1,4 +1,4 @@
-"""The simulator's separate distribution package is complete."""
+"""The simulator's distribution package is complete; its README and Dockerfile match the code."""
 
 import ast
 import json
@@ -82,7 +82,7 @@ def test_documented_container_is_reachable_from_this_machine_only_and_reaches_th
     assert command.startswith("docker run --publish 127.0.0.1:8002:8002 ")
     assert "--add-host host.docker.internal:host-gateway " in command
     assert "--env SIMULATOR_CALLBACK_BASE_URL=http://host.docker.internal:8000 " in command
-    assert "--env SIMULATOR_CONTROL_TOKEN " in command  # the value of the exported variable
+    assert "--env SIMULATOR_CONTROL_TOKEN " in command  # Docker passes the exported variable
     assert "export SIMULATOR_CONTROL_TOKEN=" in README
 
 
@@ -120,7 +120,7 @@ def test_workspaces_in_the_readme_are_valid(taskrouter, tmp_path):
         assert list(other.workers) == ["Zoe"]
 
 
-def test_readme_names_the_built_wheel_only():
+def test_readme_names_only_the_built_wheel():
     wheel = f"taskrouter_simulator-{taskrouter_simulator.__version__}-py3-none-any.whl"
     assert set(re.findall(r"[\w.-]+\.whl", README)) == {wheel}
     assert not re.search("(pip install|uvx) '?taskrouter", README)
@@ -138,7 +138,7 @@ def test_container_runs_as_a_numeric_user_and_listens_on_all_interfaces():
 
 
 def health_check(port, **environment):
-    """Run the container's health check on this machine; return its exit status."""
+    """Run the container's health check on this machine; return the exit status."""
     dockerfile = (SIMULATOR / "Dockerfile").read_text(encoding="utf-8")
     _, *arguments = json.loads(re.search(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", dockerfile)[1])
     environment = {**os.environ, "SIMULATOR_PORT": str(port), **environment}

@@ -33,7 +33,7 @@ SID_FILTERS = [
 
 @pytest.mark.parametrize(("path", "parameter"), SID_FILTERS)
 @pytest.mark.parametrize("value", ["", "x", "AC" + "0" * 32, "WT" + "0" * 31])
-def test_list_filter_that_is_not_a_sid_is_refused(taskrouter, path, parameter, value):
+def test_list_filter_refuses_a_value_that_is_not_a_sid(taskrouter, path, parameter, value):
     assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
@@ -64,7 +64,7 @@ def test_list_filter_that_is_not_a_sid_is_refused(taskrouter, path, parameter, v
         ("/Workers", "PageToken", ""),
     ],
 )
-def test_invalid_list_filter_is_refused(taskrouter, path, parameter, value):
+def test_invalid_list_parameter_is_refused(taskrouter, path, parameter, value):
     assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
@@ -318,7 +318,7 @@ def test_friendly_names_of_workers_are_case_insensitive(taskrouter, workspace):
 
 
 def create_filtered_resources(taskrouter, workspace):
-    """Create resources that differ in every property that list filters compare."""
+    """Create resources that differ in the properties that most list filters compare."""
     sales = workspace.task_queues.create(friendly_name="Sales", target_workers="team == 'sales'")
     carol = workspace.workers.create(
         friendly_name="Carol", attributes='{"team": "sales"}',

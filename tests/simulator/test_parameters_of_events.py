@@ -1,4 +1,4 @@
-"""The events that each operation publishes, with their descriptions and parameters."""
+"""The events that operations publish, with their descriptions and parameters."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_fi
 
 
 def events_of(center, operation, *arguments, **options):
-    """Return the events that an operation publishes, without the common parameters."""
+    """Execute an operation; return the published events without the common parameters."""
     before = len(center.workspace.events)
     center.do(operation, *arguments, **options)
     found = list(center.workspace.events.values())[before:]

@@ -107,7 +107,7 @@ def test_overview_has_every_field(frozen):
     }
 
 
-def test_task_without_queue_and_workflow_is_shown():
+def test_tasks_without_queue_or_workflow_are_shown():
     simulation = Simulation()
     canceled = simulation.create_task("{}")
     targeted = tasks.create(

@@ -104,7 +104,7 @@ def test_fixture_reuses_and_resets_one_simulator_per_session(tmp_path):
     assert "3 passed" in run_pytest(tmp_path, SESSION)
 
 
-def test_session_fixture_chooses_the_settings(tmp_path):
+def test_taskrouter_settings_fixture_configures_the_simulator(tmp_path):
     assert "2 passed" in run_pytest(tmp_path, SETTINGS)
 
 

@@ -1,4 +1,4 @@
-"""Limits of parameters: the minimum and maximum are accepted, values beyond them are refused."""
+"""Limits of parameters: values from the minimum to the maximum are accepted, others are refused."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -80,7 +80,7 @@ LENGTHS = [
 
 
 @pytest.mark.parametrize(("path", "name", "maximum"), LENGTHS)
-def test_text_of_maximum_length_is_accepted(taskrouter, sids, path, name, maximum):
+def test_friendly_name_of_maximum_length_is_accepted(taskrouter, sids, path, name, maximum):
     required = required_parameters(sids).get(path, {})
     path = path.format(**sids)
     status, body = send_request(taskrouter, "POST", path, **{**required, name: "x" * (maximum + 1)})

@@ -8,7 +8,12 @@ import requests
 from taskrouter_simulator.rest.reservations import SUPERVISE_PARAMETERS, UPDATE_PARAMETERS
 from taskrouter_simulator.testing import running
 from tests.simulator.conftest import send_request
-from tests.simulator.test_instructions import CALL_ATTRIBUTES, alerts, respond, simulate_reservation
+from tests.simulator.test_instructions import (
+    CALL_ATTRIBUTES,
+    alert_codes,
+    respond,
+    simulate_reservation,
+)
 
 PHONE, URL = "+15556667777", "https://a/b"
 REQUIRED = {
@@ -101,7 +106,7 @@ def test_invalid_boolean_in_callback_response_leads_to_alert(instruction, name, 
     }
     parameters = {**required[instruction], name: value}
     respond(simulation, reservation, instruction, **parameters)
-    assert len(alerts(simulation)) == 1
+    assert len(alert_codes(simulation)) == 1
     assert reservation.status == "pending"
 
 
@@ -109,7 +114,7 @@ def test_invalid_boolean_in_callback_response_leads_to_alert(instruction, name, 
 def test_boolean_may_be_number_or_string(value):
     simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, "conference", to=PHONE, muted=value, record=value)
-    assert alerts(simulation) == []
+    assert alert_codes(simulation) == []
     assert reservation.status == "accepted"
 
 
@@ -191,7 +196,9 @@ def test_error_names_unknown_instruction(strict_simulator, strict_paths):
         ("POST", "{reservation}", "Xyzzy"),
     ],
 )
-def test_setting_refuses_repeated_parameter(strict_simulator, strict_paths, method, path, name):
+def test_setting_refuses_repeated_parameter_that_is_not_a_list(
+    strict_simulator, strict_paths, method, path, name
+):
     is_list = name == "AssignmentStatus"
     path = path.format(reservation=strict_paths["Tasks"])
     response = requests.request(

@@ -29,7 +29,7 @@ def alice(rest):
 
 
 @pytest.fixture
-def spanish(rest):
+def spanish_queue_sid(rest):
     return rest.taskrouter.task_queues["Customer Care Requests - Spanish"]
 
 
@@ -202,8 +202,11 @@ def test_event_of_expired_task_has_documented_description(rest):
     assert event["event_data"]["task_canceled_reason"] == "Task TTL Exceeded"
 
 
-def test_updated_priority_lasts_until_a_target_has_a_priority(rest, spanish):
-    targets = [{"queue": spanish, "timeout": 10}, {"queue": spanish, "priority": 5}]
+def test_updated_priority_lasts_until_a_target_has_a_priority(rest, spanish_queue_sid):
+    targets = [
+        {"queue": spanish_queue_sid, "timeout": 10},
+        {"queue": spanish_queue_sid, "priority": 5},
+    ]
     routing = {"filters": [{"expression": "1==1", "targets": targets}]}
     workflow = rest.create(
         "/Workflows",
@@ -231,9 +234,11 @@ def test_reason_of_closed_task_is_logged_and_task_is_deleted(rest):
 # TaskQueues and Workflows
 
 
-def test_number_of_reservations_is_limited_by_maximum_of_queue(rest, spanish):
+def test_number_of_reservations_is_limited_by_maximum_of_queue(rest, spanish_queue_sid):
     for maximum in (1, 2):
-        rest.update(f"/TaskQueues/{spanish}", MaxReservedWorkers=maximum, TargetWorkers="1==1")
+        rest.update(
+            f"/TaskQueues/{spanish_queue_sid}", MaxReservedWorkers=maximum, TargetWorkers="1==1"
+        )
         for sid in rest.taskrouter.workers.values():
             set_activity(rest, f"/Workers/{sid}", "Idle")
         task = create_task(rest)
@@ -241,10 +246,12 @@ def test_number_of_reservations_is_limited_by_maximum_of_queue(rest, spanish):
         rest.update(task, AssignmentStatus="canceled")
 
 
-def test_workers_have_activities_of_queue_while_reserved_and_assigned(rest, alice, spanish):
+def test_workers_have_activities_of_queue_while_reserved_and_assigned(
+    rest, alice, spanish_queue_sid
+):
     activities = rest.taskrouter.activities
     rest.update(
-        f"/TaskQueues/{spanish}",
+        f"/TaskQueues/{spanish_queue_sid}",
         ReservationActivitySid=activities["Busy"],
         AssignmentActivitySid=activities["Offline"],
     )
@@ -271,9 +278,9 @@ def test_tasks_are_rerouted_only_on_request(rest, parameters, is_rerouted):
     assert (rest.get(task)["task_queue_sid"] == english) is is_rerouted
 
 
-def test_reservation_times_out_after_120_seconds_by_default(rest, alice, spanish):
+def test_reservation_times_out_after_120_seconds_by_default(rest, alice, spanish_queue_sid):
     workflow = rest.create(
-        "/Workflows", FriendlyName="Default", Configuration=rest.workflow(spanish)
+        "/Workflows", FriendlyName="Default", Configuration=rest.workflow(spanish_queue_sid)
     )
     set_activity(rest, alice, "Idle")
     task = create_task(rest, WorkflowSid=workflow["sid"])
@@ -303,8 +310,8 @@ def test_statistics_have_the_requested_interval(taskrouter, path):
             assert (cumulative["start_time"], cumulative["end_time"]) == (start, end)
 
 
-def test_wait_of_transferred_task_begins_when_the_task_is_created(rest, alice, spanish):
-    rest.update(f"/TaskQueues/{spanish}", TargetWorkers="1==1")
+def test_wait_of_transferred_task_begins_when_the_task_is_created(rest, alice, spanish_queue_sid):
+    rest.update(f"/TaskQueues/{spanish_queue_sid}", TargetWorkers="1==1")
     task = create_task(rest)
     rest.taskrouter.advance(10)
     set_activity(rest, alice, "Idle")
@@ -318,7 +325,7 @@ def test_wait_of_transferred_task_begins_when_the_task_is_created(rest, alice, s
     rest.taskrouter.advance(3)
     second = rest.get(path)["reservations"][-1]
     rest.update(f"{path}/{second['sid']}", ReservationStatus="accepted")
-    cumulative = rest.get(f"/TaskQueues/{spanish}/CumulativeStatistics")
+    cumulative = rest.get(f"/TaskQueues/{spanish_queue_sid}/CumulativeStatistics")
     assert cumulative["wait_duration_until_accepted"] == durations(10, 33)
 
 
@@ -336,8 +343,8 @@ def test_wait_of_transferred_task_begins_when_the_task_is_created(rest, alice, s
         ("/Workflows", {"FriendlyName": "New", "Configuration": "{workflow}"}),
     ],
 )
-def test_deleted_resource_is_not_found(rest, spanish, path, parameters):
-    given = {name: value.replace("{workflow}", rest.workflow(spanish))
+def test_deleted_resource_is_not_found(rest, spanish_queue_sid, path, parameters):
+    given = {name: value.replace("{workflow}", rest.workflow(spanish_queue_sid))
              for name, value in parameters.items()}  # fmt: skip
     sid = rest.create(path, is_stable=False, **given)["sid"]
     client = rest.taskrouter.client()

@@ -49,7 +49,7 @@ def test_setting_requires_reason_to_close_task(setting):
         reservation = create_reservation(taskrouter)
         reservation.update(reservation_status="accepted")
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-        waiting = workspace.tasks.create(attributes="{}", task_queue_sid=any_queue(taskrouter))
+        waiting = workspace.tasks.create(attributes="{}", task_queue_sid=any_queue_sid(taskrouter))
         workspace.tasks(reservation.task_sid).update(assignment_status="wrapping")
         for sid, status in (reservation.task_sid, "completed"), (waiting.sid, "canceled"):
             task = workspace.tasks(sid)
@@ -89,7 +89,7 @@ def test_task_can_be_canceled_with_new_attributes(workspace):
     assert (canceled.assignment_status, canceled.attributes) == ("canceled", "{}")
 
 
-def any_queue(taskrouter):
+def any_queue_sid(taskrouter):
     return next(iter(taskrouter.task_queues.values()))
 
 

@@ -68,7 +68,7 @@ class ContactCenter(Rest):
         return self.get("/CumulativeStatistics", **parameters)[name]
 
     def activities(self, **workers):
-        """Return the number of Workers in each Activity, in the format of a response."""
+        """Return the given numbers of Workers by Activity, in the format of a response."""
         sids = self.taskrouter.activities
         return [
             {"friendly_name": name, "sid": sid, "workers": workers.get(name, 0)}
@@ -111,7 +111,7 @@ def active_center(center):
     center.taskrouter.advance(6)
     center.close_task(first, "completed")
     center.close_task(second, "canceled")
-    center.third = center.create_task()
+    center.waiting_sid = center.create_task()
     center.taskrouter.advance(2)
     return center
 
@@ -137,7 +137,7 @@ def test_workspace_statistics_have_every_field(active_center):
     real_time = {
         "activity_statistics": active_center.activities(Busy=1, Offline=1),
         "longest_task_waiting_age": 2,
-        "longest_task_waiting_sid": active_center.third,
+        "longest_task_waiting_sid": active_center.waiting_sid,
         "tasks_by_priority": {"0": 1},
         "tasks_by_status": {"pending": 1, "reserved": 0, "assigned": 0, "wrapping": 0},
         "total_tasks": 1,
@@ -207,7 +207,7 @@ def test_task_queue_statistics_have_every_field(active_center):
         **active_center.get("/RealTimeStatistics"),
         "activity_statistics": active_center.activities(Busy=1),
         "longest_relative_task_age_in_queue": 2,
-        "longest_relative_task_sid_in_queue": active_center.third,
+        "longest_relative_task_sid_in_queue": active_center.waiting_sid,
         "total_available_workers": 0,
         "total_eligible_workers": 1,
         **sid,
@@ -483,7 +483,7 @@ def test_interval_may_begin_thirty_days_before_the_current_second(center):
     assert code == 14241
 
 
-def test_interval_has_a_start_and_an_end(center):
+def test_interval_depends_on_minutes_start_date_and_end_date(center):
     center.create_task()
     center.taskrouter.advance(3600)
     for parameters, start, end, count in (

@@ -138,7 +138,7 @@ def test_connected_caller_is_not_connected_again(separate_task):
     simulation.set_activity(simulation.alice, "Idle")
     simulation.create_task(f'{{"selected_language": "es", "call_sid": "{call.sid}"}}')
     simulation.run()
-    assert simulation.alerts() == [40133]
+    assert simulation.alert_codes() == [40133]
     assert statuses(simulation) == ["in-progress", "in-progress"]
 
 
@@ -152,7 +152,7 @@ def test_separate_task_remains_after_caller_hangs_up(separate_task):
 
 
 @pytest.fixture
-def two_workers():
+def two_worker_simulation():
     """A simulation with two idle Workers, who answer their phones after ten seconds."""
     simulation = CallSimulation({**DEQUEUE, "timeout": 20}, answer_seconds=10.0)
     for queue in simulation.workspace.queues.values():
@@ -164,21 +164,21 @@ def two_workers():
     return simulation
 
 
-def test_other_phone_stops_ringing_when_first_is_answered(two_workers):
-    call = two_workers.place_call("1")
-    assert statuses(two_workers) == ["in-progress", "ringing", "ringing"]
-    two_workers.run(10)
-    assert statuses(two_workers) == ["in-progress", "in-progress", "canceled"]
-    task_reservations = two_workers.reservations(two_workers.task_of(call))
+def test_other_phone_stops_ringing_when_first_is_answered(two_worker_simulation):
+    call = two_worker_simulation.place_call("1")
+    assert statuses(two_worker_simulation) == ["in-progress", "ringing", "ringing"]
+    two_worker_simulation.run(10)
+    assert statuses(two_worker_simulation) == ["in-progress", "in-progress", "canceled"]
+    task_reservations = two_worker_simulation.reservations(two_worker_simulation.task_of(call))
     assert [reservation.status for reservation in task_reservations] == ["accepted", "rescinded"]
-    assert two_workers.activity_of(two_workers.bob) == "Idle"
+    assert two_worker_simulation.activity_of(two_worker_simulation.bob) == "Idle"
 
 
-def test_every_reservation_ends_if_nobody_answers(two_workers):
-    call = two_workers.place_call("1", worker_answers=False)
-    two_workers.instruction = {}
-    two_workers.run(20)
-    task_reservations = two_workers.reservations(two_workers.task_of(call))[:2]
+def test_every_reservation_ends_if_nobody_answers(two_worker_simulation):
+    call = two_worker_simulation.place_call("1", worker_answers=False)
+    two_worker_simulation.instruction = {}
+    two_worker_simulation.run(20)
+    task_reservations = two_worker_simulation.reservations(two_worker_simulation.task_of(call))[:2]
     assert [reservation.status for reservation in task_reservations] == ["canceled", "canceled"]
 
 

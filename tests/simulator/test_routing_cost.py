@@ -75,16 +75,16 @@ class CostSimulation(WorkflowSimulation):
         self.evaluations = []
         compile_expression = self.engine.compile
 
-        def compile_and_count(text):
+        def compile_and_record(text):
             predicate = compile_expression(text)
 
-            def count(context):
+            def record(context):
                 self.evaluations.append(text)
                 return predicate(context)
 
-            return count
+            return record
 
-        self.engine.compile = compile_and_count
+        self.engine.compile = compile_and_record
 
     def cost(self, **attributes):
         """Run a Task's life cycle twice; return the expressions evaluated the second time."""
@@ -295,7 +295,7 @@ def test_dropped_requirement_leaves_no_reference_in_a_worker(expression, monkeyp
     for level in range(40):
         simulation.run_life_cycle(level=level)
     entry = find_index(simulation.engine, simulation.workspace).workers._entries[dan.sid]
-    counts = [len(place.requirements) for place in entry.places.values()]
+    counts = [len(group.requirements) for group in entry.groups.values()]
     assert min(counts) > 0
     assert sum(counts) <= 5
 

@@ -1,4 +1,4 @@
-"""Routing with indexes has the same effects, in the same order, as the reference."""
+"""Routing with indexes has the same effects, in the same order, as the reference implementation."""
 
 import json
 
@@ -88,7 +88,7 @@ FILTERS = st.lists(
 
 
 def configuration(side, filters, default):
-    """Return a Workflow configuration as JSON; filters give TaskQueues by number."""
+    """Return a Workflow configuration as JSON; filters refer to TaskQueues by number."""
 
     def target(item, index=0):
         number = item.get("queue", 0 if index == 0 else None)
@@ -428,7 +428,7 @@ TestRoutingEquivalence = RoutingMachine.TestCase
 
 
 @pytest.mark.slow
-def test_routing_equivalence_in_many_examples():
+def test_routing_is_equivalent_in_many_examples():
     many = settings(max_examples=300, stateful_step_count=50, deadline=None)
     run_state_machine_as_test(RoutingMachine, settings=many)
 
@@ -473,8 +473,8 @@ def set_activity(twins, activity):
     )
 
 
-def test_task_that_moved_to_a_later_turn_is_not_examined_twice_in_a_pass():
-    """The second Task's Reservation makes the first Task match, but after the first Task's turn."""
+def test_task_that_loses_priority_during_a_pass_is_not_examined_again_in_that_pass():
+    """The second Task's Reservation makes the first Task match, after the pass has examined it."""
     busy = "worker.channel.default.available_capacity_percentage < 100"
     targets = [
         {"queue": 0, "timeout": 5, "expression": "1==0"},
@@ -585,7 +585,7 @@ def test_deleted_task_schedules_no_pass_for_the_time_of_day():
     assert "routing" not in {kind for kind, _ in twins.sides[0].engine.timers}
 
 
-def test_capacity_is_free_after_an_assigned_task_moves_to_another_channel():
+def test_capacity_is_free_after_a_reserved_task_moves_to_another_channel():
     twins = twins_with([])
     twins.add_worker("Ann")
     create_task(twins)

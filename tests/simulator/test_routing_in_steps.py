@@ -139,7 +139,7 @@ def test_task_canceled_during_a_pass_is_skipped():
     assert [task.status for task in (first, second, third)] == ["canceled", "reserved", "reserved"]
 
 
-def test_task_reevaluated_during_a_pass_is_offered_according_to_the_new_workflow():
+def test_task_reevaluated_during_a_pass_is_offered_according_to_the_new_configuration():
     simulation = StepSimulation(0)
     steps, waiting = paused_pass(simulation)
     default = simulation.queues["One"].sid
@@ -175,7 +175,7 @@ def run_on_loop(operation, **options):
 
 
 async def until(condition):
-    while not condition():  # noqa: ASYNC110  each turn of the loop counts
+    while not condition():  # noqa: ASYNC110  each iteration of the event loop counts
         await asyncio.sleep(0)
 
 

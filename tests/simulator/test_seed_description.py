@@ -204,7 +204,7 @@ def test_setting_defines_minimum_reservation_timeout():
     assert message == f"workflows[0]: {limits}"
 
 
-HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
+UNKNOWN_ACTIVITY = ": there is no Activity 'Hero'; did you mean 'Here'?"
 
 
 @pytest.mark.parametrize(
@@ -225,11 +225,11 @@ HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
             changed("activities", available="x"),
             "activities[0]: available must be true or false, not 'x'",
         ),
-        (changed(None, default_activity="Hero"), HERE[2:]),
+        (changed(None, default_activity="Hero"), UNKNOWN_ACTIVITY[2:]),
         (changed(None, timeout_activity="No"), "there is no Activity 'No'"),
-        (changed("workers", activity="Hero"), f"workers[0]{HERE}"),
-        (changed("task_queues", reservation_activity="Hero"), f"task_queues[0]{HERE}"),
-        (changed("task_queues", assignment_activity="Hero"), f"task_queues[0]{HERE}"),
+        (changed("workers", activity="Hero"), f"workers[0]{UNKNOWN_ACTIVITY}"),
+        (changed("task_queues", reservation_activity="Hero"), f"task_queues[0]{UNKNOWN_ACTIVITY}"),
+        (changed("task_queues", assignment_activity="Hero"), f"task_queues[0]{UNKNOWN_ACTIVITY}"),
         (
             changed("workers", capacity={"vioce": 1}),
             "workers[0].capacity: there is no TaskChannel 'vioce'; did you mean 'voice'?",
@@ -287,7 +287,7 @@ HERE = ": there is no Activity 'Hero'; did you mean 'Here'?"
     ],
     ids=range(26),
 )
-def test_error_names_place_and_reason(description, message):
+def test_error_names_location_and_reason(description, message):
     assert refusal(description) == message
 
 
@@ -321,7 +321,7 @@ def two_targets(**fields):
     ],
     ids=range(6),
 )
-def test_error_names_place_in_configuration(description, message):
+def test_error_names_location_in_configuration(description, message):
     assert refusal(description).startswith("workflows[0].configuration" + message)
 
 
@@ -350,7 +350,7 @@ def test_error_names_place_in_configuration(description, message):
     ],
     ids=range(10),
 )
-def test_error_names_place_in_filter(description, message):
+def test_error_names_location_in_filter(description, message):
     place = "workflows[0].configuration.task_routing.filters[0]"
     assert refusal(description).startswith(place + message)
 

@@ -116,7 +116,7 @@ def test_host_names_are_separated_by_commas():
 @pytest.mark.parametrize(("port", "is_valid"), [("1", True), ("65535", True), ("0", False),
     ("65536", False), ("", False), ("-1", False), ("\N{ARABIC-INDIC DIGIT THREE}", False),
     ("\N{SUPERSCRIPT TWO}", False)])  # fmt: skip
-def test_default_base_url_contains_app_port(port, is_valid):
+def test_default_base_url_contains_api_port(port, is_valid):
     environ = {"API_PORT": port}
     if is_valid:
         assert from_environment("callback_base_url", environ) == f"http://127.0.0.1:{port}"

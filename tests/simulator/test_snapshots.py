@@ -147,7 +147,7 @@ class Center(CallSimulation):
 
     def do_supervise(self, first, second):
         body = {"instruction": "supervise", "supervisor": "client:sam"}
-        body["mode"] = ("monitor", "whisper", "barge")[second % 3]
+        body["supervisor_mode"] = ("monitor", "whisper", "barge")[second % 3]
         for reservation in list(self.workspace.reservations.values())[-1 - first :][:1]:
             instructions.execute(self.engine, self.workspace, reservation, body)
 
@@ -194,7 +194,7 @@ CONFERENCE = [
     ("activity", 1, 0), ("activity", 0, 0), ("instruction", 2, 0), ("call", 1, 1), ("time", 4, 0)
 ]  # fmt: skip
 TRANSFER = [*CONFERENCE, ("transfer", 0, 0)]
-STARTS = {
+SCENARIOS = {
     "nothing": [],
     "a ringing phone": RINGING,
     "a ringing phone of a conference": [("activity", 1, 0), ("instruction", 2, 0), ("call", 1, 1)],
@@ -214,7 +214,7 @@ STARTS = {
 
 @settings(max_examples=60, deadline=None)
 @given(
-    start=st.sampled_from(list(STARTS)),
+    scenario=st.sampled_from(list(SCENARIOS)),
     before=st.lists(STEPS, max_size=10),
     after=st.lists(STEPS, max_size=12),
     options=st.fixed_dictionaries(
@@ -225,9 +225,9 @@ STARTS = {
         },
     ),
 )
-def test_effects_are_the_same_with_and_without_a_restore(start, before, after, options):
+def test_effects_are_the_same_with_and_without_a_restore(scenario, before, after, options):
     original, restored = Center(**options), Center(**options)
-    for step in [*STARTS[start], *before]:
+    for step in [*SCENARIOS[scenario], *before]:
         original.do(step)
         restored.do(step)
     restored.restore()
@@ -240,10 +240,10 @@ def test_effects_are_the_same_with_and_without_a_restore(start, before, after, o
 
 
 @pytest.mark.parametrize("answer_seconds", [4.0, 0.0])
-@pytest.mark.parametrize("start", STARTS)
-def test_every_start_can_be_restored(start, answer_seconds):
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_can_be_restored(scenario, answer_seconds):
     original, restored = (Center(answer_seconds=answer_seconds) for _ in range(2))
-    for step in STARTS[start]:
+    for step in SCENARIOS[scenario]:
         original.do(step)
         restored.do(step)
     restored.restore()
@@ -255,26 +255,26 @@ def test_every_start_can_be_restored(start, answer_seconds):
     assert restored.state() == original.state()
 
 
-def test_starts_create_the_named_situations():
+def test_selected_scenarios_create_the_named_situations():
     centers = {}
-    for start, steps in STARTS.items():
-        centers[start] = center = Center(answer_seconds=4.0)
+    for scenario, steps in SCENARIOS.items():
+        centers[scenario] = center = Center(answer_seconds=4.0)
         for step in steps:
             center.do(step)
 
-    def conference(start):
-        (found,) = centers[start].engine.conferences.values()
+    def conference(scenario):
+        (found,) = centers[scenario].engine.conferences.values()
         return found
 
-    def transfer(start):
-        (task,) = centers[start].workspace.tasks.values()
+    def transfer(scenario):
+        (task,) = centers[scenario].workspace.tasks.values()
         return task.transfer
 
     assert list(centers["a ringing dialed phone"].engine.calls.values())[-1].on_answer
     assert len(conference("a conference").participants) == 2
     assert conference("a conference").events_sent == 3
     assert len(conference("a supervised conference").participants) == 3
-    statuses = [transfer(start).status for start in list(STARTS)[-4:]]
+    statuses = [transfer(scenario).status for scenario in list(SCENARIOS)[-4:]]
     assert statuses == ["initiated", "initiated", "initiated", "canceled"]
     assert centers["a ringing phone of a transfer"].worker_leg().on_answer
 
@@ -328,7 +328,7 @@ def without(document, name):
     return {key: value for key, value in document.items() if key != name}
 
 
-def signed(document):
+def with_valid_checksum(document):
     content = without(document, "checksum")
     return {**content, "checksum": snapshots._checksum(content)}
 
@@ -337,29 +337,29 @@ CHANGES = {
     "no checksum": (lambda document: without(document, "checksum"), "checksum"),
     "a wrong checksum": (lambda document: {**document, "checksum": "0" * 64}, "checksum"),
     "a number as checksum": (lambda document: {**document, "checksum": 5}, "checksum"),
-    "another key": (lambda document: {**document, "more": 1}, "checksum"),
+    "an additional key": (lambda document: {**document, "more": 1}, "checksum"),
     "a changed value": (lambda document: {**document, "version": 2}, "checksum"),
     "an empty document": (lambda _document: {}, "checksum"),
-    "another version": (
-        lambda document: signed({**document, "version": 2}),
+    "a different version": (
+        lambda document: with_valid_checksum({**document, "version": 2}),
         "the version of the snapshot must be 1",
     ),
     "no version": (
-        lambda document: signed(without(document, "version")),
+        lambda document: with_valid_checksum(without(document, "version")),
         "the version of the snapshot must be 1",
     ),
     "no objects": (
-        lambda document: signed(without(document, "objects")),
+        lambda document: with_valid_checksum(without(document, "objects")),
         "the snapshot is from a different version of the simulator: 'objects'",
     ),
     "an unknown field": (
-        lambda document: signed(
+        lambda document: with_valid_checksum(
             {**document, "objects": {**document["objects"], document["state"]: {"a": 1}}}
         ),
         "the snapshot is from a different version of the simulator: State has no field a",
     ),
     "a missing field": (
-        lambda document: signed(
+        lambda document: with_valid_checksum(
             {**document, "objects": {**document["objects"], document["state"]: {}}}
         ),
         "the snapshot is from a different version of the simulator: workspace_sid is missing",
@@ -385,7 +385,7 @@ def places(value):
             yield from places(item)
 
 
-def test_signed_snapshot_with_a_wrong_value_is_restored_or_changes_nothing():
+def test_snapshot_with_wrong_value_and_valid_checksum_is_restored_or_changes_nothing():
     center = ringing_center()
     center.simulator.faults.add({"on": "event", "kind": "latency", "seconds": 1})
     document = center.simulator.snapshot()
@@ -399,7 +399,7 @@ def test_signed_snapshot_with_a_wrong_value_is_restored_or_changes_nothing():
             container[key] = value
             unchanged = simulator.snapshot()
             try:
-                asyncio.run(restored(simulator, signed(document)))
+                asyncio.run(restored(simulator, with_valid_checksum(document)))
             except SnapshotError:
                 assert simulator.snapshot() == unchanged
             else:
@@ -446,7 +446,7 @@ def test_field_without_a_stored_value_gets_its_default():
     del snapshot["objects"][task]["is_waiting"], snapshot["objects"][task]["reoffer_times"]
     del snapshot["engine"]["sids_created"]
     other = Simulator(Settings(**center.options))
-    asyncio.run(restored(other, signed(snapshot)))
+    asyncio.run(restored(other, with_valid_checksum(snapshot)))
     workspace = other.engine.workspaces[other.workspace_sid]
     assert workspace.tasks[task].is_waiting is False
     assert workspace.tasks[task].reoffer_times == {}

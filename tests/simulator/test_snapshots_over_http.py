@@ -34,7 +34,7 @@ def status(taskrouter, task):
 
 
 def copy(first, second):
-    """Restore a snapshot of the first simulator in the second one."""
+    """Restore a snapshot of the first simulator in the second simulator."""
     second.restore(json.loads(json.dumps(first.snapshot())))
 
 

@@ -19,7 +19,7 @@ from tests.simulator.conftest import SPANISH
 START = 1_767_225_600.0
 """The time of a frozen clock with a seed: 2026-01-01T00:00:00Z."""
 REPLACED = "a reset or a restored snapshot replaced the state while the request waited"
-SECONDS = 5
+TIMEOUT_SECONDS = 5
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def taskrouter(app):
 
 @pytest.fixture
 def app_is_called(app):
-    """A function that returns whether the app has received a callback."""
+    """A function that returns whether the app has received a request."""
     return lambda: bool(app.received)
 
 
@@ -59,7 +59,7 @@ def waiting_request(is_waiting, function, *arguments):
     """Send a request in a thread; run the block as soon as the request waits.
 
     Yields:
-        A list that contains the error of the request, or its result, after the block.
+        A list that, after the block, contains the result or the error of the request.
     """
     outcomes = []
 
@@ -71,12 +71,12 @@ def waiting_request(is_waiting, function, *arguments):
 
     thread = threading.Thread(target=send)
     thread.start()
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not is_waiting() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert is_waiting()
     yield outcomes
-    thread.join(SECONDS)
+    thread.join(TIMEOUT_SECONDS)
     assert not thread.is_alive()
 
 
@@ -94,7 +94,7 @@ def restore(taskrouter, snapshot):
 
 
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_ends_an_advance(taskrouter, app_is_called, replace):
+def test_state_replacement_ends_an_advance(taskrouter, app_is_called, replace):
     snapshot = taskrouter.snapshot()
     offer_task(taskrouter)
     with waiting_request(app_is_called, taskrouter.advance, 5000) as outcomes:
@@ -105,7 +105,7 @@ def test_replaced_state_ends_an_advance(taskrouter, app_is_called, replace):
 
 
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_ends_a_call(taskrouter, app_is_called, replace):
+def test_state_replacement_ends_a_request_to_place_a_call(taskrouter, app_is_called, replace):
     snapshot = taskrouter.snapshot()
     taskrouter.advance(5000)
     with waiting_request(app_is_called, place_call, taskrouter) as outcomes:
@@ -168,7 +168,7 @@ def rename_worker(taskrouter):
 
 @pytest.mark.parametrize("send", [create_task, rename_worker])
 @pytest.mark.parametrize("replace", [reset, restore])
-def test_replaced_state_cuts_a_delayed_request(taskrouter, replace, send):
+def test_state_replacement_cuts_a_delayed_request(taskrouter, replace, send):
     snapshot = taskrouter.snapshot()
     taskrouter.fault("request", "latency", method="POST", seconds=0.5)
 

@@ -209,7 +209,7 @@ def test_call_to_worker_with_its_own_document_outlives_completed_task():
     assert simulation.worker_leg().status == "in-progress"
 
 
-def test_worker_of_other_task_stays_connected_when_task_ends():
+def test_call_to_worker_for_another_task_continues_when_task_ends():
     simulation, task, _ = offer_without_call(DEQUEUE_ALL, call_sid=UNKNOWN_CALL)
     call = simulation.place_call("1")
     simulation.set_activity(simulation.alice, "Idle")
@@ -246,7 +246,7 @@ def twiml(verbs):
 
 
 @pytest.fixture
-def center(app):
+def app_and_taskrouter(app):
     """An app that enqueues callers, and a simulator in which Alice is idle."""
     app.set_response("/incoming_call", twiml(enqueue_verb(action="")), content_type="text/xml")
     with running(callback_base_url=app.url) as taskrouter:
@@ -256,8 +256,8 @@ def center(app):
         yield app, taskrouter
 
 
-def test_get_callback_is_signed_without_body_parameters(center):
-    app, taskrouter = center
+def test_get_callback_is_signed_without_body_parameters(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status?tenant=7#rc=0"
     app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})
     call = taskrouter.place_call(CALLER, NUMBER)
@@ -277,16 +277,16 @@ def test_get_callback_is_signed_without_body_parameters(center):
     assert taskrouter.log("alert") == []
 
 
-def test_get_callback_adds_a_query_string(center):
-    app, taskrouter = center
+def test_get_callback_adds_a_query_string(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status"
     app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})
     taskrouter.hang_up(taskrouter.place_call(CALLER, NUMBER)["sid"])
     assert app.received[-1]["path"].startswith("/status?FromCity=&")
 
 
-def test_post_callback_is_signed_with_its_form(center):
-    app, taskrouter = center
+def test_post_callback_is_signed_with_its_form(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status"
     body = {**CONFERENCE, "status_callback": url, "end_conference_on_customer_exit": True}
     app.set_response("/assignment_callback", body)
@@ -301,8 +301,10 @@ def test_post_callback_is_signed_with_its_form(center):
 @pytest.mark.parametrize(
     ("status", "codes"), [(200, []), (299, []), (300, [11200]), (500, [11200])]
 )
-def test_refused_status_callback_emits_an_alert_and_changes_nothing(center, status, codes):
-    app, taskrouter = center
+def test_refused_status_callback_emits_an_alert_and_changes_nothing(
+    app_and_taskrouter, status, codes
+):
+    app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status"
     app.set_response("/status", {}, status)
     app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})
@@ -316,8 +318,8 @@ def test_refused_status_callback_emits_an_alert_and_changes_nothing(center, stat
     ("kind", "method", "requests"),
     [("duplicate", "GET", 2), ("cut", "GET", 0), ("duplicate", "POST", 1), ("duplicate", None, 2)],
 )
-def test_status_callback_is_subject_to_faults(center, kind, method, requests):
-    app, taskrouter = center
+def test_status_callback_is_subject_to_faults(app_and_taskrouter, kind, method, requests):
+    app, taskrouter = app_and_taskrouter
     url = f"{app.url}/status#rc=0"
     app.set_response("/assignment_callback", {**DEQUEUE, "status_callback_url": url})
     taskrouter.fault("status", kind, method=method, path="/status")
@@ -343,8 +345,8 @@ def test_status_callback_has_time_limit(app, seconds, codes):
         assert [alert["code"] for alert in taskrouter.log("alert")] == codes
 
 
-def test_dequeue_over_rest_accepts_repeated_status_callback_events(center):
-    app, taskrouter = center
+def test_dequeue_over_rest_accepts_repeated_status_callback_events(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", {})
     call = taskrouter.place_call(CALLER, NUMBER)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)

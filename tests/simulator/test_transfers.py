@@ -313,7 +313,7 @@ def test_task_returns_to_its_queue_when_the_transfer_ends(end):
     workspaces.delete_queue(center.engine, center.workspace, other)
 
 
-def test_queue_to_which_a_task_may_return_is_not_deleted():
+def test_queue_to_which_a_task_may_return_cannot_be_deleted():
     center = TransferSimulation()
     (workflow,) = center.workspace.workflows.values()
     workflow.configuration = Configuration()
@@ -405,7 +405,7 @@ def test_transferred_task_allows_only_some_instructions(name, is_allowed):
 
 
 @pytest.fixture
-def conference():
+def simulation():
     """A simulation with a conference between a caller and Alice; Bob is available."""
     simulation = CallSimulation(
         {**CONFERENCE, "conference_status_callback": FIRST_URL,
@@ -432,62 +432,62 @@ def transfer_call(simulation, mode):
     simulation.run()
 
 
-def test_second_worker_joins_the_conference_after_warm_transfer(conference):
-    transfer_call(conference, "WARM")
-    bobs_leg = conference.worker_leg()
-    assert list(conference.conference.participants) == [
-        conference.alices_leg.sid, conference.call.sid, bobs_leg.sid
+def test_second_worker_joins_the_conference_after_warm_transfer(simulation):
+    transfer_call(simulation, "WARM")
+    bobs_leg = simulation.worker_leg()
+    assert list(simulation.conference.participants) == [
+        simulation.alices_leg.sid, simulation.call.sid, bobs_leg.sid
     ]  # fmt: skip
-    attributes = conference.attributes_of(conference.call)["conference"]
-    assert attributes["participants"] == {"worker": bobs_leg.sid, "customer": conference.call.sid}
-    assert attributes["sid"] == conference.conference.sid
-    conference.hang_up(conference.alices_leg)
-    task = conference.task_of(conference.call)
-    assert (conference.accepted.status, task.status) == ("wrapping", "assigned")
-    conference.hang_up(bobs_leg)
+    attributes = simulation.attributes_of(simulation.call)["conference"]
+    assert attributes["participants"] == {"worker": bobs_leg.sid, "customer": simulation.call.sid}
+    assert attributes["sid"] == simulation.conference.sid
+    simulation.hang_up(simulation.alices_leg)
+    task = simulation.task_of(simulation.call)
+    assert (simulation.accepted.status, task.status) == ("wrapping", "assigned")
+    simulation.hang_up(bobs_leg)
     assert [item.status for item in task.reservations] == ["wrapping", "wrapping"]
     assert task.status == "wrapping"
 
 
-def test_only_first_participant_sets_the_callback_of_the_conference(conference):
-    conference.instruction = {
+def test_only_first_participant_sets_the_callback_of_the_conference(simulation):
+    simulation.instruction = {
         **CONFERENCE, "conference_status_callback": "http://second.example/",
         "conference_status_callback_event": "join,leave,end",
     }  # fmt: skip
-    transfer_call(conference, "WARM")
-    assert len(conference.conference.participants) == 3
-    assert conference.conference.subscription.url == FIRST_URL
-    urls = [effect.url for effect in conference.effects if isinstance(effect, StatusCallback)]
+    transfer_call(simulation, "WARM")
+    assert len(simulation.conference.participants) == 3
+    assert simulation.conference.subscription.url == FIRST_URL
+    urls = [effect.url for effect in simulation.effects if isinstance(effect, StatusCallback)]
     assert urls == [FIRST_URL] * 3  # two join before the transfer, and one afterward
 
 
-def test_worker_leaves_the_conference_after_cold_transfer(conference):
-    transfer_call(conference, "COLD")
-    assert conference.alices_leg.status == "completed"
-    assert conference.alices_leg.steps[-1]["why"] == "the Worker has transferred the Task"
-    bobs_leg = conference.worker_leg()
-    assert list(conference.conference.participants) == [conference.call.sid, bobs_leg.sid]
-    assert conference.accepted.status == "wrapping"
-    assert conference.task_of(conference.call).status == "assigned"
+def test_worker_leaves_the_conference_after_cold_transfer(simulation):
+    transfer_call(simulation, "COLD")
+    assert simulation.alices_leg.status == "completed"
+    assert simulation.alices_leg.steps[-1]["why"] == "the Worker has transferred the Task"
+    bobs_leg = simulation.worker_leg()
+    assert list(simulation.conference.participants) == [simulation.call.sid, bobs_leg.sid]
+    assert simulation.accepted.status == "wrapping"
+    assert simulation.task_of(simulation.call).status == "assigned"
 
 
-def test_task_is_canceled_if_caller_hangs_up_during_a_transfer(conference):
-    conference.instruction = {}
-    transfer_call(conference, "COLD")
-    task = conference.task_of(conference.call)
+def test_task_is_canceled_if_caller_hangs_up_during_a_transfer(simulation):
+    simulation.instruction = {}
+    transfer_call(simulation, "COLD")
+    task = simulation.task_of(simulation.call)
     assert task.status == "reserved"
-    conference.hang_up(conference.call)
+    simulation.hang_up(simulation.call)
     assert (task.status, task.transfer.status) == ("canceled", "failed")
     assert [item.status for item in task.reservations] == ["completed", "canceled"]
 
 
-def test_cold_transfer_ends_conference_that_ends_with_the_worker(conference):
-    conference.conference.participants[conference.alices_leg.sid].end_conference_on_exit = True
-    transfer_call(conference, "COLD")
-    task = conference.task_of(conference.call)
-    assert conference.conference.has_ended
-    assert conference.call.status == "completed"
-    assert conference.event_types("reservation.wrapup") == ["reservation.wrapup"]
+def test_cold_transfer_ends_conference_that_ends_with_the_worker(simulation):
+    simulation.conference.participants[simulation.alices_leg.sid].end_conference_on_exit = True
+    transfer_call(simulation, "COLD")
+    task = simulation.task_of(simulation.call)
+    assert simulation.conference.has_ended
+    assert simulation.call.status == "completed"
+    assert simulation.event_types("reservation.wrapup") == ["reservation.wrapup"]
     assert task.status in {"canceled", "completed"}
 
 
@@ -495,7 +495,7 @@ def test_cold_transfer_ends_conference_that_ends_with_the_worker(conference):
 
 
 @pytest.fixture
-def accepted(taskrouter, workspace):
+def accepted_reservation(taskrouter, workspace):
     """One Worker's accepted Reservation, as an SDK resource; the other Worker is available."""
     for name in ("Alice", "Bob"):
         workspace.workers(taskrouter.workers[name]).update(
@@ -512,33 +512,36 @@ def recipient_of(taskrouter, reservation):
     return next(sid for sid in taskrouter.workers.values() if sid != reservation.worker_sid)
 
 
-def test_transfer_over_control_routes_is_described(taskrouter, workspace, accepted):
-    to = recipient_of(taskrouter, accepted)
-    transfer = taskrouter.transfer(accepted.sid, to)
+def test_transfer_over_control_routes_is_described(taskrouter, workspace, accepted_reservation):
+    to = recipient_of(taskrouter, accepted_reservation)
+    transfer = taskrouter.transfer(accepted_reservation.sid, to)
     assert transfer == {
         "sid": transfer["sid"], "status": "initiated", "mode": "WARM", "type": "WORKER", "to": to,
-        "task_sid": accepted.task_sid, "initiating_reservation_sid": accepted.sid,
-        "initiating_worker_sid": accepted.worker_sid,
+        "task_sid": accepted_reservation.task_sid,
+        "initiating_reservation_sid": accepted_reservation.sid,
+        "initiating_worker_sid": accepted_reservation.worker_sid,
     }  # fmt: skip
-    offered = workspace.tasks(accepted.task_sid).reservations.list()[-1]
+    offered = workspace.tasks(accepted_reservation.task_sid).reservations.list()[-1]
     assert (offered.worker_sid, offered.reservation_status) == (to, "pending")
     offered.update(reservation_status="accepted")
     fetched = taskrouter._request("GET", f"/transfers/{transfer['sid']}")
     assert fetched == {**transfer, "status": "complete"}
     offered.update(reservation_status="wrapping")
-    assert workspace.tasks(accepted.task_sid).fetch().assignment_status == "assigned"
+    assert workspace.tasks(accepted_reservation.task_sid).fetch().assignment_status == "assigned"
     offered.update(reservation_status="completed")
-    assert workspace.tasks(accepted.task_sid).fetch().assignment_status == "assigned"
-    accepted.update(reservation_status="completed")
-    assert workspace.tasks(accepted.task_sid).fetch().assignment_status == "completed"
+    assert workspace.tasks(accepted_reservation.task_sid).fetch().assignment_status == "assigned"
+    accepted_reservation.update(reservation_status="completed")
+    assert workspace.tasks(accepted_reservation.task_sid).fetch().assignment_status == "completed"
 
 
-def test_transfer_is_canceled_over_control_routes(taskrouter, workspace, accepted):
-    transfer = taskrouter.transfer(accepted.sid, recipient_of(taskrouter, accepted), "COLD")
+def test_transfer_is_canceled_over_control_routes(taskrouter, workspace, accepted_reservation):
+    transfer = taskrouter.transfer(
+        accepted_reservation.sid, recipient_of(taskrouter, accepted_reservation), "COLD"
+    )
     assert transfer["mode"] == "COLD"
     canceled = taskrouter.cancel_transfer(transfer["sid"])
     assert canceled == {**transfer, "status": "canceled"}
-    assert workspace.tasks(accepted.task_sid).fetch().assignment_status == "wrapping"
+    assert workspace.tasks(accepted_reservation.task_sid).fetch().assignment_status == "wrapping"
 
 
 def refused(taskrouter, path, **body):
@@ -549,8 +552,11 @@ def refused(taskrouter, path, **body):
     return error.value.code, message
 
 
-def test_invalid_transfer_is_refused_with_reason(taskrouter, accepted):
-    valid = {"reservation_sid": accepted.sid, "to": recipient_of(taskrouter, accepted)}
+def test_invalid_transfer_is_refused_with_reason(taskrouter, accepted_reservation):
+    valid = {
+        "reservation_sid": accepted_reservation.sid,
+        "to": recipient_of(taskrouter, accepted_reservation),
+    }
     for mode in ("warm", None, 7, []):
         expected = (400, "mode must be one of WARM, COLD")
         assert refused(taskrouter, "/transfers", **valid, mode=mode) == expected
@@ -559,13 +565,18 @@ def test_invalid_transfer_is_refused_with_reason(taskrouter, accepted):
         expected = (400, "reservation_sid must name an existing Reservation")
         assert refused(taskrouter, "/transfers", **body) == expected
     message = "Cannot transfer to None: not a different Worker or a TaskQueue"
-    assert refused(taskrouter, "/transfers", reservation_sid=accepted.sid) == (400, message)
+    assert refused(taskrouter, "/transfers", reservation_sid=accepted_reservation.sid) == (
+        400,
+        message,
+    )
     missing = (404, f"transfer {'T' * 50} does not exist")
     assert refused(taskrouter, f"/transfers/{'T' * 60}", status="canceled") == missing
 
 
-def test_transfer_is_canceled_only_once(taskrouter, accepted):
-    sid = taskrouter.transfer(accepted.sid, recipient_of(taskrouter, accepted))["sid"]
+def test_transfer_is_canceled_only_once(taskrouter, accepted_reservation):
+    sid = taskrouter.transfer(
+        accepted_reservation.sid, recipient_of(taskrouter, accepted_reservation)
+    )["sid"]
     for status in ("failed", None):
         expected = (400, 'the body must be {"status": "canceled"}')
         assert refused(taskrouter, f"/transfers/{sid}", status=status) == expected

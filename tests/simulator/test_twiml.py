@@ -120,7 +120,7 @@ def test_invalid_twiml_emits_alert_and_ends_call():
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = "<?xml no <Response/>"
     call = simulation.place_call()
-    assert (call.status, simulation.alerts()) == ("failed", [12100])
+    assert (call.status, simulation.alert_codes()) == ("failed", [12100])
 
 
 def test_invalid_twiml_after_leaving_queue_keeps_task_completed():
@@ -136,7 +136,7 @@ def test_unknown_verb_emits_alert_and_is_skipped():
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = "<Dance/><Redirect>enqueue_call</Redirect>"
     call = simulation.place_call()
-    assert simulation.alerts() == [12200]
+    assert simulation.alert_codes() == [12200]
     assert call.task_sid
 
 
@@ -164,7 +164,7 @@ def test_redirect_loop_with_pause_continues(waiting_verbs):
     call = simulation.place_call()
     for _ in range(150):
         simulation.run(5)
-    assert (call.status, simulation.alerts()) == ("in-progress", [])
+    assert (call.status, simulation.alert_codes()) == ("in-progress", [])
     assert len(simulation.requests()) == 151
 
 
@@ -173,7 +173,7 @@ def test_endless_redirect_without_pause_ends_call(document):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = document
     call = simulation.place_call()
-    assert (call.status, simulation.alerts()) == ("failed", [12100])
+    assert (call.status, simulation.alert_codes()) == ("failed", [12100])
 
 
 @pytest.mark.parametrize("url", ["http://[", "ftp://a/b", "http://a b/", "mailto:a@b"])
@@ -181,7 +181,7 @@ def test_invalid_url_ends_call(url):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = f"<Redirect>{url}</Redirect>"
     call = simulation.place_call()
-    assert (call.status, simulation.alerts()) == ("failed", [11100])
+    assert (call.status, simulation.alert_codes()) == ("failed", [11100])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_failed_task_creation_emits_alert_and_ends_wait(verb):
     simulation = CallSimulation()
     simulation.documents["enqueue_call"] = verb
     call = simulation.place_call("1")
-    assert simulation.alerts() == [14222]
+    assert simulation.alert_codes() == [14222]
     path, parameters = simulation.requests()[-1]
     assert (path, parameters["QueueResult"]) == ("left_queue", "error")
     assert (call.status, simulation.workspace.tasks) == ("completed", {})

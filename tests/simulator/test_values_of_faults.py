@@ -108,7 +108,7 @@ def test_field_has_limits_and_applies_only_to_some_kinds(field, kinds, values, m
             assert refusal(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
 
 
-def test_field_may_be_null_only_if_null_is_default():
+def test_only_retry_after_times_and_method_may_be_null():
     for field in ("retry_after", "times", "method"):
         assert refusal(on="request", kind="error", **{field: None}) is None
     for field in ("seconds", "status", "moment", "path"):

@@ -11,7 +11,7 @@ from tests.simulator.test_instructions import (
     CALL_ATTRIBUTES,
     PHONE,
     SUPERVISE,
-    alerts,
+    alert_codes,
     respond,
     simulate_reservation,
     simulate_supervision,
@@ -206,7 +206,7 @@ def test_contact_may_have_up_to_500_characters_without_spaces(name, parameter, c
 
 
 @pytest.mark.parametrize("parameter", ["sip_auth_username", "sip_auth_password"])
-def test_text_must_not_be_empty(parameter):
+def test_sip_credentials_must_not_be_empty(parameter):
     assert_valid("conference", **{parameter: "x"})
     assert_valid("conference", **{parameter: None})
     assert_invalid("conference", 40145, parameter, "", 7, True)
@@ -273,14 +273,14 @@ def test_setting_defines_error_code_of_late_instruction():
     respond(simulation, reservation, "conference")
     assignments.delete(simulation.engine, simulation.workspace, task)
     respond(simulation, reservation, "accept")
-    assert alerts(simulation) == [12345, 40144, 12345]
+    assert alert_codes(simulation) == [12345, 40144, 12345]
 
 
 def test_conference_after_reservation_timeout_emits_general_error_code():
     simulation, _, reservation = simulate_reservation()
     simulation.clock.advance(1200)
     respond(simulation, reservation, "conference", **REQUIRED["conference"])
-    assert alerts(simulation) == [40136]
+    assert alert_codes(simulation) == [40136]
 
 
 @pytest.mark.parametrize(
@@ -314,14 +314,14 @@ def test_supervised_call_requires_caller(caller):
     attributes = {"selected_language": "es", "from": caller}
     simulation, _, reservation = simulate_supervision(attributes=attributes)
     respond(simulation, reservation, "supervise", **SUPERVISE)
-    assert alerts(simulation) == [40148]
+    assert alert_codes(simulation) == [40148]
 
 
 @pytest.mark.parametrize("mode", ["shout", "", 7, True])
 def test_unknown_supervisor_mode_emits_alert(mode):
     simulation, _, reservation = simulate_supervision()
     respond(simulation, reservation, "supervise", **{**SUPERVISE, "supervisor_mode": mode})
-    assert alerts(simulation) == [20001]
+    assert alert_codes(simulation) == [20001]
 
 
 @pytest.mark.parametrize("name", ["dequeue", "conference", "call"])

@@ -40,7 +40,7 @@ def problems(description, schema, value, location="$"):
         not isinstance(value, TYPES[schema_type]) or (schema_type == "integer" and value is True)
     ):
         return [f"{location} is not of type {schema_type}: {value!r}"]
-    found = [f"{location}: {problem}" for problem in text_problems(schema, value)]
+    found = [f"{location}: {problem}" for problem in value_problems(schema, value)]
     if schema_type == "array":
         for index, item in enumerate(value):
             found += problems(description, schema.get("items", {}), item, f"{location}[{index}]")
@@ -55,7 +55,7 @@ def resolve(description, schema):
     return description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
 
 
-def text_problems(schema, value):
+def value_problems(schema, value):
     if "enum" in schema and value not in schema["enum"]:
         yield f"{value!r} is not in the enumeration"
     if "pattern" in schema and not re.search(schema["pattern"], value):

@@ -219,7 +219,7 @@ def test_order_by_sorts_workers_without_a_number_last():
     assert offered == ["Four", "Five", "Infinity", "NaN"]
 
 
-def test_order_by_follows_changes_of_a_worker():
+def test_order_by_uses_the_changed_attributes_of_a_worker():
     target = {"queue": "One", "order_by": "worker.level DESC"}
     simulation = WorkflowSimulation(catch_all_filter(target))
     simulation.add_worker("Carol", "One", level=2)

@@ -68,7 +68,7 @@ def test_configuration_lists_targets_and_queues():
         ({"expression": None}, None, "1==1"),
     ],
 )
-def test_filter_has_name_and_expression(keys, name, expression):
+def test_filter_name_and_expression_are_parsed_or_defaulted(keys, name, expression):
     for target in ({"queue": "WQ"}, {"targets": [{"queue": "WQ"}]}):
         (parsed,) = parse({**keys, **target}).filters
         assert parsed == Filter(name, expression, (Target("WQ"),))

@@ -79,7 +79,7 @@ def saved_progress(service: Service) -> dict[str, int]:
     return {name: int(value["N"]) for name, value in item["Item"].items() if "N" in value}
 
 
-def forget_progress(service: Service) -> None:
+def delete_progress(service: Service) -> None:
     service.store._client.delete_item(TableName=service.store._state, Key={"id": {"S": JOB}})
 
 

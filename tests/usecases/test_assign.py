@@ -5,7 +5,8 @@ import pytest
 
 from chalicelib.domain.errors import StoreUnavailable, TaskRouterThrottled
 from chalicelib.domain.instructions import Accept, Defer
-from chalicelib.domain.reservations import Reservation, Status
+from chalicelib.domain.reservations import Delivery, Reservation, Status
+from chalicelib.usecases.assign import assign
 from tests.support import DEADLINES, NOW
 from tests.usecases.conftest import ACCEPT, Service
 
@@ -28,6 +29,22 @@ def test_callback_is_recorded_with_every_parameter_and_deferred(service: Service
         "WorkerAttributes": '{"languages": ["en", "es"]}',
         "TaskAge": "1",
     }
+
+
+def test_delivery_is_recorded_with_the_time_of_the_answer(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.post_event(remote, Status.PENDING)
+    delivery = Delivery(NOW - 7, "/assignment_callback", "https://a.test", "s" * 28)
+
+    assign(
+        replace(service.callback(remote), delivery=delivery),
+        Defer(),
+        store=service.store,
+        deadlines=DEADLINES,
+        now=NOW,
+    )
+
+    assert service.record(remote).delivery == replace(delivery, answered_at=NOW)
 
 
 def test_repeated_callback_gets_first_answer_instead_of_new_instruction(

@@ -1,4 +1,4 @@
-"""Decisions on a Reservation that is missing, ringing or not recorded, or has an unknown status."""
+"""Decisions on missing, ringing or unrecorded Reservations, or after failed requests."""
 
 from typing import Any
 

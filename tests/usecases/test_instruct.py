@@ -123,7 +123,7 @@ def test_instruction_in_concurrent_requests_is_sent_once(
 
 
 @pytest.mark.parametrize("is_sent", [True, False])
-def test_concurrent_request_reports_whether_the_instruction_was_sent(
+def test_concurrent_request_returns_the_status_only_if_the_instruction_was_sent(
     service: Service, pending: RemoteReservation, *, is_sent: bool
 ) -> None:
     """The first request ends during the second request's first wait of 100 ms."""

@@ -33,7 +33,7 @@ def test_event_changes_record_once(service: Service) -> None:
     )
 
 
-def test_event_that_reports_no_acceptance_names_no_acceptor(service: Service) -> None:
+def test_event_that_reports_no_acceptance_records_no_acceptor(service: Service) -> None:
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
     service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
@@ -44,7 +44,7 @@ def test_event_that_reports_no_acceptance_names_no_acceptor(service: Service) ->
 
 
 @pytest.mark.parametrize(("first", "is_change"), [(Status.PENDING, True), (Status.ACCEPTED, False)])
-def test_event_updates_the_record_that_another_request_creates_at_the_same_time(
+def test_event_is_recorded_once_even_if_another_request_creates_the_record_at_the_same_time(
     service: Service, monkeypatch: pytest.MonkeyPatch, first: Status, *, is_change: bool
 ) -> None:
     remote = service.taskrouter.add()

@@ -161,7 +161,7 @@ def test_instruction_needs_no_recorded_answer_if_no_answer_can_ring(
 
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.CANCELED])
-def test_status_is_reported_if_reservation_without_answer_is_not_pending(
+def test_reservation_that_is_not_pending_is_reported_even_if_no_answer_is_recorded(
     service: Service, status: Status
 ) -> None:
     remote = service.taskrouter.add()
@@ -175,7 +175,7 @@ def test_status_is_reported_if_reservation_without_answer_is_not_pending(
 def test_instruction_is_refused_if_a_ringing_answer_was_withheld_during_a_failed_decision(
     service: Service,
 ) -> None:
-    """The response `{}` may be lost, and the fallback may then ring without being recorded."""
+    """The response `{}` may be lost. An unrecorded answer to the fallback may then ring a phone."""
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
 
@@ -371,7 +371,7 @@ class Scenario(RuleBasedStateMachine):
         action=st.sampled_from(["post event", "reconcile", "sweep"]),
         seconds=st.sampled_from([0, 5, 16, 31, 41]),
     )
-    def let_time_pass(self, action: str, seconds: int) -> None:
+    def act_after_delay(self, action: str, seconds: int) -> None:
         self.clock.now += seconds * 1000
         if action == "post event":
             self.service.post_event(self.remote, Status.PENDING)
@@ -427,7 +427,7 @@ ACTIONS: dict[str, Callable[[Scenario], None]] = {
     "callback": lambda scenario: scenario._post_callback(),
     "lost response": lambda scenario: scenario._post_callback(**LOST),
     "unrecorded fallback": lambda scenario: scenario._post_callback(**DOWN),
-    "event": lambda scenario: scenario.let_time_pass("post event", 0),
+    "event": lambda scenario: scenario.act_after_delay("post event", 0),
     "instruction": lambda scenario: scenario._accept("instruct", None, None, None),
     "instruction and fallback": lambda scenario: scenario._accept("instruct", None, None, DOWN),
     "refused instruction": lambda scenario: scenario._accept("instruct", "refused", None, LOST),
@@ -438,7 +438,7 @@ ACTIONS: dict[str, Callable[[Scenario], None]] = {
         "instruct", "not sent", None, None, "with event"
     ),
     "throttled accept": lambda scenario: scenario._accept("update", "throttled", None, LOST),
-    "sweep": lambda scenario: scenario.let_time_pass("sweep", 41),
+    "sweep": lambda scenario: scenario.act_after_delay("sweep", 41),
 }
 
 

@@ -230,7 +230,9 @@ def test_next_run_continues_interrupted_reconciliation(service: Service) -> None
     assert service.record(late_reservation).status is Status.COMPLETED
 
 
-def test_all_events_are_recorded_even_if_lists_are_incomplete(service: Service) -> None:
+def test_all_missed_reservations_are_recorded_even_if_lists_are_incomplete(
+    service: Service,
+) -> None:
     service.sweep()
     service.taskrouter.max_events = 4
     missed = [add_deleted_reservation(service, NOW + MINUTE + n * 2000) for n in range(20)]

@@ -12,7 +12,7 @@ from tests.usecases.reconciliation import (
     PARTS,
     RecordingTaskRouter,
     add_canceled,
-    forget_progress,
+    delete_progress,
     run,
     save_progress,
     saved_progress,
@@ -185,7 +185,7 @@ def test_first_part_of_a_run_alternates_between_tasks_and_events(
 ) -> None:
     first = []
     for minute in range(4):
-        forget_progress(service)
+        delete_progress(service)
         service.clock.now = NOW + minute * MINUTE
         run(service)
         first.append(taskrouter.requests[0][0])
@@ -199,7 +199,7 @@ def test_each_run_starts_at_a_different_task(
     tasks = taskrouter.reserved_tasks = [f"WT{number:032x}" for number in range(13)]
     first = []
     for minute in range(13):
-        forget_progress(service)
+        delete_progress(service)
         service.clock.now = NOW + minute * MINUTE
         save_progress(service, {"tasks": -MINUTE * 60, **dict.fromkeys(["", *EVENT_PARTS], MINUTE)})
         taskrouter.requests.clear()

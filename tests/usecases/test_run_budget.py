@@ -27,7 +27,7 @@ from tests.support import ManualClock
 
 
 class SlowCounter(Counter[str]):
-    """A counter whose readers pause, so that other threads run before the result is stored."""
+    """A counter that pauses after each read, so that other threads run before the next write."""
 
     def __getitem__(self, name: str) -> int:
         count = super().__getitem__(name)
@@ -36,7 +36,7 @@ class SlowCounter(Counter[str]):
 
 
 class SlowList(list[str]):
-    """A list whose searches pause, so that other threads run before the result is used."""
+    """A list that pauses after each search, so that other threads run before the result is used."""
 
     def __contains__(self, reason: object) -> bool:
         contains = super().__contains__(reason)

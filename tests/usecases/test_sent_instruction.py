@@ -146,7 +146,7 @@ def test_no_error_is_raised_if_the_answer_is_known_or_not_needed(
 
 
 @pytest.mark.parametrize("record", [UNANSWERED, replace(RECORD, withheld="call")])
-def test_unknown_answer_may_be_recorded_within_15_seconds(record: Reservation) -> None:
+def test_unrecorded_answer_is_pending_for_15_seconds_and_then_unknown(record: Reservation) -> None:
     for now, seconds in ((NOW, 15), (NOW + 14_999, 1)):
         with pytest.raises(OutcomeUnknown) as pending:
             require_answer(CLAIM, record, now=now)

@@ -35,8 +35,8 @@ from chalicelib.usecases.sweep import sweep_due_reservations
 from tests.support import NOW, make_statistics, sid
 from tests.usecases.conftest import Service
 
-HOUR = NOW - NOW % HOUR_MS
-MINUTE = 60_000
+HOUR_START = NOW - NOW % HOUR_MS
+MINUTE_MS = 60_000
 WORKSPACE = WorkspaceStatistics(
     WaitingTask("WT" + "1" * 32, 113), (ActivityCount("WA" + "2" * 32, "Idle", 4),)
 )
@@ -44,7 +44,7 @@ WORKSPACE = WorkspaceStatistics(
 
 @pytest.fixture(autouse=True)
 def clock_at_half_past(service: Service) -> None:
-    service.clock.now = HOUR + HOUR_MS // 2
+    service.clock.now = HOUR_START + HOUR_MS // 2
 
 
 def run_sweep(service: Service, time_left_ms: int | Callable[[], int] = 60_000) -> dict[str, Any]:
@@ -102,23 +102,23 @@ def fail(error: Exception) -> Callable[..., Any]:
 def test_first_sweep_counts_the_reservations_of_24_hours(service: Service) -> None:
     for status, at in [
         (Status.PENDING, service.clock.now),
-        (Status.COMPLETED, HOUR),
-        (Status.COMPLETED, HOUR + 5),
-        (Status.TIMEOUT, HOUR - 1),
-        (Status.REJECTED, HOUR - 23 * HOUR_MS),
-        (Status.REJECTED, HOUR - 23 * HOUR_MS - 1),
+        (Status.COMPLETED, HOUR_START),
+        (Status.COMPLETED, HOUR_START + 5),
+        (Status.TIMEOUT, HOUR_START - 1),
+        (Status.REJECTED, HOUR_START - 23 * HOUR_MS),
+        (Status.REJECTED, HOUR_START - 23 * HOUR_MS - 1),
     ]:
         add_record(service, status, at)
     run_sweep(service)
 
     counts = {hour.start: dict(hour.by_status) for hour in read(service).hours if hour.by_status}
     assert counts == {
-        HOUR: {"pending": 1, "completed": 2},
-        HOUR - HOUR_MS: {"timeout": 1},
-        HOUR - 23 * HOUR_MS: {"rejected": 1},
+        HOUR_START: {"pending": 1, "completed": 2},
+        HOUR_START - HOUR_MS: {"timeout": 1},
+        HOUR_START - 23 * HOUR_MS: {"rejected": 1},
     }
     assert [hour.start for hour in read(service).hours] == [
-        HOUR - number * HOUR_MS for number in reversed(range(24))
+        HOUR_START - number * HOUR_MS for number in reversed(range(24))
     ]
     assert all(hour.is_complete for hour in read(service).hours)
     assert {hour.counted_at for hour in read(service).hours} == {service.clock.now}
@@ -126,14 +126,14 @@ def test_first_sweep_counts_the_reservations_of_24_hours(service: Service) -> No
 
 
 def test_later_sweeps_count_only_hours_that_can_change_and_one_other(service: Service) -> None:
-    add_record(service, Status.WRAPPING, HOUR - 9 * HOUR_MS)
+    add_record(service, Status.WRAPPING, HOUR_START - 9 * HOUR_MS)
     run_sweep(service)
-    service.clock.now += MINUTE
+    service.clock.now += MINUTE_MS
     run_sweep(service)
 
     counted = [h.start for h in read(service).hours if h.counted_at == service.clock.now]
     # Among hours that were counted at the same time, the newest is counted again first.
-    assert counted == [HOUR - number * HOUR_MS for number in (9, 2, 1, 0)]
+    assert counted == [HOUR_START - number * HOUR_MS for number in (9, 2, 1, 0)]
 
 
 def test_hours_before_the_last_24_are_dropped(service: Service) -> None:
@@ -141,7 +141,7 @@ def test_hours_before_the_last_24_are_dropped(service: Service) -> None:
     service.clock.now += 3 * HOUR_MS
     run_sweep(service)
     starts = [hour.start for hour in read(service).hours]
-    assert starts == [HOUR + (3 - number) * HOUR_MS for number in reversed(range(24))]
+    assert starts == [HOUR_START + (3 - number) * HOUR_MS for number in reversed(range(24))]
 
 
 def test_hour_that_exceeds_the_maximum_is_incomplete(
@@ -150,15 +150,15 @@ def test_hour_that_exceeds_the_maximum_is_incomplete(
     monkeypatch.setattr(adapter, "_PAGE_SIZE", 2)
     monkeypatch.setattr(summarize, "MAX_PER_HOUR", 4)
     for number in range(5):
-        add_record(service, Status.COMPLETED, HOUR + number)
+        add_record(service, Status.COMPLETED, HOUR_START + number)
     for number in range(4):
-        add_record(service, Status.COMPLETED, HOUR - 2 * HOUR_MS + number)
-    add_record(service, Status.REJECTED, HOUR - HOUR_MS)
+        add_record(service, Status.COMPLETED, HOUR_START - 2 * HOUR_MS + number)
+    add_record(service, Status.REJECTED, HOUR_START - HOUR_MS)
     run_sweep(service)
 
-    assert get_hour_count(service, HOUR).by_status == {"completed": 4}
-    assert not get_hour_count(service, HOUR).is_complete
-    assert get_hour_count(service, HOUR - HOUR_MS).is_complete
+    assert get_hour_count(service, HOUR_START).by_status == {"completed": 4}
+    assert not get_hour_count(service, HOUR_START).is_complete
+    assert get_hour_count(service, HOUR_START - HOUR_MS).is_complete
 
 
 def test_sweep_reads_a_limited_number_of_pages_and_later_sweeps_read_the_others(
@@ -169,7 +169,7 @@ def test_sweep_reads_a_limited_number_of_pages_and_later_sweeps_read_the_others(
     for _ in range(3):
         assert run_sweep(service)["ok"]
         known.append(len(read(service).hours))
-        service.clock.now += MINUTE
+        service.clock.now += MINUTE_MS
     assert known == [10, 18, 24]
 
 
@@ -182,6 +182,17 @@ def test_acceptance_times_of_the_last_hour_are_measured(service: Service) -> Non
         add_record(service, Status.ACCEPTED, service.clock.now, history=[entry])
     run_sweep(service)
     assert read(service).acceptance == AcceptanceTimes(service.clock.now, 1, (2_000,) * 4)
+
+
+@pytest.mark.parametrize(("pages", "count"), [(1, None), (2, 1)])
+def test_acceptance_times_need_the_current_and_the_previous_hour(
+    service: Service, monkeypatch: pytest.MonkeyPatch, pages: int, count: int | None
+) -> None:
+    monkeypatch.setattr(summarize, "MAX_PAGES", pages)
+    add_record(service, Status.ACCEPTED, service.clock.now)
+    run_sweep(service)
+    acceptance = read(service).acceptance
+    assert (acceptance and acceptance.count) == count
 
 
 def test_statistics_of_the_workspace_are_saved_with_their_time(service: Service) -> None:
@@ -211,7 +222,7 @@ def test_failed_request_leaves_the_last_values_with_their_time(
     service.taskrouter.statistics = WORKSPACE
     run_sweep(service)
     first = service.clock.now
-    service.clock.now += MINUTE
+    service.clock.now += MINUTE_MS
     service.taskrouter.fail_before["statistics"] = [error]
 
     line = run_sweep(service)
@@ -225,7 +236,7 @@ def test_failed_request_leaves_the_last_values_with_their_time(
     assert line["errors"] == saved.sweeps[0]["errors"] == ({error.code: 1} if counted else {})
     assert line["ok"] is saved.sweeps[0]["ok"] is not counted
 
-    service.clock.now += MINUTE
+    service.clock.now += MINUTE_MS
     assert run_sweep(service)["ok"]
     assert read(service).workspace_error is None
 
@@ -240,7 +251,7 @@ def test_throttled_sweep_requests_no_statistics(service: Service) -> None:
     assert read(service).workspace is None
 
 
-def add_due(service: Service) -> RemoteReservation:
+def add_due_reservation(service: Service) -> RemoteReservation:
     remote = service.taskrouter.add()
     service.assign(remote)
     service.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
@@ -255,7 +266,7 @@ def add_due(service: Service) -> RemoteReservation:
 def test_failure_of_a_read_or_write_is_reported_but_does_not_affect_checks(
     service: Service, monkeypatch: pytest.MonkeyPatch, method: str, error: Exception
 ) -> None:
-    remote = add_due(service)
+    remote = add_due_reservation(service)
     monkeypatch.setattr(adapter.DynamoStatistics, method, fail(error))
     line = run_sweep(service)
     assert line["mirrored"] == 1
@@ -268,7 +279,7 @@ def test_counts_keep_their_time_if_a_later_read_fails(
 ) -> None:
     run_sweep(service)
     first = service.clock.now
-    service.clock.now += MINUTE
+    service.clock.now += MINUTE_MS
     with monkeypatch.context() as patch:
         patch.setattr(adapter.DynamoStatistics, "read_hour", fail(StoreUnavailable("slow")))
         run_sweep(service)
@@ -283,14 +294,14 @@ def test_last_20_sweeps_are_kept_newest_first_without_reasons(service: Service) 
     for _ in range(22):
         started.append(service.clock.now)
         line = run_sweep(service)
-        service.clock.now += MINUTE
+        service.clock.now += MINUTE_MS
     sweeps = read(service).sweeps
     assert [each["at"] for each in sweeps] == started[:1:-1]
     assert sweeps[0] == {name: value for name, value in line.items() if name != "reasons"}
 
 
 def test_statistics_contain_the_counts_of_the_sweep(service: Service) -> None:
-    add_due(service)
+    add_due_reservation(service)
     run_sweep(service)
     assert (read(service).sweeps[0]["due"], read(service).sweeps[0]["mirrored"]) == (1, 1)
 
@@ -324,6 +335,21 @@ def test_statistics_are_updated_only_if_13_seconds_are_left(
 ) -> None:
     assert run_sweep(service, time_left_ms)["ok"]
     assert (make_statistics(service.store).get_statistics() is not None) is is_updated
+
+
+def test_taskrouter_is_not_asked_if_reading_the_last_statistics_took_too_long(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [60_000]
+
+    def read_slowly(_store: Any) -> None:
+        left[0] = 12_999
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter.DynamoStatistics, "get_statistics", read_slowly)
+        assert run_sweep(service, lambda: left[0])["ok"]
+    assert service.taskrouter.calls["statistics"] == 0
+    assert read(service).workspace_at is None
 
 
 @pytest.mark.parametrize("reads", [0, 1, 2, 5])
@@ -360,7 +386,7 @@ def test_later_statistics_are_not_replaced_by_earlier_statistics(service: Servic
 
 def test_largest_statistics_fit_in_an_item(service: Service) -> None:
     counts = dict.fromkeys((status.value for status in Status), 20_000)
-    hour = HourCount(HOUR, NOW, counts, is_complete=False)
+    hour = HourCount(HOUR_START, NOW, counts, is_complete=False)
     line = {**run_sweep(service), "errors": {f"Error{number}" * 5: 10**6 for number in range(30)}}
     del line["reasons"]
     activity = ActivityCount("WA" + "2" * 32, "\N{GRINNING FACE}" * 64, 15_000)

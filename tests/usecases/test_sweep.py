@@ -69,7 +69,7 @@ def next_check_at(service: Service, remote: RemoteReservation) -> int:
     return due.due_at
 
 
-def test_reservation_pending_beyond_deadline_is_checked_at_growing_intervals(
+def test_overdue_pending_reservation_is_checked_at_intervals_from_15_seconds_to_15_minutes(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()
@@ -229,7 +229,7 @@ def test_sweep_starts_no_check_if_time_is_short(service: Service) -> None:
     service.clock.now += PAST_DEADLINE_MS
 
     report = service.sweep(time_left_ms=24_999)
-    # The sweep stops reading due Reservations after the first one.
+    # After the first due Reservation, the sweep stops reading.
     assert (report["due"], report["left"]) == (1, 1)
     assert service.taskrouter.calls == {"statistics": 1}
 

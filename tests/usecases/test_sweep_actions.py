@@ -414,7 +414,7 @@ def test_instruction_that_is_sent_during_the_check_prevents_the_rejection(
     assert service.record(remote).status is Status.PENDING
 
 
-def test_people_may_reject_a_reservation_while_a_phone_may_be_ringing(service: Service) -> None:
+def test_supervisor_may_reject_a_reservation_while_a_phone_may_be_ringing(service: Service) -> None:
     service.answer_may_ring = True
     for ring in RING_SCENARIOS:
         remote = service.taskrouter.add(created_at=service.clock.now)

@@ -87,7 +87,7 @@ def test_wrapping_reservation_is_completed_once_its_limit_is_reached(
 
 
 @pytest.mark.parametrize("answer_may_ring", [True, False])
-def test_completion_sends_no_activity_and_needs_no_recorded_answer(
+def test_completion_sends_no_activity_whether_or_not_an_answer_may_ring(
     service: Service, wrapping: RemoteReservation, *, answer_may_ring: bool
 ) -> None:
     service.answer_may_ring = answer_may_ring

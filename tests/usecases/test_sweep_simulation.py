@@ -1,4 +1,4 @@
-"""The simulated sweep sends the same requests to TaskRouter as the real sweep."""
+"""The simulated sweep sends as many requests of each kind to TaskRouter as the real sweep."""
 
 import random
 from collections import Counter
@@ -59,7 +59,7 @@ class LifeCycle:
 
 
 def draw_life_cycles(seed: int, number: int) -> list[LifeCycle]:
-    """Return random life cycles. Some Reservations time out, and half of the events are lost."""
+    """Return random life cycles. Some Reservations time out; about half of the events are lost."""
     draw = random.Random(seed)  # noqa: S311
     minute = 60_000
     return [

@@ -79,7 +79,7 @@ def take_time(service: Service, **durations: int) -> None:
     service.taskrouter.when_called = when_called
 
 
-def add_due(service: Service, count: int) -> list[RemoteReservation]:
+def add_due_reservations(service: Service, count: int) -> list[RemoteReservation]:
     """Add pending Reservations that become due after 130 s."""
     remotes = [service.taskrouter.add(created_at=service.clock.now) for _ in range(count)]
     for remote in remotes:
@@ -108,7 +108,7 @@ def test_every_sweep_starts_checks_and_a_due_reconciliation(
 ) -> None:
     delete_all(store)
     service = Service(store, FakeTaskRouter(), ManualClock())
-    add_due(service, 20)
+    add_due_reservations(service, 20)
     service.clock.now += 131_000
     lost = service.taskrouter.add(created_at=service.clock.now)
     take_time(service, fetch=fetch, list=reservations, tasks=tasks, events=events)
@@ -143,7 +143,7 @@ def test_failed_part_is_repeated_by_the_next_sweep_even_if_checks_use_up_the_tim
 ) -> None:
     service.taskrouter.fail_before["tasks"] = [TaskRouterUnavailable("500")]
     run_sweep(service)
-    add_due(service, 40)
+    add_due_reservations(service, 40)
     service.clock.now += 131_000
     lost = service.taskrouter.add(task_sid="WT" + "0" * 32, created_at=service.clock.now)
     take_time(service, fetch=6_000)
@@ -169,7 +169,7 @@ def test_all_tasks_are_reached_even_if_each_sweep_has_time_for_only_a_few(servic
 
 @pytest.mark.parametrize("part", ["reconciliation", "checks"])
 def test_throttling_of_one_part_does_not_prevent_the_other(service: Service, part: str) -> None:
-    (due,) = add_due(service, 1)
+    (due,) = add_due_reservations(service, 1)
     service.taskrouter.set_status(due.reservation_sid, Status.CANCELED)
     service.clock.now += 131_000
     lost = service.taskrouter.add(created_at=service.clock.now)
@@ -206,7 +206,7 @@ def test_reconciliation_that_cannot_start_is_counted_as_unreconciled(
 def test_checks_are_counted_even_if_the_list_of_due_reservations_is_incomplete(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_due(service, 2)
+    add_due_reservations(service, 2)
     service.clock.now += 131_000
     due_reservations = service.store.due_reservations
 
@@ -225,7 +225,7 @@ def test_sweep_without_time_still_reads_the_oldest_due_reservation_of_each_statu
     accepted = service.taskrouter.add(Status.ACCEPTED)
     service.post_event(accepted, Status.ACCEPTED)
     service.clock.now += 15 * MINUTE
-    add_due(service, 2)
+    add_due_reservations(service, 2)
     service.clock.now += 131_000
 
     line = run_sweep(service, seconds=20)
@@ -340,7 +340,7 @@ def test_sweep_sends_a_decision_only_if_the_step_has_enough_time_left(
     service: Service, monkeypatch: pytest.MonkeyPatch, claim_ms: int, *, is_sent: bool
 ) -> None:
     service.deadlines = replace(DEADLINES, reject_after=60)
-    (due,) = add_due(service, 1)
+    (due,) = add_due_reservations(service, 1)
     service.clock.now += MINUTE
     claim = service.store.claim
 
@@ -356,7 +356,7 @@ def test_sweep_sends_a_decision_only_if_the_step_has_enough_time_left(
 
 
 def test_workspace_is_not_verified_if_no_time_is_left(service: Service) -> None:
-    (due,) = add_due(service, 1)
+    (due,) = add_due_reservations(service, 1)
     service.taskrouter.remove(due.reservation_sid)
     service.clock.now += 131_000
     take_time(service, fetch=3_000)

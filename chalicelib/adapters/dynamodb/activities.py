@@ -32,7 +32,8 @@ class DynamoWorkerActivities:
                 "changed_at": activity.changed_at,
                 "ttl": now // 1000 + self._retention_days * _DAY_SECONDS,
             },
-            # Times have a precision of one second. Of two changes in one second, the last counts.
+            # Times have a precision of one second. Of two changes in one second, the one saved last
+            # is kept.
             conditions=["attribute_not_exists(#changed_at) OR #changed_at <= :set_changed_at"],
         )
         saved, _ = update.run(self._client, self._table, _key(activity.worker_sid))

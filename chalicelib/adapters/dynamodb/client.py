@@ -172,6 +172,9 @@ _OPTIONAL_ATTRIBUTES = (
 )
 """Attributes that have the same names in an item and in a Reservation, and may be missing."""
 
+_LAST_CLAIMS = ("last_claim", *(f"last_claim_{target}" for target in ACHIEVED))
+"""Attributes that may contain a claim. Earlier versions kept one claim, in ``last_claim``."""
+
 
 def to_reservation(item: Mapping[str, Any]) -> Reservation:
     """Return the Reservation stored in *item* (Python values)."""
@@ -206,7 +209,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         if sent
         else None,
         claim=claim,
-        last_claim=_to_last_claim(item.get("last_claim")),
+        claims=tuple(filter(None, map(_to_last_claim, map(item.get, _LAST_CLAIMS)))),
         checks=item.get("checks", 0),
         history=history,
     )
@@ -224,15 +227,10 @@ def _to_delivery(stored: Any) -> Delivery | None:
             "url": str(url),
             "signature": str(signature),
         }:
-            absent = stored.get("absent")
-            return Delivery(
-                received_at=received_at,
-                route=route,
-                url=url,
-                signature=signature,
-                settings=stored.get("settings"),
-                absent=tuple(absent) if isinstance(absent, list) else (),
-            )
+            settings, absent, answered_at = map(stored.get, ("settings", "absent", "answered_at"))
+            absent = tuple(absent) if isinstance(absent, list) else ()
+            answered_at = answered_at if isinstance(answered_at, int) else None
+            return Delivery(received_at, route, url, signature, settings, absent, answered_at)
     return None
 
 
@@ -266,7 +264,7 @@ def history_item(entry: HistoryEntry) -> dict[str, Any]:
 
 
 def callback_attributes(reservation: Reservation) -> dict[str, Any]:
-    """Return the attributes that a callback, an event or TaskRouter provides."""
+    """Return the attributes that a callback, an event or TaskRouter's REST API provides."""
     delivery = vars(reservation.delivery) if reservation.delivery else {}
     return {
         "delivery": {name: value for name, value in delivery.items() if value} or None,

@@ -111,8 +111,8 @@ class _ReadBudget:
     """The index pages that one request may read. A list that needs more is returned incomplete.
 
     Args:
-        largest_first: whether to read the largest page first, because the first page must hold a
-            whole partition.
+        largest_first: whether to read the largest page first, which is necessary if the first page
+            must contain a whole partition.
     """
 
     def __init__(self, *, largest_first: bool) -> None:
@@ -189,8 +189,8 @@ class DynamoReservationListing:
         """Return open Reservations, and whether there are more.
 
         The search for one Worker's Reservations takes one query, and reads only the Worker's newest
-        200. The search for all Workers takes a query per open status, which
-        returns the Reservations that are due first.
+        200. The search for all Workers takes at most one query per open status, which returns the
+        Reservations that are due first.
 
         Args:
             worker_sid: WK… of the only Worker; None for all Workers.
@@ -338,7 +338,13 @@ def _position(entry: dict[str, Any]) -> _Position:
 def _sorted_positions(
     entries: list[dict[str, Any]], worker_sid: str | None, after: _Position | None
 ) -> _Positions:
-    """Yield the positions of a Worker's entries (None for all) after *after*, newest first."""
+    """Yield the positions of the entries that follow *after*, newest first.
+
+    Args:
+        entries: the entries, in any order.
+        worker_sid: WK… of the only Worker; None for all Workers.
+        after: the position before the first entry; None to begin with the newest entry.
+    """
     positions = [_position(e) for e in entries if worker_sid in (None, e["worker_sid"])]
     # In descending order, a position without an entry precedes every entry with the same time.
     first = after and _Position(after.at, after.reservation_sid or _AFTER_SIDS)

@@ -172,13 +172,14 @@ class DynamoReservationStore(DynamoJobs):
         task_sid: str | None,
     ) -> tuple[bool, Reservation | None]:
         """Claim a Reservation. The sweep checks the Reservation when the claim expires."""
+        last_claim = {"at": now, "by": claim.by, "target": claim.target.value}
         update = UpdateItem(
             set={
                 "claim_until": claim.until,
                 "claim_target": claim.target.value,
                 "claim_id": claim.claim_id,
                 "claim_by": claim.by,
-                "last_claim": {"at": now, "by": claim.by, "target": claim.target.value},
+                f"last_claim_{claim.target}": last_claim,
                 "due_at": claim.until,
                 "acceptor": claim.by if claim.accepts and claim.instruction is None else None,
             },

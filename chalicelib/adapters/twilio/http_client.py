@@ -12,7 +12,7 @@ from twilio.http.http_client import TwilioHttpClient
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from chalicelib.adapters.exchange import Exchange, Tracked, current_exchange
+from chalicelib.adapters.exchange import Exchange, TrackedMixin, current_exchange
 
 _Result = TypeVar("_Result")
 
@@ -32,11 +32,11 @@ class SizeLimitedExchange(Exchange[_Result]):
     max_bytes: int = field(kw_only=True)
 
 
-class _TrackedHTTPConnection(Tracked, HTTPConnection):
+class _TrackedHTTPConnection(TrackedMixin, HTTPConnection):
     pass
 
 
-class _TrackedHTTPSConnection(Tracked, HTTPSConnection):
+class _TrackedHTTPSConnection(TrackedMixin, HTTPSConnection):
     pass
 
 

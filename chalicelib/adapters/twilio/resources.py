@@ -1,4 +1,4 @@
-"""Conversions of TaskRouter's resources, except Reservations and Events, as parsed by the SDK.
+"""Converts the SDK's TaskRouter resources, except Reservations and Events, to domain objects.
 
 If the resource is malformed or is not the requested resource, each function raises BadRequest or
 one of the errors in `chalicelib.adapters.exchange.PARSE_ERRORS`.

@@ -29,11 +29,14 @@ _DIGESTS = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 _LENGTHS = {HMAC_SHA1: 28, HMAC_SHA256: 44}
 """Lengths of the Base64-encoded signatures."""
 
-_MAX_URLS = 48
-"""Maximum number of rebuilt URLs: all orders of four parameters, with two encodings of spaces."""
+_MAX_QUERY_STRINGS = 48
+"""Maximum number of rebuilt query strings: all orders of four parameters in two encodings."""
 
-_MAX_ORDERED_PARAMETERS = 4
+_MAX_PERMUTED_PARAMETERS = 4
+"""Maximum number of parameters that are tried in all orders."""
+
 _MAX_PARAMETERS = 200
+"""Maximum number of parameters with which query strings are rebuilt."""
 
 _UNENCODED_CHARACTERS = (
     "~",  # RFC 3986
@@ -124,7 +127,7 @@ class SignatureVerifier:
                 break
             checked = secrets
             keys = _shared_keys(secrets, settings) if settings else secrets.auth_tokens
-            signed = _Signed(text, signature, _DIGESTS[algorithm], keys)
+            signed = _SignedForm(text, signature, _DIGESTS[algorithm], keys)
             if signed_url := signed.find_url(url, query_strings(query) if query else [""]):
                 return signed_url
         cause = LikelyCause.UNKNOWN_SHARED_KEY
@@ -134,7 +137,7 @@ class SignatureVerifier:
 
 
 @dataclass(frozen=True)
-class _Signed:
+class _SignedForm:
     """A form and its signature.
 
     Attributes:
@@ -196,18 +199,18 @@ def query_strings(query: Sequence[tuple[str, str]]) -> Iterator[str]:
         query: the decoded parameters, at least one.
     """
     if len(query) <= _MAX_PARAMETERS:
-        for pairs in islice(_arrange(query), _MAX_URLS):
+        for pairs in islice(_arrange(query), _MAX_QUERY_STRINGS):
             yield f"?{'&'.join(pairs)}"
 
 
 def _arrange(query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Yield the parameters in all encodings and orders, lazily."""
+    """Yield the parameters in all encodings and, if there are at most four, in all orders."""
     encodings = dict[tuple[str, ...], None]()
     for pairs in _encode(query):
         if pairs not in encodings:
             encodings[pairs] = None
             yield pairs
-    if len(query) <= _MAX_ORDERED_PARAMETERS:
+    if len(query) <= _MAX_PERMUTED_PARAMETERS:
         orders = zip(*map(permutations, encodings), strict=True)
         next(orders)  # skip the received order, which was yielded above
         yield from chain.from_iterable(orders)
@@ -249,7 +252,7 @@ def _likely_cause(
     if any(find_url(other_url, [usual]) for other_url in other_urls):
         return LikelyCause.BASE_URL
     is_exact = all(_UNAMBIGUOUS_TEXT.fullmatch(text) for pair in query for text in pair)
-    if len(query) > _MAX_ORDERED_PARAMETERS or not is_exact:
+    if len(query) > _MAX_PERMUTED_PARAMETERS or not is_exact:
         return LikelyCause.QUERY
     return LikelyCause.AUTH_TOKEN
 
@@ -277,7 +280,7 @@ def _encode_all(text: str) -> str:
 
 
 def _shared_keys(secrets: Secrets, settings: str) -> tuple[str, ...]:
-    """Return the SharedKey that *settings* selects; an empty tuple if the key is not known."""
+    """Return the SharedKey that *settings* selects, or an empty tuple if there is none."""
     pairs = [part.strip().partition("=")[::2] for part in settings.split(",")]
     selected = dict(pairs)
     if len(selected) != len(pairs) or selected.get("algorithm") != HMAC_SHA256:

@@ -237,10 +237,10 @@ def _lexer_hint(error: LexerError) -> str:
         return ": write != to compare"
     literal = _COMPARED_LITERAL.match(text, position)
     hint = ": write == to compare" + (f", as in == `{literal['right'].lower()}`" if literal else "")
-    return hint + _always_true(text, position)
+    return hint + _always_true_hint(text, position)
 
 
-def _always_true(text: str, position: int) -> str:
+def _always_true_hint(text: str, position: int) -> str:
     """Return the advice to leave out the comparison at a position if it is always true."""
     for match in _ALWAYS_TRUE.finditer(text):
         if match.start() <= position < match.end():
@@ -273,7 +273,7 @@ def _membership_hint(text: str, position: int) -> str:
     for match in _MEMBERSHIP.finditer(text):
         start = match.start("negation" if match["negation"] else "operator")
         if match["operator"] and start <= position < match.end():
-            correction = _contains(match)
+            correction = _translate_membership(match)
             if not correction:
                 return ""
             try:
@@ -312,14 +312,14 @@ def _number_hint(text: str, position: int) -> str:
         )
     number = _NUMBER.match(text, position)
     literal = number["sign"] + number["digits"] if number else "5"
-    hint = f"write numbers in backticks, as in `{literal}`{_always_true(text, position)}"
+    hint = f"write numbers in backticks, as in `{literal}`{_always_true_hint(text, position)}"
     for match in _CONJUNCTION.finditer(text, position):
         if word := match["word"]:
             return f": write {_WORDS[word.lower()]} instead of {word}, and {hint}"
     return f": {hint}"
 
 
-def _contains(test: re.Match[str]) -> str:
+def _translate_membership(test: re.Match[str]) -> str:
     """Return the JMESPath for a membership test in TaskRouter's syntax; "" if there is none."""
     left, operator, right = test["left"], test["operator"].lower(), test["right"]
     if right.lower() in ("any", "all"):

@@ -80,7 +80,8 @@ def find_condition_error(tree: Node) -> str | None:
     if _is_constant(tree) and not is_false(_constant(tree)):
         return f"is {_as_literal(_constant(tree))}, which is always true: {LEAVE_OUT_CONDITION}"
     return next(
-        (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
+        (_always_true_message(value) for value in _literal_operands(tree) if not is_false(value)),
+        None,
     )
 
 
@@ -105,7 +106,7 @@ def _constant(node: Node) -> Any:
     return node["value"] if node["type"] == "literal" else True
 
 
-def _always_true(value: object) -> str:
+def _always_true_message(value: object) -> str:
     return (
         f"uses {_as_literal(value)}, which is always true, as an operand of || or &&: "
         f"compare with each value, as in task.a == 'x' || task.a == 'y'"

@@ -90,7 +90,7 @@ def answer(call: Call) -> None:
 
 
 def hang_up(engine: Engine, call: Call) -> None:
-    """End a call; a ringing leg to a Worker ends unanswered.
+    """End a call; a leg that is still ringing ends unanswered.
 
     Raises:
         BadRequest: The call has ended.

@@ -48,7 +48,10 @@ def create(engine: Engine, task_sid: str, subscription: StatusSubscription | Non
 
 
 def join(engine: Engine, conference: Conference, participant: Participant) -> None:
-    """Add a participant; start the conference once two have joined and one of them can start it."""
+    """Add a participant, and start the conference if it has enough participants.
+
+    At least two are necessary, and at least one must have `start_conference_on_enter`.
+    """
     conference.participants[participant.call_sid] = participant
     if call := engine.calls.get(participant.call_sid):
         call.conference_sid = conference.sid

@@ -11,7 +11,7 @@ from taskrouter_simulator.continuations import Continuation, continuation
 from taskrouter_simulator.engine import reservations
 from taskrouter_simulator.engine.call_model import Call, Verb
 from taskrouter_simulator.engine.calls import call_tasks, conferences, ringing, status
-from taskrouter_simulator.engine.calls.twiml import SPOKEN, VERBS, TwimlError, parse
+from taskrouter_simulator.engine.calls.twiml import PROMPTS, VERBS, TwimlError, parse
 from taskrouter_simulator.engine.core import Engine, FetchTwiml
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus
@@ -237,7 +237,7 @@ def _wait(engine: Engine, call: Call, seconds: float, then: Continuation) -> Non
     engine.set_timer("call", call.sid, engine.now() + seconds, then)
 
 
-def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
+def _play_or_pause(engine: Engine, call: Call, verb: Verb) -> bool:
     """Execute `<Say>`, `<Play>` or `<Pause>`."""
     if verb.name == "Pause":
         seconds = verb.number("length", 1, _MAX_SECONDS)
@@ -252,8 +252,8 @@ def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
 
 def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
     for child in verb.children:
-        if child.name in SPOKEN:
-            _speak(engine, call, child)
+        if child.name in PROMPTS:
+            _play_or_pause(engine, call, child)
     pressed = call.keys.pop(0) if call.keys else None
     finish = verb.attributes.get("finishOnKey", "#")
     digits = (pressed or "").partition(finish)[0] if finish else pressed or ""
@@ -344,9 +344,9 @@ def _hang_up(engine: Engine, call: Call, _verb: Verb) -> bool:
 
 
 _VERBS: dict[str, Callable[[Engine, Call, Verb], bool]] = {
-    "Say": _speak,
-    "Play": _speak,
-    "Pause": _speak,
+    "Say": _play_or_pause,
+    "Play": _play_or_pause,
+    "Pause": _play_or_pause,
     "Gather": _gather,
     "Enqueue": _enqueue,
     "Redirect": _redirect,

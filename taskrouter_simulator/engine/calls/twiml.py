@@ -4,8 +4,8 @@ from xml.etree import ElementTree as ET
 
 from taskrouter_simulator.engine.call_model import Verb
 
-SPOKEN = ("Say", "Play")
-VERBS = frozenset({*SPOKEN, "Pause", "Gather", "Enqueue", "Redirect", "Dial", "Hangup"})
+PROMPTS = ("Say", "Play")
+VERBS = frozenset({*PROMPTS, "Pause", "Gather", "Enqueue", "Redirect", "Dial", "Hangup"})
 _MAX_DEPTH = 20
 
 

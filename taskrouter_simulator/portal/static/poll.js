@@ -48,7 +48,7 @@ export class Poll {
     setTimeout(() => this.now(), 300);
   }
 
-  /** Switches to another Workspace. */
+  /** Selects the Workspace whose overview is requested, and polls; "" selects the first Workspace. */
   choose(workspace) {
     this.#path = `/simulator/state?workspace=${encodeURIComponent(workspace)}`;
     this.#etag = null;

@@ -1,6 +1,5 @@
-// Scenarios in which a Worker's page uses Twilio's browser SDK. Each scenario returns values that
-// the SDK reported. The scenarios run in Node.js (`node scenarios.js NAME ARGUMENTS`) and in a
-// browser.
+// Scenarios in which a page uses Twilio's browser SDK. Each scenario returns values that the SDK
+// reported. The scenarios run in Node.js (`node scenarios.js NAME ARGUMENTS`) and in a browser.
 
 "use strict";
 

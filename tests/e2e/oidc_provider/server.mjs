@@ -1,4 +1,4 @@
-// A certified OpenID Connect provider for the tests, with three users and their groups.
+// A certified OpenID Connect provider for the tests. It accepts any user name and password.
 // Arguments: the module oidc-provider, the port, the client's ID, secret and redirect URI.
 
 import { pathToFileURL } from "node:url";

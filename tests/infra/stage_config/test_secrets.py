@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from infra import OperatorError
-from infra.aws import config_file, secret_texts, stage_config
+from infra.aws import config_file, secret_strings, stage_config
 from tests.infra.stage_config.committed import COMMITTED, HEX, refusal
 
 LOOKS_SECRET = (
@@ -90,7 +90,7 @@ def test_secret_outside_the_variables_is_refused_and_not_printed(config, key, va
         ("VOICE_LANGUAGES", f'[{{"say": "https://user:{PASSWORD}@example.com/x"}}]'),
     ],
 )
-def test_password_in_a_url_is_refused_and_not_printed(set_variables, name, value):
+def test_url_with_credentials_is_refused_and_not_printed(set_variables, name, value):
     set_variables(**{name: value})
 
     message = refusal()
@@ -237,10 +237,10 @@ def test_variable_with_the_location_of_a_secret_is_accepted(set_variables, name)
 
 @given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
 def test_secret_names_are_not_suggested(name):
-    assume(name not in secret_texts.SETTINGS)
+    assume(name not in secret_strings.SETTINGS)
     problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
 
-    assert not any(f"Did you mean {secret}" in problem for secret in secret_texts.IN_PARAMETER)
+    assert not any(f"Did you mean {secret}" in problem for secret in secret_strings.IN_PARAMETER)
 
 
 def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):

@@ -34,7 +34,7 @@ def test_error_for_misspelled_stage_suggests_the_nearest_name(config):
 
 @pytest.mark.parametrize("name", ["my_stage", "a" * 17, "a" * 40, "production-eu-west", "dev/x"])
 @pytest.mark.parametrize("allow_empty_sids", [True, False])
-def test_invalid_stage_name_is_refused_before_missing_sids(config, name, allow_empty_sids):
+def test_invalid_stage_name_is_reported_before_missing_sids(config, name, allow_empty_sids):
     text = COMMITTED.replace('"dev"', json.dumps(name))
     config.write_text(text)
 

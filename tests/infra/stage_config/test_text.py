@@ -38,12 +38,16 @@ def test_file_in_another_encoding_is_reported(config):
             '{"stages": {"dev": {"tags": {"b": "1",\n"b": "2"}}}}',
             'it repeats the name "b" in stages.dev.tags',
         ),
+        (
+            '{"stages": {"dev": {"layers": [[{"c": "1", "c": "2"}]]}}}',
+            'it repeats the name "c" in stages.dev.layers',
+        ),
         ("{", "Expecting property name enclosed in double quotes at line 1, column 2"),
         ('{"stages":\n  {"dev": }}', "Expecting value at line 2, column 11"),
         ("[" * 100_000, "a number has too many digits, or values are nested too deeply"),
         (f'{{"a": {"1" * 5000}}}', "a number has too many digits, or values are nested too deeply"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_mistake_in_the_text_is_described_in_a_sentence(config, text, problem):
     config.write_text(text)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.config import Settings
 from infra import OperatorError
-from infra.aws import config_file, secret_texts, stage_config
+from infra.aws import config_file, secret_strings, stage_config
 from tests.infra.stage_config.committed import COMMITTED, HEX, refusal
 
 LANGUAGE = {"language": "es", "say": "x" * 600}
@@ -68,14 +68,16 @@ def test_variable_that_is_not_a_string_is_refused_with_an_example(set_variables,
 
 
 @pytest.mark.parametrize("value", [5, None, True])
-@pytest.mark.parametrize("name", sorted(secret_texts.SETTINGS.keys() - secret_texts.IN_PARAMETER))
+@pytest.mark.parametrize(
+    "name", sorted(secret_strings.SETTINGS.keys() - secret_strings.IN_PARAMETER)
+)
 def test_example_in_the_error_is_a_valid_value_of_the_setting(name, value):
     (problem,) = config_file._find_variable_problems({name: value}, "")
 
     assert problem.startswith(f"{name} must be a string, for example ")
     example = problem.split('"', 1)[1].removesuffix('".')
     assert example
-    secret_texts.SETTINGS[name].metadata["parse"](example)
+    secret_strings.SETTINGS[name].metadata["parse"](example)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +211,7 @@ def test_setting_with_one_wrong_letter_is_recognized(name, position, letter):
     known = {field.name.upper() for field in fields(Settings)}
     assume(misspelled not in known)
 
-    is_secret = name in secret_texts.IN_PARAMETER
+    is_secret = name in secret_strings.IN_PARAMETER
     problem = "under environment_variables is or" if is_secret else "is not a setting. Did you mean"
     with pytest.raises(OperatorError, match=f"{misspelled} {problem}"):
         config_file.check(project, "dev")

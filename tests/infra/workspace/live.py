@@ -4,17 +4,17 @@ import contextlib
 import json
 
 from infra.workspace import apply as execution
-from infra.workspace.http import PatientHttpClient
+from infra.workspace.http import RetryingHttpClient
 from infra.workspace.plan import make_plan
 from infra.workspace.state import read_for
 from taskrouter_simulator.definition.reader import from_value
 from taskrouter_simulator.testing import running
 
 API = "http://127.0.0.1:9/dev"
-"""URL of the API; nothing listens there."""
+"""URL of the API. No server listens at this address."""
 
 
-class Live:
+class LiveWorkspace:
     """A Workspace in a simulator.
 
     Attributes:
@@ -26,7 +26,7 @@ class Live:
     def __init__(self, twilio, sid="", http_client=None):
         self.twilio = twilio
         self.client = twilio.client()
-        self.client.http_client = http_client or PatientHttpClient(sleep=self._sleep)
+        self.client.http_client = http_client or RetryingHttpClient(sleep=self._sleep)
         self.sid = sid or twilio.workspace_sid
         self.context = self.client.taskrouter.v1.workspaces(self.sid)
         self.waits = []
@@ -34,17 +34,17 @@ class Live:
     def _sleep(self, seconds):
         self.waits.append(seconds)
 
-    def add_workspace(self, lifetime=None):
+    def add_workspace(self, max_requests=None):
         """Create a second Workspace, and return it.
 
         Args:
-            lifetime: Number of requests until the process is killed; None for no limit.
+            max_requests: Number of requests until `Killed` is raised; None for no limit.
         """
         created = self.client.taskrouter.v1.workspaces.create(
             friendly_name="New", multi_task_enabled=False
         )
-        http_client = MortalHttpClient(lifetime) if lifetime else None
-        return Live(self.twilio, created.sid, http_client)
+        http_client = KilledHttpClient(max_requests) if max_requests else None
+        return LiveWorkspace(self.twilio, created.sid, http_client)
 
     def plan(self, definition, **options):
         state = read_for(self.context, definition)
@@ -79,7 +79,7 @@ def workspace(tmp_path, value=None, **settings):
     file = tmp_path / "seed.json"
     file.write_text(json.dumps(value or {"friendly_name": "New", "multi_task_enabled": False}))
     with running(workspace_file=str(file), **settings) as twilio:
-        yield Live(twilio)
+        yield LiveWorkspace(twilio)
 
 
 def define(**keys):
@@ -88,23 +88,23 @@ def define(**keys):
 
 
 class Killed(BaseException):
-    """The process is killed."""
+    """Ends a command as if its process had been killed."""
 
 
-class MortalHttpClient(PatientHttpClient):
-    """Kills the process after a number of requests.
+class KilledHttpClient(RetryingHttpClient):
+    """Raises `Killed` after a number of requests, as if the process had been killed.
 
     Args:
-        lifetime: Number of requests; the last one is executed, but its response is lost.
+        max_requests: Number of requests; the last one is executed, but its response is lost.
     """
 
-    def __init__(self, lifetime):
+    def __init__(self, max_requests):
         super().__init__(sleep=lambda _seconds: None)
-        self.lifetime = lifetime
+        self.max_requests = max_requests
 
     def request(self, *args, **kwargs):
         response = super().request(*args, **kwargs)
-        self.lifetime -= 1
-        if not self.lifetime:
+        self.max_requests -= 1
+        if not self.max_requests:
             raise Killed
         return response

@@ -15,7 +15,7 @@ from infra.workspace import apply as execution
 from infra.workspace.plan import Action, make_plan
 from infra.workspace.state import read_for
 from taskrouter_simulator.definition.reader import QUICKSTART, from_value, read
-from tests.infra.workspace.live import API, Killed, Live, define, workspace
+from tests.infra.workspace.live import API, Killed, LiveWorkspace, define, workspace
 
 FIXTURES = [QUICKSTART, *sorted(Path("tests/simulator/workspaces").glob("*.yaml"))]
 
@@ -36,18 +36,18 @@ def test_no_changes_remain_after_apply(live, file):
 
 def test_killed_apply_is_completed_by_the_next_apply(live):
     definition = read(QUICKSTART)
-    for lifetime in itertools.count(1):
-        mortal = live.add_workspace(lifetime)
-        survivor = Live(live.twilio, mortal.sid)
+    for max_requests in itertools.count(1):
+        killed = live.add_workspace(max_requests)
+        restarted = LiveWorkspace(live.twilio, killed.sid)
         try:
-            mortal.apply(definition)
+            killed.apply(definition)
         except Killed:
-            survivor.apply(definition)
-            assert survivor.changes(definition) == []
+            restarted.apply(definition)
+            assert restarted.changes(definition) == []
         else:
             break
-    assert lifetime > 25
-    names = [item.friendly_name for item in survivor.context.task_queues.list()]
+    assert max_requests > 25
+    names = [item.friendly_name for item in restarted.context.task_queues.list()]
     assert len(names) == len(set(names)) == 2
 
 
@@ -260,7 +260,9 @@ def test_refusal_of_every_change_is_reported_as_an_error_of_the_account(live, st
 
 
 @pytest.mark.parametrize(("status", "is_forbidden"), [(400, False), (403, True)])
-def test_forbidden_change_is_named_with_the_missing_permission(live, status, is_forbidden):
+def test_refused_change_is_named_and_a_forbidden_change_suggests_a_missing_permission(
+    live, status, is_forbidden
+):
     live.twilio.fault("request", "error", method="POST", path="*/Workflows", status=status)
     with pytest.raises(OperatorError, match="^Workflow 'Incoming.*refused to create it") as error:
         live.apply(read(QUICKSTART))
@@ -268,7 +270,7 @@ def test_forbidden_change_is_named_with_the_missing_permission(live, status, is_
     assert str(error.value).endswith(hint) is is_forbidden
 
 
-def test_waiting_is_limited(live):
+def test_request_is_not_repeated_if_the_requested_wait_exceeds_the_limit(live):
     live.twilio.fault("request", "error", status=429, retry_after=121, times=None)
     with pytest.raises(TwilioException, match="429"):
         live.plan(define())
@@ -282,7 +284,7 @@ def test_failing_requests_are_repeated_a_few_times(live):
     assert live.waits == [0.5, 1.0, 2.0]
 
 
-def test_refusal_contains_the_reason(tmp_path):
+def test_error_for_a_refused_change_contains_the_reason(tmp_path):
     with workspace(tmp_path, {"friendly_name": "New"}) as live:
         definition = define(multi_task_enabled=False)
         (change,) = live.plan(definition).changes
@@ -322,7 +324,7 @@ def test_lost_response_to_a_deletion_is_not_an_error(quickstart, moment):
     assert quickstart.context.workflows.list() == []
 
 
-def test_refused_deletion_contains_the_reason(quickstart):
+def test_error_for_a_refused_deletion_contains_the_reason(quickstart):
     workflow = quickstart.context.workflows.list()[0]
     quickstart.context.tasks.create(
         workflow_sid=workflow.sid, attributes='{"selected_language": "es"}'
@@ -337,7 +339,7 @@ def test_resource_that_a_remaining_resource_needs_is_not_deleted(quickstart):
     assert deleted == {"Available", "Unavailable", "Idle"}
 
 
-def test_kept_resource_and_its_references_are_not_deleted(quickstart):
+def test_kept_resource_and_the_resources_that_it_uses_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
     plan = quickstart.plan(definition, prune=True, kept={workflow.sid: "the reason"})
@@ -370,7 +372,7 @@ def test_other_kinds_do_not_raise_the_limit(live):
         assert plan.excessive_deletions == ["4 of 5 in task_queues"]
 
 
-def test_excess_of_every_kind_is_named(quickstart):
+def test_excessive_deletions_of_every_kind_are_named(quickstart):
     plan = quickstart.plan(define(workflows=[], task_queues=[]), prune=True)
     assert plan.excessive_deletions == ["1 of 1 in workflows", "2 of 2 in task_queues"]
 

@@ -131,7 +131,7 @@ def test_error_for_refused_credentials_names_a_url_other_than_twilios(run, live)
     assert f". TWILIO_TASKROUTER_URL is {live.twilio.url}. " in result.stderr
 
 
-def test_plan_file_remembers_prune(run, live, workflow_sid, tmp_path):
+def test_plan_file_records_the_prune_option(run, live, workflow_sid, tmp_path):
     file = tmp_path / "plan.json"
     planned = run("plan", "--json", "--prune", **workflow_sid)
     file.write_text(planned.stdout)

@@ -221,7 +221,7 @@ def test_large_definition_is_json(live):
     assert live.changes(definition) == []
 
 
-def test_names_of_workers_are_not_read_unless_they_are_needed(live):
+def test_workers_are_not_read_if_no_resource_refers_to_them(live):
     before = len(live.requests("GET"))
     export(live, with_workers=False)
     paths = [path for _, path in itertools.islice(live.requests("GET"), before, None)]

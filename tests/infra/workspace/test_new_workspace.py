@@ -101,7 +101,7 @@ def test_note_says_that_a_new_task_channel_may_have_the_values(stage):
     ],
 )
 def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch, keys, unplanned):
-    """TaskRouter may create other resources with a Workspace than Twilio documents."""
+    """TaskRouter may create a Workspace with resources that Twilio does not document."""
     definition = from_value({"friendly_name": f"Surprise {unplanned}", **keys})
     create = runs._create_workspace
 
@@ -117,7 +117,7 @@ def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch,
         apply(stage, definition, prune=True)
     assert str(refusal.value) == (
         "The Workspace was created, and nothing else was changed, because TaskRouter created it "
-        f"with other resources than the plan assumed. Not in the plan: {unplanned}. Make a new "
+        f"with resources that the plan did not expect. Not in the plan: {unplanned}. Make a new "
         "plan, and apply that."
     )
     context = stage.find_workspace(definition.friendly_name).context()

@@ -464,11 +464,11 @@ def test_workspace_of_another_stage_is_refused(without_workspace, own_sid, is_in
         message = f"the Workspace {created.sid} is also the TWILIO_WORKSPACE_SID of stage prod."
         assert message in refused.stderr
         assert ("remove workspace_file" in refused.stderr) == own_sid
-        assert ("another friendly_name." in refused.stderr) != own_sid
+        assert ("friendly_name in the definition." in refused.stderr) != own_sid
     assert stage.config.read_text() == before
 
 
-def test_workspace_of_a_local_stage_is_not_refused(stage):
+def test_workspace_shared_with_the_local_stage_is_accepted(stage):
     content = json.loads(stage.config.read_text())
     sid = content["stages"]["dev"]["environment_variables"]["TWILIO_WORKSPACE_SID"]
     content["stages"]["local"]["environment_variables"]["TWILIO_WORKSPACE_SID"] = sid

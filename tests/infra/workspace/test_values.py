@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.workspace.http import PatientHttpClient, is_idempotent
+from infra.workspace.http import RetryingHttpClient, is_idempotent
 from infra.workspace.kinds import IN_ORDER, RESOURCES
 from infra.workspace.values import are_equal, declared, references
 from taskrouter_simulator.definition import model
@@ -121,7 +121,7 @@ class FakeClock:
 )
 def test_total_wait_of_a_throttled_request_is_limited(tmp_path, retry_after, waits):
     clock = FakeClock()
-    client = PatientHttpClient(clock, clock.sleep)
+    client = RetryingHttpClient(clock, clock.sleep)
     with workspace(tmp_path, retry_after=0) as live:
         live.twilio.fault("request", "error", status=429, retry_after=retry_after, times=None)
         auth = (live.twilio.api_key_sid, live.twilio.api_key_secret)

@@ -82,7 +82,7 @@ def set_cookies(response: Any) -> list[str]:
 
 
 def fragment(response: Any) -> dict[str, str]:
-    """Return the parameters in the fragment of the page on which a sign-in ends."""
+    """Return the parameters in the fragment of the URL to which a sign-in redirects."""
     page, _, text = response.headers["Location"].partition("#")
     assert page.startswith(f"{BASE_URL}/console/")
     return {name: values[0] for name, values in parse_qs(text).items()}

@@ -42,7 +42,9 @@ def test_authorization_request_contains_the_registered_values(browser: Browser) 
     }
 
 
-def test_endpoint_with_a_query_keeps_the_query(browser: Browser, provider: FakeProvider) -> None:
+def test_query_of_the_authorization_endpoint_is_kept(
+    browser: Browser, provider: FakeProvider
+) -> None:
     provider.metadata["authorization_endpoint"] = f"{provider.url}/authorize?tenant=1"
     location = browser.get("/console/sign-in").headers["Location"]
     assert parse_qs(urlsplit(location).query)["tenant"] == ["1"]
@@ -163,7 +165,7 @@ def test_sign_in_returns_to_the_page_that_began_it(browser: Browser) -> None:
         "console/?" + "a" * 201,
     ],
 )
-def test_other_pages_are_refused(browser: Browser, page: str) -> None:
+def test_invalid_return_to_is_refused(browser: Browser, page: str) -> None:
     response = browser.get(f"/console/sign-in?{urlencode({'return_to': page})}")
     assert response.status_code == 400
     assert "return_to" in response.json_body["Message"]

@@ -19,7 +19,9 @@ def test_metadata_and_keys_are_cached_for_an_hour(browser: Browser, provider: Fa
     assert (provider.requests[METADATA_PATH], provider.requests["/jwks"]) == (2, 2)
 
 
-def test_new_key_is_fetched_at_most_once_a_minute(browser: Browser, provider: FakeProvider) -> None:
+def test_unknown_key_causes_at_most_one_fetch_of_the_keys_per_minute(
+    browser: Browser, provider: FakeProvider
+) -> None:
     assert claims_of(browser.sign_in())
     provider.make_token = lambda claims: sign(claims, "RSA 2")
     browser.api.clock.now += 59_999
@@ -71,7 +73,7 @@ def test_forged_signature_makes_the_service_fetch_the_keys_at_most_once_a_minute
         assert provider.requests["/jwks"] == 2
 
 
-def test_removed_key_is_refused_once_the_keys_are_renewed(
+def test_removed_key_is_refused_after_the_keys_are_fetched_again(
     browser: Browser, provider: FakeProvider
 ) -> None:
     assert claims_of(browser.sign_in())

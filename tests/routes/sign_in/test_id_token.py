@@ -54,7 +54,7 @@ BAD_TOKENS: dict[str, Any] = {
     "empty subject": lambda claims: sign({**claims, "sub": ""}),
     "subject as number": lambda claims: sign({**claims, "sub": 1}),
     "signed with a key that is not published": lambda claims: sign(claims, "RSA 2"),
-    "signed with another key, published kid": lambda claims: sign(claims, "RSA 2", kid="RSA 1"),
+    "signed with a different key, published kid": lambda claims: sign(claims, "RSA 2", kid="RSA 1"),
     "changed claims": with_changed_claims,
     "not signed": lambda claims: jwt.encode(
         claims, None, algorithm="none", headers={"kid": "RSA 1"}
@@ -124,16 +124,16 @@ def test_asymmetric_algorithms_are_supported(
 UNSUITABLE_KEYS: dict[str, Any] = {
     "no keys": list,
     "empty key": lambda: [{}],
-    "text": lambda: ["RSA 1"],
+    "string": lambda: ["RSA 1"],
     "for encryption": lambda: [public_jwk("RSA 1", use="enc")],
-    "for another algorithm": lambda: [public_jwk("RSA 1", alg="RS512")],
-    "another key ID": lambda: [public_jwk("RSA 1", kid="other")],
+    "for a different algorithm": lambda: [public_jwk("RSA 1", alg="RS512")],
+    "different key ID": lambda: [public_jwk("RSA 1", kid="other")],
     "symmetric": lambda: [public_jwk("RSA 1", kty="oct", k="AAAA")],
     "no modulus": lambda: [public_jwk("RSA 1", n="")],
     "modulus as number": lambda: [public_jwk("RSA 1", n=5)],
     "no exponent": lambda: [public_jwk("RSA 1", e=None)],
-    "another type": lambda: [public_jwk("EC 256", kid="RSA 1")],
-    "keys as text": lambda: "keys",
+    "different type": lambda: [public_jwk("EC 256", kid="RSA 1")],
+    "keys as string": lambda: "keys",
     "null": lambda: None,
 }
 

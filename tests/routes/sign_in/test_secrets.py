@@ -1,4 +1,4 @@
-"""The client's secret is sent to the provider, and no secret reaches the log."""
+"""The client secret is sent to the provider, and no secret reaches the log."""
 
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,7 +34,9 @@ def test_client_secret_authenticates_the_client(
     assert (authorization is not None) is is_basic
 
 
-def test_wrong_client_secret_is_reported(browser: Browser, provider: FakeProvider) -> None:
+def test_invalid_client_error_is_reported_without_its_description(
+    browser: Browser, provider: FakeProvider
+) -> None:
     provider.client_secret = "other"
     provider.metadata["token_endpoint_auth_methods_supported"] = ["client_secret_post"]
     provider.responses["/token"] = lambda request: send_json(

@@ -96,7 +96,7 @@ def test_userinfo_verifies_only_its_own_address(
         assert refusal(response)[0] == "no_identity"
 
 
-def test_userinfo_is_not_needed_if_the_id_token_has_all_claims(
+def test_userinfo_is_not_requested_if_the_id_token_has_all_claims(
     browser: Browser, provider: FakeProvider
 ) -> None:
     provider.user_info = {}

@@ -9,7 +9,7 @@ from chalicelib.config import Settings
 from chalicelib.domain.messages import nearest_name
 
 UNWANTED = "is or looks like a secret, which does not belong in this file. Remove it."
-"""The problem reported for a value that is or contains a secret."""
+"""The problem reported for a name or value that is, contains or looks like a secret."""
 
 SECRET = re.compile(
     r"""(?<![A-Za-z0-9])(?:
