@@ -224,8 +224,10 @@ function apply(overview, isLeader) {
   if (wasEmpty && inbox.order.length) {
     select(inbox.order[0], { isAutomatic: true });
   }
-  if (!isFirst) {
-    alertTo(added, now, isLeader);
+  // Offers that arrived while the page was left for a sign-in are new to the user.
+  const { known } = lastAttempt;
+  if (!isFirst || known) {
+    alertTo(isFirst ? added.filter(({ sid }) => !known.includes(sid)) : added, now, isLeader);
   }
   state.hasNewVersion = overview.version !== VERSION;
 }

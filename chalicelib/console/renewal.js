@@ -74,7 +74,8 @@ export async function continueLeaving() {
     changed();
   } else if (isAllowed()) {
     stay();
-    beginSignIn({ expiredAt: current.isSilent && expiredAt(), focus: document.activeElement?.id });
+    const { loaded, rows } = state.inbox;
+    beginSignIn({ expiredAt: current.isSilent && expiredAt(), known: loaded && [...rows.keys()], focus: document.activeElement?.id });
     location.assign(url);
   }
 }

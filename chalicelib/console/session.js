@@ -28,7 +28,8 @@ const ATTEMPT_TIME = 600_000;
 
 /**
  * Record that this tab leaves the page to sign in. When it comes back, the page needs the time at which the session
- * expired, if the user has not asked for the sign-in, and the ID of the element that had the focus.
+ * expired, if the user has not asked for the sign-in, the SIDs of the offers that the user knows, and the ID of the
+ * element that had the focus.
  */
 export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
 
@@ -57,7 +58,7 @@ export const isSignInComplete = () => location.hash === COMPLETE && readAttempt(
 /** The sign-in with which this tab has left the page, until the page is as before. */
 export let lastAttempt = {};
 
-/** Return the sign-in that this tab has begun, only once; null if it has not. */
+/** Return this tab's sign-in, only once; null if there is none or it takes too long. */
 export function endSignIn() {
   const attempt = readAttempt();
   sessionStorage.removeItem(ATTEMPT);

@@ -179,11 +179,13 @@ function task({ reservation, sid }, actions = null) {
     ${attributeList(reservation.task_attributes)}
     <div class="after">
       ${actions}
-      <button type="button" class="quiet" aria-keyshortcuts=${preferences.shortcuts ? "I" : null} onClick=${() => inspect(sid)}>${text("inspect")}</button>
-      <details class="raw">
-        <summary>${text("rawJson")}</summary>
-        <pre tabindex="0">${prettyJson(reservation.task_attributes)}</pre>
-      </details>
+      <div class="links">
+        <button type="button" class="quiet" aria-keyshortcuts=${preferences.shortcuts ? "I" : null} onClick=${() => inspect(sid)}>${text("inspect")}</button>
+        <details class="raw">
+          <summary>${text("rawJson")}</summary>
+          <pre tabindex="0">${prettyJson(reservation.task_attributes)}</pre>
+        </details>
+      </div>
     </div>
   </div>`;
 }

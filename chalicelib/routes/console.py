@@ -24,6 +24,7 @@ _SCRIPT = "console.js"
 _SUPERVISORS = "supervisor.js"
 _PAGES = "SUPERVISOR_PAGES"
 _STYLES = "console.css"
+_LICENSES = "licenses.txt"
 _FIRST_MODULE = "main.js"
 
 _IMPORT = re.compile(r'^import (?:\{ ([^;]+) \} from )?"\./([^"]+)";\n', re.MULTILINE)
@@ -34,6 +35,14 @@ _COMMENT = re.compile(
 """A comment on its own lines. Comments that refer to the licenses must stay."""
 
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
+
+_LINE_BREAK = re.compile(r"(?<=[{(\[,;])\n(?!//|\Z)|\n(?=[}\])])")
+"""A line break without a meaning. Comments and the end of a script keep theirs."""
+
+_OPERATOR = re.compile(r" (=>|===|!==|&&|\|\||\?\?|[+]=) ")
+
+_STYLE_SPACE = re.compile(r"(?<=[{},;:])\s| (?=\{)|;(?=\})")
+"""White space, or a semicolon, that has no meaning in the style sheets."""
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -85,8 +94,9 @@ def _console() -> _Console:
     styles = [_STYLES, *(name for name in sources if name.endswith(".css") and name != _STYLES)]
     joined = {*modules, *styles}
     files = {name: text for name, text in sources.items() if name not in joined}
+    files[_LICENSES] = _INDENTATION.sub("", files[_LICENSES])
     files |= _scripts(sources, common, modules)
-    files[_STYLES] = _shorten("".join(sources[name] for name in styles))
+    files[_STYLES] = _STYLE_SPACE.sub("", _shorten("".join(sources[name] for name in styles)))
     contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
     return _Console(files, hashlib.sha256(contents.encode()).hexdigest()[:16])
 
@@ -122,8 +132,12 @@ def _scripts(
 
 
 def _shorten(text: str) -> str:
-    """Remove comments, indentation and blank lines. htm ignores line breaks in its templates."""
-    return _INDENTATION.sub("", _COMMENT.sub("", text))
+    """Remove comments, indentation, most line breaks, and the spaces around some operators.
+
+    htm ignores line breaks in its templates. No text of the page contains these operators.
+    """
+    lines = _INDENTATION.sub("", _COMMENT.sub("", text))
+    return _OPERATOR.sub(r"\1", _LINE_BREAK.sub("", lines))
 
 
 def console_version() -> str:

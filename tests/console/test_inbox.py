@@ -585,6 +585,36 @@ def test_long_title_is_shown_completely_only_in_the_selected_row(open_console, a
     assert title.bounding_box()["height"] > 4 * line
 
 
+@pytest.mark.parametrize("role", ["worker", "supervisor"])
+@pytest.mark.parametrize("locale", ["en-US", "es-MX"])
+def test_links_below_a_task_look_the_same_and_stay_together_at_the_right(
+    open_console, api, locale, role
+):
+    api.offer()
+    page = open_console(token(role), locale=locale)
+    inspect, raw = page.locator(".task .quiet"), page.locator(".raw > summary")
+    style = """element => {
+      const {color, fontSize, fontWeight, textDecorationLine} = getComputedStyle(element);
+      return [color, fontSize, fontWeight, textDecorationLine];
+    }"""
+    for width in (360, 768, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        boxes = [each.bounding_box() for each in (inspect, raw)]
+        bottoms = [box["y"] + box["height"] for box in boxes]
+        assert abs(bottoms[0] - bottoms[1]) < 3, width
+        right = page.locator(".after").bounding_box()
+        assert boxes[1]["x"] + boxes[1]["width"] == pytest.approx(
+            right["x"] + right["width"], abs=1
+        )
+        assert inspect.evaluate(style) == raw.evaluate(style)
+    page.set_viewport_size({"width": 360, "height": 900})
+    before = raw.bounding_box()
+    raw.click()
+    assert raw.bounding_box() == pytest.approx(before, abs=4)
+    json_width = page.locator(".raw pre").bounding_box()["width"]
+    assert json_width == pytest.approx(page.locator(".after").bounding_box()["width"], abs=1)
+
+
 @pytest.mark.parametrize("width", [768, 1280])
 def test_note_is_beside_the_heading_and_the_queue_fits_on_one_line(open_console, api, width):
     api.offer("Marta")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.console.conftest import token
-from tests.console.pages import click_background, error, rows, wait_until
+from tests.console.pages import announcements, click_background, error, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -22,10 +22,12 @@ class Provider:
         self.token = token(name="renewed")
         self.failure = ""
         self.requests = []
+        self.on_request = lambda: None
         page.context.route(f"{api.url}/provider**", self._respond)
 
     def _respond(self, route):
         self.requests.append(route.request.url.removeprefix(f"{self.api.url}/provider"))
+        self.on_request()
         page = f"{self.api.url}/console/"
         failure = {"status": 303, "headers": {"Location": f"{page}#sign-in-error={self.failure}"}}
         route.fulfill(**(failure if self.failure else self.api.complete_sign_in(self.token)))
@@ -162,6 +164,34 @@ def test_early_renewal_in_one_tab_serves_all(open_page, open_console, api):
     for each in (page, other):
         expect_renewed(each, provider)
     assert provider.requests == ["?silent=1"]
+
+
+@pytest.mark.parametrize("expires", ["early", "late"])
+def test_offer_that_arrives_during_a_renewal_alerts(open_page, api, expires):
+    api.offer("Known", left=3_000)
+    mine = token(seconds=1_190 if expires == "early" else 3_600)
+    page, provider = open_page(mine)
+    expect(rows(page)).to_have_count(1)
+    provider.on_request = lambda: api.offer("New", left=2_000)
+    if expires == "early":
+        approach_expiry(page, api, 895)
+    else:
+        api.refused.add(mine)
+    expect_renewed(page, provider)
+    expect(rows(page)).to_have_count(2)
+    expect(announcements(page)).to_contain_text("New offer: New: charged twice")
+    assert "Known" not in announcements(page).inner_text()
+
+
+def test_page_that_comes_back_without_a_new_offer_does_not_alert(open_page, api):
+    api.offer("Known", left=3_000)
+    mine = token()
+    page, provider = open_page(mine)
+    expect(rows(page)).to_have_count(1)
+    api.refused.add(mine)
+    expect_renewed(page, provider)
+    expect(rows(page)).to_have_count(1)
+    expect(announcements(page)).to_have_text("")
 
 
 # The API or the network fails
