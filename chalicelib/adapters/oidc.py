@@ -141,9 +141,9 @@ class Provider:
                 Failure.PROVIDER_UNAVAILABLE, f"The identity provider {failure}."
             ) from error
         except jwt.PyJWTError as error:
-            raise _invalid(f"The ID token is not valid ({type(error).__name__}).") from error
+            raise _invalid(f"The ID token can't be verified ({type(error).__name__}).") from error
         except PARSE_ERRORS as error:
-            raise _invalid("A response of the identity provider can't be read.") from error
+            raise _invalid("A response from the identity provider can't be read.") from error
 
     def _redeem(
         self,
@@ -173,7 +173,7 @@ class Provider:
             headers = {"Authorization": f"Bearer {tokens['access_token']}"}
             user_info = _fetch(session, endpoint, headers=headers)
             if user_info.get("sub") != claims["sub"]:
-                raise _invalid("The UserInfo response is about another user.")
+                raise _invalid("The UserInfo response does not have the ID token's subject (sub).")
             if claims.get("email", user_info.get("email")) != user_info.get("email"):
                 # This response does not state whether the address in the ID token is verified.
                 user_info.pop("email_verified", None)
@@ -206,14 +206,15 @@ class Provider:
             raise _invalid(
                 "The issuer in the identity provider's metadata differs from OIDC_ISSUER."
             )
-        endpoints = [metadata.get(name) for name in _ENDPOINTS]
+        names = [*_ENDPOINTS]
         if "userinfo_endpoint" in metadata:
-            endpoints.append(metadata["userinfo_endpoint"])
+            names.append("userinfo_endpoint")
         is_local = urlsplit(self.issuer).scheme == "http"
-        for endpoint in endpoints:
-            is_url = isinstance(endpoint, str) and is_secure_or_loopback(endpoint)
-            if not is_url or not (is_local or str(endpoint).startswith("https:")):
-                raise _invalid("The identity provider's metadata lacks the HTTPS URL of a service.")
+        for name in names:
+            url = metadata.get(name)
+            is_url = isinstance(url, str) and is_secure_or_loopback(url)
+            if not is_url or not (is_local or str(url).startswith("https:")):
+                raise _invalid(f"`{name}` in the identity provider's metadata is not an HTTPS URL.")
 
     def _document(
         self,
@@ -245,12 +246,12 @@ class Provider:
         claims = self._decode(session, metadata["jwks_uri"], token)
         several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", None if several else self.client_id) != self.client_id:
-            raise _invalid("The ID token was issued to another client (azp).")
+            raise _invalid("The ID token does not name this client as the authorized party (azp).")
         nonce = claims.get("nonce")
         if not isinstance(nonce, str) or not hmac.compare_digest(
             nonce.encode(), attempt.nonce.encode()
         ):
-            raise _invalid("The ID token belongs to another sign-in (nonce).")
+            raise _invalid("The ID token does not contain the nonce of this sign-in.")
         if not claims["sub"]:
             raise _invalid("The ID token has no subject (sub).")
         return claims
@@ -279,7 +280,7 @@ class Provider:
                     },
                 )
                 return claims
-        raise _invalid("The ID token is not signed with a key that the provider publishes.")
+        raise _invalid("The ID token can't be verified with the keys that the provider publishes.")
 
 
 def _find_key(keys: Collection[Any], header: Mapping[str, Any]) -> jwt.PyJWK | None:
@@ -322,7 +323,7 @@ def _fetch(session: Session, url: str, **options: Any) -> dict[str, Any]:
     try:
         return parse_json_object(response.content.decode())
     except JsonError as error:
-        raise _invalid("A response of the identity provider is not a JSON object.") from error
+        raise _invalid("A response from the identity provider is not a JSON object.") from error
 
 
 def _to_error(response: Response) -> SignInError:

@@ -89,9 +89,13 @@ class SignInError(Exception):
 
 
 def provider_error(code: str) -> SignInError:
-    """Return the error for an error code that the provider sent through the browser."""
+    """Return the error for a sign-in that the provider did not complete.
+
+    Args:
+        code: the error code that the provider sent through the browser; empty if there is none.
+    """
     known = code if code in _PROVIDER_CODES else Failure.PROVIDER_REFUSED
-    return SignInError(known, f"The identity provider refused the sign-in ({known}).")
+    return SignInError(known, f"The identity provider did not complete the sign-in ({known}).")
 
 
 @dataclass(frozen=True)
