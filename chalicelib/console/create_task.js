@@ -1,6 +1,6 @@
 // Creates a Task from the form's input, at most once.
 
-import { call, WITHOUT_EFFECT } from "./actions.js";
+import { call, isOutcomeUnknown } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { number } from "./format.js";
 import { findJsonProblem } from "./json_problem.js";
@@ -97,7 +97,8 @@ export function submitTask() {
 async function sendTask(creation) {
   const parameters = taskBody();
   const body = JSON.stringify(parameters);
-  const sent = isSameTask() ? unsettledTask() : { key: newKey(), body, at: Date.now() };
+  const isRepeat = isSameTask();
+  const sent = isRepeat ? unsettledTask() : { key: newKey(), body, at: Date.now() };
   keepDraft("taskSent", sent);
   creation.isSending = true;
   const response = await call("POST", "create-task", parameters, { "Idempotency-Key": sent.key }).catch(() => null);
@@ -105,30 +106,29 @@ async function sendTask(creation) {
   if (state.creation !== creation) {
     return;
   }
-  if (!isUnsettled(response)) {
+  if (isRepeat ? isFinal(response) : !isOutcomeUnknown(response)) {
     keepDraft("taskSent", null);
   }
   if (response?.status === 201 && typeof response.body?.sid === "string") {
     Object.assign(creation, { sid: response.body.sid, at: Date.now() });
   } else {
-    creation.problem = problemOfTask(response);
+    creation.problem = problemOfTask(response, isRepeat);
   }
   changed();
 }
 
-/** Return whether the outcome of the request is unknown. */
-const isUnsettled = (response) =>
-  !response || (response.status >= 500 && !WITHOUT_EFFECT.includes(response.body?.Code));
+/** Return whether a response settles all requests with its key. The refusal of a repeated request settles only that request. */
+const isFinal = (response) => response?.status === 201 || response?.body?.Code === "TaskUnidentified";
 
-function problemOfTask(response) {
-  if (isUnsettled(response)) {
+function problemOfTask(response, isRepeat) {
+  if (isOutcomeUnknown(response)) {
     return () => text("createUnknown");
   }
   const { status, body } = response;
-  if (status === 429 || status === 503) {
-    const n = retryAfter(response, 1);
-    return () => text("createNotSent", { n });
-  }
+  const isEarly = status === 429 || status === 503;
   const key = { TaskUnidentified: "createUnidentified", TaskRouterDenied: "problemDenied" }[body?.Code] ?? "problemOther";
-  return () => text(key, { reason: body?.Message ?? `HTTP ${status}` });
+  const n = retryAfter(response, 1);
+  const reason = () => (isEarly ? text("tryAgain", { n }) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
+  const outcome = isRepeat && !isFinal(response) ? "createUnsettled" : isEarly && "createNotSent";
+  return () => (outcome ? text(outcome, { reason: reason() }) : reason());
 }

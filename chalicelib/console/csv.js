@@ -4,7 +4,7 @@ import { call } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { matcher } from "./filter.js";
 import { number, taskTitle } from "./format.js";
-import { parametersOf } from "./history.js";
+import { historyQuery, parametersOf } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
@@ -57,13 +57,15 @@ export async function exportHistory() {
   const job = { count: 0, isRunning: true, result: null };
   state.exporting = job;
   changed();
+  // The user may change the list during the export. A cursor is valid only for the query that returned it.
+  const query = historyQuery();
   const matches = matcher();
   const found = new Map();
-  let cursor = null;
+  let cursor = "";
   let retries = 0;
-  do {
-    const response = await call("GET", `reservations?${parametersOf(cursor, EXPORT_PAGE)}`).catch(() => undefined);
-    if (state.exporting !== job || response === null) {
+  while (state.exporting === job && found.size < MAX_EXPORTED && cursor !== null) {
+    const response = state.session && (await call("GET", `reservations?${parametersOf(query, cursor, EXPORT_PAGE)}`).catch(() => undefined));
+    if (state.exporting !== job) {
       return;
     }
     if (response?.status === 200) {
@@ -71,6 +73,9 @@ export async function exportHistory() {
       cursor = response.body.next_cursor;
       retries = 0;
       job.count = Math.min(MAX_EXPORTED, found.size);
+    } else if (response === null) {
+      // The session has ended. Continue in the user's next session.
+      await pause(1);
     } else if (retries < MAX_RETRIES && (!response || response.status === 429 || response.status >= 500)) {
       retries += 1;
       await pause(response ? retryAfter(response, retries) : retries);
@@ -79,7 +84,7 @@ export async function exportHistory() {
       return;
     }
     changed();
-  } while (state.exporting === job && found.size < MAX_EXPORTED && (cursor || retries));
+  }
   if (state.exporting === job) {
     const isLimited = found.size > MAX_EXPORTED || cursor;
     const count = job.count;

@@ -55,10 +55,11 @@ export async function loadList(list, load, loading) {
 
 /** Load pages until there are enough new rows; return {rows, cursor, problem}. */
 async function loadPages({ rows, cursor }) {
+  const query = historyQuery();
   const enough = rows.length + ENOUGH;
   const bySid = new Map(rows.map((each) => [each.reservation_sid, each]));
   for (let requests = 0; requests < MAX_REQUESTS && bySid.size < enough; requests += 1) {
-    const response = await call("GET", `reservations?${parametersOf(cursor)}`).catch(() => null);
+    const response = await call("GET", `reservations?${parametersOf(query, cursor)}`).catch(() => null);
     if (response?.status !== 200) {
       return { rows: [...bySid.values()], cursor, problem: () => failureReason(response) };
     }
@@ -71,11 +72,8 @@ async function loadPages({ rows, cursor }) {
   return { rows: [...bySid.values()], cursor, problem: null };
 }
 
-export function parametersOf(cursor, limit = PAGE) {
-  const parameters = { since: state.history.since, limit };
-  const chosen = { status: historyStatus(), cursor };
-  return new URLSearchParams([
-    ...Object.entries(parameters),
-    ...Object.entries(chosen).filter(([, value]) => value),
-  ]);
-}
+/** Return the start and the status of the list that the user has chosen. */
+export const historyQuery = () => ({ since: state.history.since, status: historyStatus() });
+
+export const parametersOf = ({ since, status }, cursor, limit = PAGE) =>
+  new URLSearchParams(Object.entries({ since, limit, status, cursor }).filter(([, value]) => value));

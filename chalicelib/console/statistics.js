@@ -3,6 +3,7 @@
 import { call } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
+import { failureReason } from "./inspection.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 
@@ -84,7 +85,6 @@ function receiveStatistics(statistics, response) {
   } else if (response?.status === 403) {
     Object.assign(statistics, { shown: null, problem: () => text("forbidden") });
   } else {
-    const reason = response?.body?.Message;
-    statistics.problem = () => (reason ? text("problemOther", { reason }) : text("notLoaded"));
+    statistics.problem = () => failureReason(response);
   }
 }

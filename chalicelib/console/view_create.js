@@ -73,7 +73,7 @@ function submit(event) {
 function outcome() {
   const { isSending, problem, sid } = state.creation;
   const isOther = unsettledTask() && !isSameTask();
-  const unsure = !isSending && unsettledTask() && text(isOther ? "createChanged" : "createUnknown");
+  const unsure = !isSending && unsettledTask() && (isOther ? text("createChanged") : (problem?.() ?? text("createUnknown")));
   const words = unsure || problem?.();
   return html`<div class="outcome" role="status">
     ${sid && html`<p>${icon("check")}<span>${text("created", { sid: "" })}<span class="mono">${sid}</span></span><${Copy} key=${sid} words=${text("taskSid")} value=${sid} /></p>`}

@@ -40,7 +40,7 @@ export function dialog() {
     return html`<${Modal} key=${kind} title=${text("linkTitle")}>${linkQuestion(state.dialog)}<//>`;
   }
   if (kind === "phone") {
-    return html`<${Modal} key=${kind} title=${text("phoneTitle")}>${phone(sid)}<//>`;
+    return html`<${Modal} key=${kind} title=${text("acceptByPhone")}>${phone(sid)}<//>`;
   }
   return kind && html`<${Modal} key=${kind} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }

@@ -368,6 +368,46 @@ def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kin
     assert first == second
 
 
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (failed(429, "TooManyRequests", Retry_After="7"), "Try again in 7 s."),
+        (failed(503, "TaskRouterNotSent", Retry_After="7"), "Try again in 7 s."),
+        (failed(403, "ForbiddenError"), "The service answered: It failed."),
+        ((413, None, {}), "The service answered: HTTP 413"),
+    ],
+)
+def test_refused_retry_does_not_settle_the_first_request(open_console, api, refusal, reason):
+    api.answers["/create-task"] = (504, None, {})
+    page = open_form(open_console, api)
+    send(page)
+    expect(outcome(page)).to_contain_text("The Task may have been created.")
+    api.answers["/create-task"] = refusal
+    send(page, "Send again")
+    expect(outcome(page)).to_have_text(
+        f"It is not known yet whether the Task was created. {reason}"
+    )
+    api.answers["/create-task"] = created
+    send(page, "Send again")
+    expect(outcome(page)).to_contain_text(TASK)
+    assert len(api.keys) == 3
+    assert len(set(api.keys)) == 1
+    assert page.evaluate("JSON.parse(sessionStorage['console.drafts']).taskSent") is None
+
+
+def test_unidentified_task_settles_the_request(open_console, api):
+    api.answers["/create-task"] = (504, None, {})
+    page = open_form(open_console, api)
+    send(page)
+    api.answers["/create-task"] = failed(409, "TaskUnidentified")
+    send(page, "Send again")
+    expect(outcome(page)).to_have_text(re.compile("^The service cannot tell which Task"))
+    api.answers["/create-task"] = created
+    send(page)
+    expect(outcome(page)).to_contain_text(TASK)
+    assert api.keys[0] == api.keys[1] != api.keys[2]
+
+
 def key_of(route: Any) -> str:
     return route.request.headers["idempotency-key"]
 

@@ -202,6 +202,71 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     assert downloads == []
 
 
+def choose_status(page: Page) -> None:
+    choose(page, "Status", "timeout")
+
+
+def choose_time(page: Page) -> None:
+    choose(page, "Time", "hour")
+
+
+def refresh(page: Page) -> None:
+    page.get_by_role("button", name="Refresh").click()
+
+
+@pytest.mark.parametrize("change", [choose_status, choose_time, refresh])
+def test_change_of_the_list_does_not_affect_a_running_export(open_console, api, change):
+    for number in range(130):
+        status = "timeout" if number % 2 else "completed"
+        api.add_past_reservation(status=status, ago=300 + 60 * number)
+    page = open_as_supervisor(open_console)
+    expect(ended(page)).to_have_count(50)
+    api.received.clear()
+    is_released = hold_lists(api)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+        expect(page.get_by_text("0 loaded")).to_be_visible()
+        change(page)
+        is_released.set()
+    rows = parse(download.value.path().read_text("utf-8-sig"))
+    assert [row["reservation_sid"] for row in rows] == [
+        each["reservation_sid"] for each in api.past
+    ]
+    exported = [path for path in lists(api) if "limit=100" in path]
+    assert len({re.sub("&cursor=.*", "", path) for path in exported}) == 1
+
+
+@pytest.mark.parametrize("place", ["this tab", "another tab"])
+def test_export_continues_after_a_new_sign_in(open_console, api, place):
+    first, second = (token("supervisor", name=name) for name in ("first", "second"))
+    for number in range(130):
+        api.add_past_reservation(ago=300 + number)
+    page = open_console(first)
+    open_history(page)
+    expect(ended(page)).to_have_count(50)
+    original = api._list
+
+    def expire(parameters):
+        if "cursor" in parameters and not api.refused:
+            api.refused.add(first)
+            return 401, {"Code": "UnauthorizedError", "Message": "The token has expired."}, {}
+        return original(parameters)
+
+    if place == "another tab":
+        other = open_console(second, context=page.context)
+        expect(other.locator(".live")).to_contain_text("Live")
+    api._list = expire
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV").click()
+        if place == "this tab":
+            expect(page.get_by_text("Your session expired at")).to_be_visible()
+            page.goto(f"{api.url}/console#token={second}")
+    rows = parse(download.value.path().read_text("utf-8-sig"))
+    assert [row["reservation_sid"] for row in rows] == [
+        each["reservation_sid"] for each in api.past
+    ]
+
+
 def test_throttled_export_request_is_retried(open_console, api):
     api.add_past_reservation("Marta")
     page = open_as_supervisor(open_console)
