@@ -8,6 +8,7 @@ This module is imported only when somebody signs in, because PyJWT and requests 
 
 import hmac
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -43,7 +44,7 @@ _MAX_AGE_MS = 3_600_000
 """Maximum age of the provider's metadata and keys."""
 
 _MIN_AGE_MS = 60_000
-"""Minimum age of the cached keys at which an unknown key makes the service fetch them again."""
+"""Minimum age of the cached keys at which a token that no key fits makes the service fetch them."""
 
 _LEEWAY_SECONDS = 60
 """Allowed difference between the provider's clock and this computer's clock."""
@@ -140,9 +141,9 @@ class Provider:
                 Failure.PROVIDER_UNAVAILABLE, f"The identity provider {failure}."
             ) from error
         except jwt.PyJWTError as error:
-            raise _invalid(f"The ID token is not valid ({type(error).__name__}).") from error
+            raise _invalid(f"The ID token can't be verified ({type(error).__name__}).") from error
         except PARSE_ERRORS as error:
-            raise _invalid("A response of the identity provider can't be read.") from error
+            raise _invalid("A response from the identity provider can't be read.") from error
 
     def _redeem(
         self,
@@ -172,7 +173,7 @@ class Provider:
             headers = {"Authorization": f"Bearer {tokens['access_token']}"}
             user_info = _fetch(session, endpoint, headers=headers)
             if user_info.get("sub") != claims["sub"]:
-                raise _invalid("The UserInfo response is about another user.")
+                raise _invalid("The UserInfo response does not have the ID token's subject (sub).")
             if claims.get("email", user_info.get("email")) != user_info.get("email"):
                 # This response does not state whether the address in the ID token is verified.
                 user_info.pop("email_verified", None)
@@ -205,14 +206,15 @@ class Provider:
             raise _invalid(
                 "The issuer in the identity provider's metadata differs from OIDC_ISSUER."
             )
-        endpoints = [metadata.get(name) for name in _ENDPOINTS]
+        names = [*_ENDPOINTS]
         if "userinfo_endpoint" in metadata:
-            endpoints.append(metadata["userinfo_endpoint"])
+            names.append("userinfo_endpoint")
         is_local = urlsplit(self.issuer).scheme == "http"
-        for endpoint in endpoints:
-            is_url = isinstance(endpoint, str) and is_secure_or_loopback(endpoint)
-            if not is_url or not (is_local or str(endpoint).startswith("https:")):
-                raise _invalid("The identity provider's metadata lacks the HTTPS URL of a service.")
+        for name in names:
+            url = metadata.get(name)
+            is_url = isinstance(url, str) and is_secure_or_loopback(url)
+            if not is_url or not (is_local or str(url).startswith("https:")):
+                raise _invalid(f"`{name}` in the identity provider's metadata is not an HTTPS URL.")
 
     def _document(
         self,
@@ -241,46 +243,56 @@ class Provider:
 
         https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation
         """
-        header = jwt.get_unverified_header(token)
-        key = self._find_key(session, metadata["jwks_uri"], header)
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key,
-            algorithms=[*_KEY_TYPES],
-            audience=self.client_id,
-            issuer=self.issuer,
-            leeway=_LEEWAY_SECONDS,
-            options={
-                "require": ["iss", "sub", "aud", "exp", "iat"],
-                "enforce_minimum_key_length": True,
-            },
-        )
+        claims = self._decode(session, metadata["jwks_uri"], token)
         several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", None if several else self.client_id) != self.client_id:
-            raise _invalid("The ID token was issued to another client (azp).")
+            raise _invalid("The ID token does not name this client as the authorized party (azp).")
         nonce = claims.get("nonce")
         if not isinstance(nonce, str) or not hmac.compare_digest(
             nonce.encode(), attempt.nonce.encode()
         ):
-            raise _invalid("The ID token belongs to another sign-in (nonce).")
+            raise _invalid("The ID token does not contain the nonce of this sign-in.")
         if not claims["sub"]:
             raise _invalid("The ID token has no subject (sub).")
         return claims
 
-    def _find_key(self, session: Session, url: str, header: Mapping[str, Any]) -> jwt.PyJWK:
-        """Return the key of an ID token; fetch the keys again if the key is unknown."""
-        algorithm = header.get("alg")
-        if algorithm not in _KEY_TYPES:
-            raise _invalid("The ID token is not signed with an allowed algorithm (alg).")
+    def _decode(self, session: Session, url: str, token: Any) -> dict[str, Any]:
+        """Return the claims of a signed ID token; fetch the keys again if no key fits.
+
+        A provider may replace a key without a new key ID: the ID is optional if there is one key.
+        """
+        header = jwt.get_unverified_header(token)
         for max_age_ms in (_MAX_AGE_MS, _MIN_AGE_MS):
-            keys = self._document(session, url, max_age_ms)["keys"]
-            matching = [key for key in keys if _matches(key, algorithm, header.get("kid"))]
-            # Without a key ID, there must be only one suitable key.
-            if len(matching) == 1 or (matching and "kid" in header):
-                return jwt.PyJWK(matching[0], algorithm)
-        raise _invalid(
-            "The ID token is signed with a key that the provider does not publish (kid)."
-        )
+            key = _find_key(self._document(session, url, max_age_ms)["keys"], header)
+            if key is None:
+                continue
+            with suppress(jwt.InvalidSignatureError):
+                claims: dict[str, Any] = jwt.decode(
+                    token,
+                    key,
+                    algorithms=[*_KEY_TYPES],
+                    audience=self.client_id,
+                    issuer=self.issuer,
+                    leeway=_LEEWAY_SECONDS,
+                    options={
+                        "require": ["iss", "sub", "aud", "exp", "iat"],
+                        "enforce_minimum_key_length": True,
+                    },
+                )
+                return claims
+        raise _invalid("The ID token can't be verified with the keys that the provider publishes.")
+
+
+def _find_key(keys: Collection[Any], header: Mapping[str, Any]) -> jwt.PyJWK | None:
+    """Return the key that an ID token's header names, or None if it is unknown or ambiguous."""
+    algorithm = header.get("alg")
+    if algorithm not in _KEY_TYPES:
+        raise _invalid("The ID token is not signed with an allowed algorithm (alg).")
+    matching = [key for key in keys if _matches(key, algorithm, header.get("kid"))]
+    # Without a key ID, there must be only one suitable key.
+    if len(matching) == 1 or (matching and "kid" in header):
+        return jwt.PyJWK(matching[0], algorithm)
+    return None
 
 
 def _matches(key: Any, algorithm: str, key_id: object) -> bool:
@@ -311,7 +323,7 @@ def _fetch(session: Session, url: str, **options: Any) -> dict[str, Any]:
     try:
         return parse_json_object(response.content.decode())
     except JsonError as error:
-        raise _invalid("A response of the identity provider is not a JSON object.") from error
+        raise _invalid("A response from the identity provider is not a JSON object.") from error
 
 
 def _to_error(response: Response) -> SignInError:

@@ -58,7 +58,7 @@ function findMistakes() {
   return mistakes;
 }
 
-/** Return the body of the request. The attributes are sent as typed, so that the API sees repeated names. */
+/** Return the body of the request. The attributes are sent as typed, because JSON.parse would round large numbers. */
 function taskBody() {
   const body = { attributes: taskField("attributes") };
   for (const name of ["workflow_sid", "task_channel", "priority", "timeout"]) {

@@ -31,7 +31,7 @@ export function duration(milliseconds) {
 /** Return a number, formatted for the user's language. */
 export const number = (value, options) => new Intl.NumberFormat(preferences.language, options).format(value);
 
-/** Return a duration. If it is shorter than 10 s, it has at most two digits, such as 0.41 s. */
+/** Return a duration. A duration shorter than 10 s has at most two significant digits, such as 0.41 s. */
 export const shortDuration = (milliseconds) =>
   milliseconds < 10_000 ? `${number(milliseconds / 1000, { maximumSignificantDigits: 2 })} s` : duration(milliseconds);
 

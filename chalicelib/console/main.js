@@ -11,7 +11,7 @@ import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
 import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput, renewEarly, stay } from "./renewal.js";
-import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, keepDraft, keepDraftsOf, keepExpiry, lastAttempt, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
+import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, lastAttempt, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -369,21 +369,39 @@ function start() {
 
 /** Begin with the token of this tab, or with the result of a sign-in in the address bar. */
 function enter() {
-  const { token, failure } = takeFragment();
-  const attempt = endSignIn();
   if (!state.session && storedToken()) {
     signIn(storedToken());
   }
-  if (token !== null && attempt) {
-    begin(token);
-  } else if (token !== null) {
+  if (isSignInComplete()) {
+    // The address stays until the API has returned the token, so that a reload asks again.
+    changed();
+    return;
+  }
+  const { token, failure } = takeFragment();
+  const attempt = endSignIn();
+  if (token !== null) {
     linkToken = token;
     followLink();
-  } else if (failure !== null && !state.session) {
-    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+  } else if (failure !== null) {
+    failSignIn(attempt, failure);
   }
   changed();
   noteSection();
+}
+
+/** Begin with the token of a completed sign-in; without one, say that the sign-in failed. */
+function completeSignIn(token) {
+  takeFragment();
+  const attempt = endSignIn();
+  if (attempt) {
+    token ? begin(token) : failSignIn(attempt);
+  }
+}
+
+function failSignIn(attempt, failure) {
+  if (!state.session) {
+    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+  }
 }
 
 function begin(token) {
@@ -393,7 +411,7 @@ function begin(token) {
   }
 }
 
-/** The token of a link that the page has not followed, or null. */
+/** The token of a link that the page has not followed, or null. Empty for a sign-in that another tab has begun. */
 let linkToken = null;
 
 /**
@@ -450,10 +468,18 @@ function openSection(name) {
 
 let cancelQuestion = () => {};
 
-/** Ask whether there is an identity provider, until the API answers. At the start of a shift, requests may be throttled. */
+/**
+ * Ask whether there is an identity provider, until the API answers. At the start of a shift, requests may be throttled.
+ * First, ask for the token of a completed sign-in.
+ */
 async function askForProvider(failures = 0) {
   cancelQuestion();
-  const response = await request("GET", "console/session", {}).catch(() => null);
+  const isComplete = isSignInComplete();
+  const response = await request(isComplete ? "POST" : "GET", "console/session", { parameters: isComplete ? {} : null }).catch(() => null);
+  if (isComplete && response?.status < 429) {
+    completeSignIn(response.body?.token);
+    return askForProvider();
+  }
   if (typeof response?.body?.oidc === "boolean") {
     state.hasProvider = response.body.oidc;
     followLink();

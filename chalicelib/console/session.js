@@ -5,13 +5,17 @@ import { readJson } from "./preferences.js";
 const TOKEN = "console.token";
 const DRAFTS = "console.drafts";
 
+/** The fragment of a page on which a sign-in ends. The API then has the token. */
+const COMPLETE = "#sign-in=complete";
+
 /**
  * Take the result of a sign-in out of the address bar, before anything else can read or log it.
- * Return {token, failure}; both are null if there is no result.
+ * Return {token, failure}; both are null if there is no result. The token is empty if a sign-in is complete.
  */
 export function takeFragment() {
   const fragment = new URLSearchParams(location.hash.slice(1));
-  const result = { token: fragment.get("token"), failure: fragment.get("sign-in-error") };
+  const token = location.hash === COMPLETE ? "" : fragment.get("token");
+  const result = { token, failure: fragment.get("sign-in-error") };
   if (result.token !== null || result.failure !== null) {
     history.replaceState(null, "", location.pathname + location.search);
   }
@@ -43,16 +47,23 @@ export function claimRenewal(pause) {
   return true;
 }
 
+function readAttempt() {
+  const attempt = readJson(sessionStorage, ATTEMPT);
+  return Date.now() - attempt?.at < ATTEMPT_TIME ? attempt : null;
+}
+
+/** Return whether the sign-in that this tab has begun is complete, so that the page can ask the API for the token. */
+export const isSignInComplete = () => location.hash === COMPLETE && readAttempt() !== null;
+
 /** The sign-in with which this tab has left the page, until the page is as before. */
 export let lastAttempt = {};
 
 /** Return this tab's sign-in, only once; null if there is none or it takes too long. */
 export function endSignIn() {
-  const attempt = readJson(sessionStorage, ATTEMPT);
+  const attempt = readAttempt();
   sessionStorage.removeItem(ATTEMPT);
-  const isCurrent = Date.now() - attempt?.at < ATTEMPT_TIME;
-  lastAttempt = isCurrent ? attempt : lastAttempt;
-  return isCurrent ? attempt : null;
+  lastAttempt = attempt ?? lastAttempt;
+  return attempt;
 }
 
 const tabs = new BroadcastChannel("console sessions");

@@ -23,7 +23,7 @@ const NOTES = {
   "bad-link": () => ["red", "last", text("badLink"), html`${text("badLinkText")} ${newLink("badLinkLocal", "badLinkOther")}`],
   failed: ({ failure }) => ["red", "last", text("signInFailed"), failureText(failure)],
   unexpected: () => ["red", "last", text("signInFailed"), text("signInUnexpected")],
-  "signed-out": () => ["blue", "check", text("signedOut"), `${text("signedOutText")} ${state.hasProvider ? text("signedOutProvider") : ""}`],
+  "signed-out": () => ["blue", "check", text("signedOut"), `${text("signedOutText")} ${state.hasProvider === null ? "" : text(state.hasProvider ? "signedOutProvider" : "signedOutLink")}`],
 };
 
 export function door({ ask }) {
@@ -55,21 +55,11 @@ const FAILURES = new Map([
   ["no_identity", "failedNoIdentity"],
   ["no_role", "failedNoRole"],
   ["expired", "failedExpired"],
-  ["provider_unavailable", "failedOther"],
-  ["provider_refused", "failedOther"],
-  ["provider_invalid", "failedOther"],
-  ["taskrouter_unavailable", "failedOther"],
-  ["secrets_unavailable", "failedOther"],
-  ["access_denied", "failedOther"],
-  ["login_required", "failedOther"],
-  ["interaction_required", "failedOther"],
-  ["consent_required", "failedOther"],
-  ["account_selection_required", "failedOther"],
-  ["temporarily_unavailable", "failedOther"],
-  ["server_error", "failedOther"],
 ]);
 
-const failureText = (code) => text(FAILURES.get(code) ?? "failedUnknown", { reason: code });
+const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
+
+const failureText = (code) => text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code });
 
 /** The URL of this page. A new tab opens it instead of signing in, because a sign-in counts only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;

@@ -12,7 +12,7 @@ import { filterField } from "./view_filter.js";
 import { banner, blankRows } from "./view_inbox.js";
 import { endingPill, inspectButton, isSupervisor, nameParts, statusKind, STATUSES } from "./view_offer.js";
 
-export const PERIOD_TEXTS = { hour: "lastHour", day: "lastDay", week: "lastWeek", all: "allKept" };
+export const PERIOD_TEXTS = { hour: "lastHour", day: "lastDay", week: "lastWeek", all: "unlimited" };
 
 /** The page, which loads the list when the user opens it. */
 export class HistoryPage extends Page {

@@ -28,6 +28,7 @@ EVERYONE = "*"
 EVERYONE_IS_A_WORKER = f'{{"{EVERYONE}": "{Role.WORKER}"}}'
 """Default of the setting OIDC_ROLES."""
 
+_EMAIL, _VERIFIED = "email", "email_verified"
 _MAX_NAME_LENGTH = 256
 _RETURN_TO = re.compile(re.escape(PAGE) + r"(\?[A-Za-z0-9_.~=&-]{1,200})?")
 
@@ -47,6 +48,9 @@ class Failure(StrEnum):
 
     TASKROUTER_UNAVAILABLE = "taskrouter_unavailable"
     SECRETS_UNAVAILABLE = "secrets_unavailable"
+    REQUEST_FAILED = "request_failed"
+    """The request is invalid, or the service failed."""
+
     NO_IDENTITY = "no_identity"
     """The token lacks the claim that identifies a Worker, or the email address is not verified."""
 
@@ -85,9 +89,13 @@ class SignInError(Exception):
 
 
 def provider_error(code: str) -> SignInError:
-    """Return the error for an error code that the provider sent through the browser."""
+    """Return the error for a sign-in that the provider did not complete.
+
+    Args:
+        code: the error code that the provider sent through the browser; empty if there is none.
+    """
     known = code if code in _PROVIDER_CODES else Failure.PROVIDER_REFUSED
-    return SignInError(known, f"The identity provider refused the sign-in ({known}).")
+    return SignInError(known, f"The identity provider did not complete the sign-in ({known}).")
 
 
 @dataclass(frozen=True)
@@ -141,9 +149,8 @@ def spread_lifetime(seconds: int, random_below: Callable[[int], int]) -> int:
 def checked_return_to(text: str) -> str:
     """Return the page to show after a sign-in.
 
-    Only the console's page is allowed, with or without a query string. Any other URL could send the
-    token, which is in the fragment, to another site. Even the routes of the sign-in are refused:
-    browsers keep the fragment when they follow the redirect to the provider.
+    Only the console's page is allowed, with or without a query string. Any other URL could lead to
+    another site, which imitates the console, or begin another sign-in.
 
     Raises:
         BadRequest: A different page is requested.
@@ -176,7 +183,11 @@ class SignInPolicy:
     def claims(self) -> list[str]:
         """The names of the claims that the policy needs."""
         needs_role_claim = self.roles.keys() - {EVERYONE}
-        return [self.worker_claim, *([self.role_claim] if needs_role_claim else [])]
+        return [
+            self.worker_claim,
+            *([_VERIFIED] if self.worker_claim == _EMAIL else []),
+            *([self.role_claim] if needs_role_claim else []),
+        ]
 
     def find_role(self, claims: Mapping[str, Any]) -> Role | None:
         """Return the role of a person; None denies access.
@@ -195,7 +206,7 @@ class SignInPolicy:
         An email address counts only if the provider has verified the address. Otherwise, people
         could enter a colleague's address in their own profile.
         """
-        if self.worker_claim == "email" and claims.get("email_verified") is not True:
+        if self.worker_claim == _EMAIL and claims.get(_VERIFIED) is not True:
             return None
         name = claims.get(self.worker_claim)
         if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_LENGTH and name.isprintable():

@@ -100,7 +100,7 @@ def route(
         authorized = view
         if action is not None:
             authorized = _with_authorization(view, blueprint, action, parameters, tutorial_methods)
-        respond = _with_responses(authorized, allows_cors=allows_cors, is_webhook=is_webhook)
+        respond = with_responses(authorized, allows_cors=allows_cors, is_webhook=is_webhook)
         blueprint.route(path, methods=methods, content_types=content_types)(respond)
         if allows_cors:
             # Browsers send a preflight request before sending a token or JSON to another origin.
@@ -108,7 +108,7 @@ def route(
             def preflight(**_path_parameters: str) -> Response:
                 return _preflight([m for m in methods if _is_supported(m, tutorial_methods)])
 
-            blueprint.route(path, methods=["OPTIONS"])(_with_responses(preflight, allows_cors=True))
+            blueprint.route(path, methods=["OPTIONS"])(with_responses(preflight, allows_cors=True))
         return respond
 
     return register
@@ -149,7 +149,7 @@ def _is_supported(method: str, tutorial_methods: Collection[str]) -> bool:
     return method not in tutorial_methods or runtime.current().settings.tutorial_routes
 
 
-def _with_responses(view: View, *, allows_cors: bool, is_webhook: bool = False) -> View:
+def with_responses(view: View, *, allows_cors: bool, is_webhook: bool = False) -> View:
     """Return a view that converts the result or error of *view* into a response."""
 
     @functools.wraps(view)

@@ -1,10 +1,13 @@
 """Routes that sign people in to the console with the company's identity provider.
 
-A sign-in ends on the console's page with a Twilio AccessToken in the URL's fragment, which browsers
-do not send to servers. The routes that need a token verify this token like any other.
+A sign-in ends on the console's page, with a Twilio AccessToken in a cookie. The page exchanges the
+cookie for the token, so no URL contains the token. The routes that need a token verify this token
+like any other.
 """
 
+import functools
 import secrets
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -17,6 +20,7 @@ from chalicelib.domain.errors import (
     NotFound,
     SecretsUnavailable,
     TaskRouterError,
+    Unauthorized,
 )
 from chalicelib.domain.sign_in import (
     PAGE,
@@ -28,7 +32,7 @@ from chalicelib.domain.sign_in import (
     provider_error,
     spread_lifetime,
 )
-from chalicelib.routes.http import JSON, check_names, parse_parameters, route
+from chalicelib.routes.http import JSON, check_names, parse_parameters, route, with_responses
 from chalicelib.usecases.sign_in import identify
 
 if TYPE_CHECKING:
@@ -37,16 +41,56 @@ if TYPE_CHECKING:
 blueprint = Blueprint(__name__)
 
 _FOLDER = "console"
+_SESSION = f"{_FOLDER}/session"
 _COOKIE = "console-sign-in"
 
+_TOKEN_COOKIE = "console-token"  # noqa: S105  a name
+_TOKEN_COOKIE_SECONDS = 60
+"""Time within which the page must exchange the cookie for the token."""
 
-@route(blueprint, f"/{_FOLDER}/session", methods=["GET"], action=None)
-def session() -> dict[str, bool]:
-    """Return whether people can sign in with an identity provider."""
-    return {"oidc": bool(runtime.current().settings.oidc_issuer)}
+_MAX_TOKEN_LENGTH = 4_000
+"""Browsers ignore a cookie whose name and value have more than 4,096 characters."""
+
+
+@route(blueprint, f"/{_SESSION}", methods=["GET", "POST"], action=None)
+def session() -> dict[str, bool] | Response:
+    """Return whether there is an identity provider, or (POST) the token of a completed sign-in."""
+    service, request = runtime.current(), blueprint.current_request
+    if request.method == "GET":
+        return {"oidc": bool(service.settings.oidc_issuer)}
+    _require_provider(service)
+    # Pages of other origins may not send JSON, so they can't use up the cookie.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise BadRequest(f"Send a JSON object with the header Content-Type: {JSON}.")
+    check_names(parse_parameters(request), ())
+    base = _base_url(request, service)
+    token = _read_cookie(request, base, _TOKEN_COOKIE)
+    if token is None:
+        raise Unauthorized(
+            "This browser did not complete a sign-in within the last minute. Sign in again."
+        )
+    observability.bind(principal=service.tokens.principal(f"Bearer {token}").name)
+    return Response({"token": token}, headers={"Set-Cookie": _set_token_cookie(base, "", 0)})
+
+
+def _step(view: Callable[[], Response]) -> Callable[[], Response]:
+    """Return a view that makes browsers continue to the page even if an error is raised."""
+    respond = with_responses(view, allows_cors=False)
+
+    @functools.wraps(view)
+    def step() -> Response:
+        response: Response = respond()
+        if response.status_code >= BadRequest.status:
+            # The URL is relative to the routes of the sign-in. Refusals already have the header.
+            failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
+            response.headers.setdefault("Refresh", failure)
+        return response
+
+    return step
 
 
 @route(blueprint, f"/{_FOLDER}/sign-in", methods=["GET"], action=None)
+@_step
 def sign_in() -> Response:
     """Send the browser to the identity provider, or return the provider's URL to a script.
 
@@ -83,6 +127,7 @@ def sign_in() -> Response:
 
 
 @route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None)
+@_step
 def callback() -> Response:
     """Complete the sign-in after the identity provider has returned the browser."""
     service = runtime.current()
@@ -95,7 +140,10 @@ def callback() -> Response:
         token = _issue_token(service, provider, attempt, parameters)
     except (SignInError, SecretsUnavailable, TaskRouterError) as error:
         return _fail(base, error)
-    return _respond(base, 303, f"{base}/{attempt.return_to}#{urlencode({'token': token})}")
+    response = _respond(base, 303, f"{base}/{attempt.return_to}#sign-in=complete")
+    token_cookie = _set_token_cookie(base, token, _TOKEN_COOKIE_SECONDS)
+    response.headers["Set-Cookie"] = [str(response.headers["Set-Cookie"]), token_cookie]
+    return response
 
 
 def _require_provider(service: runtime.Runtime) -> "Provider":
@@ -115,10 +163,8 @@ def _read_attempt(request: Request, service: runtime.Runtime, base: str, state: 
     """
     from chalicelib.adapters import sign_in_cookie  # noqa: PLC0415  jwt is slow to import
 
-    pairs = [part.strip().partition("=") for part in request.headers.get("cookie", "").split(";")]
-    # Another site of the same domain may have added a second cookie with this name.
-    cookies = [value for name, _, value in pairs if name == _cookie_name(base)]
-    attempt = sign_in_cookie.unseal(cookies[0], service.secrets) if len(cookies) == 1 else None
+    cookie = _read_cookie(request, base, _COOKIE)
+    attempt = None if cookie is None else sign_in_cookie.unseal(cookie, service.secrets)
     if attempt is None or not secrets.compare_digest(attempt.state.encode(), state.encode()):
         raise SignInError(
             Failure.EXPIRED,
@@ -146,7 +192,7 @@ def _issue_token(
     claims = provider.redeem(parameters["code"], attempt, policy.claims)
     principal = identify(claims, policy, service.taskrouter)
     observability.bind(principal=principal.name)
-    return create_token(
+    token = create_token(
         service.secrets.get_recent().api_key,
         principal,
         account_sid=settings.twilio_account_sid,
@@ -155,6 +201,12 @@ def _issue_token(
             min(settings.oidc_token_seconds, settings.max_token_seconds), secrets.randbelow
         ),
     )
+    if len(token) > _MAX_TOKEN_LENGTH:
+        raise SignInError(
+            Failure.PROVIDER_INVALID,
+            "The value that identifies the person is too long for a token.",
+        )
+    return token
 
 
 def _base_url(request: Request, service: runtime.Runtime) -> str:
@@ -192,16 +244,46 @@ def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) 
 
 def _respond(base: str, status: int, url: str, *, cookie: str = "", max_age: int = 0) -> Response:
     """Return a redirect that sets the cookie of a sign-in or, by default, deletes the cookie."""
-    parts = urlsplit(base)
     headers: dict[str, str | list[str]] = {
         "Referrer-Policy": "no-referrer",
         "Location": url,
-        "Set-Cookie": f"{_cookie_name(base)}={cookie}; Path={parts.path}/{_FOLDER}; "
-        f"Max-Age={max_age}; HttpOnly; SameSite=Lax{'; Secure' if parts.scheme == 'https' else ''}",
+        # The redirect from the provider to the callback is a request from another site.
+        "Set-Cookie": _set_cookie(
+            base, _COOKIE, cookie, path=_FOLDER, max_age=max_age, same_site="Lax"
+        ),
     }
     return Response("", status_code=status, headers=headers)
 
 
-def _cookie_name(base: str) -> str:
-    """Return the name of the cookie. Browsers accept the prefix only from HTTPS sites."""
-    return f"__Secure-{_COOKIE}" if base.startswith("https:") else _COOKIE
+def _set_token_cookie(base: str, token: str, max_age: int) -> str:
+    """Return the header that sets or deletes the cookie with the token."""
+    return _set_cookie(
+        base, _TOKEN_COOKIE, token, path=_SESSION, max_age=max_age, same_site="Strict"
+    )
+
+
+def _set_cookie(
+    base: str, name: str, value: str, *, path: str, max_age: int, same_site: str
+) -> str:
+    """Return the header that sets a cookie or, if `max_age` is 0, deletes the cookie."""
+    parts = urlsplit(base)
+    secure = "; Secure" if parts.scheme == "https" else ""
+    return (
+        f"{_cookie_name(base, name)}={value}; Path={parts.path}/{path}; Max-Age={max_age}; "
+        f"HttpOnly; SameSite={same_site}{secure}"
+    )
+
+
+def _read_cookie(request: Request, base: str, name: str) -> str | None:
+    """Return the value of a cookie, or None if there is not exactly one cookie with this name.
+
+    Another site of the same domain may have added a second cookie.
+    """
+    pairs = [part.strip().partition("=") for part in request.headers.get("cookie", "").split(";")]
+    values = [value for key, _, value in pairs if key == _cookie_name(base, name)]
+    return values[0] if len(values) == 1 else None
+
+
+def _cookie_name(base: str, name: str) -> str:
+    """Return the name of a cookie. Browsers accept the prefix only from HTTPS sites."""
+    return f"__Secure-{name}" if base.startswith("https:") else name

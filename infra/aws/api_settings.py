@@ -39,7 +39,8 @@ _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
 _LOG_PATH = "/callbacks"
 """The route that waits for CloudWatch Logs."""
 
-_PAGE_PATHS = ("/console", "/console/session")
+_SESSION_PATH = "/console/session"
+_PAGE_PATHS = ("/console", _SESSION_PATH)
 """Routes that a console requests once, when its page is loaded."""
 
 _SUPERVISOR_PATHS = ("/reservations/{sid}/signature", "/statistics")
@@ -85,11 +86,12 @@ def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     file_throttle = replace(page_throttle, rate=poll_throttle.rate)
     pages = _PAGE_PATHS if stage.settings.oidc_issuer else (*_PAGE_PATHS, *_SIGN_IN_PATHS)
     console = [
-        _MethodSetting(_encode(path), "GET", throttle, measured=False)
-        for path, throttle in (
-            (_POLL_PATH, poll_throttle),
-            (_FILE_PATH, file_throttle),
-            *((path, page_throttle) for path in pages),
+        _MethodSetting(_encode(path), method, throttle, measured=False)
+        for path, method, throttle in (
+            (_POLL_PATH, "GET", poll_throttle),
+            (_FILE_PATH, "GET", file_throttle),
+            *((path, "GET", page_throttle) for path in pages),
+            (_SESSION_PATH, "POST", page_throttle),
         )
     ]
     return [
@@ -123,7 +125,10 @@ def _waiting_settings(
         (path, method): _WEIGHTS.get(path, 1)
         for path, views in sorted(app.routes.items())
         for method in changing
-        if "POST" in views and method in views and (path, method) not in twilio
+        if "POST" in views
+        and method in views
+        and (path, method) not in twilio
+        and path != _SESSION_PATH  # waits for neither TaskRouter nor the provider
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     total = sum(weights.values())
     if stage.settings.oidc_issuer:

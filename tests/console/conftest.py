@@ -110,6 +110,13 @@ class FakeApi:
     clock_offset: float = 0
     delay: float = 0
     has_provider: bool = False
+    cookie: str | None = None
+    """The token in the cookie of a completed sign-in."""
+
+    def complete_sign_in(self, token: str) -> dict[str, Any]:
+        """Return the options of the response that ends a sign-in with the provider."""
+        self.cookie = token
+        return {"status": 303, "headers": {"Location": f"{self.url}/console/#sign-in=complete"}}
 
     def now(self) -> float:
         return time.time() + self.clock_offset
@@ -186,7 +193,7 @@ class FakeApi:
         time.sleep(self.delay)
         not_found = 404, {"Code": "NotFoundError", "Message": "There is no such resource."}, {}
         if path == "/console/session":
-            return 200, {"oidc": self.has_provider, "console_version": self.version}, {}
+            return self._session(method)
         if self.failure:
             return self.failure, {"Code": "Failure", "Message": "It failed."}, {}
         if path.startswith("/console/sign-in"):
@@ -199,6 +206,12 @@ class FakeApi:
             answer = self.answers[ends[0]] if ends else not_found
             return answer(path) if callable(answer) else answer
         return self._read(path, headers) or not_found
+
+    def _session(self, method: str) -> Any:
+        if method == "GET":
+            return 200, {"oidc": self.has_provider, "console_version": self.version}, {}
+        cookie, self.cookie = self.cookie, None
+        return (200, {"token": cookie}, {}) if cookie else (401, {"Code": "Unauthorized"}, {})
 
     def _read(self, path: str, headers: Any) -> Any:
         if path == "/overview":

@@ -226,7 +226,7 @@ def test_route_and_time_filter_the_log(open_console, api):
     page.get_by_label("Route").select_option("Event")
     expect(deliveries(page)).to_have_count(1)
     expect(page.get_by_label("Route")).to_be_focused()
-    page.get_by_label("Time", exact=True).select_option("All that is kept")
+    page.get_by_label("Time", exact=True).select_option("All time")
     expect(deliveries(page)).to_have_count(2)
     assert searches(api)[-1] == {"limit": ["50"], "route": ["/event_callback"]}
     until = time.strftime("%Y-%m-%dT%H:%M", time.localtime(time.time() - 80_000))

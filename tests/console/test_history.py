@@ -77,7 +77,7 @@ def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(2)
-    for option, count in (("Last hour", 1), ("Last 7 days", 3), ("All that is kept", 4)):
+    for option, count in (("Last hour", 1), ("Last 7 days", 3), ("All time", 4)):
         choose(page, "Time", option)
         expect(ended(page)).to_have_count(count)
     expect(ended(page).last.locator("time")).to_have_text(re.compile(r"^[A-Z]\w\w \d+, \d\d:"))
@@ -100,7 +100,7 @@ def test_show_more_requests_the_next_page_with_the_same_start_time(open_console,
     assert second == f"{first}&cursor=50"
 
 
-def test_pages_with_few_offers_are_followed_at_once_but_not_without_end(open_console, api):
+def test_short_pages_are_loaded_automatically_up_to_a_limit(open_console, api):
     for number in range(21):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     api.page_size = 3
@@ -370,7 +370,7 @@ def test_keys_do_not_decide_about_an_offer_that_the_filter_hides(open_console, a
     expect(page.locator(f"#row-{second}")).to_have_attribute("data-end", "accepted")
 
 
-def test_filter_stays_while_the_last_offer_ends(open_console, api):
+def test_filter_keeps_the_focus_when_the_last_offer_ends(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
     page.locator("#filter").fill("marta")

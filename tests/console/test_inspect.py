@@ -409,7 +409,7 @@ def test_link_opened_before_sign_in_is_followed(open_console, api):
     page = open_console(None, path=f"/console#/reservations/{reservation}")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.evaluate("sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now()}))")
-    page.goto(f"{api.url}/console#token={token()}")
+    page.goto(api.complete_sign_in(token())["headers"]["Location"])
     expect(step_names(page)).to_have_count(8)
 
 

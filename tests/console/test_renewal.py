@@ -28,8 +28,9 @@ class Provider:
     def _respond(self, route):
         self.requests.append(route.request.url.removeprefix(f"{self.api.url}/provider"))
         self.on_request()
-        result = f"sign-in-error={self.failure}" if self.failure else f"token={self.token}"
-        route.fulfill(status=303, headers={"Location": f"{self.api.url}/console/#{result}"})
+        page = f"{self.api.url}/console/"
+        failure = {"status": 303, "headers": {"Location": f"{page}#sign-in-error={self.failure}"}}
+        route.fulfill(**(failure if self.failure else self.api.complete_sign_in(self.token)))
 
 
 @pytest.fixture
@@ -53,7 +54,9 @@ def expect_renewed(page, provider):
 
 
 def posts(api):
-    return [path for method, path, _ in api.received if method == "POST"]
+    """Return the paths of the requests that change something."""
+    posted = [path for method, path, _ in api.received if method == "POST"]
+    return [path for path in posted if path != "/console/session"]
 
 
 def refuse_sign_ins(api, *responses):
@@ -287,7 +290,7 @@ def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
     expect(page.get_by_text(EXPIRED)).to_be_visible()
     attempt = "{at: Date.now() - 700_000, expiredAt: 1}"
     page.evaluate(f"sessionStorage.setItem('console.sign-in', JSON.stringify({attempt}))")
-    page.goto(f"{api.url}/console/#token={token(name='late')}")
+    page.goto(api.complete_sign_in(token(name="late"))["headers"]["Location"])
     expect(page.get_by_text(EXPIRED)).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
 

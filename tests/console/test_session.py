@@ -162,7 +162,7 @@ def test_sign_in_counts_once_and_only_in_the_tab_that_began_it(open_console, api
     page = open_console(None)
 
     def redirect(route):
-        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={mine}"})
+        route.fulfill(**api.complete_sign_in(mine))
 
     mine = token()
     page.context.route(f"{api.url}/provider", redirect)
@@ -184,9 +184,8 @@ def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, cli
     api.has_provider = True
     page = open_console(None)
     mine = token()
-    redirect = {"Location": f"{api.url}/console/#token={mine}"}
     page.context.route(
-        f"{api.url}/provider", lambda route: route.fulfill(status=303, headers=redirect)
+        f"{api.url}/provider", lambda route: route.fulfill(**api.complete_sign_in(mine))
     )
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Continue with company account").click(**click)
@@ -196,18 +195,149 @@ def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, cli
     expect(opened.value.locator(".live")).to_contain_text("Live")
 
 
+BEGIN = """age => {
+  sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now() - age}));
+}"""
+"""Record that the tab began a sign-in some milliseconds ago."""
+
+
 def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_console, api):
     api.has_provider = True
     page = open_console(None)
-    begin = """age => {
-      sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now() - age}));
-    }"""
     for age, words in ((590_000, "Live"), (601_000, "begins on this page, in this tab")):
         page.evaluate("sessionStorage.clear()")
-        page.reload()
-        page.evaluate(begin, age)
-        page.goto(f"{api.url}/console#token={token()}")
+        page.goto("about:blank")
+        page.goto(f"{api.url}/console")
+        page.evaluate(BEGIN, age)
+        page.goto("about:blank")
+        page.goto(api.complete_sign_in(token())["headers"]["Location"])
         expect(page.get_by_text(words).first).to_be_visible()
+    assert api.cookie is not None
+
+
+def test_link_with_a_token_never_counts_if_there_is_a_provider(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+    page.evaluate(BEGIN, 0)
+    page.goto(f"{api.url}/console#token={token()}")
+    expect(page.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
+
+
+def return_from_provider(page, api, mine=None):
+    """Return to the page at the end of a sign-in that began in this tab."""
+    page.evaluate(BEGIN, 0)
+    page.goto("about:blank")
+    page.goto(api.complete_sign_in(mine or token())["headers"]["Location"])
+
+
+def test_no_url_contains_the_token_of_a_sign_in(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+    urls = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("framenavigated", lambda frame: urls.append(frame.url))
+    return_from_provider(page, api)
+    expect(page.locator(".live")).to_contain_text("Live")
+    secret = page.evaluate("sessionStorage.getItem('console.token')")
+    assert page.url == f"{api.url}/console/"
+    assert [url for url in urls if secret in url or "token" in url] == []
+    assert any("#sign-in=complete" in url for url in urls)
+
+
+def test_page_asks_for_the_token_until_the_api_answers(open_console, api):
+    api.has_provider = True
+    original, failures = api.respond, [429, 503]
+
+    def respond(method, path, headers, parameters):
+        if (method, path) == ("POST", "/console/session") and failures:
+            return failures.pop(0), {"Code": "Failure", "Message": "It failed."}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    page = open_console(None)
+    return_from_provider(page, api)
+    expect(page.locator(".live")).to_contain_text("Live", timeout=12_000)
+    assert failures == []
+    assert page.url == f"{api.url}/console/"
+
+
+def test_reload_while_the_page_waits_for_the_token_asks_again(open_console, api):
+    api.has_provider = True
+    original, answers = api.respond, threading.Event()
+
+    def respond(method, path, headers, parameters):
+        if (method, path) == ("POST", "/console/session") and not answers.is_set():
+            return 503, {"Code": "Failure", "Message": "It failed."}, {}
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    page = open_console(None)
+    return_from_provider(page, api)
+    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    page.reload()
+    answers.set()
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+@pytest.mark.parametrize("expired_at", [None, 1])
+def test_sign_in_whose_token_is_gone_fails(open_console, api, expired_at):
+    api.has_provider = True
+    page = open_console(None)
+    begin = """at => sessionStorage.setItem(
+      'console.sign-in', JSON.stringify({at: Date.now(), expiredAt: at}))"""
+    page.evaluate(begin, expired_at)
+    page.goto("about:blank")
+    page.goto(f"{api.url}/console/#sign-in=complete")
+    words = "Your session expired at" if expired_at else "The sign-in did not succeed. Try again."
+    expect(page.get_by_text(words)).to_be_visible()
+    expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
+    assert page.url == f"{api.url}/console/"
+    assert page.evaluate("sessionStorage.getItem('console.sign-in')") is None
+
+
+def test_sign_out_in_another_tab_cancels_a_sign_in_that_waits_for_its_token(open_console, api):
+    api.has_provider = True
+    original, asked, answers = api.respond, threading.Event(), threading.Event()
+
+    def respond(method, path, headers, parameters):
+        if (method, path) == ("POST", "/console/session"):
+            asked.set()
+            answers.wait(30)
+        return original(method, path, headers, parameters)
+
+    api.respond = respond
+    other = open_console()
+    expect(other.locator(".live")).to_contain_text("Live")
+    page = open_console(None, context=other.context)
+    return_from_provider(page, api)
+    wait_until(page, asked.is_set)
+    sign_out(other)
+    expect(page.get_by_text("You signed out")).to_be_visible()
+    with page.expect_response("**/console/session"):
+        answers.set()
+    expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
+    assert page.evaluate("sessionStorage.getItem('console.token')") is None
+    assert page.url == f"{api.url}/console/"
+
+
+@pytest.mark.parametrize("has_provider", [True, False])
+def test_completed_sign_in_of_another_tab_signs_nobody_in(open_console, api, has_provider):
+    api.has_provider, api.cookie = has_provider, token()
+    page = open_console(None, path="/console/#sign-in=complete")
+    words = "begins on this page, in this tab" if has_provider else "sign-in link is not valid"
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    assert page.url == f"{api.url}/console/"
+    assert api.cookie is not None
+
+
+def test_section_stays_after_a_sign_in(open_console, api):
+    api.has_provider = True
+    page = open_console()
+    page.get_by_role("link", name="History").click()
+    expect(page.get_by_role("heading", name="History", exact=True)).to_be_attached()
+    return_from_provider(page, api)
+    expect(page.locator(".live")).to_contain_text("Live")
+    expect(page.get_by_role("heading", name="History", exact=True)).to_be_attached()
 
 
 @pytest.mark.parametrize("code", ["Call +1 900 555 0100 to unlock", "constructor", "toString", ""])
@@ -221,6 +351,7 @@ def test_unknown_reason_of_a_failed_sign_in_is_not_shown(open_console, api, code
 def test_page_knows_the_reasons_that_the_api_sends():
     source = (CONSOLE / "view_door.js").read_text(encoding="utf-8")
     known = re.findall(r'^  \["(\w+)", "failed\w+"\],$', source, re.MULTILINE)
+    known += re.search(r'OTHER_FAILURES = "([\w ]+)"', source)[1].split()
     assert sorted(known) == sorted({*Failure, *_PROVIDER_CODES})
 
 
@@ -291,16 +422,16 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
     first, second = token(name="first"), token(name="second")
     page = open_console(first)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
-    answers = [f"token={second}", "sign-in-error=login_required"]
+    failure = {"Location": f"{api.url}/console/#sign-in-error=login_required"}
+    answers = [api.complete_sign_in(second), {"status": 303, "headers": failure}]
 
     def redirect(route):
-        location = f"{api.url}/console/#{answers.pop(0)}"
-        route.fulfill(status=303, headers={"Location": location})
+        route.fulfill(**answers.pop(0))
 
     page.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(first)
     expect(page.locator(".live")).to_contain_text("Live")
-    wait_until(page, lambda: answers == ["sign-in-error=login_required"])
+    wait_until(page, lambda: len(answers) == 1)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     age_last_renewal(page)
     api.refused.add(second)
@@ -332,8 +463,7 @@ def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, a
 
     def redirect(route):
         sent.append(route.request.url)
-        location = f"{api.url}/console/#token={next(answers)}"
-        route.fulfill(status=303, headers={"Location": location})
+        route.fulfill(**api.complete_sign_in(next(answers)))
 
     page.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(names[0])
@@ -362,7 +492,7 @@ def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, a
     def redirect(route):
         renewals.append(route.request.url)
         time.sleep(1)
-        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={second}"})
+        route.fulfill(**api.complete_sign_in(second))
 
     pages[0].context.route(f"{api.url}/provider?silent=1", redirect)
     api.refused.add(first)
@@ -383,7 +513,7 @@ def test_session_that_expires_later_continues_with_the_token_of_another_tab(open
 
     def redirect(route):
         renewals.append(route.request.url)
-        route.fulfill(status=303, headers={"Location": f"{api.url}/console/#token={renewed}"})
+        route.fulfill(**api.complete_sign_in(renewed))
 
     page.context.route(f"{api.url}/provider?silent=1", redirect)
     # Only the first tab is refused. The other tab has a different token.
@@ -537,7 +667,9 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
 
 
 @pytest.mark.parametrize("has_provider", [True, False])
-def test_sign_out_reminds_the_user_of_a_provider_session(open_console, api, has_provider):
+def test_sign_out_reminds_of_the_providers_session_or_of_the_link_in_the_history(
+    open_console, api, has_provider
+):
     api.has_provider = has_provider
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -546,6 +678,9 @@ def test_sign_out_reminds_the_user_of_a_provider_session(open_console, api, has_
     expect(page.get_by_text("You signed out")).to_be_visible()
     reminder = page.get_by_text("You may still be signed in to your company account.")
     expect(reminder).to_have_count(int(has_provider))
+    history = page.get_by_text("The sign-in link stays in the browser's history")
+    expect(history).to_have_count(int(not has_provider))
+    expect(page.get_by_text("Nothing about you is kept")).to_have_count(0)
 
 
 def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
@@ -623,7 +758,7 @@ def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api
     )
     away.goto("about:blank")
     sign_out(page)
-    away.goto(f"{api.url}/console#token={token()}")
+    away.goto(api.complete_sign_in(token())["headers"]["Location"])
     expect(away.get_by_role("link", name="Continue with company account")).to_be_visible()
     assert kept_keys(away) == ["console.sign-out"] * 2
 

@@ -176,4 +176,4 @@ def test_agent_signs_in_with_the_provider_below_the_stages_path(
     grant = jwt.decode(issued, options={"verify_signature": False})["grants"]["task_router"]
     assert (grant["role"], grant["worker_sid"]) == ("worker", alice)
     expect(page.locator(".me")).to_contain_text("Alice")
-    assert page.context.cookies(f"{url}/console/callback") == []
+    assert page.context.cookies(f"{url}/console/session") == []

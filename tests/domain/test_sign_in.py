@@ -169,8 +169,8 @@ def test_invalid_name_is_ignored(name: object) -> None:
 
 def test_role_claim_is_needed_only_if_a_role_depends_on_it() -> None:
     assert policy(worker_claim="oid", role_claim="roles").claims == ["oid", "roles"]
-    assert policy(roles={"*": Role.WORKER}).claims == ["email"]
-    assert policy(roles={}).claims == ["email"]
+    assert policy(roles={"*": Role.WORKER}).claims == ["email", "email_verified"]
+    assert policy(roles={}).claims == ["email", "email_verified"]
 
 
 @given(st.text())

@@ -77,7 +77,7 @@ def page(center):
 
 
 def token_of(page, center):
-    """Wait until the person is signed in; return the token, which the URL no longer contains."""
+    """Wait until the person is signed in; return the token."""
     expect(page.locator(".live")).to_contain_text("Live")
     assert page.url.partition("?")[0] == f"{center.url}/console/"
     return page.evaluate("sessionStorage.getItem('console.token')")
@@ -128,12 +128,17 @@ def open_with_expiring_token(page, center):
 
 
 def test_worker_signs_in_and_renews_the_token_silently(page, center):
+    urls = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("framenavigated", lambda frame: urls.append(frame.url))
     sign_in(page, center, "alice")
     token = token_of(page, center)
+    assert f"{center.url}/console/#sign-in=complete" in urls
+    assert [url for url in urls if token in url] == []
     assert grant_of(token)["worker_sid"] == center.stack.identifiers["workers"]["Alice"]
     headers = {"Authorization": f"Bearer {token}"}
     assert page.request.get(f"{center.url}/reservations", headers=headers).status == 200
-    assert page.context.cookies(f"{center.url}/console/callback") == []
+    assert page.context.cookies(f"{center.url}/console/session") == []
 
     page.goto(f"{center.url}/console/sign-in?silent=1&return_to=console/%3Fview%3Dall")
     assert grant_of(token_of(page, center)) == grant_of(token)
@@ -180,6 +185,12 @@ def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, us
     sign_in(page, center, user)
     expect_failure(page, center, reason)
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
+
+
+def test_malformed_response_of_the_provider_continues_to_the_page(page, center):
+    response = page.goto(f"{center.callback}?code=a&code=b")
+    assert response.status == 400
+    expect_failure(page, center, "request_failed")
 
 
 def test_canceled_sign_in_is_reported_on_the_page(page, center):

@@ -60,7 +60,7 @@ def serve_app(host, faults):
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *_):
-            """Ignore a client that has closed its connection."""
+            """Ignore errors in request handlers, such as connections closed by clients."""
 
     with Client(app, stage_name="tests") as client, Server((host, 0), Handler) as server:
         # For each request, Chalice replaces os.environ with a copy. Requests in this server's
@@ -248,7 +248,11 @@ def _protect_tables(stage):
 
 
 def _patch_aws(stage):
-    """Replace reads of resources that moto does not emulate."""
+    """Replace reads of AWS resources that moto can't emulate.
+
+    moto's CloudFormation and API Gateway need packages that are not installed. Its Lambda does not
+    support GetAccountSettings.
+    """
     stage.monkeypatch.setattr(
         chalice_record,
         "public_url",

@@ -453,6 +453,18 @@ def test_page_has_a_low_rate_and_a_burst_for_the_start_of_a_shift(path, concurre
     assert api_settings.find_throttle(stage, concurrency, path) == throttle
 
 
+@pytest.mark.parametrize("oidc_issuer", ["", "https://login.example.com"])
+def test_exchange_of_a_cookie_for_a_token_has_the_throttle_of_the_page(oidc_issuer):
+    settings = stage_settings(oidc_issuer=oidc_issuer, agents=50)
+    found = api_settings._method_settings(SimpleNamespace(settings=settings), 100)
+    throttles = [
+        setting.throttle
+        for setting in found
+        if (setting.path, setting.method) == ("/~1console~1session", "POST")
+    ]
+    assert throttles == [Throttle(10, 100)]
+
+
 @pytest.mark.parametrize("path", ["/statistics", SIGNATURE_PATH])
 @pytest.mark.parametrize(
     ("concurrency", "throttle"),

@@ -168,6 +168,7 @@ def use_every_route(api):
     assert api.call("GET", f"/console/{console_version()}/console.css").status_code == 200
     assert api.call("GET", "/health").status_code == 200
     assert api.call("GET", "/console/session").status_code == 200
+    assert api.post_json("/console/session", {}).status_code == 404  # no identity provider
     for path in ("/console/sign-in", "/console/callback"):
         assert api.call("GET", path).status_code == 404  # there is no identity provider
     assert api.call("GET", "/callbacks").status_code == 200

@@ -35,6 +35,7 @@ WITHOUT_TOKEN = {
     ("GET", "/console/{version}/{name}"),
     ("GET", "/health"),
     ("GET", "/console/session"),
+    ("POST", "/console/session"),
     ("GET", "/console/sign-in"),
     ("GET", "/console/callback"),
 }

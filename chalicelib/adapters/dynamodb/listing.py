@@ -41,7 +41,7 @@ _PAGE_SIZES = (100, 1_000)
 is usually larger: if the first page does not suffice, few entries match."""
 
 _MAX_EMPTY_QUERIES = 8
-"""Maximum number of queries per request that return no entries, such as queries for quiet hours."""
+"""Maximum number of queries per request that read no entries, such as queries for quiet hours."""
 
 _MAX_SECONDS = 10.0
 """Time after which no further query starts. API Gateway waits at most 29 s for a response."""
@@ -62,8 +62,8 @@ _LATEST_MS = 32_503_680_000_000  # the year 3000, in epoch ms
 class _Position:
     """A position in a list.
 
-    A cursor contains neither an index nor a partition. Both follow from the query sent with the
-    cursor, so a cursor gives no access to other Reservations.
+    A cursor contains only a position. The query sent with the cursor determines the index and the
+    Worker, so a cursor gives no access to other Reservations.
 
     Attributes:
         at: the entry's ``reserved_at`` or, without an entry, the time to continue from (epoch ms).

@@ -293,6 +293,6 @@ def _is_refusal(response: HttpResponse) -> bool:
     """Return whether the response passes on TaskRouter's refusal of an instruction.
 
     The app sends this response if it cannot fetch the Reservation after the refusal. If the fetch
-    succeeds, the app finds that the Reservation has ended and responds with 409.
+    succeeds, the app finds that the Reservation is no longer pending and responds with 409.
     """
     return response.status == _BAD_REQUEST and response.body["Code"] == "TaskRouterRefused"

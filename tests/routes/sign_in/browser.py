@@ -12,6 +12,7 @@ from tests.routes.conftest import BASE_URL, Api
 from tests.support import sid
 
 COOKIE = "__Secure-console-sign-in"
+TOKEN_COOKIE = "__Secure-console-token"
 ALICE = sid("WK")
 
 
@@ -36,18 +37,30 @@ class Browser:
     api: Api
     provider: FakeProvider
     cookies: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+    """Paths below the root of the app for which the cookies are sent, by name."""
 
     def get(self, path: str, *, accept: str = "") -> Any:
-        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        headers = {"Cookie": cookies, "Accept": accept}
-        sent = {name: value for name, value in headers.items() if value}
-        response = self.api.call("GET", path, token=None, headers=sent)
-        for name, morsel in SimpleCookie(response.headers.get("Set-Cookie", "")).items():
-            if morsel["max-age"] == "0":
-                self.cookies.pop(name, None)
-            else:
-                self.cookies[name] = morsel.value
+        return self.send("GET", path, accept=accept)
+
+    def send(self, method: str, path: str, *, accept: str = "", **options: Any) -> Any:
+        pairs = self.cookies.items()
+        sent = [f"{n}={v}" for n, v in pairs if path.startswith(self.paths.get(n, ""))]
+        values = {"Cookie": "; ".join(sent), "Accept": accept}
+        headers = {name: value for name, value in values.items() if value}
+        response = self.api.call(method, path, token=None, headers=headers, **options)
+        for header in set_cookies(response):
+            for name, morsel in SimpleCookie(header).items():
+                self.paths[name] = "/console" + morsel["path"].partition("/console")[2]
+                if morsel["max-age"] == "0":
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = morsel.value
         return response
+
+    def redeem(self, body: bytes = b"{}", content_type: str | None = "application/json") -> Any:
+        """Exchange the cookie of a completed sign-in for the token, like the page."""
+        return self.send("POST", "/console/session", body=body, content_type=content_type)
 
     def begin(self, query: str = "") -> str:
         """Begin a sign-in; return the query of the provider's redirect to the callback."""
@@ -60,6 +73,12 @@ class Browser:
 
     def sign_in(self, query: str = "") -> Any:
         return self.finish(self.begin(query))
+
+
+def set_cookies(response: Any) -> list[str]:
+    """Return the headers with which a response sets or deletes cookies."""
+    headers = response.headers.get("Set-Cookie", [])
+    return [headers] if isinstance(headers, str) else headers
 
 
 def fragment(response: Any) -> dict[str, str]:
@@ -88,7 +107,10 @@ def refusal(response: Any) -> tuple[str, str]:
 
 
 def claims_of(response: Any) -> dict[str, Any]:
+    """Return the claims of the token in the cookie of a completed sign-in."""
     assert response.status_code == 303, response.body
-    values = fragment(response)
-    assert values.keys() == {"token"}, values
-    return jwt.decode(values["token"], options={"verify_signature": False})
+    assert fragment(response) == {"sign-in": "complete"}
+    deleted, header = set_cookies(response)
+    assert deleted.startswith(f"{COOKIE}=; ")
+    token = SimpleCookie(header)[TOKEN_COOKIE].value
+    return jwt.decode(token, options={"verify_signature": False})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fake_provider import CLIENT_ID, FakeProvider
 from tests.routes.conftest import BASE_URL, Api
-from tests.routes.sign_in.browser import Browser, fragment
+from tests.routes.sign_in.browser import Browser, claims_of, set_cookies
 
 
 def test_session_reports_that_there_is_a_provider(browser: Browser) -> None:
@@ -93,7 +93,9 @@ def test_redirect_uri_contains_the_stage_if_no_base_url_is_set(
 
     query = browser.provider.authorize(response.headers["Location"])
     context |= {"path": "/prod/console/callback", "resourcePath": "/console/callback"}
-    assert browser.finish(query).headers["Location"].startswith(f"{base}/console/#token=")
+    response = browser.finish(query)
+    assert response.headers["Location"] == f"{base}/console/#sign-in=complete"
+    assert "; Path=/prod/console/session; " in set_cookies(response)[1]
 
 
 def test_responses_are_not_cached_and_send_no_referrer(browser: Browser) -> None:
@@ -115,7 +117,7 @@ def test_script_gets_the_provider_url_and_the_cookie_without_a_redirect(
     assert response.json_body.keys() == {"location"}
     location = response.json_body["location"]
     assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
-    assert "token" in fragment(browser.finish(browser.provider.authorize(location)))
+    assert claims_of(browser.finish(browser.provider.authorize(location)))
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/html,application/xhtml+xml,*/*;q=0.8"])

@@ -14,7 +14,6 @@ from tests.routes.sign_in.browser import (
     Directory,
     claims_of,
     failure,
-    fragment,
     refusal,
 )
 
@@ -29,7 +28,7 @@ def test_worker_gets_a_token_that_the_api_accepts(
     assert claims["grants"]["identity"] == "alice@example.com"
     assert 3235 <= claims["exp"] - time.time() <= 3600
     assert directory.searches == [("friendly_name", "alice@example.com")]
-    listed = api.call("GET", "/reservations", token=fragment(response)["token"])
+    listed = api.call("GET", "/reservations", token=browser.redeem().json_body["token"])
     assert listed.status_code == 200
     assert api.lines()[-2]["principal"] == f"worker:{ALICE}"
 

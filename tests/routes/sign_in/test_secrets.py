@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.fake_provider import FakeProvider, send_json
-from tests.routes.sign_in.browser import COOKIE, Browser, claims_of, failure, fragment
+from tests.routes.sign_in.browser import COOKIE, Browser, claims_of, failure
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_invalid_client_error_is_reported_without_its_description(
 def test_no_secret_reaches_the_log(browser: Browser, provider: FakeProvider) -> None:
     query = browser.begin()
     cookie = browser.cookies[COOKIE]
-    response = browser.finish(query)
-    secrets = [cookie, fragment(response)["token"], *parse_qs(query).values()]
+    browser.finish(query)
+    secrets = [cookie, browser.redeem().json_body["token"], *parse_qs(query).values()]
     secrets += [provider.forms[0]["code_verifier"], "access"]
     for secret in secrets:
         assert (secret if isinstance(secret, str) else secret[0]) not in browser.api.log.getvalue()

@@ -5,13 +5,51 @@ from typing import Any
 import pytest
 
 from tests.fake_provider import FakeProvider
-from tests.routes.sign_in.browser import Browser, claims_of, failure, refusal
+from tests.routes.sign_in.browser import ALICE, Browser, claims_of, failure, refusal
 
 
 def test_missing_claims_are_read_from_userinfo(browser: Browser, provider: FakeProvider) -> None:
     provider.user_info = dict(provider.claims)
     provider.claims = {"sub": provider.claims["sub"]}
     assert claims_of(browser.sign_in())["grants"]["identity"] == "alice@example.com"
+
+
+@pytest.mark.parametrize(
+    ("verified", "user_info"),
+    [
+        (None, {"email": "alice@example.com", "email_verified": True}),
+        (None, {"email": "alice@example.com", "email_verified": False}),
+        (None, {"email": "bob@example.com", "email_verified": True}),
+        (None, {"email_verified": True}),
+        (None, {"email": "alice@example.com"}),
+        (False, {"email": "alice@example.com", "email_verified": True}),
+    ],
+)
+def test_userinfo_is_asked_whether_an_address_is_verified_only_if_the_id_token_does_not_say(
+    browser: Browser, provider: FakeProvider, *, verified: bool | None, user_info: dict[str, Any]
+) -> None:
+    provider.claims["email_verified"] = verified
+    provider.user_info = {"sub": provider.claims["sub"], **user_info}
+    response = browser.sign_in()
+    assert provider.requests["/userinfo"] == int(verified is None)
+    expected = {"email": "alice@example.com", "email_verified": True}
+    if verified is None and user_info == expected:
+        assert claims_of(response)["grants"]["identity"] == "alice@example.com"
+    else:
+        assert refusal(response)[0] == "no_identity"
+
+
+def test_userinfo_is_not_asked_about_an_address_that_identifies_nobody(
+    environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
+) -> None:
+    environ["OIDC_WORKER_CLAIM"] = "sub"
+    browser = request.getfixturevalue("browser")
+    browser.provider.claims["email_verified"] = None
+    browser.provider.user_info = {}
+    name = browser.provider.claims["sub"]
+    vars(browser.api.service)["taskrouter"].workers["friendly_name", name] = [ALICE]
+    assert claims_of(browser.sign_in())
+    assert browser.provider.requests["/userinfo"] == 0
 
 
 def test_userinfo_about_another_user_is_refused(browser: Browser, provider: FakeProvider) -> None:
