@@ -44,7 +44,7 @@ _MAX_AGE_MS = 3_600_000
 """Maximum age of the provider's metadata and keys."""
 
 _MIN_AGE_MS = 60_000
-"""Minimum age of the cached keys at which a token that no key fits makes the service fetch them."""
+"""If no cached key fits a token, the keys are fetched again only if they are at least this old."""
 
 _LEEWAY_SECONDS = 60
 """Allowed difference between the provider's clock and this computer's clock."""

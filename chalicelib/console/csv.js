@@ -24,7 +24,7 @@ const COLUMNS = [
 /**
  * Return a value as a quoted field.
  *
- * Spreadsheets run a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
+ * Spreadsheets interpret a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
  * the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new
  * cell after each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
  */

@@ -24,13 +24,13 @@ import { inboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
 
 const SLOW = 300;
-/** A gap between two ticks that shows that the computer was asleep or that its clock was changed. */
+/** After a longer gap between two ticks, the computer may have slept, or its clock may have changed. Hidden pages also tick slowly. */
 const ASLEEP = 5000;
 /** For this time after the end of an offer or Task, TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
 /** Age up to which a timeout explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
-/** Age at which the Activities are read again. The event of a change may have been lost. */
+/** Age at which the Activities are read again when the page becomes visible. An event about a change may have been lost. */
 const OLD = 60_000;
 
 /** Minimum time between two renewals. Otherwise, a session that ends sooner would be renewed again and again. */
@@ -122,7 +122,7 @@ function signIn(token) {
   changed();
 }
 
-/** Continue with the user's token from another tab, now or when this tab's session expires. */
+/** Continue with the user's token from another tab: now if this tab has no session, otherwise when a renewal is due. */
 function receive({ owner, token }) {
   if (state.inbox.owner !== owner) {
     return;
@@ -169,7 +169,7 @@ const RECEIVERS = {
 /** Process a message from another tab of this user. */
 const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
-/** End the session because the API refused the token. */
+/** End the session because the API refused the token, or because the token has expired. */
 function refuse(response) {
   const { expiresAt } = state.session.claims;
   if (state.inbox.loaded || expiresAt <= serverNow()) {
@@ -179,7 +179,7 @@ function refuse(response) {
   }
 }
 
-/** End the session, then continue with another tab's token or, if nobody works with the page, renew the session. */
+/** End the session, then continue with another tab's token or, if nobody is using the page, renew the session. */
 function expire(at) {
   const { nextToken } = state;
   const mayRenew = state.hasProvider && isIdle() && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
@@ -224,7 +224,7 @@ function apply(overview, isLeader) {
   if (wasEmpty && inbox.order.length) {
     select(inbox.order[0], { isAutomatic: true });
   }
-  // Offers that arrived while the page was left for a sign-in are new to the user.
+  // Offers that arrived while the user was away from the page to sign in are new to the user.
   const { known } = lastAttempt;
   if (!isFirst || known) {
     alertTo(isFirst ? added.filter(({ sid }) => !known.includes(sid)) : added, now, isLeader);
@@ -272,7 +272,10 @@ const hasTimedOut = ({ rows, ended }, changedAt, now) =>
 const ANNOUNCED = [10, 30];
 let passed = new Map();
 
-/** Announce, once each, that an offer ends in 30 and in 10 seconds, even if a tick is late. */
+/**
+ * Announce the time left of an offer once at 30 seconds and once at 10 seconds, even if a tick is late. If there are
+ * more than three offers, announce only the selected one.
+ */
 function announceTimeLeft() {
   const { rows, order } = state.inbox;
   const before = passed;
@@ -326,7 +329,7 @@ function update() {
 
 let activitiesReadAt = Date.now();
 
-/** Read the Activities again when the page becomes visible after a long time. */
+/** Read the Activities again when the page becomes visible, unless they were read recently. */
 function refreshActivities() {
   const isOld = Date.now() - activitiesReadAt > OLD;
   if (isOld && state.session && document.visibilityState === "visible") {

@@ -10,7 +10,7 @@ import { changed, state } from "./state.js";
 const EARLY = 300_000 * (1 + Math.random());
 /** Minimum time between two renewals before the expiry. Otherwise, short sessions would be renewed all the time. */
 const EARLY_PAUSE = 600_000;
-/** Milliseconds without input after which nobody works with the page, and the same if a field has the focus. */
+/** Milliseconds without input after which nobody uses the page, and the same if a field has the focus. */
 const QUIET = 10_000;
 const QUIET_IN_FIELD = 60_000;
 
@@ -22,7 +22,7 @@ export function listenToInput() {
   }
 }
 
-/** Return whether nobody works with the page, so that leaving it interrupts nothing and loses no outcome. */
+/** Return whether nobody uses the page, so that leaving it interrupts nothing and loses no outcome. */
 export function isIdle() {
   const { rows, completions } = state.inbox;
   const isEditing = document.activeElement?.matches("input, select, textarea");
@@ -43,7 +43,7 @@ export function stay() {
 
 /**
  * Leave for the identity provider as soon as the API responds with the provider's URL. The network may be down, and
- * the API may throttle. Without the user's request (`isSilent`), also wait until nobody works with the page.
+ * the API may throttle. Without the user's request (`isSilent`), also wait until nobody uses the page.
  */
 export function leave({ isSilent }) {
   departure = { isSilent, failures: 0, at: 0 };
@@ -80,7 +80,7 @@ export async function continueLeaving() {
   }
 }
 
-/** Return whether the session expires soon, and nobody works with the page. */
+/** Return whether the session expires soon, and nobody uses the page. */
 export const isRenewalDue = () =>
   state.hasProvider && isClockKnown() && state.session.claims.expiresAt - serverNow() < EARLY && isIdle();
 

@@ -19,7 +19,7 @@ from taskrouter_simulator.definition.fields import API
 _HEADER = (
     "yaml-language-server: $schema=taskrouter_simulator/definition/schema.json\n"
     "\n"
-    "docs/workspace.md describes all keys. A key that is absent here is not managed."
+    "docs/workspace.md describes all keys. A resource's absent key is not managed."
 )
 
 _OWN_URL = re.compile(rf"{re.escape(API)}(?:{ROUTES})(?:[?#].*)?")
@@ -49,7 +49,8 @@ def export(
 
     Args:
         state: The Workspace, as `read_all` returns it.
-        api_url: URL in front of the routes that TaskRouter calls; None if there is none.
+        api_url: Base URL of the routes that TaskRouter calls, with the secret segment if there is
+                one; None if there is no such URL.
         base_url: The same URL without a secret segment; "" if there is none.
         with_workers: Whether the definition contains the Workers.
 
@@ -81,7 +82,7 @@ def _require_unique_names(kind: Kind, state: State) -> None:
         if other is not resource:
             raise OperatorError(
                 f"The Workspace has several resources with the name {resource.name!r}: "
-                f"{other.sid}, {resource.sid}. Rename all but one {kind.title}."
+                f"{other.sid}, {resource.sid}. Rename one of them."
             )
 
 

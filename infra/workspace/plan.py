@@ -245,7 +245,7 @@ class _Planner:
             sids = ", ".join(resource.sid for resource in found)
             raise OperatorError(
                 f"The Workspace has several resources with the name {name!r}: {sids}. Rename all "
-                f"but one {kind.title}."
+                "but one of them."
             )
         return found[0] if found else None
 

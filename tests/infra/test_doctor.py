@@ -188,12 +188,12 @@ FAULTS = {
     "restricted to Tasks": (
         lambda s: s.twilio.fault("request", "error", status=403, path="*/Events*"),
         "api_key_scope",
-        "not revoked or restricted",
+        "must not be revoked or restricted",
     ),
     "restricted to Events": (
         lambda s: s.twilio.fault("request", "error", status=403, path="*/Tasks"),
         "api_key_scope",
-        "not revoked or restricted",
+        "must not be revoked or restricted",
     ),
     "old auth token": (revoke_auth_token, "auth_token", "the stage refuses all callbacks"),
     "other Workspace": (
