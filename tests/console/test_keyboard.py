@@ -65,6 +65,7 @@ def test_shortcuts_never_fire_while_typing_or_with_a_modifier_or_when_turned_off
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
+    click_background(page)
     time.sleep(0.5)
     page.get_by_label("After a rejection, set me to").focus()
     page.keyboard.press("a")
