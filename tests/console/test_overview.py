@@ -285,7 +285,8 @@ def test_forbidden_user_sees_the_reason(open_console, api):
     )
 
 
-def test_slow_first_load_shows_blank_tiles(open_console, api):
+def hold_statistics(api) -> threading.Event:
+    """Hold the responses to requests for the statistics until the event is set."""
     is_released = threading.Event()
     original = api._read
 
@@ -295,6 +296,11 @@ def test_slow_first_load_shows_blank_tiles(open_console, api):
         return original(path, headers)
 
     api._read = hold
+    return is_released
+
+
+def test_slow_first_load_shows_blank_tiles(open_console, api):
+    is_released = hold_statistics(api)
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     expect(page.locator(".tile.blank")).to_have_count(6)
@@ -385,15 +391,7 @@ def test_nothing_is_loaded_while_the_page_is_hidden_or_shows_another_section(ope
 
 def test_figures_are_updated_after_a_return_during_a_request(open_console, api):
     api.statistics = make_statistics(api)
-    is_released = threading.Event()
-    original = api._read
-
-    def hold(path, headers):
-        if path == "/statistics":
-            is_released.wait()
-        return original(path, headers)
-
-    api._read = hold
+    is_released = hold_statistics(api)
     page = show_overview(open_console, api, clock=True)
     wait_for_requests(page, api, 1)
     page.get_by_role("link", name="History").click()
