@@ -446,7 +446,7 @@ def test_profile_credentials_are_used_outside_lambda(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with scripted_server(respond(http_response(200, DONE))) as server:
-        client_at(server.url).update_item(**REQUEST)
+        client_at(server.url, EMULATOR_BUDGET).update_item(**REQUEST)
         assert "Credential=ann-key/" in _headers(server.requests[0])["authorization"]
 
 
@@ -461,7 +461,7 @@ def test_missing_credentials_are_reported(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(StoreUnavailable, match="failed .NoCredentials"):
-        _call(client_at("http://127.0.0.1:9"), "UpdateItem")
+        _call(client_at("http://127.0.0.1:9", EMULATOR_BUDGET), "UpdateItem")
 
 
 REGIONS = [
