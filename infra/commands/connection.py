@@ -47,7 +47,7 @@ ROUTES = "|".join(_PATHS)
 """Pattern of the paths to which TaskRouter posts."""
 
 _OWN_ROUTE = re.compile(rf"(?s)(/[^?#]+)?((?:{ROUTES})/*)(\?[^#]*)?(#.*)?")
-"""A route, with an optional secret segment, query and fragment."""
+"""A route, with optional preceding segments (which may be secret), query and fragment."""
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit of a request to the stage that a Workflow currently calls."""
@@ -60,7 +60,8 @@ class Changes:
     Attributes:
         workflow: New values of the Workflow's properties.
         workspace: New values of the Workspace's properties.
-        lines: A line for each change, with the old and the new value.
+        lines: A line for each change: the old and the new value of a URL, or the event types that
+            are added to the filter.
         other_stages: The assignment callback URLs of stages whose URLs are replaced, by stage name.
     """
 
@@ -318,7 +319,7 @@ def parse_email(text: str) -> str:
         click.BadParameter: The text is not an email address.
     """
     if not re.fullmatch(_EMAIL, text.strip()):
-        raise click.BadParameter("It must be an email address, such as you@example.com.")
+        raise click.BadParameter("The value must be an email address, such as you@example.com.")
     return text.strip()
 
 
