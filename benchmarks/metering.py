@@ -1,7 +1,8 @@
 """Counts the DynamoDB requests of the app, and the read and write units that AWS charges for.
 
-The local DynamoDB returns the write units that AWS would charge for, but no read units. This module
-calculates read units from the sizes of the items that a request evaluates.
+The local DynamoDB returns the write units that AWS would charge for. Its read units ignore the
+sizes of the items, so this module calculates read units from the sizes of the items that a request
+evaluates.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 """
 

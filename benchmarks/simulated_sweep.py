@@ -49,8 +49,11 @@ class Sweep:
         ended_at: End time (ms).
         unreconciled: Number of steps of the reconciliation that failed or were not started.
         reconciled: Number of records that the reconciliation corrected.
-        tasks_age_ms: Time since the pending Reservations of all reserved Tasks were last read.
-        events_age_ms: Time since the Events of all types were last read completely.
+        tasks_age_ms: Time from the end of the last period for which the reserved Tasks' pending
+            Reservations were read completely, to the start of this sweep (ms). A period ends
+            CALLBACK_IN_TRANSIT_MS before the start of the sweep that reads it. Before the first
+            complete reading, the first reconciliation's end minus FIRST_LOOKBACK_MS counts.
+        events_age_ms: The same for the Events: the maximum of all types (ms).
     """
 
     at: int

@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterable
 
 FOREIGN = (
     "Requests from cross-origin web pages, and for unknown host names, are refused. Accepted host "
-    "names are IP addresses, names without a dot, and the names in SIMULATOR_ALLOWED_HOSTS."
+    "names are IP addresses, names without a dot, and the names in SIMULATOR_ALLOWED_HOSTS. The "
+    "server's own pages must be opened at localhost, at a loopback address, or at a name in "
+    "SIMULATOR_ALLOWED_HOSTS."
 )
 """Error message for a request for which `is_foreign` returns True."""
 
@@ -21,7 +23,10 @@ NOT_LOCAL = (
     "through a proxy or from a cross-origin web page. Other clients of the control routes must "
     "send the token in SIMULATOR_CONTROL_TOKEN as `Authorization: Bearer`."
 )
-"""Error message for a request that does not come from this machine."""
+"""Error message for a request that `web.is_local` refuses.
+
+The control routes return this message only if the request has no valid control token either.
+"""
 
 _PROXY_HEADER = re.compile("forwarded|via|x-real-ip|x-forwarded-.*")
 """Names of headers that proxies add to the requests of their clients."""
@@ -73,7 +78,13 @@ def is_loopback(host: str) -> bool:
 
 
 def is_from_proxy(header_names: Iterable[str]) -> bool:
-    """Return whether a proxy sent the request, given the names of its headers in lower case."""
+    """Return whether any header shows that a proxy sent the request.
+
+    A proxy that adds none of these headers, such as nginx by default, is not recognized.
+
+    Args:
+        header_names: The names of the request's headers, in lower case.
+    """
     return any(_PROXY_HEADER.fullmatch(name) for name in header_names)
 
 

@@ -45,6 +45,6 @@ def test_larger_file_contains_the_smaller_one(smaller, larger):
     assert requirements(smaller).items() <= requirements(larger).items()
 
 
-def test_lambda_package_contains_neither_boto3_nor_chalice():
+def test_lambda_requirements_contain_neither_boto3_nor_chalice():
     # Lambda provides boto3, and Chalice adds its own runtime to the package.
     assert requirements("requirements.txt").keys().isdisjoint({"boto3", "botocore", "chalice"})

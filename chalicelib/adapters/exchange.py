@@ -3,8 +3,9 @@
 The timeouts of urllib3 and requests apply to each connection attempt and to each wait for data, not
 to the exchange as a whole. They limit neither a DNS lookup nor a response that arrives byte by
 byte. Therefore, an exchange runs in a daemon thread, and its caller waits no longer than a total
-time limit. After a timeout, the socket is shut down, which ends the thread. Otherwise, the thread
-waits for the next exchange.
+time limit. After a timeout, the socket is shut down, which ends the thread. If the thread has no
+socket yet, because it is looking up the host name or connecting, the thread ends after that step,
+before it sends a request. A thread whose exchange ended in time waits for the next exchange.
 
 A server can't process a request that was not sent completely. The outcome of any other request
 without a response is unknown. docs/adr/0026 explains how callers use this distinction.
@@ -100,11 +101,12 @@ class Exchange(Generic[_Result]):
             self.was_sent = sends or self.was_sent
 
     def _shut_down(self) -> None:
-        """Shut down the socket, which ends the thread's current or next network access."""
+        """Shut down the socket, if any, which ends the thread's current or next use of it."""
         connection, sock = self._connection, self._socket
         sock = (connection and connection.sock) or sock
-        # The thread may close the socket in the meantime. `SSLSocket.shutdown` would also change
-        # the state of the TLS connection, which the thread uses.
+        # The thread may close the socket in the meantime (OSError), or may not have a socket yet
+        # (TypeError). `SSLSocket.shutdown` would also change the state of the TLS connection, which
+        # the thread uses.
         with suppress(OSError, TypeError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)  # type: ignore[arg-type]
 

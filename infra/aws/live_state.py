@@ -62,8 +62,15 @@ def active_alarms(aws: Aws, stage: Stage) -> list[str]:
     return [name for name, alarm in alarms.items() if alarm["StateValue"] == "ALARM"]
 
 
-def count_subscribers(aws: Aws, topic: str) -> int:
-    """Count the confirmed subscriptions. SNS returns an ARN only for these."""
+def list_subscribers(aws: Aws, topic: str) -> list[str]:
+    """Return the endpoints of the confirmed subscriptions, such as email addresses.
+
+    SNS also lists pending and ended subscriptions, but without an ARN.
+    """
     pages = aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    arns = [item["SubscriptionArn"] for page in pages for item in page["Subscriptions"]]
-    return sum(arn.startswith("arn:") for arn in arns)
+    return [
+        item["Endpoint"]
+        for page in pages
+        for item in page["Subscriptions"]
+        if item["SubscriptionArn"].startswith("arn:")
+    ]

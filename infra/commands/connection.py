@@ -11,7 +11,7 @@ import requests
 from chalicelib.domain.callbacks import EVENT_TYPES
 from chalicelib.domain.workers import ACTIVITY_EVENT
 from infra import OperatorError
-from infra.aws import Aws, chalice_record, stacks, stage_config
+from infra.aws import Aws, chalice_record, live_state, stacks, stage_config
 from infra.aws.stage_config import Stage
 from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
@@ -47,7 +47,7 @@ ROUTES = "|".join(_PATHS)
 """Pattern of the paths to which TaskRouter posts."""
 
 _OWN_ROUTE = re.compile(rf"(?s)(/[^?#]+)?((?:{ROUTES})/*)(\?[^#]*)?(#.*)?")
-"""A route, with an optional secret segment, query and fragment."""
+"""A route, with optional preceding segments (which may be secret), query and fragment."""
 
 _OTHER_STAGE_SECONDS = 5
 """Time limit of a request to the stage that a Workflow currently calls."""
@@ -60,7 +60,8 @@ class Changes:
     Attributes:
         workflow: New values of the Workflow's properties.
         workspace: New values of the Workspace's properties.
-        lines: A line for each change, with the old and the new value.
+        lines: A line for each change: the old and the new value of a URL, or the event types that
+            are added to the filter.
         other_stages: The assignment callback URLs of stages whose URLs are replaced, by stage name.
     """
 
@@ -318,41 +319,36 @@ def parse_email(text: str) -> str:
         click.BadParameter: The text is not an email address.
     """
     if not re.fullmatch(_EMAIL, text.strip()):
-        raise click.BadParameter("It must be an email address, such as you@example.com.")
+        raise click.BadParameter("The value must be an email address, such as you@example.com.")
     return text.strip()
 
 
 def subscribe_to_alarms(
     aws: Aws, stage: Stage, topic: str, email: str | None, *, may_ask: bool
 ) -> None:
-    """Subscribe an email address to the alarms, unless it is subscribed already.
+    """Subscribe an email address to the alarms, unless its subscription is confirmed.
+
+    For an address whose subscription is pending, SNS sends another confirmation email.
 
     Args:
         aws: The account and region.
         stage: The deployed stage.
         topic: ARN of the alarms' topic.
         email: The address; None to ask for an address, or to keep the subscribers.
-        may_ask: Whether to ask for an address if the topic has no subscribers.
+        may_ask: Whether to ask for an address if nobody has confirmed a subscription.
     """
-    sns = aws.client("sns")
-    pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    endpoints = [
-        item["Endpoint"]
-        for page in pages
-        for item in page["Subscriptions"]
-        if item["SubscriptionArn"] != "Deleted"  # SNS lists ended subscriptions for some days
-    ]
-    if email is None and not endpoints and may_ask:
+    subscribers = live_state.list_subscribers(aws, topic)
+    if email is None and not subscribers and may_ask:
         question = "Email address that receives the alarms (empty: none)"
         email = ask(question, default="", parse=lambda text: text and parse_email(text))
-    if email and email not in endpoints:
-        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
+    if email and email not in subscribers:
+        aws.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
         click.echo(
-            f"{email} is subscribed to the alarms. The recipient must confirm the subscription "
-            "with the link that AWS has sent.",
+            f"AWS has sent an email to {email}. The recipient receives alarms only after "
+            "confirming the subscription with the link in that email.",
             err=True,
         )
-    elif not endpoints:
+    elif not subscribers:
         click.echo(
             "Nobody receives the alarms. To subscribe, run: python -m infra deploy --stage "
             f"{stage.name} --alarm-email you@example.com",

@@ -100,7 +100,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     # After `destroy`, the stack contains only the tables.
     missing = MISSING if outputs or stacks.exists(aws, stage) else _STACK_MISSING
     alarms = _or_error(lambda: live_state.active_alarms(aws, stage)) if outputs else missing
-    subscribers = _or_error(lambda: live_state.count_subscribers(aws, topic)) if topic else 0
+    subscribers = _or_error(lambda: len(live_state.list_subscribers(aws, topic))) if topic else 0
     return {
         "url": url,
         "answers": answers,

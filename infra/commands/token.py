@@ -47,7 +47,9 @@ def _parse_hours(text: str) -> float:
     except ValueError:
         hours = math.nan
     if not 0 < hours <= _MAX_HOURS:
-        raise click.BadParameter(f"It must be a number greater than 0 and at most {_MAX_HOURS:g}.")
+        raise click.BadParameter(
+            f"The lifetime must be a number of hours greater than 0 and at most {_MAX_HOURS:g}."
+        )
     return hours
 
 

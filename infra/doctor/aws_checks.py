@@ -206,7 +206,7 @@ def _check_alarm_subscribers(subject: Subject) -> str:
     topic = subject.outputs.get("AlarmTopic")
     if topic is None:
         raise OperatorError(f"The alarms have no topic. {_redeploy(subject)}")
-    count = live_state.count_subscribers(subject.aws, topic)
+    count = len(live_state.list_subscribers(subject.aws, topic))
     if not count:
         raise OperatorError(
             "Nobody has confirmed a subscription to the alarms. Follow the link in the email that "

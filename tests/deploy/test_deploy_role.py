@@ -173,7 +173,7 @@ def test_policy_allows_only_recorded_and_listed_actions(aws, twilio, checkout, r
     make_worker_available(twilio)
     options = ["--yes", "--alarm-email", EMAIL, "--try", "--try-attributes", SPANISH]
     output = recorder.run("deploy", *stage_option, *options)
-    assert f"{EMAIL} is subscribed to the alarms." in output
+    assert f"AWS has sent an email to {EMAIL}." in output
     assert "(Worker Alice) arrived." in output
     recorder.run("status", *stage_option)
     recorder.run("token", *stage_option, "--role", "supervisor")

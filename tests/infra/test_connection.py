@@ -374,8 +374,8 @@ def subscribers(stage):
 def test_given_address_is_subscribed_once(stage):
     result = stage.deploy("--alarm-email", EMAIL)
 
-    assert f"{EMAIL} is subscribed to the alarms. The recipient must confirm" in result.output
-    assert "must confirm" not in stage.deploy("--alarm-email", EMAIL).output
+    assert f"AWS has sent an email to {EMAIL}. The recipient receives alarms only" in result.output
+    assert "AWS has sent" not in stage.deploy("--alarm-email", EMAIL).output
     assert NOBODY not in stage.deploy().output
     assert subscribers(stage) == [EMAIL]
 
@@ -386,22 +386,34 @@ def test_second_address_is_added(stage):
     assert sorted(subscribers(stage)) == ["team@example.com", EMAIL]
 
 
-def test_deleted_subscription_is_not_counted(stage):
-    stage.deploy("--alarm-email", EMAIL)
-    ended = {"Subscriptions": [{"SubscriptionArn": "Deleted", "Endpoint": EMAIL}]}
-    sns = boto3.client("sns")
-    for item in sns.list_subscriptions_by_topic(TopicArn=stage.topic)["Subscriptions"]:
-        sns.unsubscribe(SubscriptionArn=item["SubscriptionArn"])
-    pages = SimpleNamespace(paginate=lambda **_: [ended])
-    aws = SimpleNamespace(
-        client=lambda _name: SimpleNamespace(
-            get_paginator=lambda _operation: pages, subscribe=sns.subscribe
-        )
+@pytest.fixture(params=["PendingConfirmation", "Deleted"])
+def unconfirmed(request):
+    """An AWS account whose topic has a pending or ended subscription, and the SNS calls."""
+    calls = []
+    listed = {"Subscriptions": [{"SubscriptionArn": request.param, "Endpoint": EMAIL}]}
+    sns = SimpleNamespace(
+        get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: [listed]),
+        subscribe=lambda **call: calls.append(call),
     )
+    return SimpleNamespace(client=lambda _: sns), calls
 
-    subscribe_to_alarms(aws, SimpleNamespace(name="dev"), stage.topic, EMAIL, may_ask=False)
 
-    assert subscribers(stage) == [EMAIL]
+def test_address_without_confirmed_subscription_gets_an_email(unconfirmed, capsys):
+    aws, calls = unconfirmed
+
+    subscribe_to_alarms(aws, SimpleNamespace(name="dev"), "topic", EMAIL, may_ask=False)
+
+    assert calls == [{"TopicArn": "topic", "Protocol": "email", "Endpoint": EMAIL}]
+    assert f"AWS has sent an email to {EMAIL}." in capsys.readouterr().err
+
+
+def test_unconfirmed_address_does_not_count_as_recipient(unconfirmed, capsys):
+    aws, calls = unconfirmed
+
+    subscribe_to_alarms(aws, SimpleNamespace(name="dev"), "topic", None, may_ask=False)
+
+    assert calls == []
+    assert NOBODY in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

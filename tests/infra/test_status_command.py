@@ -80,7 +80,7 @@ def test_unconfirmed_and_deleted_subscriptions_are_not_counted(topic, monkeypatc
     pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": subscriptions}])
     client = SimpleNamespace(get_paginator=lambda _: pages)
 
-    assert live_state.count_subscribers(SimpleNamespace(client=lambda _: client), topic) == 0
+    assert live_state.list_subscribers(SimpleNamespace(client=lambda _: client), topic) == []
 
 
 def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):

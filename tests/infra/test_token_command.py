@@ -65,11 +65,11 @@ def test_default_lifetime_is_at_most_the_setting(settings, max_seconds, expected
         (
             ["--role", "service", "--hours", "25"],
             {},
-            "It must be a number greater than 0 and at most 24.",
+            "The lifetime must be a number of hours greater than 0 and at most 24.",
         ),
-        (["--role", "service", "--hours", "0"], {}, "It must be a number greater than 0"),
-        (["--role", "service", "--hours", "x"], {}, "It must be a number greater than 0"),
-        (["--role", "service", "--hours", "nan"], {}, "It must be a number greater than 0"),
+        (["--role", "service", "--hours", "0"], {}, "The lifetime must be a number of hours"),
+        (["--role", "service", "--hours", "x"], {}, "The lifetime must be a number of hours"),
+        (["--role", "service", "--hours", "nan"], {}, "The lifetime must be a number of hours"),
         (["--role", "service", "--worker", ALICE], {}, "A service token has no Worker. Omit"),
         (["--role", "supervisor", "--worker", "Alice"], {}, "A supervisor token has no Worker."),
         (

@@ -198,6 +198,6 @@ def test_invalid_body_is_refused_with_reason(taskrouter, data, message):
     assert send(taskrouter, "POST", "/clock", data=data) == (400, {"message": message})
 
 
-def test_foreign_request_is_refused(taskrouter):
+def test_request_that_is_not_local_is_refused(taskrouter):
     for headers in ({"Host": "a.example"}, {"Origin": "http://a.example"}, {"Host": "192.168.0.7"}):
         assert send(taskrouter, "GET", "", **headers) == (403, {"message": NOT_LOCAL})
