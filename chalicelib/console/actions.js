@@ -197,7 +197,7 @@ export function endByRecord({ sid, reservation }) {
 
 /** Check the Reservation's status after some seconds, because the outcome is unknown. */
 function scheduleCheck(sid, seconds) {
-  changeRow(state.inbox, sid, { phase: "checking", nextCheckAt: serverNow() + seconds * 1000 });
+  changeRow(state.inbox, sid, { phase: "checking", nextCheckAt: performance.now() + seconds * 1000 });
   after(seconds * 1000, session.pollNow);
 }
 
@@ -317,7 +317,7 @@ export async function complete(sid) {
 /** Check after some seconds whether the Task is still in progress, because the outcome is unknown. */
 function checkCompletion(sid, reservation) {
   const { completions } = state.inbox;
-  completions.set(sid, { isBusy: true, label: "checking", checkAt: serverNow() + LOOKUP_WAIT });
+  completions.set(sid, { isBusy: true, label: "checking", checkAt: performance.now() + LOOKUP_WAIT });
   announceEnding("checking", { reservation });
   after(LOOKUP_WAIT, session.pollNow);
 }

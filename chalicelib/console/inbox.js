@@ -11,7 +11,7 @@ import { duration, taskTitle } from "./format.js";
 import { text } from "./texts.js";
 
 /** Milliseconds for which a row keeps its place after it has ended. */
-export const STAY = 5000;
+const STAY = 5000;
 /** Milliseconds for which an ended row is listed. */
 const KEEP = 600_000;
 const MAX_ENDED = 20;
@@ -26,7 +26,7 @@ export const newInbox = () => ({
   progress: [],
   /** Reservations that are no longer in progress, by SID. Their status is being looked up. */
   leaving: new Map(),
-  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, checkAt}, or {problem}. */
+  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, checkAt}, or {problem}. No change of a clock affects checkAt. */
   completions: new Map(),
   loaded: false,
   /** Whether the overview omits Reservations, and whether it omits pending Reservations. */
@@ -39,6 +39,9 @@ export const newInbox = () => ({
 
 export const timeout = (reservation) =>
   Date.parse(reservation.expires_at) - Date.parse(reservation.reserved_at);
+
+/** Return whether a row has ended, and no longer keeps its place. */
+export const isOver = ({ stayUntil }) => performance.now() >= stayUntil;
 
 /** Replace a row with a changed copy, so that its component notices the change. */
 export function changeRow(inbox, sid, changes) {
@@ -71,7 +74,7 @@ export function applyOverview(inbox, overview, now) {
   for (const reservation of pending) {
     const sid = reservation.reservation_sid;
     shown.add(sid);
-    if (applyPending(inbox, sid, reservation, now)) {
+    if (applyPending(inbox, sid, reservation)) {
       added.push(inbox.rows.get(sid));
     }
   }
@@ -91,7 +94,7 @@ export function applyOverview(inbox, overview, now) {
       }
     }
   }
-  applyProgress(inbox, decided, others, now);
+  applyProgress(inbox, decided, others);
   inbox.loaded = true;
   return { added, vanished, ended };
 }
@@ -102,7 +105,7 @@ export function applyOverview(inbox, overview, now) {
  * A Task that has left the list is looked up if the user is a Worker, or if this tab has tried to
  * complete the Task. A supervisor's list contains the Tasks of all Workers, too many to look up.
  */
-function applyProgress(inbox, decided, others, now) {
+function applyProgress(inbox, decided, others) {
   for (const reservation of inbox.progress) {
     const sid = reservation.reservation_sid;
     if (inbox.worker || inbox.completions.has(sid)) {
@@ -111,7 +114,7 @@ function applyProgress(inbox, decided, others, now) {
   }
   for (const sid of decided.keys()) {
     inbox.leaving.delete(sid);
-    if (inbox.completions.get(sid)?.checkAt <= now) {
+    if (inbox.completions.get(sid)?.checkAt <= performance.now()) {
       inbox.completions.set(sid, { problem: () => text("problemNotCompleted") });
     }
   }
@@ -130,7 +133,7 @@ function lastListedDeadline({ reservations, truncated }) {
 }
 
 /** Update the row of a pending Reservation; return whether the row is new. */
-function applyPending(inbox, sid, reservation, now) {
+function applyPending(inbox, sid, reservation) {
   const row = inbox.rows.get(sid);
   const json = JSON.stringify(reservation);
   if (!row) {
@@ -140,7 +143,7 @@ function applyPending(inbox, sid, reservation, now) {
   if (row.json !== json && row.phase !== "ended") {
     changeRow(inbox, sid, { reservation, json, deadline: Date.parse(reservation.expires_at) });
   }
-  const isUndecided = row.phase === "checking" && !reservation.claimed && row.nextCheckAt <= now;
+  const isUndecided = row.phase === "checking" && !reservation.claimed && row.nextCheckAt <= performance.now();
   if (isUndecided || row.phase === "vanished") {
     const problem = isUndecided ? (() => text("problemUndecided")) : row.problem;
     changeRow(inbox, sid, { phase: "open", problem });
@@ -152,7 +155,7 @@ function applyPending(inbox, sid, reservation, now) {
 export function endRow(inbox, sid, reached, now) {
   const row = inbox.rows.get(sid);
   if (row && row.phase !== "ended") {
-    changeRow(inbox, sid, { phase: "ended", ending: { ...reached, at: now }, problem: null });
+    changeRow(inbox, sid, { phase: "ended", ending: { ...reached, at: now }, stayUntil: performance.now() + STAY, problem: null });
   }
 }
 
@@ -219,7 +222,7 @@ export function arrange(inbox, now, isHeld) {
     inbox.order = [...new Set([...inbox.order, ...inbox.rows.keys()])];
   } else {
     for (const [sid, row] of inbox.rows) {
-      if (row.phase === "ended" && now - row.ending.at >= STAY) {
+      if (isOver(row)) {
         inbox.rows.delete(sid);
         inbox.ended = [row, ...inbox.ended];
       }

@@ -5,7 +5,7 @@ import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { pauseBefore, request, VERSION } from "./api.js";
 import { forgetClock, isClockKnown, serverNow } from "./clock.js";
-import { applyOverview, arrange, rowTitle, STAY } from "./inbox.js";
+import { applyOverview, arrange, isOver, rowTitle } from "./inbox.js";
 import { expectTyping, listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
@@ -241,7 +241,7 @@ function apply(overview, isLeader) {
 function noticeActivity({ inbox }, now) {
   const { worker, rows, progress } = inbox;
   const hasWork = progress.length > 0 || [...rows.values()].some(({ phase }) => phase !== "ended");
-  state.workedAt = hasWork ? now : state.workedAt;
+  state.workedAt = hasWork ? performance.now() : state.workedAt;
   const sid = worker?.activity_sid ?? null;
   const isExpected = sid === state.expectedActivity;
   if (isExpected) {
@@ -255,7 +255,7 @@ function noticeActivity({ inbox }, now) {
   }
   const at = Date.parse(worker?.activity_changed_at) || now;
   const isTimeout = hasTimedOut(inbox, at, now);
-  if (sid !== state.knownActivity && (isTimeout || now - state.workedAt > WORK_ENDED)) {
+  if (sid !== state.knownActivity && (isTimeout || performance.now() - state.workedAt > WORK_ENDED)) {
     state.knownActivity = sid;
     state.activityNotice = { name: worker.activity_name, at, isTimeout };
   }
@@ -321,8 +321,7 @@ function update() {
   polling?.watch();
   announceTimeLeft();
   tick();
-  const isDue = [...state.inbox.rows.values()].some(({ phase, ending }) => phase === "ended" && serverNow() - ending.at >= STAY);
-  if (isDue) {
+  if ([...state.inbox.rows.values()].some(isOver)) {
     changed();
   }
 }
