@@ -155,7 +155,7 @@ class Delivery:
         settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
         absent: parameters that the callback lacked, among those that a record stores as separate
             attributes. An event may have set these attributes.
-        answered_at: epoch ms of the answer, or None if an earlier version recorded the callback.
+        answered_at: epoch ms just before the answer was chosen, or None (earlier versions).
     """
 
     received_at: int
