@@ -13,7 +13,7 @@ const changes = ({ history }) => history.filter(({ to }) => to !== "pending");
 /** Return the entry with which the callback was recorded, if the callback arrived before the event. */
 const firstEntry = ({ history }) => (history[0]?.by === "assignment_callback" ? history[0] : null);
 
-/** Return when the callback was answered. The time is missing if an earlier version recorded the event first. */
+/** Return when the service began to answer the callback. The time is missing if an earlier version recorded the event first. */
 export const answeredAt = (record) => record.delivery?.answered_at ?? firstEntry(record)?.at;
 
 /** Return {at, isExact}: when the Reservation was created or, if that is unknown, when its callback arrived shortly afterward. */

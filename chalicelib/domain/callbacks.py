@@ -278,7 +278,7 @@ class ReservationEvent:
         columns |= dict.fromkeys(omitted)
         return cls(
             status=status,
-            at=_parse_time(form.get("Timestamp", ""), form.get("TimestampMs", "")),
+            at=event_time(form),
             worker_name=read_name(form, "WorkerName"),
             workflow_name=read_name(form, "WorkflowName"),
             task_queue_name=read_name(form, "TaskQueueName"),
@@ -286,16 +286,24 @@ class ReservationEvent:
         )
 
 
-def _parse_time(seconds: str, milliseconds: str) -> int | None:
-    """Return the time of an event in epoch ms, or None if *seconds* is malformed.
+def event_time(form: Form, *, until: int = 0) -> int | None:
+    """Return the time of an event in epoch ms, or None if its ``Timestamp`` is malformed.
 
     Twilio does not document ``TimestampMs``, so it is used only if it agrees with ``Timestamp``.
+    Otherwise, the time is the last millisecond of the second that is not after *until* (epoch ms),
+    or the first one.
     """
+    seconds, milliseconds = form.get("Timestamp", ""), form.get("TimestampMs", "")
     if not _SECONDS.fullmatch(seconds):
         return None
     if _MILLISECONDS.fullmatch(milliseconds) and milliseconds.startswith(seconds):
         return int(milliseconds)
-    return int(seconds) * 1000
+    return latest_in_second(int(seconds) * 1000, until)
+
+
+def latest_in_second(start: int, until: int) -> int:
+    """Return the last ms of the second from *start* that is not after *until*, or else *start*."""
+    return max(start, min(start + 999, until))
 
 
 def read_name(form: Form, parameter: str) -> str | None:

@@ -155,7 +155,7 @@ class Delivery:
         settings: the X-Twilio-Webhooks-Signature-Settings header, if present.
         absent: parameters that the callback lacked, among those that a record stores as separate
             attributes. An event may have set these attributes.
-        answered_at: epoch ms of the answer, or None if an earlier version recorded the callback.
+        answered_at: epoch ms just before the answer was chosen, or None (earlier versions).
     """
 
     received_at: int
@@ -207,9 +207,8 @@ class Reservation:
         expires_at: when TaskRouter times out the Reservation.
         workflow_sid: WW…, or None until a callback or event reports it.
         task_queue_sid: WQ…, or None until a callback or event reports it.
-        worker_name: the Worker's friendly name, or None until TaskRouter reports it.
-        workflow_name: the Workflow's friendly name, or None until TaskRouter reports it.
-        task_queue_name: the TaskQueue's friendly name, or None until TaskRouter reports it.
+        worker_name, workflow_name, task_queue_name: the friendly names of the Worker, the Workflow
+            and the TaskQueue, or None until TaskRouter reports them.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
         rule: the name of the rule that chose the answer, or None.
@@ -337,8 +336,7 @@ class DueReservation:
         worker_sid: WK….
         status: the recorded status.
         due_at: epoch ms of the sweep's next check.
-        reserved_at: epoch ms.
-        expires_at: epoch ms.
+        reserved_at, expires_at: epoch ms.
         checks: number of sweep checks since the status last changed.
         is_claimed: whether the record has a claim, live or expired.
     """
@@ -363,10 +361,10 @@ class StatusUpdate:
         at: epoch ms.
         by: source of the report, for the history.
         next_check_at: epoch ms of the sweep's next check, or None if the status is final.
-        worker_name: the Worker's friendly name, if reported.
-        workflow_name: the Workflow's friendly name, if reported.
-        task_queue_name: the TaskQueue's friendly name, if reported.
+        worker_name, workflow_name, task_queue_name: the friendly names, if reported.
         note: a note for the history.
+        reserved_at, expires_at: the creation time and the timeout (epoch ms) according to the event
+            ``reservation.created``, or None.
     """
 
     status: Status
@@ -377,6 +375,8 @@ class StatusUpdate:
     workflow_name: str | None = None
     task_queue_name: str | None = None
     note: str | None = None
+    reserved_at: int | None = None
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,14 @@
 https://www.twilio.com/docs/taskrouter/api/activity
 """
 
-import re
 from dataclasses import dataclass
 from typing import Self
 
-from chalicelib.domain.callbacks import Form, read_name
+from chalicelib.domain.callbacks import Form, event_time, read_name
 from chalicelib.domain.sids import is_sid
 
 ACTIVITY_EVENT = "worker.activity.update"
 """The event type that reports the new Activity of a Worker."""
-
-_SECONDS = re.compile("[0-9]{10}")
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ class WorkerActivity:
         worker_name: the Worker's friendly name, or None if TaskRouter did not report it.
         activity_sid: WA….
         activity_name: the Activity's friendly name.
-        changed_at: epoch ms, with a precision of one second.
+        changed_at: epoch ms. Only the second is exact, because TaskRouter's REST API returns whole
+            seconds. The milliseconds put changes within a second in order.
     """
 
     worker_sid: str
@@ -57,18 +55,16 @@ class WorkerActivity:
 
         Args:
             form: the parameters of an event for this account and Workspace.
-            now: epoch ms, used if the event has no valid timestamp.
+            now: epoch ms, used as far as the event's time is unknown.
         """
         worker_sid, activity_sid = form.get("WorkerSid", ""), form.get("WorkerActivitySid", "")
         is_reported = form.get("EventType") == ACTIVITY_EVENT
         if not (is_reported and is_sid(worker_sid, "WK") and is_sid(activity_sid, "WA")):
             return None
-        timestamp = form.get("Timestamp", "")
-        at = int(timestamp) if _SECONDS.fullmatch(timestamp) else now // 1000
         return cls(
             worker_sid=worker_sid,
             worker_name=read_name(form, "WorkerName"),
             activity_sid=activity_sid,
             activity_name=read_name(form, "WorkerActivityName") or "",
-            changed_at=at * 1000,
+            changed_at=event_time(form, until=now) or now,
         )

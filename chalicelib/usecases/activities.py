@@ -1,8 +1,10 @@
 """Read the Activities, and switch and record the Activity of a Worker."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 from chalicelib.domain.auth import Action, Principal
+from chalicelib.domain.callbacks import latest_in_second
 from chalicelib.domain.errors import BadRequest, NotFound, StoreUnavailable, TaskRouterNotFound
 from chalicelib.domain.workers import Activity, WorkerActivity
 from chalicelib.usecases.ports import TaskRouter, WorkerActivities
@@ -49,7 +51,7 @@ def switch_activity(
         principal: the caller. A Worker may only switch its own Activity.
         taskrouter: TaskRouter's REST API.
         activities: the recorded Activities of Workers.
-        now: epoch ms.
+        now: epoch ms at which the request began.
 
     Raises:
         BadRequest: the caller has no Worker, and *worker_sid* is None.
@@ -71,9 +73,12 @@ def switch_activity(
 
 
 def _record(current: WorkerActivity, activities: WorkerActivities, now: int) -> None:
+    # TaskRouter returns the time of the last change in whole seconds. The response includes changes
+    # before the request, but an event may already have reported a later change in that second.
+    changed_at = latest_in_second(current.changed_at, now)
     # If the write fails, an event or the next request to list the Activities corrects the record.
     with suppress(StoreUnavailable):
-        activities.save(current, now=now)
+        activities.save(replace(current, changed_at=changed_at), now=now)
 
 
 def _no_worker() -> NotFound:

@@ -1,5 +1,7 @@
 """Record TaskRouter's status reports, which may be late, repeated or out of order."""
 
+from dataclasses import replace
+
 from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.reservations import (
     ACHIEVED,
@@ -56,6 +58,11 @@ def observe(
         workflow_name=event.workflow_name,
         task_queue_name=event.task_queue_name,
     )
+    if event.status is Status.PENDING and event.at is not None:
+        # The event may arrive after the callback, whose timeout is better if the Workflow is known.
+        update = replace(
+            update, reserved_at=reserved_at, expires_at=expires_at if event.workflow_sid else None
+        )
     changed, record = store.record_status(event.reservation_sid, update)
     if record is not None:
         return changed

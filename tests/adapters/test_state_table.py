@@ -1,14 +1,19 @@
-"""Idempotency keys, the search budget, periodic jobs and the last sweep in the `state` table."""
+"""Keys, the search budget, jobs, the last sweep and Activities in the `state` table."""
 
 import hashlib
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from chalicelib.adapters.dynamodb.activities import DynamoWorkerActivities
 from chalicelib.adapters.dynamodb.client import from_item, to_item
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.callbacks import Form
 from chalicelib.domain.tasks import IdempotencyRecord
+from chalicelib.domain.workers import ACTIVITY_EVENT, WorkerActivity
 from tests.support import NOW, sid
 
 SECONDS = NOW // 1000
@@ -250,3 +255,32 @@ def test_last_sweep_replaces_the_previous_sweep(store: DynamoReservationStore) -
     store.save_sweep({"at": NOW, "found": 2})
     store.save_sweep({"at": NOW + 1})
     assert read(store, {"id": "last_sweep"}) == {"id": "last_sweep", "at": NOW + 1}
+
+
+# Activities
+
+
+@given(times=st.sets(st.integers(0, 2_500), min_size=1, max_size=6), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_latest_event_wins_in_any_order_of_arrival(
+    store: DynamoReservationStore, times: set[int], data: st.DataObject
+) -> None:
+    activities = DynamoWorkerActivities(store._client, state_table=store._state, retention_days=30)
+    worker_sid = sid("WK")
+    by_time = {at: sid("WA") for at in times}
+    repeated = data.draw(st.lists(st.sampled_from(sorted(times)), max_size=3))
+    for at in data.draw(st.permutations([*times, *repeated])):
+        fields = {
+            "EventType": ACTIVITY_EVENT,
+            "WorkerSid": worker_sid,
+            "WorkerActivitySid": by_time[at],
+            "Timestamp": str((NOW + at) // 1000),
+            "TimestampMs": str(NOW + at),
+        }
+        reported = WorkerActivity.from_form(Form([*fields.items()]), now=NOW + 3_000)
+        assert reported is not None
+        activities.save(reported, now=NOW + 3_000)
+
+    current = activities.get(worker_sid)
+    assert current is not None
+    assert current.activity_sid == by_time[max(times)]

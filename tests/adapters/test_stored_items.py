@@ -860,6 +860,38 @@ def test_pending_report_only_adds_a_missing_worker_name(
     assert stored_item(store, reservation.reservation_sid) == {**before, **added}
 
 
+@pytest.mark.parametrize("status", Status)
+def test_event_corrects_the_creation_time_with_one_write(
+    store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch, status: Status
+) -> None:
+    reservation = make_reservation(status=status)
+    store.create_record(reservation, due_at=NOW + 5)
+    before = stored_item(store, reservation.reservation_sid)
+    tables = record_updates(store, monkeypatch)
+
+    created = NOW - 3_600_000
+    update = make_update(
+        Status.PENDING, reserved_at=created, expires_at=created + 1, workflow_name="Sales"
+    )
+    changed, record = store.record_status(reservation.reservation_sid, update)
+
+    assert not changed
+    assert record == store.get(reservation.reservation_sid)
+    expected = {
+        **before,
+        "workflow_name": "Sales",
+        "reserved_at": created,
+        "expires_at": created + 1,
+        "hour": "2026-09-21T13",
+    }
+    assert stored_item(store, reservation.reservation_sid) == expected
+    assert len(tables) == 1
+
+    for at in (created, created + 1):
+        store.record_status(reservation.reservation_sid, replace(update, reserved_at=at))
+        assert stored_item(store, reservation.reservation_sid) == expected
+
+
 # The sweep
 
 

@@ -43,9 +43,9 @@ def entry(at: float, to: str, by: str = "event", note: str | None = None) -> dic
 def add_record(api, status: str = "completed", *, ago: float = 400, **properties) -> str:
     """Add the record of a Reservation that reached a status, and return its SID.
 
-    The Reservation was created *ago* seconds ago. Its callback arrived after 86 ms and was answered
-    41 ms later. After 97 s, Alice claimed the Reservation, 212 ms before its status changed.
-    Wrap-up began 251 s after the decision, and the Reservation was completed 38 s later.
+    The Reservation was created *ago* seconds ago. Its callback arrived after 86 ms, and its answer
+    was chosen 41 ms later. After 97 s, Alice claimed the Reservation, 212 ms before its status
+    changed. Wrap-up began 251 s after the decision, and the Reservation was completed 38 s later.
     """
     start = time.time() - ago
     reservation = api.offer("Marta Ríos", left=120 - ago, timeout=120, status=status)
@@ -108,7 +108,7 @@ def test_timeline_shows_the_whole_life_cycle_with_times_and_durations(open_conso
     reservation = add_record(api)
     page = open_console()
     visit(page, reservation)
-    names = ["Reserved", "Callback received", "Answered", "Claimed", "Accepted", "Wrapping up"]
+    names = ["Reserved", "Callback received", "Answering", "Claimed", "Accepted", "Wrapping up"]
     expect(step_names(page)).to_have_text([*names, "Claimed", "Completed"])
     took = ["+86 ms", "+41 ms", "+1 min 37 s", "+212 ms", "+4 min 11 s", "+37 s", "+500 ms"]
     expect(page.locator(".steps .took")).to_have_text(took)
@@ -245,7 +245,7 @@ def test_callback_recorded_after_the_event_is_in_the_timeline(open_console, api)
     page = open_console()
     visit(page, reservation)
     steps, notes = step_names(page), page.locator(".steps .note")
-    for index, name in enumerate(["Callback received", "Answered", "Claimed"], 1):
+    for index, name in enumerate(["Callback received", "Answering", "Claimed"], 1):
         expect(steps.nth(index)).to_have_text(name)
     expect(page.locator(".steps .at").nth(2)).to_have_attribute(
         "datetime", record["delivery"]["answered_at"]
@@ -261,7 +261,7 @@ def test_answer_recorded_by_an_earlier_version_is_in_the_timeline(open_console, 
     page = open_console()
     visit(page, reservation)
     steps, notes = step_names(page), page.locator(".steps .note")
-    expect(steps.nth(2)).to_have_text("Answered")
+    expect(steps.nth(2)).to_have_text("Answering")
     expect(page.locator(".steps .at").nth(2)).to_have_attribute(
         "datetime", record["history"][0]["at"]
     )

@@ -103,7 +103,7 @@ def get_status(client, path):
 def check_inspect(page, record):
     """The timeline has all steps of an accepted Reservation, and the signature is valid."""
     inspect(page, record["reservation_sid"])
-    names = ["Reserved", "Callback received", "Answered", "Claimed", "Accepted"]
+    names = ["Reserved", "Callback received", "Answering", "Claimed", "Accepted"]
     expect(steps(page)).to_have_text(names)
     page.get_by_role("button", name="Verify again").click()
     expect(page.locator(".facts .pill", has_text="Valid")).to_be_visible(timeout=30_000)

@@ -17,6 +17,7 @@ from chalicelib.domain.callbacks import (
     EventPage,
     Form,
     ReservationEvent,
+    event_time,
 )
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
@@ -285,6 +286,15 @@ def test_timestamp_that_is_not_ten_digits_is_ignored(timestamp: str) -> None:
 def test_milliseconds_are_used_if_they_agree_with_the_timestamp(milliseconds: str, at: int) -> None:
     times = (("Timestamp", "1790000000"), ("TimestampMs", milliseconds))
     assert parse(ReservationEvent, EVENT_TYPE, *SIDS, *times).at == at
+
+
+@pytest.mark.parametrize(
+    ("until", "milliseconds"), [(-1, 0), (0, 0), (1, 1), (998, 998), (999, 999), (1_000, 999)]
+)
+def test_event_in_whole_seconds_has_the_latest_possible_time(until: int, milliseconds: int) -> None:
+    start = 1_790_000_000_000
+    form = Form([("Timestamp", "1790000000")])
+    assert event_time(form, until=start + until) == start + milliseconds
 
 
 def test_milliseconds_without_a_valid_timestamp_are_ignored() -> None:

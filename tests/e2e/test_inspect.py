@@ -60,7 +60,7 @@ def test_timeline_shows_the_whole_lifecycle_and_agrees_with_taskrouter(live, ope
     expect(steps(page).last).to_have_text("Wrapping up", timeout=10_000)
     assert live.app.post(f"/reservations/{reservation_sid}/complete", {}).status == 200
     expect(steps(page).last).to_have_text("Completed", timeout=10_000)
-    begins = ["Reserved", "Callback received", "Answered"]
+    begins = ["Reserved", "Callback received", "Answering"]
     ends = ["Claimed", "Accepted", "Wrapping up", "Claimed", "Completed"]
     expect(steps(page)).to_have_text([*begins, *ends])
     claims = page.locator(".steps > li", has_text="Claimed").locator(".note")

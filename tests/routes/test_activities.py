@@ -276,6 +276,54 @@ def test_event_replaces_the_activity_unless_the_event_is_older(
     assert shown(api, alice)["activity_name"] == name
 
 
+def post_exact_event(api: Api, worker_sid: str, activity: Activity, at: int) -> None:
+    """Post an event with its time in ms after NOW."""
+    post_event(api, worker_sid, activity, TimestampMs=str(NOW + at))
+
+
+def test_event_that_happened_first_but_arrives_last_is_ignored(api: Api) -> None:
+    alice = sid("WK")
+    post_exact_event(api, alice, OFFLINE, 600)
+    post_exact_event(api, alice, IDLE, 200)
+
+    assert shown(api, alice)["activity_name"] == "Offline"
+    assert shown(api, alice)["activity_changed_at"] == "2026-09-21T14:13:20.000Z"
+
+
+def test_response_to_a_switch_does_not_replace_a_later_event_in_that_second(
+    api: Api, alice: str
+) -> None:
+    api.clock.now = NOW + 150
+    post_exact_event(api, alice, OFFLINE, 600)
+    assert switch(api, alice, IDLE.sid).status_code == 200
+
+    assert shown(api, alice)["activity_name"] == "Offline"
+
+
+@pytest.mark.parametrize("read_at", [700, 60_000])
+def test_activity_that_was_read_replaces_an_earlier_event_in_that_second(
+    api: Api, alice: str, read_at: int
+) -> None:
+    post_exact_event(api, alice, OFFLINE, 100)
+    api.clock.now = NOW + read_at
+    api.call("GET", "/activities", token=token_of(api, alice))
+    post_exact_event(api, alice, OFFLINE, 200)
+
+    assert shown(api, alice)["activity_name"] == "Idle"
+
+
+@pytest.mark.parametrize("times", [{}, {"TimestampMs": str(NOW + 700)}])
+def test_event_in_the_second_in_which_the_activity_was_read_replaces_it(
+    api: Api, alice: str, times: dict[str, str]
+) -> None:
+    api.clock.now = NOW + 500
+    api.call("GET", "/activities", token=token_of(api, alice))
+    api.clock.now = NOW + 2_000
+    post_event(api, alice, OFFLINE, **times)
+
+    assert shown(api, alice)["activity_name"] == "Offline"
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from tests.routes.conftest import BASE_URL, FORM, Api
-from tests.support import sid
+from tests.support import NOW, sid
 
 EVENTS = {
     "reservation.created": "pending",
@@ -50,6 +50,20 @@ def test_event_is_recorded_and_acknowledged_with_204(
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
     assert record["status"] == status
     assert api.lines()[1]["event_type"] == event_type
+
+
+def test_reservation_begins_at_the_time_of_the_event_that_arrives_after_the_callback(
+    api: Api,
+) -> None:
+    parameters = api.callback_parameters()
+    api.clock.now = NOW + 400
+    api.post_callback(parameters)
+
+    post(api, "/event_callback", {**event_parameters(api, "reservation.created"), **parameters})
+
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
+    assert record["reserved_at"] == "2026-09-21T14:13:20.123Z"
+    assert record["expires_at"] == "2026-09-21T14:15:20.123Z"
 
 
 def test_event_for_unknown_reservation_creates_a_record_with_attributes(api: Api) -> None:

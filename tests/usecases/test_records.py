@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 from unittest.mock import ANY
 
@@ -160,6 +161,56 @@ def test_event_creates_a_complete_record(
     pending_at = reserved_at + 100_000
     delays = {"pending": pending_at, "accepted": NOW + 900_000, "wrapping": NOW + 900_000}
     assert due_at(service, remote) == delays.get(status)
+
+
+CREATED = NOW - 700
+"""The time of the event ``reservation.created``."""
+
+
+@pytest.mark.parametrize("order", [*permutations(["callback", "created", "accepted"])])
+def test_creation_time_is_that_of_its_event_in_any_order_of_arrival(
+    service: Service, order: tuple[str, ...]
+) -> None:
+    remote = service.taskrouter.add()
+    times = {"created": CREATED, "accepted": NOW + 400}
+    for _ in range(2):
+        for source in order:
+            if source == "callback":
+                service.assign(remote)
+                continue
+            status = Status.PENDING if source == "created" else Status.ACCEPTED
+            event = make_event(remote, status, at=times[source], workflow_sid=WORKFLOW)
+            observe(event, store=service.store, deadlines=DEADLINES, now=NOW + 900)
+
+    record = service.record(remote)
+    assert (record.reserved_at, record.expires_at) == (CREATED, CREATED + 120_000)
+    assert record.worker_name == "Alice"
+
+
+def test_event_without_a_workflow_keeps_the_timeout_of_the_callback(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.deadlines = replace(DEADLINES, by_workflow={WORKFLOW: 90})
+    service.assign(remote)
+    event = make_event(remote, Status.PENDING, at=CREATED)
+    observe(event, store=service.store, deadlines=service.deadlines, now=NOW)
+
+    record = service.record(remote)
+    assert (record.reserved_at, record.expires_at) == (CREATED, NOW + 90_000)
+
+
+@pytest.mark.parametrize(
+    ("status", "at"), [(Status.PENDING, None), (Status.ACCEPTED, CREATED), (Status.PENDING, NOW)]
+)
+def test_other_events_keep_the_creation_time(
+    service: Service, status: Status, at: int | None
+) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    event = make_event(remote, status, at=at, workflow_sid=WORKFLOW)
+    observe(event, store=service.store, deadlines=DEADLINES, now=NOW)
+
+    record = service.record(remote)
+    assert (record.reserved_at, record.expires_at) == (NOW, NOW + 120_000)
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.ACCEPTED, Status.TIMEOUT])

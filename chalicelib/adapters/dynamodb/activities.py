@@ -32,8 +32,6 @@ class DynamoWorkerActivities:
                 "changed_at": activity.changed_at,
                 "ttl": now // 1000 + self._retention_days * _DAY_SECONDS,
             },
-            # Times have a precision of one second. Of two changes in one second, the one saved last
-            # is kept.
             conditions=["attribute_not_exists(#changed_at) OR #changed_at <= :set_changed_at"],
         )
         saved, _ = update.run(self._client, self._table, _key(activity.worker_sid))
@@ -50,7 +48,8 @@ class DynamoWorkerActivities:
                 worker_name=item.get("worker_name"),
                 activity_sid=item["activity_sid"],
                 activity_name=item["activity_name"],
-                changed_at=item["changed_at"],
+                # The milliseconds only put changes in order (docs/adr/0059).
+                changed_at=item["changed_at"] // 1000 * 1000,
             )
 
 

@@ -145,8 +145,7 @@ class DynamoReservationStore(DynamoJobs):
             conditions=["attribute_not_exists(#reservation_sid)"],
         )
         update.set |= {"expires_at": reservation.expires_at, "acceptor": reservation.accepted_by}
-        created, _ = self._run(update, reservation.reservation_sid)
-        return created
+        return self._run(update, reservation.reservation_sid)[0]
 
     def _new_record(self, reservation: Reservation, due_at: int | None) -> dict[str, Any]:
         """Return the attributes that are set when a record is created."""
@@ -259,14 +258,7 @@ class DynamoReservationStore(DynamoJobs):
     ) -> tuple[bool, Reservation | None]:
         """Record a status reported by TaskRouter if OBSERVED allows the transition."""
         if update.status is Status.PENDING:
-            # No record may change to pending, so only the names can be new.
-            if update.worker_name is None:
-                return False, self.get(reservation_sid)
-            request = UpdateItem(
-                set={name: getattr(update, name) for name in _NAMES},
-                conditions=["attribute_exists(#status)", "attribute_not_exists(#worker_name)"],
-            )
-            return False, self._run(request, reservation_sid)[1]
+            return False, self._record_creation(reservation_sid, update)
         if update.status is Status.WRAPPING:
             # Keep a live claim and its due time: the sweep checks the record if the owner crashes.
             recorded, record = self._record_status(reservation_sid, update, keep_claim=True)
@@ -274,16 +266,25 @@ class DynamoReservationStore(DynamoJobs):
                 return recorded, record
         return self._record_status(reservation_sid, update)
 
+    def _record_creation(self, reservation_sid: str, update: StatusUpdate) -> Reservation | None:
+        """Record new names and the creation time. No record may change to pending."""
+        at, is_new = update.reserved_at, "attribute_not_exists(#worker_name)"
+        if update.worker_name is None and at is None:
+            return self.get(reservation_sid)
+        request = UpdateItem(set_if_absent={name: vars(update)[name] for name in _NAMES})
+        if at is not None:
+            request.set = {"reserved_at": at, "hour": utc_hour(at), "expires_at": update.expires_at}
+            is_new += " OR #reserved_at > :set_reserved_at"
+        request.conditions = ["attribute_exists(#status)", is_new]
+        return self._run(request, reservation_sid)[1]
+
     def _record_status(
         self, reservation_sid: str, update: StatusUpdate, *, keep_claim: bool = False
     ) -> tuple[bool, Reservation | None]:
         """Record a status. *keep_claim* requires a live claim and leaves it unchanged."""
         entry = HistoryEntry(at=update.at, to=update.status, by=update.by, note=update.note)
         request = UpdateItem(
-            set={
-                "status": update.status.value,
-                **{name: getattr(update, name) for name in _NAMES},
-            },
+            set={"status": update.status.value} | {name: vars(update)[name] for name in _NAMES},
             set_expressions=["#history = list_append(if_not_exists(#history, :none), :entry)"],
             values={":none": [], ":entry": [history_item(entry)]},
         )
@@ -356,11 +357,10 @@ class DynamoReservationStore(DynamoJobs):
 
     def erase(self, reservation_sid: str) -> bool:
         """Delete a record and return whether it existed."""
+        key = to_item({"reservation_sid": reservation_sid})
         with translate_errors():
             response = self._client.delete_item(
-                TableName=self._reservations,
-                Key=to_item({"reservation_sid": reservation_sid}),
-                ReturnValues="ALL_OLD",
+                TableName=self._reservations, Key=key, ReturnValues="ALL_OLD"
             )
         return "Attributes" in response
 
