@@ -44,7 +44,7 @@ _MAX_RESOURCES = {
     "workflows": 1_000,
     "workers": 15_000,
 }
-"""Default maximum number of resources of each kind in a Workspace. Twilio may increase the limit."""
+"""Default maximum number of resources by kind in a Workspace. Twilio may increase the limit."""
 _MAX_CAPACITY = 50
 """Default maximum capacity of a Worker on a TaskChannel. Twilio may increase the limit."""
 
