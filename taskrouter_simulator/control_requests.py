@@ -35,7 +35,7 @@ async def parse_values(request: Request, names: Collection[str] | None) -> dict[
 
 
 def _require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of these pairs; raise ControlError if a key is repeated."""
+    """Return the pairs as a dictionary; raise ControlError if a key is repeated."""
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]

@@ -162,7 +162,7 @@ class _Builder:
 
     @contextmanager
     def _reporting(self, path: Path) -> Iterator[None]:
-        """Report a refusal as a mistake at a path."""
+        """Report an exception that a mistake causes, as a finding at a path."""
         try:
             yield
         except Refusal as refusal:

@@ -111,7 +111,8 @@ def _parse(name: str, text: str, value_type: type) -> Any:
     try:
         number = value_type(text)
     except ValueError as error:
-        raise SettingsError(f"{name} must be a number, not {text!r}") from error
+        kind = "a whole number" if value_type is int else "a number"
+        raise SettingsError(f"{name} must be {kind}, not {text!r}") from error
     if not 0 <= number < float("inf"):
         raise SettingsError(f"{name} must be 0 or more, not {text!r}")
     return number

@@ -89,7 +89,7 @@ class Settings:
     )
 
     routing_delay: float = _setting(
-        0.0, "seconds between a change and the resulting routing (about 0.5 was observed at Twilio)"
+        0.0, "seconds between a change and the resulting routing (about 0.5 was observed)"
     )
     reoffer_delay: float = _setting(
         1.0,
@@ -102,8 +102,8 @@ class Settings:
     nulls_are_values: bool = _setting(
         default=False,
         text="in expressions, a missing attribute equals another missing attribute and differs from"
-        " any value (otherwise only `== null` and `!= null` follow this rule, and other"
-        " comparisons are false)",
+        " any value (otherwise only `= null`, `== null` and `!= null` follow this rule, and other"
+        " comparisons with NULL are false)",
     )
     mixed_types: str = _setting(
         "unequal",

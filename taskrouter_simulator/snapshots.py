@@ -34,7 +34,7 @@ class StoredTimer:
 
     Attributes:
         when: Due time in seconds since the epoch.
-        key: Kind and SID of the resource, if the timer belongs to a resource.
+        key: The timer's kind and the resource's SID, if the timer belongs to a resource.
         action: Function that runs when the timer is due.
     """
 

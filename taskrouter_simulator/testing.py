@@ -29,7 +29,7 @@ __all__ = ["TaskRouter", "running", "taskrouter"]
 
 _GRACE_SECONDS = 1
 
-# Otherwise, the first simulator would start slowly, because it builds the parser of expressions.
+# Otherwise, the first simulator would start slowly, because it builds the expression parser.
 Simulator(Settings())
 
 
@@ -76,8 +76,8 @@ class _Server(uvicorn.Server):
 def running(**settings: Any) -> Iterator[TaskRouter]:
     """Run a simulator in a thread of this process.
 
-    By default, the simulator's clock is frozen. Unless `callback_base_url` is set, the loaded
-    Workspace has no callback URLs.
+    By default, the simulator's clock is frozen. Unless `callback_base_url` is set, the defaults of
+    `assignment_path` and `voice_path` are empty.
 
     Args:
         **settings: Fields of `Settings`; values may be strings, as in the environment.

@@ -44,9 +44,9 @@ _MAX_RESOURCES = {
     "workflows": 1_000,
     "workers": 15_000,
 }
-"""Default maximum number of resources of each kind in a Workspace. Twilio may increase it."""
+"""Default maximum number of resources by kind in a Workspace. Twilio may increase the limit."""
 _MAX_CAPACITY = 50
-"""Default maximum capacity of a Worker on a TaskChannel. Twilio may increase it."""
+"""Default maximum capacity of a Worker on a TaskChannel. Twilio may increase the limit."""
 
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ T = TypeVar("T")
 def check_document(document: Document) -> Findings:
     """Return the mistakes in a document, in document order.
 
-    If parts of the document can't be read, the other parts are checked nevertheless.
+    If parts of the document cannot be read, the other parts are still checked.
     """
     findings: Findings = []
     definition = read_document(document, findings)
@@ -159,7 +159,7 @@ def _find_references(definition: WorkspaceDefinition) -> Iterator[tuple[str, str
 
 
 def _find_texts(value: Any) -> Iterator[str]:
-    """Yield all strings in a value, whether or not these are expressions."""
+    """Yield all strings in a value, whether or not they are expressions."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, tuple):

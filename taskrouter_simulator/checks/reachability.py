@@ -19,7 +19,7 @@ TASK_LIFETIME = 86_400
 
 
 def check_routing(routing: Routing, path: Path) -> Iterator[Finding]:
-    """Yield findings about filters and targets that Tasks cannot reach, and the default filter.
+    """Yield findings about unreachable filters and targets, and about the default filter.
 
     Args:
         routing: The configuration.
@@ -89,7 +89,7 @@ def _check_targets(targets: Sequence[Target], path: Path) -> Iterator[Finding]:
 
 
 def _check_default(routing: Routing, path: Path) -> Iterator[Finding]:
-    """Yield the mistakes related to the default filter."""
+    """Yield findings about the default filter."""
     always = [item for item in routing.filters if _is_constant(item.expression, value=True)]
     unskippable = [
         item for item in always if any(target.skip_if is None for target in item.targets)

@@ -30,7 +30,7 @@ _TASK_NAMES = {"task", "taskrouter", "workers"}
 def check_workers(
     engine: Engine, workspace: Workspace, definition: WorkspaceDefinition
 ) -> Iterator[Finding]:
-    """Yield the mistakes in Workers' attributes, and expressions that match no declared Worker.
+    """Yield findings about Workers' attributes, and about the expressions that select Workers.
 
     Args:
         engine: The engine that contains the Workspace.
@@ -129,7 +129,7 @@ def _comparisons(text: str) -> list[Comparison]:
 def _find_wrong_type(
     candidates: Sequence[Worker], keys: Keys, comparison: Comparison, *, needs_list: bool
 ) -> str | None:
-    """Describe an attribute whose type makes a comparison false; None if there is none."""
+    """Describe an attribute whose type makes a comparison false; None if no attribute does."""
     if len(keys) > 1 and keys[0] in _TASK_NAMES:
         return None
     names = keys[1:] if keys[0] == "worker" else keys

@@ -55,7 +55,7 @@ class Finding:
         message: One sentence.
         source: The page that documents the rule.
         severity: Error or warning.
-        sid: The SID that must be replaced by a name; "" if the mistake is a different one.
+        sid: The SID that must be replaced by a name; "" for any other mistake.
     """
 
     path: Path
@@ -182,7 +182,7 @@ def parse(content: bytes, name: str) -> Document:
                 text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant
             )
         except (ValueError, RecursionError):
-            pass  # as YAML, the mistake has a position
+            pass  # the text is parsed as YAML below, which finds the position of the mistake
         else:
             return Document(name, value, lambda: _locate_json(name, text))
     if len(content) > MAX_YAML_BYTES:
@@ -196,9 +196,9 @@ def parse(content: bytes, name: str) -> Document:
 
 
 def _locate_json(name: str, text: str) -> Mapping[Path, Position]:
-    """Return the positions of values in JSON; none if the JSON is not YAML.
+    """Return the positions of values in JSON; no positions if the JSON is not valid YAML.
 
-    For example, YAML limits the length of keys.
+    For example, a key can be too long for YAML.
     """
     try:
         # In JSON, a tab is white space between tokens. YAML allows fewer tabs.

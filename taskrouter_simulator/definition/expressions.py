@@ -41,7 +41,7 @@ class Comparison:
     has_null: bool
 
     def references(self) -> Iterator[tuple[Keys, bool]]:
-        """Yield each reference, and whether its value must be a list (True) or no list (False)."""
+        """Yield each reference, and whether its value must (True) or must not (False) be a list."""
         if self.operator in {"HAS", "IN", "NOT IN"}:
             sequence = self.left if self.operator == "HAS" else self.right
             if sequence:

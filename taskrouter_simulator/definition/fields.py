@@ -105,7 +105,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression, or a reference in an expression; `check` parses it."""
+    """An expression, a reference or an `order_by`, which `seed.build` parses."""
 
     may_be_empty: bool = False
 

@@ -1,6 +1,6 @@
 """The definition of a Workspace as plain data. Resources refer to each other by name.
 
-A field that is absent in the file is `UNMANAGED`: its value in TaskRouter is never read or changed.
+A field that is absent from the file is `UNMANAGED`: its value in TaskRouter is not read or changed.
 A field that is null in the file is None: TaskRouter's value is cleared. An empty list is an empty
 tuple: there are no such resources.
 """
@@ -40,7 +40,7 @@ def managed(value: Managed[T], default: T) -> T:
 class ActivityDefinition:
     """An Activity. TaskRouter does not allow `available` to change.
 
-    In all resources, `was` is the previous name of a resource that has been renamed.
+    In this class and in others, `was` is the previous name of a resource that has been renamed.
     """
 
     friendly_name: str
@@ -76,11 +76,11 @@ class Target:
 
     Attributes:
         queue: Name of the TaskQueue; None for the TaskQueue of the preceding target.
-        expression: Selects Workers of the TaskQueue; None for all.
+        expression: Selects Workers from the TaskQueue; None for all.
         priority: New priority of the Task; None to keep its priority.
         timeout: Seconds until the Task moves on; None for no limit.
         skip_if: Condition for moving on immediately if no Worker is free; None for never.
-        order_by: Attributes by which Workers are sorted; None for the longest-waiting Worker.
+        order_by: Attributes by which Workers are sorted; None to sort only by waiting time.
         known_worker_sid: Reference to the Task attribute that contains a Worker's SID.
         known_worker_friendly_name: Reference to the Task attribute that contains a Worker's name.
     """
@@ -110,9 +110,9 @@ class Routing:
 
     Attributes:
         filters: The filters in order.
-        default_filter: The target of Tasks that match no filter; None for no such target.
-        omits_default_filter: Whether the file does not mention the default filter. A file that
-            contains `default_filter: null` shows that there is deliberately none.
+        default_filter: The target for Tasks that match no filter; None for no such target.
+        omits_default_filter: Whether the file does not mention the default filter. With
+            `default_filter: null`, a file deliberately defines no default filter.
     """
 
     filters: tuple[Filter, ...] = ()

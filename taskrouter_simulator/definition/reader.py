@@ -72,7 +72,9 @@ _TARGET = Object(
             "Seconds until the Task moves to the next target; by default, no limit.",
         ),
         "skip_if": Field(
-            Nullable(Expression()), "Skips the target if no Worker is free: workers.available == 0."
+            Nullable(Expression()),
+            "Condition for skipping the target if no Worker is free, such as"
+            " workers.available == 0.",
         ),
         "order_by": Field(Nullable(Expression()), "Order of Workers, such as worker.level DESC."),
         "known_worker_sid": Field(
@@ -111,10 +113,13 @@ CONFIGURATION = Object(
                 "task_routing",
                 _routing,
                 {
-                    "filters": Field(ListOf(_FILTER), "The first filter that matches is used."),
+                    "filters": Field(
+                        ListOf(_FILTER),
+                        "The filters in order. A Task begins with the first filter that matches.",
+                    ),
                     "default_filter": Field(
                         Nullable(_TARGET),
-                        "Target of Tasks that match no filter; null if you want no such target.",
+                        "Target for Tasks that match no filter; null if you want no such target.",
                     ),
                 },
                 needs_all=True,
@@ -203,7 +208,7 @@ WORKSPACE = Object(
     {
         "friendly_name": Field(_SHORT_NAME, "Name of the Workspace.", required=True),
         "multi_task_enabled": Field(Flag(), "Whether a Worker can have several Tasks at a time."),
-        "prioritize_queue_order": Field(_ORDER, "Order of Tasks in several TaskQueues."),
+        "prioritize_queue_order": Field(_ORDER, "TaskQueues with this task_order come first."),
         "default_activity": Field(_SHORT_NAME, "Activity of new Workers."),
         "timeout_activity": Field(_SHORT_NAME, "Activity of a Worker after a timeout."),
         "event_callback_url": Field(_URL, "URL to which events are posted."),
@@ -274,7 +279,7 @@ def read_document(document: Document, findings: Findings) -> WorkspaceDefinition
 
 @cache
 def quickstart() -> WorkspaceDefinition:
-    """Return the definition of the Workspace of Twilio's quickstart."""
+    """Return the definition of the Workspace in Twilio's quickstart."""
     return read(QUICKSTART)
 
 

@@ -20,7 +20,7 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
     Args:
         settings: The simulator's settings.
         clock: Time and timers; call its `run_due` after an operation to route Tasks.
-        emit: Receives each effect as it arises; must not call the engine.
+        emit: Receives each effect as it arises; must not call the engine's operations.
     """
     return Engine(
         account_sid="AC" + derived_hex("account"),

@@ -140,7 +140,7 @@ def complete(engine: Engine, workspace: Workspace, task: Task, reason: str | Non
 
 
 def cancel(engine: Engine, workspace: Workspace, task: Task, reason: str | None = None) -> None:
-    """Cancel a Task that no Worker has accepted.
+    """Cancel a pending or reserved Task.
 
     Raises:
         BadRequest: The Task is neither pending nor reserved.

@@ -5,7 +5,7 @@ class Refusal(Exception):
     """A refused request.
 
     Args:
-        message: Twilio's message.
+        message: Message of the error response.
         code: Twilio's error code; None for the class's default.
     """
 

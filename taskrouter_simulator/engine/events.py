@@ -59,7 +59,7 @@ def publish(
         engine: The engine.
         workspace: The Workspace.
         event_type: One of TYPES, such as "task.created".
-        description: Twilio's description of the event.
+        description: Description of the event, sent as EventDescription.
         sid: SID of the affected resource, which determines the ResourceType.
         task: Adds parameters of the Task, its Workflow and its TaskQueue.
         worker: Adds parameters of the Worker.

@@ -106,7 +106,7 @@ class Comparisons:
 
     Args:
         nulls_are_values: Whether NULL equals NULL and differs from every other value. If false,
-            this rule applies only to `==` and `!=` with a literal `null`, and all other
+            this rule applies only to `=`, `==` and `!=` with a literal `null`, and all other
             comparisons with NULL are false.
         mixed_types: How values of different types compare: "unequal" makes them unequal and
             unordered; "false" makes every comparison false; "numbers" converts a string that

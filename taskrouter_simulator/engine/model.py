@@ -39,7 +39,7 @@ class ReservationStatus(StrEnum):
 
 
 WAITING = frozenset({TaskStatus.PENDING, TaskStatus.RESERVED})
-"""The statuses of a Task that no Worker has accepted yet."""
+"""The statuses of a Task that waits until a Worker accepts it."""
 CLOSED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELED})
 HELD = frozenset(
     {ReservationStatus.PENDING, ReservationStatus.ACCEPTED, ReservationStatus.WRAPPING}
@@ -197,7 +197,7 @@ class Transfer(Resource):
         to: SID of the Worker or TaskQueue.
         mode: "WARM" (the Worker keeps the Task until another Worker accepts) or "COLD".
         previous_step: The Task's step before the transfer.
-        previous_queue_entered: Time at which the Task had entered its previous TaskQueue.
+        previous_queue_entered: Time at which the Task entered its previous TaskQueue.
         previous_ignore_capacity: The Task's `ignore_capacity` before the transfer.
         status: "initiated", "complete", "failed" or "canceled".
     """

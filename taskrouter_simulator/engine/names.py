@@ -1,7 +1,7 @@
 """Names that can be used in expressions, references and `order_by`.
 
 The available names depend on the kind of expression. A name in one of TaskRouter's namespaces is
-rejected if it is misspelled or unavailable. Otherwise, its value would silently be NULL.
+rejected if it is misspelled or unavailable, because its value would otherwise silently be NULL.
 """
 
 import re
@@ -257,7 +257,7 @@ def _require_known(keys: Keys, workspace: Workspace) -> None:
 def _require_choice(keys: Keys, key: str | int, choices: Collection[str]) -> None:
     if key not in choices:
         raise ExpressionError(
-            f"{_text(keys)} is not known: {str(key)[:100]} must be one of {', '.join(choices)}"
+            f"{_text(keys)} is not known: {str(key)[:100]} is not one of {', '.join(choices)}"
         )
 
 
@@ -282,7 +282,7 @@ def parse_order_by(text: str) -> tuple[OrderClause, ...]:
         clause = re.fullmatch(r"(?ai)\s*(\S+)(?:\s+(ASC|DESC))?\s*", part)
         if clause is None:
             raise ExpressionError(
-                f"{part[:200]!r} is not an attribute followed by ASC or DESC,"
+                f"{part[:200]!r} is not an attribute, optionally followed by ASC or DESC,"
                 " such as worker.level DESC"
             )
         keys = reference_keys(clause[1])

@@ -259,8 +259,8 @@ def _wait(
 ) -> None:
     task.is_waiting = True
     expires = task.created + step.expires_at_age
-    rejected = (task.reoffer_times[worker.sid] for *_, worker in requirement.free)
-    offer_at = min(rejected, default=math.inf)
+    reoffer_times = (task.reoffer_times[worker.sid] for *_, worker in requirement.free)
+    offer_at = min(reoffer_times, default=math.inf)
     workspace = index.workspace
     rank = _rank(workspace, task)
     index.tasks.wait(task, requirement, rank, expires=expires, offer_at=offer_at)

@@ -68,7 +68,8 @@ def create(
 
     Raises:
         BadRequest: A resource does not exist, the default Workflow is ambiguous or missing, the
-            targeted Worker is in no TaskQueue, or `ignore_capacity` lacks a targeted Worker.
+            targeted Worker is in no TaskQueue, or `ignore_capacity` is given without a targeted
+            Worker.
     """
     if ignore_capacity is not None and not (routing_target or "").startswith("WK"):
         raise BadRequest("IgnoreCapacity requires a RoutingTarget that is a Worker SID")

@@ -2,7 +2,7 @@
 
 A waiting Task is examined only after a change that can affect it. Tasks with the same requirement
 wait in one heap. If a Worker becomes free for the requirement, the pass examines the first of these
-Tasks. It examines further Tasks only while a Worker is free.
+Tasks. The pass examines further Tasks only while a Worker is free.
 """
 
 import itertools
@@ -97,8 +97,8 @@ class Requirement:
         matches: Evaluates the other conditions.
         free: The matching and available Workers, sorted.
         waiting: The Tasks that wait because no Worker is free, by rank.
-        delayed: The Tasks, by SID, that a free Worker has just rejected. They wait although the
-            Worker is free.
+        delayed: The Tasks, by SID, that cannot be offered to a free Worker yet; see
+            `Task.reoffer_times`.
         count: Number of waiting and delayed Tasks.
     """
 
@@ -214,8 +214,8 @@ class PendingTasks:
             requirement: The Task's requirement.
             rank: Sort key of the Task.
             expires: Time at which the Task's step times out; infinity for never.
-            offer_at: Time at which the Task can be offered again to a free Worker who rejected it;
-                infinity if there is no such Worker.
+            offer_at: Time at which the Task can be offered again to a free Worker in
+                `Task.reoffer_times`; infinity if no Worker is free.
         """
         wait = self._waits[task.sid] = Wait(task, requirement, rank)
         requirement.count += 1
@@ -228,7 +228,7 @@ class PendingTasks:
             requirement.waiting.push(rank, wait)
 
     def next_offer(self) -> float:
-        """Return the earliest time at which a rejected Task can be offered again, or infinity."""
+        """Return the earliest time at which a delayed Task can be offered again, or infinity."""
         first = self._offers.first()
         return float(first[0]) if first else math.inf
 

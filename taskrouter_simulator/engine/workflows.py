@@ -83,7 +83,7 @@ def delete(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
     """Delete a Workflow.
 
     Raises:
-        BadRequest: A Task of the Workflow is not closed.
+        BadRequest: The Workflow has a Task that is not closed.
     """
     open_tasks = (task for task in workspace.tasks.values() if task.status not in CLOSED)
     if any(task.workflow_sid == workflow.sid for task in open_tasks):

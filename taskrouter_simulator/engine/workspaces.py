@@ -52,7 +52,7 @@ def add_default_activities(engine: Engine, workspace: Workspace) -> None:
 
 
 def add_fifo_routing(engine: Engine, workspace: Workspace) -> None:
-    """Add the TaskQueue and Workflow of the FIFO template, with the names observed at Twilio."""
+    """Add the TaskQueue and Workflow of the FIFO template, with the names that Twilio uses."""
     queue = add_queue(engine, workspace, friendly_name="Sample Queue")
     routing = {"task_routing": {"filters": [], "default_filter": {"queue": queue.sid}}}
     name, configuration = "Default Fifo Workflow", json.dumps(routing)

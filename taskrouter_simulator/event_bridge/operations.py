@@ -104,7 +104,7 @@ def _supervise(request: SdkRequest) -> Payload:
         request.is_supervisor
         and request.parameters.get("Instruction") == "supervise"
         and request.parameters.get("Supervisor") == request.grant.worker_sid,
-        "is available to a supervisor for the instruction supervise only",
+        "is not a supervise instruction in which a supervisor names their own Worker",
     )
     request.execute("Tasks/{task}/Reservations/{sid}")
     reservation = request.find(request.workspace.reservations, "sid")

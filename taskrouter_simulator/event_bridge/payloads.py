@@ -249,5 +249,5 @@ def recipients(workspace: Workspace, event: Event) -> set[str]:
 
 
 def holders(item: Task) -> set[str]:
-    """Return the SIDs of the Workers who hold a Task, or who held the Task until it was closed."""
+    """Return the SIDs of the Workers with an open, completed or canceled Reservation for a Task."""
     return {held.worker_sid for held in item.reservations if held.status in _HOLDER_STATUSES}

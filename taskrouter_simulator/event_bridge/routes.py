@@ -201,7 +201,7 @@ class EventBridge:
         return AsciiJsonResponse(content, status, _cors(http))
 
     def _is_foreign(self, headers: Headers) -> bool:
-        """Return whether a web page that may not use the browser SDK may have sent the request."""
+        """Return whether the request may come from a page that is not allowed to use the SDK."""
         origin = headers.get("origin")
         if origin is not None and is_local_page(origin):
             origin = None

@@ -101,7 +101,11 @@ def _parse_grant(claims: dict[str, Any], expires: float) -> Grant:
         raise InvalidToken("The Access Token has no TaskRouter grant with a workspace_sid", 20106)
     role, worker_sid = grant.get("role") or "worker", grant.get("worker_sid") or ""
     if role not in ROLES or not isinstance(worker_sid, str):
-        raise InvalidToken(f"The TaskRouter grant's role must be one of {', '.join(ROLES)}", 20106)
+        raise InvalidToken(
+            f"The TaskRouter grant's role must be one of {', '.join(ROLES)}, and its worker_sid"
+            " must be a string",
+            20106,
+        )
     return Grant(grant["workspace_sid"], worker_sid, role, expires)
 
 

@@ -664,4 +664,4 @@ def test_messages_contain_names_of_activities_instead_of_sids():
     value = {"friendly_name": "X", "workflows": [workflow]}
     messages = [finding.message for finding in check_document(Document("x", value))]
     choices = "available, unavailable, ${activity:Nope}"
-    assert f"skip_if: workers.foo is not known: foo must be one of {choices}" in messages
+    assert f"skip_if: workers.foo is not known: foo is not one of {choices}" in messages

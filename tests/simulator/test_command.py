@@ -97,7 +97,7 @@ def test_port_in_use_is_reported_on_one_line(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
-        ("reservation_timeout", "soon", "must be a number, not 'soon'"),
+        ("reservation_timeout", "soon", "must be a whole number, not 'soon'"),
         ("reservation_timeout", "-1", "must be 0 or more, not '-1'"),
         ("routing_delay", "nan", "must be 0 or more, not 'nan'"),
         ("frozen_clock", "maybe", "must be true or false, not 'maybe'"),
@@ -117,7 +117,7 @@ def test_invalid_setting_is_reported_on_one_line():
     with running_command(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a number, not 'soon'\n"
+    assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a whole number, not 'soon'\n"
 
 
 @pytest.mark.parametrize(

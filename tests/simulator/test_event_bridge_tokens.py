@@ -112,6 +112,11 @@ def test_invalid_token_is_refused_with_twilios_code(token, code):
     assert refusal(token) == code
 
 
+def test_message_about_an_invalid_worker_sid_names_the_field():
+    with pytest.raises(InvalidToken, match="its worker_sid must be a string"):
+        verify(grants(worker_sid=7), CREDENTIALS, NOW)
+
+
 def test_claims_of_a_token_cannot_be_changed():
     header, _, signature = claims().split(".")
     changed = {"iss": Account.api_key_sid, "sub": Account.account_sid, "exp": NOW + 60}

@@ -92,7 +92,7 @@ SUPPLIED = "is not a name that TaskRouter supplies, such as taskrouter.dayOfWeek
             "filter",
             "taskrouter.x == 1",
             (
-                "taskrouter.x is not known: x must be one of currentTime,"
+                "taskrouter.x is not known: x is not one of currentTime,"
                 " currentHour, currentMin, dayOfWeek"
             ),
         ),
@@ -100,7 +100,7 @@ SUPPLIED = "is not a name that TaskRouter supplies, such as taskrouter.dayOfWeek
             "workers",
             "worker.channel.voice.x == 1",
             (
-                "worker.channel.voice.x is not known: x must be one of"
+                "worker.channel.voice.x is not known: x is not one of"
                 " assigned_tasks, available, available_capacity_percentage, configured_capacity"
             ),
         ),
@@ -109,7 +109,7 @@ SUPPLIED = "is not a name that TaskRouter supplies, such as taskrouter.dayOfWeek
             "worker.channel.x.available == 1",
             (
                 "worker.channel.x.available is not known: x"
-                " must be one of default, voice, sms, chat, video"
+                " is not one of default, voice, sms, chat, video"
             ),
         ),
         (

@@ -118,9 +118,9 @@ def test_url_of_a_listener_puts_an_ipv6_address_in_brackets():
 def test_option_replaces_environment_variable(capsys, monkeypatch):
     monkeypatch.setenv("SIMULATOR_PORT", "x")
     assert main(["--port", "y"]) == 1
-    assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'y'\n"
+    assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a whole number, not 'y'\n"
     assert main([]) == 1
-    assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
+    assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a whole number, not 'x'\n"
 
 
 def test_misspelled_environment_variables_are_reported(capsys, monkeypatch):
@@ -131,7 +131,7 @@ def test_misspelled_environment_variables_are_reported(capsys, monkeypatch):
     assert capsys.readouterr().err == (
         "simulator: SIMULATOR_LOGSIZE is not a setting; did you mean SIMULATOR_LOG_SIZE?\n"
         "simulator: SIMULATOR_PROT is not a setting; did you mean SIMULATOR_PORT?\n"
-        "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
+        "simulator: SIMULATOR_PORT must be a whole number, not 'x'\n"
     )
 
 

@@ -74,7 +74,7 @@ def test_number_of_seconds_must_not_be_negative(name):
 def test_whole_number_must_not_be_negative():
     assert read({"log_size": "0"}).log_size == 0
     assert refusal("log_size", "-1") == "must be 0 or more, not '-1'"
-    assert refusal("log_size", "1.5") == "must be a number, not '1.5'"
+    assert refusal("log_size", "1.5") == "must be a whole number, not '1.5'"
 
 
 def test_port_is_at_most_65535():

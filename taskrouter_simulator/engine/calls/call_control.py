@@ -122,7 +122,7 @@ def stop_ringing(
 
 
 def follow_reservation(engine: Engine, reservation: Reservation) -> None:
-    """Stop ringing and end calls as required after a change of a Reservation's status.
+    """Stop ringing and end calls as required after a Reservation's status has changed.
 
     A caller whose call is not simulated is assumed to hang up when the Worker's work ends. A
     Worker leaves the call after a cold transfer.

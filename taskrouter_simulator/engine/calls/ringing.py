@@ -25,7 +25,7 @@ def ring(
         answers_after: Seconds until the party answers; None for never.
         seconds: Maximum ringing time.
         on_answer: Called when the party answers.
-        on_no_answer: Called if the party does not answer in time; ends the leg.
+        on_no_answer: Called if the party declines or does not answer in time; ends the leg.
     """
     status.report(engine, leg, "initiated", "initiated")
     status.report(engine, leg, "ringing")

@@ -30,7 +30,7 @@ function errorMessage(status, content) {
   return `${content.message ?? `The simulator returned ${status}.`}${code}`;
 }
 
-/** Posts a form to a path in a Workspace. Returns JSON or throws an Error with Twilio's message. */
+/** Posts a form to a path in a Workspace. Returns JSON or throws an Error with the API's message. */
 export function post(workspace, path, form) {
   return send(
     `/v1/Workspaces/${workspace}/${path}`,
