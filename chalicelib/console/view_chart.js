@@ -99,7 +99,7 @@ function peaks(hours) {
   return [...sentences.filter(Boolean), text("allInTable")].join(" ");
 }
 
-/** Return the hour with the most Reservations of a part, or null if there is none. */
+/** Return the hour in which a part has the most Reservations, or null if no counted hour has any. */
 export function peakOf(name, hours) {
   const counted = hours.filter((hour) => isCounted(hour) && SERIES[name](hour) > 0);
   return counted.length ? counted.reduce((most, hour) => (SERIES[name](hour) > SERIES[name](most) ? hour : most)) : null;

@@ -235,7 +235,7 @@ def _to_delivery(stored: Any) -> Delivery | None:
 
 
 def _to_last_claim(stored: Any) -> LastClaim | None:
-    """Return a stored last claim. A malformed one counts as missing, as in `_to_delivery`."""
+    """Return a stored last claim. A malformed claim counts as missing, as in `_to_delivery`."""
     match stored:
         case {"at": int(at), "by": str(by), "target": str(target)} if target in {*Status}:
             return LastClaim(at=at, by=by, target=Status(target))
