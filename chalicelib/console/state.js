@@ -71,7 +71,7 @@ export const state = {
   door: { kind: "" },
   /** Whether the API has an identity provider. Null until the API has answered. */
   hasProvider: null,
-  /** Whether the request for `hasProvider` has failed. */
+  /** Whether a request for `hasProvider`, or for the provider's URL, has failed. */
   isUnanswered: false,
   connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,

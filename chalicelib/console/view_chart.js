@@ -48,7 +48,7 @@ const SIZES = {
   narrow: { width: 320, height: 200, left: 34, every: 4 },
 };
 
-/** Return two charts with the same contents. The stylesheet shows the one that fits. */
+/** Return two charts of the same hours. The stylesheet shows the chart that fits. */
 export const charts = (hours) => Object.keys(SIZES).map((name) => chart(name, hours));
 
 function chart(name, hours) {

@@ -29,7 +29,7 @@
         └── TaskRouterUnavailable 503 timeout, lost connection or 5xx: outcome unknown
             └── TaskRouterNotProcessed  the request had no effect
                 ├── TaskRouterThrottled 503  TaskRouter returned 429
-                └── TaskRouterNotSent   503  no connection, or lost before the request was sent
+                └── TaskRouterNotSent   503  no connection, or it failed before the request was sent
 """
 
 from typing import ClassVar, Self

@@ -94,7 +94,7 @@ def translate_errors() -> Iterator[None]:
     except BotoCoreError as error:
         url = error.kwargs.get("endpoint_url")
         if url is None:
-            # The request was not sent, for example because there are no credentials.
+            # The error names no address, for example because there are no credentials.
             raise StoreUnavailable(
                 f"The request to DynamoDB failed ({type(error).__name__}). Retry."
             ) from error
