@@ -53,7 +53,7 @@ export class Page extends Component {
     }
   }
 
-  /** Return the elements that can get the focus, one in each row. */
+  /** Return what can get the focus in each row. */
   targets = () => document.querySelectorAll(".offers.ended > li, .log [aria-expanded]");
 }
 
