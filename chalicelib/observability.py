@@ -88,7 +88,7 @@ class LogFields(TypedDict, total=False):
     """Whether the signature of Twilio's request is valid; missing if it was not checked."""
 
     sign_in: str | None
-    """Code of the failure of a sign-in to the console, as shown by the page."""
+    """Failure code of a sign-in to the console, as shown on the page."""
 
     task_sid: str | None
     unreadable: str | None

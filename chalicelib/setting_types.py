@@ -96,7 +96,7 @@ def empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def url(text: str) -> str:
-    """Convert a base URL to lowercase scheme and host, without a slash at the end."""
+    """Return a base URL with its scheme and host in lower case, without a slash at the end."""
     if not re.fullmatch("[!-~]*", text):
         raise ValueError(
             "must contain only ASCII characters and no white space, as in https://xn--9ca.fr/a%20b"
@@ -136,7 +136,7 @@ def is_secure_or_loopback(text: str) -> bool:
 
 
 def issuer(text: str) -> str:
-    """Check an issuer identifier of OpenID Connect, which is compared character by character."""
+    """Check an OpenID Connect issuer identifier, which is compared character by character."""
     if not (is_base_url(text) and is_secure_or_loopback(text)):
         raise ValueError(
             "must be the https URL of the identity provider, exactly as in its tokens, such as "

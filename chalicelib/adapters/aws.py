@@ -1,9 +1,9 @@
 """Requests to AWS APIs without botocore's clients, and with a time limit for the whole request.
 
-Creating a botocore client would take most of the time of a cold start. Building a request with that
-client would take most of the time of a callback. `JsonApi` only signs a request and sends it
-with http.client (docs/adr/0028 and 0036). `JsonApi` raises botocore's exceptions, so callers can
-handle all clients the same way.
+Creating a botocore client would take up most of a cold start, and building a request with that
+client would take up most of a callback. `JsonApi` only signs a request and sends it with
+http.client (docs/adr/0028 and 0036). `JsonApi` raises botocore's exceptions, so callers handle the
+errors of all clients in the same way.
 
 An `Exchange` limits the time for each request, including the DNS lookup.
 """
@@ -46,7 +46,7 @@ RETRY_PAUSE_SECONDS = 0.05
 """Pause before the only retry, as in botocore's legacy retry mode."""
 
 _MAX_BYTES = 2**20
-"""Default maximum size of a response. A DynamoDB item has at most 400 KB."""
+"""Default maximum size of a response. A DynamoDB item is at most 400 KB."""
 
 _MIN_SECONDS = 0.001
 """Minimum time limit of a request. A timeout of 0 s would make the socket non-blocking."""
@@ -376,6 +376,6 @@ def _code(error: ClientError) -> Any:
 
 
 def describe_error(service: str, error: ClientError) -> str:
-    """Return the error code of a service, if any, and advice to retry if the error is transient."""
+    """Return a sentence with the error code, if any; advise a retry if the error is transient."""
     advice = " Retry." if is_transient(error) else ""
     return f"{service} returned {_code(error) or 'an error'}.{advice}"

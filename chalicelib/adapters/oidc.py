@@ -54,7 +54,7 @@ _KEY_TYPES = {
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
     "EdDSA": "OKP",
 }
-"""The allowed algorithms, with their types of keys. All of them are asymmetric, so neither
+"""The allowed algorithms, with their key types. All of them are asymmetric, so neither
 the published keys nor the client's secret can be used to sign a token."""
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -86,11 +86,11 @@ class Provider:
 
         Args:
             attempt: the attempt.
-            silent: whether the provider must not show a page. It then reports an error if the
-                user must sign in.
+            silent: whether the provider must not show a page. The provider then reports an error
+                if the user must sign in.
 
         Raises:
-            SignInError: The provider's metadata can't be read.
+            SignInError: The provider's metadata can't be read, or is invalid.
         """
         endpoint = str(self._run(self._metadata)["authorization_endpoint"])
         query = {
@@ -112,11 +112,13 @@ class Provider:
         Args:
             code: the code that the provider sent through the browser.
             attempt: the attempt.
-            claims: names of the claims to read from the UserInfo endpoint, if there is one and the
-                ID token lacks a claim.
+            claims: names of the required claims. If the ID token lacks any of these claims, all
+                claims from the provider's UserInfo endpoint, if any, are added.
 
         Raises:
-            SignInError: The provider refused the code, or a response or token is not valid.
+            SignInError: The provider is unavailable or refused the code, or a response or token is
+                not valid.
+            SecretsUnavailable: The client secret can't be read.
         """
         secret = self.secrets.get_recent().oidc_client_secret
         redeem = partial(self._redeem, code=code, attempt=attempt, wanted=claims, secret=secret)
@@ -189,7 +191,7 @@ class Provider:
         return {"client_id": self.client_id, "client_secret": secret}
 
     def _basic_auth(self, metadata: Mapping[str, Any], secret: str) -> tuple[str, str] | None:
-        """Return the credentials for HTTP Basic authentication, the default of OpenID Connect."""
+        """Return the credentials for HTTP Basic authentication, OpenID Connect's default."""
         methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         if secret and "client_secret_basic" in methods:
             # https://www.rfc-editor.org/rfc/rfc6749#section-2.3.1 requires this encoding.
@@ -224,7 +226,7 @@ class Provider:
         *,
         check: Callable[[Mapping[str, Any]], None] = lambda _document: None,
     ) -> dict[str, Any]:
-        """Return a public document of the provider; fetch the document if it is too old.
+        """Return one of the provider's public documents; fetch it unless a recent copy is cached.
 
         Only documents that pass the check are cached.
         """

@@ -3,7 +3,7 @@
 During a rotation, there may be several auth tokens, API keys or shared keys. On AWS, the secrets
 are stored in one SSM parameter, which each execution environment caches. A value older than five
 minutes is read again before a request is verified. If a request can't be verified, or if TaskRouter
-refuses the API key, the parameter is read again, at most once per minute.
+rejects the API key, the parameter is read again, at most once per minute.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ _RETRY_AFTER_MS = 1_000
 """Minimum time between attempts to read the secrets, until an attempt has succeeded."""
 
 _RENEW_AFTER_MS = 60_000
-"""Minimum time between the last read and a read caused by a failed verification or refused key."""
+"""Minimum time between the last read and a read caused by a failed verification or rejected key."""
 
 _MAX_AGE_MS = 300_000
 """Maximum age of the secrets for verifying a request, unless reading them fails."""
@@ -38,7 +38,7 @@ class Secrets:
         auth_tokens: auth tokens of the account: the current one and, during a rotation, the next.
         api_keys: secrets by API key SID (SK…); the first key authenticates requests to TaskRouter.
         shared_keys: secrets of Twilio SharedKeys, by ID.
-        oidc_client_secret: this service's secret at the identity provider; may be empty.
+        oidc_client_secret: this service's client secret for the identity provider; may be empty.
     """
 
     auth_tokens: tuple[str, ...] = field(repr=False)
@@ -154,7 +154,7 @@ class ParameterSecrets:
 
 
 class _SsmClient:
-    """An SSM client with the only operation that this service uses."""
+    """A minimal SSM client that supports only the operation that this service uses."""
 
     def __init__(self, budget: float) -> None:
         self._api = JsonApi("ssm", target="AmazonSSM", version="1.1", seconds=budget, attempts=1)

@@ -13,7 +13,7 @@ const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", 
 const RINGING_TIME = 5000;
 let context = null;
 
-/** Show the number of open offers in the tab's title, and whether there are any in its icon. */
+/** Show the number of open offers in the tab's title. The tab's icon shows whether there are any. */
 export function showCount() {
   const count = state.session ? openRows(state.inbox).length : 0;
   const page = text(state.session ? section() : "signIn");
@@ -44,7 +44,7 @@ export function announce(words) {
 /**
  * Alert the user to new offers.
  *
- * @param isLeader - whether this tab, of all tabs, shows the notification.
+ * @param isLeader - whether this tab polls for all of the user's tabs. Only this tab shows the notification.
  */
 export async function alertTo(rows, now, isLeader) {
   if (!rows.length) {

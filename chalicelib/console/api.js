@@ -44,7 +44,7 @@ export async function request(method, path, { token, parameters, headers, timeou
 /** Maximum pause in seconds, before jitter, between two attempts to get a response. */
 const MAX_PAUSE = 30;
 
-/** Return the milliseconds to wait before a failed request is repeated. The API may throttle at a shift's start. */
+/** Return the milliseconds to wait before a failed request is repeated. The API may throttle requests at the start of a shift. */
 export const pauseBefore = (response, failures) =>
   1000 * Math.max(Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), response ? retryAfter(response, 0) : 0);
 

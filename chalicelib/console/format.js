@@ -111,9 +111,9 @@ function plainText(value) {
 }
 
 /**
- * Return the parts of a Task's title: the attributes named in the setting or, if there are none, the first two
- * attributes that are strings. A single value is preceded by its attribute's label, unless the setting names this
- * attribute first.
+ * Return the parts of a Task's title: the attributes named in CONSOLE_TITLE_ATTRIBUTES or, if the Task has no such
+ * attribute, its first two attributes with a text that is not a SID. A single value is preceded by its attribute's
+ * label, unless the setting names this attribute first. Without any such attribute, the title contains the Task's SID.
  */
 export const titleParts = (reservation, titleAttributes) => rawTitleParts(reservation, titleAttributes).map(showControls);
 

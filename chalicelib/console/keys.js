@@ -31,7 +31,7 @@ export const SHORTCUTS = [
 
 const rowElement = (sid) => document.getElementById(`row-${sid}`);
 
-/** The SIDs of the rows that the page shows: not those that the filter hides. */
+/** Return the SIDs of the rows that the page shows, which exclude the rows that the filter hides. */
 const shownSids = () => [...document.querySelectorAll('[id^="row-"]')].map(({ id }) => id.slice(4));
 
 const isHistory = () => section() === "history";

@@ -41,7 +41,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
-  /** When this tab last polled with success, heard from the tab that polls, or asked for a poll. */
+  /** When this tab last polled successfully, heard from the tab that polls, or asked for a poll. */
   let heardAt = Date.now();
   let endPause = () => {};
 

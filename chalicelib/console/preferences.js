@@ -1,6 +1,6 @@
 // The user's preferences, which this browser keeps until the user signs out.
 
-/** The languages of the texts, each by its own name. */
+/** The languages of the texts, each with its name in that language. */
 export const LANGUAGES = { en: "English", es: "Español" };
 
 const PREFIX = "console.";

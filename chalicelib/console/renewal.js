@@ -10,7 +10,7 @@ import { changed, state } from "./state.js";
 const EARLY = 300_000 * (1 + Math.random());
 /** Minimum time between two renewals before the expiry. Otherwise, short sessions would be renewed all the time. */
 const EARLY_PAUSE = 600_000;
-/** Milliseconds without input after which nobody uses the page, and the same if a field has the focus. */
+/** Milliseconds without input after which the page counts as unused. The second value applies while a field has the focus. */
 const QUIET = 10_000;
 const QUIET_IN_FIELD = 60_000;
 
@@ -66,7 +66,7 @@ export async function continueLeaving() {
   const response = await request("GET", path, { headers: { Accept: "application/json" } }).catch(() => null);
   isAsking = false;
   const url = response?.body?.location;
-  // The URL of a failure is this page. After a silent sign-in, the user need not see the failure.
+  // If the sign-in failed, the URL is that of this page. After a silent sign-in, the user need not see the failure.
   if (typeof url !== "string" || (current.isSilent && url.includes("#sign-in-error="))) {
     current.at = Date.now() + pauseBefore(response, current.failures);
     current.failures += 1;

@@ -3,7 +3,7 @@
 import { newInbox } from "./inbox.js";
 import { drafts } from "./session.js";
 
-/** The list of History: its rows, and the request that loads them. */
+/** The list that History shows: its rows, and the request that loads them. */
 const newHistory = () => ({
   rows: [],
   cursor: null,
@@ -69,9 +69,9 @@ export const state = {
   nextToken: null,
   /** Why the sign-in page is shown: {kind, at, failure}. */
   door: { kind: "" },
-  /** Whether the API knows an identity provider. Null until it has answered. */
+  /** Whether the API has an identity provider. Null until the API has answered. */
   hasProvider: null,
-  /** Whether the request for `hasProvider` has failed. */
+  /** Whether a request for `hasProvider`, or for the provider's URL, has failed. */
   isUnanswered: false,
   connection: { state: "connecting", since: 0, failures: 0, nextAt: 0 },
   updatedAt: 0,
@@ -172,7 +172,7 @@ export function onChange(render) {
   renderAll = render;
 }
 
-/** Render once after all changes of this turn. Hidden pages have no animation frames. */
+/** Render once after all changes in this turn of the event loop. Hidden pages have no animation frames. */
 export function changed() {
   if (!isScheduled) {
     isScheduled = true;

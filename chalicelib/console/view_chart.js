@@ -48,7 +48,7 @@ const SIZES = {
   narrow: { width: 320, height: 200, left: 34, every: 4 },
 };
 
-/** Return two charts with the same contents. The stylesheet shows the one that fits. */
+/** Return two charts of the same hours. The stylesheet shows the chart that fits. */
 export const charts = (hours) => Object.keys(SIZES).map((name) => chart(name, hours));
 
 function chart(name, hours) {
@@ -99,7 +99,7 @@ function peaks(hours) {
   return [...sentences.filter(Boolean), text("allInTable")].join(" ");
 }
 
-/** Return the hour with the most Reservations of a part, or null if there is none. */
+/** Return the hour in which a part has the most Reservations, or null if no counted hour has any. */
 export function peakOf(name, hours) {
   const counted = hours.filter((hour) => isCounted(hour) && SERIES[name](hour) > 0);
   return counted.length ? counted.reduce((most, hour) => (SERIES[name](hour) > SERIES[name](most) ? hour : most)) : null;

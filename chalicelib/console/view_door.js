@@ -48,7 +48,7 @@ export function door({ ask }) {
   </main>`;
 }
 
-/** The codes that the API uses. Any link can contain others, which the page does not show. */
+/** The codes that have a text of their own. */
 const FAILURES = new Map([
   ["no_worker", "failedNoWorker"],
   ["several_workers", "failedSeveralWorkers"],
@@ -57,6 +57,7 @@ const FAILURES = new Map([
   ["expired", "failedExpired"],
 ]);
 
+/** The API's other codes, which the page shows as they are. The page shows no other code, because anyone can make a link with any code. */
 const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
 
 const failureText = (code) => text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code });

@@ -46,7 +46,7 @@ class Action(StrEnum):
 
 
 class Scope(StrEnum):
-    """The Workers whose Reservations an action may affect."""
+    """The Workers that an action may affect."""
 
     OWN_WORKER = "own Worker"
     ANY_WORKER = "any Worker"

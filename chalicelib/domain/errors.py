@@ -29,7 +29,7 @@
         └── TaskRouterUnavailable 503 timeout, lost connection or 5xx: outcome unknown
             └── TaskRouterNotProcessed  the request had no effect
                 ├── TaskRouterThrottled 503  TaskRouter returned 429
-                └── TaskRouterNotSent   503  no connection, or lost before the request was sent
+                └── TaskRouterNotSent   503  no connection, or it failed before the request was sent
 """
 
 from typing import ClassVar, Self
@@ -200,7 +200,7 @@ class OutcomeUnknown(AppError):
         """Build the error for an outcome that is unknown while a claim or lease exists.
 
         Args:
-            at: epoch ms at which the claim or lease of the request expires; None if there is none.
+            at: epoch ms at which the current claim or lease expires; None without a claim or lease.
             now: epoch ms.
             failure: the error that ended the request, if any. Its `retry_after` may be longer.
             message: states which outcome is not known; None for the outcome of a Reservation.
@@ -263,7 +263,7 @@ class TaskRouterNotFound(TaskRouterError):
 
 
 class TaskRouterDenied(TaskRouterError):
-    """TaskRouter refused the credentials (HTTP 401 or 403). An operator must fix them."""
+    """TaskRouter rejected the credentials (HTTP 401 or 403). An operator must fix them."""
 
     status = 502
     code = "TaskRouterDenied"

@@ -44,7 +44,7 @@ class Failure(StrEnum):
     """The provider reported an error, or did not accept the code or the client."""
 
     PROVIDER_INVALID = "provider_invalid"
-    """A response or token of the provider is not valid."""
+    """A response or token from the provider is not valid."""
 
     TASKROUTER_UNAVAILABLE = "taskrouter_unavailable"
     SECRETS_UNAVAILABLE = "secrets_unavailable"
@@ -62,7 +62,7 @@ class Failure(StrEnum):
 REFUSALS = frozenset(
     {Failure.NO_IDENTITY, Failure.NO_ROLE, Failure.NO_WORKER, Failure.SEVERAL_WORKERS}
 )
-"""Failures of people whom the provider has signed in, but who may not use the console."""
+"""Codes for people whom the provider has signed in, but who may not use the console."""
 
 _PROVIDER_CODES = frozenset(
     {
@@ -70,7 +70,7 @@ _PROVIDER_CODES = frozenset(
         *("account_selection_required", "temporarily_unavailable", "server_error"),
     }
 )
-"""Error codes of a provider that the page may show
+"""Error codes from a provider that the page may show
 (https://openid.net/specs/openid-connect-core-1_0.html#AuthError)."""
 
 
@@ -192,7 +192,7 @@ class SignInPolicy:
     def find_role(self, claims: Mapping[str, Any]) -> Role | None:
         """Return the role of a person; None denies access.
 
-        If several roles apply, the role supervisor takes precedence.
+        If several roles apply, the supervisor role takes precedence.
         """
         listed = claims.get(self.role_claim)
         values = listed if isinstance(listed, list) else [listed]

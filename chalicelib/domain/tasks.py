@@ -105,7 +105,7 @@ class IdempotencyRecord:
     Attributes:
         fingerprint: identifies the content of the first request with the key.
         marker: a random string in the attributes of the Task, by which the Task can be found; empty
-            in records of earlier versions of the service.
+            in records that earlier versions of the service wrote.
         owner: identifies the request that holds the key.
         until: epoch ms at which the owner's lease expires.
         response: the created Task, or None until it is known.

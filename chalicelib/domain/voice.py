@@ -32,7 +32,7 @@ QUICKSTART = json.dumps(
     ],
     ensure_ascii=False,
 )
-"""The menu of part 3 of Twilio's quickstart, with `sorry` added."""
+"""The menu from part 3 of Twilio's quickstart, with `sorry` added."""
 
 _DIGIT = re.compile("[0-9]")
 _INVALID_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")

@@ -117,7 +117,7 @@ def twilio_routes(app: Chalice) -> list[tuple[str, str]]:
 
 
 def move_twilio_routes(app: Chalice, prefixes: tuple[str, ...]) -> None:
-    """Move the routes that Twilio calls from their own paths to prefixed paths.
+    """Move Twilio's routes from their own paths to prefixed paths.
 
     A request's ``path`` remains the route's own path, so that log lines do not contain a prefix.
     ``context["resourcePath"]`` and ``context["path"]`` contain the prefix, which Twilio signs.

@@ -37,12 +37,12 @@ _COMMENT = re.compile(
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
 _LINE_BREAK = re.compile(r"(?<=[{(\[,;])\n(?!//|\Z)|\n(?=[}\])])")
-"""A line break without a meaning. Comments and the end of a script keep theirs."""
+"""A line break that has no meaning. Line breaks before comments and at the end of a script stay."""
 
 _OPERATOR = re.compile(r" (=>|===|!==|&&|\|\||\?\?|[+]=) ")
 
 _STYLE_SPACE = re.compile(r"(?<=[{},;:])\s| (?=\{)|;(?=\})")
-"""White space, or a semicolon, that has no meaning in the style sheets."""
+"""Whitespace, or a semicolon, that has no meaning in the style sheets."""
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -85,7 +85,7 @@ class _Console:
 
 @functools.cache
 def _console() -> _Console:
-    """Read the files at the first request for the console, not when a callback is handled."""
+    """Read the files on the first request for the console, not when a callback is handled."""
     sources = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.iterdir())}
     common: dict[str, str] = {}
     _add_module(common, sources, _FIRST_MODULE)

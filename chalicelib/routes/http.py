@@ -89,7 +89,7 @@ def route(
             Twilio calls it or because it is public.
         parameters: the names of all parameters; a request with any other parameter is rejected.
             None if the view calls `check_names`, because the names depend on the request.
-        tutorial_methods: the methods that exist only if TUTORIAL_ROUTES is true.
+        tutorial_methods: the methods that are supported only if TUTORIAL_ROUTES is true.
     """
     # Chalice treats a request without a content type as JSON.
     is_webhook = action is None and "GET" not in methods

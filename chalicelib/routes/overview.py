@@ -30,7 +30,7 @@ blueprint = Blueprint(__name__)
 _NUMBER = re.compile("[0-9]{1,10}")
 
 _POLL = {"visible_ms": 3_000, "hidden_ms": 15_000}
-"""Times between the requests of a console whose page is visible or hidden."""
+"""Time between two requests from a console while its page is visible, and while it is hidden."""
 
 SERVER_TIME = "Server-Time"
 """The header with the server's clock, in epoch ms. The body contains no clock, so that an unchanged

@@ -312,7 +312,7 @@ def callback_text(reservation: Reservation, name: str) -> str | None:
 
 
 def names_json(reservation: Reservation) -> dict[str, str | None]:
-    """Return the friendly names that TaskRouter has reported."""
+    """Return the names that TaskRouter has reported."""
     text = partial(callback_text, reservation)
     return {
         "worker_name": reservation.worker_name,

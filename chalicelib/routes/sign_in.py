@@ -59,7 +59,7 @@ def session() -> dict[str, bool] | Response:
     if request.method == "GET":
         return {"oidc": bool(service.settings.oidc_issuer)}
     _require_provider(service)
-    # Pages of other origins may not send JSON, so they can't use up the cookie.
+    # Pages from other origins may not send JSON, so they can't use up the cookie.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise BadRequest(f"Send a JSON object with the header Content-Type: {JSON}.")
     check_names(parse_parameters(request), ())
@@ -81,7 +81,7 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
     def step() -> Response:
         response: Response = respond()
         if response.status_code >= BadRequest.status:
-            # The URL is relative to the routes of the sign-in. Refusals already have the header.
+            # The URL is relative to the sign-in routes. Refusals already have the header.
             failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
             response.headers.setdefault("Refresh", failure)
         return response
@@ -94,8 +94,8 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
 def sign_in() -> Response:
     """Send the browser to the identity provider, or return the provider's URL to a script.
 
-    A script asks for JSON before it leaves its page. If a throttle or the network prevents that,
-    the page stays.
+    A script asks for JSON before it leaves its page. If the request is throttled or the network
+    fails, the page stays.
     """
     from chalicelib.adapters import sign_in_cookie  # noqa: PLC0415  jwt is slow to import
 
@@ -243,7 +243,7 @@ def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) 
 
 
 def _respond(base: str, status: int, url: str, *, cookie: str = "", max_age: int = 0) -> Response:
-    """Return a redirect that sets the cookie of a sign-in or, by default, deletes the cookie."""
+    """Return a response with a Location; set the sign-in cookie or, by default, delete it."""
     headers: dict[str, str | list[str]] = {
         "Referrer-Policy": "no-referrer",
         "Location": url,
@@ -277,7 +277,7 @@ def _set_cookie(
 def _read_cookie(request: Request, base: str, name: str) -> str | None:
     """Return the value of a cookie, or None if there is not exactly one cookie with this name.
 
-    Another site of the same domain may have added a second cookie.
+    Another site on the same domain may have added a second cookie.
     """
     pairs = [part.strip().partition("=") for part in request.headers.get("cookie", "").split(";")]
     values = [value for key, _, value in pairs if key == _cookie_name(base, name)]

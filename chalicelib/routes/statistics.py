@@ -1,4 +1,4 @@
-"""The route of the statistics that sweeps update."""
+"""The route that returns the statistics, which sweeps update."""
 
 from collections.abc import Iterable
 from typing import Any

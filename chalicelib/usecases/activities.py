@@ -13,7 +13,7 @@ from chalicelib.usecases.ports import TaskRouter, WorkerActivities
 def list_activities(
     *, principal: Principal, taskrouter: TaskRouter, activities: WorkerActivities, now: int
 ) -> tuple[list[Activity], WorkerActivity | None]:
-    """Return the Activities by name, and the current Activity of the caller's Worker, if any.
+    """Return the Activities, sorted by name, and the Activity of the caller's Worker, if any.
 
     The Worker's Activity is also recorded, because an earlier event may have been lost.
 
@@ -58,7 +58,7 @@ def switch_activity(
         Forbidden: the caller may not switch the Activity of this Worker.
         NotFound: TaskRouter does not have the Worker.
         TaskRouterError: the request to TaskRouter failed. After TaskRouterUnavailable, the Activity
-            may have been switched.
+            may have been switched, unless the error is a TaskRouterNotProcessed.
     """
     worker_sid = worker_sid or principal.confined_to(Action.SWITCH_ACTIVITY)
     if worker_sid is None:

@@ -67,7 +67,7 @@ def answer_callback(
     except StoreUnavailable as failure:
         answer, error = dict(chosen.instruction.answer), failure
     # If the answers differ, the chosen rule did not determine the answer: an earlier answer was
-    # repeated, or the answer is `{}` because the Reservation is already decided.
+    # repeated, or the answer is `{}` because the Reservation is already claimed or decided.
     rule = chosen.rule if answer == chosen.instruction.answer else None
     return Assignment(answer, rule, chosen.failures, error, chosen.unreadable)
 
@@ -88,8 +88,8 @@ def assign(
 
     Args:
         callback: the callback, with a verified signature.
-        instruction: the answer, unless the callback was answered before or the Reservation is
-            already decided.
+        instruction: the answer, unless the callback was answered before, or the Reservation is
+            already claimed or decided.
         rule: the name of the rule that chose the instruction, for the record.
         store: the Reservation records.
         deadlines: the deadline settings.

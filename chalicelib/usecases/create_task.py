@@ -82,7 +82,8 @@ def create_task(
             a Task on every call.
 
     Raises:
-        BadRequest: the key is invalid, or the attributes are invalid after the key is added.
+        BadRequest: the key is invalid, an attribute is reserved for the service, or the attributes
+            are too long after the key and the marker are added.
         KeyReused: the key was used for a different Task.
         OutcomeUnknown: whether the Task was created is not known yet. Retry with the same key.
         TaskUnidentified: it can't be determined which Task, if any, was created for the key.

@@ -98,7 +98,7 @@ def decide(
         AnswerUnknown: the callback may have been answered with an instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
-        TaskRouterDenied: TaskRouter refused this service's credentials.
+        TaskRouterDenied: TaskRouter rejected this service's credentials.
         TaskRouterNotProcessed: the request was not sent, or was throttled, so it had no effect.
         TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
         OutcomeUnknown: the outcome is not known yet.

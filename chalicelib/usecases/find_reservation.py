@@ -1,4 +1,4 @@
-"""Find a Reservation in TaskRouter if there is no record or the caller did not name it."""
+"""Find a Reservation in TaskRouter if it is not recorded, or if the caller did not name it."""
 
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import BadRequest, NotFound, TaskRouterNotFound

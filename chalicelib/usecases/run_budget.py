@@ -130,7 +130,7 @@ class RunBudget:
     def count_failure(self, error: Exception) -> None:
         """Count a failure and end the run if all other steps would fail too.
 
-        Refused credentials and an unknown Workspace end the run. Callers handle other missing
+        Rejected credentials and an unknown Workspace end the run. Callers handle other missing
         resources without counting a failure. Only the type of an unexpected error is kept, because
         the message may contain data.
         """

@@ -27,10 +27,11 @@ def identify(
     Args:
         claims: the verified claims about the person, with ``sub``.
         policy: the rules that determine the role and the Worker.
-        directory: the Workers, which are searched only for people with the role worker.
+        directory: the Workers, which are searched only for people with the worker role.
 
     Raises:
-        SignInError: The person has no role, or there is not exactly one Worker for the person.
+        SignInError: The person has no role, or needs a Worker and the claims do not identify
+            exactly one.
         TaskRouterError: The request to TaskRouter failed.
     """
     role, name = policy.find_role(claims), policy.find_name(claims)

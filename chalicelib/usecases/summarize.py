@@ -37,7 +37,7 @@ MAX_PAGES = 80
 
 _REFUSALS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
 """Errors that do not make the sweep fail: the API key of a stage may lack the permission for
-statistics, and refused credentials already make the reconciliation fail (docs/adr/0054)."""
+statistics, and rejected credentials already make the reconciliation fail (docs/adr/0054)."""
 
 
 def summarize(

@@ -197,7 +197,8 @@ class _Sweep:
     def _reject(self, due: DueReservation) -> SweepOutcome:
         """Reject a Reservation, unless an instruction may still be ringing a phone.
 
-        The answer to a fallback may be ringing even if it is not recorded (docs/adr/0029).
+        The answer to a fallback request may have rung a phone even if the answer is not recorded
+        (docs/adr/0029).
         """
         record = self._collaborators.store.get(due.reservation_sid)
         if record is not None:

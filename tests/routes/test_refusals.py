@@ -159,7 +159,7 @@ def test_retry_after_of_an_unverified_404_is_the_remaining_time_of_the_claim(api
     assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
-def test_refused_credentials_are_logged_with_the_reason(api: Api) -> None:
+def test_rejected_credentials_are_logged_with_the_reason(api: Api) -> None:
     api.taskrouter.fail_before["create"] = [TaskRouterDenied("HTTP 401, error 20003")]
     response = api.post_json("/create-task", {"attributes": {}})
 

@@ -1,4 +1,4 @@
-"""The Activities of Workers, in the table `state`."""
+"""The Activities of Workers, in the `state` table."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class DynamoWorkerActivities:
 
     Args:
         client: a client created by `make_client`.
-        state_table: the name of the table `state`.
+        state_table: the name of the `state` table.
         retention_days: number of days for which an Activity is kept.
     """
 

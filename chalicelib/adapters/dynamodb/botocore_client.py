@@ -12,7 +12,7 @@ from botocore.session import Session
 from chalicelib.adapters.aws import InvalidResponse, Request, Sender, parse
 
 _MAX_BYTES = 2**25
-"""Maximum size of a response to a read. BatchGetItem returns at most 16 MB of items."""
+"""Maximum size of a response. BatchGetItem returns at most 16 MB of items."""
 
 
 def make_botocore_client(seconds: float, *, attempts: int) -> Any:

@@ -1,4 +1,4 @@
-"""Stores idempotency keys and the search budget in the table `state`."""
+"""Stores idempotency keys and the search budget in the `state` table."""
 
 import hashlib
 from typing import Any
@@ -17,7 +17,7 @@ class DynamoIdempotencyStore:
 
     Args:
         client: a client created by `make_client`.
-        state_table: the name of the table `state`.
+        state_table: the name of the `state` table.
     """
 
     def __init__(self, client: Any, *, state_table: str) -> None:

@@ -5,7 +5,7 @@ attributes that lists and the sweep need, so that all other attributes are store
 query determines the index:
 
 - A query for an open status uses ``due`` if the partition of the status fits in one index page.
-  The order of the entries changes as Reservations are claimed and checked, so they are sorted.
+  The entries are sorted after reading, because claims and checks change their order in the index.
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
 
@@ -37,8 +37,8 @@ from chalicelib.domain.sids import is_sid
 _HOUR_MS = 3_600_000
 
 _PAGE_SIZES = (100, 1_000)
-"""Maximum numbers of entries in the index pages of one request, before filtering. The second page
-is usually larger: if the first page does not suffice, few entries match."""
+"""Maximum numbers of entries in the index pages that one request reads, before filtering. The
+second page is usually larger: if the first page does not suffice, few entries match."""
 
 _MAX_EMPTY_QUERIES = 8
 """Maximum number of queries per request that read no entries, such as queries for quiet hours."""

@@ -1,4 +1,4 @@
-"""The statistics in the table `state`, and the reads from which they are computed."""
+"""Stores the statistics in the `state` table, and reads the records for computing them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields

@@ -35,7 +35,8 @@ _PARAMETERS = {
     for instruction in INSTRUCTION_TYPES.values()
     for name, parameter in instruction.parameters().items()
 }
-"""This service's name and definition of each instruction parameter, by REST name."""
+"""The name that this service uses for each instruction parameter, and the parameter's definition,
+by REST name."""
 
 
 def sdk_name(name: str) -> str:
@@ -59,7 +60,7 @@ def to_error(response: Response) -> TaskRouterError:
     body = str(response.request.body or "")
     retry_after = parse_retry_after(response.headers.get("Retry-After", ""))
     if status in _UNAUTHENTICATED:
-        return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
+        return TaskRouterDenied(f"TaskRouter rejected this service's credentials ({cause}).")
     if status == _NOT_FOUND:
         text = f"TaskRouter has no such resource ({cause})"
         return TaskRouterNotFound(text + _describe_refusal(problem, body))
@@ -74,7 +75,8 @@ def to_error(response: Response) -> TaskRouterError:
 def _describe_refusal(problem: dict[str, Any], body: str) -> str:
     """Return the end of an error message: Twilio's message and the parameters to check.
 
-    If Twilio's response contains no message, return a link to Twilio's error codes.
+    If Twilio's response contains no message that may be shown, return a link to Twilio's error
+    codes.
 
     Args:
         problem: Twilio's error, with ``message`` or (RFC 9457) ``detail`` and ``title``.

@@ -36,7 +36,7 @@ _MAX_PERMUTED_PARAMETERS = 4
 """Maximum number of parameters that are tried in all orders."""
 
 _MAX_PARAMETERS = 200
-"""Maximum number of parameters with which query strings are rebuilt."""
+"""Maximum number of parameters in a query string that is rebuilt."""
 
 _UNENCODED_CHARACTERS = (
     "~",  # RFC 3986

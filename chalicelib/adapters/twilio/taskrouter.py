@@ -66,7 +66,7 @@ class TwilioTaskRouter:
     Args:
         base_url: the URL of TaskRouter, without ``/v1``.
         account_sid: AC….
-        secrets: the source of the API key. If TaskRouter refuses the key, the secrets are read
+        secrets: the source of the API key. If TaskRouter rejects the key, the secrets are read
             again, and the request is repeated if the key has changed.
         workspace_sid: WS….
         seconds, page_seconds: time limits; see REQUEST_SECONDS and PAGE_SECONDS.
@@ -91,7 +91,7 @@ class TwilioTaskRouter:
         self._workspace_sid = workspace_sid
 
     def _request(self, send: Callable[[Any], _Response], *, pages: int = 0) -> _Response:
-        """Call *send* with the SDK's context of the Workspace; translate errors."""
+        """Call *send* with the SDK's context for the Workspace; translate errors."""
         ends_at = time.monotonic() + (self._page_seconds * pages if pages > 1 else self._seconds)
         max_bytes = _MAX_PAGE_BYTES if pages else _MAX_RESOURCE_BYTES
         secrets = self._secrets.get()
@@ -262,7 +262,7 @@ class TwilioTaskRouter:
         return self._request(send)
 
     def find_tasks(self, name: str, value: str) -> list[FoundTask]:
-        """Find the Tasks that have an attribute with this value.
+        """Find at most five Tasks that have an attribute with this value.
 
         TaskRouter allows 3 searches per second. The Tasks in a list have no attributes, so each
         Task is fetched.

@@ -259,7 +259,7 @@ class Dequeue(Instruction):
     """Connect a caller waiting in a queue to the Worker.
 
     The caller must have been enqueued with ``<Enqueue workflowSid>``. The Task must have the
-    attribute ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
+    attribute ``call_sid``, which ``<Enqueue>`` sets. Otherwise, TaskRouter reports error 40140.
     """
 
     name: ClassVar[str] = "dequeue"
@@ -324,7 +324,7 @@ class Conference(Instruction):
     with the same parameter names. The format of events in such an answer is
     undocumented. This class uses the format of dequeue, the only instruction whose events Twilio
     documents for callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
-    Otherwise TaskRouter reports error 40142.
+    Otherwise, TaskRouter reports error 40142.
     """
 
     name: ClassVar[str] = "conference"
