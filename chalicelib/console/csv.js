@@ -24,14 +24,14 @@ const COLUMNS = [
 /**
  * Return a value as a quoted field.
  *
- * Spreadsheets interpret a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
- * the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new
- * cell after each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
+ * Spreadsheets interpret a cell that begins with one of = + - @ tab CR LF as a formula (OWASP, "CSV Injection"). Some
+ * may also read the full-width forms of these characters so, or ignore white space or a NUL before them. A leading
+ * apostrophe makes the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new cell after
+ * each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
-  // Two steps, because a match at the beginning would hide a line break there from a single pattern.
-  const safe = words.replace(/^(?=[=+\-@\t\r])/, "'").replace(/[;\r\n]"*(?=[=+\-@\t\r])/g, "$&'");
+  const safe = words.replace(/(?<=^|[;\r\n])"*(?!")(?=[\t\r\0]|(?:[^\S\r\n]|")*[=+\-@＝＋－＠])|^(?=\n)/g, "$&'");
   return `"${safe.replaceAll('"', '""')}"`;
 }
 
