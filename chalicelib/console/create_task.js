@@ -139,7 +139,7 @@ function problemOfTask(response, isRepeat) {
   // The API writes some numbers with more digits than the user.
   const [, length] = /^The attributes have (\d+) characters/.exec(body?.Message) ?? [];
   const refusal = () => (length ? attributesLong(length - ADDED_LENGTH) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
-  const reason = () => (isEarly ? text("tryAgain", { n }) : refusal());
+  const reason = () => (isEarly ? text("tryAgainIn", { n }) : refusal());
   const outcome = isRepeat && !isFinal(response) ? "createUnsettled" : isEarly && "createNotSent";
   return () => (outcome ? text(outcome, { reason: reason() }) : reason());
 }
