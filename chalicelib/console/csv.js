@@ -14,7 +14,7 @@ import { after } from "./timer.js";
 const EXPORT_PAGE = 100;
 export const MAX_EXPORTED = 10_000;
 /** Maximum number of consecutive retries of a throttled or failed request. */
-const MAX_RETRIES = 5;
+export const MAX_RETRIES = 5;
 
 const COLUMNS = [
   ...["reservation_sid", "task_sid", "worker_sid", "worker_name", "workflow_sid", "workflow_name", "task_queue_sid"],
@@ -50,6 +50,9 @@ function csvFile(reservations) {
   return new Blob(["\uFEFF", line(names), ...reservations.map((each) => line(values(each)))], { type: "text/csv;charset=utf-8" });
 }
 
+/** Return whether a repeated request may succeed: no response arrived, or the service was busy. */
+export const isTemporary = (response) => response === undefined || response?.status === 429 || response?.status >= 500;
+
 const pause = (seconds) => new Promise((resolve) => after(seconds * 1000, resolve));
 
 /** Load pages up to the end of the list or the limit, and save the file unless the user cancels the export. */
@@ -76,7 +79,7 @@ export async function exportHistory() {
     } else if (response === null) {
       // The session has ended. Continue in the user's next session.
       await pause(1);
-    } else if (retries < MAX_RETRIES && (!response || response.status === 429 || response.status >= 500)) {
+    } else if (retries < MAX_RETRIES && isTemporary(response)) {
       retries += 1;
       await pause(response ? retryAfter(response, retries) : retries);
     } else {
