@@ -289,7 +289,7 @@ function decision(record) {
   const claim = record.claims?.findLast(({ target }) => target !== "completed");
   const at = made && Date.parse(made.at);
   return html`<dl class="facts">
-    ${fact("status", endingPill(statusKind(made?.to ?? "pending")))}
+    ${fact(made ? "outcome" : "status", endingPill(statusKind(made?.to ?? "pending")))}
     ${made && (SOURCES[made.by] ? fact("source", text(SOURCES[made.by])) : fact("decidedBy", person(made.by, name)))}
     ${made && fact("at", html`<time datetime=${made.at}>${dateAndTime(at)}</time>`)}
     ${made && fact("leftThen", text("leftOf", { time: duration(left(record, at)), all: duration(timeout(record)) }))}
