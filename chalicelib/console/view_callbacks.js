@@ -124,7 +124,7 @@ function logRow(callback, index) {
       <th role="rowheader" scope="row">${name}${shown && html`<span class="sid">${sid ? html`<a href=${`#/reservations/${sid}`}>${shortSid(sid)}</a>` : shortSid(shown)}</span>`}</th>
       <td role="cell">${signaturePill(signature && signature === "valid")}</td>
       <td role="cell">${pill(status < 400 ? "green" : "red", status < 400 ? "check" : "cross", status)} ${callback.answer && html`<code>${callback.answer}</code>`}</td>
-      <td role="cell" class="right">${number(time, { maximumFractionDigits: 1 })} ms</td>
+      <td role="cell" class="right">${number(time, { maximumFractionDigits: 1 })}\u00A0ms</td>
       <td role="cell" class="right"><button type="button" class="quiet" aria-expanded=${isOpen} aria-label=${`${text("details")}: ${name}, ${timeOfDay(at)}`} onClick=${toggle}>${icon("down")}${text("details")}</button></td>
     </tr>
     ${isOpen ? detailsRow(callback, index) : isBad && reasonRow(callback, index)}`;
