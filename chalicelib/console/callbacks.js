@@ -1,7 +1,9 @@
 // Searches the log of callbacks by the filter in the page's address.
 
 import { call } from "./actions.js";
+import { pauseBefore } from "./api.js";
 import { serverNow } from "./clock.js";
+import { isTemporary, MAX_RETRIES } from "./csv.js";
 import { loadList, PERIODS } from "./history.js";
 import { failureReason } from "./inspection.js";
 import { drafts } from "./session.js";
@@ -76,9 +78,24 @@ function logParameters({ sid, route, status, period, until }) {
   }).filter(([, value]) => value);
 }
 
+let isSearchStopped = false;
+let endSearchPause = () => {};
+
+/** Stop the search. The callbacks of a request that is running are still shown. */
+export function stopSearch() {
+  isSearchStopped = true;
+  endSearchPause();
+  changed();
+}
+
+/** Return whether a search has found its first part of the log and continues. */
+export const isSearching = ({ loading, searchedUntil }) => Boolean(loading && searchedUntil) && !isSearchStopped;
+
 /** Search again, or continue with older callbacks. */
 export function loadCallbacks(loading = "list") {
   const { log } = state;
+  endSearchPause();
+  isSearchStopped = false;
   if (loading === "list") {
     const chosen = logFilter();
     Object.assign(log, { rows: [], cursor: null, searchedUntil: null, complete: true, opened: null });
@@ -89,17 +106,53 @@ export function loadCallbacks(loading = "list") {
     }
     log.searched = logParameters(chosen);
   }
-  loadList(log, loadLogPage, loading);
+  loadList(log, searchLog, loading);
 }
 
-async function loadLogPage({ rows, cursor, searchedUntil: previous }) {
-  const parameters = new URLSearchParams([...state.log.searched, ...(cursor ? [["cursor", cursor]] : [])]);
-  const response = await call("GET", `callbacks?limit=${LOG_PAGE}&${parameters}`).catch(() => undefined);
-  if (response?.status !== 200) {
-    return { rows, cursor, problem: () => failureReason(response) };
+/** Search until a page is full, the search is complete, or the user stops it or begins another one. Show each part. */
+async function searchLog({ rows, cursor, searchedUntil }) {
+  const { log } = state;
+  const { query } = log;
+  const enough = rows.length + LOG_PAGE;
+  let found = { rows, cursor, searchedUntil, complete: false, problem: null };
+  let failures = null;
+  let hasMore = true;
+  while (hasMore && log.query === query && !isSearchStopped) {
+    const response = await requestPage(log, found.cursor);
+    if (response?.status === 200) {
+      const previous = found.cursor;
+      found = addPage(found, response.body);
+      hasMore = !found.complete && found.cursor && found.cursor !== previous && found.rows.length < enough;
+      failures = 0;
+    } else if (failures !== null && failures < MAX_RETRIES && isTemporary(response)) {
+      await new Promise((resolve) => {
+        endSearchPause = resolve;
+        setTimeout(resolve, pauseBefore(response, failures));
+      });
+      failures += 1;
+    } else {
+      return { ...found, problem: () => failureReason(response) };
+    }
+    if (log.query === query) {
+      Object.assign(log, found);
+      changed();
+    }
   }
-  const { callbacks, next_cursor, searched_until: searched, complete } = response.body;
+  return found;
+}
+
+let lastPage = Promise.resolve();
+
+/** Request a page when the previous request has ended, even that of a search that another one has replaced. */
+function requestPage({ searched, query }, cursor) {
+  const parameters = new URLSearchParams([...searched, ...(cursor ? [["cursor", cursor]] : [])]);
+  const send = () => state.log.query === query && call("GET", `callbacks?limit=${LOG_PAGE}&${parameters}`).catch(() => undefined);
+  lastPage = lastPage.then(send);
+  return lastPage;
+}
+
+function addPage({ rows, searchedUntil: previous }, { callbacks, next_cursor: cursor, searched_until: searched, complete }) {
   // A search that continues within a time window may return a later time than the search before it.
   const searchedUntil = previous && previous < searched ? previous : searched;
-  return { rows: [...rows, ...callbacks], cursor: next_cursor, problem: null, searchedUntil, complete };
+  return { rows: [...rows, ...callbacks], cursor, problem: null, searchedUntil, complete };
 }

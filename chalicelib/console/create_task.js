@@ -8,7 +8,11 @@ import { drafts, keepDraft } from "./session.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 
-const MAX_ATTRIBUTES_LENGTH = 4096;
+/** Number of characters that the API adds to the attributes: `idempotency_key` and `idempotency_marker`. */
+const ADDED_LENGTH = 109;
+const MAX_ATTRIBUTES_LENGTH = 4096 - ADDED_LENGTH;
+/** A string, or white space outside strings. */
+const STRING_OR_SPACE = /("(?:[^"\\]|\\.)*")|\s+/g;
 const WORKFLOW = /^WW[\da-f]{32}$/;
 /** Minimum and maximum of each numeric field. */
 const RANGES = { priority: [0, 2_147_483_647], timeout: [1, 1_209_600] };
@@ -35,16 +39,21 @@ export function setTaskField(name, value) {
   changed();
 }
 
+/** Return the attributes without white space between values. JSON.parse would round large numbers. */
+const compactAttributes = () => taskField("attributes").replace(STRING_OR_SPACE, "$1");
+
+const attributesLong = (length) => text("attributesLong", { n: number(length), max: number(MAX_ATTRIBUTES_LENGTH) });
+
 /** Return the mistakes in the form: for each field with a mistake, a function that returns the message. */
 function findMistakes() {
   const mistakes = {};
-  const attributes = taskField("attributes");
-  const found = findJsonProblem(attributes);
+  const found = findJsonProblem(taskField("attributes"));
+  const { length } = [...compactAttributes()];
   if (found) {
-    mistakes.attributes = () => text("attributesWrong", { n: found.line, problem: text(found.key, { words: found.words }) });
+    mistakes.attributes = () => text("attributesWrong", { n: found.line, problem: text(found.key, { words: found.words }), max: number(MAX_ATTRIBUTES_LENGTH) });
     mistakes.attributes.at = found.at;
-  } else if ([...attributes].length > MAX_ATTRIBUTES_LENGTH) {
-    mistakes.attributes = () => text("attributesLong", { n: number([...attributes].length) });
+  } else if (length > MAX_ATTRIBUTES_LENGTH) {
+    mistakes.attributes = () => attributesLong(length);
   }
   if (taskField("workflow_sid").trim() && !WORKFLOW.test(taskField("workflow_sid").trim())) {
     mistakes.workflow_sid = () => text("workflowWrong");
@@ -58,9 +67,8 @@ function findMistakes() {
   return mistakes;
 }
 
-/** Return the body of the request. The attributes are sent as typed, because JSON.parse would round large numbers. */
 function taskBody() {
-  const body = { attributes: taskField("attributes") };
+  const body = { attributes: compactAttributes() };
   for (const name of ["workflow_sid", "task_channel", "priority", "timeout"]) {
     const value = taskField(name).trim();
     if (value) {
@@ -128,7 +136,10 @@ function problemOfTask(response, isRepeat) {
   const isEarly = status === 429 || status === 503;
   const key = { TaskUnidentified: "createUnidentified", TaskRouterDenied: "problemDenied" }[body?.Code] ?? "problemOther";
   const n = retryAfter(response, 1);
-  const reason = () => (isEarly ? text("tryAgain", { n }) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
+  // The API writes some numbers with more digits than the user.
+  const [, length] = /^The attributes have (\d+) characters/.exec(body?.Message) ?? [];
+  const refusal = () => (length ? attributesLong(length - ADDED_LENGTH) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
+  const reason = () => (isEarly ? text("tryAgainIn", { n }) : refusal());
   const outcome = isRepeat && !isFinal(response) ? "createUnsettled" : isEarly && "createNotSent";
   return () => (outcome ? text(outcome, { reason: reason() }) : reason());
 }

@@ -14,7 +14,7 @@ import { after } from "./timer.js";
 const EXPORT_PAGE = 100;
 export const MAX_EXPORTED = 10_000;
 /** Maximum number of consecutive retries of a throttled or failed request. */
-const MAX_RETRIES = 5;
+export const MAX_RETRIES = 5;
 
 const COLUMNS = [
   ...["reservation_sid", "task_sid", "worker_sid", "worker_name", "workflow_sid", "workflow_name", "task_queue_sid"],
@@ -24,14 +24,14 @@ const COLUMNS = [
 /**
  * Return a value as a quoted field.
  *
- * Spreadsheets interpret a cell that begins with one of = + - @ tab CR as a formula. A leading apostrophe makes
- * the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new
- * cell after each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
+ * Spreadsheets interpret a cell that begins with one of = + - @ tab CR LF as a formula (OWASP, "CSV Injection"). Some
+ * may also read the full-width forms of these characters so, or ignore white space or a NUL before them. A leading
+ * apostrophe makes the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new cell after
+ * each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
-  // Two steps, because a match at the beginning would hide a line break there from a single pattern.
-  const safe = words.replace(/^(?=[=+\-@\t\r])/, "'").replace(/[;\r\n]"*(?=[=+\-@\t\r])/g, "$&'");
+  const safe = words.replace(/(?<=^|[;\r\n])"*(?!")(?=[\t\r\0]|(?:[^\S\r\n]|")*[=+\-@＝＋－＠])|^(?=\n)/g, "$&'");
   return `"${safe.replaceAll('"', '""')}"`;
 }
 
@@ -49,6 +49,9 @@ function csvFile(reservations) {
   };
   return new Blob(["\uFEFF", line(names), ...reservations.map((each) => line(values(each)))], { type: "text/csv;charset=utf-8" });
 }
+
+/** Return whether a repeated request may succeed: no response arrived, or the service was busy. */
+export const isTemporary = (response) => response === undefined || response?.status === 429 || response?.status >= 500;
 
 const pause = (seconds) => new Promise((resolve) => after(seconds * 1000, resolve));
 
@@ -76,7 +79,7 @@ export async function exportHistory() {
     } else if (response === null) {
       // The session has ended. Continue in the user's next session.
       await pause(1);
-    } else if (retries < MAX_RETRIES && (!response || response.status === 429 || response.status >= 500)) {
+    } else if (retries < MAX_RETRIES && isTemporary(response)) {
       retries += 1;
       await pause(response ? retryAfter(response, retries) : retries);
     } else {

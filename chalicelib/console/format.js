@@ -13,8 +13,13 @@ export function countdown(milliseconds) {
   return (parts[0] ? [parts[0], ...rest] : [parts[1], rest[1]]).join(":");
 }
 
+/** Return words that stay on one line. */
+export const unbroken = (words) => words.replaceAll(" ", "\u00A0");
+
 /** Return a duration with at most two units, such as 6 min 04 s. */
-export function duration(milliseconds) {
+export const duration = (milliseconds) => unbroken(withUnits(milliseconds));
+
+function withUnits(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const minutes = Math.floor(seconds / 60);
   const hours = Math.floor(minutes / 60);
@@ -33,7 +38,7 @@ export const number = (value, options) => new Intl.NumberFormat(preferences.lang
 
 /** Return a duration. A duration shorter than 10 s has at most two significant digits, such as 0.41 s. */
 export const shortDuration = (milliseconds) =>
-  milliseconds < 10_000 ? `${number(milliseconds / 1000, { maximumSignificantDigits: 2 })} s` : duration(milliseconds);
+  milliseconds < 10_000 ? `${number(milliseconds / 1000, { maximumSignificantDigits: 2 })}\u00A0s` : duration(milliseconds);
 
 /** Return a local time of day, such as 10:42:25. */
 export function timeOfDay(at) {
@@ -46,7 +51,7 @@ export function dateAndTime(at) {
   const date = new Date(at);
   const isToday = date.toDateString() === new Date().toDateString();
   const day = date.toLocaleDateString(preferences.language, { day: "numeric", month: "short" });
-  return isToday ? timeOfDay(at) : `${day}, ${timeOfDay(at)}`;
+  return isToday ? timeOfDay(at) : `${unbroken(day)}, ${timeOfDay(at)}`;
 }
 
 export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;

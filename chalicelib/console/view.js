@@ -54,7 +54,7 @@ export class Page extends Component {
   }
 
   /** Return what can get the focus in each row. */
-  targets = () => document.querySelectorAll(".offers.ended > li, .log [aria-expanded]");
+  targets = () => document.querySelectorAll(".offers.ended > li, .log [aria-expanded], tr[tabindex]");
 }
 
 /**

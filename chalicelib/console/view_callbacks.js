@@ -1,6 +1,6 @@
 // Callbacks: the log of TaskRouter's requests, for supervisors.
 
-import { filterProblems, loadCallbacks, logFilter, ROUTES, setLogFilter } from "./callbacks.js";
+import { filterProblems, isSearching, loadCallbacks, logFilter, ROUTES, setLogFilter, stopSearch } from "./callbacks.js";
 import { dateAndTime, number, shortSid, timeOfDay } from "./format.js";
 import { PERIODS } from "./history.js";
 import { drafts } from "./session.js";
@@ -26,6 +26,10 @@ export class CallbacksPage extends Page {
     }
   }
 
+  componentWillUnmount() {
+    stopSearch();
+  }
+
   search() {
     this.searched = drafts.logFilter;
     loadCallbacks();
@@ -39,7 +43,7 @@ export class CallbacksPage extends Page {
         <div class="bar">
           <h1 id="callbacks" tabindex="-1">${text("callbacks")}</h1>
           <div class="tools">
-            <p class="muted small num" role="status">${rows.length > 0 && text("historySummary", { n: cursor ? `${rows.length}+` : rows.length, time: timeOfDay(loadedAt) })}</p>
+            <p class="muted small num" role="status">${rows.length > 0 && loading !== "list" && text("historySummary", { n: cursor ? `${rows.length}+` : rows.length, time: timeOfDay(loadedAt) })}</p>
             <button type="button" class="quiet" aria-disabled=${loading ? "true" : null} onClick=${() => loading || loadCallbacks()}>${text("refresh")}</button>
           </div>
         </div>
@@ -120,7 +124,7 @@ function logRow(callback, index) {
       <th role="rowheader" scope="row">${name}${shown && html`<span class="sid">${sid ? html`<a href=${`#/reservations/${sid}`}>${shortSid(sid)}</a>` : shortSid(shown)}</span>`}</th>
       <td role="cell">${signaturePill(signature && signature === "valid")}</td>
       <td role="cell">${pill(status < 400 ? "green" : "red", status < 400 ? "check" : "cross", status)} ${callback.answer && html`<code>${callback.answer}</code>`}</td>
-      <td role="cell" class="right">${number(time, { maximumFractionDigits: 1 })} ms</td>
+      <td role="cell" class="right">${number(time, { maximumFractionDigits: 1 })}\u00A0ms</td>
       <td role="cell" class="right"><button type="button" class="quiet" aria-expanded=${isOpen} aria-label=${`${text("details")}: ${name}, ${timeOfDay(at)}`} onClick=${toggle}>${icon("down")}${text("details")}</button></td>
     </tr>
     ${isOpen ? detailsRow(callback, index) : isBad && reasonRow(callback, index)}`;
@@ -160,10 +164,16 @@ function detailsRow(callback, index) {
   `);
 }
 
-/** The area below the rows: how far the log was searched, and a button for older callbacks. */
+/** Stop the search, and move the focus to the button that continues the search. */
+function stop() {
+  document.querySelector(".more")?.focus();
+  stopSearch();
+}
+
+/** The area below the rows: how far the log was searched, and buttons that stop the search or find older callbacks. */
 function afterRows(rows) {
   const { loading, isSlow, problem, cursor, searchedUntil, complete, searched } = state.log;
-  if (loading === "list") {
+  if (loading === "list" && !searchedUntil) {
     return isSlow && blankRows();
   }
   if (!rows.length && problem) {
@@ -172,9 +182,10 @@ function afterRows(rows) {
   if (!searched) {
     return null;
   }
-  const scope = [text("searchedUntil", { time: dateAndTime(Date.parse(searchedUntil)) }), !complete && text("stoppedEarly")].filter(Boolean).join(" ");
+  const scope = [text("searchedUntil", { time: dateAndTime(Date.parse(searchedUntil)) }), !complete && !loading && text("stoppedEarly")].filter(Boolean).join(" ");
   return html`
     ${rows.length ? html`<p class="muted small" role="status">${scope}</p>` : html`<div class="nothing">${icon("tray")}<h2>${text(cursor ? "noCallbacksYet" : "noCallbacks")}</h2><p role="status">${scope} ${!cursor && text("noCallbacksText")}</p></div>`}
+    ${isSearching(state.log) && html`<p><button type="button" onClick=${stop}>${text("stop")}</button></p>`}
     ${moreButton(state.log, loadCallbacks, "older")}
   `;
 }

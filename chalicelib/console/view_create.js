@@ -9,7 +9,7 @@ import { Copy, Modal } from "./view_dialogs.js";
 const CHANNELS = ["default", "voice", "chat", "sms", "video"];
 
 export function createDialog() {
-  return html`<${Modal} key="create" title=${text("createTitle")}>
+  return html`<${Modal} key=${state.dialog} title=${text("createTitle")}>
     <form noValidate onSubmit=${submit}>
       <div class="body">
         ${taskInput("attributes", (props) => html`<textarea ...${props} rows="6" autofocus />`)}

@@ -15,16 +15,20 @@ function close() {
   changed();
 }
 
-/** A native modal dialog, which keeps the focus inside and returns it when closed. */
+/**
+ * A native modal dialog, which keeps the focus inside and returns it when closed. Its key is `state.dialog`, so that
+ * each dialog gets a new component: the browser reports the end of a dialog later, when another may be open.
+ */
 export class Modal extends Component {
   element = createRef();
+  shown = state.dialog;
 
   componentDidMount() {
     this.element.current.showModal();
   }
 
   render({ title, children }) {
-    return html`<dialog ref=${this.element} aria-labelledby="dialog-title" onClose=${close}>
+    return html`<dialog ref=${this.element} aria-labelledby="dialog-title" onClose=${() => this.shown === state.dialog && close()}>
       <div class="head">
         <h2 id="dialog-title">${title}</h2>
         <button type="button" class="quiet" onClick=${() => this.element.current.close()}>${text("close")}</button>
@@ -37,12 +41,12 @@ export class Modal extends Component {
 export function dialog() {
   const { kind, sid } = state.dialog ?? {};
   if (kind === "link") {
-    return html`<${Modal} key=${kind} title=${text("linkTitle")}>${linkQuestion(state.dialog)}<//>`;
+    return html`<${Modal} key=${state.dialog} title=${text("linkTitle")}>${linkQuestion(state.dialog)}<//>`;
   }
   if (kind === "phone") {
-    return html`<${Modal} key=${kind} title=${text("acceptByPhone")}>${phone(sid)}<//>`;
+    return html`<${Modal} key=${state.dialog} title=${text("acceptByPhone")}>${phone(sid)}<//>`;
   }
-  return kind && html`<${Modal} key=${kind} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
+  return kind && html`<${Modal} key=${state.dialog} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
 
 /** Ask whether a link may replace the session. */

@@ -1,7 +1,7 @@
 // Inspect: one Reservation, its timeline, callback, answer and decision.
 
 import { serverNow } from "./clock.js";
-import { attributeText, dateAndTime, duration, prettyJson, shortDuration, shortSid, showControls, taskTitle } from "./format.js";
+import { attributeText, dateAndTime, duration, prettyJson, shortDuration, shortSid, showControls, taskTitle, unbroken } from "./format.js";
 import { person, timeout } from "./inbox.js";
 import { ask, canSend, keepRecord } from "./inspection.js";
 import { preferences } from "./preferences.js";
@@ -155,8 +155,8 @@ const figure = (record) => living(record, () => {
 
 const DAY = { day: "numeric", month: "short" };
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" };
-const exactTime = (at, options = TIME) => new Date(at).toLocaleString(preferences.language, options);
-const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Math.round(milliseconds))} ms` : shortDuration(milliseconds));
+const exactTime = (at, options = TIME) => unbroken(new Date(at).toLocaleString(preferences.language, options));
+const exactDuration = (milliseconds) => (milliseconds < 1000 ? `${Math.max(0, Math.round(milliseconds))}\u00A0ms` : shortDuration(milliseconds));
 
 /** The icon, text and note of each kind of step. */
 const STEPS = {
@@ -289,7 +289,7 @@ function decision(record) {
   const claim = record.claims?.findLast(({ target }) => target !== "completed");
   const at = made && Date.parse(made.at);
   return html`<dl class="facts">
-    ${fact("status", endingPill(statusKind(made?.to ?? "pending")))}
+    ${fact(made ? "outcome" : "status", endingPill(statusKind(made?.to ?? "pending")))}
     ${made && (SOURCES[made.by] ? fact("source", text(SOURCES[made.by])) : fact("decidedBy", person(made.by, name)))}
     ${made && fact("at", html`<time datetime=${made.at}>${dateAndTime(at)}</time>`)}
     ${made && fact("leftThen", text("leftOf", { time: duration(left(record, at)), all: duration(timeout(record)) }))}

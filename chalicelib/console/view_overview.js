@@ -206,7 +206,7 @@ function sweepsPanel(sweeps, isFull, showAll) {
         <tbody>${listed.map(sweepRow)}</tbody>
       </table>`
     }
-    ${listed.length < sweeps.length && html`<p class="in"><button type="button" class="quiet" onClick=${showAll}>${text("allSweeps", { n: sweeps.length })}</button></p>`}
+    ${listed.length < sweeps.length && html`<p class="in"><button type="button" class="quiet more" onClick=${showAll}>${text("allSweeps", { n: sweeps.length })}</button></p>`}
   </section>`;
 }
 
@@ -238,7 +238,7 @@ function sweepRow(sweep) {
   const n = repaired(sweep);
   const isBad = errors || !sweep.ok;
   return html`
-    <tr key=${sweep.at}>
+    <tr key=${sweep.at} tabindex="-1">
       <th scope="row"><time datetime=${sweep.at}>${timeOfDay(Date.parse(sweep.at))}</time></th>
       <td class="right">${number(sweep.due)}</td>
       <td class="right">${n ? html`<strong>${number(n)}</strong>` : "0"}</td>

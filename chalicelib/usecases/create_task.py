@@ -97,7 +97,7 @@ def create_task(
     task = _with_attribute(task, KEY_ATTRIBUTE, idempotency_key)
     fingerprint = hashlib.sha256(json.dumps(asdict(task)).encode()).hexdigest()
     owner = collaborators.new_id()
-    _with_attribute(task, MARKER_ATTRIBUTE, owner)  # raises BadRequest before the key is acquired
+    _check_length(_with_attribute(task, MARKER_ATTRIBUTE, owner))
     clock, keys = collaborators.clock, collaborators.keys
     started = clock.now_ms()
     unscoped = keys.get_unscoped(idempotency_key, now=started)
@@ -142,12 +142,17 @@ def _check_key_and_attributes(task: NewTask, key: str | None) -> None:
 
 def _with_attribute(task: NewTask, name: str, value: str) -> NewTask:
     text = to_json({**parse_json_object(task.attributes), name: value})
-    if len(text) > MAX_ATTRIBUTES_LENGTH:
-        raise BadRequest(
-            f"The attributes, including {KEY_ATTRIBUTE} and {MARKER_ATTRIBUTE}, may have at most "
-            f"{MAX_ATTRIBUTES_LENGTH} characters."
-        )
     return replace(task, attributes=text)
+
+
+def _check_length(task: NewTask) -> None:
+    """Raise BadRequest before the key is acquired if the Task's attributes are too long."""
+    length = len(task.attributes)
+    if length > MAX_ATTRIBUTES_LENGTH:
+        raise BadRequest(
+            f"The attributes have {length} characters, including {KEY_ATTRIBUTE} and "
+            f"{MARKER_ATTRIBUTE}. The maximum is {MAX_ATTRIBUTES_LENGTH}."
+        )
 
 
 def _earlier_response(record: IdempotencyRecord, *, now: int) -> CreatedTask:

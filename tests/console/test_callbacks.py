@@ -1,6 +1,7 @@
 """Browser tests of the callback log, with a fake of the API."""
 
 import re
+import threading
 import time
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
@@ -100,9 +101,11 @@ def test_log_shows_time_route_signature_answer_and_duration(open_console, api):
     expect(deliveries(page)).to_have_count(3)
     expect(deliveries(page).first).to_contain_text(re.compile("reservation.accepted.*Valid.*204"))
     short = f"{first['reservation_sid'][:6]}…{first['reservation_sid'][-4:]}"
-    words = f"\\d\\d:\\d\\d:\\d\\d.*Assignment{short}.*Valid.*200 defer.*41.3 ms"
+    words = f"\\d\\d:\\d\\d:\\d\\d.*Assignment{short}.*Valid.*200 defer.*41.3\\sms"
     expect(deliveries(page).nth(1)).to_have_text(re.compile(words))
-    expect(deliveries(page).nth(2)).to_contain_text(re.compile("Assignment.*Invalid.*403.*1.9 ms"))
+    expect(deliveries(page).nth(2)).to_contain_text(
+        re.compile(r"Assignment.*Invalid.*403.*1.9\sms")
+    )
     expect(page.locator(".why")).to_contain_text(CAUSES["base_url"])
     expect(page.get_by_text(re.compile("^3 found, newest first, as of"))).to_be_visible()
     expect(page.get_by_text(re.compile("^Searched back to"))).to_be_visible()
@@ -312,13 +315,15 @@ def test_show_older_repeats_the_search_with_the_cursor(open_console, api):
 def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, api):
     api.callbacks_answer = {
         "complete": False,
-        "next_cursor": "1795310946123-1",
+        "next_cursor": "1795310946123",
         "searched_until": "2026-10-23T01:12:26.123Z",
     }
     page = open_console(token("supervisor"), timezone_id="UTC")
     open_log(page)
     expect(page.get_by_role("heading", name="No callback so far")).to_be_visible()
-    words = "Searched back to Oct 23, 01:12:26. The search stopped there, because it took too long."
+    words = (
+        "Searched back to Oct 23, 01:12:26. The search stopped there. Older callbacks may match."
+    )
     expect(page.locator(".nothing")).to_contain_text(words)
     delivery(api)
     api.callbacks_answer = {"complete": False, "next_cursor": "5", "searched_until": iso(1.8e9)}
@@ -329,6 +334,118 @@ def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, a
     api.callbacks.insert(0, api.callbacks[0])
     page.get_by_role("button", name="Show older").click()
     expect(page.get_by_text("The search stopped there")).to_have_count(0)
+
+
+def search_in_parts(api, entry: dict, *, hold: int = 0) -> threading.Event:
+    """Make a search find the entry with its sixth request; the others end early.
+
+    Request number *hold* waits until the returned event is set.
+    """
+    is_released, running = threading.Event(), threading.Lock()
+
+    def log(parameters):
+        number = int(parameters.get("cursor", 0)) + 1
+        assert running.acquire(blocking=False), "two requests at the same time"
+        if number == hold:
+            is_released.wait()
+        running.release()
+        is_last = number == 6
+        body = {
+            "callbacks": [entry] if is_last else [],
+            "next_cursor": None if is_last else str(number),
+            "searched_until": f"2026-10-{28 - number}T01:12:26.000Z",
+            "complete": is_last,
+        }
+        return 200, body, {}
+
+    api._log = log
+    return is_released
+
+
+def search_for(page: Page, entry: dict) -> None:
+    """Type the SID of an entry's Reservation into the filter, and press Enter."""
+    field = page.get_by_label("SID of a Reservation, Task or Worker")
+    field.fill(entry["reservation_sid"])
+    field.press("Enter")
+
+
+def test_one_search_reads_the_whole_log(open_console, api):
+    page = open_console(token("supervisor"), timezone_id="UTC")
+    open_log(page)
+    expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
+    entry = delivery(api, 28 * 86_400)
+    before = len(searches(api))
+    search_in_parts(api, entry)
+    search_for(page, entry)
+    expect(deliveries(page)).to_have_count(1)
+    expect(page.get_by_text("Searched back to Oct 22, 01:12:26.", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    parts = searches(api)[before:]
+    assert [part.pop("cursor", None) for part in parts] == [None, *([str(n)] for n in range(1, 6))]
+    assert all(part == parts[0] for part in parts)
+
+
+def test_search_shows_its_progress_and_can_be_stopped_and_continued(open_console, api):
+    page = open_console(token("supervisor"), timezone_id="UTC")
+    entry = delivery(api, 28 * 86_400)
+    is_released = search_in_parts(api, entry, hold=3)
+    open_log(page)
+    expect(page.get_by_text("Searched back to Oct 26, 01:12:26.")).to_be_visible()
+    expect(page.get_by_text("Loading")).to_be_visible()
+    expect(page.get_by_text("The search stopped there")).to_have_count(0)
+    page.get_by_role("button", name="Stop").press("Enter")
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    expect(page.get_by_role("button", name="Show older")).to_be_focused()
+    is_released.set()
+    expect(page.get_by_text("Searched back to Oct 25, 01:12:26. The search sto")).to_be_visible()
+    assert len(searches(api)) == 3
+    page.keyboard.press("Enter")
+    expect(deliveries(page)).to_have_count(1)
+    expect(page.get_by_role("button", name="Details")).to_be_focused()
+    assert len(searches(api)) == 6
+
+
+def test_new_search_waits_for_the_request_of_the_search_that_it_replaces(open_console, api):
+    page = open_console(token("supervisor"))
+    entry = delivery(api, 28 * 86_400)
+    is_released = search_in_parts(api, entry, hold=2)
+    open_log(page)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    search_for(page, entry)
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    assert len(searches(api)) == 2
+    is_released.set()
+    expect(deliveries(page)).to_have_count(1)
+    sids = [search.get("reservation_sid") for search in searches(api)]
+    assert sids == [None] * 2 + [[entry["reservation_sid"]]] * 6
+
+
+def test_search_waits_as_long_as_a_throttled_request_asks(open_console, api):
+    page = open_console(token("supervisor"), clock=True)
+    search_in_parts(api, delivery(api, 28 * 86_400))
+    original, refusals = api._log, [(429, {"message": "Too Many"}, {"Retry-After": "100"})]
+    api._log = lambda each: refusals.pop() if "cursor" in each and refusals else original(each)
+    with page.expect_response(lambda response: response.status == 429):
+        open_log(page)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    page.clock.fast_forward(90_000)
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert len(searches(api)) == 2
+    page.clock.fast_forward(20_000)
+    expect(deliveries(page)).to_have_count(1)
+    assert len(searches(api)) == 7
+
+
+def test_search_ends_when_the_user_leaves_the_page(open_console, api):
+    page = open_console(token("supervisor"))
+    is_released = search_in_parts(api, delivery(api, 28 * 86_400), hold=2)
+    open_log(page)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    with page.expect_response("**/callbacks?*"):
+        page.get_by_role("link", name="Inbox").last.click()
+        is_released.set()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    assert len(searches(api)) == 2
 
 
 def test_page_never_says_that_it_searched_less_than_before(open_console, api):

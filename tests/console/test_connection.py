@@ -27,7 +27,7 @@ def test_lost_connection_is_shown_and_recovers(open_console, api):
     page.context.set_offline(True)
     banner = page.get_by_role("alert")
     expect(banner).to_contain_text(re.compile(r"No connection since \d\d:\d\d:\d\d"))
-    expect(banner).to_contain_text(re.compile(r"Next try in \d+ s\."))
+    expect(banner).to_contain_text(re.compile(r"Next try in \d+\ss\."))
     said = page.evaluate("said")
     assert said.index("Reconnecting") < said.index("No connection")
     expect(rows(page)).to_contain_text("Marta")

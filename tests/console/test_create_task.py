@@ -65,7 +65,7 @@ def test_task_is_created_and_its_sid_is_shown_next_to_the_button(open_console, a
     page = open_form(open_console, api)
     expect(attributes(page)).to_be_focused()
     expect(attributes(page)).to_have_value('{\n  "customer": "",\n  "topic": ""\n}')
-    text = '{"customer": "Marta", "big": 12345678901234567890}'
+    text = '{"customer": "Marta  \\"Ríos\\" ", "big": 12345678901234567890 }\n'
     attributes(page).fill(text)
     page.get_by_label("Workflow").fill(WORKFLOW)
     page.get_by_label("TaskChannel").fill(" voice ")
@@ -76,7 +76,7 @@ def test_task_is_created_and_its_sid_is_shown_next_to_the_button(open_console, a
     expect(outcome(page).get_by_role("button", name="Copy the SID: Task")).to_be_visible()
     assert sent(api) == [
         {
-            "attributes": text,
+            "attributes": '{"customer":"Marta  \\"Ríos\\" ","big":12345678901234567890}',
             "workflow_sid": WORKFLOW,
             "task_channel": "voice",
             "priority": 0,
@@ -119,7 +119,7 @@ def test_changed_task_is_created_even_within_the_time_of_a_double_click(open_con
     attributes(page).fill('{"number": 2}')
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
-    assert [body["attributes"] for body in sent(api)] == ['{"number": 1}', '{"number": 2}']
+    assert [body["attributes"] for body in sent(api)] == ['{"number":1}', '{"number":2}']
 
 
 def test_shortcut_opens_the_form_and_is_in_the_list_of_shortcuts(open_console, api):
@@ -172,7 +172,7 @@ def test_error_in_the_json_is_selected_and_the_input_is_kept(open_console, api):
     note = page.locator("#task-attributes-note")
     expect(note).to_have_text(
         'Line 4: a comma is missing before "vip". '
-        "Attributes must be one JSON object of at most 4,096 characters."
+        "Attributes must be one JSON object of at most 3,987 characters."
     )
     expect(attributes(page)).to_have_value(text)
     expect(attributes(page)).to_be_focused()
@@ -302,15 +302,38 @@ def test_invalid_field_keeps_its_input_and_gets_the_focus(open_console, api, lab
     assert sent(api) == []
 
 
-def test_attributes_are_limited_to_4096_characters_not_code_units(open_console, api):
+def test_attributes_are_limited_to_3987_characters_without_white_space(open_console, api):
     api.answers["/create-task"] = created
     page = open_form(open_console, api)
-    attributes(page).fill('{"a": "' + "😀" * 4088 + '"}')
+    attributes(page).fill('{"a": "' + "😀" * 3980 + '"}')
     send(page)
-    expect(page.locator("#task-attributes-note")).to_contain_text("have 4,097 characters")
-    attributes(page).fill('{"a": "' + "😀" * 4087 + '"}')
+    expect(page.locator("#task-attributes-note")).to_have_text(
+        "The attributes have 3,988 characters without the spaces between values. "
+        "The maximum is 3,987."
+    )
+    assert sent(api) == []
+    attributes(page).fill('{\n  "a": "' + "😀" * 3979 + '"\n}' + " " * 200)
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
+    assert sent(api) == [{"attributes": '{"a":"' + "😀" * 3979 + '"}'}]
+
+
+def test_attributes_that_only_the_service_finds_too_long_are_explained_in_spanish(
+    open_console, api
+):
+    message = (
+        "The attributes have 4097 characters, including idempotency_key and idempotency_marker. "
+        "The maximum is 4096."
+    )
+    api.answers["/create-task"] = failed(400, "BadRequestError", message)
+    api.statistics = make_statistics(api)
+    page = open_console(token("supervisor"), locale="es-ES")
+    page.get_by_role("link", name="Resumen").click()
+    page.get_by_role("button", name="Crear tarea").click()
+    send(page, "Crear tarea")
+    expect(outcome(page)).to_have_text(
+        "Los atributos tienen 3988 caracteres sin los espacios entre valores. El máximo es 3987."
+    )
 
 
 # Refused requests and unknown outcomes

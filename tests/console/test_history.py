@@ -39,7 +39,7 @@ def test_history_lists_endings_newest_first_with_names(open_console, api):
     expect(page.locator(".title")).to_have_text(["New: charged twice", "Old: charged twice"])
     expect(ended(page).first).to_contain_text("Completed")
     expect(ended(page).first).to_contain_text(re.compile(r"Billing.*Voice.*\d\d:\d\d:\d\d"))
-    expect(ended(page).nth(1)).to_contain_text(re.compile("Timed out.*Not answered within 2 min"))
+    expect(ended(page).nth(1)).to_contain_text(re.compile(r"Timed out.*Not answered within 2\smin"))
     expect(page.get_by_text(re.compile("^2 found, newest first, as of"))).to_be_visible()
     expect(page).to_have_title("History, Agent console")
     expect(page.get_by_role("button", name="Show more")).to_have_count(0)
@@ -281,7 +281,9 @@ def test_history_is_shown_in_spanish(open_console, api):
     api.add_past_reservation("Marta", "timeout")
     page = open_console(locale="es-MX")
     page.get_by_role("link", name="Historial").click()
-    expect(ended(page)).to_contain_text(re.compile("Vencida.*Sin respuesta en 2 min.*Ver detalle"))
+    expect(ended(page)).to_contain_text(
+        re.compile(r"Vencida.*Sin respuesta en 2\smin.*Ver detalle")
+    )
     expect(page).to_have_title("Historial, Consola de agentes")
 
 

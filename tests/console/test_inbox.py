@@ -32,7 +32,7 @@ def test_offer_appears_with_names_and_alerts_in_title_and_icon(open_console, api
     expect(page).to_have_title("(1) Inbox, Agent console")
     expect(page.locator("#icon")).to_have_attribute("href", re.compile("/icon-offers.svg$"))
     expect(announcements(page)).to_have_text(
-        re.compile(r"New offer: Marta Ríos: charged twice\. Time left: (1 min 5\d s|2 min)\.")
+        re.compile(r"New offer: Marta Ríos: charged twice\. Time left: (1\smin\s5\d\ss|2\smin)\.")
     )
     assert page.evaluate("document.activeElement === document.body"), "the focus has moved"
 
@@ -132,7 +132,7 @@ def test_reject_sends_the_chosen_activity_and_forgets_it(open_console, api):
 @pytest.mark.parametrize(
     ("end", "kind", "words"),
     [
-        (("timeout", "event"), "timeout", "Timed out.*Not answered within 2 min"),
+        (("timeout", "event"), "timeout", r"Timed out.*Not answered within 2\smin"),
         (("canceled", "event"), "withdrawn", "Withdrawn.*The Task was canceled"),
         (("rescinded", "event"), "taken", "Taken.*Accepted by another Worker"),
         (("gone", "sweep"), "gone", "Ended.*TaskRouter no longer has this offer"),
@@ -207,7 +207,7 @@ def test_unknown_outcome_is_checked_and_resolved(open_console, api):
     page = open_console()
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page)).to_have_attribute("data-end", "checking")
-    expect(rows(page)).to_contain_text(re.compile(r"No answer yet\. Next check in (30|2\d) s\."))
+    expect(rows(page)).to_contain_text(re.compile(r"No answer yet\. Next check in (30|2\d)\ss\."))
     expect(rows(page)).to_contain_text(re.compile(r"Accept sent at \d\d:\d\d:\d\d"))
     api.reservations[reservation].update(status="accepted", accepted_by=f"worker:{ALICE}")
     expect(rows(page)).to_have_attribute("data-end", "accepted")

@@ -267,8 +267,10 @@ def test_heading_gets_the_focus_when_a_retry_succeeds(open_console, api, section
     expect(page.locator("h1")).to_be_focused()
 
 
-def test_heading_gets_the_focus_when_all_sweeps_are_shown(open_console, api):
+def test_first_added_row_gets_the_focus_when_all_sweeps_are_shown(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
     page.get_by_role("button", name="Show all 20").press("Enter")
-    expect(page.locator("h1")).to_be_focused()
+    expect(
+        page.locator("[aria-labelledby=sweeps] tr", has=page.locator("time")).nth(8)
+    ).to_be_focused()

@@ -45,7 +45,7 @@ def test_tiles_show_the_figures_of_the_last_day(open_console, api):
     expect(tile(page, "Median time to accept").locator(".big")).to_have_text("8 s")
     expect(tile(page, "Median time to accept")).to_contain_text("p90 21 s, p95 30 s, of 87")
     expect(tile(page, "Last sweep")).to_contain_text("12 checked, none repaired")
-    expect(page.get_by_text(re.compile(r"Updated 3\d s ago"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Updated 3\d\ss ago"))).to_be_visible()
     expect(page).to_have_title("Overview, Agent console")
 
 
@@ -235,7 +235,7 @@ def test_figures_that_are_old_by_the_servers_clock_have_a_warning(open_console, 
     api.clock_offset = -7200
     api.statistics = make_statistics(api, age=420)
     page = show_overview(open_console, api)
-    expect(page.get_by_text(re.compile("Updated 7 min .* ago"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Updated 7\smin.* ago"))).to_be_visible()
     expect(page.locator(".banner")).to_contain_text("These figures are 7 min")
     expect(page.locator(".banner")).to_contain_text("Check whether it still runs.")
     expect(page.locator(".panel", has=page.locator("#sweeps")).locator("header")).to_contain_text(
@@ -247,7 +247,7 @@ def test_recent_figures_have_no_warning(open_console, api):
     api.clock_offset = -7200
     api.statistics = make_statistics(api, age=170)
     page = show_overview(open_console, api)
-    expect(page.get_by_text(re.compile("Updated 2 min .* ago"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Updated 2\smin.* ago"))).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
 
 
@@ -364,7 +364,7 @@ def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api
     page.clock.fast_forward(25_000)
     banner = page.locator(".banner")
     expect(banner).to_contain_text("The figures were not updated")
-    expect(banner).to_contain_text(re.compile(r"DynamoDB failed\. Next try in 1\d\d s\."))
+    expect(banner).to_contain_text(re.compile(r"DynamoDB failed\. Next try in 1\d\d\ss\."))
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     page.clock.fast_forward(60_000)
     wait_for_requests(page, api, 2)

@@ -213,10 +213,12 @@ def languages():
     """Return the texts of each language, by key."""
     source = read("texts.js").partition("export const TEXTS = {")[2].partition("\n};")[0]
     blocks = re.findall(r"^  (\w+): \{\n(.*?)^  \},", source, re.MULTILINE | re.DOTALL)
-    return {
-        language: dict(re.findall(r'^    (\w+): "(.*)",$', block, re.MULTILINE))
-        for language, block in blocks
-    }
+    texts = {}
+    for language, block in blocks:
+        entries = re.findall(r'^    (\w+): "(.*)",$', block, re.MULTILINE)
+        texts[language] = dict(entries)
+        assert len(texts[language]) == len(entries), "a key is repeated"
+    return texts
 
 
 def test_languages_have_the_same_keys_and_placeholders():

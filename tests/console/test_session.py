@@ -109,6 +109,24 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
     assert page.evaluate(stored) == link
 
 
+@pytest.mark.parametrize("order", ["link first", "close first"])
+def test_link_followed_while_a_question_closes_is_asked_about(open_console, order):
+    """The browser reports that a dialog was closed some time after the dialog has disappeared."""
+    mine, link = token(), token("supervisor", identity="mallory")
+    page = open_console(mine)
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    dialog = page.get_by_role("dialog", name="Replace your session?")
+    follow = f"location.hash = 'token={link}'"
+    page.evaluate(follow)
+    expect(dialog).to_be_visible()
+    steps = [follow, "document.querySelector('dialog').close()"]
+    is_closed = "document.querySelector('dialog').addEventListener('close', () => resolve())"
+    steps = steps if order == "link first" else steps[::-1]
+    page.evaluate(f"new Promise(resolve => {{ {is_closed}; {'; '.join(steps)} }})")
+    dialog.get_by_role("button", name="Replace my session").click()
+    assert page.evaluate("sessionStorage.getItem('console.token')") == link
+
+
 def test_question_about_a_link_ends_with_the_session(open_console, api):
     mine = token()
     page = open_console(mine)

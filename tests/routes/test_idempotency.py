@@ -23,9 +23,10 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
 )
 from chalicelib.domain.json_text import to_json
-from chalicelib.domain.tasks import CreatedTask, NewTask
+from chalicelib.domain.tasks import MAX_ATTRIBUTES_LENGTH, CreatedTask, NewTask
 from chalicelib.usecases.create_task import create_task
 from taskrouter_simulator.testing import TaskRouter as Simulator
+from tests.console.vendor import CONSOLE
 from tests.routes.conftest import ENVIRON, Api
 from tests.support import NOW
 
@@ -109,6 +110,21 @@ def test_attributes_that_become_too_long_with_the_marker_do_not_consume_the_key(
     assert response.status_code == 400
     assert "idempotency_marker" in response.json_body["Message"]
     assert create(api).status_code == 201
+
+
+def test_console_knows_how_many_characters_the_service_adds(api: Api) -> None:
+    added = re.search(r"ADDED_LENGTH = (\d+);", (CONSOLE / "create_task.js").read_text("utf-8"))
+    assert added
+    longest = MAX_ATTRIBUTES_LENGTH - int(added[1])
+    key = "0123456789abcdef" * 2  # The console's keys have this length.
+    response = create(api, key, {"attributes": {"a": "é" * (longest - len('{"a":""}'))}})
+    assert response.status_code == 201
+    response = create(api, key, {"attributes": {"a": "é" * (longest - len('{"a":""}') + 1)}})
+    assert response.status_code == 400
+    assert response.json_body["Message"] == (
+        "The attributes have 4097 characters, including idempotency_key and idempotency_marker. "
+        "The maximum is 4096."
+    )
 
 
 def test_lease_of_a_key_ends_after_30_seconds(api: Api) -> None:
