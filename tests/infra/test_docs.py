@@ -175,6 +175,6 @@ def test_documented_capacity_of_open_methods_matches_code():
     assert low < 100
     assert (
         f"other {count} methods stay open. With the default concurrency of 1,000, they accept "
-        f"a total of {round(high)} requests per second. With a concurrency of 10, they accept "
+        f"a total of {round(high):,} requests per second. With a concurrency of 10, they accept "
         f"{round(low)}, which is less than the 100 that Lambda then allows"
     ) in SECURITY
