@@ -39,7 +39,7 @@ def measure(runtime: Path, app: Program, folder: Path, rounds: int, starts: int)
 
     Args:
         runtime: the folder with the packages that Lambda's runtime provides.
-        app: this app.
+        app: the packaged app (`programs.build_app`).
         folder: a folder for the other programs.
         rounds: number of warm invocations per program.
         starts: number of cold starts per program.

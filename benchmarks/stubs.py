@@ -6,8 +6,7 @@ to one process.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 The DynamoDB stub responds to every write immediately, so that only the caller's own time is
-measured.
-Plain sockets add about 0.1 ms to an invocation.
+measured. The stubs use plain sockets, which add about 0.1 ms to an invocation.
 """
 
 import json

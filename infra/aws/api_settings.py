@@ -44,7 +44,7 @@ _PAGE_PATHS = ("/console", _SESSION_PATH)
 """Routes that a console requests once, when its page is loaded."""
 
 _SUPERVISOR_PATHS = ("/reservations/{sid}/signature", "/statistics")
-"""Other routes that read records for supervisors and services only."""
+"""Other routes that read records, and that only supervisors and services use."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -132,7 +132,9 @@ def _waiting_settings(
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     total = sum(weights.values())
     if stage.settings.oidc_issuer:
-        # A sign-in that begins can also end. Only the end waits for TaskRouter, and counts.
+        # Both routes have the same throttle, so that every sign-in that begins can also end. The
+        # total includes only one of the weights: the route that begins a sign-in does not wait
+        # for TaskRouter.
         weights |= {(path, "GET"): 3 for path in _SIGN_IN_PATHS}
         total += 3
     return [
