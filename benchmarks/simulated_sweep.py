@@ -84,7 +84,7 @@ def simulate(scenario: Scenario) -> tuple[World, list[Sweep]]:
 
 
 class Sweeps:
-    """The sweeps of a world. They share the progress of the reconciliation.
+    """The sweeps of a world, which share the progress of the reconciliation.
 
     Attributes:
         world: The simulated Reservations, Events and TaskRouter.

@@ -34,7 +34,7 @@ _FILE_PATH = "/console/{version}/{name}"
 """Route of the console's files, which browsers request once per version."""
 
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
-"""Routes that end and begin a sign-in. They wait for the identity provider, if there is one."""
+"""Routes that end and begin a sign-in. If a provider is configured, both routes wait for it."""
 
 _LOG_PATH = "/callbacks"
 """The route that waits for CloudWatch Logs."""
@@ -117,7 +117,7 @@ def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
 def _waiting_settings(
     app: "Chalice", twilio: Collection[tuple[str, str]], stage: Stage, concurrency: int
 ) -> list[_MethodSetting]:
-    """Return the settings of the methods that may wait for TaskRouter."""
+    """Return the settings of the methods that may wait for TaskRouter or the identity provider."""
     # A client's POST request changes something in TaskRouter. So does a GET request to the same
     # path, which the app refuses without TUTORIAL_ROUTES.
     changing = ("GET", "POST") if stage.settings.tutorial_routes else ("POST",)

@@ -2,8 +2,8 @@
 
 A request that TaskRouter throttled was not processed, so it is repeated after the time that
 TaskRouter requests: https://www.twilio.com/docs/api/errors/20429. After a server error or without
-a response, a request may have been processed. It is then repeated only if a second execution has no
-further effect, so that no resource is created twice.
+a response, a request may have been processed. Such a request is repeated only if a second execution
+has no further effect, so that no resource is created twice.
 """
 
 import math
