@@ -1,7 +1,7 @@
 """Checks whether the costs of sweeps, lists and statistics depend on the number of records.
 
-The app runs sweeps and requests against the local DynamoDB. This module counts read units
-and requests.
+The app runs sweeps and requests against the local DynamoDB. This module counts read units and
+requests.
 """
 
 import json
