@@ -40,7 +40,7 @@ def measure(runtime_folder: Path, app: Program, folder: Path, rounds: int) -> li
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.
-        app: this app.
+        app: the packaged app (`programs.build_app`).
         folder: a folder for the other program.
         rounds: number of invocations per program.
     """

@@ -1,7 +1,7 @@
 """Prints the rates of Reservations at which the limits of AWS, Twilio and this app are reached.
 
 `python -m benchmarks.capacity` prints the tables in docs/capacity.md. `benchmarks.footprint` counts
-the requests and write units of one Reservation. This module simulates sweeps at different rates
+the requests and write units for one Reservation. This module simulates sweeps at different rates
 (`benchmarks.simulated_sweep`) to find the limits of the sweep. The tables depend only on the inputs
 and the code.
 """
@@ -50,8 +50,8 @@ _SWEEP = "sweep"
 """Prefix of the names of simulated limits."""
 
 _MAX_AGE_MS = 2 * INTERVAL_MS
-"""Maximum time since a part of the reconciliation was last completed. If more time has passed, the
-part is falling behind."""
+"""Maximum `Sweep.tasks_age_ms` and `Sweep.events_age_ms`. If the age of a part of the
+reconciliation is greater, the part is falling behind."""
 
 
 def _input(default: int, text: str) -> int:

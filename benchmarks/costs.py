@@ -1,6 +1,6 @@
 """Calculates what a million Reservations cost on AWS: `python -m benchmarks.costs --help`.
 
-The requests of one Reservation are measured: an assignment callback, an accept over REST, and the
+The requests for one Reservation are measured: an assignment callback, an accept over REST, and the
 events `created`, `accepted`, `wrapup` and `completed`. The prices are options, and so are the
 times, sizes and ratios that the benchmarks do not measure.
 """
@@ -28,7 +28,7 @@ from benchmarks.tables import BenchmarkTables
 from chalicelib import observability, runtime
 
 MEMORY_SIZES = (512, 1_024, 1_769)
-"""Memory sizes of the function to compare, in MB."""
+"""Memory sizes to compare for the function, in MB."""
 
 _VCPU_MB = 1_769
 """Memory size at which a function has one vCPU. The CPU share is proportional to the memory.
@@ -125,12 +125,12 @@ class FunctionUsage:
 
 
 def report(runtime_folder: Path, app: Program, prices: Prices, assumed: Assumptions) -> str:
-    """Measure the requests of a Reservation, and return tables of the requests and the costs."""
+    """Measure the requests for a Reservation, and return tables of the requests and the costs."""
     return render(measure(runtime_folder, app), prices, assumed)
 
 
 def measure(runtime_folder: Path, app: Program, rounds: int = _ROUNDS) -> list[Request]:
-    """Measure the requests of a Reservation."""
+    """Measure the requests for a Reservation."""
     with BenchmarkTables.create() as tables:
         measured = [*measure_usage(tables)]
     return [
@@ -152,13 +152,14 @@ def measure_function(
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.
-        app: this app.
+        app: the packaged app (`programs.build_app`).
         name: the name of the request.
         usage: the DynamoDB requests that the app sends for this request.
         rounds: number of invocations.
 
     Raises:
-        RuntimeError: The function refused the request, or sent a different number of writes.
+        RuntimeError: The function refused the request, or did not send the expected number of
+            writes.
     """
     services, event = Services(_FAILED_WRITES.get(name, ())), _event(name)
     with stubs.serve(services.respond) as url:
@@ -193,7 +194,7 @@ _FAILED_WRITES: dict[str, list[dict[str, Any]]] = {
 
 
 def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, int]]:
-    """Send the requests of a Reservation to the app.
+    """Send the requests for a Reservation to the app.
 
     Args:
         tables: the app's tables in the local DynamoDB.
@@ -220,7 +221,7 @@ def measure_usage(tables: BenchmarkTables) -> Iterator[tuple[str, Usage, int, in
 
 
 def _requests(http: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield the name of each request of a Reservation, and a function that sends the request."""
+    """Yield the name of each request for a Reservation, and a function that sends the request."""
 
     def post_form(path: str, form: dict[str, str]) -> Callable[[], Any]:
         headers, body = inputs.sign(path, form)
@@ -310,7 +311,7 @@ def _with_options(command: _Command) -> _Command:
 @click.command()
 @_with_options
 def main(**options: float) -> None:
-    """Measure the requests of a Reservation, and print what a million Reservations cost."""
+    """Measure the requests for a Reservation, and print what a million Reservations cost."""
     prices = Prices(**{each.name: options[each.name] for each in fields(Prices)})
     assumed = Assumptions(**{each.name: options[each.name] for each in fields(Assumptions)})
     with tempfile.TemporaryDirectory() as name:

@@ -1,6 +1,6 @@
 """Counts the requests and DynamoDB write units that one Reservation needs.
 
-The whole app runs in this process, with a DynamoDB emulator. The app receives the requests of a
+The whole app runs in this process, with a DynamoDB emulator. The app receives the requests for a
 Reservation that is accepted, wrapped up and completed. All results are counts or sizes, so they do
 not depend on the machine.
 
@@ -67,7 +67,7 @@ class Footprint:
 
 
 def measure(*, over_rest: bool) -> Footprint:
-    """Send the requests of one Reservation to the app, and return the counts.
+    """Send the requests for one Reservation to the app, and return the counts.
 
     Args:
         over_rest: Whether a request to the API accepts the Reservation. Otherwise, the answer to

@@ -81,7 +81,7 @@ class _Load:
 
 
 def measure(requests: int) -> list[Figure]:
-    """Post signed callbacks with distinct Reservations over 1, 8 and 64 connections.
+    """Post signed callbacks for distinct Reservations over 1, 8 and 64 connections.
 
     Args:
         requests: Number of requests in each measurement.
@@ -152,7 +152,7 @@ def _minimal_environ() -> dict[str, str]:
 
 
 def _callbacks(local_stack: stack.Stack) -> Iterator[bytes]:
-    """Yield signed requests with distinct Reservations."""
+    """Yield signed callbacks for distinct Reservations."""
     settings = local_stack.settings
     validator = RequestValidator(settings.twilio_auth_token)
     url = settings.public_base_url + PATH

@@ -223,7 +223,7 @@ def accept_event() -> bytes:
 
 
 def poll_event(headers: dict[str, str]) -> bytes:
-    """Return the API Gateway event for a poll of a console."""
+    """Return the API Gateway event for a console's poll."""
     return _event(OVERVIEW_PATH, {}, headers, None, method="GET")
 
 

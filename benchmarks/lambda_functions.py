@@ -1,8 +1,8 @@
 """Compares this app's callbacks with minimal Lambda handlers that write an item.
 
 pyperf measures the elapsed time of a function, in one process after another. This module measures
-processes that run at the same time and receive events in turn. It also measures their CPU time,
-which depends less on the other programs that use the machine.
+processes that run at the same time and receive events in turn. This module also measures the
+processes' CPU time, which depends less on the other programs that use the machine.
 """
 
 import time
@@ -39,7 +39,7 @@ def measure(runtime: Path, app: Program, folder: Path, rounds: int, starts: int)
 
     Args:
         runtime: the folder with the packages that Lambda's runtime provides.
-        app: this app.
+        app: the packaged app (`programs.build_app`).
         folder: a folder for the other programs.
         rounds: number of warm invocations per program.
         starts: number of cold starts per program.

@@ -20,10 +20,10 @@ from benchmarks.tables import NEWEST_SID, BenchmarkTables, FixedClock
 from chalicelib import observability, runtime
 
 SIZES = (1_000, 100_000)
-"""Numbers of records in the compared tables. Both contain the same newest 1,000 records."""
+"""Numbers of records in the tables to compare. Both tables have the same newest 1,000 records."""
 
 PAGES = {
-    "Inbox of a supervisor": inputs.OVERVIEW_PATH,
+    "Supervisor's inbox": inputs.OVERVIEW_PATH,
     "History": "/reservations",
     "Inspect": f"/reservations/{NEWEST_SID}",
     "Overview": "/statistics",
@@ -52,14 +52,14 @@ def _serving(tables: BenchmarkTables) -> Iterator[tuple[Any, Any]]:
     observability.configure("ERROR")
     runtime.use(service)
     try:
-        with Client(chalice_app) as serving:
-            yield serving.http, service.dynamodb
+        with Client(chalice_app) as client:
+            yield client.http, service.dynamodb
     finally:
         runtime.use(None)
 
 
 def measure_sizes(sizes: Sequence[int] = SIZES) -> dict[int, dict[str, Usage]]:
-    """Measure the pages with a growing table; return the usages by number of records."""
+    """Measure the pages with a growing table; return each page's usage by number of records."""
     measured = dict[int, dict[str, Usage]]()
     with BenchmarkTables.create() as tables:
         for size in sizes:
@@ -69,7 +69,7 @@ def measure_sizes(sizes: Sequence[int] = SIZES) -> dict[int, dict[str, Usage]]:
 
 
 def render(measured: Mapping[int, Mapping[str, Usage]]) -> str:
-    """Return a table of the usages by page, in Markdown."""
+    """Return a Markdown table of the usage by page."""
     rows = [["page", "request"]]
     for size in measured:
         rows[0] += [f"requests with {size:,} records", f"read units with {size:,} records"]
@@ -88,7 +88,7 @@ def _describe(usage: Usage) -> str:
 
 @click.command()
 def main() -> None:
-    """Measure the requests of the console's pages with 1,000 and 100,000 records."""
+    """Measure the requests that the console's pages send, with tables of two sizes."""
     click.echo(render(measure_sizes()))
 
 

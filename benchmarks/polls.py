@@ -1,6 +1,6 @@
 """Calculates what consoles that poll the overview cost on AWS: `python -m benchmarks.polls`.
 
-The polls of a Worker and of a supervisor are measured like the requests of a Reservation
+The polls by a Worker and by a supervisor are measured like the requests for a Reservation
 (`benchmarks.costs`). However, the Lambda function also uses the local DynamoDB instead of a stub.
 """
 
@@ -76,7 +76,7 @@ def _polls(open_reservations: int) -> list[Poll]:
 def measure(
     runtime_folder: Path, app: Program, *, agents: Sequence[int] = AGENTS, rounds: int = _ROUNDS
 ) -> list[costs.Request]:
-    """Measure the polls of an agent and, for each number of open Reservations, of a supervisor."""
+    """Measure an agent's polls and, for each number of open Reservations, a supervisor's poll."""
     requests, added = list[costs.Request](), 0
     with emulated_tables(_TABLES) as client:
         _add_worker(client)
@@ -156,8 +156,8 @@ def _serving(client: Any) -> Iterator[tuple[Any, MeteredClient, io.StringIO]]:
     logging.getLogger("taskrouter-callbacks").handlers[0].setStream(log)  # type: ignore[attr-defined]
     runtime.use(runtime.Runtime(config.load(environ), metered, SystemClock()))
     try:
-        with Client(chalice_app) as serving:
-            yield serving.http, metered, log
+        with Client(chalice_app) as app_client:
+            yield app_client.http, metered, log
     finally:
         runtime.use(None)
 
@@ -224,7 +224,7 @@ def render(
 def _render_months(
     poll: costs.Request, prices: costs.Prices, assumed: costs.Assumptions, agents: Sequence[int]
 ) -> str:
-    """Return a table of the costs of agents whose overview does not change, per month."""
+    """Return a table of the monthly costs of agents whose overview does not change."""
     million = costs.calculate([poll], _MEMORY_MB, prices, assumed)
     columns = [(number, seconds) for seconds in INTERVALS for number in agents]
     polls = [number * HOURS * 3_600 / seconds / _MILLION for number, seconds in columns]
@@ -251,7 +251,7 @@ def report(
 
 @click.command()
 def main() -> None:
-    """Measure the polls of consoles, and print what they cost in a month."""
+    """Measure the polls that consoles send, and print what they cost in a month."""
     with tempfile.TemporaryDirectory() as name:
         runtime_folder = programs.build_runtime(Path(name) / "runtime")
         app = programs.build_app(Path(name) / "this", inputs.lambda_environ())

@@ -42,7 +42,7 @@ def measure(runtime_folder: Path, app: Program, rounds: int) -> list[Figure]:
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.
-        app: this app.
+        app: the packaged app (`programs.build_app`).
         rounds: number of requests of each kind.
     """
     medians_ms = _measure_ms(runtime_folder, app, rounds)

@@ -53,7 +53,7 @@ class Figure:
         return self.value / self.other_value
 
     def cells(self) -> tuple[str, ...]:
-        """Return the figure's row of the table."""
+        """Return the cells of the figure's row."""
         goal = ""
         if self.goal is not None:
             goal = f"{self.goal:g}{'' if self.ratio <= self.goal else ', missed'}"
@@ -78,7 +78,7 @@ def to_row(figure: Figure) -> str:
 
 
 Section = Callable[[], Sequence[Figure | str]]
-"""A function that measures, and returns figures or text that follows the table."""
+"""A function that takes a measurement, and returns figures or text to print after the table."""
 
 
 def print_sections(sections: Sequence[Section]) -> None:

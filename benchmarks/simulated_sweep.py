@@ -29,7 +29,7 @@ from chalicelib.usecases.run_budget import RunBudget
 from chalicelib.usecases.sweep import STATUS_ORDER
 
 _PAGE_SIZE = 1_000
-"""Number of Tasks or Events per page of a list."""
+"""Number of Tasks or Events per page."""
 
 _LIST_MS = 16_000
 """Maximum duration of a list of several pages."""
@@ -51,9 +51,10 @@ class Sweep:
         reconciled: Number of records that the reconciliation corrected.
         tasks_age_ms: Time from the end of the last period for which the reserved Tasks' pending
             Reservations were read completely, to the start of this sweep (ms). A period ends
-            CALLBACK_IN_TRANSIT_MS before the start of the sweep that reads it. Before the first
-            complete reading, the first reconciliation's end minus FIRST_LOOKBACK_MS counts.
-        events_age_ms: The same for the Events: the maximum of all types (ms).
+            CALLBACK_IN_TRANSIT_MS before the start of the sweep that reads it. Until a period has
+            been read completely, the time is measured from FIRST_LOOKBACK_MS before the end of the
+            first period.
+        events_age_ms: The same for the Events; the largest value of all types (ms).
     """
 
     at: int
@@ -83,7 +84,7 @@ def simulate(scenario: Scenario) -> tuple[World, list[Sweep]]:
 
 
 class Sweeps:
-    """The sweeps of a world. They share the progress of the reconciliation.
+    """The sweeps of a world, which share the progress of the reconciliation.
 
     Attributes:
         world: The simulated Reservations, Events and TaskRouter.

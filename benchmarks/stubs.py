@@ -1,13 +1,12 @@
 """Stubs for AWS services (Lambda's Runtime API, DynamoDB and SSM) and other HTTP services.
 
-AWS's own runtime client, `awslambdaric`, runs the handlers in Lambda's Python runtimes. It fetches
-events from the Runtime API and returns responses to that API. `Function` serves the Runtime API
-to one process.
+AWS's own runtime client, `awslambdaric`, runs the handlers in Lambda's Python runtimes. The client
+fetches events from the Runtime API and returns responses to that API. `Function` serves the Runtime
+API to one process.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 The DynamoDB stub responds to every write immediately, so that only the caller's own time is
-measured.
-Plain sockets add about 0.1 ms to an invocation.
+measured. The stubs use plain sockets, which add about 0.1 ms to an invocation.
 """
 
 import json

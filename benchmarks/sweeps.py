@@ -54,7 +54,7 @@ def measure(runtime_folder: Path, app: Program) -> list[Figure]:
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.
-        app: this app.
+        app: the packaged app (`programs.build_app`).
     """
     program = replace(app, handler="app.sweep")
     timed = sweep(program, runtime_folder, due=_DUE_RESERVATIONS, latency=LATENCY_SECONDS)

@@ -1,6 +1,6 @@
 """Checks whether the costs of sweeps, lists and statistics depend on the number of records.
 
-The app runs sweeps and requests against the local DynamoDB. The module counts read units and
+The app runs sweeps and requests against the local DynamoDB. This module counts read units and
 requests.
 """
 
@@ -34,8 +34,8 @@ DUE_RECORDS = 1_000
 MAX_RATIO = 1.05
 
 _FULL_RECORDS = 1_000
-"""Number of the newest records, which have all attributes. Tables of every size contain these
-records, and the smallest table contains no others."""
+"""Number of newest records that have all attributes. Tables of every size contain these records,
+and the smallest table contains no others."""
 
 _PENDING_RECORDS = (999, 1_000, 5_000)
 """Numbers of pending Reservations. Up to 999, a list reads all of them from the index ``due``."""
@@ -189,12 +189,12 @@ class BenchmarkTables:
         return self._metered.reset(), requests["TaskRouter"]
 
     def measure_statistics(self) -> dict[str, Usage]:
-        """Sweep without due Reservations, and read the statistics; return both usages."""
+        """Sweep without due Reservations, and read the statistics; return the usage of each."""
         body = json.dumps(inputs.WORKSPACE_STATISTICS).encode()
         with stubs.serve(lambda _target, _body: (HTTPStatus.OK, body)) as url:
             service = replace(self.make_runtime(url), clock=FixedClock())
-            # The first sweep counts the Reservations of the last 24 hours. The item grows until it
-            # contains the maximum number of sweeps.
+            # The first sweep counts the Reservations of the last 24 hours. The item with the
+            # statistics grows until it contains the maximum number of sweeps.
             for _ in range(MAX_SWEEPS):
                 _sweep(service)
             self._metered.reset()

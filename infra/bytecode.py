@@ -1,9 +1,9 @@
 """Adds bytecode to deployment packages, so that functions do not compile modules when they start.
 
 Lambda's file system is read-only, so each new execution environment would compile all imported
-modules. Chalice packages no bytecode for dependencies. It also gives all files the same
-modification time, so Python would ignore timestamp-based bytecode. The added bytecode is therefore
-"unchecked" (https://peps.python.org/pep-0552/): Python does not compare it with its source. It is
+modules. Chalice packages no bytecode for dependencies, and gives all files the same modification
+time, so Python would ignore timestamp-based bytecode. The added bytecode is therefore "unchecked"
+(https://peps.python.org/pep-0552/): Python does not compare it with its source. The bytecode is
 compiled from the sources in the package, so bytecode and sources always match (docs/adr/0036).
 """
 

@@ -128,7 +128,7 @@ def _running_context() -> click.Context:
 def _print_messages_instead_of_tracebacks() -> None:
     """Make Chalice print a message instead of a traceback if an error follows these checks.
 
-    Chalice prints a traceback for almost every error, such as a missing file. It has no option to
+    Chalice prints a traceback for almost every error, such as a missing file, and has no option to
     change that. `chalice --debug` still prints tracebacks.
     """
     cli_module: Any = importlib.import_module("chalice.cli")

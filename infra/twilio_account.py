@@ -145,8 +145,8 @@ class Account:
     def is_main_key(self) -> bool:
         """Return whether the API key can manage the account's keys.
 
-        Only a main key can (https://www.twilio.com/docs/iam/api-keys). The simulator has no such
-        resource, so the result is False for any TaskRouter URL other than Twilio's.
+        Only a main key can do so (https://www.twilio.com/docs/iam/api-keys). The simulator does not
+        provide the API for keys, so the result is False for any TaskRouter URL other than Twilio's.
         """
         if self._url != TASKROUTER_URL:
             return False
@@ -198,7 +198,7 @@ class Workspace:
         self.workflow_sid = workflow_sid
 
     def fetch(self) -> Any:
-        """Return the SDK's instance of the Workspace.
+        """Return the SDK's instance for the Workspace.
 
         Raises:
             OperatorError: The account has no such Workspace, or Twilio refused the request.
@@ -211,7 +211,7 @@ class Workspace:
         return workspace
 
     def fetch_workflow(self) -> Any:
-        """Return the SDK's instance of the Workflow; raise OperatorError like `fetch`."""
+        """Return the SDK's instance for the Workflow; raise OperatorError like `fetch`."""
         return self._account.call(
             self._context.workflows(self.workflow_sid).fetch,
             missing=(
@@ -221,7 +221,7 @@ class Workspace:
         )
 
     def fetch_other_workflow(self, sid: str) -> Any:
-        """Return the SDK's instance of a Workflow in RESERVATION_TIMEOUTS_BY_WORKFLOW."""
+        """Return the SDK's instance for a Workflow in RESERVATION_TIMEOUTS_BY_WORKFLOW."""
         return self._account.call(
             self._context.workflows(sid).fetch,
             missing=(
@@ -245,7 +245,7 @@ class Workspace:
             self._account.call(partial(resource.list, limit=1))
 
     def list_all_workflows(self) -> list[Any]:
-        """List the SDK's instances of the Workflows."""
+        """List the SDK's instances for the Workflows."""
         return self._account.call(lambda: list(self._context.workflows.list()))
 
     def list_reserved_tasks(self, limit: int) -> list[str]:
@@ -278,11 +278,11 @@ class Workspace:
         return str(task.sid)
 
     def fetch_task(self, sid: str) -> Any:
-        """Return the SDK's instance of a Task."""
+        """Return the SDK's instance for a Task."""
         return self._account.call(self._context.tasks(sid).fetch)
 
     def list_reservations(self, task_sid: str) -> list[Any]:
-        """List the SDK's instances of at most 50 Reservations of a Task."""
+        """List the SDK's instances for at most 50 Reservations of a Task."""
         reservations = self._context.tasks(task_sid).reservations
         return self._account.call(lambda: list(reservations.list(limit=50)))
 

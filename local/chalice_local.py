@@ -191,10 +191,10 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
 
 
 def _find_problem(described: stack.Stack) -> str | None:
-    """Return a message about a problem of the local services; None if there is no problem.
+    """Return a message about a problem with the local services; None if there is no problem.
 
-    A service does not respond, a different program responds, a table is missing, or the simulator
-    posts its callbacks to a different URL. The message names the remedy.
+    The problem is that a service does not respond, a different program responds, a table is
+    missing, or the simulator posts its callbacks to a different URL. The message names the remedy.
     """
     command = stack.services_command(described)
     taskrouter = described.settings.twilio_taskrouter_url
@@ -330,7 +330,7 @@ def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None
 
 
 def guard(settings: config.Settings) -> Middleware:
-    """Return a middleware that refuses cross-origin pages and unknown host names."""
+    """Return a middleware that refuses requests from cross-origin pages or for unknown hosts."""
     hosts = network.allowed_hosts(settings.public_base_url, os.environ)
     origins = {settings.cors_allow_origin} - {""}
 

@@ -105,7 +105,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
     Raises:
         StackError: A port is invalid, or two ports are equal.
         OperatorError: .chalice/config.json is invalid or has no stage "local".
-        SettingsError: The shell sets an invalid value for a setting.
+        SettingsError: A setting in the environment has an invalid value.
     """
     for name in PORTS:
         if port := environ.get(name):
@@ -169,9 +169,9 @@ def conflict_warning(stack: Stack, names: list[str], command: str) -> str:
     """
     without = " ".join(f"-u {name}" for name in names)
     return (
-        f"Warning: the shell sets {', '.join(names)}. These values override the local "
-        f"stack's, so requests between the app, the simulator and the local DynamoDB will be "
-        f"refused or sent elsewhere. To run without these values:\n\n"
+        f"Warning: these variables are set in the shell: {', '.join(names)}. Their values override "
+        "the local stack's, so requests between the app, the simulator and the local DynamoDB will "
+        "be refused or sent elsewhere. To run without these values:\n\n"
         f"  {_assignments(stack, *PORTS)}env {without} {command}\n"
     )
 

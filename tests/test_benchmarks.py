@@ -283,7 +283,7 @@ def test_pages_of_the_console_cost_the_same_in_a_larger_table(
     assert measured[2_000] == usages
     assert usages["Inspect"].requests == usages["Overview"].requests == {"get_item": 1}
     assert usages["Inspect"].read_units == usages["Overview"].read_units == 1
-    assert usages["Inbox of a supervisor"].requests == {"query": 3, "batch_get_item": 4}
+    assert usages["Supervisor's inbox"].requests == {"query": 3, "batch_get_item": 4}
     assert usages["History"].read_units > 50
     header, _, *rows = pages.render(measured).splitlines()
     assert header.endswith("| requests with 2,000 records | read units with 2,000 records |")

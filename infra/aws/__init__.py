@@ -134,7 +134,8 @@ def connect(profile: str | None = None) -> Aws:
         profile: Name of an AWS profile; None for the default.
 
     Raises:
-        OperatorError: No region is set, its name is malformed, or there are no credentials.
+        OperatorError: No region is set, the region's name is malformed, or there are no
+            credentials.
     """
     session = boto3.Session(profile_name=profile)
     region = require_region(session)

@@ -34,7 +34,7 @@ _FILE_PATH = "/console/{version}/{name}"
 """Route of the console's files, which browsers request once per version."""
 
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
-"""Routes that end and begin a sign-in. They wait for the identity provider, if there is one."""
+"""Routes that end and begin a sign-in. If a provider is configured, both routes wait for it."""
 
 _LOG_PATH = "/callbacks"
 """The route that waits for CloudWatch Logs."""
@@ -44,7 +44,7 @@ _PAGE_PATHS = ("/console", _SESSION_PATH)
 """Routes that a console requests once, when its page is loaded."""
 
 _SUPERVISOR_PATHS = ("/reservations/{sid}/signature", "/statistics")
-"""Other routes that read records for supervisors and services only."""
+"""Other routes that read records, and that only supervisors and services use."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -117,7 +117,7 @@ def _supervisor_settings(concurrency: int) -> list[_MethodSetting]:
 def _waiting_settings(
     app: "Chalice", twilio: Collection[tuple[str, str]], stage: Stage, concurrency: int
 ) -> list[_MethodSetting]:
-    """Return the settings of the methods that may wait for TaskRouter."""
+    """Return the settings of the methods that may wait for TaskRouter or the identity provider."""
     # A client's POST request changes something in TaskRouter. So does a GET request to the same
     # path, which the app refuses without TUTORIAL_ROUTES.
     changing = ("GET", "POST") if stage.settings.tutorial_routes else ("POST",)
@@ -132,7 +132,9 @@ def _waiting_settings(
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     total = sum(weights.values())
     if stage.settings.oidc_issuer:
-        # A sign-in that begins can also end. Only the end waits for TaskRouter, and counts.
+        # Both routes have the same throttle, so that every sign-in that begins can also end. The
+        # total includes only one of the weights: the route that begins a sign-in does not wait
+        # for TaskRouter.
         weights |= {(path, "GET"): 3 for path in _SIGN_IN_PATHS}
         total += 3
     return [

@@ -20,7 +20,7 @@ QUOTA_CODE = "L-B99A9384"
 """Code of the quota "Concurrent executions" in Service Quotas."""
 
 SUFFICIENT_CONCURRENCY = 100
-"""Minimum concurrency with which callbacks and methods with the default throttle have full rates.
+"""Minimum concurrency at which callbacks and methods with the default throttle have full rates.
 
 The rates of events and of some other methods are still reduced.
 """
@@ -52,7 +52,7 @@ MAX_CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
 MAX_DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
 
 CALLBACK_SECONDS = 0.1
-"""Assumed mean duration of a request from Twilio, which includes at most one DynamoDB write."""
+"""Assumed mean duration of a request from Twilio, usually with one or two DynamoDB writes."""
 
 WAITING_SECONDS = REQUEST_LIMIT_MS / 1000
 """Maximum time for which a request waits for TaskRouter."""

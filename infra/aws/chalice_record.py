@@ -74,9 +74,9 @@ def lambda_runtime() -> str:
     nearest = Config().lambda_python_version
     if running != nearest:
         raise OperatorError(
-            f"Chalice does not support the Lambda runtime {running}, which it derives from the "
-            f"running Python version. To create .venv with a supported version, run: make clean && "
-            f"make PYTHON={nearest} setup"
+            "Chalice derives the functions' runtime from the running Python version, but does not "
+            f"support the Lambda runtime {running}. To create .venv with a supported version, run: "
+            f"make clean && make PYTHON={nearest} setup"
         )
     return running
 

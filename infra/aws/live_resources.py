@@ -246,7 +246,7 @@ def has_function(aws: Aws, stage: Stage) -> bool:
 
 
 def find_foreign_function(aws: Aws, stage: Stage) -> dict[str, Any] | None:
-    """Return a function of the stage that Chalice did not create, if there is one."""
+    """Return a function of the stage that Chalice did not create, or None."""
     for handler in (API, SWEEP):
         function = _find_function(aws, stage, handler)
         if function and not _created_by_chalice(function, stage, handler):

@@ -33,7 +33,7 @@ def schedule_state(aws: Aws, stage: Stage) -> str:
 
 
 def last_sweep(aws: Aws, stage: Stage) -> dict[str, Any]:
-    """Return the result of the last sweep, or an empty dict if there is none."""
+    """Return the result of the last sweep, or an empty dict if no sweep has finished."""
     response = aws.client("dynamodb").get_item(
         TableName=stage.settings.state_table, Key={"id": {"S": LAST_SWEEP}}
     )

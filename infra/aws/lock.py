@@ -125,8 +125,8 @@ def _release(dynamodb: Any, stage: Stage, owner: str) -> None:
         if isinstance(error, ClientError) and error.response["Error"]["Code"] == _WRONG_KEY:
             return
         click.echo(
-            f"Warning: the lock of stage {stage.name} could not be released ({error}). It expires "
-            f"within {format_duration(_LEASE_SECONDS)}. Use --break-lock to continue without "
-            "waiting.",
+            f"Warning: the lock of stage {stage.name} could not be released ({error}). The "
+            f"lock expires within {format_duration(_LEASE_SECONDS)}. Use --break-lock to continue "
+            "without waiting.",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""Finds resources whose names several stages in .chalice/config.json declare.
+"""Finds resources that several stages in .chalice/config.json use.
 
 Only the command's own stage has been checked, so the variables of other stages may have any type.
 """
@@ -86,7 +86,7 @@ def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) 
 
 
 def _is_workspace(variables: Mapping[str, Any], sid: str) -> bool:
-    # Other stages have not been checked, so their SIDs may have uppercase digits.
+    # Other stages have not been checked, so their SIDs may contain the hexadecimal digits A to F.
     return _text(variables, _WORKSPACE).lower() == sid.lower()
 
 

@@ -82,7 +82,7 @@ def exists(aws: Aws, stage: Stage) -> bool:
 
 
 def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
-    """Return the name of another stage's stack that owns a table, or None if there is none."""
+    """Return the name of the other stage's stack that owns a table, or None."""
     cloudformation = aws.client("cloudformation")
     try:
         found = cloudformation.describe_stack_resources(PhysicalResourceId=table)
@@ -105,7 +105,7 @@ def regions(aws: Aws, stage: Stage) -> list[str]:
 
     A stage that is only prepared has a bucket but no roles. S3 lists the buckets of all regions.
     """
-    # CloudFormation's names consist of the stack's name, the logical ID and random characters.
+    # CloudFormation names a bucket after the stack and the logical ID, plus random characters.
     prefix = f"{stage.stack}-deployments-".lower()
     pages = aws.client("s3").get_paginator("list_buckets").paginate(Prefix=prefix)
     return [bucket["BucketRegion"] for page in pages for bucket in page.get("Buckets", [])]

@@ -339,8 +339,8 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     if not variables.get("SECRETS_PARAMETER", "").strip():
         raise invalid(
             stage_name,
-            "SECRETS_PARAMETER is not set. It must name the parameter that holds the secrets, "
-            "because secrets do not belong in a function's environment.",
+            "SECRETS_PARAMETER is not set. The setting must name the parameter that holds the "
+            "secrets, because secrets do not belong in a function's environment.",
         )
     try:
         settings = config.read({**variables, **_ON_LAMBDA})

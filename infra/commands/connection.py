@@ -40,7 +40,7 @@ NEEDED_EVENTS = (*EVENT_TYPES, ACTIVITY_EVENT)
 """The types of the events that the service records."""
 
 EVENT_FILTER_LABEL = "Workspace, event filter"
-"""Beginning of the line that describes a change of the event filter."""
+"""Beginning of the line that describes a change to the event filter."""
 
 _PATHS = [path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values()]
 ROUTES = "|".join(_PATHS)
@@ -97,7 +97,7 @@ def ensure_not_deployed_elsewhere(
     Args:
         aws: The account and region.
         stage: The stage to create.
-        fetch_workflow: Returns the SDK's instance of the Workflow. Not called if the stage exists.
+        fetch_workflow: Returns the SDK's instance for the Workflow. Not called if the stage exists.
 
     Raises:
         OperatorError: The stage is deployed in a different account.
@@ -133,7 +133,7 @@ def _is_served(url: str) -> bool:
 
 
 def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: Dialog) -> None:
-    """Set the callback URLs and the event filter at Twilio, after the operator has confirmed them.
+    """Set the callback URLs and the event filter at Twilio after the operator has confirmed.
 
     Args:
         workspace: The Workspace with the Workflow.
@@ -226,10 +226,10 @@ def describe_remedy(stage: Stage, values: str) -> str:
 
 
 def find_excluded_events(remote: Any) -> list[str]:
-    """Return the event types that the service needs and a Workspace's filter excludes.
+    """Return the event types that the service needs, but that a Workspace's filter excludes.
 
     Args:
-        remote: The SDK's instance of the Workspace.
+        remote: The SDK's instance for the Workspace.
     """
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = _selected_events(remote)
@@ -244,7 +244,7 @@ def posts_to_deployment(workflow: Any, base_url: str) -> bool:
     """Return whether a Workflow posts assignment callbacks to a deployment.
 
     Args:
-        workflow: The SDK's instance of the Workflow.
+        workflow: The SDK's instance for the Workflow.
         base_url: The URL in front of the routes.
     """
     addresses = {

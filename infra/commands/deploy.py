@@ -90,8 +90,8 @@ def deploy(
 
     If the stage lacks SIDs or secrets, the command reads them from the environment
     (TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET,
-    TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. It writes the
-    SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
+    TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. The command writes
+    the SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
     which callback URLs at Twilio differ and which events the filter lacks, and changes both if you
     agree or pass --yes. If the stage names a workspace_file, the command does the same for
     everything in this file.
@@ -251,9 +251,9 @@ def prepare(stage_name: str, *, no_input: bool, break_lock: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     If the stage lacks SIDs or secrets, the command reads them from the environment or, in a
-    terminal, asks for them, and verifies all values with Twilio, like `deploy`. It creates or
-    updates the stack, writes the policies, and restores Chalice's record of the deployed functions
-    and API. It does not change any function or API.
+    terminal, asks for them, and verifies all values with Twilio, like `deploy`. The command
+    creates or updates the stack, writes the policies, and restores Chalice's record of the deployed
+    functions and API, without changing any function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)

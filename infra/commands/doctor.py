@@ -43,7 +43,7 @@ _COLORS = {Outcome.OK: "green", Outcome.WRONG: "red", Outcome.NOT_CHECKED: "yell
 @click.option(
     "--settings-file",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
-    help="File to which the probe writes settings with which the simulator behaves like the "
+    help="File to which the probe writes settings that make the simulator behave like the "
     "account. By default, the probe prints them.",
 )
 @click.option("--yes", is_flag=True, help="Confirm the probe in advance.")
@@ -59,7 +59,7 @@ def doctor(
     Exit code 1: a check found something wrong, or the probe failed.
     """
     if settings_file and not probes:
-        raise click.UsageError("--settings-file needs --probe")
+        raise click.UsageError("--settings-file requires --probe.")
     subject = open_subject(stage_name)
     checks = [check for check in CHECKS if not (check.in_aws and subject.is_local)]
     results = []
@@ -115,7 +115,7 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
     """
     failed = [result.name for result in results if result.outcome is not Outcome.OK]
     if missing := [name for name in probe.NEEDS if name in failed]:
-        problem = f"The probe did not start, because of {', '.join(missing)}."
+        problem = f"The probe did not start, because these checks are not OK: {', '.join(missing)}."
         return probe.Findings(errors=[problem])
     question = (
         f"Create a Worker, a TaskQueue, a Workflow, a TaskChannel and a Task named {NAME!r} "
@@ -129,7 +129,7 @@ def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) ->
 
 
 def _write_settings(file: Path, findings: probe.Findings) -> bool:
-    """Write the settings, if there are any; return False if the file can't be written."""
+    """Write any settings to a file; return False if the file can't be written."""
     try:
         if findings.settings:
             file.write_text(findings.environment(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Command that writes a stage's secrets to its SSM parameter; reading and verifying secrets."""
+"""Reads, verifies and writes a stage's secrets, and provides the command that writes them."""
 
 import json
 import sys
@@ -61,7 +61,7 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     aws = connect_to_stage(stage)
     name = stage.settings.secrets_parameter
     if _is_in_secrets_manager(stage):
-        raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")
+        raise OperatorError(f"{name} is a Secrets Manager secret. Edit it in Secrets Manager.")
     text = _read_stdin() if from_stdin else json.dumps(_prompt_for_secrets(stage))
     value = text.removeprefix(BYTE_ORDER_MARK)
     entered = parse(value, "The entered secrets")
@@ -76,7 +76,7 @@ def _read_stdin() -> str:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
         raise OperatorError(
-            "The standard input is not UTF-8. Save the file with the secrets as UTF-8."
+            "Standard input is not UTF-8. Save the file with the secrets as UTF-8."
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Settings for commands that act like a stage.
 
 The shell's settings override only those of the local stage. For a deployed stage, a command uses
-the same account and tables as the functions. It ignores the shell's settings, and prints a note if
-they differ.
+the same account and tables as the functions, ignores the shell's settings, and prints a note if
+they differ from the stage's.
 """
 
 import os

@@ -90,7 +90,7 @@ def _find_changed_timeouts(
     Args:
         stage: The stage.
         workspace: The stage's Workspace.
-        workflow: The SDK's instance of the stage's Workflow.
+        workflow: The SDK's instance for the stage's Workflow.
         declared: The stage's variables.
     """
     changes, seconds = {}, workflow.task_reservation_timeout

@@ -123,7 +123,7 @@ def run(
     with _test_task(workspace, attributes) as task_sid:
         reservation, answer = _watch(aws, stage, workspace, task_sid)
         click.echo(
-            f"The callback of Reservation {reservation.sid} (Worker {reservation.worker_name}) "
+            f"The callback for Reservation {reservation.sid} (Worker {reservation.worker_name}) "
             f"arrived. The answer was {json.dumps(answer)}.",
             err=True,
         )
@@ -217,7 +217,7 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
 def _list_workers(
     stage: Stage, workspace: Workspace, routes: Sequence[_Route], place: str
 ) -> list[str]:
-    """Return the names of the available Workers; raise ImpossibleTrial if there are none."""
+    """Return the names of the available Workers; raise ImpossibleTrial if the list is empty."""
     workers = workspace.list_available_workers(_queues(routes))
     if not workers:
         raise ImpossibleTrial(
@@ -317,10 +317,10 @@ def _test_task(workspace: Workspace, attributes: str) -> Iterator[str]:
 
 
 def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple[Any, Any]:
-    """Wait until the stage has recorded a callback of the Task.
+    """Wait until the stage has recorded a callback for the Task.
 
     Returns:
-        The SDK's instance of the Reservation, and the answer to its callback.
+        The SDK's instance for the Reservation, and the answer to its callback.
 
     Raises:
         OperatorError: No callback arrived in time. The message says why.

@@ -31,7 +31,7 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        error.exit_code = 1  # type: ignore[misc]  # click declares it for the class
+        error.exit_code = 1  # type: ignore[misc]  # click declares exit_code for the class
         raise
 
 
@@ -94,7 +94,7 @@ def plan(
     from infra.workspace import runs, target  # noqa: PLC0415
 
     if as_json and as_markdown:
-        raise click.UsageError("--json and --markdown cannot be combined")
+        raise click.UsageError("--json and --markdown cannot be combined.")
     style = "json" if as_json else "markdown" if as_markdown else "text"
     opened = target.open_target(stage_name)
     planned = runs.plan_changes(opened, opened.read_definition(file), prune=prune)
@@ -160,7 +160,7 @@ def apply(
 def export(stage_name: str, *, workers: bool) -> None:
     """Print the definition of the live Workspace as YAML.
 
-    If a Workspace has more than 2 MB of YAML, the definition is JSON. Values that a definition
+    If the YAML would be larger than 2 MB, the command prints JSON instead. Values that a definition
     cannot contain are left out, and named in a comment and on standard error.
     """
     from infra.workspace import runs, target  # noqa: PLC0415

@@ -46,7 +46,7 @@ class Timer:
     sleep: Callable[[float], None] = time.sleep
 
     def wait_for(self, read: Callable[[], Any], problem: str) -> Any:
-        """Return the first true result of *read*; raise OperatorError if there is none in time."""
+        """Return the first true result of *read*; raise OperatorError if time runs out."""
         deadline = self.now() + _WAIT_SECONDS
         while not (value := read()):
             if self.now() > deadline:
@@ -61,7 +61,7 @@ class Findings:
 
     Attributes:
         milliseconds: Duration of each step of the life cycle.
-        settings: Settings of the simulator with which it behaves like this account, by field name.
+        settings: Settings that make the simulator behave like this account, by field name.
         errors: Sentences that say why the probe is incomplete, and which resources may remain.
     """
 
@@ -188,7 +188,7 @@ class _Probe:
         )
 
     def _create_worker(self, channel_sid: str) -> dict[str, Any]:
-        """Create an unavailable Worker whose capacity is 0 in all other TaskChannels."""
+        """Create an unavailable Worker whose capacity is 0, except in the probe's TaskChannel."""
         attributes = {CHANNEL: self._token, **answers.WORKER_ATTRIBUTES}
         worker = self._api.require(
             "POST",
@@ -218,9 +218,9 @@ class _Probe:
         others = [each["friendly_name"] for each in queues if each["sid"] != queue["sid"]]
         if others:
             raise OperatorError(
-                "The probe's Worker could be offered real Tasks, because these TaskQueues accept "
-                f"every Worker, and the Workspace is single-tasking: {', '.join(others)}. Probe a "
-                "test Workspace instead."
+                "The probe's Worker could be offered real Tasks, because these TaskQueues also "
+                "accept this Worker, and the Workspace is single-tasking: "
+                f"{', '.join(others)}. Probe a test Workspace instead."
             )
 
     def _create_task(self, workflow_sid: str) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def clean_up(api: Api) -> list[str]:
     if not cleaner.failures:
         return []
     return [
-        f"Some resources named {NAME!r} may not be deleted. The next probe deletes them.",
+        f"Some resources named {NAME!r} may not have been deleted. The next probe deletes them.",
         *dict.fromkeys(cleaner.failures),
     ]
 

@@ -25,7 +25,7 @@ class Check:
         examine: Returns a description of the correct state. Raises one of REPORTED_ERRORS, whose
             message names the problem and the remedy, if the state is wrong or can't be read.
         needs: Names of earlier checks that must succeed before this check can run.
-        in_aws: Whether the check needs AWS, so that it does not apply to the local stage.
+        in_aws: Whether the check needs AWS. Such a check does not apply to the local stage.
     """
 
     name: str
@@ -55,7 +55,8 @@ def run(checks: Iterable[Check], subject: Subject) -> Iterator[Result]:
     """Run the checks in order, and yield a result for each.
 
     The outcome is NOT_CHECKED if a check that this check needs is not OK, or if this check fails
-    with the message of an earlier check. `Result.cause` then names the check that failed first.
+    with the same message as an earlier check. `Result.cause` then names the check that failed
+    first.
     """
     results: dict[str, Result] = {}
     for check in checks:

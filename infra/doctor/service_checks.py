@@ -72,7 +72,7 @@ def _check_forged_request(subject: Subject) -> str:
         raise OperatorError(
             f"An event with a forged signature returned {status} {code}".rstrip()
             + ", not 403 InvalidSignature. Anyone who knows the URL can change records. Remove "
-            "whatever changes requests in front of the API, and deploy the stage."
+            "any proxy that changes requests in front of the API, and deploy the stage."
         )
     return "a forged event is refused"
 
@@ -112,8 +112,8 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
         raise OperatorError(
             f"{subject.base_url}/.../event_callback returned {result[0]} {result[1]}".rstrip()
-            + ". Remove whatever responds in place of the service, or see the runbook 'callbacks "
-            "fail' in docs/operations.md."
+            + ". Remove any proxy that responds in place of the service, or see the runbook "
+            "'callbacks fail' in docs/operations.md."
         )
     return result
 

@@ -125,10 +125,10 @@ class Subject:
 
     @cached_property
     def remote_workspace(self) -> Any:
-        """The SDK's instance of the Workspace."""
+        """The SDK's instance for the Workspace."""
         return self.workspace.fetch()
 
     @cached_property
     def remote_workflow(self) -> Any:
-        """The SDK's instance of the Workflow."""
+        """The SDK's instance for the Workflow."""
         return self.workspace.fetch_workflow()

@@ -109,7 +109,7 @@ def find_wrong_timeouts(
 
     Args:
         settings: The settings of the stage.
-        workflows: The SDK's instances of all Workflows in the Workspace.
+        workflows: The SDK's instances for all Workflows in the Workspace.
         base_url: The URL in front of the routes.
     """
     timeouts, default = settings.reservation_timeouts_by_workflow, "RESERVATION_TIMEOUT_SECONDS"

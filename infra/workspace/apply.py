@@ -74,7 +74,7 @@ def apply(plan: Plan, context: Any, report: Callable[[Change], None]) -> dict[tu
 
     Args:
         plan: The plan.
-        context: The SDK's context of the Workspace.
+        context: The SDK's context for the Workspace.
         report: Called after each change.
 
     Returns:
@@ -153,7 +153,7 @@ def create_once(create: Callable[[], str], find: Callable[[], str | None]) -> st
 
 
 def _find(resources: Any, kind: Kind, name: str) -> str | None:
-    """Return the SID of a resource with a name, or None."""
+    """Return the SID of the resource with this name, or None."""
     # TaskChannels cannot be selected by name.
     selection = {} if kind is TASK_CHANNEL else {"friendly_name": name}
     for resource in resources.list(page_size=PAGE_SIZE, **selection):
@@ -176,7 +176,7 @@ def _update(context: Any, change: Change, sid: str, directory: Directory) -> Non
 
 
 def _verify(context: Any, change: Change, sid: str, directory: Directory) -> None:
-    """Read a resource again.
+    """Read a resource again, and check the values that were sent.
 
     Raises:
         OperatorError: TaskRouter stored a different value.

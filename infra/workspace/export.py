@@ -19,7 +19,7 @@ from taskrouter_simulator.definition.fields import API
 _HEADER = (
     "yaml-language-server: $schema=taskrouter_simulator/definition/schema.json\n"
     "\n"
-    "docs/workspace.md describes all keys. A resource's absent key is not managed."
+    "docs/workspace.md describes all keys. A key that is absent from a resource is not managed."
 )
 
 _OWN_URL = re.compile(rf"{re.escape(API)}(?:{ROUTES})(?:[?#].*)?")
@@ -31,9 +31,10 @@ def read_all(context: Any, *, with_workers: bool) -> State:
     """Read a Workspace.
 
     Args:
-        context: The SDK's context of the Workspace.
-        with_workers: Whether to read Workers with their attributes and capacities. Otherwise, only
-            their names are read, if a Workflow or TaskQueue refers to a Worker.
+        context: The SDK's context for the Workspace.
+        with_workers: Whether to read the Workers, including their attributes and capacities. If
+            False, only the Workers' names are read, and only if a Workflow or TaskQueue refers to a
+            Worker.
     """
     state = read(context, with_workers=with_workers, details=None)
     texts = json.dumps([dict(resource.raw) for resource in state.resources])
@@ -49,9 +50,9 @@ def export(
 
     Args:
         state: The Workspace, as `read_all` returns it.
-        api_url: Base URL of the routes that TaskRouter calls, with the secret segment if there is
-                one; None if there is no such URL.
-        base_url: The same URL without a secret segment; "" if there is none.
+        api_url: Base URL of the routes that TaskRouter calls, including any secret segment; None if
+            there is no such URL.
+        base_url: The same URL without a secret segment; "" if there is no URL.
         with_workers: Whether the definition contains the Workers.
 
     Returns:
@@ -89,7 +90,7 @@ def _require_unique_names(kind: Kind, state: State) -> None:
 def _values(
     state: State, resource: Resource, replace_url: _ReplaceUrl, notes: list[str]
 ) -> dict[str, Any]:
-    """Return the keys of a resource; none if the format cannot express its name."""
+    """Return the values of a resource; an empty dict if the format cannot express its name."""
     kind = resource.kind
     identifier = {kind.identifier: resource.name}
     values = {}
@@ -100,7 +101,7 @@ def _values(
         if problem is None:
             values[name] = value
             if name == "configuration" and (ignored := find_ignored_keys(resource.raw[name])):
-                problem = f"TaskRouter does not document the keys {', '.join(ignored)}"
+                problem = f"Twilio does not document the keys {', '.join(ignored)}"
                 notes.append(_note(resource, name, problem))
             continue
         notes.append(_note(resource, name, problem))

@@ -2,8 +2,8 @@
 
 A request that TaskRouter throttled was not processed, so it is repeated after the time that
 TaskRouter requests: https://www.twilio.com/docs/api/errors/20429. After a server error or without
-a response, a request may have been processed. It is then repeated only if a second execution has no
-further effect, so that no resource is created twice.
+a response, a request may have been processed. Such a request is repeated only if a second execution
+has no further effect, so that no resource is created twice.
 """
 
 import math
@@ -46,7 +46,7 @@ class RetryingHttpClient(TwilioHttpClient):  # type: ignore[misc]
         deadline: Time (in the clock's seconds) after which throttled requests are not repeated.
         waited: Seconds that throttled requests have waited in total.
         retry_after: Seconds to wait before repeating the throttled request that the client did not
-            repeat; 0 if there is none.
+            repeat; 0 if there is no such request.
     """
 
     def __init__(
@@ -99,6 +99,6 @@ def is_idempotent(method: str, url: str) -> bool:
 
 
 def _retry_after(response: Response, delay: float) -> float:
-    """Return the seconds in the header Retry-After, but at least *delay*."""
+    """Return the seconds in the Retry-After header, but at least *delay*."""
     text = (response.headers or {}).get("Retry-After", "")
     return max(float(text), delay) if text.isdecimal() else delay

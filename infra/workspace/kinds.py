@@ -13,7 +13,7 @@ class Kind:
         title: Name of the kind in messages.
         section: Key of the list in a definition, and name of the list in Twilio's SDK.
         fields: The fields in a definition and in Twilio's SDK, except the unique name of a
-            TaskChannel. A name of an Activity corresponds to a SID in the SDK.
+            TaskChannel. The name of an Activity corresponds to a SID in the SDK.
         identifier: Key of the unique name in a definition and in Twilio's SDK.
     """
 

@@ -48,8 +48,8 @@ _SINGLE_TASKING = (
     "TaskRouter allows this only if another Workspace of the account is single-tasking"
 )
 _NEW_CHANNEL = (
-    "TaskRouter creates this TaskChannel with the Workspace. Values that it has already are not "
-    "changed"
+    "TaskRouter creates this TaskChannel with the Workspace. Values that the TaskChannel "
+    "already has are not changed"
 )
 
 
@@ -65,7 +65,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """A change of one resource.
+    """A change to one resource.
 
     Attributes:
         action: The action. `REPLACE` means that TaskRouter does not allow the change.
@@ -116,7 +116,7 @@ class Plan:
         omitted: Callback URLs that are left out because the API has no URL yet.
         numbers: Number of resources by kind, without the built-in TaskChannels.
         directory: The SIDs of existing resources by kind and by the name after the changes.
-        checksum: Depends on the changes and on the state of the Workspace.
+        checksum: Hash of the Workspace's SID, the changes and the unmanaged resources.
         prune: Whether resources that are missing from the definition's lists are deleted.
         is_found_by_name: Whether the stage has no SID, and the Workspace was found by its name.
     """
@@ -163,7 +163,7 @@ def make_plan(
     Args:
         definition: The definition.
         state: The Workspace, as `state.read_for` returns it.
-        api_url: URL in front of the routes that TaskRouter calls; None if there is none yet.
+        api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
         prune: Whether to delete resources that are missing from the definition's lists.
         kept: The reasons why resources are never deleted, by SID.
 
@@ -229,7 +229,7 @@ class _Planner:
         )
 
     def _match(self, kind: Kind, item: Any) -> Resource | None:
-        """Return the live resource of an item, under its name or its previous name."""
+        """Return the live resource for an item, found by the item's name or previous name."""
         name, was = getattr(item, kind.identifier), getattr(item, "was", None)
         found, previous = self._find(kind, name), self._find(kind, was) if was else None
         if found and previous and found is not previous:

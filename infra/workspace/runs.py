@@ -44,8 +44,8 @@ _CHANGED = (
 def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool) -> Plan:
     """Compare a definition with the Workspace of a stage.
 
-    Without a SID, the Workspace is the one with the name in the definition; if there is none, the
-    plan creates it.
+    Without a SID, the Workspace is found by the name in the definition. If no Workspace has this
+    name, the plan creates the Workspace.
 
     Raises:
         OperatorError: The Workspace can't be read, or the definition contradicts the Workspace or
@@ -156,7 +156,7 @@ def apply_plan(
         replaced = [change.before.get(name) or "" for change in plan.changes for name in URLS]
         connection.ensure_not_in_use(connection.find_other_stages(replaced, target.base_url))
     if plan.changes and not dialog.confirm(_question(plan)):
-        click.echo("Nothing was changed. To confirm without a question, add --yes.", err=True)
+        click.echo("Nothing was changed. To confirm in advance, add --yes.", err=True)
         return False
     target, plan = _open_workspace(target, definition, plan)
     context = target.context()
@@ -228,7 +228,7 @@ def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
     Args:
         aws: The account and region.
         stage: The deployed stage, which has a `workspace_file`.
-        url: URL of its API.
+        url: URL of the stage's API.
         dialog: Asks the operator for confirmation.
 
     Raises:

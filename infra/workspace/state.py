@@ -46,7 +46,7 @@ class State:
 
     Attributes:
         workspace: The Workspace; without a SID if it does not exist yet.
-        resources: Its resources, by kind; Workers only if they were requested.
+        resources: The Workspace's resources; Workers only if they were requested.
     """
 
     workspace: Resource
@@ -98,7 +98,7 @@ def read(context: Any, *, with_workers: bool, details: Mapping[str, bool] | None
     """Read a Workspace, without the resources of a probe (`infra doctor --probe`).
 
     Args:
-        context: The SDK's context of the Workspace.
+        context: The SDK's context for the Workspace.
         with_workers: Whether to read Workers.
         details: The names of the Workers whose attributes are needed, and whether their capacities
             are needed too, which takes a request for each Worker. None means all.
@@ -128,7 +128,7 @@ def read_for(context: Any, definition: WorkspaceDefinition) -> State:
     """Read the resources that are needed to compare a Workspace with a definition.
 
     Args:
-        context: The SDK's context of the Workspace.
+        context: The SDK's context for the Workspace.
         definition: The definition.
     """
     details = {
@@ -150,7 +150,7 @@ def read_one(context: Any, kind: Kind, sid: str) -> Resource:
     """Read a resource, with its capacities if it is a Worker.
 
     Args:
-        context: The SDK's context of the Workspace.
+        context: The SDK's context for the Workspace.
         kind: The kind of resource.
         sid: The SID of the resource.
     """

@@ -53,7 +53,7 @@ class Target:
     aws: Aws | None = None
 
     def context(self) -> Any:
-        """Return the SDK's context of the Workspace.
+        """Return the SDK's context for the Workspace.
 
         Raises:
             OperatorError: The Workspace does not exist in this account.
@@ -235,7 +235,7 @@ def of_stage(aws: Aws, stage: Stage, url: str | None) -> Target:
     Args:
         aws: The account and region.
         stage: The stage.
-        url: URL of its API; None if it is not deployed.
+        url: URL of the stage's API; None if no API is deployed.
 
     Raises:
         OperatorError: The secrets do not exist or can't be read.

@@ -35,7 +35,8 @@ def declared(kind: Kind, item: Any, api_url: str | None, *, is_new: bool = False
     Args:
         kind: The kind of resource.
         item: The resource in the definition, or the definition of the Workspace itself.
-        api_url: URL of the API; None if there is none yet. Fields with `${api}` are then left out.
+        api_url: URL of the API; None if there is no API yet. Fields with `${api}` are then left
+            out.
         is_new: Whether to include fields that can be set only for a new resource.
     """
     values = {}
@@ -49,7 +50,7 @@ def declared(kind: Kind, item: Any, api_url: str | None, *, is_new: bool = False
 
 
 def uses_api(name: str, value: Any) -> bool:
-    """Return whether the value of a field in a definition contains `${api}`."""
+    """Return whether the value of a field in a definition begins with `${api}`."""
     return name in URLS and isinstance(value, str) and value.startswith(API)
 
 
@@ -88,7 +89,7 @@ def _plain_target(target: Target) -> dict[str, Any]:
 
 
 def read_routing(value: Any) -> Routing:
-    """Return the configuration that `plain_routing` returned as plain JSON."""
+    """Return the configuration from the plain JSON that `plain_routing` returns."""
     routing: Routing = CONFIGURATION.read(value, (), [])
     return routing
 

@@ -225,7 +225,10 @@ def test_twilio_credentials_in_the_shell_are_reported_with_a_remedy(start):
     run = start(TWILIO_ACCOUNT_SID="AC" + "1" * 32, TWILIO_AUTH_TOKEN="secret")
     run.wait_until_started()
 
-    assert "Warning: the shell sets TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN" in run.output()
+    assert (
+        "Warning: these variables are set in the shell: TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN"
+        in run.output()
+    )
     assert "env -u TWILIO_ACCOUNT_SID -u TWILIO_AUTH_TOKEN make run" in run.output()
     assert "secret" not in run.output()
 

@@ -243,7 +243,7 @@ def test_probe_is_refused_if_real_tasks_could_reach_its_worker(stage):
 
     (error,) = probe.run(stage.subject, TIMER).errors
 
-    assert re.search("accept every Worker.*: Everyone. Probe a test", error)
+    assert re.search("also accept this Worker.*: Everyone. Probe a test", error)
     after = resources(stage)
     assert {kind: after[kind] for kind in before if kind != "task_queues"} == {
         kind: before[kind] for kind in before if kind != "task_queues"
@@ -298,7 +298,9 @@ def test_failed_deletion_is_reported_and_keeps_the_findings(stage):
     stage.twilio.clear_faults()
 
     assert [*findings.milliseconds] == STEPS
-    assert findings.errors[0].endswith("probe' may not be deleted. The next probe deletes them.")
+    assert findings.errors[0].endswith(
+        "probe' may not have been deleted. The next probe deletes them."
+    )
     assert re.match("TaskRouter returned 500 for DELETE /TaskQueues/WQ", findings.errors[1])
     assert [queue.friendly_name for queue in stage.workspace.task_queues.list()].count(NAME) == 1
     assert NAME not in [worker.friendly_name for worker in stage.workspace.workers.list()]
@@ -500,14 +502,14 @@ def test_probe_does_not_start_if_the_stage_is_unreachable(stage):
     completed = run_doctor(stage, "--probe", "--yes")
 
     assert completed.returncode == 1
-    assert "The probe did not start, because of reachable, signed_request." in completed.stderr
+    assert "because these checks are not OK: reachable, signed_request." in completed.stderr
 
 
 def test_settings_file_without_a_probe_is_refused(stage):
     completed = run_doctor(stage, "--settings-file", "account.env")
 
     assert completed.returncode == 2
-    assert "--settings-file needs --probe" in completed.stderr
+    assert "--settings-file requires --probe." in completed.stderr
 
 
 def test_answers_are_documented(stage):

@@ -54,7 +54,7 @@ def test_nothing_is_changed_without_confirmation(run, live, monkeypatch):
     # The Workspace of this test does not contain the Workflow in local/settings.env.
     warning, result = refused.stderr.splitlines()
     assert warning.startswith("Warning: the Workspace has no Workflow WW")
-    assert result == "Nothing was changed. To confirm without a question, add --yes."
+    assert result == "Nothing was changed. To confirm in advance, add --yes."
     monkeypatch.setattr(command, "is_terminal", lambda: True)
     declined = run("apply", stdin="n\n")
     assert "Change the Workspace 'Quickstart'? [y/N]:" in declined.stderr

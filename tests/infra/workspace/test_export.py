@@ -188,7 +188,7 @@ def test_undocumented_keys_of_a_configuration_are_named():
     text, notes = exports.export(state, api_url=API, with_workers=False)
     assert notes == [
         (
-            "Workflow 'W': configuration: TaskRouter does not document the keys first, last, "
+            "Workflow 'W': configuration: Twilio does not document the keys first, last, "
             "other, queue, top, zzz"
         )
     ]
