@@ -549,7 +549,7 @@ def test_retries_of_reads_do_not_depend_on_the_environment(
         (200, b"<html>", 1, "The request to DynamoDB failed (InvalidResponse). Retry."),
     ],
 )
-def test_response_to_a_read_without_json_is_reported(
+def test_read_response_without_json_is_reported(
     client_at: Callable[..., Any], status: int, body: bytes, requests: int, message: str
 ) -> None:
     with scripted_server(respond(http_response(status, body))) as server:

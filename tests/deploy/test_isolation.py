@@ -233,7 +233,7 @@ async def measure(api, twilio):
         await api.post_callbacks(
             session, reservation_sids(0x8_0000), 1 / CALLBACKS_PER_SECOND, WorkerSid=AGENT
         )
-        # Requests about unrecorded Reservations also wait for TaskRouter, which looks them up.
+        # The app looks up unrecorded Reservations in TaskRouter, so these requests also wait.
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
             first = number * 0x10_0000
