@@ -97,7 +97,7 @@ def failure(response: Any) -> str:
 
 
 def refusal(response: Any) -> tuple[str, str]:
-    """Return the code for the page and the message of a refused sign-in."""
+    """Return a refused sign-in's error code for the page, and its error message."""
     assert response.status_code == 403
     assert response.json_body["Code"] == "ForbiddenError"
     assert "Location" not in response.headers
