@@ -532,7 +532,7 @@ def test_each_of_two_read_attempts_gets_half_of_the_time_limit(
     assert limits == [(pytest.approx(1.0), 2**25)] * 2
 
 
-def test_retries_of_reads_do_not_depend_on_the_environment(
+def test_read_retries_do_not_depend_on_the_environment(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_RETRY_MODE", "standard")

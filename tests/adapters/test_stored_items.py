@@ -360,7 +360,9 @@ def test_late_callback_records_its_delivery_but_no_rule_for_a_withheld_answer(
     assert (record.delivery, record.rule) == (DELIVERY, None if answer else "vip")
 
 
-def test_delivery_and_claim_written_by_a_later_version_can_be_read(store: DynamoReservationStore) -> None:
+def test_delivery_and_claim_written_by_a_later_version_can_be_read(
+    store: DynamoReservationStore,
+) -> None:
     reservation = make_reservation(delivery=DELIVERY)
     store.record_callback(reservation, due_at=NOW + 5, now=NOW)
     put_claim(store, reservation.reservation_sid)

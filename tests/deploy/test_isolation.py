@@ -136,7 +136,7 @@ class Api:
                 assert list(pool.map(self._invoke, [event] * running)) == [404] * running
 
     def _invoke(self, event):
-        """Return the status or error of the first attempt without a timeout, or of the last."""
+        """Return the status or error of the first attempt that gets no 503, or of the last."""
         for _ in range(MAX_ATTEMPTS):
             response = self._aws.client("lambda").invoke(
                 FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)

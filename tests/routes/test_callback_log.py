@@ -283,7 +283,7 @@ def test_parameters_become_the_filter_pattern_and_the_start_time(
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
 
 
-def test_search_with_an_end_begins_there(api: Api, cloudwatch: FakeLogs) -> None:
+def test_backward_search_begins_at_until(api: Api, cloudwatch: FakeLogs) -> None:
     end = api.clock.now - DAY
     for at in (end, end + 1):
         cloudwatch.add(at)

@@ -509,7 +509,7 @@ def test_key_stored_by_an_earlier_version_without_a_response_creates_no_task(api
     store_old_record(api)
     plant(api)
 
-    # The request of the earlier version may still be in progress.
+    # The earlier version's request may still be in progress.
     during = create(api)
     assert (during.status_code, during.json_body["Code"]) == (503, "OutcomeUnknown")
     api.clock.now += int(during.headers["Retry-After"]) * 1_000

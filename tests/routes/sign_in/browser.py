@@ -59,7 +59,7 @@ class Browser:
         return response
 
     def redeem(self, body: bytes = b"{}", content_type: str | None = "application/json") -> Any:
-        """Exchange the cookie of a completed sign-in for the token, like the page."""
+        """Exchange the cookie of a completed sign-in for the token, as the page does."""
         return self.send("POST", "/console/session", body=body, content_type=content_type)
 
     def begin(self, query: str = "") -> str:
