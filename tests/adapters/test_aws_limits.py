@@ -385,7 +385,7 @@ def test_compressed_response_is_not_decoded(client_at: Callable[..., Any]) -> No
         (HTTPException(), EndpointConnectionError),
     ],
 )
-def test_failed_exchange_raises_the_same_error_as_botocore(
+def test_failed_exchange_raises_botocores_timeout_or_connection_error(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,
