@@ -29,7 +29,7 @@ _FAMILIES: dict[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPA
 
 @cache
 def private_key(name: str) -> Any:
-    """Return the private key with a name: ``RSA 1``, ``RSA 1024`` (the key size), ``EC 256``, ….
+    """Return the private key for a name, such as ``RSA 1``, ``RSA 1024`` (bits) or ``EC 256``.
 
     The keys are cached, because generating RSA keys takes time.
     """
@@ -68,7 +68,7 @@ class FakeProvider:
         jwks: the published keys.
         make_token: makes the ID token from its claims.
         metadata: properties that override those of the metadata; None removes a property.
-        responses: by path, functions that respond instead of the provider.
+        responses: functions that respond instead of the provider, by path.
         client_secret: the client's secret; empty for a public client.
         requests: counts of requests, by path.
         forms: the forms that the token endpoint received.

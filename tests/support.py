@@ -303,7 +303,7 @@ def backdate_reconciliation(client: Any, state_table: str, now: int) -> None:
 
 
 def make_statistics(store: DynamoReservationStore) -> DynamoStatistics:
-    """Return the statistics in the tables of *store*."""
+    """Return a statistics store that uses the tables of *store*."""
     return DynamoStatistics(
         store._client, reservations_table=store._reservations, state_table=store._state
     )

@@ -1,4 +1,4 @@
-"""Tests of the benchmark harness. The figures depend on the machine, so no test checks them."""
+"""Tests of the benchmark harness. Times depend on the machine, so tests check only a minimum."""
 
 import json
 import os
@@ -370,7 +370,7 @@ def test_costs_are_calculated_from_measured_requests_and_prices() -> None:
 
 
 @linux
-def test_polls_of_an_agent_and_of_a_supervisor_are_measured(app: Program) -> None:
+def test_polls_by_an_agent_and_by_a_supervisor_are_measured(app: Program) -> None:
     measured = polls.measure(SITE_PACKAGES, app, agents=(10,), rounds=1)
 
     unchanged, changed, supervisor = measured

@@ -11,7 +11,7 @@ LIMITS = {
     # botocore's client, within a total time limit.
     "assignment callback": (50, 14),
     # In addition, `http_client.py` limits the size of TaskRouter's responses. Without this
-    # service's own HTTP clients, the path has 49 functions in 13 files. Two of the
+    # service's own HTTP clients, the path has 50 functions in 13 files. Two of the
     # functions read the delivery of the callback and the last claim (ADR 52).
     "accept over REST": (64, 16),
     # `indexes.py`, `waiting.py`, `requirements.py` and the dependencies of expressions make the

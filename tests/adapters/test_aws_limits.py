@@ -385,7 +385,7 @@ def test_compressed_response_is_not_decoded(client_at: Callable[..., Any]) -> No
         (HTTPException(), EndpointConnectionError),
     ],
 )
-def test_failed_exchange_raises_the_same_error_as_botocore(
+def test_failed_exchange_raises_botocores_timeout_or_connection_error(
     client_at: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     failure: Exception,
@@ -532,7 +532,7 @@ def test_each_of_two_read_attempts_gets_half_of_the_time_limit(
     assert limits == [(pytest.approx(1.0), 2**25)] * 2
 
 
-def test_retries_of_reads_do_not_depend_on_the_environment(
+def test_read_retries_do_not_depend_on_the_environment(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_RETRY_MODE", "standard")
@@ -549,7 +549,7 @@ def test_retries_of_reads_do_not_depend_on_the_environment(
         (200, b"<html>", 1, "The request to DynamoDB failed (InvalidResponse). Retry."),
     ],
 )
-def test_response_to_a_read_without_json_is_reported(
+def test_read_response_without_json_is_reported(
     client_at: Callable[..., Any], status: int, body: bytes, requests: int, message: str
 ) -> None:
     with scripted_server(respond(http_response(status, body))) as server:

@@ -19,7 +19,7 @@ def connection(sock: socket.socket | None = None) -> Any:
     ("sends", "was_sent"),
     [([], False), ([False], False), ([True], True), ([False, True], True), ([True, False], True)],
 )
-def test_exchange_counts_as_sent_once_a_request_has_begun(
+def test_exchange_is_marked_as_sent_if_any_request_begins(
     sends: list[bool], *, was_sent: bool
 ) -> None:
     exchange: Exchange[object]

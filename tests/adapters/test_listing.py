@@ -227,7 +227,7 @@ def test_page_ends_at_its_limit(limit: int) -> None:
     assert cursor == cursor_of(AT + 3 - limit, wr(limit))
 
 
-def test_records_are_read_consistently_and_changed_records_are_omitted() -> None:
+def test_records_are_read_consistently_and_missing_or_non_matching_records_are_omitted() -> None:
     entries = [entry(number, AT) for number in range(4)]
     for status, expected in ((Status.PENDING, [wr(3), wr(1)]), (None, [wr(1), wr(2), wr(3)])):
         client = ScriptedDynamoDb(page(*entries), page())

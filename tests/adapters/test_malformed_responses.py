@@ -320,7 +320,7 @@ def test_unreadable_json_from_dynamodb_raises_an_error(
     ids=json.dumps,
 )
 @pytest.mark.parametrize("operation", UPDATES)
-def test_update_without_attributes_raises_an_error(
+def test_update_response_without_attributes_raises_an_error(
     client: Any, responses: Responses, operation: str, body: dict[str, Any]
 ) -> None:
     responses.response = Response(200, {}, json.dumps(body).encode())

@@ -289,7 +289,7 @@ def test_secrets_are_parsed_and_hidden_in_repr(shared: dict[str, str] | None) ->
     assert repr(secrets) == "Secrets()"
 
 
-def test_secret_of_the_openid_connect_client_is_optional_and_hidden() -> None:
+def test_openid_connect_client_secret_is_optional_and_hidden() -> None:
     value = {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}}
     assert parse_secrets(json.dumps(value)).oidc_client_secret == ""
     secrets = parse_secrets(json.dumps({**value, "oidc_client_secret": "client"}))

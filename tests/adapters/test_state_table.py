@@ -98,7 +98,9 @@ def test_unscoped_key_that_was_never_acquired_is_not_found(
     assert keys.get_unscoped(key, now=NOW) is None
 
 
-def test_record_of_an_earlier_version_has_no_marker(keys: DynamoIdempotencyStore, key: str) -> None:
+def test_record_written_by_an_earlier_version_has_no_marker(
+    keys: DynamoIdempotencyStore, key: str
+) -> None:
     item = {**hashed(key), "fingerprint": "f", "owner": "ann", "until": NOW, "ttl": SECONDS + 1}
     keys._client.put_item(TableName=keys._table, Item=to_item(item))
     assert keys.get_unscoped(key, now=NOW) == IdempotencyRecord(

@@ -1,4 +1,4 @@
-"""Reading statistics from TaskRouter, from the index `by_hour` and from records."""
+"""Statistics are read from TaskRouter, from the `by_hour` index and from records."""
 
 import json
 from collections.abc import Iterator
@@ -121,7 +121,7 @@ def test_malformed_statistics_raise_an_error(
         fetch(responder, **properties)
 
 
-def test_statistics_of_the_simulator_are_read(taskrouter: Simulator) -> None:
+def test_statistics_from_the_simulator_are_read(taskrouter: Simulator) -> None:
     api_keys = {taskrouter.api_key_sid: taskrouter.api_key_secret}
     client = TwilioTaskRouter(
         base_url=taskrouter.url,

@@ -156,7 +156,7 @@ def test_first_callback_creates_a_complete_record(
 @pytest.mark.parametrize(
     ("answer", "due_at"), [({}, NOW + 99), ({"instruction": "accept"}, NOW + 5)]
 )
-def test_callback_keeps_the_creation_time_of_an_event_but_not_its_timeout(
+def test_callback_keeps_the_creation_time_reported_by_an_event_but_not_the_timeout(
     store: DynamoReservationStore, answer: dict[str, Any], due_at: int
 ) -> None:
     reservation = make_reservation(answer=answer)
@@ -329,7 +329,7 @@ def test_repeated_callback_keeps_the_first_delivery(store: DynamoReservationStor
     assert store.get(reservation.reservation_sid) == reservation
 
 
-def test_callback_adds_no_delivery_to_the_record_of_an_earlier_version(
+def test_callback_adds_no_delivery_to_a_record_written_by_an_earlier_version(
     store: DynamoReservationStore,
 ) -> None:
     reservation = make_reservation()
@@ -360,7 +360,9 @@ def test_late_callback_records_its_delivery_but_no_rule_for_a_withheld_answer(
     assert (record.delivery, record.rule) == (DELIVERY, None if answer else "vip")
 
 
-def test_delivery_and_claim_of_a_later_version_can_be_read(store: DynamoReservationStore) -> None:
+def test_delivery_and_claim_written_by_a_later_version_can_be_read(
+    store: DynamoReservationStore,
+) -> None:
     reservation = make_reservation(delivery=DELIVERY)
     store.record_callback(reservation, due_at=NOW + 5, now=NOW)
     put_claim(store, reservation.reservation_sid)

@@ -231,7 +231,7 @@ REQUESTS |= REFUSED_CALLS
         ),
     ],
 )
-def test_refusal_contains_twilios_message_and_the_parameter_of_this_service(
+def test_refusal_contains_twilios_message_and_this_services_parameter_name(
     server: Server, call: str, message: str, end: str
 ) -> None:
     assert refuse(server, message, call) == (
@@ -264,7 +264,7 @@ def test_refusal_contains_no_attribute_secret_or_contact(
     assert f"error 20001): {shown}." in refuse(server, message, call)
 
 
-def test_not_found_error_contains_twilios_message_and_the_parameter_of_this_service(
+def test_not_found_error_contains_twilios_message_and_this_services_parameter_name(
     server: Server,
 ) -> None:
     message = f"The requested resource /Workflows/WW{'d' * 32} was not found"

@@ -524,7 +524,7 @@ def test_received_request_is_never_reported_as_not_sent(
         ACTIONS[action](peer)
 
     server.script = serve
-    # The server may still be reading the request of an earlier example.
+    # The server may still be reading the request from an earlier example.
     marker = uuid.uuid4().hex
     started = time.monotonic()
     try:

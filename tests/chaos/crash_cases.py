@@ -49,7 +49,7 @@ class SequentialExecutor:
 class Scenario:
     """The use cases, their store and a TaskRouter with one Reservation.
 
-    A fault injector intercepts the calls of the use cases.
+    A fault injector intercepts the calls that the use cases make.
     """
 
     def __init__(self, store: DynamoReservationStore, deadlines: Deadlines = DEADLINES) -> None:

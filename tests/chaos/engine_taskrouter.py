@@ -55,7 +55,7 @@ class EngineTaskRouter:
             not send callbacks.
         statuses: All statuses by Reservation SID, including those of deleted Reservations.
         update_requests: All update requests received.
-        executed_instructions: Number of executed instructions by Reservation SID.
+        executed_instructions: Number of instructions executed over REST, by Reservation SID.
     """
 
     def __init__(self, **settings: Any) -> None:

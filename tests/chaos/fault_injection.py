@@ -66,7 +66,7 @@ class FaultInjector:
 
 
 class FaultInjectingProxy:
-    """Passes all method calls of a dependency through a FaultInjector."""
+    """Passes all method calls on a dependency through a FaultInjector."""
 
     def __init__(self, name: str, dependency: Any, injector: FaultInjector) -> None:
         self._name, self._dependency, self._injector = name, dependency, injector

@@ -1,4 +1,4 @@
-"""A stage as deployed by commit 8aa3165, read from `fixtures/8aa3165/`.
+"""A stage as deployed from commit 8aa3165, read from `fixtures/8aa3165/`.
 
 The code of that commit created the fixtures:
 

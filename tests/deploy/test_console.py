@@ -1,7 +1,7 @@
 """Agents and supervisors use the console below the path of a deployed stage, in Chromium.
 
 The emulated account allows 10 concurrent executions, like some new AWS accounts. The stage's limits
-are therefore low, and these tests also check that the limits admit the requests of a page load.
+are therefore low, and these tests also check that the limits admit a page load's requests.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""The deploy role's policy allows the calls of the operator commands, and few other actions.
+"""The deploy role's policy allows the operator commands' AWS calls, and few other actions.
 
 The commands run against an emulated account. Their AWS calls are recorded, including the calls that
-Chalice makes. `tests/infra/deploy_role.py` lists the other allowed actions, such as those of the
-calls that CloudFormation makes with the role's permissions.
+Chalice makes. `tests/infra/deploy_role.py` lists the other allowed actions, such as those that
+CloudFormation performs with the role's permissions.
 """
 
 import json

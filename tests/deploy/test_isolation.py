@@ -136,7 +136,7 @@ class Api:
                 assert list(pool.map(self._invoke, [event] * running)) == [404] * running
 
     def _invoke(self, event):
-        """Return the status or error of the first attempt without a timeout, or of the last."""
+        """Return the status or error of the first attempt that gets no 503, or of the last."""
         for _ in range(MAX_ATTEMPTS):
             response = self._aws.client("lambda").invoke(
                 FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)
@@ -233,7 +233,7 @@ async def measure(api, twilio):
         await api.post_callbacks(
             session, reservation_sids(0x8_0000), 1 / CALLBACKS_PER_SECOND, WorkerSid=AGENT
         )
-        # Requests about unrecorded Reservations also wait for TaskRouter, which looks them up.
+        # The app looks up unrecorded Reservations in TaskRouter, so these requests also wait.
         twilio.fault("request", "latency", seconds=60, times=None)
         for number in range(1, MAX_MEASUREMENTS + 1):
             first = number * 0x10_0000

@@ -1,4 +1,4 @@
-"""Reservations stored by commit 8aa3165 can be read, accepted and swept."""
+"""Reservations stored by the code of commit 8aa3165 can be read, accepted and swept."""
 
 import boto3
 import pytest

@@ -28,7 +28,7 @@ def test_prepared_stage_is_refused_in_another_region(aws, checkout, secrets, com
 
 
 def add_stage(checkout, twilio, name):
-    """Add a stage to config.json with the settings of the stage dev."""
+    """Add a stage to config.json with the settings of the dev stage."""
     with edit_config(checkout.folder) as config:
         text = json.dumps(config["stages"][STAGE]).replace(f'"{STAGE}"', f'"{name}"')
         text = text.replace(f"-{STAGE}-", f"-{name}-").replace(f"/{STAGE}-", f"/{name}-")

@@ -1,4 +1,4 @@
-"""In-place upgrade of a stage that commit 8aa3165 deployed."""
+"""In-place upgrade of a stage that was deployed from commit 8aa3165."""
 
 import json
 import time

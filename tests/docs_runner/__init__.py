@@ -1,1 +1,1 @@
-"""Runs the commands of the documentation from top to bottom, page by page."""
+"""Runs the commands in the documentation from top to bottom, page by page."""

@@ -1,4 +1,4 @@
-"""Runs the commands of a page and compares the output with the documented output."""
+"""Runs the commands on a page and compares the output with the documented output."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ class Page:
         programs: The programs that the reader starts in other shells.
         replacements: Values that replace example values in the commands. The keys are the examples.
         answers: Answers to the prompts of a command. The keys are parts of commands.
-        dialogs: Questions and answers of the commands that run in a terminal, in the format of
+        dialogs: Questions and answers for the commands that run in a terminal, in the format of
             `terminal.run`. The keys are commands.
         before: Functions that are called before a command, for steps that the page describes in
             prose. The keys are parts of commands.
@@ -47,7 +47,7 @@ class Page:
     output: str = ""
 
     def run(self):
-        """Run the commands of the page in order.
+        """Run the commands on the page in order.
 
         Raises:
             AssertionError: A command did not exit as documented, or its output lacked a line or the

@@ -35,7 +35,7 @@ NOT_RUN = {
     "python -m infra workspace apply --stage prod --prune": WORKSPACE,
     "make test": TESTED_ELSEWHERE,
     "make check": TESTED_ELSEWHERE,
-    "make e2e": "the command runs the tests of the documentation; " + TESTED_ELSEWHERE,
+    "make e2e": "the command runs the documentation tests; " + TESTED_ELSEWHERE,
     "make chaos": "the command takes minutes; " + TESTED_ELSEWHERE,
     "make bench": "the command takes minutes; `.ci/run` runs it with other options",
     ".venv/bin/python -m benchmarks.capacity": (

@@ -71,7 +71,9 @@ def test_no_value_of_a_submitted_attribute_is_repeated(attributes, sentence, dat
         ("It is not assigned", "It is not assigned"),
     ],
 )
-def test_parts_of_private_texts_are_removed_and_other_words_stay(message: str, shown: str) -> None:
+def test_parts_of_private_texts_are_removed_and_other_words_remain(
+    message: str, shown: str
+) -> None:
     attributes = {"name": "Zoë Martinez", "code": "AZ-4711", "note": "it is not so"}
 
     assert public_text(message, [json.dumps(attributes)]) == shown

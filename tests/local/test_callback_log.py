@@ -1,4 +1,4 @@
-"""The local callback log keeps the newest callbacks of the process."""
+"""The local callback log keeps the newest callbacks that the process has handled."""
 
 import logging
 from collections.abc import Iterator

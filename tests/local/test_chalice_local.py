@@ -50,7 +50,7 @@ def ports():
 
 @pytest.fixture
 def environ(monkeypatch, ports):
-    """The environment, with free ports, after Chalice has set the variables of dev."""
+    """The environment, with free ports, after Chalice has set the variables of the dev stage."""
     environ = {"PATH": os.environ["PATH"], **DEV}
     environ |= {name: str(port) for name, port in ports.items()}
     monkeypatch.setattr(os, "environ", environ)
@@ -307,7 +307,7 @@ def test_missing_table_is_distinguished_from_missing_dynamodb(
     assert "not respond" not in error
 
 
-def test_missing_base_url_of_a_stage_with_an_account_is_reported(environ, ports, capsys):
+def test_missing_base_url_for_a_stage_with_an_account_is_reported(environ, ports, capsys):
     sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
     environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, **AWS)
 
@@ -464,7 +464,7 @@ def test_child_process_ends_with_its_parent(number):
         assert process.stdout.read() == b""
 
 
-def test_missing_credentials_of_a_stage_with_an_account_are_reported(environ, ports, monkeypatch):
+def test_missing_credentials_for_a_stage_with_an_account_are_reported(environ, ports, monkeypatch):
     monkeypatch.setattr("boto3.Session.get_credentials", lambda _session: None)
     sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
     environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")

@@ -154,7 +154,9 @@ def send(dynamodb, method, path, headers, body=""):
 @pytest.mark.parametrize(
     "request_headers", [FORM, DESCRIBE_TABLE, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
 )
-def test_any_request_from_a_web_page_is_refused(dynamodb, page_headers, request_headers):
+def test_request_from_a_cross_origin_page_or_for_an_unknown_host_is_refused(
+    dynamodb, page_headers, request_headers
+):
     status, body = send(dynamodb, "POST", "/", {**request_headers, **page_headers}, CREATE_STACK)
 
     assert status == 403

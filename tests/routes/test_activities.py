@@ -160,7 +160,7 @@ def test_activity_sid_must_be_the_sid_of_an_activity(api: Api, alice: str, value
     assert not api.taskrouter.calls
 
 
-def test_activity_that_taskrouter_does_not_have_is_refused(api: Api, alice: str) -> None:
+def test_activity_unknown_to_taskrouter_is_refused(api: Api, alice: str) -> None:
     response = switch(api, alice, sid("WA"))
 
     assert (response.status_code, response.json_body["Code"]) == (400, "TaskRouterRefused")
@@ -168,7 +168,7 @@ def test_activity_that_taskrouter_does_not_have_is_refused(api: Api, alice: str)
 
 
 @pytest.mark.parametrize("path", ["/activities", "/activity"])
-def test_worker_that_taskrouter_does_not_have_gets_404(api: Api, path: str) -> None:
+def test_worker_unknown_to_taskrouter_gets_404(api: Api, path: str) -> None:
     worker_sid = sid("WK")
     if path == "/activities":
         response = api.call("GET", path, token=token_of(api, worker_sid))

@@ -73,7 +73,7 @@ def test_event_is_shown_with_its_type_sids_and_effect(api: Api) -> None:
 
 
 @pytest.mark.parametrize("event_type", ["task.created", "task-queue.entered", "workflow.timeout"])
-def test_event_about_a_task_is_found_by_its_sid(api: Api, event_type: str) -> None:
+def test_event_about_a_task_is_found_by_the_task_sid(api: Api, event_type: str) -> None:
     parameters = api.callback_parameters(EventType=event_type)
     assert api.post_callback(parameters, path="/event_callback").status_code == 204
 
@@ -283,7 +283,7 @@ def test_parameters_become_the_filter_pattern_and_the_start_time(
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
 
 
-def test_search_with_an_end_begins_there(api: Api, cloudwatch: FakeLogs) -> None:
+def test_backward_search_begins_at_until(api: Api, cloudwatch: FakeLogs) -> None:
     end = api.clock.now - DAY
     for at in (end, end + 1):
         cloudwatch.add(at)

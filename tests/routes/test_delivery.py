@@ -159,7 +159,7 @@ def test_list_omits_deliveries(api: Api) -> None:
     assert not {"delivery", "claims", "rule"} & listed.keys()
 
 
-def test_record_of_an_earlier_version_has_no_delivery(api: Api) -> None:
+def test_record_written_by_an_earlier_version_has_no_delivery(api: Api) -> None:
     reservation_sid = record(api)
     shown = read(api, reservation_sid)
     assert (shown["delivery"], shown["claims"], shown["rule"]) == (None, [], None)

@@ -2,7 +2,7 @@
 
 TaskRouter waits 5 seconds for a response. These tests measure time limits, so they use real
 sockets, the clients of a deployed stage and the real clock. The other routes and the sweep have no
-such deadline, but their calls to DynamoDB have the same time limit as the calls of a callback.
+such deadline, but their calls to DynamoDB have the same time limit as the calls for a callback.
 """
 
 import json

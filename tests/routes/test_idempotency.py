@@ -512,7 +512,7 @@ def store_old_record(api: Api, key: str = "order-1", **changes: Any) -> None:
     api.service.dynamodb.put_item(TableName=table, Item=to_item(item))
 
 
-def test_key_of_an_earlier_version_returns_its_task(api: Api) -> None:
+def test_key_stored_by_an_earlier_version_returns_its_task(api: Api) -> None:
     created = CreatedTask("WT" + "1" * 32, "{}", "pending", None, None, 3)
     store_old_record(api, answer=asdict(created))
 
@@ -521,11 +521,11 @@ def test_key_of_an_earlier_version_returns_its_task(api: Api) -> None:
     assert create(api).json_body["sid"] != created.sid
 
 
-def test_key_of_an_earlier_version_without_a_response_creates_no_task(api: Api) -> None:
+def test_key_stored_by_an_earlier_version_without_a_response_creates_no_task(api: Api) -> None:
     store_old_record(api)
     plant(api)
 
-    # The request of the earlier version may still be in progress.
+    # The earlier version's request may still be in progress.
     during = create(api)
     assert (during.status_code, during.json_body["Code"]) == (503, "OutcomeUnknown")
     api.clock.now += int(during.headers["Retry-After"]) * 1_000
@@ -536,7 +536,7 @@ def test_key_of_an_earlier_version_without_a_response_creates_no_task(api: Api) 
     assert api.taskrouter.calls == {"create": 1}
 
 
-def test_key_of_an_earlier_version_with_a_different_body_is_ignored(api: Api) -> None:
+def test_key_stored_by_an_earlier_version_with_a_different_body_is_ignored(api: Api) -> None:
     created = CreatedTask("WT" + "1" * 32, "{}", "pending", None, None, 3)
     store_old_record(api, answer=asdict(created), fingerprint="another")
 
@@ -571,7 +571,7 @@ def test_planted_task_in_the_simulator_is_not_returned(
 
 
 @pytest.mark.parametrize("attributes", ["{}", "", '{"idempotency_marker": "other"}'])
-def test_different_task_in_the_response_of_taskrouter_is_not_returned(
+def test_different_task_in_taskrouters_response_is_not_returned(
     api: Api, monkeypatch: pytest.MonkeyPatch, attributes: str
 ) -> None:
     original = api.taskrouter.create_task

@@ -386,7 +386,7 @@ def metered(api: Api) -> MeteredClient:
     return client
 
 
-def test_poll_of_a_worker_costs_the_same_regardless_of_the_number_of_records(
+def test_poll_by_a_worker_costs_the_same_regardless_of_the_number_of_records(
     api: Api, metered: MeteredClient
 ) -> None:
     worker = sid("WK")

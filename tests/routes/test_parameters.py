@@ -369,7 +369,9 @@ def test_signed_request_may_have_unknown_parameters(api: Api, path: str) -> None
 
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_any_misspelled_name_is_refused_with_a_suggestion(api: Api, data: st.DataObject) -> None:
+def test_name_with_one_wrong_character_is_refused_with_a_suggestion(
+    api: Api, data: st.DataObject
+) -> None:
     method, path = data.draw(st.sampled_from([route for route in ROUTES if PARAMETERS[route[1]]]))
     name = data.draw(st.sampled_from(PARAMETERS[path]))
     position = data.draw(st.integers(0, len(name) - 1))

@@ -29,7 +29,7 @@ def list_sids(api: Api, query: str = "") -> list[str]:
 
 
 class QueryCounter:
-    """Counts the queries of a client, and limits the page size of the `due` index.
+    """Counts a client's queries, and limits the page size of the `due` index.
 
     A small page simulates a page of 1,000 entries, the maximum.
     """
@@ -241,7 +241,7 @@ def test_four_days_without_entries_take_14_requests_with_at_most_eight_empty_que
 
 @pytest.mark.parametrize("worker", ["", "worker_sid={}&"])
 @pytest.mark.parametrize("status", ["gone", "canceled", "rejected"])
-def test_entries_of_other_statuses_count_toward_the_two_index_pages(
+def test_entries_with_other_statuses_count_toward_the_two_index_pages(
     api: Api, monkeypatch: pytest.MonkeyPatch, worker: str, status: str
 ) -> None:
     monkeypatch.setattr(listing, "_PAGE_SIZES", (2, 5))

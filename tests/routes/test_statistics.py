@@ -167,7 +167,7 @@ def test_service_may_see_statistics(api: Api) -> None:
     assert api.call("GET", "/statistics", token=api.token("service")).status_code == 200
 
 
-def test_fields_of_a_later_version_are_ignored(api: Api) -> None:
+def test_fields_written_by_a_later_version_are_ignored(api: Api) -> None:
     run_sweep(api)
     key = {"TableName": api.environ["STATE_TABLE"], "Key": {"id": {"S": "statistics"}}}
     item = api.service.dynamodb.get_item(**key)["Item"]

@@ -141,7 +141,7 @@ def test_times_may_have_a_fraction(api: Api) -> None:
 
 
 @pytest.mark.parametrize("separator", [" ", "  ", "\t", " \t "])
-def test_any_white_space_may_precede_the_token(api: Api, separator: str) -> None:
+def test_spaces_and_tabs_may_precede_the_token(api: Api, separator: str) -> None:
     headers = {"Authorization": f"Bearer{separator}{api.token()}"}
     assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 200
 

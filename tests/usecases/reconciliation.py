@@ -1,4 +1,4 @@
-"""Helpers to test the requests and the saved progress of the reconciliation."""
+"""Helpers for testing the reconciliation's requests and saved progress."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise

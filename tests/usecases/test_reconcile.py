@@ -522,7 +522,9 @@ def test_failed_run_of_a_long_sweep_is_not_repeated_immediately(service: Service
         service.clock.now += 10 * MINUTE
 
 
-def test_reconciliation_of_a_crashed_process_is_repeated_within_a_minute(service: Service) -> None:
+def test_reconciliation_interrupted_by_a_crash_is_repeated_within_a_minute(
+    service: Service,
+) -> None:
     ended = add_deleted_reservation(service, NOW - MINUTE)
     service.taskrouter.fail_before["tasks"] = [KeyboardInterrupt()]
     with pytest.raises((KeyboardInterrupt, AssertionError)):

@@ -82,7 +82,7 @@ def test_unfinished_part_is_repeated_by_the_next_run_even_if_its_progress_is_rec
 
 
 def record_saves(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that collects the saved progress of the part ``canceled``, in ms since END."""
+    """Return a list that collects the saved progress of the ``canceled`` part, in ms since END."""
     saves: list[int] = []
     save = service.store.save_progress
 

@@ -1,4 +1,4 @@
-"""The requests of the reconciliation, and their order."""
+"""The requests that the reconciliation sends, and their order."""
 
 import pytest
 

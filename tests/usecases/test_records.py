@@ -164,11 +164,11 @@ def test_event_creates_a_complete_record(
 
 
 CREATED = NOW - 700
-"""The time of the event ``reservation.created``."""
+"""The time of the ``reservation.created`` event."""
 
 
 @pytest.mark.parametrize("order", [*permutations(["callback", "created", "accepted"])])
-def test_creation_time_is_that_of_its_event_in_any_order_of_arrival(
+def test_creation_time_is_that_of_the_created_event_in_any_order_of_arrival(
     service: Service, order: tuple[str, ...]
 ) -> None:
     remote = service.taskrouter.add()

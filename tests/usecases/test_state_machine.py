@@ -383,7 +383,7 @@ class Scenario(RuleBasedStateMachine):
         return list(self.taskrouter.statuses) if self.has_begun else []
 
     def _records(self) -> dict[str, Reservation]:
-        """Return all records; the table contains only records of this scenario."""
+        """Return all records; the table contains only records from this scenario."""
         items = self.store._client.scan(TableName=self.store._reservations, ConsistentRead=True)
         records = [to_reservation(from_item(item)) for item in items["Items"]]
         return {record.reservation_sid: record for record in records}

@@ -322,7 +322,7 @@ def reconciliation_creates_the_record(service: Service, remote: RemoteReservatio
 
 
 def callback_arrives_during_a_decision(service: Service, remote: RemoteReservation) -> None:
-    """The response `{}` is lost, and the fallback is answered with the instruction of the rules."""
+    """The response `{}` is lost, and the fallback is answered with the rules' instruction."""
     service.post_event(remote, Status.PENDING)
 
     def post_callback(_verb: str) -> None:

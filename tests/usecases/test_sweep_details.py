@@ -131,7 +131,7 @@ def record_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]
         (Status.WRAPPING, 3600, 1),
     ],
 )
-def test_check_reads_only_the_record_of_a_wrapping_reservation_with_a_limit(
+def test_check_reads_the_record_only_if_a_wrapping_reservation_has_a_limit(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,

@@ -17,7 +17,7 @@ _OK = 200
 _ACCEPTED = 202
 _BAD_REQUEST = 400
 _RINGING_INTERVAL = 2
-"""The callback of every nth Task is answered with an instruction that rings a phone."""
+"""Callbacks for every nth Task are answered with an instruction that rings a phone."""
 _CALL = {
     "instruction": "call",
     "to": "client:agent",
@@ -69,7 +69,7 @@ class Clients:
     Attributes:
         supervisor: Client of the app with a supervisor's token.
         workers: Clients of the app with Workers' tokens, by Worker SID.
-        taskrouter: Client of TaskRouter's Workspace that bypasses the proxies.
+        taskrouter: Client for the TaskRouter Workspace; bypasses the proxies.
         idle_activity_sid: SID of the Activity in which Workers are available.
     """
 
@@ -136,7 +136,7 @@ class ContactCenter:
             )
         if response.status in _CLIENT_ERRORS or response.status in {500, 502}:
             self.observations.errors.append(
-                f"{response.status} for {subject} of {sid}: {response.body!r}"
+                f"{response.status} for the {subject} callback about {sid}: {response.body!r}"
             )
 
     # Tasks

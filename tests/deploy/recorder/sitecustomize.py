@@ -1,4 +1,4 @@
-"""Records the AWS calls of a Python process and of the Python processes that it starts.
+"""Records the AWS calls made by a Python process and by the Python processes that it starts.
 
 Python imports this module at startup if this folder is in PYTHONPATH. Each call becomes a JSON
 line in the file that RECORDED_CALLS names.

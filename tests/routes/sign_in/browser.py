@@ -59,7 +59,7 @@ class Browser:
         return response
 
     def redeem(self, body: bytes = b"{}", content_type: str | None = "application/json") -> Any:
-        """Exchange the cookie of a completed sign-in for the token, like the page."""
+        """Exchange the cookie of a completed sign-in for the token, as the page does."""
         return self.send("POST", "/console/session", body=body, content_type=content_type)
 
     def begin(self, query: str = "") -> str:
@@ -97,7 +97,7 @@ def failure(response: Any) -> str:
 
 
 def refusal(response: Any) -> tuple[str, str]:
-    """Return the code for the page and the message of a refused sign-in."""
+    """Return a refused sign-in's error code for the page, and its error message."""
     assert response.status_code == 403
     assert response.json_body["Code"] == "ForbiddenError"
     assert "Location" not in response.headers

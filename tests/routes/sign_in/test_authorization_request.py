@@ -125,7 +125,7 @@ def test_navigation_gets_a_redirect(browser: Browser, accept: str) -> None:
     assert browser.get("/console/sign-in", accept=accept).status_code == 302
 
 
-def test_script_gets_the_page_with_the_failure_of_a_sign_in(
+def test_script_gets_the_url_of_the_page_with_the_failure_code(
     browser: Browser, provider: FakeProvider
 ) -> None:
     provider.metadata["issuer"] = "https://other.example"

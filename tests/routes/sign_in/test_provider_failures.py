@@ -125,7 +125,7 @@ def test_unusable_metadata_is_refused(
         ("expired", "provider_refused"),
     ],
 )
-def test_only_known_error_codes_of_the_provider_are_shown(
+def test_only_known_error_codes_from_the_provider_are_shown(
     browser: Browser, provider: FakeProvider, sent: str, shown: str
 ) -> None:
     state = browser.begin().partition("&")[2]

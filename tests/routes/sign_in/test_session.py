@@ -91,7 +91,7 @@ def test_last_of_two_sign_ins_in_a_browser_counts(
 @pytest.mark.parametrize(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx"]
 )
-def test_request_that_a_page_of_another_origin_could_send_does_not_use_up_the_cookie(
+def test_request_that_a_page_from_another_origin_could_send_does_not_use_up_the_cookie(
     browser: Browser, content_type: str | None
 ) -> None:
     token = signed_in(browser)
@@ -103,7 +103,7 @@ def test_request_that_a_page_of_another_origin_could_send_does_not_use_up_the_co
     }
 
 
-def test_pages_of_other_origins_may_not_ask_for_the_token(
+def test_pages_from_other_origins_may_not_ask_for_the_token(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     environ["CORS_ALLOW_ORIGIN"] = "https://other.example"
