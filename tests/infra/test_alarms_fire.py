@@ -176,6 +176,6 @@ def test_one_event_at_night_triggers_only_alarms_about_lost_reservations(alarm):
 @pytest.mark.parametrize(
     "alarm", ["CallbacksRefused", "ForgedSignatures", "ApiThrottled", "RulesFail"]
 )
-def test_two_events_within_half_an_hour_trigger_no_alarm(alarm):
+def test_two_events_within_half_an_hour_do_not_trigger_the_alarm(alarm):
     for gap in (0, 1, 5, 29):
         assert not fires(alarm, [*every(1, None), 1, *[None] * gap, 1, *every(1, None)])

@@ -175,7 +175,7 @@ def test_attributes_and_secrets_are_not_shown(run, live, tmp_path):
     assert "~     attributes: level (values are not shown)\n" in shown
 
 
-def test_change_of_a_hidden_part_of_a_url_is_shown(run, live, tmp_path):
+def test_change_in_a_hidden_part_of_a_url_is_shown(run, live, tmp_path):
     old, new = "old-secret_0123456789", "new-secret_0123456789"
     live.context.update(event_callback_url=f"https://a.example/{old}/x")
     file = tmp_path / "workspace.json"

@@ -120,7 +120,7 @@ def test_timeouts_of_managed_workflows_are_deployed(stage):
     assert stage.deployments == 3
 
 
-def test_timeout_of_the_workflow_of_the_stage_is_written(stage, file):
+def test_timeout_of_the_stages_workflow_is_written(stage, file):
     value = json.loads(json.dumps(VALUE))
     value["workflows"][0] |= {"was": "Incoming Customer Care Requests"}
     file.write_text(json.dumps(value))
