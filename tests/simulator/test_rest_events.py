@@ -33,7 +33,7 @@ def create_task(rest):
 @pytest.mark.parametrize(
     ("filters", "minutes"), [({}, 15), ({"Minutes": 1}, 1), ({"Minutes": 20}, 20)]
 )
-def test_only_events_of_recent_minutes_are_listed(rest, filters, minutes):
+def test_only_events_from_recent_minutes_are_listed(rest, filters, minutes):
     task = create_task(rest)
     rest.taskrouter.advance(60 * minutes - 0.5)
     assert is_listed(rest, task, **filters)

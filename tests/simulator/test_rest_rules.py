@@ -24,7 +24,7 @@ def rest(taskrouter):
 
 @pytest.fixture
 def alice(rest):
-    """The path of Alice, who is the only Worker for Spanish Tasks."""
+    """Alice's path. Alice is the only Worker for Spanish Tasks."""
     return f"/Workers/{rest.taskrouter.workers['Alice']}"
 
 

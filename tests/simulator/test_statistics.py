@@ -144,7 +144,7 @@ class StatisticsMachine(EngineMachine):
             }
 
     def stays(self):
-        """Return all stays according to the Events: Worker, Activity, begin and end."""
+        """Return Worker, Activity, start and end of each stay in an Activity, from the Events."""
         stays, current = [], {}
         for event in self.workspace.events.values():
             if event.resource_type == "worker":
