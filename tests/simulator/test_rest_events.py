@@ -129,7 +129,7 @@ def test_resource_url_of_event_returns_resource(rest):
     }  # fmt: skip
 
 
-def test_event_of_transfer_is_listed_and_has_no_resource_url(rest):
+def test_event_about_transfer_is_listed_and_has_no_resource_url(rest):
     alice = rest.taskrouter.workers["Alice"]
     rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
     task = create_task(rest)

@@ -248,7 +248,7 @@ def test_invalid_definition_is_an_error(run, tmp_path):
     assert result.stderr.startswith(f"Error: {file}:2:1: the Workspace has no key 'queues'")
 
 
-def test_file_of_the_simulator_is_the_default_of_the_local_stage(run, tmp_path):
+def test_simulators_workspace_file_is_the_default_for_the_local_stage(run, tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("friendly_name: Own\n")
     assert "'Own'" in run("plan", SIMULATOR_WORKSPACE_FILE=str(file)).stdout

@@ -271,7 +271,7 @@ def test_plan_uses_the_file_and_the_url_of_the_stage(stage):
     assert "~ rename Workspace 'Sales'\n" in planned.stdout
 
 
-def test_file_of_the_simulator_is_not_used_for_a_stage_in_aws(stage, file):
+def test_simulators_workspace_file_is_not_used_for_a_stage_in_aws(stage, file):
     content = json.loads(stage.config.read_text())
     del content["stages"]["dev"]["workspace_file"]
     stage.config.write_text(json.dumps(content))
