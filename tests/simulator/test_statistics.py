@@ -144,7 +144,7 @@ class StatisticsMachine(EngineMachine):
             }
 
     def stays(self):
-        """Return Worker, Activity, start and end of each stay in an Activity, from the Events."""
+        """Return the Worker, Activity, start and end of each stay, according to the Events."""
         stays, current = [], {}
         for event in self.workspace.events.values():
             if event.resource_type == "worker":
