@@ -111,7 +111,7 @@ def test_only_sweep_silent_fires_without_data(alarm):
         ("CallbackUnreadable", every(20, 1, otherwise=0)),
         ("ForgedSignatures", every(1, 5)),
         ("SweepFails", every(1, 1)),
-        # only reconciliation fails, every five or six minutes
+        # reconciliation fails every five or six minutes, and each retry succeeds
         ("SweepFails", every(5, 1, otherwise=0)),
         ("SweepFails", every(6, 1, otherwise=0)),
         ("SweepSilent", [*every(1, 1), *every(1, None, minutes=11)]),
