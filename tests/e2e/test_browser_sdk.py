@@ -150,7 +150,7 @@ def sign(taskrouter):
 
 
 def test_worker_with_expired_token_continues_with_a_new_token(taskrouter, sign):
-    # The SDK reports that the token has expired 5 seconds before the token expires.
+    # The SDK emits `tokenExpired` 5 seconds before the token expires.
     result = run("expiry", taskrouter, sign=sign).result()
     assert result == ["tokenExpired", "The Access Token has expired", "accepted"]
 
@@ -230,7 +230,7 @@ def test_example_in_the_documentation_accepts_an_offer(taskrouter):
 
 
 def wait_until_connected(taskrouter):
-    """Wait until the SDK has fetched the Worker's Reservations, after which it receives events."""
+    """Wait until the SDK has fetched the Worker's Reservations. The SDK then receives events."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if any(entry["path"].endswith("/Reservations") for entry in taskrouter.log("request")):

@@ -1,4 +1,4 @@
-"""Agents and supervisors decide in the console, in Chromium, on the real local stack."""
+"""Agents and supervisors use the console, in Chromium, on the real local stack."""
 
 import json
 import re

@@ -24,7 +24,7 @@ DOCUMENTED_PORTS = {
 """Ports in the pages, and the variables that set them. The tests use free ports instead."""
 
 AWS_PAGES = {"deploy.md", "operations.md"}
-"""tests/deploy/test_docs.py runs the commands of these pages."""
+"""tests/deploy/test_docs.py runs the commands on these pages."""
 
 PAGES_WITHOUT_A_STACK = {
     "README.md",

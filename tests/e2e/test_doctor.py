@@ -29,7 +29,7 @@ def run_doctor(running, *options):
 
 def test_healthy_local_stack_is_ok_and_can_be_probed():
     with live_stack(bare_environ(**stack.OPTIONAL_CALLBACKS)) as running:
-        # The sweep runs once a minute.
+        # The check of the last sweep fails until the first sweep has finished.
         document = eventually(
             lambda: found if (found := run_doctor(running))["ok"] else None, within=100
         )

@@ -171,7 +171,7 @@ def test_supervisor_signs_in_by_group(page, center):
     assert grant_of(token_of(page, center))["role"] == "supervisor"
 
 
-def test_silent_sign_in_of_a_new_browser_requires_a_login(page, center):
+def test_silent_sign_in_from_a_new_browser_fails_without_a_login(page, center):
     page.goto(f"{center.url}/console/sign-in?silent=1")
     expect_failure(page, center, "login_required")
 
@@ -187,7 +187,7 @@ def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, us
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
 
 
-def test_malformed_response_of_the_provider_continues_to_the_page(page, center):
+def test_malformed_response_from_the_provider_is_reported_on_the_page(page, center):
     response = page.goto(f"{center.callback}?code=a&code=b")
     assert response.status == 400
     expect_failure(page, center, "request_failed")

@@ -1,4 +1,4 @@
-"""The console's requests list and reject offers and switch the Activity, on the local stack."""
+"""The console's requests can list and reject offers and switch the Activity, on a local stack."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ def live():
 
 @pytest.fixture
 def console(live):
-    """A session with the token of Alice's console. The stack is cleared after each test."""
+    """A session with Alice's console token. The stack is cleared after each test."""
     settings = live.definition.settings
     token = create_token(
         settings,

@@ -1,4 +1,4 @@
-"""The commands in docs/quickstart.md work as documented."""
+"""The commands in docs/quickstart.md up to the second start of the stack, and Worker tokens."""
 
 import subprocess
 import sys

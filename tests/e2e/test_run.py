@@ -155,7 +155,7 @@ def test_sigterm_to_make_ends_all_programs(target, send, tmp_path):
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 12, 46])
 @pytest.mark.parametrize("target", ["run", "services"])
-def test_stack_ends_when_its_output_is_closed(target, lines, tmp_path):
+def test_stack_stops_when_its_output_is_closed(target, lines, tmp_path):
     environ = bare_environ()
     errors = tmp_path / "errors.log"
     with errors.open("wb") as stderr:

@@ -84,7 +84,7 @@ class LiveStage:
         faults: See `serve_app`.
         auth_token: The auth token with which the app verifies signatures; "" for the simulator's.
         concurrency: The concurrency that the API may use.
-        is_deployed: Whether AWS contains an API of the stage.
+        is_deployed: Whether AWS contains an API for the stage.
         skew: Seconds by which the clock of the operator's machine is ahead.
         topic: ARN of the alarms' topic.
     """
@@ -158,12 +158,12 @@ class LiveStage:
 
     @property
     def workspace(self):
-        """The SDK's context of the Workspace."""
+        """The SDK's context for the Workspace."""
         return self.twilio.client().taskrouter.v1.workspaces(self.twilio.workspace_sid)
 
     @property
     def workflow(self):
-        """The SDK's context of the Workflow."""
+        """The SDK's context for the Workflow."""
         return self.workspace.workflows(self.twilio.workflow_sid)
 
     def count_records(self):

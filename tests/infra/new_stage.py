@@ -119,12 +119,12 @@ class NewStage:
 
     @property
     def workspace(self):
-        """The SDK's context of the Workspace."""
+        """The SDK's context for the Workspace."""
         return self.twilio.client().taskrouter.v1.workspaces(self.twilio.workspace_sid)
 
     @property
     def workflow(self):
-        """The SDK's context of the Workflow."""
+        """The SDK's context for the Workflow."""
         return self.workspace.workflows(self.twilio.workflow_sid)
 
     def requests(self, method):

@@ -111,7 +111,7 @@ def test_only_sweep_silent_fires_without_data(alarm):
         ("CallbackUnreadable", every(20, 1, otherwise=0)),
         ("ForgedSignatures", every(1, 5)),
         ("SweepFails", every(1, 1)),
-        # only reconciliation fails, every five or six minutes
+        # reconciliation fails every five or six minutes, and each retry succeeds
         ("SweepFails", every(5, 1, otherwise=0)),
         ("SweepFails", every(6, 1, otherwise=0)),
         ("SweepSilent", [*every(1, 1), *every(1, None, minutes=11)]),
@@ -176,6 +176,6 @@ def test_one_event_at_night_triggers_only_alarms_about_lost_reservations(alarm):
 @pytest.mark.parametrize(
     "alarm", ["CallbacksRefused", "ForgedSignatures", "ApiThrottled", "RulesFail"]
 )
-def test_two_events_within_half_an_hour_trigger_no_alarm(alarm):
+def test_two_events_within_half_an_hour_do_not_trigger_the_alarm(alarm):
     for gap in (0, 1, 5, 29):
         assert not fires(alarm, [*every(1, None), 1, *[None] * gap, 1, *every(1, None)])

@@ -1,4 +1,4 @@
-"""The API key that signs the tokens of the `token` command."""
+"""The API key with which the `token` command signs tokens."""
 
 import json
 

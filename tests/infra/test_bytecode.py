@@ -152,7 +152,7 @@ def test_file_that_python_cannot_compile_is_packaged_without_bytecode(tmp_path, 
     assert names(package) == {"app.py", compiled_name("app.py"), "other/template.py"}
 
 
-def test_twilio_clients_of_other_products_get_no_bytecode(tmp_path):
+def test_twilio_clients_for_other_products_get_no_bytecode(tmp_path):
     package = tmp_path / "package.zip"
     used = ["twilio/__init__.py", "twilio/rest/__init__.py", "twilio/rest/taskrouter/v1/a.py"]
     write_package(package, dict.fromkeys([*used, "twilio/rest/voice/v1/a.py"], ""))

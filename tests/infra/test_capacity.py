@@ -424,7 +424,7 @@ def test_sign_in_that_begins_can_also_end(concurrency):
     [(10, 10, 57), (50, 50, 55), (100, 100, 61), (1_000, 150, 4), (1_000, 1_000, 61)],
 )
 def test_shift_signs_in_within_about_a_minute_and_again_an_hour_later(concurrency, agents, seconds):
-    """The throttle of polls admits about as many agents as there are concurrent executions."""
+    """The throttle for polls admits about as many agents as there are concurrent executions."""
     assert capacity.console_throttle(concurrency, agents).rate == agents / 2
     throttle = throttles_with_a_provider(concurrency)["/~1console~1callback", "GET"]
     assert agents <= throttle.burst + throttle.rate * seconds
@@ -433,7 +433,7 @@ def test_shift_signs_in_within_about_a_minute_and_again_an_hour_later(concurrenc
 
 
 @pytest.mark.parametrize("concurrency", [10, 100, 1_000])
-def test_sign_ins_that_wait_for_the_provider_leave_capacity_to_callbacks(concurrency):
+def test_sign_ins_that_wait_for_the_provider_leave_capacity_for_callbacks(concurrency):
     throttle = throttles_with_a_provider(concurrency)["/~1console~1sign-in", "GET"]
     admitted = throttle.burst + int(throttle.rate * oidc.SECONDS)
     assert admitted <= max(1, 0.14 * concurrency)
@@ -484,7 +484,7 @@ def test_burst_of_pages_and_files_follows_the_number_of_agents(path, agents, bur
 
 @pytest.mark.parametrize("oidc_issuer", ["", "https://login.example.com"])
 @pytest.mark.parametrize("concurrency", [2, 10, 50, 100, 1_000])
-def test_total_rate_of_methods_that_twilio_does_not_call_is_below_the_rate_of_lambda(
+def test_total_rate_of_methods_that_twilio_does_not_call_is_below_the_limit_of_lambda(
     concurrency, oidc_issuer
 ):
     settings = stage_settings(oidc_issuer=oidc_issuer, agents=10_000)

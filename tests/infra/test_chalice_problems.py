@@ -1,4 +1,4 @@
-"""The project avoids known problems of Chalice (docs/chalice.md) that no other test covers."""
+"""The project avoids known problems in Chalice (docs/chalice.md) that no other test covers."""
 
 import re
 from pathlib import Path

@@ -268,7 +268,7 @@ def test_destroy_names_the_custom_domain_instead_of_twilio():
 
 
 @pytest.mark.parametrize(("options", "exit_code"), [(["--follow"], 0), ([], 1)])
-def test_interruption_is_a_normal_exit_only_for_followed_logs(
+def test_interrupted_logs_command_succeeds_only_with_follow(
     run_command, monkeypatch, options, exit_code
 ):
     monkeypatch.setattr(logs, "_lines", mock.Mock(side_effect=KeyboardInterrupt))

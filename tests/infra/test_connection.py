@@ -388,7 +388,7 @@ def test_second_address_is_added(stage):
 
 @pytest.fixture(params=["PendingConfirmation", "Deleted"])
 def unconfirmed(request):
-    """An AWS account whose topic has a pending or ended subscription, and the SNS calls."""
+    """An AWS account whose topic has a pending or deleted subscription, and the SNS calls."""
     calls = []
     listed = {"Subscriptions": [{"SubscriptionArn": request.param, "Endpoint": EMAIL}]}
     sns = SimpleNamespace(

@@ -1,4 +1,4 @@
-"""The deploy command skips an unchanged stage unless its last smoke test failed."""
+"""The deploy command deploys an unchanged stage again only if its last smoke test failed."""
 
 import contextlib
 import json

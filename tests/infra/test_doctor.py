@@ -1,4 +1,4 @@
-"""The doctor names each fault of a live stage, and reports nothing else as wrong."""
+"""The doctor names each fault in a live stage, and reports nothing else as wrong."""
 
 import json
 import re
@@ -389,7 +389,7 @@ def test_only_an_accepted_forgery_is_reported_as_dangerous(stage, status, is_acc
     assert ("Anyone who knows the URL can change records" in str(error.value)) is is_accepted
 
 
-def test_doctor_writes_nothing(stage):
+def test_doctor_records_no_reservation_and_only_reads_from_twilio(stage):
     reserve_without_callback(stage)
     before = len(stage.twilio.log("request"))
 

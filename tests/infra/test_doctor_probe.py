@@ -144,7 +144,7 @@ def test_probe_finds_the_routing_delay(stage):
     assert 0.4 <= probe.run(stage.subject).settings["routing_delay"] < 5
 
 
-def test_callback_that_accepts_is_followed(stage):
+def test_probe_skips_the_accept_step_if_the_callback_accepts(stage):
     stage.set(ASSIGNMENT_INSTRUCTION="accept")
 
     findings = probe.run(stage.subject, TIMER)
@@ -205,7 +205,7 @@ def kill_at_every_request(stage, kill, *, step, **options):
         yield number
 
 
-# On a busy machine, a run with every request takes minutes.
+# On a busy machine, killing a probe at every request takes minutes.
 STEP_OR_ALL = [19, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
 
 
@@ -226,7 +226,7 @@ def test_interrupted_probe_leaves_nothing_behind(stage, kill, moment, step):
 
 @pytest.mark.parametrize("step", STEP_OR_ALL)
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_leftovers_of_a_killed_process_are_deleted_by_the_next_probe(stage, kill, moment, step):
+def test_leftovers_from_a_killed_process_are_deleted_by_the_next_probe(stage, kill, moment, step):
     before, left = resources(stage), 0
 
     for number in kill_at_every_request(stage, kill, step=step, moment=moment, is_final=True):
@@ -341,7 +341,7 @@ def test_failed_list_request_does_not_prevent_other_deletions(stage, kind):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_throttled_requests_are_repeated(stage, method):
+def test_throttled_requests_are_retried(stage, method):
     stage.twilio.fault("request", "error", status=429, retry_after=1, method=method, times=3)
 
     findings = probe.run(stage.subject, QUIET)

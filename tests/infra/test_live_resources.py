@@ -107,7 +107,7 @@ def test_stage_in_another_region_is_refused_without_changes(aws, stage, handler)
     assert aws.client("iam").get_role(RoleName=stage.role(handler))
 
 
-def test_roles_of_this_region_are_recorded(aws, stage):
+def test_roles_in_this_region_are_recorded(aws, stage):
     make_role(aws, stage.role("sweep"), "eu-west-1")
 
     assert chalice_record.rebuild_record(aws, stage, None)

@@ -1,4 +1,4 @@
-"""The lock allows one deployment or removal of a stage at a time."""
+"""Only one command at a time can hold the lock of a stage."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace

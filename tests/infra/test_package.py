@@ -93,7 +93,7 @@ def test_failed_sweep_is_not_retried_and_throttled_sweep_expires_after_a_minute(
     )
 
 
-def test_api_has_only_the_throttled_stage(packaged_stage):
+def test_api_has_one_stage_with_the_name_of_the_deployed_stage(packaged_stage):
     (stage,) = packaged_stage.of_type("AWS::ApiGateway::Stage").values()
     assert stage["StageName"] == packaged_stage.stage.name
     # Without OpenApiVersion, SAM creates a stage named Stage with each deployment.

@@ -256,7 +256,7 @@ def test_app_calls_only_dynamodb_logs_and_ssm():
     assert sorted(clients) == ["dynamodb", "dynamodb", "logs", "ssm"]
 
 
-def test_policy_of_the_api_allows_exactly_the_searches_of_its_own_log(stage, allowed, fake_logs):
+def test_api_policy_allows_exactly_the_searches_of_its_own_log(stage, allowed, fake_logs):
     log = CloudWatchCallbackLog(stage.log_group(API))
     query = CallbackQuery(since=NOW - 1, until=NOW, fields={})
     search_callbacks(query, log=log, limit=1, position=LogPosition(NOW))

@@ -84,7 +84,7 @@ def call(client, operation):
     ("operation", "seconds"),
     [("CreateDeployment", 5), ("DeleteRestApi", 30), ("ImportRestApi", 3), ("PutRestApi", 1)],
 )
-def test_throttled_request_is_repeated_at_the_rate_of_its_quota(
+def test_throttled_request_is_retried_at_the_rate_of_its_quota(
     client, operation, seconds, delays, capsys
 ):
     responder = ThrottlingResponder(times=6)

@@ -1,4 +1,4 @@
-"""Properties of the template that the local emulators ignore."""
+"""Template properties that the local emulators ignore."""
 
 import json
 

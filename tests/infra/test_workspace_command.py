@@ -43,7 +43,7 @@ def test_quickstart_is_checked_by_default(monkeypatch):
     assert (result.returncode, result.stdout) == (0, f"{QUICKSTART}: 0 errors, 0 warnings.\n")
 
 
-def test_file_of_the_simulator_is_checked_by_default(write):
+def test_simulators_workspace_file_is_checked_by_default(write):
     file = write(WITH_WARNING)
     result = run_infra("workspace", "check", SIMULATOR_WORKSPACE_FILE=str(file))
     assert result.stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
@@ -65,7 +65,7 @@ def name_file(tmp_path, monkeypatch):
     return name_file
 
 
-def test_file_of_the_stage_is_checked(write, name_file):
+def test_workspace_file_of_the_stage_is_checked(write, name_file):
     file = write(WITH_ERRORS)
     name_file("dev", file)
     result = run_infra("workspace", "check", "--stage", "dev", SIMULATOR_WORKSPACE_FILE="x")
@@ -77,7 +77,7 @@ def test_file_of_the_stage_is_checked(write, name_file):
     assert option.stdout == f"{QUICKSTART}: 0 errors, 0 warnings.\n"
 
 
-def test_local_stage_prefers_the_file_of_the_simulator(write, name_file):
+def test_local_stage_prefers_the_simulators_workspace_file(write, name_file):
     file = write(WITH_WARNING)
     name_file("dev", file)
     check = ("workspace", "check", "--stage", "local")
@@ -111,7 +111,7 @@ def test_stage_is_required_if_a_stage_names_a_file(write, name_file):
     assert named.stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
 
 
-def test_missing_file_of_the_stage_is_an_error(name_file, tmp_path):
+def test_missing_workspace_file_of_the_stage_is_an_error(name_file, tmp_path):
     name_file("dev", tmp_path / "missing.yaml")
     result = run_infra("workspace", "check", "--stage", "dev")
     assert (result.returncode, "missing.yaml" in result.stdout) == (1, True)

@@ -1,4 +1,4 @@
-"""Browser tests of the layout of the portal page and of the filter for kinds of callbacks."""
+"""Browser tests of the layout of the portal page, and of the filter by kind of callback."""
 
 import json
 import re

@@ -326,7 +326,7 @@ def _find_known_workers(
 ) -> list[Worker]:
     """Return the TaskQueue's Workers who are named in the Task's attributes.
 
-    If there are none, emit an alert once, when the Task enters the step.
+    If no Worker matches, emit an alert once, when the Task enters the step.
     """
     if target.known_worker_sid:
         reference, field = target.known_worker_sid, "sid"

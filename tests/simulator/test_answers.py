@@ -1,4 +1,4 @@
-"""Responses of an app: instructions, TwiML, and reasons why a response is unusable."""
+"""Responses from an app: instructions, TwiML, and reasons why a response is unusable."""
 
 import pytest
 

@@ -48,7 +48,7 @@ def test_enqueue_without_noun_creates_task_with_call_attributes_only():
     assert (task.priority, task.timeout) == (0, 77)
 
 
-def test_task_of_call_has_default_channel_if_there_is_no_voice_channel():
+def test_task_for_call_has_default_channel_if_there_is_no_voice_channel():
     simulation = CallSimulation()
     voice = simulation.workspace.channel("voice")
     del simulation.workspace.channels[voice.sid]

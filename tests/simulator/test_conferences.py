@@ -381,7 +381,7 @@ def test_supervisor_can_be_a_worker():
     assert call.called == "client:bob"
 
 
-def test_call_outside_of_conferences_is_refused():
+def test_call_that_is_not_in_a_conference_is_refused():
     simulation = ConferenceSimulation()
     simulation.hang_up(simulation.call)
     assert conferences.require(
@@ -392,7 +392,7 @@ def test_call_outside_of_conferences_is_refused():
     assert error.value.message == f"Call {simulation.call.sid} is not in a conference"
 
 
-def test_phone_that_does_not_ring_cannot_be_answered():
+def test_phone_that_is_not_ringing_cannot_be_answered():
     simulation = ConferenceSimulation()
     with pytest.raises(BadRequest) as error:
         call_control.answer(simulation.leg)

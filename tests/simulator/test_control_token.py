@@ -146,7 +146,7 @@ def test_forwarded_address_and_scheme_are_ignored(monkeypatch):
 
 
 def address_of_this_machine():
-    """Return an address that is not loopback; skip the test if there is none."""
+    """Return an address that is not loopback; skip the test if this machine has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing

@@ -50,7 +50,7 @@ def test_first_message_contains_the_worker_and_the_lifetime_of_the_token(taskrou
     }
 
 
-def test_worker_receives_the_events_of_their_reservation(taskrouter, alice):
+def test_worker_receives_events_about_their_reservation(taskrouter, alice):
     with alice.connect() as channel:
         initialize(channel)
         task_sid = offer_task(taskrouter, alice)

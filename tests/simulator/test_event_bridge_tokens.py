@@ -1,4 +1,4 @@
-"""Access Tokens of the browser SDK."""
+"""Access Tokens that the browser SDK sends."""
 
 import base64
 import json

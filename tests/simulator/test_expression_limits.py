@@ -1,4 +1,4 @@
-"""Limits and error messages of expressions and references."""
+"""Limits and error messages for expressions and references."""
 
 import pytest
 

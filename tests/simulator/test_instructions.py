@@ -54,7 +54,7 @@ def test_valid_instruction_is_executed(name):
 
 
 def assert_conference(attributes, customer_sid=None):
-    """Check that a Task's attributes describe a conference in the format observed at Twilio."""
+    """Check that a Task's attributes describe a conference in the format observed in TaskRouter."""
     conference = attributes["conference"]
     participants = conference["participants"]
     assert re.fullmatch("CF[0-9a-f]{32}", conference["sid"])

@@ -99,7 +99,7 @@ def test_containers_and_numbers_keep_their_types():
     assert type(Reader({}, {}).read(5.0, int)) is int
 
 
-def test_two_objects_with_the_same_sid_stay_two_objects():
+def test_two_objects_with_the_same_sid_remain_distinct():
     copy, _ = copied([Node("A", data=1), Node("A", data=2)], list[Node])
     assert [node.data for node in copy] == [1, 2]
 
@@ -122,7 +122,7 @@ def test_method_call_on_a_root_object_is_kept():
     assert owner.calls == [(copy, 5, "response")]
 
 
-def test_call_with_a_call_as_argument_is_kept():
+def test_call_that_takes_another_call_as_an_argument_is_preserved():
     owner, node = Owner(), Node("A")
     node.then = partial(call_later, owner, partial(owner.keep, node, 6))
     copy, _ = copied(node, Node, owner=owner)

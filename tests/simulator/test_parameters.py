@@ -159,7 +159,7 @@ def test_empty_value_is_refused(taskrouter, workspace, path, parameter, value):
 
 
 @pytest.mark.parametrize("parameter", ["ReservationStatus", "WorkerActivitySid", "Instruction"])
-def test_empty_value_of_reservation_update_is_refused(taskrouter, workspace, parameter):
+def test_empty_value_in_reservation_update_is_refused(taskrouter, workspace, parameter):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )

@@ -104,7 +104,7 @@ def test_second_reason_replaces_first():
     assert center.task.reason == "second"
 
 
-def test_event_of_task_without_workflow_omits_workflow_and_filter():
+def test_event_about_task_without_workflow_omits_workflow_and_filter():
     center = StateSimulation()
     two = center.queues["Two"].sid
     center.task = center.do(tasks.create, queue_sid=two)

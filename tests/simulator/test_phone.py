@@ -119,7 +119,7 @@ def test_flag_must_be_a_boolean(center, name):
     assert taskrouter.call(call["sid"]) == before
 
 
-def test_flag_of_call_outside_of_conferences_cannot_be_set(center):
+def test_flag_of_call_that_is_not_in_a_conference_cannot_be_set(center):
     app, taskrouter, _ = center
     app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER)

@@ -1,4 +1,4 @@
-"""Limits of parameters: values from the minimum to the maximum are accepted, others are refused."""
+"""Limits on parameters: values from the minimum to the maximum are accepted, others are refused."""
 
 import json
 from datetime import UTC, datetime, timedelta

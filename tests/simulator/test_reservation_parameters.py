@@ -146,7 +146,7 @@ INAPPLICABLE = [
 
 
 @pytest.mark.parametrize(("parameters", "name"), INAPPLICABLE, ids=range(len(INAPPLICABLE)))
-def test_strict_setting_refuses_parameter_of_different_instruction(
+def test_strict_setting_refuses_parameter_for_different_instruction(
     strict_simulator, strict_paths, parameters, name
 ):
     idle = strict_simulator.activities["Idle"]
@@ -169,7 +169,7 @@ def test_strict_setting_refuses_parameter_of_different_instruction(
         {**REQUIRED[""], "Timeout": "10", "Muted": "true", "Beep": "onEnter"},
     ],
 )
-def test_strict_setting_allows_parameters_of_same_instruction(parameters):
+def test_strict_setting_allows_parameters_for_same_instruction(parameters):
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         idle = taskrouter.activities["Idle"]
         values = {key: value.format(idle=idle) for key, value in parameters.items()}

@@ -33,7 +33,7 @@ def create_task(rest):
 @pytest.mark.parametrize(
     ("filters", "minutes"), [({}, 15), ({"Minutes": 1}, 1), ({"Minutes": 20}, 20)]
 )
-def test_only_events_of_recent_minutes_are_listed(rest, filters, minutes):
+def test_only_events_from_recent_minutes_are_listed(rest, filters, minutes):
     task = create_task(rest)
     rest.taskrouter.advance(60 * minutes - 0.5)
     assert is_listed(rest, task, **filters)
@@ -129,7 +129,7 @@ def test_resource_url_of_event_returns_resource(rest):
     }  # fmt: skip
 
 
-def test_event_of_transfer_is_listed_and_has_no_resource_url(rest):
+def test_event_about_transfer_is_listed_and_has_no_resource_url(rest):
     alice = rest.taskrouter.workers["Alice"]
     rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
     task = create_task(rest)

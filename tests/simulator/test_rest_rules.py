@@ -24,7 +24,7 @@ def rest(taskrouter):
 
 @pytest.fixture
 def alice(rest):
-    """The path of Alice, who is the only Worker for Spanish Tasks."""
+    """Alice's path. Alice is the only Worker for Spanish Tasks."""
     return f"/Workers/{rest.taskrouter.workers['Alice']}"
 
 
@@ -191,7 +191,7 @@ def test_tasks_are_listed_by_date_created_by_default(rest):
         assert [f"/Tasks/{task['sid']}" for task in found] == created
 
 
-def test_event_of_expired_task_has_documented_description(rest):
+def test_event_about_expired_task_has_documented_description(rest):
     task = create_task(rest, Timeout=10)
     rest.taskrouter.advance(9)
     assert statuses(rest, task)[0] == "pending"

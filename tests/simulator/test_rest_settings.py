@@ -174,7 +174,7 @@ def test_setting_refuses_unknown_parameter_and_suggests_similar_name(
     ("method", "path"), [(method, path) for path, item in ROUTES.items() for method in item]
 )
 @pytest.mark.parametrize("location", ["params", "data"])
-def test_setting_refuses_unknown_parameter_of_every_operation(
+def test_setting_refuses_unknown_parameter_in_every_operation(
     strict_simulator, method, path, location
 ):
     sid = "WK" + "0" * 32

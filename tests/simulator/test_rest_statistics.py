@@ -298,7 +298,7 @@ def test_closed_task_is_counted_after_it_is_deleted(active_center):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_counts_closed_tasks_in_real_time(setting):
+def test_setting_counts_closed_tasks_in_real_time_statistics(setting):
     with running(closed_tasks_in_statistics=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         center.close_task(center.create_task(), "canceled")

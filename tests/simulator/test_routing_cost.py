@@ -189,7 +189,7 @@ def test_free_workers_are_not_sorted_again_for_each_task(monkeypatch):
     assert counts == counts[:1] * 20
 
 
-def test_workers_that_do_not_match_add_no_evaluations():
+def test_workers_who_do_not_match_add_no_evaluations():
     simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": LEVEL}))
     simulation.add_worker("Carol", "One", level=1)
     before = simulation.cost(level=1)

@@ -417,7 +417,7 @@ def test_error_names_the_kind_of_an_unknown_variable(variable, kind):
     assert refusal(changed("task_queues", target_workers=text)) == message
 
 
-def test_null_activity_of_task_queue_means_none():
+def test_null_activity_of_task_queue_means_no_activity():
     description = changed("activities", friendly_name="Reserved")
     description["activities"][1]["friendly_name"] = "Busy"
     reserved, busy = (f"WA{derived_hex(f'activity/{name}')}" for name in ("Reserved", "Busy"))

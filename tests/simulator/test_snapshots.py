@@ -197,7 +197,7 @@ TRANSFER = [*CONFERENCE, ("transfer", 0, 0)]
 SCENARIOS = {
     "nothing": [],
     "a ringing phone": RINGING,
-    "a ringing phone of a conference": [("activity", 1, 0), ("instruction", 2, 0), ("call", 1, 1)],
+    "a phone ringing for a conference": [("activity", 1, 0), ("instruction", 2, 0), ("call", 1, 1)],
     "an unanswered phone": [("activity", 1, 0), ("instruction", 1, 0), ("call", 1, 0)],
     "a ringing phone with a document": [("activity", 1, 0), ("instruction", 5, 0), ("call", 1, 1)],
     "a connected call": [*RINGING, ("time", 4, 0)],
@@ -206,7 +206,7 @@ SCENARIOS = {
     "a conference": CONFERENCE,
     "a supervised conference": [*CONFERENCE, ("participant", 0, 0), ("supervise", 0, 1)],
     "an offered transfer": [*CONFERENCE, ("instruction", 0, 0), ("transfer", 0, 0)],
-    "a ringing phone of a transfer": TRANSFER,
+    "a phone ringing for a transfer": TRANSFER,
     "a cold transfer": [*CONFERENCE, ("transfer", 0, 3)],
     "a canceled transfer": [*TRANSFER, ("cancel_transfer", 0, 0)],
 }
@@ -276,7 +276,7 @@ def test_selected_scenarios_create_the_named_situations():
     assert len(conference("a supervised conference").participants) == 3
     statuses = [transfer(scenario).status for scenario in list(SCENARIOS)[-4:]]
     assert statuses == ["initiated", "initiated", "initiated", "canceled"]
-    assert centers["a ringing phone of a transfer"].worker_leg().on_answer
+    assert centers["a phone ringing for a transfer"].worker_leg().on_answer
 
 
 def ringing_center(**options):

@@ -144,7 +144,7 @@ class StatisticsMachine(EngineMachine):
             }
 
     def stays(self):
-        """Return all stays according to the Events: Worker, Activity, begin and end."""
+        """Return the Worker, Activity, start and end of each stay, according to the Events."""
         stays, current = [], {}
         for event in self.workspace.events.values():
             if event.resource_type == "worker":

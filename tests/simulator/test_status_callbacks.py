@@ -127,7 +127,7 @@ def test_call_reports_its_end_with_the_configured_method(method):
     ("events", "expected"),
     [(None, ["completed"]), (["answered", "initiated"], ["initiated", "in-progress"])],
 )
-def test_conference_reports_call_of_worker(method, events, expected):
+def test_conference_reports_call_to_worker(method, events, expected):
     simulation, _ = simulate(
         {**CONFERENCE, "status_callback_method": method, "status_callback_event": events}
     )
@@ -192,7 +192,7 @@ def test_worker_hangup_completes_task_of_unknown_call():
     assert len(callbacks(simulation)) == 4
 
 
-def test_call_instruction_calls_worker_of_task_without_call():
+def test_call_instruction_calls_worker_for_task_without_call():
     simulation, _, reservation = offer_without_call(CALL)
     leg = simulation.worker_leg()
     assert [path for path, _ in simulation.requests()] == ["agent"]

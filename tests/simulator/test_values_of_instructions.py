@@ -266,7 +266,7 @@ def test_alert_has_message_level_and_details():
     assert respond_with({"instruction": "supervise"}) == [Alert(40146, message, "error", details)]
 
 
-def test_setting_defines_error_code_of_late_instruction():
+def test_setting_defines_error_code_for_late_instruction():
     simulation, task, reservation = simulate_reservation(not_pending_code=12345)
     assignments.cancel(simulation.engine, simulation.workspace, task)
     respond(simulation, reservation, "accept")

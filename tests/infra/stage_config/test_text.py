@@ -1,4 +1,4 @@
-"""Errors for the text and the shape of .chalice/config.json."""
+"""Mistakes in the text and in the structure of .chalice/config.json."""
 
 import json
 

@@ -20,7 +20,7 @@ class LiveWorkspace:
     Attributes:
         twilio: The simulator.
         client: The SDK's client.
-        context: The SDK's context of the Workspace.
+        context: The SDK's context for the Workspace.
     """
 
     def __init__(self, twilio, sid="", http_client=None):

@@ -252,8 +252,8 @@ def test_throttled_request_waits_as_long_as_requested(live):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_refusal_of_every_change_is_reported_as_an_error_of_the_account(live, status):
-    """The error of the account names the remedy, which the refusal of one change would not."""
+def test_refusal_of_every_change_is_reported_as_an_account_error(live, status):
+    """An error for the account names the remedy. An error for a single change does not."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
         live.apply(read(QUICKSTART))
@@ -270,14 +270,14 @@ def test_refused_change_is_named_and_a_forbidden_change_suggests_a_missing_permi
     assert str(error.value).endswith(hint) is is_forbidden
 
 
-def test_request_is_not_repeated_if_the_requested_wait_exceeds_the_limit(live):
+def test_request_is_not_retried_if_the_requested_wait_exceeds_the_limit(live):
     live.twilio.fault("request", "error", status=429, retry_after=121, times=None)
     with pytest.raises(TwilioException, match="429"):
         live.plan(define())
     assert live.waits == []
 
 
-def test_failing_requests_are_repeated_a_few_times(live):
+def test_failing_requests_are_retried_a_few_times(live):
     live.twilio.fault("request", "error", status=500, times=None)
     with pytest.raises(TwilioException):
         live.plan(define())

@@ -175,7 +175,7 @@ def test_attributes_and_secrets_are_not_shown(run, live, tmp_path):
     assert "~     attributes: level (values are not shown)\n" in shown
 
 
-def test_change_of_a_hidden_part_of_a_url_is_shown(run, live, tmp_path):
+def test_change_in_a_hidden_part_of_a_url_is_shown(run, live, tmp_path):
     old, new = "old-secret_0123456789", "new-secret_0123456789"
     live.context.update(event_callback_url=f"https://a.example/{old}/x")
     file = tmp_path / "workspace.json"
@@ -248,7 +248,7 @@ def test_invalid_definition_is_an_error(run, tmp_path):
     assert result.stderr.startswith(f"Error: {file}:2:1: the Workspace has no key 'queues'")
 
 
-def test_file_of_the_simulator_is_the_default_of_the_local_stage(run, tmp_path):
+def test_simulators_workspace_file_is_the_default_for_the_local_stage(run, tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("friendly_name: Own\n")
     assert "'Own'" in run("plan", SIMULATOR_WORKSPACE_FILE=str(file)).stdout

@@ -120,7 +120,7 @@ def test_timeouts_of_managed_workflows_are_deployed(stage):
     assert stage.deployments == 3
 
 
-def test_timeout_of_the_workflow_of_the_stage_is_written(stage, file):
+def test_timeout_of_the_stages_workflow_is_written(stage, file):
     value = json.loads(json.dumps(VALUE))
     value["workflows"][0] |= {"was": "Incoming Customer Care Requests"}
     file.write_text(json.dumps(value))
@@ -271,7 +271,7 @@ def test_plan_uses_the_file_and_the_url_of_the_stage(stage):
     assert "~ rename Workspace 'Sales'\n" in planned.stdout
 
 
-def test_file_of_the_simulator_is_not_used_for_a_stage_in_aws(stage, file):
+def test_simulators_workspace_file_is_not_used_for_a_stage_in_aws(stage, file):
     content = json.loads(stage.config.read_text())
     del content["stages"]["dev"]["workspace_file"]
     stage.config.write_text(json.dumps(content))

@@ -1,4 +1,4 @@
-"""Comparison of values, and the repetition of requests."""
+"""How values are compared, and how requests are retried."""
 
 import pytest
 
