@@ -3,7 +3,7 @@
 import { NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
-import { changeRow, endRow, ending, isInProgress, rowTitle, taskEnding } from "./inbox.js";
+import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, taskEnding } from "./inbox.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -259,7 +259,7 @@ async function fetchEnding(sid, lookup) {
   if (status === 200 && isOpen && state.inbox.isTruncated) {
     // The overview omits the Reservation, because others are more urgent.
     lookups.delete(sid);
-    state.inbox.rows.delete(sid);
+    removeRow(state.inbox, sid);
     state.inbox.leaving.delete(sid);
   } else if (status === 200 && !isOpen) {
     lookups.delete(sid);

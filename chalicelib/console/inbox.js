@@ -54,13 +54,19 @@ export function changeRow(inbox, sid, changes) {
 export const openRows = (inbox) =>
   inbox.order.map((sid) => inbox.rows.get(sid)).filter((row) => row.phase !== "ended");
 
+/** Remove a row that the overview omits, because others are more urgent. */
+export function removeRow(inbox, sid) {
+  inbox.rows.delete(sid);
+  inbox.order = inbox.order.filter((each) => each !== sid);
+}
+
 /**
- * Apply an overview to the inbox.
+ * Apply an overview to the inbox. If `isHeld`, no row leaves its place.
  *
  * Return {added, vanished, ended}: the new rows, the SIDs of Reservations whose ending must be looked
  * up, and the SIDs of rows that have ended.
  */
-export function applyOverview(inbox, overview, now) {
+export function applyOverview(inbox, overview, now, isHeld) {
   const pending = overview.reservations.filter(({ status }) => status === "pending");
   const completed = new Set(inbox.ended.filter((each) => each.isTask && now - each.ending.at < STALE).map(({ sid }) => sid));
   const others = overview.reservations.filter((each) => each.status !== "pending" && !completed.has(each.reservation_sid));
@@ -87,7 +93,7 @@ export function applyOverview(inbox, overview, now) {
         endRow(inbox, sid, ending(decided.get(sid), inbox.principal), now);
         ended.push(sid);
       } else if (phase === "open" && deadline >= lastDeadline) {
-        inbox.rows.delete(sid);
+        isHeld || removeRow(inbox, sid);
       } else {
         changeRow(inbox, sid, { phase: "vanished" });
         vanished.push(sid);

@@ -216,7 +216,7 @@ function apply(overview, isLeader) {
   const isFirst = !inbox.loaded;
   const wasEmpty = inbox.order.length === 0;
   const now = serverNow();
-  const { added, vanished, ended } = applyOverview(inbox, overview, now);
+  const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld());
   ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
   lookUp([...vanished, ...inbox.leaving.keys()]);
