@@ -129,10 +129,11 @@ const SUPERVISED = new Set(["overview", "callbacks"]);
 /** Return the section that a fragment names, such as #overview or #/overview. Links to rows lead to the Inbox. */
 export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]] ?? "inbox";
 
-/** Return the section that the page shows. */
+/** Return the section that the page shows. An address without a Reservation's SID, such as #/reservations, shows the Inbox. */
 export const section = () => {
   const wanted = drafts.section ?? "inbox";
-  return SUPERVISED.has(wanted) && state.session?.claims.role === "worker" ? "inbox" : wanted;
+  const isHidden = wanted === "inspect" ? !drafts.inspected : SUPERVISED.has(wanted) && state.session?.claims.role === "worker";
+  return isHidden ? "inbox" : wanted;
 };
 
 /** Forget the user's session and data, so that none of it can be shown to the next user. */
