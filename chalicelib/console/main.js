@@ -229,7 +229,8 @@ function apply(overview, isLeader) {
   if (!isFirst || known) {
     alertTo(isFirst ? added.filter(({ sid }) => !known.includes(sid)) : added, now, isLeader);
   }
-  state.hasNewVersion = overview.version !== VERSION;
+  // During a deployment, responses of both versions arrive.
+  state.hasNewVersion ||= overview.version !== VERSION;
 }
 
 /**
