@@ -20,7 +20,7 @@ import { dialog } from "./view_dialogs.js";
 import { door } from "./view_door.js";
 import { closeMenuOutside, header } from "./view_header.js";
 import { HistoryPage } from "./view_history.js";
-import { inboxPage, notice } from "./view_inbox.js";
+import { InboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
 
 const SLOW = 300;
@@ -47,7 +47,7 @@ function draw() {
 
 /** Each section's page, and the anchor and text of the link that skips the header. */
 const PAGES = {
-  inbox: { page: () => inboxPage({ pollNow }), anchor: "#offers", skip: "skip" },
+  inbox: { page: () => html`<${InboxPage} pollNow=${pollNow} />`, anchor: "#offers", skip: "skip" },
   history: { page: () => html`<${HistoryPage} pollNow=${pollNow} />`, anchor: "#history", skip: "skipHistory" },
   overview: { page: () => supervisorPage("overview"), anchor: "#overview", skip: "skipOverview" },
   callbacks: { page: () => supervisorPage("callbacks"), anchor: "#callbacks", skip: "skipCallbacks" },

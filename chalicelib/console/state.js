@@ -104,6 +104,8 @@ export const state = {
   activityReason: null,
   isDenied: false,
   hasNewVersion: false,
+  /** When the banner disappeared that may have covered a row, by the clock of `performance`. */
+  uncoveredAt: -Infinity,
   /** The open dialog: its kind and the values that it needs, such as {kind, sid}. Null if no dialog is open. */
   dialog: null,
   history: newHistory(),

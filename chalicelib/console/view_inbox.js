@@ -12,21 +12,29 @@ import { preferences, setPreference } from "./preferences.js";
 import { areActivitiesMissing, areRowsHeld, changed, holdRows, isAvailable, isOffline, releaseRows, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { Component } from "./vendor.js";
-import { html, icon, pill, Ticking } from "./view.js";
+import { html, icon, Page, pill, Ticking } from "./view.js";
 import { filterField } from "./view_filter.js";
-import { endedOffer, isSupervisor, Offer } from "./view_offer.js";
+import { endedOffer, focusRow, isStray, isSupervisor, Offer } from "./view_offer.js";
 
 const MAX_PROGRESS = 10;
 
-export function inboxPage({ pollNow }) {
-  return html`<main class="page">
-    ${banner(pollNow)}
-    <div class="split inbox">
-      <div>${state.inbox.loaded ? offers() : loading()}</div>
-      <div class="rail"><${InProgress} /> ${shortcuts()}</div>
-      <div>${justEnded()}</div>
-    </div>
-  </main>`;
+export class InboxPage extends Page {
+  /** The banner is below the rows, so that it moves none of them when it appears or disappears. */
+  render({ pollNow }) {
+    const shown = banner(pollNow);
+    if (this.hadBanner && !shown) {
+      state.uncoveredAt = performance.now();
+    }
+    this.hadBanner = shown !== null;
+    return html`<main class="page">
+      <div class="split inbox">
+        <div>${state.inbox.loaded ? offers() : loading()}</div>
+        <div class="rail"><${InProgress} /> ${shortcuts()}</div>
+        <div>${justEnded()}</div>
+      </div>
+      ${shown}
+    </main>`;
+  }
 }
 
 export const notice = (tone, name, title, words, action) =>
@@ -215,7 +223,7 @@ function progressItem(reservation) {
   const isSelected = state.selected === sid;
   const since = Date.parse(reservation.reserved_at);
   const names = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean).join(", ");
-  return html`<li key=${sid} id=${`row-${sid}`} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${({ target }) => target.matches(":focus-visible") && select(sid)}>
+  return html`<li key=${sid} id=${`row-${sid}`} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${focusRow(sid)}>
     <p class="between">
       <strong>${head}</strong>
       ${status === "wrapping" ? pill("violet", "flag", text("wrapping")) : pill("green", "check", text("accepted"))}
@@ -228,7 +236,7 @@ function progressItem(reservation) {
         type="button"
         aria-label=${`${text("complete")}: ${[head, ...rest].join(": ")}`}
         aria-disabled=${isOffline() || isBusy ? "true" : null}
-        onClick=${() => complete(sid)}
+        onClick=${(event) => isStray(event) || complete(sid)}
       >
         ${text(isBusy ? label : "complete")}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">C</kbd>`}
       </button>

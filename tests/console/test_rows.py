@@ -1,10 +1,19 @@
-"""Browser tests of rows and controls that keep their place, and of the focus, with a fake of the API."""
+"""Browser tests of rows and controls that keep their place, and of the focus."""
+
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.console.conftest import token
-from tests.console.pages import row, rows, wait_until
+from tests.console.pages import (
+    click_background,
+    make_statistics,
+    row,
+    rows,
+    show_overview,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -41,3 +50,169 @@ def test_offer_that_a_lookup_finds_displaced_leaves_the_held_list(open_console, 
     expect(row(page, "Customer 1")).to_have_count(0, timeout=8_000)
     expect(rows(page)).to_have_count(1)
     assert page_problems == []
+
+
+def show_new_version(page, api) -> None:
+    api.version = "0" * 16
+    expect(page.locator(".banner")).to_contain_text("A new version")
+
+
+def delay_overview(page, api) -> None:
+    respond = api.respond
+    throttled = 429, {"message": "Too Many Requests"}, {}
+    api.respond = lambda *request: throttled if request[1] == "/overview" else respond(*request)
+    expect(page.locator(".banner")).to_contain_text("No update since")
+    api.respond = respond
+
+
+@pytest.mark.parametrize("width", [320, 640, 1280])
+@pytest.mark.parametrize("show", [show_new_version, delay_overview])
+def test_banner_moves_no_row_under_the_pointer(open_console, api, show, width):
+    for number in range(5):
+        api.offer(f"Customer {number}", 600 + number)
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console(viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    customer = "Customer 1" if width > 320 else "Customer 0"  # the banner does not cover it
+    button = page.get_by_role("button", name=f"Accept: {customer}")
+    before = button.bounding_box()
+    page.mouse.move(before["x"] + 20, before["y"] + 10)
+    show(page, api)
+    expect(page.locator(".banner")).to_be_in_viewport(ratio=1)
+    assert button.bounding_box() == before
+    if show == delay_overview:
+        expect(page.locator(".banner")).to_have_count(0)
+        assert button.bounding_box() == before
+        page.wait_for_timeout(400)
+    page.mouse.down()
+    page.mouse.up()
+    expect(row(page, customer).first).to_have_attribute("data-end", "accepted")
+
+
+def test_click_meant_for_a_banner_that_has_just_disappeared_decides_nothing(open_console, api):
+    reservation = api.offer("Marta")
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console(clock=True)
+    expect(rows(page)).to_have_count(1)
+    delay_overview(page, api)
+    # Press the button in the task in which the banner disappears.
+    page.evaluate(
+        """() => new MutationObserver(() => {
+          if (!document.querySelector(".banner")) {
+            document.querySelector(".acts button").dispatchEvent(
+              new MouseEvent("click", {bubbles: true, detail: 1}));
+          }
+        }).observe(document.querySelector("main"), {childList: true})"""
+    )
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator(".banner")).to_have_count(0)
+    page.wait_for_timeout(300)
+    assert api.count(f"/reservations/{reservation}/accept") == 0
+    page.clock.run_for(400)
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(row(page, "Marta").first).to_have_attribute("data-end", "accepted")
+
+
+def test_banner_about_a_new_version_stays_while_two_versions_answer(open_console, api):
+    page = open_console()
+    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    old = api.version
+    show_new_version(page, api)
+    api.version = old
+    api.offer("Marta")
+    expect(rows(page)).to_have_count(1)
+    expect(page.locator(".banner")).to_contain_text("A new version")
+
+
+@pytest.mark.parametrize("path", ["#/reservations", "#reservations", "#/reservations/?x=1"])
+def test_address_without_a_sid_shows_the_offers_also_after_a_reload(open_console, api, path):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    page.evaluate("path => { location.hash = path }", path)
+    expect(page).to_have_title("(1) Inbox, Agent console")
+    expect(rows(page)).to_have_count(1)
+    page.reload()
+    expect(rows(page)).to_have_count(1)
+
+
+COVERED = """() => {
+  const focused = document.activeElement;
+  const box = (selector) => document.querySelector(selector)?.getBoundingClientRect();
+  const seen = focused.matches("li") ? focused.firstElementChild : focused;
+  const { top, bottom } = seen.getBoundingClientRect();
+  const above = Math.max(0, box("header.top").bottom);
+  const below = box(".banner")?.top ?? innerHeight;
+  const isOver = focused.matches("body, header *, .banner *, .skip");
+  const isVisible = isOver || (top > above - 1 && bottom < below + 1);
+  return isVisible ? null : [focused.outerHTML.slice(0, 80), top, bottom, above, below];
+}"""
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (820, 700), (640, 400), (390, 844), (320, 568)])
+@pytest.mark.parametrize("has_banner", [False, True])
+def test_header_and_banner_cover_no_element_with_the_focus(open_console, api, size, has_banner):
+    for number in range(12):
+        api.offer(f"Customer {number}", 6_000 + number)
+    width, height = size
+    page = open_console(viewport={"width": width, "height": height}, locale="es-ES")
+    expect(rows(page)).to_have_count(12)
+    if has_banner:
+        api.version = "0" * 16
+        expect(page.locator(".banner")).to_be_visible()
+    click_background(page)
+    covered = []
+    for key in 11 * ["j"] + 11 * ["k"] + 30 * ["Tab"] + 30 * ["Shift+Tab"]:
+        page.keyboard.press(key)
+        covered += [(key, found)] if (found := page.evaluate(COVERED)) else []
+    assert covered == []
+
+
+def test_heading_gets_the_focus_when_the_row_with_the_focus_leaves(open_console, api):
+    reservation = api.offer("First", 60)
+    api.offer("Second", 90)
+    page = open_console(clock=True)
+    page.locator(f"#row-{reservation}").focus()
+    api.end(reservation, "canceled")
+    expect(row(page, "First")).to_have_attribute("data-end", "withdrawn")
+    expect(page.locator(f"#row-{reservation}")).to_be_focused()
+    page.clock.run_for(6_000)
+    expect(rows(page)).to_have_count(1)
+    expect(page.get_by_role("heading", name="Open offers")).to_be_focused()
+
+
+def test_arrow_keys_scroll_a_page_without_rows(open_console, api):
+    api.statistics = make_statistics(api)
+    page = show_overview(open_console, api, viewport={"width": 1280, "height": 500})
+    expect(page.get_by_role("heading", name="Last sweeps")).to_be_visible()
+    click_background(page)
+    page.keyboard.press("ArrowDown")
+    wait_until(page, lambda: page.evaluate("scrollY > 0"))
+
+
+def test_keys_do_nothing_behind_the_open_settings(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    page.get_by_label("Filter").fill("marta")
+    page.locator(".me summary").click()
+    page.locator(".menu .line").first.click()
+    page.keyboard.press("a")
+    page.keyboard.press("Escape")
+    expect(page.locator(".menu")).to_be_hidden()
+    expect(page.get_by_label("Filter")).to_have_value("marta")
+    page.wait_for_timeout(300)
+    assert [method for method, _, _ in api.received if method == "POST"] == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Filter")).to_have_value("")
+
+
+@pytest.mark.parametrize("width", [640, 768, 1024, 1280])
+@pytest.mark.parametrize("locale", ["en-US", "es-ES"])
+def test_long_name_leaves_room_for_the_activity(open_console, api, width, locale):
+    api.worker["name"] = "Maria Guadalupe Hernandez de la Torre y Villanueva-Cortes"
+    page = open_console(viewport={"width": width, "height": 400}, locale=locale)
+    expect(page.locator(".activity select")).to_be_enabled()
+    assert page.locator(".activity select").bounding_box()["width"] >= 100
+    assert page.locator(".face").bounding_box()["height"] < 31
+    boxes = [page.locator(each).bounding_box() for each in (".brand", ".activity", ".live", ".me")]
+    for left, right in pairwise(boxes):
+        assert left["x"] + left["width"] <= right["x"]
