@@ -235,10 +235,10 @@ export function lookUp(sids) {
 function startLookups() {
   let running = [...lookups.values()].filter(({ isRunning }) => isRunning).length;
   for (const [sid, lookup] of lookups) {
-    if (running >= LOOKUPS_AT_ONCE || Date.now() < resumeAt) {
+    if (running >= LOOKUPS_AT_ONCE || performance.now() < resumeAt) {
       return;
     }
-    if (!lookup.isRunning && lookup.at <= Date.now()) {
+    if (!lookup.isRunning && lookup.at <= performance.now()) {
       lookup.isRunning = true;
       running += 1;
       fetchEnding(sid, lookup);
@@ -283,7 +283,7 @@ export function pauseAfter(response, failures) {
 
 /** Wait before the next lookup of a Reservation. After a failed request, other lookups wait, too. */
 function postpone(lookup, response) {
-  lookup.at = Date.now() + pauseAfter(response, lookup.failures);
+  lookup.at = performance.now() + pauseAfter(response, lookup.failures);
   lookup.failures += 1;
   if (response.status !== 200) {
     resumeAt = lookup.at;

@@ -24,7 +24,7 @@ export async function keepLoadingActivities(failures = 0) {
   const repeat = () => state.session === current && !state.activities.length && keepLoadingActivities(failures + 1);
   if (response && response.status !== 200) {
     const wait = pauseAfter(response, failures);
-    state.activitiesRetryAt = Date.now() + wait;
+    state.activitiesRetryAt = performance.now() + wait;
     changed();
     after(wait, repeat);
   }

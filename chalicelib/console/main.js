@@ -331,7 +331,7 @@ let activitiesReadAt = Date.now();
 
 /** Read the Activities again when the page becomes visible, unless they were read recently. */
 function refreshActivities() {
-  const isOld = Date.now() - activitiesReadAt > OLD;
+  const isOld = Math.abs(Date.now() - activitiesReadAt) > OLD;
   if (isOld && state.session && document.visibilityState === "visible") {
     activitiesReadAt = Date.now();
     loadActivities();

@@ -93,7 +93,7 @@ export function banner(pollNow) {
 
 /** A text with the number of seconds until the next try. */
 const nextTry = (key, at) =>
-  html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - Date.now()) / 1000)) })} />`;
+  html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - performance.now()) / 1000)) })} />`;
 
 function missedUpdates(tone, title, words, pollNow, more) {
   const { since, nextAt } = state.connection;

@@ -293,7 +293,7 @@ function checkingText({ phase, nextCheckAt }) {
     return text("checkingDown");
   }
   // The next poll checks. It may come later than planned.
-  const wait = Math.max((nextCheckAt ?? 0) - performance.now(), state.connection.nextAt - Date.now());
+  const wait = Math.max(nextCheckAt ?? 0, state.connection.nextAt) - performance.now();
   const n = Math.max(1, Math.ceil(wait / 1000));
   return text("checkingAt", { n });
 }
