@@ -112,12 +112,20 @@ function settle(sid, response) {
   } else if (status === 404) {
     vanish(sid);
   } else if (status === 429 || (status >= 500 && !isDenied(response))) {
-    const n = retryAfter(response, 1);
-    reopen(sid, () => text("problemNotSent", { n }));
+    reopen(sid, notSent("problemNotSent", retryAfter(response, 1)));
   } else {
     state.isDenied ||= isDenied(response);
     reopen(sid, status === 202 ? null : () => problem(response), fieldOf(response));
   }
+}
+
+/** Return a function that returns a text, and the seconds left until the user can try again. */
+export function notSent(key, seconds) {
+  const at = performance.now() + seconds * 1000;
+  return () => {
+    const n = Math.ceil((at - performance.now()) / 1000);
+    return `${text(key)} ${text(n > 0 ? "againIn" : "again", { n })}`;
+  };
 }
 
 /** Return the service's reason or, if TaskRouter has refused a request, TaskRouter's reason alone. */

@@ -1,6 +1,6 @@
 // Reads and switches the Worker's Activity.
 
-import { call, expectActivity, isOutcomeUnknown, pauseAfter, reasonOf, send, session } from "./actions.js";
+import { call, expectActivity, isOutcomeUnknown, notSent, pauseAfter, reasonOf, send, session } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
@@ -68,8 +68,7 @@ function reasonAgainst(response) {
     return () => text("problemDenied");
   }
   if (status === 429 || status >= 500) {
-    const n = retryAfter(response, SWITCH_INTERVAL);
-    return () => text("activityNotSent", { n });
+    return notSent("activityNotSent", retryAfter(response, SWITCH_INTERVAL));
   }
   const key = body?.Code === "TaskRouterRefused" ? "activityRefused" : "problemOther";
   return () => text(key, { reason: reasonOf(response) });

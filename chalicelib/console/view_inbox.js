@@ -66,7 +66,7 @@ export function banner(pollNow) {
   }
   if (state.activityProblem) {
     const still = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
-    return notice("red", "last", text("activityFailed"), [state.activityReason?.(), still].filter(Boolean).join(" "), dismiss({ activityProblem: null }));
+    return notice("red", "last", text("activityFailed"), html`<${Ticking} value=${() => [state.activityReason?.(), still].filter(Boolean).join(" ")} />`, dismiss({ activityProblem: null }));
   }
   if (connection.state === "delayed") {
     return missedUpdates("amber", "delayedSince", "delayedText", pollNow);

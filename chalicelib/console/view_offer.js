@@ -134,7 +134,7 @@ function openRow(row, shown, isSelected) {
     <div class="what">
       <h2 class="title">${title}</h2>
       ${meta(row)} ${ringing(row)}
-      ${row.problem && html`<p class="wrong">${icon("info")}${row.problem()}</p>`}
+      ${row.problem && html`<p class="wrong">${icon("info")}<${Ticking} value=${row.problem} /></p>`}
     </div>
     <div class="acts">${button(row, "accept", title, isSelected)} ${button(row, "reject", title, isSelected)}</div>
     ${isSelected && task(row, actions(row))}
