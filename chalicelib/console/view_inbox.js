@@ -156,11 +156,16 @@ function offers() {
 }
 
 function listNote(n) {
-  const { order, isPendingTruncated } = state.inbox;
+  const { order, rows, isPendingTruncated } = state.inbox;
   if (filterText()) {
     return text("filtered", { n, all: order.length });
   }
-  return isPendingTruncated ? text("truncated", { n: order.length }) : text("sorted");
+  if (isPendingTruncated) {
+    return text("truncated", { n: order.length });
+  }
+  // A longer note could take another line, and move the rows.
+  const deadlines = order.map((sid) => rows.get(sid).deadline);
+  return text(deadlines.some((each, index) => each < deadlines[index - 1]) ? "unsorted" : "sorted");
 }
 
 function emptyInbox() {
