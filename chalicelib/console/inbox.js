@@ -8,6 +8,7 @@
 //   ended      the ending is known; the row keeps its place for a few seconds
 
 import { duration, taskTitle } from "./format.js";
+import { drafts, keepDraft } from "./session.js";
 import { text } from "./texts.js";
 
 /** Milliseconds for which a row keeps its place after it has ended. */
@@ -17,6 +18,8 @@ const KEEP = 600_000;
 const MAX_ENDED = 20;
 /** Milliseconds for which an overview that was read before the end of a Task may still show the Task. */
 const STALE = 15_000;
+/** Milliseconds after which a reloaded page checks the outcome of a request that was sent before. */
+const CHECK = 3000;
 const ROLES = ["worker", "supervisor", "service"];
 
 export const newInbox = () => ({
@@ -53,6 +56,19 @@ export function changeRow(inbox, sid, changes) {
 
 export const openRows = (inbox) =>
   inbox.order.map((sid) => inbox.rows.get(sid)).filter((row) => row.phase !== "ended");
+
+/** Keep the requests whose outcome is unknown, because the page is about to be reloaded or left. */
+export function keepUndecided({ rows, completions }) {
+  const decisions = [...rows.values()].filter(({ phase }) => phase === "deciding" || phase === "checking");
+  const busy = [...completions].filter(([, { isBusy }]) => isBusy).map(([sid]) => ({ sid, verb: "complete" }));
+  const sent = [...decisions, ...busy].map(({ sid, verb, sentAt }) => [sid, { verb, sentAt }]);
+  if (sent.length || drafts.undecided) {
+    keepDraft("undecided", Object.fromEntries(sent));
+  }
+}
+
+/** Return the request about a Reservation, {verb, sentAt}, whose outcome was unknown when the page was left, if any. */
+const undecided = ({ loaded }, sid) => (loaded ? null : drafts.undecided?.[sid]);
 
 /** Remove a row that the overview omits, because others are more urgent. */
 export function removeRow(inbox, sid) {
@@ -120,6 +136,9 @@ function applyProgress(inbox, decided, others) {
   }
   for (const sid of decided.keys()) {
     inbox.leaving.delete(sid);
+    if (undecided(inbox, sid)?.verb === "complete") {
+      inbox.completions.set(sid, { isBusy: true, label: "checking", checkAt: performance.now() + CHECK });
+    }
     if (inbox.completions.get(sid)?.checkAt <= performance.now()) {
       inbox.completions.set(sid, { problem: () => text("problemNotCompleted") });
     }
@@ -144,6 +163,10 @@ function applyPending(inbox, sid, reservation) {
   const json = JSON.stringify(reservation);
   if (!row) {
     inbox.rows.set(sid, { sid, reservation, json, phase: "open", problem: null, isNew: inbox.loaded, deadline: Date.parse(reservation.expires_at) });
+    const sent = undecided(inbox, sid);
+    if (sent) {
+      changeRow(inbox, sid, { ...sent, phase: "checking", nextCheckAt: performance.now() + CHECK });
+    }
     return true;
   }
   if (row.json !== json && row.phase !== "ended") {

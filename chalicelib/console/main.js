@@ -5,7 +5,7 @@ import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { pauseBefore, request, VERSION } from "./api.js";
 import { forgetClock, isClockKnown, serverNow } from "./clock.js";
-import { applyOverview, arrange, isOver, rowTitle } from "./inbox.js";
+import { applyOverview, arrange, isOver, keepUndecided, rowTitle } from "./inbox.js";
 import { expectTyping, listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
@@ -349,6 +349,7 @@ function start() {
   closeMenuOutside();
   // A page in the back/forward cache gets no storage event, so it checks for a sign-out when the user returns.
   addEventListener("pageshow", followSignOut);
+  addEventListener("pagehide", () => keepUndecided(state.inbox));
   addEventListener("storage", () => {
     followSignOut();
     loadPreferences();

@@ -1,13 +1,15 @@
 """Browser tests of rows and controls that keep their place, and of the focus."""
 
+import re
 from itertools import pairwise
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.conftest import token
+from tests.console.conftest import ALICE, token
 from tests.console.pages import (
     click_background,
+    error,
     make_statistics,
     row,
     rows,
@@ -216,3 +218,111 @@ def test_long_name_leaves_room_for_the_activity(open_console, api, width, locale
     boxes = [page.locator(each).bounding_box() for each in (".brand", ".activity", ".live", ".me")]
     for left, right in pairwise(boxes):
         assert left["x"] + left["width"] <= right["x"]
+
+
+def test_note_says_that_new_offers_are_at_the_end_while_the_rows_are_held(open_console, api):
+    api.offer("First", 600)
+    page = open_console(viewport={"width": 360, "height": 900}, reduced_motion="reduce")
+    note = page.locator(".bar [role=status]").first
+    expect(note).to_have_text("Least time left first")
+    row(page, "First").hover()
+    before = row(page, "First").bounding_box()
+    api.offer("Urgent", 60)
+    expect(page.locator(".title")).to_contain_text(["First", "Urgent"])
+    expect(note).to_have_text("New offers at the end")
+    assert row(page, "First").bounding_box() == before
+    page.mouse.move(5, 5)
+    expect(page.locator(".title")).to_contain_text(["Urgent", "First"])
+    expect(note).to_have_text("Least time left first")
+
+
+@pytest.mark.parametrize("verb", ["accept", "complete"])
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_outcome_that_is_unknown_at_a_reload_is_checked(open_console, api, verb, is_lost):
+    status = "accepted" if verb == "complete" else "pending"
+    reservation = api.offer("Marta", status=status, claimed=False)
+    api.answers[f"/{verb}"] = error(503, "OutcomeUnknown", **{"Retry-After": "30"})
+    page = open_console()
+    item = page.locator(f"#row-{reservation}")
+    if is_lost:
+        page.route(f"**/{verb}", lambda _: None)
+    item.get_by_role("button", name=verb).first.click()
+    is_sent = "() => document.querySelector('.offer, .list').textContent.includes('hecking')"
+    wait_until(page, lambda: is_lost or page.evaluate(is_sent))
+    page.reload()
+    expect(item).to_contain_text("Checking")
+    if verb == "accept":
+        expect(item.get_by_role("button", name="Accept")).to_have_count(0)
+        expect(item).to_contain_text("Nothing was decided. The offer is still open.", timeout=9_000)
+    else:
+        expect(item).to_contain_text("There was no answer. The Task is still in", timeout=9_000)
+    page.reload()
+    expect(item.get_by_role("button", name=verb).first).to_be_visible()
+    expect(item).not_to_contain_text("Checking")
+
+
+def test_decision_that_succeeded_before_a_reload_is_shown_as_made(open_console, api):
+    reservation = api.offer("Marta")
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "30"})
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_contain_text("Checking")
+    api.reservations[reservation].update(status="accepted", accepted_by=f"worker:{ALICE}")
+    page.reload()
+    task = page.locator(f".list > #row-{reservation}")
+    expect(task.get_by_role("button", name="Complete")).to_be_visible()
+    expect(task).not_to_contain_text("Checking")
+    expect(rows(page)).to_have_count(0)
+
+
+def test_time_until_the_next_try_counts_down(open_console, api):
+    api.offer("Marta")
+    throttled = error(503, "TaskRouterThrottled", **{"Retry-After": "2"})
+    api.answers.update({"/accept": throttled, "/activity": throttled})
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    wrong = rows(page).locator(".wrong")
+    expect(wrong).to_contain_text("The offer is still open. Try again in 2 s.")
+    expect(wrong).to_have_text(re.compile(r"The offer is still open\. Try again\.$"))
+    page.get_by_label("Your Activity").select_option("Break")
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 2 s. It is still Available.")
+    expect(page.get_by_role("alert")).to_contain_text("request. Try again. It is still Available.")
+
+
+def test_clock_that_is_set_back_does_not_delay_a_lookup(open_console, api):
+    reservation = api.offer("Marta")
+    page = open_console(clock=True)
+    expect(rows(page)).to_have_count(1)
+    read, failures = api._read, [1]
+
+    def fail_once(path, headers):
+        if path.endswith(reservation) and failures:
+            failures.pop()
+            return error(500, "Failure")
+        return read(path, headers)
+
+    api._read = fail_once
+    api.end(reservation, "timeout")
+    with page.expect_response(f"**/reservations/{reservation}"):
+        page.clock.run_for(4_000)
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    page.clock.set_system_time(page.evaluate("Date.now()") / 1000 - 3_600)
+    for _ in range(8):
+        page.clock.run_for(1_000)
+        page.wait_for_timeout(50)
+    expect(row(page, "Marta").first).to_have_attribute("data-end", "timeout")
+
+
+def test_clock_that_is_set_back_does_not_stop_the_updates_of_inspect(open_console, api):
+    reservation = api.offer("Marta")
+    api.records[reservation] = {**api.reservations[reservation], "history": []}
+    page = open_console(clock=True)
+    expect(rows(page)).to_have_count(1)
+    page.evaluate("sid => { location.hash = `/reservations/${sid}` }", reservation)
+    expect(page.locator("h1")).to_contain_text("Marta")
+    page.clock.set_system_time(page.evaluate("Date.now()") / 1000 - 3_600)
+    api.end(reservation, "canceled")
+    for _ in range(12):
+        page.clock.run_for(1_000)
+        page.wait_for_timeout(50)
+    expect(page.locator("main")).to_contain_text("Withdrawn")
