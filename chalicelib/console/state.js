@@ -134,7 +134,7 @@ export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]
 /** Return the section that the page shows. An address without a Reservation's SID, such as #/reservations, shows the Inbox. */
 export const section = () => {
   const wanted = drafts.section ?? "inbox";
-  const isHidden = wanted === "inspect" ? !drafts.inspected : SUPERVISED.has(wanted) && state.session?.claims.role === "worker";
+  const isHidden = wanted === "inspect" ? drafts.inspected === undefined : SUPERVISED.has(wanted) && state.session?.claims.role === "worker";
   return isHidden ? "inbox" : wanted;
 };
 

@@ -125,7 +125,7 @@ def test_banner_about_a_new_version_stays_while_two_versions_answer(open_console
     expect(page.locator(".banner")).to_contain_text("A new version")
 
 
-@pytest.mark.parametrize("path", ["#/reservations", "#reservations", "#/reservations/?x=1"])
+@pytest.mark.parametrize("path", ["#/reservations", "#reservations", "#/reservations?x=1"])
 def test_address_without_a_sid_shows_the_offers_also_after_a_reload(open_console, api, path):
     api.offer("Marta")
     page = open_console()
