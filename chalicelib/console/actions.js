@@ -3,7 +3,7 @@
 import { NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
-import { changeRow, endRow, ending, isInProgress, rowTitle, taskEnding } from "./inbox.js";
+import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, taskEnding } from "./inbox.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -112,12 +112,20 @@ function settle(sid, response) {
   } else if (status === 404) {
     vanish(sid);
   } else if (status === 429 || (status >= 500 && !isDenied(response))) {
-    const n = retryAfter(response, 1);
-    reopen(sid, () => text("problemNotSent", { n }));
+    reopen(sid, notSent("problemNotSent", retryAfter(response, 1)));
   } else {
     state.isDenied ||= isDenied(response);
     reopen(sid, status === 202 ? null : () => problem(response), fieldOf(response));
   }
+}
+
+/** Return a function that returns a text, and the seconds left until the user can try again. */
+export function notSent(key, seconds) {
+  const at = performance.now() + seconds * 1000;
+  return () => {
+    const n = Math.ceil((at - performance.now()) / 1000);
+    return `${text(key)} ${text(n > 0 ? "tryAgainIn" : "again", { n })}`;
+  };
 }
 
 /** Return the service's reason or, if TaskRouter has refused a request, TaskRouter's reason alone. */
@@ -235,10 +243,10 @@ export function lookUp(sids) {
 function startLookups() {
   let running = [...lookups.values()].filter(({ isRunning }) => isRunning).length;
   for (const [sid, lookup] of lookups) {
-    if (running >= LOOKUPS_AT_ONCE || Date.now() < resumeAt) {
+    if (running >= LOOKUPS_AT_ONCE || performance.now() < resumeAt) {
       return;
     }
-    if (!lookup.isRunning && lookup.at <= Date.now()) {
+    if (!lookup.isRunning && lookup.at <= performance.now()) {
       lookup.isRunning = true;
       running += 1;
       fetchEnding(sid, lookup);
@@ -259,7 +267,7 @@ async function fetchEnding(sid, lookup) {
   if (status === 200 && isOpen && state.inbox.isTruncated) {
     // The overview omits the Reservation, because others are more urgent.
     lookups.delete(sid);
-    state.inbox.rows.delete(sid);
+    removeRow(state.inbox, sid);
     state.inbox.leaving.delete(sid);
   } else if (status === 200 && !isOpen) {
     lookups.delete(sid);
@@ -283,7 +291,7 @@ export function pauseAfter(response, failures) {
 
 /** Wait before the next lookup of a Reservation. After a failed request, other lookups wait, too. */
 function postpone(lookup, response) {
-  lookup.at = Date.now() + pauseAfter(response, lookup.failures);
+  lookup.at = performance.now() + pauseAfter(response, lookup.failures);
   lookup.failures += 1;
   if (response.status !== 200) {
     resumeAt = lookup.at;

@@ -1,6 +1,6 @@
 // Reads and switches the Worker's Activity.
 
-import { call, expectActivity, isOutcomeUnknown, pauseAfter, reasonOf, send, session } from "./actions.js";
+import { call, expectActivity, isOutcomeUnknown, notSent, pauseAfter, reasonOf, send, session } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
@@ -24,7 +24,7 @@ export async function keepLoadingActivities(failures = 0) {
   const repeat = () => state.session === current && !state.activities.length && keepLoadingActivities(failures + 1);
   if (response && response.status !== 200) {
     const wait = pauseAfter(response, failures);
-    state.activitiesRetryAt = Date.now() + wait;
+    state.activitiesRetryAt = performance.now() + wait;
     changed();
     after(wait, repeat);
   }
@@ -68,8 +68,7 @@ function reasonAgainst(response) {
     return () => text("problemDenied");
   }
   if (status === 429 || status >= 500) {
-    const n = retryAfter(response, SWITCH_INTERVAL);
-    return () => text("activityNotSent", { n });
+    return notSent("activityNotSent", retryAfter(response, SWITCH_INTERVAL));
   }
   const key = body?.Code === "TaskRouterRefused" ? "activityRefused" : "problemOther";
   return () => text(key, { reason: reasonOf(response) });

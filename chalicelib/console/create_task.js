@@ -90,7 +90,7 @@ const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) 
 /** Create the Task; return the name of the first field with a mistake, if any. */
 export function submitTask() {
   const { creation } = state;
-  if (creation.isSending || (creation.sid && Date.now() - creation.at < DOUBLE_CLICK)) {
+  if (creation.isSending || (creation.sid && performance.now() - creation.at < DOUBLE_CLICK)) {
     return null;
   }
   Object.assign(creation, { mistakes: findMistakes(), problem: isOffline() ? () => text("downButton") : null, sid: null });
@@ -118,7 +118,7 @@ async function sendTask(creation) {
     keepDraft("taskSent", null);
   }
   if (response?.status === 201 && typeof response.body?.sid === "string") {
-    Object.assign(creation, { sid: response.body.sid, at: Date.now() });
+    Object.assign(creation, { sid: response.body.sid, at: performance.now() });
   } else {
     creation.problem = problemOfTask(response, isRepeat);
   }

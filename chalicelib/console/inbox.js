@@ -8,6 +8,7 @@
 //   ended      the ending is known; the row keeps its place for a few seconds
 
 import { duration, taskTitle } from "./format.js";
+import { drafts, keepDraft } from "./session.js";
 import { text } from "./texts.js";
 
 /** Milliseconds for which a row keeps its place after it has ended. */
@@ -17,6 +18,8 @@ const KEEP = 600_000;
 const MAX_ENDED = 20;
 /** Milliseconds for which an overview that was read before the end of a Task may still show the Task. */
 const STALE = 15_000;
+/** Milliseconds after which a reloaded page checks the outcome of a request that was sent before. */
+const CHECK = 3000;
 const ROLES = ["worker", "supervisor", "service"];
 
 export const newInbox = () => ({
@@ -54,13 +57,32 @@ export function changeRow(inbox, sid, changes) {
 export const openRows = (inbox) =>
   inbox.order.map((sid) => inbox.rows.get(sid)).filter((row) => row.phase !== "ended");
 
+/** Keep the requests whose outcome is unknown, because the page is about to be reloaded or left. */
+export function keepUndecided({ rows, completions }) {
+  const decisions = [...rows.values()].filter(({ phase }) => phase === "deciding" || phase === "checking");
+  const busy = [...completions].filter(([, { isBusy }]) => isBusy).map(([sid]) => ({ sid, verb: "complete" }));
+  const sent = [...decisions, ...busy].map(({ sid, verb, sentAt }) => [sid, { verb, sentAt }]);
+  if (sent.length || drafts.undecided) {
+    keepDraft("undecided", Object.fromEntries(sent));
+  }
+}
+
+/** Return the request about a Reservation, {verb, sentAt}, whose outcome was unknown when the page was left, if any. */
+const undecided = ({ loaded }, sid) => (loaded ? null : drafts.undecided?.[sid]);
+
+/** Remove a row that the overview omits, because others are more urgent. */
+export function removeRow(inbox, sid) {
+  inbox.rows.delete(sid);
+  inbox.order = inbox.order.filter((each) => each !== sid);
+}
+
 /**
- * Apply an overview to the inbox.
+ * Apply an overview to the inbox. If `isHeld`, no row leaves its place.
  *
  * Return {added, vanished, ended}: the new rows, the SIDs of Reservations whose ending must be looked
  * up, and the SIDs of rows that have ended.
  */
-export function applyOverview(inbox, overview, now) {
+export function applyOverview(inbox, overview, now, isHeld) {
   const pending = overview.reservations.filter(({ status }) => status === "pending");
   const completed = new Set(inbox.ended.filter((each) => each.isTask && now - each.ending.at < STALE).map(({ sid }) => sid));
   const others = overview.reservations.filter((each) => each.status !== "pending" && !completed.has(each.reservation_sid));
@@ -87,7 +109,7 @@ export function applyOverview(inbox, overview, now) {
         endRow(inbox, sid, ending(decided.get(sid), inbox.principal), now);
         ended.push(sid);
       } else if (phase === "open" && deadline >= lastDeadline) {
-        inbox.rows.delete(sid);
+        isHeld || removeRow(inbox, sid);
       } else {
         changeRow(inbox, sid, { phase: "vanished" });
         vanished.push(sid);
@@ -114,6 +136,9 @@ function applyProgress(inbox, decided, others) {
   }
   for (const sid of decided.keys()) {
     inbox.leaving.delete(sid);
+    if (undecided(inbox, sid)?.verb === "complete") {
+      inbox.completions.set(sid, { isBusy: true, label: "checking", checkAt: performance.now() + CHECK });
+    }
     if (inbox.completions.get(sid)?.checkAt <= performance.now()) {
       inbox.completions.set(sid, { problem: () => text("problemNotCompleted") });
     }
@@ -138,6 +163,10 @@ function applyPending(inbox, sid, reservation) {
   const json = JSON.stringify(reservation);
   if (!row) {
     inbox.rows.set(sid, { sid, reservation, json, phase: "open", problem: null, isNew: inbox.loaded, deadline: Date.parse(reservation.expires_at) });
+    const sent = undecided(inbox, sid);
+    if (sent) {
+      changeRow(inbox, sid, { ...sent, phase: "checking", nextCheckAt: performance.now() + CHECK });
+    }
     return true;
   }
   if (row.json !== json && row.phase !== "ended") {

@@ -37,7 +37,7 @@ export function keepRecord(sid) {
       isStale = true;
       return;
     }
-    if (isStopped || document.visibilityState !== "visible" || (Date.now() < resumeAt && !isForced)) {
+    if (isStopped || document.visibilityState !== "visible" || (performance.now() < resumeAt && !isForced)) {
       plan();
       return;
     }
@@ -64,10 +64,10 @@ export function keepRecord(sid) {
       Object.assign(inspection, { record: response.body, loadedAt: serverNow() });
     }
     failures = isRecord ? 0 : failures + 1;
-    resumeAt = Date.now() + (response ? retryAfter(response, 0) * 1000 : 0);
+    resumeAt = performance.now() + (response ? retryAfter(response, 0) * 1000 : 0);
     const isFinal = isRecord ? !isUnfinished(response.body) : [400, 403, 404].includes(inspection.status);
     const pause = inspection.record && inspection.record.status !== "pending" ? WORK_PAUSE : OFFER_PAUSE;
-    nextAt = isFinal ? Infinity : Math.max(resumeAt, Date.now() + Math.min(MAX_RECORD_PAUSE, pause * 2 ** failures));
+    nextAt = isFinal ? Infinity : Math.max(resumeAt, performance.now() + Math.min(MAX_RECORD_PAUSE, pause * 2 ** failures));
     if (isStale) {
       isStale = false;
       nextAt = resumeAt;
@@ -79,7 +79,7 @@ export function keepRecord(sid) {
   function plan() {
     clearTimeout(timer);
     if (!isStopped && nextAt < Infinity && document.visibilityState === "visible") {
-      timer = setTimeout(() => load(), Math.max(0, resumeAt - Date.now(), nextAt - Date.now()));
+      timer = setTimeout(() => load(), Math.max(0, resumeAt - performance.now(), nextAt - performance.now()));
     }
   }
 

@@ -7,7 +7,7 @@ import { releaseRows, section, select, selectHistory, state } from "./state.js";
 import { isSupervisor } from "./view_offer.js";
 
 /** Elements that need the keys themselves, and areas that the arrow keys scroll. */
-const OWN_KEYS = "input, select, textarea, [contenteditable], dialog, .me[open]";
+const OWN_KEYS = "input, select, textarea, [contenteditable], dialog";
 const SCROLLED = '[tabindex="0"]';
 
 /** Milliseconds for which a key that decides is ignored after the same key, or after the page has selected a row. */
@@ -79,7 +79,9 @@ export const expectTyping = () => (typedAt = performance.now());
 function press(event) {
   const key = event.key.toLowerCase();
   const action = KEYS[key];
-  const isTyping = event.target.closest?.(key.startsWith("arrow") ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
+  const isArrow = key.startsWith("arrow");
+  // The settings may cover the selected row, wherever the focus is.
+  const isTyping = document.querySelector(".me[open]") || event.target.closest?.(isArrow ? `${OWN_KEYS}, ${SCROLLED}` : OWN_KEYS);
   const now = performance.now();
   const mayBeTyping = now - typedAt < TYPING;
   if (isTyping && LEAVING.includes(event.key)) {
@@ -89,7 +91,7 @@ function press(event) {
   }
   // On some keyboards, / and ? need Shift.
   const isModified = event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && /\w/.test(key));
-  if (!action || !preferences.shortcuts || isTyping || isModified || !state.session || state.dialog) {
+  if (!action || !preferences.shortcuts || isTyping || isModified || !state.session || state.dialog || (isArrow && !shownSids().length)) {
     return;
   }
   event.preventDefault();

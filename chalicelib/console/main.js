@@ -5,7 +5,7 @@ import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, announce, showCount } from "./alerts.js";
 import { pauseBefore, request, VERSION } from "./api.js";
 import { forgetClock, isClockKnown, serverNow } from "./clock.js";
-import { applyOverview, arrange, isOver, rowTitle } from "./inbox.js";
+import { applyOverview, arrange, isOver, keepUndecided, rowTitle } from "./inbox.js";
 import { expectTyping, listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
@@ -20,7 +20,7 @@ import { dialog } from "./view_dialogs.js";
 import { door } from "./view_door.js";
 import { closeMenuOutside, header } from "./view_header.js";
 import { HistoryPage } from "./view_history.js";
-import { inboxPage, notice } from "./view_inbox.js";
+import { InboxPage, notice } from "./view_inbox.js";
 import { InspectPage } from "./view_inspect.js";
 
 const SLOW = 300;
@@ -47,7 +47,7 @@ function draw() {
 
 /** Each section's page, and the anchor and text of the link that skips the header. */
 const PAGES = {
-  inbox: { page: () => inboxPage({ pollNow }), anchor: "#offers", skip: "skip" },
+  inbox: { page: () => html`<${InboxPage} pollNow=${pollNow} />`, anchor: "#offers", skip: "skip" },
   history: { page: () => html`<${HistoryPage} pollNow=${pollNow} />`, anchor: "#history", skip: "skipHistory" },
   overview: { page: () => supervisorPage("overview"), anchor: "#overview", skip: "skipOverview" },
   callbacks: { page: () => supervisorPage("callbacks"), anchor: "#callbacks", skip: "skipCallbacks" },
@@ -216,7 +216,7 @@ function apply(overview, isLeader) {
   const isFirst = !inbox.loaded;
   const wasEmpty = inbox.order.length === 0;
   const now = serverNow();
-  const { added, vanished, ended } = applyOverview(inbox, overview, now);
+  const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld());
   ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
   lookUp([...vanished, ...inbox.leaving.keys()]);
@@ -229,7 +229,8 @@ function apply(overview, isLeader) {
   if (!isFirst || known) {
     alertTo(isFirst ? added.filter(({ sid }) => !known.includes(sid)) : added, now, isLeader);
   }
-  state.hasNewVersion = overview.version !== VERSION;
+  // During a deployment, responses of both versions arrive.
+  state.hasNewVersion ||= overview.version !== VERSION;
 }
 
 /**
@@ -330,7 +331,7 @@ let activitiesReadAt = Date.now();
 
 /** Read the Activities again when the page becomes visible, unless they were read recently. */
 function refreshActivities() {
-  const isOld = Date.now() - activitiesReadAt > OLD;
+  const isOld = Math.abs(Date.now() - activitiesReadAt) > OLD;
   if (isOld && state.session && document.visibilityState === "visible") {
     activitiesReadAt = Date.now();
     loadActivities();
@@ -348,6 +349,7 @@ function start() {
   closeMenuOutside();
   // A page in the back/forward cache gets no storage event, so it checks for a sign-out when the user returns.
   addEventListener("pageshow", followSignOut);
+  addEventListener("pagehide", () => keepUndecided(state.inbox));
   addEventListener("storage", () => {
     followSignOut();
     loadPreferences();

@@ -42,13 +42,18 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   let isLeader = false;
   let isWoken = false;
   /** When this tab last polled successfully, heard from the tab that polls, or asked for a poll. */
-  let heardAt = Date.now();
+  let heardAt = performance.now();
   let endPause = () => {};
+
+  /** Send the overview and the state to the other tabs, whose `performance` clocks began at other times. */
+  function sendState() {
+    channel.postMessage({ type: "state", overview, connection, wait: connection.nextAt - performance.now(), offset: clockOffset() });
+  }
 
   function publish() {
     show(overview, connection, isLeader);
     if (isLeader) {
-      channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });
+      sendState();
     }
   }
 
@@ -80,13 +85,13 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   function watch() {
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = document.visibilityState === "visible" ? visible : hidden;
-    const lateness = Date.now() - Math.max(heardAt, connection.nextAt) - 2 * usual;
+    const lateness = performance.now() - Math.max(heardAt, connection.nextAt) - 2 * usual;
     if (lateness > 0 && connection.state === "live") {
       connection = { ...connection, state: "reconnecting" };
       show(null, connection, isLeader);
     }
     if (lateness > POLL_TIMEOUT && !isLeader) {
-      heardAt = Date.now();
+      heardAt = performance.now();
       compete({ steal: true });
     }
   }
@@ -111,9 +116,9 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
     const lasting = response ? "delayed" : "down";
     const state = failures === 1 ? "reconnecting" : lasting;
-    connection = { ...connection, state, failures, nextAt: Date.now() + wait };
+    connection = { ...connection, state, failures, nextAt: performance.now() + wait };
     show(null, connection, isLeader);
-    channel.postMessage({ type: "state", overview, connection, offset: clockOffset() });
+    sendState();
     return wait;
   }
 
@@ -125,7 +130,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       tag = response.headers.get("ETag");
     }
     const previous = connection;
-    heardAt = Date.now();
+    heardAt = performance.now();
     connection = { state: "live", since: serverNow(), failures: 0, nextAt: 0 };
     try {
       publish();
@@ -167,7 +172,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   }
 
   function pollNow() {
-    heardAt = Date.now();
+    heardAt = performance.now();
     if (isLeader) {
       wake();
     } else {
@@ -177,8 +182,10 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   channel.addEventListener("message", ({ data }) => {
     if (data.type === "state") {
-      ({ overview, connection } = data);
-      heardAt = Date.now();
+      overview = data.overview;
+      heardAt = performance.now();
+      // A tab that was opened before a deployment may send no wait.
+      connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0) };
       tag = null;
       setClockOffset(data.offset);
       show(overview, connection, false);

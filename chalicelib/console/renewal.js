@@ -55,7 +55,7 @@ export function leave({ isSilent }) {
 export async function continueLeaving() {
   const current = departure;
   const isAllowed = () => departure === current && !(current.isSilent && !isIdle());
-  if (!current || isAsking || Date.now() < current.at || !isAllowed()) {
+  if (!current || isAsking || performance.now() < current.at || !isAllowed()) {
     return;
   }
   if (current.isSilent) {
@@ -68,7 +68,7 @@ export async function continueLeaving() {
   const url = response?.body?.location;
   // If the sign-in failed, the URL is that of this page. After a silent sign-in, the user need not see the failure.
   if (typeof url !== "string" || (current.isSilent && url.includes("#sign-in-error="))) {
-    current.at = Date.now() + pauseBefore(response, current.failures);
+    current.at = performance.now() + pauseBefore(response, current.failures);
     current.failures += 1;
     state.isUnanswered = true;
     changed();

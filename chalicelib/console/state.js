@@ -104,6 +104,8 @@ export const state = {
   activityReason: null,
   isDenied: false,
   hasNewVersion: false,
+  /** When the banner disappeared that may have covered a row, by the clock of `performance`. */
+  uncoveredAt: -Infinity,
   /** The open dialog: its kind and the values that it needs, such as {kind, sid}. Null if no dialog is open. */
   dialog: null,
   history: newHistory(),
@@ -129,10 +131,11 @@ const SUPERVISED = new Set(["overview", "callbacks"]);
 /** Return the section that a fragment names, such as #overview or #/overview. Links to rows lead to the Inbox. */
 export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]] ?? "inbox";
 
-/** Return the section that the page shows. */
+/** Return the section that the page shows. An address without a Reservation's SID, such as #/reservations, shows the Inbox. */
 export const section = () => {
   const wanted = drafts.section ?? "inbox";
-  return SUPERVISED.has(wanted) && state.session?.claims.role === "worker" ? "inbox" : wanted;
+  const isHidden = wanted === "inspect" ? drafts.inspected === undefined : SUPERVISED.has(wanted) && state.session?.claims.role === "worker";
+  return isHidden ? "inbox" : wanted;
 };
 
 /** Forget the user's session and data, so that none of it can be shown to the next user. */

@@ -51,7 +51,7 @@ export function keepStatistics() {
       const asked = response ? retryAfter(response, 0) * 1000 : 0;
       const maximum = statistics.problem ? MAX_FAILED_PAUSE : MAX_LATE_PAUSE;
       const pause = Math.max(asked, Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
-      statistics.nextAt = Date.now() + pause + SPREAD * Math.random();
+      statistics.nextAt = performance.now() + pause + SPREAD * Math.random();
     }
     // If another tab's token continues the session, the response is null and the page stays.
     plan();
@@ -62,7 +62,7 @@ export function keepStatistics() {
   function plan() {
     clearTimeout(timer);
     if (!isStopped) {
-      timer = setTimeout(load, Math.max(0, statistics.nextAt - Date.now()));
+      timer = setTimeout(load, Math.max(0, statistics.nextAt - performance.now()));
     }
   }
 

@@ -12,21 +12,29 @@ import { preferences, setPreference } from "./preferences.js";
 import { areActivitiesMissing, areRowsHeld, changed, holdRows, isAvailable, isOffline, releaseRows, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { Component } from "./vendor.js";
-import { html, icon, pill, Ticking } from "./view.js";
+import { html, icon, Page, pill, Ticking } from "./view.js";
 import { filterField } from "./view_filter.js";
-import { endedOffer, isSupervisor, Offer } from "./view_offer.js";
+import { endedOffer, focusRow, isStray, isSupervisor, Offer } from "./view_offer.js";
 
 const MAX_PROGRESS = 10;
 
-export function inboxPage({ pollNow }) {
-  return html`<main class="page">
-    ${banner(pollNow)}
-    <div class="split inbox">
-      <div>${state.inbox.loaded ? offers() : loading()}</div>
-      <div class="rail"><${InProgress} /> ${shortcuts()}</div>
-      <div>${justEnded()}</div>
-    </div>
-  </main>`;
+export class InboxPage extends Page {
+  /** The banner is below the rows, so that it moves none of them when it appears or disappears. */
+  render({ pollNow }) {
+    const shown = banner(pollNow);
+    if (this.hadBanner && !shown) {
+      state.uncoveredAt = performance.now();
+    }
+    this.hadBanner = shown !== null;
+    return html`<main class="page">
+      <div class="split inbox">
+        <div>${state.inbox.loaded ? offers() : loading()}</div>
+        <div class="rail"><${InProgress} /> ${shortcuts()}</div>
+        <div>${justEnded()}</div>
+      </div>
+      ${shown}
+    </main>`;
+  }
 }
 
 export const notice = (tone, name, title, words, action) =>
@@ -58,7 +66,7 @@ export function banner(pollNow) {
   }
   if (state.activityProblem) {
     const still = text("activityFailedText", { activity: inbox.worker?.activity_name ?? text("unknown") });
-    return notice("red", "last", text("activityFailed"), [state.activityReason?.(), still].filter(Boolean).join(" "), dismiss({ activityProblem: null }));
+    return notice("red", "last", text("activityFailed"), html`<${Ticking} value=${() => [state.activityReason?.(), still].filter(Boolean).join(" ")} />`, dismiss({ activityProblem: null }));
   }
   if (connection.state === "delayed") {
     return missedUpdates("amber", "delayedSince", "delayedText", pollNow);
@@ -85,7 +93,7 @@ export function banner(pollNow) {
 
 /** A text with the number of seconds until the next try. */
 const nextTry = (key, at) =>
-  html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - Date.now()) / 1000)) })} />`;
+  html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - performance.now()) / 1000)) })} />`;
 
 function missedUpdates(tone, title, words, pollNow, more) {
   const { since, nextAt } = state.connection;
@@ -148,11 +156,16 @@ function offers() {
 }
 
 function listNote(n) {
-  const { order, isPendingTruncated } = state.inbox;
+  const { order, rows, isPendingTruncated } = state.inbox;
   if (filterText()) {
     return text("filtered", { n, all: order.length });
   }
-  return isPendingTruncated ? text("truncated", { n: order.length }) : text("sorted");
+  if (isPendingTruncated) {
+    return text("truncated", { n: order.length });
+  }
+  // A longer note could take another line, and move the rows.
+  const deadlines = order.map((sid) => rows.get(sid).deadline);
+  return text(deadlines.some((each, index) => each < deadlines[index - 1]) ? "unsorted" : "sorted");
 }
 
 function emptyInbox() {
@@ -215,7 +228,7 @@ function progressItem(reservation) {
   const isSelected = state.selected === sid;
   const since = Date.parse(reservation.reserved_at);
   const names = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean).join(", ");
-  return html`<li key=${sid} id=${`row-${sid}`} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${({ target }) => target.matches(":focus-visible") && select(sid)}>
+  return html`<li key=${sid} id=${`row-${sid}`} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${focusRow(sid)}>
     <p class="between">
       <strong>${head}</strong>
       ${status === "wrapping" ? pill("violet", "flag", text("wrapping")) : pill("green", "check", text("accepted"))}
@@ -228,7 +241,7 @@ function progressItem(reservation) {
         type="button"
         aria-label=${`${text("complete")}: ${[head, ...rest].join(": ")}`}
         aria-disabled=${isOffline() || isBusy ? "true" : null}
-        onClick=${() => complete(sid)}
+        onClick=${(event) => isStray(event) || complete(sid)}
       >
         ${text(isBusy ? label : "complete")}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">C</kbd>`}
       </button>

@@ -13,6 +13,8 @@ import { html, icon, pill, Ticking } from "./view.js";
 
 /** Milliseconds after which a request without an answer is shown as such. */
 const SLOW_ANSWER = 1500;
+/** Milliseconds after the end of a banner for which clicks at its place decide nothing. */
+const STRAY = 400;
 
 const ENDINGS = {
   __proto__: null,
@@ -94,11 +96,22 @@ export class Offer extends Component {
   }
 }
 
-/** Select a row that gets the focus by keyboard. A click must first reach its button. */
-const focusRow = (sid) => ({ target }) => target.matches(":focus-visible") && select(sid);
+/**
+ * Select a row that gets the focus by keyboard. A click must first reach its button. The rows then change their heights,
+ * so scroll to the focused button or, as a selected row may be higher than the window, to the beginning of the row.
+ */
+export const focusRow = (sid) => ({ target }) => {
+  if (target.matches(":focus-visible")) {
+    select(sid);
+    queueMicrotask(() => (target.matches("li") ? target.firstElementChild : target).scrollIntoView({ block: "nearest" }));
+  }
+};
 
 /** Select a clicked row, but let no row move when one of its buttons is clicked. */
 const clickRow = (sid) => ({ target }) => target.closest("button") || select(sid);
+
+/** Return whether a click was meant for the banner that has just disappeared. With the keyboard, `detail` is 0. */
+export const isStray = ({ detail }) => detail > 0 && performance.now() - state.uncoveredAt < STRAY;
 
 function openRow(row, shown, isSelected) {
   const title = rowTitle(state.inbox, row);
@@ -121,7 +134,7 @@ function openRow(row, shown, isSelected) {
     <div class="what">
       <h2 class="title">${title}</h2>
       ${meta(row)} ${ringing(row)}
-      ${row.problem && html`<p class="wrong">${icon("info")}${row.problem()}</p>`}
+      ${row.problem && html`<p class="wrong">${icon("info")}<${Ticking} value=${row.problem} /></p>`}
     </div>
     <div class="acts">${button(row, "accept", title, isSelected)} ${button(row, "reject", title, isSelected)}</div>
     ${isSelected && task(row, actions(row))}
@@ -139,7 +152,7 @@ function button(row, verb, title, isSelected) {
     aria-keyshortcuts=${isSelected && preferences.shortcuts ? key : null}
     aria-disabled=${isUnavailable ? "true" : null}
     title=${isOffline() ? text("downButton") : null}
-    onClick=${() => decide(row.sid, verb, verb === "reject" ? rejection(row.sid) : {})}
+    onClick=${(event) => isStray(event) || decide(row.sid, verb, verb === "reject" ? rejection(row.sid) : {})}
   >
     ${text(verb)}${isSelected && preferences.shortcuts && html`<kbd aria-hidden="true">${key}</kbd>`}
   </button>`;
@@ -280,7 +293,7 @@ function checkingText({ phase, nextCheckAt }) {
     return text("checkingDown");
   }
   // The next poll checks. It may come later than planned.
-  const wait = Math.max((nextCheckAt ?? 0) - performance.now(), state.connection.nextAt - Date.now());
+  const wait = Math.max(nextCheckAt ?? 0, state.connection.nextAt) - performance.now();
   const n = Math.max(1, Math.ceil(wait / 1000));
   return text("checkingAt", { n });
 }

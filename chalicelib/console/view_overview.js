@@ -57,7 +57,7 @@ function warning() {
     return null;
   }
   if (problem) {
-    const n = () => Math.max(0, Math.ceil((nextAt - Date.now()) / 1000));
+    const n = () => Math.max(0, Math.ceil((nextAt - performance.now()) / 1000));
     const words = html`${problem()} <${Ticking} value=${() => text("nextTry", { n: n() })} />`;
     return notice("amber", "last", text("statisticsFailed"), words, { name: text("tryNow"), run: load });
   }

@@ -837,9 +837,9 @@ def test_new_version_offers_a_reload(open_console, api):
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     api.version = "another"
     expect(page.get_by_text("A new version of the console is available")).to_be_visible()
+    api.version = page.locator("link[rel=stylesheet]").get_attribute("href").split("/")[1]
     with page.expect_navigation():
         page.get_by_role("button", name="Reload").click()
-    api.version = page.locator("link[rel=stylesheet]").get_attribute("href").split("/")[1]
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
 

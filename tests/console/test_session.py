@@ -630,7 +630,7 @@ def test_change_of_the_computers_clock_neither_ends_the_session_nor_changes_the_
     expect(page.locator(".digits")).to_have_text(re.compile("4:[345]"))
     while responses.acquire(blocking=False):
         pass
-    page.clock.set_system_time(page.evaluate("Date.now()") + hours * 3_600_000)
+    page.clock.set_system_time(page.evaluate("Date.now()") / 1000 + hours * 3_600)
     page.clock.run_for(2_000)
     responses.release()
     page.clock.run_for(2_000)
