@@ -6,57 +6,20 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.console.conftest import token
-from tests.console.pages import announcements, click_background, error, rows, wait_until
+from tests.console.pages import (
+    CONTINUE,
+    EXPIRED,
+    announcements,
+    approach_expiry,
+    click_background,
+    error,
+    expect_renewed,
+    posts,
+    rows,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
-
-CONTINUE = "Continue with company account"
-EXPIRED = "Your session expired at"
-
-
-class Provider:
-    """A fake of the identity provider, which returns the browser with a new token, or a failure."""
-
-    def __init__(self, api, page):
-        self.api = api
-        self.token = token(name="renewed")
-        self.failure = ""
-        self.requests = []
-        self.on_request = lambda: None
-        page.context.route(f"{api.url}/provider**", self._respond)
-
-    def _respond(self, route):
-        self.requests.append(route.request.url.removeprefix(f"{self.api.url}/provider"))
-        self.on_request()
-        page = f"{self.api.url}/console/"
-        failure = {"status": 303, "headers": {"Location": f"{page}#sign-in-error={self.failure}"}}
-        route.fulfill(**(failure if self.failure else self.api.complete_sign_in(self.token)))
-
-
-@pytest.fixture
-def open_page(open_console, api):
-    """A function that opens a live console and returns the page and the provider."""
-
-    def open_live(mine, **options):
-        api.has_provider = True
-        page = open_console(mine, **options)
-        provider = Provider(api, page)
-        expect(page.locator(".live")).to_contain_text("Live")
-        return page, provider
-
-    return open_live
-
-
-def expect_renewed(page, provider):
-    stored = "t => sessionStorage.getItem('console.token') === t"
-    page.wait_for_function(stored, arg=provider.token)
-    expect(page.locator(".live")).to_contain_text("Live")
-
-
-def posts(api):
-    """Return the paths of the requests that change something."""
-    posted = [path for method, path, _ in api.received if method == "POST"]
-    return [path for path in posted if path != "/console/session"]
 
 
 def refuse_sign_ins(api, *responses):
@@ -70,13 +33,6 @@ def refuse_sign_ins(api, *responses):
 
     api.respond = respond
     return left
-
-
-def approach_expiry(page, api, seconds):
-    """Move the server's clock forward, and wait until the page knows it."""
-    api.clock_offset += seconds
-    before = api.count("/overview")
-    wait_until(page, lambda: api.count("/overview") > before + 1)
 
 
 # When the page may leave
