@@ -11,7 +11,8 @@ import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
 import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput, renewEarly, stay } from "./renewal.js";
-import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, lastAttempt, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
+import { keepPage, restorePage } from "./restore.js";
+import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -202,13 +203,6 @@ function show(overview, connection, isLeader) {
     state.updatedAt = Date.now();
   }
   changed();
-  if (overview && lastAttempt.focus) {
-    // Render first.
-    queueMicrotask(() => {
-      document.getElementById(lastAttempt.focus)?.focus();
-      delete lastAttempt.focus;
-    });
-  }
 }
 
 function apply(overview, isLeader) {
@@ -219,15 +213,16 @@ function apply(overview, isLeader) {
   const { added, vanished, ended } = applyOverview(inbox, overview, now);
   ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
+  // Offers that arrived while the page was away are new to the user.
+  const known = isFirst ? restorePage() : [];
   lookUp([...vanished, ...inbox.leaving.keys()]);
   noticeActivity(state, now);
-  if (wasEmpty && inbox.order.length) {
+  const isSelected = inbox.rows.has(state.selected) || (isFirst && inbox.progress.some((each) => each.reservation_sid === state.selected));
+  if (wasEmpty && inbox.order.length && !isSelected) {
     select(inbox.order[0], { isAutomatic: true });
   }
-  // Offers that arrived while the user was away from the page to sign in are new to the user.
-  const { known } = lastAttempt;
-  if (!isFirst || known) {
-    alertTo(isFirst ? added.filter(({ sid }) => !known.includes(sid)) : added, now, isLeader);
+  if (known) {
+    alertTo(added.filter(({ sid }) => !known.includes(sid)), now, isLeader);
   }
   state.hasNewVersion = overview.version !== VERSION;
 }
@@ -242,6 +237,10 @@ function noticeActivity({ inbox }, now) {
   const { worker, rows, progress } = inbox;
   const hasWork = progress.length > 0 || [...rows.values()].some(({ phase }) => phase !== "ended");
   state.workedAt = hasWork ? performance.now() : state.workedAt;
+  if (!state.activities.length) {
+    // Whether the Worker is available is not known yet.
+    return;
+  }
   const sid = worker?.activity_sid ?? null;
   const isExpected = sid === state.expectedActivity;
   if (isExpected) {
@@ -348,6 +347,7 @@ function start() {
   closeMenuOutside();
   // A page in the back/forward cache gets no storage event, so it checks for a sign-out when the user returns.
   addEventListener("pageshow", followSignOut);
+  addEventListener("pagehide", keepPage);
   addEventListener("storage", () => {
     followSignOut();
     loadPreferences();

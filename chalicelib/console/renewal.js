@@ -3,6 +3,7 @@
 import { isBusy } from "./actions.js";
 import { pauseBefore, request } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
+import { keepPage } from "./restore.js";
 import { beginSignIn, claimRenewal, expiredAt } from "./session.js";
 import { changed, state } from "./state.js";
 
@@ -74,8 +75,8 @@ export async function continueLeaving() {
     changed();
   } else if (isAllowed()) {
     stay();
-    const { loaded, rows } = state.inbox;
-    beginSignIn({ expiredAt: current.isSilent && expiredAt(), known: loaded && [...rows.keys()], focus: document.activeElement?.id });
+    beginSignIn({ expiredAt: current.isSilent && expiredAt() });
+    keepPage();
     location.assign(url);
   }
 }

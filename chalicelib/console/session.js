@@ -28,8 +28,7 @@ const ATTEMPT_TIME = 600_000;
 
 /**
  * Record that this tab leaves the page to sign in. When it comes back, the page needs the time at which the session
- * expired, if the user has not asked for the sign-in, the SIDs of the offers that the user knows, and the ID of the
- * element that had the focus.
+ * expired, if the user has not asked for the sign-in.
  */
 export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
 
@@ -55,14 +54,10 @@ function readAttempt() {
 /** Return whether the sign-in that this tab has begun is complete, so that the page can ask the API for the token. */
 export const isSignInComplete = () => location.hash === COMPLETE && readAttempt() !== null;
 
-/** The sign-in with which this tab has left the page, until the page is as before. */
-export let lastAttempt = {};
-
 /** Return this tab's sign-in, only once; null if there is none or it takes too long. */
 export function endSignIn() {
   const attempt = readAttempt();
   sessionStorage.removeItem(ATTEMPT);
-  lastAttempt = attempt ?? lastAttempt;
   return attempt;
 }
 
