@@ -15,6 +15,9 @@ const EARLY_PAUSE = 600_000;
 const QUIET = 10_000;
 const QUIET_IN_FIELD = 60_000;
 
+/** Milliseconds within which the end of an offer keeps the page from leaving, unless the session ends as soon. */
+const SOON = 60_000;
+
 let inputAt = -Infinity;
 
 export function listenToInput() {
@@ -29,8 +32,14 @@ export function isIdle() {
   const isEditing = document.activeElement?.matches("input, select, textarea");
   const isQuiet = performance.now() - inputAt >= (isEditing ? QUIET_IN_FIELD : QUIET);
   const isWaiting = [...rows.values(), ...completions.values()].some((each) => each.phase === "checking" || each.isBusy);
-  return isQuiet && !isWaiting && !isBusy() && !state.dialog && !state.wantedActivity;
+  return isQuiet && !isWaiting && !isBusy() && !state.dialog && !state.wantedActivity && !state.exporting?.isRunning;
 }
+
+const isSoon = (at) => at - serverNow() < SOON;
+
+/** Return whether the page may leave without the user's request. During a session, it does not leave while an offer ends soon. */
+const mayLeave = () =>
+  isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
 /** The departure that waits for the API, {isSilent, failures, at}, or null. */
 let departure = null;
@@ -55,7 +64,7 @@ export function leave({ isSilent }) {
 /** Ask the API for the provider's URL if it is time for that, and leave. */
 export async function continueLeaving() {
   const current = departure;
-  const isAllowed = () => departure === current && !(current.isSilent && !isIdle());
+  const isAllowed = () => departure === current && !(current.isSilent && !mayLeave());
   if (!current || isAsking || Date.now() < current.at || !isAllowed()) {
     return;
   }
@@ -77,7 +86,8 @@ export async function continueLeaving() {
     stay();
     beginSignIn({ expiredAt: current.isSilent && expiredAt() });
     keepPage();
-    location.assign(url);
+    // A renewal adds no entry to the history.
+    location[current.isSilent ? "replace" : "assign"](url);
   }
 }
 
@@ -87,7 +97,7 @@ export const isRenewalDue = () =>
 
 /** Begin to renew the session before it expires. One tab does this for all. */
 export function renewEarly() {
-  if (state.isLeader && !departure && claimRenewal(EARLY_PAUSE)) {
+  if (state.isLeader && !departure && mayLeave() && claimRenewal(EARLY_PAUSE)) {
     leave({ isSilent: true });
   }
 }

@@ -14,6 +14,7 @@ from tests.console.pages import (
     click_background,
     error,
     expect_renewed,
+    open_history,
     posts,
     rows,
     wait_until,
@@ -148,6 +149,71 @@ def test_page_that_comes_back_without_a_new_offer_does_not_alert(open_page, api)
     expect_renewed(page, provider)
     expect(rows(page)).to_have_count(1)
     expect(announcements(page)).to_have_text("")
+
+
+@pytest.mark.parametrize(("left", "renewals"), [(50, 0), (70, 1)])
+def test_session_is_not_renewed_while_an_offer_ends_soon(open_page, api, left, renewals):
+    api.offer("Marta", left=left + 900)
+    page, provider = open_page(token(seconds=1_190), clock=True)
+    expect(rows(page)).to_have_count(1)
+    page.keyboard.press("?")
+    approach_expiry(page, api, 900)
+    page.keyboard.press("Escape")
+    asked = "/console/sign-in?silent=1"
+    page.clock.run_for(10_500)
+    if renewals:
+        expect_renewed(page, provider)
+    else:
+        page.wait_for_timeout(300)
+    assert api.count(asked) == renewals
+
+
+def test_session_in_its_last_minute_is_renewed_although_an_offer_ends_soon(open_page, api):
+    api.offer("Marta", left=930)
+    page, provider = open_page(token(seconds=955), clock=True)
+    expect(rows(page)).to_have_count(1)
+    approach_expiry(page, api, 900)
+    page.clock.run_for(11_000)
+    expect_renewed(page, provider)
+
+
+def test_expired_session_is_renewed_although_an_offer_ends_soon(open_page, api):
+    api.offer("Marta", left=40)
+    mine = token()
+    page, provider = open_page(mine)
+    expect(rows(page)).to_have_count(1)
+    api.refused.add(mine)
+    expect_renewed(page, provider)
+
+
+def test_session_is_not_renewed_during_an_export(open_page, api):
+    api.worker = None
+    api.add_past_reservation("Past")
+    page, provider = open_page(token("supervisor", seconds=1_190), clock=True)
+    provider.token = token("supervisor", name="renewed")
+    open_history(page)
+    page.keyboard.press("?")
+    approach_expiry(page, api, 900)
+    page.keyboard.press("Escape")
+    api._list = lambda _: error(429, "TooManyRequests", **{"Retry-After": "600"})
+    page.get_by_role("button", name="Export CSV").click()
+    page.clock.run_for(20_000)
+    cancel = page.get_by_role("button", name="Cancel the export")
+    expect(cancel).to_be_visible()
+    page.wait_for_timeout(300)
+    assert api.count("/console/sign-in?silent=1") == 0
+    cancel.click()
+    page.clock.run_for(11_000)
+    expect_renewed(page, provider)
+
+
+def test_renewal_adds_no_entry_to_the_history(open_page, api):
+    mine = token()
+    page, provider = open_page(mine)
+    before = page.evaluate("history.length")
+    api.refused.add(mine)
+    expect_renewed(page, provider)
+    assert page.evaluate("history.length") == before
 
 
 # The API or the network fails
