@@ -391,18 +391,26 @@ function enter() {
   noteSection();
 }
 
-/** Begin with the token of a completed sign-in; without one, say that the sign-in failed. */
+/**
+ * Begin with the token of a completed sign-in; without one, say that the sign-in failed. If a renewal returns a token
+ * of a different user, ask before the token replaces the session.
+ */
 function completeSignIn(token) {
   takeFragment();
   const attempt = endSignIn();
-  if (attempt) {
-    token ? begin(token) : failSignIn(attempt);
+  const claims = readClaims(token);
+  const isOther = claims && attempt?.owner && attempt.owner !== claims.owner;
+  if (isOther && state.session) {
+    openDialog({ kind: "link", claims, accept: () => begin(token) });
+  } else if (attempt) {
+    token && !isOther ? begin(token) : failSignIn(attempt);
   }
 }
 
 function failSignIn(attempt, failure) {
   if (!state.session) {
-    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+    const at = attempt?.expiredAt || (attempt?.owner && expiredAt());
+    showDoor(at ? { kind: "expired", at } : { kind: "failed", failure });
   }
 }
 

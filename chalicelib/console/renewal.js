@@ -4,7 +4,7 @@ import { isBusy } from "./actions.js";
 import { pauseBefore, request } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
 import { keepPage } from "./restore.js";
-import { beginSignIn, claimRenewal, expiredAt } from "./session.js";
+import { beginSignIn, claimRenewal, drafts, expiredAt } from "./session.js";
 import { changed, state } from "./state.js";
 
 /** Milliseconds before the expiry at which a renewal may begin. They vary, so that consoles do not renew at the same time. */
@@ -84,7 +84,7 @@ export async function continueLeaving() {
     changed();
   } else if (isAllowed()) {
     stay();
-    beginSignIn({ expiredAt: current.isSilent && expiredAt() });
+    beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
     keepPage();
     // A renewal adds no entry to the history.
     location[current.isSilent ? "replace" : "assign"](url);

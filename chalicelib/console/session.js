@@ -28,7 +28,7 @@ const ATTEMPT_TIME = 600_000;
 
 /**
  * Record that this tab leaves the page to sign in. When it comes back, the page needs the time at which the session
- * expired, if the user has not asked for the sign-in.
+ * expired, and whose session it was, if the user has not asked for the sign-in.
  */
 export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
 

@@ -216,6 +216,40 @@ def test_renewal_adds_no_entry_to_the_history(open_page, api):
     assert page.evaluate("history.length") == before
 
 
+@pytest.mark.parametrize("agrees", [True, False])
+def test_renewal_asks_before_another_user_replaces_the_session(open_page, api, agrees):
+    mine = token("supervisor", seconds=1_190, identity="carla@example.com")
+    api.worker = None
+    page, provider = open_page(mine, clock=True)
+    provider.token = token("supervisor", identity="mallory@example.com")
+    approach_expiry(page, api, 900)
+    page.clock.run_for(11_000)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("You are signed in as carla@example.com.")
+    expect(dialog).to_contain_text("signs this tab in as mallory@example.com")
+    if agrees:
+        dialog.get_by_role("button", name="Replace my session").click()
+        expect_renewed(page, provider)
+    else:
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        expect(page.locator(".live")).to_contain_text("Live")
+        assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def test_renewal_of_an_expired_session_signs_no_other_user_in(open_page, api):
+    mine = token("supervisor", identity="carla@example.com")
+    page, provider = open_page(mine)
+    provider.token = token("supervisor", identity="mallory@example.com")
+    api.refused.add(mine)
+    wait_until(page, lambda: provider.requests)
+    page.wait_for_url(f"{api.url}/console/")
+    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    assert page.evaluate("sessionStorage.getItem('console.token')") is None
+    page.get_by_role("link", name=CONTINUE).click()
+    expect_renewed(page, provider)
+
+
 # The API or the network fails
 
 
