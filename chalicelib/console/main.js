@@ -170,11 +170,17 @@ const RECEIVERS = {
 /** Process a message from another tab of this user. */
 const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
+/** The token that the API has refused before the page knew whether it can renew the session, or null. */
+let refusedToken = null;
+
 /** End the session because the API refused the token, or because the token has expired. */
-function refuse(response) {
-  const { expiresAt } = state.session.claims;
-  if (state.inbox.loaded || expiresAt <= serverNow()) {
-    expire(Math.min(expiresAt, serverNow()));
+function refuse() {
+  const { token, claims } = state.session;
+  const isExpired = claims.expiresAt <= serverNow();
+  if (state.hasProvider === null) {
+    refusedToken = token;
+  } else if (state.inbox.loaded || isExpired || token !== followedToken) {
+    expire(Math.min(claims.expiresAt, serverNow()));
   } else {
     showDoor({ kind: "bad-link" });
   }
@@ -423,6 +429,8 @@ function begin(token) {
 
 /** The token of a link that the page has not followed, or null. Empty for a sign-in that another tab has begun. */
 let linkToken = null;
+/** The token of the last link that the page has followed, or null. */
+let followedToken = null;
 
 /**
  * Follow a sign-in link. Anyone can make a link that signs other users in to the account of the link's maker.
@@ -436,6 +444,7 @@ function followLink() {
     return;
   }
   linkToken = null;
+  followedToken = token;
   const claims = readClaims(token);
   if (!state.session && state.hasProvider) {
     showDoor(state.door.kind === "expired" ? state.door : { kind: "unexpected" });
@@ -492,6 +501,9 @@ async function askForProvider(failures = 0) {
   }
   if (typeof response?.body?.oidc === "boolean") {
     state.hasProvider = response.body.oidc;
+    if (refusedToken && state.session?.token === refusedToken) {
+      refuse();
+    }
     followLink();
     changed();
     return;

@@ -579,6 +579,30 @@ def test_decision_that_the_api_refused_at_the_expiry_can_be_repeated(
     expect(rows(page)).to_have_attribute("data-end", "accepted")
 
 
+@pytest.mark.parametrize("is_known_first", [True, False])
+@pytest.mark.parametrize("has_provider", [True, False])
+def test_stored_token_that_the_api_refuses_is_an_expired_session(
+    open_console, api, has_provider, is_known_first
+):
+    mine, renewed = token(), token(name="renewed")
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.context.route(
+        f"{api.url}/provider?silent=1", lambda route: route.fulfill(**api.complete_sign_in(renewed))
+    )
+    api.refused.add(mine)
+    api.has_provider = has_provider
+    late = "**/overview" if is_known_first else "**/console/session"
+    page.route(late, lambda route: (time.sleep(0.5), route.continue_()))
+    page.reload()
+    if has_provider:
+        page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
+        expect(page.locator(".live")).to_contain_text("Live")
+    else:
+        expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_session_ends_at_the_tokens_expiry_by_the_servers_clock(open_console, api):
     page = open_console(token(seconds=3_600))
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
