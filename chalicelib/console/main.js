@@ -2,7 +2,7 @@
 
 import { announceEnding, endByRecord, lookUp, openDialog, useSession } from "./actions.js";
 import { keepLoadingActivities, loadActivities } from "./activity.js";
-import { alertTo, announce, showCount } from "./alerts.js";
+import { alertTo, alertToExpiry, announce, showCount } from "./alerts.js";
 import { pauseBefore, request, VERSION } from "./api.js";
 import { forgetClock, isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, isOver, rowTitle } from "./inbox.js";
@@ -189,13 +189,17 @@ function refuse() {
 /** End the session, then continue with another tab's token or, if nobody is using the page, renew the session. */
 function expire(at) {
   const { nextToken } = state;
-  const mayRenew = state.hasProvider && isIdle() && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
+  const isUnused = state.hasProvider && isIdle();
+  const mayRenew = isUnused && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
   keepExpiry(at);
   showDoor({ kind: "expired", at });
   if (nextToken) {
     signIn(nextToken);
   } else if (mayRenew) {
     leave({ isSilent: true });
+  } else if (!isUnused) {
+    // Otherwise, another tab renews the session, and alerts if that fails.
+    alertToExpiry(at);
   }
 }
 
@@ -417,6 +421,9 @@ function failSignIn(attempt, failure) {
   if (!state.session) {
     const at = attempt?.expiredAt || (attempt?.owner && expiredAt());
     showDoor(at ? { kind: "expired", at } : { kind: "failed", failure });
+    if (at) {
+      alertToExpiry(at);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Leaves the page for the identity provider: when the user asks for it, and to renew the session without asking.
 
 import { isBusy } from "./actions.js";
+import { alertToExpiry } from "./alerts.js";
 import { pauseBefore, request } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
 import { keepPage } from "./restore.js";
@@ -78,6 +79,9 @@ export async function continueLeaving() {
   const url = response?.body?.location;
   // The URL of a failure is this page. After a silent sign-in, the user need not see the failure.
   if (typeof url !== "string" || (current.isSilent && url.includes("#sign-in-error="))) {
+    if (!state.session && current.isSilent && !current.failures) {
+      alertToExpiry(expiredAt());
+    }
     current.at = Date.now() + pauseBefore(response, current.failures);
     current.failures += 1;
     state.isUnanswered = true;
