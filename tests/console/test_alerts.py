@@ -122,7 +122,7 @@ def test_end_of_the_session_notifies_in_a_hidden_tab(open_page, open_console, ap
             else original(method, path, *others)
         )
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED).first).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     expect(announcements(page)).to_contain_text(EXPIRED)
     wait_until(page, lambda: page.evaluate("alerts.length > 0"))
     words = "Sign in again to go on. What you typed is kept in this tab."

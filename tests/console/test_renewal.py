@@ -46,7 +46,7 @@ def test_session_that_expires_while_the_user_types_waits_for_the_user(open_page,
     page.keyboard.press("/")
     page.keyboard.type("mar")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.keyboard.type("ta marta ")
     page.wait_for_timeout(1_500)
     assert provider.requests == []
@@ -64,7 +64,7 @@ def test_session_that_expires_behind_a_dialog_waits_for_the_user(open_page, api)
     expect(page.get_by_role("dialog")).to_be_visible()
     page.clock.run_for(120_000)
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.clock.run_for(120_000)
     assert provider.requests == []
 
@@ -244,7 +244,7 @@ def test_renewal_of_an_expired_session_signs_no_other_user_in(open_page, api):
     api.refused.add(mine)
     wait_until(page, lambda: provider.requests)
     page.wait_for_url(f"{api.url}/console/")
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     assert page.evaluate("sessionStorage.getItem('console.token')") is None
     page.get_by_role("link", name=CONTINUE).click()
     expect_renewed(page, provider)
@@ -294,7 +294,7 @@ def test_page_stays_until_the_api_returns_the_provider_url(open_page, api, respo
         expect(page.get_by_role("alert")).to_contain_text("provider_unavailable")
     else:
         expect(page.get_by_text("The service does not answer.")).to_be_visible()
-        expect(page.get_by_text(EXPIRED)).to_be_visible()
+        expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
         expect_renewed(page, provider)
         assert provider.requests == ["?silent=1" if is_silent else ""]
 
@@ -319,17 +319,17 @@ def test_time_of_the_expiry_survives_until_the_user_has_signed_in(open_page, api
     page, provider = open_page(mine)
     page.keyboard.press("x")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     provider.failure = "access_denied"
     page.get_by_role("link", name=CONTINUE).click()
     expect(page.get_by_role("alert")).to_contain_text("access_denied")
     page.reload()
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.context.route("**/provider", lambda route: route.fulfill(body="Sign in", status=200))
     page.get_by_role("link", name=CONTINUE).click()
     page.wait_for_url("**/provider")
     page.go_back()
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     assert len(provider.requests) == 1
     page.context.unroute("**/provider")
     provider.failure = ""
@@ -343,11 +343,11 @@ def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
     page, _ = open_page(mine)
     page.keyboard.press("x")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     attempt = "{at: Date.now() - 700_000, expiredAt: 1}"
     page.evaluate(f"sessionStorage.setItem('console.sign-in', JSON.stringify({attempt}))")
     page.goto(api.complete_sign_in(token(name="late"))["headers"]["Location"])
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
@@ -357,13 +357,13 @@ def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_pag
     page.context.route("**/provider?silent=1", lambda route: route.fulfill(status=204))
     api.refused.add(mine)
     # After a 204, the browser stays on the page, as if the user had returned to it.
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     asked = "/console/sign-in?silent=1"
     wait_until(page, lambda: api.count(asked) == 1)
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     page.wait_for_timeout(2_500)
     assert api.count(asked) == 1
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.get_by_role("link", name=CONTINUE).click()
     expect_renewed(page, provider)
 
@@ -396,7 +396,7 @@ def test_typing_when_the_session_comes_back_decides_nothing(open_console, api):
     page.clock.pause_at(time.time() + 60)
     page.keyboard.press("/")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='next')}")
     expect(rows(page)).to_have_count(1)
     page.keyboard.press("a")

@@ -47,7 +47,7 @@ def leave(page, provider, api, how, mine):
     else:
         page.keyboard.press("Shift")
         api.refused.add(mine)
-        expect(page.get_by_text(EXPIRED)).to_be_visible()
+        expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
         page.get_by_role("link", name=CONTINUE).click()
     expect_renewed(page, provider)
 
