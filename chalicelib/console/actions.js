@@ -30,18 +30,25 @@ export const isBusy = () => running > 0;
 
 /**
  * Send a request with the user's token; return null if the session has ended. If a refused token has ended it,
- * return the response to a POST request, which certainly had no effect.
+ * return the response to a POST request, which certainly had no effect. If the user's session has a newer token,
+ * a refused GET request is repeated with this token.
  */
 export async function call(method, path, parameters, headers = {}) {
-  const { token } = state.session;
+  const { token, claims } = state.session;
   running += 1;
   const response = await request(method, path, { token, parameters, headers }).finally(() => (running -= 1));
-  const isCurrent = state.session?.token === token;
   const isRefused = response.status === 401 && response.body?.Code === "UnauthorizedError";
-  if (isCurrent && isRefused) {
+  if (isRefused && state.session?.token === token) {
     session.expire(response);
   }
-  return (isRefused ? method === "POST" : isCurrent) ? response : null;
+  if (isRefused && method === "POST") {
+    return response;
+  }
+  const isSameUser = state.session?.claims.owner === claims.owner;
+  if (isRefused && isSameUser && state.session.token !== token) {
+    return call(method, path, parameters, headers);
+  }
+  return isSameUser && !isRefused ? response : null;
 }
 
 /** Return why the Reservation of a row cannot be decided now, or null. */

@@ -1,8 +1,9 @@
 // Alerts about new offers: title, icon, sound, notification and screen reader.
 
-import { duration, taskTitle } from "./format.js";
+import { duration, taskTitle, timeOfDay } from "./format.js";
 import { isAnyTabVisible } from "./poll.js";
 import { preferences } from "./preferences.js";
+import { drafts } from "./session.js";
 import { changed, section, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { openRows } from "./inbox.js";
@@ -65,6 +66,15 @@ export async function alertTo(rows, now, isLeader) {
   }
 }
 
+/** Alert the user to the end of the session. */
+export async function alertToExpiry(at) {
+  const title = text("expired", { time: timeOfDay(at) });
+  announce(title);
+  if (preferences.notifications && !(await isAnyTabVisible(drafts.owner))) {
+    notify("", [text("expiredText")], title);
+  }
+}
+
 /** Return whether the browser blocks sounds, as it does until the user clicks or presses a key on the page. */
 export const isSoundBlocked = () => navigator.userActivation?.hasBeenActive === false;
 
@@ -105,20 +115,23 @@ export async function ring() {
   }
 }
 
-function notify(sid, titles) {
+/** Show a notification about an offer or, without a SID, about the session. A later one with the same tag takes its place. */
+function notify(sid, lines, title = text("notificationTitle")) {
   if (globalThis.Notification?.permission !== "granted") {
     return;
   }
-  const notification = new Notification(text("notificationTitle"), {
-    body: titles.join("\n"),
-    tag: sid,
+  const notification = new Notification(title, {
+    body: lines.join("\n"),
+    tag: sid || "expired",
     icon: icons.offers,
   });
   notification.addEventListener("click", () => {
     window.focus();
-    location.hash = "offers";
-    select(sid);
-    changed();
+    if (sid) {
+      location.hash = "offers";
+      select(sid);
+      changed();
+    }
     notification.close();
   });
 }

@@ -15,7 +15,7 @@ import { text } from "./texts.js";
 const STAY = 5000;
 /** Milliseconds for which an ended row is listed. */
 const KEEP = 600_000;
-const MAX_ENDED = 20;
+export const MAX_ENDED = 20;
 /** Milliseconds for which an overview that was read before the end of a Task may still show the Task. */
 const STALE = 15_000;
 /** Milliseconds after which a reloaded page checks the outcome of a request that was sent before. */

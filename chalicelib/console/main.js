@@ -2,7 +2,7 @@
 
 import { announceEnding, endByRecord, lookUp, openDialog, useSession } from "./actions.js";
 import { keepLoadingActivities, loadActivities } from "./activity.js";
-import { alertTo, announce, showCount } from "./alerts.js";
+import { alertTo, alertToExpiry, announce, showCount } from "./alerts.js";
 import { pauseBefore, request, VERSION } from "./api.js";
 import { forgetClock, isClockKnown, serverNow } from "./clock.js";
 import { applyOverview, arrange, isOver, keepUndecided, rowTitle } from "./inbox.js";
@@ -11,7 +11,8 @@ import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
 import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput, renewEarly, stay } from "./renewal.js";
-import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, lastAttempt, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
+import { keepPage, restorePage } from "./restore.js";
+import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -169,11 +170,17 @@ const RECEIVERS = {
 /** Process a message from another tab of this user. */
 const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
+/** The token that the API has refused before the page knew whether it can renew the session, or null. */
+let refusedToken = null;
+
 /** End the session because the API refused the token, or because the token has expired. */
-function refuse(response) {
-  const { expiresAt } = state.session.claims;
-  if (state.inbox.loaded || expiresAt <= serverNow()) {
-    expire(Math.min(expiresAt, serverNow()));
+function refuse() {
+  const { token, claims } = state.session;
+  const isExpired = claims.expiresAt <= serverNow();
+  if (state.hasProvider === null) {
+    refusedToken = token;
+  } else if (state.inbox.loaded || isExpired || token !== followedToken) {
+    expire(Math.min(claims.expiresAt, serverNow()));
   } else {
     showDoor({ kind: "bad-link" });
   }
@@ -182,13 +189,17 @@ function refuse(response) {
 /** End the session, then continue with another tab's token or, if nobody is using the page, renew the session. */
 function expire(at) {
   const { nextToken } = state;
-  const mayRenew = state.hasProvider && isIdle() && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
+  const isUnused = state.hasProvider && isIdle();
+  const mayRenew = isUnused && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
   keepExpiry(at);
   showDoor({ kind: "expired", at });
   if (nextToken) {
     signIn(nextToken);
   } else if (mayRenew) {
     leave({ isSilent: true });
+  } else if (!isUnused) {
+    // Otherwise, another tab renews the session, and alerts if that fails.
+    alertToExpiry(at);
   }
 }
 
@@ -202,13 +213,6 @@ function show(overview, connection, isLeader) {
     state.updatedAt = Date.now();
   }
   changed();
-  if (overview && lastAttempt.focus) {
-    // Render first.
-    queueMicrotask(() => {
-      document.getElementById(lastAttempt.focus)?.focus();
-      delete lastAttempt.focus;
-    });
-  }
 }
 
 function apply(overview, isLeader) {
@@ -219,15 +223,16 @@ function apply(overview, isLeader) {
   const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld());
   ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
+  // Offers that arrived while the page was away are new to the user.
+  const known = isFirst ? restorePage() : [];
   lookUp([...vanished, ...inbox.leaving.keys()]);
   noticeActivity(state, now);
-  if (wasEmpty && inbox.order.length) {
+  const isSelected = inbox.rows.has(state.selected) || (isFirst && inbox.progress.some((each) => each.reservation_sid === state.selected));
+  if (wasEmpty && inbox.order.length && !isSelected) {
     select(inbox.order[0], { isAutomatic: true });
   }
-  // Offers that arrived while the user was away from the page to sign in are new to the user.
-  const { known } = lastAttempt;
-  if (!isFirst || known) {
-    alertTo(isFirst ? added.filter(({ sid }) => !known.includes(sid)) : added, now, isLeader);
+  if (known) {
+    alertTo(added.filter(({ sid }) => !known.includes(sid)), now, isLeader);
   }
   // During a deployment, responses of both versions arrive.
   state.hasNewVersion ||= overview.version !== VERSION;
@@ -243,6 +248,10 @@ function noticeActivity({ inbox }, now) {
   const { worker, rows, progress } = inbox;
   const hasWork = progress.length > 0 || [...rows.values()].some(({ phase }) => phase !== "ended");
   state.workedAt = hasWork ? performance.now() : state.workedAt;
+  if (!state.activities.length) {
+    // Whether the Worker is available is not known yet.
+    return;
+  }
   const sid = worker?.activity_sid ?? null;
   const isExpected = sid === state.expectedActivity;
   if (isExpected) {
@@ -349,7 +358,10 @@ function start() {
   closeMenuOutside();
   // A page in the back/forward cache gets no storage event, so it checks for a sign-out when the user returns.
   addEventListener("pageshow", followSignOut);
-  addEventListener("pagehide", () => keepUndecided(state.inbox));
+  addEventListener("pagehide", () => {
+    keepUndecided(state.inbox);
+    keepPage();
+  });
   addEventListener("storage", () => {
     followSignOut();
     loadPreferences();
@@ -393,18 +405,29 @@ function enter() {
   noteSection();
 }
 
-/** Begin with the token of a completed sign-in; without one, say that the sign-in failed. */
+/**
+ * Begin with the token of a completed sign-in; without one, say that the sign-in failed. If a renewal returns a token
+ * of a different user, ask before the token replaces the session.
+ */
 function completeSignIn(token) {
   takeFragment();
   const attempt = endSignIn();
-  if (attempt) {
-    token ? begin(token) : failSignIn(attempt);
+  const claims = readClaims(token);
+  const isOther = claims && attempt?.owner && attempt.owner !== claims.owner;
+  if (isOther && state.session) {
+    openDialog({ kind: "link", claims, accept: () => begin(token) });
+  } else if (attempt) {
+    token && !isOther ? begin(token) : failSignIn(attempt);
   }
 }
 
 function failSignIn(attempt, failure) {
   if (!state.session) {
-    showDoor(attempt?.expiredAt ? { kind: "expired", at: attempt.expiredAt } : { kind: "failed", failure });
+    const at = attempt?.expiredAt || (attempt?.owner && expiredAt());
+    showDoor(at ? { kind: "expired", at } : { kind: "failed", failure });
+    if (at) {
+      alertToExpiry(at);
+    }
   }
 }
 
@@ -417,6 +440,8 @@ function begin(token) {
 
 /** The token of a link that the page has not followed, or null. Empty for a sign-in that another tab has begun. */
 let linkToken = null;
+/** The token of the last link that the page has followed, or null. */
+let followedToken = null;
 
 /**
  * Follow a sign-in link. Anyone can make a link that signs other users in to the account of the link's maker.
@@ -430,6 +455,7 @@ function followLink() {
     return;
   }
   linkToken = null;
+  followedToken = token;
   const claims = readClaims(token);
   if (!state.session && state.hasProvider) {
     showDoor(state.door.kind === "expired" ? state.door : { kind: "unexpected" });
@@ -486,6 +512,9 @@ async function askForProvider(failures = 0) {
   }
   if (typeof response?.body?.oidc === "boolean") {
     state.hasProvider = response.body.oidc;
+    if (refusedToken && state.session?.token === refusedToken) {
+      refuse();
+    }
     followLink();
     changed();
     return;

@@ -1,9 +1,11 @@
 // Leaves the page for the identity provider: when the user asks for it, and to renew the session without asking.
 
 import { isBusy } from "./actions.js";
+import { alertToExpiry } from "./alerts.js";
 import { pauseBefore, request } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
-import { beginSignIn, claimRenewal, expiredAt } from "./session.js";
+import { keepPage } from "./restore.js";
+import { beginSignIn, claimRenewal, drafts, expiredAt } from "./session.js";
 import { changed, state } from "./state.js";
 
 /** Milliseconds before the expiry at which a renewal may begin. They vary, so that consoles do not renew at the same time. */
@@ -13,6 +15,9 @@ const EARLY_PAUSE = 600_000;
 /** Milliseconds without input after which the page counts as unused. The second value applies while a field has the focus. */
 const QUIET = 10_000;
 const QUIET_IN_FIELD = 60_000;
+
+/** Milliseconds within which the end of an offer keeps the page from leaving, unless the session ends as soon. */
+const SOON = 60_000;
 
 let inputAt = -Infinity;
 
@@ -28,8 +33,14 @@ export function isIdle() {
   const isEditing = document.activeElement?.matches("input, select, textarea");
   const isQuiet = performance.now() - inputAt >= (isEditing ? QUIET_IN_FIELD : QUIET);
   const isWaiting = [...rows.values(), ...completions.values()].some((each) => each.phase === "checking" || each.isBusy);
-  return isQuiet && !isWaiting && !isBusy() && !state.dialog && !state.wantedActivity;
+  return isQuiet && !isWaiting && !isBusy() && !state.dialog && !state.wantedActivity && !state.exporting?.isRunning;
 }
+
+const isSoon = (at) => at - serverNow() < SOON;
+
+/** Return whether the page may leave without the user's request. During a session, it does not leave while an offer ends soon. */
+const mayLeave = () =>
+  isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
 /** The departure that waits for the API, {isSilent, failures, at}, or null. */
 let departure = null;
@@ -54,7 +65,7 @@ export function leave({ isSilent }) {
 /** Ask the API for the provider's URL if it is time for that, and leave. */
 export async function continueLeaving() {
   const current = departure;
-  const isAllowed = () => departure === current && !(current.isSilent && !isIdle());
+  const isAllowed = () => departure === current && !(current.isSilent && !mayLeave());
   if (!current || isAsking || performance.now() < current.at || !isAllowed()) {
     return;
   }
@@ -68,15 +79,19 @@ export async function continueLeaving() {
   const url = response?.body?.location;
   // If the sign-in failed, the URL is that of this page. After a silent sign-in, the user need not see the failure.
   if (typeof url !== "string" || (current.isSilent && url.includes("#sign-in-error="))) {
+    if (!state.session && current.isSilent && !current.failures) {
+      alertToExpiry(expiredAt());
+    }
     current.at = performance.now() + pauseBefore(response, current.failures);
     current.failures += 1;
     state.isUnanswered = true;
     changed();
   } else if (isAllowed()) {
     stay();
-    const { loaded, rows } = state.inbox;
-    beginSignIn({ expiredAt: current.isSilent && expiredAt(), known: loaded && [...rows.keys()], focus: document.activeElement?.id });
-    location.assign(url);
+    beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
+    keepPage();
+    // A renewal adds no entry to the history.
+    location[current.isSilent ? "replace" : "assign"](url);
   }
 }
 
@@ -86,7 +101,7 @@ export const isRenewalDue = () =>
 
 /** Begin to renew the session before it expires. One tab does this for all. */
 export function renewEarly() {
-  if (state.isLeader && !departure && claimRenewal(EARLY_PAUSE)) {
+  if (state.isLeader && !departure && mayLeave() && claimRenewal(EARLY_PAUSE)) {
     leave({ isSilent: true });
   }
 }

@@ -27,9 +27,8 @@ const ATTEMPT = "console.sign-in";
 const ATTEMPT_TIME = 600_000;
 
 /**
- * Record that this tab leaves the page to sign in. When the tab comes back, the page needs the SIDs of the offers that
- * the user knows, the ID of the element that had the focus and, unless the user asked for the sign-in, the time at
- * which the session expired.
+ * Record that this tab leaves the page to sign in. When the tab comes back, the page needs the time at which the session
+ * expired and whose session it was, unless the user asked for the sign-in.
  */
 export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
 
@@ -55,14 +54,10 @@ function readAttempt() {
 /** Return whether the sign-in that this tab has begun is complete, so that the page can ask the API for the token. */
 export const isSignInComplete = () => location.hash === COMPLETE && readAttempt() !== null;
 
-/** The last sign-in for which this tab has left the page, or {}. Its `focus` is deleted once the focus is restored. */
-export let lastAttempt = {};
-
 /** Return this tab's sign-in, only once; null if there is no sign-in, or if it has taken too long. */
 export function endSignIn() {
   const attempt = readAttempt();
   sessionStorage.removeItem(ATTEMPT);
-  lastAttempt = attempt ?? lastAttempt;
   return attempt;
 }
 

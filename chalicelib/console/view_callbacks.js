@@ -3,7 +3,7 @@
 import { filterProblems, isSearching, loadCallbacks, logFilter, ROUTES, setLogFilter, stopSearch } from "./callbacks.js";
 import { dateAndTime, number, shortSid, timeOfDay } from "./format.js";
 import { PERIODS } from "./history.js";
-import { drafts } from "./session.js";
+import { drafts, keepDraft } from "./session.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { Component } from "./vendor.js";
@@ -57,16 +57,21 @@ export class CallbacksPage extends Page {
 
 /** The filter's form. Typed text takes effect on Enter or the button, a choice at once. Both change the address. */
 class LogFilter extends Component {
-  state = { typed: logFilter() };
+  state = drafts.logTyped?.address === drafts.logFilter ? drafts.logTyped : { typed: logFilter() };
 
   static getDerivedStateFromProps({ address }, { address: previous }) {
     return address === previous ? null : { address, typed: logFilter() };
   }
 
-  keepInput = ({ target }) => this.setState({ typed: { ...this.state.typed, [target.name]: target.value } });
+  keepInput = ({ target }) => {
+    const typed = { ...this.state.typed, [target.name]: target.value };
+    this.setState({ typed });
+    keepDraft("logTyped", { address: drafts.logFilter, typed });
+  };
 
   apply = (event) => {
     event.preventDefault();
+    keepDraft("logTyped");
     const { sid, status, ...others } = Object.fromEntries(new FormData(event.target));
     setLogFilter({ ...others, sid: sid.trim(), status: status.trim() });
   };

@@ -49,7 +49,7 @@ export function dialog() {
   return kind && html`<${Modal} key=${state.dialog} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
 
-/** Ask whether a link may replace the session. */
+/** Ask whether a link, or the account that a renewal has found, may replace the session. */
 function linkQuestion({ claims, accept }) {
   const leave = (event) => {
     event.target.closest("dialog").close();

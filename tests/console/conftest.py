@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from playwright.sync_api import Browser, Page, Response
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from app import app
 from chalicelib.routes.console import console_version
@@ -435,6 +435,41 @@ def open_console(
     for context in contexts:
         context.close()
     assert page_problems == []
+
+
+class Provider:
+    """A fake of the identity provider, which returns the browser with a new token, or a failure."""
+
+    def __init__(self, api: FakeApi, page: Page) -> None:
+        self.api = api
+        self.token = token(name="renewed")
+        self.failure = ""
+        self.requests: list[str] = []
+        self.on_request: Callable[[], Any] = lambda: None
+        page.context.route(f"{api.url}/provider**", self._respond)
+
+    def _respond(self, route: Route) -> None:
+        self.requests.append(route.request.url.removeprefix(f"{self.api.url}/provider"))
+        self.on_request()
+        page = f"{self.api.url}/console/"
+        failure = {"status": 303, "headers": {"Location": f"{page}#sign-in-error={self.failure}"}}
+        route.fulfill(**(failure if self.failure else self.api.complete_sign_in(self.token)))
+
+
+@pytest.fixture
+def open_page(
+    open_console: Callable[..., Page], api: FakeApi
+) -> Callable[..., tuple[Page, Provider]]:
+    """A function that opens a live console and returns the page and the provider."""
+
+    def open_live(mine: str, **options: Any) -> tuple[Page, Provider]:
+        api.has_provider = True
+        page = open_console(mine, **options)
+        provider = Provider(api, page)
+        expect(page.locator(".live")).to_contain_text("Live")
+        return page, provider
+
+    return open_live
 
 
 def watch(page: Page, origin: str, problems: list[str]) -> None:

@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.console.conftest import ACTIVITIES, iso, token
 
 HOUR = 3600
+CONTINUE = "Continue with company account"
+EXPIRED = "Your session expired at"
 
 
 def rows(page: Page):
@@ -125,6 +127,25 @@ def refuse_once(api, end: str) -> list[str]:
 
     api._read = refuse
     return left
+
+
+def approach_expiry(page, api, seconds):
+    """Move the server's clock forward, and wait until the page knows it."""
+    api.clock_offset += seconds
+    before = api.count("/overview")
+    wait_until(page, lambda: api.count("/overview") > before + 1)
+
+
+def expect_renewed(page, provider):
+    stored = "t => sessionStorage.getItem('console.token') === t"
+    page.wait_for_function(stored, arg=provider.token)
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+def posts(api):
+    """Return the paths of the requests that change something."""
+    posted = [path for method, path, _ in api.received if method == "POST"]
+    return [path for path in posted if path != "/console/session"]
 
 
 def error(status: int, code: str, *, reason: str = "", **headers: str):

@@ -1,10 +1,20 @@
 """Browser tests of hidden pages, notifications and sound, with a fake of the API."""
 
+import time
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.console.conftest import token
-from tests.console.pages import hide, row, wait_until
+from tests.console.pages import (
+    EXPIRED,
+    announcements,
+    error,
+    expect_renewed,
+    hide,
+    row,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +90,60 @@ def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
     api.offer("Unseen")
     wait_until(leader, lambda: leader.evaluate("alerts.length > 0"))
     assert leader.evaluate("alerts") == ["Unseen: charged twice"]
+
+
+# A hidden page with notifications, also after it has left and come back.
+HIDDEN = """
+  localStorage.setItem("console.notifications", "true");
+  if (localStorage.getItem("hidden")) {
+    Object.defineProperty(document, "visibilityState", {value: "hidden"});
+  }
+"""
+
+
+@pytest.mark.parametrize("cause", ["typing", "provider", "service"])
+def test_end_of_the_session_notifies_in_a_hidden_tab(open_page, open_console, api, cause):
+    context = open_console(None).context
+    context.add_init_script(HIDDEN + RECORD_ALERTS)
+    mine = token()
+    page, provider = open_page(mine, context=context)
+    page.evaluate("localStorage.setItem('hidden', 'yes')")
+    page.reload()
+    expect(page.locator(".live")).to_contain_text("Live")
+    if cause == "typing":
+        page.keyboard.press("Shift")
+    elif cause == "provider":
+        provider.failure = "login_required"
+    else:
+        original = api.respond
+        api.respond = lambda method, path, *others: (
+            error(503, "Failure")
+            if path.startswith("/console/sign-in")
+            else original(method, path, *others)
+        )
+    api.refused.add(mine)
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
+    expect(announcements(page)).to_contain_text(EXPIRED)
+    wait_until(page, lambda: page.evaluate("alerts.length > 0"))
+    words = "Sign in again to go on. What you typed is kept in this tab."
+    assert page.evaluate("alerts") == [words]
+
+
+def test_session_that_is_renewed_at_its_end_does_not_alert(open_page, open_console, api):
+    context = open_console(None).context
+    context.add_init_script(HIDDEN + RECORD_ALERTS)
+    mine = token()
+    page, provider = open_page(mine, context=context)
+    other = open_console(mine, context=context)
+    expect(other.locator(".live")).to_contain_text("Live")
+    hide(page)
+    hide(other)
+    provider.on_request = lambda: time.sleep(1)
+    api.refused.add(mine)
+    for each in (page, other):
+        expect_renewed(each, provider)
+        assert each.evaluate("alerts") == []
+        expect(announcements(each)).to_have_text("")
 
 
 # Chromium counts each evaluation by Playwright as a user's action, which would unblock the sound.

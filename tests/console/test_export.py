@@ -277,7 +277,7 @@ def test_export_continues_after_a_new_sign_in(open_console, api, place):
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV").click()
         if place == "this tab":
-            expect(page.get_by_text("Your session expired at")).to_be_visible()
+            expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
             page.goto(f"{api.url}/console#token={second}")
     rows = parse(download.value.path().read_text("utf-8-sig"))
     assert [row["reservation_sid"] for row in rows] == [

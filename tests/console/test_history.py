@@ -254,7 +254,7 @@ def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_con
     expect(ended(page)).to_have_count(1)
     page.locator("#filter").fill("marta")
     api.refused.add(first)
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     page.goto(f"{api.url}/console#token={second}")
     expect(ended(page)).to_have_count(1)
     expect(page.locator("#filter")).to_have_value("marta")

@@ -242,7 +242,7 @@ def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_co
     api.answers["/accept"] = error(401, "UnauthorizedError")
     page = open_console(token(name="first"))
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='second')}")
     expect(rows(page).locator(".wrong")).to_contain_text("Nothing was decided.")
     api.end(reservation, "canceled")

@@ -155,7 +155,7 @@ def test_activity_can_be_switched_again_in_the_next_session(open_console, api):
     api.answers["/activity"] = error(401, "UnauthorizedError")
     page = open_console(first)
     activity(page).select_option("Break")
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
 
     def switch(_path):
         switch_to(api, BREAK, "Break")

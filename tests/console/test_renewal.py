@@ -6,57 +6,21 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.console.conftest import token
-from tests.console.pages import announcements, click_background, error, rows, wait_until
+from tests.console.pages import (
+    CONTINUE,
+    EXPIRED,
+    announcements,
+    approach_expiry,
+    click_background,
+    error,
+    expect_renewed,
+    open_history,
+    posts,
+    rows,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
-
-CONTINUE = "Continue with company account"
-EXPIRED = "Your session expired at"
-
-
-class Provider:
-    """A fake of the identity provider, which returns the browser with a new token, or a failure."""
-
-    def __init__(self, api, page):
-        self.api = api
-        self.token = token(name="renewed")
-        self.failure = ""
-        self.requests = []
-        self.on_request = lambda: None
-        page.context.route(f"{api.url}/provider**", self._respond)
-
-    def _respond(self, route):
-        self.requests.append(route.request.url.removeprefix(f"{self.api.url}/provider"))
-        self.on_request()
-        page = f"{self.api.url}/console/"
-        failure = {"status": 303, "headers": {"Location": f"{page}#sign-in-error={self.failure}"}}
-        route.fulfill(**(failure if self.failure else self.api.complete_sign_in(self.token)))
-
-
-@pytest.fixture
-def open_page(open_console, api):
-    """A function that opens a live console and returns the page and the provider."""
-
-    def open_live(mine, **options):
-        api.has_provider = True
-        page = open_console(mine, **options)
-        provider = Provider(api, page)
-        expect(page.locator(".live")).to_contain_text("Live")
-        return page, provider
-
-    return open_live
-
-
-def expect_renewed(page, provider):
-    stored = "t => sessionStorage.getItem('console.token') === t"
-    page.wait_for_function(stored, arg=provider.token)
-    expect(page.locator(".live")).to_contain_text("Live")
-
-
-def posts(api):
-    """Return the paths of the requests that change something."""
-    posted = [path for method, path, _ in api.received if method == "POST"]
-    return [path for path in posted if path != "/console/session"]
 
 
 def refuse_sign_ins(api, *responses):
@@ -72,13 +36,6 @@ def refuse_sign_ins(api, *responses):
     return left
 
 
-def approach_expiry(page, api, seconds):
-    """Move the server's clock forward, and wait until the page knows it."""
-    api.clock_offset += seconds
-    before = api.count("/overview")
-    wait_until(page, lambda: api.count("/overview") > before + 1)
-
-
 # When the page may leave
 
 
@@ -89,7 +46,7 @@ def test_session_that_expires_while_the_user_types_waits_for_the_user(open_page,
     page.keyboard.press("/")
     page.keyboard.type("mar")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.keyboard.type("ta marta ")
     page.wait_for_timeout(1_500)
     assert provider.requests == []
@@ -107,7 +64,7 @@ def test_session_that_expires_behind_a_dialog_waits_for_the_user(open_page, api)
     expect(page.get_by_role("dialog")).to_be_visible()
     page.clock.run_for(120_000)
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.clock.run_for(120_000)
     assert provider.requests == []
 
@@ -194,6 +151,105 @@ def test_page_that_comes_back_without_a_new_offer_does_not_alert(open_page, api)
     expect(announcements(page)).to_have_text("")
 
 
+@pytest.mark.parametrize(("left", "renewals"), [(50, 0), (70, 1)])
+def test_session_is_not_renewed_while_an_offer_ends_soon(open_page, api, left, renewals):
+    api.offer("Marta", left=left + 900)
+    page, provider = open_page(token(seconds=1_190), clock=True)
+    expect(rows(page)).to_have_count(1)
+    page.keyboard.press("?")
+    approach_expiry(page, api, 900)
+    page.keyboard.press("Escape")
+    asked = "/console/sign-in?silent=1"
+    page.clock.run_for(10_500)
+    if renewals:
+        expect_renewed(page, provider)
+    else:
+        page.wait_for_timeout(300)
+    assert api.count(asked) == renewals
+
+
+def test_session_in_its_last_minute_is_renewed_although_an_offer_ends_soon(open_page, api):
+    api.offer("Marta", left=930)
+    page, provider = open_page(token(seconds=955), clock=True)
+    expect(rows(page)).to_have_count(1)
+    approach_expiry(page, api, 900)
+    page.clock.run_for(11_000)
+    expect_renewed(page, provider)
+
+
+def test_expired_session_is_renewed_although_an_offer_ends_soon(open_page, api):
+    api.offer("Marta", left=40)
+    mine = token()
+    page, provider = open_page(mine)
+    expect(rows(page)).to_have_count(1)
+    api.refused.add(mine)
+    expect_renewed(page, provider)
+
+
+def test_session_is_not_renewed_during_an_export(open_page, api):
+    api.worker = None
+    api.add_past_reservation("Past")
+    page, provider = open_page(token("supervisor", seconds=1_190), clock=True)
+    provider.token = token("supervisor", name="renewed")
+    open_history(page)
+    page.keyboard.press("?")
+    approach_expiry(page, api, 900)
+    page.keyboard.press("Escape")
+    api._list = lambda _: error(429, "TooManyRequests", **{"Retry-After": "600"})
+    page.get_by_role("button", name="Export CSV").click()
+    page.clock.run_for(20_000)
+    cancel = page.get_by_role("button", name="Cancel the export")
+    expect(cancel).to_be_visible()
+    page.wait_for_timeout(300)
+    assert api.count("/console/sign-in?silent=1") == 0
+    cancel.click()
+    page.clock.run_for(11_000)
+    expect_renewed(page, provider)
+
+
+def test_renewal_adds_no_entry_to_the_history(open_page, api):
+    mine = token()
+    page, provider = open_page(mine)
+    before = page.evaluate("history.length")
+    api.refused.add(mine)
+    expect_renewed(page, provider)
+    assert page.evaluate("history.length") == before
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_renewal_asks_before_another_user_replaces_the_session(open_page, api, agrees):
+    mine = token("supervisor", seconds=1_190, identity="carla@example.com")
+    api.worker = None
+    page, provider = open_page(mine, clock=True)
+    provider.token = token("supervisor", identity="mallory@example.com")
+    approach_expiry(page, api, 900)
+    page.clock.run_for(11_000)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("You are signed in as carla@example.com.")
+    expect(dialog).to_contain_text("signs this tab in as mallory@example.com")
+    if agrees:
+        dialog.get_by_role("button", name="Replace my session").click()
+        expect_renewed(page, provider)
+    else:
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        expect(page.locator(".live")).to_contain_text("Live")
+        assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def test_renewal_of_an_expired_session_signs_no_other_user_in(open_page, api):
+    mine = token("supervisor", identity="carla@example.com")
+    page, provider = open_page(mine)
+    provider.token = token("supervisor", identity="mallory@example.com")
+    api.refused.add(mine)
+    wait_until(page, lambda: provider.requests)
+    page.wait_for_url(f"{api.url}/console/")
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
+    assert page.evaluate("sessionStorage.getItem('console.token')") is None
+    page.get_by_role("link", name=CONTINUE).click()
+    expect_renewed(page, provider)
+
+
 # The API or the network fails
 
 
@@ -238,7 +294,7 @@ def test_page_stays_until_the_api_returns_the_provider_url(open_page, api, respo
         expect(page.get_by_role("alert")).to_contain_text("provider_unavailable")
     else:
         expect(page.get_by_text("The service does not answer.")).to_be_visible()
-        expect(page.get_by_text(EXPIRED)).to_be_visible()
+        expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
         expect_renewed(page, provider)
         assert provider.requests == ["?silent=1" if is_silent else ""]
 
@@ -263,17 +319,17 @@ def test_time_of_the_expiry_survives_until_the_user_has_signed_in(open_page, api
     page, provider = open_page(mine)
     page.keyboard.press("x")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     provider.failure = "access_denied"
     page.get_by_role("link", name=CONTINUE).click()
     expect(page.get_by_role("alert")).to_contain_text("access_denied")
     page.reload()
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.context.route("**/provider", lambda route: route.fulfill(body="Sign in", status=200))
     page.get_by_role("link", name=CONTINUE).click()
     page.wait_for_url("**/provider")
     page.go_back()
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     assert len(provider.requests) == 1
     page.context.unroute("**/provider")
     provider.failure = ""
@@ -287,11 +343,11 @@ def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
     page, _ = open_page(mine)
     page.keyboard.press("x")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     attempt = "{at: Date.now() - 700_000, expiredAt: 1}"
     page.evaluate(f"sessionStorage.setItem('console.sign-in', JSON.stringify({attempt}))")
     page.goto(api.complete_sign_in(token(name="late"))["headers"]["Location"])
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
@@ -301,13 +357,13 @@ def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_pag
     page.context.route("**/provider?silent=1", lambda route: route.fulfill(status=204))
     api.refused.add(mine)
     # After a 204, the browser stays on the page, as if the user had returned to it.
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     asked = "/console/sign-in?silent=1"
     wait_until(page, lambda: api.count(asked) == 1)
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     page.wait_for_timeout(2_500)
     assert api.count(asked) == 1
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.get_by_role("link", name=CONTINUE).click()
     expect_renewed(page, provider)
 
@@ -340,7 +396,7 @@ def test_typing_when_the_session_comes_back_decides_nothing(open_console, api):
     page.clock.pause_at(time.time() + 60)
     page.keyboard.press("/")
     api.refused.add(mine)
-    expect(page.get_by_text(EXPIRED)).to_be_visible()
+    expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='next')}")
     expect(rows(page)).to_have_count(1)
     page.keyboard.press("a")

@@ -72,6 +72,7 @@ def test_link_opened_in_an_open_page_signs_in(open_console, api):
         ("#sign-in-error=no_identity", "no verified address"),
         ("#sign-in-error=no_role", "no role in this console"),
         ("#sign-in-error=expired", "took longer than ten minutes"),
+        ("#sign-in-error=expired", "or another tab has begun one since"),
         ("#sign-in-error=access_denied", "The sign-in did not succeed (access_denied)."),
     ],
 )
@@ -134,7 +135,7 @@ def test_question_about_a_link_ends_with_the_session(open_console, api):
     page.goto(f"{api.url}/console#token={token('supervisor')}")
     expect(page.get_by_role("dialog")).to_be_visible()
     api.refused.add(mine)
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='new')}")
     expect(page.locator(".live")).to_contain_text("Live")
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -307,7 +308,7 @@ def test_sign_in_whose_token_is_gone_fails(open_console, api, expired_at):
     page.goto("about:blank")
     page.goto(f"{api.url}/console/#sign-in=complete")
     words = "Your session expired at" if expired_at else "The sign-in did not succeed. Try again."
-    expect(page.get_by_text(words)).to_be_visible()
+    expect(page.locator(".banner")).to_contain_text(words)
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
     assert page.url == f"{api.url}/console/"
     assert page.evaluate("sessionStorage.getItem('console.sign-in')") is None
@@ -427,7 +428,9 @@ def test_expired_session_keeps_what_was_typed_and_continues(open_console, api):
     page.get_by_role("button", name="Accept by phone").click()
     page.get_by_label("Caller ID that the phone shows").fill("+1555")
     api.refused.add(first)
-    expect(page.get_by_text(re.compile(r"Your session expired at \d\d:\d\d:\d\d"))).to_be_visible()
+    expect(
+        page.locator(".banner", has_text=re.compile(r"Your session expired at \d\d:\d\d:\d\d"))
+    ).to_be_visible()
     expect(page.get_by_role("heading", name="Sign in again, Alice")).to_be_visible()
     expect(page.get_by_text("You return to the offer Marta: charged twice.")).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='second')}")
@@ -453,9 +456,9 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     age_last_renewal(page)
     api.refused.add(second)
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     wait_until(page, lambda: not answers)
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
 
 
@@ -490,7 +493,7 @@ def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, a
     age_last_renewal(page, age)
     api.refused.add(names[1])
     if renewals == 1:
-        expect(page.get_by_text("Your session expired at")).to_be_visible()
+        expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
         expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
     else:
         expect(page.locator(".live")).to_contain_text("Live")
@@ -552,10 +555,10 @@ def test_sign_in_continues_the_expired_session_of_another_tab(open_console, api)
     page.get_by_role("button", name="Accept by phone").click()
     page.get_by_label("Caller ID that the phone shows").fill("+1555")
     api.refused.add(first)
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     other_user = open_console(token("supervisor"), context=page.context)
     expect(rows(other_user)).to_have_count(1)
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     open_console(second, context=page.context)
     expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("+1555")
     expect(page.locator(".live")).to_contain_text("Live")
@@ -584,7 +587,7 @@ def test_decision_that_the_api_refused_at_the_expiry_can_be_repeated(
         page.get_by_role("button", name="Accept by phone").click()
         page.get_by_label("Caller ID that the phone shows").fill("+1555")
     page.get_by_role("button", name=button).click()
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     is_released.set()
     page.goto(f"{api.url}/console#token={second}")
     rows(page).wait_for()
@@ -597,11 +600,35 @@ def test_decision_that_the_api_refused_at_the_expiry_can_be_repeated(
     expect(rows(page)).to_have_attribute("data-end", "accepted")
 
 
+@pytest.mark.parametrize("is_known_first", [True, False])
+@pytest.mark.parametrize("has_provider", [True, False])
+def test_stored_token_that_the_api_refuses_is_an_expired_session(
+    open_console, api, has_provider, is_known_first
+):
+    mine, renewed = token(), token(name="renewed")
+    page = open_console(mine)
+    expect(page.locator(".live")).to_contain_text("Live")
+    page.context.route(
+        f"{api.url}/provider?silent=1", lambda route: route.fulfill(**api.complete_sign_in(renewed))
+    )
+    api.refused.add(mine)
+    api.has_provider = has_provider
+    late = "**/overview" if is_known_first else "**/console/session"
+    page.route(late, lambda route: (time.sleep(0.5), route.continue_()))
+    page.reload()
+    if has_provider:
+        page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
+        expect(page.locator(".live")).to_contain_text("Live")
+    else:
+        expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_session_ends_at_the_tokens_expiry_by_the_servers_clock(open_console, api):
     page = open_console(token(seconds=3_600))
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     api.clock_offset = 3_601
-    expect(page.get_by_text("Your session expired at")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
 
 
 def test_session_does_not_expire_before_the_servers_clock_is_known(open_console, api):
@@ -609,7 +636,7 @@ def test_session_does_not_expire_before_the_servers_clock_is_known(open_console,
     api.delay = 2.5
     page = open_console(token(seconds=-3_600))
     page.wait_for_timeout(1_500)
-    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+    expect(page.locator(".banner", has_text="Your session expired at")).to_have_count(0)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
 
 
@@ -634,10 +661,10 @@ def test_change_of_the_computers_clock_neither_ends_the_session_nor_changes_the_
     page.clock.run_for(2_000)
     responses.release()
     page.clock.run_for(2_000)
-    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+    expect(page.locator(".banner", has_text="Your session expired at")).to_have_count(0)
     responses.release(100)
     expect(page.locator(".digits")).to_have_text(re.compile("4:[0-5]"))
-    expect(page.get_by_text("Your session expired at")).to_have_count(0)
+    expect(page.locator(".banner", has_text="Your session expired at")).to_have_count(0)
 
 
 def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
@@ -716,7 +743,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     expect(rows(expired_tab)).to_have_count(1)
     api.refused.add(first)
     for each in (page, expired_tab):
-        expect(each.get_by_text("Your session expired at")).to_be_visible()
+        expect(each.locator(".banner", has_text="Your session expired at")).to_be_visible()
     other_user.locator(".me > summary").click()
     other_user.get_by_role("button", name="Sign out").click()
     for each in (other_user, page, expired_tab):
@@ -802,7 +829,7 @@ def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
             page.get_by_role("button", name="Sign out").click()
         else:
             api.refused.add(mine)
-            expect(page.get_by_text("Your session expired at")).to_be_visible()
+            expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
             page.reload()
         page.goto(f"{api.url}/console#token={link}")
         page.get_by_role("button", name="Accept by phone").click()

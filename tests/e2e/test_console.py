@@ -195,7 +195,9 @@ def test_forged_token_is_refused(live, browser):
 
 def test_expired_token_ends_the_session(open_console):
     page = open_console(hours=8 / 3600)
-    expect(page.get_by_text("Your session expired at")).to_be_visible(timeout=20_000)
+    expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible(
+        timeout=20_000
+    )
 
 
 def test_console_recovers_from_a_lost_connection_without_a_reload(live, open_console):

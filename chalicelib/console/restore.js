@@ -1,0 +1,55 @@
+// Keeps what the user would lose when the page leaves, to sign in or to reload, and shows it again afterward.
+
+import { call } from "./actions.js";
+import { changeRow, ending, MAX_ENDED, taskEnding } from "./inbox.js";
+import { drafts, keepDraft } from "./session.js";
+import { changed, state } from "./state.js";
+
+/** The properties of the state that are kept as they are. */
+const KEPT = ["selected", "knownActivity", "expectedActivity", "activityNotice"];
+
+/** Keep what the page shows. Of Reservations, keep only the SIDs, and the Activities that the user has chosen. */
+export function keepPage() {
+  const { loaded, rows, ended } = state.inbox;
+  if (loaded) {
+    keepDraft("left", {
+      ...Object.fromEntries(KEPT.map((name) => [name, state[name]])),
+      known: [...rows.keys()],
+      choices: [...rows.values()].map(({ sid, activityAfterRejection: chosen }) => [sid, chosen]).filter(([, chosen]) => chosen),
+      ended: ended.map(({ sid, isTask }) => [sid, isTask]),
+      // When the browser hides the page, no element has the focus any more.
+      focus: document.activeElement?.closest("[id]")?.id ?? drafts.left?.focus,
+    });
+  }
+}
+
+/** Restore what the page has kept for this user, after the first overview. Return the SIDs of the offers that the user knows, or null. */
+export function restorePage() {
+  if (!drafts.left) {
+    return null;
+  }
+  const { known, choices, ended, focus, ...values } = drafts.left;
+  const { inbox } = state;
+  keepDraft("left");
+  Object.assign(state, values);
+  choices.forEach(([sid, activityAfterRejection]) => changeRow(inbox, sid, { activityAfterRejection }));
+  const gone = known.filter((sid) => !inbox.rows.has(sid));
+  findEnded(inbox, new Map([...gone.map((sid) => [sid]), ...ended]));
+  changed();
+  // Render first.
+  queueMicrotask(() => document.getElementById(focus)?.focus());
+  return known;
+}
+
+/** Look up Reservations that have ended, or that ended while the page was away, and list them. */
+async function findEnded(inbox, sids) {
+  for (const [sid, isTask] of [...sids].slice(0, MAX_ENDED)) {
+    const response = state.session && (await call("GET", `reservations/${sid}`).catch(() => null));
+    const reservation = response?.body;
+    if (response?.status === 200 && reservation.status !== "pending" && !inbox.ended.some((each) => each.sid === sid)) {
+      const at = Date.parse(reservation.history.at(-1).at);
+      inbox.ended.push({ sid, reservation, isTask, ending: { ...(isTask ? taskEnding : ending)(reservation, inbox.principal), at } });
+      changed();
+    }
+  }
+}

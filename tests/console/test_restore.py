@@ -1,0 +1,237 @@
+"""Browser tests of what the page keeps when it leaves and comes back, with a fake of the API."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.conftest import BREAK, OFFLINE, iso, token
+from tests.console.pages import (
+    CONTINUE,
+    EXPIRED,
+    announcements,
+    approach_expiry,
+    ended,
+    expect_renewed,
+    posts,
+    row,
+    rows,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+SELECTED = "[aria-current=true]"
+
+
+def delay_responses(api, session, others):
+    """Delay the responses with the token of a sign-in, and all others, by some seconds."""
+    respond = api.respond
+
+    def respond_later(method, path, headers, parameters):
+        time.sleep(session if path == "/console/session" else others)
+        return respond(method, path, headers, parameters)
+
+    api.respond = respond_later
+
+
+def leave(page, provider, api, how, mine):
+    """Make the page leave and come back."""
+    if how == "reload":
+        page.reload()
+        expect(page.locator(".live")).to_contain_text("Live")
+        return
+    if how == "early":
+        approach_expiry(page, api, 3_350 - api.clock_offset)
+        page.clock.run_for(61_000)
+    else:
+        page.keyboard.press("Shift")
+        api.refused.add(mine)
+        expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
+        page.get_by_role("link", name=CONTINUE).click()
+    expect_renewed(page, provider)
+
+
+WAYS = pytest.mark.parametrize("how", ["early", "click", "reload"])
+
+
+@pytest.mark.parametrize("delay", [0.3, 1])
+def test_offer_that_arrives_while_the_token_is_late_alerts(open_page, api, delay):
+    mine = token()
+    page, provider = open_page(mine, clock=True)
+    provider.on_request = lambda: (api.offer("New"), delay_responses(api, delay, 0))
+    leave(page, provider, api, "early", mine)
+    expect(announcements(page)).to_contain_text("New offer: New: charged twice")
+
+
+@pytest.mark.parametrize(("session", "others"), [(0.1, 0.1), (0.1, 0.3), (0.4, 0.1)])
+@pytest.mark.parametrize("section", ["History", "Callbacks"])
+def test_list_is_loaded_although_the_token_is_replaced(open_page, api, section, session, others):
+    mine, api.worker = token("supervisor"), None
+    api.add_past_reservation("Past")
+    page, provider = open_page(mine, clock=True)
+    provider.token = token("supervisor", name="renewed")
+    page.get_by_role("link", name=section).click()
+    expect(page.get_by_role("heading", name=section, level=1)).to_be_visible()
+    provider.on_request = lambda: delay_responses(api, session, others)
+    leave(page, provider, api, "early", mine)
+    shown = row(page, "Past") if section == "History" else page.get_by_text("No callback matches")
+    expect(shown).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@WAYS
+@pytest.mark.parametrize("focused", ["row", "button"])
+def test_selected_offer_stays_selected(open_page, api, how, focused):
+    for number in range(3):
+        api.offer(f"Customer {number}", 6_000 + number)
+    api.answers["/accept"] = api.decide("accepted")
+    mine = token()
+    page, provider = open_page(mine, clock=True)
+    row(page, "Customer 2").get_by_role("heading").click()
+    if focused == "button":
+        page.get_by_text("Raw JSON").click()
+    leave(page, provider, api, how, mine)
+    expect(rows(page)).to_have_count(3)
+    expect(row(page, "Customer 2")).to_have_attribute("aria-current", "true")
+    expect(page.locator(f".offer{SELECTED}")).to_have_count(1)
+    page.clock.run_for(2_100)
+    page.keyboard.press("a")
+    expect(row(page, "Customer 2")).to_have_attribute("data-end", "accepted")
+    assert len(posts(api)) == 1
+
+
+def test_other_offer_is_selected_if_the_selected_one_has_ended(open_page, api):
+    first, second = (api.offer(f"Customer {number}", 6_000 + number) for number in range(2))
+    mine = token()
+    page, provider = open_page(mine)
+    row(page, "Customer 1").get_by_role("heading").click()
+    provider.on_request = lambda: api.end(second, "canceled")
+    leave(page, provider, api, "click", mine)
+    expect(row(page, "Customer 0")).to_have_attribute("aria-current", "true")
+    expect(ended(page)).to_contain_text("Withdrawn")
+    assert first in api.reservations
+
+
+@WAYS
+def test_activity_that_was_chosen_for_a_rejection_is_kept(open_page, api, how):
+    for number in range(3):
+        api.offer(f"Customer {number}", 6_000 + number)
+    api.answers["/reject"] = api.decide("rejected")
+    mine = token()
+    page, provider = open_page(mine, clock=True)
+    row(page, "Customer 1").get_by_role("heading").click()
+    page.get_by_label("After a rejection").select_option("Offline")
+    leave(page, provider, api, how, mine)
+    row(page, "Customer 1").get_by_role("heading").click()
+    expect(page.get_by_label("After a rejection")).to_have_value(OFFLINE)
+    page.get_by_role("button", name="Reject: Customer 1").click()
+    wait_until(page, lambda: posts(api))
+    sent = [parameters for _, path, parameters in api.received if path.endswith("/reject")]
+    assert sent == [{"activity_sid": OFFLINE}]
+
+
+@WAYS
+def test_notice_and_ended_offers_are_kept(open_page, api, how):
+    offer = api.offer("Gone", 6_000)
+    api.offer("Still here", 6_000)
+    mine = token()
+    page, provider = open_page(mine, clock=True)
+    expect(rows(page)).to_have_count(2)
+    # While a dialog is open, the page does not leave.
+    page.keyboard.press("?")
+    approach_expiry(page, api, 3_350)
+    change = {"activity_name": "Offline", "activity_changed_at": iso(api.now())}
+    api.worker.update(activity_sid=OFFLINE, **change)
+    api.end(offer, "timeout")
+    notice = page.get_by_text("TaskRouter set you to Offline at")
+    expect(notice).to_be_visible()
+    page.clock.run_for(6_000)
+    expect(ended(page)).to_contain_text("Gone")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    leave(page, provider, api, how, mine)
+    expect(notice).to_be_visible()
+    expect(ended(page)).to_contain_text("Timed out")
+    expect(ended(page)).to_contain_text("Gone: charged twice")
+
+
+def test_activity_that_changes_while_the_page_is_away_is_reported(open_page, api):
+    mine = token()
+    page, provider = open_page(mine)
+    page.wait_for_function("document.querySelector('.activity select').value.endsWith('2')")
+    change = {"activity_sid": BREAK, "activity_name": "Break"}
+    provider.on_request = lambda: api.worker.update(change)
+    leave(page, provider, api, "click", mine)
+    expect(page.get_by_text("You were set to Break at")).to_be_visible()
+
+
+DRAFTS = "sessionStorage.getItem('console.drafts')"
+
+
+def open_provider(open_page, api):
+    """Leave for a page of the provider, with an offer in the list and an offer that has ended."""
+    over, kept = (api.offer(name, 6_000) for name in ("Alma", "Berta"))
+    mine = token()
+    page, provider = open_page(mine, clock=True)
+    expect(rows(page)).to_have_count(2)
+    api.end(over, "canceled")
+    expect(row(page, "Alma")).to_have_attribute("data-end", "withdrawn")
+    page.clock.run_for(6_000)
+    page.keyboard.press("Shift")
+    api.refused.add(mine)
+    page.context.route("**/provider", lambda route: route.fulfill(body="Password?"))
+    page.get_by_role("link", name=CONTINUE).click()
+    page.wait_for_url("**/provider")
+    page.context.unroute("**/provider")
+    return page, provider, [over, kept]
+
+
+def test_storage_contains_no_attributes_while_the_page_is_away(open_page, api):
+    page, _, sids = open_provider(open_page, api)
+    stored = page.evaluate(DRAFTS)
+    assert [sid in stored for sid in sids] == [True, True]
+    assert [words for words in ("Alma", "Berta", "charged") if words in stored] == []
+
+
+def test_next_user_gets_nothing_that_was_kept(open_page, api):
+    page, provider, _ = open_provider(open_page, api)
+    provider.token = token("supervisor", identity="dana@example.com")
+    api.worker = None
+    page.goto(api.complete_sign_in(provider.token)["headers"]["Location"])
+    expect_renewed(page, provider)
+    expect(rows(page)).to_have_count(1)
+    page.wait_for_timeout(300)
+    expect(ended(page)).to_have_count(0)
+    assert "known" not in page.evaluate(DRAFTS)
+
+
+def test_sign_out_in_another_tab_removes_what_was_kept(open_page, open_console, api):
+    page, provider, _ = open_provider(open_page, api)
+    other = open_console(provider.token, context=page.context)
+    other.locator(".me > summary").click()
+    other.get_by_role("button", name="Sign out").click()
+    page.goto(f"{api.url}/console")
+    expect(page.get_by_text("You signed out")).to_be_visible()
+    assert page.evaluate(DRAFTS) is None
+
+
+def test_what_was_kept_is_removed_when_it_is_shown_again(open_page, api):
+    page, provider, _ = open_provider(open_page, api)
+    page.goto(api.complete_sign_in(provider.token)["headers"]["Location"])
+    expect(ended(page)).to_contain_text("Alma")
+    assert "known" not in page.evaluate(DRAFTS)
+
+
+@WAYS
+def test_text_in_the_filter_of_callbacks_is_kept(open_page, api, how):
+    mine, api.worker = token("supervisor"), None
+    page, provider = open_page(mine, clock=True)
+    provider.token = token("supervisor", name="renewed")
+    page.get_by_role("link", name="Callbacks").click()
+    field = page.locator("#log-sid")
+    field.fill("WR123")
+    leave(page, provider, api, how, mine)
+    expect(field).to_have_value("WR123")
+    field.press("Enter")
+    expect(page.get_by_text("Enter a complete SID")).to_be_visible()
