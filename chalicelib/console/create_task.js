@@ -128,7 +128,7 @@ function problemOfTask(response, isRepeat) {
   const isEarly = status === 429 || status === 503;
   const key = { TaskUnidentified: "createUnidentified", TaskRouterDenied: "problemDenied" }[body?.Code] ?? "problemOther";
   const n = retryAfter(response, 1);
-  const reason = () => (isEarly ? text("tryAgain", { n }) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
+  const reason = () => (isEarly ? text("tryAgainIn", { n }) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
   const outcome = isRepeat && !isFinal(response) ? "createUnsettled" : isEarly && "createNotSent";
   return () => (outcome ? text(outcome, { reason: reason() }) : reason());
 }

@@ -13,7 +13,7 @@ import { loadPreferences, preferences } from "./preferences.js";
 import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput, renewEarly, stay } from "./renewal.js";
 import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, lastAttempt, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
-import { text } from "./texts.js";
+import { showLanguage, text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
@@ -154,7 +154,7 @@ function signOut() {
 function followSignOut() {
   if (isSignedOut()) {
     showDoor({ kind: clearTab() ? "signed-out" : "" });
-    loadPreferences();
+    readPreferences();
     resetState();
   }
 }
@@ -337,10 +337,22 @@ function refreshActivities() {
   }
 }
 
-function start() {
-  root.replaceChildren();
+/** Read the preferences, for example after another tab has changed them. */
+async function readPreferences() {
   loadPreferences();
+  await showLanguage();
+  changed();
+}
+
+/** Render from now on. Before, the user would see texts in a language other than the preferred one. */
+function beginToRender() {
+  root.replaceChildren();
   onChange(draw);
+  changed();
+}
+
+function start() {
+  readPreferences().then(beginToRender);
   useSession({ pollNow, send: (message) => polling?.send(message), expire: refuse });
   listenToTabs(receive);
   listenToKeys();
@@ -350,8 +362,7 @@ function start() {
   addEventListener("pageshow", followSignOut);
   addEventListener("storage", () => {
     followSignOut();
-    loadPreferences();
-    changed();
+    readPreferences();
   });
   addEventListener("hashchange", ({ newURL }) => {
     if (!new URL(newURL).hash) {

@@ -358,7 +358,7 @@ def test_failed_search_is_shown_and_can_be_retried(open_console, api):
     expect(alert).to_contain_text("The callbacks were not loaded")
     expect(alert).to_contain_text("The service answered: CloudWatch Logs is slow.")
     api.callbacks_answer = {}
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(deliveries(page)).to_have_count(1)
 
 

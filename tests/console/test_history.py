@@ -140,7 +140,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     expect(alert).to_contain_text("The history was not loaded")
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api._list = original
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(ended(page)).to_have_count(1)
     expect(alert).to_have_count(0)
 
@@ -157,7 +157,7 @@ def test_failed_show_more_keeps_the_rows(open_console, api):
     expect(page.get_by_role("alert")).to_contain_text("DynamoDB failed.")
     expect(ended(page)).to_have_count(50)
     api._list = original
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(ended(page)).to_have_count(60)
 
 

@@ -749,6 +749,55 @@ def test_spanish_is_chosen_by_the_browser_and_in_the_settings(open_console, api)
     expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
 
 
+NOTE_TEXTS = """
+  window.seen = [];
+  new MutationObserver(() => seen.push(document.body?.innerText ?? "")).observe(document, {
+    childList: true, subtree: true, characterData: true,
+  });
+"""
+
+
+def has_loaded_spanish(page: Page) -> bool:
+    names = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    return any(name.endswith("/texts_es.js") for name in names)
+
+
+def test_only_users_of_spanish_load_its_texts_and_see_no_others_first(open_console, api):
+    api.offer("Marta")
+    page = open_console(link_token=None, locale="es-MX")
+    page.add_init_script(NOTE_TEXTS)
+    page.route("**/texts_es.js", lambda route: (page.wait_for_timeout(500), route.continue_()))
+    page.goto(f"{api.url}/console#token={token()}")
+    page.reload()
+    expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
+    assert "Open offers" not in "".join(page.evaluate("seen"))
+    page = open_console()
+    expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
+    assert not has_loaded_spanish(page)
+    page.locator(".me > summary").click()
+    page.get_by_label("Language").select_option("Español")
+    expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
+    assert has_loaded_spanish(page)
+
+
+def test_english_is_shown_while_the_other_texts_cannot_be_loaded(open_console, api):
+    api.offer("Marta")
+    page = open_console(link_token=None, locale="es-MX")
+    page.route("**/texts_es.js", lambda route: route.abort())
+    page.goto(f"{api.url}/console#token={token()}")
+    page.reload()
+    expect(page.get_by_role("button", name="Accept: Marta: charged twice")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.locator(".me > summary").click()
+    language = page.get_by_label("Language")
+    expect(language).to_have_value("en")
+    language.select_option("Español")
+    expect(language).to_have_value("en")
+    page.unroute("**/texts_es.js")
+    page.reload()
+    expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [360, 640, 768, 992, 1280, 1920])
 def test_page_never_scrolls_sideways(open_console, api, width):
     api.offer("Donaudampfschifffahrtsgesellschaftskapitän" * 3)

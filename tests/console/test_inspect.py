@@ -471,7 +471,7 @@ def test_failed_request_can_be_retried_and_keeps_the_shown_record(open_console, 
     visit(page, reservation)
     expect(page.get_by_role("alert")).to_contain_text("The service did not answer.")
     page.unroute(address)
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(step_names(page).last).to_have_text("Claimed")
     expect(page.get_by_role("alert")).to_have_count(0)
     page.route(address, lambda route: route.abort())

@@ -227,7 +227,7 @@ def test_button_keeps_the_focus_if_more_rows_fail(open_console, api, fill):
     )
     page.get_by_role("button", name=name).press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("The service answered: Reason.")
-    again = page.get_by_role("button", name="Try again")
+    again = page.get_by_role("button", name="Try again", exact=True)
     expect(again).to_be_focused()
     api.respond = respond
     page.keyboard.press("Enter")
@@ -258,7 +258,7 @@ def test_heading_gets_the_focus_when_a_retry_succeeds(open_console, api, section
     )
     fragment = f"#/{section.format(reservation)}"
     page.evaluate("fragment => { location.hash = fragment }", fragment)
-    again = page.get_by_role("button", name="Try again")
+    again = page.get_by_role("button", name="Try again", exact=True)
     expect(again).to_be_visible()
     api.statistics = make_statistics(api)
     api.respond = respond

@@ -257,7 +257,7 @@ def test_failed_first_load_can_be_retried(open_console, api):
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api.statistics = make_statistics(api)
-    alert.get_by_role("button", name="Try again").click()
+    alert.get_by_role("button", name="Try again", exact=True).click()
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     expect(alert).to_have_count(0)
 
