@@ -367,6 +367,33 @@ def test_phone_dialog_sends_instruction_and_row_rings(open_console, api):
     assert ("POST", f"/reservations/{reservation}/accept", sent) in api.received
 
 
+def test_number_to_call_is_kept_only_for_its_offer_until_it_is_sent(open_console, api):
+    api.worker = None
+    api.offer("Alma", 600)
+    api.offer("Berta", 700, worker_name="Bob")
+    api.answers["/accept"] = (202, {"reservation_status": "pending"}, {})
+    page = open_console(token("supervisor"))
+    number, caller = page.get_by_label("Phone to call"), page.get_by_label("Caller ID")
+
+    def open_dialog(customer: str) -> None:
+        row(page, customer).get_by_role("heading").click()
+        row(page, customer).get_by_role("button", name="Accept by phone").click()
+
+    open_dialog("Alma")
+    number.fill("+15550001111")
+    caller.fill("+15556667777")
+    page.keyboard.press("Escape")
+    open_dialog("Berta")
+    expect(number).to_have_value("")
+    expect(caller).to_have_value("+15556667777")
+    page.keyboard.press("Escape")
+    open_dialog("Alma")
+    expect(number).to_have_value("+15550001111")
+    page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert "+15550001111" not in page.evaluate("sessionStorage.getItem('console.drafts')")
+
+
 @pytest.mark.parametrize(
     ("message", "field", "words"),
     [
