@@ -23,6 +23,7 @@ const TEXTS = {
     noneInProgress: "No accepted Task.",
     moreInProgress: "And {n} more.",
     truncatedProgress: "There are more accepted Tasks than this list can show.",
+    olderProgress: "Accepted Tasks that are older than your newest 200 offers are listed only in History.",
     justEnded: "Just ended",
     lastMinutes: "Last 10 minutes",
     accept: "Accept",

@@ -18,6 +18,7 @@ export default {
   noneInProgress: "Ninguna tarea aceptada.",
   moreInProgress: "Y {n} más.",
   truncatedProgress: "Hay más tareas aceptadas de las que caben en esta lista.",
+  olderProgress: "Las tareas aceptadas que son anteriores a sus 200 ofertas más recientes solo aparecen en Historial.",
   justEnded: "Recién terminadas",
   lastMinutes: "Últimos 10 minutos",
   accept: "Aceptar",

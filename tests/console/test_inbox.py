@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, is_new_overview, iso, token
-from tests.console.pages import announcements, ended, error, row, rows
+from tests.console.pages import announcements, ended, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -261,6 +261,7 @@ def truncated(api, *, pending_omitted=False):
 
 @pytest.mark.parametrize("pending_omitted", [False, True])
 def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_omitted):
+    api.worker = None
     truncated(api, pending_omitted=pending_omitted)
     reservation = api.offer("Marta", 100)
     page = open_console(token("supervisor"))
@@ -274,7 +275,28 @@ def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_
     expect(page.get_by_text("There are more accepted Tasks than this list")).to_be_visible()
 
 
+def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_console, api):
+    task = api.offer("Old", 5_000, status="accepted")
+    last = api.offer("Last", 5_000)
+    api.offer("First", 4_000)
+    page = open_console(clock=True)
+    expect(page.locator(".list > li")).to_have_count(1)
+    api.is_truncated = True
+    api.records[task] = {**api.reservations.pop(task), "history": []}
+    only_in_history = page.get_by_text("older than your newest 200 offers are listed only in History")
+    expect(only_in_history).to_be_visible()
+    expect(page.get_by_text("No accepted Task.")).to_have_count(0)
+    expect(page.locator(".bar [role=status]").first).to_have_text("Least time left first")
+    wait_until(page, lambda: api.count(f"/reservations/{task}") == 1)
+    # All pending offers are listed, so an offer that leaves the list has ended.
+    api.end(last, "canceled")
+    expect(row(page, "Last")).to_have_attribute("data-end", "withdrawn")
+    page.clock.run_for(30_000)
+    assert api.count(f"/reservations/{task}") == 1
+
+
 def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(open_console, api):
+    api.worker = None
     api.max_open = 2
     last = api.offer("Last", 5_000)
     api.offer("Other", 4_000)
