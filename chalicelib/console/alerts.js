@@ -80,7 +80,7 @@ function ringOnce(sid) {
     }
   };
   if (navigator.locks) {
-    navigator.locks.request(`console sound ${sid}`, { ifAvailable: true }, hold);
+    navigator.locks.request(`console sound ${sid}`, { ifAvailable: true }, hold).catch(({ name }) => name === "SecurityError" && ring());
   } else {
     ring();
   }

@@ -1,5 +1,7 @@
 // The user's preferences, which this browser keeps until the user signs out.
 
+import { localStorage } from "./browser.js";
+
 /** The languages of the texts, each by its own name. */
 export const LANGUAGES = { en: "English", es: "Español" };
 

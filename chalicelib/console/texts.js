@@ -188,6 +188,7 @@ const TEXTS = {
     signInAgainName: "Sign in again, {name}",
     signInText: "See offers, inspect each Task, then decide.",
     signInReturn: "You return to the offer {title}.",
+    storageBlocked: "Your browser blocks storage. You cannot sign in with a company account, and a reload ends your session. Allow cookies and site data for this site, then reload this page.",
     withAccount: "Continue with company account",
     localText: "Open the link that {command} prints for Alice or for a supervisor. It works on this machine only.",
     expired: "Your session expired at {time}",

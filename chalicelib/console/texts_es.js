@@ -183,6 +183,7 @@ export default {
   signInAgainName: "Inicie sesión de nuevo, {name}",
   signInText: "Vea las ofertas, revise cada tarea y decida.",
   signInReturn: "Volverá a la oferta {title}.",
+  storageBlocked: "Su navegador bloquea el almacenamiento. No puede iniciar sesión con una cuenta de la empresa y la sesión termina al recargar la página. Permita las cookies y los datos de este sitio y recargue la página.",
   withAccount: "Continuar con la cuenta de empresa",
   localText: "Abra el enlace que {command} muestra para Alice o para un supervisor. Solo funciona en este equipo.",
   expired: "Su sesión venció a las {time}",

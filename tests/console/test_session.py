@@ -31,6 +31,70 @@ def test_token_leaves_the_address_bar_and_stays_in_this_tab(open_console, api):
     expect(other.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
+BLOCK_STORAGE = """
+  for (const name of ["localStorage", "sessionStorage"]) {
+    Object.defineProperty(window, name, {
+      get() { throw new DOMException("Access is denied", "SecurityError"); },
+    });
+  }
+"""
+BLOCK_LOCKS = """
+  for (const name of ["request", "query"]) {
+    LockManager.prototype[name] = async () => { throw new DOMException("No", "SecurityError"); };
+  }
+"""
+BLOCK_CHANNELS = "window.BroadcastChannel = function () { throw new DOMException('No'); }"
+MISSING_CHANNELS = "delete window.BroadcastChannel"
+BLOCK_WORKERS = "window.Worker = function () { throw new DOMException('No', 'SecurityError'); }"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        BLOCK_STORAGE,
+        BLOCK_LOCKS,
+        BLOCK_CHANNELS,
+        MISSING_CHANNELS,
+        BLOCK_WORKERS,
+        f"{BLOCK_STORAGE}{BLOCK_LOCKS}{BLOCK_CHANNELS};{BLOCK_WORKERS}",
+    ],
+)
+def test_page_works_if_the_browser_blocks_storage_locks_channels_or_workers(
+    open_console, api, script
+):
+    api.answers["/accept"] = api.decide("accepted")
+    context = open_console(None).context
+    context.add_init_script(script)
+    pages = [open_console(context=context) for _ in range(2)]
+    for page in pages:
+        expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+        assert page.url == f"{api.url}/console"
+    api.offer("Marta")
+    for page in pages:
+        expect(rows(page)).to_have_count(1)
+    page.locator(".me > summary").click()
+    page.get_by_label("Sound for new offers").check()
+    api.offer("Berta", 300)
+    expect(rows(page)).to_have_count(2)
+    expect(page.locator(".live")).to_contain_text("Live")
+    rows(page).first.get_by_role("button", name="Accept", exact=False).first.click()
+    expect(rows(page).first).to_have_attribute("data-end", "accepted")
+    page.locator(".me > summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You signed out")).to_be_visible()
+
+
+@pytest.mark.parametrize("has_provider", [False, True])
+def test_page_says_that_the_browser_blocks_storage(open_console, api, has_provider):
+    api.has_provider = has_provider
+    context = open_console(None).context
+    context.add_init_script(BLOCK_STORAGE)
+    page = open_console(None, context=context)
+    expect(page.get_by_text("Your browser blocks storage.")).to_be_visible()
+    expect(page.get_by_text("The service does not answer")).to_have_count(0)
+    expect(page.get_by_role("link")).to_have_count(0)
+
+
 @pytest.mark.parametrize("path", ["/console", "/console/"])
 def test_page_without_token_explains_how_to_sign_in(open_console, path):
     page = open_console(None, path=path)
