@@ -2,20 +2,24 @@
 
 import { duration, taskTitle } from "./format.js";
 import { isAnyTabVisible } from "./poll.js";
-import { preferences } from "./preferences.js";
+import { preferences, setPreference } from "./preferences.js";
 import { changed, section, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { openRows } from "./inbox.js";
 
 const iconLink = document.querySelector("#icon");
 const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", "icon-offers.svg") };
+// After a deployment, the file of this version is only in the browser's cache.
+new Image().src = icons.offers;
 /** Milliseconds within which other tabs get the same offer. */
 const RINGING_TIME = 5000;
 let context = null;
 
 /** Show the number of open offers in the tab's title, and whether there are any in its icon. */
 export function showCount() {
-  const count = state.session ? openRows(state.inbox).length : 0;
+  const open = new Set(state.session ? openRows(state.inbox).map(({ sid }) => sid) : []);
+  const count = open.size;
+  closeNotifications(open);
   const page = text(state.session ? section() : "signIn");
   const title = `${count ? `(${count}) ` : ""}${page}, ${text("console")}`;
   if (document.title !== title) {
@@ -61,7 +65,7 @@ export async function alertTo(rows, now, isLeader) {
     ringOnce(rows[0].sid);
   }
   if (isLeader && preferences.notifications && !(await isAnyTabVisible(state.inbox.owner))) {
-    notify(rows[0].sid, titles);
+    notify(rows, titles);
   }
 }
 
@@ -105,15 +109,38 @@ export async function ring() {
   }
 }
 
-function notify(sid, titles) {
+/** The notifications that this tab has shown, and the SIDs of their offers. */
+const notifications = new Map();
+
+/** Close the notifications whose offers have all ended. */
+function closeNotifications(open) {
+  for (const [notification, sids] of notifications) {
+    if (!sids.some((sid) => open.has(sid))) {
+      notification.close();
+      notifications.delete(notification);
+    }
+  }
+}
+
+function notify(rows, titles) {
   if (globalThis.Notification?.permission !== "granted") {
     return;
   }
-  const notification = new Notification(text("notificationTitle"), {
-    body: titles.join("\n"),
-    tag: sid,
-    icon: icons.offers,
-  });
+  const [{ sid }] = rows;
+  let notification;
+  try {
+    notification = new Notification(text("notificationTitle"), {
+      body: titles.join("\n"),
+      tag: sid,
+      icon: icons.offers,
+    });
+  } catch {
+    // Android allows pages no notifications, although it reports the permission as granted.
+    setPreference("notifications", false);
+    changed();
+    return;
+  }
+  notifications.set(notification, rows.map((row) => row.sid));
   notification.addEventListener("click", () => {
     window.focus();
     location.hash = "offers";

@@ -151,6 +151,7 @@ const TEXTS = {
     status: "Status",
     period: "Time",
     allStatuses: "All",
+    allRoutes: "All",
     pending: "Open",
     lastHour: "Last hour",
     lastDay: "Last 24 hours",

@@ -146,6 +146,7 @@ export default {
   status: "Estado",
   period: "Tiempo",
   allStatuses: "Todos",
+  allRoutes: "Todas",
   pending: "Abierta",
   lastHour: "Última hora",
   lastDay: "Últimas 24 horas",

@@ -390,6 +390,7 @@ def test_log_is_shown_in_spanish(open_console, api):
     page.get_by_role("link", name="Callbacks").click()
     expect(deliveries(page)).to_contain_text(re.compile("Asignación.*No válida.*403"))
     expect(page.locator(".why")).to_contain_text("PUBLIC_BASE_URL no es correcto")
+    expect(page.get_by_label("Ruta").locator("option").first).to_have_text("Todas")
 
 
 @pytest.mark.parametrize("width", [360, 640, 768, 1024, 1280, 1920])

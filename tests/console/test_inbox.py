@@ -283,8 +283,7 @@ def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_consol
     expect(page.locator(".list > li")).to_have_count(1)
     api.is_truncated = True
     api.records[task] = {**api.reservations.pop(task), "history": []}
-    only_in_history = page.get_by_text("older than your newest 200 offers are listed only in History")
-    expect(only_in_history).to_be_visible()
+    expect(page.get_by_text("older than your newest 200 offers")).to_be_visible()
     expect(page.get_by_text("No accepted Task.")).to_have_count(0)
     expect(page.locator(".bar [role=status]").first).to_have_text("Least time left first")
     wait_until(page, lambda: api.count(f"/reservations/{task}") == 1)

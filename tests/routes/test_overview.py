@@ -368,7 +368,7 @@ def test_overview_is_truncated_at_900000_bytes(api: Api) -> None:
 
 @pytest.mark.parametrize(("age", "is_truncated"), [(0, True), (47, True), (48, False)])
 def test_open_reservation_is_found_only_among_the_newest_of_its_worker(
-    api: Api, monkeypatch: pytest.MonkeyPatch, age: int, is_truncated: bool
+    api: Api, monkeypatch: pytest.MonkeyPatch, age: int, *, is_truncated: bool
 ) -> None:
     """The response says so unless all older Reservations must have ended."""
     worker = sid("WK")

@@ -50,8 +50,9 @@ _NEWEST_RESERVATIONS = 200
 """Number of a Worker's newest Reservations that a search for open Reservations reads."""
 
 _LONGEST_OPEN_MS = 48 * _HOUR_MS
-"""Maximum age of a pending or accepted Reservation. TaskReservationTimeout is at most 24 hours, and
-TaskRouter deletes a Task that has been assigned for 24 hours (Twilio, TaskRouter resource limits)."""
+"""Maximum age of a pending or accepted Reservation. The longest TaskReservationTimeout is 24 hours,
+and TaskRouter deletes a Task that was assigned for 24 hours (Twilio: TaskRouter resource limits).
+"""
 
 _AFTER_SIDS = "WS"
 """A string that sorts after the SID of every Reservation (WR…)."""
