@@ -88,7 +88,7 @@ def test_notification_is_closed_when_its_offers_are_no_longer_open(open_console,
         api.end(reservation, "canceled")
     else:
         page.locator(".me > summary").click()
-        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Sign out", exact=True).click()
     wait_until(page, lambda: sorted(page.evaluate("dismissed")) == sorted(page.evaluate("shown")))
 
 
@@ -171,7 +171,7 @@ def test_tab_that_the_user_has_used_plays_the_sound(open_console, api):
     api.offer("Loud")
     wait_until(other, lambda: other.evaluate("alerts.length === 2"))
     assert leader.evaluate("alerts") == []
-    leader.get_by_role("button", name="Turn on").click()
+    leader.get_by_role("button", name="Turn on", exact=True).click()
     expect(blocked).to_have_count(0)
     wait_until(leader, lambda: leader.evaluate("alerts.length === 2"))
     api.offer("Once")

@@ -380,7 +380,7 @@ def test_phone_dialog_sends_instruction_and_row_rings(open_console, api):
     dialog = page.get_by_role("dialog", name="Accept by phone")
     expect(dialog.get_by_label("Phone to call")).to_have_count(0)
     dialog.get_by_label("Caller ID that the phone shows").fill("+15556667777")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog).to_have_count(0)
     expect(rows(page)).to_contain_text("Your phone is ringing. Pick up to accept.")
     expect(rows(page).get_by_role("button", name="Reject")).to_be_enabled()
@@ -438,7 +438,7 @@ def test_phone_dialog_shows_an_error_below_its_field(open_console, api, message,
     page.get_by_role("button", name="Accept by phone").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label(field).fill("12")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog.get_by_label(field)).to_have_accessible_description(
         re.compile(words.replace("+", r"\+"))
     )
@@ -446,11 +446,11 @@ def test_phone_dialog_shows_an_error_below_its_field(open_console, api, message,
     expect(dialog.get_by_label(field)).to_have_value("12")
     expect(dialog.locator(".wrong")).to_have_count(1)
     api.answers["/accept"] = error(503, "TaskRouterNotSent", **{"Retry-After": "2"})
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog.get_by_role("alert")).to_contain_text("Try again in 2 s.")
     expect(dialog.locator(".wrong")).to_have_count(1)
     api.answers["/accept"] = api.decide("accepted")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Complete")).to_be_visible()
 
@@ -467,10 +467,10 @@ def test_phone_dialog_stays_open_until_the_response_arrives(open_console, api):
     page = open_console()
     page.get_by_role("button", name="Accept by phone").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog.get_by_role("status")).to_have_text("Waiting for the answer")
     expect(dialog.get_by_role("alert")).to_have_count(0)
-    dialog.get_by_role("button", name="Call").click(force=True)
+    dialog.get_by_role("button", name="Call", exact=True).click(force=True)
     answer.set()
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Accept by phone")).to_be_focused()
@@ -719,7 +719,7 @@ def test_failed_activity_switch_is_reported(open_console, api):
     page.get_by_label("Your Activity").select_option("Break")
     expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
     expect(page.get_by_label("Your Activity")).to_have_value(AVAILABLE)
-    page.get_by_role("button", name="Dismiss").click()
+    page.get_by_role("button", name="Dismiss", exact=True).click()
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
@@ -776,7 +776,7 @@ def test_activity_change_by_taskrouter_is_reported_and_can_be_undone(open_consol
         return 200, activity, {}
 
     api.answers["/activity"] = switch
-    banner.get_by_role("button", name="Set me to Available").click()
+    banner.get_by_role("button", name="Set me to Available", exact=True).click()
     expect(banner).to_have_count(0)
     assert ("POST", "/activity", {"activity_sid": AVAILABLE}) in api.received
 
@@ -935,7 +935,7 @@ def test_new_version_offers_a_reload(open_console, api):
     api.version = "another"
     expect(page.get_by_text("A new version of the console is available")).to_be_visible()
     with page.expect_navigation():
-        page.get_by_role("button", name="Reload").click()
+        page.get_by_role("button", name="Reload", exact=True).click()
     api.version = page.locator("link[rel=stylesheet]").get_attribute("href").split("/")[1]
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)

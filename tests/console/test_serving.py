@@ -255,6 +255,17 @@ def test_languages_have_the_same_keys_and_placeholders(name):
         assert placeholders[0] == placeholders[1], key
 
 
+def test_every_text_gets_the_values_that_it_names():
+    """Calls with a key that the code computes are not checked."""
+    code = "".join(read(name) for name in OWN_SCRIPTS if not name.startswith("texts"))
+    incomplete = []
+    for key, words in texts("texts.js"):
+        for values in re.findall(rf'\btext\("{key}"(?:, \{{(.*?)\}})?\)', code):
+            missing = set(re.findall(r"\{(\w+)\}", words)) - set(re.findall(r"\w+", values))
+            incomplete += [(key, name) for name in missing]
+    assert incomplete == []
+
+
 def test_every_text_is_used():
     code = "".join(read(name) for name in OWN_SCRIPTS if not name.startswith("texts"))
     names = set(re.findall(r"\b\w+\b", code))

@@ -80,7 +80,7 @@ def test_page_works_if_the_browser_blocks_storage_locks_channels_or_workers(
     rows(page).first.get_by_role("button", name="Accept", exact=False).first.click()
     expect(rows(page).first).to_have_attribute("data-end", "accepted")
     page.locator(".me > summary").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_text("You signed out")).to_be_visible()
 
 
@@ -167,7 +167,7 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
     expect(dialog).to_have_count(0)
     assert page.evaluate(stored) == mine
     page.goto(f"{api.url}/console#token={link}")
-    dialog.get_by_role("button", name="Replace my session").click()
+    dialog.get_by_role("button", name="Replace my session", exact=True).click()
     expect(dialog).to_have_count(0)
     expect(page.locator(".live")).to_contain_text("Live")
     assert page.evaluate(stored) == link
@@ -693,7 +693,7 @@ def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
     api.reservations.clear()
     api.delay = 1
     page.goto(f"{api.url}/console#token={token('supervisor')}")
-    page.get_by_role("button", name="Replace my session").click()
+    page.get_by_role("button", name="Replace my session", exact=True).click()
     expect(rows(page)).to_have_count(0)
     assert "Marta" not in page.content()
 
@@ -707,7 +707,7 @@ def kept_keys(page):
 
 def sign_out(page):
     page.locator(".me > summary").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_text("You signed out")).to_be_visible()
 
 
@@ -718,7 +718,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     expect(other.get_by_role("heading", name="No open offers")).to_be_visible()
     page.locator(".me > summary").click()
     page.get_by_label("Sound for new offers").check()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     for each in (page, other):
         expect(each.get_by_text("You signed out")).to_be_visible()
         assert kept_keys(each) == ["console.sign-out"] * 2
@@ -738,7 +738,7 @@ def test_sign_out_reminds_of_the_providers_session_or_of_the_link_in_the_history
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     page.locator(".me > summary").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_text("You signed out")).to_be_visible()
     reminder = page.get_by_text("You may still be signed in to your company account.")
     expect(reminder).to_have_count(int(has_provider))
@@ -764,7 +764,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     for each in (page, expired_tab):
         expect(each.get_by_text("Your session expired at")).to_be_visible()
     other_user.locator(".me > summary").click()
-    other_user.get_by_role("button", name="Sign out").click()
+    other_user.get_by_role("button", name="Sign out", exact=True).click()
     for each in (other_user, page, expired_tab):
         expect(each.get_by_text("You signed out")).to_be_visible()
         assert kept_keys(each) == ["console.sign-out"] * 2
@@ -782,7 +782,7 @@ def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_consol
     sign_out(page)
     page.goto(f"{api.url}/console#token={token('supervisor', name='next')}")
     expect(rows(page)).to_have_count(1)
-    page.get_by_role("button", name="Turn off").click()
+    page.get_by_role("button", name="Turn off", exact=True).click()
     polls = overview_requests(away)
     away.go_back()
     expect(away.get_by_text("You signed out")).to_be_visible()
@@ -845,7 +845,7 @@ def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
         page.keyboard.press("Escape")
         if end == "sign out":
             page.locator(".me > summary").click()
-            page.get_by_role("button", name="Sign out").click()
+            page.get_by_role("button", name="Sign out", exact=True).click()
         else:
             api.refused.add(mine)
             expect(page.get_by_text("Your session expired at")).to_be_visible()
