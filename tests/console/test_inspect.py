@@ -536,6 +536,7 @@ def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, ap
 def test_link_to_the_log_searches_only_the_time_of_the_reservation(
     open_console, api, *, status, ago, hours, is_past
 ):
+    ended_at = time.time() - ago + 97.339 + 289
     reservation = add_record(api, status, ago=ago)
     page = open_console(token("supervisor"), timezone_id="Asia/Kolkata")
     visit(page, reservation)
@@ -544,7 +545,6 @@ def test_link_to_the_log_searches_only_the_time_of_the_reservation(
     parameters = dict(parse_qsl(urlsplit(search.value.url).query))
     assert parameters["reservation_sid"] == reservation
     assert ("until" in parameters) == is_past
-    ended_at = time.time() - ago + 97.339 + 289
     until = datetime.fromisoformat(parameters.get("until", iso(time.time()))).timestamp()
     if is_past:
         assert 300 <= until - ended_at <= 361
