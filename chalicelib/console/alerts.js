@@ -2,7 +2,7 @@
 
 import { duration, taskTitle, timeOfDay } from "./format.js";
 import { isAnyTabVisible } from "./poll.js";
-import { preferences } from "./preferences.js";
+import { preferences, setPreference } from "./preferences.js";
 import { drafts } from "./session.js";
 import { changed, section, select, state } from "./state.js";
 import { text } from "./texts.js";
@@ -10,13 +10,17 @@ import { openRows } from "./inbox.js";
 
 const iconLink = document.querySelector("#icon");
 const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", "icon-offers.svg") };
+// After a deployment, the file of this version is only in the browser's cache.
+new Image().src = icons.offers;
 /** Milliseconds within which other tabs get the same offer. */
 const RINGING_TIME = 5000;
 let context = null;
 
 /** Show the number of open offers in the tab's title. The tab's icon shows whether there are any. */
 export function showCount() {
-  const count = state.session ? openRows(state.inbox).length : 0;
+  const open = new Set(state.session ? openRows(state.inbox).map(({ sid }) => sid) : []);
+  const count = open.size;
+  closeNotifications(open);
   const page = text(state.session ? section() : "signIn");
   const title = `${count ? `(${count}) ` : ""}${page}, ${text("console")}`;
   if (document.title !== title) {
@@ -62,7 +66,7 @@ export async function alertTo(rows, now, isLeader) {
     ringOnce(rows[0].sid);
   }
   if (isLeader && preferences.notifications && !(await isAnyTabVisible(state.inbox.owner))) {
-    notify(rows[0].sid, titles);
+    notify(rows, titles);
   }
 }
 
@@ -71,7 +75,7 @@ export async function alertToExpiry(at) {
   const title = text("expired", { time: timeOfDay(at) });
   announce(title);
   if (preferences.notifications && !(await isAnyTabVisible(drafts.owner))) {
-    notify("", [text("expiredText")], title);
+    notify([], [text("expiredText")], title);
   }
 }
 
@@ -90,7 +94,7 @@ function ringOnce(sid) {
     }
   };
   if (navigator.locks) {
-    navigator.locks.request(`console sound ${sid}`, { ifAvailable: true }, hold);
+    navigator.locks.request(`console sound ${sid}`, { ifAvailable: true }, hold).catch(({ name }) => name === "SecurityError" && ring());
   } else {
     ring();
   }
@@ -115,16 +119,41 @@ export async function ring() {
   }
 }
 
-/** Show a notification about an offer or, without a SID, about the session. A later one with the same tag takes its place. */
-function notify(sid, lines, title = text("notificationTitle")) {
+/** The notifications that this tab has shown, and the SIDs of their offers. */
+const notifications = new Map();
+
+/** Close the notifications whose offers have all ended. */
+function closeNotifications(open) {
+  for (const [notification, sids] of notifications) {
+    if (!sids.some((sid) => open.has(sid))) {
+      notification.close();
+      notifications.delete(notification);
+    }
+  }
+}
+
+/** Show a notification about offers or, without offers, about the session. A later one with the same tag takes its place. */
+function notify(rows, lines, title = text("notificationTitle")) {
   if (globalThis.Notification?.permission !== "granted") {
     return;
   }
-  const notification = new Notification(title, {
-    body: lines.join("\n"),
-    tag: sid || "expired",
-    icon: icons.offers,
-  });
+  const sid = rows[0]?.sid;
+  let notification;
+  try {
+    notification = new Notification(title, {
+      body: lines.join("\n"),
+      tag: sid ?? "expired",
+      icon: icons.offers,
+    });
+  } catch {
+    // Android allows pages no notifications, although it reports the permission as granted.
+    setPreference("notifications", false);
+    changed();
+    return;
+  }
+  if (sid) {
+    notifications.set(notification, rows.map((row) => row.sid));
+  }
   notification.addEventListener("click", () => {
     window.focus();
     if (sid) {

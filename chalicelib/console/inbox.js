@@ -150,11 +150,11 @@ function applyProgress(inbox, decided, others) {
  * Return the deadline from which pending Reservations may be missing.
  *
  * A truncated overview omits accepted and wrapping Reservations first, then the pending ones that
- * expire last.
+ * expire last. A Worker's overview omits those that are older than the Worker's newest ones.
  */
-function lastListedDeadline({ reservations, truncated }) {
+function lastListedDeadline({ reservations, truncated, worker }) {
   const last = reservations.at(-1);
-  return truncated && last?.status === "pending" ? Date.parse(last.expires_at) : Infinity;
+  return truncated && !worker && last?.status === "pending" ? Date.parse(last.expires_at) : Infinity;
 }
 
 /** Update the row of a pending Reservation; return whether the row is new. */

@@ -14,7 +14,7 @@ import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput,
 import { keepPage, restorePage } from "./restore.js";
 import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
-import { text } from "./texts.js";
+import { showLanguage, text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
@@ -155,7 +155,7 @@ function signOut() {
 function followSignOut() {
   if (isSignedOut()) {
     showDoor({ kind: clearTab() ? "signed-out" : "" });
-    loadPreferences();
+    readPreferences();
     resetState();
   }
 }
@@ -347,10 +347,22 @@ function refreshActivities() {
   }
 }
 
-function start() {
-  root.replaceChildren();
+/** Read the preferences, for example after another tab has changed them. */
+async function readPreferences() {
   loadPreferences();
+  await showLanguage();
+  changed();
+}
+
+/** Render from now on. Before, the user would see texts in a language other than the preferred one. */
+function beginToRender() {
+  root.replaceChildren();
   onChange(draw);
+  changed();
+}
+
+function start() {
+  readPreferences().then(beginToRender);
   useSession({ pollNow, send: (message) => polling?.send(message), expire: refuse });
   listenToTabs(receive);
   listenToKeys();
@@ -364,8 +376,7 @@ function start() {
   });
   addEventListener("storage", () => {
     followSignOut();
-    loadPreferences();
-    changed();
+    readPreferences();
   });
   addEventListener("hashchange", ({ newURL }) => {
     if (!new URL(newURL).hash) {

@@ -1,6 +1,7 @@
 // Polls the overview. Of all tabs with the same user, one polls, and all show the result.
 
 import { NoResponse, request, retryAfter } from "./api.js";
+import { openChannel } from "./browser.js";
 import { clockOffset, readServerTime, serverNow, setClockOffset } from "./clock.js";
 import { after } from "./timer.js";
 
@@ -21,7 +22,7 @@ const visibleLock = (owner) => `console visible ${owner}`;
 
 /** Return whether the user sees the console in any tab. */
 export async function isAnyTabVisible(owner) {
-  const { held = [] } = (await navigator.locks?.query()) ?? {};
+  const { held = [] } = (await navigator.locks?.query().catch(() => null)) ?? {};
   return document.visibilityState === "visible" || held.some(({ name }) => name === visibleLock(owner));
 }
 
@@ -35,7 +36,7 @@ export async function isAnyTabVisible(owner) {
 export function startPolling({ token, owner, show, refuse, receive }) {
   const stopping = new AbortController();
   const { signal } = stopping;
-  const channel = new BroadcastChannel(`console ${owner}`);
+  const channel = openChannel(`console ${owner}`);
   let overview = null;
   let tag = null;
   let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
@@ -47,7 +48,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   /** Send the overview and the state to the other tabs, whose `performance` clocks began at other times. */
   function sendState() {
-    channel.postMessage({ type: "state", overview, connection, wait: connection.nextAt - performance.now(), offset: clockOffset() });
+    channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - performance.now(), offset: clockOffset() });
   }
 
   function publish() {
@@ -99,6 +100,11 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   /** Poll for all tabs when the tab that polls is closed or, with `steal`, now. */
   function compete(options) {
     navigator.locks.request(`console poll ${owner}`, options, lead).catch(({ name }) => {
+      if (name === "SecurityError" && !signal.aborted) {
+        // A browser that blocks storage refuses locks, too.
+        lead();
+        return;
+      }
       // Another tab has taken the place of this one, or this one has stopped.
       isLeader = false;
       wake();
@@ -176,11 +182,11 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     if (isLeader) {
       wake();
     } else {
-      channel.postMessage({ type: "wake" });
+      channel?.postMessage({ type: "wake" });
     }
   }
 
-  channel.addEventListener("message", ({ data }) => {
+  channel?.addEventListener("message", ({ data }) => {
     if (data.type === "state") {
       overview = data.overview;
       heardAt = performance.now();
@@ -206,7 +212,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     hide();
     if (document.visibilityState === "visible") {
       const released = new Promise((resolve) => (hide = resolve));
-      navigator.locks?.request(visibleLock(owner), { mode: "shared" }, () => released);
+      navigator.locks?.request(visibleLock(owner), { mode: "shared" }, () => released).catch(() => {});
       pollNow();
     }
   }
@@ -215,8 +221,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   addEventListener("online", pollNow, { signal });
   addEventListener("pageshow", pollNow, { signal });
   showVisibility();
-  channel.postMessage({ type: "hello" });
-  if (navigator.locks) {
+  channel?.postMessage({ type: "hello" });
+  if (navigator.locks && channel) {
     // The lock passes to another tab when this tab is closed. A page with a lock is never frozen.
     compete({ signal });
   } else {
@@ -226,13 +232,13 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   return {
     pollNow,
     watch,
-    send: (message) => channel.postMessage(message),
+    send: (message) => channel?.postMessage(message),
     stop() {
       isLeader = false;
       stopping.abort();
       wake();
       hide();
-      channel.close();
+      channel?.close();
     },
   };
 }

@@ -1,26 +1,37 @@
 // The user's preferences, which this browser keeps until the user signs out.
 
+import { localStorage } from "./browser.js";
+
 /** The languages of the texts, each with its name in that language. */
 export const LANGUAGES = { en: "English", es: "Español" };
 
 const PREFIX = "console.";
+const LANGUAGE = "console.language";
 const DEFAULTS = {
-  language: navigator.language.startsWith("es") ? "es" : "en",
   sound: false,
   notifications: false,
   shortcuts: true,
 };
 
-export const preferences = { ...DEFAULTS };
+/** `language` is the language shown, whose texts are loaded. */
+export const preferences = { ...DEFAULTS, language: "en" };
 
 /** Read the preferences, for example after another tab has changed them. */
 export function loadPreferences() {
   for (const name of Object.keys(DEFAULTS)) {
     const value = readJson(localStorage, PREFIX + name);
-    const isValid = typeof value === typeof DEFAULTS[name] && (name !== "language" || Object.hasOwn(LANGUAGES, value));
-    preferences[name] = isValid ? value : DEFAULTS[name];
+    preferences[name] = typeof value === typeof DEFAULTS[name] ? value : DEFAULTS[name];
   }
 }
+
+/** Return the language that the user has chosen, or the browser's. */
+export function preferredLanguage() {
+  const chosen = readJson(localStorage, LANGUAGE);
+  return Object.hasOwn(LANGUAGES, chosen) ? chosen : navigator.language.startsWith("es") ? "es" : "en";
+}
+
+/** Record the language that the user has chosen. */
+export const chooseLanguage = (language) => localStorage.setItem(LANGUAGE, JSON.stringify(language));
 
 /** Return a stored value, or null. Other pages of this origin, and other versions, use the same storage. */
 export function readJson(storage, key) {

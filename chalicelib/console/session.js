@@ -1,5 +1,6 @@
 // The signed-in user. Each tab stores its own token, and passes it only to the API and to other tabs of this page.
 
+import { localStorage, openChannel, sessionStorage } from "./browser.js";
 import { readJson } from "./preferences.js";
 
 const TOKEN = "console.token";
@@ -61,13 +62,13 @@ export function endSignIn() {
   return attempt;
 }
 
-const tabs = new BroadcastChannel("console sessions");
+const tabs = openChannel("console sessions");
 
 /** Pass a new token to the user's other tabs, whose session may have expired. */
-export const shareToken = (owner, token) => tabs.postMessage({ owner, token });
+export const shareToken = (owner, token) => tabs?.postMessage({ owner, token });
 
 /** Call a function with the tokens from other tabs: {owner, token}. */
-export const listenToTabs = (receive) => tabs.addEventListener("message", ({ data }) => receive(data));
+export const listenToTabs = (receive) => tabs?.addEventListener("message", ({ data }) => receive(data));
 
 export const storedToken = () => sessionStorage.getItem(TOKEN);
 

@@ -5,17 +5,28 @@ const url = new URL("timer_worker.js", import.meta.url).href;
 const policy = globalThis.trustedTypes?.createPolicy("agent-console", {
   createScriptURL: () => url,
 });
-const worker = new Worker(policy ? policy.createScriptURL("") : url);
 const callbacks = new Map();
-let isWorkerLost = false;
+const worker = startWorker();
+let isWorkerLost = !worker;
 let lastId = 0;
 
-// If the worker's script cannot be loaded, slow timers are better than none.
-worker.addEventListener("error", () => {
+/** Return the worker; null if the browser refuses it. Slow timers are better than none. */
+function startWorker() {
+  try {
+    const started = new Worker(policy ? policy.createScriptURL("") : url);
+    started.addEventListener("error", loseWorker);
+    started.addEventListener("message", ({ data: id }) => fire(id));
+    return started;
+  } catch {
+    return null;
+  }
+}
+
+/** Continue with slow timers, because the worker's script cannot be loaded. */
+function loseWorker() {
   isWorkerLost = true;
   callbacks.forEach((callback, id) => setTimeout(fire, 1000, id));
-});
-worker.addEventListener("message", ({ data: id }) => fire(id));
+}
 
 function fire(id) {
   const callback = callbacks.get(id);
@@ -35,6 +46,6 @@ export function after(milliseconds, callback) {
   }
   return () => {
     callbacks.delete(id);
-    worker.postMessage({ id, milliseconds: null });
+    worker?.postMessage({ id, milliseconds: null });
   };
 }

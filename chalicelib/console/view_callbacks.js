@@ -96,7 +96,7 @@ class LogFilter extends Component {
     </div>`;
     return html`<form class="log-filters" role="search" aria-label=${text("callbacks")} novalidate onSubmit=${this.apply}>
       ${input("sid", text("sidFilter"), { type: "search", class: "mono" })}
-      ${select("route", text("route"), [["", text("allStatuses")], ...Object.entries(ROUTES).map(([each, key]) => [each, text(key)])])}
+      ${select("route", text("route"), [["", text("allRoutes")], ...Object.entries(ROUTES).map(([each, key]) => [each, text(key)])])}
       ${input("status", text("httpStatus"), { inputmode: "numeric", maxlength: 5, placeholder: text("allStatuses") })}
       ${select("period", text("period"), Object.keys(PERIODS).map((name) => [name, text(PERIOD_TEXTS[name])]))}
       ${input("until", text("until"), { type: "datetime-local", ...(problems.until && { value: "" }) })}

@@ -81,7 +81,7 @@ function phone(sid) {
           <option value="dequeue">${text("dequeue")}</option>
         </select>
       </div>
-      ${isSupervisor() && field(props("to"), text("phoneTo"), text("phoneToHint"))}
+      ${isSupervisor() && field(props("to"), text("phoneTo"), text("phoneToHint"), numberOf(sid))}
       ${field(props("from"), text("phoneFrom"), text("phoneFromHint"))}
     </div>
     <div class="foot">
@@ -104,11 +104,16 @@ async function sendPhone(event, sid) {
   Object.assign(shown, { isSending: true, problem: null, field: null });
   const parameters = Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
   await decide(sid, "accept", parameters);
+  const row = state.inbox.rows.get(sid);
+  const isUnsent = row?.phase === "open" && row.problem;
+  if (!isUnsent) {
+    // Forget the number.
+    keepDraft(numberOf(sid));
+  }
   if (state.dialog !== shown) {
     return;
   }
-  const row = state.inbox.rows.get(sid);
-  if (row?.phase === "open" && row.problem) {
+  if (isUnsent) {
     Object.assign(shown, { isSending: false, problem: row.problem, field: form.elements[row.field] ? row.field : null });
     form.elements[row.field]?.focus();
     changed();
@@ -120,10 +125,13 @@ async function sendPhone(event, sid) {
 
 const keep = (name) => ({ target }) => keepDraft(name, target.value);
 
-function field({ name, problem }, words, hint) {
+/** The draft of the number to call for an offer. */
+const numberOf = (sid) => `to ${sid}`;
+
+function field({ name, problem }, words, hint, draft = name) {
   return html`<div class="field">
     <label for=${name}>${words}</label>
-    <input id=${name} name=${name} type="tel" autocomplete="off" value=${drafts[name] ?? ""} onInput=${keep(name)} aria-invalid=${problem ? "true" : null} aria-describedby=${`${name}-hint`} />
+    <input id=${name} name=${name} type="tel" autocomplete="off" value=${drafts[draft] ?? ""} onInput=${keep(draft)} aria-invalid=${problem ? "true" : null} aria-describedby=${`${name}-hint`} />
     ${problem ? html`<p id=${`${name}-hint`} class="wrong">${icon("last")}<span>${problem()}</span></p>` : html`<p id=${`${name}-hint`} class="hint">${hint}</p>`}
   </div>`;
 }

@@ -1,6 +1,7 @@
 // The sign-in page.
 
 import { ROOT } from "./api.js";
+import { isStorageBlocked } from "./browser.js";
 import { rowTitle } from "./inbox.js";
 import { timeOfDay } from "./format.js";
 import { isLeaving, leave } from "./renewal.js";
@@ -40,7 +41,8 @@ export function door({ ask }) {
         <h1>${isExpired && name ? text("signInAgainName", { name }) : text("signIn")}</h1>
         <p class="muted">${row ? text("signInReturn", { title: rowTitle(inbox, row) }) : text("signInText")}</p>
       </div>
-      ${hasProvider === true && html`<a class="button primary" href=${CONSOLE} onClick=${leaveToSignIn}>${icon(isLeaving() ? "spin" : "key", isLeaving() ? "i spin" : "i")}${text("withAccount")}</a>`}
+      ${isStorageBlocked && html`<p class="small">${text("storageBlocked")}</p>`}
+      ${hasProvider === true && !isStorageBlocked && html`<a class="button primary" href=${CONSOLE} onClick=${leaveToSignIn}>${icon(isLeaving() ? "spin" : "key", isLeaving() ? "i spin" : "i")}${text("withAccount")}</a>`}
       ${isUnanswered && (hasProvider === null || isLeaving()) && html`<p class="small" role="status">${text("unanswered")}</p>`}
       ${isUnanswered && hasProvider === null && html`<button type="button" onClick=${ask}>${text("tryNow")}</button>`}
       ${hasProvider === false && html`<p class="small muted">${newLink("localText", "linkOnlyText")}</p>`}

@@ -4,9 +4,9 @@ import { switchActivity } from "./activity.js";
 import { allowNotifications, ring } from "./alerts.js";
 import { duration } from "./format.js";
 import { openRows } from "./inbox.js";
-import { LANGUAGES, preferences, setPreference } from "./preferences.js";
+import { chooseLanguage, LANGUAGES, preferences, setPreference } from "./preferences.js";
 import { areActivitiesMissing, changed, isAvailable, section, state } from "./state.js";
-import { text } from "./texts.js";
+import { showLanguage, text } from "./texts.js";
 import { html, icon, logo, Ticking } from "./view.js";
 import { isSupervisor } from "./view_offer.js";
 
@@ -90,7 +90,7 @@ function menu(signOut) {
       ${toggle("shortcuts", text("shortcutsSetting"))}
       <label>
         ${text("language")}
-        <select value=${preferences.language} onChange=${({ target }) => change("language", target.value)}>
+        <select value=${preferences.language} onChange=${({ target }) => switchLanguage(target.value)}>
           ${Object.entries(LANGUAGES).map(([code, label]) => html`<option key=${code} value=${code} lang=${code}>${label}</option>`)}
         </select>
       </label>
@@ -98,6 +98,12 @@ function menu(signOut) {
       <button type="button" onClick=${signOut}>${text("signOut")}</button>
     </div>
   </details>`;
+}
+
+async function switchLanguage(language) {
+  chooseLanguage(language);
+  await showLanguage();
+  changed();
 }
 
 function change(name, value) {

@@ -207,7 +207,7 @@ const taskElements = () => [...document.querySelectorAll(".list > li")];
 
 function inProgress() {
   const progress = state.inbox.progress.filter(matcher());
-  const { isTruncated } = state.inbox;
+  const { isTruncated, worker } = state.inbox;
   return html`<section class="panel" aria-labelledby="progress">
     <header>
       <h2 id="progress" tabindex="-1">${text("inProgress")}</h2>
@@ -217,7 +217,7 @@ function inProgress() {
       ? html`<ul class="list">${progress.slice(0, MAX_PROGRESS).map(progressItem)}</ul>`
       : !isTruncated && html`<p class="in muted small">${state.inbox.loaded ? text("noneInProgress") : "…"}</p>`}
     ${progress.length > MAX_PROGRESS && html`<p class="in muted small">${text("moreInProgress", { n: progress.length - MAX_PROGRESS })}</p>`}
-    ${isTruncated && html`<p class="in muted small">${text("truncatedProgress")}</p>`}
+    ${isTruncated && html`<p class="in muted small">${text(worker ? "olderProgress" : "truncatedProgress")}</p>`}
   </section>`;
 }
 

@@ -26,6 +26,8 @@ _PAGES = "SUPERVISOR_PAGES"
 _STYLES = "console.css"
 _LICENSES = "licenses.txt"
 _FIRST_MODULE = "main.js"
+_LANGUAGE_FILE = re.compile(r"texts_\w+\.js")
+"""A file of texts in a language other than English. Only users of the language load it."""
 
 _IMPORT = re.compile(r'^import (?:\{ ([^;]+) \} from )?"\./([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const|function|class|async|let)", re.MULTILINE)
@@ -38,6 +40,8 @@ _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
 _LINE_BREAK = re.compile(r"(?<=[{(\[,;])\n(?!//|\Z)|\n(?=[}\])])")
 """A line break that has no meaning. Line breaks before comments and at the end of a script stay."""
+
+_TEXT = re.compile(r'^ +\w+: (".*"),$', re.MULTILINE)
 
 _OPERATOR = re.compile(r" (=>|===|!==|&&|\|\||\?\?|[+]=) ")
 
@@ -95,6 +99,7 @@ def _console() -> _Console:
     joined = {*modules, *styles}
     files = {name: text for name, text in sources.items() if name not in joined}
     files[_LICENSES] = _INDENTATION.sub("", files[_LICENSES])
+    files |= {name: _values(files[name]) for name in files if _LANGUAGE_FILE.fullmatch(name)}
     files |= _scripts(sources, common, modules)
     files[_STYLES] = _STYLE_SPACE.sub("", _shorten("".join(sources[name] for name in styles)))
     contents = "".join(f"{name}\0{text}\0" for name, text in files.items())
@@ -129,6 +134,11 @@ def _scripts(
         _SUPERVISORS: f'import {names} from "./{_SCRIPT}";\n'
         f"{_shorten(supervisors)}export {{ {_PAGES} }};\n",
     }
+
+
+def _values(source: str) -> str:
+    """Return a file of texts without their keys. Their order is the same as in all languages."""
+    return f"export default [{','.join(_TEXT.findall(source))}];\n"
 
 
 def _shorten(text: str) -> str:

@@ -46,6 +46,7 @@ def overview(principal: Principal, _parameters: Parameters) -> Response:
         principal=principal,
         listing=service.listing,
         size_of=lambda reservation: json_size(_reservation_json(reservation, now)),
+        now=now,
     )
     worker_sid = principal.worker_sid
     activity = service.worker_activities.get(worker_sid) if worker_sid else None

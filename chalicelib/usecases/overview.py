@@ -16,8 +16,9 @@ def list_open_reservations(
     principal: Principal,
     listing: ReservationListing,
     size_of: Callable[[Reservation], int],
+    now: int,
 ) -> tuple[list[Reservation], bool]:
-    """Return the caller's open Reservations, and whether there are more.
+    """Return the caller's open Reservations, and whether there may be more.
 
     Pending Reservations come first, sorted by time left. Accepted and wrapping Reservations follow,
     oldest first. The list ends early if further Reservations would exceed MAX_PAGE_BYTES.
@@ -26,13 +27,14 @@ def list_open_reservations(
         principal: the caller. A Worker gets only its own Reservations.
         listing: the lists of records.
         size_of: returns the size of a Reservation in the response, in bytes.
+        now: epoch ms.
 
     Raises:
         Forbidden: the caller may not see the overview.
         StoreUnavailable: DynamoDB failed.
     """
     worker_sid = principal.confined_to(Action.SEE_OVERVIEW)
-    reservations, has_more = listing.fetch_open(worker_sid, limit=MAX_OPEN)
+    reservations, has_more = listing.fetch_open(worker_sid, limit=MAX_OPEN, now=now)
     reservations.sort(key=_urgency)
     fitting = within_page_size(reservations, size_of)
     return fitting, has_more or len(fitting) < len(reservations)

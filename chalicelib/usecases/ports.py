@@ -263,12 +263,15 @@ class ReservationListing(Protocol):
     def cursor_after(self, reservation: Reservation) -> str:
         """Return the cursor of a page that begins after *reservation*."""
 
-    def fetch_open(self, worker_sid: str | None, *, limit: int) -> tuple[list[Reservation], bool]:
-        """Return open Reservations, and whether there are more.
+    def fetch_open(
+        self, worker_sid: str | None, *, limit: int, now: int
+    ) -> tuple[list[Reservation], bool]:
+        """Return open Reservations, and whether there may be more.
 
         Args:
             worker_sid: WK… of the only Worker; None for all Workers.
             limit: maximum number of Reservations.
+            now: epoch ms.
 
         Raises:
             StoreUnavailable: DynamoDB failed.

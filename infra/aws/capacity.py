@@ -93,8 +93,9 @@ _EVENT_BURST_SHARE = 0.2
 _POLLS_PER_SECOND = 0.5
 """Polls per agent: one every 3 s, plus 50% for additional tabs and for supervisors."""
 
-_PAGE_REQUESTS = 4
-"""Number of requests that a console sends to one method at once, to load a new version's files."""
+_PAGE_REQUESTS = 6
+"""Number of requests that a console sends to one method at once, to load a new version's files. An
+agent needs the script, the style sheet, the timer, both icons and, unless English, the language."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""

@@ -67,6 +67,7 @@ class FakeApi:
         reservations: the Reservations in the overview, by SID.
         past: the Reservations in GET /reservations, newest first.
         max_open: the maximum number of Reservations in the overview.
+        is_truncated: whether the overview is truncated although it has fewer Reservations.
         page_size: the maximum number of entries on a page of a list.
         records: the response bodies of GET /reservations/{sid}, by SID.
         callbacks: the entries that GET /callbacks finds, newest first.
@@ -92,6 +93,7 @@ class FakeApi:
     past: list[dict[str, Any]] = field(default_factory=list)
     page_size: int = 50
     max_open: int = 500
+    is_truncated: bool = False
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     callbacks_answer: Any = field(default_factory=dict)
@@ -179,7 +181,7 @@ class FakeApi:
         )
         return {
             "reservations": everything[: self.max_open],
-            "truncated": len(everything) > self.max_open,
+            "truncated": self.is_truncated or len(everything) > self.max_open,
             "counts": {"pending": len(everything), "accepted": 0, "wrapping": 0},
             "worker": self.worker,
             "title_attributes": self.title_attributes,

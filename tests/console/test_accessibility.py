@@ -98,7 +98,7 @@ def new_version(page, api):
 
 def signed_out(page, api):
     menu(page, api)
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
 
 
 STATES = [

@@ -62,6 +62,67 @@ def test_new_offer_plays_the_sound_and_notifies_only_while_hidden(open_console, 
     assert sorted(page.evaluate("alerts.splice(0)")) == [notification, "tone", "tone"]
 
 
+NOTIFICATIONS = """
+  localStorage.setItem("console.notifications", "true");
+  window.dismissed = [];
+  window.shown = [];
+  window.Notification = class extends EventTarget {
+    static permission = "granted";
+    constructor(title, {body}) {
+      super();
+      if (window.isAndroid) {
+        throw new TypeError("Illegal constructor.");
+      }
+      this.body = body;
+      shown.push(body);
+    }
+    close() { dismissed.push(this.body); }
+  };
+"""
+
+
+@pytest.mark.parametrize("end", ["ending", "sign-out"])
+def test_notification_is_closed_when_its_offers_are_no_longer_open(open_console, api, end):
+    context = open_console(None).context
+    context.add_init_script(NOTIFICATIONS)
+    page = open_console(context=context)
+    expect(page.locator(".live")).to_contain_text("Live")
+    hide(page)
+    reservation = api.offer("Marta")
+    wait_until(page, lambda: page.evaluate("shown.length") == 1)
+    second = api.offer("Berta")
+    wait_until(page, lambda: page.evaluate("shown.length") == 2)
+    if end == "ending":
+        api.end(second, "canceled")
+        wait_until(page, lambda: page.evaluate("dismissed") == ["Berta: charged twice"])
+        api.end(reservation, "canceled")
+    else:
+        page.locator(".me > summary").click()
+        page.get_by_role("button", name="Sign out", exact=True).click()
+    wait_until(page, lambda: sorted(page.evaluate("dismissed")) == sorted(page.evaluate("shown")))
+
+
+def test_notifications_are_switched_off_if_the_browser_allows_pages_none(open_console, api):
+    context = open_console(None).context
+    context.add_init_script(f"{NOTIFICATIONS}window.isAndroid = true;")
+    page = open_console(context=context)
+    expect(page.locator(".live")).to_contain_text("Live")
+    hide(page)
+    api.offer("Marta")
+    setting = "localStorage.getItem('console.notifications')"
+    wait_until(page, lambda: page.evaluate(setting) == "false")
+    page.locator(".me > summary").click()
+    expect(page.get_by_label("Desktop notifications")).not_to_be_checked()
+
+
+def test_icon_of_offers_is_loaded_before_a_deployment_can_remove_it(open_console):
+    page = open_console()
+    loaded = "performance.getEntriesByType('resource').map(each => each.name)"
+    wait_until(
+        page, lambda: any(each.endswith("/icon-offers.svg") for each in page.evaluate(loaded))
+    )
+
+
 RECORD_ALERTS = """
   window.alerts = [];
   window.Notification = class extends EventTarget {
@@ -174,7 +235,7 @@ def test_tab_that_the_user_has_used_plays_the_sound(open_console, api):
     api.offer("Loud")
     wait_until(other, lambda: other.evaluate("alerts.length === 2"))
     assert leader.evaluate("alerts") == []
-    leader.get_by_role("button", name="Turn on").click()
+    leader.get_by_role("button", name="Turn on", exact=True).click()
     expect(blocked).to_have_count(0)
     wait_until(leader, lambda: leader.evaluate("alerts.length === 2"))
     api.offer("Once")

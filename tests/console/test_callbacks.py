@@ -181,9 +181,9 @@ def test_signature_can_be_verified_again_and_the_callback_sent_again(open_consol
     page = open_console(token("supervisor"))
     open_log(page)
     page.get_by_role("button", name="Details").click()
-    page.get_by_role("button", name="Verify again").click()
+    page.get_by_role("button", name="Verify again", exact=True).click()
     expect(page.locator(".why")).to_contain_text("Invalid The auth token differs")
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("button", name="Send again", exact=True).click()
     expect(page.locator(".why")).to_contain_text("403 5 ms no")
 
 
@@ -234,7 +234,7 @@ def test_route_and_time_filter_the_log(open_console, api):
     assert searches(api)[-1] == {"limit": ["50"], "route": ["/event_callback"]}
     until = time.strftime("%Y-%m-%dT%H:%M", time.localtime(time.time() - 80_000))
     page.get_by_label("Until").fill(until)
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search", exact=True).click()
     expect(deliveries(page)).to_have_count(1)
     page.get_by_label("Time", exact=True).select_option("Last hour")
     expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
@@ -305,9 +305,9 @@ def test_show_older_repeats_the_search_with_the_cursor(open_console, api):
     open_log(page)
     expect(deliveries(page)).to_have_count(50)
     expect(page.get_by_text(re.compile(r"^50\+ found"))).to_be_visible()
-    page.get_by_role("button", name="Show older").click()
+    page.get_by_role("button", name="Show older", exact=True).click()
     expect(deliveries(page)).to_have_count(70)
-    expect(page.get_by_role("button", name="Show older")).to_have_count(0)
+    expect(page.get_by_role("button", name="Show older", exact=True)).to_have_count(0)
     first, second = searches(api)
     assert second == {**first, "cursor": ["50"]}
 
@@ -327,12 +327,12 @@ def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, a
     expect(page.locator(".nothing")).to_contain_text(words)
     delivery(api)
     api.callbacks_answer = {"complete": False, "next_cursor": "5", "searched_until": iso(1.8e9)}
-    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("button", name="Refresh", exact=True).click()
     expect(deliveries(page)).to_have_count(1)
     expect(page.get_by_text("The search stopped there")).to_be_visible()
     api.callbacks_answer = {}
     api.callbacks.insert(0, api.callbacks[0])
-    page.get_by_role("button", name="Show older").click()
+    page.get_by_role("button", name="Show older", exact=True).click()
     expect(page.get_by_text("The search stopped there")).to_have_count(0)
 
 
@@ -460,8 +460,8 @@ def test_page_never_says_that_it_searched_less_than_before(open_console, api):
     for later, shown in (("01:14:00", "01:12:26"), ("01:02:03", "01:02:03")):
         api.callbacks_answer |= {"searched_until": f"2026-10-23T{later}.123Z"}
         with page.expect_response("**/callbacks?*"):
-            page.get_by_role("button", name="Show older").click()
-        expect(page.get_by_role("button", name="Show older")).to_be_visible()
+            page.get_by_role("button", name="Show older", exact=True).click()
+        expect(page.get_by_role("button", name="Show older", exact=True)).to_be_visible()
         expect(page.get_by_text(f"Searched back to Oct 23, {shown}.")).to_be_visible()
 
 
@@ -475,7 +475,7 @@ def test_failed_search_is_shown_and_can_be_retried(open_console, api):
     expect(alert).to_contain_text("The callbacks were not loaded")
     expect(alert).to_contain_text("The service answered: CloudWatch Logs is slow.")
     api.callbacks_answer = {}
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(deliveries(page)).to_have_count(1)
 
 
@@ -507,6 +507,7 @@ def test_log_is_shown_in_spanish(open_console, api):
     page.get_by_role("link", name="Callbacks").click()
     expect(deliveries(page)).to_contain_text(re.compile("Asignación.*No válida.*403"))
     expect(page.locator(".why")).to_contain_text("PUBLIC_BASE_URL no es correcto")
+    expect(page.get_by_label("Ruta").locator("option").first).to_have_text("Todas")
 
 
 @pytest.mark.parametrize("width", [360, 640, 768, 1024, 1280, 1920])
@@ -539,7 +540,7 @@ def verified(page, api):
     delivery(api)
     open_log(page)
     page.get_by_role("button", name="Details").click()
-    page.get_by_role("button", name="Verify again").click()
+    page.get_by_role("button", name="Verify again", exact=True).click()
     expect(page.locator(".why .wrong")).to_be_visible()
 
 

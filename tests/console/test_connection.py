@@ -51,7 +51,7 @@ def test_try_now_polls_at_once(open_console, api):
     page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".live")).to_contain_text("Delayed")
     api.failure = None
-    page.get_by_role("button", name="Try now").click()
+    page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.locator(".live")).to_contain_text("Live")
 
 

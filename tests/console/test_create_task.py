@@ -34,7 +34,7 @@ def failed(status: int, code: str, message: str = "It failed.", **headers: str) 
 def open_form(open_console, api, **options: Any) -> Page:
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api, **options)
-    page.get_by_role("button", name="Create Task").click()
+    page.get_by_role("button", name="Create Task", exact=True).click()
     expect(page.get_by_role("dialog", name="Create a Task")).to_be_visible()
     return page
 
@@ -99,7 +99,7 @@ def test_empty_fields_are_not_sent(open_console, api):
 def test_double_click_creates_one_task_and_the_next_task_gets_a_new_key(open_console, api):
     api.answers["/create-task"] = created
     page = open_form(open_console, api, clock=True)
-    page.get_by_role("dialog").get_by_role("button", name="Create Task").dblclick()
+    page.get_by_role("dialog").get_by_role("button", name="Create Task", exact=True).dblclick()
     expect(outcome(page)).to_contain_text(TASK)
     assert len(sent(api)) == 1
     # The pause of a double click does not depend on the computer's clock.
@@ -148,9 +148,9 @@ def test_focus_returns_to_the_button_and_the_input_is_kept(open_console, api):
     attributes(page).fill('{"typed": 1}')
     page.get_by_label("Priority").fill("7")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Create Task")).to_be_focused()
+    expect(page.get_by_role("button", name="Create Task", exact=True)).to_be_focused()
     page.reload()
-    page.get_by_role("button", name="Create Task").click()
+    page.get_by_role("button", name="Create Task", exact=True).click()
     expect(attributes(page)).to_have_value('{"typed": 1}')
     expect(page.get_by_label("Priority")).to_have_value("7")
 
@@ -347,7 +347,9 @@ def test_error_message_from_the_service_is_shown_as_text(open_console, api):
     page = open_form(open_console, api)
     send(page)
     expect(outcome(page)).to_contain_text(f"The service answered: {hostile}")
-    expect(page.get_by_role("dialog").get_by_role("button", name="Create Task")).to_be_enabled()
+    expect(
+        page.get_by_role("dialog").get_by_role("button", name="Create Task", exact=True)
+    ).to_be_enabled()
 
 
 @pytest.mark.parametrize(
@@ -385,7 +387,7 @@ def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kin
     expect(outcome(page)).to_contain_text("The Task may have been created.")
     page.unroute("**/create-task")
     page.reload()
-    page.get_by_role("button", name="Create Task").click()
+    page.get_by_role("button", name="Create Task", exact=True).click()
     api.answers["/create-task"] = created
     send(page, "Send again")
     expect(outcome(page)).to_contain_text(TASK)
@@ -448,7 +450,7 @@ def test_task_changed_after_an_unknown_outcome_gets_a_new_key(open_console, api)
         "You have changed the form since, so this is a different Task."
     )
     attributes(page).fill('{"a": 1}')
-    expect(page.get_by_role("button", name="Send again")).to_be_visible()
+    expect(page.get_by_role("button", name="Send again", exact=True)).to_be_visible()
     attributes(page).fill('{"a": 2}')
     api.answers["/create-task"] = created
     send(page)
@@ -470,7 +472,7 @@ def test_key_is_not_reused_after_a_day(open_console, api):
         }"""
     )
     page.reload()
-    page.get_by_role("button", name="Create Task").click()
+    page.get_by_role("button", name="Create Task", exact=True).click()
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
     assert len(set(api.keys)) == 2

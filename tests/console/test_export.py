@@ -28,7 +28,7 @@ FORMULA = re.compile(rf'[\s"]*[=+\-@{FULL_WIDTH}]|[\t\r\n\0]')
 def export(page: Page) -> str:
     """Export the list; return the contents of the file, without the byte order mark."""
     with page.expect_download(timeout=180_000) as download:
-        page.get_by_role("button", name="Export CSV").click()
+        page.get_by_role("button", name="Export CSV", exact=True).click()
     assert re.fullmatch(
         r"reservations-\d{4}-\d\d-\d\dT\d{6}Z\.csv", download.value.suggested_filename
     )
@@ -209,13 +209,13 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     is_released = hold_lists(api)
     downloads = []
     page.on("download", lambda _download: downloads.append(1))
-    page.get_by_role("button", name="Export CSV").click()
+    page.get_by_role("button", name="Export CSV", exact=True).click()
     expect(page.get_by_text("0 loaded")).to_be_visible()
-    page.get_by_role("button", name="Cancel the export").press("Enter")
-    expect(page.get_by_role("button", name="Export CSV")).to_be_focused()
+    page.get_by_role("button", name="Cancel the export", exact=True).press("Enter")
+    expect(page.get_by_role("button", name="Export CSV", exact=True)).to_be_focused()
     is_released.set()
     api._list = original
-    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("button", name="Refresh", exact=True).click()
     expect(ended(page)).to_have_count(50)
     assert downloads == []
 
@@ -229,7 +229,7 @@ def choose_time(page: Page) -> None:
 
 
 def refresh(page: Page) -> None:
-    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("button", name="Refresh", exact=True).click()
 
 
 @pytest.mark.parametrize("change", [choose_status, choose_time, refresh])
@@ -242,7 +242,7 @@ def test_change_of_the_list_does_not_affect_a_running_export(open_console, api, 
     api.received.clear()
     is_released = hold_lists(api)
     with page.expect_download() as download:
-        page.get_by_role("button", name="Export CSV").click()
+        page.get_by_role("button", name="Export CSV", exact=True).click()
         expect(page.get_by_text("0 loaded")).to_be_visible()
         change(page)
         is_released.set()
@@ -275,7 +275,7 @@ def test_export_continues_after_a_new_sign_in(open_console, api, place):
         expect(other.locator(".live")).to_contain_text("Live")
     api._list = expire
     with page.expect_download() as download:
-        page.get_by_role("button", name="Export CSV").click()
+        page.get_by_role("button", name="Export CSV", exact=True).click()
         if place == "this tab":
             expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
             page.goto(f"{api.url}/console#token={second}")
@@ -302,7 +302,7 @@ def test_failed_export_is_explained_and_saves_no_file(open_console, api):
     api._list = lambda _parameters: (400, {"Code": "BadRequestError", "Message": "Bad."}, {})
     downloads = []
     page.on("download", lambda _download: downloads.append(1))
-    page.get_by_role("button", name="Export CSV").click()
+    page.get_by_role("button", name="Export CSV", exact=True).click()
     expect(page.get_by_text("Nothing exported. The service answered: Bad.")).to_be_visible()
     assert downloads == []
 
@@ -312,7 +312,7 @@ def test_worker_cannot_export(open_console, api):
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(1)
-    expect(page.get_by_role("button", name="Export CSV")).to_have_count(0)
+    expect(page.get_by_role("button", name="Export CSV", exact=True)).to_have_count(0)
 
 
 def test_long_integers_keep_their_digits(open_console, api):

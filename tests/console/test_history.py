@@ -42,7 +42,7 @@ def test_history_lists_endings_newest_first_with_names(open_console, api):
     expect(ended(page).nth(1)).to_contain_text(re.compile(r"Timed out.*Not answered within 2\smin"))
     expect(page.get_by_text(re.compile("^2 found, newest first, as of"))).to_be_visible()
     expect(page).to_have_title("History, Agent console")
-    expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+    expect(page.get_by_role("button", name="Show more", exact=True)).to_have_count(0)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_show_more_requests_the_next_page_with_the_same_start_time(open_console,
     open_history(page)
     expect(ended(page)).to_have_count(50)
     expect(page.get_by_text(re.compile(r"^50\+ found"))).to_be_visible()
-    page.get_by_role("button", name="Show more").click()
+    page.get_by_role("button", name="Show more", exact=True).click()
     expect(ended(page)).to_have_count(90)
-    expect(page.get_by_role("button", name="Show more")).to_have_count(0)
+    expect(page.get_by_role("button", name="Show more", exact=True)).to_have_count(0)
     first, second = lists(api)
     assert second == f"{first}&cursor=50"
 
@@ -107,7 +107,7 @@ def test_short_pages_are_loaded_automatically_up_to_a_limit(open_console, api):
     page = open_console()
     open_history(page)
     expect(ended(page)).to_have_count(15)
-    page.get_by_role("button", name="Show more").click()
+    page.get_by_role("button", name="Show more", exact=True).click()
     expect(ended(page)).to_have_count(21)
     assert len(lists(api)) == 7
 
@@ -126,7 +126,7 @@ def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):
     open_history(page)
     expect(page.get_by_text("Older offers have not been searched.")).to_be_visible()
     api.page_size = 50
-    page.get_by_role("button", name="Show more").click()
+    page.get_by_role("button", name="Show more", exact=True).click()
     expect(ended(page)).to_have_count(1)
 
 
@@ -140,7 +140,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     expect(alert).to_contain_text("The history was not loaded")
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api._list = original
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(ended(page)).to_have_count(1)
     expect(alert).to_have_count(0)
 
@@ -153,11 +153,11 @@ def test_failed_show_more_keeps_the_rows(open_console, api):
     open_history(page)
     expect(ended(page)).to_have_count(50)
     refuse_lists(api)
-    page.get_by_role("button", name="Show more").click()
+    page.get_by_role("button", name="Show more", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("DynamoDB failed.")
     expect(ended(page)).to_have_count(50)
     api._list = original
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(ended(page)).to_have_count(60)
 
 
@@ -194,7 +194,7 @@ def test_refresh_loads_the_list_again(open_console, api):
     open_history(page)
     expect(page.get_by_role("heading", name="No offers")).to_be_visible()
     api.add_past_reservation("Marta")
-    page.get_by_role("button", name="Refresh").click()
+    page.get_by_role("button", name="Refresh", exact=True).click()
     expect(ended(page)).to_have_count(1)
 
 
@@ -259,7 +259,7 @@ def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_con
     expect(ended(page)).to_have_count(1)
     expect(page.locator("#filter")).to_have_value("marta")
     page.goto(f"{api.url}/console#token={token('supervisor', identity='carla')}")
-    page.get_by_role("button", name="Replace my session").click()
+    page.get_by_role("button", name="Replace my session", exact=True).click()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     open_history(page)
     expect(page.locator("#filter")).to_have_value("")
@@ -271,7 +271,7 @@ def test_sign_out_forgets_what_was_typed(open_console, api):
     page = open_console(link)
     page.locator("#filter").fill("marta")
     page.locator(".me > summary").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_text("You signed out")).to_be_visible()
     page.goto(f"{api.url}/console#token={link}")
     expect(page.locator("#filter")).to_have_value("")
@@ -349,7 +349,7 @@ def test_slash_does_nothing_while_typing_or_when_turned_off(open_console, api):
     page.get_by_label("Caller ID that the phone shows").press("/")
     expect(page.get_by_label("Caller ID that the phone shows")).to_have_value("/")
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Turn off").click()
+    page.get_by_role("button", name="Turn off", exact=True).click()
     page.keyboard.press("/")
     expect(page.locator("#filter")).not_to_be_focused()
 
@@ -414,13 +414,13 @@ def more(page, api):
     for number in range(60):
         api.add_past_reservation(f"Customer {number}")
     open_history(page)
-    expect(page.get_by_role("button", name="Show more")).to_be_visible()
+    expect(page.get_by_role("button", name="Show more", exact=True)).to_be_visible()
 
 
 def failed_more(page, api):
     more(page, api)
     refuse_lists(api)
-    page.get_by_role("button", name="Show more").click()
+    page.get_by_role("button", name="Show more", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, is_new_overview, iso, token
-from tests.console.pages import announcements, ended, error, row, rows
+from tests.console.pages import announcements, ended, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -261,6 +261,7 @@ def truncated(api, *, pending_omitted=False):
 
 @pytest.mark.parametrize("pending_omitted", [False, True])
 def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_omitted):
+    api.worker = None
     truncated(api, pending_omitted=pending_omitted)
     reservation = api.offer("Marta", 100)
     page = open_console(token("supervisor"))
@@ -274,7 +275,27 @@ def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_
     expect(page.get_by_text("There are more accepted Tasks than this list")).to_be_visible()
 
 
+def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_console, api):
+    task = api.offer("Old", 5_000, status="accepted")
+    last = api.offer("Last", 5_000)
+    api.offer("First", 4_000)
+    page = open_console(clock=True)
+    expect(page.locator(".list > li")).to_have_count(1)
+    api.is_truncated = True
+    api.records[task] = {**api.reservations.pop(task), "history": []}
+    expect(page.get_by_text("older than your newest 200 offers")).to_be_visible()
+    expect(page.get_by_text("No accepted Task.")).to_have_count(0)
+    expect(page.locator(".bar [role=status]").first).to_have_text("Least time left first")
+    wait_until(page, lambda: api.count(f"/reservations/{task}") == 1)
+    # All pending offers are listed, so an offer that leaves the list has ended.
+    api.end(last, "canceled")
+    expect(row(page, "Last")).to_have_attribute("data-end", "withdrawn")
+    page.clock.run_for(30_000)
+    assert api.count(f"/reservations/{task}") == 1
+
+
 def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(open_console, api):
+    api.worker = None
     api.max_open = 2
     last = api.offer("Last", 5_000)
     api.offer("Other", 4_000)
@@ -359,12 +380,39 @@ def test_phone_dialog_sends_instruction_and_row_rings(open_console, api):
     dialog = page.get_by_role("dialog", name="Accept by phone")
     expect(dialog.get_by_label("Phone to call")).to_have_count(0)
     dialog.get_by_label("Caller ID that the phone shows").fill("+15556667777")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog).to_have_count(0)
     expect(rows(page)).to_contain_text("Your phone is ringing. Pick up to accept.")
     expect(rows(page).get_by_role("button", name="Reject")).to_be_enabled()
     sent = {"instruction": "conference", "from": "+15556667777"}
     assert ("POST", f"/reservations/{reservation}/accept", sent) in api.received
+
+
+def test_number_to_call_is_kept_only_for_its_offer_until_it_is_sent(open_console, api):
+    api.worker = None
+    api.offer("Alma", 600)
+    api.offer("Berta", 700, worker_name="Bob")
+    api.answers["/accept"] = (202, {"reservation_status": "pending"}, {})
+    page = open_console(token("supervisor"))
+    number, caller = page.get_by_label("Phone to call"), page.get_by_label("Caller ID")
+
+    def open_dialog(customer: str) -> None:
+        row(page, customer).get_by_role("heading").click()
+        row(page, customer).get_by_role("button", name="Accept by phone").click()
+
+    open_dialog("Alma")
+    number.fill("+15550001111")
+    caller.fill("+15556667777")
+    page.keyboard.press("Escape")
+    open_dialog("Berta")
+    expect(number).to_have_value("")
+    expect(caller).to_have_value("+15556667777")
+    page.keyboard.press("Escape")
+    open_dialog("Alma")
+    expect(number).to_have_value("+15550001111")
+    page.get_by_role("button", name="Call", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert "+15550001111" not in page.evaluate("sessionStorage.getItem('console.drafts')")
 
 
 @pytest.mark.parametrize(
@@ -390,7 +438,7 @@ def test_phone_dialog_shows_an_error_below_its_field(open_console, api, message,
     page.get_by_role("button", name="Accept by phone").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label(field).fill("12")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog.get_by_label(field)).to_have_accessible_description(
         re.compile(words.replace("+", r"\+"))
     )
@@ -398,11 +446,11 @@ def test_phone_dialog_shows_an_error_below_its_field(open_console, api, message,
     expect(dialog.get_by_label(field)).to_have_value("12")
     expect(dialog.locator(".wrong")).to_have_count(1)
     api.answers["/accept"] = error(503, "TaskRouterNotSent", **{"Retry-After": "2"})
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog.get_by_role("alert")).to_contain_text("Try again in 2 s.")
     expect(dialog.locator(".wrong")).to_have_count(1)
     api.answers["/accept"] = api.decide("accepted")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Complete")).to_be_visible()
 
@@ -419,10 +467,10 @@ def test_phone_dialog_stays_open_until_the_response_arrives(open_console, api):
     page = open_console()
     page.get_by_role("button", name="Accept by phone").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="Call").click()
+    dialog.get_by_role("button", name="Call", exact=True).click()
     expect(dialog.get_by_role("status")).to_have_text("Waiting for the answer")
     expect(dialog.get_by_role("alert")).to_have_count(0)
-    dialog.get_by_role("button", name="Call").click(force=True)
+    dialog.get_by_role("button", name="Call", exact=True).click(force=True)
     answer.set()
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Accept by phone")).to_be_focused()
@@ -671,7 +719,7 @@ def test_failed_activity_switch_is_reported(open_console, api):
     page.get_by_label("Your Activity").select_option("Break")
     expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
     expect(page.get_by_label("Your Activity")).to_have_value(AVAILABLE)
-    page.get_by_role("button", name="Dismiss").click()
+    page.get_by_role("button", name="Dismiss", exact=True).click()
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
@@ -728,7 +776,7 @@ def test_activity_change_by_taskrouter_is_reported_and_can_be_undone(open_consol
         return 200, activity, {}
 
     api.answers["/activity"] = switch
-    banner.get_by_role("button", name="Set me to Available").click()
+    banner.get_by_role("button", name="Set me to Available", exact=True).click()
     expect(banner).to_have_count(0)
     assert ("POST", "/activity", {"activity_sid": AVAILABLE}) in api.received
 
@@ -747,6 +795,55 @@ def test_spanish_is_chosen_by_the_browser_and_in_the_settings(open_console, api)
     expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
+
+
+NOTE_TEXTS = """
+  window.seen = [];
+  new MutationObserver(() => seen.push(document.body?.innerText ?? "")).observe(document, {
+    childList: true, subtree: true, characterData: true,
+  });
+"""
+
+
+def has_loaded_spanish(page: Page) -> bool:
+    names = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    return any(name.endswith("/texts_es.js") for name in names)
+
+
+def test_only_users_of_spanish_load_its_texts_and_see_no_others_first(open_console, api):
+    api.offer("Marta")
+    page = open_console(link_token=None, locale="es-MX")
+    page.add_init_script(NOTE_TEXTS)
+    page.route("**/texts_es.js", lambda route: (page.wait_for_timeout(500), route.continue_()))
+    page.goto(f"{api.url}/console#token={token()}")
+    page.reload()
+    expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
+    assert "Open offers" not in "".join(page.evaluate("seen"))
+    page = open_console()
+    expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
+    assert not has_loaded_spanish(page)
+    page.locator(".me > summary").click()
+    page.get_by_label("Language").select_option("Español")
+    expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
+    assert has_loaded_spanish(page)
+
+
+def test_english_is_shown_while_the_other_texts_cannot_be_loaded(open_console, api):
+    api.offer("Marta")
+    page = open_console(link_token=None, locale="es-MX")
+    page.route("**/texts_es.js", lambda route: route.abort())
+    page.goto(f"{api.url}/console#token={token()}")
+    page.reload()
+    expect(page.get_by_role("button", name="Accept: Marta: charged twice")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.locator(".me > summary").click()
+    language = page.get_by_label("Language")
+    expect(language).to_have_value("en")
+    language.select_option("Español")
+    expect(language).to_have_value("en")
+    page.unroute("**/texts_es.js")
+    page.reload()
+    expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [360, 640, 768, 992, 1280, 1920])
@@ -839,7 +936,7 @@ def test_new_version_offers_a_reload(open_console, api):
     expect(page.get_by_text("A new version of the console is available")).to_be_visible()
     api.version = page.locator("link[rel=stylesheet]").get_attribute("href").split("/")[1]
     with page.expect_navigation():
-        page.get_by_role("button", name="Reload").click()
+        page.get_by_role("button", name="Reload", exact=True).click()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
 

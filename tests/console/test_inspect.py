@@ -234,7 +234,7 @@ def test_page_says_that_no_callback_was_received(open_console, api):
     expect(step_names(page)).to_have_text(["Reserved", "Timed out"])
     expect(page.locator(".steps .note").first).to_have_text("No callback was received")
     expect(panel(page, "Callback parameters")).to_contain_text("No callback was received")
-    expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
+    expect(page.get_by_role("button", name="Verify again", exact=True)).to_have_count(0)
 
 
 def test_callback_recorded_after_the_event_is_in_the_timeline(open_console, api):
@@ -366,7 +366,7 @@ def test_record_and_signature_are_loaded_after_the_session_continues(open_consol
     assert refusals == []
     share_token(open_console, page)
     refusals = refuse_once(api, "/signature")
-    verify = page.get_by_role("button", name="Verify again")
+    verify = page.get_by_role("button", name="Verify again", exact=True)
     verify.click()
     wait_until(page, lambda: refusals == [])
     expect(verify).not_to_have_attribute("aria-disabled", "true")
@@ -424,7 +424,7 @@ def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_console()
     open_history(page)
-    page.get_by_role("button", name="Show more").click()
+    page.get_by_role("button", name="Show more", exact=True).click()
     expect(ended(page)).to_have_count(70)
     page.get_by_role("button", name="Inspect: Customer 60: charged twice").click()
     expect(page.get_by_role("heading", name="Customer 60: charged twice", level=1)).to_be_focused()
@@ -477,7 +477,7 @@ def test_failed_request_can_be_retried_and_keeps_the_shown_record(open_console, 
     visit(page, reservation)
     expect(page.get_by_role("alert")).to_contain_text("The service did not answer.")
     page.unroute(address)
-    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("button", name="Try again", exact=True).click()
     expect(step_names(page).last).to_have_text("Claimed")
     expect(page.get_by_role("alert")).to_have_count(0)
     page.route(address, lambda route: route.abort())
@@ -518,7 +518,7 @@ def test_supervisor_verifies_the_signature_again(open_console, api, valid, cause
     api.signatures[reservation] = {"valid": valid, "likely_cause": cause}
     page = open_console(token("supervisor"))
     visit(page, reservation)
-    page.get_by_role("button", name="Verify again").click()
+    page.get_by_role("button", name="Verify again", exact=True).click()
     expect(panel(page, "Answer and rule").get_by_role("status").first).to_contain_text(words)
 
 
@@ -526,8 +526,8 @@ def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, ap
     page = open_console()
     visit(page, add_record(api))
     expect(step_names(page)).to_have_count(8)
-    expect(page.get_by_role("button", name="Verify again")).to_have_count(0)
-    expect(page.get_by_role("button", name="Send again")).to_have_count(0)
+    expect(page.get_by_role("button", name="Verify again", exact=True)).to_have_count(0)
+    expect(page.get_by_role("button", name="Send again", exact=True)).to_have_count(0)
     expect(page.get_by_role("link", name="Callbacks")).to_have_count(0)
 
 
@@ -542,6 +542,7 @@ def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, ap
 def test_link_to_the_log_searches_only_the_time_of_the_reservation(
     open_console, api, *, status, ago, hours, is_past
 ):
+    ended_at = time.time() - ago + 97.339 + 289
     reservation = add_record(api, status, ago=ago)
     page = open_console(token("supervisor"), timezone_id="Asia/Kolkata")
     visit(page, reservation)
@@ -550,7 +551,6 @@ def test_link_to_the_log_searches_only_the_time_of_the_reservation(
     parameters = dict(parse_qsl(urlsplit(search.value.url).query))
     assert parameters["reservation_sid"] == reservation
     assert ("until" in parameters) == is_past
-    ended_at = time.time() - ago + 97.339 + 289
     until = datetime.fromisoformat(parameters.get("until", iso(time.time()))).timestamp()
     if is_past:
         assert 300 <= until - ended_at <= 361
@@ -564,11 +564,11 @@ def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, ap
     api.answers["/send_again"] = (200, answer, {})
     page = open_console(token("supervisor"))
     visit(page, reservation)
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("button", name="Send again", exact=True).click()
     shown = panel(page, "Answer and rule").get_by_role("status").last
     expect(shown).to_have_text('200 12 ms {"instruction":"accept"}')
     api.answers["/send_again"] = (404, {"Code": "NotFoundError", "Message": "Too large."}, {})
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("button", name="Send again", exact=True).click()
     expect(shown).to_have_text("The service answered: Too large.")
 
 
@@ -580,8 +580,8 @@ def test_send_again_is_not_offered_on_other_hosts(browser, api):
     base = api.url.replace("127.0.0.1", "console.localhost")
     page.goto(f"{base}/console#token={token('supervisor')}")
     visit(page, reservation)
-    expect(page.get_by_role("button", name="Verify again")).to_be_visible()
-    expect(page.get_by_role("button", name="Send again")).to_have_count(0)
+    expect(page.get_by_role("button", name="Verify again", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Send again", exact=True)).to_have_count(0)
     context.close()
 
 
@@ -631,7 +631,7 @@ def verified(page, api):
     reservation = add_record(api)
     api.signatures[reservation] = {"valid": False, "likely_cause": "auth_token"}
     visit(page, reservation)
-    page.get_by_role("button", name="Verify again").click()
+    page.get_by_role("button", name="Verify again", exact=True).click()
     expect(page.get_by_text("The auth token differs")).to_be_visible()
 
 

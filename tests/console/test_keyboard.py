@@ -76,7 +76,7 @@ def test_shortcuts_never_fire_while_typing_or_with_a_modifier_or_when_turned_off
     page.keyboard.press("p")
     page.get_by_label("Caller ID").press("a")
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Turn off").click()
+    page.get_by_role("button", name="Turn off", exact=True).click()
     expect(page.locator("kbd")).to_have_count(0)
     page.keyboard.press("a")
     time.sleep(0.3)
@@ -124,7 +124,7 @@ def test_phone_dialog_says_why_the_offer_cannot_be_accepted(open_console, api):
     expect(dialog.get_by_role("alert")).to_have_count(0)
     page.context.set_offline(True)
     expect(dialog.get_by_role("alert")).to_have_text("Not possible without a connection")
-    dialog.get_by_role("button", name="Call").click(force=True)
+    dialog.get_by_role("button", name="Call", exact=True).click(force=True)
     expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("p")
@@ -134,7 +134,7 @@ def test_phone_dialog_says_why_the_offer_cannot_be_accepted(open_console, api):
     page.get_by_role("button", name="Accept by phone").click()
     api.end(reservation, "canceled")
     expect(dialog.get_by_role("alert")).to_have_text("This offer is no longer open.")
-    dialog.get_by_role("button", name="Call").click(force=True)
+    dialog.get_by_role("button", name="Call", exact=True).click(force=True)
     expect(dialog).to_be_visible()
     assert [method for method, _, _ in api.received if method == "POST"] == []
 
@@ -227,7 +227,7 @@ def test_button_keeps_the_focus_if_more_rows_fail(open_console, api, fill):
     )
     page.get_by_role("button", name=name).press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("The service answered: Reason.")
-    again = page.get_by_role("button", name="Try again")
+    again = page.get_by_role("button", name="Try again", exact=True)
     expect(again).to_be_focused()
     api.respond = respond
     page.keyboard.press("Enter")
@@ -238,7 +238,7 @@ def test_rows_that_load_do_not_take_the_focus_from_another_element(open_console,
     page = open_console()
     fill_history(page, api)
     is_released = hold_lists(api)
-    page.get_by_role("button", name="Show more").press("Enter")
+    page.get_by_role("button", name="Show more", exact=True).press("Enter")
     page.get_by_label("Status").focus()
     is_released.set()
     expect(ended(page)).to_have_count(60)
@@ -258,7 +258,7 @@ def test_heading_gets_the_focus_when_a_retry_succeeds(open_console, api, section
     )
     fragment = f"#/{section.format(reservation)}"
     page.evaluate("fragment => { location.hash = fragment }", fragment)
-    again = page.get_by_role("button", name="Try again")
+    again = page.get_by_role("button", name="Try again", exact=True)
     expect(again).to_be_visible()
     api.statistics = make_statistics(api)
     api.respond = respond
@@ -270,7 +270,7 @@ def test_heading_gets_the_focus_when_a_retry_succeeds(open_console, api, section
 def test_first_added_row_gets_the_focus_when_all_sweeps_are_shown(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
-    page.get_by_role("button", name="Show all 20").press("Enter")
+    page.get_by_role("button", name="Show all 20", exact=True).press("Enter")
     expect(
         page.locator("[aria-labelledby=sweeps] tr", has=page.locator("time")).nth(8)
     ).to_be_focused()

@@ -197,7 +197,7 @@ def test_refused_activity_switch_does_not_hide_a_later_change(open_console, api)
     page = open_console()
     activity(page).select_option("Break")
     expect(page.get_by_role("alert")).to_contain_text("It is still Available.")
-    page.get_by_role("button", name="Dismiss").click()
+    page.get_by_role("button", name="Dismiss", exact=True).click()
     switch_to(api, BREAK, "Break")
     expect(banner(page)).to_contain_text("You were set to Break at")
 
@@ -433,7 +433,7 @@ def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off
     expect(rows(page)).to_have_count(1)
     page.wait_for_timeout(500)
     if not is_on:
-        page.get_by_role("button", name="Turn off").click()
+        page.get_by_role("button", name="Turn off", exact=True).click()
     click_background(page)
     activity(page).focus()
     activity(page).select_option("Break")
@@ -509,7 +509,7 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
     row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
     expect(rows(page)).to_have_attribute("data-end", "accepted")
     is_failing.clear()
-    page.get_by_role("button", name="Try now").click()
+    page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.locator(".live")).to_contain_text("Live")
     expect(banner(page)).to_have_count(0)
 
@@ -527,10 +527,10 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
     api.respond = fail
     page = open_console(None)
     expect(page.get_by_text("The service does not answer.")).to_be_visible()
-    page.get_by_role("button", name="Try now").click()
+    page.get_by_role("button", name="Try now", exact=True).click()
     wait_until(page, lambda: len(refused) == 2)
     is_failing.clear()
-    page.get_by_role("button", name="Try now").click()
+    page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
     expect(page.get_by_text("The service does not answer.")).to_have_count(0)
 

@@ -131,7 +131,7 @@ def test_sweeps_are_shown_with_repairs_and_failures(open_console, api):
     expect(third).to_contain_text("StoreUnavailable: 2")
     expect(third).to_contain_text("left for the next sweep: 3")
     expect(third).to_contain_text("Monitors only")
-    panel.get_by_role("button", name="Show all 20").click()
+    panel.get_by_role("button", name="Show all 20", exact=True).click()
     expect(panel.locator("tbody time")).to_have_count(20)
 
 
@@ -220,7 +220,7 @@ def test_new_stage_shows_that_there_are_no_figures_yet(open_console, api):
     api.statistics = {**make_statistics(api), **empty, "updated_at": None, "oldest_waiting": None}
     page = show_overview(open_console, api)
     expect(page.get_by_role("heading", name="No figures yet")).to_be_visible()
-    expect(page.get_by_role("button", name="Create Task")).to_be_visible()
+    expect(page.get_by_role("button", name="Create Task", exact=True)).to_be_visible()
 
 
 def test_day_without_reservations_has_no_chart(open_console, api):
@@ -257,7 +257,7 @@ def test_failed_first_load_can_be_retried(open_console, api):
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api.statistics = make_statistics(api)
-    alert.get_by_role("button", name="Try again").click()
+    alert.get_by_role("button", name="Try again", exact=True).click()
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     expect(alert).to_have_count(0)
 
@@ -270,9 +270,9 @@ def test_lost_connection_keeps_the_figures_and_blocks_the_form(open_console, api
     expect(page.get_by_role("alert")).to_contain_text("No connection since")
     expect(page.locator(".banner")).to_have_count(1)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
-    page.get_by_role("button", name="Create Task").click()
+    page.get_by_role("button", name="Create Task", exact=True).click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="Create Task").click()
+    dialog.get_by_role("button", name="Create Task", exact=True).click()
     expect(dialog.locator(".outcome")).to_have_text("Not possible without a connection")
     assert [path for method, path, _ in api.received if method == "POST"] == []
 
@@ -331,7 +331,7 @@ def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
     api.statistics = make_statistics(api, age=34)
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
-    page.get_by_role("button", name="Create Task").focus()
+    page.get_by_role("button", name="Create Task", exact=True).focus()
     page.evaluate("scrollTo(0, 200)")
     page.clock.fast_forward(22_000)
     wait_for_requests(page, api, 1)
@@ -339,7 +339,7 @@ def test_figures_are_reloaded_when_the_next_sweep_is_due(open_console, api):
     api.statistics["hours"][23] = make_hour(api, 0, pending=15)
     page.clock.fast_forward(10_000)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("15")
-    expect(page.get_by_role("button", name="Create Task")).to_be_focused()
+    expect(page.get_by_role("button", name="Create Task", exact=True)).to_be_focused()
     assert page.evaluate("scrollY") == 200
     wait_for_requests(page, api, 2)
 

@@ -31,6 +31,70 @@ def test_token_leaves_the_address_bar_and_stays_in_this_tab(open_console, api):
     expect(other.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
+BLOCK_STORAGE = """
+  for (const name of ["localStorage", "sessionStorage"]) {
+    Object.defineProperty(window, name, {
+      get() { throw new DOMException("Access is denied", "SecurityError"); },
+    });
+  }
+"""
+BLOCK_LOCKS = """
+  for (const name of ["request", "query"]) {
+    LockManager.prototype[name] = async () => { throw new DOMException("No", "SecurityError"); };
+  }
+"""
+BLOCK_CHANNELS = "window.BroadcastChannel = function () { throw new DOMException('No'); }"
+MISSING_CHANNELS = "delete window.BroadcastChannel"
+BLOCK_WORKERS = "window.Worker = function () { throw new DOMException('No', 'SecurityError'); }"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        BLOCK_STORAGE,
+        BLOCK_LOCKS,
+        BLOCK_CHANNELS,
+        MISSING_CHANNELS,
+        BLOCK_WORKERS,
+        f"{BLOCK_STORAGE}{BLOCK_LOCKS}{BLOCK_CHANNELS};{BLOCK_WORKERS}",
+    ],
+)
+def test_page_works_if_the_browser_blocks_storage_locks_channels_or_workers(
+    open_console, api, script
+):
+    api.answers["/accept"] = api.decide("accepted")
+    context = open_console(None).context
+    context.add_init_script(script)
+    pages = [open_console(context=context) for _ in range(2)]
+    for page in pages:
+        expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+        assert page.url == f"{api.url}/console"
+    api.offer("Marta")
+    for page in pages:
+        expect(rows(page)).to_have_count(1)
+    page.locator(".me > summary").click()
+    page.get_by_label("Sound for new offers").check()
+    api.offer("Berta", 300)
+    expect(rows(page)).to_have_count(2)
+    expect(page.locator(".live")).to_contain_text("Live")
+    rows(page).first.get_by_role("button", name="Accept", exact=False).first.click()
+    expect(rows(page).first).to_have_attribute("data-end", "accepted")
+    page.locator(".me > summary").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    expect(page.get_by_text("You signed out")).to_be_visible()
+
+
+@pytest.mark.parametrize("has_provider", [False, True])
+def test_page_says_that_the_browser_blocks_storage(open_console, api, has_provider):
+    api.has_provider = has_provider
+    context = open_console(None).context
+    context.add_init_script(BLOCK_STORAGE)
+    page = open_console(None, context=context)
+    expect(page.get_by_text("Your browser blocks storage.")).to_be_visible()
+    expect(page.get_by_text("The service does not answer")).to_have_count(0)
+    expect(page.get_by_role("link")).to_have_count(0)
+
+
 @pytest.mark.parametrize("path", ["/console", "/console/"])
 def test_page_without_token_explains_how_to_sign_in(open_console, path):
     page = open_console(None, path=path)
@@ -104,7 +168,7 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
     expect(dialog).to_have_count(0)
     assert page.evaluate(stored) == mine
     page.goto(f"{api.url}/console#token={link}")
-    dialog.get_by_role("button", name="Replace my session").click()
+    dialog.get_by_role("button", name="Replace my session", exact=True).click()
     expect(dialog).to_have_count(0)
     expect(page.locator(".live")).to_contain_text("Live")
     assert page.evaluate(stored) == link
@@ -674,7 +738,7 @@ def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
     api.reservations.clear()
     api.delay = 1
     page.goto(f"{api.url}/console#token={token('supervisor')}")
-    page.get_by_role("button", name="Replace my session").click()
+    page.get_by_role("button", name="Replace my session", exact=True).click()
     expect(rows(page)).to_have_count(0)
     assert "Marta" not in page.content()
 
@@ -688,7 +752,7 @@ def kept_keys(page):
 
 def sign_out(page):
     page.locator(".me > summary").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_text("You signed out")).to_be_visible()
 
 
@@ -699,7 +763,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     expect(other.get_by_role("heading", name="No open offers")).to_be_visible()
     page.locator(".me > summary").click()
     page.get_by_label("Sound for new offers").check()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     for each in (page, other):
         expect(each.get_by_text("You signed out")).to_be_visible()
         assert kept_keys(each) == ["console.sign-out"] * 2
@@ -719,7 +783,7 @@ def test_sign_out_reminds_of_the_providers_session_or_of_the_link_in_the_history
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     page.locator(".me > summary").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_text("You signed out")).to_be_visible()
     reminder = page.get_by_text("You may still be signed in to your company account.")
     expect(reminder).to_have_count(int(has_provider))
@@ -745,7 +809,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     for each in (page, expired_tab):
         expect(each.locator(".banner", has_text="Your session expired at")).to_be_visible()
     other_user.locator(".me > summary").click()
-    other_user.get_by_role("button", name="Sign out").click()
+    other_user.get_by_role("button", name="Sign out", exact=True).click()
     for each in (other_user, page, expired_tab):
         expect(each.get_by_text("You signed out")).to_be_visible()
         assert kept_keys(each) == ["console.sign-out"] * 2
@@ -763,7 +827,7 @@ def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_consol
     sign_out(page)
     page.goto(f"{api.url}/console#token={token('supervisor', name='next')}")
     expect(rows(page)).to_have_count(1)
-    page.get_by_role("button", name="Turn off").click()
+    page.get_by_role("button", name="Turn off", exact=True).click()
     polls = overview_requests(away)
     away.go_back()
     expect(away.get_by_text("You signed out")).to_be_visible()
@@ -826,7 +890,7 @@ def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
         page.keyboard.press("Escape")
         if end == "sign out":
             page.locator(".me > summary").click()
-            page.get_by_role("button", name="Sign out").click()
+            page.get_by_role("button", name="Sign out", exact=True).click()
         else:
             api.refused.add(mine)
             expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()

@@ -476,7 +476,7 @@ def test_supervisor_reads_have_a_lower_rate_and_the_default_burst(path, concurre
 
 
 @pytest.mark.parametrize("path", [*PAGE_PATHS, "/console/{version}/{name}"])
-@pytest.mark.parametrize(("agents", "burst"), [(1, 4), (10, 40), (25, 100), (26, 100)])
+@pytest.mark.parametrize(("agents", "burst"), [(1, 6), (10, 60), (16, 96), (17, 100)])
 def test_burst_of_pages_and_files_follows_the_number_of_agents(path, agents, burst):
     stage = SimpleNamespace(settings=stage_settings(agents=agents))
     assert api_settings.find_throttle(stage, 10, path).burst == burst

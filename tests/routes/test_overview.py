@@ -366,16 +366,30 @@ def test_overview_is_truncated_at_900000_bytes(api: Api) -> None:
     assert len(response.body) < 1_000_000
 
 
+@pytest.mark.parametrize(("age", "is_truncated"), [(0, True), (47, True), (48, False)])
 def test_open_reservation_is_found_only_among_the_newest_of_its_worker(
+    api: Api, monkeypatch: pytest.MonkeyPatch, age: int, *, is_truncated: bool
+) -> None:
+    """The response says so unless all older Reservations must have ended."""
+    worker = sid("WK")
+    monkeypatch.setattr(listing, "_NEWEST_RESERVATIONS", 20)
+    statuses = [Status.REJECTED] * 19 + [Status.ACCEPTED, Status.PENDING]
+    add_records(api, worker, statuses, newest_at=NOW - age * 3_600_000)
+
+    response = get(api, worker=worker)
+    assert response.json_body["counts"] == {"pending": 0, "accepted": 1, "wrapping": 0}
+    assert response.json_body["truncated"] is is_truncated
+
+
+def test_overview_of_a_worker_is_complete_if_all_reservations_are_searched(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = sid("WK")
     monkeypatch.setattr(listing, "_NEWEST_RESERVATIONS", 20)
-    statuses = [Status.REJECTED] * 19 + [Status.ACCEPTED, Status.PENDING]
-    add_records(api, worker, statuses, newest_at=NOW)
+    add_records(api, worker, [Status.REJECTED] * 18 + [Status.ACCEPTED], newest_at=NOW)
 
     response = get(api, worker=worker)
-    assert response.json_body["counts"] == {"pending": 0, "accepted": 1, "wrapping": 0}
+    assert response.json_body["counts"]["accepted"] == 1
     assert response.json_body["truncated"] is False
 
 

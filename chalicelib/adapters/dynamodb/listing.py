@@ -49,6 +49,11 @@ _MAX_SECONDS = 10.0
 _NEWEST_RESERVATIONS = 200
 """Number of a Worker's newest Reservations that a search for open Reservations reads."""
 
+_LONGEST_OPEN_MS = 48 * _HOUR_MS
+"""Maximum age of a pending or accepted Reservation. The longest TaskReservationTimeout is 24 hours,
+and TaskRouter deletes a Task that was assigned for 24 hours (Twilio: TaskRouter resource limits).
+"""
+
 _AFTER_SIDS = "WS"
 """A string that sorts after the SID of every Reservation (WR…)."""
 
@@ -185,40 +190,55 @@ class DynamoReservationListing:
         """Return the cursor of a page that begins after *reservation*."""
         return _Position(reservation.reserved_at, reservation.reservation_sid).to_cursor()
 
-    def fetch_open(self, worker_sid: str | None, *, limit: int) -> tuple[list[Reservation], bool]:
-        """Return open Reservations, and whether there are more.
+    def fetch_open(
+        self, worker_sid: str | None, *, limit: int, now: int
+    ) -> tuple[list[Reservation], bool]:
+        """Return open Reservations, and whether there may be more.
 
         The search for one Worker's Reservations takes one query, and reads only the Worker's newest
-        200. The search for all Workers takes at most one query per open status, which returns the
+        200. There may be more if an older Reservation could still be pending or accepted. The
+        search for all Workers takes at most one query per open status, which returns the
         Reservations that are due first.
 
         Args:
             worker_sid: WK… of the only Worker; None for all Workers.
             limit: maximum number of Reservations.
+            now: epoch ms.
 
         Raises:
             StoreUnavailable: DynamoDB failed.
         """
         with translate_errors():
-            sids = self._open_sids(worker_sid, limit + 1)
+            if worker_sid is None:
+                sids, searched_until = self._open_sids(limit + 1), 0
+            else:
+                sids, searched_until = self._open_sids_of(worker_sid)
             records = self._read_records(sids[:limit], None)
-        return [each for each in records if each.status in OPEN], len(sids) > limit
+        has_more = len(sids) > limit or now - searched_until < _LONGEST_OPEN_MS
+        return [each for each in records if each.status in OPEN], has_more
 
-    def _open_sids(self, worker_sid: str | None, limit: int) -> list[str]:
-        """Return the SIDs of at most *limit* open Reservations, according to the indexes."""
+    def _open_sids_of(self, worker_sid: str) -> tuple[list[str], int]:
+        """Return the SIDs of a Worker's open Reservations, and how far back the search went.
+
+        The time (epoch ms) is 0 if all Reservations were searched.
+        """
         statuses = {f":{status}": status.value for status in _OPEN_STATUSES}
-        if worker_sid is not None:
-            response = self._client.query(
-                TableName=self._table,
-                IndexName="by_worker",
-                KeyConditionExpression="worker_sid = :worker_sid",
-                FilterExpression=f"#status IN ({', '.join(statuses)})",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=to_item({":worker_sid": worker_sid, **statuses}),
-                ScanIndexForward=False,
-                Limit=_NEWEST_RESERVATIONS,
-            )
-            return [from_item(item)["reservation_sid"] for item in response["Items"]][:limit]
+        response = self._client.query(
+            TableName=self._table,
+            IndexName="by_worker",
+            KeyConditionExpression="worker_sid = :worker_sid",
+            FilterExpression=f"#status IN ({', '.join(statuses)})",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=to_item({":worker_sid": worker_sid, **statuses}),
+            ScanIndexForward=False,
+            Limit=_NEWEST_RESERVATIONS,
+        )
+        last = response.get("LastEvaluatedKey")
+        sids = [from_item(item)["reservation_sid"] for item in response["Items"]]
+        return sids, from_item(last)["reserved_at"] if last else 0
+
+    def _open_sids(self, limit: int) -> list[str]:
+        """Return the SIDs of at most *limit* open Reservations, according to the index."""
         sids: list[str] = []
         for status in _OPEN_STATUSES:
             if len(sids) < limit:

@@ -1,0 +1,42 @@
+// Parts of the browser that it may block or lack: storage and channels. The page works without them.
+
+/** A storage that lasts as long as the page. */
+class Memory {
+  getItem(key) {
+    return this[key] ?? null;
+  }
+
+  setItem(key, value) {
+    this[key] = String(value);
+  }
+
+  removeItem(key) {
+    delete this[key];
+  }
+}
+
+function openStorage(name) {
+  try {
+    // Even reading the property throws if the browser blocks all cookies.
+    const storage = globalThis[name];
+    storage.getItem("console.");
+    return storage;
+  } catch {
+    return new Memory();
+  }
+}
+
+export const localStorage = openStorage("localStorage");
+export const sessionStorage = openStorage("sessionStorage");
+
+/** Whether the browser blocks the storage of this page, so that a reload and a sign-in with the provider lose everything. */
+export const isStorageBlocked = sessionStorage instanceof Memory;
+
+/** Return a channel to the other tabs of this page, or null. Without one, each tab works for itself. */
+export function openChannel(name) {
+  try {
+    return new BroadcastChannel(name);
+  } catch {
+    return null;
+  }
+}
