@@ -50,7 +50,7 @@ function findMistakes() {
   const found = findJsonProblem(taskField("attributes"));
   const { length } = [...compactAttributes()];
   if (found) {
-    mistakes.attributes = () => text("attributesWrong", { n: found.line, problem: text(found.key, { words: found.words }), max: number(MAX_ATTRIBUTES_LENGTH) });
+    mistakes.attributes = () => text("attributesWrong", { n: found.line, max: number(MAX_ATTRIBUTES_LENGTH), problem: text(found.key, { words: found.words }) });
     mistakes.attributes.at = found.at;
   } else if (length > MAX_ATTRIBUTES_LENGTH) {
     mistakes.attributes = () => attributesLong(length);
