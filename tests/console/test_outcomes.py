@@ -480,7 +480,7 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     why = "The service did not return the list of Activities."
     expect(activity(page)).to_have_accessible_description(why)
     expect(page.get_by_role("status").filter(has_text="You cannot switch")).to_have_text(
-        re.compile(rf"You cannot switch your Activity now {why} Next try in [1-4] s\.")
+        re.compile(rf"You cannot switch your Activity now {why} Next try in [1-4]\ss\.")
     )
     expect(activity(page)).to_be_enabled(timeout=9_000)
     expect(activity(page)).to_have_accessible_description("")
