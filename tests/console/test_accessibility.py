@@ -83,7 +83,7 @@ def expired(page, api):
     api.offer("Marta")
     expect(rows(page)).to_have_count(1)
     api.refused.add(page.evaluate("sessionStorage.getItem('console.token')"))
-    expect(page.get_by_text("Your session expired")).to_be_visible()
+    expect(page.locator(".banner", has_text="Your session expired")).to_be_visible()
 
 
 def asked_about_link(page, api):

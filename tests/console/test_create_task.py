@@ -464,12 +464,13 @@ def test_key_is_not_reused_after_a_day(open_console, api):
     send(page)
     expect(outcome(page)).to_contain_text("The Task may have been created.")
     api.answers["/create-task"] = created
-    page.evaluate(
-        """() => {
-          const drafts = JSON.parse(sessionStorage["console.drafts"]);
-          drafts.taskSent.at -= 86_400_001;
-          sessionStorage["console.drafts"] = JSON.stringify(drafts);
-        }"""
+    # The page stores its drafts when it is left, and reads them when it is loaded.
+    page.add_init_script(
+        """
+        const drafts = JSON.parse(sessionStorage["console.drafts"]);
+        drafts.taskSent.at -= 86_400_001;
+        sessionStorage["console.drafts"] = JSON.stringify(drafts);
+        """
     )
     page.reload()
     page.get_by_role("button", name="Create Task", exact=True).click()

@@ -80,7 +80,7 @@ def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
     for option, count in (("Last hour", 1), ("Last 7 days", 3), ("All time", 4)):
         choose(page, "Time", option)
         expect(ended(page)).to_have_count(count)
-    expect(ended(page).last.locator("time")).to_have_text(re.compile(r"^[A-Z]\w\w \d+, \d\d:"))
+    expect(ended(page).last.locator("time")).to_have_text(re.compile(r"^[A-Z]\w\w\s\d+, \d\d:"))
     page.reload()
     expect(ended(page)).to_have_count(4)
     expect(page.get_by_label("Time", exact=True)).to_have_value("all")

@@ -495,11 +495,13 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
     api.answers["/accept"] = api.decide("accepted")
     page = open_console()
     expect(rows(page)).to_have_count(1)
-    original, is_failing = api.respond, [True]
+    original, is_failing, failed = api.respond, [True], []
 
     def fail(method, path, headers, parameters):
         if path == "/overview" and is_failing:
-            return status, {"Code": "Failure", "Message": ""}, {}
+            # After the second response, the page waits for the user.
+            failed.append({"Retry-After": "60"} if failed else {})
+            return status, {"Code": "Failure", "Message": ""}, failed[-1]
         return original(method, path, headers, parameters)
 
     api.respond = fail

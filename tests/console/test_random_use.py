@@ -167,6 +167,8 @@ class RandomUse(RuleBasedStateMachine):
     def open_first_tab(self, left: float) -> None:
         self.fake = fake_api()
         self.api = self.fake.__enter__()
+        if self.role == "supervisor":
+            self.api.worker = None
         self.decisions = Decisions(self.api, PRINCIPALS[self.role])
         self.problems: list[str] = []
         self.intended: Counter[tuple[str, str]] = Counter()

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 def test_more_urgent_offer_appears_in_a_truncated_list_while_the_pointer_is_over_it(
     open_console, api
 ):
+    api.worker = None
     api.max_open = 3
     for number in range(3):
         api.offer(f"Customer {number}", 1_000 + number)
@@ -60,9 +61,16 @@ def show_new_version(page, api) -> None:
 
 
 def delay_overview(page, api) -> None:
-    respond = api.respond
-    throttled = 429, {"message": "Too Many Requests"}, {}
-    api.respond = lambda *request: throttled if request[1] == "/overview" else respond(*request)
+    respond, asked = api.respond, []
+
+    def throttle(method, path, headers, parameters):
+        if path != "/overview":
+            return respond(method, path, headers, parameters)
+        # After the second response, the page waits long enough for a click.
+        asked.append({"Retry-After": "3"} if asked else {})
+        return 429, {"message": "Too Many Requests"}, asked[-1]
+
+    api.respond = throttle
     expect(page.locator(".banner")).to_contain_text("No update since")
     api.respond = respond
 
