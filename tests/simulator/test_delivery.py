@@ -136,9 +136,9 @@ def test_delivery_fails_if_response_is_slow(app, fragment, seconds, error):
 
 
 def test_total_time_limits_retries(app):
-    app.delay = 0.3
+    app.delay = 0.6
     app.set_response("/", b"", 500)
-    _, entries = deliver(f"{app.url}/#rp=all&rc=5&tt=400")
+    _, entries = deliver(f"{app.url}/#rp=all&rc=5&tt=1000")
     assert [entry["error"] == "" for entry in entries] == [True, False]
 
 
