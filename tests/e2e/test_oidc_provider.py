@@ -11,7 +11,9 @@ import jwt
 import pytest
 from playwright.sync_api import expect
 
-from infra.commands.token import create_token, read_api_key
+from chalicelib.adapters.twilio.access_tokens import create_token
+from chalicelib.domain.auth import Principal, Role
+from infra.commands.token import read_api_key
 from local import network
 from local.supervisor import ROOT
 from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, live_stack
@@ -117,8 +119,13 @@ def open_with_expiring_token(page, center):
     """Open the console as Alice with a token that expires within seconds."""
     settings = center.stack.definition.settings
     alice = center.stack.identifiers["workers"]["Alice"]
+    key = read_api_key(settings)
     token = create_token(
-        settings, read_api_key(settings), role="worker", hours=4 / 3600, worker_sid=alice
+        (key.sid, key.secret),
+        Principal(Role.WORKER, worker_sid=alice, identity="alice@example.com"),
+        account_sid=settings.twilio_account_sid,
+        workspace_sid=settings.twilio_workspace_sid,
+        seconds=4,
     )
     page.goto(f"{center.url}/console/")
     page.evaluate("token => sessionStorage.setItem('console.token', token)", token)
