@@ -641,19 +641,21 @@ def test_links_below_a_task_look_the_same_and_stay_together_at_the_right(
     api.offer()
     page = open_console(token(role), locale=locale)
     inspect, raw = page.locator(".task .quiet"), page.locator(".raw > summary")
+    # The list of Activities is the last part of the row that is loaded.
+    expect(page.locator(".after select")).to_be_visible()
     style = """element => {
       const {color, fontSize, fontWeight, textDecorationLine} = getComputedStyle(element);
       return [color, fontSize, fontWeight, textDecorationLine];
     }"""
     for width in (360, 768, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
-        boxes = [each.bounding_box() for each in (inspect, raw)]
-        bottoms = [box["y"] + box["height"] for box in boxes]
-        assert abs(bottoms[0] - bottoms[1]) < 3, width
-        right = page.locator(".after").bounding_box()
-        assert boxes[1]["x"] + boxes[1]["width"] == pytest.approx(
-            right["x"] + right["width"], abs=1
+        # Measured at one moment, because the row may still be moving.
+        links = page.evaluate(
+            """() => [".task .quiet", ".raw > summary", ".after"].map((selector) =>
+              document.querySelector(selector).getBoundingClientRect().toJSON())"""
         )
+        assert abs(links[0]["bottom"] - links[1]["bottom"]) < 3, width
+        assert links[1]["right"] == pytest.approx(links[2]["right"], abs=1)
         assert inspect.evaluate(style) == raw.evaluate(style)
     page.set_viewport_size({"width": 360, "height": 900})
     before = raw.bounding_box()

@@ -508,8 +508,11 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
     expect(banner(page)).to_contain_text(re.compile(r"No update since \d\d:\d\d:\d\d"))
     expect(banner(page)).to_contain_text(re.compile(r"accept and reject\. Next try in \d+\ss\."))
     expect(page.locator(".live")).to_contain_text("Delayed")
+    polls = len(failed)
     row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
     expect(rows(page)).to_have_attribute("data-end", "accepted")
+    # The page polls after each decision.
+    wait_until(page, lambda: len(failed) > polls)
     is_failing.clear()
     page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.locator(".live")).to_contain_text("Live")
