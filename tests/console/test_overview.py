@@ -361,7 +361,7 @@ def test_failed_update_keeps_the_figures_and_obeys_retry_after(open_console, api
     page = show_overview(open_console, api, clock=True)
     expect(tile(page, "Open offers").locator(".big")).to_have_text("12")
     api.statistics = 503, UNAVAILABLE[1], {"Retry-After": "100"}
-    page.clock.fast_forward(25_000)
+    page.clock.fast_forward(45_000)
     banner = page.locator(".banner")
     expect(banner).to_contain_text("The figures were not updated")
     expect(banner).to_contain_text(re.compile(r"DynamoDB failed\. Next try in 1\d\d\ss\."))
