@@ -365,7 +365,7 @@ class RandomUse(RuleBasedStateMachine):
 
     def check_requests(self) -> None:
         excess = self.decisions.requests - self.intended
-        assert not excess, f"the page decided by itself: {excess}"
+        assert not excess, f"the page sent decisions that the user did not make: {excess}"
         assert self.problems == []
 
     def teardown(self) -> None:
