@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import ALICE, iso, token
+from tests.console.conftest import ALICE, is_new_overview, iso, token
 from tests.console.pages import (
     assert_no_accessibility_violations,
     ended,
@@ -387,8 +387,10 @@ def test_retry_after_is_obeyed_even_if_the_overview_changes(open_console, api):
     api._read = throttle
     visit(page, reservation)
     expect(page.get_by_role("alert")).to_contain_text("The service answered: Too many.")
+    # The response to the first request has arrived, so the next 200 reports a change.
+    page.wait_for_event("response", lambda each: each.status == 304)
     for claimed in (True, False, True):
-        with page.expect_response(lambda each: each.url.endswith("overview") and each.ok):
+        with page.expect_response(is_new_overview):
             api.reservations[reservation]["claimed"] = claimed
     assert api.count(f"/reservations/{reservation}") == 1
 
