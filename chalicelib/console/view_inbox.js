@@ -197,7 +197,7 @@ class InProgress extends Component {
       (next ?? document.querySelector("#progress")).focus();
       if (next) {
         // A shortcut pressed at this moment is not meant for this Task.
-        select(next.id.slice(4), { isAutomatic: true });
+        select(next.id.slice(-34), { isAutomatic: true });
       }
     }
   }
@@ -228,7 +228,9 @@ function progressItem(reservation) {
   const isSelected = state.selected === sid;
   const since = Date.parse(reservation.reserved_at);
   const names = [isSupervisor() && reservation.worker_name, reservation.task_queue_name].filter(Boolean).join(", ");
-  return html`<li key=${sid} id=${`row-${sid}`} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${focusRow(sid)}>
+  // An accepted offer keeps its row, and the ID of the row, for a few seconds.
+  const id = `${state.inbox.rows.has(sid) ? "task" : "row"}-${sid}`;
+  return html`<li key=${sid} id=${id} tabindex="-1" aria-current=${isSelected ? "true" : null} onFocusIn=${focusRow(sid)}>
     <p class="between">
       <strong>${head}</strong>
       ${status === "wrapping" ? pill("violet", "flag", text("wrapping")) : pill("green", "check", text("accepted"))}

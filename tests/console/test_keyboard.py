@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.conftest import token
+from tests.console.conftest import ALICE, token
 from tests.console.pages import (
     announcements,
     click_background,
@@ -59,6 +59,21 @@ def test_shortcuts_select_and_decide(open_console, api):
         f"/reservations/{second}/accept",
         f"/reservations/{second}/complete",
     ]
+
+
+def test_keys_pass_an_offer_that_was_accepted_and_is_already_in_progress(open_console, api):
+    first, second = api.offer("First", 60), api.offer("Second", 90)
+    later = api.offer("Later", status="accepted", accepted_by=f"worker:{ALICE}")
+    api.answers["/accept"] = api.decide("accepted")
+    page = open_console()
+    row(page, "First").get_by_role("button", name="Accept").first.click()
+    expect(page.locator(f".list > #task-{first}")).to_be_visible()
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(({ id }) => id)")
+    assert len(set(ids)) == len(ids)
+    page.locator(f"#row-{first}").focus()
+    for sid in (second, later):
+        page.keyboard.press("j")
+        expect(page.locator(f"#row-{sid}")).to_be_focused()
 
 
 def test_shortcuts_never_fire_while_typing_or_with_a_modifier_or_when_turned_off(open_console, api):

@@ -256,7 +256,7 @@ class RandomUse(RuleBasedStateMachine):
         if sids:
             sid = sids[number % len(sids)]
             self.intended[sid, "complete"] += 1
-            self.act(lambda: page.locator(f"#row-{sid} button").last.click(timeout=300))
+            self.act(lambda: page.locator(f".list > [id$={sid}] button").click(timeout=300))
 
     @rule(tab=tabs, key=st.sampled_from(["a", "a", "r", "c", "j", "j", "k", "p", "i", "t", "?"]))
     def press(self, tab: int, key: str) -> None:

@@ -675,11 +675,13 @@ def test_stored_token_that_the_api_refuses_is_an_expired_session(
     page.context.route(
         f"{api.url}/provider?silent=1", lambda route: route.fulfill(**api.complete_sign_in(renewed))
     )
+    # Leave the page, so that it can't learn of the refusal before it is loaded again.
+    page.goto("about:blank")
     api.refused.add(mine)
     api.has_provider = has_provider
     late = "**/overview" if is_known_first else "**/console/session"
     page.route(late, lambda route: (time.sleep(0.5), route.continue_()))
-    page.reload()
+    page.go_back()
     if has_provider:
         page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
         expect(page.locator(".live")).to_contain_text("Live")
