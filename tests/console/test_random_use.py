@@ -53,7 +53,7 @@ ENDINGS = {
 """The endings that the page may show for each status. It shows "taken" only to supervisors."""
 
 SHOWN = """() => {
-  const sids = (selector) => [...document.querySelectorAll(selector)].map(({id}) => id.slice(4));
+  const sids = (selector) => [...document.querySelectorAll(selector)].map(({id}) => id.slice(-34));
   const offers = [...document.querySelectorAll(".offers .offer")];
   return {
     open: sids(".offers:not(.ended) > .offer:not([data-end])"),
