@@ -263,7 +263,7 @@ class RandomUse(RuleBasedStateMachine):
         page = self.page(tab)
         page.mouse.click(5, 5)
         verb = {"a": "accept", "r": "reject", "c": "complete"}.get(key)
-        selected = page.evaluate("document.querySelector('[aria-current=true][id]')?.id.slice(4)")
+        selected = page.evaluate("document.querySelector('[aria-current=true][id]')?.id.slice(-34)")
         if verb and selected:
             self.intended[selected, verb] += 1
         page.keyboard.press(key)
