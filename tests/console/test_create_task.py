@@ -426,6 +426,7 @@ def test_unidentified_task_settles_the_request(open_console, api):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api)
     send(page)
+    expect(outcome(page)).to_contain_text("The Task may have been created.")
     api.answers["/create-task"] = failed(409, "TaskUnidentified")
     send(page, "Send again")
     expect(outcome(page)).to_have_text(re.compile("^The service cannot tell which Task"))
