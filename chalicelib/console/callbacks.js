@@ -2,7 +2,7 @@
 
 import { call } from "./actions.js";
 import { pauseBefore } from "./api.js";
-import { serverNow } from "./clock.js";
+import { clockKnown, serverNow } from "./clock.js";
 import { isTemporary, MAX_RETRIES } from "./csv.js";
 import { loadList, PERIODS } from "./history.js";
 import { failureReason } from "./inspection.js";
@@ -38,16 +38,24 @@ export function logFilter() {
   };
 }
 
-/** Change the filter. The new address makes the page search again. */
+/** Change the filter, and search again, even if the filter is the same. */
 export function setLogFilter(changes) {
-  const chosen = Object.entries({ ...logFilter(), ...changes }).filter(([, value]) => value);
+  const filter = { ...logFilter(), ...changes };
+  if (JSON.stringify(filter) === JSON.stringify(logFilter())) {
+    loadCallbacks();
+    return;
+  }
+  // The new address makes the page search.
+  const chosen = Object.entries(filter).filter(([, value]) => value);
   location.hash = `/callbacks?${new URLSearchParams(chosen)}`;
 }
 
 /** Return the address of the log for a Reservation's callbacks. The period is as short as possible, because a search reads all of it. */
 export function callbacksAddress(record) {
   const times = [record.reserved_at, ...record.history.map(({ at }) => at)].map((at) => Date.parse(at));
-  const last = Math.ceil((Math.max(...times) + MARGIN) / MINUTE) * MINUTE;
+  const end = Math.ceil((Math.max(...times) + MARGIN) / MINUTE) * MINUTE;
+  // When the clocks are set back, a local time that occurs twice means the first one.
+  const last = Date.parse(localTime(end)) < end ? end + PERIODS.hour : end;
   const isPast = !isUnfinished(record) && last < serverNow();
   const length = (isPast ? last : serverNow()) - Math.min(...times) + MARGIN;
   const period = Object.keys(PERIODS).find((name) => PERIODS[name] >= length);
@@ -104,9 +112,20 @@ export function loadCallbacks(loading = "list") {
       changed();
       return;
     }
-    log.searched = logParameters(chosen);
+    log.address = drafts.logFilter;
   }
-  loadList(log, searchLog, loading);
+  loadList(log, loading === "list" ? searchLogFromStart : searchLog, loading);
+}
+
+async function searchLogFromStart(list) {
+  const { log } = state;
+  const { query } = log;
+  await clockKnown();
+  if (log.query !== query) {
+    return list;
+  }
+  log.searched = logParameters(logFilter());
+  return searchLog(list);
 }
 
 /** Search until a page is full, the search is complete, or the user stops it or begins another one. Show each part. */

@@ -79,7 +79,9 @@ function taskBody() {
 }
 
 /** Return the request whose outcome is unknown: {key, body, at}, or null. It survives a reload and a new sign-in. */
-export const unsettledTask = () => (Date.now() - drafts.taskSent?.at < KEY_LIFE ? drafts.taskSent : null);
+export const unsettledTask = () => (isKeyKnown() ? drafts.taskSent : null);
+
+const isKeyKnown = () => Date.now() - drafts.taskSent?.at < KEY_LIFE;
 
 /** Return whether the form still describes the unsettled request, so that submitting it repeats the request. */
 export const isSameTask = () => unsettledTask()?.body === JSON.stringify(taskBody());
@@ -95,6 +97,11 @@ export function submitTask() {
   }
   Object.assign(creation, { mistakes: findMistakes(), problem: isOffline() ? () => text("downButton") : null, sid: null });
   const [field] = Object.keys(creation.mistakes);
+  if (!field && drafts.taskSent && !isKeyKnown()) {
+    // The next request has a new key, so the user must know that it may create a second Task.
+    keepDraft("taskSent", null);
+    creation.problem = () => text("createForgotten");
+  }
   if (!field && !creation.problem) {
     sendTask(creation);
   }

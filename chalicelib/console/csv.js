@@ -25,13 +25,14 @@ const COLUMNS = [
  * Return a value as a quoted field.
  *
  * Spreadsheets interpret a cell that begins with one of = + - @ tab CR LF as a formula (OWASP, "CSV Injection"). Some
- * may also read the full-width forms of these characters so, or ignore white space or a NUL before them. A leading
+ * may also read the full-width forms of these characters so, or ignore white space, control characters or invisible
+ * characters before them. A leading
  * apostrophe makes the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new cell after
  * each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
-  const safe = words.replace(/(?<=^|[;\r\n])"*(?!")(?=[\t\r\0]|(?:[^\S\r\n]|")*[=+\-@＝＋－＠])|^(?=\n)/g, "$&'");
+  const safe = words.replace(/(?<=^|[;\r\n])"*(?!")(?=[\t\r\0]|(?:(?![\r\n])[\s"\p{Cc}\p{Cf}])*[=+\-@＝＋－＠])|^(?=\n)/gu, "$&'");
   return `"${safe.replaceAll('"', '""')}"`;
 }
 

@@ -1,7 +1,7 @@
 // Loads the Reservations that History lists.
 
 import { call } from "./actions.js";
-import { serverNow } from "./clock.js";
+import { clockKnown, serverNow } from "./clock.js";
 import { failureReason } from "./inspection.js";
 import { drafts, keepDraft } from "./session.js";
 import { changed, state } from "./state.js";
@@ -29,12 +29,10 @@ export function chooseHistory(name, value) {
 
 /** Load History again, or more of it. */
 export function loadHistory(loading = "list") {
-  const { history } = state;
-  if (loading === "list") {
-    const start = Math.max(0, serverNow() - PERIODS[historyPeriod()]);
-    history.since = new Date(start).toISOString();
+  if (loading === "list" && !state.exporting?.isRunning) {
+    state.exporting = null;
   }
-  return loadList(history, loadPages, loading);
+  return loadList(state.history, loading === "list" ? loadFirstPages : loadPages, loading);
 }
 
 /** Load a list, or its next page. The function `load` takes {rows, cursor}, and returns their new values. */
@@ -51,6 +49,18 @@ export async function loadList(list, load, loading) {
     Object.assign(list, { ...loaded, loading: "", query: null, loadedAt: serverNow() });
     changed();
   }
+}
+
+async function loadFirstPages(list) {
+  const { history } = state;
+  const { query } = history;
+  await clockKnown();
+  if (history.query !== query) {
+    return list;
+  }
+  const start = Math.max(0, serverNow() - PERIODS[historyPeriod()]);
+  history.since = new Date(start).toISOString();
+  return loadPages(list);
 }
 
 /** Load pages until there are enough new rows; return {rows, cursor, problem}. */

@@ -493,7 +493,7 @@ function noteSection() {
   openSection(name);
 }
 
-/** Show a section. After Inspect, the focus returns to the row of the Reservation. */
+/** Show a section. After Inspect, the focus returns to the row of the Reservation, or to a link to it. */
 function openSection(name) {
   const sid = section() === "inspect" && name !== "inspect" ? drafts.inspected : null;
   state.isReturning = sid !== null;
@@ -502,7 +502,8 @@ function openSection(name) {
   queueMicrotask(() => {
     state.isReturning = false;
     if (sid && document.activeElement === document.body) {
-      document.getElementById(`row-${sid}`)?.focus();
+      const link = [...document.links].find(({ hash }) => hash === `#/reservations/${sid}`);
+      (document.getElementById(`row-${sid}`) ?? link)?.focus();
     }
   });
 }

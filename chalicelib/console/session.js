@@ -159,5 +159,9 @@ export function keepDraftsOf(owner) {
 
 export function keepDraft(field, value) {
   drafts[field] = value;
-  sessionStorage.setItem(DRAFTS, JSON.stringify(drafts));
+  try {
+    sessionStorage.setItem(DRAFTS, JSON.stringify(drafts));
+  } catch {
+    // The storage is full, so the drafts last only until the page is reloaded.
+  }
 }

@@ -59,11 +59,19 @@ export function phasesOf(record, now) {
   });
 }
 
-/** Return how and when the offer was decided or ended, and by whom: {to, at, by, note}; null if it is open. */
+/**
+ * Return how and when the offer was decided or ended, and by whom: {to, at, by, note}; null if it is open. `by` is null
+ * if the Reservation is only known to be gone. TaskRouter may report the ending later.
+ */
 export function decisionOf(record) {
-  const first = changes(record)[0];
-  return first ? { ...first, by: (first.to in PHASES && record.accepted_by) || first.by } : null;
+  const all = changes(record);
+  const known = all.find(({ to }) => to !== "gone");
+  return known ? { ...known, by: (known.to in PHASES && record.accepted_by) || known.by } : all.length ? { ...all[0], by: null } : null;
 }
+
+/** Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`. */
+export const wasDecidedBefore = (record) =>
+  [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
 
 /** Return the rule that chose the answer. Earlier versions recorded it only in the first note. */
 export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(firstEntry(record)?.note)?.[1] ?? null;

@@ -15,8 +15,11 @@ import { causeText, signatureActions, signaturePill } from "./view_inspect.js";
 /** The page, which searches when the user opens it or changes the filter in its address. */
 export class CallbacksPage extends Page {
   componentDidMount() {
-    scrollTo(0, 0);
-    this.search();
+    this.searched = drafts.logFilter;
+    if (!state.isReturning || !state.log.rows.length || state.log.address !== drafts.logFilter) {
+      scrollTo(0, 0);
+      this.search();
+    }
   }
 
   componentDidUpdate(...before) {
@@ -72,8 +75,10 @@ class LogFilter extends Component {
   apply = (event) => {
     event.preventDefault();
     keepDraft("logTyped");
-    const { sid, status, ...others } = Object.fromEntries(new FormData(event.target));
-    setLogFilter({ ...others, sid: sid.trim(), status: status.trim() });
+    const { sid, status, until, ...others } = Object.fromEntries(new FormData(event.target));
+    // The value of an incomplete time is empty.
+    const isIncomplete = event.target.elements.until.validity.badInput;
+    setLogFilter({ ...others, sid: sid.trim(), status: status.trim(), until: isIncomplete ? "?" : until });
   };
 
   choose = (event) => {
@@ -165,7 +170,7 @@ function detailsRow(callback, index) {
   return extraRow(callback, index, html`
     <dl class="facts">${Object.entries(facts).map(([key, value]) => value && html`<div key=${key}><dt>${text(key)}</dt><dd>${value}</dd></div>`)}</dl>
     ${sids.reservation && route !== "/event_callback" && signatureActions(state.log.opened)}
-    ${callback.signature !== "valid" && !callback.task_sid && !sids.worker && html`<p class="muted">${text("notTrusted")}</p>`}
+    ${callback.signature === "invalid" && html`<p class="muted">${text("notTrusted")}</p>`}
   `);
 }
 

@@ -8,7 +8,7 @@ import { preferences } from "./preferences.js";
 import { drafts } from "./session.js";
 import { state } from "./state.js";
 import { text } from "./texts.js";
-import { answeredAt, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf } from "./timeline.js";
+import { answeredAt, decisionOf, isUnfinished, phasesOf, ruleOf, stepsOf, wasDecidedBefore } from "./timeline.js";
 import { html, icon, Page, pill, Ticking } from "./view.js";
 import { Copy } from "./view_dialogs.js";
 import { banner, blankRows } from "./view_inbox.js";
@@ -229,7 +229,7 @@ function answer(record, inspection) {
   const rule = ruleOf(record);
   return html`<dl class="facts">
     ${fact("answer", instruction ? html`<code>${JSON.stringify(instruction)}</code> ${!instruction.instruction && text("decideLater")}` : text("none"))}
-    ${callback && fact("givenBy", rule ? html`<strong>${text("rule", { rule })}</strong>` : text("noRule"))}
+    ${callback && fact("givenBy", rule ? html`<strong>${text("rule", { rule })}</strong>` : text(!instruction?.instruction && wasDecidedBefore(record) ? "noRuleDecided" : "noRule"))}
     ${delivery && fact("route", html`<code>${delivery.route}</code>`)}
     ${delivery && fact("checkedUrl", html`<code>${delivery.checked_url}</code>`)}
     ${isSupervisor() && delivery && fact("signature", signatureActions(inspection))}
@@ -290,7 +290,7 @@ function decision(record) {
   const at = made && Date.parse(made.at);
   return html`<dl class="facts">
     ${fact(made ? "outcome" : "status", endingPill(statusKind(made?.to ?? "pending")))}
-    ${made && (SOURCES[made.by] ? fact("source", text(SOURCES[made.by])) : fact("decidedBy", person(made.by, name)))}
+    ${made?.by && (SOURCES[made.by] ? fact("source", text(SOURCES[made.by])) : fact("decidedBy", person(made.by, name)))}
     ${made && fact("at", html`<time datetime=${made.at}>${dateAndTime(at)}</time>`)}
     ${made && fact("leftThen", text("leftOf", { time: duration(left(record, at)), all: duration(timeout(record)) }))}
     ${made?.note && fact("note", noteText(made.note))}

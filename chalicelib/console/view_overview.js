@@ -2,7 +2,7 @@
 
 import { openDialog } from "./actions.js";
 import { serverNow } from "./clock.js";
-import { duration, number, shortDuration, shortSid, timeOfDay } from "./format.js";
+import { dateAndTime, duration, number, shortDuration, shortSid, timeOfDay } from "./format.js";
 import { openRows } from "./inbox.js";
 import { preferences } from "./preferences.js";
 import { isOffline, state } from "./state.js";
@@ -48,7 +48,11 @@ export class OverviewPage extends Page {
   }
 }
 
-const age = ({ updated_at: at }) => serverNow() - Date.parse(at);
+/** Return the age of the counts. If the sweep lacked the time to count, they are older than its other figures. */
+function age({ updated_at: at, hours }) {
+  const counted = hours.filter(isCounted).map((hour) => Date.parse(hour.counted_at));
+  return serverNow() - Math.max(...(counted.length ? counted : [Date.parse(at)]));
+}
 
 /** A banner if the figures are outdated or could not be updated, or null. */
 function warning() {
@@ -95,8 +99,8 @@ function tiles(shown) {
   const hours = shown.hours.filter(isCounted);
   const sum = (count) => hours.reduce((total, hour) => total + count(hour), 0);
   const total = sum((hour) => hour.total);
-  const isBound = hours.some((hour) => hour.at_least);
-  const figure = (value) => `${isBound ? "≥ " : ""}${number(value)}`;
+  const isBound = hours.length < shown.hours.length || hours.some((hour) => hour.at_least);
+  const figure = (value) => (hours.length ? `${isBound ? "≥ " : ""}${number(value)}` : "–");
   const share = (value) => (total ? number(value / total, { style: "percent", maximumFractionDigits: 1 }) : "");
   const figureTile = (name, words, note) => tile(html`${swatch(name)}${text(words)}`, figure(sum(SERIES[name])), note(sum(SERIES[name])));
   const timeoutNote = (value) => [share(value), peakOf("timeout", hours) && text("mostAt", { time: hourOf(peakOf("timeout", hours).hour) })].filter(Boolean).join(", ");
@@ -121,9 +125,11 @@ function oldestNote({ oldest_waiting: oldest, taskrouter_updated_at: at }) {
 }
 
 function acceptanceTile(acceptance) {
-  const { count = 0, p50_ms: p50, p90_ms: p90, p95_ms: p95 } = acceptance ?? {};
-  const note = count ? text("percentiles", { p90: shortDuration(p90), p95: shortDuration(p95), n: number(count) }) : text("noneAccepted");
-  return tile(text("medianTime"), count ? shortDuration(p50) : "–", note);
+  const { measured_at: at, count = 0, p50_ms: p50, p90_ms: p90, p95_ms: p95 } = acceptance ?? {};
+  const measured = text(count ? "percentiles" : "noneAccepted", { p90: shortDuration(p90), p95: shortDuration(p95), n: number(count) });
+  const isOld = serverNow() - Date.parse(at) > OUTDATED;
+  const note = isOld ? `${text("asOf", { time: timeOfDay(Date.parse(at)) })} ${measured}` : measured;
+  return tile(text("medianTime"), count ? shortDuration(p50) : "–", acceptance ? note : text("notKnownYet"));
 }
 
 const repaired = ({ mirrored, gone, reconciled }) => mirrored + gone + reconciled;
@@ -168,7 +174,9 @@ function workersPanel({ workers_by_activity: activities, taskrouter_updated_at: 
   const available = new Set(state.activities.filter((each) => each.available).map(({ sid }) => sid));
   const entries = activities.map(({ activity_sid: key, activity_name: name, workers: count }) => {
     const isOn = available.has(key);
-    return { key, name, count, mark: html`<span class="dot" data-on=${isOn ? "yes" : null} />`, tone: isOn ? "yes" : "no" };
+    // The list of Activities may have failed to load.
+    const mark = available.size > 0 && html`<span class="dot" data-on=${isOn ? "yes" : null} />`;
+    return { key, name, count, mark, tone: isOn ? "yes" : "no" };
   });
   const all = entries.reduce((total, { count }) => total + count, 0);
   return html`<section class="panel" aria-labelledby="workers">
@@ -183,10 +191,13 @@ function queuesPanel(oldest) {
   const counts = new Map();
   const rows = openRows(state.inbox);
   rows.forEach(({ reservation: { task_queue_name: name } }) => counts.set(name, (counts.get(name) ?? 0) + 1));
-  const entries = [...counts].sort(([, one], [, other]) => other - one).slice(0, MAX_QUEUES);
+  const sorted = [...counts].sort(([, one], [, other]) => other - one);
+  const entries = sorted.slice(0, MAX_QUEUES);
+  const n = `${number(rows.length)}${state.inbox.isPendingTruncated ? "+" : ""}`;
   return html`<section class="panel" aria-labelledby="queues">
-    <header><h2 id="queues">${text("openByQueue")}</h2><a href="#offers">${text("offerCount", { n: number(rows.length) })}</a></header>
+    <header><h2 id="queues">${text("openByQueue")}</h2><a href="#offers">${text("offerCount", { n })}</a></header>
     ${entries.length ? shares(entries.map(([name, count]) => ({ key: name, name: name ?? text("unknown"), count, tone: "open" }))) : html`<p class="in muted">${text("noOffers")}</p>`}
+    ${sorted.length > MAX_QUEUES && html`<p class="in muted small">${text("moreInProgress", { n: number(sorted.length - MAX_QUEUES) })}</p>`}
     ${oldest && html`<p class="in oldest"><span>${text("oldestTask")} <span class="mono">${shortSid(oldest.task_sid)}</span></span> <${Copy} key=${oldest.task_sid} words=${text("taskSid")} value=${oldest.task_sid} /></p>`}
   </section>`;
 }
@@ -239,7 +250,7 @@ function sweepRow(sweep) {
   const isBad = errors || !sweep.ok;
   return html`
     <tr key=${sweep.at} tabindex="-1">
-      <th scope="row"><time datetime=${sweep.at}>${timeOfDay(Date.parse(sweep.at))}</time></th>
+      <th scope="row"><time datetime=${sweep.at}>${dateAndTime(Date.parse(sweep.at))}</time></th>
       <td class="right">${number(sweep.due)}</td>
       <td class="right">${n ? html`<strong>${number(n)}</strong>` : "0"}</td>
       <td class="right">${shortDuration(sweep.duration_ms)}</td>

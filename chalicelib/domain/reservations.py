@@ -1,8 +1,7 @@
 """The Reservation and its state machine.
 
-Two tables, MOVES and OBSERVED, define the state machine. The conditions for status changes in
-DynamoDB are generated from these tables, and a test compares ``docs/state-machine.md`` with the
-tables. TaskRouter is the source of truth; a record mirrors TaskRouter's status.
+TaskRouter is the source of truth; a record mirrors TaskRouter's status. MOVES and OBSERVED define
+the state machine. The conditions in DynamoDB are generated from these two tables.
 """
 
 from collections.abc import Mapping
@@ -358,13 +357,13 @@ class StatusUpdate:
 
     Attributes:
         status: the reported status.
-        at: epoch ms.
+        at: epoch ms of the report.
         by: source of the report, for the history.
         next_check_at: epoch ms of the sweep's next check, or None if the status is final.
         worker_name, workflow_name, task_queue_name: the friendly names, if reported.
         note: a note for the history.
-        reserved_at, expires_at: the creation time and the timeout (epoch ms) according to the event
-            ``reservation.created``, or None.
+        reserved_at, expires_at: epoch ms, according to the event ``reservation.created``, or None.
+        changed_at: epoch ms of the change, if the report tells it.
     """
 
     status: Status
@@ -377,6 +376,7 @@ class StatusUpdate:
     note: str | None = None
     reserved_at: int | None = None
     expires_at: int | None = None
+    changed_at: int | None = None
 
 
 @dataclass(frozen=True)

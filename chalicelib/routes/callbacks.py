@@ -45,21 +45,25 @@ def event_callback() -> Response:
         account_sid=service.settings.twilio_account_sid,
         workspace_sid=service.settings.twilio_workspace_sid,
     )
+    observability.bind(
+        reservation_sid=_sid(form, "ReservationSid", "WR"),
+        task_sid=_sid(form, "TaskSid", "WT"),
+        worker_sid=_sid(form, "WorkerSid", "WK"),
+    )
     if event is not None:
-        observability.bind(
-            reservation_sid=event.reservation_sid,
-            task_sid=event.task_sid,
-            worker_sid=event.worker_sid,
-        )
         changed = observe(
             event, store=service.store, deadlines=service.deadlines, now=service.clock.now_ms()
         )
         observability.bind(changed=changed)
     elif form.get("EventType", "").startswith("worker."):
         _record_activity(form)
-    elif is_sid(form.get("TaskSid"), "WT"):
-        observability.bind(task_sid=form["TaskSid"])
     return Response("", status_code=204)
+
+
+def _sid(form: Form, parameter: str, kind: str) -> str | None:
+    """Return the SID in a parameter, or None if the parameter is missing or malformed."""
+    sid = form.get(parameter)
+    return sid if is_sid(sid, kind) else None
 
 
 def _record_activity(form: Form) -> None:
@@ -70,7 +74,7 @@ def _record_activity(form: Form) -> None:
     activity = WorkerActivity.from_form(form, now=now)
     if activity is not None:
         changed = service.worker_activities.save(activity, now=now)
-        observability.bind(worker_sid=activity.worker_sid, changed=changed)
+        observability.bind(changed=changed)
 
 
 def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:

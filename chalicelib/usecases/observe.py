@@ -43,8 +43,10 @@ def observe(
         StoreUnavailable: DynamoDB failed. The status may not have been recorded; the sweep
             corrects the record.
     """
+    # The event may arrive minutes after the change.
+    changed_at = min(event.at or now, now)
     # The best known creation time: exact for the first event, an upper bound for later events.
-    reserved_at = min(event.at or now, now)
+    reserved_at = changed_at
     expires_at = deadlines.expires_at(reserved_at, event.workflow_sid)
     next_check_at = deadlines.next_check(
         event.status, now=now, reserved_at=reserved_at, expires_at=expires_at
@@ -52,6 +54,7 @@ def observe(
     update = StatusUpdate(
         status=event.status,
         at=now,
+        changed_at=changed_at,
         by=by,
         next_check_at=next_check_at,
         worker_name=event.worker_name,
@@ -66,9 +69,7 @@ def observe(
     changed, record = store.record_status(event.reservation_sid, update)
     if record is not None:
         return changed
-    reservation = _to_reservation(
-        event, reserved_at=reserved_at, expires_at=expires_at, now=now, by=by
-    )
+    reservation = _to_reservation(event, reserved_at=reserved_at, expires_at=expires_at, by=by)
     if store.create_record(reservation, due_at=next_check_at):
         return True
     # Another request created the record in the meantime, so the status can be recorded now.
@@ -77,7 +78,7 @@ def observe(
 
 
 def _to_reservation(
-    event: ReservationEvent, *, reserved_at: int, expires_at: int, now: int, by: str
+    event: ReservationEvent, *, reserved_at: int, expires_at: int, by: str
 ) -> Reservation:
     return Reservation(
         reservation_sid=event.reservation_sid,
@@ -94,7 +95,7 @@ def _to_reservation(
         accepted_by=by if event.status in ACHIEVED[Status.ACCEPTED] else None,
         reserved_at=reserved_at,
         expires_at=expires_at,
-        history=(HistoryEntry(at=now, to=event.status, by=by),),
+        history=(HistoryEntry(at=reserved_at, to=event.status, by=by),),
     )
 
 

@@ -206,6 +206,8 @@ def make_statistics(api, *, age: float = 34, **properties: Any) -> dict[str, Any
     hours[11] = make_hour(api, 12, completed=90, rejected=4, timeout=3, rescinded=2)
     hours[22] = make_hour(api, 1, completed=60, wrapping=1, accepted=2, rejected=2, timeout=1)
     hours[23] = make_hour(api, 0, completed=20, accepted=4, pending=12, timeout=2)
+    for hour in hours:
+        hour["counted_at"] = iso(api.now() - age)
     return {
         "updated_at": iso(api.now() - age),
         "hours": hours,

@@ -582,3 +582,61 @@ def test_log_has_no_accessibility_violations_in_any_state(open_console, api, sta
     expect(page.locator(".live")).to_contain_text("Live")
     state(page, api)
     assert_no_accessibility_violations(page)
+
+
+@pytest.mark.parametrize("offset", [-7_200, 7_200])
+def test_search_waits_for_the_servers_clock_after_a_reload(open_console, api, offset):
+    api.clock_offset = offset
+    delivery(api, -offset + 10)
+    page = open_console(token("supervisor"))
+    open_log(page, "?period=hour")
+    expect(deliveries(page)).to_have_count(1)
+    page.route("**/overview", lambda route: (time.sleep(0.5), route.continue_()))
+    page.reload()
+    expect(deliveries(page)).to_have_count(1)
+    assert len(searches(api)) == 2
+
+
+def test_search_begins_although_the_overview_fails(open_console, api):
+    delivery(api)
+    page = open_console(token("supervisor"))
+    page.route("**/overview", lambda route: route.abort())
+    open_log(page)
+    page.reload()
+    expect(deliveries(page)).to_have_count(1, timeout=15_000)
+
+
+def test_unchanged_filter_is_searched_again(open_console, api):
+    page = open_console(token("supervisor"))
+    open_log(page, "?status=503")
+    expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
+    delivery(api, status=503)
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(deliveries(page)).to_have_count(1)
+
+
+def test_incomplete_end_is_explained_and_not_sent(open_console, api):
+    delivery(api)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    expect(deliveries(page)).to_have_count(1)
+    page.get_by_label("Until").press_sequentially("0102")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_text("Enter a date and a time.")).to_be_visible()
+    assert len(searches(api)) == 1
+
+
+def test_back_from_inspect_keeps_the_list_and_returns_to_the_link(open_console, api):
+    for number in range(60):
+        delivery(api, 10 + number)
+    page = open_console(token("supervisor"))
+    open_log(page)
+    page.get_by_role("button", name="Show older", exact=True).click()
+    expect(deliveries(page)).to_have_count(60)
+    link = deliveries(page).last.get_by_role("link")
+    link.click()
+    expect(page.get_by_role("heading", name="This Reservation is not recorded")).to_be_visible()
+    page.go_back()
+    expect(deliveries(page)).to_have_count(60)
+    expect(link).to_be_focused()
+    assert len(searches(api)) == 2

@@ -459,7 +459,7 @@ def test_task_changed_after_an_unknown_outcome_gets_a_new_key(open_console, api)
     assert len(set(api.keys)) == 2
 
 
-def test_key_is_not_reused_after_a_day(open_console, api):
+def test_user_is_warned_before_a_new_key_replaces_a_key_that_is_a_day_old(open_console, api):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api, clock=True)
     send(page)
@@ -475,6 +475,9 @@ def test_key_is_not_reused_after_a_day(open_console, api):
     )
     page.reload()
     page.get_by_role("button", name="Create Task", exact=True).click()
+    send(page)
+    expect(outcome(page)).to_contain_text("still unknown after 24 hours")
+    assert len(api.keys) == 1
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
     assert len(set(api.keys)) == 2

@@ -20,8 +20,9 @@ HOSTILE = [
     *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("https://x.example","y")'),
     *(f"{sign}1" for sign in FULL_WIDTH),
     *("\n=1", "\r\n=1", " =1", "  @SUM(A1)", " \t+1", "\u00a0-1", "\u3000=1", "\0=1"),
+    *("\u200b=1", "\ufeff\u2060+1", "\x01=1", " \u200d@SUM(A1)"),
 ]
-FORMULA = re.compile(rf'[\s"]*[=+\-@{FULL_WIDTH}]|[\t\r\n\0]')
+FORMULA = re.compile(rf'[\s"\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@{FULL_WIDTH}]|[\t\r\n\0]')
 """The beginning of a cell that a spreadsheet may interpret as a formula."""
 
 
@@ -305,6 +306,28 @@ def test_failed_export_is_explained_and_saves_no_file(open_console, api):
     page.get_by_role("button", name="Export CSV", exact=True).click()
     expect(page.get_by_text("Nothing exported. The service answered: Bad.")).to_be_visible()
     assert downloads == []
+
+
+def test_double_click_exports_once(open_console, api):
+    api.add_past_reservation()
+    page = open_as_supervisor(open_console)
+    expect(ended(page)).to_have_count(1)
+    is_released = hold_lists(api)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export CSV", exact=True).dblclick()
+        expect(page.get_by_text("0 loaded")).to_be_visible()
+        is_released.set()
+    assert download.value
+    expect(page.get_by_text("1 exported")).to_be_visible()
+
+
+def test_outcome_of_an_export_disappears_with_the_list_that_was_exported(open_console, api):
+    api.add_past_reservation()
+    page = open_as_supervisor(open_console)
+    export(page)
+    expect(page.get_by_text("1 exported")).to_be_visible()
+    page.get_by_role("button", name="Refresh", exact=True).click()
+    expect(page.get_by_text("1 exported")).to_have_count(0)
 
 
 def test_worker_cannot_export(open_console, api):

@@ -660,3 +660,38 @@ def test_page_has_no_accessibility_violations_in_any_state(open_console, api, st
     expect(page.locator(".live")).to_contain_text("Live")
     state(page, api)
     assert_no_accessibility_violations(page)
+
+
+def test_decision_after_a_404_is_the_ending_that_taskrouter_reported(open_console, api):
+    supervisor = "supervisor:carla@example.com"
+    start = time.time() - 400
+    first = entry(start, "pending", "assignment_callback")
+    gone = entry(start + 60, "gone", supervisor, "TaskRouter returned 404")
+    timed_out = entry(start + 120, "timeout")
+    reservation = add_record(api, "timeout", history=[first, gone, timed_out])
+    other = add_record(api, "gone", history=[first, gone])
+    page = open_console(token("supervisor"))
+    visit(page, reservation)
+    panel = page.locator(".panel", has=page.locator("#part-decision"))
+    expect(panel).to_contain_text("Timed out")
+    expect(panel).not_to_contain_text("carla")
+    visit(page, other)
+    expect(panel).to_contain_text("TaskRouter no longer has this offer")
+    expect(panel).not_to_contain_text("carla")
+
+
+@pytest.mark.parametrize(
+    ("claimed_after", "words"),
+    [
+        (0.05, "No rule. The Reservation was already claimed or decided."),
+        (1, "setting gives the answer."),
+    ],
+)
+def test_reason_of_an_answer_without_a_rule(open_console, api, claimed_after, words):
+    start = time.time() - 400
+    claim = {"at": iso(start + claimed_after), "by": f"worker:{ALICE}", "target": "accepted"}
+    reservation = add_record(api, rule=None, claims=[claim])
+    api.records[reservation]["history"][0]["note"] = None
+    page = open_console()
+    visit(page, reservation)
+    expect(page.get_by_text(words)).to_be_visible()

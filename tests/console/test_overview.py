@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import token
+from tests.console.conftest import iso, token
 from tests.console.pages import (
     assert_no_accessibility_violations,
     make_hour,
@@ -43,7 +43,9 @@ def test_tiles_show_the_figures_of_the_last_day(open_console, api):
     expect(tile(page, "Timed out").locator(".big")).to_have_text("17")
     expect(tile(page, "Timed out")).to_contain_text(re.compile(r"4\.6%, most at \d\d:00"))
     expect(tile(page, "Median time to accept").locator(".big")).to_have_text("8 s")
-    expect(tile(page, "Median time to accept")).to_contain_text("p90 21 s, p95 30 s, of 87")
+    expect(tile(page, "Median time to accept")).to_contain_text(
+        "p90 21 s, p95 30 s, of the newest 87"
+    )
     expect(tile(page, "Last sweep")).to_contain_text("12 checked, none repaired")
     expect(page.get_by_text(re.compile(r"Updated 3\d\ss ago"))).to_be_visible()
     expect(page).to_have_title("Overview, Agent console")
@@ -190,6 +192,59 @@ def test_unknown_values_are_shown_as_unknown(open_console, api):
     expect(tile(page, "Open offers")).to_contain_text("Oldest Task unknown")
     expect(tile(page, "Last sweep")).to_contain_text("No sweep is recorded.")
     expect(page.locator(".panel", has=page.locator("#workers"))).to_contain_text("Not known yet.")
+
+
+NOT_COUNTED = dict.fromkeys(
+    ["counted_at", "total", "open", "accepted", "rejected", "timed_out", "by_status"]
+)
+
+
+def test_age_is_that_of_the_counts_and_an_uncounted_hour_makes_them_minimums(open_console, api):
+    api.statistics = make_statistics(api, age=300)
+    api.statistics["hours"][23] |= NOT_COUNTED
+    api.statistics["updated_at"] = api.statistics["acceptance"]["measured_at"] = iso(api.now())
+    page = show_overview(open_console, api)
+    expect(page.get_by_text(re.compile(r"^Updated 5\smin\s0\d\ss ago$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^These figures are 5\smin\s0\d\ss old$"))).to_be_visible()
+    expect(tile(page, "Accepted").locator(".big")).to_have_text(re.compile("^≥ "))
+    api.statistics["hours"] = [hour | NOT_COUNTED for hour in api.statistics["hours"]]
+    page.reload()
+    expect(tile(page, "Open offers").locator(".big")).to_have_text("\N{EN DASH}")
+    expect(page.get_by_text(re.compile(r"^Updated \d+\ss ago$"))).to_be_visible()
+
+
+def test_old_acceptance_times_are_shown_with_the_time_of_their_measurement(open_console, api):
+    api.statistics = make_statistics(api)
+    page = show_overview(open_console, api)
+    note = tile(page, "Median time to accept").locator(".note")
+    expect(note).to_have_text("p90 21 s, p95 30 s, of the newest 87")
+    api.statistics["acceptance"]["measured_at"] = iso(api.now() - 400)
+    page.reload()
+    expect(note).to_have_text(re.compile(r"^As of \d\d:\d\d:\d\d\.\sp90\s21\ss"))
+
+
+def test_activities_are_not_shown_as_unavailable_if_they_are_unknown(open_console, api):
+    api.statistics = make_statistics(api)
+    original = api._read
+    api._read = lambda path, headers: (
+        (503, {"Code": "X"}, {}) if path == "/activities" else original(path, headers)
+    )
+    page = show_overview(open_console, api)
+    panel = page.locator(".panel", has=page.locator("#workers"))
+    expect(panel.locator("li")).to_have_count(3)
+    expect(panel.locator(".dot")).to_have_count(0)
+
+
+def test_hidden_queues_and_offers_are_mentioned(open_console, api):
+    for number in range(12):
+        api.offer(task_queue_name=f"Queue {number}")
+    api.is_truncated, api.worker = True, None
+    api.statistics = make_statistics(api)
+    page = show_overview(open_console, api)
+    panel = page.locator(".panel", has=page.locator("#queues"))
+    expect(panel.locator("li")).to_have_count(10)
+    expect(panel).to_contain_text("And 2 more.")
+    expect(panel.get_by_role("link", name="Offers: 12+")).to_be_visible()
 
 
 def test_open_offers_are_counted_by_queue(open_console, api):

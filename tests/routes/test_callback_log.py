@@ -72,14 +72,33 @@ def test_event_is_shown_with_its_type_sids_and_effect(api: Api) -> None:
     assert callback["changed"] is True
 
 
-@pytest.mark.parametrize("event_type", ["task.created", "task-queue.entered", "workflow.timeout"])
-def test_event_about_a_task_is_found_by_the_task_sid(api: Api, event_type: str) -> None:
+@pytest.mark.parametrize(
+    ("event_type", "kinds"),
+    [
+        ("task.created", ["task"]),
+        ("task-queue.entered", ["task"]),
+        ("workflow.timeout", ["task"]),
+        ("reservation.failed", ["reservation", "task", "worker"]),
+        ("worker.activity.update", ["worker"]),
+        ("worker.capacity.update", ["worker"]),
+        ("worker.created", ["worker"]),
+    ],
+)
+def test_event_is_found_by_each_sid_that_it_contains(
+    api: Api, event_type: str, kinds: list[str]
+) -> None:
+    names = {f"{kind}_sid": f"{kind.title()}Sid" for kind in ("reservation", "task", "worker")}
     parameters = api.callback_parameters(EventType=event_type)
+    for name, parameter in names.items():
+        if name.removesuffix("_sid") not in kinds:
+            del parameters[parameter]
     assert api.post_callback(parameters, path="/event_callback").status_code == 204
 
-    (callback,) = find(api, task_sid=parameters["TaskSid"])
-
-    assert (callback["event_type"], callback["reservation_sid"]) == (event_type, None)
+    for kind in kinds:
+        (callback,) = find(api, **{f"{kind}_sid": parameters[f"{kind.title()}Sid"]})
+        assert callback["event_type"] == event_type
+        sids = {name: parameters.get(parameter) for name, parameter in names.items()}
+        assert {name: callback[name] for name in names} == sids
 
 
 @pytest.mark.parametrize("task_sid", ["", "WT1", "x" * 5_000])

@@ -155,12 +155,40 @@ def test_event_creates_a_complete_record(
         accepted_by="reconcile" if status in ACHIEVED[Status.ACCEPTED] else None,
         reserved_at=reserved_at,
         expires_at=reserved_at + 90_000,
-        history=(HistoryEntry(NOW, status, "reconcile"),),
+        history=(HistoryEntry(reserved_at, status, "reconcile"),),
         **details,
     )
     pending_at = reserved_at + 100_000
     delays = {"pending": pending_at, "accepted": NOW + 900_000, "wrapping": NOW + 900_000}
     assert due_at(service, remote) == delays.get(status)
+
+
+@pytest.mark.parametrize(("at", "changed_at"), [(None, NOW), (NOW - 600_000, NOW - 600_000)])
+def test_change_is_recorded_with_the_time_of_the_event_even_if_the_event_is_late(
+    service: Service, at: int | None, changed_at: int
+) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    event = make_event(remote, Status.ACCEPTED, at=at)
+
+    assert observe(event, store=service.store, deadlines=DEADLINES, now=NOW)
+    assert service.record(remote).history[1:] == (
+        HistoryEntry(changed_at, Status.ACCEPTED, "event"),
+    )
+
+
+def test_late_event_does_not_keep_a_claim_that_has_expired(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    claim = Claim(NOW - 1, Status.ACCEPTED, "claim", "worker:WK1")
+    claimed, _ = service.store.claim(
+        remote.reservation_sid, claim, now=NOW - 30_000, worker_sid=None, task_sid=None
+    )
+    assert claimed
+    event = make_event(remote, Status.WRAPPING, at=NOW - 20_000)
+
+    assert observe(event, store=service.store, deadlines=DEADLINES, now=NOW)
+    assert service.record(remote).claim is None
 
 
 CREATED = NOW - 700

@@ -282,7 +282,7 @@ class DynamoReservationStore(DynamoJobs):
         self, reservation_sid: str, update: StatusUpdate, *, keep_claim: bool = False
     ) -> tuple[bool, Reservation | None]:
         """Record a status. *keep_claim* requires a live claim and leaves it unchanged."""
-        entry = HistoryEntry(at=update.at, to=update.status, by=update.by, note=update.note)
+        entry = HistoryEntry(update.changed_at or update.at, update.status, update.by, update.note)
         request = UpdateItem(
             set={"status": update.status.value} | {name: vars(update)[name] for name in _NAMES},
             set_expressions=["#history = list_append(if_not_exists(#history, :none), :entry)"],
