@@ -337,7 +337,8 @@ def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_con
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
     expect(ended(page)).to_contain_text("Completed")
-    api.reservations[reservation] = stale
+    # The change makes the overview a new one, even if no poll has seen it without the Task.
+    api.reservations[reservation] = {**stale, "task_priority": 11}
     with page.expect_response(is_new_overview):
         pass
     with page.expect_response("**/overview"):
