@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from taskrouter_simulator.testing import TaskRouter, running
 from tests.simulator.conftest import SPANISH, App, Simulation, app, simulation
@@ -73,6 +73,8 @@ def chromium(
     )
     if program is None:
         pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
+    # Playwright's default of 5 s is too short for a machine that also runs other tests.
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
