@@ -363,7 +363,7 @@ class StatusUpdate:
         worker_name, workflow_name, task_queue_name: the friendly names, if reported.
         note: a note for the history.
         reserved_at, expires_at: epoch ms, according to the event ``reservation.created``, or None.
-        changed_at: epoch ms of the change, if the report tells it.
+        changed_at: epoch ms of the change, or None if the report does not contain this time.
     """
 
     status: Status
