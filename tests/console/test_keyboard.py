@@ -252,6 +252,7 @@ def test_button_keeps_the_focus_if_more_rows_fail(open_console, api, fill):
 def test_rows_that_load_do_not_take_the_focus_from_another_element(open_console, api):
     page = open_console()
     fill_history(page, api)
+    expect(ended(page)).to_have_count(50)
     is_released = hold_lists(api)
     page.get_by_role("button", name="Show more", exact=True).press("Enter")
     page.get_by_label("Status").focus()
