@@ -2,7 +2,7 @@
 
 import { call } from "./actions.js";
 import { pauseBefore } from "./api.js";
-import { clockKnown, serverNow } from "./clock.js";
+import { serverNow } from "./clock.js";
 import { isTemporary, MAX_RETRIES } from "./csv.js";
 import { loadList, PERIODS } from "./history.js";
 import { failureReason } from "./inspection.js";
@@ -117,14 +117,8 @@ export function loadCallbacks(loading = "list") {
   loadList(log, loading === "list" ? searchLogFromStart : searchLog, loading);
 }
 
-async function searchLogFromStart(list) {
-  const { log } = state;
-  const { query } = log;
-  await clockKnown();
-  if (log.query !== query) {
-    return list;
-  }
-  log.searched = logParameters(logFilter());
+function searchLogFromStart(list) {
+  state.log.searched = logParameters(logFilter());
   return searchLog(list);
 }
 

@@ -35,7 +35,7 @@ export function loadHistory(loading = "list") {
   return loadList(state.history, loading === "list" ? loadFirstPages : loadPages, loading);
 }
 
-/** Load a list, or its next page. The function `load` takes {rows, cursor}, and returns their new values. */
+/** Load a list, or its next page, when the server's clock is known. The function `load` takes {rows, cursor}, and returns their new values. */
 export async function loadList(list, load, loading) {
   const query = {};
   Object.assign(list, { query, loading, isSlow: false, problem: null });
@@ -44,6 +44,10 @@ export async function loadList(list, load, loading) {
     changed();
   }, NOTICEABLE);
   changed();
+  await clockKnown();
+  if (list.query !== query) {
+    return;
+  }
   const loaded = await load(loading === "more" ? list : { rows: [], cursor: null });
   if (list.query === query) {
     Object.assign(list, { ...loaded, loading: "", query: null, loadedAt: serverNow() });
@@ -51,15 +55,9 @@ export async function loadList(list, load, loading) {
   }
 }
 
-async function loadFirstPages(list) {
-  const { history } = state;
-  const { query } = history;
-  await clockKnown();
-  if (history.query !== query) {
-    return list;
-  }
+function loadFirstPages(list) {
   const start = Math.max(0, serverNow() - PERIODS[historyPeriod()]);
-  history.since = new Date(start).toISOString();
+  state.history.since = new Date(start).toISOString();
   return loadPages(list);
 }
 

@@ -22,7 +22,7 @@ const TEXTS = {
     loading: "Loading the offers",
     inProgress: "In progress",
     noneInProgress: "No accepted Task.",
-    moreInProgress: "And {n} more.",
+    andMore: "And {n} more.",
     truncatedProgress: "There are more accepted Tasks than this list can show.",
     olderProgress: "Accepted Tasks that are older than your newest 200 offers are listed only in History.",
     justEnded: "Just ended",

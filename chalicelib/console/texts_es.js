@@ -17,7 +17,7 @@ export default {
   loading: "Cargando las ofertas",
   inProgress: "En curso",
   noneInProgress: "Ninguna tarea aceptada.",
-  moreInProgress: "Y {n} más.",
+  andMore: "Y {n} más.",
   truncatedProgress: "Hay más tareas aceptadas de las que caben en esta lista.",
   olderProgress: "Las tareas aceptadas que son anteriores a sus 200 ofertas más recientes solo aparecen en Historial.",
   justEnded: "Recién terminadas",

@@ -66,7 +66,10 @@ export function phasesOf(record, now) {
 export function decisionOf(record) {
   const all = changes(record);
   const known = all.find(({ to }) => to !== "gone");
-  return known ? { ...known, by: (known.to in PHASES && record.accepted_by) || known.by } : all.length ? { ...all[0], by: null } : null;
+  if (known) {
+    return { ...known, by: (known.to in PHASES && record.accepted_by) || known.by };
+  }
+  return all.length ? { ...all[0], by: null } : null;
 }
 
 /** Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`. */

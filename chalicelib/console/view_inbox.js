@@ -216,7 +216,7 @@ function inProgress() {
     ${progress.length
       ? html`<ul class="list">${progress.slice(0, MAX_PROGRESS).map(progressItem)}</ul>`
       : !isTruncated && html`<p class="in muted small">${state.inbox.loaded ? text("noneInProgress") : "…"}</p>`}
-    ${progress.length > MAX_PROGRESS && html`<p class="in muted small">${text("moreInProgress", { n: progress.length - MAX_PROGRESS })}</p>`}
+    ${progress.length > MAX_PROGRESS && html`<p class="in muted small">${text("andMore", { n: progress.length - MAX_PROGRESS })}</p>`}
     ${isTruncated && html`<p class="in muted small">${text(worker ? "olderProgress" : "truncatedProgress")}</p>`}
   </section>`;
 }

@@ -197,7 +197,7 @@ function queuesPanel(oldest) {
   return html`<section class="panel" aria-labelledby="queues">
     <header><h2 id="queues">${text("openByQueue")}</h2><a href="#offers">${text("offerCount", { n })}</a></header>
     ${entries.length ? shares(entries.map(([name, count]) => ({ key: name, name: name ?? text("unknown"), count, tone: "open" }))) : html`<p class="in muted">${text("noOffers")}</p>`}
-    ${sorted.length > MAX_QUEUES && html`<p class="in muted small">${text("moreInProgress", { n: number(sorted.length - MAX_QUEUES) })}</p>`}
+    ${sorted.length > MAX_QUEUES && html`<p class="in muted small">${text("andMore", { n: number(sorted.length - MAX_QUEUES) })}</p>`}
     ${oldest && html`<p class="in oldest"><span>${text("oldestTask")} <span class="mono">${shortSid(oldest.task_sid)}</span></span> <${Copy} key=${oldest.task_sid} words=${text("taskSid")} value=${oldest.task_sid} /></p>`}
   </section>`;
 }
