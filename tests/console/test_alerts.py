@@ -34,6 +34,7 @@ def test_hidden_page_polls_more_slowly_and_still_alerts(open_console, api):
 
 def test_new_offer_plays_the_sound_and_notifies_only_while_hidden(open_console, api):
     page = open_console(permissions=["notifications"])
+    expect(page.locator(".live")).to_contain_text("Live")
     page.evaluate(
         """() => {
           window.alerts = [];
@@ -137,6 +138,7 @@ RECORD_ALERTS = """
 def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
     link = token()
     leader = open_console(link)
+    expect(leader.locator(".live")).to_contain_text("Live")
     leader.evaluate("localStorage.setItem('console.notifications', 'true')")
     leader.reload()
     leader.evaluate(RECORD_ALERTS)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import iso, token
-from tests.console.pages import assert_no_accessibility_violations
+from tests.console.pages import assert_no_accessibility_violations, wait_until
 from tests.support import sid
 
 pytestmark = pytest.mark.slow
@@ -410,6 +410,7 @@ def test_new_search_waits_for_the_request_of_the_search_that_it_replaces(open_co
     entry = delivery(api, 28 * 86_400)
     is_released = search_in_parts(api, entry, hold=2)
     open_log(page)
+    wait_until(page, lambda: len(searches(api)) == 2)
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     search_for(page, entry)
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
@@ -588,7 +589,7 @@ def test_log_has_no_accessibility_violations_in_any_state(open_console, api, sta
 def test_search_waits_for_the_servers_clock_after_a_reload(open_console, api, offset):
     api.clock_offset = offset
     delivery(api, -offset + 10)
-    page = open_console(token("supervisor"))
+    page = open_console(token("supervisor", seconds=4 * 3_600))
     open_log(page, "?period=hour")
     expect(deliveries(page)).to_have_count(1)
     page.route("**/overview", lambda route: (time.sleep(0.5), route.continue_()))

@@ -239,6 +239,7 @@ def test_keys_in_history_decide_nothing_and_keep_the_inboxs_selection(open_conso
 
 def test_new_offer_alerts_while_history_is_shown(open_console, api):
     page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
     open_history(page)
     api.offer("Marta")
     expect(page).to_have_title("(1) History, Agent console")

@@ -318,7 +318,7 @@ def test_failed_lookups_wait_as_long_as_the_service_asks(open_console, api):
     def throttle(method, path, headers, parameters):
         if path.startswith("/reservations/"):
             api.received.append((method, path, parameters))
-            return 429, {"message": "Too Many Requests"}, {"Retry-After": "3"}
+            return 429, {"message": "Too Many Requests"}, {"Retry-After": "6"}
         return respond(method, path, headers, parameters)
 
     api.respond = throttle
@@ -330,8 +330,7 @@ def test_failed_lookups_wait_as_long_as_the_service_asks(open_console, api):
 
     expect(rows(second).first).to_have_attribute("data-end", "checking")
     before = api.count("/overview")
-    while api.count("/overview") < before + 8:
-        page.wait_for_timeout(50)
+    wait_until(page, lambda: api.count("/overview") >= before + 5)
     assert 1 <= lookups() <= 4
     api.respond = respond
     for each in (page, second):
@@ -818,6 +817,7 @@ def test_only_users_of_spanish_load_its_texts_and_see_no_others_first(open_conso
     page.add_init_script(NOTE_TEXTS)
     page.route("**/texts_es.js", lambda route: (page.wait_for_timeout(500), route.continue_()))
     page.goto(f"{api.url}/console#token={token()}")
+    expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
     assert "Open offers" not in "".join(page.evaluate("seen"))
@@ -835,6 +835,7 @@ def test_english_is_shown_while_the_other_texts_cannot_be_loaded(open_console, a
     page = open_console(link_token=None, locale="es-MX")
     page.route("**/texts_es.js", lambda route: route.abort())
     page.goto(f"{api.url}/console#token={token()}")
+    expect(page.get_by_role("button", name="Accept: Marta: charged twice")).to_be_visible()
     page.reload()
     expect(page.get_by_role("button", name="Accept: Marta: charged twice")).to_be_visible()
     expect(page.locator("html")).to_have_attribute("lang", "en")
@@ -902,6 +903,7 @@ def test_title_of_a_closed_row_has_room_beside_a_long_note(open_console, api, wi
 def test_unusable_stored_values_are_ignored(open_console, api, stored):
     api.offer("Marta")
     page = open_console()
+    expect(rows(page)).to_have_count(1)
     for name, value in stored.items():
         page.evaluate(
             "([name, value]) => localStorage.setItem(name, value)", [f"console.{name}", value]

@@ -97,6 +97,7 @@ def test_labels_of_the_bars_match_the_time_zone_and_do_not_overlap(
 def test_rejected_timed_out_and_other_segments_have_distinct_patterns(open_console, api):
     api.statistics = make_statistics(api)
     page = show_overview(open_console, api)
+    expect(page.locator(".legend rect")).to_have_count(5)
     fills = page.locator(".legend rect").evaluate_all(
         "all => all.map(each => each.getAttribute('fill') ?? each.getAttribute('class'))"
     )

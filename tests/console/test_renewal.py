@@ -376,6 +376,7 @@ def test_typing_when_the_page_comes_back_decides_nothing(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(clock=True)
+    expect(rows(page)).to_have_count(1)
     page.clock.pause_at(time.time() + 60)
     page.reload()
     expect(rows(page)).to_have_count(1)

@@ -24,11 +24,16 @@ pytestmark = pytest.mark.slow
 SELECTED = "[aria-current=true]"
 
 
-def delay_responses(api, session, others):
-    """Delay the responses with the token of a sign-in, and all others, by some seconds."""
+def delay_responses(api, session, others, on_session=lambda: None):
+    """Delay the responses with the token of a sign-in, and all others, by some seconds.
+
+    *on_session* is called when the page requests such a token.
+    """
     respond = api.respond
 
     def respond_later(method, path, headers, parameters):
+        if path == "/console/session":
+            on_session()
         time.sleep(session if path == "/console/session" else others)
         return respond(method, path, headers, parameters)
 
@@ -59,7 +64,7 @@ WAYS = pytest.mark.parametrize("how", ["early", "click", "reload"])
 def test_offer_that_arrives_while_the_token_is_late_alerts(open_page, api, delay):
     mine = token()
     page, provider = open_page(mine, clock=True)
-    provider.on_request = lambda: (api.offer("New"), delay_responses(api, delay, 0))
+    delay_responses(api, delay, 0, on_session=lambda: api.offer("New"))
     leave(page, provider, api, "early", mine)
     expect(announcements(page)).to_contain_text("New offer: New: charged twice")
 
