@@ -13,8 +13,9 @@ import { isUnfinished } from "./timeline.js";
 const PARAMETERS = { WR: "reservation_sid", WT: "task_sid", WK: "worker_sid" };
 const LOG_PAGE = 50;
 const MINUTE = 60_000;
-/** Callbacks may arrive some minutes before the recorded start of a Reservation and after its recorded end. */
-const MARGIN = 5 * MINUTE;
+/** Callbacks may arrive before the recorded start of a Reservation, and late, after its recorded end. */
+const EARLY_MARGIN = 5 * MINUTE;
+const LATE_MARGIN = 45 * MINUTE;
 const SID_FORMAT = /^(WR|WT|WK)[0-9a-f]{32}$/;
 
 export const ROUTES = {
@@ -52,12 +53,13 @@ export function setLogFilter(changes) {
 
 /** Return the address of the log for a Reservation's callbacks. The period is as short as possible, because a search reads all of it. */
 export function callbacksAddress(record) {
-  const times = [record.reserved_at, ...record.history.map(({ at }) => at)].map((at) => Date.parse(at));
-  const end = Math.ceil((Math.max(...times) + MARGIN) / MINUTE) * MINUTE;
+  const recorded = [record.reserved_at, record.delivery?.received_at, ...record.history.map(({ at }) => at)];
+  const times = recorded.filter(Boolean).map((at) => Date.parse(at));
+  const end = Math.ceil((Math.max(...times) + LATE_MARGIN) / MINUTE) * MINUTE;
   // When the clocks are set back, a local time that occurs twice means the first one.
   const last = Date.parse(localTime(end)) < end ? end + PERIODS.hour : end;
   const isPast = !isUnfinished(record) && last < serverNow();
-  const length = (isPast ? last : serverNow()) - Math.min(...times) + MARGIN;
+  const length = (isPast ? last : serverNow()) - Math.min(...times) + EARLY_MARGIN;
   const period = Object.keys(PERIODS).find((name) => PERIODS[name] >= length);
   return `#/callbacks?${new URLSearchParams({ sid: record.reservation_sid, period, ...(isPast && { until: localTime(last) }) })}`;
 }

@@ -477,6 +477,11 @@ function followLink() {
   }
 }
 
+const linksTo = (sid) => [...document.links].filter(({ hash }) => hash === `#/reservations/${sid}`);
+
+/** Which of the links to the inspected Reservation was followed. A callback log has one in each row. */
+let followedLink = 0;
+
 /** Show the section that the address bar names. */
 function noteSection() {
   if (!location.hash) {
@@ -487,13 +492,14 @@ function noteSection() {
   if (name === "inspect") {
     keepDraft("origin", section() === "inspect" ? drafts.origin : section());
     keepDraft("inspected", sid);
+    followedLink = Math.max(0, linksTo(sid).indexOf(document.activeElement));
   } else if (name === "callbacks") {
     keepDraft("logFilter", location.hash.split("?")[1] ?? "");
   }
   openSection(name);
 }
 
-/** Show a section. After Inspect, the focus returns to the row of the Reservation, or to a link to it. */
+/** Show a section. After Inspect, the focus returns to the row of the Reservation, or to the link that was followed. */
 function openSection(name) {
   const sid = section() === "inspect" && name !== "inspect" ? drafts.inspected : null;
   state.isReturning = sid !== null;
@@ -502,8 +508,7 @@ function openSection(name) {
   queueMicrotask(() => {
     state.isReturning = false;
     if (sid && document.activeElement === document.body) {
-      const link = [...document.links].find(({ hash }) => hash === `#/reservations/${sid}`);
-      (document.getElementById(`row-${sid}`) ?? link)?.focus();
+      (document.getElementById(`row-${sid}`) ?? linksTo(sid)[followedLink])?.focus();
     }
   });
 }

@@ -129,7 +129,9 @@ function acceptanceTile(acceptance) {
   const measured = text(count ? "percentiles" : "noneAccepted", { p90: shortDuration(p90), p95: shortDuration(p95), n: number(count) });
   const isOld = serverNow() - Date.parse(at) > OUTDATED;
   const note = isOld ? `${text("asOf", { time: timeOfDay(Date.parse(at)) })} ${measured}` : measured;
-  return tile(text("medianTime"), count ? shortDuration(p50) : "–", acceptance ? note : text("notKnownYet"));
+  // In the large font, only a break before the second unit makes the time fit on a phone.
+  const median = count ? shortDuration(p50).replace(/\s(?=\d)/, " ") : "–";
+  return tile(text("medianTime"), median, acceptance ? note : text("notKnownYet"));
 }
 
 const repaired = ({ mirrored, gone, reconciled }) => mirrored + gone + reconciled;

@@ -628,8 +628,9 @@ def test_incomplete_end_is_explained_and_not_sent(open_console, api):
 
 
 def test_back_from_inspect_keeps_the_list_and_returns_to_the_link(open_console, api):
-    for number in range(60):
-        delivery(api, 10 + number)
+    for number in range(59):
+        latest = delivery(api, 10 + number)
+    delivery(api, 100, reservation_sid=latest["reservation_sid"])
     page = open_console(token("supervisor"))
     open_log(page)
     page.get_by_role("button", name="Show older", exact=True).click()

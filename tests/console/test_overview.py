@@ -595,6 +595,25 @@ def test_nothing_is_cut_off_or_scrolls_sideways(open_console, api, width, langua
     assert cut == []
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_units_of_the_median_are_not_broken(open_console, api, width):
+    api.statistics = make_statistics(api)
+    api.statistics["acceptance"]["p50_ms"] = 61_000
+    page = open_console(token("supervisor"), viewport={"width": width, "height": 900})
+    page.locator("nav a[href='#overview']").click()
+    median = page.locator(".tile", has_text="Median").locator(".big")
+    expect(median).to_have_text(re.compile(r"^1\smin\s0?1\ss$"))
+    lines = median.evaluate(
+        """each => each.textContent.split(" ").map(unit => {
+          const range = document.createRange();
+          range.setStart(each.firstChild, each.textContent.indexOf(unit));
+          range.setEnd(each.firstChild, each.textContent.indexOf(unit) + unit.length);
+          return range.getClientRects().length;
+        })"""
+    )
+    assert lines == [1, 1]
+
+
 def figures(page, api):
     expect(page.locator(".tile")).to_have_count(6)
     page.locator("details.raw > summary").click()
