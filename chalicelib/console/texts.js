@@ -206,6 +206,7 @@ const TEXTS = {
     failedSeveralWorkers: "Your account is valid, but several Workers match it. Ask your supervisor to correct them.",
     failedNoIdentity: "Your account has no verified address that identifies a Worker. Ask your supervisor.",
     failedNoRole: "Your account is valid, but has no role in this console. Ask your supervisor.",
+    failedChoose: "When you continue, you can choose another account.",
     failedExpired: "The sign-in took longer than ten minutes or began in another browser, or another tab has begun one since. Try again.",
     signInUnexpected: "A sign-in counts only if it begins on this page, in this tab, and takes at most ten minutes. Select Continue with company account.",
     failedOther: "The sign-in did not succeed ({reason}). Try again.",

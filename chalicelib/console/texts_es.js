@@ -201,6 +201,7 @@ export default {
   failedSeveralWorkers: "Su cuenta es válida, pero corresponde a varios agentes. Pida a su supervisor que lo corrija.",
   failedNoIdentity: "Su cuenta no tiene una dirección verificada que identifique a un agente. Avise a su supervisor.",
   failedNoRole: "Su cuenta es válida, pero no tiene ningún rol en esta consola. Avise a su supervisor.",
+  failedChoose: "Al continuar, podrá elegir otra cuenta.",
   failedExpired: "El inicio de sesión duró más de diez minutos o empezó en otro navegador, u otra pestaña empezó uno después. Inténtelo de nuevo.",
   signInUnexpected: "Un inicio de sesión solo vale si empieza en esta página, en esta pestaña, y dura como máximo diez minutos. Elija Continuar con la cuenta de empresa.",
   failedOther: "No se pudo iniciar sesión ({reason}). Inténtelo de nuevo.",
