@@ -181,6 +181,7 @@ const TEXTS = {
     workflow: "Workflow",
     copy: "Copy",
     copied: "Copied",
+    copyFailed: "Cannot copy",
     copySid: "Copy the SID: {words}",
     byTaskRouter: "reported by TaskRouter",
     byInstruction: "by the assignment instruction",

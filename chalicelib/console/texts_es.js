@@ -176,6 +176,7 @@ export default {
   workflow: "Workflow",
   copy: "Copiar",
   copied: "Copiado",
+  copyFailed: "No se puede copiar",
   copySid: "Copiar el SID: {words}",
   byTaskRouter: "lo indicó TaskRouter",
   byInstruction: "por la instrucción de asignación",
