@@ -130,6 +130,15 @@ def test_every_heading_of_a_page_is_unique(page: Path) -> None:
     assert [anchor for anchor in set(anchor_list) if anchor_list.count(anchor) > 1] == []
 
 
+@pytest.mark.parametrize("chapter", ["For agents", "For supervisors"])
+def test_each_chapter_for_users_of_the_console_fits_on_one_page(chapter: str) -> None:
+    text = (DOCS / "console.md").read_text(encoding="utf-8")
+    body = text.partition(f"\n## {chapter}\n")[2].partition("\n## ")[0]
+    words = [word for word in body.split() if any(map(str.isalnum, word))]
+    assert 100 < len(words) <= 550
+    assert f"\n## Details {chapter[0].lower()}{chapter[1:]}\n" in text
+
+
 def anchors(page: Path) -> list[str]:
     """Return the anchors that GitHub generates for the headings of a page."""
     text = re.sub(

@@ -57,6 +57,9 @@ _KEY_TYPES = {
 """The allowed algorithms, with their key types. All of them are asymmetric, so neither
 the published keys nor the client's secret can be used to sign a token."""
 
+_GOOGLE = "https://accounts.google.com"
+"""Google's issuer identifier."""
+
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _CLIENT_ERRORS = range(400, 500)
 _TIMED_OUT_OR_THROTTLED = (408, 429)
@@ -81,18 +84,22 @@ class Provider:
     now_ms: Callable[[], int]
     _documents: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
 
-    def authorization_url(self, attempt: Attempt, *, silent: bool) -> str:
+    def authorization_url(self, attempt: Attempt, *, silent: bool, choose_account: bool) -> str:
         """Return the provider's URL at which a sign-in continues.
 
         Args:
             attempt: the attempt.
             silent: whether the provider must not show a page. The provider then reports an error
                 if the user must sign in.
+            choose_account: whether the provider must let the user choose a different account, even
+                if the user is signed in to the provider. Ignored if `silent` is true.
 
         Raises:
             SignInError: The provider's metadata can't be read, or is invalid.
         """
-        endpoint = str(self._run(self._metadata)["authorization_endpoint"])
+        metadata = self._run(self._metadata)
+        endpoint = str(metadata["authorization_endpoint"])
+        prompt = "none" if silent else self._choice_prompt(metadata) if choose_account else None
         query = {
             "response_type": "code",
             "client_id": self.client_id,
@@ -102,9 +109,23 @@ class Provider:
             "nonce": attempt.nonce,
             "code_challenge": attempt.challenge,
             "code_challenge_method": "S256",
-            **({"prompt": "none"} if silent else {}),
+            **({"prompt": prompt} if prompt else {}),
         }
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+    def _choice_prompt(self, metadata: Mapping[str, Any]) -> str:
+        """Return the prompt with which the provider lets the user choose a different account.
+
+        Many providers refuse a request with an unsupported prompt. All providers must support
+        ``login`` (https://openid.net/specs/openid-connect-core-1_0.html#ServerMTI), but not
+        ``select_account``, which saves the user from entering the password again. Metadata may list
+        the supported prompts (https://openid.net/specs/openid-connect-prompt-create-1_0.html).
+        Google's metadata does not, and Google's documentation lists ``select_account``, but not
+        ``login`` (https://developers.google.com/identity/openid-connect/openid-connect).
+        """
+        supported = metadata.get("prompt_values_supported")
+        lists_it = isinstance(supported, list) and "select_account" in supported
+        return "select_account" if lists_it or self.issuer == _GOOGLE else "login"
 
     def redeem(self, code: str, attempt: Attempt, claims: Collection[str]) -> dict[str, Any]:
         """Exchange an authorization code for verified claims about the user.

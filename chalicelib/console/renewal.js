@@ -42,7 +42,7 @@ const isSoon = (at) => at - serverNow() < SOON;
 const mayLeave = () =>
   isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
-/** The departure that waits for the API, {isSilent, failures, at}, or null. */
+/** The departure that waits for the API, {isSilent, isChoice, failures, at}, or null. */
 let departure = null;
 let isAsking = false;
 
@@ -54,10 +54,11 @@ export function stay() {
 
 /**
  * Leave for the identity provider as soon as the API responds with the provider's URL. The network may be down, and
- * the API may throttle. Without the user's request (`isSilent`), also wait until nobody uses the page.
+ * the API may throttle. Without the user's request (`isSilent`), also wait until nobody uses the page. With `isChoice`,
+ * the provider lets the user choose another account. Otherwise, it may return the same account at once.
  */
-export function leave({ isSilent }) {
-  departure = { isSilent, failures: 0, at: 0 };
+export function leave({ isSilent, isChoice }) {
+  departure = { isSilent, isChoice, failures: 0, at: 0 };
   changed();
   continueLeaving();
 }
@@ -73,7 +74,7 @@ export async function continueLeaving() {
     claimRenewal(0);
   }
   isAsking = true;
-  const path = `console/sign-in${current.isSilent ? "?silent=1" : ""}`;
+  const path = `console/sign-in${current.isSilent ? "?silent=1" : current.isChoice ? "?choose_account=1" : ""}`;
   const response = await request("GET", path, { headers: { Accept: "application/json" } }).catch(() => null);
   isAsking = false;
   const url = response?.body?.location;
@@ -90,6 +91,8 @@ export async function continueLeaving() {
     stay();
     beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
     keepPage();
+    // If the provider shows an error and the user comes back, the next sign-in does without the choice.
+    state.door.failure = null;
     // A renewal adds no entry to the history.
     location[current.isSilent ? "replace" : "assign"](url);
   }

@@ -136,14 +136,19 @@ function field({ name, problem }, words, hint, draft = name) {
   </div>`;
 }
 
-/** A button that copies a SID. */
+/** A button that copies a SID. The browser, or its administrator, may refuse access to the clipboard. */
 export class Copy extends Component {
   copy = async () => {
-    await navigator.clipboard.writeText(this.props.value);
-    this.setState({ isCopied: true });
+    try {
+      await navigator.clipboard.writeText(this.props.value);
+      this.setState({ outcome: "copied" });
+    } catch {
+      this.setState({ outcome: "copyFailed" });
+    }
   };
 
-  render({ words }, { isCopied }) {
-    return html`<button type="button" class="quiet" aria-label=${text("copySid", { words })} onClick=${this.copy}>${text(isCopied ? "copied" : "copy")}</button>`;
+  render({ words }, { outcome }) {
+    const label = outcome ? `${text(outcome)}: ${words}` : text("copySid", { words });
+    return html`<button type="button" class="quiet" aria-label=${label} onClick=${this.copy}>${text(outcome ?? "copy")}</button>`;
   }
 }

@@ -62,7 +62,10 @@ const FAILURES = new Map([
 /** The API's other codes, which the page shows as they are. The page shows no other code, because anyone can make a link with any code. */
 const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
 
-const failureText = (code) => text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code });
+/** Return whether the provider has signed the user in with an account that may not use the console. */
+const isWrongAccount = (code) => FAILURES.has(code) && code !== "expired";
+
+const failureText = (code) => `${text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code })}${isWrongAccount(code) ? ` ${text("failedChoose")}` : ""}`;
 
 /** The URL of this page. A new tab opens it instead of signing in, because a sign-in counts only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;
@@ -70,6 +73,6 @@ const CONSOLE = new URL("console/", ROOT).href;
 function leaveToSignIn(event) {
   if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    leave({ isSilent: false });
+    leave({ isSilent: false, isChoice: isWrongAccount(state.door.failure) });
   }
 }

@@ -68,7 +68,7 @@ function connectionStatus() {
   const age = () => text("updated", { time: duration(Date.now() - state.updatedAt) });
   return html`<p class="live">
     <span class="dot" data-on=${DOTS[shown]} />
-    <span role="status" class=${shown === "live" ? "" : "cut"}>${text(shown)}</span>
+    <span role="status">${text(shown)}</span>
     ${shown === "live" && state.updatedAt > 0 && html`<span class="since"><${Ticking} value=${age} /></span>`}
   </p>`;
 }

@@ -48,6 +48,9 @@ _TOKEN_COOKIE = "console-token"  # noqa: S105  a name
 _TOKEN_COOKIE_SECONDS = 60
 """Time within which the page must exchange the cookie for the token."""
 
+_PROMPTS = ("silent", "choose_account")
+"""Parameters that determine what the provider asks the user. The provider decides by default."""
+
 _MAX_TOKEN_LENGTH = 4_000
 """Browsers ignore a cookie whose name and value have more than 4,096 characters."""
 
@@ -103,10 +106,13 @@ def sign_in() -> Response:
     provider = _require_provider(service)
     request = blueprint.current_request
     parameters = parse_parameters(request)
-    check_names(parameters, ("return_to", "silent"))
+    check_names(parameters, ("return_to", *_PROMPTS))
     return_to = checked_return_to(parameters.get("return_to", PAGE))
-    if parameters.get("silent", "1") != "1":
-        raise BadRequest("silent must be 1, or omitted.")
+    for name in _PROMPTS:
+        if parameters.get(name, "1") != "1":
+            raise BadRequest(f"{name} must be 1, or omitted.")
+    if all(name in parameters for name in _PROMPTS):
+        raise BadRequest(f"Send at most one of {' and '.join(_PROMPTS)}.")
     base = _base_url(request, service)
     attempt = Attempt.new(
         redirect_uri=f"{base}/{_FOLDER}/callback",
@@ -114,7 +120,8 @@ def sign_in() -> Response:
         new_secret=lambda: secrets.token_urlsafe(32),
     )
     try:
-        url = provider.authorization_url(attempt, silent="silent" in parameters)
+        prompts = {name: name in parameters for name in _PROMPTS}
+        url = provider.authorization_url(attempt, **prompts)
         cookie = sign_in_cookie.seal(attempt, service.secrets)
     except (SignInError, SecretsUnavailable) as error:
         response = _fail(base, error)

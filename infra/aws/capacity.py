@@ -170,6 +170,12 @@ def describe_low_concurrency(
     """
     if concurrency >= SUFFICIENT_CONCURRENCY or stage.reserved_concurrency is not None:
         return None
+    agents = stage.settings.console_agents
+    admitted = int(console_throttle(concurrency, agents).rate / _POLLS_PER_SECOND)
+    consoles = (
+        f"Polls are admitted from the consoles of only about {admitted} agents, although "
+        f"CONSOLE_AGENTS is {agents}. "
+    )
     # Lambda refuses to reserve so much that less than _KEPT_UNRESERVED would remain. If less is
     # unreserved, the account's limit is therefore low, and releasing reservations would not help.
     return (
@@ -178,7 +184,8 @@ def describe_low_concurrency(
         f"{callback_throttle(concurrency).rate:g} requests/s, events to "
         f"{event_throttle(concurrency).rate:g}, accept requests to "
         f"{accept.rate:g} with bursts of {accept.burst}, and other methods to at most "
-        f"{default_throttle(concurrency).rate:g}. To raise these limits, "
+        f"{default_throttle(concurrency).rate:g}. {consoles if admitted < agents else ''}To raise "
+        f"these limits, "
         f"{_describe_request(_DESIRED_LIMIT)}"
     )
 

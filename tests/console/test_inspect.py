@@ -506,6 +506,23 @@ def test_names_and_sids_are_shown_and_a_sid_can_be_copied(open_console, api):
     assert page.evaluate("navigator.clipboard.readText()") == reservation
 
 
+CLIPBOARDS = {
+    "refused": "{ writeText: () => Promise.reject(new DOMException('Denied.')) }",
+    "missing": "undefined",
+}
+
+
+@pytest.mark.parametrize("clipboard", CLIPBOARDS)
+def test_button_says_that_a_sid_cannot_be_copied(open_console, api, clipboard):
+    page = open_console()
+    visit(page, add_record(api))
+    value = CLIPBOARDS[clipboard]
+    page.evaluate(f"() => void Object.defineProperty(navigator, 'clipboard', {{ value: {value} }})")
+    page.locator(".tools").get_by_role("button", name="Copy the SID: Reservation").click()
+    button = page.locator(".tools").get_by_role("button", name="Cannot copy: Reservation")
+    expect(button).to_have_text("Cannot copy")
+
+
 @pytest.mark.parametrize(
     ("valid", "cause", "words"),
     [

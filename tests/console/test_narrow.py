@@ -223,3 +223,51 @@ def test_longest_choice_is_not_cut_off(open_console, api, state, locale):
     for width in (320, 360, 640, 768, 1024, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
         assert (width, page.evaluate(CUT_OFF)) == (width, [])
+
+
+HEADER = """
+  () => {
+    const boxOf = (selector) => document.querySelector(selector).getBoundingClientRect();
+    const { bottom, left, right, top } = boxOf("header.top");
+    const parts = [".brand", ".activity", ".live .dot", ".live [role=status]", ".me"];
+    const boxes = parts.map(boxOf);
+    return {
+      width: boxOf(".live [role=status]").width,
+      gaps: boxes.slice(1).map((box, index) => box.left - boxes[index].right),
+      isInside: boxes[0].left >= left && boxes.at(-1).right <= right,
+      isInOneRow: boxes.every((box) => box.top >= top && box.bottom <= bottom),
+    };
+  }
+"""
+"""Return where the parts of the header's first row are. Gaps below 0 are overlaps."""
+
+WORDS = {
+    "en-US": ["Live", "Reconnecting", "Delayed", "No connection"],
+    "es-ES": ["En línea", "Reconectando", "Con retraso", "Sin conexión"],
+}
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_every_state_of_the_connection_has_a_visible_word(open_console, api, locale):
+    api.poll = {"visible_ms": 60_000, "hidden_ms": 60_000}
+    api.worker |= {"activity_sid": BREAK, "activity_name": "Break" * 8}
+    page = open_console(locale=locale, viewport={"width": 360, "height": 900})
+    live, *failures, down = WORDS[locale]
+    expect(page.locator(".live [role=status]")).to_have_text(live)
+    expect(page.locator(".activity select")).to_be_enabled()
+    # No poll may be in progress: each of the following events must cause exactly one.
+    page.wait_for_load_state("networkidle")
+    for word in WORDS[locale]:
+        if word in failures:
+            api.failure = 503
+        page.context.set_offline(word == down)
+        if word != live:
+            page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator(".live [role=status]")).to_have_text(word)
+        for width in (320, 360):
+            page.set_viewport_size({"width": width, "height": 900})
+            header = page.evaluate(HEADER)
+            assert header["width"] > 5 * len(word), (word, width, header)
+            assert min(header["gaps"]) >= 0, (word, width, header)
+            assert (header["isInside"], header["isInOneRow"]) == (True, True), (word, width, header)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width

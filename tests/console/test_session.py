@@ -7,9 +7,9 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from chalicelib.domain.sign_in import _PROVIDER_CODES, Failure
-from tests.console.conftest import STAGE, token
-from tests.console.pages import overview_requests, rows, wait_until
+from chalicelib.domain.sign_in import _PROVIDER_CODES, REFUSALS, Failure
+from tests.console.conftest import STAGE, Provider, token
+from tests.console.pages import CONTINUE, overview_requests, rows, wait_until
 from tests.console.vendor import CONSOLE
 
 pytestmark = pytest.mark.slow
@@ -145,6 +145,48 @@ def test_failed_sign_in_is_explained(open_console, api, fragment, words):
     page.goto(f"{api.url}/console/{fragment}")
     expect(page.get_by_role("alert")).to_contain_text(words)
     assert page.url == f"{api.url}/console/"
+
+
+CHOOSE = "When you continue, you can choose another account."
+
+
+@pytest.mark.parametrize("code", sorted(REFUSALS))
+def test_sign_in_after_a_wrong_account_lets_the_user_choose_one(open_console, api, code):
+    api.has_provider = True
+    page = open_console(None)
+    provider = Provider(api, page)
+    page.goto(f"{api.url}/console/#sign-in-error={code}")
+    expect(page.get_by_role("alert")).to_contain_text(CHOOSE)
+    page.get_by_role("link", name=CONTINUE).click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert provider.requests == ["?choose_account=1"]
+
+
+@pytest.mark.parametrize("code", ["expired", "access_denied", "provider_refused", "unknown"])
+def test_sign_in_after_another_failure_leaves_the_choice_to_the_provider(open_console, api, code):
+    api.has_provider = True
+    page = open_console(None)
+    provider = Provider(api, page)
+    page.goto(f"{api.url}/console/#sign-in-error={code}")
+    expect(page.get_by_role("alert")).not_to_contain_text(CHOOSE)
+    page.get_by_role("link", name=CONTINUE).click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert provider.requests == [""]
+
+
+def test_user_whose_provider_offers_no_choice_can_still_sign_in(open_console, api):
+    api.has_provider = True
+    page = open_console(None)
+    provider = Provider(api, page)
+    page.goto(f"{api.url}/console/#sign-in-error=no_worker")
+    expect(page.get_by_role("alert")).to_contain_text(CHOOSE)
+    # With this status, the browser stays on the page.
+    page.route("**/provider?choose_account=1", lambda route: route.fulfill(status=204))
+    with page.expect_response("**/provider?choose_account=1"):
+        page.get_by_role("link", name=CONTINUE).click()
+    page.get_by_role("link", name=CONTINUE).click()
+    expect(page.locator(".live")).to_contain_text("Live")
+    assert provider.requests == [""]
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,16 @@ def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, us
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
 
 
+def test_person_with_a_wrong_account_signs_in_with_another_one(page, center):
+    sign_in(page, center, "bob")
+    expect_failure(page, center, "you can choose another account")
+    page.get_by_role("link", name="Continue with company account").click()
+    log_in(page, "alice")
+    page.click("[type=submit]")  # consent
+    token = token_of(page, center)
+    assert grant_of(token)["worker_sid"] == center.stack.identifiers["workers"]["Alice"]
+
+
 def test_malformed_response_from_the_provider_is_reported_on_the_page(page, center):
     response = page.goto(f"{center.callback}?code=a&code=b")
     assert response.status == 400

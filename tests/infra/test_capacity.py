@@ -52,11 +52,11 @@ def account(limit, unreserved=None, existing=None):
     return SimpleNamespace(account="1" * 12, region="eu-west-1", client=lambda _: functions)
 
 
-def stage(reserved=None, sweep=None):
+def stage(reserved=None, sweep=None, agents=150):
     return Stage(
         "dev",
         "taskrouter-callbacks",
-        SimpleNamespace(),
+        SimpleNamespace(console_agents=agents),
         reserved_concurrency=reserved,
         reserved_sweep_concurrency=sweep,
     )
@@ -200,14 +200,27 @@ def test_denied_read_of_reserved_concurrency_is_an_error():
 
 
 def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
-    accept = Throttle(rate=0.16, burst=2)
-    assert capacity.describe_low_concurrency(account(10), stage(), 10, accept) == (
+    accept, few_agents = Throttle(rate=0.16, burst=2), stage(agents=10)
+    assert capacity.describe_low_concurrency(account(10), few_agents, 10, accept) == (
         "Functions without reserved concurrency share only 10 concurrent executions in account "
         "111111111111, eu-west-1, so each callback route is limited to 100 requests/s, events to "
         "10, accept requests to 0.16 with bursts of 2, and other methods to at most 5. To raise "
         "these limits, request a higher limit: aws service-quotas request-service-quota-increase "
         "--service-code lambda --quota-code L-B99A9384 --desired-value 1000"
     )
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "agents", "admitted"), [(10, 150, 10), (10, 11, 10), (99, 150, 99)]
+)
+def test_hint_states_how_many_agents_polls_are_admitted_from(concurrency, agents, admitted):
+    accept = Throttle(rate=1, burst=1)
+    crowded = stage(agents=agents)
+    hint = capacity.describe_low_concurrency(account(10), crowded, concurrency, accept)
+    assert (
+        f". Polls are admitted from the consoles of only about {admitted} agents, although "
+        f"CONSOLE_AGENTS is {agents}. To raise these limits, "
+    ) in hint
 
 
 @pytest.mark.parametrize(("concurrency", "reserved"), [(100, None), (1_000, None), (20, 20)])

@@ -1,10 +1,13 @@
 """A sign-in begins with a redirect to the provider, and ends on the page that began it."""
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from chalicelib.adapters.oidc import Provider
+from chalicelib.adapters.secrets import SecretsSource
+from chalicelib.domain.sign_in import Attempt
 from tests.fake_provider import CLIENT_ID, FakeProvider
 from tests.routes.conftest import BASE_URL, Api
 from tests.routes.sign_in.browser import Browser, claims_of, set_cookies
@@ -56,7 +59,41 @@ def test_silent_sign_in_asks_the_provider_to_show_no_page(browser: Browser) -> N
     assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
 
 
-@pytest.mark.parametrize("query", ["?silent=0", "?silent=", "?silent=1&silent=1", "?silnt=1"])
+@pytest.mark.parametrize(
+    ("metadata", "prompt"),
+    [
+        ({}, "login"),
+        ({"prompt_values_supported": ["none", "login", "consent"]}, "login"),
+        ({"prompt_values_supported": ["none", "login", "select_account"]}, "select_account"),
+        ({"prompt_values_supported": "select_account"}, "login"),
+    ],
+)
+def test_provider_lets_the_person_choose_with_a_prompt_that_it_supports(
+    browser: Browser, provider: FakeProvider, metadata: dict[str, Any], prompt: str
+) -> None:
+    provider.metadata |= metadata
+    location = browser.get("/console/sign-in?choose_account=1").headers["Location"]
+    assert parse_qs(urlsplit(location).query)["prompt"] == [prompt]
+    assert claims_of(browser.finish(browser.provider.authorize(location)))
+
+
+def test_google_lets_the_person_choose_without_the_prompt_login() -> None:
+    google, no_secrets = "https://accounts.google.com", cast("SecretsSource", None)
+    provider = Provider(google, CLIENT_ID, "openid", no_secrets, now_ms=lambda: 1)
+    metadata = {"issuer": google, "authorization_endpoint": f"{google}/o/oauth2/v2/auth"}
+    provider._documents[f"{google}/.well-known/openid-configuration"] = 1, metadata
+    attempt = Attempt("state", "nonce", "verifier", f"{BASE_URL}/console/callback", "console/")
+    url = provider.authorization_url(attempt, silent=False, choose_account=True)
+    assert parse_qs(urlsplit(url).query)["prompt"] == ["select_account"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("?silent=0", "?silent=", "?silent=1&silent=1", "?silnt=1"),
+        *("?choose_account=0", "?choose_account=", "?silent=1&choose_account=1"),
+    ],
+)
 def test_malformed_parameters_are_refused(browser: Browser, query: str) -> None:
     assert browser.get(f"/console/sign-in{query}").status_code == (400)
 
