@@ -13,7 +13,7 @@ import { isUnfinished } from "./timeline.js";
 const PARAMETERS = { WR: "reservation_sid", WT: "task_sid", WK: "worker_sid" };
 const LOG_PAGE = 50;
 const MINUTE = 60_000;
-/** Callbacks may arrive some minutes before the recorded start of a Reservation and after its recorded end. */
+/** Callbacks may arrive a few minutes before the recorded start of a Reservation and after its recorded end. */
 const MARGIN = 5 * MINUTE;
 const SID_FORMAT = /^(WR|WT|WK)[0-9a-f]{32}$/;
 
