@@ -85,7 +85,7 @@ def main(
     docs/capacity.md. The costs include measured CPU times, which depend on the machine. The reads
     and the tables in docs/capacity.md do not depend on the machine.
 
-    The programs to compare run alternately, so that a busy machine slows down all of them. Only the
+    The programs to compare run in turn, so that a busy machine slows down all of them. Only the
     ratios are meaningful. The table shows missed goals, which do not change the exit code. If a
     measurement fails, the command prints the error, and continues with the next measurement. The
     exit code is then 1.

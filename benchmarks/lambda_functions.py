@@ -67,7 +67,7 @@ def time_invocations(
     *,
     event: bytes | None = None,
 ) -> dict[Program, list[Duration]]:
-    """Run all programs, and invoke them alternately with *event* (default: a callback)."""
+    """Run all programs, and invoke them in turn with *event* (default: a callback)."""
     event = event or inputs.callback_event()
     durations: dict[Program, list[Duration]] = {program: [] for program in compared}
     with ExitStack() as stack:
@@ -88,7 +88,7 @@ def time_invocations(
 def time_starts(
     compared: Sequence[Program], runtime: Path, environ: Mapping[str, str], starts: int
 ) -> dict[Program, list[Start]]:
-    """Start the programs alternately, and invoke each process once."""
+    """Start the programs in turn, and invoke each process once."""
     event = inputs.callback_event()
     measured: dict[Program, list[Start]] = {program: [] for program in compared}
     for number in range(1 + starts):

@@ -2,7 +2,7 @@
 
 The app runs as it does on Lambda, so the CPU time includes parsing the event, which can be large.
 pyperf measures the elapsed time of a function, in one process after another. This module measures
-the CPU time of a separate process, and alternates between the kinds of requests.
+the CPU time of a separate process, and sends one request of each kind in turn.
 """
 
 import json
@@ -38,7 +38,7 @@ WARM_UP = 2
 
 
 def measure(runtime_folder: Path, app: Program, rounds: int) -> list[Figure]:
-    """Alternate valid callbacks with each kind of refused request, and compare their CPU times.
+    """Send a valid callback and each kind of refused request in turn, and compare CPU times.
 
     Args:
         runtime_folder: the folder with the packages that Lambda's runtime provides.

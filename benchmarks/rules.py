@@ -25,7 +25,7 @@ from chalicelib.runtime import SystemClock
 MANY_RULES = 100
 _EXPECTED = {"instruction": "dequeue", "to": "client:alice", "from": "+15550002222"}
 
-# Three alternating conditions, none of which matches the callback.
+# Three conditions, which the rules use in turn. None of them matches the callback.
 _CONDITIONS = (
     "task.language == 'l{n}' && contains(worker.skills || `[]`, 's{n}')",
     "task.product == 'x{n}' || priority > `{n}00`",

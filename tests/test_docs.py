@@ -97,7 +97,7 @@ CHANGE_ROWS = re.findall(r"^\| (?!Change \||-)(.+?) \| (.+?) \| (.+?) \|$", CHAN
 
 def file_paths(text: str) -> list[str]:
     """Return the files and folders named in code spans."""
-    return re.findall(r"`(Makefile|[\w./-]+(?:/|\.(?:py|md|toml|yaml|json)))`", text)
+    return re.findall(r"`(Makefile|[\w./-]+(?:/|\.(?:py|js|md|toml|yaml|json)))`", text)
 
 
 def test_changes_table_has_at_least_twelve_rows() -> None:

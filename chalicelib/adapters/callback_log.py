@@ -49,8 +49,8 @@ class CloudWatchCallbackLog:
     """Implements `chalicelib.usecases.ports.CallbackLog` with CloudWatch Logs.
 
     The log is searched backward in time windows. A window that has been searched completely needs
-    no further request, even if it contained no matching line. A search that ends within a window
-    continues with CloudWatch Logs' token.
+    no further request, even if it contained no matching line. If a search ends within a window, the
+    next search continues with CloudWatch Logs' token.
 
     Args:
         log_group: the name of the log group.

@@ -94,21 +94,21 @@ export function keepRecord(sid) {
   return { load, stop };
 }
 
-const QUESTIONS = { check: ["GET", "signature"], resend: ["POST", "send_again"] };
+const SIGNATURE_ACTIONS = { check: ["GET", "signature"], resend: ["POST", "send_again"] };
 
 /**
  * Ask the API to verify the recorded signature of a Reservation again (check), or to send the callback
  * again (resend). The response is stored in the target's property with that name.
  */
-export async function ask(target, name) {
+export async function runSignatureAction(target, name) {
   if (target[name]?.isRunning) {
     return;
   }
-  const [method, path] = QUESTIONS[name];
+  const [method, path] = SIGNATURE_ACTIONS[name];
   target[name] = { isRunning: true };
   changed();
   const response = await call(method, `reservations/${target.sid}/${path}`).catch(() => undefined);
-  // If the session has ended, or continues with another tab's token, the user can ask again.
+  // If the session has ended, or continues with another tab's token, the user can try again.
   target[name] = response === null || response?.status === 200 ? response?.body : { problem: () => failureReason(response) };
   changed();
 }

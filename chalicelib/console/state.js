@@ -208,7 +208,7 @@ export const isOffline = () => state.connection.state === "down";
 /** Milliseconds without a movement of the pointer after which rows may move below it. */
 const HOLD = 10_000;
 
-/** Keep the rows in place for some seconds. */
+/** Keep the rows in place for a few seconds. */
 export const holdRows = () => (state.heldUntil = performance.now() + HOLD);
 
 /** Let the rows move again. */

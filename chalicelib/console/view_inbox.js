@@ -44,7 +44,7 @@ export const notice = (tone, name, title, words, action) =>
     ${action && html`<button type="button" onClick=${action.run}>${action.name}</button>`}
   </div>`;
 
-/** The most severe banner, or none. */
+/** Return the most severe banner, or null. */
 export function banner(pollNow) {
   const { connection, activityNotice, inbox } = state;
   const dismiss = (changes) => ({
@@ -91,7 +91,7 @@ export function banner(pollNow) {
   return null;
 }
 
-/** A text with the number of seconds until the next try. */
+/** A message that counts down the seconds until the next attempt. */
 const nextTry = (key, at) =>
   html`<${Ticking} value=${() => text(key, { n: Math.max(0, Math.ceil((at - performance.now()) / 1000)) })} />`;
 
@@ -113,7 +113,7 @@ function activityBanner({ name, at, isTimeout }, dismiss) {
   return notice("amber", "info", title, words, action);
 }
 
-/** Blank rows of the final height, if the first load takes noticeably long. */
+/** Return blank rows, which are as high as offers, if the first load takes noticeably long. */
 function loading() {
   return html`<section class="stack" aria-busy="true">
     <h1 class="vh">${text("loading")}</h1>
@@ -163,7 +163,7 @@ function listNote(n) {
   if (isPendingTruncated) {
     return text("truncated", { n: order.length });
   }
-  // A longer note could take another line, and move the rows.
+  // A longer note could wrap onto a second line and move the rows.
   const deadlines = order.map((sid) => rows.get(sid).deadline);
   return text(deadlines.some((each, index) => each < deadlines[index - 1]) ? "unsorted" : "sorted");
 }

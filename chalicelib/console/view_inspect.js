@@ -3,7 +3,7 @@
 import { serverNow } from "./clock.js";
 import { attributeText, dateAndTime, duration, prettyJson, shortDuration, shortSid, showControls, taskTitle, unbroken } from "./format.js";
 import { person, timeout } from "./inbox.js";
-import { ask, canSend, keepRecord } from "./inspection.js";
+import { canSend, keepRecord, runSignatureAction } from "./inspection.js";
 import { preferences } from "./preferences.js";
 import { drafts } from "./session.js";
 import { state } from "./state.js";
@@ -118,14 +118,14 @@ const panel = (name, note, children) => html`<section class="panel" aria-labelle
 </section>`;
 
 /** Return a component that is rendered again each second until the Reservation has ended. */
-const living = (record, show) => html`<${Ticking} value=${() => (isUnfinished(record) ? Math.floor(serverNow() / 1000) : 0)} show=${show} />`;
+const tickingUntilEnd = (record, show) => html`<${Ticking} value=${() => (isUnfinished(record) ? Math.floor(serverNow() / 1000) : 0)} show=${show} />`;
 
 const left = (record, at) => Math.max(0, Date.parse(record.expires_at) - at);
 
 function timeNote(record) {
   const decision = decisionOf(record);
   const isInTime = ["accepted", "rejected"].includes(decision?.to) && left(record, Date.parse(decision.at)) > 0;
-  return living(record, () => {
+  return tickingUntilEnd(record, () => {
     const total = phasesOf(record, serverNow()).reduce((sum, { time }) => sum + time, 0);
     return [
       text("inAll", { time: shortDuration(total) }),
@@ -139,7 +139,7 @@ const PHASE_TEXTS = { wait: "waited", work: "inProgress", wrap: "wrapping" };
 const percent = (share) => `${(share * 100).toFixed(2)}%`;
 
 /** The share of each phase, with the times in the legend. */
-const figure = (record) => living(record, () => {
+const figure = (record) => tickingUntilEnd(record, () => {
   const phases = phasesOf(record, serverNow());
   return html`<figure class="stack" aria-label=${text("shares")}>
     <svg class="strip" aria-hidden="true">
@@ -237,17 +237,20 @@ function answer(record, inspection) {
   ${state.supervisor && html`<p class="in"><a href=${state.supervisor.callbacksAddress(record)}>${text("itsCallbacks")}</a></p>`}`;
 }
 
-/** Buttons that verify the signature and, locally, send the callback again, with the outcomes. */
+/**
+ * Return the button that verifies the signature, the button that sends the callback again (only on the local
+ * stack), and the outcome of each request.
+ */
 export function signatureActions(target) {
   const actions = [["check", "verifyAgain", checked], canSend() && ["resend", "sendAgain", resent]].filter(Boolean);
   return html`
-    <p class="acts">${actions.map(([name, words]) => html`<button type="button" aria-disabled=${target[name]?.isRunning ? "true" : null} onClick=${() => ask(target, name)}>${text(words)}</button>`)}</p>
-    ${actions.map(([name, , show]) => html`<p role="status">${questionOutcome(target[name], show)}</p>`)}
+    <p class="acts">${actions.map(([name, words]) => html`<button type="button" aria-disabled=${target[name]?.isRunning ? "true" : null} onClick=${() => runSignatureAction(target, name)}>${text(words)}</button>`)}</p>
+    ${actions.map(([name, , show]) => html`<p role="status">${requestOutcome(target[name], show)}</p>`)}
   `;
 }
 
 /** The outcome of a request: nothing yet, the reason for a failure, or the result of `show`. */
-function questionOutcome(result, show) {
+function requestOutcome(result, show) {
   if (!result) {
     return null;
   }

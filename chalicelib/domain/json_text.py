@@ -136,8 +136,8 @@ def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
     Lone surrogates, control characters and repeated names are handled as in `read_json_object`.
 
     Returns:
-        The object, and the keys whose values contain an unknown number: NaN, Infinity, or a number
-        out of range. Such a number is a float that is not finite.
+        The object, and the keys whose values contain NaN, Infinity or a number out of range. In
+        the object, such a number is a float that is not finite.
 
     Raises:
         JsonError: The text is not a JSON object.
@@ -149,7 +149,7 @@ def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
         raise
     except (ValueError, OverflowError, RecursionError):  # an unusual number, or deep nesting
         value = _require_object(_parse_in_parts(text))
-    return value, frozenset(key for key, each in value.items() if _has_unknown(each))
+    return value, frozenset(key for key, each in value.items() if _has_non_finite(each))
 
 
 def _require_object(value: Any) -> dict[str, Any]:
@@ -173,25 +173,25 @@ def _without_lone_surrogates(text: str) -> str:
 
 
 def _read_number(text: str) -> float:
-    """Return a number or constant. If its value is unknown, the result is not finite."""
+    """Return a number; a float that is not finite for NaN, Infinity or a number out of range."""
     try:
         return int(text)
     except ValueError:  # not an integer, or more digits than sys.get_int_max_str_digits()
         return float(text)
 
 
-def _is_unknown(value: object) -> bool:
+def _is_not_finite(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
 def _read_number_or_null(text: str) -> float | None:
     number = _read_number(text)
-    return None if _is_unknown(number) else number
+    return None if _is_not_finite(number) else number
 
 
 def _read_finite_number(text: str) -> float:
     number = float(text)
-    if _is_unknown(number):
+    if _is_not_finite(number):
         raise OverflowError
     return number
 
@@ -207,13 +207,13 @@ _LENIENT = json.JSONDecoder(
 )
 
 
-def _has_unknown(value: Any) -> bool:
+def _has_non_finite(value: Any) -> bool:
     pending = [value]
     while pending:
         item = pending.pop()
         if isinstance(item, dict | list):
             pending += item.values() if isinstance(item, dict) else item
-        elif _is_unknown(item):
+        elif _is_not_finite(item):
             return True
     return False
 

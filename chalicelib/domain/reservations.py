@@ -56,8 +56,8 @@ OBSERVED: Mapping[Status, frozenset[Status]] = {
 """For each status, the statuses that a record may change to when TaskRouter reports them. Any other
 reported status is late or repeated, and is ignored."""
 
-OPEN = frozenset({_S.PENDING, _S.ACCEPTED, _S.WRAPPING})
-"""The statuses that are not final. The sweep checks Reservations in these statuses."""
+OPEN = (_S.PENDING, _S.ACCEPTED, _S.WRAPPING)
+"""The statuses that are not final, in the order of a Reservation's life. The sweep checks them."""
 
 ACHIEVED: Mapping[Status, frozenset[Status]] = {
     _S.ACCEPTED: frozenset({_S.ACCEPTED, _S.WRAPPING, _S.COMPLETED}),

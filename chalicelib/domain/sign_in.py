@@ -203,7 +203,7 @@ class SignInPolicy:
     def find_name(self, claims: Mapping[str, Any]) -> str | None:
         """Return the value that identifies a person's Worker, or None.
 
-        An email address counts only if the provider has verified the address. Otherwise, people
+        An email address is used only if the provider has verified the address. Otherwise, people
         could enter a colleague's address in their own profile.
         """
         if self.worker_claim == _EMAIL and claims.get(_VERIFIED) is not True:

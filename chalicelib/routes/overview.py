@@ -15,7 +15,7 @@ from chalicelib.domain.json_text import (
     replace_lone_surrogates,
     to_json,
 )
-from chalicelib.domain.reservations import Reservation, Status
+from chalicelib.domain.reservations import OPEN, Reservation
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.console import console_version
 from chalicelib.routes.http import IF_NONE_MATCH, Parameters, optional_sid, route
@@ -57,10 +57,7 @@ def overview(principal: Principal, _parameters: Parameters) -> Response:
             {
                 "reservations": [_reservation_json(each, now) for each in reservations],
                 "truncated": is_truncated,
-                "counts": {
-                    status.value: counts[status]
-                    for status in (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
-                },
+                "counts": {status.value: counts[status] for status in OPEN},
                 "worker": _worker_json(principal, reservations, activity),
                 "title_attributes": service.settings.console_title_attributes,
                 "poll": _POLL,

@@ -103,7 +103,7 @@ def _read_workspace(
 
 @dataclass
 class _HourCounter:
-    """Counts the Reservations of some hours.
+    """Counts the Reservations that began in each of several hours.
 
     Attributes:
         statistics: the records to read.

@@ -82,7 +82,7 @@ def exists(aws: Aws, stage: Stage) -> bool:
 
 
 def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
-    """Return the name of the other stage's stack that owns a table, or None."""
+    """Return the name of another stage's stack that owns the table, or None."""
     cloudformation = aws.client("cloudformation")
     try:
         found = cloudformation.describe_stack_resources(PhysicalResourceId=table)
@@ -103,7 +103,8 @@ def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
 def regions(aws: Aws, stage: Stage) -> list[str]:
     """Return the regions in which the stage has a stack with a bucket.
 
-    A stage that is only prepared has a bucket but no roles. S3 lists the buckets of all regions.
+    A stage that has been prepared but not deployed has a bucket but no roles. S3 lists the buckets
+    of all regions.
     """
     # CloudFormation names a bucket after the stack and the logical ID, plus random characters.
     prefix = f"{stage.stack}-deployments-".lower()

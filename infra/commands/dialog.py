@@ -100,12 +100,12 @@ def ask_for_secret(question: str, *, default: str | None = None) -> str:
             continue
         try:
             return checked_secret(answer.strip())
-        except ValueError as error:  # click would hide the message of a hidden answer's error
+        except ValueError as error:  # click hides the error message for a hidden answer
             click.echo(f"Error: The secret {error}.", err=True)
 
 
 def choose(kind: str, options: Sequence[tuple[str, str]]) -> str:
-    """Ask for one of several resources.
+    """Ask the user to choose one of several resources.
 
     Args:
         kind: The kind of resource, such as "Workspace".

@@ -110,8 +110,8 @@ def _document(
 def _probe(subject: Subject, results: Iterable[Result], *, assumes_yes: bool) -> probe.Findings:
     """Run the probe after confirmation.
 
-    The findings contain only an error if a check that the probe needs is not OK, or if nobody
-    confirmed.
+    If a check that the probe needs is not OK, or if nobody confirms the probe, the findings contain
+    only an error.
     """
     failed = [result.name for result in results if result.outcome is not Outcome.OK]
     if missing := [name for name in probe.NEEDS if name in failed]:

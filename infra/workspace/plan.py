@@ -140,7 +140,7 @@ class Plan:
     def excessive_deletions(self) -> list[str]:
         """Descriptions of the kinds with more deletions than are allowed without `--force`.
 
-        Deletions in a new Workspace do not count, because TaskRouter created its resources.
+        Deletions in a new Workspace are not counted, because TaskRouter created its resources.
         """
         deleted = Counter(change.kind for change in self.of(Action.DELETE))
         return [

@@ -54,7 +54,7 @@ def _run_pass(engine: Engine, workspace: Workspace) -> Iterator[None]:
         if find_index(engine, workspace, is_other_operation=True) is not index:
             engine.schedule_routing(workspace, engine.now())
             return
-    # The outcome may also change when no resource changes.
+    # The outcome can change even if no resource changes.
     when = index.tasks.next_offer()
     if index.workers.has_timed_tasks():
         when = min(when, 60 * (engine.now() // 60 + 1))
@@ -77,7 +77,11 @@ def _examine_tasks(engine: Engine, index: RoutingIndex) -> Iterator[None]:
 
 
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
-    """Return the sort key of a Task: priority, then the orders of the Workspace and TaskQueue."""
+    """Return the sort key of a Task.
+
+    Tasks with a higher priority come first, then Tasks whose TaskQueue has the order (FIFO or LIFO)
+    that the Workspace prioritizes. All other Tasks are sorted in the order of their TaskQueue.
+    """
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"
     sign = 1 if order == "FIFO" else -1

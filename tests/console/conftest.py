@@ -486,7 +486,7 @@ def watch(page: Page, origin: str, problems: list[str]) -> None:
 
 
 def is_new_overview(response: Response) -> bool:
-    """Return whether this is an overview that differs from the previous one."""
+    """Return whether this is an overview that differs from the previous overview."""
     return response.url.endswith("/overview") and response.status == 200
 
 

@@ -86,7 +86,7 @@ def expired(page, api):
     expect(page.locator(".banner", has_text="Your session expired")).to_be_visible()
 
 
-def asked_about_link(page, api):
+def link_dialog(page, api):
     page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
     expect(page.get_by_role("dialog")).to_be_visible()
 
@@ -103,7 +103,7 @@ def signed_out(page, api):
 
 STATES = [
     *(lambda page, api: None, urgent, checking, endings, refused, offline, unavailable, menu),
-    *(phone, keys, expired, asked_about_link, new_version, signed_out),
+    *(phone, keys, expired, link_dialog, new_version, signed_out),
 ]
 
 
@@ -116,7 +116,7 @@ def test_page_has_no_accessibility_violations_in_any_state(open_console, api, st
     assert_no_accessibility_violations(page)
 
 
-def test_bad_link_has_no_accessibility_violations(open_console):
+def test_page_after_an_invalid_link_has_no_accessibility_violations(open_console):
     page = open_console("nonsense")
     expect(page.get_by_role("alert")).to_be_visible()
     assert_no_accessibility_violations(page)

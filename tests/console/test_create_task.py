@@ -404,7 +404,9 @@ def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kin
         ((413, None, {}), "The service answered: HTTP 413"),
     ],
 )
-def test_refused_retry_does_not_settle_the_first_request(open_console, api, refusal, reason):
+def test_outcome_of_the_first_request_stays_unknown_after_a_refused_retry(
+    open_console, api, refusal, reason
+):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api)
     send(page)
@@ -422,7 +424,7 @@ def test_refused_retry_does_not_settle_the_first_request(open_console, api, refu
     assert page.evaluate("JSON.parse(sessionStorage['console.drafts']).taskSent") is None
 
 
-def test_unidentified_task_settles_the_request(open_console, api):
+def test_next_request_after_an_unidentified_task_gets_a_new_key(open_console, api):
     api.answers["/create-task"] = (504, None, {})
     page = open_form(open_console, api)
     send(page)

@@ -266,7 +266,7 @@ def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_con
     expect(page.locator("#filter")).to_have_value("")
 
 
-def test_sign_out_forgets_what_was_typed(open_console, api):
+def test_sign_out_removes_the_typed_filter(open_console, api):
     api.offer("Marta")
     link = token()
     page = open_console(link)

@@ -704,7 +704,7 @@ def test_decision_after_a_404_is_the_ending_that_taskrouter_reported(open_consol
         (1, "setting gives the answer."),
     ],
 )
-def test_reason_of_an_answer_without_a_rule(open_console, api, claimed_after, words):
+def test_page_explains_why_no_rule_determined_the_answer(open_console, api, claimed_after, words):
     start = time.time() - 400
     claim = {"at": iso(start + claimed_after), "by": f"worker:{ALICE}", "target": "accepted"}
     reservation = add_record(api, rule=None, claims=[claim])

@@ -200,7 +200,9 @@ NOT_COUNTED = dict.fromkeys(
 )
 
 
-def test_age_is_that_of_the_counts_and_an_uncounted_hour_makes_them_minimums(open_console, api):
+def test_age_of_the_counts_is_shown_and_an_uncounted_hour_makes_the_counts_minimums(
+    open_console, api
+):
     api.statistics = make_statistics(api, age=300)
     api.statistics["hours"][23] |= NOT_COUNTED
     api.statistics["updated_at"] = api.statistics["acceptance"]["measured_at"] = iso(api.now())

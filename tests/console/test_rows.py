@@ -134,7 +134,7 @@ def test_banner_about_a_new_version_stays_while_two_versions_answer(open_console
 
 
 @pytest.mark.parametrize("path", ["#/reservations", "#reservations", "#/reservations?x=1"])
-def test_address_without_a_sid_shows_the_offers_also_after_a_reload(open_console, api, path):
+def test_address_without_a_sid_shows_the_offers_before_and_after_a_reload(open_console, api, path):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)

@@ -112,7 +112,7 @@ def test_page_offers_the_company_account_if_there_is_a_provider(open_console, ap
 
 
 @pytest.mark.parametrize("link", ["nonsense", "a.b.c", "e30.e30.e30", token(seconds=3600) + "x"])
-def test_forged_or_malformed_token_is_a_bad_link(open_console, api, link):
+def test_link_with_a_forged_or_malformed_token_is_shown_as_invalid(open_console, api, link):
     api.refused.add(link)
     page = open_console(link)
     expect(page.get_by_role("alert")).to_contain_text("This sign-in link is not valid")
@@ -120,7 +120,7 @@ def test_forged_or_malformed_token_is_a_bad_link(open_console, api, link):
     assert page.url == f"{api.url}/console"
 
 
-def test_link_opened_in_an_open_page_signs_in(open_console, api):
+def test_link_opened_in_an_open_page_signs_the_user_in(open_console, api):
     page = open_console("nonsense")
     expect(page.get_by_role("alert")).to_be_visible()
     page.goto(f"{api.url}/console#token={token()}")
@@ -217,8 +217,8 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
 
 
 @pytest.mark.parametrize("order", ["link first", "close first"])
-def test_link_followed_while_a_question_closes_is_asked_about(open_console, order):
-    """The browser reports that a dialog was closed some time after the dialog has disappeared."""
+def test_link_followed_while_the_dialog_closes_opens_the_dialog_again(open_console, order):
+    """The browser fires the `close` event some time after the dialog has disappeared."""
     mine, link = token(), token("supervisor", identity="mallory")
     page = open_console(mine)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -234,7 +234,7 @@ def test_link_followed_while_a_question_closes_is_asked_about(open_console, orde
     assert page.evaluate("sessionStorage.getItem('console.token')") == link
 
 
-def test_question_about_a_link_ends_with_the_session(open_console, api):
+def test_dialog_about_a_link_is_not_shown_in_the_next_session(open_console, api):
     mine = token()
     page = open_console(mine)
     expect(page.locator(".live")).to_contain_text("Live")
@@ -262,12 +262,12 @@ def test_fragment_never_ends_a_session(open_console, api, fragment):
 @pytest.mark.parametrize(
     "claims", [{"role": "constructor"}, {"role": "admin"}, {"role": None}], ids=str
 )
-def test_link_with_an_unknown_role_is_a_bad_link(open_console, claims):
+def test_link_with_an_unknown_role_is_shown_as_invalid(open_console, claims):
     page = open_console(token(**claims))
     expect(page.get_by_role("alert")).to_contain_text("This sign-in link is not valid")
 
 
-def test_link_signs_nobody_in_if_there_is_a_provider(open_console, api):
+def test_link_signs_no_user_in_if_there_is_a_provider(open_console, api):
     api.has_provider = True
     page = open_console(None)
     page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
@@ -282,7 +282,7 @@ def test_link_signs_nobody_in_if_there_is_a_provider(open_console, api):
     assert signed_in.evaluate("sessionStorage.getItem('console.token')") == mine
 
 
-def test_sign_in_counts_once_and_only_in_the_tab_that_began_it(open_console, api):
+def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console, api):
     api.has_provider = True
     page = open_console(None)
 
@@ -323,10 +323,10 @@ def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, cli
 BEGIN = """age => {
   sessionStorage.setItem('console.sign-in', JSON.stringify({at: Date.now() - age}));
 }"""
-"""Record that the tab began a sign-in some milliseconds ago."""
+"""Record that the tab began a sign-in `age` milliseconds ago."""
 
 
-def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_console, api):
+def test_sign_in_that_began_more_than_ten_minutes_ago_is_refused(open_console, api):
     api.has_provider = True
     page = open_console(None)
     for age, words in ((590_000, "Live"), (601_000, "begins on this page, in this tab")):
@@ -340,7 +340,7 @@ def test_sign_in_that_began_more_than_ten_minutes_ago_does_not_count(open_consol
     assert api.cookie is not None
 
 
-def test_link_with_a_token_never_counts_if_there_is_a_provider(open_console, api):
+def test_link_with_a_token_does_not_complete_a_sign_in_with_a_provider(open_console, api):
     api.has_provider = True
     page = open_console(None)
     page.evaluate(BEGIN, 0)
@@ -369,7 +369,7 @@ def test_no_url_contains_the_token_of_a_sign_in(open_console, api):
     assert any("#sign-in=complete" in url for url in urls)
 
 
-def test_page_asks_for_the_token_until_the_api_answers(open_console, api):
+def test_page_requests_the_token_until_a_request_succeeds(open_console, api):
     api.has_provider = True
     original, failures = api.respond, [429, 503]
 
@@ -386,7 +386,7 @@ def test_page_asks_for_the_token_until_the_api_answers(open_console, api):
     assert page.url == f"{api.url}/console/"
 
 
-def test_reload_while_the_page_waits_for_the_token_asks_again(open_console, api):
+def test_reload_while_the_page_waits_for_the_token_repeats_the_request(open_console, api):
     api.has_provider = True
     original, answers = api.respond, threading.Event()
 
@@ -446,7 +446,7 @@ def test_sign_out_in_another_tab_cancels_a_sign_in_that_waits_for_its_token(open
 
 
 @pytest.mark.parametrize("has_provider", [True, False])
-def test_completed_sign_in_of_another_tab_signs_nobody_in(open_console, api, has_provider):
+def test_tab_that_began_no_sign_in_cannot_complete_a_sign_in(open_console, api, has_provider):
     api.has_provider, api.cookie = has_provider, token()
     page = open_console(None, path="/console/#sign-in=complete")
     words = "begins on this page, in this tab" if has_provider else "sign-in link is not valid"
@@ -466,7 +466,7 @@ def test_section_stays_after_a_sign_in(open_console, api):
 
 
 @pytest.mark.parametrize("code", ["Call +1 900 555 0100 to unlock", "constructor", "toString", ""])
-def test_unknown_reason_of_a_failed_sign_in_is_not_shown(open_console, api, code):
+def test_unknown_reason_for_a_failed_sign_in_is_not_shown(open_console, api, code):
     page = open_console(None)
     page.goto(f"{api.url}/console/#sign-in-error={code}")
     words = "You are not signed in The sign-in did not succeed. Try again."
@@ -480,7 +480,7 @@ def test_page_knows_the_reasons_that_the_api_sends():
     assert sorted(known) == sorted({*Failure, *_PROVIDER_CODES})
 
 
-def test_page_repeats_the_request_for_the_provider_until_it_succeeds(open_console, api):
+def test_page_asks_whether_there_is_a_provider_until_a_request_succeeds(open_console, api):
     api.has_provider = True
     original, asked = api.respond, []
 
@@ -527,7 +527,7 @@ def test_only_a_page_on_the_users_own_machine_mentions_make_run(browser, api):
 # Expiry
 
 
-def test_expired_session_keeps_what_was_typed_and_continues(open_console, api):
+def test_expired_session_keeps_the_typed_text_and_continues_after_a_sign_in(open_console, api):
     first = token(name="first")
     api.offer("Marta")
     page = open_console(first)
@@ -544,7 +544,7 @@ def test_expired_session_keeps_what_was_typed_and_continues(open_console, api):
     expect(rows(page)).to_have_count(1)
 
 
-def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_console, api):
+def test_expired_session_is_renewed_silently_by_the_provider_once(open_console, api):
     api.has_provider = True
     first, second = token(name="first"), token(name="second")
     page = open_console(first)
@@ -569,7 +569,7 @@ def test_expired_session_is_renewed_by_the_provider_once_without_asking(open_con
 
 
 def age_last_renewal(page, seconds=60):
-    """Make the last silent renewal of the session this many seconds older."""
+    """Set the time of the last silent renewal back by a number of seconds."""
     page.evaluate(
         """age => {
           const at = Number(localStorage.getItem('console.renewal'));
@@ -580,12 +580,12 @@ def age_last_renewal(page, seconds=60):
 
 
 @pytest.mark.parametrize(("age", "renewals"), [(50, 1), (60, 2)])
-def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, api, age, renewals):
+def test_session_is_renewed_silently_at_most_once_a_minute(open_console, api, age, renewals):
     api.has_provider = True
-    names = [token(name=str(n)) for n in range(3)]
-    page = open_console(names[0])
+    tokens = [token(name=str(n)) for n in range(3)]
+    page = open_console(tokens[0])
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
-    answers = iter(names[1:])
+    answers = iter(tokens[1:])
     sent = []
 
     def redirect(route):
@@ -593,17 +593,17 @@ def test_session_is_renewed_without_asking_at_most_once_a_minute(open_console, a
         route.fulfill(**api.complete_sign_in(next(answers)))
 
     page.route(f"{api.url}/provider?silent=1", redirect)
-    api.refused.add(names[0])
-    page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=names[1])
+    api.refused.add(tokens[0])
+    page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=tokens[1])
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     age_last_renewal(page, age)
-    api.refused.add(names[1])
+    api.refused.add(tokens[1])
     if renewals == 1:
         expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
         expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
     else:
         expect(page.locator(".live")).to_contain_text("Live")
-        page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=names[2])
+        page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=tokens[2])
     assert len(sent) == renewals
 
 
@@ -672,7 +672,7 @@ def test_sign_in_continues_the_expired_session_of_another_tab(open_console, api)
 
 @pytest.mark.parametrize("is_poll_first", [True, False])
 @pytest.mark.parametrize("button", ["Accept: Marta", "Call"])
-def test_decision_that_the_api_refused_at_the_expiry_can_be_repeated(
+def test_decision_refused_because_the_session_expired_can_be_repeated(
     open_console, api, button, is_poll_first
 ):
     first, second = token(name="first"), token(name="second")
@@ -706,10 +706,10 @@ def test_decision_that_the_api_refused_at_the_expiry_can_be_repeated(
     expect(rows(page)).to_have_attribute("data-end", "accepted")
 
 
-@pytest.mark.parametrize("is_known_first", [True, False])
+@pytest.mark.parametrize("is_provider_known_first", [True, False])
 @pytest.mark.parametrize("has_provider", [True, False])
-def test_stored_token_that_the_api_refuses_is_an_expired_session(
-    open_console, api, has_provider, is_known_first
+def test_stored_token_refused_by_the_api_is_treated_as_an_expired_session(
+    open_console, api, has_provider, is_provider_known_first
 ):
     mine, renewed = token(), token(name="renewed")
     page = open_console(mine)
@@ -721,7 +721,7 @@ def test_stored_token_that_the_api_refuses_is_an_expired_session(
     page.goto("about:blank")
     api.refused.add(mine)
     api.has_provider = has_provider
-    late = "**/overview" if is_known_first else "**/console/session"
+    late = "**/overview" if is_provider_known_first else "**/console/session"
     page.route(late, lambda route: (time.sleep(0.5), route.continue_()))
     page.go_back()
     if has_provider:
@@ -775,7 +775,7 @@ def test_change_of_the_computers_clock_neither_ends_the_session_nor_changes_the_
     expect(page.locator(".banner", has_text="Your session expired at")).to_have_count(0)
 
 
-def test_another_user_sees_nothing_of_the_previous_one(open_console, api):
+def test_new_user_sees_no_data_of_the_previous_user(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -820,7 +820,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
 
 
 @pytest.mark.parametrize("has_provider", [True, False])
-def test_sign_out_reminds_of_the_providers_session_or_of_the_link_in_the_history(
+def test_sign_out_reminds_the_user_of_the_providers_session_or_of_the_link_in_the_history(
     open_console, api, has_provider
 ):
     api.has_provider = has_provider
@@ -884,7 +884,7 @@ def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_consol
     expect(rows(page)).to_have_count(1)
 
 
-def test_page_restored_from_the_back_forward_cache_follows_a_sign_out(open_console, api):
+def test_page_restored_from_the_back_forward_cache_detects_a_sign_out(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -916,7 +916,7 @@ def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api
     assert kept_keys(away) == ["console.sign-out"] * 2
 
 
-def test_new_tab_after_a_sign_out_only_asks_to_sign_in(open_console, api):
+def test_new_tab_after_a_sign_out_shows_only_the_sign_in_page(open_console, api):
     page = open_console()
     sign_out(page)
     new = open_console(None, context=page.context)
@@ -924,7 +924,7 @@ def test_new_tab_after_a_sign_out_only_asks_to_sign_in(open_console, api):
     expect(new.locator(".banner")).to_have_count(0)
 
 
-def test_next_user_does_not_see_what_the_previous_one_typed(open_console, api):
+def test_next_user_does_not_see_the_text_typed_by_the_previous_user(open_console, api):
     api.offer("Marta")
     mine = token()
     page = open_console(mine)

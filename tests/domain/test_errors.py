@@ -104,7 +104,9 @@ def test_reason_falls_back_to_the_cause(error: type[AppError]) -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_reason_of_the_error_takes_precedence_over_the_cause(error: type[AppError]) -> None:
+def test_errors_own_reason_takes_precedence_over_the_reason_in_its_cause(
+    error: type[AppError],
+) -> None:
     outer = errors.StoreUnavailable("Outer.")
     outer.__cause__ = make_error(error, "No response.")
     assert outer.reason == "Outer."

@@ -204,7 +204,7 @@ def test_values_nested_deeper_than_the_maximum_depth_are_read_as_json_text() -> 
         ("[" * 2_000 + '"Infinity"' + "]" * 2_000, set()),
     ],
 )
-def test_values_with_unknown_numbers_are_reported(text: str, expected: set[str]) -> None:
+def test_values_with_non_finite_numbers_are_reported(text: str, expected: set[str]) -> None:
     value, unknown = read_facts(f'{{"a": 1, "NaN": {text}, "b": "]"}}')
     assert list(value) == ["a", "NaN", "b"]
     assert unknown == expected

@@ -32,7 +32,7 @@ def test_every_move_can_also_be_observed() -> None:
 
 
 def test_gone_is_the_only_final_status_that_can_change() -> None:
-    final = set(Status) - OPEN - {Status.GONE}
+    final = set(Status) - {*OPEN, Status.GONE}
     assert all(not OBSERVED[status] for status in final)
     assert OBSERVED[Status.GONE] == final
 
@@ -93,7 +93,7 @@ def test_tables_contain_exactly_the_expected_statuses() -> None:
         "gone": {"rejected", "timeout", "canceled", "rescinded", "completed"},
         **dict.fromkeys(("rejected", "timeout", "canceled", "rescinded", "completed"), frozenset()),
     } == OBSERVED
-    assert {"pending", "accepted", "wrapping"} == OPEN
+    assert OPEN == ("pending", "accepted", "wrapping")
     assert {
         "accepted": {"accepted", "wrapping", "completed"},
         "rejected": {"rejected"},

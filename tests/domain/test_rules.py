@@ -135,7 +135,7 @@ def test_every_rule_is_evaluated_and_failures_include_their_reasons() -> None:
         (
             "TaskAttributes",
             '{"vip": NaN, "a": 1}',
-            'TaskAttributes contains a number whose value is unknown, in "vip".',
+            'TaskAttributes contains NaN, Infinity or a number out of range, in "vip".',
         ),
     ],
 )

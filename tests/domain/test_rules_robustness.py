@@ -69,7 +69,7 @@ def test_rule_that_reads_unreadable_attributes_ends_the_evaluation(
     assert rejecting.decide(callback) == replace(expected, instruction=Reject())
 
 
-UNKNOWN_NUMBERS = [
+NON_FINITE_NUMBERS = [
     "NaN",
     "Infinity",
     "1e999",
@@ -81,7 +81,7 @@ UNKNOWN_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("value", UNKNOWN_NUMBERS)
+@pytest.mark.parametrize("value", NON_FINITE_NUMBERS)
 @pytest.mark.parametrize(
     "when",
     [
@@ -98,7 +98,7 @@ UNKNOWN_NUMBERS = [
         "contains(worker.skills, task.x)",
     ],
 )
-def test_rule_that_reads_an_attribute_with_an_unknown_number_ends_the_evaluation(
+def test_rule_that_reads_an_attribute_with_a_non_finite_number_ends_the_evaluation(
     value: str, when: str
 ) -> None:
     callback = replace(CALLBACK, task_attributes=f'{{"y": true, "x": {value}}}')
@@ -108,7 +108,7 @@ def test_rule_that_reads_an_attribute_with_an_unknown_number_ends_the_evaluation
     assert result == RuleResult(Defer(), None, (), "TaskAttributes")
 
 
-@pytest.mark.parametrize("value", UNKNOWN_NUMBERS)
+@pytest.mark.parametrize("value", NON_FINITE_NUMBERS)
 @pytest.mark.parametrize(
     "when", ["task.y", "task && task.y", "contains(keys(task), 'x')", "length(task) == `2`"]
 )
@@ -119,7 +119,7 @@ def test_rule_that_reads_other_attributes_is_evaluated(value: str, when: str) ->
     )
 
 
-def test_unknown_number_in_a_reference_ends_the_evaluation() -> None:
+def test_non_finite_number_in_a_reference_ends_the_evaluation() -> None:
     callback = replace(CALLBACK, worker_attributes='{"ring": 1e999}')
     result = decide(
         {"instruction": "dequeue", "timeout": {"ref": "worker.ring"}}, callback=callback

@@ -129,7 +129,7 @@ def test_overview_agrees_with_taskrouter(live, open_console):
     expect(page.locator(".banner")).to_have_count(0)
 
 
-def test_two_browsers_race_and_both_show_the_one_decision(live, open_console):
+def test_two_browsers_decide_at_the_same_time_and_show_the_same_decision(live, open_console):
     live.create_pending_reservation()
     alice, supervisor = open_console(), open_console("supervisor")
     for page in (alice, supervisor):

@@ -151,7 +151,7 @@ class LiveStage:
         )
 
     def save_sweep(self, *, age=30, **changes):
-        """Save the result of a sweep that started some seconds ago."""
+        """Save the result of a sweep that started `age` seconds ago."""
         at = int((time.time() - age) * 1000)
         item = {"id": {"S": LAST_SWEEP}, "at": {"N": str(at)}, "ok": {"BOOL": True}} | changes
         self.dynamodb.client().put_item(TableName=self.tables.state, Item=item)

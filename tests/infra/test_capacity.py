@@ -427,7 +427,7 @@ def test_sign_in_shares_the_concurrency_of_requests_that_wait(concurrency):
 
 
 @pytest.mark.parametrize("concurrency", [10, 50, 100, 1_000])
-def test_sign_in_that_begins_can_also_end(concurrency):
+def test_start_and_end_of_a_sign_in_have_the_same_throttle(concurrency):
     found = throttles_with_a_provider(concurrency)
     assert found["/~1console~1sign-in", "GET"] == found["/~1console~1callback", "GET"]
 

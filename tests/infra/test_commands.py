@@ -31,7 +31,7 @@ class Version(NamedTuple):
 
 @pytest.fixture
 def config(tmp_path):
-    """A config.json with SIDs in the stage dev."""
+    """A config.json in which the stage dev has SIDs."""
     project_config = stage_config.project()
     project_config["stages"]["dev"]["environment_variables"] |= {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
@@ -204,7 +204,7 @@ def test_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, minor):
 @pytest.mark.parametrize(
     "since", ["", "15", "m", "15s", "-1m", "1.5h", "12345d", "٣m", "9" * 99 + "m"]
 )
-def test_logs_with_an_invalid_since_option_are_refused(run_command, since):
+def test_logs_command_refuses_an_invalid_since_option(run_command, since):
     result = run_command("logs", "--stage", "dev", "--since", since)
 
     assert result.exit_code == 2

@@ -400,7 +400,7 @@ def test_doctor_records_no_reservation_and_only_reads_from_twilio(stage):
     assert methods == {"GET"}
 
 
-def test_recorded_reservation_is_not_wrong(stage):
+def test_recorded_reservation_is_not_reported_as_wrong(stage):
     reserve_without_callback(stage)
     (task,) = stage.workspace.tasks.list()
     (reservation,) = stage.workspace.tasks(task.sid).reservations.list()
@@ -589,7 +589,7 @@ def test_same_refusal_makes_only_the_first_line_wrong(stage):
 @pytest.mark.parametrize(
     ("status", "outcome"), [(200, Outcome.WRONG), (401, Outcome.OK), (403, Outcome.OK)]
 )
-def test_only_a_main_key_is_wrong(stage, status, outcome):
+def test_only_a_main_key_is_reported_as_wrong(stage, status, outcome):
     stage.faults["GET", f"/2010-04-01/Accounts/{stage.twilio.account_sid}/Keys.json?PageSize=1"] = (
         status,
         {"keys": [], "page": 0, "page_size": 1, "next_page_uri": None},

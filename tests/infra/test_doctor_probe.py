@@ -415,7 +415,7 @@ def test_list_that_cannot_be_read_ends_the_probe(stage):
     assert "TaskRouter's response to GET /Workflows is not a list." in findings.errors
 
 
-def test_failure_of_taskrouter_does_not_settle_a_question(stage):
+def test_probe_draws_no_conclusion_from_a_failed_request(stage):
     """A request that TaskRouter did not process reveals nothing about its behavior."""
     stage.twilio.fault("request", "error", status=503, method="POST", path="*/Workflows/*", times=4)
 

@@ -132,7 +132,7 @@ def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, byte
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 @pytest.mark.parametrize("capture", [json.dumps(CALLBACK), urlencode(CALLBACK)])
-def test_explain_asks_for_utf_8(file, encoding, capture):
+def test_explain_refuses_a_callback_that_is_not_utf_8(file, encoding, capture):
     text = capture if encoding == "utf-16" else "\ufeff" + capture
     result = run_rules("explain", "-", "--rules", file, stdin=text.encode(encoding))
     assert result.returncode == 1
@@ -140,7 +140,7 @@ def test_explain_asks_for_utf_8(file, encoding, capture):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])
-def test_check_asks_for_utf_8(file, encoding):
+def test_check_refuses_rules_that_are_not_utf_8(file, encoding):
     file.write_text("\ufeff" * (encoding == "utf-16-be") + "# é", encoding=encoding)
     result = run_rules("check", file)
     assert result.returncode == 1
@@ -217,11 +217,12 @@ def test_explain_reads_attributes_that_strict_parsers_reject(file, attributes):
 
 
 @pytest.mark.parametrize("attributes", ['{"vip": NaN}', '"{\\"vip\\": [1e999]}"'])
-def test_explain_names_the_attribute_with_an_unknown_number(file, attributes):
+def test_explain_names_the_attribute_with_a_non_finite_number(file, attributes):
     capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
     result = run_rules("explain", "-", "--rules", file, stdin=capture)
     assert (
-        '     TaskAttributes contains a number whose value is unknown, in "vip".\n' in result.stdout
+        '     TaskAttributes contains NaN, Infinity or a number out of range, in "vip".\n'
+        in result.stdout
     )
     assert result.stdout.endswith(
         'answer: {}, by the key "unreadable" (TaskAttributes can\'t be read)\n'

@@ -1,4 +1,4 @@
-"""Commands for an undeployed stage name the next command, without botocore's error messages."""
+"""For an undeployed stage, commands show the next command to run, not botocore's messages."""
 
 import json
 

@@ -73,7 +73,7 @@ def _run_mutants(
     package_of = {
         mutation: package for package, sample in samples.items() for mutation in sample.mutants
     }
-    # Alternate between the packages, so that an interrupted run has results for each.
+    # Take a mutant from each package in turn, so that an interrupted run has results for each.
     rows = zip_longest(*(sample.mutants for sample in samples.values()))
     mutants = [mutation for row in rows for mutation in row if mutation is not None]
     runner = Runner(project, covered, jobs=jobs)

@@ -185,7 +185,7 @@ def test_mutation_is_shown_with_file_line_function_and_changed_line(tmp_path):
     ("before", "after", "expected"),
     [("x = 1", "x = 2", True), ("x = 1", "x = (1)", False), ("f(a)", "f(a", False)],
 )
-def test_mutant_counts_only_if_it_compiles_and_changes_the_program(before, after, expected):
+def test_change_is_a_mutant_only_if_it_compiles_and_changes_the_program(before, after, expected):
     assert changes_program(before.encode(), after.encode()) is expected
 
 

@@ -108,7 +108,7 @@ SCENARIO: tuple[tuple[str, Json], ...] = (
 )
 """The operations' IDs (or TRANSFER) and parameters, in the order of the calls."""
 
-# Collections whose resources clients can't create. The scenario uses the first listed resource.
+# Collections in which clients can't create resources. The scenario uses the first listed resource.
 _LISTED = frozenset({"Channels", "Events", "Reservations"})
 
 

@@ -405,7 +405,7 @@ def test_caller_in_conference_is_not_redirected():
         call_control.redirect(simulation.engine, simulation.call.sid, "http://app.example/")
 
 
-def test_oldest_ended_conference_is_dropped_above_limit(monkeypatch):
+def test_oldest_ended_conference_is_dropped_if_the_limit_is_exceeded(monkeypatch):
     monkeypatch.setattr(conferences, "_MAX_CONFERENCES", 2)
     engine = CallSimulation().engine
     subscription = StatusSubscription(URL, "POST", frozenset({"end"}))

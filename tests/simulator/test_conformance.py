@@ -176,7 +176,7 @@ def test_sid_has_prefix_and_32_hexadecimal_digits():
             assert re.fullmatch(f"{prefix}[0-9a-f]{{32}}", sid)
 
 
-def test_round_of_several_reservations_counts_once():
+def test_round_of_several_reservations_is_counted_once():
     simulation = Simulation(max_assignments=2)
     for queue in simulation.workspace.queues.values():
         queue.max_reserved_workers = 2

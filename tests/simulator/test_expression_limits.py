@@ -41,7 +41,7 @@ def test_expression_may_be_nested_50_levels_deep(left, right):
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-def test_brackets_in_strings_do_not_count_as_levels(quote):
+def test_brackets_in_strings_are_not_counted_as_levels(quote):
     check(f"a == {quote}{'(' * 60}\\{quote}{'[' * 60}\n{quote}")
 
 

@@ -125,7 +125,7 @@ def test_supervise_emits_alert_unless_reservation_is_accepted_or_wrapping(status
 
 
 @pytest.mark.parametrize("contact", [{}, {"contact_uri": 7}, {"contact_uri": ""}])
-def test_supervisor_who_cannot_be_called_emits_alert(contact):
+def test_supervise_emits_alert_if_the_supervisor_cannot_be_called(contact):
     simulation, _, reservation = simulate_supervision(**contact)
     for supervisor in (simulation.bob.sid, "WK" + "0" * 32, None, "a b"):
         respond(simulation, reservation, "supervise", supervisor=supervisor)

@@ -221,7 +221,7 @@ def test_updated_priority_lasts_until_a_target_has_a_priority(rest, spanish_queu
     assert rest.get(task)["priority"] == 5
 
 
-def test_reason_of_closed_task_is_logged_and_task_is_deleted(rest):
+def test_reason_for_closing_a_task_is_logged_and_the_task_is_deleted(rest):
     task = create_task(rest)
     rest.update(task, AssignmentStatus="canceled", Reason="The customer left")
     assert rest.get(task)["reason"] == "The customer left"

@@ -297,7 +297,7 @@ def test_ringing_phone_is_answered_after_a_restore():
     assert [task.status for task in center.workspace.tasks.values()] == ["assigned"]
 
 
-def test_restored_references_lead_to_the_same_objects():
+def test_restored_references_refer_to_the_same_objects():
     center = ringing_center()
     center.restore()
     (task,), (reservation,) = (
@@ -336,7 +336,7 @@ def with_valid_checksum(document):
 CHANGES = {
     "no checksum": (lambda document: without(document, "checksum"), "checksum"),
     "a wrong checksum": (lambda document: {**document, "checksum": "0" * 64}, "checksum"),
-    "a number as checksum": (lambda document: {**document, "checksum": 5}, "checksum"),
+    "a number as the checksum": (lambda document: {**document, "checksum": 5}, "checksum"),
     "an additional key": (lambda document: {**document, "more": 1}, "checksum"),
     "a changed value": (lambda document: {**document, "version": 2}, "checksum"),
     "an empty document": (lambda _document: {}, "checksum"),

@@ -85,7 +85,7 @@ def test_callback_delayed_by_a_fault_is_sent_after_a_restore(simulators, app):
 
 
 @pytest.mark.parametrize("order", ["callback-first", "event-first"])
-def test_callback_that_waits_for_another_is_sent_after_a_restore(app, order):
+def test_callback_that_waits_for_another_callback_is_sent_after_a_restore(app, order):
     settings = {"callback_base_url": app.url, "event_path": "/events", "callback_order": order}
     kind = "assignment" if order == "callback-first" else "event"
     with running(**settings) as first, running(**settings) as second:

@@ -359,7 +359,7 @@ def test_tasks_are_counted_by_status_and_priority(count_closed):
     assert counted["total_tasks"] == len(statuses)
 
 
-def test_stay_of_zero_seconds_does_not_count():
+def test_activity_of_zero_seconds_is_not_counted():
     simulation = Simulation()
     for activity in "Idle", "Busy", "Idle", "Offline":
         simulation.set_activity(simulation.alice, activity)

@@ -44,7 +44,7 @@ def test_requests_and_callbacks_allow_different_faults(on, kind):
     assert refusal(on=on, kind=kind, **VALID.get(kind, {})) == expected
 
 
-def test_on_must_be_request_or_a_kind_of_callback():
+def test_parameter_on_must_be_request_or_a_kind_of_callback():
     message = "on must be one of request, assignment, fallback, event, twiml, status"
     for on in (None, "other", ["request"]):
         assert refusal(on=on, kind="cut") == message
@@ -123,7 +123,7 @@ def test_latency_requires_seconds(seconds):
 
 @pytest.mark.parametrize("on", ["request", *CALLBACKS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_moment_after_applies_only_to_requests_and_cut_callbacks(on, kind):
+def test_moment_may_be_after_only_for_requests_and_cut_callbacks(on, kind):
     if kind == ("duplicate" if on == "request" else "error"):
         return
     is_valid = on == "request" or kind == "cut"

@@ -254,7 +254,7 @@ def test_too_many_events_within_one_second_do_not_block_later_events(service: Se
     assert service.record(later_reservation).status is Status.COMPLETED
 
 
-def test_progress_is_saved_after_a_window_that_used_all_time(service: Service) -> None:
+def test_progress_is_saved_after_a_window_that_used_up_the_time(service: Service) -> None:
     service.sweep()
     add_deleted_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
     service.clock.now += 5 * MINUTE

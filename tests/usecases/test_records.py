@@ -196,7 +196,7 @@ CREATED = NOW - 700
 
 
 @pytest.mark.parametrize("order", [*permutations(["callback", "created", "accepted"])])
-def test_creation_time_is_that_of_the_created_event_in_any_order_of_arrival(
+def test_creation_time_comes_from_the_created_event_in_any_order_of_arrival(
     service: Service, order: tuple[str, ...]
 ) -> None:
     remote = service.taskrouter.add()

@@ -73,7 +73,7 @@ def test_failures_of_simultaneous_steps_are_all_counted(budget: RunBudget) -> No
     assert len(budget.errors) == 2
 
 
-def test_reasons_of_simultaneous_failures_are_distinct_and_limited(budget: RunBudget) -> None:
+def test_reasons_for_simultaneous_failures_are_distinct_and_limited(budget: RunBudget) -> None:
     run_simultaneously(
         lambda number: budget.count_failure(TaskRouterUnavailable(f"reason {number}")),
         times=MAX_REASONS + 2,

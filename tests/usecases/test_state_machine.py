@@ -201,7 +201,7 @@ class Scenario(RuleBasedStateMachine):
         before = self.ended.get(sid)
         if before is not None:
             assert (record.status, record.history) == (before.status, before.history)
-        elif record.status not in OPEN | {Status.GONE}:
+        elif record.status not in {*OPEN, Status.GONE}:
             self.ended[sid] = record
 
     @invariant()

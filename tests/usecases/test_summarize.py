@@ -125,7 +125,7 @@ def test_first_sweep_counts_the_reservations_of_24_hours(service: Service) -> No
     assert read(service).at == service.clock.now
 
 
-def test_later_sweeps_count_only_hours_that_can_change_and_one_other(service: Service) -> None:
+def test_later_sweeps_count_only_hours_that_can_change_and_one_other_hour(service: Service) -> None:
     add_record(service, Status.WRAPPING, HOUR_START - 9 * HOUR_MS)
     run_sweep(service)
     service.clock.now += MINUTE_MS

@@ -24,7 +24,7 @@ PAST_DEADLINE_MS = 130_000
 
 
 def test_sweep_checks_every_open_status() -> None:
-    assert set(sweep.STATUS_ORDER) == OPEN
+    assert set(sweep.STATUS_ORDER) == set(OPEN)
 
 
 def test_sweep_fetches_no_reservation_before_it_is_due(service: Service) -> None:

@@ -196,7 +196,7 @@ def test_throttled_accept_does_not_prevent_rejection(rejecting_service: Service)
     assert rejecting_service.sweep()["rejected"] == 1
 
 
-def test_rejection_that_was_not_sent_is_repeated_by_the_next_sweep(
+def test_rejection_that_was_not_sent_is_retried_by_the_next_sweep(
     rejecting_service: Service,
 ) -> None:
     remote = rejecting_service.taskrouter.add()
@@ -212,7 +212,7 @@ def test_rejection_that_was_not_sent_is_repeated_by_the_next_sweep(
 
 
 @pytest.mark.parametrize("failure", [TaskRouterNotSent("refused"), TaskRouterThrottled("429")])
-def test_completion_that_was_not_processed_is_repeated_by_the_next_sweep(
+def test_completion_that_was_not_processed_is_retried_by_the_next_sweep(
     service_with_wrapping_reservation: tuple[Service, RemoteReservation],
     failure: TaskRouterNotProcessed,
 ) -> None:
@@ -286,7 +286,7 @@ def test_wrapping_reservation_is_not_completed_by_default(service: Service) -> N
     assert service.taskrouter.calls["update"] == 0
 
 
-def test_wrap_up_is_limited_from_its_start_not_from_the_creation_of_the_record(
+def test_wrap_up_limit_begins_with_the_status_wrapping_not_with_the_record(
     service: Service,
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=1_200)
@@ -383,7 +383,7 @@ def test_reservation_is_not_rejected_while_a_phone_may_be_ringing(
     )
 
 
-def test_reservation_is_rejected_after_a_recorded_answer_that_does_not_ring(
+def test_reservation_is_rejected_after_a_recorded_answer_that_rings_no_phone(
     rejecting_service: Service,
 ) -> None:
     rejecting_service.answer_may_ring = True

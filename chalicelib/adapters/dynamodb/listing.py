@@ -57,9 +57,6 @@ and TaskRouter deletes a Task that was assigned for 24 hours (Twilio: TaskRouter
 _AFTER_SIDS = "WS"
 """A string that sorts after the SID of every Reservation (WR…)."""
 
-_OPEN_STATUSES = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
-"""The statuses in OPEN, in the order in which they are read."""
-
 _LATEST_MS = 32_503_680_000_000  # the year 3000, in epoch ms
 
 
@@ -222,7 +219,7 @@ class DynamoReservationListing:
 
         The time (epoch ms) is 0 if all Reservations were searched.
         """
-        statuses = {f":{status}": status.value for status in _OPEN_STATUSES}
+        statuses = {f":{status}": status.value for status in OPEN}
         response = self._client.query(
             TableName=self._table,
             IndexName="by_worker",
@@ -240,7 +237,7 @@ class DynamoReservationListing:
     def _open_sids(self, limit: int) -> list[str]:
         """Return the SIDs of at most *limit* open Reservations, according to the index."""
         sids: list[str] = []
-        for status in _OPEN_STATUSES:
+        for status in OPEN:
             if len(sids) < limit:
                 response = self._client.query(
                     TableName=self._table,

@@ -35,16 +35,18 @@ _NUMBER = re.compile("[0-9]{1,18}")
 
 
 class UnreadableFact(Exception):
-    """An expression reads a fact that can't be read. The message says why.
+    """Raised if an expression uses a fact that can't be read. The message says why.
 
     Args:
         parameter: name of the callback's parameter, such as ``TaskAttributes``.
-        attribute: name of the attribute with an unknown value; None for the whole parameter.
+        attribute: name of the attribute that contains NaN, Infinity or a number out of range; None
+            if the whole parameter can't be read.
     """
 
     def __init__(self, parameter: str, attribute: str | None = None) -> None:
         if attribute is not None:
-            reason = f"contains a number whose value is unknown, in {json.dumps(attribute)}"
+            name = json.dumps(attribute)
+            reason = f"contains NaN, Infinity or a number out of range, in {name}"
         elif parameter in _ATTRIBUTES:
             reason = "is not a JSON object"
         else:
@@ -54,7 +56,7 @@ class UnreadableFact(Exception):
 
 
 class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any dict
-    """An object with values that can't be read. Reading such a value raises UnreadableFact.
+    """An object with unreadable values. Reading an unreadable value raises UnreadableFact.
 
     jmespath reads a field with the `get` method, and a wildcard with the `values` method. Its
     functions use the other methods.
@@ -85,7 +87,7 @@ class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any di
         self.values()
 
     def __eq__(self, other: object) -> bool:
-        # To determine whether an object is true, jmespath compares it with empty values.
+        # jmespath compares an object with empty values to determine whether the object is true.
         return bool(other) and self.values()
 
 

@@ -70,7 +70,7 @@ def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
 
 
 def _queue_length(engine: Engine, name: str) -> int:
-    """Return the number of calls in a queue; connected calls do not count."""
+    """Return the number of calls in a queue; connected calls are not counted."""
     return sum(
         call.is_waiting and call.queued is not None and call.queued.name == name
         for call in engine.calls.values()

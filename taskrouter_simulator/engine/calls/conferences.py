@@ -69,7 +69,7 @@ def leave(engine: Engine, conference: Conference, call_sid: str, call_status: st
 
     A conference ends when its last participant leaves, or when a participant with
     `end_conference_on_exit` leaves. Callers whose calls are not simulated leave together with the
-    last other participant.
+    last participant whose call is simulated.
 
     Args:
         engine: The engine.

@@ -14,7 +14,7 @@ export class Poll {
   /**
    * @param onState receives each overview that differs from the previous overview
    * @param onTime receives the simulator's time from each successful response (seconds since the epoch)
-   * @param onConnection receives whether the latest request succeeded
+   * @param onConnection is called after each request, with true if the request succeeded
    */
   constructor({ onState, onTime, onConnection }) {
     this.onState = onState;

@@ -92,10 +92,10 @@ class Killed(BaseException):
 
 
 class KilledHttpClient(RetryingHttpClient):
-    """Raises `Killed` after a number of requests, as if the process had been killed.
+    """An HTTP client that raises `Killed` after a number of requests.
 
     Args:
-        max_requests: Number of requests; the last one is executed, but its response is lost.
+        max_requests: Number of requests. The last request is executed, but its response is lost.
     """
 
     def __init__(self, max_requests):
