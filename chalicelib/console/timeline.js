@@ -72,9 +72,12 @@ export function decisionOf(record) {
   return all.length ? { ...all[0], by: null } : null;
 }
 
-/** Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`. */
+/**
+ * Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`.
+ * If the callback created the record, it was the first to arrive, even if the time of a later event is earlier.
+ */
 export const wasDecidedBefore = (record) =>
-  [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
+  !firstEntry(record) && [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
 
 /** Return the rule that chose the answer. Earlier versions recorded it only in the first note. */
 export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(firstEntry(record)?.note)?.[1] ?? null;
