@@ -177,7 +177,7 @@ def time_to_accept(
 
     Args:
         reserved_at: epoch ms.
-        history: the status changes, oldest first.
+        history: the status changes, in the order in which they were recorded.
         late: the sources of reports that may arrive minutes after the acceptance.
 
     Returns:

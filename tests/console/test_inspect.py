@@ -708,3 +708,34 @@ def test_nothing_was_decided_before_a_callback_that_created_the_record(
     page = open_console()
     visit(page, reservation)
     expect(page.get_by_text(words)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "total"),
+    [
+        (
+            [(27, "accepted"), (170, "gone"), (70, "completed")],
+            ["Waited for a decision 27 s", "In progress 43 s"],
+            "1 min 10 s",
+        ),
+        (
+            [(27, "accepted"), (26, "wrapping"), (70, "completed")],
+            ["Waited for a decision 26 s", "In progress 0 s", "Wrapping up 44 s"],
+            "1 min 10 s",
+        ),
+        (
+            [(27, "accepted"), (170, "gone")],
+            ["Waited for a decision 27 s", "In progress 2 min 23 s"],
+            "2 min 50 s",
+        ),
+    ],
+    ids=["ending after gone", "change earlier than the one before", "gone"],
+)
+def test_phases_end_at_the_times_that_taskrouter_reported(open_console, api, changes, words, total):
+    start = time.time() - 400
+    history = [entry(start, "pending"), *(entry(start + after, to) for after, to in changes)]
+    fields = {"history": history, "claims": [], "delivery": None, "reserved_at": iso(start)}
+    page = open_console()
+    visit(page, add_record(api, changes[-1][1], **fields))
+    expect(page.locator(".legend > li")).to_have_text(words)
+    expect(panel(page, "Timeline")).to_contain_text(f"{total} in all.")
