@@ -924,7 +924,7 @@ def test_pending_report_only_adds_a_missing_worker_name(
     update = make_update(Status.PENDING, worker_name=reported)
     changed, record = store.record_status(reservation.reservation_sid, update)
 
-    assert not changed
+    assert changed == (recorded is None and reported is not None)
     assert record == store.get(reservation.reservation_sid)
     added = {"worker_name": expected} if expected else {}
     assert stored_item(store, reservation.reservation_sid) == {**before, **added}
@@ -945,7 +945,7 @@ def test_event_corrects_the_creation_time_with_one_write(
     )
     changed, record = store.record_status(reservation.reservation_sid, update)
 
-    assert not changed
+    assert changed
     assert record == store.get(reservation.reservation_sid)
     expected = {
         **before,
@@ -958,7 +958,8 @@ def test_event_corrects_the_creation_time_with_one_write(
     assert len(tables) == 1
 
     for at in (created, created + 1):
-        store.record_status(reservation.reservation_sid, replace(update, reserved_at=at))
+        repeated = replace(update, reserved_at=at)
+        assert not store.record_status(reservation.reservation_sid, repeated)[0]
         assert stored_item(store, reservation.reservation_sid) == expected
 
 

@@ -263,7 +263,7 @@ class DynamoReservationStore(DynamoJobs):
     ) -> tuple[bool, Reservation | None]:
         """Record a status if OBSERVED allows the transition, or who decided if it is recorded."""
         if update.status is Status.PENDING:
-            return False, self._record_creation(reservation_sid, update)
+            return self._record_creation(reservation_sid, update)
         if update.status is Status.WRAPPING:
             # Keep a live claim and its due time: the sweep checks the record if the owner crashes.
             recorded, record = self._record_status(reservation_sid, update, keep_claim=True)
@@ -292,17 +292,19 @@ class DynamoReservationStore(DynamoJobs):
         )
         return self._run(request, record.reservation_sid)[1]
 
-    def _record_creation(self, reservation_sid: str, update: StatusUpdate) -> Reservation | None:
+    def _record_creation(
+        self, reservation_sid: str, update: StatusUpdate
+    ) -> tuple[bool, Reservation | None]:
         """Record new names and the creation time. No record may change to pending."""
         at, is_new = update.reserved_at, "attribute_not_exists(#worker_name)"
         if update.worker_name is None and at is None:
-            return self.get(reservation_sid)
+            return False, self.get(reservation_sid)
         request = UpdateItem(set_if_absent={name: vars(update)[name] for name in _NAMES})
         if at is not None:
             request.set = {"reserved_at": at, "hour": utc_hour(at), "expires_at": update.expires_at}
             is_new += " OR #reserved_at > :set_reserved_at"
         request.conditions = ["attribute_exists(#status)", is_new]
-        return self._run(request, reservation_sid)[1]
+        return self._run(request, reservation_sid)
 
     def _record_status(
         self, reservation_sid: str, update: StatusUpdate, *, keep_claim: bool = False
