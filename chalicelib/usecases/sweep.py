@@ -28,7 +28,7 @@ from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.ports import Collaborators, StatisticsStore
-from chalicelib.usecases.reconcile import BY_RECONCILE, reconcile
+from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 from chalicelib.usecases.summarize import summarize
 
@@ -102,7 +102,7 @@ def sweep_due_reservations(
         while batch := list(islice(due, _READ_AHEAD)):
             outcomes.update(pool.map(sweep.check, batch))
     line = sweep.line(outcomes, reconciled)
-    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP, BY_RECONCILE))
+    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP,))
     line = {**line, **budget.result()}
     with budget.counting_failures():
         collaborators.store.save_sweep(line)
