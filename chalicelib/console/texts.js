@@ -243,7 +243,7 @@ const TEXTS = {
     mostAt: "most at {time}",
     medianTime: "Median time to accept",
     percentiles: "p90 {p90}, p95 {p95}, of the newest {n}",
-    noneAccepted: "None accepted in the last hour",
+    noneMeasured: "No time measured in the last hour",
     lastSweep: "Last sweep",
     sweepNote: "{due} checked, {n} repaired",
     sweepNoteNone: "{due} checked, none repaired",

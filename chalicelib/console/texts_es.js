@@ -238,7 +238,7 @@ export default {
   mostAt: "más a las {time}",
   medianTime: "Mediana hasta aceptar",
   percentiles: "p90 {p90}, p95 {p95}, de las {n} más recientes",
-  noneAccepted: "Ninguna aceptada en la última hora",
+  noneMeasured: "Ningún tiempo medido en la última hora",
   lastSweep: "Último barrido",
   sweepNote: "{due} revisadas, {n} corregidas",
   sweepNoteNone: "{due} revisadas, ninguna corregida",

@@ -40,8 +40,12 @@ export function stepsOf(record) {
 
 /** Return the phases until now: {name, time, from, share}. `from` and `share` are fractions of the total time. */
 export function phasesOf(record, now) {
-  const marks = [{ to: "pending", at: creationOf(record).at }, ...changes(record)];
-  const times = marks.map(({ at }) => Date.parse(at));
+  const recorded = changes(record);
+  // TaskRouter may report the ending, with its earlier time, after the record had the status `gone`.
+  const known = recorded.filter((change) => change.to !== "gone" || change === recorded.at(-1));
+  const marks = [{ to: "pending", at: creationOf(record).at }, ...known];
+  // The changes are in the order of the statuses. A recorded time may be later than the next change, which an event reported.
+  const times = marks.map((_, index) => Math.min(...marks.slice(index).map(({ at }) => Date.parse(at))));
   const phases = marks
     .map(({ to }, index) => {
       const end = times[index + 1] ?? (isUnfinished(record) ? now : times[index]);
@@ -72,9 +76,12 @@ export function decisionOf(record) {
   return all.length ? { ...all[0], by: null } : null;
 }
 
-/** Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`. */
+/**
+ * Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`.
+ * If the callback created the record, it was the first to arrive, even if the time of a later event is earlier.
+ */
 export const wasDecidedBefore = (record) =>
-  [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
+  !firstEntry(record) && [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));
 
 /** Return the rule that chose the answer. Earlier versions recorded it only in the first note. */
 export const ruleOf = (record) => record.rule ?? /^rule (.+)/s.exec(firstEntry(record)?.note)?.[1] ?? null;

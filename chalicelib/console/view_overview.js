@@ -126,7 +126,7 @@ function oldestNote({ oldest_waiting: oldest, taskrouter_updated_at: at }) {
 
 function acceptanceTile(acceptance) {
   const { measured_at: at, count = 0, p50_ms: p50, p90_ms: p90, p95_ms: p95 } = acceptance ?? {};
-  const measured = text(count ? "percentiles" : "noneAccepted", { p90: shortDuration(p90), p95: shortDuration(p95), n: number(count) });
+  const measured = text(count ? "percentiles" : "noneMeasured", { p90: shortDuration(p90), p95: shortDuration(p95), n: number(count) });
   const isOld = serverNow() - Date.parse(at) > OUTDATED;
   const note = isOld ? `${text("asOf", { time: timeOfDay(Date.parse(at)) })} ${measured}` : measured;
   // In the large font, only a break before the second unit makes the time fit on a phone.

@@ -45,6 +45,8 @@ _MAX_BYTES_PER_CHARACTER = 6
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 _MILLISECONDS = re.compile("[0-9]{13}")
+_LATEST_TIME = 10**13
+"""A time in epoch ms that is later than every time of an event."""
 
 _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
 """A literal "%", which does not begin an encoded byte. Twilio never sends a literal "%"."""
@@ -231,7 +233,8 @@ class ReservationEvent:
 
     Attributes:
         status: the reported status.
-        at: epoch ms of the event according to TaskRouter, or None.
+        at: epoch ms of the event according to TaskRouter, or None. If TaskRouter reports whole
+            seconds, the earliest time for a creation, and the latest time for any other change.
         reservation_sid: WR….
         task_sid: WT….
         worker_sid: WK….
@@ -276,9 +279,11 @@ class ReservationEvent:
         columns = _parse_columns(form)
         _, omitted = _omit_oversized(columns, MAX_RECORDED_BYTES)
         columns |= dict.fromkeys(omitted)
+        # All other times are later than the creation of the Reservation.
+        until = 0 if status is Status.PENDING else _LATEST_TIME
         return cls(
             status=status,
-            at=event_time(form),
+            at=event_time(form, until=until),
             worker_name=read_name(form, "WorkerName"),
             workflow_name=read_name(form, "WorkflowName"),
             task_queue_name=read_name(form, "TaskQueueName"),

@@ -224,7 +224,7 @@ class Reservation:
         claim: the claim on the Reservation, live or expired, if any.
         claims: the last claim for each target, even if it has ended.
         checks: number of sweep checks since the status last changed.
-        history: the status changes, oldest first.
+        history: the status changes, in the order in which they were recorded.
     """
 
     reservation_sid: str

@@ -177,8 +177,8 @@ def time_to_accept(
 
     Args:
         reserved_at: epoch ms.
-        history: the status changes, oldest first.
-        late: the sources of reports that may arrive minutes after the acceptance.
+        history: the status changes, in the order in which they were recorded.
+        late: the sources of reports that do not contain the time of the acceptance.
 
     Returns:
         The time, or None if no acceptance is recorded, or if its first report was late or reported

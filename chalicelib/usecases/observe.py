@@ -37,7 +37,7 @@ def observe(
         by: source of the report, for the history.
 
     Returns:
-        Whether the event created the record or changed its status.
+        Whether the event created or changed the record.
 
     Raises:
         StoreUnavailable: DynamoDB failed. The status may not have been recorded; the sweep

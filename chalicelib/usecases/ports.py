@@ -187,7 +187,11 @@ class ReservationStore(Protocol):
     def record_status(
         self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
-        """Record a status reported by TaskRouter if OBSERVED allows the transition."""
+        """Record a status reported by TaskRouter if OBSERVED allows the transition.
+
+        If another source has already recorded the status, and the source of *update* owns the last
+        claim for this status, the history names the owner.
+        """
 
     def reschedule_check(
         self, due: DueReservation, *, at: int, checks: int, acceptor: str | None = None

@@ -57,7 +57,7 @@ def summarize(
         statistics: the statistics to update.
         budget: the budget of the sweep.
         line: the log line of the sweep.
-        late: the sources of status reports that may arrive minutes after the change.
+        late: the sources of status reports that do not contain the time of the change.
     """
     if not budget.has_time_to_summarize():
         return

@@ -28,7 +28,7 @@ from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.ports import Collaborators, StatisticsStore
-from chalicelib.usecases.reconcile import BY_RECONCILE, reconcile
+from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 from chalicelib.usecases.summarize import summarize
 
@@ -47,8 +47,8 @@ STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 class SweepOutcome(Enum):
     """The outcome of checking one Reservation. `SweepLine` counts each outcome."""
 
-    MIRRORED = auto()  # includes changes made, or being made, by another request
-    UNCHANGED = auto()
+    MIRRORED = auto()  # includes decisions that the sweep left to another request
+    UNCHANGED = auto()  # includes changes that an event recorded first
     GONE = auto()
     REJECTED = auto()
     COMPLETED = auto()
@@ -102,7 +102,7 @@ def sweep_due_reservations(
         while batch := list(islice(due, _READ_AHEAD)):
             outcomes.update(pool.map(sweep.check, batch))
     line = sweep.line(outcomes, reconciled)
-    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP, BY_RECONCILE))
+    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP,))
     line = {**line, **budget.result()}
     with budget.counting_failures():
         collaborators.store.save_sweep(line)
@@ -178,11 +178,11 @@ class _Sweep:
             if not self._budget.may_continue():
                 return SweepOutcome.LEFT
             self._verify_workspace()
-            self._record_status(due, Status.GONE, note="TaskRouter returned 404")
-            return SweepOutcome.GONE
+            changed = self._record_status(due, Status.GONE, note="TaskRouter returned 404")
+            return SweepOutcome.GONE if changed else SweepOutcome.UNCHANGED
         if remote.status is not due.status:
-            self._record_status(due, remote.status, worker_name=remote.worker_name)
-            return SweepOutcome.MIRRORED
+            changed = self._record_status(due, remote.status, worker_name=remote.worker_name)
+            return SweepOutcome.MIRRORED if changed else SweepOutcome.UNCHANGED
         now = self._collaborators.clock.now_ms()
         rejects_at = self._collaborators.deadlines.rejects_at(due.reserved_at)
         is_pending = due.status is Status.PENDING
@@ -262,7 +262,8 @@ class _Sweep:
         *,
         worker_name: str | None = None,
         note: str | None = None,
-    ) -> None:
+    ) -> bool:
+        """Record a status, and return whether the record changed."""
         now = self._collaborators.clock.now_ms()
         update = StatusUpdate(
             status=status,
@@ -272,7 +273,8 @@ class _Sweep:
             worker_name=worker_name,
             note=note,
         )
-        self._collaborators.store.record_status(due.reservation_sid, update)
+        changed, _ = self._collaborators.store.record_status(due.reservation_sid, update)
+        return changed
 
     def _reschedule(self, due: DueReservation, completes_at: int | None = None) -> None:
         """Schedule the next check of an unchanged Reservation and remove an expired claim."""

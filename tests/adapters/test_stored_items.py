@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.dynamodb import reservations as adapter
-from chalicelib.adapters.dynamodb.client import to_reservation
+from chalicelib.adapters.dynamodb.client import to_item, to_reservation
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.reservations import (
@@ -812,6 +812,74 @@ def test_reported_status_removes_the_claim_and_the_check_count(
     assert stored_item(store, reservation_sid) == expected
 
 
+@pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
+@pytest.mark.parametrize("source", ["event", "sweep"])
+def test_owner_of_the_last_claim_replaces_the_source_that_reported_the_status_first(
+    store: DynamoReservationStore,
+    monkeypatch: pytest.MonkeyPatch,
+    target: Status,
+    source: str,
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    put_claim(store, reservation_sid, target=target)
+    store.record_status(reservation_sid, make_update(target, by=source))
+    before = stored_item(store, reservation_sid)
+    tables = record_updates(store, monkeypatch)
+
+    for by, writes in (("sweep", 1), ("supervisor", 2), ("supervisor", 1), ("event", 1)):
+        tables.clear()
+        update = make_update(target, at=NOW + 99, by=by, note="another note")
+        changed, record = store.record_status(reservation_sid, update)
+        assert not changed
+        assert record == store.get(reservation_sid)
+        assert len(tables) == writes
+    entry = {**before["history"][-1], "by": "supervisor"}
+    expected = {**before, "history": [*before["history"][:-1], entry]}
+    assert stored_item(store, reservation_sid) == expected
+
+
+def reject(store: DynamoReservationStore, reservation_sid: str, by: str) -> None:
+    store.record_status(reservation_sid, make_update(Status.REJECTED, by=by))
+
+
+@pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
+@pytest.mark.parametrize("other", ["nobody", "worker:WK1"])
+def test_only_the_owner_of_the_last_claim_for_the_status_is_named(
+    store: DynamoReservationStore, target: Status, other: str
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    put_claim(store, reservation_sid, target=target)
+    if other != "nobody":
+        later = make_claim(by=other, target=target, claim_id="other")
+        store.claim(reservation_sid, later, now=UNTIL, worker_sid=None, task_sid=None)
+    reject(store, reservation_sid, "event")
+    before = stored_item(store, reservation_sid)
+
+    reject(store, reservation_sid, "supervisor")
+    store.record_status(reservation_sid, make_update(Status.ACCEPTED, by="supervisor"))
+    is_named = target is Status.REJECTED and other == "nobody"
+    history = stored_item(store, reservation_sid)["history"]
+    assert history[-1]["by"] == ("supervisor" if is_named else "event")
+    assert history[:-1] == before["history"][:-1]
+
+
+def test_owner_is_not_named_if_the_record_has_changed_in_the_meantime(
+    store: DynamoReservationStore,
+) -> None:
+    reservation_sid = seed(store, Status.ACCEPTED)
+    put_claim(store, reservation_sid, target=Status.COMPLETED)
+    store.record_status(reservation_sid, make_update(Status.COMPLETED))
+    read, item = store.get(reservation_sid), stored_item(store, reservation_sid)
+    assert read is not None
+    other_claim = {"at": NOW, "by": "worker:WK1", "target": "completed"}
+    other_history = [*item["history"][:-1], {"at": NOW, "to": "gone", "by": "sweep"}]
+    for change in ({"last_claim_completed": other_claim}, {"history": other_history}):
+        changed = {**item, **change}
+        store._client.put_item(TableName=store._reservations, Item=to_item(changed))
+        store._name_decider(read, make_update(Status.COMPLETED, by="supervisor"))
+        assert stored_item(store, reservation_sid) == changed
+
+
 @pytest.mark.parametrize(("at", "is_live"), [(UNTIL - 1, True), (UNTIL, False)])
 def test_wrapping_keeps_a_live_claim_and_its_due_time(
     store: DynamoReservationStore, at: int, *, is_live: bool
@@ -856,7 +924,7 @@ def test_pending_report_only_adds_a_missing_worker_name(
     update = make_update(Status.PENDING, worker_name=reported)
     changed, record = store.record_status(reservation.reservation_sid, update)
 
-    assert not changed
+    assert changed == (recorded is None and reported is not None)
     assert record == store.get(reservation.reservation_sid)
     added = {"worker_name": expected} if expected else {}
     assert stored_item(store, reservation.reservation_sid) == {**before, **added}
@@ -877,7 +945,7 @@ def test_event_corrects_the_creation_time_with_one_write(
     )
     changed, record = store.record_status(reservation.reservation_sid, update)
 
-    assert not changed
+    assert changed
     assert record == store.get(reservation.reservation_sid)
     expected = {
         **before,
@@ -890,7 +958,8 @@ def test_event_corrects_the_creation_time_with_one_write(
     assert len(tables) == 1
 
     for at in (created, created + 1):
-        store.record_status(reservation.reservation_sid, replace(update, reserved_at=at))
+        repeated = replace(update, reserved_at=at)
+        assert not store.record_status(reservation.reservation_sid, repeated)[0]
         assert stored_item(store, reservation.reservation_sid) == expected
 
 

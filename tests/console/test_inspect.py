@@ -697,18 +697,62 @@ def test_decision_after_a_404_is_the_ending_that_taskrouter_reported(open_consol
     expect(panel).not_to_contain_text("carla")
 
 
-@pytest.mark.parametrize(
-    ("claimed_after", "words"),
-    [
-        (0.05, "No rule. The Reservation was already claimed or decided."),
-        (1, "setting gives the answer."),
-    ],
-)
+NO_RULE_DECIDED = "No rule. The Reservation was already claimed or decided."
+NO_RULE = "setting gives the answer."
+
+
+@pytest.mark.parametrize(("claimed_after", "words"), [(0.05, NO_RULE_DECIDED), (1, NO_RULE)])
 def test_page_explains_why_no_rule_determined_the_answer(open_console, api, claimed_after, words):
     start = time.time() - 400
     claim = {"at": iso(start + claimed_after), "by": f"worker:{ALICE}", "target": "accepted"}
     reservation = add_record(api, rule=None, claims=[claim])
-    api.records[reservation]["history"][0]["note"] = None
+    api.records[reservation]["history"][0].update(by="event", note=None)
     page = open_console()
     visit(page, reservation)
     expect(page.get_by_text(words)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("first", "words"), [("assignment_callback", NO_RULE), ("event", NO_RULE_DECIDED)]
+)
+def test_nothing_was_decided_before_a_callback_that_created_the_record(
+    open_console, api, first, words
+):
+    reservation = add_record(api, "canceled", rule=None, claims=[])
+    record = api.records[reservation]
+    record["history"][0].update(by=first, note=None)
+    record["history"][1]["at"] = record["delivery"]["answered_at"]
+    page = open_console()
+    visit(page, reservation)
+    expect(page.get_by_text(words)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "total"),
+    [
+        (
+            [(27, "accepted"), (170, "gone"), (70, "completed")],
+            ["Waited for a decision 27 s", "In progress 43 s"],
+            "1 min 10 s",
+        ),
+        (
+            [(27, "accepted"), (26, "wrapping"), (70, "completed")],
+            ["Waited for a decision 26 s", "In progress 0 s", "Wrapping up 44 s"],
+            "1 min 10 s",
+        ),
+        (
+            [(27, "accepted"), (170, "gone")],
+            ["Waited for a decision 27 s", "In progress 2 min 23 s"],
+            "2 min 50 s",
+        ),
+    ],
+    ids=["ending after gone", "change earlier than the one before", "gone"],
+)
+def test_phases_end_at_the_times_that_taskrouter_reported(open_console, api, changes, words, total):
+    start = time.time() - 400
+    history = [entry(start, "pending"), *(entry(start + after, to) for after, to in changes)]
+    fields = {"history": history, "claims": [], "delivery": None, "reserved_at": iso(start)}
+    page = open_console()
+    visit(page, add_record(api, changes[-1][1], **fields))
+    expect(page.locator(".legend > li")).to_have_text(words)
+    expect(panel(page, "Timeline")).to_contain_text(f"{total} in all.")

@@ -226,6 +226,23 @@ def test_old_acceptance_times_are_shown_with_the_time_of_their_measurement(open_
     expect(note).to_have_text(re.compile(r"^As of \d\d:\d\d:\d\d\.\sp90\s21\ss"))
 
 
+@pytest.mark.parametrize(
+    ("locale", "label", "words"),
+    [
+        ("en-US", "Median time to accept", "No time measured in the last hour"),
+        ("es-MX", "Mediana hasta aceptar", "Ningún tiempo medido en la última hora"),
+    ],
+)
+def test_hour_without_a_measured_acceptance_is_shown(open_console, api, locale, label, words):
+    api.statistics = make_statistics(api)
+    api.statistics["acceptance"] |= {"count": 0, "p50_ms": None, "p90_ms": None, "p95_ms": None}
+    page = open_console(token("supervisor"), locale=locale)
+    page.evaluate("location.hash = '#/overview'")
+    measured = tile(page, label)
+    expect(measured.locator(".big")).to_have_text("\N{EN DASH}")
+    expect(measured.locator(".note")).to_have_text(words)
+
+
 def test_activities_are_not_shown_as_unavailable_if_they_are_unknown(open_console, api):
     api.statistics = make_statistics(api)
     original = api._read

@@ -243,7 +243,7 @@ def test_event_has_its_status_and_its_documented_parameters(event_type: str, sta
     details = [("EventType", event_type), ("Timestamp", "1790000000"), ("WorkerName", "Alice")]
     assert parse(ReservationEvent, *SIDS, *OWNER, *details, *optional) == ReservationEvent(
         status=EVENT_TYPES[event_type],
-        at=1_790_000_000_000,
+        at=1_790_000_000_000 if status == "pending" else 1_790_000_000_999,
         worker_name="Alice",
         **REQUIRED,
         **dict(OPTIONAL.values()),

@@ -72,6 +72,18 @@ def test_event_is_shown_with_its_type_sids_and_effect(api: Api) -> None:
     assert callback["changed"] is True
 
 
+def test_event_that_names_the_worker_of_a_record_is_shown_as_a_change(api: Api) -> None:
+    parameters = api.callback_parameters()
+    assert api.post_callback(parameters).status_code == 200
+    event = {**parameters, "EventType": "reservation.created", "WorkerName": "Alice"}
+    for _ in range(2):
+        assert api.post_callback(event, path="/event_callback").status_code == 204
+
+    callbacks = find(api, route="/event_callback")
+
+    assert [callback["changed"] for callback in callbacks] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("event_type", "kinds"),
     [

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.reservations import OPEN, Status
+from chalicelib.domain.errors import TaskRouterRefused
+from chalicelib.domain.reservations import ACHIEVED, OPEN, Status
 from tests.usecases.conftest import ACCEPT, Service
 
 LIFE_CYCLES = [
@@ -106,6 +107,31 @@ def test_acceptor_is_recorded_if_event_arrives_during_accept(
     record = service.record(remote)
     assert (record.accepted_by, record.claim) == ("supervisor:ann", None)
     assert len(record.history) == 2
+
+
+@pytest.mark.parametrize("target", ACHIEVED)
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_history_names_the_caller_if_event_arrives_before_the_response(
+    service: Service, target: Status, *, is_refused: bool
+) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    if target is Status.COMPLETED:
+        service.accept(remote)
+
+    def post_event_during_update(verb: str) -> None:
+        if verb == "update":
+            service.post_event(remote, target)
+
+    service.taskrouter.when_called = post_event_during_update
+    if is_refused:
+        service.taskrouter.fail_before["update"] = [TaskRouterRefused("no")]
+        with pytest.raises(TaskRouterRefused):
+            service.decide(remote, target)
+    else:
+        service.decide(remote, target)
+    last = service.record(remote).history[-1]
+    assert (last.to, last.by) == (target, "event" if is_refused else "supervisor:ann")
 
 
 @settings(

@@ -9,6 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from chalicelib.domain.auth import Principal, Role
+from chalicelib.domain.callbacks import Form, ReservationEvent
 from chalicelib.domain.errors import Forbidden, StoreUnavailable, TaskRouterRefused
 from chalicelib.domain.instructions import (
     Accept,
@@ -175,6 +176,36 @@ def test_change_is_recorded_with_the_time_of_the_event_even_if_the_event_is_late
     assert service.record(remote).history[1:] == (
         HistoryEntry(changed_at, Status.ACCEPTED, "event"),
     )
+
+
+@pytest.mark.parametrize(
+    ("callback_ms", "arrival_ms", "changed_ms"), [(300, 700, 700), (300, 5_000, 999)]
+)
+def test_change_in_whole_seconds_is_not_earlier_than_the_callback(
+    service: Service, callback_ms: int, arrival_ms: int, changed_ms: int
+) -> None:
+    remote = service.taskrouter.add()
+    start = NOW // 1_000 * 1_000
+    service.clock.now = start + callback_ms
+    service.assign(remote)
+    for event_type in ("reservation.accepted", "reservation.created"):
+        form = Form(
+            [
+                ("EventType", event_type),
+                ("Timestamp", str(start // 1_000)),
+                ("ReservationSid", remote.reservation_sid),
+                ("TaskSid", remote.task_sid),
+                ("WorkerSid", remote.worker_sid),
+                ("WorkerName", "Alice"),
+            ]
+        )
+        event = ReservationEvent.from_form(form, account_sid="", workspace_sid="")
+        assert event is not None
+        observe(event, store=service.store, deadlines=DEADLINES, now=start + arrival_ms)
+
+    record = service.record(remote)
+    assert record.reserved_at == start
+    assert [entry.at - start for entry in record.history] == [callback_ms, changed_ms]
 
 
 def test_late_event_does_not_keep_a_claim_that_has_expired(service: Service) -> None:

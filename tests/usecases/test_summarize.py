@@ -177,11 +177,22 @@ def test_acceptance_times_of_the_last_hour_are_measured(service: Service) -> Non
     add_record(service, Status.ACCEPTED, service.clock.now - HOUR_MS)
     add_record(service, Status.ACCEPTED, service.clock.now - HOUR_MS - 1)
     add_record(service, Status.REJECTED, service.clock.now)
-    late = [{"at": NOW, "to": "accepted", "by": by} for by in ("sweep", "reconcile")]
-    for entry in late:
-        add_record(service, Status.ACCEPTED, service.clock.now, history=[entry])
+    late = {"at": NOW, "to": "accepted", "by": "sweep"}
+    add_record(service, Status.ACCEPTED, service.clock.now, history=[late])
     run_sweep(service)
     assert read(service).acceptance == AcceptanceTimes(service.clock.now, 1, (2_000,) * 4)
+
+
+def test_acceptance_found_by_the_reconciliation_is_measured_with_the_time_of_its_event(
+    service: Service,
+) -> None:
+    remote = service.taskrouter.add(Status.ACCEPTED)
+    reserved_at = service.clock.now - 10 * MINUTE_MS
+    for status, after in ((Status.PENDING, 0), (Status.ACCEPTED, 7_000)):
+        service.taskrouter.add_event(remote, status, at=reserved_at + after)
+    assert run_sweep(service)["reconciled"] == 1
+    assert {entry.by for entry in service.record(remote).history} == {"reconcile"}
+    assert read(service).acceptance == AcceptanceTimes(service.clock.now, 1, (7_000,) * 4)
 
 
 @pytest.mark.parametrize(("pages", "count"), [(1, None), (2, 1)])

@@ -159,6 +159,30 @@ def test_concurrent_sweeps_record_each_status_once(service: Service) -> None:
         assert len(record.history) == (1 if record.status is Status.PENDING else 2)
 
 
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_change_that_an_event_records_first_is_not_counted_as_a_correction(
+    service: Service, *, is_gone: bool
+) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    service.clock.now += PAST_DEADLINE_MS
+    if is_gone:
+        service.taskrouter.remove(remote.reservation_sid)
+    else:
+        service.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
+
+    def post_event(verb: str) -> None:
+        if verb == "fetch":
+            service.post_event(remote, Status.TIMEOUT)
+
+    service.taskrouter.when_called = post_event
+    report = service.sweep()
+
+    counts = [report[name] for name in ("due", "mirrored", "gone", "unchanged")]
+    assert counts == [1, 0, 0, 1]
+    assert [change.by for change in service.record(remote).history[1:]] == ["event"]
+
+
 def test_failure_does_not_stop_other_checks(service: Service) -> None:
     remotes = [service.taskrouter.add() for _ in range(10)]
     for remote in remotes:

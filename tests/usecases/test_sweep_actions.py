@@ -83,7 +83,7 @@ def test_concurrent_accept_prevents_rejection(rejecting_service: Service) -> Non
             rejecting_service.accept(remote)
 
     rejecting_service.taskrouter.when_called = accept_during_fetch
-    assert rejecting_service.sweep()["mirrored"] == 1
+    assert rejecting_service.sweep()["unchanged"] == 1
     assert rejecting_service.record(remote).status is Status.ACCEPTED
     assert rejecting_service.taskrouter.calls["update"] == 1
 

@@ -8,10 +8,15 @@ names who accepted the Reservation or, if that is unknown, the source of the rep
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
+from chalicelib.adapters.dynamodb.clauses import (
+    require_no_ringing,
+    require_transition,
+    restore_acceptor,
+)
 from chalicelib.adapters.dynamodb.client import (
     UpdateItem,
     callback_attributes,
@@ -186,7 +191,7 @@ class DynamoReservationStore(DynamoJobs):
             conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
             values={":now": now, ":claim_id": claim.claim_id},
         )
-        _require_transition(update, MOVES, claim.target)
+        require_transition(update, MOVES, claim.target)
         if claim.instruction is not None:
             update.set["instruction_sent"] = {
                 "claim_id": claim.claim_id,
@@ -194,7 +199,7 @@ class DynamoReservationStore(DynamoJobs):
                 "instruction": dict(claim.instruction),
             }
         if claim.instruction is not None or claim.unless_ringing:
-            _require_no_ringing(update, claim)
+            require_no_ringing(update, claim)
         for attribute, required in (("worker_sid", worker_sid), ("task_sid", task_sid)):
             if required is not None:
                 update.conditions.append(f"#{attribute} = :{attribute}")
@@ -210,7 +215,7 @@ class DynamoReservationStore(DynamoJobs):
             return
         update = UpdateItem()
         if claim.accepts:
-            _restore_acceptor(update, acceptor)
+            restore_acceptor(update, acceptor)
         ended, record = self._end_claim(update, reservation_sid, claim, due_at)
         if not ended and claim.accepts and record and record.accepted_by == claim.by:
             # TaskRouter reported another client's acceptance before the claim was released.
@@ -256,27 +261,50 @@ class DynamoReservationStore(DynamoJobs):
     def record_status(
         self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
-        """Record a status reported by TaskRouter if OBSERVED allows the transition."""
+        """Record a status if OBSERVED allows the transition, or who decided if it is recorded."""
         if update.status is Status.PENDING:
-            return False, self._record_creation(reservation_sid, update)
+            return self._record_creation(reservation_sid, update)
         if update.status is Status.WRAPPING:
             # Keep a live claim and its due time: the sweep checks the record if the owner crashes.
             recorded, record = self._record_status(reservation_sid, update, keep_claim=True)
             if recorded:
                 return recorded, record
-        return self._record_status(reservation_sid, update)
+        recorded, record = self._record_status(reservation_sid, update)
+        if not recorded and record is not None:
+            record = self._name_decider(record, update) or record
+        return recorded, record
 
-    def _record_creation(self, reservation_sid: str, update: StatusUpdate) -> Reservation | None:
+    def _name_decider(self, record: Reservation, update: StatusUpdate) -> Reservation | None:
+        """Name the owner of the last claim in an entry that another source recorded first.
+
+        TaskRouter may report a decision in an event before it responds to the owner's request.
+        """
+        last, target = len(record.history) - 1, update.status
+        is_owner = any(each.by == update.by and each.target is target for each in record.claims)
+        entry = record.history[-1] if record.history else None
+        if not is_owner or entry is None or entry.to is not target or entry.by == update.by:
+            return None
+        request = UpdateItem(
+            set_expressions=[f"#history[{last}].#by = :by"],
+            # Another request may have claimed the Reservation for the same status.
+            conditions=[f"#history[{last}].#to = :to", f"#last_claim_{target}.#by = :by"],
+            values={":by": update.by, ":to": target.value},
+        )
+        return self._run(request, record.reservation_sid)[1]
+
+    def _record_creation(
+        self, reservation_sid: str, update: StatusUpdate
+    ) -> tuple[bool, Reservation | None]:
         """Record new names and the creation time. No record may change to pending."""
         at, is_new = update.reserved_at, "attribute_not_exists(#worker_name)"
         if update.worker_name is None and at is None:
-            return self.get(reservation_sid)
+            return False, self.get(reservation_sid)
         request = UpdateItem(set_if_absent={name: vars(update)[name] for name in _NAMES})
         if at is not None:
             request.set = {"reserved_at": at, "hour": utc_hour(at), "expires_at": update.expires_at}
             is_new += " OR #reserved_at > :set_reserved_at"
         request.conditions = ["attribute_exists(#status)", is_new]
-        return self._run(request, reservation_sid)[1]
+        return self._run(request, reservation_sid)
 
     def _record_status(
         self, reservation_sid: str, update: StatusUpdate, *, keep_claim: bool = False
@@ -299,7 +327,7 @@ class DynamoReservationStore(DynamoJobs):
             request.remove = ["open_as", "due_at", "checks", *_CLAIM]
         if update.status in ACHIEVED[Status.ACCEPTED]:
             request.set_if_absent["acceptor"] = update.by
-        _require_transition(request, OBSERVED, update.status)
+        require_transition(request, OBSERVED, update.status)
         return self._run(request, reservation_sid)
 
     def reschedule_check(
@@ -315,7 +343,7 @@ class DynamoReservationStore(DynamoJobs):
         if due.status is Status.PENDING and due.is_claimed:
             # The owner of the expired claim did not accept the Reservation, but an earlier
             # instruction may still do so.
-            _restore_acceptor(update, acceptor)
+            restore_acceptor(update, acceptor)
         self._run(update, due.reservation_sid)
 
     def get(self, reservation_sid: str) -> Reservation | None:
@@ -370,31 +398,3 @@ class DynamoReservationStore(DynamoJobs):
         with translate_errors():
             succeeded, item = update.run(self._client, self._reservations, key)
             return succeeded, to_reservation(item) if item else None
-
-
-def _require_no_ringing(update: UpdateItem, claim: Claim) -> None:
-    """Add conditions that fail if another instruction may ring a phone."""
-    ringing = {f":{name}": name for name in RINGING}
-    update.values |= ringing
-    update.conditions += [
-        "attribute_not_exists(#instruction_sent) OR #claim_id = :claim_id",
-        f"NOT #answer.#instruction IN ({', '.join(ringing)})",
-    ]
-    if claim.needs_answer:
-        # The service answers a fallback request even if the answer can't be recorded.
-        update.conditions += ["attribute_exists(#answer)", "attribute_not_exists(#withheld)"]
-
-
-def _restore_acceptor(update: UpdateItem, acceptor: str | None) -> None:
-    update.set["acceptor"] = acceptor
-    if acceptor is None:
-        update.remove.append("acceptor")
-
-
-def _require_transition(
-    update: UpdateItem, table: Mapping[Status, Collection[Status]], target: Status
-) -> None:
-    """Add the condition that *table* allows the record to change to *target*."""
-    sources = {f":{status}": status.value for status in Status if target in table[status]}
-    update.conditions.append(f"#status IN ({', '.join(sources)})")
-    update.values |= sources
