@@ -48,7 +48,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   /** Send the overview and the state to the other tabs, whose `performance` clocks began at other times. */
   function sendState() {
-    channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - performance.now(), offset: clockOffset() });
+    channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - performance.now(), ...clockOffset() });
   }
 
   function publish() {
@@ -193,7 +193,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       // A tab that was opened before a deployment may send no wait.
       connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0) };
       tag = null;
-      setClockOffset(data.offset);
+      setClockOffset(data.offset, data.offsetError);
       show(overview, connection, false);
     } else if (data.type === "wake") {
       wake();
