@@ -1,6 +1,6 @@
 // The user's actions on Reservations: accept, reject, complete and inspect; and lookups of their outcomes.
 
-import { NoResponse, request, retryAfter } from "./api.js";
+import { askedPause, NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, taskEnding } from "./inbox.js";
@@ -290,11 +290,9 @@ async function fetchEnding(sid, lookup) {
   changed();
 }
 
-/** Return the milliseconds to wait before a failed request is repeated. If no response arrived, there are no headers. */
-export function pauseAfter(response, failures) {
-  const backoff = Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures);
-  return Math.max(backoff, response?.headers ? retryAfter(response, 0) * 1000 : 0);
-}
+/** Return the milliseconds to wait before a failed request is repeated. */
+export const pauseAfter = (response, failures) =>
+  Math.max(Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures), askedPause(response));
 
 /** Wait before the next lookup of a Reservation. After a failed request, other lookups wait, too. */
 function postpone(lookup, response) {

@@ -1,6 +1,6 @@
 // Polls the overview. Of all tabs with the same user, one polls, and all show the result.
 
-import { NoResponse, request, retryAfter } from "./api.js";
+import { askedPause, NoResponse, request } from "./api.js";
 import { openChannel } from "./browser.js";
 import { clockOffset, readServerTime, serverNow, setClockOffset } from "./clock.js";
 import { after } from "./timer.js";
@@ -118,10 +118,10 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   function fail(response, visible, usual) {
     const failures = connection.failures + 1;
     const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
-    const asked = response ? retryAfter(response, 0) * 1000 : 0;
-    const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
+    const wait = Math.max(usual, backoff, askedPause(response)) * (1 + JITTER * Math.random());
     const lasting = response ? "delayed" : "down";
-    const state = failures === 1 ? "reconnecting" : lasting;
+    // After one failure, the next poll usually succeeds before the user notices, so no banner appears.
+    const state = failures === 1 && wait <= 2 * usual ? "reconnecting" : lasting;
     connection = { ...connection, state, failures, nextAt: performance.now() + wait };
     show(null, connection, isLeader);
     sendState();

@@ -490,6 +490,19 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
 
 
+def test_activities_are_requested_after_at_most_a_minute(open_console, api):
+    original = api.respond
+
+    def fail(method, path, headers, parameters):
+        if path == "/activities":
+            return 503, {"Code": "TaskRouterThrottled", "Message": ""}, {"Retry-After": "3599"}
+        return original(method, path, headers, parameters)
+
+    api.respond = fail
+    page = open_console()
+    expect(banner(page)).to_contain_text(re.compile(r"Next try in (60|[45]\d)\ss\."))
+
+
 @pytest.mark.parametrize("status", [429, 500])
 def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, status):
     api.offer("Marta")
