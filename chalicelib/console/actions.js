@@ -3,7 +3,7 @@
 import { askedPause, NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
-import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, taskEnding } from "./inbox.js";
+import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, startCheck, taskEnding } from "./inbox.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -106,7 +106,8 @@ const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
 /** Show the outcome of a request in its row. */
 function settle(sid, response) {
   if (isOutcomeUnknown(response)) {
-    scheduleCheck(sid, response ? retryAfter(response, 3) : 3);
+    const wait = 1000 * (response ? retryAfter(response, 3) : 3);
+    after(startCheck(state.inbox, sid, wait), session.pollNow);
     return;
   }
   const { status, body } = response;
@@ -208,12 +209,6 @@ export function endByRecord({ sid, reservation }) {
     endTask(sid, reservation);
   }
   changed();
-}
-
-/** Check the Reservation's status after some seconds, because the outcome is unknown. */
-function scheduleCheck(sid, seconds) {
-  changeRow(state.inbox, sid, { phase: "checking", nextCheckAt: performance.now() + seconds * 1000 });
-  after(seconds * 1000, session.pollNow);
 }
 
 /** Lookups by SID: {failures, at, isRunning}. A lookup is running, or waits until `at`. */

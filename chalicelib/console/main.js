@@ -220,7 +220,7 @@ function apply(overview, isLeader) {
   const isFirst = !inbox.loaded;
   const wasEmpty = inbox.order.length === 0;
   const now = serverNow();
-  const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld());
+  const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld(), state.connection.requestedAt);
   ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
   // Offers that arrived while the page was away are new to the user.

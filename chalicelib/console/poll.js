@@ -48,7 +48,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   /** Send the overview and the state to the other tabs, whose `performance` clocks began at other times. */
   function sendState() {
-    channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - performance.now(), ...clockOffset() });
+    const now = performance.now();
+    channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - now, age: now - connection.requestedAt, ...clockOffset() });
   }
 
   function publish() {
@@ -60,6 +61,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   /** Poll once; return the milliseconds until the next poll. */
   async function poll() {
+    const requestedAt = performance.now();
     let response = null;
     try {
       const headers = tag ? { "If-None-Match": tag } : {};
@@ -76,7 +78,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       refuse(response);
       return MAX_WAIT;
     }
-    const isSuccess = isOverview(response) && succeed(response);
+    const isSuccess = isOverview(response) && succeed(response, requestedAt);
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = (await isAnyTabVisible(owner)) ? visible : hidden;
     return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
@@ -129,7 +131,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   }
 
   /** Show the overview; return whether that succeeded. If the overview cannot be shown, the poll has failed. */
-  function succeed(response) {
+  function succeed(response, requestedAt) {
     readServerTime(response);
     if (response.status === 200) {
       overview = response.body;
@@ -137,7 +139,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     }
     const previous = connection;
     heardAt = performance.now();
-    connection = { state: "live", since: serverNow(), failures: 0, nextAt: 0 };
+    connection = { state: "live", since: serverNow(), failures: 0, nextAt: 0, requestedAt };
     try {
       publish();
       return true;
@@ -190,8 +192,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     if (data.type === "state") {
       overview = data.overview;
       heardAt = performance.now();
-      // A tab that was opened before a deployment may send no wait.
-      connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0) };
+      // A tab that was opened before a deployment may send no wait and no age.
+      connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0), requestedAt: heardAt - (data.age ?? 0) };
       tag = null;
       setClockOffset(data.offset, data.offsetError);
       show(overview, connection, false);

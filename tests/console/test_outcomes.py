@@ -1,6 +1,7 @@
 """Browser tests of unknown outcomes, and of changes that other tabs or other people make."""
 
 import re
+import threading
 import time
 
 import pytest
@@ -552,6 +553,60 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
     page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
     expect(page.get_by_text("The service does not answer.")).to_have_count(0)
+
+
+def test_offer_without_a_claim_is_open_again_before_a_late_retry(open_console, api):
+    reservation = api.offer("Marta", 40, claimed=True)
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "60"})
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_contain_text("No answer yet.")
+    # Longer than the time after which an offer without a claim is open again.
+    page.wait_for_timeout(4_000)
+    with page.expect_response("**/overview"):
+        pass
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page).get_by_role("button", name="Accept")).to_have_count(0)
+    api.reservations[reservation]["claimed"] = False
+    expect(rows(page)).to_contain_text("Nothing was decided. The offer is still open.")
+    expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
+
+
+@pytest.mark.parametrize("is_leader", [True, False])
+def test_overview_from_before_a_decision_does_not_open_the_offer_again(
+    open_console, api, is_leader
+):
+    reservation = api.offer("Marta")
+    leader = open_console()
+    expect(rows(leader)).to_have_count(1)
+    page = leader if is_leader else open_console(token(), context=leader.context)
+    expect(rows(page)).to_have_count(1)
+    overview, is_held, released = api._overview, threading.Event(), threading.Event()
+
+    def respond_late(headers):
+        api._overview = overview
+        api.offer("Late")
+        response = overview(headers)
+        is_held.set()
+        released.wait()
+        return response
+
+    def claim(_path):
+        api.reservations[reservation]["claimed"] = True
+        return error(503, "OutcomeUnknown", **{"Retry-After": "1"})
+
+    api.answers["/accept"] = claim
+    api._overview = respond_late
+    wait_until(page, is_held.is_set)
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(row(page, "Marta")).to_have_attribute("data-end", "checking")
+    # The check is due, but the response in transit is older than the decision.
+    page.wait_for_timeout(1_500)
+    released.set()
+    expect(row(page, "Late")).to_be_visible()
+    expect(row(page, "Marta")).to_have_attribute("data-end", "checking")
+    api.reservations[reservation]["claimed"] = False
+    expect(row(page, "Marta")).to_contain_text("Nothing was decided.")
 
 
 def test_decision_is_checked_when_the_connection_is_back(open_console, api):
