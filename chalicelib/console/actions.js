@@ -23,6 +23,9 @@ export function useSession(functions) {
   session = functions;
 }
 
+/** Codes of the API's errors that say that the user's offer no longer exists. Proxies and firewalls, too, answer with 403, 404 and 410. */
+const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
+
 let running = 0;
 
 /** Return whether a request with the user's token is running. */
@@ -115,9 +118,9 @@ function settle(sid, response) {
   const reached = body?.reservation_status;
   if ((status === 200 || code === "ReservationNotPending") && reached !== "pending") {
     finish(sid, { ...body, status: reached }, status === 200);
-  } else if (status === 410) {
+  } else if (code === "ReservationGone") {
     finish(sid, { status: "gone" }, true);
-  } else if (status === 404) {
+  } else if (status === 404 || status === 410) {
     vanish(sid);
   } else if (status === 429 || (status >= 500 && !isDenied(response))) {
     reopen(sid, notSent("problemNotSent", retryAfter(response, 1)));
@@ -274,7 +277,7 @@ async function fetchEnding(sid, lookup) {
   } else if (status === 200 && !isOpen) {
     lookups.delete(sid);
     conclude(sid, body);
-  } else if (status === 404 || status === 403) {
+  } else if (GONE.has(body?.Code)) {
     lookups.delete(sid);
     conclude(sid, { status: "gone" });
   } else {
@@ -312,7 +315,7 @@ export async function complete(sid) {
     checkCompletion(sid, reservation);
   } else if (response.status === 200) {
     conclude(sid, { ...reservation, status: "completed" });
-  } else if (response.status === 410) {
+  } else if (response.body?.Code === "ReservationGone") {
     state.inbox.leaving.set(sid, reservation);
     lookUp([sid]);
   } else {

@@ -303,12 +303,20 @@ def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
 
     def complete(_path):
         api.end(reservation, "canceled")
-        return error(410, "TaskGone")
+        return error(410, "ReservationGone")
 
     api.answers["/complete"] = complete
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
     expect(ended(page)).to_contain_text("The Task was canceled")
+
+
+def test_completion_that_a_proxy_refuses_says_so(open_console, api):
+    accepted(api)
+    api.answers["/complete"] = 410, {"message": "Gone"}, {}
+    page = open_console()
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(tasks(page)).to_contain_text("The service answered: HTTP 410")
 
 
 def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
@@ -401,6 +409,35 @@ def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, ap
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page).locator(".wrong")).to_contain_text("The service answered: HTTP 401")
     assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+
+
+def test_decision_that_a_proxy_refuses_does_not_end_the_offer(open_console, api):
+    reservation = api.offer("Marta")
+    api.records[reservation] = {**api.reservations[reservation], "history": []}
+    api.answers["/accept"] = 410, {"message": "Gone"}, {}
+    page = open_console()
+    with page.expect_response(f"**/reservations/{reservation}"):
+        row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_lookup_that_a_proxy_refuses_is_repeated(open_console, api, status):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    original, refused = api._read, []
+
+    def refuse_once(path, headers):
+        if path.endswith(reservation) and not refused:
+            refused.append(path)
+            return status, {"message": "Forbidden"}, {}
+        return original(path, headers)
+
+    api._read = refuse_once
+    api.end(reservation, "canceled")
+    expect(rows(page)).to_have_attribute("data-end", "withdrawn")
+    assert refused
 
 
 def posted(api: FakeApi) -> list:
