@@ -42,6 +42,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
+  /** Milliseconds of the pause that the server has asked for. Only the user ends this pause. */
+  let asked = 0;
   /** When this tab last polled successfully, heard from the tab that polls, or asked for a poll. */
   let heardAt = performance.now();
   let endPause = () => {};
@@ -109,7 +111,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       }
       // Another tab has taken the place of this one, or this one has stopped.
       isLeader = false;
-      wake();
+      wake(true);
       if (name === "AbortError" && options.signal && !signal.aborted) {
         compete(options);
       }
@@ -120,7 +122,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   function fail(response, visible, usual) {
     const failures = connection.failures + 1;
     const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
-    const wait = Math.max(usual, backoff, askedPause(response)) * (1 + JITTER * Math.random());
+    asked = askedPause(response);
+    const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
     const lasting = response ? "delayed" : "down";
     // After one failure, the next poll usually succeeds before the user notices, so no banner appears.
     const state = failures === 1 && wait <= 2 * usual ? "reconnecting" : lasting;
@@ -150,23 +153,36 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     }
   }
 
+  const sleep = (milliseconds) =>
+    new Promise((resolve) => {
+      const cancel = after(milliseconds, resolve);
+      endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
+
   async function pause(milliseconds) {
+    const rest = milliseconds - asked;
+    if (asked) {
+      await sleep(asked);
+      asked = 0;
+    }
     if (!isWoken) {
-      await new Promise((resolve) => {
-        const cancel = after(milliseconds, resolve);
-        endPause = () => {
-          cancel();
-          resolve();
-        };
-      });
+      await sleep(rest);
     }
     isWoken = false;
   }
 
-  /** Poll now, or again if a request is in progress that may have missed a change. */
-  function wake() {
+  /**
+   * Poll now, or again if a request is in progress that may have missed a change. Unless `isForced`, the pause that the
+   * server has asked for ends first: otherwise, each decision would send a poll to a server that throttles.
+   */
+  function wake(isForced) {
     isWoken = true;
-    endPause();
+    if (isForced || !asked) {
+      endPause();
+    }
   }
 
   async function lead() {
@@ -179,12 +195,12 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     }
   }
 
-  function pollNow() {
+  function pollNow({ isForced } = {}) {
     heardAt = performance.now();
     if (isLeader) {
-      wake();
+      wake(isForced);
     } else {
-      channel?.postMessage({ type: "wake" });
+      channel?.postMessage({ type: "wake", isForced });
     }
   }
 
@@ -198,7 +214,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       setClockOffset(data.offset, data.offsetError);
       show(overview, connection, false);
     } else if (data.type === "wake") {
-      wake();
+      wake(data.isForced);
     } else if (data.type === "hello") {
       if (isLeader && overview) {
         publish();
@@ -238,7 +254,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     stop() {
       isLeader = false;
       stopping.abort();
-      wake();
+      wake(true);
       hide();
       channel?.close();
     },

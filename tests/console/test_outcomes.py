@@ -542,10 +542,13 @@ def test_activities_are_requested_after_at_most_a_minute(open_console, api):
 
 
 @pytest.mark.parametrize("status", [429, 500])
-def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, status):
+@pytest.mark.parametrize("is_leader", [True, False])
+def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, status, is_leader):
     api.offer("Marta")
     api.answers["/accept"] = api.decide("accepted")
-    page = open_console()
+    leader = open_console()
+    expect(rows(leader)).to_have_count(1)
+    page = leader if is_leader else open_console(token(), context=leader.context)
     expect(rows(page)).to_have_count(1)
     original, is_failing, failed = api.respond, [True], []
 
@@ -560,15 +563,43 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
     expect(banner(page)).to_contain_text(re.compile(r"No update since \d\d:\d\d:\d\d"))
     expect(banner(page)).to_contain_text(re.compile(r"accept and reject\. Next try in \d+\ss\."))
     expect(page.locator(".live")).to_contain_text("Delayed")
-    polls = len(failed)
     row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
     expect(rows(page)).to_have_attribute("data-end", "accepted")
-    # The page polls after each decision.
-    wait_until(page, lambda: len(failed) > polls)
+    # The server has asked for a pause, which a decision does not end.
+    page.wait_for_timeout(1_000)
+    assert len(failed) == 2
     is_failing.clear()
     page.get_by_role("button", name="Try now", exact=True).click()
-    expect(page.locator(".live")).to_contain_text("Live")
-    expect(banner(page)).to_have_count(0)
+    for each in (leader, page):
+        expect(each.locator(".live")).to_contain_text("Live")
+        expect(banner(each)).to_have_count(0)
+
+
+def test_poll_after_a_decision_waits_for_a_pause_that_begins_in_the_meantime(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.answers["/accept"] = api.decide("accepted")
+    original, is_held, released, polled = api.respond, threading.Event(), threading.Event(), []
+
+    def throttle(method, path, headers, parameters):
+        if path == "/overview":
+            polled.append(time.monotonic())
+            is_held.set()
+            released.wait()
+            if len(polled) == 1:
+                return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
+        return original(method, path, headers, parameters)
+
+    api.respond = throttle
+    wait_until(page, is_held.is_set)
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    answered_at = time.monotonic()
+    released.set()
+    expect(page.locator(".live")).to_contain_text("Delayed")
+    wait_until(page, lambda: len(polled) > 1)
+    assert polled[1] - answered_at >= 3
 
 
 def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
