@@ -1,9 +1,9 @@
 // The user's actions on Reservations: accept, reject, complete and inspect; and lookups of their outcomes.
 
-import { NoResponse, request, retryAfter } from "./api.js";
+import { askedPause, NoResponse, request, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
-import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, taskEnding } from "./inbox.js";
+import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, startCheck, taskEnding } from "./inbox.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
@@ -22,6 +22,9 @@ export let session = { pollNow() {}, send() {}, expire() {} };
 export function useSession(functions) {
   session = functions;
 }
+
+/** Codes of the API's errors that say that the user's offer no longer exists. Proxies and firewalls, too, answer with 403, 404 and 410. */
+const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
 
 let running = 0;
 
@@ -106,7 +109,8 @@ const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
 /** Show the outcome of a request in its row. */
 function settle(sid, response) {
   if (isOutcomeUnknown(response)) {
-    scheduleCheck(sid, response ? retryAfter(response, 3) : 3);
+    const wait = 1000 * (response ? retryAfter(response, 3) : 3);
+    after(startCheck(state.inbox, sid, wait), session.pollNow);
     return;
   }
   const { status, body } = response;
@@ -114,9 +118,9 @@ function settle(sid, response) {
   const reached = body?.reservation_status;
   if ((status === 200 || code === "ReservationNotPending") && reached !== "pending") {
     finish(sid, { ...body, status: reached }, status === 200);
-  } else if (status === 410) {
+  } else if (code === "ReservationGone") {
     finish(sid, { status: "gone" }, true);
-  } else if (status === 404) {
+  } else if (status === 404 || status === 410) {
     vanish(sid);
   } else if (status === 429 || (status >= 500 && !isDenied(response))) {
     reopen(sid, notSent("problemNotSent", retryAfter(response, 1)));
@@ -210,12 +214,6 @@ export function endByRecord({ sid, reservation }) {
   changed();
 }
 
-/** Check the Reservation's status after some seconds, because the outcome is unknown. */
-function scheduleCheck(sid, seconds) {
-  changeRow(state.inbox, sid, { phase: "checking", nextCheckAt: performance.now() + seconds * 1000 });
-  after(seconds * 1000, session.pollNow);
-}
-
 /** Lookups by SID: {failures, at, isRunning}. A lookup is running, or waits until `at`. */
 const lookups = new Map();
 /** Time before which no lookup starts, because an earlier lookup failed. */
@@ -279,7 +277,7 @@ async function fetchEnding(sid, lookup) {
   } else if (status === 200 && !isOpen) {
     lookups.delete(sid);
     conclude(sid, body);
-  } else if (status === 404 || status === 403) {
+  } else if (GONE.has(body?.Code)) {
     lookups.delete(sid);
     conclude(sid, { status: "gone" });
   } else {
@@ -290,11 +288,9 @@ async function fetchEnding(sid, lookup) {
   changed();
 }
 
-/** Return the milliseconds to wait before a failed request is repeated. If no response arrived, there are no headers. */
-export function pauseAfter(response, failures) {
-  const backoff = Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures);
-  return Math.max(backoff, response?.headers ? retryAfter(response, 0) * 1000 : 0);
-}
+/** Return the milliseconds to wait before a failed request is repeated. */
+export const pauseAfter = (response, failures) =>
+  Math.max(Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures), askedPause(response));
 
 /** Wait before the next lookup of a Reservation. After a failed request, other lookups wait, too. */
 function postpone(lookup, response) {
@@ -319,7 +315,7 @@ export async function complete(sid) {
     checkCompletion(sid, reservation);
   } else if (response.status === 200) {
     conclude(sid, { ...reservation, status: "completed" });
-  } else if (response.status === 410) {
+  } else if (response.body?.Code === "ReservationGone") {
     state.inbox.leaving.set(sid, reservation);
     lookUp([sid]);
   } else {

@@ -46,7 +46,7 @@ const MAX_PAUSE = 30;
 
 /** Return the milliseconds to wait before a failed request is repeated. The API may throttle requests at the start of a shift. */
 export const pauseBefore = (response, failures) =>
-  1000 * Math.max(Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), response ? retryAfter(response, 0) : 0);
+  Math.max(1000 * Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), askedPause(response));
 
 /** A number whose digits JavaScript may round. SIDs contain such digits only after letters. */
 const MANY_DIGITS = /[\s:,[-]\d{16}/;
@@ -66,6 +66,12 @@ function parseJson(json) {
     typeof value === "number" && !Number.isSafeInteger(value) && INTEGER.test(source) ? BigInt(source) : value,
   );
 }
+
+/** Maximum pause that a response can ask for, in seconds. TaskRouter may ask for a day, and a proxy for an hour. */
+const MAX_ASKED_PAUSE = 60;
+
+/** Return the milliseconds for which a response asks to wait. If no response arrived, there are no headers. */
+export const askedPause = (response) => (response?.headers ? 1000 * Math.min(MAX_ASKED_PAUSE, retryAfter(response, 0)) : 0);
 
 /** Return the seconds in Retry-After, or the default if the header is missing. */
 export function retryAfter(response, seconds) {

@@ -9,19 +9,20 @@ const MAX_ROUND_TRIP = 10_000;
 const MAX_CLOCK_WAIT = 5000;
 
 let offset = 0;
-let isKnown = false;
+/** Maximum error of the offset in ms. Infinity means that the offset is not known. */
+let offsetError = Infinity;
 /** The functions that resolve the promises of searches that wait. */
 let waiting = [];
 
 export const serverNow = () => Date.now() + offset;
 
 /** Return whether the server's clock is known. Until then, times come from the computer's clock, which may be wrong by hours. */
-export const isClockKnown = () => isKnown;
+export const isClockKnown = () => offsetError < Infinity;
 
 /** Return a promise that resolves when the server's clock is known, or after MAX_CLOCK_WAIT. */
 export const clockKnown = () =>
   new Promise((resolve) => {
-    if (isKnown) {
+    if (isClockKnown()) {
       resolve();
     } else {
       waiting.push(resolve);
@@ -29,20 +30,30 @@ export const clockKnown = () =>
     }
   });
 
-/** Return the server's time minus the computer's in ms, or null if it is not known. */
-export const clockOffset = () => (isKnown ? offset : null);
+/** Return the server's time minus the computer's in ms, or null if it is not known, and its maximum error. */
+export const clockOffset = () => ({ offset: isClockKnown() ? offset : null, offsetError });
 
 /** Treat the offset as unknown until the next response, because a sleep or a clock change may have made it wrong. */
 export function forgetClock() {
-  isKnown = false;
+  offsetError = Infinity;
 }
 
-export function setClockOffset(milliseconds) {
-  if (milliseconds !== null && (!isKnown || Math.abs(milliseconds - offset) > TOLERANCE)) {
+/**
+ * Set the offset if it is not known, if the new value contradicts it, or if the new value is more precise. After a slow
+ * response, for example, a precise offset stays. A tab that was opened before a deployment may send no error.
+ */
+export function setClockOffset(milliseconds, error = 0) {
+  if (milliseconds === null) {
+    return;
+  }
+  const difference = Math.abs(milliseconds - offset);
+  if (!isClockKnown() || difference > TOLERANCE + (error < offsetError ? 0 : error)) {
     offset = milliseconds;
-    isKnown = true;
+    offsetError = error;
     waiting.forEach((resolve) => resolve());
     waiting = [];
+  } else {
+    offsetError = Math.min(offsetError, difference + error);
   }
 }
 
@@ -51,6 +62,7 @@ export function readServerTime({ headers, sentAt, receivedAt }) {
   const time = Number(headers.get("Server-Time"));
   const roundTrip = receivedAt - sentAt;
   if (time && roundTrip >= 0 && roundTrip <= MAX_ROUND_TRIP) {
-    setClockOffset(time - (sentAt + receivedAt) / 2);
+    // The server read its clock at some time between the request and the response.
+    setClockOffset(time - (sentAt + receivedAt) / 2, roundTrip / 2);
   }
 }

@@ -18,7 +18,7 @@ const KEEP = 600_000;
 export const MAX_ENDED = 20;
 /** Milliseconds for which an overview that was read before the end of a Task may still show the Task. */
 const STALE = 15_000;
-/** Milliseconds after which a reloaded page checks the outcome of a request that was sent before. */
+/** Maximum milliseconds until the first check of the outcome of a request. */
 const CHECK = 3000;
 const ROLES = ["worker", "supervisor", "service"];
 
@@ -77,12 +77,13 @@ export function removeRow(inbox, sid) {
 }
 
 /**
- * Apply an overview to the inbox. If `isHeld`, no row leaves its place.
+ * Apply an overview to the inbox. If `isHeld`, no row leaves its place. `requestedAt`: when the overview was requested,
+ * by the clock of `performance`.
  *
  * Return {added, vanished, ended}: the new rows, the SIDs of Reservations whose ending must be looked
  * up, and the SIDs of rows that have ended.
  */
-export function applyOverview(inbox, overview, now, isHeld) {
+export function applyOverview(inbox, overview, now, isHeld, requestedAt) {
   const pending = overview.reservations.filter(({ status }) => status === "pending");
   const completed = new Set(inbox.ended.filter((each) => each.isTask && now - each.ending.at < STALE).map(({ sid }) => sid));
   const others = overview.reservations.filter((each) => each.status !== "pending" && !completed.has(each.reservation_sid));
@@ -96,7 +97,7 @@ export function applyOverview(inbox, overview, now, isHeld) {
   for (const reservation of pending) {
     const sid = reservation.reservation_sid;
     shown.add(sid);
-    if (applyPending(inbox, sid, reservation)) {
+    if (applyPending(inbox, sid, reservation, requestedAt)) {
       added.push(inbox.rows.get(sid));
     }
   }
@@ -158,26 +159,41 @@ function lastListedDeadline({ reservations, truncated, worker }) {
 }
 
 /** Update the row of a pending Reservation; return whether the row is new. */
-function applyPending(inbox, sid, reservation) {
+function applyPending(inbox, sid, reservation, requestedAt) {
   const row = inbox.rows.get(sid);
   const json = JSON.stringify(reservation);
   if (!row) {
     inbox.rows.set(sid, { sid, reservation, json, phase: "open", problem: null, isNew: inbox.loaded, deadline: Date.parse(reservation.expires_at) });
     const sent = undecided(inbox, sid);
     if (sent) {
-      changeRow(inbox, sid, { ...sent, phase: "checking", nextCheckAt: performance.now() + CHECK });
+      startCheck(inbox, sid, CHECK, sent);
     }
     return true;
   }
   if (row.json !== json && row.phase !== "ended") {
     changeRow(inbox, sid, { reservation, json, deadline: Date.parse(reservation.expires_at) });
   }
-  const isUndecided = row.phase === "checking" && !reservation.claimed && row.nextCheckAt <= performance.now();
+  const isUndecided = row.phase === "checking" && !reservation.claimed && row.undecidedFrom <= requestedAt;
   if (isUndecided || row.phase === "vanished") {
     const problem = isUndecided ? (() => text("problemUndecided")) : row.problem;
     changeRow(inbox, sid, { phase: "open", problem });
   }
   return false;
+}
+
+/**
+ * Check the outcome of a request that has just ended; return the milliseconds until the first check.
+ *
+ * While the service may still decide, the overview shows the Reservation as claimed, and the buttons stay away. The
+ * first overview without a claim that is requested CHECK ms from now, or later, shows that nothing was decided: a request
+ * whose answer was lost has made its claim by then. `wait` (ms) is the time until a repeated request can succeed. It may
+ * be longer than the offer lasts, so the row shows it, but waits for it only if it is shorter than CHECK.
+ */
+export function startCheck(inbox, sid, wait, sent) {
+  const now = performance.now();
+  const pause = Math.min(wait, CHECK);
+  changeRow(inbox, sid, { ...sent, phase: "checking", nextCheckAt: now + wait, undecidedFrom: now + pause });
+  return pause;
 }
 
 /** End a row; the row keeps its place for STAY milliseconds. */

@@ -89,7 +89,8 @@ async function loadSupervisor() {
   changed();
 }
 
-const pollNow = () => polling?.pollNow();
+/** Poll when the user asks for it, even if the server has asked the page to wait. */
+const pollNow = () => polling?.pollNow({ isForced: true });
 
 /** Begin a session with a token, or say why the token cannot be used. */
 function signIn(token) {
@@ -220,7 +221,7 @@ function apply(overview, isLeader) {
   const isFirst = !inbox.loaded;
   const wasEmpty = inbox.order.length === 0;
   const now = serverNow();
-  const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld());
+  const { added, vanished, ended } = applyOverview(inbox, overview, now, areRowsHeld(), state.connection.requestedAt);
   ended.map((sid) => inbox.rows.get(sid)).forEach((row) => announceEnding(row.ending.kind, row));
   arrange(inbox, now, areRowsHeld());
   // Offers that arrived while the page was away are new to the user.
@@ -309,7 +310,7 @@ function update() {
   const now = Date.now();
   if (Math.abs(now - lastTick) > ASLEEP) {
     forgetClock();
-    pollNow();
+    polling?.pollNow();
   }
   lastTick = now;
   continueLeaving();
@@ -363,7 +364,7 @@ function beginToRender() {
 
 function start() {
   readPreferences().then(beginToRender);
-  useSession({ pollNow, send: (message) => polling?.send(message), expire: refuse });
+  useSession({ pollNow: () => polling?.pollNow(), send: (message) => polling?.send(message), expire: refuse });
   listenToTabs(receive);
   listenToKeys();
   listenToInput();

@@ -1,6 +1,6 @@
 // Polls the overview. Of all tabs with the same user, one polls, and all show the result.
 
-import { NoResponse, request, retryAfter } from "./api.js";
+import { askedPause, NoResponse, request } from "./api.js";
 import { openChannel } from "./browser.js";
 import { clockOffset, readServerTime, serverNow, setClockOffset } from "./clock.js";
 import { after } from "./timer.js";
@@ -42,13 +42,16 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
+  /** Milliseconds of the pause that the server has asked for. Only the user ends this pause. */
+  let asked = 0;
   /** When this tab last polled successfully, heard from the tab that polls, or asked for a poll. */
   let heardAt = performance.now();
   let endPause = () => {};
 
   /** Send the overview and the state to the other tabs, whose `performance` clocks began at other times. */
   function sendState() {
-    channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - performance.now(), offset: clockOffset() });
+    const now = performance.now();
+    channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - now, age: now - connection.requestedAt, ...clockOffset() });
   }
 
   function publish() {
@@ -60,6 +63,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   /** Poll once; return the milliseconds until the next poll. */
   async function poll() {
+    const requestedAt = performance.now();
     let response = null;
     try {
       const headers = tag ? { "If-None-Match": tag } : {};
@@ -76,7 +80,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       refuse(response);
       return MAX_WAIT;
     }
-    const isSuccess = isOverview(response) && succeed(response);
+    const isSuccess = isOverview(response) && succeed(response, requestedAt);
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = (await isAnyTabVisible(owner)) ? visible : hidden;
     return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
@@ -107,7 +111,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
       }
       // Another tab has taken the place of this one, or this one has stopped.
       isLeader = false;
-      wake();
+      wake(true);
       if (name === "AbortError" && options.signal && !signal.aborted) {
         compete(options);
       }
@@ -118,10 +122,11 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   function fail(response, visible, usual) {
     const failures = connection.failures + 1;
     const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
-    const asked = response ? retryAfter(response, 0) * 1000 : 0;
+    asked = askedPause(response);
     const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
     const lasting = response ? "delayed" : "down";
-    const state = failures === 1 ? "reconnecting" : lasting;
+    // After one failure, the next poll usually succeeds before the user notices, so no banner appears.
+    const state = failures === 1 && wait <= 2 * usual ? "reconnecting" : lasting;
     connection = { ...connection, state, failures, nextAt: performance.now() + wait };
     show(null, connection, isLeader);
     sendState();
@@ -129,7 +134,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   }
 
   /** Show the overview; return whether that succeeded. If the overview cannot be shown, the poll has failed. */
-  function succeed(response) {
+  function succeed(response, requestedAt) {
     readServerTime(response);
     if (response.status === 200) {
       overview = response.body;
@@ -137,7 +142,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     }
     const previous = connection;
     heardAt = performance.now();
-    connection = { state: "live", since: serverNow(), failures: 0, nextAt: 0 };
+    connection = { state: "live", since: serverNow(), failures: 0, nextAt: 0, requestedAt };
     try {
       publish();
       return true;
@@ -148,23 +153,36 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     }
   }
 
+  const sleep = (milliseconds) =>
+    new Promise((resolve) => {
+      const cancel = after(milliseconds, resolve);
+      endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
+
   async function pause(milliseconds) {
+    const rest = milliseconds - asked;
+    if (asked) {
+      await sleep(asked);
+      asked = 0;
+    }
     if (!isWoken) {
-      await new Promise((resolve) => {
-        const cancel = after(milliseconds, resolve);
-        endPause = () => {
-          cancel();
-          resolve();
-        };
-      });
+      await sleep(rest);
     }
     isWoken = false;
   }
 
-  /** Poll now, or again if a request is in progress that may have missed a change. */
-  function wake() {
+  /**
+   * Poll now, or again if a request is in progress that may have missed a change. Unless `isForced`, the pause that the
+   * server has asked for ends first: otherwise, each decision would send a poll to a server that throttles.
+   */
+  function wake(isForced) {
     isWoken = true;
-    endPause();
+    if (isForced || !asked) {
+      endPause();
+    }
   }
 
   async function lead() {
@@ -177,12 +195,12 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     }
   }
 
-  function pollNow() {
+  function pollNow({ isForced } = {}) {
     heardAt = performance.now();
     if (isLeader) {
-      wake();
+      wake(isForced);
     } else {
-      channel?.postMessage({ type: "wake" });
+      channel?.postMessage({ type: "wake", isForced });
     }
   }
 
@@ -190,13 +208,13 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     if (data.type === "state") {
       overview = data.overview;
       heardAt = performance.now();
-      // A tab that was opened before a deployment may send no wait.
-      connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0) };
+      // A tab that was opened before a deployment may send no wait and no age.
+      connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0), requestedAt: heardAt - (data.age ?? 0) };
       tag = null;
-      setClockOffset(data.offset);
+      setClockOffset(data.offset, data.offsetError);
       show(overview, connection, false);
     } else if (data.type === "wake") {
-      wake();
+      wake(data.isForced);
     } else if (data.type === "hello") {
       if (isLeader && overview) {
         publish();
@@ -236,7 +254,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     stop() {
       isLeader = false;
       stopping.abort();
-      wake();
+      wake(true);
       hide();
       channel?.close();
     },

@@ -67,9 +67,31 @@ def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
 
     api.respond = throttle
     times = api.record_poll_times()
-    expect(page.locator(".live")).to_contain_text("Reconnecting")
+    expect(page.locator(".live")).to_contain_text("Delayed")
     wait_until(page, lambda: len(times) >= 2)
     assert times[1] - times[0] >= 3
+
+
+def test_long_pause_is_limited_and_shown_after_the_first_failure(open_console, api):
+    page = open_console()
+    expect(page.locator(".live")).to_contain_text("Live")
+    original = api.respond
+
+    def throttle(method, path, headers, parameters):
+        if path == "/overview":
+            return 503, {"message": "Service Unavailable"}, {"Retry-After": "3600"}
+        return original(method, path, headers, parameters)
+
+    api.respond = throttle
+    banner = page.locator(".banner")
+    # The pause is at most 60 s and the usual variation of up to 20%.
+    expect(banner).to_contain_text(
+        re.compile(r"No update since .* Next try in (5\d|6\d|7[0-2])\ss")
+    )
+    expect(page.locator(".live")).to_contain_text("Delayed")
+    api.respond = original
+    banner.get_by_role("button", name="Try now", exact=True).click()
+    expect(page.locator(".live")).to_contain_text("Live")
 
 
 @pytest.mark.parametrize("body", [{"message": "maintenance"}, {"reservations": [None]}])

@@ -115,7 +115,7 @@ def test_arrow_keys_scroll_the_json_that_has_the_focus(open_console, api):
 
 def test_focus_stays_in_the_row_whose_button_disappears(open_console, api):
     timed_out = api.offer("Timed out", 60)
-    reservation = api.offer("Marta", 90)
+    reservation = api.offer("Marta", 90, claimed=True)
     api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "30"})
     page = open_console()
     row(page, "Timed out").get_by_role("button", name="Accept by phone").focus()

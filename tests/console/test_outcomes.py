@@ -1,6 +1,7 @@
 """Browser tests of unknown outcomes, and of changes that other tabs or other people make."""
 
 import re
+import threading
 import time
 
 import pytest
@@ -302,12 +303,20 @@ def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
 
     def complete(_path):
         api.end(reservation, "canceled")
-        return error(410, "TaskGone")
+        return error(410, "ReservationGone")
 
     api.answers["/complete"] = complete
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
     expect(ended(page)).to_contain_text("The Task was canceled")
+
+
+def test_completion_that_a_proxy_refuses_says_so(open_console, api):
+    accepted(api)
+    api.answers["/complete"] = 410, {"message": "Gone"}, {}
+    page = open_console()
+    page.get_by_role("button", name="Complete: Marta").click()
+    expect(tasks(page)).to_contain_text("The service answered: HTTP 410")
 
 
 def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
@@ -402,6 +411,35 @@ def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, ap
     assert page.evaluate("sessionStorage.getItem('console.token')") == mine
 
 
+def test_decision_that_a_proxy_refuses_does_not_end_the_offer(open_console, api):
+    reservation = api.offer("Marta")
+    api.records[reservation] = {**api.reservations[reservation], "history": []}
+    api.answers["/accept"] = 410, {"message": "Gone"}, {}
+    page = open_console()
+    with page.expect_response(f"**/reservations/{reservation}"):
+        row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_lookup_that_a_proxy_refuses_is_repeated(open_console, api, status):
+    reservation = api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    original, refused = api._read, []
+
+    def refuse_once(path, headers):
+        if path.endswith(reservation) and not refused:
+            refused.append(path)
+            return status, {"message": "Forbidden"}, {}
+        return original(path, headers)
+
+    api._read = refuse_once
+    api.end(reservation, "canceled")
+    expect(rows(page)).to_have_attribute("data-end", "withdrawn")
+    assert refused
+
+
 def posted(api: FakeApi) -> list:
     return [(path, sent) for method, path, sent in api.received if method == "POST"]
 
@@ -490,11 +528,27 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
 
 
+def test_activities_are_requested_after_at_most_a_minute(open_console, api):
+    original = api.respond
+
+    def fail(method, path, headers, parameters):
+        if path == "/activities":
+            return 503, {"Code": "TaskRouterThrottled", "Message": ""}, {"Retry-After": "3599"}
+        return original(method, path, headers, parameters)
+
+    api.respond = fail
+    page = open_console()
+    expect(banner(page)).to_contain_text(re.compile(r"Next try in (60|[45]\d)\ss\."))
+
+
 @pytest.mark.parametrize("status", [429, 500])
-def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, status):
+@pytest.mark.parametrize("is_leader", [True, False])
+def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, status, is_leader):
     api.offer("Marta")
     api.answers["/accept"] = api.decide("accepted")
-    page = open_console()
+    leader = open_console()
+    expect(rows(leader)).to_have_count(1)
+    page = leader if is_leader else open_console(token(), context=leader.context)
     expect(rows(page)).to_have_count(1)
     original, is_failing, failed = api.respond, [True], []
 
@@ -509,15 +563,43 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
     expect(banner(page)).to_contain_text(re.compile(r"No update since \d\d:\d\d:\d\d"))
     expect(banner(page)).to_contain_text(re.compile(r"accept and reject\. Next try in \d+\ss\."))
     expect(page.locator(".live")).to_contain_text("Delayed")
-    polls = len(failed)
     row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
     expect(rows(page)).to_have_attribute("data-end", "accepted")
-    # The page polls after each decision.
-    wait_until(page, lambda: len(failed) > polls)
+    # The server has asked for a pause, which a decision does not end.
+    page.wait_for_timeout(1_000)
+    assert len(failed) == 2
     is_failing.clear()
     page.get_by_role("button", name="Try now", exact=True).click()
-    expect(page.locator(".live")).to_contain_text("Live")
-    expect(banner(page)).to_have_count(0)
+    for each in (leader, page):
+        expect(each.locator(".live")).to_contain_text("Live")
+        expect(banner(each)).to_have_count(0)
+
+
+def test_poll_after_a_decision_waits_for_a_pause_that_begins_in_the_meantime(open_console, api):
+    api.offer("Marta")
+    page = open_console()
+    expect(rows(page)).to_have_count(1)
+    api.answers["/accept"] = api.decide("accepted")
+    original, is_held, released, polled = api.respond, threading.Event(), threading.Event(), []
+
+    def throttle(method, path, headers, parameters):
+        if path == "/overview":
+            polled.append(time.monotonic())
+            is_held.set()
+            released.wait()
+            if len(polled) == 1:
+                return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
+        return original(method, path, headers, parameters)
+
+    api.respond = throttle
+    wait_until(page, is_held.is_set)
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "accepted")
+    answered_at = time.monotonic()
+    released.set()
+    expect(page.locator(".live")).to_contain_text("Delayed")
+    wait_until(page, lambda: len(polled) > 1)
+    assert polled[1] - answered_at >= 3
 
 
 def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
@@ -539,6 +621,60 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
     page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
     expect(page.get_by_text("The service does not answer.")).to_have_count(0)
+
+
+def test_offer_without_a_claim_is_open_again_before_a_late_retry(open_console, api):
+    reservation = api.offer("Marta", 40, claimed=True)
+    api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "60"})
+    page = open_console()
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_contain_text("No answer yet.")
+    # Longer than the time after which an offer without a claim is open again.
+    page.wait_for_timeout(4_000)
+    with page.expect_response("**/overview"):
+        pass
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page).get_by_role("button", name="Accept")).to_have_count(0)
+    api.reservations[reservation]["claimed"] = False
+    expect(rows(page)).to_contain_text("Nothing was decided. The offer is still open.")
+    expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
+
+
+@pytest.mark.parametrize("is_leader", [True, False])
+def test_overview_from_before_a_decision_does_not_open_the_offer_again(
+    open_console, api, is_leader
+):
+    reservation = api.offer("Marta")
+    leader = open_console()
+    expect(rows(leader)).to_have_count(1)
+    page = leader if is_leader else open_console(token(), context=leader.context)
+    expect(rows(page)).to_have_count(1)
+    overview, is_held, released = api._overview, threading.Event(), threading.Event()
+
+    def respond_late(headers):
+        api._overview = overview
+        api.offer("Late")
+        response = overview(headers)
+        is_held.set()
+        released.wait()
+        return response
+
+    def claim(_path):
+        api.reservations[reservation]["claimed"] = True
+        return error(503, "OutcomeUnknown", **{"Retry-After": "1"})
+
+    api.answers["/accept"] = claim
+    api._overview = respond_late
+    wait_until(page, is_held.is_set)
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(row(page, "Marta")).to_have_attribute("data-end", "checking")
+    # The check is due, but the response in transit is older than the decision.
+    page.wait_for_timeout(1_500)
+    released.set()
+    expect(row(page, "Late")).to_be_visible()
+    expect(row(page, "Marta")).to_have_attribute("data-end", "checking")
+    api.reservations[reservation]["claimed"] = False
+    expect(row(page, "Marta")).to_contain_text("Nothing was decided.")
 
 
 def test_decision_is_checked_when_the_connection_is_back(open_console, api):

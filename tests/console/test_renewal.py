@@ -102,7 +102,7 @@ def test_session_is_not_renewed_long_before_it_expires(open_page, api):
 
 
 def test_session_is_not_renewed_while_an_outcome_is_unknown(open_page, api):
-    api.offer("Marta")
+    api.offer("Marta", claimed=True)
     api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "60"})
     page, provider = open_page(token(seconds=1_190), clock=True)
     row = rows(page).first
