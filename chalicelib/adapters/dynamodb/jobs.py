@@ -1,9 +1,17 @@
-"""Periodic jobs and the result of the last sweep, in the `state` table."""
+"""Periodic jobs in DynamoDB: their state, the records that they read, and the sweep's result."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from chalicelib.adapters.dynamodb.client import UpdateItem, to_item, translate_errors
+from chalicelib.adapters.dynamodb.client import (
+    UpdateItem,
+    from_item,
+    read_all,
+    to_due_reservation,
+    to_item,
+    translate_errors,
+)
+from chalicelib.domain.reservations import DueReservation, Status
 
 LAST_SWEEP = "last_sweep"
 """The key of the last sweep's result."""
@@ -17,11 +25,13 @@ class DynamoJobs:
 
     Args:
         client: a client created by `make_client`.
+        reservations_table: the name of the `reservations` table.
         state_table: the name of the `state` table.
     """
 
-    def __init__(self, client: Any, *, state_table: str) -> None:
+    def __init__(self, client: Any, *, reservations_table: str, state_table: str) -> None:
         self._client = client
+        self._reservations = reservations_table
         self._state = state_table
 
     def start_periodic_job(
@@ -58,3 +68,33 @@ class DynamoJobs:
         """Save the result of the last sweep."""
         with translate_errors():
             self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
+
+    def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
+        """Yield the due Reservations in an open status, longest overdue first."""
+        request = {
+            "TableName": self._reservations,
+            "IndexName": "due",
+            "KeyConditionExpression": "open_as = :status AND due_at <= :now",
+            "ExpressionAttributeValues": to_item({":status": status.value, ":now": now}),
+        }
+        while True:
+            with translate_errors():
+                response = self._client.query(**request)
+                due = [to_due_reservation(from_item(item), status) for item in response["Items"]]
+            yield from due
+            # An empty page ends the loop, so that the number of requests is limited.
+            if not due or "LastEvaluatedKey" not in response:
+                return
+            request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
+
+    def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
+        """Return the recorded statuses, using eventually consistent reads."""
+        items = read_all(
+            self._client,
+            self._reservations,
+            [{"reservation_sid": sid} for sid in reservation_sids],
+            ProjectionExpression="reservation_sid, #status",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+        with translate_errors():
+            return {item["reservation_sid"]: Status(item["status"]) for item in items}

@@ -8,23 +8,15 @@ names who accepted the Reservation or, if that is unknown, the source of the rep
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from chalicelib.adapters.dynamodb.clauses import (
-    require_no_ringing,
-    require_transition,
-    restore_acceptor,
-)
 from chalicelib.adapters.dynamodb.client import (
     UpdateItem,
     callback_attributes,
-    from_item,
     history_item,
-    read_all,
     read_item,
-    to_due_reservation,
     to_item,
     to_reservation,
     translate_errors,
@@ -75,8 +67,7 @@ class DynamoReservationStore(DynamoJobs):
         retention_days: int,
         callback_seconds: float = 2.0,
     ) -> None:
-        super().__init__(client, state_table=state_table)
-        self._reservations = reservations_table
+        super().__init__(client, reservations_table=reservations_table, state_table=state_table)
         self._retention_days = retention_days
         self._callback_seconds = callback_seconds
 
@@ -191,7 +182,7 @@ class DynamoReservationStore(DynamoJobs):
             conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
             values={":now": now, ":claim_id": claim.claim_id},
         )
-        require_transition(update, MOVES, claim.target)
+        _require_transition(update, MOVES, claim.target)
         if claim.instruction is not None:
             update.set["instruction_sent"] = {
                 "claim_id": claim.claim_id,
@@ -199,7 +190,7 @@ class DynamoReservationStore(DynamoJobs):
                 "instruction": dict(claim.instruction),
             }
         if claim.instruction is not None or claim.unless_ringing:
-            require_no_ringing(update, claim)
+            _require_no_ringing(update, claim)
         for attribute, required in (("worker_sid", worker_sid), ("task_sid", task_sid)):
             if required is not None:
                 update.conditions.append(f"#{attribute} = :{attribute}")
@@ -215,7 +206,7 @@ class DynamoReservationStore(DynamoJobs):
             return
         update = UpdateItem()
         if claim.accepts:
-            restore_acceptor(update, acceptor)
+            _restore_acceptor(update, acceptor)
         ended, record = self._end_claim(update, reservation_sid, claim, due_at)
         if not ended and claim.accepts and record and record.accepted_by == claim.by:
             # TaskRouter reported another client's acceptance before the claim was released.
@@ -327,7 +318,7 @@ class DynamoReservationStore(DynamoJobs):
             request.remove = ["open_as", "due_at", "checks", *_CLAIM]
         if update.status in ACHIEVED[Status.ACCEPTED]:
             request.set_if_absent["acceptor"] = update.by
-        require_transition(request, OBSERVED, update.status)
+        _require_transition(request, OBSERVED, update.status)
         return self._run(request, reservation_sid)
 
     def reschedule_check(
@@ -343,7 +334,7 @@ class DynamoReservationStore(DynamoJobs):
         if due.status is Status.PENDING and due.is_claimed:
             # The owner of the expired claim did not accept the Reservation, but an earlier
             # instruction may still do so.
-            restore_acceptor(update, acceptor)
+            _restore_acceptor(update, acceptor)
         self._run(update, due.reservation_sid)
 
     def get(self, reservation_sid: str) -> Reservation | None:
@@ -352,36 +343,6 @@ class DynamoReservationStore(DynamoJobs):
         with translate_errors():
             item = read_item(self._client, self._reservations, key)
             return to_reservation(item) if item else None
-
-    def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
-        """Yield the due Reservations in an open status, longest overdue first."""
-        request = {
-            "TableName": self._reservations,
-            "IndexName": "due",
-            "KeyConditionExpression": "open_as = :status AND due_at <= :now",
-            "ExpressionAttributeValues": to_item({":status": status.value, ":now": now}),
-        }
-        while True:
-            with translate_errors():
-                response = self._client.query(**request)
-                due = [to_due_reservation(from_item(item), status) for item in response["Items"]]
-            yield from due
-            # An empty page ends the loop, so that the number of requests is limited.
-            if not due or "LastEvaluatedKey" not in response:
-                return
-            request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
-
-    def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
-        """Return the recorded statuses, using eventually consistent reads."""
-        items = read_all(
-            self._client,
-            self._reservations,
-            [{"reservation_sid": sid} for sid in reservation_sids],
-            ProjectionExpression="reservation_sid, #status",
-            ExpressionAttributeNames={"#status": "status"},
-        )
-        with translate_errors():
-            return {item["reservation_sid"]: Status(item["status"]) for item in items}
 
     def erase(self, reservation_sid: str) -> bool:
         """Delete a record and return whether it existed."""
@@ -398,3 +359,32 @@ class DynamoReservationStore(DynamoJobs):
         with translate_errors():
             succeeded, item = update.run(self._client, self._reservations, key)
             return succeeded, to_reservation(item) if item else None
+
+
+def _require_no_ringing(update: UpdateItem, claim: Claim) -> None:
+    """Add conditions that fail if another instruction may ring a phone."""
+    ringing = {f":{name}": name for name in RINGING}
+    update.values |= ringing
+    update.conditions += [
+        "attribute_not_exists(#instruction_sent) OR #claim_id = :claim_id",
+        f"NOT #answer.#instruction IN ({', '.join(ringing)})",
+    ]
+    if claim.needs_answer:
+        # The service answers a fallback request even if the answer can't be recorded.
+        update.conditions += ["attribute_exists(#answer)", "attribute_not_exists(#withheld)"]
+
+
+def _restore_acceptor(update: UpdateItem, acceptor: str | None) -> None:
+    """Set the attribute ``acceptor``, or remove it if there is no acceptor."""
+    update.set["acceptor"] = acceptor
+    if acceptor is None:
+        update.remove.append("acceptor")
+
+
+def _require_transition(
+    update: UpdateItem, table: Mapping[Status, Collection[Status]], target: Status
+) -> None:
+    """Add the condition that *table* allows the record to change to *target*."""
+    sources = {f":{status}": status.value for status in Status if target in table[status]}
+    update.conditions.append(f"#status IN ({', '.join(sources)})")
+    update.values |= sources
