@@ -237,7 +237,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
 
   document.addEventListener("visibilitychange", showVisibility, { signal });
   addEventListener("online", pollNow, { signal });
-  addEventListener("pageshow", pollNow, { signal });
+  addEventListener("pageshow", ({ persisted }) => persisted && pollNow(), { signal });
   showVisibility();
   channel?.postMessage({ type: "hello" });
   if (navigator.locks && channel) {

@@ -76,6 +76,14 @@ def show_overview(open_console, api, **options: Any) -> Page:
     return page
 
 
+def wait_for_first_polls(page: Page) -> None:
+    """Wait until the polls of a new page have ended: one at once, and one after the Activities.
+
+    Until then, a test cannot know how many polls will get the fake's next response.
+    """
+    page.wait_for_load_state("networkidle")
+
+
 def overview_requests(page: Page):
     """Return a list that gets each later request of the page for the overview."""
     requests = []

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.console.conftest import token
-from tests.console.pages import overview_requests, row, rows, wait_until
+from tests.console.pages import overview_requests, row, rows, wait_for_first_polls, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -41,10 +41,24 @@ def test_lost_connection_is_shown_and_recovers(open_console, api):
     expect(accept).not_to_have_attribute("aria-disabled", "true")
 
 
+def test_page_restored_from_the_back_forward_cache_polls_at_once(open_console, api):
+    api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
+    page = open_console()
+    wait_for_first_polls(page)
+    requests = overview_requests(page)
+    show = "persisted => dispatchEvent(new PageTransitionEvent('pageshow', {persisted}))"
+    # The first `pageshow` of each page is not persisted. The page polls when it opens, anyway.
+    page.evaluate(show, False)
+    page.evaluate("new Promise((resolve) => setTimeout(resolve))")
+    assert not requests
+    page.evaluate(show, True)
+    wait_until(page, lambda: len(requests) == 1)
+
+
 def test_try_now_polls_at_once(open_console, api):
     api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
     page = open_console()
-    expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
+    wait_for_first_polls(page)
     api.failure = 503
     page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".live")).to_contain_text("Reconnecting")
@@ -207,8 +221,9 @@ def test_overview_that_does_not_arrive_is_shown_as_reconnecting(open_console, ap
 @pytest.mark.parametrize("status", [401, 403])
 def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, status):
     mine = token()
+    api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
     page = open_console(mine)
-    expect(page.locator(".live")).to_contain_text("Live")
+    wait_for_first_polls(page)
     original = api.respond
 
     def refuse(method, path, headers, parameters):
@@ -217,8 +232,10 @@ def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, s
         return original(method, path, headers, parameters)
 
     api.respond = refuse
+    page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".live")).to_contain_text("Reconnecting")
     api.respond = original
+    page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".live")).to_contain_text("Live")
     assert page.evaluate("sessionStorage.getItem('console.token')") == mine
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import BREAK, token
-from tests.console.pages import ended, error, make_statistics, make_sweep, rows
+from tests.console.pages import ended, error, make_statistics, make_sweep, rows, wait_for_first_polls
 from tests.console.test_callbacks import deliveries, delivery, event, refused
 from tests.console.test_inspect import add_record
 
@@ -254,9 +254,7 @@ def test_every_state_of_the_connection_has_a_visible_word(open_console, api, loc
     page = open_console(locale=locale, viewport={"width": 360, "height": 900})
     live, *failures, down = WORDS[locale]
     expect(page.locator(".live [role=status]")).to_have_text(live)
-    expect(page.locator(".activity select")).to_be_enabled()
-    # No poll may be in progress: each of the following events must cause exactly one.
-    page.wait_for_load_state("networkidle")
+    wait_for_first_polls(page)
     for word in WORDS[locale]:
         if word in failures:
             api.failure = 503
