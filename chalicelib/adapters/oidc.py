@@ -99,7 +99,6 @@ class Provider:
         """
         metadata = self._run(self._metadata)
         endpoint = str(metadata["authorization_endpoint"])
-        prompt = "none" if silent else self._choice_prompt(metadata) if choose_account else None
         query = {
             "response_type": "code",
             "client_id": self.client_id,
@@ -109,8 +108,11 @@ class Provider:
             "nonce": attempt.nonce,
             "code_challenge": attempt.challenge,
             "code_challenge_method": "S256",
-            **({"prompt": prompt} if prompt else {}),
         }
+        if silent:
+            query["prompt"] = "none"
+        elif choose_account:
+            query["prompt"] = self._choice_prompt(metadata)
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def _choice_prompt(self, metadata: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ export function useSession(functions) {
 }
 
 /** Codes of the API's errors that say that the user's offer no longer exists. Proxies and firewalls, too, answer with 403, 404 and 410. */
-const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
+export const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
 
 let running = 0;
 
@@ -308,7 +308,7 @@ export async function complete(sid) {
   if (isOffline() || !reservation || completions.get(sid)?.isBusy) {
     return;
   }
-  completions.set(sid, { isBusy: true, label: "completing", checkAt: Infinity });
+  completions.set(sid, { isBusy: true, label: "completing", undecidedFrom: Infinity });
   changed();
   const response = await send(`reservations/${sid}/complete`, {});
   if (isOutcomeUnknown(response)) {
@@ -328,7 +328,7 @@ export async function complete(sid) {
 /** Check after some seconds whether the Task is still in progress, because the outcome is unknown. */
 function checkCompletion(sid, reservation) {
   const { completions } = state.inbox;
-  completions.set(sid, { isBusy: true, label: "checking", checkAt: performance.now() + LOOKUP_WAIT });
+  completions.set(sid, { isBusy: true, label: "checking", undecidedFrom: performance.now() + LOOKUP_WAIT });
   announceEnding("checking", { reservation });
   after(LOOKUP_WAIT, session.pollNow);
 }

@@ -1,7 +1,7 @@
 // Exports the Reservations that History finds to a CSV file.
 
 import { call } from "./actions.js";
-import { retryAfter } from "./api.js";
+import { askedPause } from "./api.js";
 import { matcher } from "./filter.js";
 import { number, taskTitle } from "./format.js";
 import { historyQuery, parametersOf } from "./history.js";
@@ -82,7 +82,7 @@ export async function exportHistory() {
       await pause(1);
     } else if (retries < MAX_RETRIES && isTemporary(response)) {
       retries += 1;
-      await pause(response ? retryAfter(response, retries) : retries);
+      await pause(Math.max(retries, askedPause(response) / 1000));
     } else {
       finishExport(job, () => text("exportFailed", { reason: failureReason(response) }));
       return;

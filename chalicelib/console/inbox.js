@@ -29,7 +29,7 @@ export const newInbox = () => ({
   progress: [],
   /** Reservations that are no longer in progress, by SID. Their status is being looked up. */
   leaving: new Map(),
-  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, checkAt}, or {problem}. No change of a clock affects checkAt. */
+  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, undecidedFrom}, or {problem}. For undecidedFrom, see `startCheck`. */
   completions: new Map(),
   loaded: false,
   /** Whether the overview omits Reservations, and whether it omits pending Reservations. */
@@ -86,8 +86,10 @@ export function removeRow(inbox, sid) {
 export function applyOverview(inbox, overview, now, isHeld, requestedAt) {
   const pending = overview.reservations.filter(({ status }) => status === "pending");
   const completed = new Set(inbox.ended.filter((each) => each.isTask && now - each.ending.at < STALE).map(({ sid }) => sid));
-  const others = overview.reservations.filter((each) => each.status !== "pending" && !completed.has(each.reservation_sid));
-  const decided = new Map(others.map((reservation) => [reservation.reservation_sid, reservation]));
+  const decided = new Map();
+  overview.reservations
+    .filter((each) => each.status !== "pending" && !completed.has(each.reservation_sid))
+    .forEach((each) => decided.set(each.reservation_sid, each));
   const shown = new Set();
   const added = [];
   inbox.titleAttributes = overview.title_attributes;
@@ -117,7 +119,7 @@ export function applyOverview(inbox, overview, now, isHeld, requestedAt) {
       }
     }
   }
-  applyProgress(inbox, decided, others);
+  applyProgress(inbox, decided, requestedAt);
   inbox.loaded = true;
   return { added, vanished, ended };
 }
@@ -128,23 +130,23 @@ export function applyOverview(inbox, overview, now, isHeld, requestedAt) {
  * A Task that has left the list is looked up if the user is a Worker, or if this tab has tried to
  * complete the Task. A supervisor's list contains the Tasks of all Workers, too many to look up.
  */
-function applyProgress(inbox, decided, others) {
+function applyProgress(inbox, decided, requestedAt) {
   for (const reservation of inbox.progress) {
     const sid = reservation.reservation_sid;
     if (inbox.worker || inbox.completions.has(sid)) {
       inbox.leaving.set(sid, reservation);
     }
   }
-  for (const sid of decided.keys()) {
+  for (const [sid, { claimed }] of decided) {
     inbox.leaving.delete(sid);
     if (undecided(inbox, sid)?.verb === "complete") {
-      inbox.completions.set(sid, { isBusy: true, label: "checking", checkAt: performance.now() + CHECK });
+      inbox.completions.set(sid, { isBusy: true, label: "checking", undecidedFrom: performance.now() + CHECK });
     }
-    if (inbox.completions.get(sid)?.checkAt <= performance.now()) {
+    if (!claimed && inbox.completions.get(sid)?.undecidedFrom <= requestedAt) {
       inbox.completions.set(sid, { problem: () => text("problemNotCompleted") });
     }
   }
-  inbox.progress = others;
+  inbox.progress = [...decided.values()];
 }
 
 /**

@@ -1,6 +1,6 @@
 // Loads the record that Inspect shows, and keeps the record up to date until the Reservation ends.
 
-import { call } from "./actions.js";
+import { call, GONE } from "./actions.js";
 import { askedPause } from "./api.js";
 import { serverNow } from "./clock.js";
 import { changed, state } from "./state.js";
@@ -20,7 +20,7 @@ export const failureReason = (response) => {
 
 /** Load a record repeatedly until its Reservation has ended, except while the page is hidden; return {load, stop}. */
 export function keepRecord(sid) {
-  const inspection = { sid, record: null, loadedAt: 0, problem: null, status: 0, check: null, resend: null };
+  const inspection = { sid, record: null, loadedAt: 0, problem: null, code: null, check: null, resend: null };
   let timer = 0;
   let nextAt = 0;
   let resumeAt = 0;
@@ -42,7 +42,7 @@ export function keepRecord(sid) {
       return;
     }
     if (!/^WR[0-9a-f]{32}$/.test(sid)) {
-      receive({ status: 404, headers: new Headers() });
+      receive({ status: 404, body: { Code: "NotFoundError" }, headers: new Headers() });
       return;
     }
     isLoading = true;
@@ -58,14 +58,14 @@ export function keepRecord(sid) {
 
   function receive(response) {
     const isRecord = response?.status === 200 && Array.isArray(response.body?.history);
-    inspection.status = response?.status ?? 0;
+    inspection.code = response?.body?.Code;
     inspection.problem = isRecord ? null : () => failureReason(response);
     if (isRecord) {
       Object.assign(inspection, { record: response.body, loadedAt: serverNow() });
     }
     failures = isRecord ? 0 : failures + 1;
     resumeAt = performance.now() + askedPause(response);
-    const isFinal = isRecord ? !isUnfinished(response.body) : [400, 403, 404].includes(inspection.status);
+    const isFinal = isRecord ? !isUnfinished(response.body) : GONE.has(inspection.code);
     const pause = inspection.record && inspection.record.status !== "pending" ? WORK_PAUSE : OFFER_PAUSE;
     nextAt = isFinal ? Infinity : Math.max(resumeAt, performance.now() + Math.min(MAX_RECORD_PAUSE, pause * 2 ** failures));
     if (isStale) {

@@ -10,7 +10,7 @@ import { expectTyping, listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
-import { continueLeaving, isIdle, isLeaving, isRenewalDue, leave, listenToInput, renewEarly, stay } from "./renewal.js";
+import { continueLeaving, isIdle, isLeaving, isRenewalDue, leaveSilently, listenToInput, renewEarly, stay } from "./renewal.js";
 import { keepPage, restorePage } from "./restore.js";
 import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
@@ -197,7 +197,7 @@ function expire(at) {
   if (nextToken) {
     signIn(nextToken);
   } else if (mayRenew) {
-    leave({ isSilent: true });
+    leaveSilently();
   } else if (!isUnused) {
     // Otherwise, another tab renews the session, and alerts if that fails.
     alertToExpiry(at);

@@ -42,7 +42,7 @@ const isSoon = (at) => at - serverNow() < SOON;
 const mayLeave = () =>
   isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
-/** The departure that waits for the API, {isSilent, isChoice, failures, at}, or null. */
+/** The departure that waits for the API, {isSilent, query, failures, at}, or null. */
 let departure = null;
 let isAsking = false;
 
@@ -54,14 +54,18 @@ export function stay() {
 
 /**
  * Leave for the identity provider as soon as the API responds with the provider's URL. The network may be down, and
- * the API may throttle. Without the user's request (`isSilent`), also wait until nobody uses the page. With `isChoice`,
- * the provider lets the user choose another account. Otherwise, it may return the same account at once.
+ * the API may throttle. Without the user's request (`isSilent`), also wait until nobody uses the page.
+ *
+ * @param query - parameters of the sign-in. With `choose_account=1`, the provider lets the user choose another account.
+ *     Otherwise, the provider may return the same account at once.
  */
-export function leave({ isSilent, isChoice }) {
-  departure = { isSilent, isChoice, failures: 0, at: 0 };
+export function leave({ isSilent = false, query }) {
+  departure = { isSilent, query, failures: 0, at: 0 };
   changed();
   continueLeaving();
 }
+
+export const leaveSilently = () => leave({ isSilent: true, query: "?silent=1" });
 
 /** Ask the API for the provider's URL if it is time for that, and leave. */
 export async function continueLeaving() {
@@ -74,8 +78,7 @@ export async function continueLeaving() {
     claimRenewal(0);
   }
   isAsking = true;
-  const path = `console/sign-in${current.isSilent ? "?silent=1" : current.isChoice ? "?choose_account=1" : ""}`;
-  const response = await request("GET", path, { headers: { Accept: "application/json" } }).catch(() => null);
+  const response = await request("GET", `console/sign-in${current.query}`, { headers: { Accept: "application/json" } }).catch(() => null);
   isAsking = false;
   const url = response?.body?.location;
   // If the sign-in failed, the URL is that of this page. After a silent sign-in, the user need not see the failure.
@@ -105,6 +108,6 @@ export const isRenewalDue = () =>
 /** Begin to renew the session before it expires. One tab does this for all. */
 export function renewEarly() {
   if (state.isLeader && !departure && mayLeave() && claimRenewal(EARLY_PAUSE)) {
-    leave({ isSilent: true });
+    leaveSilently();
   }
 }

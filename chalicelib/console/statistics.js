@@ -1,7 +1,7 @@
 // Loads the statistics that Overview shows, for as long as the user sees them.
 
 import { call } from "./actions.js";
-import { retryAfter } from "./api.js";
+import { askedPause } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
 import { failureReason } from "./inspection.js";
 import { changed, state } from "./state.js";
@@ -48,9 +48,8 @@ export function keepStatistics() {
       const before = statistics.shown?.updated_at;
       receiveStatistics(statistics, response);
       attempts = statistics.shown?.updated_at === before ? attempts + 1 : 0;
-      const asked = response ? retryAfter(response, 0) * 1000 : 0;
       const maximum = statistics.problem ? MAX_FAILED_PAUSE : MAX_LATE_PAUSE;
-      const pause = Math.max(asked, Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
+      const pause = Math.max(askedPause(response), Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
       statistics.nextAt = performance.now() + pause + SPREAD * Math.random();
     }
     // If another tab's token continues the session, the response is null and the page stays.
@@ -86,7 +85,7 @@ function untilUpdate({ shown }) {
 function receiveStatistics(statistics, response) {
   if (response?.status === 200 && Array.isArray(response.body?.hours)) {
     Object.assign(statistics, { shown: response.body, problem: null });
-  } else if (response?.status === 403) {
+  } else if (response?.body?.Code === "ForbiddenError") {
     Object.assign(statistics, { shown: null, problem: () => text("forbidden") });
   } else {
     statistics.problem = () => failureReason(response);

@@ -73,6 +73,6 @@ const CONSOLE = new URL("console/", ROOT).href;
 function leaveToSignIn(event) {
   if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    leave({ isSilent: false, isChoice: isWrongAccount(state.door.failure) });
+    leave({ query: isWrongAccount(state.door.failure) ? "?choose_account=1" : "" });
   }
 }

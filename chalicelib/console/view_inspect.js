@@ -84,10 +84,10 @@ function missing(inspection, kept) {
   if (!inspection?.problem) {
     return null;
   }
-  const isMissing = inspection.status === 404;
+  const isMissing = inspection.code === "NotFoundError";
   return html`<div class="nothing" role="alert">
     ${icon("last")}<h2>${text(isMissing ? "notRecorded" : "inspectFailed")}</h2>
-    <p>${isMissing ? text("notRecordedText") : inspection.status === 403 ? text("problemForbidden") : inspection.problem()}</p>
+    <p>${isMissing ? text("notRecordedText") : inspection.code === "ForbiddenError" ? text("problemForbidden") : inspection.problem()}</p>
     <button type="button" onClick=${() => kept.load(true)}>${text("tryAgain")}</button>
   </div>`;
 }

@@ -471,6 +471,24 @@ def test_reservation_of_another_worker_is_forbidden(open_console, api):
     expect(page.get_by_role("alert")).to_contain_text("This offer belongs to another Worker.")
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_error_of_a_proxy_does_not_end_the_updates(open_console, api, status):
+    reservation = add_record(api, "pending", ago=20)
+    page = open_console()
+    original, refused = api._read, []
+
+    def refuse_once(path, headers):
+        if path.startswith("/reservations/") and not refused:
+            refused.append(path)
+            return status, {"message": "Forbidden"}, {}
+        return original(path, headers)
+
+    api._read = refuse_once
+    visit(page, reservation)
+    expect(page.get_by_role("alert")).to_contain_text("The Reservation was not loaded")
+    expect(step_names(page).last).to_have_text("Claimed", timeout=30_000)
+
+
 def test_failed_request_can_be_retried_and_keeps_the_shown_record(open_console, api):
     reservation = add_record(api, "pending", ago=20)
     page = open_console()

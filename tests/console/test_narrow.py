@@ -6,7 +6,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import BREAK, token
-from tests.console.pages import ended, error, make_statistics, make_sweep, rows, wait_for_first_polls
+from tests.console.pages import (
+    ended,
+    error,
+    make_statistics,
+    make_sweep,
+    rows,
+    wait_for_first_polls,
+)
 from tests.console.test_callbacks import deliveries, delivery, event, refused
 from tests.console.test_inspect import add_record
 

@@ -17,7 +17,16 @@ from tests.console.conftest import (
     iso,
     token,
 )
-from tests.console.pages import announcements, click_background, ended, error, row, rows, wait_until
+from tests.console.pages import (
+    announcements,
+    click_background,
+    ended,
+    error,
+    overview_requests,
+    row,
+    rows,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -269,6 +278,19 @@ def test_completion_without_effect_is_checked_and_can_be_retried(open_console, a
     api.answers["/complete"] = api.decide("completed")
     page.get_by_role("button", name="Complete: Marta").click()
     expect(ended(page)).to_contain_text("Completed")
+
+
+def test_completion_is_checked_while_the_service_may_still_complete_the_task(open_console, api):
+    reservation = accepted(api)
+    api.reservations[reservation]["claimed"] = True
+    api.answers["/complete"] = UNAVAILABLE
+    page = open_console()
+    page.get_by_role("button", name="Complete: Marta").click()
+    polls = overview_requests(page)
+    wait_until(page, lambda: len(polls) >= 3)
+    expect(tasks(page).get_by_role("button")).to_have_text(re.compile("Checking"))
+    api.reservations[reservation]["claimed"] = False
+    expect(tasks(page)).to_contain_text("There was no answer. The Task is still in progress.")
 
 
 def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
