@@ -130,7 +130,13 @@ def test_offer_that_arrives_during_a_renewal_alerts(open_page, api, expires):
     mine = token(seconds=1_190 if expires == "early" else 3_600)
     page, provider = open_page(mine)
     expect(rows(page)).to_have_count(1)
-    provider.on_request = lambda: api.offer("New", left=2_000)
+
+    def offer():
+        # The page that is leaving still polls. It must not get the offer.
+        api.refused.add(mine)
+        api.offer("New", left=2_000)
+
+    provider.on_request = offer
     if expires == "early":
         approach_expiry(page, api, 895)
     else:
