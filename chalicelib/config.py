@@ -177,7 +177,7 @@ def rules_file(environ: Mapping[str, str]) -> Path:
 
 
 def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether *environ* (default: ``os.environ``) belongs to a Lambda function."""
+    """Return whether *environ* (default: ``os.environ``) is that of a Lambda function."""
     return "AWS_LAMBDA_FUNCTION_NAME" in (os.environ if environ is None else environ)
 
 
@@ -328,7 +328,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         if match is None:
             raise SettingsError(f"SETTINGS_DEFAULTS: line {number} of {path} is not NAME=value.")
         name = match["name"]
-        # An empty variable counts as not set, as in `_read`.
+        # An empty variable is treated as not set, as in `_read`.
         if not environ.get(name, "").strip():
             environ[name] = _PLACEHOLDER.sub(lambda m: _replacement(m, environ), match["value"])
         try:

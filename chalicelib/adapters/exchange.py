@@ -144,7 +144,7 @@ class TrackedMixin:
         super().connect()  # type: ignore[misc]
 
     def request(self: Any, *args: Any, **options: Any) -> None:
-        """Send a request, which counts as sent unless an error occurs while sending."""
+        """Send a request. It is considered sent unless an error occurs while sending."""
         if self.sock is None:
             self.connect()
         exchange = _local.exchange

@@ -85,7 +85,7 @@ class Provider:
     _documents: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
 
     def authorization_url(self, attempt: Attempt, *, silent: bool, choose_account: bool) -> str:
-        """Return the provider's URL at which a sign-in continues.
+        """Return the provider's URL where the sign-in continues.
 
         Args:
             attempt: the attempt.
@@ -116,7 +116,7 @@ class Provider:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def _choice_prompt(self, metadata: Mapping[str, Any]) -> str:
-        """Return the prompt with which the provider lets the user choose a different account.
+        """Return the prompt that makes the provider let the user choose a different account.
 
         Many providers refuse a request with an unsupported prompt. All providers must support
         ``login`` (https://openid.net/specs/openid-connect-core-1_0.html#ServerMTI), but not
@@ -144,7 +144,7 @@ class Provider:
             SecretsUnavailable: The client secret can't be read.
         """
         secret = self.secrets.get_recent().oidc_client_secret
-        redeem = partial(self._redeem, code=code, attempt=attempt, wanted=claims, secret=secret)
+        redeem = partial(self._redeem, code=code, attempt=attempt, required=claims, secret=secret)
         return self._run(redeem)
 
     def _run(self, work: Callable[[Session], _Result]) -> _Result:
@@ -176,7 +176,7 @@ class Provider:
         *,
         code: str,
         attempt: Attempt,
-        wanted: Collection[str],
+        required: Collection[str],
         secret: str,
     ) -> dict[str, Any]:
         metadata = self._metadata(session)
@@ -194,7 +194,7 @@ class Provider:
         )
         claims = self._verify(session, metadata, tokens["id_token"], attempt)
         endpoint = metadata.get("userinfo_endpoint")
-        if endpoint and not all(name in claims for name in wanted):
+        if endpoint and not all(name in claims for name in required):
             headers = {"Authorization": f"Bearer {tokens['access_token']}"}
             user_info = _fetch(session, endpoint, headers=headers)
             if user_info.get("sub") != claims["sub"]:
@@ -309,7 +309,7 @@ class Provider:
 
 
 def _find_key(keys: Collection[Any], header: Mapping[str, Any]) -> jwt.PyJWK | None:
-    """Return the key that an ID token's header names, or None if it is unknown or ambiguous."""
+    """Return the key that an ID token's header selects, or None if it is unknown or ambiguous."""
     algorithm = header.get("alg")
     if algorithm not in _KEY_TYPES:
         raise _invalid("The ID token is not signed with an allowed algorithm (alg).")

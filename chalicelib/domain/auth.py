@@ -16,7 +16,7 @@ from chalicelib.domain.reservations import RINGING
 
 
 class Role(StrEnum):
-    """The roles that a token's TaskRouter grant can name."""
+    """The roles that a token's TaskRouter grant can contain."""
 
     WORKER = "worker"
     SUPERVISOR = "supervisor"
@@ -24,7 +24,7 @@ class Role(StrEnum):
 
     @property
     def has_worker(self) -> bool:
-        """Whether a token with this role must name a Worker."""
+        """Whether a token with this role must contain the SID of a Worker."""
         return Scope.OWN_WORKER in PERMISSIONS.get(self, {}).values()
 
 

@@ -49,10 +49,10 @@ _LATEST_TIME = 10**13
 """A time in epoch ms that is later than every time of an event."""
 
 _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
-"""A literal "%", which does not begin an encoded byte. Twilio never sends a literal "%"."""
+"""A "%" that does not begin an encoded byte. Twilio never sends such a "%"."""
 
 _MAX_STRAYS = 200
-"""Maximum number of literal "%" characters in a form. The limit bounds the time of the search."""
+"""Maximum number of literal "%" characters in a form. This limits the search time."""
 
 
 class Form(dict[str, str]):
@@ -83,7 +83,7 @@ class Form(dict[str, str]):
         if body.count(b"&") >= _MAX_FIELDS:
             raise _not_a_form(f" of at most {_MAX_FIELDS} parameters.")
         # Python decodes its own escape sequences much faster than `parse_qsl` decodes a form.
-        # Forged forms are parsed, too, because the signature covers the decoded text.
+        # Forged forms are also parsed, because the signature covers the decoded text.
         escaped = body.replace(b"+", b" ").replace(b"\\", rb"\\").replace(b"%", rb"\x")
         fields = (field.partition(b"=")[::2] for field in escaped.split(b"&") if field)
         try:
@@ -234,7 +234,8 @@ class ReservationEvent:
     Attributes:
         status: the reported status.
         at: epoch ms of the event according to TaskRouter, or None. If TaskRouter reports whole
-            seconds, the earliest time for a creation, and the latest time for any other change.
+            seconds, this is the earliest possible time of a creation, or the latest possible time
+            of any other change.
         reservation_sid: WR….
         task_sid: WT….
         worker_sid: WK….
@@ -295,8 +296,7 @@ def event_time(form: Form, *, until: int = 0) -> int | None:
     """Return the time of an event in epoch ms, or None if its ``Timestamp`` is malformed.
 
     Twilio does not document ``TimestampMs``, so it is used only if it agrees with ``Timestamp``.
-    Otherwise, the time is the last millisecond of the second that is not after *until* (epoch ms),
-    or the first one.
+    Otherwise, the time is *until* (epoch ms), clamped to the second in ``Timestamp``.
     """
     seconds, milliseconds = form.get("Timestamp", ""), form.get("TimestampMs", "")
     if not _SECONDS.fullmatch(seconds):
@@ -307,7 +307,7 @@ def event_time(form: Form, *, until: int = 0) -> int | None:
 
 
 def latest_in_second(start: int, until: int) -> int:
-    """Return the last ms of the second from *start* that is not after *until*, or else *start*."""
+    """Return *until*, clamped to the second that begins at *start* (both in epoch ms)."""
     return max(start, min(start + 999, until))
 
 

@@ -74,9 +74,9 @@ def public_text(message: str, private: Iterable[str]) -> str:
             the text nor any value in it may be repeated.
 
     Returns:
-        The message without its final period, cut to MAX_REASON_LENGTH characters; empty if the
-        message is too long to be a sentence. "…" replaces private texts. It also replaces words of
-        at least four characters that begin a word in a private text. Finally, "…" replaces
+        The message without its final period, truncated to MAX_REASON_LENGTH characters; empty if
+        the message is too long to be a sentence. "…" replaces private texts. It also replaces words
+        of at least four characters that begin a word in a private text. Finally, "…" replaces
         possible attribute values and contacts: JSON, quoted text, text after a colon (except after
         the first word), URLs, addresses, and phone or card numbers.
     """

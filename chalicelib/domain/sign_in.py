@@ -137,7 +137,8 @@ class Attempt:
 def spread_lifetime(seconds: int, random_below: Callable[[int], int]) -> int:
     """Return a token's lifetime: *seconds*, less a random part of up to a tenth.
 
-    The sessions of agents who sign in together, when a shift starts, then end at different times.
+    As a result, the sessions of agents who sign in together at the start of a shift end at
+    different times.
 
     Args:
         seconds: the maximum lifetime.
@@ -150,7 +151,7 @@ def checked_return_to(text: str) -> str:
     """Return the page to show after a sign-in.
 
     Only the console's page is allowed, with or without a query string. Any other URL could lead to
-    another site, which imitates the console, or begin another sign-in.
+    a site that imitates the console, or begin another sign-in.
 
     Raises:
         BadRequest: A different page is requested.
@@ -165,7 +166,7 @@ def checked_return_to(text: str) -> str:
 
 @dataclass(frozen=True)
 class SignInPolicy:
-    """The rules by which claims about a person determine a role and a Worker.
+    """The rules that determine a person's role and Worker from claims about the person.
 
     Attributes:
         worker_claim: the claim whose value identifies the person's Worker.
@@ -215,7 +216,7 @@ class SignInPolicy:
 
 
 def find_workers_query(attribute: str, value: str) -> dict[str, str] | None:
-    """Return the SDK's parameters that find the Workers whose attribute has a value.
+    """Return the SDK parameters that find the Workers whose attribute has the given value.
 
     Returns None if there is no such query. TaskRouter does not document how to escape characters
     in an expression, so the value must not contain a quotation mark or a backslash.

@@ -104,8 +104,8 @@ class IdempotencyRecord:
 
     Attributes:
         fingerprint: identifies the content of the first request with the key.
-        marker: a random string in the attributes of the Task, by which the Task can be found; empty
-            in records that earlier versions of the service wrote.
+        marker: a random string in the attributes of the Task, used to find the Task; empty in
+            records that earlier versions of the service wrote.
         owner: identifies the request that holds the key.
         until: epoch ms at which the owner's lease expires.
         response: the created Task, or None until it is known.

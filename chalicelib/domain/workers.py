@@ -37,8 +37,8 @@ class WorkerActivity:
         worker_name: the Worker's friendly name, or None if TaskRouter did not report it.
         activity_sid: WA….
         activity_name: the Activity's friendly name.
-        changed_at: epoch ms. Only the second is exact, because TaskRouter's REST API returns whole
-            seconds. The milliseconds put changes within a second in order.
+        changed_at: epoch ms, accurate only to the second, because TaskRouter's REST API returns
+            whole seconds. The milliseconds determine the order of changes within a second.
     """
 
     worker_sid: str
@@ -55,7 +55,7 @@ class WorkerActivity:
 
         Args:
             form: the parameters of an event for this account and Workspace.
-            now: epoch ms, used as far as the event's time is unknown.
+            now: epoch ms, used if the exact time of the event is unknown.
         """
         worker_sid, activity_sid = form.get("WorkerSid", ""), form.get("WorkerActivitySid", "")
         is_reported = form.get("EventType") == ACTIVITY_EVENT

@@ -27,7 +27,7 @@ _STYLES = "console.css"
 _LICENSES = "licenses.txt"
 _FIRST_MODULE = "main.js"
 _LANGUAGE_FILE = re.compile(r"texts_\w+\.js")
-"""A file of texts in a language other than English. Only users of the language load it."""
+"""A file of texts in a language other than English. Only users of that language load it."""
 
 _IMPORT = re.compile(r'^import (?:\{ ([^;]+) \} from )?"\./([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const|function|class|async|let)", re.MULTILINE)
@@ -39,14 +39,14 @@ _COMMENT = re.compile(
 _INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
 _LINE_BREAK = re.compile(r"(?<=[{(\[,;])\n(?!//|\Z)|\n(?=[}\])])")
-"""A line break that has no meaning. Line breaks before comments and at the end of a script stay."""
+"""An insignificant line break. Line breaks before comments and at the end of a script are kept."""
 
 _TEXT = re.compile(r'^ +\w+: (".*"),$', re.MULTILINE)
 
 _OPERATOR = re.compile(r" (=>|===|!==|&&|\|\||\?\?|[+]=) ")
 
 _STYLE_SPACE = re.compile(r"(?<=[{},;:])\s| (?=\{)|;(?=\})")
-"""Whitespace, or a semicolon, that has no meaning in the style sheets."""
+"""Whitespace, or a semicolon, that is insignificant in the style sheets."""
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -137,7 +137,7 @@ def _scripts(
 
 
 def _values(source: str) -> str:
-    """Return a file of texts without their keys. Their order is the same as in all languages."""
+    """Return a file of texts without their keys. All languages have the texts in the same order."""
     return f"export default [{','.join(_TEXT.findall(source))}];\n"
 
 

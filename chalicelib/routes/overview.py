@@ -33,8 +33,8 @@ _POLL = {"visible_ms": 3_000, "hidden_ms": 15_000}
 """Time between two requests from a console while its page is visible, and while it is hidden."""
 
 SERVER_TIME = "Server-Time"
-"""The header with the server's clock, in epoch ms. The body contains no clock, so that an unchanged
-overview has an unchanged ETag."""
+"""The header with the server's time, in epoch ms. The body does not contain the time, so that an
+unchanged overview has an unchanged ETag."""
 
 
 @route(blueprint, "/overview", methods=["GET"], action=Action.SEE_OVERVIEW, parameters=())
@@ -127,7 +127,7 @@ def _entity_tag(text: str) -> str:
 
 
 def _is_match(header: str, tag: str) -> bool:
-    """Return whether If-None-Match contains *tag*. The comparison ignores ``W/``, as RFC 9110 says.
+    """Return whether If-None-Match contains *tag*, ignoring ``W/`` as RFC 9110 requires.
 
     Proxies that compress responses add ``W/``.
     """
@@ -178,6 +178,6 @@ def _reservation_json(reservation: Reservation, now: int) -> dict[str, Any]:
 
 
 def _number(reservation: Reservation, name: str) -> int | None:
-    """Return a parameter of the callback as a whole number; None if it is not one."""
+    """Return a parameter of the callback as a whole number; None if missing or malformed."""
     value = callback_text(reservation, name)
     return int(value) if value and _NUMBER.fullmatch(value) else None

@@ -84,7 +84,7 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
     def step() -> Response:
         response: Response = respond()
         if response.status_code >= BadRequest.status:
-            # The URL is relative to the sign-in routes. Refusals already have the header.
+            # The URL is relative to the sign-in routes. Sign-in refusals already have the header.
             failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
             response.headers.setdefault("Refresh", failure)
         return response
@@ -97,8 +97,8 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
 def sign_in() -> Response:
     """Send the browser to the identity provider, or return the provider's URL to a script.
 
-    A script asks for JSON before it leaves its page. If the request is throttled or the network
-    fails, the page stays.
+    The page's script requests JSON before it navigates to the provider. If the request is
+    throttled or the network fails, the page stays open.
     """
     from chalicelib.adapters import sign_in_cookie  # noqa: PLC0415  jwt is slow to import
 

@@ -62,7 +62,7 @@ def switch_activity(
     """
     worker_sid = worker_sid or principal.confined_to(Action.SWITCH_ACTIVITY)
     if worker_sid is None:
-        raise BadRequest("Send worker_sid, because the token names no Worker.")
+        raise BadRequest("Send worker_sid, because the token does not identify a Worker.")
     principal.authorize(Action.SWITCH_ACTIVITY, worker_sid=worker_sid)
     try:
         current = taskrouter.update_worker(worker_sid, activity_sid=activity_sid)

@@ -40,7 +40,7 @@ KEY_ATTRIBUTE = "idempotency_key"
 """The Task attribute that contains the key, so that people can find the Task."""
 
 MARKER_ATTRIBUTE = "idempotency_marker"
-"""The Task attribute that contains the marker, by which the service finds the Task."""
+"""The Task attribute that contains the marker, which the service uses to find the Task."""
 
 _KEY_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _POLL_SECONDS = 0.1

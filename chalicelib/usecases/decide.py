@@ -58,7 +58,7 @@ class Decision:
         target: the status to request from TaskRouter.
         reservation_sid: WR….
         principal: the caller.
-        task_sid: WT…, if the caller named the Task.
+        task_sid: WT…, if the caller specified the Task.
         activity_sid: WA… of the Activity that a rejection moves the Worker to, if any.
         instruction: the instruction to send instead of a plain accept, if any.
         unless_ringing: whether to fail if an instruction may be ringing a phone.
@@ -92,7 +92,7 @@ def decide(
         Forbidden: the Reservation belongs to a different Worker.
         NotFound: the Reservation is not recorded, and either TaskRouter does not have it or the
             Task's SID is needed to find it.
-        BadRequest: the Reservation does not belong to the Task that the caller named.
+        BadRequest: the Reservation does not belong to the Task that the caller specified.
         ReservationNotPending: the Reservation's current or requested status rules out *decision*.
         InstructionAlreadySent: a different instruction was sent, or one may be ringing a phone.
         AnswerUnknown: the callback may have been answered with an instruction.
@@ -271,7 +271,7 @@ class _Execution:
         worker_name: str | None = None,
         note: str | None = None,
     ) -> Reservation:
-        """Record the status according to TaskRouter; a later recorded status prevails.
+        """Record the status according to TaskRouter; a later status in the record takes precedence.
 
         *record* shows whether the instruction of this request, if any, was sent.
         """
@@ -310,7 +310,7 @@ class _Execution:
         return self._settle(record, remote.status, worker_name=remote.worker_name)
 
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
-        """Record the status after a refusal; raise *refusal* if the status is unchanged.
+        """Record the status after a refused request; raise *refusal* if the status is unchanged.
 
         A refused instruction was not executed, regardless of the status.
         """

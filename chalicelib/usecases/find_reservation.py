@@ -1,4 +1,4 @@
-"""Find a Reservation in TaskRouter if it is not recorded, or if the caller did not name it."""
+"""Find a Reservation in TaskRouter if it is not recorded, or if the caller did not specify it."""
 
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import BadRequest, NotFound, TaskRouterNotFound
@@ -17,7 +17,7 @@ def find_reservation_to_accept(
     Raises:
         NotFound: there is no such Task, or it has no pending or accepted Reservation.
         Forbidden: the Reservation belongs to a different Worker.
-        BadRequest: several Workers are reserved, so the caller must name the Reservation.
+        BadRequest: several Workers are reserved, so the caller must specify the Reservation.
         TaskRouterError: a request to TaskRouter failed.
     """
     try:

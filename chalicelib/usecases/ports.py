@@ -273,7 +273,7 @@ class ReservationListing(Protocol):
         """Return open Reservations, and whether there may be more.
 
         Args:
-            worker_sid: WK… of the only Worker; None for all Workers.
+            worker_sid: WK… of the Worker whose Reservations to return; None for all Workers.
             limit: maximum number of Reservations.
             now: epoch ms.
 

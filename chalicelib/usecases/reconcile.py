@@ -327,7 +327,7 @@ class _Reconciliation:
     def _attempt_all(
         self, step: Callable[[_Item], bool | None], items: Iterable[_Item], map_: Map
     ) -> list[int | None]:
-        """Attempt a step for each item; return the number of changes, and None if any failed."""
+        """Attempt a step for each item; return the number of changes, plus None if any failed."""
         results = list(map_(lambda item: self.attempt(lambda: step(item)), items))
         return [results.count(True), *([None] if None in results else [])]
 

@@ -50,7 +50,7 @@ def summarize(
 ) -> None:
     """Update the statistics; a part that can't be read keeps its last values and their time.
 
-    *budget* counts the failures. If too little time is left, nothing happens.
+    *budget* counts the failures. If too little time is left, the step is skipped.
 
     Args:
         collaborators: the services to use.
@@ -103,7 +103,7 @@ def _read_workspace(
 
 @dataclass
 class _HourCounter:
-    """Counts the Reservations that began in each of several hours.
+    """Counts the Reservations that were created in each of several hours.
 
     Attributes:
         statistics: the records to read.
@@ -136,7 +136,7 @@ class _HourCounter:
                 self.recent = newest
 
     def _read_hour(self, start: int) -> tuple[list[IndexEntry], bool] | None:
-        """Return the newest entries of an hour, and whether no others exist; None if unfinished."""
+        """Return the newest entries of an hour, and whether all were read; None if unfinished."""
         entries: list[IndexEntry] = []
         cursor = None
         while len(entries) < MAX_PER_HOUR:

@@ -88,7 +88,8 @@ def sweep_due_reservations(
 
     Raises:
         SweepFailed: a step, such as a check, failed. This error triggers an alarm. If a check is
-            throttled, or no time is left for it, the Reservation counts as ``left`` and stays due.
+            throttled, or no time is left for it, the Reservation is counted as ``left`` and remains
+            due.
     """
     budget = RunBudget(collaborators.clock, time_left_ms)
     sweep = _Sweep(collaborators, policy, budget)

@@ -135,7 +135,7 @@ def test_caller_without_a_worker_must_name_a_worker(api: Api, alice: str, role: 
     refused = api.post_json("/activity", body, token=token)
     assert (refused.status_code, refused.json_body["Message"]) == (
         400,
-        "Send worker_sid, because the token names no Worker.",
+        "Send worker_sid, because the token does not identify a Worker.",
     )
     named = api.post_json("/activity", {**body, "worker_sid": alice}, token=token)
     assert named.status_code == 200

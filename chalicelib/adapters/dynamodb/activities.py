@@ -48,7 +48,7 @@ class DynamoWorkerActivities:
                 worker_name=item.get("worker_name"),
                 activity_sid=item["activity_sid"],
                 activity_name=item["activity_name"],
-                # The milliseconds only put changes in order (docs/adr/0059).
+                # The milliseconds only determine the order of changes (docs/adr/0059).
                 changed_at=item["changed_at"] // 1000 * 1000,
             )
 

@@ -94,7 +94,7 @@ def translate_errors() -> Iterator[None]:
     except BotoCoreError as error:
         url = error.kwargs.get("endpoint_url")
         if url is None:
-            # The error names no address, for example because there are no credentials.
+            # The error contains no address, for example because there are no credentials.
             raise StoreUnavailable(
                 f"The request to DynamoDB failed ({type(error).__name__}). Retry."
             ) from error
@@ -218,7 +218,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
 def _to_delivery(stored: Any) -> Delivery | None:
     """Return a stored delivery, without keys that a later version may have added.
 
-    A malformed delivery counts as missing, because no decision depends on it.
+    A malformed delivery is treated as missing, because no decision depends on it.
     """
     match stored:
         case {
@@ -235,7 +235,7 @@ def _to_delivery(stored: Any) -> Delivery | None:
 
 
 def _to_last_claim(stored: Any) -> LastClaim | None:
-    """Return a stored last claim. A malformed claim counts as missing, as in `_to_delivery`."""
+    """Return a stored last claim. A malformed claim is treated as missing, as in `_to_delivery`."""
     match stored:
         case {"at": int(at), "by": str(by), "target": str(target)} if target in {*Status}:
             return LastClaim(at=at, by=by, target=Status(target))

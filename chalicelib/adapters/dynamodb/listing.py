@@ -192,13 +192,13 @@ class DynamoReservationListing:
     ) -> tuple[list[Reservation], bool]:
         """Return open Reservations, and whether there may be more.
 
-        The search for one Worker's Reservations takes one query, and reads only the Worker's newest
-        200. There may be more if an older Reservation could still be pending or accepted. The
-        search for all Workers takes at most one query per open status, which returns the
-        Reservations that are due first.
+        The search for one Worker's Reservations takes one query, and reads only the Worker's 200
+        newest Reservations. There may be more if an older Reservation could still be pending or
+        accepted. The search for all Workers takes at most one query per open status, which returns
+        the Reservations that are due first.
 
         Args:
-            worker_sid: WK… of the only Worker; None for all Workers.
+            worker_sid: WK… of the Worker whose Reservations to return; None for all Workers.
             limit: maximum number of Reservations.
             now: epoch ms.
 
@@ -359,7 +359,7 @@ def _sorted_positions(
 
     Args:
         entries: the entries, in any order.
-        worker_sid: WK… of the only Worker; None for all Workers.
+        worker_sid: WK… of the Worker whose entries to include; None for all Workers.
         after: the position before the first entry; None to begin with the newest entry.
     """
     positions = [_position(e) for e in entries if worker_sid in (None, e["worker_sid"])]

@@ -252,7 +252,7 @@ class DynamoReservationStore(DynamoJobs):
     def record_status(
         self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
-        """Record a status if OBSERVED allows the transition, or who decided if it is recorded."""
+        """Record a status reported by TaskRouter if OBSERVED allows the transition."""
         if update.status is Status.PENDING:
             return self._record_creation(reservation_sid, update)
         if update.status is Status.WRAPPING:
@@ -266,7 +266,7 @@ class DynamoReservationStore(DynamoJobs):
         return recorded, record
 
     def _name_decider(self, record: Reservation, update: StatusUpdate) -> Reservation | None:
-        """Name the owner of the last claim in an entry that another source recorded first.
+        """Record the claim's owner as the source of an entry that another source recorded first.
 
         TaskRouter may report a decision in an event before it responds to the owner's request.
         """

@@ -48,7 +48,7 @@ def sdk_name(name: str) -> str:
 def to_error(response: Response) -> TaskRouterError:
     """Build the error for a response whose status is not 2xx.
 
-    Only the errors for refusals and 404 responses contain Twilio's message.
+    Only the errors for refused requests and 404 responses contain Twilio's message.
     """
     status = response.status_code
     try:

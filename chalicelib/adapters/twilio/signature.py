@@ -78,7 +78,7 @@ class SignatureVerifier:
 
     Args:
         secrets: the source of the keys. If no key verifies a signature, the keys are read again
-            (at most once per minute) and tried once more.
+            (at most once per minute), and the signature is checked with the new keys.
     """
 
     def __init__(self, secrets: SecretsSource) -> None:

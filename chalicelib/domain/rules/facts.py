@@ -35,7 +35,7 @@ _NUMBER = re.compile("[0-9]{1,18}")
 
 
 class UnreadableFact(Exception):
-    """Raised if an expression uses a fact that can't be read. The message says why.
+    """Raised if an expression uses a fact that can't be read. The message gives the reason.
 
     Args:
         parameter: name of the callback's parameter, such as ``TaskAttributes``.
@@ -99,8 +99,8 @@ def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     """Return the facts of a callback.
 
     ``task`` and ``worker`` are the attributes as objects, empty if there are none. ``age`` is the
-    age of the Task in seconds. A missing fact is None. An unreadable fact also counts as missing,
-    but an expression that reads it raises UnreadableFact.
+    age of the Task in seconds. A missing fact is None. An unreadable fact is also treated as
+    missing, but an expression that reads it raises UnreadableFact.
     """
     received = {
         "TaskAttributes": callback.task_attributes,
