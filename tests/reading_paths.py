@@ -204,7 +204,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
     bearer = {"Authorization": f"Bearer {AccessToken(*key, grants=[grant]).to_jwt()}"}
     with _service(simulator) as service, Client(app) as client:
         runtime.use(service)
-        # Only the second iteration counts, because the first also creates the runtime's clients.
+        # Return the second iteration's paths, because the first also creates the runtime's clients.
         for _ in range(2):
             _make_alice_available(simulator)
             parameters = _reserve_alice(workspace, simulator.workflow_sid)

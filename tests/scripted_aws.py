@@ -118,7 +118,7 @@ class ScriptedServer:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Return a request, or no bytes if the client closed the connection within the headers."""
+    """Return a request, or no bytes if the client closed the connection during the headers."""
     received = b""
     while b"\r\n\r\n" not in received:
         if not (data := connection.recv(65_536)):

@@ -144,7 +144,7 @@ def test_requests_that_only_the_first_invocation_sends_are_not_counted() -> None
     assert services.count(invocations=2) == {"UpdateItem": 2}
 
 
-def test_stub_refuses_writes_whose_condition_fails() -> None:
+def test_stub_rejects_writes_whose_condition_fails() -> None:
     services = accepts.Services([{}, {"Item": inputs.RECORD}])
     responses = [services.respond("DynamoDB_20120810.UpdateItem", UPDATE) for _ in range(6)]
     assert [status for status, _ in responses] == [400, 400, 200] * 2
@@ -485,6 +485,6 @@ def test_failed_measurement_does_not_end_the_benchmarks(
     )
 
 
-def test_table_has_six_columns_and_the_machine_description_has_the_cores() -> None:
+def test_table_has_six_columns_and_the_machine_description_shows_the_cores() -> None:
     assert report.HEADER.splitlines()[1] == "| --- | --- | --- | --- | --- | --- |"
     assert "cores" in report.machine()

@@ -20,7 +20,7 @@ PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)")
 
 
 def requirements(file):
-    """Return the pinned version of each requirement, and whether a hash is given, by name."""
+    """Return the pinned version of each requirement and whether it has a hash, by name."""
     text = (ROOT / file).read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip()]
     pins = [PIN.match(line) for line in lines]

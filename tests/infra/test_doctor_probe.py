@@ -514,7 +514,7 @@ def test_settings_file_without_a_probe_is_refused(stage):
 
 def test_answers_are_documented(stage):
     page = (PROJECT / "docs/doctor.md").read_text().partition("### Results of the probe")[2]
-    answered = page.partition("The probe does not settle the other settings")[0]
+    answered = page.partition("The probe cannot determine the other settings")[0]
     rows = re.findall(r"^\| (`SIMULATOR.+?) \|", answered, re.MULTILINE)
     documented = {name.lower() for name in re.findall(r"`SIMULATOR_(\w+)`", " ".join(rows))}
 
