@@ -381,7 +381,7 @@ def test_supervisor_can_be_a_worker():
     assert call.called == "client:bob"
 
 
-def test_update_of_call_outside_a_conference_is_rejected():
+def test_call_outside_a_conference_is_rejected():
     simulation = ConferenceSimulation()
     simulation.hang_up(simulation.call)
     assert conferences.require(
