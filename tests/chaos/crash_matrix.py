@@ -1,6 +1,6 @@
 """Interrupts each case at every external call, lets the lease expire and sweeps.
 
-A second sweep runs only if the first does not restore consistency; the row then says so.
+A second sweep runs only if the first does not restore consistency; the row then notes this.
 """
 
 import itertools

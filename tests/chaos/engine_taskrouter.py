@@ -231,7 +231,7 @@ class EngineTaskRouter:
         self.clock.run_due()
 
     def set_task(self, task_sid: str, status: str) -> None:
-        """Cancel, wrap up or complete a Task as an operator; do nothing if TaskRouter refuses."""
+        """Cancel, wrap up or complete a Task as an operator; ignore errors."""
         transitions = {
             "canceled": assignments.cancel,
             "wrapping": assignments.wrap,
@@ -244,7 +244,7 @@ class EngineTaskRouter:
         self.clock.run_due()
 
     def accept(self, reservation: Reservation) -> None:
-        """Accept a Reservation as another client; do nothing if TaskRouter refuses."""
+        """Accept a Reservation as another client; ignore errors."""
         with suppress(BadRequest):
             self._change_status(reservation, Status.ACCEPTED, None)
             self.clock.run_due()

@@ -53,9 +53,9 @@ def _shift(value, ms):
         case {"N": text} if len(text) == len("1790000020"):
             return {"N": str(int(text) + ms // 1000)}
         case dict():
-            return {name: _shift(each, ms) for name, each in value.items()}
+            return {name: _shift(item, ms) for name, item in value.items()}
         case list():
-            return [_shift(each, ms) for each in value]
+            return [_shift(item, ms) for item in value]
     return value
 
 

@@ -40,20 +40,20 @@ def chalice_deploy(checkout):
     assert completed.returncode == 0, completed.stderr
 
 
-def refusal(checkout, **variables):
-    """Run a deployment that must be refused, and return its error message."""
-    refused = checkout.chalice("deploy", "--stage", STAGE, **variables)
-    assert refused.returncode == 1
-    assert refused.stderr.count("\n") == 1
-    return refused.stderr
+def deployment_error(checkout, **variables):
+    """Run a deployment that must fail; return its error message."""
+    failed = checkout.chalice("deploy", "--stage", STAGE, **variables)
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1
+    return failed.stderr
 
 
 def test_one_command_prepares_a_new_stage_for_plain_chalice(aws, new_checkout, twilio, http):
     new_checkout.set(TWILIO_TASKROUTER_URL=twilio.url)
     remedy = f"python -m infra prepare --stage {STAGE}\n"
-    assert refusal(new_checkout).endswith(remedy)
+    assert deployment_error(new_checkout).endswith(remedy)
     new_checkout.set(**settings_of(twilio))
-    assert refusal(new_checkout).endswith(remedy)
+    assert deployment_error(new_checkout).endswith(remedy)
     new_checkout.set(**dict.fromkeys(sids_of(twilio), ""))
 
     prepared = new_checkout.run("prepare", "--stage", STAGE, **variables_of(twilio))
@@ -68,7 +68,7 @@ def test_one_command_prepares_a_new_stage_for_plain_chalice(aws, new_checkout, t
 def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
     first = make_clone("first")
     put_secrets(first, secrets)
-    assert refusal(first) == (
+    assert deployment_error(first) == (
         f"Error: Stage {STAGE} is not prepared in account 000000000000, {REGION}. {PREPARE}"
     )
     assert aws.list_resources().keys() == {"parameters"}
@@ -81,8 +81,8 @@ def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
     # Another clone has no record of the API.
     second = make_clone("second")
     message = f"does not record the API {deployed_id} of stage {STAGE}"
-    assert message in (refused := refusal(second))
-    assert refused.endswith(PREPARE)
+    assert message in (error := deployment_error(second))
+    assert error.endswith(PREPARE)
     second.infra("prepare", "--stage", STAGE)
     second.change_version("9.9.9")
     chalice_deploy(second)
@@ -91,9 +91,9 @@ def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
 
     # A stage that is deployed in one region can't be deployed in another region.
     message = f"belongs to stage {STAGE} in a region other than us-east-1"
-    assert message in refusal(second, AWS_DEFAULT_REGION="us-east-1")
-    refused = second.run("prepare", "--stage", STAGE, AWS_DEFAULT_REGION="us-east-1")
-    assert f"Stage {STAGE} is deployed in account {ACCOUNT}, {REGION}" in refused.stderr
+    assert message in deployment_error(second, AWS_DEFAULT_REGION="us-east-1")
+    failed = second.run("prepare", "--stage", STAGE, AWS_DEFAULT_REGION="us-east-1")
+    assert f"Stage {STAGE} is deployed in account {ACCOUNT}, {REGION}" in failed.stderr
 
     # `infra deploy` keeps the API, and applies the settings that Chalice cannot configure.
     deploy(first, "--no-check")

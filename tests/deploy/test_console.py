@@ -1,7 +1,7 @@
 """Agents and supervisors use the console below the path of a deployed stage, in Chromium.
 
 The emulated account allows 10 concurrent executions, like some new AWS accounts. The stage's limits
-are therefore low, and these tests also check that the limits admit a page load's requests.
+are therefore low, and these tests also check that the limits allow a page load's requests.
 """
 
 import json
@@ -101,7 +101,7 @@ def get_status(client, path):
 
 
 def check_inspect(page, record):
-    """The timeline has all steps of an accepted Reservation, and the signature is valid."""
+    """Check that the timeline shows all steps of an acceptance, and that the signature is valid."""
     inspect(page, record["reservation_sid"])
     names = ["Reserved", "Callback received", "Answering", "Claimed", "Accepted"]
     expect(steps(page)).to_have_text(names)
@@ -110,9 +110,9 @@ def check_inspect(page, record):
 
 
 def check_callbacks(page, url):
-    """The oldest and the newest refused callback are in the log, with masked URLs.
+    """Check that the oldest and the newest rejected callback are in the log, with masked URLs.
 
-    The check at the end of the deployment sent the other refused callbacks.
+    The check at the end of the deployment sent the other rejected callbacks.
     """
     page.evaluate("location.hash = '#/callbacks?status=403'")
     rows = page.locator(".log tbody tr:not(.why)")
@@ -129,7 +129,7 @@ def check_callbacks(page, url):
 
 
 def check_overview(page, aws):
-    """The overview shows the accepted Reservation, the Workers and the sweep."""
+    """Check that the overview shows the accepted Reservation, the Workers and the sweep."""
     response = aws.client("lambda").invoke(
         FunctionName=f"taskrouter-callbacks-{STAGE}-sweep",
         Payload=json.dumps(functions.scheduled_event()),

@@ -118,7 +118,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     assert eventually(lambda: center.app.get(path).body["status"] == "timeout", SCHEDULE_SECONDS), (
         aws.log()
     )
-    assert checkout.run("status", "--stage", STAGE).returncode == 1  # nobody receives the alarms
+    assert checkout.run("status", "--stage", STAGE).returncode == 1  # the alarms have no subscriber
     subscribe_to_alarms(aws)
     set_callback_urls(twilio, url)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))

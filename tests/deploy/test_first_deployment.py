@@ -133,7 +133,7 @@ def test_deployment_without_a_terminal_leads_to_the_first_callback(
     assert assignment_callback_url(twilio) != old
 
 
-def test_deploying_a_stage_to_a_second_account_is_refused(aws, new_checkout, twilio, environ):
+def test_stage_cannot_be_deployed_to_a_second_account(aws, new_checkout, twilio, environ):
     shell = environ | variables_of(twilio)
     new_checkout.infra(*DEPLOY, "--yes", **shell)
     url = assignment_callback_url(twilio)
@@ -141,12 +141,12 @@ def test_deploying_a_stage_to_a_second_account_is_refused(aws, new_checkout, twi
     config = (new_checkout.folder / ".chalice" / "config.json").read_text()
 
     second_account = {"AWS_ACCESS_KEY_ID": "1" * 12}
-    refused = new_checkout.run(*DEPLOY, "--yes", **shell | second_account)
+    failed = new_checkout.run(*DEPLOY, "--yes", **shell | second_account)
 
-    assert refused.returncode == 1
+    assert failed.returncode == 1
     base = url.removesuffix("/assignment_callback")
     error = f"Error: Stage {STAGE} is already deployed at {base}, in an account other than 1111"
-    assert refused.stderr.splitlines()[-1].startswith(error)
+    assert failed.stderr.splitlines()[-1].startswith(error)
     assert assignment_callback_url(twilio) == url
     assert (new_checkout.folder / ".chalice" / "config.json").read_text() == config
     account = boto3.Session(aws_access_key_id="1" * 12, aws_secret_access_key="emulated")
@@ -160,7 +160,7 @@ def assignment_callback_url(twilio):
     return workspace.workflows(twilio.workflow_sid).fetch().assignment_callback_url
 
 
-def test_error_code_of_a_refused_callback_is_shown(checkout, twilio, environ):
+def test_error_code_of_a_rejected_callback_is_shown(checkout, twilio, environ):
     make_worker_available(twilio)
     api_keys = {twilio.api_key_sid: twilio.api_key_secret}
     secrets = json.dumps({"auth_tokens": ["wrong"], "api_keys": api_keys})
@@ -171,8 +171,8 @@ def test_error_code_of_a_refused_callback_is_shown(checkout, twilio, environ):
     assert completed.returncode == 1
     lines = completed.stderr.splitlines()
     assert lines[-2].endswith(" is canceled.")
-    refusal = "Error: The stage answered TaskRouter's callback with 403 InvalidSignature."
-    assert lines[-1].startswith(refusal), lines
+    error = "Error: The stage answered TaskRouter's callback with 403 InvalidSignature."
+    assert lines[-1].startswith(error), lines
 
 
 def exclude_all_workers(twilio):

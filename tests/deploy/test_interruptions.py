@@ -108,10 +108,10 @@ def test_redeployed_stage_keeps_its_data(aws, checkout, deployed_api_id):
 
 
 def test_stage_created_by_chalice_is_not_packaged(checkout, deployed_api_id):
-    refused = checkout.run("package", "--stage", STAGE, "out")
+    failed = checkout.run("package", "--stage", STAGE, "out")
 
-    assert refused.returncode == 1
-    assert f"Stage {STAGE} was created by Chalice" in refused.stderr
+    assert failed.returncode == 1
+    assert f"Stage {STAGE} was created by Chalice" in failed.stderr
 
 
 def test_stage_lock_blocks_deployment_and_removal_until_it_is_broken(
@@ -129,10 +129,10 @@ def test_stage_lock_blocks_deployment_and_removal_until_it_is_broken(
     )
 
     for command in (["prepare"], ["deploy"], ["destroy", "--yes"]):
-        refused = checkout.run(*command, "--stage", STAGE)
-        assert refused.returncode == 1
-        assert "by arn:aws:iam::000000000000:user/ann at laptop" in refused.stderr
-        assert "--break-lock" in refused.stderr
+        failed = checkout.run(*command, "--stage", STAGE)
+        assert failed.returncode == 1
+        assert "by arn:aws:iam::000000000000:user/ann at laptop" in failed.stderr
+        assert "--break-lock" in failed.stderr
     assert api_id(aws) == deployed_api_id
 
     checkout.infra("destroy", "--stage", STAGE, "--yes", "--break-lock")

@@ -29,8 +29,8 @@ EVENT_TYPES = ("created", "accepted", "wrapup", "completed")
 """Events of each Reservation. TaskRouter therefore posts four events per assignment callback."""
 MAX_P99_SECONDS = 1.0
 MAX_MEASUREMENTS = 3
-"""Maximum number of measurements. Other programs on the machine may disturb a measurement, because
-executions then take longer."""
+"""Maximum number of measurements. Other programs on the machine may slow down executions and
+thus distort a measurement."""
 MAX_ATTEMPTS = 3
 """Maximum number of attempts to start an execution environment, which takes time on a busy machine.
 """
@@ -67,13 +67,13 @@ def reservation_sids(first=0):
 
 @dataclass
 class CallbackResponses:
-    """The responses to callbacks. A failed callback is repeated at the fallback.
+    """The responses to callbacks. A failed callback is retried at the fallback.
 
     Attributes:
         recorded: The Reservations whose callback or fallback got a 200.
         lost: The Reservations without such a response.
         seconds: The time until the last response, for each callback.
-        outcomes: Numbers of responses to callbacks, excluding fallbacks, by outcome.
+        outcomes: Number of responses to callbacks, excluding fallbacks, by outcome.
     """
 
     recorded: list = field(default_factory=list)
@@ -95,8 +95,8 @@ class Api:
     Attributes:
         bearer: The clients' token.
         clients: The clients' requests per second, by route.
-        client_outcomes: Numbers of responses to clients' requests, by route and outcome.
-        event_outcomes: Numbers of responses to events, by outcome.
+        client_outcomes: Number of responses to clients' requests, by route and outcome.
+        event_outcomes: Number of responses to events, by outcome.
     """
 
     def __init__(self, aws, twilio, bearer, clients):
@@ -225,7 +225,7 @@ async def send_at(rate, seconds, send):
 
 
 async def measure(api, twilio):
-    """Return the callback responses from the first undisturbed measurement, or from the last."""
+    """Return the callback responses from the first successful measurement, or from the last."""
     connector = aiohttp.TCPConnector(limit=1_000)
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
@@ -244,7 +244,7 @@ async def measure(api, twilio):
                 *(api.saturate(session, name, reservation_sids()) for name in api.clients),
             )
             outcomes = {**api.client_outcomes, "events": api.event_outcomes}
-            print(responses, outcomes)  # noqa: T201  `pytest -rP` shows the figures
+            print(responses, outcomes)  # noqa: T201  `pytest -rP` shows the results
             if not responses.lost and responses.p99 < MAX_P99_SECONDS:
                 break
         return responses

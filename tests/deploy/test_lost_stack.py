@@ -179,10 +179,10 @@ def test_table_of_another_application_is_not_adopted(aws, prepared_checkout):
     )
     prepared_checkout.set(STATE_TABLE="orders")
 
-    refused = prepared_checkout.run("prepare", "--stage", STAGE)
+    failed = prepared_checkout.run("prepare", "--stage", STAGE)
 
-    assert refused.returncode == 1
-    assert "The table orders exists, but its keys or indexes differ" in refused.stderr
+    assert failed.returncode == 1
+    assert "The table orders exists, but its keys or indexes differ" in failed.stderr
     assert "stacks" not in aws.list_resources()
 
 
@@ -208,11 +208,11 @@ def test_table_of_another_stack_is_not_adopted(aws, prepared_checkout):
         StackName="other", WaiterConfig={"Delay": 1}
     )
 
-    refused = prepared_checkout.run("prepare", "--stage", STAGE)
+    failed = prepared_checkout.run("prepare", "--stage", STAGE)
 
-    assert refused.returncode == 1
-    assert f"The stack {STACK} can't adopt {RESERVATIONS}, shared: " in refused.stderr
-    assert "already exists in stack" in refused.stderr
+    assert failed.returncode == 1
+    assert f"The stack {STACK} can't adopt {RESERVATIONS}, shared: " in failed.stderr
+    assert "already exists in stack" in failed.stderr
     # The next run succeeds after the mistake is corrected.
     prepared_checkout.set(STATE_TABLE=STATE)
     prepared_checkout.infra("prepare", "--stage", STAGE)

@@ -96,8 +96,8 @@ def test_old_pending_reservation_can_be_accepted(old_app, label):
 
 
 def test_old_claim_blocks_other_callers_until_its_lease_expires(old_app):
-    refused = accept(old_app, "claimed")
-    assert (refused.status_code, refused.json_body["Code"]) == (503, "OutcomeUnknown")
+    failed = accept(old_app, "claimed")
+    assert (failed.status_code, failed.json_body["Code"]) == (503, "OutcomeUnknown")
     assert old_app.taskrouter.calls["update"] == 0
 
     old_app.clock.now += CLAIM_LEASE_MS
@@ -180,6 +180,6 @@ def test_last_sweep_recorded_by_the_old_version_can_be_read(dynamodb, tables, mo
     stage = stage_config.Stage("dev", "taskrouter-callbacks", settings, {})
     aws = Aws(boto3.Session(), "aws", "us-east-1", "1" * 12, "arn:aws:iam::1:user/ann")
 
-    shown = live_state.last_sweep(aws, stage)
+    sweep = live_state.last_sweep(aws, stage)
 
-    assert (shown["at"], shown["ok"]) == (old_stage.NOW, True)
+    assert (sweep["at"], sweep["ok"]) == (old_stage.NOW, True)

@@ -84,9 +84,9 @@ def test_package_deployed_by_cloudformation_serves_requests(
 
     # The two deployment methods can't be combined on one stage.
     for command in (["deploy"], ["destroy", "--yes"]):
-        refused = checkout.run(*command, "--stage", STAGE)
-        assert refused.returncode == 1
-        assert f"taskrouter-callbacks-{STAGE} was not created by Chalice" in refused.stderr
+        failed = checkout.run(*command, "--stage", STAGE)
+        assert failed.returncode == 1
+        assert f"taskrouter-callbacks-{STAGE} was not created by Chalice" in failed.stderr
 
     aws.client("cloudformation").delete_stack(StackName=STACK)
     aws.client("cloudformation").get_waiter("stack_delete_complete").wait(

@@ -14,14 +14,14 @@ OTHER_REGION = {"AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @pytest.mark.parametrize("command", [("prepare",), ("deploy",), ("secrets", "put", "--stdin")])
-def test_prepared_stage_is_refused_in_another_region(aws, checkout, secrets, command):
+def test_command_fails_for_a_stage_prepared_in_another_region(aws, checkout, secrets, command):
     put_secrets(checkout, secrets)
     checkout.infra("prepare", "--stage", STAGE)
 
-    refused = checkout.run(*command, "--stage", STAGE, stdin=secrets, **OTHER_REGION)
+    failed = checkout.run(*command, "--stage", STAGE, stdin=secrets, **OTHER_REGION)
 
-    assert refused.returncode == 1
-    assert f"Error: Stage {STAGE} exists in {REGION}." in refused.stderr
+    assert failed.returncode == 1
+    assert f"Error: Stage {STAGE} exists in {REGION}." in failed.stderr
     cloudformation = aws.client("cloudformation", "us-east-1")
     assert cloudformation.describe_stacks()["Stacks"] == []
     assert aws.client("ssm", "us-east-1").describe_parameters()["Parameters"] == []
@@ -56,8 +56,8 @@ def test_two_stages_in_two_regions_are_independent(aws, checkout, twilio, secret
     for stage, environ in ((STAGE, {}), (second, OTHER_REGION)):
         unchanged = checkout.run("deploy", "--stage", stage, "--no-check", **environ)
         assert "Nothing has changed." in unchanged.stderr
-    refused = checkout.run("status", "--stage", second)
-    assert f"Error: Stage {second} is deployed in account" in refused.stderr
+    failed = checkout.run("status", "--stage", second)
+    assert f"Error: Stage {second} is deployed in account" in failed.stderr
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 

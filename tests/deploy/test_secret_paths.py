@@ -1,4 +1,4 @@
-"""A secret segment is added to the callback paths; API Gateway then refuses other paths."""
+"""After a secret segment is added to the callback paths, API Gateway rejects other paths."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

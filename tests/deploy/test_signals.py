@@ -81,7 +81,7 @@ def assert_ended(interrupted, number=signal.SIGTERM):
 
 
 def assert_nothing_is_left(aws, proxy):
-    """Check that no process of the command runs, and that nobody holds the stage's lock."""
+    """Check that no process of the command is running, and that the stage is not locked."""
     assert eventually(lambda: not find_processes("AWS_ENDPOINT_URL", proxy.url))
     dynamodb = aws.client("dynamodb")
     if STATE_TABLE in dynamodb.list_tables()["TableNames"]:
@@ -161,8 +161,8 @@ def test_killed_deployment_stops_and_leaves_a_lock_that_names_its_host(aws, chec
     assert eventually(lambda: not find_processes("AWS_ENDPOINT_URL", proxy.url))
     assert api_ids(aws) == []
 
-    refused = checkout.run(*infra(*DEPLOY)[3:])
+    failed = checkout.run(*infra(*DEPLOY)[3:])
 
-    assert refused.returncode == 1
-    assert f"at {os.uname().nodename}. Wait until that command finishes." in refused.stderr
+    assert failed.returncode == 1
+    assert f"at {os.uname().nodename}. Wait until that command finishes." in failed.stderr
     checkout.infra(DEPLOY[0], "--stage", STAGE, *DEPLOY[1:], "--break-lock")

@@ -110,11 +110,11 @@ def test_worker_rejects_its_offers_by_going_offline(taskrouter):
 
 
 def test_sdk_keeps_the_current_versions_of_its_resources(taskrouter):
-    *matches, attributes, virtual_start_time, refused = run("versions", taskrouter).result()
+    *matches, attributes, virtual_start_time, error = run("versions", taskrouter).result()
     assert matches == [True, True]
     assert attributes == {"selected_language": "es", "note": "é"}
     assert virtual_start_time == 0
-    assert refused == "Request failed with status code 412. ETag 0 does not match"
+    assert error == "Request failed with status code 412. ETag 0 does not match"
 
 
 def test_worker_creates_an_outbound_task(taskrouter):

@@ -61,7 +61,7 @@ def create_task(live, **attributes):
 def test_worker_becomes_available_accepts_and_completes(live, open_console):
     page = open_console()
     expect(page.get_by_text("You are Offline, so TaskRouter offers you no Tasks.")).to_be_visible()
-    # Of two changes in one second, the one recorded last is kept, so the switch must come first.
+    # If two changes are recorded in one second, the last one wins, so the switch must come first.
     with page.expect_response("**/activity"):
         page.get_by_label("Your Activity").select_option("Idle")
     create_task(live, customer="Marta", topic="refund")
@@ -114,15 +114,15 @@ def test_task_that_a_supervisor_creates_in_the_form_is_offered_to_a_worker(live,
 
 def test_overview_agrees_with_taskrouter(live, open_console):
     live.create_pending_reservation()
-    shown = lambda: live.app.get("/statistics").body  # noqa: E731
-    assert eventually(lambda: any(hour["open"] for hour in shown()["hours"]), within=60)
+    fetch_statistics = lambda: live.app.get("/statistics").body  # noqa: E731
+    assert eventually(lambda: any(hour["open"] for hour in fetch_statistics()["hours"]), within=60)
     page = open_console("supervisor")
     page.get_by_role("link", name="Overview").click()
-    pending = sum(hour["by_status"]["pending"] for hour in shown()["hours"])
+    pending = sum(hour["by_status"]["pending"] for hour in fetch_statistics()["hours"])
     expect(page.locator(".tile .big").first).to_have_text(str(pending))
     statistics = live.taskrouter.get("/RealTimeStatistics").body
     workers = [
-        f"{each['friendly_name']}{each['workers']}" for each in statistics["activity_statistics"]
+        f"{item['friendly_name']}{item['workers']}" for item in statistics["activity_statistics"]
     ]
     expect(page.locator(".panel", has=page.locator("#workers")).locator("li")).to_have_text(workers)
     expect(page.locator(".panel", has=page.locator("#sweeps"))).to_contain_text("On time")
@@ -183,7 +183,7 @@ def test_markup_in_attributes_does_not_run(live, open_console):
     assert page.locator("#console img, #console script").count() == 0
 
 
-def test_forged_token_is_refused(live, browser):
+def test_forged_token_is_rejected(live, browser):
     page = browser.new_page()
     claims = {"exp": time.time() + 3600, "grants": {"task_router": {"role": "supervisor"}}}
     page.goto(f"{live.definition.api_url}/console")

@@ -25,7 +25,7 @@ def run_demo(environ):
     )
 
 
-def test_demo_runs_all_stages_within_a_minute_and_leaves_no_process():
+def test_demo_runs_all_stages_within_a_minute_and_leaves_no_processes():
     # Unrelated shell variables must have no effect.
     unrelated = {"AWS_PROFILE": "work", "http_proxy": "http://127.0.0.1:9", "LOG_LEVEL": "WARNING"}
     environ = bare_environ(DEMO_MARK="succeeds", **unrelated)
@@ -53,7 +53,7 @@ def test_error_names_the_failed_stage_and_the_expected_result():
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_demo_leaves_no_process(signal_number, tmp_path):
+def test_interrupted_demo_leaves_no_processes(signal_number, tmp_path):
     # SIGKILL leaves log files behind, so they are written to the test's folder.
     environ = bare_environ(DEMO_MARK=signal_number.name, TMPDIR=str(tmp_path))
     log = tmp_path / "demo.log"

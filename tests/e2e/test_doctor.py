@@ -31,12 +31,14 @@ def test_healthy_local_stack_is_ok_and_can_be_probed():
     with live_stack(bare_environ(**stack.OPTIONAL_CALLBACKS)) as running:
         # The check of the last sweep fails until the first sweep has finished.
         document = eventually(
-            lambda: found if (found := run_doctor(running))["ok"] else None, within=100
+            lambda: report if (report := run_doctor(running))["ok"] else None, within=100
         )
-        assert document, [each for each in run_doctor(running)["checks"] if each["result"] != "ok"]
+        assert document, [
+            check for check in run_doctor(running)["checks"] if check["result"] != "ok"
+        ]
 
         findings = run_doctor(running, "--probe", "--yes")["probe"]
 
         assert [*findings["milliseconds"]][-1] == "completed"
         workers = running.taskrouter.get("/Workers").body["workers"]
-        assert "taskrouter-callbacks probe" not in [each["friendly_name"] for each in workers]
+        assert "taskrouter-callbacks probe" not in [worker["friendly_name"] for worker in workers]

@@ -106,12 +106,12 @@ def test_each_ending_is_shown_and_agrees_with_taskrouter(
 
 def test_offer_that_another_worker_takes_is_shown_as_taken(live, open_console):
     queues = live.taskrouter.get("/TaskQueues").body["task_queues"]
-    (queue,) = [each["sid"] for each in queues if each["friendly_name"].endswith("English")]
+    (queue_sid,) = [queue["sid"] for queue in queues if queue["friendly_name"].endswith("English")]
     bob = f"/Workers/{live.identifiers['workers']['Bob']}"
     idle = live.identifiers["activities"]["Idle"]
     live.set_activity_of_alice("Idle")
     with (
-        changed(live, f"/TaskQueues/{queue}", MaxReservedWorkers="2"),
+        changed(live, f"/TaskQueues/{queue_sid}", MaxReservedWorkers="2"),
         changed(live, bob, ActivitySid=idle),
     ):
         body = {"attributes": {"selected_language": "en"}}
@@ -119,9 +119,9 @@ def test_offer_that_another_worker_takes_is_shown_as_taken(live, open_console):
 
         def find_offers():
             offers = {
-                each["worker_name"]: each["reservation_sid"]
-                for each in live.app.list_reservations("pending")
-                if each["task_sid"] == task_sid
+                record["worker_name"]: record["reservation_sid"]
+                for record in live.app.list_reservations("pending")
+                if record["task_sid"] == task_sid
             }
             return offers if {"Alice", "Bob"} <= offers.keys() else None
 
@@ -165,7 +165,7 @@ def test_signature_is_verified_again_and_the_callback_sent_again(live, open_cons
     assert rows.filter(has_text="reservation.created").count() >= 1
 
 
-def test_refused_callback_is_found_in_the_log_with_the_checked_url(live, open_console):
+def test_rejected_callback_is_found_in_the_log_with_the_checked_url(live, open_console):
     form = {"ReservationSid": sid("WR"), "TaskSid": sid("WT"), "WorkerSid": sid("WK")}
     url = f"{live.definition.api_url}/assignment_callback"
     response = requests.post(url, data=form, headers={"X-Twilio-Signature": "x" * 28}, timeout=30)
@@ -201,7 +201,9 @@ def test_exported_file_contains_hostile_attributes_as_text(live, open_console):
     task_sid = live.app.post("/create-task", body).body["sid"]
     live.set_activity_of_alice("Idle")
     assert eventually(
-        lambda: any(each["task_sid"] == task_sid for each in live.app.list_reservations("pending"))
+        lambda: any(
+            record["task_sid"] == task_sid for record in live.app.list_reservations("pending")
+        )
     )
     page = open_console("supervisor")
     page.get_by_role("link", name="History").click()
@@ -211,6 +213,6 @@ def test_exported_file_contains_hostile_attributes_as_text(live, open_console):
         page.get_by_role("button", name="Export CSV").click()
     contents = download.value.path().read_bytes().decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(contents, newline=""), strict=True))
-    (row,) = [each for each in rows if each["task_sid"] == task_sid]
+    (row,) = [row for row in rows if row["task_sid"] == task_sid]
     assert row["title"].startswith(f"'{hostile}")
     assert time.strftime("%Y-") in row["reserved_at"]

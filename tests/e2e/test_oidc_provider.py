@@ -1,4 +1,4 @@
-"""People sign in with oidc-provider, a certified OpenID Connect provider, in Chromium."""
+"""Users sign in with oidc-provider, a certified OpenID Connect provider, in Chromium."""
 
 import os
 import re
@@ -79,14 +79,14 @@ def page(center):
 
 
 def token_of(page, center):
-    """Wait until the person is signed in; return the token."""
+    """Wait until the user is signed in; return the token."""
     expect(page.locator(".live")).to_contain_text("Live")
     assert page.url.partition("?")[0] == f"{center.url}/console/"
     return page.evaluate("sessionStorage.getItem('console.token')")
 
 
 def expect_failure(page, center, words):
-    """Wait until the page says why the person is not signed in."""
+    """Wait until the page explains why the user is not signed in."""
     expect(page.get_by_role("alert")).to_contain_text(words)
     assert page.url == f"{center.url}/console/"
     assert page.evaluate("sessionStorage.getItem('console.token')") is None
@@ -152,7 +152,7 @@ def test_worker_signs_in_and_renews_the_token_silently(page, center):
     assert urlsplit(page.url).query == "view=all"
 
 
-def test_expired_session_is_renewed_without_asking_the_person(page, center):
+def test_expired_session_is_renewed_without_asking_the_user(page, center):
     sign_in(page, center, "alice")
     token_of(page, center)
     expired = open_with_expiring_token(page, center)
@@ -163,7 +163,7 @@ def test_expired_session_is_renewed_without_asking_the_person(page, center):
     assert grant_of(renewed) == grant_of(expired)
 
 
-def test_expired_session_without_a_provider_login_asks_the_person_to_sign_in(page, center):
+def test_expired_session_without_a_provider_login_asks_the_user_to_sign_in(page, center):
     with page.expect_navigation(url=re.compile("#sign-in-error=login_required")):
         open_with_expiring_token(page, center)
     expect(page.locator(".banner")).to_contain_text("Your session expired at")
@@ -186,7 +186,7 @@ def test_silent_sign_in_from_a_new_browser_fails_without_a_login(page, center):
 @pytest.mark.parametrize(
     ("user", "reason"), [("bob", "no Worker matches it"), ("mallory", "no verified address")]
 )
-def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, user, reason):
+def test_rejected_user_returns_to_the_page_and_sees_the_reason(page, center, user, reason):
     statuses = []
     page.on("response", lambda response: statuses.append((response.url, response.status)))
     sign_in(page, center, user)
@@ -194,7 +194,7 @@ def test_refused_person_returns_to_the_page_and_sees_the_reason(page, center, us
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
 
 
-def test_person_with_a_wrong_account_signs_in_with_another_one(page, center):
+def test_user_of_the_wrong_account_can_sign_in_with_another_account(page, center):
     sign_in(page, center, "bob")
     expect_failure(page, center, "you can choose another account")
     page.get_by_role("link", name="Continue with company account").click()
@@ -216,7 +216,7 @@ def test_canceled_sign_in_is_reported_on_the_page(page, center):
     expect_failure(page, center, "access_denied")
 
 
-def test_authorization_response_works_once_and_only_in_its_browser(page, center):
+def test_authorization_response_is_accepted_only_once_and_in_the_same_browser(page, center):
     begin(page, center, "alice")
     with page.expect_request(f"{center.callback}**") as request:
         page.click("[type=submit]")

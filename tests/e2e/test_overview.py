@@ -45,26 +45,26 @@ def activity(live, console):
     return poll(live, console).json()["worker"]["activity_name"]
 
 
-def test_offer_appears_with_its_names_and_leaves_when_it_ends(live, console):
+def test_offer_appears_with_its_names_and_disappears_when_it_ends(live, console):
     empty = poll(live, console)
     assert empty.json()["reservations"] == []
     assert poll(live, console, empty.headers["ETag"]).status_code == 304
 
     def list_with_names():
         reservations = poll(live, console).json()["reservations"]
-        return [each for each in reservations if each["task_queue_name"]]
+        return [item for item in reservations if item["task_queue_name"]]
 
-    offered = live.create_pending_reservation()
-    (shown,) = eventually(list_with_names)
-    assert shown["reservation_sid"] == offered["reservation_sid"]
-    assert None not in (shown["worker_name"], shown["workflow_name"], shown["task_created_at"])
-    expires_at = datetime.fromisoformat(shown["expires_at"]).timestamp() * 1000
+    record = live.create_pending_reservation()
+    (listed,) = eventually(list_with_names)
+    assert listed["reservation_sid"] == record["reservation_sid"]
+    assert None not in (listed["worker_name"], listed["workflow_name"], listed["task_created_at"])
+    expires_at = datetime.fromisoformat(listed["expires_at"]).timestamp() * 1000
     server_time = int(poll(live, console).headers["Server-Time"])
     timeout_ms = live.definition.settings.reservation_timeout_seconds * 1000
     assert 0 < expires_at - server_time <= timeout_ms
 
     rejected = console.post(
-        f"{live.definition.api_url}/reservations/{shown['reservation_sid']}/reject",
+        f"{live.definition.api_url}/reservations/{listed['reservation_sid']}/reject",
         json={"activity_sid": live.identifiers["activities"]["Offline"]},
         timeout=15,
     )
@@ -76,7 +76,7 @@ def test_offer_appears_with_its_names_and_leaves_when_it_ends(live, console):
 def test_activity_is_switched_and_a_change_in_taskrouter_is_shown(live, console):
     url = live.definition.api_url
     listed = console.get(f"{url}/activities", timeout=15).json()
-    sids = {each["name"]: each["sid"] for each in listed["activities"]}
+    sids = {item["name"]: item["sid"] for item in listed["activities"]}
     assert sids == live.identifiers["activities"]
 
     switched = console.post(f"{url}/activity", json={"activity_sid": sids["Idle"]}, timeout=15)

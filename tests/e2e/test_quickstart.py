@@ -86,8 +86,8 @@ def test_worker_token_can_access_only_reservations_of_its_worker(live):
     assert get(url, tokens["Bob"]).json()["reservations"] == []
     assert get(f"{url}/{sid}", tokens["Bob"]).status_code == 403
     assert get(url, "junk").status_code == 401
-    refused = requests.post(f"{url}/{sid}/accept", headers=bearer(tokens["Bob"]), timeout=30)
-    assert refused.status_code == 403
+    response = requests.post(f"{url}/{sid}/accept", headers=bearer(tokens["Bob"]), timeout=30)
+    assert response.status_code == 403
     accepted = requests.post(f"{url}/{sid}/accept", headers=bearer(tokens["Alice"]), timeout=30)
     assert accepted.json()["reservation_status"] == "accepted"
     assert eventually(lambda: live.activity_of_alice() == "Busy")

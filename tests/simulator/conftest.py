@@ -110,7 +110,7 @@ def send_request(
     return response.status_code, json.loads(response.text)
 
 
-def refusal(call: Callable[..., Any], **parameters: Any) -> str:
+def error_for(call: Callable[..., Any], **parameters: Any) -> str:
     """Call Twilio's SDK with invalid parameters; return the error message."""
     with pytest.raises(TwilioRestException) as error:
         call(**parameters)

@@ -14,7 +14,7 @@ from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.testing import running
 
 
-def test_control_route_refuses_foreign_hosts_and_origins(taskrouter):
+def test_control_route_rejects_foreign_hosts_and_origins(taskrouter):
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
     for headers in (
         {"Host": "evil.example"},
@@ -39,7 +39,9 @@ def test_control_route_refuses_foreign_hosts_and_origins(taskrouter):
         {"Origin": "http://evil.example", "Host": "evil.example"},
     ],
 )
-def test_request_from_foreign_origin_is_refused_despite_credentials(taskrouter, workspace, headers):
+def test_request_from_foreign_origin_is_rejected_despite_credentials(
+    taskrouter, workspace, headers
+):
     assert post_task(taskrouter, headers) == 403
     assert workspace.tasks.list() == []
 

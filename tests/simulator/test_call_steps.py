@@ -1,4 +1,4 @@
-"""The steps, alerts and TwiML requests of calls, with all details."""
+"""The steps, alerts and TwiML requests of calls, in full detail."""
 
 import pytest
 
@@ -240,7 +240,7 @@ def test_dialing_unknown_reservation_continues_with_next_verb():
     assert steps(call)[-2:] == ["say", "ended"]
 
 
-def test_redirect_ignores_unknown_call_and_refuses_ended_call():
+def test_redirect_ignores_unknown_call_and_rejects_ended_call():
     simulation = CallSimulation()
     call = simulation.place_call()
     call_control.redirect(simulation.engine, "CA0", f"{APP}x")

@@ -1,4 +1,4 @@
-"""Tasks of queued calls: attributes, limits and refusals."""
+"""Tasks of queued calls: attributes, limits and errors."""
 
 import json
 

@@ -172,7 +172,7 @@ VALID_CALL = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
         ("{", "the body is not JSON or is nested too deeply"),
     ],
 )
-def test_invalid_call_is_refused_with_reason(taskrouter, body, message):
+def test_invalid_call_is_rejected_with_reason(taskrouter, body, message):
     text = body if isinstance(body, str) else json.dumps(body)
     response = requests.post(f"{taskrouter.url}/simulator/calls", data=text, timeout=5)
     assert response.status_code == 400
@@ -190,7 +190,7 @@ def test_invalid_call_is_refused_with_reason(taskrouter, body, message):
         (None, {"status": "completed", "more": 1}, 400),
     ],
 )
-def test_invalid_hangup_is_refused(app_and_taskrouter, sid, body, status):
+def test_invalid_hangup_is_rejected(app_and_taskrouter, sid, body, status):
     _, taskrouter = app_and_taskrouter
     placed = taskrouter.place_call(CALLER, NUMBER, "1")
     url = f"{taskrouter.url}/simulator/calls/{placed['sid'] if sid is None else sid}"

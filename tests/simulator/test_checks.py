@@ -243,9 +243,11 @@ def test_unknown_key_is_reported_at_its_own_position(path, style):
     before, key, _ = text.partition('"bogus"' if style == "json" else "bogus")
     assert key
     document = parse(text.encode(), "f")
-    (own,) = [each for each in check_document(document) if "'bogus'" in each.message]
+    (unknown_key,) = [
+        finding for finding in check_document(document) if "'bogus'" in finding.message
+    ]
     column = len(before) - before.rfind("\n")
-    assert document.position(own.path) == (before.count("\n") + 1, column)
+    assert document.position(unknown_key.path) == (before.count("\n") + 1, column)
 
 
 def test_missing_or_invalid_workspace_name_does_not_hide_other_mistakes():
@@ -427,16 +429,16 @@ def test_expression_that_a_worker_may_match_in_some_state_is_allowed(text):
 
 
 def test_target_that_no_member_of_its_task_queue_matches_is_a_warning():
-    def found(text, queue="VIP"):
+    def warnings_for(text, queue="VIP"):
         first = {"queue": queue, "timeout": 5}
         return routing_findings(make_filter(None, first, {"expression": text}))
 
     warning = f"warning: .filters[0].targets[1]: expression: {NO_WORKER}"
-    assert found("worker.level == 3") == [warning]
-    assert found("worker.level == 3", "All") == []
-    assert found("worker.level == task.level") == []
-    assert found("worker.vip == 1") == []
-    assert found("1 == 2") == [warning]
+    assert warnings_for("worker.level == 3") == [warning]
+    assert warnings_for("worker.level == 3", "All") == []
+    assert warnings_for("worker.level == task.level") == []
+    assert warnings_for("worker.vip == 1") == []
+    assert warnings_for("1 == 2") == [warning]
 
 
 def test_target_of_a_task_queue_without_members_has_no_further_warning():
@@ -537,12 +539,12 @@ def test_target_after_a_target_without_timeout_or_skip_if_is_a_warning():
 
 
 def test_target_beyond_the_lifetime_of_a_task_is_a_warning():
-    def found(*timeouts):
+    def warnings_for(*timeouts):
         targets = [{"queue": "All", "timeout": timeout} for timeout in timeouts]
         return routing_findings(make_filter("a == 1", *targets))
 
-    assert found(86_399, 1) == []
-    assert found(43_200, 43_200, 7) == [
+    assert warnings_for(86_399, 1) == []
+    assert warnings_for(43_200, 43_200, 7) == [
         (
             "warning: .filters[0].targets[2]: Tasks reach this target after 86,400 seconds, but are"
             " canceled after 86,400 seconds, unless they are created with a longer Timeout"

@@ -44,7 +44,7 @@ def test_ctrl_c_during_the_imports_prints_no_traceback(tmp_path):
         assert process.stderr.read() == ""
 
 
-def test_failing_test_leaves_no_process():
+def test_failing_test_leaves_no_process_running():
     def fail():
         with running_command("--port", "0") as process:
             processes.append(process)

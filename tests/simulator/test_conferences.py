@@ -355,7 +355,7 @@ def test_supervisor_joins_conference(mode, muted, coaching):
     assert (call.status, call.steps[-1]["how"]) == ("in-progress", mode or "monitor")
 
 
-def test_supervisor_leaves_without_effect_on_task():
+def test_supervisor_can_leave_without_affecting_the_task():
     simulation = ConferenceSimulation()
     _, call = supervise(simulation)
     simulation.hang_up(call)
@@ -381,7 +381,7 @@ def test_supervisor_can_be_a_worker():
     assert call.called == "client:bob"
 
 
-def test_call_that_is_not_in_a_conference_is_refused():
+def test_call_outside_a_conference_is_rejected():
     simulation = ConferenceSimulation()
     simulation.hang_up(simulation.call)
     assert conferences.require(

@@ -1,6 +1,6 @@
-"""docs/conformance.md names existing tests for every behavior and operation.
+"""docs/conformance.md lists existing tests for every behavior and operation.
 
-The tests at the end cover behavior that does not belong in any other test file.
+The tests at the end cover behavior that does not fit into any other test file.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from taskrouter_simulator.engine.core import AssignmentCallback
 from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.settings import Settings
 from tests.simulator.call_simulation import NUMBER, WORKER_NUMBER, CallSimulation
-from tests.simulator.conftest import SPANISH, Simulation, refusal
+from tests.simulator.conftest import SPANISH, Simulation, error_for
 from tests.simulator.rest_scenario import operations
 from tests.simulator.test_wire import DESCRIPTION
 
@@ -46,7 +46,7 @@ def _tests_in(file):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_every_behavior_names_existing_tests(row):
+def test_every_behavior_has_existing_tests(row):
     number, source, behavior, cell = row
     assert re.fullmatch(r"[0-9]+(\.[0-9]+){2}", number)
     assert source in SOURCES
@@ -83,7 +83,7 @@ def test_every_source_is_used():
 
 
 @pytest.mark.parametrize("row", OPERATIONS, ids=[row[0] for row in OPERATIONS])
-def test_every_operation_names_existing_tests(row):
+def test_every_operation_has_existing_tests(row):
     operation_id, request, rules, cell = row
     assert re.fullmatch(r"[A-Z][A-Za-z]+", operation_id)
     assert re.fullmatch(r"`(GET|POST|DELETE) (…|/v1)/\S+`", request)
@@ -155,7 +155,7 @@ def test_canceled_task_cannot_be_canceled_again(taskrouter, workspace):
     task = workspace.tasks.create(attributes=SPANISH)
     task.update(assignment_status="canceled")
     message = f"Cannot cancel task {task.sid} because it is not pending or reserved."
-    assert message in refusal(task.update, assignment_status="canceled")
+    assert message in error_for(task.update, assignment_status="canceled")
 
 
 def test_waiting_task_with_maximum_timeout_is_canceled_after_two_weeks(taskrouter, workspace):
@@ -176,7 +176,7 @@ def test_sid_has_prefix_and_32_hexadecimal_digits():
             assert re.fullmatch(f"{prefix}[0-9a-f]{{32}}", sid)
 
 
-def test_round_of_several_reservations_is_counted_once():
+def test_simultaneous_reservations_are_counted_as_one_assignment():
     simulation = Simulation(max_assignments=2)
     for queue in simulation.workspace.queues.values():
         queue.max_reserved_workers = 2

@@ -65,7 +65,7 @@ def test_healthy_container_serves_the_sdk_and_accepts_the_token(url):
 
 
 @pytest.mark.parametrize("path", ["/simulator", "/simulator/portal"])
-def test_container_refuses_control_routes_and_portal_without_the_token(url, path):
+def test_container_denies_access_to_control_routes_and_portal_without_the_token(url, path):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with pytest.raises(urllib.error.HTTPError) as error:
         opener.open(url + path, timeout=5)

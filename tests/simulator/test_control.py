@@ -1,4 +1,4 @@
-"""Control routes refuse unknown names and invalid values without changing anything."""
+"""Control routes reject unknown names and invalid values without changing anything."""
 
 import json
 
@@ -43,7 +43,7 @@ def send(taskrouter, method, path, values, *, query="", sid="CA0"):
     return requests.request(method, url, data=json.dumps(values) if values else None, timeout=5)
 
 
-def refusal(response):
+def error_in(response):
     assert response.status_code == 400, response.text
     return response.json()["message"]
 
@@ -71,32 +71,32 @@ def test_valid_values_are_defined_for_every_control_route():
         ("PUT", "/simulator/snapshot", "object", "objects"),
     ],
 )
-def test_misspelled_name_is_refused_with_suggestion(taskrouter, method, path, name, similar):
+def test_misspelled_name_is_rejected_with_suggestion(taskrouter, method, path, name, similar):
     values = {**VALID[method, path], name: "1"}
-    message = refusal(send(taskrouter, method, path, values))
+    message = error_in(send(taskrouter, method, path, values))
     assert name in message
     assert message.endswith(f"did you mean {similar}?")
 
 
 @given(st.sampled_from(list(VALID)), st.text(st.characters(codec="utf-8"), max_size=20))
-def test_any_unknown_name_is_refused(shared_simulator, operation, prefix):
+def test_any_unknown_name_is_rejected(shared_simulator, operation, prefix):
     values = {**VALID[operation], f"{prefix}~": "1"}
-    assert "~" in refusal(send(shared_simulator, *operation, values))
+    assert "~" in error_in(send(shared_simulator, *operation, values))
 
 
 @pytest.mark.parametrize("name", ["simulator", "sid", "request", "description", "self"])
 @pytest.mark.parametrize(("method", "path"), VALID)
-def test_names_of_internal_arguments_are_refused(taskrouter, method, path, name):
-    message = refusal(send(taskrouter, method, path, {**VALID[method, path], name: "1"}))
+def test_names_of_internal_arguments_are_rejected(taskrouter, method, path, name):
+    message = error_in(send(taskrouter, method, path, {**VALID[method, path], name: "1"}))
     assert name in message
 
 
 @pytest.mark.parametrize(("method", "path"), VALID)
-def test_post_and_put_refuse_query_string_and_other_methods_refuse_body(taskrouter, method, path):
+def test_post_and_put_reject_query_string_and_other_methods_reject_body(taskrouter, method, path):
     values = VALID[method, path]
     if method in {"POST", "PUT"}:
         query = "?" + "&".join(f"{name}=1" for name in values)
-        message = refusal(send(taskrouter, method, path, values, query=query))
+        message = error_in(send(taskrouter, method, path, values, query=query))
         assert message == "the query string must be empty; put the values in the JSON body"
     else:
         url = taskrouter.url + path.format(sid="CA0")
@@ -104,7 +104,7 @@ def test_post_and_put_refuse_query_string_and_other_methods_refuse_body(taskrout
         expected = (
             "the body must be empty" if values else "unknown name 'x'; no names are allowed here"
         )
-        assert refusal(response).startswith(expected)
+        assert error_in(response).startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_post_and_put_refuse_query_string_and_other_methods_refuse_body(taskrout
         ("after=-1", "after must be the id"),
     ],
 )
-def test_log_refuses_invalid_values(taskrouter, query, message):
+def test_log_rejects_invalid_values(taskrouter, query, message):
     response = requests.get(f"{taskrouter.url}/simulator/log?{query}", timeout=5)
-    assert refusal(response).startswith(message)
+    assert error_in(response).startswith(message)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,14 +136,14 @@ def test_kinds_of_log_entries_are_documented():
 
 
 @pytest.mark.parametrize("times", [0, -1, "1", True, 1.5])
-def test_fault_with_invalid_times_is_refused(taskrouter, times):
+def test_fault_with_invalid_times_is_rejected(taskrouter, times):
     values = {"on": "request", "kind": "cut", "times": times}
-    message = refusal(send(taskrouter, "POST", "/simulator/faults", values))
+    message = error_in(send(taskrouter, "POST", "/simulator/faults", values))
     assert message == "times must be a whole number between 1 and 1,000,000,000"
     assert taskrouter._request("GET", "/faults") == {"faults": []}
 
 
-def test_event_must_name_existing_resources_that_belong_together(taskrouter, workspace):
+def test_event_must_refer_to_existing_and_related_resources(taskrouter, workspace):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
@@ -165,7 +165,7 @@ def test_event_must_name_existing_resources_that_belong_together(taskrouter, wor
         publish("task.created", task_sid=reservation.sid),
         publish("task.created", reservation_sid=task.sid),
     ):
-        assert refusal(response)
+        assert error_in(response)
     both = {"task_sid": task.sid, "reservation_sid": reservation.sid}
     assert publish("task.transfer-failed", **both).status_code == 200
     (event,) = workspace.events.list(event_type="task.transfer-failed")
@@ -180,9 +180,9 @@ def test_published_event_does_not_advance_the_clock(taskrouter, workspace):
     assert taskrouter._request("POST", "/clock", {"advance": 0})["now"] == before
 
 
-def test_misspelled_event_type_is_refused_with_suggestion(taskrouter):
+def test_misspelled_event_type_is_rejected_with_suggestion(taskrouter):
     body = {"event_type": "reservation.faild"}
-    message = refusal(send(taskrouter, "POST", "/simulator/events", body))
+    message = error_in(send(taskrouter, "POST", "/simulator/events", body))
     assert message.endswith("did you mean reservation.failed?")
 
 
@@ -194,7 +194,7 @@ def test_misspelled_event_type_is_refused_with_suggestion(taskrouter):
         ("/simulator/reset", '{"workers": [{"a": 1, "a": 1}]}', "a"),
     ],
 )
-def test_repeated_name_in_body_is_refused(taskrouter, path, body, name):
+def test_repeated_name_in_body_is_rejected(taskrouter, path, body, name):
     response = requests.post(taskrouter.url + path, data=body, timeout=5)
     assert response.status_code == 400
     assert response.json()["message"] == f"the body repeats the name {name!r}"

@@ -128,7 +128,7 @@ def test_from_and_to_have_up_to_100_visible_characters(taskrouter, name):
         assert post(taskrouter, "/calls", **{**CALL, name: value}) == expected
 
 
-def test_digits_are_up_to_a_hundred_strings_of_keys(taskrouter):
+def test_digits_may_be_a_list_of_up_to_100_strings_of_keys(taskrouter):
     for digits in (None, "", "0123456789*#", [], [None, "1"], ["1"] * 100):
         assert post(taskrouter, "/calls", **CALL, digits=digits)[0] == 200
     message = 'digits must be a string of keys such as "1", or a list of at most 100 such strings'
@@ -158,19 +158,19 @@ def test_event_about_reservation_or_task_can_be_published(taskrouter, workspace,
     assert (event.event_type, event.resource_sid) == (event_type, sid)
     assert event.event_data.items() >= sids.items()
     assert event.event_data["worker_name"] == "Alice"
-    refused = (
+    error = (
         400,
         {"message": f"{event_type} requires the reservation_sid of an existing Reservation"},
     )
     result = post(taskrouter, "/events", event_type=event_type, task_sid=task.sid)
-    assert result == (refused if is_about_reservation else expected)
+    assert result == (error if is_about_reservation else expected)
     if not is_about_reservation:
         event = workspace.events.list()[-1]
         assert event.resource_sid == event.event_data["task_sid"] == task.sid
         assert {"reservation_sid", "worker_sid"}.isdisjoint(event.event_data)
 
 
-def test_event_about_unknown_resources_is_refused(taskrouter):
+def test_event_about_unknown_resources_is_rejected(taskrouter):
     message = (
         "reservation_sid or task_sid must be the SID of an existing Reservation or Task; if both "
         "are given, the Reservation must belong to the Task"
@@ -194,10 +194,10 @@ def test_event_about_unknown_resources_is_refused(taskrouter):
     ],
     ids=range(8),
 )  # fmt: skip
-def test_invalid_body_is_refused_with_reason(taskrouter, data, message):
+def test_invalid_body_is_rejected_with_reason(taskrouter, data, message):
     assert send(taskrouter, "POST", "/clock", data=data) == (400, {"message": message})
 
 
-def test_request_that_is_not_local_is_refused(taskrouter):
+def test_request_that_is_not_local_is_rejected(taskrouter):
     for headers in ({"Host": "a.example"}, {"Origin": "http://a.example"}, {"Host": "192.168.0.7"}):
         assert send(taskrouter, "GET", "", **headers) == (403, {"message": NOT_LOCAL})

@@ -18,7 +18,7 @@ from taskrouter_simulator.web import has_token
 
 TOKEN = "0123456789abcdef"
 REMOTE = {"Host": "simulator.example:8002"}
-"""Headers of a request that does not count as local, even from a loopback address."""
+"""Headers of a request that is not treated as local, even from a loopback address."""
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,11 @@ def test_remote_client_is_accepted_with_the_token(guarded_simulator, scheme):
         "Bearer \xe9",
     ],
 )
-def test_remote_client_is_refused_with_any_other_header(guarded_simulator, authorization):
+def test_remote_client_is_rejected_with_any_other_header(guarded_simulator, authorization):
     assert status(guarded_simulator, **REMOTE, Authorization=authorization) == 403
 
 
-def test_remote_client_is_refused_without_a_header(guarded_simulator):
+def test_remote_client_is_rejected_without_a_header(guarded_simulator):
     assert status(guarded_simulator, **REMOTE) == 403
 
 
@@ -76,12 +76,12 @@ def test_client_on_this_machine_needs_no_token(guarded_simulator):
     assert status(guarded_simulator) == 200
 
 
-def test_web_page_from_another_origin_is_refused_without_the_token(guarded_simulator):
+def test_web_page_from_another_origin_is_rejected_without_the_token(guarded_simulator):
     assert status(guarded_simulator, Origin="https://evil.example") == 403
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", "Bearer ", "Bearer"])
-def test_authorization_header_is_refused_if_no_token_is_configured(taskrouter, authorization):
+def test_authorization_header_is_rejected_if_no_token_is_configured(taskrouter, authorization):
     assert status(taskrouter, **REMOTE, Authorization=authorization) == 403
 
 
@@ -130,10 +130,10 @@ def test_client_with_a_header_similar_to_a_proxy_header_is_local(guarded_simulat
 
 def test_forwarded_address_and_scheme_are_ignored(monkeypatch):
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # read by uvicorn
-    seen = []
+    scopes = []
 
     async def app(scope, receive, send):
-        seen.append((scope["client"][0], scope["scheme"]))
+        scopes.append((scope["client"][0], scope["scheme"]))
 
     simulator = Simulator(Settings())
     simulator.app = app
@@ -142,7 +142,7 @@ def test_forwarded_address_and_scheme_are_ignored(monkeypatch):
     headers = [(b"x-forwarded-for", b"127.0.0.1"), (b"x-forwarded-proto", b"https")]
     scope = {"type": "http", "client": ("192.0.2.1", 9), "scheme": "http", "headers": headers}
     asyncio.run(config.loaded_app(scope, None, None))
-    assert seen == [("192.0.2.1", "http")]
+    assert scopes == [("192.0.2.1", "http")]
 
 
 def address_of_this_machine():
@@ -176,7 +176,7 @@ def test_empty_bearer_token_is_not_accepted():
 
 
 @pytest.mark.parametrize("token", ["x" * 15, "x" * 15 + " ", "x" * 15 + "\n", "x" * 15 + "é"])
-def test_token_that_is_short_or_not_printable_is_refused_without_showing_it(token):
+def test_token_that_is_short_or_not_printable_is_rejected_without_being_shown(token):
     with pytest.raises(SettingsError) as error:
         read({"control_token": token})
     assert str(error.value) == (

@@ -101,7 +101,7 @@ def _as_json(routing):
     return to_json(routing, DIRECTORY)
 
 
-def test_json_has_sids_in_place_of_names():
+def test_json_contains_sids_instead_of_names():
     routing = Routing(
         filters=(
             Filter(
@@ -151,7 +151,7 @@ def test_json_without_default_filter_omits_the_key():
     "target",
     [Target(queue="No"), Target(queue="All", skip_if="workers.${activity:No} == 0")],
 )
-def test_unknown_name_is_refused(target):
+def test_unknown_name_is_rejected(target):
     with pytest.raises(UnknownName, match="there is no (task_queue|activity) 'No'") as error:
         to_json(Routing(default_filter=target), DIRECTORY)
     assert error.value.name == "No"
@@ -165,7 +165,7 @@ def parsed(text_or_filters, **routing):
     )
 
 
-def test_alternative_notations_are_understood():
+def test_alternative_notations_are_accepted():
     expected = Routing(
         filters=(
             Filter(
@@ -224,7 +224,7 @@ def test_unknown_sid_is_not_replaced():
     ],
     ids=range(16),
 )
-def test_malformed_configuration_is_refused(text, message):
+def test_malformed_configuration_is_rejected(text, message):
     with pytest.raises(ConfigurationError) as error:
         from_json(text, DIRECTORY)
     assert str(error.value).startswith(message)

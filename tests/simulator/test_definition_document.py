@@ -51,7 +51,7 @@ FRAGMENTS = st.sampled_from(
 
 @given(st.lists(FRAGMENTS | st.text(max_size=3), max_size=12).map("".join))
 @settings(max_examples=300)
-def test_any_text_is_read_or_refused_with_a_one_line_message(text):
+def test_any_text_is_read_or_rejected_with_a_one_line_message(text):
     message = "f.yaml: read"
     try:
         parse(text.encode("utf-8", "surrogatepass"), "f.yaml")
@@ -125,7 +125,7 @@ def test_mistake_is_described_with_its_position_if_known(text, message):
     assert error(text).startswith(message)
 
 
-def test_hundred_levels_are_allowed():
+def test_nesting_100_levels_deep_is_allowed():
     assert value("[" * 101 + "]" * 101)
 
 
@@ -138,7 +138,7 @@ def test_empty_file_is_null():
     assert value("# nothing\n") is None
 
 
-def test_file_that_is_not_utf_8_is_refused():
+def test_file_that_is_not_utf_8_is_rejected():
     message = "the file is not UTF-8; save it as UTF-8"
     assert error(b"a: 1\nb: \xff\n") == f"f.yaml:2:1: {message}"
     assert error("a: 1".encode("utf-16")) == f"f.yaml:1:1: {message}"
@@ -186,7 +186,7 @@ def test_path_text_resembles_an_expression_and_has_limited_length():
     assert len(path_text(("a" * 500,))) == 200
 
 
-def test_error_counts_further_mistakes():
+def test_error_reports_the_number_of_further_mistakes():
     findings = [Finding(("a",), "one"), Finding((), "two"), Finding((), "three")]
     found = Document("f", {})
     assert str(DefinitionError(found, findings[:1])) == "f: one"
@@ -195,7 +195,7 @@ def test_error_counts_further_mistakes():
     assert DefinitionError(found, findings).findings == findings
 
 
-def test_yaml_above_the_size_limit_is_refused_but_larger_json_is_read(monkeypatch):
+def test_yaml_above_the_size_limit_is_rejected_but_larger_json_is_read(monkeypatch):
     monkeypatch.setattr(document, "MAX_YAML_BYTES", 10)
     assert value("a: 1234567") == {"a": 1234567}
     assert error("a: 12345678") == (
@@ -219,12 +219,12 @@ def test_file_has_a_maximum_size(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="the system has no /dev/zero")
-def test_endless_file_is_refused(monkeypatch):
+def test_endless_file_is_rejected(monkeypatch):
     monkeypatch.setattr(document, "MAX_BYTES", 1000)
     with pytest.raises(DefinitionError, match="/dev/zero: the file has more than 1,000 bytes"):
         read_bytes(Path("/dev/zero"))
 
 
-def test_folder_is_refused(tmp_path):
+def test_folder_is_rejected(tmp_path):
     with pytest.raises(DefinitionError, match="the file cannot be read: Is a directory"):
         read_bytes(tmp_path)

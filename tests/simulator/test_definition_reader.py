@@ -100,7 +100,7 @@ def test_null_clears_value_that_can_be_cleared():
         ("workflows", "configuration"), ("workers", "activity"), ("workers", "capacity"),
     ],
 )  # fmt: skip
-def test_null_is_refused_for_a_key_that_cannot_be_cleared(section, key):
+def test_null_is_rejected_for_a_key_that_cannot_be_cleared(section, key):
     found = (
         item_messages(section, **{key: None})
         if section
@@ -192,7 +192,7 @@ def test_default_replaces_only_an_unmanaged_value():
 
 
 @pytest.mark.parametrize("prefix", ["AC", "WS", "WA", "WK", "WQ", "WW", "WC", "TC", "WT", "WR"])
-def test_sid_is_refused_everywhere_except_in_urls(prefix):
+def test_sid_is_rejected_everywhere_except_in_urls(prefix):
     sid = prefix + "0123456789abcdefABCDEF" + "0" * 10
     message = f"contains {sid}; use the name instead"
     assert messages({"friendly_name": sid}) == [f"friendly_name {message}"]
@@ -260,7 +260,7 @@ def test_attributes_have_limits():
     assert item_messages("workers", attributes={"a": float("inf")}) == [message]
 
 
-def test_incomplete_character_is_refused():
+def test_incomplete_character_is_rejected():
     message = "friendly_name contains an incomplete Unicode character"
     assert item_messages("workers", friendly_name="\ud800") == [message]
     assert read_item("workers", friendly_name="\ud7ff\ue000🙂").friendly_name
@@ -268,20 +268,22 @@ def test_incomplete_character_is_refused():
 
 @pytest.mark.parametrize("section", [section for section in SECTIONS if section != "task_channels"])
 def test_name_is_unique_in_its_list(section):
-    def found(*items):
+    def messages_for(*items):
         return messages({"friendly_name": "X", section: list(items)})
 
     def problem(index, key, name, title="name"):
         return f"{section}[{index}]: {key}: another item of {section} has the {title} {name!r}"
 
     a, b = {"friendly_name": "A"}, {"friendly_name": "B"}
-    assert found(a, b, a) == [problem(2, "friendly_name", "A")]
+    assert messages_for(a, b, a) == [problem(2, "friendly_name", "A")]
     remedy = "; apply this renaming before another item gets the name"
-    assert found(a, {**b, "was": "A"}) == [problem(1, "was", "A") + remedy]
-    assert found({**a, "was": "B"}, b) == [problem(0, "was", "B") + remedy]
+    assert messages_for(a, {**b, "was": "A"}) == [problem(1, "was", "A") + remedy]
+    assert messages_for({**a, "was": "B"}, b) == [problem(0, "was", "B") + remedy]
     equal = f"{section}[0]: was: the previous name equals the name; remove this key"
-    assert found({**a, "was": "A"}) == [equal]
-    assert found({**a, "was": "C"}, {**b, "was": "C"}) == [problem(1, "was", "C", "previous name")]
+    assert messages_for({**a, "was": "A"}) == [equal]
+    assert messages_for({**a, "was": "C"}, {**b, "was": "C"}) == [
+        problem(1, "was", "C", "previous name")
+    ]
     read(**{section: [{**a, "was": "C"}, {**b, "was": "D"}]})
 
 
@@ -311,24 +313,24 @@ def test_task_channel_cannot_be_renamed():
 
 
 def test_mistakes_in_events_filter_are_described():
-    def found(value):
+    def messages_for(value):
         return messages({"friendly_name": "X", "events_filter": value})
 
-    assert found([]) == [
+    assert messages_for([]) == [
         (
             "events_filter must not be an empty list, because TaskRouter's empty filter selects all"
             " types; write null for all types"
         )
     ]
-    assert found({}) == ["events_filter must be a list of event types, not a mapping"]
-    assert found(7) == ["events_filter must be a list of event types, not 7"]
-    assert found([7]) == ["events_filter[0] must be an event type, not 7"]
-    assert found(["task.created", "Task.Created"]) == [
+    assert messages_for({}) == ["events_filter must be a list of event types, not a mapping"]
+    assert messages_for(7) == ["events_filter must be a list of event types, not 7"]
+    assert messages_for([7]) == ["events_filter[0] must be an event type, not 7"]
+    assert messages_for(["task.created", "Task.Created"]) == [
         "events_filter[1]: unknown type 'Task.Created'; did you mean task.created?"
     ]
 
 
-def test_definition_that_is_not_a_mapping_is_refused():
+def test_definition_that_is_not_a_mapping_is_rejected():
     message = "the Workspace must be a mapping with the keys of the Workspace, not a list"
     assert messages([]) == [message]
 

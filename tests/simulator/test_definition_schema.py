@@ -30,7 +30,7 @@ def test_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(reader.schema())
 
 
-def test_quickstart_matches_the_schema_and_manages_every_key_that_it_mentions():
+def test_quickstart_matches_the_schema_and_manages_every_key_that_it_contains():
     definition = reader.quickstart()
     VALIDATOR.validate(definition.document.value)
     managed = {key for key, value in vars(definition).items() if not isinstance(value, Unmanaged)}
@@ -38,8 +38,8 @@ def test_quickstart_matches_the_schema_and_manages_every_key_that_it_mentions():
 
 
 def test_page_shows_the_quickstart():
-    shown = re.search("<!-- quickstart -->\n```yaml\n(.*)```\n<!-- /quickstart", PAGE, re.DOTALL)
-    assert shown[1] == reader.QUICKSTART.read_text(encoding="utf-8")
+    example = re.search("<!-- quickstart -->\n```yaml\n(.*)```\n<!-- /quickstart", PAGE, re.DOTALL)
+    assert example[1] == reader.QUICKSTART.read_text(encoding="utf-8")
 
 
 def test_page_describes_every_key():
@@ -82,7 +82,7 @@ def test_page_describes_every_key():
     ],
     ids=str,
 )
-def test_schema_and_reader_refuse_the_same_definitions(fields):
+def test_schema_and_reader_reject_the_same_definitions(fields):
     value = {**MINIMAL, **fields}
     assert not VALIDATOR.is_valid(value)
     with pytest.raises(DefinitionError):

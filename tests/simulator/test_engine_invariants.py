@@ -43,7 +43,7 @@ class EngineMachine(RuleBasedStateMachine):
         return items[number % len(items)] if items else None
 
     def attempt(self, action, resource, *arguments):
-        """Attempt an operation; check that a refusal changes no status or Activity."""
+        """Attempt an operation; check that a failed operation changes no status or Activity."""
         if resource is None:
             return
         before = self.snapshot()

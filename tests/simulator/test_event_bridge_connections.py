@@ -156,7 +156,7 @@ def test_each_channel_event_increases_the_version_of_the_worker_by_one(taskroute
     assert alice.get_own()["version"] == before + 2
 
 
-def test_holder_of_a_task_receives_task_updates(taskrouter, alice, bob):
+def test_worker_with_an_open_reservation_receives_task_updates(taskrouter, alice, bob):
     task_sid = offer_task(taskrouter, alice)
     with alice.connect() as channel, bob.connect() as other:
         initialize(channel)
@@ -167,7 +167,7 @@ def test_holder_of_a_task_receives_task_updates(taskrouter, alice, bob):
         assert other.receive()[0] == "worker.attributes.update"
 
 
-def test_former_holder_of_a_task_receives_no_updates(taskrouter, alice):
+def test_worker_who_rejected_a_task_receives_no_task_updates(taskrouter, alice):
     task_sid = offer_task(taskrouter, alice)
     sid = alice.get_own("/Reservations")["contents"][0]["sid"]
     alice.update_own(f"/Reservations/{sid}", ReservationStatus="rejected")
@@ -252,7 +252,7 @@ def test_connection_may_outlive_the_token(monkeypatch):
             assert [channel.socket.recv(5) for _ in range(3)] == [" ", " ", " "]
 
 
-def test_worker_may_connect_again(taskrouter, alice):
+def test_worker_may_reconnect(taskrouter, alice):
     for _ in range(3):
         with alice.connect() as channel:
             initialize(channel)
@@ -309,7 +309,7 @@ def test_text_that_is_not_utf_8_closes_the_connection_without_an_error_message(c
 @pytest.mark.parametrize(
     ("headers", "token", "status"), [({}, "x" * 9_000, 414), ({"X-Long": "x" * 9_000}, "", 431)]
 )
-def test_handshake_that_is_too_long_is_refused(taskrouter, headers, token, status):
+def test_handshake_that_is_too_long_is_rejected(taskrouter, headers, token, status):
     with pytest.raises(InvalidStatus) as error, open_channel(taskrouter, headers, token=token):
         pass
     assert error.value.response.status_code == status

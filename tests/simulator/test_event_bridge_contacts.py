@@ -176,7 +176,7 @@ def test_transfer_can_be_canceled_only_by_the_initiating_worker_with_the_right_t
         ({"Priority": 2**31}, "Priority must be a whole number from 0 to 2147483647"),
     ],
 )
-def test_invalid_transfer_is_refused(alice, bob, accepted_reservation, changes, message):
+def test_invalid_transfer_is_rejected(alice, bob, accepted_reservation, changes, message):
     params = {"ReservationSid": accepted_reservation["sid"], "To": bob.worker_sid} | changes
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}/Transfers", **params)
     assert (status, body["message"]) == (400, message)

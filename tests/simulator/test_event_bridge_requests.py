@@ -164,7 +164,7 @@ def test_worker_accepts_wraps_and_completes_a_reservation(taskrouter, alice, off
         assert payload["task"]["assignment_status"] == task_status
 
 
-def test_refused_request_has_the_status_and_the_message_of_the_rest_api(taskrouter, alice, offer):
+def test_rejected_request_has_the_status_and_the_message_of_the_rest_api(taskrouter, alice, offer):
     path = f"/Workers/{alice.worker_sid}/Reservations/{offer['sid']}"
     expected = send_request(taskrouter, "POST", path, ReservationStatus="completed")
     assert alice.send("POST", path[1:], ReservationStatus="completed") == expected
@@ -216,10 +216,10 @@ def test_worker_updates_and_completes_their_task(taskrouter, alice, offer):
     assert alice.get(path) == payload
 
 
-def test_parameter_with_a_different_name_in_the_rest_api_is_renamed(refusing_simulator):
-    alice = BrowserSdk(refusing_simulator)
+def test_parameter_with_a_different_name_in_the_rest_api_is_renamed(strict_simulator):
+    alice = BrowserSdk(strict_simulator)
     alice.post("Tasks", RoutingTarget=alice.worker_sid)
-    refusing_simulator.advance()
+    strict_simulator.advance()
     sid = alice.get_own("/Reservations")["contents"][0]["sid"]
     path = f"Workers/{alice.worker_sid}/Reservations/{sid}"
     status, body = alice.send("POST", path, Instruction="call", DequeueStatusCallbackEvents="a")
@@ -227,15 +227,15 @@ def test_parameter_with_a_different_name_in_the_rest_api_is_renamed(refusing_sim
     assert (status, body["message"]) == (400, expected)
 
 
-def test_parameters_known_only_to_the_sdk_are_ignored(refusing_simulator):
-    alice = BrowserSdk(refusing_simulator)
+def test_parameters_known_only_to_the_sdk_are_ignored(strict_simulator):
+    alice = BrowserSdk(strict_simulator)
     assert alice.get_own("/Reservations", Active="true", PageSize=1000)["contents"] == []
     status, body = alice.send("POST", f"Workers/{alice.worker_sid}", Attribute={})
     assert status == 400
     assert body["message"].startswith("Unknown parameter 'Attribute'")
 
 
-def test_active_reservations_are_those_that_the_worker_holds(taskrouter, alice, offer):
+def test_active_reservations_exclude_rejected_reservations(taskrouter, alice, offer):
     assert len(alice.get_own("/Reservations", Active="true")["contents"]) == 1
     alice.update_own(
         f"/Reservations/{offer['sid']}",
@@ -381,7 +381,7 @@ def test_page_has_50_items_unless_a_different_size_is_requested(taskrouter, supe
 @pytest.mark.parametrize(
     "params", [{"PageSize": 0}, {"PageSize": 1001}, {"AfterSid": "WA1"}, {"NextToken": "WA1"}]
 )
-def test_invalid_page_is_refused(taskrouter, alice, params):
+def test_invalid_page_is_rejected(taskrouter, alice, params):
     status, body = alice.send("GET", "Activities", **params)
     assert (status, body["message"].split()[0]) == (400, next(iter(params)))
     assert alice.send("GET", "Activities", PageSize=1000)[0] == 200
@@ -422,7 +422,7 @@ def test_search_covers_more_than_one_page_of_the_rest_api(taskrouter, supervisor
         (b"x" * 4_000_001, "The body is longer than 4000000 bytes"),
     ],
 )
-def test_malformed_body_is_refused(taskrouter, body, message):
+def test_malformed_body_is_rejected(taskrouter, body, message):
     status, response = post(taskrouter, body, {})
     assert (status, response["message"]) == (400, message)
 
@@ -443,7 +443,7 @@ def test_malformed_body_is_refused(taskrouter, body, message):
         ),
     ],
 )
-def test_malformed_request_is_refused(taskrouter, alice, changes, message):
+def test_malformed_request_is_rejected(taskrouter, alice, changes, message):
     url = f"Workspaces/{taskrouter.workspace_sid}/Activities"
     body = {"url": url, "method": "GET", "params": {}, "token": alice.token} | changes
     status, response = post(taskrouter, json.dumps(body).encode(), {})
@@ -512,10 +512,10 @@ def test_pages_on_this_machine_may_send_requests(taskrouter, origin):
     assert preflight.headers["Access-Control-Allow-Headers"] == "*"
     assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
     assert preflight.headers["Access-Control-Max-Age"] == "600"
-    refused = request(taskrouter, "POST", {"Origin": origin})
-    assert refused.status == 401  # no token
-    assert refused.headers["Access-Control-Allow-Origin"] == origin
-    assert refused.headers["Vary"] == "Origin"
+    response = request(taskrouter, "POST", {"Origin": origin})
+    assert response.status == 401  # no token
+    assert response.headers["Access-Control-Allow-Origin"] == origin
+    assert response.headers["Vary"] == "Origin"
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "POST"])
@@ -568,6 +568,6 @@ def test_unexpected_exception_is_logged_and_returns_500(taskrouter, alice, monke
 
 
 @pytest.fixture
-def refusing_simulator():
+def strict_simulator():
     with running(unknown_parameters="refused") as simulator:
         yield simulator

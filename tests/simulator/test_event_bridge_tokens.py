@@ -25,7 +25,7 @@ class Account:
     workers = {"Alice": "WK" + "0" * 32}  # noqa: RUF012 - never changes
 
 
-def refusal(token, now=NOW):
+def error_code(token, now=NOW):
     with pytest.raises(InvalidToken) as error:
         verify(token, CREDENTIALS, now)
     assert error.value.status == 401
@@ -47,32 +47,32 @@ def test_token_created_by_twilios_sdk_is_accepted():
     assert verify(token, CREDENTIALS, NOW) == expected
 
 
-def test_role_is_worker_unless_the_grant_names_another_role():
+def test_role_is_worker_unless_the_grant_specifies_another_role():
     assert verify(grants(role=None), CREDENTIALS, NOW).role == "worker"
     assert verify(grants(role="admin"), CREDENTIALS, NOW).role == "admin"
 
 
-def test_token_need_not_name_a_worker():
+def test_token_without_a_worker_is_accepted():
     assert verify(grants(worker_sid=None), CREDENTIALS, NOW).worker_sid == ""
 
 
 def test_token_is_accepted_until_it_expires():
     token = claims(exp=NOW)
     assert verify(token, CREDENTIALS, NOW - 0.001).expires == NOW
-    assert refusal(token) == 20104
+    assert error_code(token) == 20104
 
 
 def test_token_is_valid_for_at_most_24_hours():
     assert verify(claims(exp=NOW + 86_400), CREDENTIALS, NOW).expires == NOW + 86_400
-    assert refusal(claims(exp=NOW + 86_401)) == 20157
+    assert error_code(claims(exp=NOW + 86_401)) == 20157
     for expires in (float("inf"), 10**400):
-        assert refusal(claims(exp=expires)) == 20157
+        assert error_code(claims(exp=expires)) == 20157
 
 
 def test_token_is_not_accepted_before_it_is_valid():
     assert verify(claims(nbf=NOW), CREDENTIALS, NOW)
     for begins in (NOW + 0.001, 10**400):
-        assert refusal(claims(nbf=begins)) == 20105
+        assert error_code(claims(nbf=begins)) == 20105
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_token_is_not_accepted_before_it_is_valid():
         ("\ud800", 20101),
     ],
 )
-def test_invalid_token_is_refused_with_twilios_code(token, code):
-    assert refusal(token) == code
+def test_invalid_token_is_rejected_with_twilios_code(token, code):
+    assert error_code(token) == code
 
 
 def test_message_about_an_invalid_worker_sid_names_the_field():
@@ -121,15 +121,15 @@ def test_claims_of_a_token_cannot_be_changed():
     header, _, signature = claims().split(".")
     changed = {"iss": Account.api_key_sid, "sub": Account.account_sid, "exp": NOW + 60}
     payload = base64.urlsafe_b64encode(json.dumps(changed).encode()).rstrip(b"=").decode()
-    assert refusal(f"{header}.{payload}.{signature}") == 20107
+    assert error_code(f"{header}.{payload}.{signature}") == 20107
 
 
 @given(
     st.text()
     | st.binary().map(lambda data: f"eyJhbGciOiJIUzI1NiJ9.{base64.urlsafe_b64encode(data)}.e")
 )
-def test_random_text_is_refused(text):
-    refusal(text)
+def test_random_text_is_rejected(text):
+    error_code(text)
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text())
@@ -138,7 +138,7 @@ GRANTS = st.dictionaries(st.sampled_from(["workspace_sid", "worker_sid", "role"]
 
 @settings(max_examples=50)
 @given(VALUES | GRANTS)
-def test_signed_token_with_any_grant_is_accepted_or_refused(grant):
+def test_signed_token_with_any_grant_is_accepted_or_rejected(grant):
     try:
         accepted = verify(claims(grants={"task_router": grant}), CREDENTIALS, NOW).workspace_sid
     except InvalidToken:
@@ -146,7 +146,7 @@ def test_signed_token_with_any_grant_is_accepted_or_refused(grant):
     assert accepted == grant["workspace_sid"]
 
 
-def test_request_with_invalid_token_is_refused(taskrouter):
+def test_request_with_invalid_token_is_rejected(taskrouter):
     for token, code in ((forge(taskrouter, secret="x" * 32), 20107), (None, 20101)):
         status, body = post(taskrouter, json.dumps({"token": token}).encode(), {})
         assert (status, body["status"], body["code"]) == (401, 401, code)

@@ -21,7 +21,7 @@ def evaluate(text, **context):
     return parse(text, Comparisons())(context)
 
 
-def refusal(function, text):
+def error_for(function, text):
     with pytest.raises(ExpressionError) as error:
         function(text)
     return str(error.value)
@@ -37,7 +37,7 @@ def test_expression_may_be_nested_50_levels_deep(left, right):
     for text in (nested(50), nested(50) + " OR " + nested(50), f"{nested(49)} OR a == '(['"):
         check(text)
     message = "the expression is nested more than 50 levels deep"
-    assert refusal(check, nested(51)) == message
+    assert error_for(check, nested(51)) == message
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
@@ -71,7 +71,7 @@ def test_literal_has_expected_value(text, value):
 def test_number_has_up_to_300_digits():
     check(f"a == {'9' * 300}.{'9' * 300}")
     for text in ("9" * 301, "1." + "9" * 301):
-        assert "is not an expression" in refusal(check, f"a == {text}")
+        assert "is not an expression" in error_for(check, f"a == {text}")
     numbers = Comparisons(mixed_types="numbers")
     for digits, is_equal in ((300, True), (301, False)):
         context = {"a": "0" * (digits - 1) + "7", "b": "7." + "0" * digits}
@@ -82,13 +82,13 @@ def test_number_has_up_to_300_digits():
 
 def test_index_has_up_to_nine_digits():
     check("a[999999999] == 1")
-    assert "is not an expression" in refusal(check, "a[1234567890] == 1")
+    assert "is not an expression" in error_for(check, "a[1234567890] == 1")
     assert reference_keys("a[999999999]") == ("a", 999_999_999)
-    assert "is not a reference" in refusal(reference_keys, "a[1234567890]")
+    assert "is not a reference" in error_for(reference_keys, "a[1234567890]")
 
 
 @pytest.mark.parametrize(("index", "value"), [(0, "x"), (1, "y"), (2, None)])
-def test_index_counts_from_zero(index, value):
+def test_index_starts_at_zero(index, value):
     assert parse_reference(f"a[{index}]")({"a": ["x", "y"]}) == value
     for other in ("xy", {"0": "x"}, None, 7):
         assert parse_reference(f"a[{index}]")({"a": other}) is None
@@ -99,7 +99,9 @@ def test_references_are_yielded_with_names_and_indexes():
     assert set(references(text)) == {("a", "b", 0, "1c"), ("f",), ("g",), ("h",)}
     assert reference_keys("a.b[0].1c$") == ("a", "b", 0, "1c$")
     long_text = "a " * 150
-    assert refusal(reference_keys, long_text).startswith(f"{long_text[:200]!r} is not a reference")
+    assert error_for(reference_keys, long_text).startswith(
+        f"{long_text[:200]!r} is not a reference"
+    )
 
 
 @pytest.mark.parametrize("word", ["AND", "OR", "CONTAINS", "HAS", "IN", "NOT IN"])
@@ -141,7 +143,7 @@ def test_error_describes_position_and_alternatives(text, position, found, expect
     if position is None:
         check(text)
         return
-    message = refusal(check, text)
+    message = error_for(check, text)
     problem = (
         "incomplete at the end" if found == "end" else f"unexpected {found} at position {position}"
     )
@@ -150,15 +152,15 @@ def test_error_describes_position_and_alternatives(text, position, found, expect
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
-def test_error_names_position_of_unclosed_string(quote):
+def test_error_states_position_of_unclosed_string(quote):
     text = f"a == {quote}b c"
-    message = refusal(check, text)
+    message = error_for(check, text)
     assert message.endswith("the string at position 6 has no closing quote")
 
 
 def test_long_expression_is_truncated_in_error():
     text = "a == " + "1" * 200 + " ~"
-    assert refusal(check, text).startswith(f"{text[:200]!r} is not an expression: ")
+    assert error_for(check, text).startswith(f"{text[:200]!r} is not an expression: ")
 
 
 def test_folded_text_ignores_case():

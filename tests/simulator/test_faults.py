@@ -135,7 +135,7 @@ def test_faults_can_be_removed(taskrouter, workspace):
         {"on": ["request"], "kind": "error"},
     ],
 )
-def test_invalid_fault_is_refused(description):
+def test_invalid_fault_is_rejected(description):
     with pytest.raises(FaultError):
         Faults().add(description)
 
@@ -153,7 +153,7 @@ def test_valid_faults_are_accepted():
     assert len(faults.pending()) == 5
 
 
-def test_control_routes_refuse_invalid_requests(taskrouter):
+def test_control_routes_reject_invalid_requests(taskrouter):
     for path in ("clock", "faults", "reset"):
         for body in (
             "no json",

@@ -41,13 +41,13 @@ def test_settings_are_passed_by_indirect_parametrization(new_simulator):
         ("control_token", b"x" * 16, "must be a string, a number, True or False, not bytes"),
     ],
 )
-def test_invalid_setting_is_refused(name, value, message):
+def test_invalid_setting_is_rejected(name, value, message):
     with pytest.raises(SettingsError) as error, running(**{name: value}):
         pass
     assert str(error.value) == f"SIMULATOR_{name.upper()} {message}"
 
 
-def test_unknown_setting_is_refused():
+def test_unknown_setting_is_rejected():
     with pytest.raises(SettingsError) as error, running(reservation_timout=7):
         pass
     assert str(error.value) == (

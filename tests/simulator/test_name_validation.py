@@ -1,4 +1,4 @@
-"""Unknown names are refused, and resources that expressions use cannot be deleted."""
+"""Unknown names are rejected, and resources that expressions use cannot be deleted."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from taskrouter_simulator.engine import names, workflows, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.names import WORKER_NAMES
-from tests.simulator.conftest import Simulation, refusal, send_request
+from tests.simulator.conftest import Simulation, error_for, send_request
 from tests.simulator.workflow_simulation import (
     WorkflowSimulation,
     catch_all_filter,
@@ -87,7 +87,7 @@ def test_activity_cannot_be_deleted_while_skip_if_counts_it():
         filter_with_target(known_worker_friendly_name="taskrouter.dayOfWeek"),
     ],
 )
-def test_workflow_with_unknown_name_is_refused(workflow_filter):
+def test_workflow_with_unknown_name_is_rejected(workflow_filter):
     with pytest.raises(BadRequest, match="Workflow configuration is invalid: "):
         WorkflowSimulation(workflow_filter)
 
@@ -129,7 +129,7 @@ MISSPELLED_IN_TARGET = [
 
 
 @pytest.mark.parametrize(("name", "suggestion"), MISSPELLED_IN_TARGET)
-def test_misspelled_name_in_target_is_refused_with_suggestion(name, suggestion):
+def test_misspelled_name_in_target_is_rejected_with_suggestion(name, suggestion):
     message = re.escape(f"{name} is not known; did you mean {suggestion}?")
     with pytest.raises(BadRequest, match=message):
         WorkflowSimulation(filter_with_target(expression=f"{name} == 1"))
@@ -151,13 +151,13 @@ def test_misspelled_name_in_target_is_refused_with_suggestion(name, suggestion):
         ({"order_by": "worker.channel.voice.available"}, "available is a boolean, but order_by"),
     ],
 )
-def test_target_with_invalid_reference_is_refused_with_reason(target_keys, message):
+def test_target_with_invalid_reference_is_rejected_with_reason(target_keys, message):
     with pytest.raises(BadRequest, match=re.escape(message)):
         WorkflowSimulation(filter_with_target(**target_keys))
 
 
 @pytest.mark.parametrize("name", ["Task.vip", "TASKROUTER.currentTime", "taskroute.dayOfWeek"])
-def test_misspelled_namespace_in_filter_is_refused(name):
+def test_misspelled_namespace_in_filter_is_rejected(name):
     with pytest.raises(BadRequest, match="did you mean task"):
         WorkflowSimulation({"expression": f"{name} == 1", "targets": [{"queue": "One"}]})
 
@@ -175,9 +175,9 @@ MISSPELLED_IN_QUEUE = [
 
 
 @pytest.mark.parametrize(("name", "suggestion"), MISSPELLED_IN_QUEUE)
-def test_misspelled_name_in_queue_is_refused_with_suggestion(workspace, name, suggestion):
+def test_misspelled_name_in_queue_is_rejected_with_suggestion(workspace, name, suggestion):
     create = workspace.task_queues.create
-    message = refusal(create, friendly_name="New", target_workers=f"1==1 OR {name} == 1")
+    message = error_for(create, friendly_name="New", target_workers=f"1==1 OR {name} == 1")
     assert message.endswith(f"{name} is not known; did you mean {suggestion}?")
 
 
@@ -210,7 +210,7 @@ def test_existing_worker_attribute_is_not_treated_as_misspelling(workspace, name
 
 
 @given(st.sampled_from([*WORKER_NAMES, "channel.voice.assigned_tasks"]), st.data())
-def test_taskrouter_name_in_a_different_naming_convention_is_refused(name, data):
+def test_taskrouter_name_in_a_different_naming_convention_is_rejected(name, data):
     first, dot, rest = name.partition(".")
     words = [
         data.draw(st.sampled_from([str, str.upper, str.title]))(word) for word in first.split("_")
@@ -230,7 +230,7 @@ def test_taskrouter_name_in_a_different_naming_convention_is_refused(name, data)
             check(spelling)
 
 
-def test_configuration_that_cannot_route_tasks_is_refused():
+def test_configuration_that_cannot_route_tasks_is_rejected():
     simulation = Simulation()
     for text in ('{"task_routing": {}}', '{"task_routing": {"filter": [{"queue": "WQ"}]}}'):
         with pytest.raises(BadRequest, match="must have filters or a default_filter"):
@@ -247,33 +247,33 @@ WORKER_EXPRESSIONS = [
 ]
 
 
-def list_refusal(taskrouter, path, **query):
-    """Send a list request that is refused; return the error message."""
+def error_for_list(taskrouter, path, **query):
+    """Send an invalid list request; return the error message."""
     status, body = send_request(taskrouter, "GET", path, **query)
     assert status == 400, body
     return body["message"]
 
 
 @pytest.mark.parametrize(("expression", "message"), WORKER_EXPRESSIONS)
-def test_expression_over_rest_is_refused_with_parameter_and_reason(
+def test_expression_over_rest_is_rejected_with_parameter_and_reason(
     taskrouter, workspace, expression, message
 ):
     create = workspace.task_queues.create
-    text = refusal(create, friendly_name="New", target_workers=expression)
+    text = error_for(create, friendly_name="New", target_workers=expression)
     assert text.startswith("Unable to create record: TargetWorkers is invalid: ")
     assert message in text
     queue = workspace.task_queues(next(iter(taskrouter.task_queues.values())))
-    assert message in refusal(queue.update, target_workers=expression)
+    assert message in error_for(queue.update, target_workers=expression)
     for path, parameter in (
         ("/Workers", "TargetWorkersExpression"),
         ("/TaskQueues", "EvaluateWorkerAttributes"),
     ):
-        text = list_refusal(taskrouter, path, **{parameter: expression})
+        text = error_for_list(taskrouter, path, **{parameter: expression})
         assert text.startswith(f"{parameter} is invalid: ")
         assert message in text
 
 
 @pytest.mark.parametrize("expression", ["worker.sid == 'x'", "taskrouter.currentHour > 8", "a ~ b"])
-def test_task_list_refuses_invalid_expression(taskrouter, expression):
-    message = list_refusal(taskrouter, "/Tasks", EvaluateTaskAttributes=expression)
+def test_task_list_rejects_invalid_expression(taskrouter, expression):
+    message = error_for_list(taskrouter, "/Tasks", EvaluateTaskAttributes=expression)
     assert message.startswith("EvaluateTaskAttributes is invalid: ")

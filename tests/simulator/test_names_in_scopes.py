@@ -146,7 +146,7 @@ def test_long_reference_is_truncated():
 
 
 @pytest.mark.parametrize("name", ["worker.sid", "worker.activity_name"])
-def test_string_in_order_by_is_refused_with_reason(name):
+def test_string_in_order_by_is_rejected_with_reason(name):
     simulation = Simulation()
     with pytest.raises(names.ExpressionError) as error:
         names.require_names(

@@ -70,7 +70,7 @@ def copied(value, hint, **roots):
     return Reader(objects, roots).read(data, hint), objects
 
 
-def test_cycles_and_shared_objects_are_kept():
+def test_cycles_and_shared_objects_are_preserved():
     parent, shared = Node("A"), Value(3)
     child = Node("B", parent=parent, old_style=parent, value=shared, values=(shared, Value(4)))
     parent.children, parent.by_name = [child, child], {"x": child}
@@ -110,7 +110,7 @@ def test_keys_stay_unique_after_objects_are_garbage_collected():
     assert len(set(keys)) == len(writer.objects) == 100
 
 
-def test_method_call_on_a_root_object_is_kept():
+def test_method_call_on_a_root_object_is_preserved():
     owner, node = Owner(), Node("A")
     node.action = partial(owner.keep, node, 5)
     copy, objects = copied(node, Node, owner=owner)
@@ -142,19 +142,19 @@ def not_registered() -> None:
         partial(call_later, Owner(), then=partial(not_registered)),
     ],
 )
-def test_call_to_an_unregistered_function_is_refused(action):
+def test_call_to_an_unregistered_function_is_rejected(action):
     with pytest.raises(TypeError, match="cannot be stored"):
         Writer({}).write(action, Continuation)
 
 
-def test_function_whose_name_belongs_to_another_function_is_refused(monkeypatch):
+def test_function_with_the_name_of_another_function_is_rejected(monkeypatch):
     monkeypatch.setitem(FUNCTIONS, "test_object_graph.not_registered", call_later)
     with pytest.raises(TypeError, match="cannot be stored"):
         Writer({}).write(partial(not_registered), Continuation)
 
 
 @pytest.mark.parametrize("hint", [object, bytes, Owner | Node, type(None), "Node"])
-def test_value_of_an_unsupported_type_is_refused(hint):
+def test_value_of_an_unsupported_type_is_rejected(hint):
     for convert in (Writer({}).write, Reader({}, {}).read):
         with pytest.raises((TypeError, ValueError)):
             convert("x", hint)
@@ -181,6 +181,6 @@ def test_missing_field_gets_its_default():
         ({"A": {"sid": "A", "limit": 10**400}}, OverflowError, "large"),
     ],
 )
-def test_incompatible_json_is_refused(objects, error, message):
+def test_incompatible_json_is_rejected(objects, error, message):
     with pytest.raises(error, match=message):
         Reader(objects, {}).read("A", Node)

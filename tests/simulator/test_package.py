@@ -95,7 +95,7 @@ def test_container_image_installs_only_pinned_dependencies():
     assert "--no-deps" in dockerfile
 
 
-def test_readme_names_every_control_route_and_method():
+def test_readme_lists_every_control_route_and_method():
     for path, handlers in control.ROUTES.items():
         (methods,) = re.findall(rf"^\| (.*) {re.escape(path)}` \|", README, re.MULTILINE)
         assert set(re.findall("[A-Z]+", methods)) == set(handlers)
@@ -103,7 +103,7 @@ def test_readme_names_every_control_route_and_method():
     assert [name for name in names if f"`{name}(" not in README] == []
 
 
-def test_readme_names_every_field_and_kind_of_a_fault():
+def test_readme_lists_every_field_and_kind_of_a_fault():
     names = {*Fault.__dataclass_fields__, *log.KINDS, "latency", "error", "cut", "duplicate"}
     names -= {"id", "call", "alert"}
     assert [name for name in names if f"`{name}`" not in README] == []
@@ -120,7 +120,7 @@ def test_workspaces_in_the_readme_are_valid(taskrouter, tmp_path):
         assert list(other.workers) == ["Zoe"]
 
 
-def test_readme_names_only_the_built_wheel():
+def test_readme_mentions_only_the_built_wheel():
     wheel = f"taskrouter_simulator-{taskrouter_simulator.__version__}-py3-none-any.whl"
     assert set(re.findall(r"[\w.-]+\.whl", README)) == {wheel}
     assert not re.search("(pip install|uvx) '?taskrouter", README)

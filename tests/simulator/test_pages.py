@@ -109,14 +109,14 @@ FORGED_TOKENS = st.one_of(
 
 
 @given(FORGED_TOKENS, ORDERINGS, st.booleans())
-def test_token_that_the_simulator_did_not_create_is_refused(token, ordering, is_empty):
+def test_token_that_the_simulator_did_not_create_is_rejected(token, ordering, is_empty):
     resources = [] if is_empty else build_activities([(1.0, "a"), (2.0, "b")])
     with pytest.raises(BadRequest, match="PageToken is not valid"):
         paginate("/v1/Tasks", resources, ordering, token, 1)
 
 
 @given(ORDERINGS, st.data())
-def test_changed_token_is_refused(ordering, data):
+def test_changed_token_is_rejected(ordering, data):
     resources = build_activities([(1.0, "a"), (2.0, "b"), (3.0, "c")])
     token = paginate("/v1/Tasks", resources, ordering, None, 1).next_token
     index = data.draw(st.integers(0, len(token)))
@@ -127,7 +127,7 @@ def test_changed_token_is_refused(ordering, data):
         paginate("/v1/Tasks", resources, ordering, changed, 1)
 
 
-def test_token_from_a_different_ordering_is_refused():
+def test_token_from_a_different_ordering_is_rejected():
     resources = build_activities([(1.0, "a"), (2.0, "b")])
     token = paginate("/v1/Tasks", resources, BY_CREATION, None, 1).next_token
     with pytest.raises(BadRequest, match="PageToken is not valid for this list and this Ordering"):
@@ -141,7 +141,7 @@ def test_token_from_a_different_ordering_is_refused():
      "[[NaN],false]", "[[null],true]"],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/Tasks", "/Workers", "/Events"])
-def test_forged_token_is_refused_even_if_the_list_is_empty(taskrouter, path, content):
+def test_forged_token_is_rejected_even_if_the_list_is_empty(taskrouter, path, content):
     token = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
     for forged in (token, "A" * 22 + token):
         status, body = send_request(taskrouter, "GET", path, PageToken=forged)
@@ -269,8 +269,8 @@ def test_page_urls_keep_filters_and_order(taskrouter, workspace):
     previous = parse_qs(urlsplit(second["meta"]["previous_page_url"]).query)
     assert (previous["Ordering"], previous["Page"]) == (["Priority:desc"], ["0"])
     other_order = {**next_query, "Ordering": "Priority:asc"}
-    status, refusal = send_request(taskrouter, "GET", "/Tasks", **other_order)
-    assert (status, refusal["code"]) == (400, 20001)
+    status, error = send_request(taskrouter, "GET", "/Tasks", **other_order)
+    assert (status, error["code"]) == (400, 20001)
 
 
 def test_previous_page_number_is_not_negative(taskrouter, workspace):
@@ -330,7 +330,7 @@ INVALID_ORDERINGS = [
         ("task_queues", "DateStatusChanged:asc"),
     ],
 )
-def test_invalid_ordering_is_refused(workspace, resource, ordering):
+def test_invalid_ordering_is_rejected(workspace, resource, ordering):
     with pytest.raises(TwilioException, match="Ordering must"):
         getattr(workspace, resource).list(ordering=ordering)
 

@@ -1,4 +1,4 @@
-"""REST parameters: invalid values are refused, and list filters select resources."""
+"""REST parameters: invalid values are rejected, and list filters select resources."""
 
 import json
 
@@ -6,10 +6,10 @@ import pytest
 import requests
 
 from taskrouter_simulator.testing import running
-from tests.simulator.conftest import refusal, send_request
+from tests.simulator.conftest import error_for, send_request
 
 
-def assert_refused(response, parameter):
+def assert_rejected(response, parameter):
     status, body = response
     assert (status, body["code"]) == (400, 20001), body
     assert parameter in body["message"]
@@ -33,8 +33,8 @@ SID_FILTERS = [
 
 @pytest.mark.parametrize(("path", "parameter"), SID_FILTERS)
 @pytest.mark.parametrize("value", ["", "x", "AC" + "0" * 32, "WT" + "0" * 31])
-def test_list_filter_refuses_a_value_that_is_not_a_sid(taskrouter, path, parameter, value):
-    assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
+def test_list_filter_rejects_a_value_that_is_not_a_sid(taskrouter, path, parameter, value):
+    assert_rejected(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_list_filter_refuses_a_value_that_is_not_a_sid(taskrouter, path, paramet
         ("/Workers", "PageToken", ""),
     ],
 )
-def test_invalid_list_parameter_is_refused(taskrouter, path, parameter, value):
-    assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
+def test_invalid_list_parameter_is_rejected(taskrouter, path, parameter, value):
+    assert_rejected(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
-def test_invalid_reservation_filters_are_refused(taskrouter, workspace):
+def test_invalid_reservation_filters_are_rejected(taskrouter, workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     path = f"/Tasks/{task.sid}/Reservations"
     for parameter, value in (("ReservationStatus", ""), ("ReservationStatus", "open"),
                              ("WorkerSid", ""), ("WorkerSid", "Alice")):  # fmt: skip
-        assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
+        assert_rejected(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
 def test_unknown_value_of_available_filter_means_false(taskrouter):
@@ -136,7 +136,7 @@ def test_unknown_value_of_available_filter_means_false(taskrouter):
         ("", "PrioritizeQueueOrder"),
     ],
 )
-def test_empty_value_is_refused(taskrouter, workspace, path, parameter, value):
+def test_empty_value_is_rejected(taskrouter, workspace, path, parameter, value):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     path = path.format(
         activity=taskrouter.activities["Idle"],
@@ -155,11 +155,11 @@ def test_empty_value_is_refused(taskrouter, workspace, path, parameter, value):
         "/Tasks": {"WorkflowSid": taskrouter.workflow_sid},
     }.get(path, {})
     parameters = {**required, parameter: value}
-    assert_refused(send_request(taskrouter, "POST", path, **parameters), parameter)
+    assert_rejected(send_request(taskrouter, "POST", path, **parameters), parameter)
 
 
 @pytest.mark.parametrize("parameter", ["ReservationStatus", "WorkerActivitySid", "Instruction"])
-def test_empty_value_in_reservation_update_is_refused(taskrouter, workspace, parameter):
+def test_empty_value_in_reservation_update_is_rejected(taskrouter, workspace, parameter):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
@@ -168,7 +168,7 @@ def test_empty_value_in_reservation_update_is_refused(taskrouter, workspace, par
     (reservation,) = task.reservations.list()
     path = f"/Tasks/{task.sid}/Reservations/{reservation.sid}"
     parameters = {"ReservationStatus": "rejected", parameter: ""}
-    assert_refused(send_request(taskrouter, "POST", path, **parameters), parameter)
+    assert_rejected(send_request(taskrouter, "POST", path, **parameters), parameter)
     assert reservation.fetch().reservation_status == "pending"
 
 
@@ -204,7 +204,7 @@ def test_empty_value_clears_urls_events_filter_and_target_workers(
     ],
     ids=range(11),
 )
-def test_every_operation_refuses_invalid_attributes_with_same_message(
+def test_every_operation_rejects_invalid_attributes_with_same_message(
     taskrouter, workspace, attributes, message
 ):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
@@ -215,7 +215,7 @@ def test_every_operation_refuses_invalid_attributes_with_same_message(
         (f"/Workers/{taskrouter.workers['Alice']}", {}),
     ):
         response = send_request(taskrouter, "POST", path, Attributes=attributes, **required)
-        assert_refused(response, f"Attributes {message}")
+        assert_rejected(response, f"Attributes {message}")
 
 
 MISSING_ACTIVITY = "WA" + "0" * 32
@@ -240,13 +240,13 @@ def test_error_names_parameter(taskrouter, workspace):
         (workspace.update, {"events_filter": "task.created, task.made"}, "types: task.made"),
     ]
     for call, parameters, message in calls:
-        assert message in refusal(call, **parameters)
+        assert message in error_for(call, **parameters)
 
 
 @pytest.mark.parametrize("name", ["1fax", "my-fax", "my fax", "fax.1", "fäx", "", "a" + "\n"])
-def test_unique_name_that_expressions_cannot_contain_is_refused(workspace, name):
+def test_unique_name_that_expressions_cannot_contain_is_rejected(workspace, name):
     create = workspace.task_channels.create
-    assert "UniqueName" in refusal(create, friendly_name="Fax", unique_name=name)
+    assert "UniqueName" in error_for(create, friendly_name="Fax", unique_name=name)
 
 
 @pytest.mark.parametrize("name", ["fax_1", "$fax", "Fax9$"])
@@ -273,13 +273,13 @@ def test_multitasking_can_be_disabled_only_if_another_workspace_is_single_taskin
         workspaces = second_simulator.client().taskrouter.v1.workspaces
         single = workspaces(second_simulator.workspace_sid)
         single.update(multi_task_enabled=True)
-        message = refusal(single.update, multi_task_enabled=False)
+        message = error_for(single.update, multi_task_enabled=False)
         assert "MultiTaskEnabled must not be changed to false" in message
 
 
-def test_unknown_template_is_refused(taskrouter):
+def test_unknown_template_is_rejected(taskrouter):
     create = taskrouter.client().taskrouter.v1.workspaces.create
-    assert "Template must be one of NONE, FIFO" in refusal(
+    assert "Template must be one of NONE, FIFO" in error_for(
         create, friendly_name="Sales", template="LIFO"
     )
 
@@ -308,9 +308,9 @@ def test_workspace_without_template_has_only_activities(taskrouter, parameters):
 
 
 def test_friendly_names_of_workers_are_case_insensitive(taskrouter, workspace):
-    assert "already exists" in refusal(workspace.workers.create, friendly_name="ALICE")
+    assert "already exists" in error_for(workspace.workers.create, friendly_name="ALICE")
     alice = workspace.workers(taskrouter.workers["Alice"])
-    assert "already exists" in refusal(alice.update, friendly_name="bob")
+    assert "already exists" in error_for(alice.update, friendly_name="bob")
     assert alice.update(friendly_name="alice").friendly_name == "alice"
     assert [worker.sid for worker in workspace.workers.list(friendly_name="Alice")] == [
         alice.fetch().sid
@@ -435,11 +435,11 @@ def send_body(taskrouter, method, path, body, content_type):
         (None, b"FriendlyName=New"),
     ],
 )
-def test_body_that_is_not_a_form_is_refused(taskrouter, method, content_type, body):
+def test_body_that_is_not_a_form_is_rejected(taskrouter, method, content_type, body):
     before = taskrouter._request("GET", "")
     for path in ("/Tasks", f"/Workers/{taskrouter.workers['Alice']}"):
         response = send_body(taskrouter, method, path, body, content_type)
-        assert_refused((response.status_code, response.json()), FORM)
+        assert_rejected((response.status_code, response.json()), FORM)
     assert taskrouter._request("GET", "") == before
 
 
@@ -451,8 +451,8 @@ def test_empty_body_needs_no_content_type(taskrouter, content_type):
 @pytest.mark.parametrize(
     "body", [b"FriendlyName=%FF", b"FriendlyName=\xff", b"%C3=1", b"X=%ED%A0%80"]
 )
-def test_form_that_is_not_utf8_is_refused(taskrouter, body):
+def test_form_that_is_not_utf8_is_rejected(taskrouter, body):
     response = send_body(taskrouter, "POST", "/Workers", body, FORM)
-    assert_refused((response.status_code, response.json()), "not valid UTF-8")
+    assert_rejected((response.status_code, response.json()), "not valid UTF-8")
     query = send_body(taskrouter, "GET", "/Workers?FriendlyName=%FF", b"", None)
-    assert_refused((query.status_code, query.json()), "not valid UTF-8")
+    assert_rejected((query.status_code, query.json()), "not valid UTF-8")

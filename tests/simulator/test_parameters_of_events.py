@@ -122,27 +122,27 @@ def test_events_describe_move_to_another_target():
     center.task = center.enqueue_task()
     before = len(center.workspace.events)
     center.clock.advance(10)
-    found = list(center.workspace.events.values())[before:]
+    events = list(center.workspace.events.values())[before:]
     queues = {name: queue.sid for name, queue in center.queues.items()}
-    shown = [(event.event_type, event.description, event.resource_sid) for event in found]
-    assert shown == [
+    summaries = [(event.event_type, event.description, event.resource_sid) for event in events]
+    assert summaries == [
         ("task-queue.timeout", "Task timed out of TaskQueue", queues["One"]),
         ("workflow.target-matched", "Task matched a Workflow target", center.workflow.sid),
         ("task-queue.moved", "Task moved to another TaskQueue", queues["Two"]),
         ("task-queue.entered", "Task entered TaskQueue", queues["Two"]),
     ]
-    names = [event.parameters["TaskQueueName"] for event in found]
+    names = [event.parameters["TaskQueueName"] for event in events]
     assert names == ["One", "One", "Two", "Two"]
-    assert {event.parameters["WorkflowFilterName"] for event in found} == {"All"}
+    assert {event.parameters["WorkflowFilterName"] for event in events} == {"All"}
 
 
 def test_events_describe_workflow_timeout():
     center = WorkflowSimulation(catch_all_filter({"queue": "One", "skip_if": "1==1"}))
     center.task = center.enqueue_task()
-    found = list(center.workspace.events.values())[-3:]
-    shown = [(event.event_type, event.description, event.resource_sid) for event in found]
+    events = list(center.workspace.events.values())[-3:]
+    summaries = [(event.event_type, event.description, event.resource_sid) for event in events]
     end = "Task canceled on Workflow timeout"
-    assert shown == [
+    assert summaries == [
         ("workflow.skipped", "Task skipped a Workflow step", center.workflow.sid),
         ("workflow.timeout", end, center.workflow.sid),
         ("task.canceled", end, center.task.sid),

@@ -24,8 +24,8 @@ def center(app):
         yield app, taskrouter, workspace
 
 
-def refusal(operation, *arguments, **fields):
-    """Return the message of a refused control request."""
+def error_for(operation, *arguments, **fields):
+    """Send an invalid control request; return the error message."""
     with pytest.raises(urllib.error.HTTPError) as error:
         operation(*arguments, **fields)
     assert error.value.code == 400
@@ -51,7 +51,7 @@ def test_ringing_phone_is_answered(center):
     answered = taskrouter.answer(leg)
     assert (answered["status"], answered["connected_with"]) == ("in-progress", call["sid"])
     assert workspace.tasks(call["task_sid"]).fetch().assignment_status == "assigned"
-    assert refusal(taskrouter.answer, leg) == f"No phone is ringing for call {leg}"
+    assert error_for(taskrouter.answer, leg) == f"No phone is ringing for call {leg}"
 
 
 def test_call_in_conference_is_described(center):
@@ -114,7 +114,7 @@ def test_flag_must_be_a_boolean(center, name):
     call = taskrouter.place_call(CALLER, NUMBER)
     before = taskrouter.call(call["sid"])
     for value in ("true", 1, []):
-        message = refusal(taskrouter.update_call, call["sid"], **{name: value})
+        message = error_for(taskrouter.update_call, call["sid"], **{name: value})
         assert message == f"{name} must be true or false"
     assert taskrouter.call(call["sid"]) == before
 
@@ -123,5 +123,5 @@ def test_flag_of_call_that_is_not_in_a_conference_cannot_be_set(center):
     app, taskrouter, _ = center
     app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER)
-    message = refusal(taskrouter.update_call, call["sid"], hold=True)
+    message = error_for(taskrouter.update_call, call["sid"], hold=True)
     assert message == f"Call {call['sid']} is not in a conference"

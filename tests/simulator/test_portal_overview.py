@@ -114,12 +114,12 @@ def test_tasks_without_queue_or_workflow_are_shown():
         simulation.engine, simulation.workspace, routing_target=simulation.bob.sid
     )
     simulation.clock.run_due()
-    shown = overview_of(simulation)["workspace"]
-    new, old = shown["tasks"]
+    workspace = overview_of(simulation)["workspace"]
+    new, old = workspace["tasks"]
     assert (old["sid"], old["queue"], old["workflow"]) == (canceled.sid, None, WORKFLOW)
     assert old["reason"] == "Task canceled on Workflow timeout"
     assert (new["sid"], new["workflow"]) == (targeted.sid, None)
-    (reservation,) = shown["reservations"]
+    (reservation,) = workspace["reservations"]
     assert reservation["expires"] == NOW + 120
 
 
@@ -140,18 +140,18 @@ def test_task_lists_workers_of_open_and_completed_reservations(operations, expec
     for operation in operations:
         is_task = operation in {assignments.wrap, assignments.complete, assignments.cancel}
         operation(simulation.engine, simulation.workspace, task if is_task else reservation)
-    (shown,) = overview_of(simulation)["workspace"]["tasks"]
-    assert shown["workers"] == expected
+    (listed_task,) = overview_of(simulation)["workspace"]["tasks"]
+    assert listed_task["workers"] == expected
 
 
 def test_newest_1000_tasks_are_shown():
     simulation = Simulation()
     for _ in range(1001):
         tasks.create(simulation.engine, simulation.workspace, attributes="{}")
-    shown = overview_of(simulation)["workspace"]
+    workspace = overview_of(simulation)["workspace"]
     newest = list(reversed(simulation.workspace.tasks))
-    assert [task["sid"] for task in shown["tasks"]] == newest[:1000]
-    assert shown["tasks_total"] == 1001
+    assert [task["sid"] for task in workspace["tasks"]] == newest[:1000]
+    assert workspace["tasks_total"] == 1001
 
 
 def test_newest_200_ended_reservations_are_shown():
@@ -161,31 +161,31 @@ def test_newest_200_ended_reservations_are_shown():
         (*_, last) = simulation.workspace.reservations.values()
         reservations.reject(simulation.engine, simulation.workspace, last)
         simulation.clock.run_due()
-    shown = overview_of(simulation)["workspace"]
+    workspace = overview_of(simulation)["workspace"]
     newest = list(reversed(simulation.workspace.reservations))
-    assert [item["sid"] for item in shown["reservations"]] == newest[:201]
-    assert (shown["reservations_total"], newest[-1]) == (202, reservation.sid)
+    assert [item["sid"] for item in workspace["reservations"]] == newest[:201]
+    assert (workspace["reservations_total"], newest[-1]) == (202, reservation.sid)
 
 
 def test_newest_100_callbacks_of_each_kind_and_alerts_are_shown():
     kinds = ("assignment", "fallback", "event", "twiml", "status", "request", "call", "alert")
     log = [{"id": number, "kind": kinds[number % 8]} for number in range(8 * 101)]
-    shown = overview_of(Simulation(), log)
+    overview = overview_of(Simulation(), log)
     newest = list(reversed(log[8:]))
-    assert shown["callbacks"] == [entry for entry in newest if entry["kind"] in kinds[:5]]
-    assert shown["alerts"] == [entry for entry in newest if entry["kind"] == "alert"]
-    assert (shown["callbacks_total"], shown["alerts_total"]) == (505, 101)
-    assert shown["callbacks_by_kind"] == dict.fromkeys(kinds[:5], 101)
+    assert overview["callbacks"] == [entry for entry in newest if entry["kind"] in kinds[:5]]
+    assert overview["alerts"] == [entry for entry in newest if entry["kind"] == "alert"]
+    assert (overview["callbacks_total"], overview["alerts_total"]) == (505, 101)
+    assert overview["callbacks_by_kind"] == dict.fromkeys(kinds[:5], 101)
 
 
 def test_events_do_not_displace_assignments():
     log = [{"id": 1, "kind": "assignment"}] + [
         {"id": number, "kind": "event"} for number in range(2, 203)
     ]
-    shown = overview_of(Simulation(), log)
-    assert [entry["id"] for entry in shown["callbacks"]] == [*range(202, 102, -1), 1]
+    overview = overview_of(Simulation(), log)
+    assert [entry["id"] for entry in overview["callbacks"]] == [*range(202, 102, -1), 1]
     expected = dict.fromkeys(CALLBACKS, 0) | {"assignment": 1, "event": 201}
-    assert shown["callbacks_by_kind"] == expected
+    assert overview["callbacks_by_kind"] == expected
 
 
 HEADERS = {
@@ -236,6 +236,6 @@ def test_state_has_etag_and_time(taskrouter):
 
 
 @pytest.mark.parametrize("sid", ["WS" + "0" * 31, "WS" + "0" * 33, "WS" + "g" * 32, "x"])
-def test_state_route_refuses_invalid_workspace_sid(taskrouter, sid):
+def test_state_route_rejects_invalid_workspace_sid(taskrouter, sid):
     status, _, body = fetch(taskrouter, f"/simulator/state?workspace={sid}")
     assert (status, body.decode()) == (400, "workspace must be a WS… SID")

@@ -74,20 +74,20 @@ def test_task_has_the_same_sid_and_dates_in_any_order(taskrouter, days):
 """
 OLD_CONFTEST = "from taskrouter_simulator.testing import taskrouter\n"
 OLD_TEST = """
-seen = []
+urls = []
 
 
 def test_first(taskrouter):
-    seen.append(taskrouter.url)
+    urls.append(taskrouter.url)
 
 
 def test_second(taskrouter):
-    assert seen and taskrouter.url not in seen
+    assert urls and taskrouter.url not in urls
 """
 
 
 def run_pytest(folder, test, conftest=None):
-    """Run a test file as in a project that has installed the package; return the output."""
+    """Run a test file as if the package were installed; return the output."""
     (folder / "test_support.py").write_text(test, encoding="utf-8")
     if conftest:
         (folder / "conftest.py").write_text(conftest, encoding="utf-8")

@@ -191,7 +191,7 @@ def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file
         ),
     ],
 )  # fmt: skip
-def test_invalid_file_is_refused(file, capsys, text, message):
+def test_invalid_file_is_rejected(file, capsys, text, message):
     file.write_text(text, encoding="utf-8")
     assert replay(file, "http://127.0.0.1:9") == 2
     assert capsys.readouterr().err == f"replay: {message.format(file=file)}\n"
@@ -206,7 +206,7 @@ def test_only_line_feeds_separate_exported_log_entries(app, file):
     assert len(app.received) == 2
 
 
-def test_missing_and_binary_files_are_refused(file, capsys):
+def test_missing_and_binary_files_are_rejected(file, capsys):
     assert replay(file, "http://127.0.0.1:9") == 2
     file.write_bytes(b"\xff")
     assert replay(file, "http://127.0.0.1:9") == 2

@@ -1,4 +1,4 @@
-"""Limits on parameters: values from the minimum to the maximum are accepted, others are refused."""
+"""Limits on parameters: values at the limits are accepted, and values beyond them are rejected."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -146,8 +146,8 @@ def test_body_of_maximum_size_is_accepted(taskrouter):
 
 def test_1000_parameters_are_accepted(taskrouter):
     assert post_form(taskrouter, b"&".join([b"X=1"] * 1000)) == (201, None)
-    refused = (400, "The request has too many parameters")
-    assert post_form(taskrouter, b"&".join([b"X=1"] * 1001)) == refused
+    error = (400, "The request has too many parameters")
+    assert post_form(taskrouter, b"&".join([b"X=1"] * 1001)) == error
 
 
 @pytest.mark.parametrize("is_update", [False, True])

@@ -64,7 +64,7 @@ def paths(simulator):
 @pytest.mark.parametrize(
     ("parent", "name"), [(parent, name) for parent, names in PARAMETERS.items() for name in names]
 )
-def test_invalid_value_is_refused(simulator, paths, parent, name, value):
+def test_invalid_value_is_rejected(simulator, paths, parent, name, value):
     if name in FREE_TEXT and value:
         return
     required = next(item for prefix, item in REQUIRED.items() if name.startswith(prefix))
@@ -120,7 +120,7 @@ def test_boolean_may_be_number_or_string(value):
 
 @pytest.fixture(scope="module")
 def strict_simulator():
-    """A simulator that refuses unknown parameters."""
+    """A simulator that rejects unknown parameters."""
     with running(frozen_clock=True, unknown_parameters="refused") as taskrouter:
         yield taskrouter
 
@@ -146,7 +146,7 @@ INAPPLICABLE = [
 
 
 @pytest.mark.parametrize(("parameters", "name"), INAPPLICABLE, ids=range(len(INAPPLICABLE)))
-def test_strict_setting_refuses_parameter_for_different_instruction(
+def test_strict_setting_rejects_parameter_for_different_instruction(
     strict_simulator, strict_paths, parameters, name
 ):
     idle = strict_simulator.activities["Idle"]
@@ -196,7 +196,7 @@ def test_error_names_unknown_instruction(strict_simulator, strict_paths):
         ("POST", "{reservation}", "Xyzzy"),
     ],
 )
-def test_setting_refuses_repeated_parameter_that_is_not_a_list(
+def test_setting_rejects_repeated_parameter_that_is_not_a_list(
     strict_simulator, strict_paths, method, path, name
 ):
     is_list = name == "AssignmentStatus"

@@ -60,7 +60,7 @@ def test_new_workspace_can_be_set_up_and_deleted(taskrouter):
 @pytest.mark.parametrize(
     "url", ["nowhere", "ftp://a/b", "http://", "http://a b/", "http://a/\r\nX: y", "http://[", "ü"]
 )
-def test_invalid_callback_url_is_refused(taskrouter, workspace, url):
+def test_invalid_callback_url_is_rejected(taskrouter, workspace, url):
     with pytest.raises(TwilioRestException, match="AssignmentCallbackUrl is not a valid URL"):
         workspace.workflows(taskrouter.workflow_sid).update(assignment_callback_url=url)
 
@@ -133,7 +133,7 @@ def test_errors_are_problem_details_if_configured():
         assert (error.value.status, error.value.code) == (429, 20429)
 
 
-def test_refused_update_changes_nothing(workspace):
+def test_rejected_update_changes_nothing(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     with pytest.raises(TwilioRestException):
         task.update(assignment_status="canceled", task_channel="telepathy")
@@ -181,7 +181,7 @@ def test_update_with_outdated_if_match_returns_412(taskrouter, workspace):
     assert workspace.tasks(task.sid).fetch().priority == 1
 
 
-def test_completing_unassigned_task_is_refused(workspace):
+def test_completing_unassigned_task_is_rejected(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     with pytest.raises(TwilioRestException, match="because it is not currently assigned"):
         workspace.tasks(task.sid).update(assignment_status="completed")

@@ -26,7 +26,7 @@ def update(taskrouter, reservation, **parameters):
 
 
 @pytest.mark.parametrize("status", ["pending", "timeout", "canceled", "rescinded"])
-def test_status_that_only_taskrouter_sets_is_refused(taskrouter, reservation, status):
+def test_status_that_only_taskrouter_sets_is_rejected(taskrouter, reservation, status):
     message = f"ReservationStatus cannot be set to {status}"
     expected = (400, message, "pending")
     assert update(taskrouter, reservation, ReservationStatus=status) == expected
@@ -134,7 +134,7 @@ def test_filters_are_combined_except_that_queue_sid_overrides_queue_name(taskrou
         assert [item.friendly_name for item in listed] == expected, filters
 
 
-def test_friendly_name_in_use_is_refused(taskrouter, workspace):
+def test_friendly_name_in_use_is_rejected(taskrouter, workspace):
     english = taskrouter.task_queues["Customer Care Requests - English"]
     routing = json.dumps({"task_routing": {"default_filter": {"queue": english}}})
     workspace.workflows.create(friendly_name="Main", configuration=routing)

@@ -1,4 +1,4 @@
-"""Every operation in Twilio's description works, and Prism reports no violation.
+"""Every operation in Twilio's description works, and Prism reports no violations.
 
 [Prism](https://github.com/stoplightio/prism) is a proxy that compares requests and responses with
 an OpenAPI description. Prism is independent of the simulator.
@@ -82,7 +82,7 @@ def test_every_operation_of_the_scenario_succeeds(taskrouter, description):
 
 @pytest.mark.slow
 @needs_prism
-def test_prism_reports_no_violation(taskrouter, description):
+def test_prism_reports_no_violations(taskrouter, description):
     with prism(taskrouter.url) as url:
         exchanges = list(Scenario(taskrouter, description, url).run())
     assert [exchange for exchange in exchanges if violations(exchange)] == []

@@ -6,7 +6,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.testing import running
-from tests.simulator.conftest import SPANISH, refusal, send_request
+from tests.simulator.conftest import SPANISH, error_for, send_request
 
 
 def create_reservation(taskrouter):
@@ -55,7 +55,7 @@ def test_setting_requires_reason_to_close_task(setting):
             task = workspace.tasks(sid)
             for reason in None, "", " ":
                 if setting:
-                    message = refusal(task.update, assignment_status=status, reason=reason)
+                    message = error_for(task.update, assignment_status=status, reason=reason)
                     assert "Missing required parameter Reason in the post body" in message
             before = task.update(priority=1).assignment_status
             assert before in {"wrapping", "pending"}
@@ -75,7 +75,7 @@ def test_setting_controls_attributes_in_request_that_sets_status(setting, status
         task = workspace.tasks(reservation.task_sid)
         if setting in {None, "refused"}:
             message = f"AssignmentStatus {status} and Attributes require two separate requests"
-            assert message in refusal(task.update, **changes)
+            assert message in error_for(task.update, **changes)
             assert task.update(priority=7, attributes=SPANISH).assignment_status == "assigned"
             del changes["attributes"]
         updated = task.update(**changes)
@@ -139,7 +139,7 @@ def test_setting_controls_event_list_order(newest_first):
 
 @pytest.fixture(scope="module")
 def strict_simulator():
-    """A simulator that refuses unknown parameters."""
+    """A simulator that rejects unknown parameters."""
     with running(unknown_parameters="refused") as taskrouter:
         yield taskrouter
 
@@ -160,7 +160,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("method", "path", "name", "similar"), UNKNOWN)
-def test_setting_refuses_unknown_parameter_and_suggests_similar_name(
+def test_setting_rejects_unknown_parameter_and_suggests_similar_name(
     strict_simulator, method, path, name, similar
 ):
     path = path.format(worker=strict_simulator.workers["Alice"])
@@ -174,7 +174,7 @@ def test_setting_refuses_unknown_parameter_and_suggests_similar_name(
     ("method", "path"), [(method, path) for path, item in ROUTES.items() for method in item]
 )
 @pytest.mark.parametrize("location", ["params", "data"])
-def test_setting_refuses_unknown_parameter_in_every_operation(
+def test_setting_rejects_unknown_parameter_in_every_operation(
     strict_simulator, method, path, location
 ):
     sid = "WK" + "0" * 32

@@ -54,7 +54,7 @@ class ContactCenter(Rest):
         assert status_code == 200
         self.taskrouter.advance()
 
-    def refusal(self, path, **parameters):
+    def error_for(self, path, **parameters):
         status, body = send_request(self.taskrouter, "GET", path, **parameters)
         assert status == 400
         return body["code"], body["message"]
@@ -413,7 +413,7 @@ def test_statistics_of_workers_are_limited_to_small_workspaces(path):
         center.get(path)
         center.create("/Workers", FriendlyName="Carol")
         message = "Statistics of Workers are not available in a Workspace with more than 2 Workers"
-        assert center.refusal(path) == (20001, message)
+        assert center.error_for(path) == (20001, message)
         center.get("/Statistics")
     with running(worker_statistics_limit=0) as taskrouter:
         ContactCenter(taskrouter).get(path if "WK" not in path else "/Workers/Statistics")
@@ -455,7 +455,7 @@ def test_interval_is_validated(center, path):
          (20001, f"TaskChannel fax does not exist in workspace {center.taskrouter.workspace_sid}")),
         ({"TaskChannel": " "}, (20001, "TaskChannel must not be empty")),
     ):  # fmt: skip
-        assert center.refusal(path, **parameters) == expected, parameters
+        assert center.error_for(path, **parameters) == expected, parameters
     for parameters in (
         {"StartDate": center.moment(days=30)},
         {"EndDate": center.moment(days=29, hours=23, minutes=45)},
@@ -479,7 +479,7 @@ def test_error_about_old_statistics_links_to_its_documentation(center):
 def test_interval_may_begin_thirty_days_before_the_current_second(center):
     center.taskrouter.advance(0.75)
     center.get("/Statistics", StartDate=center.moment(days=30))
-    code, _ = center.refusal("/Statistics", StartDate=center.moment(days=30, seconds=1))
+    code, _ = center.error_for("/Statistics", StartDate=center.moment(days=30, seconds=1))
     assert code == 14241
 
 
@@ -504,7 +504,7 @@ def test_interval_depends_on_minutes_start_date_and_end_date(center):
         assert cumulative["tasks_created"] == count, parameters
 
 
-def test_interval_is_in_utc_unless_it_names_a_zone(center):
+def test_interval_is_in_utc_unless_it_specifies_a_time_zone(center):
     center.create_task()
     naive = center.moment()[:-1]
     zone = datetime.fromisoformat(f"{naive}+00:00") + timedelta(hours=2)
@@ -576,8 +576,8 @@ def test_statistics_are_filtered_by_task_channel(active_center, channel):
 
 
 @pytest.mark.parametrize("path", REAL_TIME_PATHS)
-def test_real_time_statistics_refuse_unknown_task_channel(center, path):
-    code, message = center.refusal(fill_path(center, path), TaskChannel="fax")
+def test_real_time_statistics_reject_unknown_task_channel(center, path):
+    code, message = center.error_for(fill_path(center, path), TaskChannel="fax")
     assert code == 20001
     assert message.startswith("TaskChannel fax does not exist")
 
@@ -611,7 +611,7 @@ def test_waits_are_split_at_thresholds(active_center, path):
     }  # fmt: skip
     message = "SplitByWaitTime must be a comma-separated list of whole seconds"
     for text in "", ",", "5,", "-5", "5;6", "5.5", "x", "1234567890", "5 6", "\u0665":
-        assert active_center.refusal(path, SplitByWaitTime=text) == (20001, message)
+        assert active_center.error_for(path, SplitByWaitTime=text) == (20001, message)
     assert list(split("999999999")) == ["999999999"]
 
 
@@ -718,7 +718,7 @@ def test_at_most_fifty_task_queues_are_read_at_a_time(center):
         ({"queueSids": ["WQ" + "0" * 32, "x"]}, "QueueSids 'x' is not a valid SID"),
     ],
 )  # fmt: skip
-def test_invalid_body_is_refused(center, content, message):
+def test_invalid_body_is_rejected(center, content, message):
     status, body = post_bulk(center, content)
     assert (status, body["code"], body["message"]) == (400, 20001, message)
 
@@ -734,7 +734,7 @@ def test_body_must_be_json(center):
 
 
 @pytest.mark.parametrize("setting", ["ignored", "refused"])
-def test_setting_refuses_unknown_keys_in_json(setting):
+def test_setting_rejects_unknown_keys_in_json(setting):
     with running(unknown_parameters=setting) as taskrouter:
         center = ContactCenter(taskrouter)
         content = {"queueSids": [center.spanish, center.english], "queueSid": ["x"]}
@@ -770,19 +770,19 @@ def links(body):
 def test_every_link_leads_to_a_resource(active_center):
     auth = active_center.taskrouter.account_sid, active_center.taskrouter.auth_token
     active_center.set_activity(active_center.alice, "Idle")
-    seen, waiting = set(), [active_center.url]
-    while waiting:
-        url = waiting.pop()
-        if url in seen:
+    visited, to_visit = set(), [active_center.url]
+    while to_visit:
+        url = to_visit.pop()
+        if url in visited:
             continue
-        seen.add(url)
+        visited.add(url)
         if url.endswith("/TaskQueues/RealTimeStatistics"):
             assert post_bulk(active_center, {"queueSids": [active_center.spanish]})[0] == 200
             continue
         response = requests.get(url, auth=auth, timeout=5)
         assert response.status_code == 200, url
-        waiting += links(response.json())
-        waiting += [item["url"] for value in response.json().values() if isinstance(value, list)
+        to_visit += links(response.json())
+        to_visit += [item["url"] for value in response.json().values() if isinstance(value, list)
                     for item in value if isinstance(item, dict) and "url" in item]  # fmt: skip
-    assert len({url.rsplit("/", 1)[1] for url in seen if "Statistics" in url}) == 3
-    assert sum("Statistics" in url for url in seen) == 3 + 3 + 3 + 2 * 3 + 2 + 2
+    assert len({url.rsplit("/", 1)[1] for url in visited if "Statistics" in url}) == 3
+    assert sum("Statistics" in url for url in visited) == 3 + 3 + 3 + 2 * 3 + 2 + 2

@@ -61,7 +61,7 @@ def test_pending_reservation_times_out_after_second_call():
 
 @pytest.fixture
 def separate_task():
-    """A queued call without its own Task, and the Reservation for a Task that names the call.
+    """A queued call without its own Task, and the Reservation for another Task with the call's SID.
 
     Alice's phone has been ringing for five of the ten seconds before Alice answers.
     """

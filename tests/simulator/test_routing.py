@@ -90,7 +90,7 @@ def test_timeouts_of_all_matching_filters_add_up():
     assert task.status == "canceled"
 
 
-def test_timeouts_of_expired_filters_count_after_rejection():
+def test_timeouts_of_expired_filters_are_included_after_rejection():
     simulation = WorkflowSimulation(
         catch_all_filter({"queue": "One", "timeout": 3}, {"queue": "One", "timeout": 1}),
         catch_all_filter({"queue": "Two", "timeout": 10}),

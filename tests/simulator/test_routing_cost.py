@@ -1,4 +1,4 @@
-"""The cost of a routing pass does not depend on Tasks and Workers that no change affects."""
+"""The cost of a routing pass does not depend on unaffected Tasks and Workers."""
 
 import json
 from types import SimpleNamespace

@@ -102,7 +102,7 @@ def invalid_descriptions():
 
 
 @pytest.mark.parametrize("description", list(invalid_descriptions()))
-def test_invalid_description_is_refused_and_changes_nothing(taskrouter, description):
+def test_invalid_description_is_rejected_and_changes_nothing(taskrouter, description):
     url = f"{taskrouter.url}/simulator/reset"
     response = requests.post(url, json=description, timeout=5)
     assert response.status_code == 400
@@ -144,7 +144,7 @@ def test_simulator_does_not_start_with_an_invalid_workspace_file(tmp_path, capsy
         assert capsys.readouterr().err == f"simulator: {path}{problem}\n"
 
 
-def test_missing_workspace_file_is_named(tmp_path, capsys):
+def test_error_names_missing_workspace_file(tmp_path, capsys):
     path = tmp_path / "sales.yaml"
     assert main(["--workspace-file", str(path), "--port", "0"]) == 1
     problem = "the file cannot be read: No such file or directory"

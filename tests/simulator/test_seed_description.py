@@ -47,7 +47,7 @@ def changed(section, **fields):
     return description
 
 
-def refusal(description, **settings):
+def error_for(description, **settings):
     with pytest.raises(DefinitionError) as error:
         load(description, **settings)
     text = str(error.value)
@@ -165,12 +165,12 @@ def test_url_may_be_a_path_or_null(url, expected):
         ("${api}/a b", "'${api}/a b'"), ({}, "a mapping"),
     ],
 )  # fmt: skip
-def test_invalid_url_is_refused(url, shown):
+def test_invalid_url_is_rejected(url, shown):
     reason = f"must be a URL, or ${{api}} followed by a path, not {shown}"
-    message = refusal(changed(None, event_callback_url=url))
+    message = error_for(changed(None, event_callback_url=url))
     assert message == f"event_callback_url {reason}"
     for name in ("assignment_callback_url", "fallback_assignment_callback_url"):
-        assert refusal(changed("workflows", **{name: url})) == f"workflows[0]: {name} {reason}"
+        assert error_for(changed("workflows", **{name: url})) == f"workflows[0]: {name} {reason}"
 
 
 @pytest.mark.parametrize(
@@ -194,12 +194,14 @@ def test_whole_number_has_limits(section, field, minimum, maximum):
         (1.0, 1.0), (True, "true"),
     ):  # fmt: skip
         message = f"{field} must be a whole number from {minimum} to {maximum}, not {shown}"
-        assert refusal(description(value)) == f"{where}: {message}"
+        assert error_for(description(value)) == f"{where}: {message}"
 
 
 def test_setting_defines_minimum_reservation_timeout():
     load(changed("workflows", task_reservation_timeout=5), least_reservation_timeout=5)
-    message = refusal(changed("workflows", task_reservation_timeout=4), least_reservation_timeout=5)
+    message = error_for(
+        changed("workflows", task_reservation_timeout=4), least_reservation_timeout=5
+    )
     limits = "task_reservation_timeout must be a whole number from 5 to 86400, not 4"
     assert message == f"workflows[0]: {limits}"
 
@@ -287,8 +289,8 @@ UNKNOWN_ACTIVITY = ": there is no Activity 'Hero'; did you mean 'Here'?"
     ],
     ids=range(26),
 )
-def test_error_names_location_and_reason(description, message):
-    assert refusal(description) == message
+def test_error_states_location_and_reason(description, message):
+    assert error_for(description) == message
 
 
 def routing(**fields):
@@ -321,8 +323,8 @@ def two_targets(**fields):
     ],
     ids=range(6),
 )
-def test_error_names_location_in_configuration(description, message):
-    assert refusal(description).startswith("workflows[0].configuration" + message)
+def test_error_states_location_in_configuration(description, message):
+    assert error_for(description).startswith("workflows[0].configuration" + message)
 
 
 @pytest.mark.parametrize(
@@ -350,12 +352,12 @@ def test_error_names_location_in_configuration(description, message):
     ],
     ids=range(10),
 )
-def test_error_names_location_in_filter(description, message):
+def test_error_states_location_in_filter(description, message):
     place = "workflows[0].configuration.task_routing.filters[0]"
-    assert refusal(description).startswith(place + message)
+    assert error_for(description).startswith(place + message)
 
 
-def test_configuration_contains_sids_in_place_of_names():
+def test_configuration_contains_sids_instead_of_names():
     workspace = load(
         routing(
             filters=[
@@ -414,7 +416,7 @@ def test_configuration_contains_sids_in_place_of_names():
 def test_error_names_the_kind_of_an_unknown_variable(variable, kind):
     text = f"worker.sid == '${{{variable}:Nobody}}'"
     message = f"task_queues[0]: there is no {kind} 'Nobody'"
-    assert refusal(changed("task_queues", target_workers=text)) == message
+    assert error_for(changed("task_queues", target_workers=text)) == message
 
 
 def test_null_activity_of_task_queue_means_no_activity():
@@ -455,8 +457,8 @@ def test_task_channels_are_created_and_built_in_channels_are_renamed():
     }  # fmt: skip
 
 
-def test_invalid_name_of_task_channel_is_refused():
-    message = refusal(changed(None, task_channels=[{"unique_name": "e-mail"}]))
+def test_invalid_name_of_task_channel_is_rejected():
+    message = error_for(changed(None, task_channels=[{"unique_name": "e-mail"}]))
     assert message.startswith("task_channels[0]: UniqueName e-mail must consist of letters")
 
 
@@ -490,6 +492,6 @@ def test_settings_define_the_callbacks_of_the_default_workspace():
 def test_first_mistake_is_described_and_others_are_counted():
     description = changed(None, multi_task_enabled=0, default_activity=7)
     reason = "multi_task_enabled must be true or false, not 0"
-    assert refusal(description) == f"{reason} (1 more mistake)"
+    assert error_for(description) == f"{reason} (1 more mistake)"
     description["timeout_activity"] = 7
-    assert refusal(description) == f"{reason} (2 more mistakes)"
+    assert error_for(description) == f"{reason} (2 more mistakes)"

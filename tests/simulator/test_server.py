@@ -68,11 +68,13 @@ def test_help_shows_settings_and_their_defaults(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["--help"])
     assert exit_info.value.code == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    assert shown.startswith("usage: taskrouter-simulator [-h] [--version] [--host HOST]")
-    assert "Run the TaskRouter simulator until SIGINT or SIGTERM." in shown
-    assert re.search(r"--port PORT port to listen on; 0 picks a free port \(SIMULATOR_PORT;", shown)
-    assert "SIMULATOR_HOST; default '127.0.0.1')" in shown
+    output = " ".join(capsys.readouterr().out.split())
+    assert output.startswith("usage: taskrouter-simulator [-h] [--version] [--host HOST]")
+    assert "Run the TaskRouter simulator until SIGINT or SIGTERM." in output
+    assert re.search(
+        r"--port PORT port to listen on; 0 picks a free port \(SIMULATOR_PORT;", output
+    )
+    assert "SIMULATOR_HOST; default '127.0.0.1')" in output
 
 
 def test_version_option_prints_the_version_of_the_package(capsys):
@@ -204,7 +206,7 @@ def test_frozen_clock_with_a_seed_starts_at_the_beginning_of_2026():
     assert datetime.fromtimestamp(clock.now(), UTC).isoformat() == "2026-01-01T00:00:00+00:00"
 
 
-def test_refused_reset_changes_nothing():
+def test_rejected_reset_changes_nothing():
     with running() as taskrouter:
         client = taskrouter.client()
         tasks = client.taskrouter.v1.workspaces(taskrouter.workspace_sid).tasks

@@ -17,7 +17,7 @@ from tests.simulator.test_docs import PAGE
 DEFAULTS = Settings()
 
 
-def refusal(name, text):
+def error_for(name, text):
     with pytest.raises(SettingsError) as error:
         read({name: text})
     return str(error.value).removeprefix(f"SIMULATOR_{name.upper()} ")
@@ -59,7 +59,7 @@ def test_every_documented_choice_is_accepted():
 def test_boolean_setting_has_several_spellings(text, value):
     for name in ("frozen_clock", "etag_quoted"):
         assert getattr(read({name: text}), name) is value
-    assert refusal("frozen_clock", f"{text}x") == f"must be true or false, not {text + 'x'!r}"
+    assert error_for("frozen_clock", f"{text}x") == f"must be true or false, not {text + 'x'!r}"
 
 
 @pytest.mark.parametrize("name", ["routing_delay", "twiml_seconds"])
@@ -67,19 +67,19 @@ def test_number_of_seconds_must_not_be_negative(name):
     for text, value in (("0", 0.0), ("0.25", 0.25), ("1e3", 1000.0)):
         assert getattr(read({name: text}), name) == value
     for text in ("-0.1", "inf", "-inf", "nan"):
-        assert refusal(name, text) == f"must be 0 or more, not {text!r}"
-    assert refusal(name, "") == "must be a number, not ''"
+        assert error_for(name, text) == f"must be 0 or more, not {text!r}"
+    assert error_for(name, "") == "must be a number, not ''"
 
 
 def test_whole_number_must_not_be_negative():
     assert read({"log_size": "0"}).log_size == 0
-    assert refusal("log_size", "-1") == "must be 0 or more, not '-1'"
-    assert refusal("log_size", "1.5") == "must be a whole number, not '1.5'"
+    assert error_for("log_size", "-1") == "must be 0 or more, not '-1'"
+    assert error_for("log_size", "1.5") == "must be a whole number, not '1.5'"
 
 
 def test_port_is_at_most_65535():
     assert (read({"port": "65535"}).port, read({"port": "0"}).port) == (65_535, 0)
-    assert refusal("port", "65536") == "must be a port from 0 to 65535, not '65536'"
+    assert error_for("port", "65536") == "must be a port from 0 to 65535, not '65536'"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_port_is_at_most_65535():
 def test_path_must_begin_with_slash_or_be_empty(name):
     assert getattr(read({name: "/x"}), name) == "/x"
     assert getattr(read({name: ""}), name) == ""
-    assert refusal(name, "x") == "must begin with /, not 'x'"
+    assert error_for(name, "x") == "must begin with /, not 'x'"
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_path_must_begin_with_slash_or_be_empty(name):
 )
 def test_every_choice_is_accepted(name, choice):
     assert getattr(read({name: choice}), name) == choice
-    assert refusal(name, "").startswith("must be one of ")
-    assert refusal(name, choice.upper()).endswith(f", not {choice.upper()!r}")
+    assert error_for(name, "").startswith("must be one of ")
+    assert error_for(name, choice.upper()).endswith(f", not {choice.upper()!r}")
 
 
 def test_url_joins_base_and_path():

@@ -97,12 +97,12 @@ class Center(CallSimulation):
         return {**self.simulator.snapshot(), "checksum": ""}
 
     def do(self, step):
-        """Execute a step. If the step is refused, record the error message as an effect."""
+        """Execute a step. If the step fails, record the error message as an effect."""
         name, first, second = step
         try:
             getattr(self, f"do_{name}")(first, second)
-        except (InstructionError, Refusal) as refusal:
-            self.effects.append(str(refusal))
+        except (InstructionError, Refusal) as error:
+            self.effects.append(str(error))
         self.run()
 
     def do_task(self, first, second):
@@ -182,7 +182,7 @@ STEPS = st.tuples(
 )  # fmt: skip
 
 
-def shown(effect):
+def as_text(effect):
     """Return an effect as text, because Events can't be compared."""
     if isinstance(effect, EventCallback):
         return f"{effect.url} {vars(effect.event)}"
@@ -235,7 +235,7 @@ def test_effects_are_the_same_with_and_without_a_restore(scenario, before, after
     for step in [*after, ("time", 7, 0)]:
         original.do(step)
         restored.do(step)
-    assert list(map(shown, restored.effects)) == list(map(shown, original.effects))
+    assert list(map(as_text, restored.effects)) == list(map(as_text, original.effects))
     assert restored.state() == original.state()
 
 
@@ -251,11 +251,11 @@ def test_every_scenario_can_be_restored(scenario, answer_seconds):
     for step in [("hang_up", 0, 0), ("time", 5, 0), ("activity", 0, 0), ("time", 7, 0)]:
         original.do(step)
         restored.do(step)
-    assert list(map(shown, restored.effects)) == list(map(shown, original.effects))
+    assert list(map(as_text, restored.effects)) == list(map(as_text, original.effects))
     assert restored.state() == original.state()
 
 
-def test_selected_scenarios_create_the_named_situations():
+def test_selected_scenarios_match_their_names():
     centers = {}
     for scenario, steps in SCENARIOS.items():
         centers[scenario] = center = Center(answer_seconds=4.0)
@@ -368,7 +368,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_invalid_snapshot_is_refused_and_changes_nothing(change):
+def test_invalid_snapshot_is_rejected_and_changes_nothing(change):
     apply, message = CHANGES[change]
     center = ringing_center()
     before = center.state()
@@ -407,7 +407,7 @@ def test_snapshot_with_wrong_value_and_valid_checksum_is_restored_or_changes_not
         container[key] = original
 
 
-def test_deeply_nested_document_is_refused():
+def test_deeply_nested_document_is_rejected():
     nested = []
     for _ in range(100_000):
         nested = [nested]

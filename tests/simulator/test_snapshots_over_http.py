@@ -157,7 +157,7 @@ def test_next_page_of_a_list_can_be_fetched_from_another_simulator(simulators):
 
 
 @pytest.mark.parametrize("change", [{"checksum": "x"}, {"version": 2}, {"objects": {}}])
-def test_modified_snapshot_is_refused_with_status_400_and_changes_nothing(simulators, change):
+def test_modified_snapshot_is_rejected_with_status_400_and_changes_nothing(simulators, change):
     first, second = simulators
     offer_task(first)
     offer_task(second)

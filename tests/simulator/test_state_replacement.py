@@ -1,4 +1,4 @@
-"""A reset or a restored snapshot ends the requests that are waiting."""
+"""A reset or a restored snapshot ends all waiting requests."""
 
 import asyncio
 import http.client

@@ -156,7 +156,7 @@ class StatisticsMachine(EngineMachine):
         return stays + [(sid, *stay, self.engine.now()) for sid, stay in current.items()]
 
     def located_events(self, interval):
-        """Return each counted Event in the interval, with parameters and seconds in the queue."""
+        """Return each counted Event in the interval, with its parameters and time in the queue."""
         located, entered = [], {}
         for event in self.workspace.events.values():
             parameters = event.parameters
@@ -240,7 +240,7 @@ def test_history_yields_facts_since_a_time_newest_first():
     assert len(list(history.facts_since(0))) == len(list(history.stays_since(0))) == 3
 
 
-def test_interval_includes_its_start_and_the_second_of_its_end():
+def test_interval_includes_its_start_and_its_entire_last_second():
     history = History()
     history.facts.extend(fact(at) for at in (9.9, 10, 15, 20.9, 21))
     assert [item.at for item in Interval(10, 20).facts(history)] == [10, 15, 20.9]

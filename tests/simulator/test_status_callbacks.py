@@ -301,7 +301,7 @@ def test_post_callback_is_signed_with_its_form(app_and_taskrouter):
 @pytest.mark.parametrize(
     ("status", "codes"), [(200, []), (299, []), (300, [11200]), (500, [11200])]
 )
-def test_refused_status_callback_emits_an_alert_and_changes_nothing(
+def test_failed_status_callback_emits_an_alert_and_changes_nothing(
     app_and_taskrouter, status, codes
 ):
     app, taskrouter = app_and_taskrouter

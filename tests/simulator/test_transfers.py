@@ -21,7 +21,7 @@ FIRST_URL = "http://first.example/"
 
 
 class TransferSimulation(Simulation):
-    """A Task that Alice has accepted in a multitasking Workspace; Bob is available, too."""
+    """A Task that Alice has accepted in a multitasking Workspace; Bob is also available."""
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -73,7 +73,7 @@ class TransferSimulation(Simulation):
         self.clock.run_due()
 
 
-def refusal(operation, *arguments, **options):
+def error_for(operation, *arguments, **options):
     with pytest.raises(BadRequest) as error:
         operation(*arguments, **options)
     return error.value.message
@@ -279,11 +279,13 @@ def test_canceled_transfer_returns_task_to_worker():
     assert (center.task.status, transfer.status) == ("assigned", "canceled")
     assert (center.offered.status, center.accepted.status) == ("canceled", "accepted")
     assert center.transfer_events == ["transfer-initiated", "transfer-canceled"]
-    message = refusal(tasks.cancel_transfer, center.engine, center.workspace, center.task, transfer)
+    message = error_for(
+        tasks.cancel_transfer, center.engine, center.workspace, center.task, transfer
+    )
     expected = f"Transfer {transfer.sid} is already canceled . Cannot cancel transfer."
     assert message == expected
     second = center.transfer()
-    assert refusal(
+    assert error_for(
         tasks.cancel_transfer, center.engine, center.workspace, center.task, transfer
     ) == expected  # fmt: skip
     assert second.status == "initiated"
@@ -321,7 +323,7 @@ def test_queue_to_which_a_task_may_return_cannot_be_deleted():
     center.transfer()
     queue = center.workspace.queues[center.queue_sid]
     message = f"TaskQueue {queue.sid} is in use and cannot be deleted"
-    assert refusal(workspaces.delete_queue, center.engine, center.workspace, queue) == message
+    assert error_for(workspaces.delete_queue, center.engine, center.workspace, queue) == message
     center.do(assignments.accept, center.offered)
     workspaces.delete_queue(center.engine, center.workspace, queue)
     assert queue.sid not in center.workspace.queues
@@ -358,23 +360,23 @@ def test_reevaluation_does_not_reroute_a_transferred_task():
     assert center.offered.transfer is center.task.transfer
 
 
-def test_only_assigned_task_of_accepted_reservation_is_transferred():
+def test_only_assigned_task_of_accepted_reservation_can_be_transferred():
     center = TransferSimulation()
     center.transfer()
     message = f"Cannot transfer task {center.task.sid} because it is not currently assigned."
-    assert refusal(center.transfer) == message
+    assert error_for(center.transfer) == message
     center.do(assignments.accept, center.offered)
     center.accepted = center.offered
     center.do(assignments.wrap_reservation, center.accepted)
-    assert refusal(center.transfer, center.alice.sid) == message
+    assert error_for(center.transfer, center.alice.sid) == message
 
 
 @pytest.mark.parametrize("to", ["WK" + "0" * 70, "", "alice"])
-def test_task_is_transferred_only_to_another_worker_or_a_queue(to):
+def test_task_can_be_transferred_only_to_another_worker_or_a_queue(to):
     center = TransferSimulation()
     for recipient in (to or "x", center.alice.sid, center.task.workflow_sid):
         message = f"Cannot transfer to {recipient[:50]}: not a different Worker or a TaskQueue"
-        assert refusal(center.transfer, recipient) == message
+        assert error_for(center.transfer, recipient) == message
     assert (center.task.status, center.task.transfer) == ("assigned", None)
 
 
@@ -544,42 +546,42 @@ def test_transfer_is_canceled_over_control_routes(taskrouter, workspace, accepte
     assert workspace.tasks(accepted_reservation.task_sid).fetch().assignment_status == "wrapping"
 
 
-def refused(taskrouter, path, **body):
-    """Return the status and the message of a refused control request."""
+def error_over_http(taskrouter, path, **body):
+    """Send an invalid control request; return the status and the error message."""
     with pytest.raises(urllib.error.HTTPError) as error:
         taskrouter._request("POST", path, body)
     (message,) = error.value.__notes__
     return error.value.code, message
 
 
-def test_invalid_transfer_is_refused_with_reason(taskrouter, accepted_reservation):
+def test_invalid_transfer_is_rejected_with_reason(taskrouter, accepted_reservation):
     valid = {
         "reservation_sid": accepted_reservation.sid,
         "to": recipient_of(taskrouter, accepted_reservation),
     }
     for mode in ("warm", None, 7, []):
         expected = (400, "mode must be one of WARM, COLD")
-        assert refused(taskrouter, "/transfers", **valid, mode=mode) == expected
+        assert error_over_http(taskrouter, "/transfers", **valid, mode=mode) == expected
     for sid in (None, "WR0", 7):
         body = {**valid, "reservation_sid": sid}
         expected = (400, "reservation_sid must name an existing Reservation")
-        assert refused(taskrouter, "/transfers", **body) == expected
+        assert error_over_http(taskrouter, "/transfers", **body) == expected
     message = "Cannot transfer to None: not a different Worker or a TaskQueue"
-    assert refused(taskrouter, "/transfers", reservation_sid=accepted_reservation.sid) == (
+    assert error_over_http(taskrouter, "/transfers", reservation_sid=accepted_reservation.sid) == (
         400,
         message,
     )
     missing = (404, f"transfer {'T' * 50} does not exist")
-    assert refused(taskrouter, f"/transfers/{'T' * 60}", status="canceled") == missing
+    assert error_over_http(taskrouter, f"/transfers/{'T' * 60}", status="canceled") == missing
 
 
-def test_transfer_is_canceled_only_once(taskrouter, accepted_reservation):
+def test_transfer_can_be_canceled_only_once(taskrouter, accepted_reservation):
     sid = taskrouter.transfer(
         accepted_reservation.sid, recipient_of(taskrouter, accepted_reservation)
     )["sid"]
     for status in ("failed", None):
         expected = (400, 'the body must be {"status": "canceled"}')
-        assert refused(taskrouter, f"/transfers/{sid}", status=status) == expected
+        assert error_over_http(taskrouter, f"/transfers/{sid}", status=status) == expected
     taskrouter.cancel_transfer(sid)
     message = f"Transfer {sid} is already canceled . Cannot cancel transfer."
-    assert refused(taskrouter, f"/transfers/{sid}", status="canceled") == (400, message)
+    assert error_over_http(taskrouter, f"/transfers/{sid}", status="canceled") == (400, message)

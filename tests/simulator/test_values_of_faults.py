@@ -10,7 +10,7 @@ VALID = {"latency": {"seconds": 1}, "error": {}, "cut": {}, "duplicate": {}}
 LIMIT = 10**9
 
 
-def refusal(**description):
+def error_for(**description):
     """Return the message for an invalid fault, or None for a valid fault."""
     faults = Faults()
     try:
@@ -41,13 +41,13 @@ def test_fault_has_id_and_defaults():
 def test_requests_and_callbacks_allow_different_faults(on, kind):
     allowed = KINDS[:3] if on == "request" else ("latency", "cut", "duplicate")
     expected = None if kind in allowed else f"kind must be one of {', '.join(allowed)}"
-    assert refusal(on=on, kind=kind, **VALID.get(kind, {})) == expected
+    assert error_for(on=on, kind=kind, **VALID.get(kind, {})) == expected
 
 
 def test_parameter_on_must_be_request_or_a_kind_of_callback():
     message = "on must be one of request, assignment, fallback, event, twiml, status"
     for on in (None, "other", ["request"]):
-        assert refusal(on=on, kind="cut") == message
+        assert error_for(on=on, kind="cut") == message
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_parameter_on_must_be_request_or_a_kind_of_callback():
 def test_requests_and_callbacks_allow_different_methods(on, allowed, method):
     is_valid = method in {None, *allowed}
     message = f"method must be one of {', '.join(allowed)} if on is {on}"
-    assert refusal(on=on, kind="cut", method=method) == (None if is_valid else message)
+    assert error_for(on=on, kind="cut", method=method) == (None if is_valid else message)
 
 
 @pytest.mark.parametrize("path", ["/", "*x", "?v1", "[/]v1", "/v1/Workspaces"])
 def test_path_pattern_must_be_able_to_match_leading_slash(path):
-    assert refusal(on="request", kind="cut", path=path) is None
+    assert error_for(on="request", kind="cut", path=path) is None
     message = "path must begin with / or *"
-    assert refusal(on="request", kind="cut", path="x" + path) == message
+    assert error_for(on="request", kind="cut", path="x" + path) == message
 
 
 @pytest.mark.parametrize(
@@ -105,20 +105,20 @@ def test_field_has_limits_and_applies_only_to_some_kinds(field, kinds, values, m
             expected = None if is_valid else message
             if is_valid and kind not in kinds:
                 expected = f"{field} applies only if kind is {' or '.join(kinds)}"
-            assert refusal(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
+            assert error_for(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
 
 
 def test_only_retry_after_times_and_method_may_be_null():
     for field in ("retry_after", "times", "method"):
-        assert refusal(on="request", kind="error", **{field: None}) is None
+        assert error_for(on="request", kind="error", **{field: None}) is None
     for field in ("seconds", "status", "moment", "path"):
-        assert refusal(on="request", kind="error", **{field: None})
+        assert error_for(on="request", kind="error", **{field: None})
 
 
 @pytest.mark.parametrize("seconds", [{}, {"seconds": 0}])
 def test_latency_requires_seconds(seconds):
     message = "seconds must be greater than 0 if kind is latency"
-    assert refusal(on="request", kind="latency", **seconds) == message
+    assert error_for(on="request", kind="latency", **seconds) == message
 
 
 @pytest.mark.parametrize("on", ["request", *CALLBACKS])
@@ -129,16 +129,16 @@ def test_moment_may_be_after_only_for_requests_and_cut_callbacks(on, kind):
     is_valid = on == "request" or kind == "cut"
     message = f"moment must be before if on is {on} and kind is {kind}"
     given = {"on": on, "kind": kind, **VALID[kind]}
-    assert refusal(**given, moment="after") == (None if is_valid else message)
-    assert refusal(**given, moment="before") is None
-    assert refusal(**given, moment="during") == 'moment must be "before" or "after"'
+    assert error_for(**given, moment="after") == (None if is_valid else message)
+    assert error_for(**given, moment="before") is None
+    assert error_for(**given, moment="during") == 'moment must be "before" or "after"'
 
 
-def test_wrong_types_and_unknown_fields_are_refused():
-    assert refusal(on="request", kind="cut", path=1) == "path must be a string"
-    assert refusal(on="request", kind="cut", method=1) == "method must be a string"
+def test_wrong_types_and_unknown_fields_are_rejected():
+    assert error_for(on="request", kind="cut", path=1) == "path must be a string"
+    assert error_for(on="request", kind="cut", method=1) == "method must be a string"
     message = "unknown field 'tims'; did you mean times?"
-    assert refusal(on="request", kind="cut", tims=1) == message
+    assert error_for(on="request", kind="cut", tims=1) == message
 
 
 def test_oldest_matching_fault_is_taken():

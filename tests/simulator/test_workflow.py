@@ -210,7 +210,7 @@ def test_order_by_sorts_workers(order, expected):
 
 
 def test_order_by_sorts_workers_without_a_number_last():
-    """NaN, which is neither less nor greater than any number, must not disturb the order."""
+    """NaN, which is neither less nor greater than any number, must not disrupt the sort order."""
     target = {"queue": "One", "order_by": "worker.level"}
     simulation = WorkflowSimulation(catch_all_filter(target))
     for name, level in (("NaN", math.nan), ("Five", 5), ("Four", 4), ("Infinity", math.inf)):

@@ -18,7 +18,7 @@ def parse(*filters, **routing):
     return parse_configuration(json.dumps({"task_routing": {"filters": filters, **routing}}))
 
 
-def refusal(*filters, **routing):
+def error_for(*filters, **routing):
     with pytest.raises(ConfigurationError) as error:
         parse(*filters, **routing)
     return str(error.value)
@@ -95,7 +95,7 @@ def test_whole_number_has_limits(key, minimum):
         " 1",
         [1],
     ):
-        assert refusal({"queue": "WQ", key: value}) == limits
+        assert error_for({"queue": "WQ", key: value}) == limits
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_whole_number_has_limits(key, minimum):
 def test_value_must_be_a_string(key):
     for value in (7, True, [], {}):
         message = f"{key} must be a string"
-        assert refusal({"targets": [{"queue": "WQ", key: value}]}) == message
+        assert error_for({"targets": [{"queue": "WQ", key: value}]}) == message
     if key != "queue":
         for value in ("", None):
             parsed = parse({"targets": [{"queue": "WQ", key: value}]})
             assert parsed.targets() == [Target("WQ")]
-        message = refusal({"targets": [{"queue": "WQ", key: "~"}]})
+        message = error_for({"targets": [{"queue": "WQ", key: "~"}]})
         assert message.startswith(f"{key}: '~' is not ")
 
 

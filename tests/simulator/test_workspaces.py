@@ -14,8 +14,8 @@ def center():
     return StateSimulation()
 
 
-def refusal(center, operation, *arguments, **options):
-    """Check that an operation is refused and changes nothing; return the error message."""
+def error_for(center, operation, *arguments, **options):
+    """Check that an operation fails and changes nothing; return the error message."""
     before = {name: (item.version, vars(item).copy()) for name, item in center.resources().items()}
     with pytest.raises(BadRequest) as error:
         operation(center.engine, center.workspace, *arguments, **options)
@@ -56,7 +56,7 @@ def test_activity_in_use_cannot_be_deleted(center, use):
         case "assignment":
             center.queues["Two"].assignment_activity_sid = activity.sid
     message = f"Activity {activity.sid} is in use and cannot be deleted"
-    assert refusal(center, workspaces.delete_activity, activity) == message
+    assert error_for(center, workspaces.delete_activity, activity) == message
 
 
 @pytest.mark.parametrize("status", ["pending", "assigned", "wrapping"])
@@ -65,7 +65,7 @@ def test_queue_with_open_task_cannot_be_deleted(center, status):
     task = center.do(tasks.create, queue_sid=queue.sid)
     task.status = status
     message = f"TaskQueue {queue.sid} is in use and cannot be deleted"
-    assert refusal(center, workspaces.delete_queue, queue) == message
+    assert error_for(center, workspaces.delete_queue, queue) == message
     task.status = "canceled"
     workspaces.delete_queue(center.engine, center.workspace, queue)
     assert queue.sid not in center.workspace.queues
@@ -75,12 +75,12 @@ def test_queue_used_by_workflow_cannot_be_deleted(center):
     queue = center.queues["One"]
     center.do(assignments.delete, center.task)
     message = f"TaskQueue {queue.sid} is in use and cannot be deleted"
-    assert refusal(center, workspaces.delete_queue, queue) == message
+    assert error_for(center, workspaces.delete_queue, queue) == message
 
 
 def test_workflow_with_open_task_cannot_be_deleted(center):
     message = f"Workflow {center.workflow.sid} has tasks and cannot be deleted"
-    assert refusal(center, workflows.delete, center.workflow) == message
+    assert error_for(center, workflows.delete, center.workflow) == message
     center.do(assignments.cancel, center.task)
     workflows.delete(center.engine, center.workspace, center.workflow)
     assert center.workflow.sid not in center.workspace.workflows
@@ -91,7 +91,7 @@ def test_channel_in_use_or_built_in_cannot_be_deleted(center):
     task = center.do(tasks.create, queue_sid=center.queues["Two"].sid, channel="fax")
     for channel in (fax, center.workspace.channel("video")):
         message = f"TaskChannel {channel.sid} is built in or in use and cannot be deleted"
-        assert refusal(center, workspaces.delete_channel, channel) == message
+        assert error_for(center, workspaces.delete_channel, channel) == message
     center.do(assignments.delete, task)
     assert all(fax.sid in worker.channels for worker in center.workspace.workers.values())
     workspaces.delete_channel(center.engine, center.workspace, fax)
@@ -106,25 +106,26 @@ def test_worker_who_is_available_or_has_open_reservations_cannot_be_deleted(cent
         center.set_activity(center.carol, "Offline")
     reason = "cannot be deleted while it is available or has open reservations"
     message = f"Worker {center.carol.sid} {reason}"
-    assert refusal(center, workers.delete, center.carol) == message
+    assert error_for(center, workers.delete, center.carol) == message
 
 
-def test_name_in_use_is_refused(center):
+def test_name_in_use_is_rejected(center):
     in_use = "already exists in this workspace"
     assert (
-        refusal(center, workspaces.add_activity, friendly_name="Idle") == f"Activity Idle {in_use}"
+        error_for(center, workspaces.add_activity, friendly_name="Idle")
+        == f"Activity Idle {in_use}"
     )
-    assert refusal(center, workspaces.add_queue, friendly_name="One") == f"TaskQueue One {in_use}"
-    message = refusal(center, workspaces.add_channel, friendly_name="X", unique_name="voice")
+    assert error_for(center, workspaces.add_queue, friendly_name="One") == f"TaskQueue One {in_use}"
+    message = error_for(center, workspaces.add_channel, friendly_name="X", unique_name="voice")
     assert message == f"TaskChannel voice {in_use}"
-    message = refusal(center, workflows.add, friendly_name="Test", configuration="")
+    message = error_for(center, workflows.add, friendly_name="Test", configuration="")
     assert message == f"Workflow Test {in_use}"
-    message = refusal(center, lambda _, workspace: workers.require_free_name(workspace, "CAROL"))
+    message = error_for(center, lambda _, workspace: workers.require_free_name(workspace, "CAROL"))
     assert message == f"Worker friendly name CAROL {in_use}"
 
 
 def test_long_unique_name_is_truncated_in_error(center):
-    message = refusal(center, workspaces.add_channel, friendly_name="X", unique_name="-" * 150)
+    message = error_for(center, workspaces.add_channel, friendly_name="X", unique_name="-" * 150)
     assert message == (
         f"UniqueName {'-' * 100} must consist of letters, digits, _ and $, and must not begin with"
         " a digit"
@@ -165,7 +166,7 @@ def test_error_names_unknown_event_types():
     ],
     ids=range(8),
 )  # fmt: skip
-def test_task_without_valid_target_is_refused(center, options, message):
+def test_task_without_valid_target_is_rejected(center, options, message):
     for queue in center.workspace.queues.values():
         queue.target_workers = "1 == 2"
     sids = {
@@ -178,5 +179,5 @@ def test_task_without_valid_target_is_refused(center, options, message):
         for name, value in options.items()
     }
     count = len(center.workspace.tasks)
-    assert refusal(center, tasks.create, **given) == message.format(**sids)
+    assert error_for(center, tasks.create, **given) == message.format(**sids)
     assert len(center.workspace.tasks) == count
