@@ -29,7 +29,7 @@ const SLOW = 300;
 const ASLEEP = 5000;
 /** For this time after the end of an offer or Task, TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
-/** Age up to which a timeout explains a change of the Activity. Hidden pages poll every 15 s. */
+/** Maximum age of a timeout that explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
 /** Age at which the Activities are read again when the page becomes visible. An event about a change may have been lost. */
 const OLD = 60_000;
@@ -58,14 +58,14 @@ const PAGES = {
 function sections() {
   const { page, anchor, skip } = PAGES[section()];
   const skipHeader = (event) => {
-    // Keep the address, because it names the section.
+    // Keep the address, because it identifies the section.
     event.preventDefault();
     document.querySelector(anchor)?.focus();
   };
   return html`<a class="skip" href=${anchor} onClick=${skipHeader}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? state.supervisor?.createDialog() : dialog()}`;
 }
 
-/** A page that only supervisors see. It is empty while its script loads, and says so if loading fails. */
+/** A page that only supervisors see. It is empty while its script loads, and shows a message if loading fails. */
 function supervisorPage(name) {
   const page = state.supervisor?.[name];
   return page ? html`<${page} pollNow=${pollNow} />` : html`<main class="page" aria-busy=${state.hasSupervisorFailed ? null : "true"}>
@@ -92,7 +92,7 @@ async function loadSupervisor() {
 /** Poll when the user asks for it, even if the server has asked the page to wait. */
 const pollNow = () => polling?.pollNow({ isForced: true });
 
-/** Begin a session with a token, or say why the token cannot be used. */
+/** Begin a session with a token, or show why the token cannot be used. */
 function signIn(token) {
   const claims = readClaims(token);
   if (!claims) {
@@ -100,7 +100,7 @@ function signIn(token) {
     return;
   }
   if (state.inbox.owner !== claims.owner) {
-    // The user must not see a previous user's data.
+    // The user must not see data of a previous user.
     resetState();
     keepDraftsOf(claims.owner);
     state.inbox.owner = claims.owner;
@@ -240,9 +240,9 @@ function apply(overview, isLeader) {
 }
 
 /**
- * Notice that somebody other than the user made the Worker unavailable.
+ * Detect that somebody other than the user made the Worker unavailable.
  *
- * A TaskQueue may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
+ * A TaskQueue may define an Activity for reserved Workers and one for busy Workers. While a Worker has an offer or a
  * Task, and shortly afterward, no notice is needed, unless an offer has just timed out.
  */
 function noticeActivity({ inbox }, now) {
@@ -355,7 +355,7 @@ async function readPreferences() {
   changed();
 }
 
-/** Render from now on. Before, the user would see texts in a language other than the preferred one. */
+/** Render from now on. Earlier, the user would have seen texts in a language other than the preferred one. */
 function beginToRender() {
   root.replaceChildren();
   onChange(draw);
@@ -418,7 +418,7 @@ function enter() {
 }
 
 /**
- * Begin with the token of a completed sign-in; without one, say that the sign-in failed. If a renewal returns a token
+ * Begin with the token of a completed sign-in; without a token, show that the sign-in failed. If a renewal returns a token
  * of a different user, ask before the token replaces the session.
  */
 function completeSignIn(token) {
@@ -450,15 +450,15 @@ function begin(token) {
   }
 }
 
-/** The token of a link that the page has not followed, or null. Empty for a sign-in that another tab has begun. */
+/** The token of a link that the page has not followed yet, or null. It is empty for a sign-in that another tab has begun. */
 let linkToken = null;
 /** The token of the last link that the page has followed, or null. */
 let followedToken = null;
 
 /**
- * Follow a sign-in link. Anyone can make a link that signs other users in to the account of the link's maker.
+ * Follow a sign-in link. Anyone can create a link that signs other users in to its creator's account.
  *
- * With an identity provider, only sign-ins that began in this tab count. Otherwise, the user decides
+ * With an identity provider, only sign-ins that began in this tab are accepted. Otherwise, the user decides
  * whether the link replaces a session.
  */
 function followLink() {
@@ -480,10 +480,10 @@ function followLink() {
 
 const linksTo = (sid) => [...document.links].filter(({ hash }) => hash === `#/reservations/${sid}`);
 
-/** Which of the links to the inspected Reservation was followed. A callback log has one in each row. */
+/** Index of the followed link among the links to the inspected Reservation. The callback log may have several such links. */
 let followedLink = 0;
 
-/** Show the section that the address bar names. */
+/** Show the section in the address bar. */
 function noteSection() {
   if (!location.hash) {
     return;

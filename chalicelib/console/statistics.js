@@ -76,13 +76,13 @@ export function keepStatistics() {
   };
 }
 
-/** Return the time (ms) until the sweep should have updated the statistics. */
+/** Return the time in ms until the sweep has probably updated the statistics. */
 function untilUpdate({ shown }) {
   const updatedAt = Date.parse(shown?.updated_at);
   return isClockKnown() && updatedAt ? updatedAt + SWEEP_PAUSE + SWEEP_DELAY - serverNow() : 0;
 }
 
-/** Show the statistics. If they can't be loaded, show the reason; keep the last values unless the user may not see them. */
+/** Show the statistics. If they cannot be loaded, show the reason. Keep the last values unless the user may not see them. */
 function receiveStatistics(statistics, response) {
   if (response?.status === 200 && Array.isArray(response.body?.hours)) {
     Object.assign(statistics, { shown: response.body, problem: null });

@@ -50,7 +50,7 @@ export function door({ ask }) {
   </main>`;
 }
 
-/** The codes that have a text of their own. */
+/** The error codes that have their own texts. */
 const FAILURES = new Map([
   ["no_worker", "failedNoWorker"],
   ["several_workers", "failedSeveralWorkers"],
@@ -59,7 +59,7 @@ const FAILURES = new Map([
   ["expired", "failedExpired"],
 ]);
 
-/** The API's other codes, which the page shows as they are. The page shows no other code, because anyone can make a link with any code. */
+/** The API's other error codes, which the page shows unchanged. The page shows no other code, because anyone can create a link with any code. */
 const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
 
 /** Return whether the provider has signed the user in with an account that may not use the console. */
@@ -67,7 +67,7 @@ const isWrongAccount = (code) => FAILURES.has(code) && code !== "expired";
 
 const failureText = (code) => `${text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code })}${isWrongAccount(code) ? ` ${text("failedChoose")}` : ""}`;
 
-/** The URL of this page. A new tab opens it instead of signing in, because a sign-in counts only in the tab where it began. */
+/** The URL of this page. A new tab opens it instead of signing in, because a sign-in is accepted only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;
 
 function leaveToSignIn(event) {

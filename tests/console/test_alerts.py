@@ -188,7 +188,7 @@ def test_end_of_the_session_notifies_in_a_hidden_tab(open_page, open_console, ap
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     expect(announcements(page)).to_contain_text(EXPIRED)
     wait_until(page, lambda: page.evaluate("alerts.length > 0"))
-    words = "Sign in again to go on. What you typed is kept in this tab."
+    words = "Sign in again to continue. The text that you typed is kept in this tab."
     assert page.evaluate("alerts") == [words]
 
 

@@ -174,7 +174,7 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
     ("answer", "words"),
     [
         (error(403, "ForbiddenError"), "This offer belongs to another Worker."),
-        (error(400, "TaskRouterRefused"), "TaskRouter refused: Reason. The offer is still open."),
+        (error(400, "TaskRouterRefused"), "Refused by TaskRouter: Reason. The offer is still open."),
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused."),
         (error(409, "InstructionAlreadySent"), "A phone instruction was already sent"),
         (error(429, "TooManyRequests", **{"Retry-After": "4"}), "Try again in 4 s."),
@@ -182,11 +182,11 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
         (error(409, "AnswerUnknown"), "The service answered: Reason."),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400, error 40142): call_sid is missing."),
-            "TaskRouter refused: call_sid is missing. The offer is still open.",
+            "Refused by TaskRouter: call_sid is missing. The offer is still open.",
         ),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400); see https://twilio.example."),
-            "TaskRouter refused: HTTP 400; see https://twilio.example. The offer is still open.",
+            "Refused by TaskRouter: HTTP 400; see https://twilio.example. The offer is still open.",
         ),
     ],
 )
@@ -284,7 +284,7 @@ def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_consol
     api.is_truncated = True
     api.records[task] = {**api.reservations.pop(task), "history": []}
     expect(page.get_by_text("older than your newest 200 offers")).to_be_visible()
-    expect(page.get_by_text("No accepted Task.")).to_have_count(0)
+    expect(page.get_by_text("No accepted Tasks.")).to_have_count(0)
     expect(page.locator(".bar [role=status]").first).to_have_text("Least time left first")
     wait_until(page, lambda: api.count(f"/reservations/{task}") == 1)
     # All pending offers are listed, so an offer that leaves the list has ended.
@@ -425,7 +425,7 @@ def test_number_to_call_is_kept_only_for_its_offer_until_it_is_sent(open_console
         (
             "TaskRouter refused the request (HTTP 400): 12 is no number. Check to.",
             "Phone to call",
-            "TaskRouter refused: 12 is no number. Check to. The offer is still open.",
+            "Refused by TaskRouter: 12 is no number. Check to. The offer is still open.",
         ),
     ],
 )
@@ -501,7 +501,7 @@ def test_complete_moves_task_to_just_ended(open_console, api):
     page = open_console()
     page.get_by_role("button", name="Complete: Marta: charged twice").click()
     expect(ended(page)).to_contain_text("Completed")
-    expect(page.get_by_text("No accepted Task.")).to_be_visible()
+    expect(page.get_by_text("No accepted Tasks.")).to_be_visible()
     assert ("POST", f"/reservations/{reservation}/complete", {}) in api.received
 
 
@@ -511,7 +511,7 @@ def test_failed_complete_says_why(open_console, api):
     page = open_console()
     expect(page.get_by_text("Wrapping up")).to_be_visible()
     page.get_by_role("button", name="Complete").click()
-    expect(page.locator(".list .wrong")).to_contain_text("TaskRouter refused: Reason.")
+    expect(page.locator(".list .wrong")).to_contain_text("Refused by TaskRouter: Reason.")
 
 
 def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, api):

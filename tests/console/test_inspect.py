@@ -698,7 +698,7 @@ def test_decision_after_a_404_is_the_ending_that_taskrouter_reported(open_consol
 
 
 NO_RULE_DECIDED = "No rule. The Reservation was already claimed or decided."
-NO_RULE = "setting gives the answer."
+NO_RULE = "setting determines the answer."
 
 
 @pytest.mark.parametrize(("claimed_after", "words"), [(0.05, NO_RULE_DECIDED), (1, NO_RULE)])

@@ -79,7 +79,7 @@ def test_activity_switch_without_a_response_is_checked_and_confirmed(open_consol
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused. Tell your supervisor."),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400): No such Activity."),
-            "Your Activity was not changed TaskRouter refused: No such Activity. It is still",
+            "Your Activity was not changed Refused by TaskRouter: No such Activity. It is still",
         ),
         (error(403, "ForbiddenError"), "The service answered: Reason."),
     ],
@@ -614,13 +614,13 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
 
     api.respond = fail
     page = open_console(None)
-    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    expect(page.get_by_text("The service is not responding.")).to_be_visible()
     page.get_by_role("button", name="Try now", exact=True).click()
     wait_until(page, lambda: len(refused) == 2)
     is_failing.clear()
     page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
-    expect(page.get_by_text("The service does not answer.")).to_have_count(0)
+    expect(page.get_by_text("The service is not responding.")).to_have_count(0)
 
 
 def test_offer_without_a_claim_is_open_again_before_a_late_retry(open_console, api):
@@ -684,7 +684,7 @@ def test_decision_is_checked_when_the_connection_is_back(open_console, api):
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page)).to_contain_text("No answer yet. Next check in 1 s.")
     page.context.set_offline(True)
-    expect(rows(page)).to_contain_text("The check follows when the connection is back.")
+    expect(rows(page)).to_contain_text("The console checks when the connection is back.")
     expect(rows(page)).not_to_contain_text("Next check")
     page.context.set_offline(False)
     expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()

@@ -227,7 +227,7 @@ def test_renewal_asks_before_another_user_replaces_the_session(open_page, api, a
     page.clock.run_for(11_000)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("You are signed in as carla@example.com.")
-    expect(dialog).to_contain_text("signs this tab in as mallory@example.com")
+    expect(dialog).to_contain_text("would sign this tab in as mallory@example.com")
     if agrees:
         dialog.get_by_role("button", name="Replace my session").click()
         expect_renewed(page, provider)
@@ -294,7 +294,7 @@ def test_page_stays_until_the_api_returns_the_provider_url(open_page, api, respo
     if not is_silent and "sign-in-error" in str(response):
         expect(page.get_by_role("alert")).to_contain_text("provider_unavailable")
     else:
-        expect(page.get_by_text("The service does not answer.")).to_be_visible()
+        expect(page.get_by_text("The service is not responding.")).to_be_visible()
         expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
         expect_renewed(page, provider)
         assert provider.requests == ["?silent=1" if is_silent else ""]

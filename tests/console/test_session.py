@@ -91,7 +91,7 @@ def test_page_says_that_the_browser_blocks_storage(open_console, api, has_provid
     context.add_init_script(BLOCK_STORAGE)
     page = open_console(None, context=context)
     expect(page.get_by_text("Your browser blocks storage.")).to_be_visible()
-    expect(page.get_by_text("The service does not answer")).to_have_count(0)
+    expect(page.get_by_text("The service is not responding")).to_have_count(0)
     expect(page.get_by_role("link")).to_have_count(0)
 
 
@@ -136,7 +136,7 @@ def test_link_opened_in_an_open_page_signs_the_user_in(open_console, api):
         ("#sign-in-error=no_identity", "no verified address"),
         ("#sign-in-error=no_role", "no role in this console"),
         ("#sign-in-error=expired", "took longer than ten minutes"),
-        ("#sign-in-error=expired", "or another tab has begun one since"),
+        ("#sign-in-error=expired", "or a newer one has begun in another tab"),
         ("#sign-in-error=access_denied", "The sign-in did not succeed (access_denied)."),
     ],
 )
@@ -204,7 +204,7 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
     stored = "sessionStorage.getItem('console.token')"
     dialog = page.get_by_role("dialog", name="Replace your session?")
     page.goto(f"{api.url}/console#token={link}")
-    expect(dialog).to_contain_text(f"signs this tab in as {other}.")
+    expect(dialog).to_contain_text(f"would sign this tab in as {other}.")
     expect(dialog).to_contain_text("You are signed in as Worker WKaaaa…aaaa.")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
@@ -398,7 +398,7 @@ def test_reload_while_the_page_waits_for_the_token_repeats_the_request(open_cons
     api.respond = respond
     page = open_console(None)
     return_from_provider(page, api)
-    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    expect(page.get_by_text("The service is not responding.")).to_be_visible()
     page.reload()
     answers.set()
     expect(page.locator(".live")).to_contain_text("Live")
