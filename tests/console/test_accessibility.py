@@ -9,7 +9,7 @@ from tests.console.conftest import BREAK, token
 from tests.console.pages import (
     announcements,
     assert_no_accessibility_violations,
-    ended,
+    ended_rows,
     error,
     row,
     rows,
@@ -40,7 +40,7 @@ def endings(page, api):
     ):
         api.end(sid, status)
     page.mouse.move(5, 5)
-    expect(ended(page)).to_have_count(5, timeout=10_000)
+    expect(ended_rows(page)).to_have_count(5, timeout=10_000)
 
 
 def urgent(page, api):

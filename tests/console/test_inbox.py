@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, is_new_overview, iso, token
-from tests.console.pages import announcements, ended, error, row, rows, wait_until
+from tests.console.pages import announcements, ended_rows, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -107,9 +107,9 @@ def test_accept_shows_ending_in_place_and_then_below(open_console, api):
     expect(announcements(page)).to_contain_text("Accepted: Marta: charged twice")
     expect(page).to_have_title("Inbox, Agent console")
     page.mouse.move(5, 5)
-    expect(ended(page)).to_contain_text("Accepted", timeout=8_000)
+    expect(ended_rows(page)).to_contain_text("Accepted", timeout=8_000)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
-    expect(ended(page).get_by_role("link", name="In progress")).to_be_visible()
+    expect(ended_rows(page).get_by_role("link", name="In progress")).to_be_visible()
     assert ("POST", f"/reservations/{reservation}/accept", {}) in api.received
 
 
@@ -174,7 +174,10 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
     ("answer", "words"),
     [
         (error(403, "ForbiddenError"), "This offer belongs to another Worker."),
-        (error(400, "TaskRouterRefused"), "Refused by TaskRouter: Reason. The offer is still open."),
+        (
+            error(400, "TaskRouterRefused"),
+            "Refused by TaskRouter: Reason. The offer is still open.",
+        ),
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused."),
         (error(409, "InstructionAlreadySent"), "A phone instruction was already sent"),
         (error(429, "TooManyRequests", **{"Retry-After": "4"}), "Try again in 4 s."),
@@ -190,7 +193,9 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
         ),
     ],
 )
-def test_refused_decision_leaves_the_offer_open_and_says_why(open_console, api, answer, words):
+def test_refused_decision_leaves_the_offer_open_and_shows_the_reason(
+    open_console, api, answer, words
+):
     api.offer("Marta")
     api.answers["/accept"] = answer
     page = open_console()
@@ -275,7 +280,7 @@ def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_
     expect(page.get_by_text("There are more accepted Tasks than this list")).to_be_visible()
 
 
-def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_console, api):
+def test_task_older_than_the_newest_200_offers_is_looked_up_once(open_console, api):
     task = api.offer("Old", 5_000, status="accepted")
     last = api.offer("Last", 5_000)
     api.offer("First", 4_000)
@@ -294,7 +299,7 @@ def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_consol
     assert api.count(f"/reservations/{task}") == 1
 
 
-def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(open_console, api):
+def test_offer_displaced_by_more_urgent_offers_leaves_the_list_without_a_lookup(open_console, api):
     api.worker = None
     api.max_open = 2
     last = api.offer("Last", 5_000)
@@ -307,7 +312,7 @@ def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(o
     assert api.count(f"/reservations/{last}") == 0
 
 
-def test_failed_lookups_wait_as_long_as_the_service_asks(open_console, api):
+def test_failed_lookups_obey_retry_after(open_console, api):
     sids = [api.offer(f"Customer {number}") for number in range(5)]
     page = open_console()
     second = open_console(context=page.context)
@@ -355,7 +360,7 @@ def test_conflicting_decision_shows_the_real_ending(open_console, api):
     expect(rows(page)).to_contain_text("Rejected by carla")
 
 
-def test_offer_whose_time_is_up_loses_its_buttons_until_taskrouter_reports(open_console, api):
+def test_offer_whose_time_is_up_has_no_buttons_until_taskrouter_reports_its_end(open_console, api):
     reservation = api.offer("Marta", 2, timeout=20)
     page = open_console()
     expect(rows(page)).to_contain_text("Time is up. Waiting for TaskRouter")
@@ -365,7 +370,7 @@ def test_offer_whose_time_is_up_loses_its_buttons_until_taskrouter_reports(open_
     expect(rows(page)).to_contain_text("Not answered within 20 s")
 
 
-def test_phone_dialog_sends_instruction_and_row_rings(open_console, api):
+def test_phone_dialog_sends_instruction_and_row_shows_that_the_phone_rings(open_console, api):
     reservation = api.offer("Marta")
 
     def ring(_path):
@@ -500,12 +505,12 @@ def test_complete_moves_task_to_just_ended(open_console, api):
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     page.get_by_role("button", name="Complete: Marta: charged twice").click()
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
     expect(page.get_by_text("No accepted Tasks.")).to_be_visible()
     assert ("POST", f"/reservations/{reservation}/complete", {}) in api.received
 
 
-def test_failed_complete_says_why(open_console, api):
+def test_failed_completion_shows_the_reason(open_console, api):
     api.offer("Marta", status="wrapping")
     api.answers["/complete"] = error(400, "TaskRouterRefused")
     page = open_console()
@@ -811,7 +816,7 @@ def has_loaded_spanish(page: Page) -> bool:
     return any(name.endswith("/texts_es.js") for name in names)
 
 
-def test_only_users_of_spanish_load_its_texts_and_see_no_others_first(open_console, api):
+def test_only_spanish_users_load_spanish_texts_and_never_see_english_texts_first(open_console, api):
     api.offer("Marta")
     page = open_console(link_token=None, locale="es-MX")
     page.add_init_script(NOTE_TEXTS)
@@ -830,7 +835,7 @@ def test_only_users_of_spanish_load_its_texts_and_see_no_others_first(open_conso
     assert has_loaded_spanish(page)
 
 
-def test_english_is_shown_while_the_other_texts_cannot_be_loaded(open_console, api):
+def test_english_is_shown_if_the_spanish_texts_cannot_be_loaded(open_console, api):
     api.offer("Marta")
     page = open_console(link_token=None, locale="es-MX")
     page.route("**/texts_es.js", lambda route: route.abort())

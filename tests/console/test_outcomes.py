@@ -17,7 +17,15 @@ from tests.console.conftest import (
     iso,
     token,
 )
-from tests.console.pages import announcements, click_background, ended, error, row, rows, wait_until
+from tests.console.pages import (
+    announcements,
+    click_background,
+    ended_rows,
+    error,
+    row,
+    rows,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -179,14 +187,14 @@ def test_users_own_activity_switch_shows_no_banner_in_any_tab(open_console, api)
     pages = [first, open_console(token(), context=first.context)]
     for page in pages:
         expect(activity(page)).to_have_value(AVAILABLE)
-    for mine, other in (pages, pages[::-1]):
-        activity(mine).select_option("Break")
+    for user_token, other in (pages, pages[::-1]):
+        activity(user_token).select_option("Break")
         for page in pages:
             expect(activity(page)).to_have_value(BREAK)
             expect(banner(page)).to_have_count(0)
         switch_to(api, AVAILABLE, "Available")
         expect(activity(other)).to_have_value(AVAILABLE)
-        expect(activity(mine)).to_have_value(AVAILABLE)
+        expect(activity(user_token)).to_have_value(AVAILABLE)
     # A switch that the user did not request still shows the banner.
     switch_to(api, BREAK, "Break")
     for page in pages:
@@ -203,7 +211,7 @@ def test_refused_activity_switch_does_not_hide_a_later_change(open_console, api)
     expect(banner(page)).to_contain_text("You were set to Break at")
 
 
-def test_banner_for_a_change_by_others_does_not_name_taskrouter(open_console, api):
+def test_banner_for_a_change_by_others_does_not_mention_taskrouter(open_console, api):
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
     switch_to(api, BREAK, "Break")
@@ -254,7 +262,7 @@ def test_completion_without_a_response_is_checked_and_confirmed(open_console, ap
     expect(tasks(page).get_by_role("button")).to_have_attribute("aria-disabled", "true")
     expect(announcements(page)).to_contain_text("Checking: Marta: charged twice")
     api.end(reservation, "completed", f"worker:{ALICE}")
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
     expect(announcements(page)).to_contain_text("Completed: Marta: charged twice")
     expect(tasks(page)).to_have_count(0)
 
@@ -268,7 +276,7 @@ def test_completion_without_effect_is_checked_and_can_be_retried(open_console, a
     expect(tasks(page)).to_contain_text("There was no answer. The Task is still in progress.")
     api.answers["/complete"] = api.decide("completed")
     page.get_by_role("button", name="Complete: Marta").click()
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
 
 
 def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
@@ -280,7 +288,7 @@ def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
     expect(announcements(page)).to_contain_text("Checking: Marta")
     api.end(other, "completed")
     api.end(reservation, "completed")
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
     expect(tasks(page)).to_have_count(0)
     assert api.count(f"/reservations/{other}") == 0
 
@@ -293,7 +301,7 @@ def test_task_ended_by_others_is_listed_with_its_ending(open_console, api, statu
     page = open_console()
     expect(tasks(page)).to_have_count(1)
     api.end(reservation, status, "supervisor:carla")
-    expect(ended(page)).to_contain_text(words)
+    expect(ended_rows(page)).to_contain_text(words)
     expect(announcements(page)).to_contain_text("Marta: charged twice")
     assert api.count(f"/reservations/{reservation}") == 1
 
@@ -308,10 +316,10 @@ def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
     api.answers["/complete"] = complete
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
-    expect(ended(page)).to_contain_text("The Task was canceled")
+    expect(ended_rows(page)).to_contain_text("The Task was canceled")
 
 
-def test_completion_that_a_proxy_refuses_says_so(open_console, api):
+def test_completion_refused_by_a_proxy_shows_the_error(open_console, api):
     accepted(api)
     api.answers["/complete"] = 410, {"message": "Gone"}, {}
     page = open_console()
@@ -330,13 +338,13 @@ def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
         expect(tasks(page)).to_have_count(1)
     pages[1].get_by_role("button", name="Complete: Marta").click()
     for page in pages:
-        expect(ended(page)).to_have_count(1)
-        expect(ended(page)).to_contain_text("Completed")
+        expect(ended_rows(page)).to_have_count(1)
+        expect(ended_rows(page)).to_contain_text("Completed")
         expect(tasks(page)).to_have_count(0)
     assert api.count(f"/reservations/{reservation}") == 0
 
 
-# Refusals, keys, rejections and delays
+# Refused requests, keys, rejections and delays
 
 
 def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_console, api):
@@ -345,7 +353,7 @@ def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_con
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
     # The change makes the overview a new one, even if no poll has seen it without the Task.
     api.reservations[reservation] = {**stale, "task_priority": 11}
     with page.expect_response(is_new_overview):
@@ -353,7 +361,7 @@ def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_con
     with page.expect_response("**/overview"):
         pass
     expect(tasks(page)).to_have_count(0)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     assert api.count(f"/reservations/{reservation}") == 0
 
 
@@ -395,7 +403,7 @@ def test_shortcut_just_after_a_completion_does_not_complete_the_next_task(open_c
         }"""
     )
     page.keyboard.press("Enter")
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     expect(tasks(page)).to_be_focused()
     page.wait_for_timeout(300)
     expect(tasks(page)).to_have_count(1)
@@ -404,11 +412,11 @@ def test_shortcut_just_after_a_completion_does_not_complete_the_next_task(open_c
 def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, api):
     api.offer("Marta")
     api.answers["/accept"] = 401, {"message": "Unauthorized"}, {}
-    mine = token()
-    page = open_console(mine)
+    user_token = token()
+    page = open_console(user_token)
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page).locator(".wrong")).to_contain_text("The service answered: HTTP 401")
-    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+    assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
 def test_decision_that_a_proxy_refuses_does_not_end_the_offer(open_console, api):
@@ -602,7 +610,7 @@ def test_poll_after_a_decision_waits_for_a_pause_that_begins_in_the_meantime(ope
     assert polled[1] - answered_at >= 3
 
 
-def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
+def test_sign_in_page_says_that_the_service_is_not_responding(open_console, api):
     api.has_provider = True
     original, is_failing, refused = api.respond, [True], []
 

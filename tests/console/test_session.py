@@ -198,8 +198,8 @@ def test_user_whose_provider_offers_no_choice_can_still_sign_in(open_console, ap
     ],
 )
 def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, claims, other):
-    mine, link = token(), token(**claims)
-    page = open_console(mine)
+    user_token, link = token(), token(**claims)
+    page = open_console(user_token)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     stored = "sessionStorage.getItem('console.token')"
     dialog = page.get_by_role("dialog", name="Replace your session?")
@@ -208,7 +208,7 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
     expect(dialog).to_contain_text("You are signed in as Worker WKaaaa…aaaa.")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    assert page.evaluate(stored) == mine
+    assert page.evaluate(stored) == user_token
     page.goto(f"{api.url}/console#token={link}")
     dialog.get_by_role("button", name="Replace my session", exact=True).click()
     expect(dialog).to_have_count(0)
@@ -219,8 +219,8 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
 @pytest.mark.parametrize("order", ["link first", "close first"])
 def test_link_followed_while_the_dialog_closes_opens_the_dialog_again(open_console, order):
     """The browser fires the `close` event some time after the dialog has disappeared."""
-    mine, link = token(), token("supervisor", identity="mallory")
-    page = open_console(mine)
+    user_token, link = token(), token("supervisor", identity="mallory")
+    page = open_console(user_token)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     dialog = page.get_by_role("dialog", name="Replace your session?")
     follow = f"location.hash = 'token={link}'"
@@ -235,12 +235,12 @@ def test_link_followed_while_the_dialog_closes_opens_the_dialog_again(open_conso
 
 
 def test_dialog_about_a_link_is_not_shown_in_the_next_session(open_console, api):
-    mine = token()
-    page = open_console(mine)
+    user_token = token()
+    page = open_console(user_token)
     expect(page.locator(".live")).to_contain_text("Live")
     page.goto(f"{api.url}/console#token={token('supervisor')}")
     expect(page.get_by_role("dialog")).to_be_visible()
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='new')}")
     expect(page.locator(".live")).to_contain_text("Live")
@@ -249,14 +249,14 @@ def test_dialog_about_a_link_is_not_shown_in_the_next_session(open_console, api)
 
 @pytest.mark.parametrize("fragment", ["token=x", "sign-in-error=x", "sign-in-error=constructor"])
 def test_fragment_never_ends_a_session(open_console, api, fragment):
-    mine = token()
-    page = open_console(mine)
+    user_token = token()
+    page = open_console(user_token)
     expect(page.locator(".live")).to_contain_text("Live")
     page.goto(f"{api.url}/console#{fragment}")
     page.wait_for_url(f"{api.url}/console")
     page.reload()
     expect(page.locator(".live")).to_contain_text("Live")
-    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+    assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
 @pytest.mark.parametrize(
@@ -267,19 +267,19 @@ def test_link_with_an_unknown_role_is_shown_as_invalid(open_console, claims):
     expect(page.get_by_role("alert")).to_contain_text("This sign-in link is not valid")
 
 
-def test_link_signs_no_user_in_if_there_is_a_provider(open_console, api):
+def test_link_does_not_sign_in_a_user_if_there_is_a_provider(open_console, api):
     api.has_provider = True
     page = open_console(None)
     page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
     expect(page.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
     assert page.evaluate("Object.keys(sessionStorage)") == []
-    mine = token()
-    signed_in = open_console(mine)
+    user_token = token()
+    signed_in = open_console(user_token)
     expect(signed_in.locator(".live")).to_contain_text("Live")
     signed_in.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
     signed_in.wait_for_url(f"{api.url}/console")
     expect(signed_in.get_by_role("dialog")).to_have_count(0)
-    assert signed_in.evaluate("sessionStorage.getItem('console.token')") == mine
+    assert signed_in.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
 def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console, api):
@@ -287,9 +287,9 @@ def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console
     page = open_console(None)
 
     def redirect(route):
-        route.fulfill(**api.complete_sign_in(mine))
+        route.fulfill(**api.complete_sign_in(user_token))
 
-    mine = token()
+    user_token = token()
     page.context.route(f"{api.url}/provider", redirect)
     page.get_by_role("link", name="Continue with company account").click()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -308,9 +308,9 @@ def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console
 def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, click):
     api.has_provider = True
     page = open_console(None)
-    mine = token()
+    user_token = token()
     page.context.route(
-        f"{api.url}/provider", lambda route: route.fulfill(**api.complete_sign_in(mine))
+        f"{api.url}/provider", lambda route: route.fulfill(**api.complete_sign_in(user_token))
     )
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Continue with company account").click(**click)
@@ -348,11 +348,11 @@ def test_link_with_a_token_does_not_complete_a_sign_in_with_a_provider(open_cons
     expect(page.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
 
 
-def return_from_provider(page, api, mine=None):
+def return_from_provider(page, api, user_token=None):
     """Return to the page at the end of a sign-in that began in this tab."""
     page.evaluate(BEGIN, 0)
     page.goto("about:blank")
-    page.goto(api.complete_sign_in(mine or token())["headers"]["Location"])
+    page.goto(api.complete_sign_in(user_token or token())["headers"]["Location"])
 
 
 def test_no_url_contains_the_token_of_a_sign_in(open_console, api):
@@ -455,7 +455,7 @@ def test_tab_that_began_no_sign_in_cannot_complete_a_sign_in(open_console, api, 
     assert api.cookie is not None
 
 
-def test_section_stays_after_a_sign_in(open_console, api):
+def test_section_stays_the_same_after_a_sign_in(open_console, api):
     api.has_provider = True
     page = open_console()
     page.get_by_role("link", name="History").click()
@@ -711,15 +711,15 @@ def test_decision_refused_because_the_session_expired_can_be_repeated(
 def test_stored_token_refused_by_the_api_is_treated_as_an_expired_session(
     open_console, api, has_provider, is_provider_known_first
 ):
-    mine, renewed = token(), token(name="renewed")
-    page = open_console(mine)
+    user_token, renewed = token(), token(name="renewed")
+    page = open_console(user_token)
     expect(page.locator(".live")).to_contain_text("Live")
     page.context.route(
         f"{api.url}/provider?silent=1", lambda route: route.fulfill(**api.complete_sign_in(renewed))
     )
-    # Leave the page, so that it can't learn of the refusal before it is loaded again.
+    # Leave the page, so that it does not receive a 401 before it is loaded again.
     page.goto("about:blank")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     api.has_provider = has_provider
     late = "**/overview" if is_provider_known_first else "**/console/session"
     page.route(late, lambda route: (time.sleep(0.5), route.continue_()))
@@ -862,9 +862,9 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
 
 def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_console, api):
     api.offer("Marta")
-    mine = token()
-    page = open_console(mine)
-    away = open_console(mine, context=page.context)
+    user_token = token()
+    page = open_console(user_token)
+    away = open_console(user_token, context=page.context)
     away.get_by_role("button", name="Accept by phone").click()
     away.get_by_label("Caller ID that the phone shows").fill("+1555")
     away.goto("about:blank")
@@ -926,9 +926,9 @@ def test_new_tab_after_a_sign_out_shows_only_the_sign_in_page(open_console, api)
 
 def test_next_user_does_not_see_the_text_typed_by_the_previous_user(open_console, api):
     api.offer("Marta")
-    mine = token()
-    page = open_console(mine)
-    for end, link in (("sign out", mine), ("expire", token("supervisor", name="x"))):
+    user_token = token()
+    page = open_console(user_token)
+    for end, link in (("sign out", user_token), ("expire", token("supervisor", name="x"))):
         page.get_by_role("button", name="Accept by phone").click()
         page.get_by_label("Caller ID that the phone shows").fill("+1555")
         page.keyboard.press("Escape")
@@ -936,7 +936,7 @@ def test_next_user_does_not_see_the_text_typed_by_the_previous_user(open_console
             page.locator(".me > summary").click()
             page.get_by_role("button", name="Sign out", exact=True).click()
         else:
-            api.refused.add(mine)
+            api.refused.add(user_token)
             expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
             page.reload()
         page.goto(f"{api.url}/console#token={link}")
