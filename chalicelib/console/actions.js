@@ -1,6 +1,6 @@
 // The user's actions on Reservations: accept, reject, complete and inspect; and lookups of their outcomes.
 
-import { askedPause, NoResponse, request, retryAfter } from "./api.js";
+import { NoResponse, request, requestedPause, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, startCheck, taskEnding } from "./inbox.js";
@@ -130,7 +130,7 @@ function settle(sid, response) {
   }
 }
 
-/** Return a function that returns a text, and the seconds left until the user can try again. */
+/** Return a function that returns a text with the seconds left until the user can try again. */
 export function notSent(key, seconds) {
   const at = performance.now() + seconds * 1000;
   return () => {
@@ -290,9 +290,9 @@ async function fetchEnding(sid, lookup) {
 
 /** Return the milliseconds to wait before a failed request is repeated. */
 export const pauseAfter = (response, failures) =>
-  Math.max(Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures), askedPause(response));
+  Math.max(Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures), requestedPause(response));
 
-/** Wait before the next lookup of a Reservation. After a failed request, other lookups wait, too. */
+/** Wait before the next lookup of a Reservation. After a failed request, other lookups also wait. */
 function postpone(lookup, response) {
   lookup.at = performance.now() + pauseAfter(response, lookup.failures);
   lookup.failures += 1;

@@ -46,7 +46,7 @@ const MAX_PAUSE = 30;
 
 /** Return the milliseconds to wait before a failed request is repeated. The API may throttle requests at the start of a shift. */
 export const pauseBefore = (response, failures) =>
-  Math.max(1000 * Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), askedPause(response));
+  Math.max(1000 * Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), requestedPause(response));
 
 /** A number whose digits JavaScript may round. SIDs contain such digits only after letters. */
 const MANY_DIGITS = /[\s:,[-]\d{16}/;
@@ -68,10 +68,10 @@ function parseJson(json) {
 }
 
 /** Limit, in seconds, for the pause that a response requests. TaskRouter may request a day, and a proxy an hour. */
-const MAX_ASKED_PAUSE = 60;
+const MAX_REQUESTED_PAUSE = 60;
 
 /** Return the pause in ms that a response requests. If no response arrived, there are no headers. */
-export const askedPause = (response) => (response?.headers ? 1000 * Math.min(MAX_ASKED_PAUSE, retryAfter(response, 0)) : 0);
+export const requestedPause = (response) => (response?.headers ? 1000 * Math.min(MAX_REQUESTED_PAUSE, retryAfter(response, 0)) : 0);
 
 /** Return the seconds in Retry-After, or the default if the header is missing. */
 export function retryAfter(response, seconds) {

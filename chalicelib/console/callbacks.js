@@ -158,7 +158,7 @@ async function searchLog({ rows, cursor, searchedUntil }) {
 
 let lastPage = Promise.resolve();
 
-/** Request a page when the previous request has ended, even that of a search that another one has replaced. */
+/** Request a page after the previous request has ended, even if that request was part of a search that was replaced. */
 function requestPage({ searched, query }, cursor) {
   const parameters = new URLSearchParams([...searched, ...(cursor ? [["cursor", cursor]] : [])]);
   const send = () => state.log.query === query && call("GET", `callbacks?limit=${LOG_PAGE}&${parameters}`).catch(() => undefined);

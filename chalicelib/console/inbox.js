@@ -29,7 +29,7 @@ export const newInbox = () => ({
   progress: [],
   /** Reservations that are no longer in progress, by SID. Their status is being looked up. */
   leaving: new Map(),
-  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, checkAt}, or {problem}. No change of a clock affects checkAt. */
+  /** Requests of this tab to complete Tasks, by SID: {isBusy, label, checkAt}, or {problem}. Clock changes do not affect checkAt. */
   completions: new Map(),
   loaded: false,
   /** Whether the overview omits Reservations, and whether it omits pending Reservations. */
@@ -197,10 +197,10 @@ export function startCheck(inbox, sid, wait, sent) {
 }
 
 /** End a row; the row keeps its place for STAY milliseconds. */
-export function endRow(inbox, sid, reached, now) {
+export function endRow(inbox, sid, outcome, now) {
   const row = inbox.rows.get(sid);
   if (row && row.phase !== "ended") {
-    changeRow(inbox, sid, { phase: "ended", ending: { ...reached, at: now }, stayUntil: performance.now() + STAY, problem: null });
+    changeRow(inbox, sid, { phase: "ended", ending: { ...outcome, at: now }, stayUntil: performance.now() + STAY, problem: null });
   }
 }
 

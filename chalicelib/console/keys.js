@@ -10,7 +10,7 @@ import { isSupervisor } from "./view_offer.js";
 const OWN_KEYS = "input, select, textarea, [contenteditable], dialog";
 const SCROLLED = '[tabindex="0"]';
 
-/** Milliseconds for which a key that decides is ignored after the same key, or after the page has selected a row. */
+/** Milliseconds for which a key that decides is ignored after the same key was pressed, or after the page has selected a row. */
 const PAUSE = 400;
 /** Milliseconds that must pass after typing before a key decides. The page may have returned while the user was typing. */
 const TYPING = 2000;

@@ -171,7 +171,7 @@ const RECEIVERS = {
 /** Process a message from another tab of this user. */
 const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
-/** The token that the API has refused before the page knew whether it can renew the session, or null. */
+/** The token that the API refused before the page knew whether it can renew the session, or null. */
 let refusedToken = null;
 
 /** End the session because the API refused the token, or because the token has expired. */
@@ -199,7 +199,7 @@ function expire(at) {
   } else if (mayRenew) {
     leave({ isSilent: true });
   } else if (!isUnused) {
-    // Otherwise, another tab renews the session, and alerts if that fails.
+    // Otherwise, another tab renews the session, and alerts the user if the renewal fails.
     alertToExpiry(at);
   }
 }
@@ -401,7 +401,7 @@ function enter() {
     signIn(storedToken());
   }
   if (isSignInComplete()) {
-    // The address stays until the API has returned the token, so that a reload asks again.
+    // The address stays until the API has returned the token, so that a reload repeats the request.
     changed();
     return;
   }

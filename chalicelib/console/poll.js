@@ -1,6 +1,6 @@
 // Polls the overview. Of all tabs with the same user, one polls, and all show the result.
 
-import { askedPause, NoResponse, request } from "./api.js";
+import { NoResponse, request, requestedPause } from "./api.js";
 import { openChannel } from "./browser.js";
 import { clockOffset, readServerTime, serverNow, setClockOffset } from "./clock.js";
 import { after } from "./timer.js";
@@ -43,7 +43,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   let isLeader = false;
   let isWoken = false;
   /** The pause in ms that the server has requested. Only the user can end this pause early. */
-  let asked = 0;
+  let serverPause = 0;
   /** When this tab last polled successfully, heard from the tab that polls, or requested a poll. */
   let heardAt = performance.now();
   let endPause = () => {};
@@ -122,8 +122,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   function fail(response, visible, usual) {
     const failures = connection.failures + 1;
     const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
-    asked = askedPause(response);
-    const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
+    serverPause = requestedPause(response);
+    const wait = Math.max(usual, backoff, serverPause) * (1 + JITTER * Math.random());
     const lasting = response ? "delayed" : "down";
     // After one failure, the next poll usually succeeds before the user notices, so no banner appears.
     const state = failures === 1 && wait <= 2 * usual ? "reconnecting" : lasting;
@@ -163,10 +163,10 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     });
 
   async function pause(milliseconds) {
-    const rest = milliseconds - asked;
-    if (asked) {
-      await sleep(asked);
-      asked = 0;
+    const rest = milliseconds - serverPause;
+    if (serverPause) {
+      await sleep(serverPause);
+      serverPause = 0;
     }
     if (!isWoken) {
       await sleep(rest);
@@ -180,7 +180,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
    */
   function wake(isForced) {
     isWoken = true;
-    if (isForced || !asked) {
+    if (isForced || !serverPause) {
       endPause();
     }
   }

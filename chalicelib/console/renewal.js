@@ -1,4 +1,4 @@
-// Leaves the page for the identity provider: when the user asks for it, and to renew the session without asking.
+// Leaves the page for the identity provider, to sign the user in or to renew the session without a question.
 
 import { isBusy } from "./actions.js";
 import { alertToExpiry } from "./alerts.js";
@@ -102,7 +102,7 @@ export async function continueLeaving() {
 export const isRenewalDue = () =>
   state.hasProvider && isClockKnown() && state.session.claims.expiresAt - serverNow() < EARLY && isIdle();
 
-/** Begin to renew the session before it expires. One tab does this for all. */
+/** Begin to renew the session before it expires. One tab renews it for all tabs. */
 export function renewEarly() {
   if (state.isLeader && !pendingSignIn && mayLeave() && claimRenewal(EARLY_PAUSE)) {
     leave({ isSilent: true });

@@ -48,9 +48,9 @@ export function keepStatistics() {
       const before = statistics.shown?.updated_at;
       receiveStatistics(statistics, response);
       attempts = statistics.shown?.updated_at === before ? attempts + 1 : 0;
-      const asked = response ? retryAfter(response, 0) * 1000 : 0;
+      const minimumPause = response ? retryAfter(response, 0) * 1000 : 0;
       const maximum = statistics.problem ? MAX_FAILED_PAUSE : MAX_LATE_PAUSE;
-      const pause = Math.max(asked, Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
+      const pause = Math.max(minimumPause, Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
       statistics.nextAt = performance.now() + pause + SPREAD * Math.random();
     }
     // If another tab's token continues the session, the response is null and the page stays.

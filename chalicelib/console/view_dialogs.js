@@ -16,7 +16,7 @@ function close() {
 }
 
 /**
- * A native modal dialog, which keeps the focus inside and returns it when closed. Its key is `state.dialog`, so that
+ * A native modal dialog, which keeps the focus inside, and restores the focus when it is closed. Its key is `state.dialog`, so that
  * each dialog gets a new component: when the browser reports that a dialog was closed, another one may already be open.
  */
 export class Modal extends Component {
