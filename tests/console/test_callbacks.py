@@ -32,7 +32,7 @@ CAUSES = {
 
 
 def delivery(api, ago: float = 10, **properties) -> dict:
-    """Add to the log an assignment callback, by default valid and answered *ago* seconds ago."""
+    """Add a valid assignment callback to the log, which was answered *ago* seconds ago."""
     entry = {
         "at": iso(time.time() - ago),
         "route": ASSIGNMENT,
@@ -58,9 +58,9 @@ def delivery(api, ago: float = 10, **properties) -> dict:
 
 
 def refused_delivery(api, ago: float = 20, cause: str = "base_url", **properties) -> dict:
-    """Add to the log a callback that was refused *ago* seconds ago because of its signature."""
-    none = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
-    own = {
+    """Add a callback to the log that was refused *ago* seconds ago because of its signature."""
+    missing = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
+    defaults = {
         "status": 403,
         "signature": "invalid",
         "likely_cause": cause,
@@ -68,13 +68,13 @@ def refused_delivery(api, ago: float = 20, cause: str = "base_url", **properties
         "error": "InvalidSignature",
         "duration_ms": 1.9,
     }
-    return delivery(api, ago, **{**none, **own, **properties})
+    return delivery(api, ago, **{**missing, **defaults, **properties})
 
 
 def event(api, ago: float = 5, **properties) -> dict:
-    own = {"event_type": "reservation.accepted", "status": 204, "answer": None, "rule": None}
-    own |= {"route": "/event_callback", "changed": True}
-    return delivery(api, ago, **{**own, **properties})
+    defaults = {"event_type": "reservation.accepted", "status": 204, "answer": None, "rule": None}
+    defaults |= {"route": "/event_callback", "changed": True}
+    return delivery(api, ago, **{**defaults, **properties})
 
 
 def searches(api) -> list[dict[str, list[str]]]:

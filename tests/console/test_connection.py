@@ -18,9 +18,9 @@ def test_lost_connection_is_shown_and_recovers(open_console, api):
     expect(rows(page)).to_have_count(1)
     page.evaluate(
         """() => {
-          window.said = [];
+          window.statuses = [];
           const status = document.querySelector(".live");
-          new MutationObserver(() => said.push(status.textContent))
+          new MutationObserver(() => statuses.push(status.textContent))
             .observe(status, {childList: true, characterData: true, subtree: true});
         }"""
     )
@@ -28,8 +28,8 @@ def test_lost_connection_is_shown_and_recovers(open_console, api):
     banner = page.get_by_role("alert")
     expect(banner).to_contain_text(re.compile(r"No connection since \d\d:\d\d:\d\d"))
     expect(banner).to_contain_text(re.compile(r"Next try in \d+\ss\."))
-    said = page.evaluate("said")
-    assert said.index("Reconnecting") < said.index("No connection")
+    statuses = page.evaluate("statuses")
+    assert statuses.index("Reconnecting") < statuses.index("No connection")
     expect(rows(page)).to_contain_text("Marta")
     accept = row(page, "Marta").get_by_role("button", name="Accept").first
     expect(accept).to_have_attribute("aria-disabled", "true")

@@ -96,7 +96,7 @@ def test_first_row_is_selected_and_shows_its_task(open_console, api):
     expect(page.locator("button.tinted")).to_have_count(1)
 
 
-def test_accept_shows_ending_in_place_and_then_below(open_console, api):
+def test_accepted_offer_shows_its_ending_in_place_and_then_moves_below(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/accept"] = api.decide("accepted")
     page = open_console()
@@ -113,7 +113,7 @@ def test_accept_shows_ending_in_place_and_then_below(open_console, api):
     assert ("POST", f"/reservations/{reservation}/accept", {}) in api.received
 
 
-def test_reject_sends_the_chosen_activity_and_forgets_it(open_console, api):
+def test_rejection_sends_the_chosen_activity_and_forgets_it(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/reject"] = api.decide("rejected")
     page = open_console()
@@ -218,7 +218,7 @@ def test_unknown_outcome_is_checked_and_resolved(open_console, api):
     expect(rows(page)).to_have_attribute("data-end", "accepted")
 
 
-def test_unknown_outcome_becomes_open_again_if_nothing_was_decided(open_console, api):
+def test_offer_with_an_unknown_outcome_opens_again_if_nothing_was_decided(open_console, api):
     reservation = api.offer("Marta", claimed=True)
     api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "1"})
     page = open_console()
@@ -254,7 +254,7 @@ def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_co
     expect(rows(page)).to_have_attribute("data-end", "withdrawn")
 
 
-def truncated(api, *, pending_omitted=False):
+def truncate_overview(api, *, pending_omitted=False):
     """Add accepted (or pending) Reservations, so that the overview is truncated."""
     api.max_open = 5
     for _ in range(8):
@@ -267,7 +267,7 @@ def truncated(api, *, pending_omitted=False):
 @pytest.mark.parametrize("pending_omitted", [False, True])
 def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_omitted):
     api.worker = None
-    truncated(api, pending_omitted=pending_omitted)
+    truncate_overview(api, pending_omitted=pending_omitted)
     reservation = api.offer("Marta", 100)
     page = open_console(token("supervisor"))
     expect(row(page, "Marta")).to_be_visible()
@@ -500,7 +500,7 @@ def test_offer_with_an_unknown_final_status_ends(open_console, api):
     expect(row(page, "Marta")).to_contain_text("TaskRouter no longer has this offer")
 
 
-def test_complete_moves_task_to_just_ended(open_console, api):
+def test_completion_moves_the_task_to_just_ended(open_console, api):
     reservation = api.offer("Marta", status="accepted")
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
@@ -682,7 +682,7 @@ def test_note_is_beside_the_heading_and_the_queue_fits_on_one_line(open_console,
     assert line["height"] < 24
 
 
-def test_policy_blocks_markup_and_foreign_requests(open_console, page_problems):
+def test_policy_blocks_markup_and_cross_origin_requests(open_console, page_problems):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     assert "TrustedHTML" in page.evaluate(
@@ -729,7 +729,7 @@ def test_failed_activity_switch_is_reported(open_console, api):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_activity_change_that_an_offer_explains_shows_no_banner(open_console, api):
+def test_activity_change_caused_by_an_offer_shows_no_banner(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)

@@ -246,13 +246,13 @@ def test_timeout_that_changes_the_activity_is_shown_during_another_task(open_con
 # Tasks in progress
 
 
-def accepted(api: FakeApi, customer: str = "Marta") -> str:
+def add_accepted_task(api: FakeApi, customer: str = "Marta") -> str:
     return api.offer(customer, status="accepted", accepted_by=f"worker:{ALICE}")
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_completion_without_a_response_is_checked_and_confirmed(open_console, api, is_lost):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()
     if is_lost:
@@ -268,7 +268,7 @@ def test_completion_without_a_response_is_checked_and_confirmed(open_console, ap
 
 
 def test_completion_without_effect_is_checked_and_can_be_retried(open_console, api):
-    accepted(api)
+    add_accepted_task(api)
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
@@ -280,7 +280,7 @@ def test_completion_without_effect_is_checked_and_can_be_retried(open_console, a
 
 
 def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
-    reservation, other = accepted(api), accepted(api, "Ana")
+    reservation, other = add_accepted_task(api), add_accepted_task(api, "Ana")
     api.worker = None
     api.answers["/complete"] = UNAVAILABLE
     page = open_console(token("supervisor"))
@@ -297,7 +297,7 @@ def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
     ("status", "words"), [("completed", "Completed"), ("canceled", "The Task was canceled")]
 )
 def test_task_ended_by_others_is_listed_with_its_ending(open_console, api, status, words):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
     page = open_console()
     expect(tasks(page)).to_have_count(1)
     api.end(reservation, status, "supervisor:carla")
@@ -307,7 +307,7 @@ def test_task_ended_by_others_is_listed_with_its_ending(open_console, api, statu
 
 
 def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
 
     def complete(_path):
         api.end(reservation, "canceled")
@@ -320,7 +320,7 @@ def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
 
 
 def test_completion_refused_by_a_proxy_shows_the_error(open_console, api):
-    accepted(api)
+    add_accepted_task(api)
     api.answers["/complete"] = 410, {"message": "Gone"}, {}
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
@@ -328,7 +328,7 @@ def test_completion_refused_by_a_proxy_shows_the_error(open_console, api):
 
 
 def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
     api.answers["/complete"] = api.decide("completed")
     # No poll may see the completion before the other tab reports it.
     api.poll["visible_ms"] = 60_000
@@ -347,8 +347,8 @@ def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
 # Refused requests, keys, rejections and delays
 
 
-def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_console, api):
-    reservation = accepted(api)
+def test_overview_from_before_a_completion_does_not_restore_the_task(open_console, api):
+    reservation = add_accepted_task(api)
     stale = dict(api.reservations[reservation])
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
@@ -367,7 +367,7 @@ def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_con
 
 @pytest.mark.parametrize("key", ["c", "Enter"])
 def test_focus_moves_to_the_next_task_after_a_completion(open_console, api, key):
-    first, second = accepted(api, "Marta"), accepted(api, "Ana")
+    first, second = add_accepted_task(api, "Marta"), add_accepted_task(api, "Ana")
     first, second = sorted([first, second], key=lambda each: api.reservations[each]["expires_at"])
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
@@ -386,8 +386,8 @@ def test_focus_moves_to_the_next_task_after_a_completion(open_console, api, key)
 
 
 def test_shortcut_just_after_a_completion_does_not_complete_the_next_task(open_console, api):
-    accepted(api, "Marta")
-    accepted(api, "Ana")
+    add_accepted_task(api, "Marta")
+    add_accepted_task(api, "Ana")
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     tasks(page).first.get_by_role("button").focus()
@@ -448,11 +448,11 @@ def test_lookup_that_a_proxy_refuses_is_repeated(open_console, api, status):
     assert refused
 
 
-def posted(api: FakeApi) -> list:
+def post_requests(api: FakeApi) -> list:
     return [(path, sent) for method, path, sent in api.received if method == "POST"]
 
 
-def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api):
+def test_keys_on_the_closed_list_of_activities_do_not_switch_the_activity(open_console, api):
     api.answers["/activity"] = lambda _: (200, api.worker, {})
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
@@ -460,13 +460,13 @@ def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api)
         activity(page).focus()
         page.keyboard.press(key)
         page.wait_for_timeout(200)
-        assert posted(api) == []
+        assert post_requests(api) == []
         page.keyboard.press("Escape")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    wait_until(page, lambda: posted(api))
-    assert posted(api) == [("/activity", {"activity_sid": BREAK})]
+    wait_until(page, lambda: post_requests(api))
+    assert post_requests(api) == [("/activity", {"activity_sid": BREAK})]
 
 
 @pytest.mark.parametrize("is_on", [True, False])
@@ -484,11 +484,11 @@ def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off
     click_background(page)
     activity(page).focus()
     activity(page).select_option("Break")
-    wait_until(page, lambda: posted(api))
+    wait_until(page, lambda: post_requests(api))
     if is_on:
         page.keyboard.press("r")
         expect(rows(page)).to_have_attribute("data-end", "rejected")
-        assert posted(api)[1:] == [(f"/reservations/{reservation}/reject", {})]
+        assert post_requests(api)[1:] == [(f"/reservations/{reservation}/reject", {})]
     else:
         expect(activity(page)).to_be_focused()
 
@@ -503,7 +503,7 @@ def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
     expect(row(page, "Other")).to_have_attribute("data-end", "rejected")
     row(page, "First").get_by_role("button", name="Reject").click()
     expect(row(page, "First")).to_have_attribute("data-end", "rejected")
-    assert posted(api) == [
+    assert post_requests(api) == [
         (f"/reservations/{other}/reject", {}),
         (f"/reservations/{first}/reject", {"activity_sid": BREAK}),
     ]
@@ -512,12 +512,12 @@ def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "4"}])
 def test_activities_are_requested_until_a_request_succeeds(open_console, api, headers):
-    original, asked = api.respond, []
+    original, request_times = api.respond, []
 
     def fail(method, path, request_headers, parameters):
         if path == "/activities":
-            asked.append(time.monotonic())
-            if len(asked) == 1:
+            request_times.append(time.monotonic())
+            if len(request_times) == 1:
                 return 429, {"Code": "TooManyRequests", "Message": ""}, headers
         return original(method, path, request_headers, parameters)
 
@@ -532,8 +532,8 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     expect(activity(page)).to_be_enabled(timeout=9_000)
     expect(activity(page)).to_have_accessible_description("")
     expect(page.locator(".banner")).to_have_count(0)
-    assert len(asked) == 2
-    assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
+    assert len(request_times) == 2
+    assert request_times[1] - request_times[0] >= int(headers.get("Retry-After", 3)) - 0.1
 
 
 def test_activities_are_requested_after_at_most_a_minute(open_console, api):

@@ -163,13 +163,13 @@ def test_session_is_not_renewed_if_an_offer_ends_soon(open_page, api, left, rene
     page.keyboard.press("?")
     approach_expiry(page, api, 900)
     page.keyboard.press("Escape")
-    asked = "/console/sign-in?silent=1"
+    silent_path = "/console/sign-in?silent=1"
     page.clock.run_for(10_500)
     if renewals:
         expect_renewed(page, provider)
     else:
         page.wait_for_timeout(300)
-    assert api.count(asked) == renewals
+    assert api.count(silent_path) == renewals
 
 
 def test_session_in_its_last_minute_is_renewed_even_if_an_offer_ends_soon(open_page, api):
@@ -362,11 +362,11 @@ def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_pag
     api.refused.add(user_token)
     # After a 204, the browser stays on the page, as if the user had returned to it.
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
-    asked = "/console/sign-in?silent=1"
-    wait_until(page, lambda: api.count(asked) == 1)
+    silent_path = "/console/sign-in?silent=1"
+    wait_until(page, lambda: api.count(silent_path) == 1)
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     page.wait_for_timeout(2_500)
-    assert api.count(asked) == 1
+    assert api.count(silent_path) == 1
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.get_by_role("link", name=CONTINUE).click()
     expect_renewed(page, provider)

@@ -61,14 +61,14 @@ def show_new_version(page, api) -> None:
 
 
 def delay_overview(page, api) -> None:
-    respond, asked = api.respond, []
+    respond, retry_headers = api.respond, []
 
     def throttle(method, path, headers, parameters):
         if path != "/overview":
             return respond(method, path, headers, parameters)
         # After the second response, the page waits long enough for a click.
-        asked.append({"Retry-After": "3"} if asked else {})
-        return 429, {"message": "Too Many Requests"}, asked[-1]
+        retry_headers.append({"Retry-After": "3"} if retry_headers else {})
+        return 429, {"message": "Too Many Requests"}, retry_headers[-1]
 
     api.respond = throttle
     expect(page.locator(".banner")).to_contain_text("No update since")
@@ -177,7 +177,7 @@ def test_header_and_banner_cover_no_element_with_the_focus(open_console, api, si
     assert covered == []
 
 
-def test_heading_gets_the_focus_when_the_row_with_the_focus_leaves(open_console, api):
+def test_heading_gets_the_focus_when_the_focused_row_leaves_the_list(open_console, api):
     reservation = api.offer("First", 60)
     api.offer("Second", 90)
     page = open_console(clock=True)

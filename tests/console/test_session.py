@@ -422,11 +422,11 @@ def test_sign_in_whose_token_is_gone_fails(open_console, api, expired_at):
 
 def test_sign_out_in_another_tab_cancels_a_sign_in_that_waits_for_its_token(open_console, api):
     api.has_provider = True
-    original, asked, answers = api.respond, threading.Event(), threading.Event()
+    original, requested, answers = api.respond, threading.Event(), threading.Event()
 
     def respond(method, path, headers, parameters):
         if (method, path) == ("POST", "/console/session"):
-            asked.set()
+            requested.set()
             answers.wait(30)
         return original(method, path, headers, parameters)
 
@@ -435,7 +435,7 @@ def test_sign_out_in_another_tab_cancels_a_sign_in_that_waits_for_its_token(open
     expect(other.locator(".live")).to_contain_text("Live")
     page = open_console(None, context=other.context)
     return_from_provider(page, api)
-    wait_until(page, asked.is_set)
+    wait_until(page, requested.is_set)
     sign_out(other)
     expect(page.get_by_text("You signed out")).to_be_visible()
     with page.expect_response("**/console/session"):
@@ -482,27 +482,27 @@ def test_page_knows_the_reasons_that_the_api_sends():
 
 def test_page_asks_whether_there_is_a_provider_until_a_request_succeeds(open_console, api):
     api.has_provider = True
-    original, asked = api.respond, []
+    original, request_times = api.respond, []
 
     def respond(method, path, headers, parameters):
         if path == "/console/session":
-            asked.append(time.monotonic())
-            if len(asked) == 1:
+            request_times.append(time.monotonic())
+            if len(request_times) == 1:
                 return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
-            if len(asked) == 2:
+            if len(request_times) == 2:
                 return 502, {"message": "Internal server error"}, {}
         return original(method, path, headers, parameters)
 
     api.respond = respond
     page = open_console(None)
     link = page.get_by_role("link", name="Continue with company account")
-    wait_until(page, lambda: asked)
+    wait_until(page, lambda: request_times)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_text("make run")).to_have_count(0)
     expect(link).to_be_visible(timeout=12_000)
-    assert len(asked) == 3
-    assert asked[1] - asked[0] >= 2.9
-    assert asked[2] - asked[1] >= 1.9
+    assert len(request_times) == 3
+    assert request_times[1] - request_times[0] >= 2.9
+    assert request_times[2] - request_times[1] >= 1.9
 
 
 def test_only_a_page_on_the_users_own_machine_mentions_make_run(browser, api):
@@ -607,7 +607,7 @@ def test_session_is_renewed_silently_at_most_once_a_minute(open_console, api, ag
     assert len(sent) == renewals
 
 
-def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, api):
+def test_one_of_several_tabs_renews_the_session_and_all_tabs_continue(open_console, api):
     api.has_provider = True
     first, second = token(name="first"), token(name="second")
     pages = [open_console(first)]
@@ -790,7 +790,7 @@ def test_new_user_sees_no_data_of_the_previous_user(open_console, api):
 # Sign-out
 
 
-def kept_keys(page):
+def stored_keys(page):
     return page.evaluate("[...Object.keys(sessionStorage), ...Object.keys(localStorage)]")
 
 
@@ -800,7 +800,7 @@ def sign_out(page):
     expect(page.get_by_text("You signed out")).to_be_visible()
 
 
-def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
+def test_sign_out_clears_the_stored_data_in_all_tabs(open_console, api):
     link = token()
     page = open_console(link)
     other = open_console(link, context=page.context)
@@ -810,7 +810,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     page.get_by_role("button", name="Sign out", exact=True).click()
     for each in (page, other):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        assert kept_keys(each) == ["console.sign-out"] * 2
+        assert stored_keys(each) == ["console.sign-out"] * 2
         assert "Alice" not in each.inner_text("body").replace("for Alice or", "")
     before = api.count("/overview")
     time.sleep(1)
@@ -856,7 +856,7 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     other_user.get_by_role("button", name="Sign out", exact=True).click()
     for each in (other_user, page, expired_tab):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        assert kept_keys(each) == ["console.sign-out"] * 2
+        assert stored_keys(each) == ["console.sign-out"] * 2
         assert "Marta" not in each.content()
 
 
@@ -875,7 +875,11 @@ def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_consol
     polls = overview_requests(away)
     away.go_back()
     expect(away.get_by_text("You signed out")).to_be_visible()
-    assert sorted(kept_keys(away)) == ["console.shortcuts", "console.sign-out", "console.sign-out"]
+    assert sorted(stored_keys(away)) == [
+        "console.shortcuts",
+        "console.sign-out",
+        "console.sign-out",
+    ]
     assert polls == []
     away.goto(f"{api.url}/console#token={token(name='later')}")
     expect(rows(away)).to_have_count(1)
@@ -898,7 +902,7 @@ def test_page_restored_from_the_back_forward_cache_detects_a_sign_out(open_conso
     )
     expect(page.get_by_text("You signed out")).to_be_visible()
     assert "Marta" not in page.content()
-    assert kept_keys(page) == ["console.sign-out"] * 2
+    assert stored_keys(page) == ["console.sign-out"] * 2
 
 
 def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api):
@@ -913,7 +917,7 @@ def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api
     sign_out(page)
     away.goto(api.complete_sign_in(token())["headers"]["Location"])
     expect(away.get_by_role("link", name="Continue with company account")).to_be_visible()
-    assert kept_keys(away) == ["console.sign-out"] * 2
+    assert stored_keys(away) == ["console.sign-out"] * 2
 
 
 def test_new_tab_after_a_sign_out_shows_only_the_sign_in_page(open_console, api):
