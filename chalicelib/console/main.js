@@ -18,7 +18,7 @@ import { showLanguage, text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
-import { door } from "./view_door.js";
+import { signInPage } from "./view_door.js";
 import { closeMenuOutside, header } from "./view_header.js";
 import { HistoryPage } from "./view_history.js";
 import { InboxPage, notice } from "./view_inbox.js";
@@ -43,7 +43,7 @@ let polling = null;
 function draw() {
   document.documentElement.lang = preferences.language;
   showCount();
-  render(state.session ? sections() : door({ ask: () => askForProvider() }), root);
+  render(state.session ? sections() : signInPage({ ask: () => askForProvider() }), root);
 }
 
 /** Each section's page, and the anchor and text of the link that skips the header. */
@@ -96,7 +96,7 @@ const pollNow = () => polling?.pollNow({ isForced: true });
 function signIn(token) {
   const claims = readClaims(token);
   if (!claims) {
-    showDoor({ kind: "bad-link" });
+    showSignInPage({ kind: "bad-link" });
     return;
   }
   if (state.inbox.owner !== claims.owner) {
@@ -111,7 +111,7 @@ function signIn(token) {
   polling?.stop();
   stay();
   storeToken(token);
-  Object.assign(state, { session: { token, claims }, nextToken: null, door: { kind: "" } });
+  Object.assign(state, { session: { token, claims }, nextToken: null, signInPage: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
@@ -136,14 +136,14 @@ function receive({ owner, token }) {
   }
 }
 
-function showDoor(shown) {
+function showSignInPage(shown) {
   polling?.stop();
   polling = null;
   state.isLeader = false;
   forgetToken();
   stay();
   const dialog = state.dialog?.kind === "link" ? null : state.dialog;
-  Object.assign(state, { session: null, door: shown, dialog, isUnanswered: false });
+  Object.assign(state, { session: null, signInPage: shown, dialog, isUnanswered: false });
   changed();
 }
 
@@ -155,7 +155,7 @@ function signOut() {
 /** Sign out if the user has signed out in this tab or in a different tab. */
 function followSignOut() {
   if (isSignedOut()) {
-    showDoor({ kind: clearTab() ? "signed-out" : "" });
+    showSignInPage({ kind: clearTab() ? "signed-out" : "" });
     readPreferences();
     resetState();
   }
@@ -183,7 +183,7 @@ function refuse() {
   } else if (state.inbox.loaded || isExpired || token !== followedToken) {
     expire(Math.min(claims.expiresAt, serverNow()));
   } else {
-    showDoor({ kind: "bad-link" });
+    showSignInPage({ kind: "bad-link" });
   }
 }
 
@@ -193,7 +193,7 @@ function expire(at) {
   const isUnused = state.hasProvider && isIdle();
   const mayRenew = isUnused && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
   keepExpiry(at);
-  showDoor({ kind: "expired", at });
+  showSignInPage({ kind: "expired", at });
   if (nextToken) {
     signIn(nextToken);
   } else if (mayRenew) {
@@ -389,7 +389,7 @@ function start() {
   setInterval(update, 1000);
   followSignOut();
   if (expiredAt()) {
-    showDoor({ kind: "expired", at: expiredAt() });
+    showSignInPage({ kind: "expired", at: expiredAt() });
   }
   enter();
   askForProvider();
@@ -414,7 +414,7 @@ function enter() {
     failSignIn(attempt, failure);
   }
   changed();
-  noteSection();
+  showAddressedSection();
 }
 
 /**
@@ -436,7 +436,7 @@ function completeSignIn(token) {
 function failSignIn(attempt, failure) {
   if (!state.session) {
     const at = attempt?.expiredAt || (attempt?.owner && expiredAt());
-    showDoor(at ? { kind: "expired", at } : { kind: "failed", failure });
+    showSignInPage(at ? { kind: "expired", at } : { kind: "failed", failure });
     if (at) {
       alertToExpiry(at);
     }
@@ -470,7 +470,7 @@ function followLink() {
   followedToken = token;
   const claims = readClaims(token);
   if (!state.session && state.hasProvider) {
-    showDoor(state.door.kind === "expired" ? state.door : { kind: "unexpected" });
+    showSignInPage(state.signInPage.kind === "expired" ? state.signInPage : { kind: "unexpected" });
   } else if (!state.session) {
     begin(token);
   } else if (!state.hasProvider && claims) {
@@ -484,7 +484,7 @@ const linksTo = (sid) => [...document.links].filter(({ hash }) => hash === `#/re
 let followedLink = 0;
 
 /** Show the section in the address bar. */
-function noteSection() {
+function showAddressedSection() {
   if (!location.hash) {
     return;
   }

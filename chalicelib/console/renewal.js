@@ -92,7 +92,7 @@ export async function continueLeaving() {
     beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
     keepPage();
     // If the provider shows an error and the user returns, the next sign-in offers no choice of account.
-    state.door.failure = null;
+    state.signInPage.failure = null;
     // A renewal adds no entry to the history.
     location[current.isSilent ? "replace" : "assign"](url);
   }

@@ -68,7 +68,7 @@ export const state = {
   /** The token of a later sign-in of the same user in another tab, or null. */
   nextToken: null,
   /** Why the sign-in page is shown: {kind, at, failure}. */
-  door: { kind: "" },
+  signInPage: { kind: "" },
   /** Whether the API has an identity provider. Null until the API has answered. */
   hasProvider: null,
   /** Whether a request for `hasProvider`, or for the provider's URL, has failed. */

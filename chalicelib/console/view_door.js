@@ -27,8 +27,8 @@ const NOTES = {
   "signed-out": () => ["blue", "check", text("signedOut"), `${text("signedOutText")} ${state.hasProvider === null ? "" : text(state.hasProvider ? "signedOutProvider" : "signedOutLink")}`],
 };
 
-export function door({ ask }) {
-  const { door: shown, hasProvider, isUnanswered, inbox, selected } = state;
+export function signInPage({ ask }) {
+  const { signInPage: shown, hasProvider, isUnanswered, inbox, selected } = state;
   const note = NOTES[shown.kind]?.(shown);
   const isExpired = shown.kind === "expired";
   const name = inbox.worker?.name;
@@ -73,6 +73,6 @@ const CONSOLE = new URL("console/", ROOT).href;
 function leaveToSignIn(event) {
   if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    leave({ isSilent: false, isChoice: isWrongAccount(state.door.failure) });
+    leave({ isSilent: false, isChoice: isWrongAccount(state.signInPage.failure) });
   }
 }
