@@ -517,8 +517,8 @@ function openSection(name) {
 let cancelQuestion = () => {};
 
 /**
- * Ask whether there is an identity provider, until the API answers. At the start of a shift, requests may be throttled.
- * First, ask for the token of a completed sign-in.
+ * Ask the API whether there is an identity provider, and retry until it responds. At the start of a shift, requests may
+ * be throttled. First, request the token of a completed sign-in.
  */
 async function askForProvider(failures = 0) {
   cancelQuestion();

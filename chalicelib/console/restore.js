@@ -36,7 +36,7 @@ export function restorePage() {
   const gone = known.filter((sid) => !inbox.rows.has(sid));
   findEnded(inbox, new Map([...gone.map((sid) => [sid]), ...ended]));
   changed();
-  // Render first.
+  // The element must be rendered first.
   queueMicrotask(() => document.getElementById(focus)?.focus());
   return known;
 }

@@ -205,7 +205,7 @@ export const areActivitiesMissing = () => state.activitiesRetryAt > 0 && !state.
 
 export const isOffline = () => state.connection.state === "down";
 
-/** Milliseconds without a movement of the pointer after which rows may move below it. */
+/** Milliseconds without pointer movement after which rows may move under the pointer. */
 const HOLD = 10_000;
 
 /** Keep the rows in place for a few seconds. */

@@ -20,7 +20,7 @@ const NOTICED = 300;
 
 /**
  * Load the statistics now and whenever the sweep has probably updated them, except while the page is hidden; return a
- * function that ends the loading.
+ * function that stops the updates.
  */
 export function keepStatistics() {
   const { statistics } = state;
