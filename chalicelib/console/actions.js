@@ -1,6 +1,6 @@
 // The user's actions on Reservations: accept, reject, complete and inspect; and lookups of their outcomes.
 
-import { askedPause, NoResponse, request, retryAfter } from "./api.js";
+import { NoResponse, request, requestedPause, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
 import { serverNow } from "./clock.js";
 import { changeRow, endRow, ending, isInProgress, removeRow, rowTitle, startCheck, taskEnding } from "./inbox.js";
@@ -23,7 +23,7 @@ export function useSession(functions) {
   session = functions;
 }
 
-/** Codes of the API's errors that say that the user's offer no longer exists. Proxies and firewalls, too, answer with 403, 404 and 410. */
+/** The API's error codes that mean that the user's offer no longer exists. The HTTP status is not enough: proxies and firewalls also send 403, 404 and 410. */
 export const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
 
 let running = 0;
@@ -97,7 +97,7 @@ export async function send(path, parameters) {
   }
 }
 
-/** Codes of 5xx responses that say that TaskRouter did not process the request. */
+/** Codes of 5xx responses to requests that TaskRouter did not process. */
 export const WITHOUT_EFFECT = ["TaskRouterDenied", "TaskRouterNotSent", "TaskRouterThrottled"];
 
 /** Return whether the outcome of a request is unknown. API Gateway's own errors have no code. */
@@ -130,7 +130,7 @@ function settle(sid, response) {
   }
 }
 
-/** Return a function that returns a text, and the seconds left until the user can try again. */
+/** Return a function that returns a text with the seconds left until the user can try again. */
 export function notSent(key, seconds) {
   const at = performance.now() + seconds * 1000;
   return () => {
@@ -146,7 +146,7 @@ export const reasonOf = ({ status, body }) =>
 /** The labels of the phone dialog's fields, by parameter. */
 const PHONE_FIELDS = { to: "phoneTo", from: "phoneFrom" };
 
-/** Return the field of the phone dialog that a refusal names, if any. */
+/** Return the field of the phone dialog that an error message mentions, if any. */
 const fieldOf = ({ body }) => /(?:^|`|Check )(to|from)\b/.exec(body?.Message ?? "")?.[1];
 
 /** Return the text for a request that had no effect. */
@@ -290,9 +290,9 @@ async function fetchEnding(sid, lookup) {
 
 /** Return the milliseconds to wait before a failed request is repeated. */
 export const pauseAfter = (response, failures) =>
-  Math.max(Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures), askedPause(response));
+  Math.max(Math.min(MAX_LOOKUP_WAIT, LOOKUP_WAIT * 2 ** failures), requestedPause(response));
 
-/** Wait before the next lookup of a Reservation. After a failed request, other lookups wait, too. */
+/** Wait before the next lookup of a Reservation. After a failed request, other lookups also wait. */
 function postpone(lookup, response) {
   lookup.at = performance.now() + pauseAfter(response, lookup.failures);
   lookup.failures += 1;
@@ -349,7 +349,7 @@ function endTask(sid, reservation) {
   announceEnding(reached.kind, row);
 }
 
-/** Record in all tabs which Activity the user has asked for, or null if TaskRouter refused the switch. */
+/** Record in all tabs which Activity the user has requested, or null if TaskRouter refused the switch. */
 export function expectActivity(sid) {
   session.send({ type: "expectActivity", sid });
   state.expectedActivity = sid;

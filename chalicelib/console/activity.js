@@ -50,7 +50,7 @@ export async function switchActivity(sid) {
     showActivity(response.body);
   } else {
     state.activityProblem = "failed";
-    state.activityReason = reasonAgainst(response);
+    state.activityReason = reasonForFailedSwitch(response);
     expectActivity(null);
   }
   state.wantedActivity = null;
@@ -58,11 +58,11 @@ export async function switchActivity(sid) {
   changed();
 }
 
-/** Minimum seconds between two switches that the throttle of a small deployment allows. */
+/** Minimum interval, in seconds, that the throttle of a small deployment requires between two switches. */
 const SWITCH_INTERVAL = 6;
 
-/** Return a function that returns why a switch had no effect. */
-function reasonAgainst(response) {
+/** Return a function that returns the reason for a failed switch. */
+function reasonForFailedSwitch(response) {
   const { status, body } = response;
   if (body?.Code === "TaskRouterDenied") {
     return () => text("problemDenied");
@@ -101,7 +101,7 @@ async function checkActivity() {
     }
   }
   if (state.activityProblem === "checking") {
-    // The session has ended. The next session shows the Activity.
+    // The session has ended. The next session will show the Activity.
     state.activityProblem = null;
   }
 }

@@ -35,7 +35,7 @@ export function showCount() {
 /** Make screen readers read a text aloud. Texts that follow each other within 300 ms are combined. */
 export function announce(words) {
   const region = document.querySelector("#announcements");
-  // A repeated text must differ. Screen readers read changes only.
+  // A repeated text must differ, because screen readers read only changes.
   const message = region.textContent === words ? `${words}\u00a0` : words;
   if (region.dataset.fresh) {
     region.textContent += ` ${message}`;
@@ -132,7 +132,7 @@ function closeNotifications(open) {
   }
 }
 
-/** Show a notification about offers or, without offers, about the session. A later one with the same tag takes its place. */
+/** Show a notification about offers or, without offers, about the session. A later notification with the same tag replaces it. */
 function notify(rows, lines, title = text("notificationTitle")) {
   if (globalThis.Notification?.permission !== "granted") {
     return;
@@ -146,7 +146,7 @@ function notify(rows, lines, title = text("notificationTitle")) {
       icon: icons.offers,
     });
   } catch {
-    // Android allows pages no notifications, although it reports the permission as granted.
+    // Android does not let pages show notifications, although it reports the permission as granted.
     setPreference("notifications", false);
     changed();
     return;

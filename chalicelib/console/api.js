@@ -5,7 +5,7 @@ export const ROOT = new URL("../../", import.meta.url);
 
 export const VERSION = import.meta.url.split("/").at(-2);
 
-/** Milliseconds for which the browser waits. API Gateway waits at most 29 s for a response. */
+/** Maximum time in ms that the browser waits for a response. API Gateway waits at most 29 s for a response. */
 const REQUEST_TIMEOUT = 35_000;
 
 /** No complete response arrived, so it is unknown whether the service got the request. */
@@ -46,13 +46,13 @@ const MAX_PAUSE = 30;
 
 /** Return the milliseconds to wait before a failed request is repeated. The API may throttle requests at the start of a shift. */
 export const pauseBefore = (response, failures) =>
-  Math.max(1000 * Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), askedPause(response));
+  Math.max(1000 * Math.min(MAX_PAUSE, 2 ** failures) * (1 + Math.random()), requestedPause(response));
 
 /** A number whose digits JavaScript may round. SIDs contain such digits only after letters. */
 const MANY_DIGITS = /[\s:,[-]\d{16}/;
 const INTEGER = /^-?\d+$/;
 
-// Without this, JSON.stringify refuses a BigInt.
+// Without this method, JSON.stringify throws an error for a BigInt.
 BigInt.prototype.toJSON = function () {
   return JSON.rawJSON(this);
 };
@@ -67,11 +67,11 @@ function parseJson(json) {
   );
 }
 
-/** Maximum pause that a response can ask for, in seconds. TaskRouter may ask for a day, and a proxy for an hour. */
-const MAX_ASKED_PAUSE = 60;
+/** Limit, in seconds, for the pause that a response requests. TaskRouter may request a day, and a proxy an hour. */
+const MAX_REQUESTED_PAUSE = 60;
 
-/** Return the milliseconds for which a response asks to wait. If no response arrived, there are no headers. */
-export const askedPause = (response) => (response?.headers ? 1000 * Math.min(MAX_ASKED_PAUSE, retryAfter(response, 0)) : 0);
+/** Return the pause in ms that a response requests. If no response arrived, there are no headers. */
+export const requestedPause = (response) => (response?.headers ? 1000 * Math.min(MAX_REQUESTED_PAUSE, retryAfter(response, 0)) : 0);
 
 /** Return the seconds in Retry-After, or the default if the header is missing. */
 export function retryAfter(response, seconds) {

@@ -29,10 +29,10 @@ function openStorage(name) {
 export const localStorage = openStorage("localStorage");
 export const sessionStorage = openStorage("sessionStorage");
 
-/** Whether the browser blocks the storage of this page, so that a reload and a sign-in with the provider lose everything. */
+/** Whether the browser blocks the storage of this page, so that a reload or a sign-in with the provider loses everything. */
 export const isStorageBlocked = sessionStorage instanceof Memory;
 
-/** Return a channel to the other tabs of this page, or null. Without one, each tab works for itself. */
+/** Return a channel to the other tabs of this page, or null. Without a channel, each tab works on its own. */
 export function openChannel(name) {
   try {
     return new BroadcastChannel(name);

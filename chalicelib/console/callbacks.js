@@ -56,7 +56,7 @@ export function callbacksAddress(record) {
   const recorded = [record.reserved_at, record.delivery?.received_at, ...record.history.map(({ at }) => at)];
   const times = recorded.filter(Boolean).map((at) => Date.parse(at));
   const end = Math.ceil((Math.max(...times) + LATE_MARGIN) / MINUTE) * MINUTE;
-  // When the clocks are set back, a local time that occurs twice means the first one.
+  // When clocks are set back, some local times occur twice. They are interpreted as the first occurrence.
   const last = Date.parse(localTime(end)) < end ? end + PERIODS.hour : end;
   const isPast = !isUnfinished(record) && last < serverNow();
   const length = (isPast ? last : serverNow()) - Math.min(...times) + EARLY_MARGIN;
@@ -98,7 +98,7 @@ export function stopSearch() {
   changed();
 }
 
-/** Return whether a search has found its first part of the log and continues. */
+/** Return whether a search has loaded a first part of the log and is still running. */
 export const isSearching = ({ loading, searchedUntil }) => Boolean(loading && searchedUntil) && !isSearchStopped;
 
 /** Search again, or continue with older callbacks. */
@@ -158,7 +158,7 @@ async function searchLog({ rows, cursor, searchedUntil }) {
 
 let lastPage = Promise.resolve();
 
-/** Request a page when the previous request has ended, even that of a search that another one has replaced. */
+/** Request a page after the previous request has ended, even if that request was part of a search that was replaced. */
 function requestPage({ searched, query }, cursor) {
   const parameters = new URLSearchParams([...searched, ...(cursor ? [["cursor", cursor]] : [])]);
   const send = () => state.log.query === query && call("GET", `callbacks?limit=${LOG_PAGE}&${parameters}`).catch(() => undefined);

@@ -18,7 +18,7 @@ const WORKFLOW = /^WW[\da-f]{32}$/;
 const RANGES = { priority: [0, 2_147_483_647], timeout: [1, 1_209_600] };
 /** Time for which the API remembers an Idempotency-Key. */
 const KEY_LIFE = 86_400_000;
-/** Time after a success within which submitting the unchanged form counts as the second click of a double click. */
+/** Time after a success within which submitting the unchanged form is treated as the second click of a double-click. */
 const DOUBLE_CLICK = 1000;
 
 /** Return the user's input in a field, or the field's default. */
@@ -132,7 +132,7 @@ async function sendTask(creation) {
   changed();
 }
 
-/** Return whether a response settles all requests with its key. The refusal of a repeated request settles only that request. */
+/** Return whether a response settles all requests with its key. If a repeated request is refused, only that request is settled. */
 const isFinal = (response) => response?.status === 201 || response?.body?.Code === "TaskUnidentified";
 
 function problemOfTask(response, isRepeat) {
@@ -143,7 +143,7 @@ function problemOfTask(response, isRepeat) {
   const isEarly = status === 429 || status === 503;
   const key = { TaskUnidentified: "createUnidentified", TaskRouterDenied: "problemDenied" }[body?.Code] ?? "problemOther";
   const n = retryAfter(response, 1);
-  // The API writes some numbers with more digits than the user.
+  // The API writes some numbers with more digits than the user typed.
   const [, length] = /^The attributes have (\d+) characters/.exec(body?.Message) ?? [];
   const refusal = () => (length ? attributesLong(length - ADDED_LENGTH) : text(key, { reason: body?.Message ?? `HTTP ${status}` }));
   const reason = () => (isEarly ? text("tryAgainIn", { n }) : refusal());

@@ -1,7 +1,7 @@
-// Exports the Reservations that History finds to a CSV file.
+// Exports the Reservations listed in History to a CSV file.
 
 import { call } from "./actions.js";
-import { askedPause } from "./api.js";
+import { requestedPause } from "./api.js";
 import { matcher } from "./filter.js";
 import { number, taskTitle } from "./format.js";
 import { historyQuery, parametersOf } from "./history.js";
@@ -25,10 +25,10 @@ const COLUMNS = [
  * Return a value as a quoted field.
  *
  * Spreadsheets interpret a cell that begins with one of = + - @ tab CR LF as a formula (OWASP, "CSV Injection"). Some
- * may also read the full-width forms of these characters so, or ignore white space, control characters or invisible
- * characters before them. A leading
- * apostrophe makes the cell plain text. In locales whose list separator is a semicolon, some spreadsheets also begin a new cell after
- * each semicolon and line break, even inside quotes, and may remove quotes at the cell's beginning.
+ * may also accept the full-width forms of these characters, or ignore white space, control characters or invisible
+ * characters before them. A leading apostrophe makes the cell plain text. In locales whose list separator is a
+ * semicolon, some spreadsheets also begin a new cell after each semicolon and line break, even inside quotes, and may
+ * remove quotes at the cell's beginning.
  */
 function csvField(value) {
   const words = typeof value === "string" ? value : JSON.stringify(value ?? "").replace(/^""$/, "");
@@ -82,7 +82,7 @@ export async function exportHistory() {
       await pause(1);
     } else if (retries < MAX_RETRIES && isTemporary(response)) {
       retries += 1;
-      await pause(Math.max(retries, askedPause(response) / 1000));
+      await pause(Math.max(retries, requestedPause(response) / 1000));
     } else {
       finishExport(job, () => text("exportFailed", { reason: failureReason(response) }));
       return;

@@ -16,7 +16,7 @@ const STAY = 5000;
 /** Milliseconds for which an ended row is listed. */
 const KEEP = 600_000;
 export const MAX_ENDED = 20;
-/** Milliseconds for which an overview that was read before the end of a Task may still show the Task. */
+/** Milliseconds for which an overview that was read before a Task ended may still show the Task. */
 const STALE = 15_000;
 /** Maximum milliseconds until the first check of the outcome of a request. */
 const CHECK = 3000;
@@ -57,7 +57,7 @@ export function changeRow(inbox, sid, changes) {
 export const openRows = (inbox) =>
   inbox.order.map((sid) => inbox.rows.get(sid)).filter((row) => row.phase !== "ended");
 
-/** Keep the requests whose outcome is unknown, because the page is about to be reloaded or left. */
+/** Store the requests whose outcome is unknown, because the page is about to be reloaded or left. */
 export function keepUndecided({ rows, completions }) {
   const decisions = [...rows.values()].filter(({ phase }) => phase === "deciding" || phase === "checking");
   const busy = [...completions].filter(([, { isBusy }]) => isBusy).map(([sid]) => ({ sid, verb: "complete" }));
@@ -186,10 +186,10 @@ function applyPending(inbox, sid, reservation, requestedAt) {
 /**
  * Check the outcome of a request that has just ended; return the milliseconds until the first check.
  *
- * While the service may still decide, the overview shows the Reservation as claimed, and the buttons stay away. The
- * first overview without a claim that is requested CHECK ms from now, or later, shows that nothing was decided: a request
- * whose answer was lost has made its claim by then. `wait` (ms) is the time until a repeated request can succeed. It may
- * be longer than the offer lasts, so the row shows it, but waits for it only if it is shorter than CHECK.
+ * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. An
+ * overview without a claim, requested CHECK ms from now or later, shows that nothing was decided: by then, a request
+ * whose response was lost has made its claim. `wait` (ms) is the time until a repeated request can succeed. It may
+ * exceed the time left of the offer. The row therefore shows `wait`, but the first check follows after at most CHECK ms.
  */
 export function startCheck(inbox, sid, wait, sent) {
   const now = performance.now();
@@ -199,15 +199,15 @@ export function startCheck(inbox, sid, wait, sent) {
 }
 
 /** End a row; the row keeps its place for STAY milliseconds. */
-export function endRow(inbox, sid, reached, now) {
+export function endRow(inbox, sid, outcome, now) {
   const row = inbox.rows.get(sid);
   if (row && row.phase !== "ended") {
-    changeRow(inbox, sid, { phase: "ended", ending: { ...reached, at: now }, stayUntil: performance.now() + STAY, problem: null });
+    changeRow(inbox, sid, { phase: "ended", ending: { ...outcome, at: now }, stayUntil: performance.now() + STAY, problem: null });
   }
 }
 
 /**
- * Return how a Reservation ended: {kind, note}. The note is a function, as the language may change.
+ * Return how a Reservation ended: {kind, note}. The note is a function, because the language may change.
  *
  * @param reservation - a Reservation with a status other than pending.
  * @param principal - the caller's name in accepted_by, such as worker:WK….

@@ -1,7 +1,7 @@
 // Loads the record that Inspect shows, and keeps the record up to date until the Reservation ends.
 
 import { call, GONE } from "./actions.js";
-import { askedPause } from "./api.js";
+import { requestedPause } from "./api.js";
 import { serverNow } from "./clock.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
@@ -30,7 +30,7 @@ export function keepRecord(sid) {
   let isStopped = false;
   state.inspection = inspection;
 
-  /** Load now. A Retry-After delays the request, unless the user asked for it (`isForced`). */
+  /** Load the record now. A Retry-After delays the request, unless the user has requested it (`isForced`). */
   async function load(isForced = false) {
     clearTimeout(timer);
     if (isLoading) {
@@ -64,7 +64,7 @@ export function keepRecord(sid) {
       Object.assign(inspection, { record: response.body, loadedAt: serverNow() });
     }
     failures = isRecord ? 0 : failures + 1;
-    resumeAt = performance.now() + askedPause(response);
+    resumeAt = performance.now() + requestedPause(response);
     const isFinal = isRecord ? !isUnfinished(response.body) : GONE.has(inspection.code);
     const pause = inspection.record && inspection.record.status !== "pending" ? WORK_PAUSE : OFFER_PAUSE;
     nextAt = isFinal ? Infinity : Math.max(resumeAt, performance.now() + Math.min(MAX_RECORD_PAUSE, pause * 2 ** failures));

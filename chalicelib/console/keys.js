@@ -6,13 +6,13 @@ import { preferences } from "./preferences.js";
 import { releaseRows, section, select, selectHistory, state } from "./state.js";
 import { isSupervisor } from "./view_offer.js";
 
-/** Elements that need the keys themselves, and areas that the arrow keys scroll. */
+/** Elements that handle keys themselves, and areas that the arrow keys scroll. */
 const OWN_KEYS = "input, select, textarea, [contenteditable], dialog";
 const SCROLLED = '[tabindex="0"]';
 
-/** Milliseconds for which a key that decides is ignored after the same key, or after the page has selected a row. */
+/** Milliseconds for which a key that decides is ignored after the same key was pressed, or after the page has selected a row. */
 const PAUSE = 400;
-/** Milliseconds that must pass after typing before a key decides. The page may have come back while the user typed. */
+/** Milliseconds that must pass after typing before a key decides. The page may have returned while the user was typing. */
 const TYPING = 2000;
 /** Keys with which the user leaves a field. */
 const LEAVING = ["Enter", "Escape", "Tab"];

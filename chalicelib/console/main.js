@@ -18,7 +18,7 @@ import { showLanguage, text } from "./texts.js";
 import { after } from "./timer.js";
 import { html } from "./view.js";
 import { dialog } from "./view_dialogs.js";
-import { door } from "./view_door.js";
+import { signInPage } from "./view_door.js";
 import { closeMenuOutside, header } from "./view_header.js";
 import { HistoryPage } from "./view_history.js";
 import { InboxPage, notice } from "./view_inbox.js";
@@ -29,7 +29,7 @@ const SLOW = 300;
 const ASLEEP = 5000;
 /** For this time after the end of an offer or Task, TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
-/** Age up to which a timeout explains a change of the Activity. Hidden pages poll every 15 s. */
+/** Maximum age of a timeout that explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
 /** Age at which the Activities are read again when the page becomes visible. An event about a change may have been lost. */
 const OLD = 60_000;
@@ -43,7 +43,7 @@ let polling = null;
 function draw() {
   document.documentElement.lang = preferences.language;
   showCount();
-  render(state.session ? sections() : door({ ask: () => askForProvider() }), root);
+  render(state.session ? sections() : signInPage({ ask: () => askForProvider() }), root);
 }
 
 /** Each section's page, and the anchor and text of the link that skips the header. */
@@ -58,14 +58,14 @@ const PAGES = {
 function sections() {
   const { page, anchor, skip } = PAGES[section()];
   const skipHeader = (event) => {
-    // Keep the address, because it names the section.
+    // Keep the address, because it identifies the section.
     event.preventDefault();
     document.querySelector(anchor)?.focus();
   };
   return html`<a class="skip" href=${anchor} onClick=${skipHeader}>${text(skip)}</a> ${header({ signOut })} ${page()} ${state.dialog?.kind === "create" ? state.supervisor?.createDialog() : dialog()}`;
 }
 
-/** A page that only supervisors see. It is empty while its script loads, and says so if loading fails. */
+/** A page that only supervisors see. It is empty while its script loads, and shows a message if loading fails. */
 function supervisorPage(name) {
   const page = state.supervisor?.[name];
   return page ? html`<${page} pollNow=${pollNow} />` : html`<main class="page" aria-busy=${state.hasSupervisorFailed ? null : "true"}>
@@ -92,15 +92,15 @@ async function loadSupervisor() {
 /** Poll when the user asks for it, even if the server has asked the page to wait. */
 const pollNow = () => polling?.pollNow({ isForced: true });
 
-/** Begin a session with a token, or say why the token cannot be used. */
+/** Begin a session with a token, or show why the token cannot be used. */
 function signIn(token) {
   const claims = readClaims(token);
   if (!claims) {
-    showDoor({ kind: "bad-link" });
+    showSignInPage({ kind: "bad-link" });
     return;
   }
   if (state.inbox.owner !== claims.owner) {
-    // The user must not see a previous user's data.
+    // The user must not see data of a previous user.
     resetState();
     keepDraftsOf(claims.owner);
     state.inbox.owner = claims.owner;
@@ -111,7 +111,7 @@ function signIn(token) {
   polling?.stop();
   stay();
   storeToken(token);
-  Object.assign(state, { session: { token, claims }, nextToken: null, door: { kind: "" } });
+  Object.assign(state, { session: { token, claims }, nextToken: null, signInPage: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
   polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
@@ -136,14 +136,14 @@ function receive({ owner, token }) {
   }
 }
 
-function showDoor(shown) {
+function showSignInPage(shown) {
   polling?.stop();
   polling = null;
   state.isLeader = false;
   forgetToken();
   stay();
   const dialog = state.dialog?.kind === "link" ? null : state.dialog;
-  Object.assign(state, { session: null, door: shown, dialog, isUnanswered: false });
+  Object.assign(state, { session: null, signInPage: shown, dialog, isUnanswered: false });
   changed();
 }
 
@@ -155,7 +155,7 @@ function signOut() {
 /** Sign out if the user has signed out in this tab or in a different tab. */
 function followSignOut() {
   if (isSignedOut()) {
-    showDoor({ kind: clearTab() ? "signed-out" : "" });
+    showSignInPage({ kind: clearTab() ? "signed-out" : "" });
     readPreferences();
     resetState();
   }
@@ -171,7 +171,7 @@ const RECEIVERS = {
 /** Process a message from another tab of this user. */
 const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
-/** The token that the API has refused before the page knew whether it can renew the session, or null. */
+/** The token that the API refused before the page knew whether it can renew the session, or null. */
 let refusedToken = null;
 
 /** End the session because the API refused the token, or because the token has expired. */
@@ -183,7 +183,7 @@ function refuse() {
   } else if (state.inbox.loaded || isExpired || token !== followedToken) {
     expire(Math.min(claims.expiresAt, serverNow()));
   } else {
-    showDoor({ kind: "bad-link" });
+    showSignInPage({ kind: "bad-link" });
   }
 }
 
@@ -193,13 +193,13 @@ function expire(at) {
   const isUnused = state.hasProvider && isIdle();
   const mayRenew = isUnused && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
   keepExpiry(at);
-  showDoor({ kind: "expired", at });
+  showSignInPage({ kind: "expired", at });
   if (nextToken) {
     signIn(nextToken);
   } else if (mayRenew) {
     leaveSilently();
   } else if (!isUnused) {
-    // Otherwise, another tab renews the session, and alerts if that fails.
+    // Otherwise, another tab renews the session, and alerts the user if the renewal fails.
     alertToExpiry(at);
   }
 }
@@ -240,9 +240,9 @@ function apply(overview, isLeader) {
 }
 
 /**
- * Notice that somebody other than the user made the Worker unavailable.
+ * Detect that somebody other than the user made the Worker unavailable.
  *
- * A TaskQueue may name an Activity for reserved and for busy Workers. While a Worker has an offer or a
+ * A TaskQueue may define an Activity for reserved Workers and one for busy Workers. While a Worker has an offer or a
  * Task, and shortly afterward, no notice is needed, unless an offer has just timed out.
  */
 function noticeActivity({ inbox }, now) {
@@ -355,7 +355,7 @@ async function readPreferences() {
   changed();
 }
 
-/** Render from now on. Before, the user would see texts in a language other than the preferred one. */
+/** Render from now on. Earlier, the user would have seen texts in a language other than the preferred one. */
 function beginToRender() {
   root.replaceChildren();
   onChange(draw);
@@ -389,7 +389,7 @@ function start() {
   setInterval(update, 1000);
   followSignOut();
   if (expiredAt()) {
-    showDoor({ kind: "expired", at: expiredAt() });
+    showSignInPage({ kind: "expired", at: expiredAt() });
   }
   enter();
   askForProvider();
@@ -401,7 +401,7 @@ function enter() {
     signIn(storedToken());
   }
   if (isSignInComplete()) {
-    // The address stays until the API has returned the token, so that a reload asks again.
+    // The address stays until the API has returned the token, so that a reload repeats the request.
     changed();
     return;
   }
@@ -414,11 +414,11 @@ function enter() {
     failSignIn(attempt, failure);
   }
   changed();
-  noteSection();
+  showAddressedSection();
 }
 
 /**
- * Begin with the token of a completed sign-in; without one, say that the sign-in failed. If a renewal returns a token
+ * Begin with the token of a completed sign-in; without a token, show that the sign-in failed. If a renewal returns a token
  * of a different user, ask before the token replaces the session.
  */
 function completeSignIn(token) {
@@ -436,7 +436,7 @@ function completeSignIn(token) {
 function failSignIn(attempt, failure) {
   if (!state.session) {
     const at = attempt?.expiredAt || (attempt?.owner && expiredAt());
-    showDoor(at ? { kind: "expired", at } : { kind: "failed", failure });
+    showSignInPage(at ? { kind: "expired", at } : { kind: "failed", failure });
     if (at) {
       alertToExpiry(at);
     }
@@ -450,15 +450,15 @@ function begin(token) {
   }
 }
 
-/** The token of a link that the page has not followed, or null. Empty for a sign-in that another tab has begun. */
+/** The token of a link that the page has not followed yet, or null. It is empty for a sign-in that another tab has begun. */
 let linkToken = null;
 /** The token of the last link that the page has followed, or null. */
 let followedToken = null;
 
 /**
- * Follow a sign-in link. Anyone can make a link that signs other users in to the account of the link's maker.
+ * Follow a sign-in link. Anyone can create a link that signs other users in to its creator's account.
  *
- * With an identity provider, only sign-ins that began in this tab count. Otherwise, the user decides
+ * With an identity provider, only sign-ins that began in this tab are accepted. Otherwise, the user decides
  * whether the link replaces a session.
  */
 function followLink() {
@@ -470,7 +470,7 @@ function followLink() {
   followedToken = token;
   const claims = readClaims(token);
   if (!state.session && state.hasProvider) {
-    showDoor(state.door.kind === "expired" ? state.door : { kind: "unexpected" });
+    showSignInPage(state.signInPage.kind === "expired" ? state.signInPage : { kind: "unexpected" });
   } else if (!state.session) {
     begin(token);
   } else if (!state.hasProvider && claims) {
@@ -480,11 +480,11 @@ function followLink() {
 
 const linksTo = (sid) => [...document.links].filter(({ hash }) => hash === `#/reservations/${sid}`);
 
-/** Which of the links to the inspected Reservation was followed. A callback log has one in each row. */
+/** Index of the followed link among the links to the inspected Reservation. The callback log may have several such links. */
 let followedLink = 0;
 
-/** Show the section that the address bar names. */
-function noteSection() {
+/** Show the section in the address bar. */
+function showAddressedSection() {
   if (!location.hash) {
     return;
   }
@@ -517,8 +517,8 @@ function openSection(name) {
 let cancelQuestion = () => {};
 
 /**
- * Ask whether there is an identity provider, until the API answers. At the start of a shift, requests may be throttled.
- * First, ask for the token of a completed sign-in.
+ * Ask the API whether there is an identity provider, and retry until it responds. At the start of a shift, requests may
+ * be throttled. First, request the token of a completed sign-in.
  */
 async function askForProvider(failures = 0) {
   cancelQuestion();

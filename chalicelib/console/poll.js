@@ -1,6 +1,6 @@
 // Polls the overview. Of all tabs with the same user, one polls, and all show the result.
 
-import { askedPause, NoResponse, request } from "./api.js";
+import { NoResponse, request, requestedPause } from "./api.js";
 import { openChannel } from "./browser.js";
 import { clockOffset, readServerTime, serverNow, setClockOffset } from "./clock.js";
 import { after } from "./timer.js";
@@ -8,12 +8,12 @@ import { after } from "./timer.js";
 const POLL_TIMEOUT = 10_000;
 const MAX_WAIT = 30_000;
 const DEFAULT_INTERVALS = { visible_ms: 3000, hidden_ms: 15_000 };
-/** Codes of the API's errors that end a session. Proxies and firewalls, too, answer with 401 and 403. */
-const REFUSALS = new Set(["UnauthorizedError", "ForbiddenError"]);
+/** The API's error codes that end a session. The HTTP status is not enough: proxies and firewalls also send 401 and 403. */
+const SESSION_ERRORS = new Set(["UnauthorizedError", "ForbiddenError"]);
 /** Waits vary by up to this share, so that consoles do not poll at the same time. */
 const JITTER = 0.2;
 
-/** Return whether a response is an overview. A proxy may answer 200 with something else. */
+/** Return whether a response is an overview. A proxy may send a 200 with a different body. */
 const isOverview = (response) =>
   response?.status === 304 || (response?.status === 200 && Array.isArray(response.body?.reservations));
 
@@ -42,9 +42,9 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
-  /** Milliseconds of the pause that the server has asked for. Only the user ends this pause. */
-  let asked = 0;
-  /** When this tab last polled successfully, heard from the tab that polls, or asked for a poll. */
+  /** The pause in ms that the server has requested. Only the user can end this pause early. */
+  let serverPause = 0;
+  /** When this tab last polled successfully, heard from the tab that polls, or requested a poll. */
   let heardAt = performance.now();
   let endPause = () => {};
 
@@ -76,7 +76,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     if (!isLeader) {
       return 0;
     }
-    if (REFUSALS.has(response?.body?.Code)) {
+    if (SESSION_ERRORS.has(response?.body?.Code)) {
       refuse(response);
       return MAX_WAIT;
     }
@@ -86,7 +86,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
   }
 
-  /** Show that the overview is late. If another tab polls and hangs, take its place. */
+  /** Show that the overview is late. If the tab that polls hangs, take its place. */
   function watch() {
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = document.visibilityState === "visible" ? visible : hidden;
@@ -105,7 +105,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   function compete(options) {
     navigator.locks.request(`console poll ${owner}`, options, lead).catch(({ name }) => {
       if (name === "SecurityError" && !signal.aborted) {
-        // A browser that blocks storage refuses locks, too.
+        // A browser that blocks storage also refuses locks.
         lead();
         return;
       }
@@ -122,8 +122,8 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   function fail(response, visible, usual) {
     const failures = connection.failures + 1;
     const backoff = Math.min(MAX_WAIT, visible * 2 ** (failures - 1));
-    asked = askedPause(response);
-    const wait = Math.max(usual, backoff, asked) * (1 + JITTER * Math.random());
+    serverPause = requestedPause(response);
+    const wait = Math.max(usual, backoff, serverPause) * (1 + JITTER * Math.random());
     const lasting = response ? "delayed" : "down";
     // After one failure, the next poll usually succeeds before the user notices, so no banner appears.
     const state = failures === 1 && wait <= 2 * usual ? "reconnecting" : lasting;
@@ -163,10 +163,10 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     });
 
   async function pause(milliseconds) {
-    const rest = milliseconds - asked;
-    if (asked) {
-      await sleep(asked);
-      asked = 0;
+    const rest = milliseconds - serverPause;
+    if (serverPause) {
+      await sleep(serverPause);
+      serverPause = 0;
     }
     if (!isWoken) {
       await sleep(rest);
@@ -175,12 +175,12 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   }
 
   /**
-   * Poll now, or again if a request is in progress that may have missed a change. Unless `isForced`, the pause that the
-   * server has asked for ends first: otherwise, each decision would send a poll to a server that throttles.
+   * Poll now, or again if a request is in progress that may have missed a change. Unless `isForced`, first wait for the
+   * end of a pause that the server has requested. Otherwise, each decision would send a poll to a server that throttles.
    */
   function wake(isForced) {
     isWoken = true;
-    if (isForced || !asked) {
+    if (isForced || !serverPause) {
       endPause();
     }
   }
@@ -208,7 +208,7 @@ export function startPolling({ token, owner, show, refuse, receive }) {
     if (data.type === "state") {
       overview = data.overview;
       heardAt = performance.now();
-      // A tab that was opened before a deployment may send no wait and no age.
+      // A tab that was opened before a deployment may omit the wait and the age.
       connection = { ...data.connection, nextAt: heardAt + (data.wait ?? 0), requestedAt: heardAt - (data.age ?? 0) };
       tag = null;
       setClockOffset(data.offset, data.offsetError);

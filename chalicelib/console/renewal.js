@@ -1,4 +1,4 @@
-// Leaves the page for the identity provider: when the user asks for it, and to renew the session without asking.
+// Leaves the page for the identity provider, to sign the user in or to renew the session without a question.
 
 import { isBusy } from "./actions.js";
 import { alertToExpiry } from "./alerts.js";
@@ -10,13 +10,13 @@ import { changed, state } from "./state.js";
 
 /** Milliseconds before the expiry at which a renewal may begin. They vary, so that consoles do not renew at the same time. */
 const EARLY = 300_000 * (1 + Math.random());
-/** Minimum time between two renewals before the expiry. Otherwise, short sessions would be renewed all the time. */
+/** Minimum time between two renewals before the expiry. Otherwise, short sessions would be renewed constantly. */
 const EARLY_PAUSE = 600_000;
-/** Milliseconds without input after which the page counts as unused. The second value applies while a field has the focus. */
+/** Milliseconds without input after which the page is considered unused. The second value applies while a field has the focus. */
 const QUIET = 10_000;
 const QUIET_IN_FIELD = 60_000;
 
-/** Milliseconds within which the end of an offer keeps the page from leaving, unless the session ends as soon. */
+/** An offer that ends within this time (ms) delays a renewal, unless the session also ends within this time. */
 const SOON = 60_000;
 
 let inputAt = -Infinity;
@@ -38,18 +38,18 @@ export function isIdle() {
 
 const isSoon = (at) => at - serverNow() < SOON;
 
-/** Return whether the page may leave without the user's request. During a session, it does not leave while an offer ends soon. */
+/** Return whether the page may be left without the user's request. During a session, this is not allowed if an offer ends soon. */
 const mayLeave = () =>
   isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
-/** The departure that waits for the API, {isSilent, query, failures, at}, or null. */
-let departure = null;
+/** The sign-in that waits for the provider's URL, {isSilent, query, failures, at}, or null. */
+let pendingSignIn = null;
 let isAsking = false;
 
-export const isLeaving = () => departure !== null;
+export const isLeaving = () => pendingSignIn !== null;
 
 export function stay() {
-  departure = null;
+  pendingSignIn = null;
 }
 
 /**
@@ -60,17 +60,17 @@ export function stay() {
  *     Otherwise, the provider may return the same account at once.
  */
 export function leave({ isSilent = false, query }) {
-  departure = { isSilent, query, failures: 0, at: 0 };
+  pendingSignIn = { isSilent, query, failures: 0, at: 0 };
   changed();
   continueLeaving();
 }
 
 export const leaveSilently = () => leave({ isSilent: true, query: "?silent=1" });
 
-/** Ask the API for the provider's URL if it is time for that, and leave. */
+/** Request the provider's URL from the API if the next attempt is due, and leave. */
 export async function continueLeaving() {
-  const current = departure;
-  const isAllowed = () => departure === current && !(current.isSilent && !mayLeave());
+  const current = pendingSignIn;
+  const isAllowed = () => pendingSignIn === current && !(current.isSilent && !mayLeave());
   if (!current || isAsking || performance.now() < current.at || !isAllowed()) {
     return;
   }
@@ -94,8 +94,8 @@ export async function continueLeaving() {
     stay();
     beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
     keepPage();
-    // If the provider shows an error and the user comes back, the next sign-in does without the choice.
-    state.door.failure = null;
+    // If the provider shows an error and the user returns, the next sign-in offers no choice of account.
+    state.signInPage.failure = null;
     // A renewal adds no entry to the history.
     location[current.isSilent ? "replace" : "assign"](url);
   }
@@ -105,9 +105,9 @@ export async function continueLeaving() {
 export const isRenewalDue = () =>
   state.hasProvider && isClockKnown() && state.session.claims.expiresAt - serverNow() < EARLY && isIdle();
 
-/** Begin to renew the session before it expires. One tab does this for all. */
+/** Begin to renew the session before it expires. One tab renews it for all tabs. */
 export function renewEarly() {
-  if (state.isLeader && !departure && mayLeave() && claimRenewal(EARLY_PAUSE)) {
+  if (state.isLeader && !pendingSignIn && mayLeave() && claimRenewal(EARLY_PAUSE)) {
     leaveSilently();
   }
 }

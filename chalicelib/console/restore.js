@@ -1,29 +1,29 @@
-// Keeps what the user would lose when the page leaves, to sign in or to reload, and shows it again afterward.
+// Stores the state that would be lost when the page is left or reloaded, and restores it afterward.
 
 import { call } from "./actions.js";
 import { changeRow, ending, MAX_ENDED, taskEnding } from "./inbox.js";
 import { drafts, keepDraft } from "./session.js";
 import { changed, state } from "./state.js";
 
-/** The properties of the state that are kept as they are. */
-const KEPT = ["selected", "knownActivity", "expectedActivity", "activityNotice"];
+/** The properties of the state that are stored unchanged. */
+const STORED_PROPERTIES = ["selected", "knownActivity", "expectedActivity", "activityNotice"];
 
-/** Keep what the page shows. Of Reservations, keep only the SIDs, and the Activities that the user has chosen. */
+/** Store the state of the page. For Reservations, store only the SIDs and the Activities that the user has chosen. */
 export function keepPage() {
   const { loaded, rows, ended } = state.inbox;
   if (loaded) {
     keepDraft("left", {
-      ...Object.fromEntries(KEPT.map((name) => [name, state[name]])),
+      ...Object.fromEntries(STORED_PROPERTIES.map((name) => [name, state[name]])),
       known: [...rows.keys()],
       choices: [...rows.values()].map(({ sid, activityAfterRejection: chosen }) => [sid, chosen]).filter(([, chosen]) => chosen),
       ended: ended.map(({ sid, isTask }) => [sid, isTask]),
-      // When the browser hides the page, no element has the focus any more.
+      // When the browser hides the page, no element has the focus anymore.
       focus: document.activeElement?.closest("[id]")?.id ?? drafts.left?.focus,
     });
   }
 }
 
-/** Restore what the page has kept for this user, after the first overview. Return the SIDs of the offers that the user knows, or null. */
+/** Restore the state that was stored for this user, after the first overview. Return the SIDs of the offers that the user knows, or null. */
 export function restorePage() {
   if (!drafts.left) {
     return null;
@@ -36,7 +36,7 @@ export function restorePage() {
   const gone = known.filter((sid) => !inbox.rows.has(sid));
   findEnded(inbox, new Map([...gone.map((sid) => [sid]), ...ended]));
   changed();
-  // Render first.
+  // The element must be rendered first.
   queueMicrotask(() => document.getElementById(focus)?.focus());
   return known;
 }

@@ -6,7 +6,7 @@ import { readJson } from "./preferences.js";
 const TOKEN = "console.token";
 const DRAFTS = "console.drafts";
 
-/** The fragment of a page on which a sign-in ends. The API then has the token. */
+/** The fragment of the page after a completed sign-in. The page can then request the token from the API. */
 const COMPLETE = "#sign-in=complete";
 
 /**
@@ -28,7 +28,7 @@ const ATTEMPT = "console.sign-in";
 const ATTEMPT_TIME = 600_000;
 
 /**
- * Record that this tab leaves the page to sign in. When the tab comes back, the page needs the time at which the session
+ * Record that this tab leaves the page to sign in. When the tab returns, the page needs the time at which the session
  * expired and whose session it was, unless the user asked for the sign-in.
  */
 export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
@@ -36,7 +36,7 @@ export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.str
 const RENEWAL = "console.renewal";
 /**
  * Record that this tab renews the session without asking the user. Return false if any tab has begun to do so within
- * the pause: the provider's response belongs to the last sign-in that a browser has begun.
+ * the pause: the provider's response is for the last sign-in that was begun in this browser.
  */
 export function claimRenewal(pause) {
   const age = Date.now() - Number(localStorage.getItem(RENEWAL));
@@ -55,7 +55,7 @@ function readAttempt() {
 /** Return whether the sign-in that this tab has begun is complete, so that the page can ask the API for the token. */
 export const isSignInComplete = () => location.hash === COMPLETE && readAttempt() !== null;
 
-/** Return this tab's sign-in, only once; null if there is no sign-in, or if it has taken too long. */
+/** Return this tab's sign-in, and remove it. Return null if there is no sign-in, or if it has taken too long. */
 export function endSignIn() {
   const attempt = readAttempt();
   sessionStorage.removeItem(ATTEMPT);

@@ -27,7 +27,7 @@ const newLog = () => ({
   /** The parameters of the search. Null if the filter is malformed. */
   searched: null,
   searchedUntil: null,
-  /** False if the search ended early, for lack of time or because of a failure. */
+  /** False if the search ended early because of a time limit or a failure. */
   complete: true,
   loadedAt: 0,
   loading: "",
@@ -68,7 +68,7 @@ export const state = {
   /** The token of a later sign-in of the same user in another tab, or null. */
   nextToken: null,
   /** Why the sign-in page is shown: {kind, at, failure}. */
-  door: { kind: "" },
+  signInPage: { kind: "" },
   /** Whether the API has an identity provider. Null until the API has answered. */
   hasProvider: null,
   /** Whether a request for `hasProvider`, or for the provider's URL, has failed. */
@@ -89,9 +89,9 @@ export const state = {
   activities: [],
   /** When the Activities are requested again after a failure. */
   activitiesRetryAt: 0,
-  /** SID of the Activity that the user has asked for and TaskRouter has not confirmed. */
+  /** SID of the Activity that the user has requested and TaskRouter has not confirmed. */
   wantedActivity: null,
-  /** SID of the Activity that the user has asked for in any tab and that the overview has not shown yet. */
+  /** SID of the Activity that the user has requested in any tab and that the overview has not shown yet. */
   expectedActivity: null,
   /** SID of the Activity that the user knows of, and when the Worker last had work, which may change the Activity. */
   knownActivity: null,
@@ -104,7 +104,7 @@ export const state = {
   activityReason: null,
   isDenied: false,
   hasNewVersion: false,
-  /** When the banner disappeared that may have covered a row, by the clock of `performance`. */
+  /** When a banner that may have covered a row disappeared, by the clock of `performance`. */
   uncoveredAt: -Infinity,
   /** The open dialog: its kind and the values that it needs, such as {kind, sid}. Null if no dialog is open. */
   dialog: null,
@@ -112,7 +112,7 @@ export const state = {
   log: newLog(),
   /** The record that Inspect shows: {sid, record, loadedAt, problem, status, check, resend}, or null. */
   inspection: null,
-  /** Whether the user comes back from Inspect. The lists then stay as they were. */
+  /** Whether the user is returning from Inspect. The lists then stay unchanged. */
   isReturning: false,
   /** {count, isRunning, result} of an export, or null. */
   exporting: null,
@@ -128,7 +128,7 @@ const SECTIONS = { __proto__: null, offers: "inbox", history: "history", overvie
 /** Sections that Workers may not see. */
 const SUPERVISED = new Set(["overview", "callbacks"]);
 
-/** Return the section that a fragment names, such as #overview or #/overview. Links to rows lead to the Inbox. */
+/** Return the section in a fragment such as #overview or #/overview. Links to rows lead to the Inbox. */
 export const sectionOf = (fragment) => SECTIONS[/^#\/?(\w*)/.exec(fragment)?.[1]] ?? "inbox";
 
 /** Return the section that the page shows. An address without a Reservation's SID, such as #/reservations, shows the Inbox. */
@@ -205,7 +205,7 @@ export const areActivitiesMissing = () => state.activitiesRetryAt > 0 && !state.
 
 export const isOffline = () => state.connection.state === "down";
 
-/** Milliseconds without a movement of the pointer after which rows may move below it. */
+/** Milliseconds without pointer movement after which rows may move under the pointer. */
 const HOLD = 10_000;
 
 /** Keep the rows in place for a few seconds. */

@@ -1,7 +1,7 @@
 // Loads the statistics that Overview shows, for as long as the user sees them.
 
 import { call } from "./actions.js";
-import { askedPause } from "./api.js";
+import { requestedPause } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
 import { failureReason } from "./inspection.js";
 import { changed, state } from "./state.js";
@@ -20,7 +20,7 @@ const NOTICED = 300;
 
 /**
  * Load the statistics now and whenever the sweep has probably updated them, except while the page is hidden; return a
- * function that ends the loading.
+ * function that stops the updates.
  */
 export function keepStatistics() {
   const { statistics } = state;
@@ -49,7 +49,7 @@ export function keepStatistics() {
       receiveStatistics(statistics, response);
       attempts = statistics.shown?.updated_at === before ? attempts + 1 : 0;
       const maximum = statistics.problem ? MAX_FAILED_PAUSE : MAX_LATE_PAUSE;
-      const pause = Math.max(askedPause(response), Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
+      const pause = Math.max(requestedPause(response), Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
       statistics.nextAt = performance.now() + pause + SPREAD * Math.random();
     }
     // If another tab's token continues the session, the response is null and the page stays.
@@ -75,13 +75,13 @@ export function keepStatistics() {
   };
 }
 
-/** Return the time (ms) until the sweep should have updated the statistics. */
+/** Return the time in ms until the sweep has probably updated the statistics. */
 function untilUpdate({ shown }) {
   const updatedAt = Date.parse(shown?.updated_at);
   return isClockKnown() && updatedAt ? updatedAt + SWEEP_PAUSE + SWEEP_DELAY - serverNow() : 0;
 }
 
-/** Show the statistics. If they can't be loaded, show the reason; keep the last values unless the user may not see them. */
+/** Show the statistics. If they cannot be loaded, show the reason. Keep the last values unless the user may not see them. */
 function receiveStatistics(statistics, response) {
   if (response?.status === 200 && Array.isArray(response.body?.hours)) {
     Object.assign(statistics, { shown: response.body, problem: null });

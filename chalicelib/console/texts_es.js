@@ -283,7 +283,7 @@ export default {
   sweepCompleted: "completadas: {n}",
   sweepFailed: "fallidas: {n}",
   sweepLeft: "para el próximo barrido: {n}",
-  sweepUnreconciled: "eventos pendientes: {n}",
+  sweepUnreconciled: "pasos de reconciliación pendientes: {n}",
   sweepError: "{code}: {n}",
   createTask: "Crear tarea",
   createTitle: "Crear una tarea",

@@ -41,7 +41,7 @@ export function stepsOf(record) {
 /** Return the phases until now: {name, time, from, share}. `from` and `share` are fractions of the total time. */
 export function phasesOf(record, now) {
   const recorded = changes(record);
-  // TaskRouter may report the ending, with its earlier time, after the record had the status `gone`.
+  // TaskRouter may report an ending with an earlier time after the record has had the status `gone`.
   const known = recorded.filter((change) => change.to !== "gone" || change === recorded.at(-1));
   const marks = [{ to: "pending", at: creationOf(record).at }, ...known];
   // The changes are in the order of the statuses. A recorded time may be later than the next change, which an event reported.

@@ -39,7 +39,7 @@ export const logo = () => html`<svg viewBox="0 0 32 32" aria-hidden="true">
 export const pill = (tone, name, words, classes = "") =>
   html`<span class=${`pill ${classes}`} data-tone=${tone}>${icon(name, name === "spin" ? "i spin" : "i")}${words}</span>`;
 
-/** A page. If an update removes the focused element, or a button adds rows, the focus moves to the heading or first new row. */
+/** A page. If an update removes the focused element, the focus moves to the heading. If a button adds rows, the focus moves to the first new row. */
 export class Page extends Component {
   getSnapshotBeforeUpdate() {
     return { focused: document.activeElement, count: this.targets().length };
@@ -53,14 +53,14 @@ export class Page extends Component {
     }
   }
 
-  /** Return what can get the focus in each row. */
+  /** Return the elements of the rows that can get the focus. */
   targets = () => document.querySelectorAll(".offers.ended > li, .log [aria-expanded], tr[tabindex]");
 }
 
 /**
  * Renders `show(value())`. Checks the value every second, and renders again if the value has changed.
  *
- * Of 500 rows with countdowns, only the digits are rendered every second.
+ * In a list of 500 countdowns, for example, only the digits are rendered every second.
  */
 export class Ticking extends Component {
   componentDidMount() {

@@ -58,7 +58,7 @@ export class CallbacksPage extends Page {
   }
 }
 
-/** The filter's form. Typed text takes effect on Enter or the button, a choice at once. Both change the address. */
+/** The filter's form. Typed text takes effect when the user presses Enter or the button, and a choice immediately. Both change the address. */
 class LogFilter extends Component {
   state = drafts.logTyped?.address === drafts.logFilter ? drafts.logTyped : { typed: logFilter() };
 

@@ -90,7 +90,7 @@ function barParts(hour, { x, width, bottom, scale }) {
   });
 }
 
-/** Return sentences that name the hour with the most acceptances, and the hour with the most timeouts. */
+/** Return sentences about the hour with the most acceptances and the hour with the most timeouts. */
 function peaks(hours) {
   const sentences = ["accepted", "timeout"].map((name) => {
     const peak = peakOf(name, hours);

@@ -27,7 +27,7 @@ export function createDialog() {
   <//>`;
 }
 
-/** Return the SID and name of each Workflow of the Reservations that the page knows. */
+/** Return the SID and name of the Workflow of each Reservation that the page has loaded. */
 function knownWorkflows() {
   const { rows, progress } = state.inbox;
   const listed = [...[...rows.values()].map(({ reservation }) => reservation), ...progress, ...state.history.rows];

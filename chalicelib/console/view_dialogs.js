@@ -16,8 +16,8 @@ function close() {
 }
 
 /**
- * A native modal dialog, which keeps the focus inside and returns it when closed. Its key is `state.dialog`, so that
- * each dialog gets a new component: the browser reports the end of a dialog later, when another may be open.
+ * A native modal dialog, which keeps the focus inside, and restores the focus when it is closed. Its key is `state.dialog`, so that
+ * each dialog gets a new component: when the browser reports that a dialog was closed, another one may already be open.
  */
 export class Modal extends Component {
   element = createRef();
@@ -49,7 +49,7 @@ export function dialog() {
   return kind && html`<${Modal} key=${state.dialog} title=${text("shortcuts")}><p class="body muted">${text("keysNote")}</p>${shortcutList()}<//>`;
 }
 
-/** Ask whether a link, or the account that a renewal has found, may replace the session. */
+/** Ask whether a link, or the account of a renewal, may replace the session. */
 function linkQuestion({ claims, accept }) {
   const leave = (event) => {
     event.target.closest("dialog").close();
@@ -92,7 +92,7 @@ function phone(sid) {
   </form>`;
 }
 
-/** Send the instruction. If it had no effect, the dialog stays and says why. Otherwise, the row shows the outcome. */
+/** Send the instruction. If it had no effect, the dialog stays open and shows the reason. Otherwise, the row shows the outcome. */
 async function sendPhone(event, sid) {
   event.preventDefault();
   const form = event.target;

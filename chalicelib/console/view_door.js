@@ -27,8 +27,8 @@ const NOTES = {
   "signed-out": () => ["blue", "check", text("signedOut"), `${text("signedOutText")} ${state.hasProvider === null ? "" : text(state.hasProvider ? "signedOutProvider" : "signedOutLink")}`],
 };
 
-export function door({ ask }) {
-  const { door: shown, hasProvider, isUnanswered, inbox, selected } = state;
+export function signInPage({ ask }) {
+  const { signInPage: shown, hasProvider, isUnanswered, inbox, selected } = state;
   const note = NOTES[shown.kind]?.(shown);
   const isExpired = shown.kind === "expired";
   const name = inbox.worker?.name;
@@ -50,7 +50,7 @@ export function door({ ask }) {
   </main>`;
 }
 
-/** The codes that have a text of their own. */
+/** The error codes that have their own texts. */
 const FAILURES = new Map([
   ["no_worker", "failedNoWorker"],
   ["several_workers", "failedSeveralWorkers"],
@@ -59,7 +59,7 @@ const FAILURES = new Map([
   ["expired", "failedExpired"],
 ]);
 
-/** The API's other codes, which the page shows as they are. The page shows no other code, because anyone can make a link with any code. */
+/** The API's other error codes, which the page shows unchanged. The page shows no other code, because anyone can create a link with any code. */
 const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
 
 /** Return whether the provider has signed the user in with an account that may not use the console. */
@@ -67,12 +67,12 @@ const isWrongAccount = (code) => FAILURES.has(code) && code !== "expired";
 
 const failureText = (code) => `${text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code })}${isWrongAccount(code) ? ` ${text("failedChoose")}` : ""}`;
 
-/** The URL of this page. A new tab opens it instead of signing in, because a sign-in counts only in the tab where it began. */
+/** The URL of this page. A new tab opens it instead of signing in, because a sign-in is accepted only in the tab where it began. */
 const CONSOLE = new URL("console/", ROOT).href;
 
 function leaveToSignIn(event) {
   if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    leave({ query: isWrongAccount(state.door.failure) ? "?choose_account=1" : "" });
+    leave({ query: isWrongAccount(state.signInPage.failure) ? "?choose_account=1" : "" });
   }
 }

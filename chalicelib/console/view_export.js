@@ -9,7 +9,7 @@ import { html } from "./view.js";
 export function exportTools(hasRows) {
   const { exporting: job } = state;
   const isRunning = Boolean(job?.isRunning);
-  // The second click of a double click does not mean the button's new text.
+  // The second click of a double-click is not meant for the button with its new text.
   const press = ({ detail }) => detail > 1 || (isRunning ? cancelExport() : exportHistory());
   return html`
     <p class="muted small num" role="status">${job && (isRunning ? text("exporting", { n: job.count }) : job.result())}</p>

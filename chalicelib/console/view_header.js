@@ -52,7 +52,7 @@ function activity(worker) {
   </label>`;
 }
 
-/** Open a closed list in which a key would otherwise choose a different value at once. */
+/** Open a closed list if a key would otherwise choose a different value immediately. */
 function openList(event) {
   const isChoosing = /^(.|Arrow.*|Home|End|Page.*)$/.test(event.key);
   if (isChoosing && event.target.showPicker && !event.ctrlKey && !event.altKey && !event.metaKey) {

@@ -70,7 +70,7 @@ function summary(rows, shown) {
   return filterText() ? text("filtered", { n: shown.length, all: n }) : text("historySummary", { n, time });
 }
 
-/** The area below the rows: why there are none, why more could not be loaded, or a button for more. */
+/** The area below the rows: why the list is empty, why loading failed, or a button for more rows. */
 function below(rows, shown) {
   const { loading, isSlow, problem, cursor } = state.history;
   if (!rows.length && loading === "list") {
@@ -91,7 +91,7 @@ export const failed = (problem, load, title) => html`<div class="nothing" role="
   <button type="button" onClick=${() => load()}>${text("tryAgain")}</button>
 </div>`;
 
-/** The button for more rows, which stays while they load, and why they could not be loaded. */
+/** The button for more rows, which stays while they load, and the reason if they could not be loaded. */
 export const moreButton = ({ cursor, loading, isSlow, problem }, load, words) => html`
   ${loading && isSlow && html`<p class="muted" role="status">${text("loadingHistory")}</p>`}
   ${problem && html`<p class="wrong" role="alert">${icon("info")}${problem()}</p>`}

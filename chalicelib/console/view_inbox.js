@@ -19,7 +19,7 @@ import { endedOffer, focusRow, isStray, isSupervisor, Offer } from "./view_offer
 const MAX_PROGRESS = 10;
 
 export class InboxPage extends Page {
-  /** The banner is below the rows, so that it moves none of them when it appears or disappears. */
+  /** The banner is below the rows, so that no row moves when the banner appears or disappears. */
   render({ pollNow }) {
     const shown = banner(pollNow);
     if (this.hadBanner && !shown) {
@@ -196,7 +196,7 @@ class InProgress extends Component {
       const next = elements[Math.min(this.focused, elements.length - 1)];
       (next ?? document.querySelector("#progress")).focus();
       if (next) {
-        // A shortcut pressed at this moment is not meant for this Task.
+        // A shortcut that is pressed at this moment is not meant for the newly focused Task.
         select(next.id.slice(-34), { isAutomatic: true });
       }
     }

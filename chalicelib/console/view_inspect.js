@@ -249,7 +249,7 @@ export function signatureActions(target) {
   `;
 }
 
-/** The outcome of a request: nothing yet, the reason for a failure, or the result of `show`. */
+/** The outcome of a request, if there is one: a note while the request is running, the reason for a failure, or the result of `show`. */
 function requestOutcome(result, show) {
   if (!result) {
     return null;

@@ -1,4 +1,4 @@
-// One row of the open offers or of those that have just ended.
+// A row in the list of open offers, or in the list of offers that have just ended.
 
 import { decide, inspect, openDialog, rejection } from "./actions.js";
 import { announce } from "./alerts.js";
@@ -11,9 +11,9 @@ import { changed, isOffline, select, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon, pill, Ticking } from "./view.js";
 
-/** Milliseconds after which a request without an answer is shown as such. */
+/** Milliseconds after which the row shows that no response has arrived. */
 const SLOW_ANSWER = 1500;
-/** Milliseconds after the end of a banner for which clicks at its place decide nothing. */
+/** After a banner has disappeared, clicks decide nothing for this time in ms, because they may have been meant for the banner. */
 const STRAY = 400;
 
 const ENDINGS = {
@@ -59,7 +59,7 @@ function rowStatus(row) {
   return row.phase === "ended" ? "ended" : "checking";
 }
 
-/** Keeps the focus in a row whose focused button disappears, and announces a missing answer. */
+/** Keeps the focus in a row whose focused button disappears, and announces a missing response. */
 class Row extends Ticking {
   render(props) {
     this.before = this.shown;
@@ -107,7 +107,7 @@ export const focusRow = (sid) => ({ target }) => {
   }
 };
 
-/** Select a clicked row, but let no row move when one of its buttons is clicked. */
+/** Select a clicked row. Do not select it when one of its buttons is clicked, so that no row moves. */
 const clickRow = (sid) => ({ target }) => target.closest("button") || select(sid);
 
 /** Return whether a click was meant for the banner that has just disappeared. With the keyboard, `detail` is 0. */

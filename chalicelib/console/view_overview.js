@@ -68,7 +68,7 @@ function warning() {
   return age(shown) > OUTDATED ? notice("amber", "last", text("outdated", { time: duration(age(shown)) }), text("outdatedText")) : null;
 }
 
-/** The page's contents while there are no figures, with the reason. */
+/** The page's contents while there are no figures: an error, an explanation or blank tiles. */
 function noFigures() {
   const { shown, problem, isSlow, load } = state.statistics;
   if (problem) {

@@ -1,6 +1,6 @@
 """Fixtures that show the console in Chromium, with a fake of the API.
 
-The app itself serves the page, below the path of an API Gateway stage. The tests in
+The app itself serves the page, under the path of an API Gateway stage. The tests in
 `tests/e2e/test_console.py` use the real API.
 """
 
@@ -79,7 +79,7 @@ class FakeApi:
             affects.
         answers: responses to POST requests (status, body, headers), by the end of the path; or
             functions that accept the path and return such a response.
-        received: the requests: method, path, parameters.
+        received: the received requests, as tuples of method, path and parameters.
         clock_offset: seconds by which the server's clock is ahead.
         refused: the tokens whose requests get a 401.
         failure: the status of all responses except those of /console/session; None if requests
@@ -464,9 +464,9 @@ def open_page(
 ) -> Callable[..., tuple[Page, Provider]]:
     """A function that opens a live console and returns the page and the provider."""
 
-    def open_live(mine: str, **options: Any) -> tuple[Page, Provider]:
+    def open_live(user_token: str, **options: Any) -> tuple[Page, Provider]:
         api.has_provider = True
-        page = open_console(mine, **options)
+        page = open_console(user_token, **options)
         provider = Provider(api, page)
         expect(page.locator(".live")).to_contain_text("Live")
         return page, provider
@@ -475,7 +475,7 @@ def open_page(
 
 
 def watch(page: Page, origin: str, problems: list[str]) -> None:
-    """Add the page's messages, errors, dialogs and foreign requests to the problems."""
+    """Add the page's messages, errors, dialogs and cross-origin requests to the problems."""
     page.on("console", lambda message: _note_message(message, problems))
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))

@@ -18,7 +18,7 @@ def rows(page: Page):
     return page.locator(".offers:not(.ended) > .offer")
 
 
-def ended(page: Page):
+def ended_rows(page: Page):
     return page.locator(".offers.ended > .offer")
 
 
@@ -39,7 +39,7 @@ def wait_until(page: Page, condition, seconds=15):
 
 
 def click_background(page: Page) -> None:
-    """Click where nothing happens. Keys that decide then act at once."""
+    """Click an empty area. Afterward, keys can decide without a delay."""
     page.mouse.click(5, 5)
 
 
@@ -117,24 +117,27 @@ def hold_lists(api, status=None) -> threading.Event:
 
 
 def share_token(open_console, page: Page, identity: str = "") -> None:
-    """Open another tab of the supervisor, with whose token an expired session continues."""
-    mine = token("supervisor", identity=identity, name="other tab")
-    other = open_console(mine, context=page.context)
+    """Open another tab of the supervisor. Its token lets an expired session continue."""
+    user_token = token("supervisor", identity=identity, name="other tab")
+    other = open_console(user_token, context=page.context)
     expect(other.locator(".live")).to_contain_text("Live")
 
 
 def refuse_once(api, end: str) -> list[str]:
-    """Refuse the token of the next GET request to a path with this end; the list is then empty."""
-    original, left = api._read, [end]
+    """Refuse the token of the next GET request whose path ends with *end*.
+
+    The returned list is empty after that request.
+    """
+    original, pending = api._read, [end]
 
     def refuse(path, headers):
-        if path.endswith(end) and left:
-            left.clear()
+        if path.endswith(end) and pending:
+            pending.clear()
             return 401, {"Code": "UnauthorizedError", "Message": "The token has expired."}, {}
         return original(path, headers)
 
     api._read = refuse
-    return left
+    return pending
 
 
 def approach_expiry(page, api, seconds):
@@ -151,13 +154,13 @@ def expect_renewed(page, provider):
 
 
 def posts(api):
-    """Return the paths of the requests that change something."""
+    """Return the paths of the POST requests, except those for a token."""
     posted = [path for method, path, _ in api.received if method == "POST"]
     return [path for path in posted if path != "/console/session"]
 
 
 def error(status: int, code: str, *, reason: str = "", **headers: str):
-    """Return a response with an error. With a *reason*, the message is a refusal by TaskRouter."""
+    """Return an error response. With a *reason*, the message is that of a refusal by TaskRouter."""
     message = f"TaskRouter refused the request {reason}" if reason else "Reason."
     return status, {"Code": code, "Message": message}, headers
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.console.conftest import FakeApi, chromium, fake_api, iso, token
 from tests.console.pages import make_hour, make_statistics
-from tests.console.test_callbacks import delivery, event, refused
+from tests.console.test_callbacks import delivery, event, refused_delivery
 from tests.console.test_inspect import add_record, visit
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -130,7 +130,7 @@ def show_callbacks(page: Page, api: FakeApi) -> None:
     """Show a log with a refused and a failed request, and the details of the refused request."""
     event(api, 3, event_type="reservation.completed", duration_ms=21.8)
     event(api, 41, event_type="reservation.wrapup", duration_ms=19.2)
-    refused(api, 195, checked_url="https://api.example.com/prod/assignment_callback")
+    refused_delivery(api, 195, checked_url="https://api.example.com/prod/assignment_callback")
     delivery(api, 246, route="/assignment_callback/fallback", rule=None, duration_ms=38.4)
     failure = {"error": "StoreUnavailable", "reason": "DynamoDB did not respond in time"}
     delivery(api, 251, status=503, answer=None, rule=None, duration_ms=4812, **failure)

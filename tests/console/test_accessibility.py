@@ -9,7 +9,7 @@ from tests.console.conftest import BREAK, token
 from tests.console.pages import (
     announcements,
     assert_no_accessibility_violations,
-    ended,
+    ended_rows,
     error,
     row,
     rows,
@@ -40,7 +40,7 @@ def endings(page, api):
     ):
         api.end(sid, status)
     page.mouse.move(5, 5)
-    expect(ended(page)).to_have_count(5, timeout=10_000)
+    expect(ended_rows(page)).to_have_count(5, timeout=10_000)
 
 
 def urgent(page, api):
@@ -127,17 +127,17 @@ def test_time_left_is_announced_once_at_10_seconds(open_console, api):
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     page.evaluate(
         """() => {
-          window.said = [];
+          window.announced = [];
           const region = document.querySelector("#announcements");
-          new MutationObserver(() => said.push(region.textContent))
+          new MutationObserver(() => announced.push(region.textContent))
             .observe(region, {childList: true, characterData: true, subtree: true});
         }"""
     )
     api.offer("Marta", 12, timeout=120)
     expect(announcements(page)).to_have_text("Offer ends in 10 seconds: Marta: charged twice.")
     expect(page.locator(".digits")).to_have_text("0:08")
-    said = page.evaluate("said")
-    assert sum("ends in" in text for text in said) == 1
+    announced = page.evaluate("announced")
+    assert sum("ends in" in text for text in announced) == 1
 
 
 def test_time_left_is_announced_after_a_late_tick(open_console, api):

@@ -19,7 +19,7 @@ from tests.console.pages import (
 pytestmark = pytest.mark.slow
 
 
-def test_hidden_page_polls_more_slowly_and_still_alerts(open_console, api):
+def test_hidden_page_polls_more_slowly_and_still_alerts_the_user(open_console, api):
     api.poll = {"visible_ms": 200, "hidden_ms": 1_500}
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
@@ -103,7 +103,7 @@ def test_notification_is_closed_when_its_offers_are_no_longer_open(open_console,
     wait_until(page, lambda: sorted(page.evaluate("dismissed")) == sorted(page.evaluate("shown")))
 
 
-def test_notifications_are_switched_off_if_the_browser_allows_pages_none(open_console, api):
+def test_notifications_are_turned_off_if_pages_cannot_show_them(open_console, api):
     context = open_console(None).context
     context.add_init_script(f"{NOTIFICATIONS}window.isAndroid = true;")
     page = open_console(context=context)
@@ -155,7 +155,7 @@ def test_notification_appears_only_if_no_tab_is_visible(open_console, api):
     assert leader.evaluate("alerts") == ["Unseen: charged twice"]
 
 
-# A hidden page with notifications, also after it has left and come back.
+# Turns on notifications, and keeps a hidden page hidden after a navigation.
 HIDDEN = """
   localStorage.setItem("console.notifications", "true");
   if (localStorage.getItem("hidden")) {
@@ -165,11 +165,13 @@ HIDDEN = """
 
 
 @pytest.mark.parametrize("cause", ["typing", "provider", "service"])
-def test_end_of_the_session_notifies_in_a_hidden_tab(open_page, open_console, api, cause):
+def test_end_of_the_session_shows_a_notification_in_a_hidden_tab(
+    open_page, open_console, api, cause
+):
     context = open_console(None).context
     context.add_init_script(HIDDEN + RECORD_ALERTS)
-    mine = token()
-    page, provider = open_page(mine, context=context)
+    user_token = token()
+    page, provider = open_page(user_token, context=context)
     page.evaluate("localStorage.setItem('hidden', 'yes')")
     page.reload()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -184,33 +186,33 @@ def test_end_of_the_session_notifies_in_a_hidden_tab(open_page, open_console, ap
             if path.startswith("/console/sign-in")
             else original(method, path, *others)
         )
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     expect(announcements(page)).to_contain_text(EXPIRED)
     wait_until(page, lambda: page.evaluate("alerts.length > 0"))
-    words = "Sign in again to go on. What you typed is kept in this tab."
+    words = "Sign in again to continue. The text that you typed is kept in this tab."
     assert page.evaluate("alerts") == [words]
 
 
-def test_session_that_is_renewed_at_its_end_does_not_alert(open_page, open_console, api):
+def test_session_that_is_renewed_when_it_ends_does_not_alert_the_user(open_page, open_console, api):
     context = open_console(None).context
     context.add_init_script(HIDDEN + RECORD_ALERTS)
-    mine = token()
-    page, provider = open_page(mine, context=context)
-    other = open_console(mine, context=context)
+    user_token = token()
+    page, provider = open_page(user_token, context=context)
+    other = open_console(user_token, context=context)
     expect(other.locator(".live")).to_contain_text("Live")
     hide(page)
     hide(other)
     provider.on_request = lambda: time.sleep(1)
-    api.refused.add(mine)
+    api.refused.add(user_token)
     for each in (page, other):
         expect_renewed(each, provider)
         assert each.evaluate("alerts") == []
         expect(announcements(each)).to_have_text("")
 
 
-# Chromium counts each evaluation by Playwright as a user's action, which would unblock the sound.
-# This script makes the page believe that only clicks and keys are actions.
+# Chromium treats each evaluation by Playwright as a user action, which would unblock the sound.
+# With this script, only clicks and keys are user actions for the page.
 IGNORE_EVALUATIONS = """
   localStorage.setItem("console.sound", "true");
   const activation = {hasBeenActive: false};

@@ -32,7 +32,7 @@ CAUSES = {
 
 
 def delivery(api, ago: float = 10, **properties) -> dict:
-    """Add to the log an assignment callback, by default valid and answered *ago* seconds ago."""
+    """Add a valid assignment callback to the log, which was answered *ago* seconds ago."""
     entry = {
         "at": iso(time.time() - ago),
         "route": ASSIGNMENT,
@@ -57,10 +57,10 @@ def delivery(api, ago: float = 10, **properties) -> dict:
     return entry
 
 
-def refused(api, ago: float = 20, cause: str = "base_url", **properties) -> dict:
-    """Add to the log a callback that was refused *ago* seconds ago because of its signature."""
-    none = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
-    own = {
+def refused_delivery(api, ago: float = 20, cause: str = "base_url", **properties) -> dict:
+    """Add a callback to the log that was refused *ago* seconds ago because of its signature."""
+    missing = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
+    defaults = {
         "status": 403,
         "signature": "invalid",
         "likely_cause": cause,
@@ -68,13 +68,13 @@ def refused(api, ago: float = 20, cause: str = "base_url", **properties) -> dict
         "error": "InvalidSignature",
         "duration_ms": 1.9,
     }
-    return delivery(api, ago, **{**none, **own, **properties})
+    return delivery(api, ago, **{**missing, **defaults, **properties})
 
 
 def event(api, ago: float = 5, **properties) -> dict:
-    own = {"event_type": "reservation.accepted", "status": 204, "answer": None, "rule": None}
-    own |= {"route": "/event_callback", "changed": True}
-    return delivery(api, ago, **{**own, **properties})
+    defaults = {"event_type": "reservation.accepted", "status": 204, "answer": None, "rule": None}
+    defaults |= {"route": "/event_callback", "changed": True}
+    return delivery(api, ago, **{**defaults, **properties})
 
 
 def searches(api) -> list[dict[str, list[str]]]:
@@ -95,7 +95,7 @@ def open_log(page: Page, query: str = "") -> None:
 def test_log_shows_time_route_signature_answer_and_duration(open_console, api):
     event(api)
     first = delivery(api)
-    refused(api)
+    refused_delivery(api)
     page = open_console(token("supervisor"))
     page.get_by_role("link", name="Callbacks").click()
     expect(deliveries(page)).to_have_count(3)
@@ -118,7 +118,7 @@ def test_log_shows_time_route_signature_answer_and_duration(open_console, api):
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_details_explain_the_cause_in_words_and_show_the_checked_url(open_console, api, cause):
-    refused(api, cause=cause)
+    refused_delivery(api, cause=cause)
     page = open_console(token("supervisor"))
     open_log(page)
     page.get_by_role("button", name="Details").press("Enter")
@@ -158,7 +158,7 @@ def test_event_has_details_and_its_row_links_to_the_reservation(open_console, ap
 def test_only_a_form_without_a_valid_signature_is_called_untrusted(
     open_console, api, signature, is_explained
 ):
-    refused(api, status=400, error="BadRequestError", signature=signature)
+    refused_delivery(api, status=400, error="BadRequestError", signature=signature)
     page = open_console(token("supervisor"))
     open_log(page)
     page.get_by_role("button", name="Details").click()
@@ -312,7 +312,7 @@ def test_show_older_repeats_the_search_with_the_cursor(open_console, api):
     assert second == {**first, "cursor": ["50"]}
 
 
-def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, api):
+def test_page_shows_how_far_back_an_incomplete_search_went(open_console, api):
     api.callbacks_answer = {
         "complete": False,
         "next_cursor": "1795310946123",
@@ -337,7 +337,7 @@ def test_search_that_stopped_early_says_how_far_back_it_searched(open_console, a
 
 
 def search_in_parts(api, entry: dict, *, hold: int = 0) -> threading.Event:
-    """Make a search find the entry with its sixth request; the others end early.
+    """Make a search find the entry with its sixth request. The earlier requests end early.
 
     Request number *hold* waits until the returned event is set.
     """
@@ -421,7 +421,7 @@ def test_new_search_waits_for_the_request_of_the_search_that_it_replaces(open_co
     assert sids == [None] * 2 + [[entry["reservation_sid"]]] * 6
 
 
-def test_search_waits_as_long_as_a_throttled_request_asks_but_at_most_a_minute(open_console, api):
+def test_search_obeys_retry_after_but_waits_at_most_a_minute(open_console, api):
     page = open_console(token("supervisor"), clock=True)
     search_in_parts(api, delivery(api, 28 * 86_400))
     original, refusals = api._log, [(429, {"message": "Too Many"}, {"Retry-After": "3600"})]
@@ -449,7 +449,7 @@ def test_search_ends_when_the_user_leaves_the_page(open_console, api):
     assert len(searches(api)) == 2
 
 
-def test_page_never_says_that_it_searched_less_than_before(open_console, api):
+def test_displayed_start_of_the_search_never_becomes_later(open_console, api):
     api.callbacks_answer = {
         "complete": False,
         "next_cursor": "5",
@@ -491,7 +491,7 @@ def test_worker_neither_sees_nor_requests_the_log(open_console, api):
 
 
 def test_hostile_values_are_shown_as_text(open_console, api):
-    refused(api, cause=HOSTILE, reason=HOSTILE)
+    refused_delivery(api, cause=HOSTILE, reason=HOSTILE)
     event(api, event_type=HOSTILE, error=HOSTILE)
     delivery(api, 1, route=HOSTILE, rule=HOSTILE, answer=HOSTILE)
     page = open_console(token("supervisor"))
@@ -503,7 +503,7 @@ def test_hostile_values_are_shown_as_text(open_console, api):
 
 
 def test_log_is_shown_in_spanish(open_console, api):
-    refused(api)
+    refused_delivery(api)
     page = open_console(token("supervisor"), locale="es-MX")
     page.get_by_role("link", name="Callbacks").click()
     expect(deliveries(page)).to_contain_text(re.compile("Asignación.*No válida.*403"))
@@ -513,7 +513,7 @@ def test_log_is_shown_in_spanish(open_console, api):
 
 @pytest.mark.parametrize("width", [360, 640, 768, 1024, 1280, 1920])
 def test_log_never_scrolls_sideways(open_console, api, width):
-    refused(api, checked_url="https://" + "x" * 300)
+    refused_delivery(api, checked_url="https://" + "x" * 300)
     event(api, event_type="reservation." + "w" * 60)
     delivery(api, 1, answer="conference", rule="R" * 80)
     page = open_console(token("supervisor"), viewport={"width": width, "height": 800})
@@ -531,7 +531,7 @@ def test_log_never_scrolls_sideways(open_console, api, width):
 def listed(page, api):
     delivery(api)
     event(api)
-    refused(api)
+    refused_delivery(api)
     open_log(page)
     page.get_by_role("button", name="Details").last.click()
     expect(page.locator(".facts")).to_be_visible()
@@ -598,7 +598,7 @@ def test_search_waits_for_the_servers_clock_after_a_reload(open_console, api, of
     assert len(searches(api)) == 2
 
 
-def test_search_begins_although_the_overview_fails(open_console, api):
+def test_search_begins_even_if_the_overview_fails(open_console, api):
     delivery(api)
     page = open_console(token("supervisor"))
     page.route("**/overview", lambda route: route.abort())

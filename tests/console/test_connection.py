@@ -18,9 +18,9 @@ def test_lost_connection_is_shown_and_recovers(open_console, api):
     expect(rows(page)).to_have_count(1)
     page.evaluate(
         """() => {
-          window.said = [];
+          window.statuses = [];
           const status = document.querySelector(".live");
-          new MutationObserver(() => said.push(status.textContent))
+          new MutationObserver(() => statuses.push(status.textContent))
             .observe(status, {childList: true, characterData: true, subtree: true});
         }"""
     )
@@ -28,8 +28,8 @@ def test_lost_connection_is_shown_and_recovers(open_console, api):
     banner = page.get_by_role("alert")
     expect(banner).to_contain_text(re.compile(r"No connection since \d\d:\d\d:\d\d"))
     expect(banner).to_contain_text(re.compile(r"Next try in \d+\ss\."))
-    said = page.evaluate("said")
-    assert said.index("Reconnecting") < said.index("No connection")
+    statuses = page.evaluate("statuses")
+    assert statuses.index("Reconnecting") < statuses.index("No connection")
     expect(rows(page)).to_contain_text("Marta")
     accept = row(page, "Marta").get_by_role("button", name="Accept").first
     expect(accept).to_have_attribute("aria-disabled", "true")
@@ -47,7 +47,7 @@ def test_page_restored_from_the_back_forward_cache_polls_at_once(open_console, a
     wait_for_first_polls(page)
     requests = overview_requests(page)
     show = "persisted => dispatchEvent(new PageTransitionEvent('pageshow', {persisted}))"
-    # The first `pageshow` of each page is not persisted. The page polls when it opens, anyway.
+    # The first `pageshow` of each page is not persisted. The page already polls when it opens.
     page.evaluate(show, False)
     page.evaluate("new Promise((resolve) => setTimeout(resolve))")
     assert not requests
@@ -69,7 +69,7 @@ def test_try_now_polls_at_once(open_console, api):
     expect(page.locator(".live")).to_contain_text("Live")
 
 
-def test_polls_wait_as_long_as_a_throttled_response_asks(open_console, api):
+def test_polls_obey_the_retry_after_of_a_throttled_response(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     original = api.respond
@@ -109,7 +109,7 @@ def test_long_pause_is_limited_and_shown_after_the_first_failure(open_console, a
 
 
 @pytest.mark.parametrize("body", [{"message": "maintenance"}, {"reservations": [None]}])
-def test_invalid_overview_counts_as_a_missed_poll(open_console, api, page_problems, body):
+def test_invalid_overview_is_treated_as_a_missed_poll(open_console, api, page_problems, body):
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     api._overview = lambda _headers: (200, body, {})
@@ -170,7 +170,7 @@ def test_page_states_nothing_about_offers_and_tasks_before_the_first_overview(
     expect(page.get_by_text(title)).to_have_count(0)
 
 
-def test_banner_before_the_first_overview_says_that_the_connection_is_missing(open_console, api):
+def test_missing_connection_is_shown_before_the_first_overview(open_console, api):
     context = open_console(link_token=None).context
     context.route("**/overview", lambda route: route.abort())
     page = open_console(context=context)
@@ -195,7 +195,7 @@ def test_time_of_the_last_update_comes_from_the_servers_clock(open_console, api,
     assert (now - shown_at) % 86_400 < 600
 
 
-def test_overview_that_does_not_arrive_is_shown_as_reconnecting(open_console, api):
+def test_page_shows_reconnecting_while_an_overview_is_overdue(open_console, api):
     allowed, waiting = threading.Event(), threading.Event()
     allowed.set()
     overview = api._overview
@@ -220,9 +220,9 @@ def test_overview_that_does_not_arrive_is_shown_as_reconnecting(open_console, ap
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, status):
-    mine = token()
+    user_token = token()
     api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
-    page = open_console(mine)
+    page = open_console(user_token)
     wait_for_first_polls(page)
     original = api.respond
 
@@ -237,7 +237,7 @@ def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, s
     api.respond = original
     page.evaluate("dispatchEvent(new Event('online'))")
     expect(page.locator(".live")).to_contain_text("Live")
-    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+    assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
 def test_unchanged_overview_is_a_304_and_changes_nothing(open_console, api):

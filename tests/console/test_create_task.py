@@ -22,11 +22,11 @@ TASK = "WT" + "7" * 32
 pytestmark = pytest.mark.slow
 
 
-def created(_path: str) -> Any:
+def respond_created(_path: str) -> Any:
     return 201, {"sid": TASK, "attributes": {}, "assignment_status": "pending"}, {}
 
 
-def failed(status: int, code: str, message: str = "It failed.", **headers: str) -> Any:
+def error_response(status: int, code: str, message: str = "It failed.", **headers: str) -> Any:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return status, {"Code": code, "Message": message}, names
 
@@ -47,7 +47,7 @@ def send(page: Page, name: str = "Create Task") -> None:
     page.get_by_role("dialog").get_by_role("button", name=name).click()
 
 
-def sent(api) -> list[dict[str, Any]]:
+def sent_tasks(api) -> list[dict[str, Any]]:
     return [
         body for method, path, body in api.received if (method, path) == ("POST", "/create-task")
     ]
@@ -61,7 +61,7 @@ def outcome(page: Page):
 
 
 def test_task_is_created_and_its_sid_is_shown_next_to_the_button(open_console, api):
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     page = open_form(open_console, api)
     expect(attributes(page)).to_be_focused()
     expect(attributes(page)).to_have_value('{\n  "customer": "",\n  "topic": ""\n}')
@@ -74,7 +74,7 @@ def test_task_is_created_and_its_sid_is_shown_next_to_the_button(open_console, a
     send(page)
     expect(outcome(page)).to_have_text(re.compile(f"Created {TASK}"))
     expect(outcome(page).get_by_role("button", name="Copy the SID: Task")).to_be_visible()
-    assert sent(api) == [
+    assert sent_tasks(api) == [
         {
             "attributes": '{"customer":"Marta  \\"Ríos\\" ","big":12345678901234567890}',
             "workflow_sid": WORKFLOW,
@@ -88,31 +88,31 @@ def test_task_is_created_and_its_sid_is_shown_next_to_the_button(open_console, a
 
 
 def test_empty_fields_are_not_sent(open_console, api):
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     page = open_form(open_console, api)
     attributes(page).fill("{}")
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
-    assert sent(api) == [{"attributes": "{}"}]
+    assert sent_tasks(api) == [{"attributes": "{}"}]
 
 
 def test_double_click_creates_one_task_and_the_next_task_gets_a_new_key(open_console, api):
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     page = open_form(open_console, api, clock=True)
     page.get_by_role("dialog").get_by_role("button", name="Create Task", exact=True).dblclick()
     expect(outcome(page)).to_contain_text(TASK)
-    assert len(sent(api)) == 1
+    assert len(sent_tasks(api)) == 1
     # The pause of a double click does not depend on the computer's clock.
     page.clock.set_system_time(page.evaluate("Date.now()") / 1000 - 3_600)
     page.clock.fast_forward(2000)
     send(page, "Create another")
     expect(outcome(page)).to_contain_text(TASK)
-    assert len(sent(api)) == 2
+    assert len(sent_tasks(api)) == 2
     assert len(set(api.keys)) == 2
 
 
 def test_changed_task_is_created_even_within_the_time_of_a_double_click(open_console, api):
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     page = open_form(open_console, api, clock=True)
     page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     attributes(page).fill('{"number": 1}')
@@ -121,7 +121,7 @@ def test_changed_task_is_created_even_within_the_time_of_a_double_click(open_con
     attributes(page).fill('{"number": 2}')
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
-    assert [body["attributes"] for body in sent(api)] == ['{"number":1}', '{"number":2}']
+    assert [body["attributes"] for body in sent_tasks(api)] == ['{"number":1}', '{"number":2}']
 
 
 def test_shortcut_opens_the_form_and_is_in_the_list_of_shortcuts(open_console, api):
@@ -181,7 +181,7 @@ def test_error_in_the_json_is_selected_and_the_input_is_kept(open_console, api):
     expect(attributes(page)).to_have_attribute("aria-invalid", "true")
     expect(attributes(page)).to_have_attribute("aria-describedby", "task-attributes-note")
     assert attributes(page).evaluate("field => field.selectionStart") == text.index('"vip"')
-    assert sent(api) == []
+    assert sent_tasks(api) == []
     attributes(page).fill(text.replace('Ríos"', 'Ríos",'))
     expect(note).to_have_count(0)
 
@@ -301,11 +301,11 @@ def test_invalid_field_keeps_its_input_and_gets_the_focus(open_console, api, lab
     expect(field).to_have_value(value)
     expect(field).to_be_focused()
     expect(field).to_have_attribute("aria-invalid", "true")
-    assert sent(api) == []
+    assert sent_tasks(api) == []
 
 
 def test_attributes_are_limited_to_3987_characters_without_white_space(open_console, api):
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     page = open_form(open_console, api)
     attributes(page).fill('{"a": "' + "😀" * 3980 + '"}')
     send(page)
@@ -313,11 +313,11 @@ def test_attributes_are_limited_to_3987_characters_without_white_space(open_cons
         "The attributes have 3,988 characters without the spaces between values. "
         "The maximum is 3,987."
     )
-    assert sent(api) == []
+    assert sent_tasks(api) == []
     attributes(page).fill('{\n  "a": "' + "😀" * 3979 + '"\n}' + " " * 200)
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
-    assert sent(api) == [{"attributes": '{"a":"' + "😀" * 3979 + '"}'}]
+    assert sent_tasks(api) == [{"attributes": '{"a":"' + "😀" * 3979 + '"}'}]
 
 
 def test_attributes_that_only_the_service_finds_too_long_are_explained_in_spanish(
@@ -327,7 +327,7 @@ def test_attributes_that_only_the_service_finds_too_long_are_explained_in_spanis
         "The attributes have 4097 characters, including idempotency_key and idempotency_marker. "
         "The maximum is 4096."
     )
-    api.answers["/create-task"] = failed(400, "BadRequestError", message)
+    api.answers["/create-task"] = error_response(400, "BadRequestError", message)
     api.statistics = make_statistics(api)
     page = open_console(token("supervisor"), locale="es-ES")
     page.get_by_role("link", name="Resumen").click()
@@ -343,7 +343,7 @@ def test_attributes_that_only_the_service_finds_too_long_are_explained_in_spanis
 
 def test_error_message_from_the_service_is_shown_as_text(open_console, api):
     hostile = "<b>Unknown</b> TaskChannel."
-    api.answers["/create-task"] = failed(400, "TaskRouterRefused", hostile)
+    api.answers["/create-task"] = error_response(400, "TaskRouterRefused", hostile)
     page = open_form(open_console, api)
     send(page)
     expect(outcome(page)).to_contain_text(f"The service answered: {hostile}")
@@ -355,9 +355,9 @@ def test_error_message_from_the_service_is_shown_as_text(open_console, api):
 @pytest.mark.parametrize(
     "answer",
     [
-        failed(503, "TaskRouterNotSent", Retry_After="7"),
-        failed(503, "TaskRouterThrottled", Retry_After="7"),
-        failed(429, "TooManyRequests", Retry_After="7"),
+        error_response(503, "TaskRouterNotSent", Retry_After="7"),
+        error_response(503, "TaskRouterThrottled", Retry_After="7"),
+        error_response(429, "TooManyRequests", Retry_After="7"),
     ],
 )
 def test_page_says_that_no_task_was_created_if_a_request_had_no_effect(open_console, api, answer):
@@ -368,7 +368,7 @@ def test_page_says_that_no_task_was_created_if_a_request_had_no_effect(open_cons
 
 
 def test_unidentified_task_is_explained(open_console, api):
-    api.answers["/create-task"] = failed(409, "TaskUnidentified")
+    api.answers["/create-task"] = error_response(409, "TaskUnidentified")
     page = open_form(open_console, api)
     send(page)
     expect(outcome(page)).to_contain_text("Look for it in TaskRouter")
@@ -377,7 +377,9 @@ def test_unidentified_task_is_explained(open_console, api):
 @pytest.mark.parametrize("kind", ["lost", "unknown", "gateway"])
 def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kind):
     api.answers["/create-task"] = (
-        failed(503, "OutcomeUnknown", Retry_After="1") if kind == "unknown" else (504, None, {})
+        error_response(503, "OutcomeUnknown", Retry_After="1")
+        if kind == "unknown"
+        else (504, None, {})
     )
     page = open_form(open_console, api)
     if kind == "lost":
@@ -388,7 +390,7 @@ def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kin
     page.unroute("**/create-task")
     page.reload()
     page.get_by_role("button", name="Create Task", exact=True).click()
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     send(page, "Send again")
     expect(outcome(page)).to_contain_text(TASK)
     first, second = api.keys
@@ -398,9 +400,9 @@ def test_retry_after_an_unknown_outcome_uses_the_same_key(open_console, api, kin
 @pytest.mark.parametrize(
     ("refusal", "reason"),
     [
-        (failed(429, "TooManyRequests", Retry_After="7"), "Try again in 7 s."),
-        (failed(503, "TaskRouterNotSent", Retry_After="7"), "Try again in 7 s."),
-        (failed(403, "ForbiddenError"), "The service answered: It failed."),
+        (error_response(429, "TooManyRequests", Retry_After="7"), "Try again in 7 s."),
+        (error_response(503, "TaskRouterNotSent", Retry_After="7"), "Try again in 7 s."),
+        (error_response(403, "ForbiddenError"), "The service answered: It failed."),
         ((413, None, {}), "The service answered: HTTP 413"),
     ],
 )
@@ -416,7 +418,7 @@ def test_outcome_of_the_first_request_stays_unknown_after_a_refused_retry(
     expect(outcome(page)).to_have_text(
         f"It is not known yet whether the Task was created. {reason}"
     )
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     send(page, "Send again")
     expect(outcome(page)).to_contain_text(TASK)
     assert len(api.keys) == 3
@@ -429,10 +431,10 @@ def test_next_request_after_an_unidentified_task_gets_a_new_key(open_console, ap
     page = open_form(open_console, api)
     send(page)
     expect(outcome(page)).to_contain_text("The Task may have been created.")
-    api.answers["/create-task"] = failed(409, "TaskUnidentified")
+    api.answers["/create-task"] = error_response(409, "TaskUnidentified")
     send(page, "Send again")
     expect(outcome(page)).to_have_text(re.compile("^The service cannot tell which Task"))
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
     assert api.keys[0] == api.keys[1] != api.keys[2]
@@ -455,7 +457,7 @@ def test_task_changed_after_an_unknown_outcome_gets_a_new_key(open_console, api)
     attributes(page).fill('{"a": 1}')
     expect(page.get_by_role("button", name="Send again", exact=True)).to_be_visible()
     attributes(page).fill('{"a": 2}')
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
     assert len(set(api.keys)) == 2
@@ -466,7 +468,7 @@ def test_user_is_warned_before_a_new_key_replaces_a_key_that_is_a_day_old(open_c
     page = open_form(open_console, api, clock=True)
     send(page)
     expect(outcome(page)).to_contain_text("The Task may have been created.")
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     # The page stores its drafts when it is left, and reads them when it is loaded.
     page.add_init_script(
         """
@@ -500,7 +502,7 @@ def wrong(page, api):
 
 
 def successful(page, api):
-    api.answers["/create-task"] = created
+    api.answers["/create-task"] = respond_created
     send(page)
     expect(outcome(page)).to_contain_text(TASK)
 

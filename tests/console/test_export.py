@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, token
-from tests.console.pages import choose, ended, hold_lists, lists, open_history
+from tests.console.pages import choose, ended_rows, hold_lists, lists, open_history
 
 pytestmark = pytest.mark.slow
 
@@ -170,7 +170,7 @@ def test_status_time_and_filter_select_the_exported_rows(open_console, api):
     page = open_as_supervisor(open_console)
     choose(page, "Status", "timeout")
     page.locator("#filter").fill("marta")
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     (row,) = parse(export(page))
     assert (row["title"], row["status"]) == ("Marta: charged twice", "timeout")
 
@@ -179,14 +179,14 @@ def test_all_pages_are_exported_with_the_start_time_of_the_list(open_console, ap
     for number in range(130):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_as_supervisor(open_console)
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     rows = parse(export(page))
     assert [row["title"].split(":")[0] for row in rows] == [f"Customer {n}" for n in range(130)]
     first, *exported = lists(api)
     assert [path.replace("limit=100", "limit=50") for path in exported] == [
         first + cursor for cursor in ("", "&cursor=50", "&cursor=100")
     ]
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
 
 
 def test_limit_of_an_export_is_reported(open_console, api):
@@ -205,7 +205,7 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     for number in range(90):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_as_supervisor(open_console)
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     original = api._list
     is_released = hold_lists(api)
     downloads = []
@@ -217,7 +217,7 @@ def test_progress_is_shown_and_the_export_can_be_canceled(open_console, api):
     is_released.set()
     api._list = original
     page.get_by_role("button", name="Refresh", exact=True).click()
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     assert downloads == []
 
 
@@ -239,7 +239,7 @@ def test_change_of_the_list_does_not_affect_a_running_export(open_console, api, 
         status = "timeout" if number % 2 else "completed"
         api.add_past_reservation(status=status, ago=300 + 60 * number)
     page = open_as_supervisor(open_console)
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     api.received.clear()
     is_released = hold_lists(api)
     with page.expect_download() as download:
@@ -262,7 +262,7 @@ def test_export_continues_after_a_new_sign_in(open_console, api, place):
         api.add_past_reservation(ago=300 + number)
     page = open_console(first)
     open_history(page)
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     original = api._list
 
     def expire(parameters):
@@ -289,7 +289,7 @@ def test_export_continues_after_a_new_sign_in(open_console, api, place):
 def test_throttled_export_request_is_retried(open_console, api):
     api.add_past_reservation("Marta")
     page = open_as_supervisor(open_console)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     original = api._list
     answers = iter([(429, {"Message": "Too many."}, {"Retry-After": "1"})])
     api._list = lambda parameters: next(answers, None) or original(parameters)
@@ -299,7 +299,7 @@ def test_throttled_export_request_is_retried(open_console, api):
 def test_failed_export_is_explained_and_saves_no_file(open_console, api):
     api.add_past_reservation("Marta")
     page = open_as_supervisor(open_console)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     api._list = lambda _parameters: (400, {"Code": "BadRequestError", "Message": "Bad."}, {})
     downloads = []
     page.on("download", lambda _download: downloads.append(1))
@@ -311,7 +311,7 @@ def test_failed_export_is_explained_and_saves_no_file(open_console, api):
 def test_double_click_exports_once(open_console, api):
     api.add_past_reservation()
     page = open_as_supervisor(open_console)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     is_released = hold_lists(api)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export CSV", exact=True).dblclick()
@@ -334,7 +334,7 @@ def test_worker_cannot_export(open_console, api):
     api.add_past_reservation("Marta")
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     expect(page.get_by_role("button", name="Export CSV", exact=True)).to_have_count(0)
 
 

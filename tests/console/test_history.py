@@ -11,7 +11,7 @@ from tests.console.pages import (
     assert_no_accessibility_violations,
     choose,
     click_background,
-    ended,
+    ended_rows,
     hold_lists,
     lists,
     open_history,
@@ -37,9 +37,11 @@ def test_history_lists_endings_newest_first_with_names(open_console, api):
     page = open_console()
     open_history(page)
     expect(page.locator(".title")).to_have_text(["New: charged twice", "Old: charged twice"])
-    expect(ended(page).first).to_contain_text("Completed")
-    expect(ended(page).first).to_contain_text(re.compile(r"Billing.*Voice.*\d\d:\d\d:\d\d"))
-    expect(ended(page).nth(1)).to_contain_text(re.compile(r"Timed out.*Not answered within 2\smin"))
+    expect(ended_rows(page).first).to_contain_text("Completed")
+    expect(ended_rows(page).first).to_contain_text(re.compile(r"Billing.*Voice.*\d\d:\d\d:\d\d"))
+    expect(ended_rows(page).nth(1)).to_contain_text(
+        re.compile(r"Timed out.*Not answered within 2\smin")
+    )
     expect(page.get_by_text(re.compile("^2 found, newest first, as of"))).to_be_visible()
     expect(page).to_have_title("History, Agent console")
     expect(page.get_by_role("button", name="Show more", exact=True)).to_have_count(0)
@@ -64,11 +66,11 @@ def test_status_can_be_chosen_and_is_shown_in_words(open_console, api, status, w
     api.add_past_reservation("Other", "timeout" if status != "timeout" else "gone")
     page = open_console(token("supervisor"))
     open_history(page)
-    expect(ended(page)).to_have_count(2)
+    expect(ended_rows(page)).to_have_count(2)
     choose(page, "Status", status)
-    expect(ended(page)).to_have_count(1)
-    expect(ended(page)).to_contain_text(re.compile(words))
-    expect(ended(page).locator(".meta > li").first).to_have_text("Alice")
+    expect(ended_rows(page)).to_have_count(1)
+    expect(ended_rows(page)).to_contain_text(re.compile(words))
+    expect(ended_rows(page).locator(".meta > li").first).to_have_text("Alice")
 
 
 def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
@@ -76,13 +78,15 @@ def test_time_can_be_chosen_and_the_choice_survives_a_reload(open_console, api):
         api.add_past_reservation(customer, ago=hours * 3600)
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(2)
+    expect(ended_rows(page)).to_have_count(2)
     for option, count in (("Last hour", 1), ("Last 7 days", 3), ("All time", 4)):
         choose(page, "Time", option)
-        expect(ended(page)).to_have_count(count)
-    expect(ended(page).last.locator("time")).to_have_text(re.compile(r"^[A-Z]\w\w\s\d+, \d\d:"))
+        expect(ended_rows(page)).to_have_count(count)
+    expect(ended_rows(page).last.locator("time")).to_have_text(
+        re.compile(r"^[A-Z]\w\w\s\d+, \d\d:")
+    )
     page.reload()
-    expect(ended(page)).to_have_count(4)
+    expect(ended_rows(page)).to_have_count(4)
     expect(page.get_by_label("Time", exact=True)).to_have_value("all")
 
 
@@ -91,10 +95,10 @@ def test_show_more_requests_the_next_page_with_the_same_start_time(open_console,
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     expect(page.get_by_text(re.compile(r"^50\+ found"))).to_be_visible()
     page.get_by_role("button", name="Show more", exact=True).click()
-    expect(ended(page)).to_have_count(90)
+    expect(ended_rows(page)).to_have_count(90)
     expect(page.get_by_role("button", name="Show more", exact=True)).to_have_count(0)
     first, second = lists(api)
     assert second == f"{first}&cursor=50"
@@ -106,9 +110,9 @@ def test_short_pages_are_loaded_automatically_up_to_a_limit(open_console, api):
     api.page_size = 3
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(15)
+    expect(ended_rows(page)).to_have_count(15)
     page.get_by_role("button", name="Show more", exact=True).click()
-    expect(ended(page)).to_have_count(21)
+    expect(ended_rows(page)).to_have_count(21)
     assert len(lists(api)) == 7
 
 
@@ -127,7 +131,7 @@ def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):
     expect(page.get_by_text("Older offers have not been searched.")).to_be_visible()
     api.page_size = 50
     page.get_by_role("button", name="Show more", exact=True).click()
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
 
 
 def test_failed_list_is_shown_and_can_be_retried(open_console, api):
@@ -141,7 +145,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api._list = original
     page.get_by_role("button", name="Try again", exact=True).click()
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     expect(alert).to_have_count(0)
 
 
@@ -151,14 +155,14 @@ def test_failed_show_more_keeps_the_rows(open_console, api):
     original = api._list
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     refuse_lists(api)
     page.get_by_role("button", name="Show more", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("DynamoDB failed.")
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     api._list = original
     page.get_by_role("button", name="Try again", exact=True).click()
-    expect(ended(page)).to_have_count(60)
+    expect(ended_rows(page)).to_have_count(60)
 
 
 def test_slow_first_load_shows_blank_rows(open_console, api):
@@ -169,7 +173,7 @@ def test_slow_first_load_shows_blank_rows(open_console, api):
     expect(page.locator(".blank")).to_have_count(3)
     expect(page.locator("section[aria-busy=true]")).to_have_count(1)
     is_released.set()
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     expect(page.locator(".blank")).to_have_count(0)
 
 
@@ -178,15 +182,15 @@ def test_response_to_an_earlier_choice_is_ignored(open_console, api):
     api.add_past_reservation("Rejected", "rejected")
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(2)
+    expect(ended_rows(page)).to_have_count(2)
     is_released = hold_lists(api, "timeout")
     with page.expect_response(lambda response: "status=timeout" in response.url) as late:
         choose(page, "Status", "timeout")
         choose(page, "Status", "rejected")
-        expect(ended(page)).to_contain_text("Rejected: charged twice")
+        expect(ended_rows(page)).to_contain_text("Rejected: charged twice")
         is_released.set()
     late.value.finished()
-    expect(ended(page)).to_contain_text("Rejected: charged twice")
+    expect(ended_rows(page)).to_contain_text("Rejected: charged twice")
 
 
 def test_refresh_loads_the_list_again(open_console, api):
@@ -195,7 +199,7 @@ def test_refresh_loads_the_list_again(open_console, api):
     expect(page.get_by_role("heading", name="No offers")).to_be_visible()
     api.add_past_reservation("Marta")
     page.get_by_role("button", name="Refresh", exact=True).click()
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
 
 
 @pytest.mark.parametrize("way", ["button", "row", "key"])
@@ -203,28 +207,28 @@ def test_row_opens_the_record(open_console, api, way):
     api.add_past_reservation("Marta")
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     if way == "button":
         page.get_by_role("button", name="Inspect: Marta: charged twice").click()
     elif way == "row":
-        ended(page).locator(".title").click()
+        ended_rows(page).locator(".title").click()
     else:
         page.keyboard.press("j")
-        expect(ended(page)).to_be_focused()
+        expect(ended_rows(page)).to_be_focused()
         page.keyboard.press("i")
     expect(page.get_by_role("heading", name="Marta: charged twice", level=1)).to_be_visible()
     expect(page.locator(".steps > li")).to_have_count(2)
 
 
-def test_keys_in_history_decide_nothing_and_keep_the_inboxs_selection(open_console, api):
+def test_keys_in_history_decide_nothing_and_keep_the_selection_of_the_inbox(open_console, api):
     first = api.offer("First", 60)
     api.add_past_reservation("Old", "timeout")
     page = open_console()
     expect(page.locator(f"#row-{first}")).to_have_attribute("aria-current", "true")
-    # A Reservation that is open is in the list, too.
+    # The list also contains an open Reservation.
     api.past.insert(0, {**api.reservations[first], "history": []})
     open_history(page)
-    expect(ended(page)).to_have_count(2)
+    expect(ended_rows(page)).to_have_count(2)
     page.keyboard.press("j")
     expect(page.locator(f"#row-{first}")).to_be_focused()
     time.sleep(0.5)
@@ -237,7 +241,7 @@ def test_keys_in_history_decide_nothing_and_keep_the_inboxs_selection(open_conso
     expect(page.locator(f"#row-{first}")).to_have_attribute("aria-current", "true")
 
 
-def test_new_offer_alerts_while_history_is_shown(open_console, api):
+def test_new_offer_alerts_the_user_while_history_is_shown(open_console, api):
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
     open_history(page)
@@ -252,12 +256,12 @@ def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_con
     first, second = token(name="first"), token(name="second")
     page = open_console(first)
     open_history(page)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     page.locator("#filter").fill("marta")
     api.refused.add(first)
     expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     page.goto(f"{api.url}/console#token={second}")
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     expect(page.locator("#filter")).to_have_value("marta")
     page.goto(f"{api.url}/console#token={token('supervisor', identity='carla')}")
     page.get_by_role("button", name="Replace my session", exact=True).click()
@@ -282,7 +286,7 @@ def test_history_is_shown_in_spanish(open_console, api):
     api.add_past_reservation("Marta", "timeout")
     page = open_console(locale="es-MX")
     page.get_by_role("link", name="Historial").click()
-    expect(ended(page)).to_contain_text(
+    expect(ended_rows(page)).to_contain_text(
         re.compile(r"Vencida.*Sin respuesta en 2\smin.*Ver detalle")
     )
     expect(page).to_have_title("Historial, Consola de agentes")
@@ -295,7 +299,7 @@ def test_history_never_scrolls_sideways(open_console, api, width):
     )
     page = open_console(viewport={"width": width, "height": 800})
     open_history(page)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -355,7 +359,7 @@ def test_slash_does_nothing_while_typing_or_when_turned_off(open_console, api):
     expect(page.locator("#filter")).not_to_be_focused()
 
 
-def test_keys_do_not_decide_about_an_offer_that_the_filter_hides(open_console, api):
+def test_keys_do_not_decide_an_offer_that_the_filter_hides(open_console, api):
     first = api.offer("First", 60)
     api.offer("Second", 90)
     api.answers["/accept"] = api.decide("accepted")
@@ -378,7 +382,7 @@ def test_filter_keeps_the_focus_when_the_last_offer_ends(open_console, api):
     page = open_console()
     page.locator("#filter").fill("marta")
     api.end(reservation, "canceled")
-    expect(ended(page)).to_have_count(1, timeout=10_000)
+    expect(ended_rows(page)).to_have_count(1, timeout=10_000)
     expect(page.locator("#filter")).to_be_focused()
     expect(page.get_by_text("No open offers")).to_be_visible()
 
@@ -389,10 +393,10 @@ def test_filter_of_history_searches_the_loaded_offers(open_console, api):
     api.offer("Open")
     page = open_console()
     open_history(page)
-    expect(ended(page)).to_have_count(3)
+    expect(ended_rows(page)).to_have_count(3)
     page.keyboard.press("/")
     page.keyboard.type("jose")
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     expect(page.get_by_text("1 of 3 match")).to_be_visible()
     page.locator("#filter").fill("zebra")
     expect(page.get_by_role("heading", name="No offer matches")).to_be_visible()
@@ -408,7 +412,7 @@ def listed(page, api):
         api.add_past_reservation("Marta", status)
     open_history(page)
     page.keyboard.press("j")
-    expect(ended(page)).to_have_count(7)
+    expect(ended_rows(page)).to_have_count(7)
 
 
 def more(page, api):

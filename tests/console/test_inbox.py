@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ALICE, AVAILABLE, BREAK, OFFLINE, is_new_overview, iso, token
-from tests.console.pages import announcements, ended, error, row, rows, wait_until
+from tests.console.pages import announcements, ended_rows, error, row, rows, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_first_row_is_selected_and_shows_its_task(open_console, api):
     expect(page.locator("button.tinted")).to_have_count(1)
 
 
-def test_accept_shows_ending_in_place_and_then_below(open_console, api):
+def test_accepted_offer_shows_its_ending_in_place_and_then_moves_below(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/accept"] = api.decide("accepted")
     page = open_console()
@@ -107,13 +107,13 @@ def test_accept_shows_ending_in_place_and_then_below(open_console, api):
     expect(announcements(page)).to_contain_text("Accepted: Marta: charged twice")
     expect(page).to_have_title("Inbox, Agent console")
     page.mouse.move(5, 5)
-    expect(ended(page)).to_contain_text("Accepted", timeout=8_000)
+    expect(ended_rows(page)).to_contain_text("Accepted", timeout=8_000)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
-    expect(ended(page).get_by_role("link", name="In progress")).to_be_visible()
+    expect(ended_rows(page).get_by_role("link", name="In progress")).to_be_visible()
     assert ("POST", f"/reservations/{reservation}/accept", {}) in api.received
 
 
-def test_reject_sends_the_chosen_activity_and_forgets_it(open_console, api):
+def test_rejection_sends_the_chosen_activity_and_forgets_it(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/reject"] = api.decide("rejected")
     page = open_console()
@@ -174,7 +174,10 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
     ("answer", "words"),
     [
         (error(403, "ForbiddenError"), "This offer belongs to another Worker."),
-        (error(400, "TaskRouterRefused"), "TaskRouter refused: Reason. The offer is still open."),
+        (
+            error(400, "TaskRouterRefused"),
+            "Refused by TaskRouter: Reason. The offer is still open.",
+        ),
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused."),
         (error(409, "InstructionAlreadySent"), "A phone instruction was already sent"),
         (error(429, "TooManyRequests", **{"Retry-After": "4"}), "Try again in 4 s."),
@@ -182,15 +185,17 @@ def test_worker_sees_that_a_supervisor_accepted(open_console, api):
         (error(409, "AnswerUnknown"), "The service answered: Reason."),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400, error 40142): call_sid is missing."),
-            "TaskRouter refused: call_sid is missing. The offer is still open.",
+            "Refused by TaskRouter: call_sid is missing. The offer is still open.",
         ),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400); see https://twilio.example."),
-            "TaskRouter refused: HTTP 400; see https://twilio.example. The offer is still open.",
+            "Refused by TaskRouter: HTTP 400; see https://twilio.example. The offer is still open.",
         ),
     ],
 )
-def test_refused_decision_leaves_the_offer_open_and_says_why(open_console, api, answer, words):
+def test_refused_decision_leaves_the_offer_open_and_shows_the_reason(
+    open_console, api, answer, words
+):
     api.offer("Marta")
     api.answers["/accept"] = answer
     page = open_console()
@@ -213,7 +218,7 @@ def test_unknown_outcome_is_checked_and_resolved(open_console, api):
     expect(rows(page)).to_have_attribute("data-end", "accepted")
 
 
-def test_unknown_outcome_becomes_open_again_if_nothing_was_decided(open_console, api):
+def test_offer_with_an_unknown_outcome_opens_again_if_nothing_was_decided(open_console, api):
     reservation = api.offer("Marta", claimed=True)
     api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "1"})
     page = open_console()
@@ -249,7 +254,7 @@ def test_decision_of_a_session_that_ended_is_checked_in_the_next_session(open_co
     expect(rows(page)).to_have_attribute("data-end", "withdrawn")
 
 
-def truncated(api, *, pending_omitted=False):
+def truncate_overview(api, *, pending_omitted=False):
     """Add accepted (or pending) Reservations, so that the overview is truncated."""
     api.max_open = 5
     for _ in range(8):
@@ -262,7 +267,7 @@ def truncated(api, *, pending_omitted=False):
 @pytest.mark.parametrize("pending_omitted", [False, True])
 def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_omitted):
     api.worker = None
-    truncated(api, pending_omitted=pending_omitted)
+    truncate_overview(api, pending_omitted=pending_omitted)
     reservation = api.offer("Marta", 100)
     page = open_console(token("supervisor"))
     expect(row(page, "Marta")).to_be_visible()
@@ -275,7 +280,7 @@ def test_offer_that_leaves_a_truncated_overview_ends(open_console, api, pending_
     expect(page.get_by_text("There are more accepted Tasks than this list")).to_be_visible()
 
 
-def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_console, api):
+def test_task_older_than_the_newest_200_offers_is_looked_up_once(open_console, api):
     task = api.offer("Old", 5_000, status="accepted")
     last = api.offer("Last", 5_000)
     api.offer("First", 4_000)
@@ -284,7 +289,7 @@ def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_consol
     api.is_truncated = True
     api.records[task] = {**api.reservations.pop(task), "history": []}
     expect(page.get_by_text("older than your newest 200 offers")).to_be_visible()
-    expect(page.get_by_text("No accepted Task.")).to_have_count(0)
+    expect(page.get_by_text("No accepted Tasks.")).to_have_count(0)
     expect(page.locator(".bar [role=status]").first).to_have_text("Least time left first")
     wait_until(page, lambda: api.count(f"/reservations/{task}") == 1)
     # All pending offers are listed, so an offer that leaves the list has ended.
@@ -294,7 +299,7 @@ def test_task_that_is_older_than_the_searched_ones_is_looked_up_once(open_consol
     assert api.count(f"/reservations/{task}") == 1
 
 
-def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(open_console, api):
+def test_offer_displaced_by_more_urgent_offers_leaves_the_list_without_a_lookup(open_console, api):
     api.worker = None
     api.max_open = 2
     last = api.offer("Last", 5_000)
@@ -307,7 +312,7 @@ def test_offer_that_more_urgent_ones_displace_leaves_the_list_without_a_lookup(o
     assert api.count(f"/reservations/{last}") == 0
 
 
-def test_failed_lookups_wait_as_long_as_the_service_asks(open_console, api):
+def test_failed_lookups_obey_retry_after(open_console, api):
     sids = [api.offer(f"Customer {number}") for number in range(5)]
     page = open_console()
     second = open_console(context=page.context)
@@ -355,7 +360,7 @@ def test_conflicting_decision_shows_the_real_ending(open_console, api):
     expect(rows(page)).to_contain_text("Rejected by carla")
 
 
-def test_offer_whose_time_is_up_loses_its_buttons_until_taskrouter_reports(open_console, api):
+def test_offer_whose_time_is_up_has_no_buttons_until_taskrouter_reports_its_end(open_console, api):
     reservation = api.offer("Marta", 2, timeout=20)
     page = open_console()
     expect(rows(page)).to_contain_text("Time is up. Waiting for TaskRouter")
@@ -365,7 +370,7 @@ def test_offer_whose_time_is_up_loses_its_buttons_until_taskrouter_reports(open_
     expect(rows(page)).to_contain_text("Not answered within 20 s")
 
 
-def test_phone_dialog_sends_instruction_and_row_rings(open_console, api):
+def test_phone_dialog_sends_instruction_and_row_shows_that_the_phone_rings(open_console, api):
     reservation = api.offer("Marta")
 
     def ring(_path):
@@ -425,7 +430,7 @@ def test_number_to_call_is_kept_only_for_its_offer_until_it_is_sent(open_console
         (
             "TaskRouter refused the request (HTTP 400): 12 is no number. Check to.",
             "Phone to call",
-            "TaskRouter refused: 12 is no number. Check to. The offer is still open.",
+            "Refused by TaskRouter: 12 is no number. Check to. The offer is still open.",
         ),
     ],
 )
@@ -495,23 +500,23 @@ def test_offer_with_an_unknown_final_status_ends(open_console, api):
     expect(row(page, "Marta")).to_contain_text("TaskRouter no longer has this offer")
 
 
-def test_complete_moves_task_to_just_ended(open_console, api):
+def test_completion_moves_the_task_to_just_ended(open_console, api):
     reservation = api.offer("Marta", status="accepted")
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     page.get_by_role("button", name="Complete: Marta: charged twice").click()
-    expect(ended(page)).to_contain_text("Completed")
-    expect(page.get_by_text("No accepted Task.")).to_be_visible()
+    expect(ended_rows(page)).to_contain_text("Completed")
+    expect(page.get_by_text("No accepted Tasks.")).to_be_visible()
     assert ("POST", f"/reservations/{reservation}/complete", {}) in api.received
 
 
-def test_failed_complete_says_why(open_console, api):
+def test_failed_completion_shows_the_reason(open_console, api):
     api.offer("Marta", status="wrapping")
     api.answers["/complete"] = error(400, "TaskRouterRefused")
     page = open_console()
     expect(page.get_by_text("Wrapping up")).to_be_visible()
     page.get_by_role("button", name="Complete").click()
-    expect(page.locator(".list .wrong")).to_contain_text("TaskRouter refused: Reason.")
+    expect(page.locator(".list .wrong")).to_contain_text("Refused by TaskRouter: Reason.")
 
 
 def test_rows_keep_their_place_while_the_pointer_is_over_the_list(open_console, api):
@@ -677,7 +682,7 @@ def test_note_is_beside_the_heading_and_the_queue_fits_on_one_line(open_console,
     assert line["height"] < 24
 
 
-def test_policy_blocks_markup_and_foreign_requests(open_console, page_problems):
+def test_policy_blocks_markup_and_cross_origin_requests(open_console, page_problems):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     assert "TrustedHTML" in page.evaluate(
@@ -724,7 +729,7 @@ def test_failed_activity_switch_is_reported(open_console, api):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_activity_change_that_an_offer_explains_shows_no_banner(open_console, api):
+def test_activity_change_caused_by_an_offer_shows_no_banner(open_console, api):
     reservation = api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)
@@ -811,7 +816,7 @@ def has_loaded_spanish(page: Page) -> bool:
     return any(name.endswith("/texts_es.js") for name in names)
 
 
-def test_only_users_of_spanish_load_its_texts_and_see_no_others_first(open_console, api):
+def test_only_spanish_users_load_spanish_texts_and_never_see_english_texts_first(open_console, api):
     api.offer("Marta")
     page = open_console(link_token=None, locale="es-MX")
     page.add_init_script(NOTE_TEXTS)
@@ -830,7 +835,7 @@ def test_only_users_of_spanish_load_its_texts_and_see_no_others_first(open_conso
     assert has_loaded_spanish(page)
 
 
-def test_english_is_shown_while_the_other_texts_cannot_be_loaded(open_console, api):
+def test_english_is_shown_if_the_spanish_texts_cannot_be_loaded(open_console, api):
     api.offer("Marta")
     page = open_console(link_token=None, locale="es-MX")
     page.route("**/texts_es.js", lambda route: route.abort())

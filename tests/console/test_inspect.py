@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.console.conftest import ALICE, is_new_overview, iso, token
 from tests.console.pages import (
     assert_no_accessibility_violations,
-    ended,
+    ended_rows,
     open_history,
     refuse_once,
     rows,
@@ -427,14 +427,14 @@ def test_back_returns_to_the_row_and_keeps_the_list(open_console, api):
     page = open_console()
     open_history(page)
     page.get_by_role("button", name="Show more", exact=True).click()
-    expect(ended(page)).to_have_count(70)
+    expect(ended_rows(page)).to_have_count(70)
     page.get_by_role("button", name="Inspect: Customer 60: charged twice").click()
     expect(page.get_by_role("heading", name="Customer 60: charged twice", level=1)).to_be_focused()
     expect(page.get_by_role("link", name="History").last).to_be_visible()
     page.go_back()
-    expect(ended(page)).to_have_count(70)
-    expect(ended(page).nth(60)).to_be_focused()
-    expect(ended(page).nth(60)).to_be_in_viewport()
+    expect(ended_rows(page)).to_have_count(70)
+    expect(ended_rows(page).nth(60)).to_be_focused()
+    expect(ended_rows(page).nth(60)).to_be_in_viewport()
 
 
 def test_skip_link_moves_the_focus_and_keeps_the_address(open_console, api):
@@ -610,7 +610,7 @@ def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, ap
 
 
 def test_send_again_is_not_offered_on_other_hosts(browser, api):
-    """Like the host of a deployed stage, console.localhost is not a host that offers the button."""
+    """Like a deployed stage, a page on console.localhost does not offer the button."""
     context = browser.new_context(locale="en-US")
     page = context.new_page()
     reservation = add_record(api)
@@ -716,7 +716,7 @@ def test_decision_after_a_404_is_the_ending_that_taskrouter_reported(open_consol
 
 
 NO_RULE_DECIDED = "No rule. The Reservation was already claimed or decided."
-NO_RULE = "setting gives the answer."
+NO_RULE = "setting determines the answer."
 
 
 @pytest.mark.parametrize(("claimed_after", "words"), [(0.05, NO_RULE_DECIDED), (1, NO_RULE)])
@@ -733,9 +733,7 @@ def test_page_explains_why_no_rule_determined_the_answer(open_console, api, clai
 @pytest.mark.parametrize(
     ("first", "words"), [("assignment_callback", NO_RULE), ("event", NO_RULE_DECIDED)]
 )
-def test_nothing_was_decided_before_a_callback_that_created_the_record(
-    open_console, api, first, words
-):
+def test_callback_that_created_the_record_preceded_all_decisions(open_console, api, first, words):
     reservation = add_record(api, "canceled", rule=None, claims=[])
     record = api.records[reservation]
     record["history"][0].update(by=first, note=None)

@@ -10,7 +10,7 @@ from tests.console.conftest import ALICE, token
 from tests.console.pages import (
     announcements,
     click_background,
-    ended,
+    ended_rows,
     error,
     hold_lists,
     make_statistics,
@@ -46,7 +46,7 @@ def test_shortcuts_select_and_decide(open_console, api):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("a")
     expect(row(page, "Second").first).to_have_attribute("data-end", "accepted")
-    expect(ended(page)).to_have_count(2, timeout=10_000)
+    expect(ended_rows(page)).to_have_count(2, timeout=10_000)
     page.locator(".list > li").evaluate("item => item.focus()")
     page.keyboard.press("j")
     page.keyboard.press("j")
@@ -61,7 +61,7 @@ def test_shortcuts_select_and_decide(open_console, api):
     ]
 
 
-def test_keys_pass_an_offer_that_was_accepted_and_is_already_in_progress(open_console, api):
+def test_selection_keys_skip_an_accepted_offer_that_is_already_in_progress(open_console, api):
     first, second = api.offer("First", 60), api.offer("Second", 90)
     later = api.offer("Later", status="accepted", accepted_by=f"worker:{ALICE}")
     api.answers["/accept"] = api.decide("accepted")
@@ -154,7 +154,7 @@ def test_phone_dialog_says_why_the_offer_cannot_be_accepted(open_console, api):
     assert [method for method, _, _ in api.received if method == "POST"] == []
 
 
-def test_shortcut_is_ignored_just_after_the_page_itself_selected_a_row(open_console, api):
+def test_shortcut_is_ignored_just_after_the_page_selected_a_row_automatically(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     page.evaluate(
@@ -197,7 +197,7 @@ def fill_history(page, api):
     for number in range(60):
         api.add_past_reservation(f"Customer {number}", ago=300 + number)
     open_history(page)
-    return "Show more", ended(page)
+    return "Show more", ended_rows(page)
 
 
 def fill_log(page, api):
@@ -208,7 +208,7 @@ def fill_log(page, api):
 
 
 @pytest.mark.parametrize("fill", [fill_history, fill_log], ids=["history", "log"])
-def test_more_rows_keep_the_focus_and_then_move_it_to_the_first_new_row(open_console, api, fill):
+def test_button_keeps_the_focus_until_the_first_new_row_gets_it(open_console, api, fill):
     page = open_console(token("supervisor"))
     name, targets = fill(page, api)
     expect(targets).to_have_count(50)
@@ -232,7 +232,7 @@ def test_more_rows_keep_the_focus_and_then_move_it_to_the_first_new_row(open_con
 
 
 @pytest.mark.parametrize("fill", [fill_history, fill_log], ids=["history", "log"])
-def test_button_keeps_the_focus_if_more_rows_fail(open_console, api, fill):
+def test_button_keeps_the_focus_if_loading_more_rows_fails(open_console, api, fill):
     page = open_console(token("supervisor"))
     name, targets = fill(page, api)
     expect(targets).to_have_count(50)
@@ -249,15 +249,15 @@ def test_button_keeps_the_focus_if_more_rows_fail(open_console, api, fill):
     expect(targets.nth(50)).to_be_focused()
 
 
-def test_rows_that_load_do_not_take_the_focus_from_another_element(open_console, api):
+def test_newly_loaded_rows_do_not_take_the_focus_from_another_element(open_console, api):
     page = open_console()
     fill_history(page, api)
-    expect(ended(page)).to_have_count(50)
+    expect(ended_rows(page)).to_have_count(50)
     is_released = hold_lists(api)
     page.get_by_role("button", name="Show more", exact=True).press("Enter")
     page.get_by_label("Status").focus()
     is_released.set()
-    expect(ended(page)).to_have_count(60)
+    expect(ended_rows(page)).to_have_count(60)
     expect(page.get_by_label("Status")).to_be_focused()
 
 

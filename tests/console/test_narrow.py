@@ -7,21 +7,21 @@ from playwright.sync_api import Page, expect
 
 from tests.console.conftest import BREAK, token
 from tests.console.pages import (
-    ended,
+    ended_rows,
     error,
     make_statistics,
     make_sweep,
     rows,
     wait_for_first_polls,
 )
-from tests.console.test_callbacks import deliveries, delivery, event, refused
+from tests.console.test_callbacks import deliveries, delivery, event, refused_delivery
 from tests.console.test_inspect import add_record
 
 pytestmark = pytest.mark.slow
 
 LANGUAGES = ["en-US", "es-ES"]
 BREAKABLE = re.compile(r"\d (?:h|min|s|ms)\b")
-"""A duration that may continue on the next line, because its space is an ordinary one."""
+"""Matches a duration that may be split between two lines, because its space is breakable."""
 
 CUT_OFF = """
   () => [...document.querySelectorAll(".field select")].filter((select) => {
@@ -59,7 +59,7 @@ def just_ended(page: Page, api) -> None:
     for sid, status in zip(sids, statuses, strict=True):
         api.end(sid, status)
     page.mouse.move(5, 5)
-    expect(ended(page)).to_have_count(5, timeout=10_000)
+    expect(ended_rows(page)).to_have_count(5, timeout=10_000)
 
 
 def offline(page: Page, api) -> None:
@@ -95,7 +95,7 @@ def history(page: Page, api) -> None:
         api.add_past_reservation("W" * 60, status, 90_000, worker_name="N" * 40)
     go(page, "#/history")
     page.locator("#period").select_option("week")
-    expect(ended(page)).to_have_count(5)
+    expect(ended_rows(page)).to_have_count(5)
 
 
 def no_history(page: Page, api) -> None:
@@ -163,7 +163,7 @@ def create(page: Page, api) -> None:
 
 
 def callbacks(page: Page, api) -> None:
-    refused(api, 3_000_000, checked_url="https://" + "x" * 300)
+    refused_delivery(api, 3_000_000, checked_url="https://" + "x" * 300)
     event(api, 90_000, event_type="reservation." + "w" * 60, duration_ms=12_345.6)
     delivery(api, 1, answer="conference", rule="R" * 80)
     go(page, "#/callbacks?period=all")
@@ -246,7 +246,7 @@ HEADER = """
     };
   }
 """
-"""Return where the parts of the header's first row are. Gaps below 0 are overlaps."""
+"""Return the positions of the parts of the header's first row. Negative gaps are overlaps."""
 
 WORDS = {
     "en-US": ["Live", "Reconnecting", "Delayed", "No connection"],

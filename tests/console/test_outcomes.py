@@ -20,7 +20,7 @@ from tests.console.conftest import (
 from tests.console.pages import (
     announcements,
     click_background,
-    ended,
+    ended_rows,
     error,
     overview_requests,
     row,
@@ -88,7 +88,7 @@ def test_activity_switch_without_a_response_is_checked_and_confirmed(open_consol
         (error(502, "TaskRouterDenied"), "TaskRouter key was refused. Tell your supervisor."),
         (
             error(400, "TaskRouterRefused", reason="(HTTP 400): No such Activity."),
-            "Your Activity was not changed TaskRouter refused: No such Activity. It is still",
+            "Your Activity was not changed Refused by TaskRouter: No such Activity. It is still",
         ),
         (error(403, "ForbiddenError"), "The service answered: Reason."),
     ],
@@ -188,14 +188,14 @@ def test_users_own_activity_switch_shows_no_banner_in_any_tab(open_console, api)
     pages = [first, open_console(token(), context=first.context)]
     for page in pages:
         expect(activity(page)).to_have_value(AVAILABLE)
-    for mine, other in (pages, pages[::-1]):
-        activity(mine).select_option("Break")
+    for user_token, other in (pages, pages[::-1]):
+        activity(user_token).select_option("Break")
         for page in pages:
             expect(activity(page)).to_have_value(BREAK)
             expect(banner(page)).to_have_count(0)
         switch_to(api, AVAILABLE, "Available")
         expect(activity(other)).to_have_value(AVAILABLE)
-        expect(activity(mine)).to_have_value(AVAILABLE)
+        expect(activity(user_token)).to_have_value(AVAILABLE)
     # A switch that the user did not request still shows the banner.
     switch_to(api, BREAK, "Break")
     for page in pages:
@@ -212,7 +212,7 @@ def test_refused_activity_switch_does_not_hide_a_later_change(open_console, api)
     expect(banner(page)).to_contain_text("You were set to Break at")
 
 
-def test_banner_for_a_change_by_others_does_not_name_taskrouter(open_console, api):
+def test_banner_for_a_change_by_others_does_not_mention_taskrouter(open_console, api):
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
     switch_to(api, BREAK, "Break")
@@ -247,13 +247,13 @@ def test_timeout_that_changes_the_activity_is_shown_during_another_task(open_con
 # Tasks in progress
 
 
-def accepted(api: FakeApi, customer: str = "Marta") -> str:
+def add_accepted_task(api: FakeApi, customer: str = "Marta") -> str:
     return api.offer(customer, status="accepted", accepted_by=f"worker:{ALICE}")
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_completion_without_a_response_is_checked_and_confirmed(open_console, api, is_lost):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()
     if is_lost:
@@ -263,13 +263,13 @@ def test_completion_without_a_response_is_checked_and_confirmed(open_console, ap
     expect(tasks(page).get_by_role("button")).to_have_attribute("aria-disabled", "true")
     expect(announcements(page)).to_contain_text("Checking: Marta: charged twice")
     api.end(reservation, "completed", f"worker:{ALICE}")
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
     expect(announcements(page)).to_contain_text("Completed: Marta: charged twice")
     expect(tasks(page)).to_have_count(0)
 
 
 def test_completion_without_effect_is_checked_and_can_be_retried(open_console, api):
-    accepted(api)
+    add_accepted_task(api)
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
@@ -277,11 +277,11 @@ def test_completion_without_effect_is_checked_and_can_be_retried(open_console, a
     expect(tasks(page)).to_contain_text("There was no answer. The Task is still in progress.")
     api.answers["/complete"] = api.decide("completed")
     page.get_by_role("button", name="Complete: Marta").click()
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
 
 
 def test_completion_is_checked_while_the_service_may_still_complete_the_task(open_console, api):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
     api.reservations[reservation]["claimed"] = True
     api.answers["/complete"] = UNAVAILABLE
     page = open_console()
@@ -294,7 +294,7 @@ def test_completion_is_checked_while_the_service_may_still_complete_the_task(ope
 
 
 def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
-    reservation, other = accepted(api), accepted(api, "Ana")
+    reservation, other = add_accepted_task(api), add_accepted_task(api, "Ana")
     api.worker = None
     api.answers["/complete"] = UNAVAILABLE
     page = open_console(token("supervisor"))
@@ -302,7 +302,7 @@ def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
     expect(announcements(page)).to_contain_text("Checking: Marta")
     api.end(other, "completed")
     api.end(reservation, "completed")
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
     expect(tasks(page)).to_have_count(0)
     assert api.count(f"/reservations/{other}") == 0
 
@@ -311,17 +311,17 @@ def test_completion_in_a_supervisors_tab_is_checked(open_console, api):
     ("status", "words"), [("completed", "Completed"), ("canceled", "The Task was canceled")]
 )
 def test_task_ended_by_others_is_listed_with_its_ending(open_console, api, status, words):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
     page = open_console()
     expect(tasks(page)).to_have_count(1)
     api.end(reservation, status, "supervisor:carla")
-    expect(ended(page)).to_contain_text(words)
+    expect(ended_rows(page)).to_contain_text(words)
     expect(announcements(page)).to_contain_text("Marta: charged twice")
     assert api.count(f"/reservations/{reservation}") == 1
 
 
 def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
 
     def complete(_path):
         api.end(reservation, "canceled")
@@ -330,11 +330,11 @@ def test_completion_of_a_task_that_is_gone_shows_its_ending(open_console, api):
     api.answers["/complete"] = complete
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
-    expect(ended(page)).to_contain_text("The Task was canceled")
+    expect(ended_rows(page)).to_contain_text("The Task was canceled")
 
 
-def test_completion_that_a_proxy_refuses_says_so(open_console, api):
-    accepted(api)
+def test_completion_refused_by_a_proxy_shows_the_error(open_console, api):
+    add_accepted_task(api)
     api.answers["/complete"] = 410, {"message": "Gone"}, {}
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
@@ -342,7 +342,7 @@ def test_completion_that_a_proxy_refuses_says_so(open_console, api):
 
 
 def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
-    reservation = accepted(api)
+    reservation = add_accepted_task(api)
     api.answers["/complete"] = api.decide("completed")
     # No poll may see the completion before the other tab reports it.
     api.poll["visible_ms"] = 60_000
@@ -352,22 +352,22 @@ def test_completed_task_is_listed_once_in_all_tabs(open_console, api):
         expect(tasks(page)).to_have_count(1)
     pages[1].get_by_role("button", name="Complete: Marta").click()
     for page in pages:
-        expect(ended(page)).to_have_count(1)
-        expect(ended(page)).to_contain_text("Completed")
+        expect(ended_rows(page)).to_have_count(1)
+        expect(ended_rows(page)).to_contain_text("Completed")
         expect(tasks(page)).to_have_count(0)
     assert api.count(f"/reservations/{reservation}") == 0
 
 
-# Refusals, keys, rejections and delays
+# Refused requests, keys, rejections and delays
 
 
-def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_console, api):
-    reservation = accepted(api)
+def test_overview_from_before_a_completion_does_not_restore_the_task(open_console, api):
+    reservation = add_accepted_task(api)
     stale = dict(api.reservations[reservation])
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
-    expect(ended(page)).to_contain_text("Completed")
+    expect(ended_rows(page)).to_contain_text("Completed")
     # The change makes the overview a new one, even if no poll has seen it without the Task.
     api.reservations[reservation] = {**stale, "task_priority": 11}
     with page.expect_response(is_new_overview):
@@ -375,13 +375,13 @@ def test_overview_from_before_a_completion_does_not_bring_the_task_back(open_con
     with page.expect_response("**/overview"):
         pass
     expect(tasks(page)).to_have_count(0)
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     assert api.count(f"/reservations/{reservation}") == 0
 
 
 @pytest.mark.parametrize("key", ["c", "Enter"])
 def test_focus_moves_to_the_next_task_after_a_completion(open_console, api, key):
-    first, second = accepted(api, "Marta"), accepted(api, "Ana")
+    first, second = add_accepted_task(api, "Marta"), add_accepted_task(api, "Ana")
     first, second = sorted([first, second], key=lambda each: api.reservations[each]["expires_at"])
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
@@ -400,8 +400,8 @@ def test_focus_moves_to_the_next_task_after_a_completion(open_console, api, key)
 
 
 def test_shortcut_just_after_a_completion_does_not_complete_the_next_task(open_console, api):
-    accepted(api, "Marta")
-    accepted(api, "Ana")
+    add_accepted_task(api, "Marta")
+    add_accepted_task(api, "Ana")
     api.answers["/complete"] = api.decide("completed")
     page = open_console()
     tasks(page).first.get_by_role("button").focus()
@@ -417,7 +417,7 @@ def test_shortcut_just_after_a_completion_does_not_complete_the_next_task(open_c
         }"""
     )
     page.keyboard.press("Enter")
-    expect(ended(page)).to_have_count(1)
+    expect(ended_rows(page)).to_have_count(1)
     expect(tasks(page)).to_be_focused()
     page.wait_for_timeout(300)
     expect(tasks(page)).to_have_count(1)
@@ -426,11 +426,11 @@ def test_shortcut_just_after_a_completion_does_not_complete_the_next_task(open_c
 def test_decision_that_a_proxy_refuses_does_not_end_the_session(open_console, api):
     api.offer("Marta")
     api.answers["/accept"] = 401, {"message": "Unauthorized"}, {}
-    mine = token()
-    page = open_console(mine)
+    user_token = token()
+    page = open_console(user_token)
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page).locator(".wrong")).to_contain_text("The service answered: HTTP 401")
-    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+    assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
 def test_decision_that_a_proxy_refuses_does_not_end_the_offer(open_console, api):
@@ -462,11 +462,11 @@ def test_lookup_that_a_proxy_refuses_is_repeated(open_console, api, status):
     assert refused
 
 
-def posted(api: FakeApi) -> list:
+def post_requests(api: FakeApi) -> list:
     return [(path, sent) for method, path, sent in api.received if method == "POST"]
 
 
-def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api):
+def test_keys_on_the_closed_list_of_activities_do_not_switch_the_activity(open_console, api):
     api.answers["/activity"] = lambda _: (200, api.worker, {})
     page = open_console()
     expect(activity(page)).to_have_value(AVAILABLE)
@@ -474,13 +474,13 @@ def test_keys_on_the_closed_list_of_activities_switch_nothing(open_console, api)
         activity(page).focus()
         page.keyboard.press(key)
         page.wait_for_timeout(200)
-        assert posted(api) == []
+        assert post_requests(api) == []
         page.keyboard.press("Escape")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    wait_until(page, lambda: posted(api))
-    assert posted(api) == [("/activity", {"activity_sid": BREAK})]
+    wait_until(page, lambda: post_requests(api))
+    assert post_requests(api) == [("/activity", {"activity_sid": BREAK})]
 
 
 @pytest.mark.parametrize("is_on", [True, False])
@@ -498,11 +498,11 @@ def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off
     click_background(page)
     activity(page).focus()
     activity(page).select_option("Break")
-    wait_until(page, lambda: posted(api))
+    wait_until(page, lambda: post_requests(api))
     if is_on:
         page.keyboard.press("r")
         expect(rows(page)).to_have_attribute("data-end", "rejected")
-        assert posted(api)[1:] == [(f"/reservations/{reservation}/reject", {})]
+        assert post_requests(api)[1:] == [(f"/reservations/{reservation}/reject", {})]
     else:
         expect(activity(page)).to_be_focused()
 
@@ -517,7 +517,7 @@ def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
     expect(row(page, "Other")).to_have_attribute("data-end", "rejected")
     row(page, "First").get_by_role("button", name="Reject").click()
     expect(row(page, "First")).to_have_attribute("data-end", "rejected")
-    assert posted(api) == [
+    assert post_requests(api) == [
         (f"/reservations/{other}/reject", {}),
         (f"/reservations/{first}/reject", {"activity_sid": BREAK}),
     ]
@@ -526,12 +526,12 @@ def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "4"}])
 def test_activities_are_requested_until_a_request_succeeds(open_console, api, headers):
-    original, asked = api.respond, []
+    original, request_times = api.respond, []
 
     def fail(method, path, request_headers, parameters):
         if path == "/activities":
-            asked.append(time.monotonic())
-            if len(asked) == 1:
+            request_times.append(time.monotonic())
+            if len(request_times) == 1:
                 return 429, {"Code": "TooManyRequests", "Message": ""}, headers
         return original(method, path, request_headers, parameters)
 
@@ -546,8 +546,8 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     expect(activity(page)).to_be_enabled(timeout=9_000)
     expect(activity(page)).to_have_accessible_description("")
     expect(page.locator(".banner")).to_have_count(0)
-    assert len(asked) == 2
-    assert asked[1] - asked[0] >= int(headers.get("Retry-After", 3)) - 0.1
+    assert len(request_times) == 2
+    assert request_times[1] - request_times[0] >= int(headers.get("Retry-After", 3)) - 0.1
 
 
 def test_activities_are_requested_after_at_most_a_minute(open_console, api):
@@ -624,7 +624,7 @@ def test_poll_after_a_decision_waits_for_a_pause_that_begins_in_the_meantime(ope
     assert polled[1] - answered_at >= 3
 
 
-def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
+def test_sign_in_page_says_that_the_service_is_not_responding(open_console, api):
     api.has_provider = True
     original, is_failing, refused = api.respond, [True], []
 
@@ -636,13 +636,13 @@ def test_sign_in_page_says_that_the_service_does_not_answer(open_console, api):
 
     api.respond = fail
     page = open_console(None)
-    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    expect(page.get_by_text("The service is not responding.")).to_be_visible()
     page.get_by_role("button", name="Try now", exact=True).click()
     wait_until(page, lambda: len(refused) == 2)
     is_failing.clear()
     page.get_by_role("button", name="Try now", exact=True).click()
     expect(page.get_by_role("link", name="Continue with company account")).to_be_visible()
-    expect(page.get_by_text("The service does not answer.")).to_have_count(0)
+    expect(page.get_by_text("The service is not responding.")).to_have_count(0)
 
 
 def test_offer_without_a_claim_is_open_again_before_a_late_retry(open_console, api):
@@ -706,7 +706,7 @@ def test_decision_is_checked_when_the_connection_is_back(open_console, api):
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page)).to_contain_text("No answer yet. Next check in 1 s.")
     page.context.set_offline(True)
-    expect(rows(page)).to_contain_text("The check follows when the connection is back.")
+    expect(rows(page)).to_contain_text("The console checks when the connection is back.")
     expect(rows(page)).not_to_contain_text("Next check")
     page.context.set_offline(False)
     expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()

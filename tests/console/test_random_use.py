@@ -41,7 +41,7 @@ EXAMPLES_PER_BROWSER_EXAMPLE = 50
 """Factor by which the number of examples is smaller than in tests without a browser."""
 
 SETTLED_SECONDS = 20
-"""Maximum time until the page shows the truth after the last fault."""
+"""Maximum time after the last fault until the page shows the API's state."""
 
 ENDINGS = {
     "accepted": {"accepted", "taken"},
@@ -102,7 +102,7 @@ class Decisions:
         api.answers["/activity"] = self.switch
 
     def change(self, function: Callable[[], Any]) -> Any:
-        """Call a function while no request is processed."""
+        """Call a function while no request is being processed."""
         with self._lock:
             return function()
 
@@ -203,7 +203,7 @@ class RandomUse(RuleBasedStateMachine):
             self.pages.append(page)
 
     def act(self, action: Callable[[], Any]) -> None:
-        """Do what the user may be unable to do: the button may have disappeared."""
+        """Call an action, and ignore a timeout, because the button may have disappeared."""
         with suppress(ActionTimeoutError):
             action()
 
@@ -361,7 +361,7 @@ class RandomUse(RuleBasedStateMachine):
         else:
             self.pages.pop(0).close()
 
-    # What must hold
+    # Invariants
 
     def check_requests(self) -> None:
         excess = self.decisions.requests - self.intended

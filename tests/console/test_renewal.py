@@ -24,28 +24,31 @@ pytestmark = pytest.mark.slow
 
 
 def refuse_sign_ins(api, *responses):
-    """Return these responses to the first requests for the provider's URL, then the URL."""
-    original, left = api.respond, list(responses)
+    """Answer the first requests for the provider's URL with these responses; return their list.
+
+    The list contains the responses that have not been sent. When it is empty, requests succeed.
+    """
+    original, unsent = api.respond, list(responses)
 
     def respond(method, path, headers, parameters):
-        if path.startswith("/console/sign-in") and left:
-            return left.pop(0)
+        if path.startswith("/console/sign-in") and unsent:
+            return unsent.pop(0)
         return original(method, path, headers, parameters)
 
     api.respond = respond
-    return left
+    return unsent
 
 
-# When the page may leave
+# Conditions for a renewal
 
 
 def test_session_that_expires_while_the_user_types_waits_for_the_user(open_page, api):
     api.offer("Marta")
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     page.keyboard.press("/")
     page.keyboard.type("mar")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.keyboard.type("ta marta ")
     page.wait_for_timeout(1_500)
@@ -58,19 +61,19 @@ def test_session_that_expires_while_the_user_types_waits_for_the_user(open_page,
 
 
 def test_session_that_expires_behind_a_dialog_waits_for_the_user(open_page, api):
-    mine = token()
-    page, provider = open_page(mine, clock=True)
+    user_token = token()
+    page, provider = open_page(user_token, clock=True)
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.clock.run_for(120_000)
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.clock.run_for(120_000)
     assert provider.requests == []
 
 
 @pytest.mark.parametrize("place", ["page", "field"])
-def test_session_is_renewed_before_it_expires_when_nobody_works(open_page, api, place):
+def test_session_is_renewed_before_it_expires_if_nobody_uses_the_page(open_page, api, place):
     api.offer("Marta", left=2_000)
     page, provider = open_page(token(seconds=1_190), clock=True)
     expect(rows(page)).to_have_count(1)
@@ -113,10 +116,10 @@ def test_session_is_not_renewed_while_an_outcome_is_unknown(open_page, api):
     assert provider.requests == []
 
 
-def test_early_renewal_in_one_tab_serves_all(open_page, open_console, api):
-    mine = token(seconds=1_190)
-    page, provider = open_page(mine)
-    other = open_console(mine, context=page.context)
+def test_early_renewal_in_one_tab_renews_all_tabs(open_page, open_console, api):
+    user_token = token(seconds=1_190)
+    page, provider = open_page(user_token)
+    other = open_console(user_token, context=page.context)
     expect(other.locator(".live")).to_contain_text("Live")
     approach_expiry(page, api, 895)
     for each in (page, other):
@@ -125,57 +128,57 @@ def test_early_renewal_in_one_tab_serves_all(open_page, open_console, api):
 
 
 @pytest.mark.parametrize("expires", ["early", "late"])
-def test_offer_that_arrives_during_a_renewal_alerts(open_page, api, expires):
+def test_offer_that_arrives_during_a_renewal_alerts_the_user(open_page, api, expires):
     api.offer("Known", left=3_000)
-    mine = token(seconds=1_190 if expires == "early" else 3_600)
-    page, provider = open_page(mine)
+    user_token = token(seconds=1_190 if expires == "early" else 3_600)
+    page, provider = open_page(user_token)
     expect(rows(page)).to_have_count(1)
 
     def offer():
         # The page that is leaving still polls. It must not get the offer.
-        api.refused.add(mine)
+        api.refused.add(user_token)
         api.offer("New", left=2_000)
 
     provider.on_request = offer
     if expires == "early":
         approach_expiry(page, api, 895)
     else:
-        api.refused.add(mine)
+        api.refused.add(user_token)
     expect_renewed(page, provider)
     expect(rows(page)).to_have_count(2)
     expect(announcements(page)).to_contain_text("New offer: New: charged twice")
     assert "Known" not in announcements(page).inner_text()
 
 
-def test_page_that_comes_back_without_a_new_offer_does_not_alert(open_page, api):
+def test_page_that_returns_without_a_new_offer_does_not_alert_the_user(open_page, api):
     api.offer("Known", left=3_000)
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     expect(rows(page)).to_have_count(1)
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect_renewed(page, provider)
     expect(rows(page)).to_have_count(1)
     expect(announcements(page)).to_have_text("")
 
 
 @pytest.mark.parametrize(("left", "renewals"), [(50, 0), (70, 1)])
-def test_session_is_not_renewed_while_an_offer_ends_soon(open_page, api, left, renewals):
+def test_session_is_not_renewed_if_an_offer_ends_soon(open_page, api, left, renewals):
     api.offer("Marta", left=left + 900)
     page, provider = open_page(token(seconds=1_190), clock=True)
     expect(rows(page)).to_have_count(1)
     page.keyboard.press("?")
     approach_expiry(page, api, 900)
     page.keyboard.press("Escape")
-    asked = "/console/sign-in?silent=1"
+    silent_path = "/console/sign-in?silent=1"
     page.clock.run_for(10_500)
     if renewals:
         expect_renewed(page, provider)
     else:
         page.wait_for_timeout(300)
-    assert api.count(asked) == renewals
+    assert api.count(silent_path) == renewals
 
 
-def test_session_in_its_last_minute_is_renewed_although_an_offer_ends_soon(open_page, api):
+def test_session_in_its_last_minute_is_renewed_even_if_an_offer_ends_soon(open_page, api):
     api.offer("Marta", left=930)
     page, provider = open_page(token(seconds=955), clock=True)
     expect(rows(page)).to_have_count(1)
@@ -184,12 +187,12 @@ def test_session_in_its_last_minute_is_renewed_although_an_offer_ends_soon(open_
     expect_renewed(page, provider)
 
 
-def test_expired_session_is_renewed_although_an_offer_ends_soon(open_page, api):
+def test_expired_session_is_renewed_even_if_an_offer_ends_soon(open_page, api):
     api.offer("Marta", left=40)
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     expect(rows(page)).to_have_count(1)
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect_renewed(page, provider)
 
 
@@ -215,25 +218,25 @@ def test_session_is_not_renewed_during_an_export(open_page, api):
 
 
 def test_renewal_adds_no_entry_to_the_history(open_page, api):
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     before = page.evaluate("history.length")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect_renewed(page, provider)
     assert page.evaluate("history.length") == before
 
 
 @pytest.mark.parametrize("agrees", [True, False])
 def test_renewal_asks_before_another_user_replaces_the_session(open_page, api, agrees):
-    mine = token("supervisor", seconds=1_190, identity="carla@example.com")
+    user_token = token("supervisor", seconds=1_190, identity="carla@example.com")
     api.worker = None
-    page, provider = open_page(mine, clock=True)
+    page, provider = open_page(user_token, clock=True)
     provider.token = token("supervisor", identity="mallory@example.com")
     approach_expiry(page, api, 900)
     page.clock.run_for(11_000)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("You are signed in as carla@example.com.")
-    expect(dialog).to_contain_text("signs this tab in as mallory@example.com")
+    expect(dialog).to_contain_text("would sign this tab in as mallory@example.com")
     if agrees:
         dialog.get_by_role("button", name="Replace my session").click()
         expect_renewed(page, provider)
@@ -241,14 +244,14 @@ def test_renewal_asks_before_another_user_replaces_the_session(open_page, api, a
         page.keyboard.press("Escape")
         expect(dialog).to_have_count(0)
         expect(page.locator(".live")).to_contain_text("Live")
-        assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+        assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
-def test_renewal_of_an_expired_session_signs_no_other_user_in(open_page, api):
-    mine = token("supervisor", identity="carla@example.com")
-    page, provider = open_page(mine)
+def test_renewal_of_an_expired_session_does_not_sign_in_another_user(open_page, api):
+    user_token = token("supervisor", identity="carla@example.com")
+    page, provider = open_page(user_token)
     provider.token = token("supervisor", identity="mallory@example.com")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     wait_until(page, lambda: provider.requests)
     page.wait_for_url(f"{api.url}/console/")
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
@@ -260,17 +263,17 @@ def test_renewal_of_an_expired_session_signs_no_other_user_in(open_page, api):
 # The API or the network fails
 
 
-def test_expiry_without_a_connection_keeps_the_page_and_then_renews(open_page, api):
+def test_session_that_expires_without_a_connection_is_renewed_later(open_page, api):
     api.offer("Marta", left=3_000)
-    mine = token(seconds=1_000)
-    page, provider = open_page(mine, clock=True)
+    user_token = token(seconds=1_000)
+    page, provider = open_page(user_token, clock=True)
     expect(rows(page)).to_have_count(1)
     page.context.set_offline(True)
     expect(page.locator(".live")).to_contain_text("No connection", timeout=30_000)
     page.clock.run_for(1_100_000)
     expect(rows(page)).to_have_count(1)
     assert page.url == f"{api.url}/console"
-    api.refused.add(mine)
+    api.refused.add(user_token)
     page.context.set_offline(False)
     expect_renewed(page, provider)
     expect(rows(page)).to_have_count(1)
@@ -288,31 +291,31 @@ def test_expiry_without_a_connection_keeps_the_page_and_then_renews(open_page, a
 )
 @pytest.mark.parametrize("is_silent", [True, False])
 def test_page_stays_until_the_api_returns_the_provider_url(open_page, api, response, is_silent):
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     if not is_silent:
         page.keyboard.press("x")
-    left = refuse_sign_ins(api, response)
-    api.refused.add(mine)
+    unsent = refuse_sign_ins(api, response)
+    api.refused.add(user_token)
     if not is_silent:
         page.get_by_role("link", name=CONTINUE).click()
-    wait_until(page, lambda: not left)
+    wait_until(page, lambda: not unsent)
     if not is_silent and "sign-in-error" in str(response):
         expect(page.get_by_role("alert")).to_contain_text("provider_unavailable")
     else:
-        expect(page.get_by_text("The service does not answer.")).to_be_visible()
+        expect(page.get_by_text("The service is not responding.")).to_be_visible()
         expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
         expect_renewed(page, provider)
         assert provider.requests == ["?silent=1" if is_silent else ""]
 
 
 def test_user_can_sign_in_while_a_silent_renewal_waits(open_page, api):
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     throttled = error(429, "TooManyRequests", **{"Retry-After": "600"})
-    left = refuse_sign_ins(api, throttled)
-    api.refused.add(mine)
-    wait_until(page, lambda: not left)
+    unsent = refuse_sign_ins(api, throttled)
+    api.refused.add(user_token)
+    wait_until(page, lambda: not unsent)
     page.get_by_role("link", name=CONTINUE).click()
     expect_renewed(page, provider)
     assert provider.requests == [""]
@@ -322,10 +325,10 @@ def test_user_can_sign_in_while_a_silent_renewal_waits(open_page, api):
 
 
 def test_time_of_the_expiry_survives_until_the_user_has_signed_in(open_page, api):
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     page.keyboard.press("x")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     provider.failure = "access_denied"
     page.get_by_role("link", name=CONTINUE).click()
@@ -346,10 +349,10 @@ def test_time_of_the_expiry_survives_until_the_user_has_signed_in(open_page, api
 
 
 def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
-    mine = token()
-    page, _ = open_page(mine)
+    user_token = token()
+    page, _ = open_page(user_token)
     page.keyboard.press("x")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     attempt = "{at: Date.now() - 700_000, expiredAt: 1}"
     page.evaluate(f"sessionStorage.setItem('console.sign-in', JSON.stringify({attempt}))")
@@ -359,17 +362,17 @@ def test_sign_in_that_took_too_long_shows_the_expired_session(open_page, api):
 
 
 def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_page, api):
-    mine = token()
-    page, provider = open_page(mine)
+    user_token = token()
+    page, provider = open_page(user_token)
     page.context.route("**/provider?silent=1", lambda route: route.fulfill(status=204))
-    api.refused.add(mine)
+    api.refused.add(user_token)
     # After a 204, the browser stays on the page, as if the user had returned to it.
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
-    asked = "/console/sign-in?silent=1"
-    wait_until(page, lambda: api.count(asked) == 1)
+    silent_path = "/console/sign-in?silent=1"
+    wait_until(page, lambda: api.count(silent_path) == 1)
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     page.wait_for_timeout(2_500)
-    assert api.count(asked) == 1
+    assert api.count(silent_path) == 1
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.get_by_role("link", name=CONTINUE).click()
     expect_renewed(page, provider)
@@ -378,7 +381,7 @@ def test_page_restored_from_the_back_forward_cache_does_not_leave_again(open_pag
 # Keys
 
 
-def test_typing_when_the_page_comes_back_decides_nothing(open_console, api):
+def test_typing_after_the_page_returns_decides_nothing(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(clock=True)
@@ -395,15 +398,15 @@ def test_typing_when_the_page_comes_back_decides_nothing(open_console, api):
     wait_until(page, lambda: len(posts(api)) == 1)
 
 
-def test_typing_when_the_session_comes_back_decides_nothing(open_console, api):
+def test_typing_after_the_session_is_restored_decides_nothing(open_console, api):
     api.offer("Marta", left=3_000)
     api.answers["/accept"] = api.decide("accepted")
-    mine = token()
-    page = open_console(mine, clock=True)
+    user_token = token()
+    page = open_console(user_token, clock=True)
     expect(rows(page)).to_have_count(1)
     page.clock.pause_at(time.time() + 60)
     page.keyboard.press("/")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text=EXPIRED)).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='next')}")
     expect(rows(page)).to_have_count(1)

@@ -39,7 +39,7 @@ def test_more_urgent_offer_appears_in_a_truncated_list_while_the_pointer_is_over
     expect(rows(page)).to_have_count(3)
 
 
-def test_offer_that_a_lookup_finds_displaced_leaves_the_held_list(open_console, api, page_problems):
+def test_displaced_offer_leaves_the_held_list_after_a_lookup(open_console, api, page_problems):
     api.max_open = 3
     api.offer("Customer 0", 1_000)
     reservation = api.offer("Customer 1", 1_001)
@@ -61,14 +61,14 @@ def show_new_version(page, api) -> None:
 
 
 def delay_overview(page, api) -> None:
-    respond, asked = api.respond, []
+    respond, retry_headers = api.respond, []
 
     def throttle(method, path, headers, parameters):
         if path != "/overview":
             return respond(method, path, headers, parameters)
         # After the second response, the page waits long enough for a click.
-        asked.append({"Retry-After": "3"} if asked else {})
-        return 429, {"message": "Too Many Requests"}, asked[-1]
+        retry_headers.append({"Retry-After": "3"} if retry_headers else {})
+        return 429, {"message": "Too Many Requests"}, retry_headers[-1]
 
     api.respond = throttle
     expect(page.locator(".banner")).to_contain_text("No update since")
@@ -122,7 +122,7 @@ def test_click_meant_for_a_banner_that_has_just_disappeared_decides_nothing(open
     expect(row(page, "Marta").first).to_have_attribute("data-end", "accepted")
 
 
-def test_banner_about_a_new_version_stays_while_two_versions_answer(open_console, api):
+def test_banner_about_a_new_version_stays_while_two_versions_respond(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     old = api.version
@@ -177,7 +177,7 @@ def test_header_and_banner_cover_no_element_with_the_focus(open_console, api, si
     assert covered == []
 
 
-def test_heading_gets_the_focus_when_the_row_with_the_focus_leaves(open_console, api):
+def test_heading_gets_the_focus_when_the_focused_row_leaves_the_list(open_console, api):
     reservation = api.offer("First", 60)
     api.offer("Second", 90)
     page = open_console(clock=True)
@@ -270,7 +270,7 @@ def test_outcome_that_is_unknown_at_a_reload_is_checked(open_console, api, verb,
     expect(item).not_to_contain_text("Checking")
 
 
-def test_decision_that_succeeded_before_a_reload_is_shown_as_made(open_console, api):
+def test_decision_that_succeeded_before_a_reload_is_shown_as_successful(open_console, api):
     reservation = api.offer("Marta", claimed=True)
     api.answers["/accept"] = error(503, "OutcomeUnknown", **{"Retry-After": "30"})
     page = open_console()
@@ -284,7 +284,7 @@ def test_decision_that_succeeded_before_a_reload_is_shown_as_made(open_console, 
     expect(rows(page)).to_have_count(0)
 
 
-def test_time_until_the_next_try_counts_down(open_console, api):
+def test_time_until_the_next_attempt_counts_down(open_console, api):
     api.offer("Marta")
     throttled = error(503, "TaskRouterThrottled", **{"Retry-After": "2"})
     api.answers.update({"/accept": throttled, "/activity": throttled})

@@ -228,7 +228,7 @@ def texts(name):
     return re.findall(r'^ +(\w+): "(.*)",$', read(name), re.MULTILINE)
 
 
-def test_each_text_has_a_key_of_its_own():
+def test_each_text_has_a_unique_key():
     for name in ("texts.js", *LANGUAGE_FILES):
         keys = [key for key, _ in texts(name)]
         assert len(keys) > 100
@@ -255,7 +255,7 @@ def test_languages_have_the_same_keys_and_placeholders(name):
         assert placeholders[0] == placeholders[1], key
 
 
-def test_every_text_gets_the_values_that_it_names():
+def test_every_text_gets_a_value_for_each_placeholder():
     """Calls with a key that the code computes are not checked."""
     code = "".join(read(name) for name in OWN_SCRIPTS if not name.startswith("texts"))
     incomplete = []

@@ -91,7 +91,7 @@ def test_page_says_that_the_browser_blocks_storage(open_console, api, has_provid
     context.add_init_script(BLOCK_STORAGE)
     page = open_console(None, context=context)
     expect(page.get_by_text("Your browser blocks storage.")).to_be_visible()
-    expect(page.get_by_text("The service does not answer")).to_have_count(0)
+    expect(page.get_by_text("The service is not responding")).to_have_count(0)
     expect(page.get_by_role("link")).to_have_count(0)
 
 
@@ -136,7 +136,7 @@ def test_link_opened_in_an_open_page_signs_the_user_in(open_console, api):
         ("#sign-in-error=no_identity", "no verified address"),
         ("#sign-in-error=no_role", "no role in this console"),
         ("#sign-in-error=expired", "took longer than ten minutes"),
-        ("#sign-in-error=expired", "or another tab has begun one since"),
+        ("#sign-in-error=expired", "or a newer one has begun in another tab"),
         ("#sign-in-error=access_denied", "The sign-in did not succeed (access_denied)."),
     ],
 )
@@ -198,17 +198,17 @@ def test_user_whose_provider_offers_no_choice_can_still_sign_in(open_console, ap
     ],
 )
 def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, claims, other):
-    mine, link = token(), token(**claims)
-    page = open_console(mine)
+    user_token, link = token(), token(**claims)
+    page = open_console(user_token)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     stored = "sessionStorage.getItem('console.token')"
     dialog = page.get_by_role("dialog", name="Replace your session?")
     page.goto(f"{api.url}/console#token={link}")
-    expect(dialog).to_contain_text(f"signs this tab in as {other}.")
+    expect(dialog).to_contain_text(f"would sign this tab in as {other}.")
     expect(dialog).to_contain_text("You are signed in as Worker WKaaaa…aaaa.")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
-    assert page.evaluate(stored) == mine
+    assert page.evaluate(stored) == user_token
     page.goto(f"{api.url}/console#token={link}")
     dialog.get_by_role("button", name="Replace my session", exact=True).click()
     expect(dialog).to_have_count(0)
@@ -219,8 +219,8 @@ def test_link_replaces_a_session_only_if_the_user_agrees(open_console, api, clai
 @pytest.mark.parametrize("order", ["link first", "close first"])
 def test_link_followed_while_the_dialog_closes_opens_the_dialog_again(open_console, order):
     """The browser fires the `close` event some time after the dialog has disappeared."""
-    mine, link = token(), token("supervisor", identity="mallory")
-    page = open_console(mine)
+    user_token, link = token(), token("supervisor", identity="mallory")
+    page = open_console(user_token)
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     dialog = page.get_by_role("dialog", name="Replace your session?")
     follow = f"location.hash = 'token={link}'"
@@ -235,12 +235,12 @@ def test_link_followed_while_the_dialog_closes_opens_the_dialog_again(open_conso
 
 
 def test_dialog_about_a_link_is_not_shown_in_the_next_session(open_console, api):
-    mine = token()
-    page = open_console(mine)
+    user_token = token()
+    page = open_console(user_token)
     expect(page.locator(".live")).to_contain_text("Live")
     page.goto(f"{api.url}/console#token={token('supervisor')}")
     expect(page.get_by_role("dialog")).to_be_visible()
-    api.refused.add(mine)
+    api.refused.add(user_token)
     expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
     page.goto(f"{api.url}/console#token={token(name='new')}")
     expect(page.locator(".live")).to_contain_text("Live")
@@ -249,14 +249,14 @@ def test_dialog_about_a_link_is_not_shown_in_the_next_session(open_console, api)
 
 @pytest.mark.parametrize("fragment", ["token=x", "sign-in-error=x", "sign-in-error=constructor"])
 def test_fragment_never_ends_a_session(open_console, api, fragment):
-    mine = token()
-    page = open_console(mine)
+    user_token = token()
+    page = open_console(user_token)
     expect(page.locator(".live")).to_contain_text("Live")
     page.goto(f"{api.url}/console#{fragment}")
     page.wait_for_url(f"{api.url}/console")
     page.reload()
     expect(page.locator(".live")).to_contain_text("Live")
-    assert page.evaluate("sessionStorage.getItem('console.token')") == mine
+    assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
 @pytest.mark.parametrize(
@@ -267,19 +267,19 @@ def test_link_with_an_unknown_role_is_shown_as_invalid(open_console, claims):
     expect(page.get_by_role("alert")).to_contain_text("This sign-in link is not valid")
 
 
-def test_link_signs_no_user_in_if_there_is_a_provider(open_console, api):
+def test_link_does_not_sign_in_a_user_if_there_is_a_provider(open_console, api):
     api.has_provider = True
     page = open_console(None)
     page.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
     expect(page.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
     assert page.evaluate("Object.keys(sessionStorage)") == []
-    mine = token()
-    signed_in = open_console(mine)
+    user_token = token()
+    signed_in = open_console(user_token)
     expect(signed_in.locator(".live")).to_contain_text("Live")
     signed_in.goto(f"{api.url}/console#token={token('supervisor', identity='mallory')}")
     signed_in.wait_for_url(f"{api.url}/console")
     expect(signed_in.get_by_role("dialog")).to_have_count(0)
-    assert signed_in.evaluate("sessionStorage.getItem('console.token')") == mine
+    assert signed_in.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
 def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console, api):
@@ -287,9 +287,9 @@ def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console
     page = open_console(None)
 
     def redirect(route):
-        route.fulfill(**api.complete_sign_in(mine))
+        route.fulfill(**api.complete_sign_in(user_token))
 
-    mine = token()
+    user_token = token()
     page.context.route(f"{api.url}/provider", redirect)
     page.get_by_role("link", name="Continue with company account").click()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -308,9 +308,9 @@ def test_sign_in_is_accepted_once_and_only_in_the_tab_that_began_it(open_console
 def test_sign_in_link_opens_the_sign_in_page_in_a_new_tab(open_console, api, click):
     api.has_provider = True
     page = open_console(None)
-    mine = token()
+    user_token = token()
     page.context.route(
-        f"{api.url}/provider", lambda route: route.fulfill(**api.complete_sign_in(mine))
+        f"{api.url}/provider", lambda route: route.fulfill(**api.complete_sign_in(user_token))
     )
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Continue with company account").click(**click)
@@ -348,11 +348,11 @@ def test_link_with_a_token_does_not_complete_a_sign_in_with_a_provider(open_cons
     expect(page.get_by_role("alert")).to_contain_text("begins on this page, in this tab")
 
 
-def return_from_provider(page, api, mine=None):
+def return_from_provider(page, api, user_token=None):
     """Return to the page at the end of a sign-in that began in this tab."""
     page.evaluate(BEGIN, 0)
     page.goto("about:blank")
-    page.goto(api.complete_sign_in(mine or token())["headers"]["Location"])
+    page.goto(api.complete_sign_in(user_token or token())["headers"]["Location"])
 
 
 def test_no_url_contains_the_token_of_a_sign_in(open_console, api):
@@ -398,7 +398,7 @@ def test_reload_while_the_page_waits_for_the_token_repeats_the_request(open_cons
     api.respond = respond
     page = open_console(None)
     return_from_provider(page, api)
-    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    expect(page.get_by_text("The service is not responding.")).to_be_visible()
     page.reload()
     answers.set()
     expect(page.locator(".live")).to_contain_text("Live")
@@ -422,11 +422,11 @@ def test_sign_in_whose_token_is_gone_fails(open_console, api, expired_at):
 
 def test_sign_out_in_another_tab_cancels_a_sign_in_that_waits_for_its_token(open_console, api):
     api.has_provider = True
-    original, asked, answers = api.respond, threading.Event(), threading.Event()
+    original, requested, answers = api.respond, threading.Event(), threading.Event()
 
     def respond(method, path, headers, parameters):
         if (method, path) == ("POST", "/console/session"):
-            asked.set()
+            requested.set()
             answers.wait(30)
         return original(method, path, headers, parameters)
 
@@ -435,7 +435,7 @@ def test_sign_out_in_another_tab_cancels_a_sign_in_that_waits_for_its_token(open
     expect(other.locator(".live")).to_contain_text("Live")
     page = open_console(None, context=other.context)
     return_from_provider(page, api)
-    wait_until(page, asked.is_set)
+    wait_until(page, requested.is_set)
     sign_out(other)
     expect(page.get_by_text("You signed out")).to_be_visible()
     with page.expect_response("**/console/session"):
@@ -455,7 +455,7 @@ def test_tab_that_began_no_sign_in_cannot_complete_a_sign_in(open_console, api, 
     assert api.cookie is not None
 
 
-def test_section_stays_after_a_sign_in(open_console, api):
+def test_section_stays_the_same_after_a_sign_in(open_console, api):
     api.has_provider = True
     page = open_console()
     page.get_by_role("link", name="History").click()
@@ -482,27 +482,27 @@ def test_page_knows_the_reasons_that_the_api_sends():
 
 def test_page_asks_whether_there_is_a_provider_until_a_request_succeeds(open_console, api):
     api.has_provider = True
-    original, asked = api.respond, []
+    original, request_times = api.respond, []
 
     def respond(method, path, headers, parameters):
         if path == "/console/session":
-            asked.append(time.monotonic())
-            if len(asked) == 1:
+            request_times.append(time.monotonic())
+            if len(request_times) == 1:
                 return 429, {"Code": "TooManyRequests", "Message": ""}, {"Retry-After": "3"}
-            if len(asked) == 2:
+            if len(request_times) == 2:
                 return 502, {"message": "Internal server error"}, {}
         return original(method, path, headers, parameters)
 
     api.respond = respond
     page = open_console(None)
     link = page.get_by_role("link", name="Continue with company account")
-    wait_until(page, lambda: asked)
+    wait_until(page, lambda: request_times)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_text("make run")).to_have_count(0)
     expect(link).to_be_visible(timeout=12_000)
-    assert len(asked) == 3
-    assert asked[1] - asked[0] >= 2.9
-    assert asked[2] - asked[1] >= 1.9
+    assert len(request_times) == 3
+    assert request_times[1] - request_times[0] >= 2.9
+    assert request_times[2] - request_times[1] >= 1.9
 
 
 def test_only_a_page_on_the_users_own_machine_mentions_make_run(browser, api):
@@ -607,7 +607,7 @@ def test_session_is_renewed_silently_at_most_once_a_minute(open_console, api, ag
     assert len(sent) == renewals
 
 
-def test_one_of_several_tabs_renews_the_session_and_all_continue(open_console, api):
+def test_one_of_several_tabs_renews_the_session_and_all_tabs_continue(open_console, api):
     api.has_provider = True
     first, second = token(name="first"), token(name="second")
     pages = [open_console(first)]
@@ -711,15 +711,15 @@ def test_decision_refused_because_the_session_expired_can_be_repeated(
 def test_stored_token_refused_by_the_api_is_treated_as_an_expired_session(
     open_console, api, has_provider, is_provider_known_first
 ):
-    mine, renewed = token(), token(name="renewed")
-    page = open_console(mine)
+    user_token, renewed = token(), token(name="renewed")
+    page = open_console(user_token)
     expect(page.locator(".live")).to_contain_text("Live")
     page.context.route(
         f"{api.url}/provider?silent=1", lambda route: route.fulfill(**api.complete_sign_in(renewed))
     )
-    # Leave the page, so that it can't learn of the refusal before it is loaded again.
+    # Leave the page, so that it does not receive a 401 before it is loaded again.
     page.goto("about:blank")
-    api.refused.add(mine)
+    api.refused.add(user_token)
     api.has_provider = has_provider
     late = "**/overview" if is_provider_known_first else "**/console/session"
     page.route(late, lambda route: (time.sleep(0.5), route.continue_()))
@@ -790,7 +790,7 @@ def test_new_user_sees_no_data_of_the_previous_user(open_console, api):
 # Sign-out
 
 
-def kept_keys(page):
+def stored_keys(page):
     return page.evaluate("[...Object.keys(sessionStorage), ...Object.keys(localStorage)]")
 
 
@@ -800,7 +800,7 @@ def sign_out(page):
     expect(page.get_by_text("You signed out")).to_be_visible()
 
 
-def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
+def test_sign_out_clears_the_stored_data_in_all_tabs(open_console, api):
     link = token()
     page = open_console(link)
     other = open_console(link, context=page.context)
@@ -810,7 +810,7 @@ def test_sign_out_clears_this_browser_in_all_tabs(open_console, api):
     page.get_by_role("button", name="Sign out", exact=True).click()
     for each in (page, other):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        assert kept_keys(each) == ["console.sign-out"] * 2
+        assert stored_keys(each) == ["console.sign-out"] * 2
         assert "Alice" not in each.inner_text("body").replace("for Alice or", "")
     before = api.count("/overview")
     time.sleep(1)
@@ -856,15 +856,15 @@ def test_sign_out_clears_tabs_with_an_expired_session(open_console, api):
     other_user.get_by_role("button", name="Sign out", exact=True).click()
     for each in (other_user, page, expired_tab):
         expect(each.get_by_text("You signed out")).to_be_visible()
-        assert kept_keys(each) == ["console.sign-out"] * 2
+        assert stored_keys(each) == ["console.sign-out"] * 2
         assert "Marta" not in each.content()
 
 
 def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_console, api):
     api.offer("Marta")
-    mine = token()
-    page = open_console(mine)
-    away = open_console(mine, context=page.context)
+    user_token = token()
+    page = open_console(user_token)
+    away = open_console(user_token, context=page.context)
     away.get_by_role("button", name="Accept by phone").click()
     away.get_by_label("Caller ID that the phone shows").fill("+1555")
     away.goto("about:blank")
@@ -875,7 +875,11 @@ def test_sign_out_clears_a_tab_when_it_returns_from_a_different_page(open_consol
     polls = overview_requests(away)
     away.go_back()
     expect(away.get_by_text("You signed out")).to_be_visible()
-    assert sorted(kept_keys(away)) == ["console.shortcuts", "console.sign-out", "console.sign-out"]
+    assert sorted(stored_keys(away)) == [
+        "console.shortcuts",
+        "console.sign-out",
+        "console.sign-out",
+    ]
     assert polls == []
     away.goto(f"{api.url}/console#token={token(name='later')}")
     expect(rows(away)).to_have_count(1)
@@ -898,7 +902,7 @@ def test_page_restored_from_the_back_forward_cache_detects_a_sign_out(open_conso
     )
     expect(page.get_by_text("You signed out")).to_be_visible()
     assert "Marta" not in page.content()
-    assert kept_keys(page) == ["console.sign-out"] * 2
+    assert stored_keys(page) == ["console.sign-out"] * 2
 
 
 def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api):
@@ -913,7 +917,7 @@ def test_sign_out_cancels_a_sign_in_that_another_tab_has_begun(open_console, api
     sign_out(page)
     away.goto(api.complete_sign_in(token())["headers"]["Location"])
     expect(away.get_by_role("link", name="Continue with company account")).to_be_visible()
-    assert kept_keys(away) == ["console.sign-out"] * 2
+    assert stored_keys(away) == ["console.sign-out"] * 2
 
 
 def test_new_tab_after_a_sign_out_shows_only_the_sign_in_page(open_console, api):
@@ -926,9 +930,9 @@ def test_new_tab_after_a_sign_out_shows_only_the_sign_in_page(open_console, api)
 
 def test_next_user_does_not_see_the_text_typed_by_the_previous_user(open_console, api):
     api.offer("Marta")
-    mine = token()
-    page = open_console(mine)
-    for end, link in (("sign out", mine), ("expire", token("supervisor", name="x"))):
+    user_token = token()
+    page = open_console(user_token)
+    for end, link in (("sign out", user_token), ("expire", token("supervisor", name="x"))):
         page.get_by_role("button", name="Accept by phone").click()
         page.get_by_label("Caller ID that the phone shows").fill("+1555")
         page.keyboard.press("Escape")
@@ -936,7 +940,7 @@ def test_next_user_does_not_see_the_text_typed_by_the_previous_user(open_console
             page.locator(".me > summary").click()
             page.get_by_role("button", name="Sign out", exact=True).click()
         else:
-            api.refused.add(mine)
+            api.refused.add(user_token)
             expect(page.locator(".banner", has_text="Your session expired at")).to_be_visible()
             page.reload()
         page.goto(f"{api.url}/console#token={link}")

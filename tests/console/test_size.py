@@ -20,7 +20,7 @@ SCRIPT_EVENTS = {"RunMicrotasks", "TimerFire", "FunctionCall"}
 
 @pytest.mark.alone
 def test_500_offers_update_and_tick_within_50_ms_of_script_each(open_console, api, browser):
-    """The time counts that the page's thread needs. Other programs hardly change it."""
+    """Measure the CPU time of the page's thread, which other programs hardly affect."""
     for number in range(500):
         api.offer(f"Customer {number}", 300 + number)
     api.poll = {"visible_ms": 500, "hidden_ms": 500}

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from infra.commands.token import create_token, read_api_key
 from tests.console.conftest import watch
-from tests.console.pages import click_background, ended, row, rows
+from tests.console.pages import click_background, ended_rows, row, rows
 from tests.e2e.live_stack import bare_environ, eventually, live_stack
 from tests.portal.conftest import browser
 
@@ -75,7 +75,7 @@ def test_worker_becomes_available_accepts_and_completes(live, open_console):
     expect(page.locator(".list > li")).to_contain_text("Marta", timeout=10_000)
     assert live.activity_of_alice() == "Busy"
     page.get_by_role("button", name="Complete").click()
-    expect(ended(page).first).to_contain_text("Completed")
+    expect(ended_rows(page).first).to_contain_text("Completed")
 
 
 def test_worker_rejects_with_an_activity_by_keyboard(live, open_console):
