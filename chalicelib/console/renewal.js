@@ -96,6 +96,7 @@ export async function continueLeaving() {
     keepPage();
     // If the provider shows an error and the user comes back, the next sign-in does without the choice.
     state.door.failure = null;
+    changed();
     // A renewal adds no entry to the history.
     location[current.isSilent ? "replace" : "assign"](url);
   }
