@@ -106,11 +106,14 @@ export const isOutcomeUnknown = (response) =>
 
 const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
 
+/** Poll to check an outcome, even during a pause that the server has asked for, because an offer may end before the pause. */
+const pollToCheck = () => session.pollNow({ isForced: true });
+
 /** Show the outcome of a request in its row. */
 function settle(sid, response) {
   if (isOutcomeUnknown(response)) {
     const wait = 1000 * (response ? retryAfter(response, 3) : 3);
-    after(startCheck(state.inbox, sid, wait), session.pollNow);
+    after(startCheck(state.inbox, sid, wait), pollToCheck);
     return;
   }
   const { status, body } = response;
@@ -120,7 +123,7 @@ function settle(sid, response) {
     finish(sid, { ...body, status: reached }, status === 200);
   } else if (code === "ReservationGone") {
     finish(sid, { status: "gone" }, true);
-  } else if (status === 404 || status === 410) {
+  } else if (code === "NotFoundError") {
     vanish(sid);
   } else if (status === 429 || (status >= 500 && !isDenied(response))) {
     reopen(sid, notSent("problemNotSent", retryAfter(response, 1)));
@@ -330,7 +333,7 @@ function checkCompletion(sid, reservation) {
   const { completions } = state.inbox;
   completions.set(sid, { isBusy: true, label: "checking", undecidedFrom: performance.now() + LOOKUP_WAIT });
   announceEnding("checking", { reservation });
-  after(LOOKUP_WAIT, session.pollNow);
+  after(LOOKUP_WAIT, pollToCheck);
 }
 
 /** End a Task in progress according to its Reservation's record. */

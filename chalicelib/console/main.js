@@ -114,7 +114,7 @@ function signIn(token) {
   Object.assign(state, { session: { token, claims }, nextToken: null, signInPage: { kind: "" } });
   const name = claims.role === "worker" ? `worker:${claims.workerSid}` : claims.role;
   state.inbox.principal = claims.role !== "worker" && claims.identity ? `${name}:${claims.identity}` : name;
-  polling = startPolling({ token, owner: claims.owner, show, refuse, receive: receiveMessage });
+  polling = startPolling({ token, owner: claims.owner, since: state.connection.since, show, refuse, receive: receiveMessage });
   keepLoadingActivities();
   loadSupervisor();
   setTimeout(() => {
@@ -310,7 +310,7 @@ function update() {
   const now = Date.now();
   if (Math.abs(now - lastTick) > ASLEEP) {
     forgetClock();
-    polling?.pollNow();
+    pollNow();
   }
   lastTick = now;
   continueLeaving();
@@ -364,7 +364,7 @@ function beginToRender() {
 
 function start() {
   readPreferences().then(beginToRender);
-  useSession({ pollNow: () => polling?.pollNow(), send: (message) => polling?.send(message), expire: refuse });
+  useSession({ pollNow: (options) => polling?.pollNow(options), send: (message) => polling?.send(message), expire: refuse });
   listenToTabs(receive);
   listenToKeys();
   listenToInput();

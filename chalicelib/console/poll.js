@@ -30,19 +30,19 @@ export async function isAnyTabVisible(owner) {
  * Poll until `stop` is called.
  *
  * `show` gets the overview, the state of the connection, and whether this tab polls. The overview is the same
- * object if nothing has changed, and null after a failure. `refuse` gets the response to a refused token, and
+ * object if nothing has changed, and null after a failure. `since` is the time of the last overview, or 0. `refuse` gets the response to a refused token, and
  * `receive` gets other tabs' messages.
  */
-export function startPolling({ token, owner, show, refuse, receive }) {
+export function startPolling({ token, owner, since, show, refuse, receive }) {
   const stopping = new AbortController();
   const { signal } = stopping;
   const channel = openChannel(`console ${owner}`);
   let overview = null;
   let tag = null;
-  let connection = { state: "connecting", since: 0, failures: 0, nextAt: 0 };
+  let connection = { state: "connecting", since, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
-  /** The pause in ms that the server has requested. Only the user can end this pause early. */
+  /** The pause in ms that the server has requested. Only `isForced` ends this pause early. */
   let serverPause = 0;
   /** When this tab last polled successfully, heard from the tab that polls, or requested a poll. */
   let heardAt = performance.now();
@@ -236,8 +236,9 @@ export function startPolling({ token, owner, show, refuse, receive }) {
   }
 
   document.addEventListener("visibilitychange", showVisibility, { signal });
-  addEventListener("online", pollNow, { signal });
-  addEventListener("pageshow", ({ persisted }) => persisted && pollNow(), { signal });
+  // The pause that a server asked for may have stood still while the page did.
+  addEventListener("online", () => pollNow({ isForced: true }), { signal });
+  addEventListener("pageshow", ({ persisted }) => persisted && pollNow({ isForced: true }), { signal });
   showVisibility();
   channel?.postMessage({ type: "hello" });
   if (navigator.locks && channel) {

@@ -96,6 +96,7 @@ export async function continueLeaving() {
     keepPage();
     // If the provider shows an error and the user returns, the next sign-in offers no choice of account.
     state.signInPage.failure = null;
+    changed();
     // A renewal adds no entry to the history.
     location[current.isSilent ? "replace" : "assign"](url);
   }

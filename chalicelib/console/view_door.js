@@ -62,8 +62,8 @@ const FAILURES = new Map([
 /** The API's other error codes, which the page shows unchanged. The page shows no other code, because anyone can create a link with any code. */
 const OTHER_FAILURES = "provider_unavailable provider_refused provider_invalid taskrouter_unavailable secrets_unavailable request_failed access_denied login_required interaction_required consent_required account_selection_required temporarily_unavailable server_error".split(" ");
 
-/** Return whether the provider has signed the user in with an account that may not use the console. */
-const isWrongAccount = (code) => FAILURES.has(code) && code !== "expired";
+/** Return whether the user's account at the provider may not use the console. Some providers report this as access_denied. */
+const isWrongAccount = (code) => (FAILURES.has(code) && code !== "expired") || code === "access_denied";
 
 const failureText = (code) => `${text(FAILURES.get(code) ?? (OTHER_FAILURES.includes(code) ? "failedOther" : "failedUnknown"), { reason: code })}${isWrongAccount(code) ? ` ${text("failedChoose")}` : ""}`;
 

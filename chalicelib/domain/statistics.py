@@ -1,6 +1,6 @@
 """Statistics on Reservations, Workers and sweeps. Sweeps update the statistics."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -171,7 +171,7 @@ def newest_accepted(entries: Iterable[IndexEntry], *, since: int) -> list[str]:
 
 
 def time_to_accept(
-    reserved_at: int, history: Iterable[HistoryEntry], *, late: Collection[str]
+    reserved_at: int, history: Sequence[HistoryEntry], *, late: Collection[str]
 ) -> int | None:
     """Return the time in ms from the creation of a Reservation to its acceptance.
 
@@ -181,11 +181,13 @@ def time_to_accept(
         late: the sources of reports that do not contain the time of the acceptance.
 
     Returns:
-        The time, or None if no acceptance is recorded, or if its first report was late or reported
-        a later status.
+        The time. None if no acceptance is recorded, or if its first report was late, reported a
+        later status, or was also the first report of the Reservation, so that the time of the
+        creation is not known.
     """
     for entry in history:
         if entry.to in ACHIEVED[Status.ACCEPTED]:
-            is_known = entry.to is Status.ACCEPTED and entry.by not in late
+            is_creation_known = entry is not history[0] or reserved_at < entry.at
+            is_known = entry.to is Status.ACCEPTED and entry.by not in late and is_creation_known
             return max(0, entry.at - reserved_at) if is_known else None
     return None

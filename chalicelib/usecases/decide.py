@@ -41,7 +41,7 @@ from chalicelib.usecases.ports import Collaborators
 _POLL_SECONDS = 0.1
 
 _BY_FETCH = "fetch"
-"""Source of a fetched status that the caller's instruction may not have caused."""
+"""Source of a fetched status that the caller's request may not have caused."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -268,20 +268,22 @@ class _Execution:
         record: Reservation,
         status: Status,
         *,
+        is_refused: bool = False,
         worker_name: str | None = None,
         note: str | None = None,
     ) -> Reservation:
         """Record the status according to TaskRouter; a later status in the record takes precedence.
 
-        *record* shows whether the instruction of this request, if any, was sent.
+        *record* shows whether the instruction of this request, if any, was sent. If TaskRouter
+        refused the request (*is_refused*), another client caused the status.
         """
         now, settled = self.collaborators.clock.now_ms(), None
         caller, claim = self.decision.principal.name, self.claim
-        is_by_caller = claim.instruction is None or record.instruction_acceptor == caller
+        is_sent = claim.instruction is None or record.instruction_acceptor == caller
         update = StatusUpdate(
             status=status,
             at=now,
-            by=caller if is_by_caller else _BY_FETCH,
+            by=caller if is_sent and not is_refused else _BY_FETCH,
             next_check_at=self._next_check(status, now),
             worker_name=worker_name,
             note=note,
@@ -330,7 +332,7 @@ class _Execution:
             if instruction is None:
                 self._release_claim()
             raise refusal
-        return self._settle(record, remote.status, worker_name=remote.worker_name)
+        return self._settle(record, remote.status, is_refused=True, worker_name=remote.worker_name)
 
     def _settle_gone(self) -> Reservation:
         """Record that the Reservation is gone, unless the Workspace is not found either."""

@@ -29,6 +29,8 @@ from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 
 BY_RECONCILE = "reconcile"
+BY_SWEEP = "sweep"
+"""Source of a status without a known time: a check found it, or the Event has no time."""
 
 JOB = "last_reconcile"
 
@@ -307,7 +309,7 @@ class _Reconciliation:
                 store=collaborators.store,
                 deadlines=collaborators.deadlines,
                 now=collaborators.clock.now_ms(),
-                by=BY_RECONCILE,
+                by=BY_RECONCILE if event.at else BY_SWEEP,
             )
         return changed
 

@@ -28,11 +28,9 @@ from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.ports import Collaborators, StatisticsStore
-from chalicelib.usecases.reconcile import reconcile
+from chalicelib.usecases.reconcile import BY_SWEEP, reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 from chalicelib.usecases.summarize import summarize
-
-BY_SWEEP = "sweep"
 
 _PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
 

@@ -129,7 +129,10 @@ def test_reservations_count_as_accepted_in_three_statuses(
     [
         ([(NOW, "pending", "event"), (NOW + 700, "accepted", "event")], 700),
         ([(NOW + 5, "accepted", "worker:WK1"), (NOW + 9, "completed", "event")], 5),
-        ([(NOW - 5, "accepted", "event")], 0),
+        ([(NOW, "pending", "event"), (NOW - 5, "accepted", "event")], 0),
+        ([(NOW, "pending", "event"), (NOW, "accepted", "event")], 0),
+        ([(NOW, "accepted", "event")], None),
+        ([(NOW - 5, "accepted", "event")], None),
         ([(NOW + 5, "accepted", "sweep")], None),
         ([(NOW + 5, "wrapping", "event")], None),
         ([(NOW + 5, "completed", "event")], None),
@@ -137,7 +140,7 @@ def test_reservations_count_as_accepted_in_three_statuses(
         ([], None),
     ],
 )
-def test_acceptance_time_is_known_only_if_the_first_report_is_accepted_and_not_late(
+def test_acceptance_time_is_known_only_if_the_creation_is_known_and_the_first_report_is_not_late(
     entries: list[tuple[int, str, str]], time: int | None
 ) -> None:
     history = [HistoryEntry(at=at, to=Status(to), by=by) for at, to, by in entries]

@@ -1,6 +1,7 @@
 """Sweeps update the statistics, and failures of this step do not affect the checks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks.metering import item_size
 from chalicelib.adapters.dynamodb import statistics as adapter
 from chalicelib.adapters.dynamodb.client import to_item, utc_hour
 from chalicelib.domain import statistics as domain
+from chalicelib.domain.callbacks import EventPage
 from chalicelib.domain.errors import (
     AppError,
     StoreUnavailable,
@@ -32,7 +34,7 @@ from chalicelib.domain.statistics import (
 )
 from chalicelib.usecases import summarize
 from chalicelib.usecases.sweep import sweep_due_reservations
-from tests.support import NOW, make_statistics, sid
+from tests.support import NOW, make_event, make_statistics, sid
 from tests.usecases.conftest import Service
 
 HOUR_START = NOW - NOW % HOUR_MS
@@ -193,6 +195,34 @@ def test_acceptance_found_by_the_reconciliation_is_measured_with_the_time_of_its
     assert run_sweep(service)["reconciled"] == 1
     assert {entry.by for entry in service.record(remote).history} == {"reconcile"}
     assert read(service).acceptance == AcceptanceTimes(service.clock.now, 1, (7_000,) * 4)
+
+
+def test_acceptance_that_created_the_record_is_not_measured(service: Service) -> None:
+    remote = service.taskrouter.add(Status.ACCEPTED)
+    service.taskrouter.add_event(remote, Status.ACCEPTED, at=service.clock.now - 10 * MINUTE_MS)
+    assert run_sweep(service)["reconciled"] == 1
+    acceptance = read(service).acceptance
+    assert acceptance is not None
+    assert acceptance.count == 0
+
+
+def test_acceptance_reported_by_an_event_without_a_time_is_not_measured(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
+    service.clock.now += 7 * MINUTE_MS
+    event = replace(make_event(remote, Status.ACCEPTED), at=None)
+    monkeypatch.setattr(
+        service.taskrouter,
+        "list_events",
+        lambda event_type, **_times: EventPage([event] if event_type.endswith("accepted") else []),
+    )
+    assert run_sweep(service)["reconciled"] == 1
+    acceptance = read(service).acceptance
+    assert acceptance is not None
+    assert acceptance.count == 0
 
 
 @pytest.mark.parametrize(("pages", "count"), [(1, None), (2, 1)])
