@@ -150,7 +150,7 @@ def _format_error() -> str:
 def _stop(message: str) -> NoReturn:
     if threading.current_thread() is threading.main_thread():
         raise SystemExit(message)
-    # In a thread, SystemExit would end only the thread, and leave a process that serves nothing.
+    # In a thread, SystemExit would end only that thread, not the process.
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
     os._exit(1)

@@ -40,7 +40,7 @@ raise SystemExit(main())
 def run_chalice(*arguments: str) -> None:
     """Run ``chalice`` in the checkout, with its output on standard error.
 
-    The command ends with this process, even if this process is killed.
+    If this process ends or is killed, the command ends too.
 
     Raises:
         OperatorError: The command failed.

@@ -234,14 +234,14 @@ def check(project: Mapping[str, Any], stage_name: str) -> None:
     """
     stages = project["stages"]
     for problem in _find_problems(project, _PROJECT):
-        raise _refusal(f"at the top level, {problem}", stages[stage_name], stage_name)
+        raise _invalid_key(f"at the top level, {problem}", stages[stage_name], stage_name)
     for name, stage in sorted(stages.items(), key=lambda item: item[0] != stage_name):
         for problem in _find_problems(stage, _STAGE):
             if name == stage_name or problem.endswith(UNWANTED):
-                raise _refusal(problem, stage, name)
+                raise _invalid_key(problem, stage, name)
 
 
-def _refusal(problem: str, stage: Mapping[str, Any], stage_name: str) -> OperatorError:
+def _invalid_key(problem: str, stage: Mapping[str, Any], stage_name: str) -> OperatorError:
     remedy = describe_storing(stage, stage_name) if problem.endswith(UNWANTED) else ""
     return invalid(stage_name, f"{problem}{remedy}")
 

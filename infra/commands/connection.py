@@ -172,7 +172,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
     """Refuse to redirect the callbacks of a stage that still exists.
 
-    This check replaces a question to the operator.
+    This check replaces the operator's confirmation if the command asks no questions.
     """
     for name, url in other_stages.items():
         if _is_served(url):

@@ -45,8 +45,8 @@ from infra.twilio_account import Workspace
 @click.option(
     "--yes",
     is_flag=True,
-    help="Change callback URLs or the Workspace at Twilio without asking, and ask for neither an "
-    "address for the alarms nor a test Task.",
+    help="Change callback URLs or the Workspace at Twilio without asking, and skip the questions "
+    "about an alarm address and a test Task.",
 )
 @click.option(
     "--callback-urls/--no-callback-urls",

@@ -197,7 +197,7 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
     """Return the routes of the Workflow, if its callbacks reach this deployment.
 
     Raises:
-        ImpossibleTrial: Callbacks go elsewhere, or the Workflow has no route.
+        ImpossibleTrial: Callbacks are sent to other URLs, or the Workflow has no route.
     """
     if find_changes(workspace, base_url, stage.settings.callback_prefixes[0]).workflow:
         remedy = describe_remedy(stage, "the callback URLs, which begin with ${api}")

@@ -1,7 +1,7 @@
 """Questions about TaskRouter's undocumented behavior that the probe answers.
 
 Each function returns settings of the simulator by field name (taskrouter_simulator/settings.py).
-A setting is omitted if the response does not settle it.
+A setting is omitted if the response does not show its value.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ _MAX_TASKS = 50
 """Maximum number of reserved Tasks whose Reservations are compared with the records."""
 
 _MAX_SHOWN = 5
-"""Maximum number of unrecorded Reservations that are named."""
+"""Maximum number of unrecorded Reservations in the message."""
 
 
 def _check_secrets(subject: Subject) -> str:

@@ -42,19 +42,21 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
         )
 
 
-def refuse_unplanned(plan: Plan, shown: Plan) -> None:
+def refuse_unplanned(plan: Plan, confirmed: Plan) -> None:
     """Refuse the plan for a newly created Workspace if the plan contains unconfirmed changes.
 
     Args:
         plan: The plan for the new Workspace.
-        shown: The plan that the operator has confirmed, which creates the Workspace.
+        confirmed: The plan that the operator has confirmed, which creates the Workspace.
 
     Raises:
-        OperatorError: A change was not shown.
+        OperatorError: The plan contains a change that the operator has not confirmed.
     """
-    known = {(change.action, change.kind, change.name): change.after for change in shown.changes}
+    known = {
+        (change.action, change.kind, change.name): change.after for change in confirmed.changes
+    }
     # The Workspace is created without its Activities, which do not exist yet.
-    known[Action.UPDATE, WORKSPACE, shown.workspace] = shown.changes[0].after
+    known[Action.UPDATE, WORKSPACE, confirmed.workspace] = confirmed.changes[0].after
     unplanned = [
         f"{change.action} {change.title}"
         for change in plan.changes
@@ -65,7 +67,7 @@ def refuse_unplanned(plan: Plan, shown: Plan) -> None:
         raise OperatorError(
             "The Workspace was created, and nothing else was changed, because TaskRouter created "
             "it with resources that the plan did not expect. Not in the plan: "
-            f"{', '.join(unplanned)}. Make a new plan, and apply that."
+            f"{', '.join(unplanned)}. Make a new plan and apply it."
         )
 
 

@@ -80,7 +80,7 @@ class State:
 
 
 def new(name: str) -> State:
-    """Return a new Workspace and its initial resources, with names in place of SIDs.
+    """Return a new Workspace and its initial resources, with names instead of SIDs.
 
     The values of the TaskChannels are left out, because Twilio does not document them.
     """

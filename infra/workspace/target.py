@@ -1,4 +1,4 @@
-"""The Workspace of a stage, and the definition that belongs to it."""
+"""The Workspace of a stage, and its definition."""
 
 import os
 from collections.abc import Mapping

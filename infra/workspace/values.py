@@ -1,6 +1,6 @@
 """Converts the values of fields between a definition, plain JSON and TaskRouter, and compares them.
 
-A plain value is JSON with names in place of SIDs, as in a definition. `${api}` is replaced by the
+A plain value is JSON with names instead of SIDs, as in a definition. `${api}` is replaced by the
 URL of the API.
 """
 
@@ -184,7 +184,7 @@ def _texts(value: Any) -> Iterator[str]:
 def are_equal(name: str, first: Any, second: Any) -> bool:
     """Return whether two plain values of a field have the same meaning.
 
-    A string in place of a configuration differs from every configuration.
+    A configuration that is still a string differs from every parsed configuration.
     """
     if name == "configuration" and isinstance(first, dict) and isinstance(second, dict):
         return have_same_meaning(read_routing(first), read_routing(second))

@@ -1,4 +1,4 @@
-"""A stage that works: the app on a socket, the simulator, DynamoDB and an emulated AWS account."""
+"""A working stage: the app on a socket, the simulator, DynamoDB and an emulated AWS account."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def serve_app(host, faults):
 
     Args:
         host: A loopback address.
-        faults: Responses (status and JSON) by method and path, which replace those of the app.
+        faults: Responses (status and JSON) by method and path, instead of the app's responses.
     """
     lock = threading.Lock()
 
@@ -73,7 +73,7 @@ def serve_app(host, faults):
 
 @dataclass
 class LiveStage:
-    """A deployed stage, and the parts in which a test can cause a fault.
+    """A deployed stage, and its parts that tests can make fail.
 
     Attributes:
         twilio: The simulator.
@@ -171,7 +171,7 @@ class LiveStage:
         return scanned["Count"]
 
     def create(self):
-        """Create the Twilio settings and the AWS resources of a stage that works."""
+        """Create the Twilio settings and the AWS resources of a working stage."""
         iam = boto3.client("iam")
         role = iam.create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         for handler in (API, SWEEP):

@@ -1,4 +1,4 @@
-"""The doctor names each fault in a live stage, and reports nothing else as wrong."""
+"""The doctor identifies each problem of a live stage, and reports nothing else as wrong."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tests.infra.live_stage import PARAMETER, STACK, LiveStage
 
 @pytest.fixture
 def stage(live_stage):
-    """A stage that works."""
+    """A working stage."""
     return live_stage
 
 
@@ -109,7 +109,7 @@ def logs(method, **parameters):
     getattr(boto3.client("logs"), method)(logGroupName=group, **parameters)
 
 
-FAULTS = {
+PROBLEMS = {
     "no API": (lambda s: setattr(s, "is_deployed", False), "api", "is not deployed in account"),
     "no table": (
         lambda s: s.set(STATE_TABLE="missing-table"),
@@ -337,10 +337,10 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_fault_makes_only_its_own_line_wrong(stage, fault):
-    inject, name, text = FAULTS[fault]
-    inject(stage)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_problem_makes_only_its_own_line_wrong(stage, problem):
+    break_stage, name, text = PROBLEMS[problem]
+    break_stage(stage)
 
     results = diagnose(stage)
 
@@ -576,7 +576,7 @@ def test_check_that_aws_refuses_names_the_operation(stage):
     assert "AccessDeniedException for ListRuleNamesByTarget" in results["schedule"].text
 
 
-def test_same_refusal_makes_only_the_first_line_wrong(stage):
+def test_repeated_aws_error_makes_only_the_first_line_wrong(stage):
     for name in ("schedule_state", "active_alarms"):
         stage.monkeypatch.setattr(live_state, name, refuse("AssumeRole"))
 

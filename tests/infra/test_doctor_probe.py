@@ -29,7 +29,7 @@ STEPS = ["task created", "reserved", "callback recorded", "accepted", "completed
 
 @pytest.fixture
 def stage(live_stage):
-    """A stage that works."""
+    """A working stage."""
     return live_stage
 
 

@@ -252,7 +252,7 @@ def test_throttled_request_waits_as_long_as_requested(live):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_refusal_of_every_change_is_reported_as_an_account_error(live, status):
+def test_error_that_does_not_depend_on_the_change_is_reported_as_an_account_error(live, status):
     """An error for the account names the remedy. An error for a single change does not."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
@@ -342,7 +342,7 @@ def test_resource_that_a_remaining_resource_needs_is_not_deleted(quickstart):
 def test_kept_resource_and_the_resources_that_it_uses_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
-    plan = quickstart.plan(definition, prune=True, kept={workflow.sid: "the reason"})
+    plan = quickstart.plan(definition, prune=True, reasons_to_keep={workflow.sid: "the reason"})
     assert plan.of(Action.DELETE) == []
     assert {item.note for item in plan.unmanaged} == {
         "the reason",

@@ -173,7 +173,7 @@ def test_message_says_that_only_the_settings_are_incomplete(stage, file):
     assert "Main" in workflows(stage)
 
 
-def test_callbacks_of_another_stage_are_not_redirected_without_a_question(stage, monkeypatch):
+def test_callbacks_of_another_stage_are_not_redirected_without_confirmation(stage, monkeypatch):
     monkeypatch.setattr(connection, "_is_served", lambda _url: True)
     stage.workspace.update(event_callback_url="https://a.example/prod/event_callback")
     for result in (stage.deploy("--yes"), None):
