@@ -107,7 +107,7 @@ def run(app: Chalice) -> None:
 
 
 def _check_options(parameters: Mapping[str, Any]) -> None:
-    """Refuse options with values that this project does not support."""
+    """Raise an error for an option with a value that this project does not support."""
     for name, value in parameters.items():
         if problem := OPTIONS[name](value, parameters["stage"]):
             raise OperatorError(f"The option --{name.replace('_', '-')} {problem}.")

@@ -26,7 +26,7 @@ ACCEPT_PATH = "/reservations/{sid}/accept"
 
 _ACTIVITIES = ("/activities", "GET")
 _WEIGHTS = {ACCEPT_PATH: 2, "/activities": 0.5, "/activity": 0.5}
-"""Weights by which methods that wait for TaskRouter share executions. The default weight is 1."""
+"""Weights for dividing executions among methods that wait for TaskRouter; 1 by default."""
 
 _EVENT_PATH = "/event_callback"
 _POLL_PATH = "/overview"

@@ -314,9 +314,9 @@ def _describe_unexpected(name: str, key: str, schema: _Schema) -> str:
         return f"{name} must be {known.expected if isinstance(known, _Type) else 'an object'}."
     for level, level_schema in _LEVELS.items():
         if key in level_schema:
-            found = level_schema[key]
-            if isinstance(found, _RefusedType):
-                return f"{name} must be {found.expected}."
+            key_type = level_schema[key]
+            if isinstance(key_type, _RefusedType):
+                return f"{name} must be {key_type.expected}."
             return f"{name} has no effect here. Move it to {level}."
     if names_secret(key):
         return f"{name} {UNWANTED}"

@@ -131,7 +131,7 @@ def deploy(
 
 
 def _check_workspace_file(stage: Stage, *, is_applied: bool) -> None:
-    """Refuse a definition of the Workspace that cannot be applied, before anything is deployed."""
+    """Check that the Workspace's definition can be applied, before anything is deployed."""
     if stage.workspace_file and is_applied:
         from infra.workspace import target  # noqa: PLC0415  see _apply_workspace_file
 

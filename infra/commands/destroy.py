@@ -84,8 +84,8 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         elif has_stack:
             stacks.create_or_update(aws, stage, tables_only=True)
     if is_deployed or has_stack or any(not item.reason_to_keep for item in items):
-        kept = "" if data else "; its tables and secrets are kept"
-        click.echo(f"Stage {stage_name} is removed{kept}. {_describe_next_deployment(stage)}")
+        kept = "" if data else "; its tables and secrets were kept"
+        click.echo(f"Stage {stage_name} has been removed{kept}. {_describe_next_deployment(stage)}")
     else:
         click.echo(f"{describe_undeployed(aws, stage)} Nothing was removed.")
 

@@ -68,7 +68,7 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     if verifies:
         _verify(stage, entered)
     write(aws, stage, value)
-    click.echo(f"{name} is written. Running functions use the new secrets within minutes.")
+    click.echo(f"{name} has been written. Running functions use the new secrets within minutes.")
 
 
 def _read_stdin() -> str:

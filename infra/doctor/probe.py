@@ -152,8 +152,8 @@ class _Probe:
     def _read_events(self, task_sid: str) -> dict[str, Any]:
         """Read the Events of the Task, which may be listed with a delay."""
         for _ in range(_EVENT_READS):
-            if found := answers.from_events(self._api, task_sid):
-                return found
+            if settings := answers.from_events(self._api, task_sid):
+                return settings
             self._timer.sleep(1)
         return {}
 

@@ -113,8 +113,8 @@ def find_wrong_timeouts(
         base_url: The URL in front of the routes.
     """
     timeouts, default = settings.reservation_timeouts_by_workflow, "RESERVATION_TIMEOUT_SECONDS"
-    found = {workflow.sid: workflow for workflow in workflows}
-    for sid, workflow in found.items():
+    by_sid = {workflow.sid: workflow for workflow in workflows}
+    for sid, workflow in by_sid.items():
         expected = timeouts.get(sid, settings.reservation_timeout_seconds)
         is_ours = sid in (
             settings.twilio_workflow_sid,
@@ -126,7 +126,7 @@ def find_wrong_timeouts(
                 f"Reservations of the Workflow {workflow.friendly_name} ({sid}) time out after "
                 f"{workflow.task_reservation_timeout} s, but {setting} is {expected}"
             )
-    for sid in timeouts.keys() - found.keys():
+    for sid in timeouts.keys() - by_sid.keys():
         yield f"RESERVATION_TIMEOUTS_BY_WORKFLOW contains {sid}, which is not in the Workspace"
 
 

@@ -19,11 +19,11 @@ _FORBIDDEN = 403
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
 _EXPLAINED_BY_ACCOUNT = (401, 429)
-"""Responses that do not depend on the change, and for which `Account.call` names the remedy."""
+"""Error statuses that do not depend on the change. `Account.call` names the remedy for them."""
 
 
 def refuse_impossible(plan: Plan, *, force: bool) -> None:
-    """Refuse a plan that cannot or must not be executed.
+    """Check that a plan can and may be executed.
 
     Args:
         plan: The plan.
@@ -43,7 +43,7 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
 
 
 def refuse_unplanned(plan: Plan, confirmed: Plan) -> None:
-    """Refuse the plan for a newly created Workspace if the plan contains unconfirmed changes.
+    """Check that the plan for a newly created Workspace contains only confirmed changes.
 
     Args:
         plan: The plan for the new Workspace.

@@ -339,7 +339,7 @@ class _Planner:
         return values | declared(resource.kind, item, self._api_url) if item else values
 
     def _delete(self, resources: Iterable[Resource]) -> list[Change]:
-        """Return the deletions in an order in which no remaining resource refers to a deleted one.
+        """Order the deletions so that no remaining resource refers to a deleted resource.
 
         Deletions follow all other changes, which may drop references.
         """

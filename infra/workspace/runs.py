@@ -125,7 +125,7 @@ def read_plan(file: Path) -> tuple[str, bool]:
 
 
 def require_unchanged(plan: Plan, checksum: str) -> None:
-    """Refuse a plan with a different checksum.
+    """Check that a plan still has the given checksum.
 
     Raises:
         OperatorError: The checksums differ.

@@ -82,7 +82,7 @@ class LiveStage:
         tables: The names of the tables.
         monkeypatch: Replaces parts of modules until the end of the test.
         faults: See `serve_app`.
-        auth_token: The auth token with which the app verifies signatures; "" for the simulator's.
+        auth_token: The auth token that the app uses to verify signatures; "" for the simulator's.
         concurrency: The concurrency that the API may use.
         is_deployed: Whether AWS contains an API for the stage.
         skew: Seconds by which the clock of the operator's machine is ahead.

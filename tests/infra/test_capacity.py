@@ -171,10 +171,10 @@ def test_reserved_concurrency_is_accepted_if_lambda_can_keep_100_unreserved(
 def test_error_for_refused_reserved_concurrency_states_the_numbers(
     limit, unreserved, existing, new, message
 ):
-    with pytest.raises(OperatorError) as refused:
+    with pytest.raises(OperatorError) as raised:
         capacity.read_concurrency(account(limit, unreserved, existing), stage(*new))
 
-    assert str(refused.value).startswith(f"Stage dev sets reserved_concurrency to {message}")
+    assert str(raised.value).startswith(f"Stage dev sets reserved_concurrency to {message}")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_callback_log_has_its_own_throttle(method):
 
 
 @pytest.mark.parametrize("path", [api_settings._LOG_PATH, *api_settings._SUPERVISOR_PATHS])
-def test_deployment_page_names_each_method_for_supervisors(path):
+def test_deployment_page_lists_each_method_for_supervisors(path):
     page = Path(__file__).parents[2] / "docs/deploy.md"
     assert f"`GET {path}`" in page.read_text(encoding="utf-8")
 

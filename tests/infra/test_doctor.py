@@ -456,7 +456,7 @@ def test_timeout_by_workflow_may_differ_from_the_default(stage):
     assert diagnose(stage)["timeouts"].outcome is Outcome.OK
 
 
-def test_several_timeouts_are_named(stage):
+def test_several_wrong_timeouts_are_all_reported(stage):
     add_workflow(stage, f"{stage.base_url}/assignment_callback")
     stage.workflow.update(task_reservation_timeout=100)
 
@@ -483,7 +483,7 @@ def test_clocks_may_differ_by_ten_seconds(seconds, is_ok):
     assert (service_checks.describe_skew({"AWS": 0.0, "Twilio": seconds}) is None) == is_ok
 
 
-def test_only_the_clock_that_differs_is_named():
+def test_only_the_clock_that_differs_is_reported():
     text = service_checks.describe_skew({"Twilio": -12.4, "AWS": 1})
 
     assert text.startswith("This machine's clock is 12 s behind the clock of Twilio. Synchronize")
@@ -674,7 +674,7 @@ def test_local_stage_needs_no_profile_and_reports_a_stopped_stack(monkeypatch):
     assert "secrets            1 auth token, 1 API key, 0 shared keys" in "\n".join(lines)
 
 
-def test_checks_that_are_left_out_are_named(taskrouter, dynamodb, tables):
+def test_skipped_checks_are_listed(taskrouter, dynamodb, tables):
     completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
 
     (last,) = completed.stdout.splitlines()[-1:]

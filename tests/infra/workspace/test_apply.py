@@ -58,7 +58,7 @@ def quickstart(live):
     return live
 
 
-def test_drift_is_planned_exactly(quickstart):
+def test_plan_contains_exactly_the_drift(quickstart):
     context = quickstart.context
     workflow = context.workflows.list()[0]
     workflow.update(task_reservation_timeout=60, assignment_callback_url="http://127.0.0.1:9/other")
@@ -260,7 +260,7 @@ def test_error_that_does_not_depend_on_the_change_is_reported_as_an_account_erro
 
 
 @pytest.mark.parametrize(("status", "is_forbidden"), [(400, False), (403, True)])
-def test_refused_change_is_named_and_a_forbidden_change_suggests_a_missing_permission(
+def test_error_names_the_refused_change_and_a_missing_permission_if_forbidden(
     live, status, is_forbidden
 ):
     live.twilio.fault("request", "error", method="POST", path="*/Workflows", status=status)
@@ -372,7 +372,7 @@ def test_other_kinds_do_not_raise_the_limit(live):
         assert plan.excessive_deletions == ["4 of 5 in task_queues"]
 
 
-def test_excessive_deletions_of_every_kind_are_named(quickstart):
+def test_excessive_deletions_of_every_kind_are_listed(quickstart):
     plan = quickstart.plan(define(workflows=[], task_queues=[]), prune=True)
     assert plan.excessive_deletions == ["1 of 1 in workflows", "2 of 2 in task_queues"]
 

@@ -113,9 +113,9 @@ def test_change_that_the_plan_did_not_show_is_not_made(stage, live, monkeypatch,
         return sid
 
     monkeypatch.setattr(runs, "_create_workspace", create_with_another_activity)
-    with pytest.raises(OperatorError) as refusal:
+    with pytest.raises(OperatorError) as raised:
         apply(stage, definition, prune=True)
-    assert str(refusal.value) == (
+    assert str(raised.value) == (
         "The Workspace was created, and nothing else was changed, because TaskRouter created it "
         f"with resources that the plan did not expect. Not in the plan: {unplanned}. Make a new "
         "plan and apply it."

@@ -554,7 +554,7 @@ def test_lost_response_does_not_create_a_second_workspace(without_workspace):
     assert len(stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")) == 1
 
 
-def test_two_workspaces_with_the_name_are_refused(without_workspace):
+def test_ambiguous_workspace_name_is_refused(without_workspace):
     workspaces = without_workspace.twilio.client().taskrouter.v1.workspaces
     for _ in range(2):
         workspaces.create(friendly_name="Sales")
