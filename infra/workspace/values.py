@@ -109,8 +109,8 @@ def live(kind: Kind, raw: Values, directory: Directory) -> dict[str, Any]:
 
 def _live_value(name: str, value: Any, directory: Directory) -> Any:
     if name in ACTIVITIES:
-        found = directory.find(value or "")
-        return found[1] if found else value
+        entry = directory.find(value or "")
+        return entry[1] if entry else value
     if name in EXPRESSIONS:
         return replace_sids(value or "", directory)
     if name == "configuration":
@@ -161,15 +161,15 @@ def _parameter(name: str, value: Any, directory: Directory) -> Any:
 
 def references(values: Values) -> set[tuple[str, str]]:
     """Return the kinds and names of the resources to which values refer."""
-    found = {("activity", values[name]) for name in ACTIVITIES if values.get(name) is not None}
-    found |= {("task_channel", name) for name in values.get("capacity") or ()}
+    pairs = {("activity", values[name]) for name in ACTIVITIES if values.get(name) is not None}
+    pairs |= {("task_channel", name) for name in values.get("capacity") or ()}
     configuration = values.get("configuration")
     if isinstance(configuration, dict):
         targets = walk_targets(read_routing(configuration))
-        found |= {("task_queue", target.queue) for _, target in targets if target.queue}
+        pairs |= {("task_queue", target.queue) for _, target in targets if target.queue}
     for text in _texts([configuration, values.get("target_workers")]):
-        found |= {*find_names(text)}
-    return found
+        pairs |= {*find_names(text)}
+    return pairs
 
 
 def _texts(value: Any) -> Iterator[str]:

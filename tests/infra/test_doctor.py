@@ -567,7 +567,7 @@ def refuse(operation):
     return fail
 
 
-def test_check_that_aws_refuses_names_the_operation(stage):
+def test_error_for_a_check_without_permission_names_the_operation(stage):
     stage.monkeypatch.setattr(live_state, "schedule_state", refuse("ListRuleNamesByTarget"))
 
     results = diagnose(stage)

@@ -409,9 +409,9 @@ def test_missing_workspace_is_created_once(without_workspace):
     )
     applied = run("apply", "--yes")
     assert applied.returncode == 0, applied.stderr
-    found = stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")
-    assert stage.variables["TWILIO_WORKSPACE_SID"] == found[0].sid
-    context = stage.twilio.client().taskrouter.v1.workspaces(found[0].sid)
+    created = stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == created[0].sid
+    context = stage.twilio.client().taskrouter.v1.workspaces(created[0].sid)
     assert stage.variables["TWILIO_WORKFLOW_SID"] == context.workflows.list()[0].sid
     assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "60"
     assert run("plan").returncode == 0
