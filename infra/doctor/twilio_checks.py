@@ -44,7 +44,9 @@ def _check_api_key_scope(subject: Subject) -> str:
                 f"{sid} is a main key, which can also manage the account's keys. Create a standard "
                 f"key in Twilio's Console. {stored_secrets.describe_storing(subject.stage)}"
             )
-    return f"{first} can read Tasks and Events" + (f"; {len(others)} more valid" if others else "")
+    return f"{first} can read Tasks and Events" + (
+        f"; other valid keys: {len(others)}" if others else ""
+    )
 
 
 def _check_auth_token(subject: Subject) -> str:
