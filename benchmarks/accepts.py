@@ -111,7 +111,7 @@ class Services:
         """Return the numbers of requests per invocation, except requests for secrets.
 
         Raises:
-            RuntimeError: A request had an operation for which there is no stub.
+            RuntimeError: There is no stub for the operation of a request.
         """
         unknown = self.requests.keys() - {"TaskRouter", "GetParameter", "UpdateItem"}
         if unknown:

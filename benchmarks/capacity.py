@@ -31,7 +31,7 @@ from infra.aws.stage_config import Stage
 RATES = (1, 100, 1_000, 10_000)
 """Reservations per second."""
 
-_TRIED_RATES = [round(40 * 1.25**step) for step in range(18)]
+_SIMULATED_RATES = [round(40 * 1.25**step) for step in range(18)]
 """Rates at which the sweep is simulated to find its limits, from 40 to about 1,800 per second."""
 
 _WAYS = ("accepted over REST", "accepted by the callback response")
@@ -50,8 +50,8 @@ _SWEEP = "sweep"
 """Prefix of the names of simulated limits."""
 
 _MAX_AGE_MS = 2 * INTERVAL_MS
-"""Maximum `Sweep.tasks_age_ms` and `Sweep.events_age_ms`. If the age of a part of the
-reconciliation is greater, the part is falling behind."""
+"""Maximum `Sweep.tasks_age_ms` and `Sweep.events_age_ms`. A part of the reconciliation with a
+greater age is falling behind."""
 
 
 def _input(default: int, text: str) -> int:
@@ -168,7 +168,7 @@ def _sweep_rates(inputs: Inputs, *, over_rest: bool) -> dict[str, float]:
         return sweeps[-1]
 
     def find(keeps_up: Callable[[Sweep], bool]) -> float:
-        rates = _TRIED_RATES
+        rates = _SIMULATED_RATES
         first = bisect_left(rates, 1, key=lambda rate: not keeps_up(last_sweep(rate)))
         return rates[first] if first < len(rates) else inf
 

@@ -78,7 +78,7 @@ class Assumptions:
     cold_start_ratio: float = _option(0.01, "Fraction of requests that incur a cold start.")
     platform_log_bytes: float = _option(300, "Size of Lambda's own log lines for a request.")
     header_bytes: float = _option(500, "Size of a response's headers.")
-    months: float = _option(1, "Number of months for which a record is stored (RETENTION_DAYS).")
+    months: float = _option(1, "Number of months that a record is stored (RETENTION_DAYS).")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,7 @@ SECRETS = json.dumps(
         "api_keys": {ENVIRON["TWILIO_API_KEY_SID"]: ENVIRON["TWILIO_API_KEY_SECRET"]},
     }
 )
-"""The value of the SSM parameter from which the app reads its secrets on Lambda."""
+"""The value of the SSM parameter with the app's secrets on Lambda."""
 
 _HOST = "abcdefghij.execute-api.us-east-1.amazonaws.com"
 

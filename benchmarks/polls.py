@@ -1,6 +1,6 @@
 """Calculates what consoles that poll the overview cost on AWS: `python -m benchmarks.polls`.
 
-The polls by a Worker and by a supervisor are measured like the requests for a Reservation
+The polls of a Worker and of a supervisor are measured like the requests for a Reservation
 (`benchmarks.costs`). However, the Lambda function also uses the local DynamoDB instead of a stub.
 """
 
@@ -35,7 +35,7 @@ INTERVALS = (3, 15)
 """Seconds between two polls: from a visible page, and from a hidden page."""
 
 HOURS = 176
-"""Hours for which a console is open in a month: 22 days of 8 hours."""
+"""Hours per month that a console is open: 22 days of 8 hours."""
 
 _MEMORY_MB = 1_024
 _MILLION = 1_000_000

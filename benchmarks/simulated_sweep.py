@@ -49,12 +49,11 @@ class Sweep:
         ended_at: End time (ms).
         unreconciled: Number of steps of the reconciliation that failed or were not started.
         reconciled: Number of records that the reconciliation corrected.
-        tasks_age_ms: Time from the end of the last period for which the reserved Tasks' pending
-            Reservations were read completely, to the start of this sweep (ms). A period ends
-            CALLBACK_IN_TRANSIT_MS before the start of the sweep that reads it. Until a period has
-            been read completely, the time is measured from FIRST_LOOKBACK_MS before the end of the
-            first period.
-        events_age_ms: The same for the Events; the largest value of all types (ms).
+        tasks_age_ms: Time since the end of the last period whose reserved Tasks were read
+            completely, with their pending Reservations (ms). A period ends CALLBACK_IN_TRANSIT_MS
+            before the start of the sweep that reads it. Until the first complete read, the age
+            is measured from FIRST_LOOKBACK_MS before the end of the first period.
+        events_age_ms: The same age for the Events; the largest value of all types (ms).
     """
 
     at: int

@@ -6,7 +6,8 @@ TaskRouter and DynamoDB are inputs.
 
 Reservations that arrive together form one group with one life cycle, so that high rates take no
 longer to simulate than low rates. A group is split when TaskRouter throttles some of the group's
-accept requests. A record of several Reservations is split when a sweep checks one of them.
+accept requests. A record that represents several Reservations is split when a sweep checks one of
+them.
 """
 
 import random

@@ -33,14 +33,14 @@ from taskrouter_simulator.settings import Settings
 _FREE_WORKERS = 100
 _MANY_WORKERS = 1_000
 _WINDOWS = 5
-"""Number of measurements of each simulator, the fastest of which counts. The simulators take turns.
+"""Number of measurements of each simulator. Simulators take turns. Only the fastest is reported.
 
 Other programs on the machine can only add time, by displacing data from the processor's caches.
 """
 _GROWTH = 1.25
 """Maximum growth: the rate of life cycles must be at least 0.8 times the rate without load."""
 _ON_STATE = "worker.other == task.number AND worker.channel.voice.assigned_tasks == 0"
-"""A condition that no Worker meets, and a condition that depends on a Worker's TaskChannel."""
+"""A condition that no Worker satisfies, and a condition that depends on a Worker's TaskChannel."""
 _CONNECTIONS = 8
 _HIGH_LIMIT = 100_000
 _EMPTY_RESPONSE = (
@@ -115,7 +115,7 @@ def describe(load: Load) -> dict[str, Any]:
 
 
 class InProcessSimulator:
-    """A simulator engine without HTTP. Its clock moves only after each life cycle, by 1 ms."""
+    """A simulator engine without HTTP. Its clock advances by 1 ms after each life cycle."""
 
     def __init__(self, load: Load) -> None:
         self._clock = Clock(lambda: 1_700_000_000.0)

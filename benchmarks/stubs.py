@@ -99,14 +99,14 @@ class Connection:
     def _read_until(self, end: bytes) -> bytes:
         while end not in self._buffer:
             self._fill()
-        found, _, self._buffer = self._buffer.partition(end)
-        return found
+        data, _, self._buffer = self._buffer.partition(end)
+        return data
 
     def _read(self, size: int) -> bytes:
         while len(self._buffer) < size:
             self._fill()
-        found, self._buffer = self._buffer[:size], self._buffer[size:]
-        return found
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
 
     def _fill(self) -> None:
         received = self._socket.recv(2**16)

@@ -32,7 +32,7 @@ _TIMEOUT_SECONDS = 240
 """Time limit of a sweep. The limit is high enough for a busy machine."""
 
 _RETRIED_ERROR = "TaskRouterUnavailable"
-"""The error of a first invocation for which the stub responded too late on a busy machine."""
+"""The first invocation fails with this error if the stub responds too late on a busy machine."""
 
 _PAGE_SIZE = 1_000
 _NOW = 1_790_000_000_000

@@ -237,7 +237,7 @@ class BenchmarkTables:
 
 
 class FixedClock(SystemClock):
-    """A clock that shows the creation time of the newest record."""
+    """A clock that always returns the creation time of the newest record."""
 
     def now_ms(self) -> int:
         """Return the creation time of the newest record, in epoch ms."""

@@ -47,7 +47,7 @@ def add_to_packages() -> None:
 def add(package: Path) -> None:
     """Replace the bytecode in a zip file with bytecode compiled from the sources in that file.
 
-    The bytecode is that of the running version of Python, from which Chalice also derives the
+    The bytecode is for the running version of Python, from which Chalice also derives the
     functions' runtime. A package whose bytecode is up to date remains unchanged.
     """
     with ZipFile(package) as existing:

@@ -107,7 +107,7 @@ def run(app: Chalice) -> None:
 
 
 def _check_options(parameters: Mapping[str, Any]) -> None:
-    """Refuse options with values that this project does not support."""
+    """Raise an error for an option with a value that this project does not support."""
     for name, value in parameters.items():
         if problem := OPTIONS[name](value, parameters["stage"]):
             raise OperatorError(f"The option --{name.replace('_', '-')} {problem}.")
@@ -150,7 +150,7 @@ def _format_error() -> str:
 def _stop(message: str) -> NoReturn:
     if threading.current_thread() is threading.main_thread():
         raise SystemExit(message)
-    # In a thread, SystemExit would end only the thread, and leave a process that serves nothing.
+    # In a thread, SystemExit would end only that thread, not the process.
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
     os._exit(1)

@@ -81,7 +81,7 @@ class Account:
         except TwilioException as error:
             raise OperatorError(self._explain(error, missing)) from error
         except RequestException as error:
-            raise unreachable(self._url, error) from error
+            raise unreachable_error(self._url, error) from error
         except (JSONDecodeError, TypeError, KeyError, AttributeError) as error:
             raise OperatorError(
                 f"{self._url} did not respond like TaskRouter. Check TWILIO_TASKROUTER_URL."
@@ -131,7 +131,7 @@ class Account:
         """List the Workflows of a Workspace as pairs of SID and name."""
         return self.call(
             lambda: _names(self.workspaces(workspace_sid).workflows.list()),
-            missing=self.no_workspace(workspace_sid),
+            missing=self.no_workspace_message(workspace_sid),
         )
 
     def list_workers(self, workspace_sid: str, name: str) -> list[tuple[str, str]]:
@@ -139,7 +139,7 @@ class Account:
         workers = self.workspaces(workspace_sid).workers
         return self.call(
             lambda: _names(workers.list(friendly_name=name)),
-            missing=self.no_workspace(workspace_sid),
+            missing=self.no_workspace_message(workspace_sid),
         )
 
     def is_main_key(self) -> bool:
@@ -159,7 +159,7 @@ class Account:
             raise OperatorError(self._explain(error, "")) from error
         return True
 
-    def no_workspace(self, workspace_sid: str) -> str:
+    def no_workspace_message(self, workspace_sid: str) -> str:
         """Return the message about a Workspace that does not exist."""
         return (
             f"Account {self.sid} has no Workspace {workspace_sid}. Correct TWILIO_WORKSPACE_SID "
@@ -167,7 +167,7 @@ class Account:
         )
 
 
-def unreachable(url: str, error: RequestException) -> OperatorError:
+def unreachable_error(url: str, error: RequestException) -> OperatorError:
     """Return the error for a request to TaskRouter's URL that got no response."""
     failure = describe_connection_failure(url, error)
     remedy = (
@@ -203,7 +203,7 @@ class Workspace:
         Raises:
             OperatorError: The account has no such Workspace, or Twilio refused the request.
         """
-        missing = self._account.no_workspace(self.sid)
+        missing = self._account.no_workspace_message(self.sid)
         workspace = self._account.call(self._context.fetch, missing=missing)
         # An API key also authenticates requests that name another account.
         if workspace.account_sid != self._account.sid:

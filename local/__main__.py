@@ -83,7 +83,7 @@ def _run(
 
 
 def _check_sweep_interval() -> None:
-    """Raise OperatorError for an interval that the sweep would reject after the greeting."""
+    """Raise OperatorError for an interval that would only be rejected after the greeting."""
     try:
         run_sweep.make_context("sweep", [])
     except click.BadParameter as error:

@@ -318,14 +318,14 @@ def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None
     Chalice's version restarts the server after a change to any file, and a restart interrupts
     requests in progress. For example, Python writes bytecode when a request first imports a module.
     """
-    found = {}
+    modified_at = {}
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name == ".chalice" or name[0] != "."]
         for path in (Path(folder, name) for name in names if name.endswith(_SOURCES)):
             with suppress(OSError):
-                found[path] = path.stat().st_mtime
-    known, watcher.sources = getattr(watcher, "sources", found), found
-    if found != known:
+                modified_at[path] = path.stat().st_mtime
+    previous, watcher.sources = getattr(watcher, "sources", modified_at), modified_at
+    if modified_at != previous:
         callback()
 
 

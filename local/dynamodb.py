@@ -190,7 +190,7 @@ def dynamodb_api(hosts: Collection[str] = ()) -> App:
     """Return an ASGI app that serves the DynamoDB API, except to cross-origin web pages.
 
     The app calls the DynamoDB module of ministack directly. ministack's own app would also serve
-    other AWS services, one of which executes code, and administrative routes. That app would also
+    administrative routes and other AWS services, one of which executes code. That app would also
     separate data by region and account, whereas clients of this app share the tables regardless of
     their region and keys.
 

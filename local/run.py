@@ -117,7 +117,7 @@ def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
 def _interrupt_if_output_closes() -> None:
     """Interrupt this process when the reader of its output exits, as in `make run | head`.
 
-    A write would detect the closed output only with the next line, which may be hours away.
+    Otherwise, only writing the next line would detect this, which may be hours later.
     """
     output = select.poll()
     output.register(sys.stdout, 0)  # POLLERR and POLLHUP are always reported

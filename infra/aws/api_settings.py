@@ -26,7 +26,7 @@ ACCEPT_PATH = "/reservations/{sid}/accept"
 
 _ACTIVITIES = ("/activities", "GET")
 _WEIGHTS = {ACCEPT_PATH: 2, "/activities": 0.5, "/activity": 0.5}
-"""Weights by which methods that wait for TaskRouter share executions. The default weight is 1."""
+"""Weights for dividing executions among methods that wait for TaskRouter; 1 by default."""
 
 _EVENT_PATH = "/event_callback"
 _POLL_PATH = "/overview"
@@ -132,8 +132,8 @@ def _waiting_settings(
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     total = sum(weights.values())
     if stage.settings.oidc_issuer:
-        # Both routes have the same throttle, so that every sign-in that begins can also end. The
-        # total includes only one of the weights: the route that begins a sign-in does not wait
+        # Both routes have the same throttle, so that every sign-in that begins can be completed.
+        # The total includes only one of the weights: the route that begins a sign-in does not wait
         # for TaskRouter.
         weights |= {(path, "GET"): 3 for path in _SIGN_IN_PATHS}
         total += 3

@@ -55,7 +55,7 @@ CALLBACK_SECONDS = 0.1
 """Assumed mean duration of a request from Twilio, usually with one or two DynamoDB writes."""
 
 WAITING_SECONDS = REQUEST_LIMIT_MS / 1000
-"""Maximum time for which a request waits for TaskRouter."""
+"""Maximum time that a request waits for TaskRouter."""
 
 DEFAULT_SECONDS = 0.5
 """Assumed mean duration of a request that waits for DynamoDB, but not for TaskRouter."""
@@ -120,7 +120,7 @@ def read_concurrency(aws: Aws, stage: Stage) -> int:
     new = {handler: number for handler, number in reserved.items() if number is not None}
     unreserved = int(free) - sum(new.values())
     if new and unreserved < _KEPT_UNRESERVED:
-        raise _refusal(aws, stage, new, limit=limits["ConcurrentExecutions"], free=free)
+        raise _concurrency_error(aws, stage, new, limit=limits["ConcurrentExecutions"], free=free)
     return new.get(API, unreserved)
 
 
@@ -135,7 +135,7 @@ def _read_reservation(functions: Any, name: str) -> int:
     return int(response.get("ReservedConcurrentExecutions", 0))
 
 
-def _refusal(
+def _concurrency_error(
     aws: Aws, stage: Stage, new: Mapping[str, int], *, limit: int, free: int
 ) -> OperatorError:
     numbers = " and ".join(f"{number} for {handler}" for handler, number in new.items())
@@ -173,11 +173,11 @@ def describe_low_concurrency(
     agents = stage.settings.console_agents
     admitted = int(console_throttle(concurrency, agents).rate / _POLLS_PER_SECOND)
     consoles = (
-        f"Polls are admitted from the consoles of only about {admitted} agents, although "
+        f"The consoles of only about {admitted} agents can poll at the same time, although "
         f"CONSOLE_AGENTS is {agents}. "
     )
-    # Lambda refuses to reserve so much that less than _KEPT_UNRESERVED would remain. If less is
-    # unreserved, the account's limit is therefore low, and releasing reservations would not help.
+    # Lambda refuses reservations that would leave less than _KEPT_UNRESERVED unreserved. If less is
+    # unreserved, the account's limit is too low, and releasing reservations would not help.
     return (
         f"Functions without reserved concurrency share only {concurrency} concurrent executions in "
         f"account {aws.account}, {aws.region}, so each callback route is limited to "

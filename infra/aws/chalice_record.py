@@ -40,7 +40,7 @@ raise SystemExit(main())
 def run_chalice(*arguments: str) -> None:
     """Run ``chalice`` in the checkout, with its output on standard error.
 
-    The command ends with this process, even if this process is killed.
+    If this process ends or is killed, the command ends too.
 
     Raises:
         OperatorError: The command failed.
@@ -121,7 +121,7 @@ def rebuild_record(
 
 
 def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
-    """Refuse an account or region other than the one in which the stage exists.
+    """Check that the stage does not exist in another account or region.
 
     If the caller may not list buckets or read roles, only the checkout's record is certain to be
     checked.
@@ -154,7 +154,7 @@ def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
 
 
 def ensure_current(aws: Aws, stage: Stage) -> None:
-    """Refuse to deploy if the checkout's record lacks the API that exists in AWS.
+    """Check that the checkout's record contains the API that exists in AWS.
 
     Raises:
         OperatorError: Chalice would create a second API, with a different URL.

@@ -234,14 +234,14 @@ def check(project: Mapping[str, Any], stage_name: str) -> None:
     """
     stages = project["stages"]
     for problem in _find_problems(project, _PROJECT):
-        raise _refusal(f"at the top level, {problem}", stages[stage_name], stage_name)
+        raise _invalid_key(f"at the top level, {problem}", stages[stage_name], stage_name)
     for name, stage in sorted(stages.items(), key=lambda item: item[0] != stage_name):
         for problem in _find_problems(stage, _STAGE):
             if name == stage_name or problem.endswith(UNWANTED):
-                raise _refusal(problem, stage, name)
+                raise _invalid_key(problem, stage, name)
 
 
-def _refusal(problem: str, stage: Mapping[str, Any], stage_name: str) -> OperatorError:
+def _invalid_key(problem: str, stage: Mapping[str, Any], stage_name: str) -> OperatorError:
     remedy = describe_storing(stage, stage_name) if problem.endswith(UNWANTED) else ""
     return invalid(stage_name, f"{problem}{remedy}")
 
@@ -314,9 +314,9 @@ def _describe_unexpected(name: str, key: str, schema: _Schema) -> str:
         return f"{name} must be {known.expected if isinstance(known, _Type) else 'an object'}."
     for level, level_schema in _LEVELS.items():
         if key in level_schema:
-            found = level_schema[key]
-            if isinstance(found, _RefusedType):
-                return f"{name} must be {found.expected}."
+            key_type = level_schema[key]
+            if isinstance(key_type, _RefusedType):
+                return f"{name} must be {key_type.expected}."
             return f"{name} has no effect here. Move it to {level}."
     if names_secret(key):
         return f"{name} {UNWANTED}"

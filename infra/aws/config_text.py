@@ -53,7 +53,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _refuse_repetitions(content: dict[str, Any]) -> None:
-    """Refuse a repeated name, with an error that names the object."""
+    """Raise OperatorError if an object repeats a name. The message identifies the object."""
     pending: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while pending:
         path, value = pending.pop()

@@ -26,8 +26,8 @@ def describe_string(value: object, setting: Field[Any] | None = None) -> str:
     """Describe the required type of a value: a string, with an example.
 
     Args:
-        value: The value, which is not a string. A number or a boolean is its own example, unless
-            `_EXAMPLES` has an example for the setting, or the setting refuses the value.
+        value: The value, which is not a string. A number or a boolean becomes the example, unless
+            `_EXAMPLES` has an example for the setting, or the setting does not accept the value.
         setting: The field of the setting that the string would set; None for other strings.
     """
     is_scalar = isinstance(value, int | float)

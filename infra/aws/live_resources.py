@@ -130,25 +130,25 @@ def exists(aws: Aws, entry: dict[str, Any]) -> bool:
     match entry["resource_type"]:
         case "lambda_function":
             get_function = aws.client("lambda").get_function_configuration
-            found = _get_or_none(get_function, FunctionName=entry["lambda_arn"])
+            resource = _get_or_none(get_function, FunctionName=entry["lambda_arn"])
         case "iam_role":
-            found = _get_or_none(aws.client("iam").get_role, RoleName=entry["role_name"])
+            resource = _get_or_none(aws.client("iam").get_role, RoleName=entry["role_name"])
         case "cloudwatch_event":
             describe_rule = aws.client("events").describe_rule
-            found = _get_or_none(describe_rule, Name=entry["rule_name"])
+            resource = _get_or_none(describe_rule, Name=entry["rule_name"])
         case "rest_api":
             get_api = aws.client("apigateway").get_rest_api
-            found = _get_or_none(get_api, restApiId=entry["rest_api_id"])
+            resource = _get_or_none(get_api, restApiId=entry["rest_api_id"])
         case "domain_name":
             get_domain = aws.client("apigateway").get_domain_name
-            found = _get_or_none(get_domain, domainName=entry["domain_name"])
+            resource = _get_or_none(get_domain, domainName=entry["domain_name"])
         case _:
             return True
-    return found is not None
+    return resource is not None
 
 
 def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
-    """Refuse to delete a domain that other APIs also use.
+    """Check that no other API uses a domain that would be deleted.
 
     Raises:
         OperatorError: The domain has a base path that maps to an API other than *api_id*.
@@ -162,7 +162,7 @@ def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
 
 
 def ensure_same_region(aws: Aws, stage: Stage) -> None:
-    """Refuse a stage that is deployed in another region.
+    """Check that a stage is not deployed in another region.
 
     Role names are unique within an account, so one stage cannot be in two regions.
 
@@ -255,7 +255,7 @@ def find_foreign_function(aws: Aws, stage: Stage) -> dict[str, Any] | None:
 
 
 def ensure_created_by_chalice(aws: Aws, stage: Stage) -> None:
-    """Refuse a stage whose functions another tool created.
+    """Check that no other tool created the functions of a stage.
 
     Raises:
         OperatorError: A function was not created by Chalice.
@@ -271,7 +271,7 @@ def ensure_created_by_chalice(aws: Aws, stage: Stage) -> None:
 
 
 def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
-    """Refuse to package a stage that Chalice deployed.
+    """Check that a stage to package was not deployed by Chalice.
 
     Raises:
         OperatorError: Chalice created the function of the stage's API.

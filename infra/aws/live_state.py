@@ -51,8 +51,8 @@ def read_alarms(aws: Aws, stage: Stage) -> dict[str, Mapping[str, Any]]:
         for page in pages.paginate(AlarmNamePrefix=prefix)
         for alarm in page["MetricAlarms"]
     }
-    # The prefix of the stage dev also matches the alarms of the stage dev-2. After the prefix, only
-    # their names contain a hyphen.
+    # The prefix of the stage dev also matches the alarms of the stage dev-2. A hyphen after the
+    # prefix identifies the alarms of such a stage.
     return {name: alarm for name, alarm in alarms.items() if "-" not in name}
 
 

@@ -88,14 +88,14 @@ def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, started: int, *, for
             **({} if force else condition),
         )
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
-        raise OperatorError(_refusal(stage, error.response["Item"])) from error
+        raise OperatorError(_describe_holder(stage, error.response["Item"])) from error
     except ClientError as error:
         if error.response["Error"]["Code"] == _WRONG_KEY:
             stacks.retained_tables(aws, stage)
         raise
 
 
-def _refusal(stage: Stage, item: dict[str, Any]) -> str:
+def _describe_holder(stage: Stage, item: dict[str, Any]) -> str:
     age = format_duration(time.time() - int(item["since"]["N"]))
     until = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC)
     return (

@@ -34,7 +34,7 @@ def _function_variables(project: Mapping[str, Any], stage_name: str) -> Iterator
 
 
 def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
-    """Refuse a table that another stage also uses, unless one of the stages is for local use.
+    """Check that a stage shares no table, except with stages for local use.
 
     Raises:
         OperatorError: Two stages use the same table. The message names both.
@@ -55,7 +55,7 @@ def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
 
 
 def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) -> None:
-    """Refuse a Workspace that another stage also uses, unless that stage is for local use.
+    """Check that no other stage uses a Workspace, except stages for local use.
 
     Args:
         project: The parsed file.
@@ -91,7 +91,7 @@ def _is_workspace(variables: Mapping[str, Any], sid: str) -> bool:
 
 
 def check_tables(stage_name: str, *tables: str) -> None:
-    """Refuse names that DynamoDB does not allow, and one name for both tables.
+    """Check that DynamoDB allows the table names, and that the names differ.
 
     Args:
         stage_name: A name under "stages" in config.json.

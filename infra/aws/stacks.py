@@ -85,7 +85,7 @@ def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
     """Return the name of another stage's stack that owns the table, or None."""
     cloudformation = aws.client("cloudformation")
     try:
-        found = cloudformation.describe_stack_resources(PhysicalResourceId=table)
+        response = cloudformation.describe_stack_resources(PhysicalResourceId=table)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
             return None
@@ -93,7 +93,7 @@ def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
     # CloudFormation returns all resources of the stack, even if the stack has been deleted.
     owners = {
         resource["StackName"]
-        for resource in found["StackResources"]
+        for resource in response["StackResources"]
         if resource.get("PhysicalResourceId") == table
         and resource["ResourceStatus"] not in _RELEASED
     }

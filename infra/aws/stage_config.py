@@ -202,7 +202,7 @@ def refuse_empty_sids(
     if location := find_location(stage_name):
         remedy = (
             f"The stage is deployed in {location}. Set {names} under environment_variables of the "
-            "stage to the values with which it was deployed."
+            "stage to the deployed values."
         )
     else:
         remedy = (
@@ -299,12 +299,12 @@ def _check_function_variables(stage_name: str, handler: str, variables: Mapping[
 
 
 def function_variables(stage_name: str, handler: str) -> dict[str, str]:
-    """Return the environment variables with which a function of a stage is deployed."""
+    """Return the environment variables that a deployment gives to a function of a stage."""
     return dict(_resolve(project(), stage_name, handler).environment_variables)
 
 
 def ensure_runnable(stage: Stage) -> None:
-    """Refuse contradictory settings, with which the functions would not start.
+    """Check that no contradictory settings would prevent the functions from starting.
 
     Raises:
         OperatorError: Settings contradict each other.

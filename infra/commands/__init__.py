@@ -56,7 +56,7 @@ REPORTED_ERRORS = (
 
 _REPEAT = "Run the same command again to finish."
 _NEW_PLAN = (
-    "If the command has changed anything, make a new plan, and apply that. Otherwise, run the same "
+    "If the command has changed anything, make a new plan and apply it. Otherwise, run the same "
     "command again."
 )
 """The remedy after an interrupted `apply --plan`, which refuses a partly applied plan."""

@@ -89,7 +89,7 @@ def open_workspace(aws: Aws, stage: Stage) -> Workspace:
 def ensure_not_deployed_elsewhere(
     aws: Aws, stage: Stage, fetch_workflow: Callable[[], Any]
 ) -> None:
-    """Refuse to create a stage that the Workflow already calls at a URL outside this account.
+    """Check that the Workflow does not already call the stage in a different account.
 
     If the checkout has no record of a stage in a different account, only Twilio knows its URL. A
     URL that does not respond is ignored, because its stage may have been removed.
@@ -170,9 +170,9 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 
 
 def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
-    """Refuse to redirect the callbacks of a stage that still exists.
+    """Check that no other stage with these callback URLs still exists.
 
-    This check replaces a question to the operator.
+    The command makes this check instead of asking the operator for confirmation.
     """
     for name, url in other_stages.items():
         if _is_served(url):

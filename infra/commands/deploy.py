@@ -45,8 +45,8 @@ from infra.twilio_account import Workspace
 @click.option(
     "--yes",
     is_flag=True,
-    help="Change callback URLs or the Workspace at Twilio without asking, and ask for neither an "
-    "address for the alarms nor a test Task.",
+    help="Change callback URLs or the Workspace at Twilio without asking, and skip the questions "
+    "about an alarm address and a test Task.",
 )
 @click.option(
     "--callback-urls/--no-callback-urls",
@@ -131,7 +131,7 @@ def deploy(
 
 
 def _check_workspace_file(stage: Stage, *, is_applied: bool) -> None:
-    """Refuse a definition of the Workspace that cannot be applied, before anything is deployed."""
+    """Check that the Workspace's definition can be applied, before anything is deployed."""
     if stage.workspace_file and is_applied:
         from infra.workspace import target  # noqa: PLC0415  see _apply_workspace_file
 

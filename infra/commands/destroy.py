@@ -30,12 +30,12 @@ class _Item:
 
     Attributes:
         label: The kind and the name.
-        kept: Why the item is not deleted; empty if it is deleted.
+        reason_to_keep: Why the item is not deleted; empty if it is deleted.
         delete: Deletes the item.
     """
 
     label: str
-    kept: str
+    reason_to_keep: str
     delete: Callable[[], object]
 
 
@@ -83,9 +83,9 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
             _delete(items)
         elif has_stack:
             stacks.create_or_update(aws, stage, tables_only=True)
-    if is_deployed or has_stack or any(not item.kept for item in items):
-        kept = "" if data else "; its tables and secrets are kept"
-        click.echo(f"Stage {stage_name} is removed{kept}. {_describe_next_deployment(stage)}")
+    if is_deployed or has_stack or any(not item.reason_to_keep for item in items):
+        kept = "" if data else "; its tables and secrets were kept"
+        click.echo(f"Stage {stage_name} has been removed{kept}. {_describe_next_deployment(stage)}")
     else:
         click.echo(f"{describe_undeployed(aws, stage)} Nothing was removed.")
 
@@ -108,7 +108,9 @@ def _confirm(aws: Aws, stage_name: str, items: Sequence[_Item]) -> None:
     scope = "with all its data" if items else "except its tables and secrets"
     question = f"Remove stage {stage_name} in account {aws.account}, {aws.region}, {scope}?"
     for item in items:
-        click.echo(f"{item.label}: {item.kept or 'will be deleted irreversibly'}", err=True)
+        click.echo(
+            f"{item.label}: {item.reason_to_keep or 'will be deleted irreversibly'}", err=True
+        )
     if not items and not confirm(question):
         raise click.ClickException("Not confirmed. Nothing was removed.")
     if items and ask(f"{question} Type the stage's name") != stage_name:
@@ -148,9 +150,9 @@ def _find_parameter(aws: Aws, stage: Stage) -> _Item:
 
 def _delete(items: Sequence[_Item]) -> None:
     for item in items:
-        if not item.kept:
+        if not item.reason_to_keep:
             item.delete()
-        click.echo(f"{item.label}: {item.kept or 'deleted'}", err=True)
+        click.echo(f"{item.label}: {item.reason_to_keep or 'deleted'}", err=True)
 
 
 def _delete_table(aws: Aws, table: str) -> None:

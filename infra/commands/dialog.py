@@ -1,4 +1,4 @@
-"""Questions to the operator, and lines that report progress."""
+"""Prompts for the operator, and progress lines."""
 
 import sys
 import threading

@@ -77,4 +77,4 @@ def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
         raise click.ClickException(
             f"There is no record of {reservation_sid} in stage {stage_name}."
         )
-    click.echo(f"{reservation_sid} is erased.")
+    click.echo(f"{reservation_sid} has been erased.")

@@ -68,7 +68,7 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     if verifies:
         _verify(stage, entered)
     write(aws, stage, value)
-    click.echo(f"{name} is written. Running functions use the new secrets within minutes.")
+    click.echo(f"{name} has been written. Running functions use the new secrets within minutes.")
 
 
 def _read_stdin() -> str:
@@ -163,7 +163,7 @@ def read(aws: Aws, stage: Stage) -> Secrets | None:
     value = _get_parameter(aws, stage, decrypt=True)
     if value is None:
         if _is_in_secrets_manager(stage):
-            raise _missing(stage)
+            raise _missing_parameter(stage)
         return None
     try:
         return parse(value, stage.settings.secrets_parameter)
@@ -174,7 +174,7 @@ def read(aws: Aws, stage: Stage) -> Secrets | None:
 def require(aws: Aws, stage: Stage) -> Secrets:
     """Return a stage's secrets like `read`; raise OperatorError if they do not exist."""
     if (secrets := read(aws, stage)) is None:
-        raise _missing(stage)
+        raise _missing_parameter(stage)
     return secrets
 
 
@@ -254,7 +254,7 @@ def _is_in_secrets_manager(stage: Stage) -> bool:
     return stage.settings.secrets_parameter.startswith(policies.SECRETS_MANAGER)
 
 
-def _missing(stage: Stage) -> OperatorError:
+def _missing_parameter(stage: Stage) -> OperatorError:
     remedy = (
         "Create the secret in Secrets Manager; docs/settings.md shows its format."
         if _is_in_secrets_manager(stage)

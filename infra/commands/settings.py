@@ -1,4 +1,4 @@
-"""Settings for commands that act like a stage.
+"""Settings for commands that use the configuration of a stage.
 
 The shell's settings override only those of the local stage. For a deployed stage, a command uses
 the same account and tables as the functions, ignores the shell's settings, and prints a note if
@@ -24,7 +24,7 @@ _SETTINGS = {
 
 
 def operator_environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the shell and of a stage, for a command that acts like the stage.
+    """Return the variables of the shell and of a stage, for a command that uses its configuration.
 
     The shell's settings override only those of the local stage. For a deployed stage, they are
     ignored, so that a command uses the same account and tables as the deployed functions.

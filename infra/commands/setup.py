@@ -39,7 +39,7 @@ def complete(
     """Complete the configuration of a stage, and verify it with Twilio.
 
     Nothing is written before Twilio has confirmed all values and the completed settings are valid.
-    Values that exist are kept, except reservation timeouts, which are copied from the Workflows.
+    Existing values are kept, except reservation timeouts, which are copied from the Workflows.
 
     Args:
         aws: The account and region.

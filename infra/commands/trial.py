@@ -103,7 +103,7 @@ def run(
     Raises:
         ImpossibleTrial: No Worker could be reserved, no callback could arrive, or no attributes
             could be derived.
-        OperatorError: No callback arrived. The message says why.
+        OperatorError: No callback arrived. The message states the reason.
     """
     routes = _read_routes(stage, workspace, base_url)
     _list_workers(stage, workspace, routes, "the Workflow's TaskQueues")
@@ -197,7 +197,7 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
     """Return the routes of the Workflow, if its callbacks reach this deployment.
 
     Raises:
-        ImpossibleTrial: Callbacks go elsewhere, or the Workflow has no route.
+        ImpossibleTrial: Callbacks are sent to other URLs, or the Workflow has no route.
     """
     if find_changes(workspace, base_url, stage.settings.callback_prefixes[0]).workflow:
         remedy = describe_remedy(stage, "the callback URLs, which begin with ${api}")
@@ -270,7 +270,7 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
 
 
 def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:
-    """Return the routes that may receive a Task, in the order in which TaskRouter tries them.
+    """Return the routes that may receive a Task, in the order that TaskRouter tries them.
 
     Values are compared as text, ignoring case, as in TaskRouter's most tolerant comparison.
     The list ends with the first filter that certainly matches and keeps the Task.
@@ -302,7 +302,7 @@ def _test_task(workspace: Workspace, attributes: str) -> Iterator[str]:
     """Create a Task, and end it even if the command is interrupted."""
     sid = workspace.create_task(attributes, timeout=_TASK_SECONDS)
     seconds = f"{_WATCH_SECONDS:g} seconds"
-    click.echo(f"Task {sid} is created. Waiting up to {seconds} for its callback.", err=True)
+    click.echo(f"Task {sid} has been created. Waiting up to {seconds} for its callback.", err=True)
     try:
         yield sid
     finally:
@@ -323,7 +323,7 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
         The SDK's instance for the Reservation, and the answer to its callback.
 
     Raises:
-        OperatorError: No callback arrived in time. The message says why.
+        OperatorError: No callback arrived in time. The message states the reason.
     """
     store, since = open_store(stage.settings), time.time() - _CLOCK_SKEW_SECONDS
     deadline = time.monotonic() + _WATCH_SECONDS
@@ -353,7 +353,7 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
 
 
 def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
-    click.echo("No callback is recorded. Reading the stage's log ...", err=True)
+    click.echo("No callback was recorded. Reading the stage's log ...", err=True)
     deadline = time.monotonic() + _LOG_SECONDS
     while not (failures := _failed_callbacks(aws, stage, since)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

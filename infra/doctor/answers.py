@@ -1,7 +1,7 @@
 """Questions about TaskRouter's undocumented behavior that the probe answers.
 
 Each function returns settings of the simulator by field name (taskrouter_simulator/settings.py).
-A setting is omitted if the response does not settle it.
+A setting is omitted if the response does not show its value.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,15 @@ def from_workflow(api: Api, sid: str) -> dict[str, Any]:
     """Change the probe's Workflow, which has no Tasks yet."""
     path = f"/Workflows/{sid}"
     before = api.require("GET", path)["task_reservation_timeout"]
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for seconds in _TIMEOUTS:
         if api.send("POST", path, TaskReservationTimeout=seconds).is_ok:
-            found["least_reservation_timeout"] = seconds
+            settings["least_reservation_timeout"] = seconds
             break
     api.require("POST", path, TaskReservationTimeout=before)
     unknown = api.send("POST", path, FriendlyName=NAME, NotAParameter="1")
-    found["unknown_parameters"] = "ignored" if unknown.is_ok else "refused"
-    return found | _rate_limit(unknown)
+    settings["unknown_parameters"] = "ignored" if unknown.is_ok else "refused"
+    return settings | _rate_limit(unknown)
 
 
 def _rate_limit(response: Response) -> dict[str, Any]:
@@ -58,20 +58,20 @@ def from_worker(api: Api, sid: str, token: str, sleep: Callable[[float], None]) 
             return None
         return sid in [worker["sid"] for worker in response.body["workers"]]
 
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if matches("number == 5"):
-        found["nulls_are_values"] = matches('missing != "x"')
-        found["mixed_types"] = (
+        settings["nulls_are_values"] = matches('missing != "x"')
+        settings["mixed_types"] = (
             "numbers"
             if matches('number == "5"')
             else "unequal"
             if matches('number != "5"')
             else "false"
         )
-        found["names_may_begin_with_digit"] = bool(matches("level.1st == 1"))
+        settings["names_may_begin_with_digit"] = bool(matches("level.1st == 1"))
     (listed,) = [worker for worker in api.list_own("Workers") if worker["sid"] == sid]
-    found["worker_lists_have_attributes"] = listed.get("attributes") is not None
-    return {name: value for name, value in found.items() if value is not None}
+    settings["worker_lists_have_attributes"] = listed.get("attributes") is not None
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def from_record(record: Reservation) -> dict[str, Any]:
@@ -92,17 +92,17 @@ def after_acceptance(api: Api, reservation_path: str, task_path: str) -> dict[st
     """Accept the accepted Reservation again, and wrap up the Task with changed attributes."""
     again = api.send("POST", reservation_path, ReservationStatus="accepted")
     etag = api.send("GET", task_path).headers.get("ETag", "")
-    found: dict[str, Any] = {"accept_twice": again.is_ok}
+    settings: dict[str, Any] = {"accept_twice": again.is_ok}
     if etag:
-        found["etag_quoted"] = etag.startswith(('"', 'W/"'))
+        settings["etag_quoted"] = etag.startswith(('"', 'W/"'))
     before = api.require("GET", task_path)["attributes"]
     wrapped = api.send("POST", task_path, AssignmentStatus="wrapping", Reason=NAME, Attributes="{}")
     if wrapped.is_ok:
         is_same = api.require("GET", task_path)["attributes"] == before
-        found["status_with_attributes"] = "ignored" if is_same else "updated"
+        settings["status_with_attributes"] = "ignored" if is_same else "updated"
     else:
-        found["status_with_attributes"] = "refused"
-    return found
+        settings["status_with_attributes"] = "refused"
+    return settings
 
 
 def complete(api: Api, task_path: str) -> dict[str, Any]:
@@ -119,9 +119,9 @@ def after_completion(api: Api, reservation_path: str) -> dict[str, Any]:
     if response.is_ok:
         return {}
     is_problem = {"type", "title", "status"} <= response.body.keys()
-    found = {"not_pending_status": response.status, "problem_details": is_problem}
+    settings = {"not_pending_status": response.status, "problem_details": is_problem}
     code = response.body.get("code")
-    return found | ({"not_pending_code": code} if isinstance(code, int) else {})
+    return settings | ({"not_pending_code": code} if isinstance(code, int) else {})
 
 
 def from_events(api: Api, task_sid: str) -> dict[str, Any]:
@@ -131,8 +131,8 @@ def from_events(api: Api, task_sid: str) -> dict[str, Any]:
     if not {"task.created", "reservation.created"} <= times.keys():
         return {}
     delay = (times["reservation.created"] - times["task.created"]) / 1000
-    found: dict[str, Any] = {"routing_delay": max(0.0, round(delay, 2))}
+    settings: dict[str, Any] = {"routing_delay": max(0.0, round(delay, 2))}
     order = [event["event_date_ms"] for event in events]
     if order[0] != order[-1]:
-        found["events_newest_first"] = order[0] > order[-1]
-    return found
+        settings["events_newest_first"] = order[0] > order[-1]
+    return settings

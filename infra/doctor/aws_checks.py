@@ -10,7 +10,7 @@ from infra.doctor.report import Check
 from infra.doctor.subject import Subject
 
 _MAX_SWEEP_AGE_SECONDS = 5 * 60
-"""Age of the last sweep after which the sweep, which runs every minute, counts as stopped."""
+"""Maximum age of the last sweep. Sweeps run every minute, so an older one shows a problem."""
 
 
 _ATTEMPTS = 3
@@ -111,10 +111,10 @@ def _check_logs(subject: Subject) -> str:
     days = template.read()["Parameters"]["LogRetentionDays"]["Default"]
     for name in _log_groups(subject):
         groups = subject.aws.client("logs").describe_log_groups(logGroupNamePrefix=name)
-        found = {group["logGroupName"]: group for group in groups["logGroups"]}
-        if name not in found:
+        by_name = {group["logGroupName"]: group for group in groups["logGroups"]}
+        if name not in by_name:
             raise OperatorError(f"There is no log group {name}. {_redeploy(subject)}")
-        if (actual := found[name].get("retentionInDays")) != days:
+        if (actual := by_name[name].get("retentionInDays")) != days:
             period = f"{actual} days" if actual else "unlimited"
             raise OperatorError(
                 f"The retention of the log group {name} is {period}, not {days} days. Run: aws "

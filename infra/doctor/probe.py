@@ -86,7 +86,7 @@ def run(subject: Subject, timer: Timer | None = None) -> Findings:
         timer: The clock; None for the clock of this machine.
 
     Returns:
-        Everything that was found, even if the probe failed or was interrupted.
+        The findings so far, even if the probe failed or was interrupted.
     """
     timer = timer or Timer()
     http_client = RetryingHttpClient(timer.now, timer.sleep)
@@ -143,7 +143,7 @@ class _Probe:
         self._record(answers.from_worker(self._api, worker["sid"], self._token, self._timer.sleep))
         available = find_activity(self._api, is_available=True)
         self._api.require("POST", f"/Workers/{worker['sid']}", ActivitySid=available)
-        # The Worker's change also causes routing, which must not shorten the measured delay.
+        # Changing the Worker also triggers routing, which must not shorten the measured delay.
         self._timer.sleep(_ROUTING_SECONDS)
         task = self._measure("task created", lambda: self._create_task(workflow["sid"]))
         self._follow(task["sid"], worker["sid"], channel["sid"])
@@ -152,18 +152,18 @@ class _Probe:
     def _read_events(self, task_sid: str) -> dict[str, Any]:
         """Read the Events of the Task, which may be listed with a delay."""
         for _ in range(_EVENT_READS):
-            if found := answers.from_events(self._api, task_sid):
-                return found
+            if settings := answers.from_events(self._api, task_sid):
+                return settings
             self._timer.sleep(1)
         return {}
 
     def _record(self, settings: dict[str, Any]) -> None:
         self._findings.settings |= settings
 
-    def _measure(self, step: str, act: Callable[[], Any]) -> Any:
-        """Measure a step without the time that throttled requests have waited."""
+    def _measure(self, step: str, run_step: Callable[[], Any]) -> Any:
+        """Run a step, and record its duration without the time that throttled requests waited."""
         started, waited = self._timer.now(), self._http_client.waited
-        result = act()
+        result = run_step()
         seconds = self._timer.now() - started - (self._http_client.waited - waited)
         self._findings.milliseconds[step] = round(seconds * 1000)
         return result
@@ -183,7 +183,7 @@ class _Probe:
             Configuration=json.dumps({"task_routing": routing}),
             AssignmentCallbackUrl=url,
             FallbackAssignmentCallbackUrl=f"{url}/fallback",
-            # The stage knows only this timeout for Reservations of an unknown Workflow.
+            # The stage assumes this timeout for Reservations of a Workflow without its own setting.
             TaskReservationTimeout=self._subject.stage.settings.reservation_timeout_seconds,
         )
 

@@ -12,7 +12,7 @@ from infra.aws.config_file import FILE
 from infra.commands.status import smoke_test
 from infra.doctor.report import Check
 from infra.doctor.subject import Subject
-from infra.twilio_account import unreachable
+from infra.twilio_account import unreachable_error
 
 EVENT_TYPE = "taskrouter-callbacks.doctor"
 """Type of the posted event. TaskRouter has no such type, so the service records nothing."""
@@ -112,7 +112,7 @@ def _post_event(subject: Subject, token: str) -> tuple[int, str]:
     if response.status_code >= requests.codes.multiple_choices and result != _REFUSED:
         raise OperatorError(
             f"{subject.base_url}/.../event_callback returned {result[0]} {result[1]}".rstrip()
-            + ". Remove any proxy that responds in place of the service, or see the runbook "
+            + ". Remove any proxy that responds instead of the service, or see the runbook "
             "'callbacks fail' in docs/operations.md."
         )
     return result
@@ -160,7 +160,7 @@ def _twilio_date(subject: Subject) -> str:
     try:
         return requests.get(url, timeout=_TIMEOUT_SECONDS).headers["Date"]
     except requests.RequestException as error:
-        raise unreachable(url, error) from error
+        raise unreachable_error(url, error) from error
     except KeyError as error:
         raise OperatorError(f"{url} sent no Date header. Check TWILIO_TASKROUTER_URL.") from error
 

@@ -16,7 +16,7 @@ _MAX_TASKS = 50
 """Maximum number of reserved Tasks whose Reservations are compared with the records."""
 
 _MAX_SHOWN = 5
-"""Maximum number of unrecorded Reservations that are named."""
+"""Maximum number of unrecorded Reservations in the message."""
 
 
 def _check_secrets(subject: Subject) -> str:
@@ -44,7 +44,9 @@ def _check_api_key_scope(subject: Subject) -> str:
                 f"{sid} is a main key, which can also manage the account's keys. Create a standard "
                 f"key in Twilio's Console. {stored_secrets.describe_storing(subject.stage)}"
             )
-    return f"{first} can read Tasks and Events" + (f"; {len(others)} more valid" if others else "")
+    return f"{first} can read Tasks and Events" + (
+        f"; other valid keys: {len(others)}" if others else ""
+    )
 
 
 def _check_auth_token(subject: Subject) -> str:
@@ -113,8 +115,8 @@ def find_wrong_timeouts(
         base_url: The URL in front of the routes.
     """
     timeouts, default = settings.reservation_timeouts_by_workflow, "RESERVATION_TIMEOUT_SECONDS"
-    found = {workflow.sid: workflow for workflow in workflows}
-    for sid, workflow in found.items():
+    by_sid = {workflow.sid: workflow for workflow in workflows}
+    for sid, workflow in by_sid.items():
         expected = timeouts.get(sid, settings.reservation_timeout_seconds)
         is_ours = sid in (
             settings.twilio_workflow_sid,
@@ -126,7 +128,7 @@ def find_wrong_timeouts(
                 f"Reservations of the Workflow {workflow.friendly_name} ({sid}) time out after "
                 f"{workflow.task_reservation_timeout} s, but {setting} is {expected}"
             )
-    for sid in timeouts.keys() - found.keys():
+    for sid in timeouts.keys() - by_sid.keys():
         yield f"RESERVATION_TIMEOUTS_BY_WORKFLOW contains {sid}, which is not in the Workspace"
 
 

@@ -19,11 +19,11 @@ _FORBIDDEN = 403
 _NOT_FOUND = 404
 _SERVER_ERROR = 500
 _EXPLAINED_BY_ACCOUNT = (401, 429)
-"""Responses that do not depend on the change, and for which `Account.call` names the remedy."""
+"""Error statuses that do not depend on the change. `Account.call` names the remedy for them."""
 
 
 def refuse_impossible(plan: Plan, *, force: bool) -> None:
-    """Refuse a plan that cannot or must not be executed.
+    """Check that a plan can and may be executed.
 
     Args:
         plan: The plan.
@@ -42,19 +42,21 @@ def refuse_impossible(plan: Plan, *, force: bool) -> None:
         )
 
 
-def refuse_unplanned(plan: Plan, shown: Plan) -> None:
-    """Refuse the plan for a newly created Workspace if the plan contains unconfirmed changes.
+def refuse_unplanned(plan: Plan, confirmed: Plan) -> None:
+    """Check that the plan for a newly created Workspace contains only confirmed changes.
 
     Args:
         plan: The plan for the new Workspace.
-        shown: The plan that the operator has confirmed, which creates the Workspace.
+        confirmed: The plan that the operator has confirmed, which creates the Workspace.
 
     Raises:
-        OperatorError: A change was not shown.
+        OperatorError: The plan contains a change that the operator has not confirmed.
     """
-    known = {(change.action, change.kind, change.name): change.after for change in shown.changes}
+    known = {
+        (change.action, change.kind, change.name): change.after for change in confirmed.changes
+    }
     # The Workspace is created without its Activities, which do not exist yet.
-    known[Action.UPDATE, WORKSPACE, shown.workspace] = shown.changes[0].after
+    known[Action.UPDATE, WORKSPACE, confirmed.workspace] = confirmed.changes[0].after
     unplanned = [
         f"{change.action} {change.title}"
         for change in plan.changes
@@ -65,7 +67,7 @@ def refuse_unplanned(plan: Plan, shown: Plan) -> None:
         raise OperatorError(
             "The Workspace was created, and nothing else was changed, because TaskRouter created "
             "it with resources that the plan did not expect. Not in the plan: "
-            f"{', '.join(unplanned)}. Make a new plan, and apply that."
+            f"{', '.join(unplanned)}. Make a new plan and apply it."
         )
 
 

@@ -137,7 +137,7 @@ def _candidates(state: State, resource: Resource, replace_url: _ReplaceUrl) -> d
 
 
 def _with_variable(url: str, *, api_url: str | None, base_url: str) -> str:
-    """Return a URL with `${api}` in place of the API's URL and its secret segment, if any."""
+    """Replace the API's URL, including any secret segment, with `${api}`."""
     # During a rotation, TaskRouter still has the URL with the previous segment, or without one.
     earlier = re.match(rf"{re.escape(base_url)}(/[^/?#]+)?(?=(?:{ROUTES})(?:[?#]|$))", url)
     if base_url and earlier:

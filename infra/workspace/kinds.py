@@ -24,7 +24,7 @@ class Kind:
     identifier: str = "friendly_name"
 
     def fold(self, name: str) -> str:
-        """Return the form of a name by which TaskRouter compares names."""
+        """Normalize a name as TaskRouter does when it compares names."""
         return name.casefold() if self is WORKER else name
 
 

@@ -156,7 +156,7 @@ def make_plan(
     *,
     api_url: str | None,
     prune: bool = False,
-    kept: Mapping[str, str] | None = None,
+    reasons_to_keep: Mapping[str, str] | None = None,
 ) -> Plan:
     """Compare a definition with a Workspace.
 
@@ -165,13 +165,15 @@ def make_plan(
         state: The Workspace, as `state.read_for` returns it.
         api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
         prune: Whether to delete resources that are missing from the definition's lists.
-        kept: The reasons why resources are never deleted, by SID.
+        reasons_to_keep: Why resources must not be deleted, by SID.
 
     Raises:
         OperatorError: The definition and the Workspace contradict each other, or a name refers to
             no resource.
     """
-    return _Planner(definition, state, api_url).plan(prune=prune, kept=kept or {})
+    return _Planner(definition, state, api_url).plan(
+        prune=prune, reasons_to_keep=reasons_to_keep or {}
+    )
 
 
 class _Planner:
@@ -201,11 +203,11 @@ class _Planner:
             {found.sid: name for (_, name), found in self._matches.items() if found}
         )
 
-    def plan(self, *, prune: bool, kept: Mapping[str, str]) -> Plan:
+    def plan(self, *, prune: bool, reasons_to_keep: Mapping[str, str]) -> Plan:
         state = self._state
         changes = [*self._compare_all()]
         self._require_names(changes)
-        unmanaged = self._find_unmanaged(kept)
+        unmanaged = self._find_unmanaged(reasons_to_keep)
         if prune:
             deleted = [item.resource for item in unmanaged if not item.note]
             changes += self._delete(deleted)
@@ -264,13 +266,13 @@ class _Planner:
             elif workspace.sid:
                 yield from self._compare(WORKSPACE, self._definition, workspace)
 
-    def _compare(self, kind: Kind, item: Any, found: Resource | None) -> Iterator[Change]:
+    def _compare(self, kind: Kind, item: Any, existing: Resource | None) -> Iterator[Change]:
         name = getattr(item, kind.identifier)
-        wanted = declared(kind, item, self._api_url, is_new=found is None)
-        if found is None:
+        wanted = declared(kind, item, self._api_url, is_new=existing is None)
+        if existing is None:
             yield _creation(kind, name, wanted)
             return
-        values = live(kind, found.raw, self._directory)
+        values = live(kind, existing.raw, self._directory)
         after = {
             key: value
             for key, value in wanted.items()
@@ -281,7 +283,7 @@ class _Planner:
             if kind is TASK_CHANNEL and not self._state.workspace.sid:
                 note = _NEW_CHANNEL
             before = {key: managed_part(key, values.get(key), after[key]) for key in after}
-            yield Change(action, kind, name, found.sid, before, after, note)
+            yield Change(action, kind, name, existing.sid, before, after, note)
 
     def _require_names(self, changes: Iterable[Change]) -> None:
         """Check that the resources to which changes refer exist, and that their names are unique.
@@ -307,7 +309,7 @@ class _Planner:
                     )
             known.add((change.kind.key, change.name))
 
-    def _find_unmanaged(self, kept: Mapping[str, str]) -> list[UnmanagedResource]:
+    def _find_unmanaged(self, reasons_to_keep: Mapping[str, str]) -> list[UnmanagedResource]:
         """Return the resources that are missing from the definition's lists."""
         matched = {found.sid for found in self._matches.values() if found}
         free = [
@@ -317,7 +319,7 @@ class _Planner:
             and resource.sid not in matched
             and not is_built_in(resource)
         ]
-        notes = {resource.sid: kept.get(resource.sid, "") for resource in free}
+        notes = {resource.sid: reasons_to_keep.get(resource.sid, "") for resource in free}
         users = [item for item in self._state.resources if notes.get(item.sid) != ""]
         users.append(self._state.workspace)
         while users:
@@ -337,7 +339,7 @@ class _Planner:
         return values | declared(resource.kind, item, self._api_url) if item else values
 
     def _delete(self, resources: Iterable[Resource]) -> list[Change]:
-        """Return the deletions in an order in which no remaining resource refers to a deleted one.
+        """Order the deletions so that no remaining resource refers to a deleted resource.
 
         Deletions follow all other changes, which may drop references.
         """

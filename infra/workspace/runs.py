@@ -36,8 +36,7 @@ from taskrouter_simulator.definition.model import WorkspaceDefinition
 _WORKSPACE_SID = "TWILIO_WORKSPACE_SID"
 _CHANGED = (
     "This command changed nothing, because the Workspace or the file has changed since the plan "
-    "was made, for example by an earlier apply that was interrupted. Make a new plan, and apply "
-    "that."
+    "was made, for example by an earlier apply that was interrupted. Make a new plan and apply it."
 )
 
 
@@ -73,12 +72,12 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
         state,
         api_url=target.api_url,
         prune=prune,
-        kept=_kept_workflows(target),
+        reasons_to_keep=_reasons_to_keep_workflows(target),
     )
     return replace(plan, is_found_by_name=is_found_by_name)
 
 
-def _kept_workflows(target: Target) -> dict[str, str]:
+def _reasons_to_keep_workflows(target: Target) -> dict[str, str]:
     """Return the reasons why `--prune` keeps the Workflows in the stage's settings, by SID."""
     remedies = {
         WORKFLOW_SID: "Before you delete it, set another SID",
@@ -126,7 +125,7 @@ def read_plan(file: Path) -> tuple[str, bool]:
 
 
 def require_unchanged(plan: Plan, checksum: str) -> None:
-    """Refuse a plan with a different checksum.
+    """Check that a plan still has the given checksum.
 
     Raises:
         OperatorError: The checksums differ.
@@ -189,8 +188,8 @@ def _open_workspace(
         if changes:
             stage_settings.write(target.stage_name, changes)
     if not plan.workspace_sid:
-        shown, plan = plan, plan_changes(target, definition, prune=plan.prune)
-        execution.refuse_unplanned(plan, shown)
+        confirmed, plan = plan, plan_changes(target, definition, prune=plan.prune)
+        execution.refuse_unplanned(plan, confirmed)
     return target, plan
 
 

@@ -80,7 +80,7 @@ class State:
 
 
 def new(name: str) -> State:
-    """Return a new Workspace and its initial resources, with names in place of SIDs.
+    """Return a new Workspace and its initial resources, with names instead of SIDs.
 
     The values of the TaskChannels are left out, because Twilio does not document them.
     """
@@ -138,10 +138,12 @@ def read_for(context: Any, definition: WorkspaceDefinition) -> State:
         if name is not None
     }
     is_declared = not isinstance(definition.workers, Unmanaged)
-    return read(context, with_workers=is_declared or _names_workers(definition), details=details)
+    return read(
+        context, with_workers=is_declared or _refers_to_workers(definition), details=details
+    )
 
 
-def _names_workers(definition: WorkspaceDefinition) -> bool:
+def _refers_to_workers(definition: WorkspaceDefinition) -> bool:
     """Return whether an expression of a definition contains the name of a Worker."""
     return any(kind == WORKER.key for kind, _ in find_names(str(definition.document.value)))
 

@@ -1,4 +1,4 @@
-"""The Workspace of a stage, and the definition that belongs to it."""
+"""The Workspace of a stage, and its definition."""
 
 import os
 from collections.abc import Mapping
@@ -162,7 +162,7 @@ def ensure_applicable(stage: Stage) -> None:
 
 
 def ensure_possible_timeouts(stage: Stage, definition: WorkspaceDefinition) -> None:
-    """Refuse reservation timeouts that contradict other settings of the stage.
+    """Check that no reservation timeout contradicts other settings of the stage.
 
     Raises:
         OperatorError: A timeout is too short for the settings.

@@ -26,7 +26,7 @@ _WIDTH = 100_000
 """Width of a line of YAML that few values exceed, so that expressions stay on one line."""
 
 Mask = Callable[[str], str]
-"""Returns a URL with `***` in place of parts that may be secret."""
+"""Returns a URL with `***` instead of parts that may be secret."""
 
 _SIGNS = {
     Action.CREATE: ("+", "green"),
@@ -201,7 +201,7 @@ def to_yaml(value: Any, comment: str = "") -> str:
 
 
 class _Representer(RoundTripRepresenter):
-    """Writes `null` instead of nothing."""
+    """Writes None as `null`, not as an empty value."""
 
 
 _Representer.add_representer(

@@ -1,6 +1,6 @@
 """Converts the values of fields between a definition, plain JSON and TaskRouter, and compares them.
 
-A plain value is JSON with names in place of SIDs, as in a definition. `${api}` is replaced by the
+A plain value is JSON with names instead of SIDs, as in a definition. `${api}` is replaced by the
 URL of the API.
 """
 
@@ -109,8 +109,8 @@ def live(kind: Kind, raw: Values, directory: Directory) -> dict[str, Any]:
 
 def _live_value(name: str, value: Any, directory: Directory) -> Any:
     if name in ACTIVITIES:
-        found = directory.find(value or "")
-        return found[1] if found else value
+        entry = directory.find(value or "")
+        return entry[1] if entry else value
     if name in EXPRESSIONS:
         return replace_sids(value or "", directory)
     if name == "configuration":
@@ -161,15 +161,15 @@ def _parameter(name: str, value: Any, directory: Directory) -> Any:
 
 def references(values: Values) -> set[tuple[str, str]]:
     """Return the kinds and names of the resources to which values refer."""
-    found = {("activity", values[name]) for name in ACTIVITIES if values.get(name) is not None}
-    found |= {("task_channel", name) for name in values.get("capacity") or ()}
+    pairs = {("activity", values[name]) for name in ACTIVITIES if values.get(name) is not None}
+    pairs |= {("task_channel", name) for name in values.get("capacity") or ()}
     configuration = values.get("configuration")
     if isinstance(configuration, dict):
         targets = walk_targets(read_routing(configuration))
-        found |= {("task_queue", target.queue) for _, target in targets if target.queue}
+        pairs |= {("task_queue", target.queue) for _, target in targets if target.queue}
     for text in _texts([configuration, values.get("target_workers")]):
-        found |= {*find_names(text)}
-    return found
+        pairs |= {*find_names(text)}
+    return pairs
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -184,7 +184,7 @@ def _texts(value: Any) -> Iterator[str]:
 def are_equal(name: str, first: Any, second: Any) -> bool:
     """Return whether two plain values of a field have the same meaning.
 
-    A string in place of a configuration differs from every configuration.
+    A configuration that is still a string differs from every parsed configuration.
     """
     if name == "configuration" and isinstance(first, dict) and isinstance(second, dict):
         return have_same_meaning(read_routing(first), read_routing(second))

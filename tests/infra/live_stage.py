@@ -1,4 +1,4 @@
-"""A stage that works: the app on a socket, the simulator, DynamoDB and an emulated AWS account."""
+"""A working stage: the app on a socket, the simulator, DynamoDB and an emulated AWS account."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def serve_app(host, faults):
 
     Args:
         host: A loopback address.
-        faults: Responses (status and JSON) by method and path, which replace those of the app.
+        faults: Responses (status and JSON) by method and path, instead of the app's responses.
     """
     lock = threading.Lock()
 
@@ -73,7 +73,7 @@ def serve_app(host, faults):
 
 @dataclass
 class LiveStage:
-    """A deployed stage, and the parts in which a test can cause a fault.
+    """A deployed stage, and its parts that tests can make fail.
 
     Attributes:
         twilio: The simulator.
@@ -82,7 +82,7 @@ class LiveStage:
         tables: The names of the tables.
         monkeypatch: Replaces parts of modules until the end of the test.
         faults: See `serve_app`.
-        auth_token: The auth token with which the app verifies signatures; "" for the simulator's.
+        auth_token: The auth token that the app uses to verify signatures; "" for the simulator's.
         concurrency: The concurrency that the API may use.
         is_deployed: Whether AWS contains an API for the stage.
         skew: Seconds by which the clock of the operator's machine is ahead.
@@ -171,7 +171,7 @@ class LiveStage:
         return scanned["Count"]
 
     def create(self):
-        """Create the Twilio settings and the AWS resources of a stage that works."""
+        """Create the Twilio settings and the AWS resources of a working stage."""
         iam = boto3.client("iam")
         role = iam.create_role(RoleName="role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         for handler in (API, SWEEP):

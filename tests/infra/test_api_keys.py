@@ -1,4 +1,4 @@
-"""The API key with which the `token` command signs tokens."""
+"""The API key that the `token` command uses to sign tokens."""
 
 import json
 

@@ -171,10 +171,10 @@ def test_reserved_concurrency_is_accepted_if_lambda_can_keep_100_unreserved(
 def test_error_for_refused_reserved_concurrency_states_the_numbers(
     limit, unreserved, existing, new, message
 ):
-    with pytest.raises(OperatorError) as refused:
+    with pytest.raises(OperatorError) as raised:
         capacity.read_concurrency(account(limit, unreserved, existing), stage(*new))
 
-    assert str(refused.value).startswith(f"Stage dev sets reserved_concurrency to {message}")
+    assert str(raised.value).startswith(f"Stage dev sets reserved_concurrency to {message}")
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_hint_for_a_new_account_states_the_throttles_and_how_to_raise_them():
 @pytest.mark.parametrize(
     ("concurrency", "agents", "admitted"), [(10, 150, 10), (10, 11, 10), (99, 150, 99)]
 )
-def test_hint_states_how_many_agents_polls_are_admitted_from(concurrency, agents, admitted):
+def test_hint_states_the_number_of_agents_whose_consoles_can_poll(concurrency, agents, admitted):
     accept = Throttle(rate=1, burst=1)
     crowded = stage(agents=agents)
     hint = capacity.describe_low_concurrency(account(10), crowded, concurrency, accept)
     assert (
-        f". Polls are admitted from the consoles of only about {admitted} agents, although "
+        f". The consoles of only about {admitted} agents can poll at the same time, although "
         f"CONSOLE_AGENTS is {agents}. To raise these limits, "
     ) in hint
 
@@ -357,7 +357,7 @@ def test_callback_log_has_its_own_throttle(method):
 
 
 @pytest.mark.parametrize("path", [api_settings._LOG_PATH, *api_settings._SUPERVISOR_PATHS])
-def test_deployment_page_names_each_method_for_supervisors(path):
+def test_deployment_page_lists_each_method_for_supervisors(path):
     page = Path(__file__).parents[2] / "docs/deploy.md"
     assert f"`GET {path}`" in page.read_text(encoding="utf-8")
 
@@ -490,7 +490,7 @@ def test_supervisor_reads_have_a_lower_rate_and_the_default_burst(path, concurre
 
 @pytest.mark.parametrize("path", [*PAGE_PATHS, "/console/{version}/{name}"])
 @pytest.mark.parametrize(("agents", "burst"), [(1, 6), (10, 60), (16, 96), (17, 100)])
-def test_burst_of_pages_and_files_follows_the_number_of_agents(path, agents, burst):
+def test_burst_of_pages_and_files_grows_with_the_number_of_agents(path, agents, burst):
     stage = SimpleNamespace(settings=stage_settings(agents=agents))
     assert api_settings.find_throttle(stage, 10, path).burst == burst
 

@@ -76,7 +76,7 @@ def test_entered_secrets_are_stored_encrypted_and_never_shown(run_command, monke
     assert written.api_keys == {KEY: SECRET}
 
 
-def test_secrets_are_not_asked_for_outside_a_terminal(run_command):
+def test_put_does_not_prompt_for_secrets_outside_a_terminal(run_command):
     result = run_command("secrets", "put", "--stage", "dev", stdin="")
 
     assert result.exit_code == 1

@@ -85,7 +85,7 @@ def shown_by_status():
     return dict(line.split(maxsplit=1) for line in lines)
 
 
-def test_question_is_repeated_after_an_answer_other_than_yes_or_no(stage):
+def test_prompt_is_repeated_after_an_answer_other_than_yes_or_no(stage):
     stage.in_terminal = True
 
     result = stage.deploy(answers=["maybe", "no"])
@@ -407,7 +407,7 @@ def test_address_without_confirmed_subscription_gets_an_email(unconfirmed, capsy
     assert f"AWS has sent an email to {EMAIL}." in capsys.readouterr().err
 
 
-def test_unconfirmed_address_does_not_count_as_recipient(unconfirmed, capsys):
+def test_unconfirmed_address_is_not_treated_as_a_recipient(unconfirmed, capsys):
     aws, calls = unconfirmed
 
     subscribe_to_alarms(aws, SimpleNamespace(name="dev"), "topic", None, may_ask=False)
@@ -464,7 +464,7 @@ def serve_elsewhere(stage, serve, monkeypatch):  # noqa: F811
     return start
 
 
-def refusal(base):
+def already_deployed_message(base):
     return (
         f"Error: Stage dev is already deployed at {base}, in an account other than 123456789012. "
         "Use the credentials of that account, or clear the Workflow's callback URL."
@@ -483,7 +483,7 @@ def test_stage_that_responds_in_another_account_is_not_created_again(
 
     assert result.exit_code == 1
     base = url.removesuffix(f"{segment}/assignment_callback")
-    assert result.output.splitlines()[-1] == refusal(base)
+    assert result.output.splitlines()[-1] == already_deployed_message(base)
     assert OLD_SECRET not in result.output
     assert serve_elsewhere.paths == [f"/dev{segment}/assignment_callback/fallback"]
     assert (stage.deployments, stage.config.read_text()) == (0, before)
@@ -506,7 +506,7 @@ def test_stage_with_a_custom_domain_is_not_created_again(stage, serve_elsewhere)
     base = serve_elsewhere("/calls/assignment_callback").removesuffix("/assignment_callback")
     stage.set(PUBLIC_BASE_URL=base)
 
-    assert stage.deploy("--yes").output.splitlines()[-1] == refusal(base)
+    assert stage.deploy("--yes").output.splitlines()[-1] == already_deployed_message(base)
 
 
 @pytest.mark.parametrize(

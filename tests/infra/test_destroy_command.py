@@ -68,7 +68,7 @@ def test_tables_and_parameter_that_no_other_stage_uses_are_deleted(run):
 
 @pytest.mark.parametrize("data", [[], ["--data"]], ids=["without data", "with data"])
 def test_stage_that_is_not_deployed_is_not_reported_as_removed(run, data):
-    assert run(*DESTROY, "--yes").output.splitlines()[-1].startswith("Stage dev is removed.")
+    assert run(*DESTROY, "--yes").output.splitlines()[-1].startswith("Stage dev has been removed.")
 
     result = run("destroy", "--stage", "dev", "--yes", *data)
 

@@ -107,7 +107,7 @@ def test_documented_throttles_with_an_identity_provider_match_code(concurrency):
     assert f"| {' | '.join(row)} |" in DEPLOY
 
 
-def test_documented_costs_add_up_and_count_every_alarm():
+def test_documented_costs_add_up_and_include_every_alarm():
     rows = re.findall(r"^\| (.+?) \|.*\| \$([\d.]+) \|$", DEPLOY, re.MULTILINE)
     costs = {name: float(cost) for name, cost in rows}
     total = costs.pop("total")

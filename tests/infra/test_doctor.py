@@ -1,4 +1,4 @@
-"""The doctor names each fault in a live stage, and reports nothing else as wrong."""
+"""The doctor identifies each problem of a live stage, and reports nothing else as wrong."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tests.infra.live_stage import PARAMETER, STACK, LiveStage
 
 @pytest.fixture
 def stage(live_stage):
-    """A stage that works."""
+    """A working stage."""
     return live_stage
 
 
@@ -109,7 +109,7 @@ def logs(method, **parameters):
     getattr(boto3.client("logs"), method)(logGroupName=group, **parameters)
 
 
-FAULTS = {
+PROBLEMS = {
     "no API": (lambda s: setattr(s, "is_deployed", False), "api", "is not deployed in account"),
     "no table": (
         lambda s: s.set(STATE_TABLE="missing-table"),
@@ -337,10 +337,10 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_fault_makes_only_its_own_line_wrong(stage, fault):
-    inject, name, text = FAULTS[fault]
-    inject(stage)
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_problem_makes_only_its_own_line_wrong(stage, problem):
+    break_stage, name, text = PROBLEMS[problem]
+    break_stage(stage)
 
     results = diagnose(stage)
 
@@ -456,7 +456,7 @@ def test_timeout_by_workflow_may_differ_from_the_default(stage):
     assert diagnose(stage)["timeouts"].outcome is Outcome.OK
 
 
-def test_several_timeouts_are_named(stage):
+def test_several_wrong_timeouts_are_all_reported(stage):
     add_workflow(stage, f"{stage.base_url}/assignment_callback")
     stage.workflow.update(task_reservation_timeout=100)
 
@@ -483,7 +483,7 @@ def test_clocks_may_differ_by_ten_seconds(seconds, is_ok):
     assert (service_checks.describe_skew({"AWS": 0.0, "Twilio": seconds}) is None) == is_ok
 
 
-def test_only_the_clock_that_differs_is_named():
+def test_only_the_clock_that_differs_is_reported():
     text = service_checks.describe_skew({"Twilio": -12.4, "AWS": 1})
 
     assert text.startswith("This machine's clock is 12 s behind the clock of Twilio. Synchronize")
@@ -567,7 +567,7 @@ def refuse(operation):
     return fail
 
 
-def test_check_that_aws_refuses_names_the_operation(stage):
+def test_error_for_a_check_without_permission_names_the_operation(stage):
     stage.monkeypatch.setattr(live_state, "schedule_state", refuse("ListRuleNamesByTarget"))
 
     results = diagnose(stage)
@@ -576,7 +576,7 @@ def test_check_that_aws_refuses_names_the_operation(stage):
     assert "AccessDeniedException for ListRuleNamesByTarget" in results["schedule"].text
 
 
-def test_same_refusal_makes_only_the_first_line_wrong(stage):
+def test_repeated_aws_error_makes_only_the_first_line_wrong(stage):
     for name in ("schedule_state", "active_alarms"):
         stage.monkeypatch.setattr(live_state, name, refuse("AssumeRole"))
 
@@ -674,7 +674,7 @@ def test_local_stage_needs_no_profile_and_reports_a_stopped_stack(monkeypatch):
     assert "secrets            1 auth token, 1 API key, 0 shared keys" in "\n".join(lines)
 
 
-def test_checks_that_are_left_out_are_named(taskrouter, dynamodb, tables):
+def test_skipped_checks_are_listed(taskrouter, dynamodb, tables):
     completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
 
     (last,) = completed.stdout.splitlines()[-1:]

@@ -29,7 +29,7 @@ STEPS = ["task created", "reserved", "callback recorded", "accepted", "completed
 
 @pytest.fixture
 def stage(live_stage):
-    """A stage that works."""
+    """A working stage."""
     return live_stage
 
 
@@ -62,7 +62,7 @@ def test_probe_leaves_nothing_behind(stage):
     assert resources(stage) == before
 
 
-def test_resources_of_others_are_kept(stage):
+def test_probe_keeps_resources_that_it_did_not_create(stage):
     own = stage.workspace.workers.create(friendly_name=f"{NAME} of a colleague")
     stage.workspace.task_channels.create(friendly_name=NAME, unique_name="other")
     before = resources(stage)
@@ -114,13 +114,13 @@ def test_plan_and_export_omit_the_resources_of_a_running_probe(stage):
         return plans, export(everything, api_url=None, with_workers=True)
 
     def sleep(_seconds):
-        found.append((len(stage.workspace.workers.list(friendly_name=NAME)), read()))
+        observed.append((len(stage.workspace.workers.list(friendly_name=NAME)), read()))
 
-    before, found = read(), []
+    before, observed = read(), []
 
     probe.run(stage.subject, probe.Timer(sleep=sleep))
 
-    number_of_workers, during = found[0]
+    number_of_workers, during = observed[0]
     assert number_of_workers == 1
     assert during == before
 
@@ -132,11 +132,11 @@ def test_plan_and_export_omit_the_resources_of_a_running_probe(stage):
     ids=["defaults", "first variants", "second variants"],
 )
 def test_probe_finds_the_settings_of_the_simulator(stage, expected):
-    found = probe.run(stage.subject, TIMER).settings
+    settings = probe.run(stage.subject, TIMER).settings
 
-    assert 0 <= found.pop("routing_delay") < 5
-    assert found == {name: DEFAULTS[name] for name in found} | expected
-    assert len(found) >= 17
+    assert 0 <= settings.pop("routing_delay") < 5
+    assert settings == {name: DEFAULTS[name] for name in settings} | expected
+    assert len(settings) >= 17
 
 
 @pytest.mark.parametrize("taskrouter", [{"routing_delay": 0.4}], indirect=True)
@@ -350,7 +350,7 @@ def test_throttled_requests_are_retried(stage, method):
 
 
 class VirtualTimer:
-    """A clock that only waiting advances."""
+    """A clock that advances only while the probe waits."""
 
     def __init__(self):
         self.seconds = 0.0

@@ -155,12 +155,12 @@ def test_role_with_a_generated_policy_is_recorded_so_that_chalice_replaces_it(
 def test_error_for_a_role_not_created_by_chalice_names_both_remedies(aws, stage, monkeypatch, role):
     deploy_function(monkeypatch, role)
 
-    with pytest.raises(OperatorError) as refused:
+    with pytest.raises(OperatorError) as raised:
         live_resources.ensure_created_by_chalice(aws, stage)
 
-    assert "keep deploying with CloudFormation" in str(refused.value)
-    assert f"aws lambda delete-function --function-name {APP}-prod)" in str(refused.value)
-    assert str(refused.value).endswith("python -m infra deploy --stage prod")
+    assert "keep deploying with CloudFormation" in str(raised.value)
+    assert f"aws lambda delete-function --function-name {APP}-prod)" in str(raised.value)
+    assert str(raised.value).endswith("python -m infra deploy --stage prod")
 
 
 @pytest.mark.parametrize("recorded_id", ["old", None])

@@ -29,7 +29,9 @@ def stage(tables):
 @pytest.mark.parametrize(
     ("seconds", "age"), [(0, "0 s"), (100, "100 s"), (725, "12 minutes"), (1799, "29 minutes")]
 )
-def test_refusal_names_the_owner_the_age_and_the_remedy(aws, stage, monkeypatch, seconds, age):
+def test_error_for_a_held_lock_states_the_owner_the_age_and_the_remedy(
+    aws, stage, monkeypatch, seconds, age
+):
     now = int(lock.time.time())
     monkeypatch.setattr(lock.time, "time", lambda: now)
     first, second = (lock.acquire(aws, stage, force=False) for _ in range(2))

@@ -56,7 +56,7 @@ def test_erase_deletes_the_record_only_after_confirmation(infra, count_records):
 
     confirmed = infra("erase", SID, stdin="y\n")
     assert (confirmed.returncode, count_records()) == (0, 0)
-    assert confirmed.stdout == f"{SID} is erased.\n"
+    assert confirmed.stdout == f"{SID} has been erased.\n"
 
 
 def test_yes_option_skips_the_confirmation_and_a_missing_record_is_an_error(infra, count_records):

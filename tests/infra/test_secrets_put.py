@@ -36,7 +36,7 @@ def put_json(value, *options):
     return put("--stdin", *options, stdin=json.dumps(value))
 
 
-def test_question_is_repeated_after_a_malformed_key_sid(stage):
+def test_prompt_is_repeated_after_a_malformed_key_sid(stage):
     value = secrets_of(stage.twilio)
     ((key, secret),) = value["api_keys"].items()
     answers = [*value["auth_tokens"], "", key[:-1], OTHER_KEY[2:], key, secret, "SK", "", ""]
@@ -51,7 +51,7 @@ def test_question_is_repeated_after_a_malformed_key_sid(stage):
 
 
 @pytest.mark.parametrize("client_secret", ["", "s3cret"])
-def test_client_secret_is_asked_for_if_there_is_an_identity_provider(stage, client_secret):
+def test_put_prompts_for_the_client_secret_if_there_is_an_identity_provider(stage, client_secret):
     stage.set(OIDC_ISSUER="https://login.example.com", OIDC_CLIENT_ID="console")
     value = secrets_of(stage.twilio)
     ((key, secret),) = value["api_keys"].items()
@@ -188,7 +188,7 @@ def test_stored_secret_that_cannot_be_sent_is_reported_but_not_shown(stage, stor
         assert stored not in result.output
 
 
-def test_question_is_repeated_after_a_secret_that_cannot_be_sent(stage, monkeypatch):
+def test_prompt_is_repeated_after_a_secret_that_cannot_be_sent(stage, monkeypatch):
     monkeypatch.setattr(command, "is_terminal", lambda: True)
     twilio = stage.twilio
     token, key, secret = twilio.auth_token, twilio.api_key_sid, twilio.api_key_secret

@@ -182,7 +182,7 @@ def test_command_asks_only_for_missing_values(interactive_stage):
     assert not any(text in result.output for text in ("Account SID", "Auth token", "Workspaces in"))
 
 
-def test_question_is_repeated_after_a_malformed_answer(interactive_stage):
+def test_prompt_is_repeated_after_a_malformed_answer(interactive_stage):
     answers = account_answers(interactive_stage.twilio)
 
     result = interactive_stage.deploy(
@@ -195,7 +195,7 @@ def test_question_is_repeated_after_a_malformed_answer(interactive_stage):
 
 
 @pytest.mark.parametrize("answer", ["x", "0", "3", "1.5", "-1", "²"])
-def test_question_is_repeated_after_an_answer_that_is_not_a_listed_number(answer):
+def test_prompt_is_repeated_after_an_answer_that_is_not_a_listed_number(answer):
     options = [(SID["WS"], "One"), (SID["WW"], "Two")]
 
     @click.command()
@@ -211,7 +211,7 @@ def test_question_is_repeated_after_an_answer_that_is_not_a_listed_number(answer
 @pytest.mark.parametrize(
     ("code", "page"), [(20001, "/docs/api/errors/20001."), (400, "/docs/api/errors.")]
 )
-def test_refusal_names_the_page_for_twilios_error_code(code, page):
+def test_error_links_to_the_page_for_twilios_error_code(code, page):
     account = Account("https://x.example", SID["AC"], SID["SK"], "secret", remedy="")
 
     def refuse():
@@ -619,7 +619,7 @@ def test_missing_secrets_manager_secret_is_reported(interactive_stage):
     expect_error(interactive_stage, result, "Create the secret in Secrets Manager")
 
 
-def test_required_question_is_repeated_with_a_reason_after_an_empty_answer(new_stage):
+def test_required_prompt_is_repeated_with_a_reason_after_an_empty_answer(new_stage):
     new_stage.in_terminal = True
 
     result = new_stage.deploy(answers=["", new_stage.twilio.account_sid, "", "x"])

@@ -106,7 +106,7 @@ def test_missing_sid_of_a_deployed_stage_must_be_set_in_the_file(
     assert result.output == (
         f"Error: Stage dev in .chalice/config.json does not set {names}. The stage is deployed in "
         f"account 123456789012, eu-west-1. Set {names} under environment_variables of the stage to "
-        "the values with which it was deployed.\n"
+        "the deployed values.\n"
     )
 
 

@@ -126,7 +126,7 @@ def test_signal_ends_the_command_after_its_cleanup(number):
 
 
 @pytest.mark.parametrize("question", ['ask("Name?")', 'ask_for_secret("Name?")'])
-def test_ctrl_c_at_a_question_ends_the_command_like_any_other_signal(question):
+def test_ctrl_c_at_a_prompt_ends_the_command_like_any_other_signal(question):
     command = shlex.join([sys.executable, "-c", QUESTION.format(question=question)])
     answers = [(r"Name\?.*: ", terminal.CTRL_C)]
 
@@ -137,7 +137,7 @@ def test_ctrl_c_at_a_question_ends_the_command_like_any_other_signal(question):
 
 
 @pytest.mark.parametrize("question", ['ask("Name?")', 'ask_for_secret("Name?")'])
-def test_message_after_ctrl_d_at_a_question_says_what_to_do_next(question):
+def test_message_after_ctrl_d_at_a_prompt_says_what_to_do_next(question):
     command = shlex.join([sys.executable, "-c", QUESTION.format(question=question)])
     answers = [(r"Name\?.*: ", terminal.CTRL_D)]
 
@@ -148,7 +148,7 @@ def test_message_after_ctrl_d_at_a_question_says_what_to_do_next(question):
     assert "Aborted!" not in output
 
 
-def test_sigterm_at_a_question_ends_the_command_like_any_other_signal():
+def test_sigterm_at_a_prompt_ends_the_command_like_any_other_signal():
     with running(QUESTION.format(question='ask("Name?")')) as process:
         assert process.stderr.read(len("Name?: ")) == "Name?: "
         process.send_signal(signal.SIGTERM)

@@ -330,7 +330,7 @@ def test_attributes_that_match_no_filter_are_reported_before_a_task_is_created(s
     assert tasks(stage) == []
 
 
-def test_question_is_repeated_after_attributes_that_match_no_filter(stage, monkeypatch):
+def test_prompt_is_repeated_after_attributes_that_match_no_filter(stage, monkeypatch):
     record_callbacks(stage, monkeypatch, {})
     stage.deploy("--yes")
     stage.in_terminal = True
@@ -447,7 +447,9 @@ def test_command_offers_a_test_in_a_terminal_after_the_first_deployment(stage, m
     ("is_first", "options"),
     [(False, []), (True, ["--no-try"]), (True, ["--yes"]), (True, ["--no-input"])],
 )
-def test_no_test_is_offered_after_a_later_deployment_or_without_questions(stage, is_first, options):
+def test_no_test_is_offered_after_a_later_deployment_or_if_questions_are_disabled(
+    stage, is_first, options
+):
     stage.deploy("--yes")
     stage.in_terminal, stage.is_first = True, is_first
 

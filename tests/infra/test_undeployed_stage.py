@@ -146,7 +146,7 @@ def test_stored_secrets_are_enough_for_a_token(infra, taskrouter):
     assert infra("token", "--role", "supervisor").returncode == 0
 
 
-def test_aws_refusal_is_shown_with_the_refused_operation(infra, monkeypatch):
+def test_aws_error_is_shown_with_the_denied_operation(infra, monkeypatch):
     client = boto3.client("logs", REGION)
     response = {"Error": {"Code": "AccessDeniedException", "Message": "User ann may not."}}
 

@@ -128,7 +128,7 @@ def test_callbacks_are_kept_in_memory(environ, ports):
     assert [line.fields["route"] for line in page.lines] == ["/event_callback"]
 
 
-def test_base_url_follows_the_port_option(environ, ports, capsys):
+def test_base_url_reflects_the_port_option(environ, ports, capsys):
     del environ["API_PORT"]
 
     configure(ports["API_PORT"])
@@ -137,7 +137,7 @@ def test_base_url_follows_the_port_option(environ, ports, capsys):
     assert f"API_PORT={ports['API_PORT']} " in capsys.readouterr().err
 
 
-def test_missing_services_and_the_command_that_starts_them_are_named(environ, ports, capsys):
+def test_missing_services_and_the_command_that_starts_them_are_reported(environ, ports, capsys):
     configure(ports["API_PORT"])
 
     simulator, database = (network.url(ports[name]) for name in ("SIMULATOR_PORT", "DYNAMODB_PORT"))

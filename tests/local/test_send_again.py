@@ -107,7 +107,7 @@ def test_callback_is_signed_with_the_current_auth_token(stack):
     assert post(stack, remote.reservation_sid)[1]["status"] == 200
 
 
-def test_refusal_by_the_callback_route_is_returned(stack, monkeypatch):
+def test_error_from_the_callback_route_is_returned(stack, monkeypatch):
     api, _ = stack
     remote = reserve(api)
     other_secrets = FixedSecrets(Secrets(auth_tokens=("other",), api_keys={}))

@@ -169,7 +169,7 @@ def served_paths(monkeypatch):
 
 @pytest.mark.parametrize("secrets", ["", "open", SECRET, f"open,{SECRET}", f"{SECRET},open"])
 @pytest.mark.parametrize(("variables", "base_url"), BASE_URLS)
-def test_simulator_calls_every_twilio_route_where_the_app_serves_it(
+def test_simulator_calls_every_twilio_route_at_the_path_that_the_app_serves(
     served_paths, secrets, variables, base_url
 ):
     environ = {"CALLBACK_PATH_SECRETS": secrets, **variables}

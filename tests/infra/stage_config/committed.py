@@ -9,7 +9,7 @@ COMMITTED = stage_config.CONFIG.read_text(encoding="utf-8")
 HEX = "0123456789abcdef" * 2
 
 
-def refusal():
+def error_message():
     with pytest.raises(OperatorError) as error:
         stage_config.read("dev", allow_empty_sids=True)
     assert "\n" not in str(error.value)

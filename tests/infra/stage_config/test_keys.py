@@ -10,7 +10,7 @@ from chalice.config import Config as ChaliceConfig
 
 from infra import OperatorError
 from infra.aws import config_file, fingerprint, policies, stage_config
-from tests.infra.stage_config.committed import COMMITTED, refusal
+from tests.infra.stage_config.committed import COMMITTED, error_message
 
 WRONG_VALUES = (None, 5, "x", "", [], [1], {}, True)
 SWEEP_POLICY = "policies/dev-sweep.json"
@@ -162,7 +162,7 @@ def test_key_that_chalice_would_ignore_is_refused(config, path, problem):
     replace(declared["stages"]["dev"], path.split("/"), "x")
     config.write_text(json.dumps(declared))
 
-    assert refusal() == f"Stage dev in .chalice/config.json: {problem}"
+    assert error_message() == f"Stage dev in .chalice/config.json: {problem}"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,9 @@ def test_key_that_chalice_would_ignore_is_refused(config, path, problem):
 def test_key_at_the_top_level_is_checked(config, key, value, problem):
     config.write_text(json.dumps({**json.loads(COMMITTED), key: value}))
 
-    assert refusal().startswith(f"Stage dev in .chalice/config.json: at the top level, {problem}")
+    assert error_message().startswith(
+        f"Stage dev in .chalice/config.json: at the top level, {problem}"
+    )
 
 
 FUNCTIONS = ("lambda_functions/api_handler", "lambda_functions/sweep")
@@ -252,7 +254,7 @@ def test_missing_autogen_policy_is_refused(config):
     del declared["autogen_policy"]
     config.write_text(json.dumps(declared))
 
-    assert "autogen_policy must be set to false, because" in refusal()
+    assert "autogen_policy must be set to false, because" in error_message()
 
 
 def test_every_key_that_chalice_reads_has_a_rule():
@@ -276,7 +278,7 @@ def test_reserved_concurrency_that_stops_a_function_is_refused(config, level):
     replace(declared, f"{level}reserved_concurrency".split("/"), 0)
     config.write_text(json.dumps(declared))
 
-    assert refusal().endswith(
+    assert error_message().endswith(
         "reserved_concurrency must be a whole number from 1 to 1000000, because 0 stops the "
         "function (to stop a function on purpose, use the AWS Console or infra destroy)."
     )
@@ -296,7 +298,7 @@ def test_missing_timeout_of_the_api_is_refused(config):
     del declared["stages"]["dev"]["lambda_functions"]["api_handler"]["lambda_timeout"]
     config.write_text(json.dumps(declared))
 
-    assert "lambda_functions.api_handler.lambda_timeout must be" in refusal()
+    assert "lambda_functions.api_handler.lambda_timeout must be" in error_message()
 
     config.write_text(json.dumps({**declared, "lambda_timeout": 29}))
     assert stage_config.read("dev", allow_empty_sids=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from infra import OperatorError
 from infra.aws import config_file, secret_strings, stage_config
-from tests.infra.stage_config.committed import COMMITTED, HEX, refusal
+from tests.infra.stage_config.committed import COMMITTED, HEX, error_message
 
 LOOKS_SECRET = (
     "is or looks like a secret, which does not belong in this file. Remove it. Export the secrets "
@@ -46,7 +46,7 @@ AWS_SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
 def test_secret_is_refused_and_not_printed(set_variables, variables):
     set_variables(**variables)
 
-    message = refusal()
+    message = error_message()
 
     assert message.startswith(set_variables.prefix)
     assert "is or looks like a secret, which does not belong in this file." in message
@@ -73,7 +73,7 @@ def test_secret_outside_the_variables_is_refused_and_not_printed(config, key, va
     declared["stages"]["dev"][key] = value
     config.write_text(json.dumps(declared))
 
-    message = refusal()
+    message = error_message()
 
     assert f"{name} is or looks like a secret, which does not belong in this file." in message
     assert not any(secret in message for secret in (HEX, API_KEY_SECRET, PASSWORD))
@@ -93,7 +93,7 @@ def test_secret_outside_the_variables_is_refused_and_not_printed(config, key, va
 def test_url_with_credentials_is_refused_and_not_printed(set_variables, name, value):
     set_variables(**{name: value})
 
-    message = refusal()
+    message = error_message()
 
     prefix = f"{set_variables.prefix}{name}{set_variables.owner}"
     assert message.startswith(f"{prefix} must be a URL without a user name or password, because")
@@ -105,7 +105,7 @@ def test_secret_path_may_look_like_any_other_secret(set_variables, value):
     set_variables(CALLBACK_PATH_SECRETS=value)
 
     if set_variables.owner:
-        assert "must be set for the whole stage" in refusal()
+        assert "must be set for the whole stage" in error_message()
     else:
         stage = stage_config.read("dev", allow_empty_sids=True)
         assert stage.settings.callback_path_secrets == tuple(value.split(","))
@@ -136,7 +136,7 @@ SECRET_NAMES = [
 def test_secret_name_is_refused_with_any_value(set_variables, name, value):
     set_variables(**{name: value})
 
-    assert refusal() == (
+    assert error_message() == (
         f"{set_variables.prefix}{name} under environment_variables{set_variables.owner} "
         f"{LOOKS_SECRET}"
     )
@@ -148,7 +148,7 @@ def test_key_with_a_secret_name_is_refused(config, name):
     declared["stages"]["dev"][name] = "x"
     config.write_text(json.dumps(declared))
 
-    assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+    assert error_message() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
 
 
 def test_secret_used_as_a_key_is_not_printed(config):
@@ -166,7 +166,7 @@ def test_secret_used_as_a_key_is_not_printed(config):
         config.write_text(json.dumps(declared))
         del level[HEX]
 
-        assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+        assert error_message() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
 
 
 @pytest.mark.parametrize("owner", ["local", "prod"])
@@ -197,7 +197,7 @@ def test_secret_of_another_stage_is_refused_and_not_printed(config, owner, key, 
     declared["stages"][owner][key] = value
     config.write_text(json.dumps(declared))
 
-    message = refusal()
+    message = error_message()
 
     assert message.startswith(f"Stage {owner} in .chalice/config.json: {name}")
     assert "is or looks like a secret, which does not belong in this file." in message
@@ -246,7 +246,7 @@ def test_secret_names_are_not_suggested(name):
 def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):
     set_variables(CALLBACK_PATH_SECRET=HEX)
 
-    message = refusal()
+    message = error_message()
 
     assert "CALLBACK_PATH_SECRET" in message
     assert "is not a setting. Did you mean CALLBACK_PATH_SECRETS?" in message

@@ -6,7 +6,7 @@ import pytest
 
 from infra import OperatorError
 from infra.aws import stage_config
-from tests.infra.stage_config.committed import COMMITTED, refusal
+from tests.infra.stage_config.committed import COMMITTED, error_message
 
 PROD_RESERVATIONS = "taskrouter-callbacks-prod-reservations"
 
@@ -41,7 +41,7 @@ def test_table_at_the_top_level_is_refused_because_all_stages_would_use_it(confi
         stage["environment_variables"].pop("STATE_TABLE", None)
     config.write_text(json.dumps(declared))
 
-    assert "which is also the STATE_TABLE of stage prod" in refusal()
+    assert "which is also the STATE_TABLE of stage prod" in error_message()
     assert stage_config.environment("local", {})["STATE_TABLE"] == "state"
 
 

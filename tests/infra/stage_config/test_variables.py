@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.config import Settings
 from infra import OperatorError
 from infra.aws import config_file, secret_strings, stage_config
-from tests.infra.stage_config.committed import COMMITTED, HEX, refusal
+from tests.infra.stage_config.committed import COMMITTED, HEX, error_message
 
 LANGUAGE = {"language": "es", "say": "x" * 600}
 LONG_MENU = json.dumps(
@@ -48,7 +48,7 @@ def test_error_for_invalid_environment_variables_names_the_stage_and_the_problem
 def test_unknown_variable_is_refused(set_variables, name, hint):
     set_variables(**{name: "5"})
 
-    assert refusal() == (
+    assert error_message() == (
         f"{set_variables.prefix}{name}{set_variables.owner} is not a setting.{hint} See "
         "docs/settings.md."
     )
@@ -61,7 +61,7 @@ def test_unknown_variable_is_refused(set_variables, name, hint):
 def test_variable_that_is_not_a_string_is_refused_with_an_example(set_variables, value, example):
     set_variables(RETENTION_DAYS=value)
 
-    assert refusal() == (
+    assert error_message() == (
         f"{set_variables.prefix}RETENTION_DAYS{set_variables.owner} must be a string, for "
         f'example "{example}".'
     )
@@ -108,7 +108,9 @@ def test_variable_that_boto3_or_a_proxy_client_would_refuse_is_refused(
 ):
     set_variables(**{name: value})
 
-    assert refusal() == f"{set_variables.prefix}{name}{set_variables.owner} must be {allowed}."
+    assert (
+        error_message() == f"{set_variables.prefix}{name}{set_variables.owner} must be {allowed}."
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_variable_that_boto3_or_a_proxy_client_would_refuse_is_refused(
 def test_error_for_a_misspelled_setting_suggests_the_right_name(set_variables, name, suggested):
     set_variables(**{name: "5"})
 
-    assert f" is not a setting. Did you mean {suggested}?" in refusal()
+    assert f" is not a setting. Did you mean {suggested}?" in error_message()
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION", "_HANDLER"])
@@ -136,7 +138,7 @@ def test_variable_that_lambda_sets_is_refused(set_variables, name):
     set_variables(**{name: "eu-west-1"})
 
     prefix, owner = set_variables.prefix, set_variables.owner
-    assert refusal() == f"{prefix}{name}{owner} must not be set, because Lambda sets it."
+    assert error_message() == f"{prefix}{name}{owner} must not be set, because Lambda sets it."
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_valid_setting_is_accepted_except_at_the_function_level(set_variables, n
     set_variables(**{name: VALID[name]})
 
     if set_variables.owner:
-        assert refusal() == (
+        assert error_message() == (
             f"{set_variables.prefix}{name}{set_variables.owner} must be set for the whole stage, "
             "because the functions and the operator commands must use the same value."
         )
@@ -234,7 +236,7 @@ def test_variables_of_a_function_are_checked(config, variables, problem):
     sweep["environment_variables"] = variables
     config.write_text(json.dumps(declared))
 
-    assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
+    assert error_message().startswith(f"Stage dev in .chalice/config.json: {problem}")
 
 
 @pytest.mark.parametrize(
@@ -269,4 +271,4 @@ def test_value_that_aws_would_refuse_is_refused(config, variables, problem):
     declared["stages"]["dev"]["environment_variables"] |= variables
     config.write_text(json.dumps(declared))
 
-    assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
+    assert error_message().startswith(f"Stage dev in .chalice/config.json: {problem}")

@@ -15,7 +15,7 @@ EXPRESSIONS = st.sampled_from(
 
 
 def keys(required=None, **optional):
-    """Return a strategy for objects, in which optional keys may be absent."""
+    """Return a strategy for objects whose optional keys may be absent."""
     return st.fixed_dictionaries(required or {}, optional=optional)
 
 

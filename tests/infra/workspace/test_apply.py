@@ -58,7 +58,7 @@ def quickstart(live):
     return live
 
 
-def test_drift_is_planned_exactly(quickstart):
+def test_plan_contains_exactly_the_drift(quickstart):
     context = quickstart.context
     workflow = context.workflows.list()[0]
     workflow.update(task_reservation_timeout=60, assignment_callback_url="http://127.0.0.1:9/other")
@@ -252,7 +252,7 @@ def test_throttled_request_waits_as_long_as_requested(live):
 
 
 @pytest.mark.parametrize("status", [401, 429])
-def test_refusal_of_every_change_is_reported_as_an_account_error(live, status):
+def test_error_that_does_not_depend_on_the_change_is_reported_as_an_account_error(live, status):
     """An error for the account names the remedy. An error for a single change does not."""
     live.twilio.fault("request", "error", method="POST", status=status, retry_after=121, times=None)
     with pytest.raises(TwilioException, match=str(status)):
@@ -260,7 +260,7 @@ def test_refusal_of_every_change_is_reported_as_an_account_error(live, status):
 
 
 @pytest.mark.parametrize(("status", "is_forbidden"), [(400, False), (403, True)])
-def test_refused_change_is_named_and_a_forbidden_change_suggests_a_missing_permission(
+def test_error_names_the_refused_change_and_a_missing_permission_if_forbidden(
     live, status, is_forbidden
 ):
     live.twilio.fault("request", "error", method="POST", path="*/Workflows", status=status)
@@ -342,7 +342,7 @@ def test_resource_that_a_remaining_resource_needs_is_not_deleted(quickstart):
 def test_kept_resource_and_the_resources_that_it_uses_are_not_deleted(quickstart):
     (workflow,) = quickstart.context.workflows.list()
     definition = define(workflows=[], task_queues=[])
-    plan = quickstart.plan(definition, prune=True, kept={workflow.sid: "the reason"})
+    plan = quickstart.plan(definition, prune=True, reasons_to_keep={workflow.sid: "the reason"})
     assert plan.of(Action.DELETE) == []
     assert {item.note for item in plan.unmanaged} == {
         "the reason",
@@ -372,7 +372,7 @@ def test_other_kinds_do_not_raise_the_limit(live):
         assert plan.excessive_deletions == ["4 of 5 in task_queues"]
 
 
-def test_excessive_deletions_of_every_kind_are_named(quickstart):
+def test_excessive_deletions_of_every_kind_are_listed(quickstart):
     plan = quickstart.plan(define(workflows=[], task_queues=[]), prune=True)
     assert plan.excessive_deletions == ["1 of 1 in workflows", "2 of 2 in task_queues"]
 

@@ -109,7 +109,7 @@ def test_interrupted_apply_says_how_to_finish(run, tmp_path, monkeypatch, has_pl
         patch.setattr(runs, "_report", interrupt)
         interrupted = run("apply", "--yes", *options)
     assert interrupted.returncode == 128 + signal.SIGTERM
-    new_plan = "If the command has changed anything, make a new plan, and apply that. Otherwise, "
+    new_plan = "If the command has changed anything, make a new plan and apply it. Otherwise, "
     repeat = "Run the same command again to finish."
     remedy = f"{new_plan}run the same command again." if has_plan else repeat
     assert interrupted.stderr.splitlines()[-1] == f"SIGTERM ended the command. {remedy}"

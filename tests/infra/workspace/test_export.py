@@ -173,7 +173,7 @@ def test_unreadable_configuration_is_left_out():
     assert "configuration:\n" not in text.partition("friendly_name: New")[2]
 
 
-def test_undocumented_keys_of_a_configuration_are_named():
+def test_undocumented_keys_of_a_configuration_are_listed():
     filters = [
         {"expression": "1==1", "targets": [{"queue": "Q", "zzz": 1}], "queue": "ignored"},
         {"Expression": "1==1", "friendly_name": "F", "queue": "Q", "priority": 1, "other": 1},

@@ -173,7 +173,7 @@ def test_message_says_that_only_the_settings_are_incomplete(stage, file):
     assert "Main" in workflows(stage)
 
 
-def test_callbacks_of_another_stage_are_not_redirected_without_a_question(stage, monkeypatch):
+def test_callbacks_of_another_stage_are_not_redirected_without_confirmation(stage, monkeypatch):
     monkeypatch.setattr(connection, "_is_served", lambda _url: True)
     stage.workspace.update(event_callback_url="https://a.example/prod/event_callback")
     for result in (stage.deploy("--yes"), None):
@@ -409,9 +409,9 @@ def test_missing_workspace_is_created_once(without_workspace):
     )
     applied = run("apply", "--yes")
     assert applied.returncode == 0, applied.stderr
-    found = stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")
-    assert stage.variables["TWILIO_WORKSPACE_SID"] == found[0].sid
-    context = stage.twilio.client().taskrouter.v1.workspaces(found[0].sid)
+    created = stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")
+    assert stage.variables["TWILIO_WORKSPACE_SID"] == created[0].sid
+    context = stage.twilio.client().taskrouter.v1.workspaces(created[0].sid)
     assert stage.variables["TWILIO_WORKFLOW_SID"] == context.workflows.list()[0].sid
     assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "60"
     assert run("plan").returncode == 0
@@ -554,7 +554,7 @@ def test_lost_response_does_not_create_a_second_workspace(without_workspace):
     assert len(stage.twilio.client().taskrouter.v1.workspaces.list(friendly_name="Sales")) == 1
 
 
-def test_two_workspaces_with_the_name_are_refused(without_workspace):
+def test_ambiguous_workspace_name_is_refused(without_workspace):
     workspaces = without_workspace.twilio.client().taskrouter.v1.workspaces
     for _ in range(2):
         workspaces.create(friendly_name="Sales")

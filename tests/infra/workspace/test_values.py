@@ -31,7 +31,7 @@ def test_values_are_compared_by_their_meaning(name, first, second, expected):
     assert are_equal(name, first, second) is expected
 
 
-def test_fields_of_every_kind_are_those_of_the_definition():
+def test_fields_of_every_kind_match_the_definition():
     types = (
         model.WorkspaceDefinition,
         model.ActivityDefinition,
@@ -78,7 +78,7 @@ def test_references_are_pairs_of_kind_and_name():
     }
 
 
-def test_initial_activity_is_only_for_a_new_worker():
+def test_initial_activity_is_set_only_for_a_new_worker():
     (worker,) = define(workers=[{"friendly_name": "Eve", "activity": "Idle"}]).workers
     kind = IN_ORDER[[kind.key for kind in IN_ORDER].index("worker")]
     assert declared(kind, worker, API) == {"friendly_name": "Eve"}
