@@ -94,9 +94,11 @@ export async function continueLeaving() {
     stay();
     beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
     keepPage();
-    // If the provider shows an error and the user returns, the next sign-in offers no choice of account.
-    state.signInPage.failure = null;
-    changed();
+    if (state.signInPage.failure) {
+      // If the provider shows an error and the user returns, the next sign-in offers no choice of account.
+      state.signInPage = { kind: "" };
+      changed();
+    }
     // A renewal adds no entry to the history.
     location[current.isSilent ? "replace" : "assign"](url);
   }

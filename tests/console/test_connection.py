@@ -86,6 +86,70 @@ def test_polls_obey_the_retry_after_of_a_throttled_response(open_console, api):
     assert times[1] - times[0] >= 3
 
 
+@pytest.fixture
+def pause(api):
+    """A function that throttles a poll for a minute."""
+    api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
+    original = api.respond
+
+    def throttle_once(method, path, headers, parameters):
+        if path == "/overview":
+            api.respond = original
+            return 429, {"message": "Too Many Requests"}, {"Retry-After": "60"}
+        return original(method, path, headers, parameters)
+
+    def start(page):
+        wait_for_first_polls(page)
+        api.respond = throttle_once
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator(".live")).to_contain_text("Delayed")
+
+    return start
+
+
+def test_outcome_is_checked_during_a_pause_that_the_server_requested(open_console, api, pause):
+    api.offer("Marta")
+    page = open_console()
+    pause(page)
+    api.answers["/accept"] = 502, {"message": "Bad Gateway"}, {}
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page)).to_contain_text("Nothing was decided")
+    expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "() => { const { now } = Date; Date.now = () => now() + 1_800_000; }",
+        "() => dispatchEvent(new Event('online'))",
+        "() => dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))",
+    ],
+    ids=["sleep", "online", "back"],
+)
+def test_page_that_was_stopped_polls_during_a_pause_that_the_server_requested(
+    open_console, api, pause, event
+):
+    page = open_console()
+    pause(page)
+    api.clock_offset += 1_800
+    page.evaluate(event)
+    expect(page.locator(".live")).to_contain_text("Live")
+
+
+def test_new_session_keeps_the_time_of_the_last_update(open_console, api):
+    api.offer("Marta")
+    expired, renewed = token(name="1"), token(name="2")
+    page = open_console(expired)
+    expect(rows(page)).to_have_count(1)
+    api.refused.add(expired)
+    expect(page.get_by_text("Your session expired at").first).to_be_visible()
+    api.respond = lambda *_: (429, {"message": "Too Many Requests"}, {"Retry-After": "30"})
+    page.evaluate("token => { location.hash = `token=${token}` }", renewed)
+    expect(page.locator(".banner")).to_contain_text(re.compile(r"No update since \d\d:\d\d:\d\d"))
+    expect(page.locator(".banner")).not_to_contain_text("00:00:00")
+
+
 def test_long_pause_is_limited_and_shown_after_the_first_failure(open_console, api):
     page = open_console()
     expect(page.locator(".live")).to_contain_text("Live")
