@@ -22,7 +22,7 @@ def respond(request: SdkRequest) -> Payload:
     """Execute a request, and return the payload of the response.
 
     Raises:
-        Refusal: The request is unknown, not permitted or invalid.
+        ApiError: The request is unknown, not permitted or invalid.
     """
     for (method, pattern), operation in _OPERATIONS.items():
         match = pattern.fullmatch(request.path)
@@ -104,7 +104,7 @@ def _supervise(request: SdkRequest) -> Payload:
         request.is_supervisor
         and request.parameters.get("Instruction") == "supervise"
         and request.parameters.get("Supervisor") == request.grant.worker_sid,
-        "is not a supervise instruction in which a supervisor names their own Worker",
+        "is not a supervise instruction with the supervisor's own Worker as Supervisor",
     )
     request.execute("Tasks/{task}/Reservations/{sid}")
     reservation = request.find(request.workspace.reservations, "sid")
