@@ -333,8 +333,8 @@ class Request:
         token = self.query.text("PageToken", allow_empty=False)
         if number and not token:
             raise BadRequest("Absolute paging is not supported, use PageToken", _ABSOLUTE_PAGING)
-        kept = (resource for resource in resources if keep(resource))
-        page = paginate(self.path, kept, ordering, token, size)
+        filtered = (resource for resource in resources if keep(resource))
+        page = paginate(self.path, filtered, ordering, token, size)
         previous_token, next_token = page.previous_token, page.next_token
         meta = {
             "first_page_url": self._page_url(size, 0, None),
