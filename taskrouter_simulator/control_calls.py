@@ -7,7 +7,7 @@ from taskrouter_simulator.control_base import ControlError, Simulator
 from taskrouter_simulator.engine.call_model import Call, Conference
 from taskrouter_simulator.engine.calls import call_control, conferences
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.errors import ApiError
 from taskrouter_simulator.identifiers import is_url
 
 _DEFAULT = object()
@@ -124,8 +124,8 @@ async def update(
             call_control.hang_up(engine, call)
         elif status == "in-progress":
             call_control.answer(call)
-    except Refusal as refusal:
-        raise ControlError(refusal.message) from refusal
+    except ApiError as error:
+        raise ControlError(error.message) from error
     await simulator.advance(0)
     return _render_call(engine, call)
 

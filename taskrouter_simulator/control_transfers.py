@@ -5,7 +5,7 @@ from typing import Any
 from taskrouter_simulator.control_base import ControlError, Simulator
 from taskrouter_simulator.engine import tasks
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.errors import ApiError
 from taskrouter_simulator.engine.model import Task, Transfer, Workspace
 
 _MODES = ("WARM", "COLD")
@@ -31,11 +31,11 @@ async def create(
         if reservation := workspace.reservations.get(str(reservation_sid)):
             break
     else:
-        raise ControlError("reservation_sid must name an existing Reservation")
+        raise ControlError("reservation_sid must be the SID of an existing Reservation")
     try:
         transfer = tasks.transfer(simulator.engine, workspace, reservation, to=str(to), mode=mode)
-    except Refusal as refusal:
-        raise ControlError(refusal.message) from refusal
+    except ApiError as error:
+        raise ControlError(error.message) from error
     await simulator.advance(0)
     return _render(transfer)
 
@@ -52,8 +52,8 @@ async def cancel(simulator: Simulator, sid: str, *, status: Any = None) -> Any:
         raise ControlError('the body must be {"status": "canceled"}')
     try:
         tasks.cancel_transfer(simulator.engine, workspace, task, transfer)
-    except Refusal as refusal:
-        raise ControlError(refusal.message) from refusal
+    except ApiError as error:
+        raise ControlError(error.message) from error
     await simulator.advance(0)
     return _render(transfer)
 

@@ -30,7 +30,7 @@ _FORMS: dict[Any, str] = {
     Callable: "call",
     Root: "object",
 }
-"""Stored forms by type. `Any` stands for JSON. For other types, see `_classify`."""
+"""Stored forms by type. `Any` means JSON. For other types, see `_classify`."""
 
 
 class _Annotation(NamedTuple):

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable
 
 FOREIGN = (
-    "Requests from cross-origin web pages, and for unknown host names, are refused. Accepted host "
+    "Requests from cross-origin web pages, and for unknown host names, are rejected. Accepted host "
     "names are IP addresses, names without a dot, and the names in SIMULATOR_ALLOWED_HOSTS. The "
     "server's own pages must be opened at localhost, at a loopback address, or at a name in "
     "SIMULATOR_ALLOWED_HOSTS."
@@ -23,7 +23,7 @@ NOT_LOCAL = (
     "through a proxy or from a cross-origin web page. Other clients of the control routes must "
     "send the token in SIMULATOR_CONTROL_TOKEN as `Authorization: Bearer`."
 )
-"""Error message for a request that `web.is_local` refuses.
+"""Error message for a request that `web.is_local` rejects.
 
 The control routes return this message only if the request has no valid control token either.
 """

@@ -28,7 +28,7 @@ class Recorder:
         self._record = record
 
     def record(self, kind: str, **fields: Any) -> None:
-        """Record a callback; `fields` are those of its log entry, with the complete answer."""
+        """Record a callback; `fields` are those of its log entry, with the complete `answer`."""
         self._file.write(json.dumps({"kind": kind, **fields}) + "\n")
         self._record(kind, **fields)
 
@@ -38,14 +38,14 @@ class Recorder:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the answered callbacks in a recording, oldest first.
+    """Return the callbacks with a response in a recording, oldest first.
 
     Args:
         path: A recording, or a file with one exported log entry per line.
 
     Raises:
-        RecordingError: The file cannot be read, contains an invalid line, or contains no answered
-            callback.
+        RecordingError: The file cannot be read, contains an invalid line, or contains no callback
+            with a response.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -55,7 +55,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     entries = [_parse(line, number, path) for number, line in enumerate(lines, 1)]
     answered = [entry for entry in entries if "attempt" in entry and entry["status"] is not None]
     if not answered:
-        raise RecordingError(f"{path} contains no callback that was answered")
+        raise RecordingError(f"{path} contains no callback with a response")
     return answered
 
 

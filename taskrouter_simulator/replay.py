@@ -39,10 +39,10 @@ def main(arguments: list[str], settings: Settings) -> int:
     except recording.RecordingError as error:
         print(f"replay: {error}", file=sys.stderr)  # noqa: T201 - program output
         return 2
-    differing = asyncio.run(_replay(entries, options.to, settings))
-    totals = f"{_count(len(entries), 'callback')}, {_count(differing, 'different response')}"
+    difference_count = asyncio.run(_replay(entries, options.to, settings))
+    totals = f"{_count(len(entries), 'callback')}, {_count(difference_count, 'different response')}"
     print(totals)  # noqa: T201 - program output
-    return 1 if differing else 0
+    return 1 if difference_count else 0
 
 
 def _count(number: int, noun: str) -> str:
@@ -58,7 +58,7 @@ def _base_url(text: str) -> str:
 async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Settings) -> int:
     """Send the callbacks in order; return the number of responses that differ."""
     client = DeliveryClient(Credentials(), settings, lambda *_arguments, **_fields: None)
-    differing = 0
+    difference_count = 0
     for number, entry in enumerate(entries, 1):
         parts = urlsplit(entry["url"])
         path = parts.path + (f"?{parts.query}" if parts.query else "")
@@ -72,10 +72,10 @@ async def _replay(entries: Iterable[Mapping[str, Any]], to: str, settings: Setti
             single_attempt=True,
         )
         differences = describe_differences(entry, await client.deliver(delivery))
-        differing += bool(differences)
+        difference_count += bool(differences)
         result = ", ".join(differences) or "same response"
         print(f"{number} {entry['kind']} {path}: {result}")  # noqa: T201 - program output
-    return differing
+    return difference_count
 
 
 def describe_differences(entry: Mapping[str, Any], response: Response) -> list[str]:

@@ -45,7 +45,7 @@ from taskrouter_simulator.definition.model import (
 from taskrouter_simulator.definition.reader import MAX_RESERVATION_TIMEOUT, quickstart
 from taskrouter_simulator.engine import names, workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.errors import ApiError
 from taskrouter_simulator.engine.expressions import ExpressionError, Keys, references
 from taskrouter_simulator.engine.model import Workspace
 from taskrouter_simulator.identifiers import derived_hex
@@ -162,11 +162,11 @@ class _Builder:
 
     @contextmanager
     def _reporting(self, path: Path) -> Iterator[None]:
-        """Report an exception that a mistake causes, as a finding at a path."""
+        """Report an exception caused by a mistake as a finding at a path."""
         try:
             yield
-        except Refusal as refusal:
-            self._report(path, refusal.message)
+        except ApiError as error:
+            self._report(path, error.message)
         except UnknownName as error:
             known = [name for kind, name in self._sids if kind == error.kind]
             similar = find_similar(error.name, known)

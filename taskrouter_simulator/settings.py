@@ -65,7 +65,7 @@ class Settings:
     control_token: str = _setting(
         "",
         "token with which clients on other machines may use the control routes, at least"
-        f" {MIN_TOKEN_LENGTH} printable ASCII characters without spaces; '' to refuse such clients",
+        f" {MIN_TOKEN_LENGTH} printable ASCII characters without spaces; '' to reject such clients",
         secret=True,
     )
     seed: str = _setting(
@@ -219,7 +219,7 @@ class Settings:
     )
     bad_json_uses_fallback: bool = _setting(
         default=False,
-        text="after a response that is not JSON or names no instruction (alerts 40001, 40005),"
+        text="after a response that is not JSON or contains no instruction (alerts 40001, 40005),"
         " TaskRouter requests the fallback URL",
     )
     fallback_connection_overrides: bool = _setting(

@@ -55,7 +55,7 @@ class UnusableResponse(Exception):
 def parse_instruction(response: Response) -> dict[str, Any]:
     """Return the JSON object in the response to an assignment callback.
 
-    An empty body counts as an empty object, because Twilio's Python quickstart returns an empty
+    An empty body is treated as an empty object, because Twilio's Python quickstart returns an empty
     body.
 
     Raises:

@@ -105,11 +105,11 @@ def replace_names(text: str, find_sid: Callable[[str, str], str]) -> str:
 
 
 def replace_sids(text: str, directory: Directory) -> str:
-    """Replace the SIDs in an expression with variables; unknown SIDs remain."""
+    """Replace the SIDs in an expression with variables; leave unknown SIDs unchanged."""
 
-    def variable(found: re.Match[str]) -> str:
-        resource = directory.find(found.group())
-        return f"${{{resource[0]}:{_escape(resource[1])}}}" if resource else found.group()
+    def variable(match: re.Match[str]) -> str:
+        resource = directory.find(match.group())
+        return f"${{{resource[0]}:{_escape(resource[1])}}}" if resource else match.group()
 
     return _SID.sub(variable, text)
 
@@ -165,8 +165,8 @@ def _target_json(target: Target, directory: Directory) -> dict[str, Any]:
 def from_json(text: str, directory: Directory) -> Routing:
     """Return the configuration that TaskRouter's JSON contains, with names in place of SIDs.
 
-    Unknown SIDs remain. Unknown keys are ignored, as in TaskRouter. Older notations have the same
-    result as the documented notation: `Expression`, `friendly_name` for the name of a filter, a
+    Unknown SIDs are left unchanged. Unknown keys are ignored, as in TaskRouter. Older notations are
+    read like the documented notation: `Expression`, `friendly_name` for the name of a filter, a
     filter with a `queue` but no `targets`, numbers as strings, and empty strings.
 
     Args:
@@ -287,7 +287,7 @@ def have_same_meaning(first: Routing, second: Routing) -> bool:
 
 
 def _canonical_targets(targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return targets that name their TaskQueue and omit expressions without effect."""
+    """Return targets that all name a TaskQueue, without expressions that are always true."""
     results: list[Target] = []
     for target in targets:
         texts = {

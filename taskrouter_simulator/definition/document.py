@@ -1,6 +1,6 @@
 """Reads a file as YAML 1.2 or JSON, and remembers the line and column of every value.
 
-Surprising features of YAML are refused: duplicate keys, anchors, aliases, tags, keys that are
+Surprising features of YAML are rejected: duplicate keys, anchors, aliases, tags, keys that are
 not strings, tabs in the indentation, and several documents in one file.
 """
 
@@ -40,7 +40,7 @@ FORMAT = "docs/workspace.md"
 
 
 class Severity(StrEnum):
-    """An error means that TaskRouter refuses the definition, or that the definition cannot work."""
+    """An error means that TaskRouter rejects the definition, or that the definition cannot work."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -51,7 +51,7 @@ class Finding:
     """A mistake in a definition.
 
     Attributes:
-        path: Where the mistake is.
+        path: Path of the value that contains the mistake.
         message: One sentence.
         source: The page that documents the rule.
         severity: Error or warning.
@@ -100,7 +100,7 @@ class Document:
         return ": ".join(filter(None, [self.name, path_text(path[:-1] if is_key else path)]))
 
     def describe(self, finding: Finding) -> str:
-        """Return a finding's location and message, without naming an item of a list twice."""
+        """Return a finding's location and message, without repeating the name of a list item."""
         location, name = self.location(finding.path), name_of(finding.path)
         if name.endswith("]") and finding.message.startswith(f"{name} "):
             location = location.removesuffix(name).rstrip(".: ")
@@ -169,7 +169,7 @@ def parse(content: bytes, name: str) -> Document:
         name: Name of the file, for messages.
 
     Raises:
-        DefinitionError: The content is neither YAML nor JSON, or contains a refused feature.
+        DefinitionError: The content is neither YAML nor JSON, or contains an unsupported feature.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -179,7 +179,7 @@ def parse(content: bytes, name: str) -> Document:
     if text.lstrip()[:1] == "{":
         try:
             value = json.loads(
-                text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant
+                text, object_pairs_hook=_unique_pairs, parse_constant=_reject_constant
             )
         except (ValueError, RecursionError):
             pass  # the text is parsed as YAML below, which finds the position of the mistake
@@ -219,7 +219,7 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _refuse_constant(text: str) -> None:
+def _reject_constant(text: str) -> None:
     raise ValueError(text)
 
 
@@ -241,7 +241,7 @@ class _Builder:
         """Build the document.
 
         Raises:
-            DefinitionError: The text is not YAML, or contains a refused feature.
+            DefinitionError: The text is not YAML, or contains an unsupported feature.
         """
         try:
             value = self._build_documents()

@@ -53,7 +53,7 @@ def _report(findings: Findings, path: Path, message: str, source: str = FORMAT) 
     return UNMANAGED
 
 
-def _refuse(findings: Findings, path: Path, requirement: str, value: Any) -> Unmanaged:
+def _reject(findings: Findings, path: Path, requirement: str, value: Any) -> Unmanaged:
     message = f"{name_of(path)} must be {requirement}, not {describe(value)}"
     return _report(findings, path, message)
 
@@ -62,14 +62,14 @@ def _read_text(value: Any, path: Path, findings: Findings) -> str | Unmanaged:
     """Return a string without incomplete characters, and report a SID in the string."""
     if not isinstance(value, str):
         is_scalar = isinstance(value, int | float)
-        return _refuse(findings, path, "a string in quotes" if is_scalar else "a string", value)
+        return _reject(findings, path, "a string in quotes" if is_scalar else "a string", value)
     if any("\ud800" <= character <= "\udfff" for character in value):
         return _report(findings, path, f"{name_of(path)} contains an incomplete Unicode character")
-    _refuse_sid(value, path, findings)
+    _reject_sid(value, path, findings)
     return value
 
 
-def _refuse_sid(text: str, path: Path, findings: Findings) -> None:
+def _reject_sid(text: str, path: Path, findings: Findings) -> None:
     if found := _SID.search(text):
         message = f"{name_of(path)} contains {found.group()}; use the name instead"
         findings.append(Finding(path, message, sid=found.group()))
@@ -128,7 +128,7 @@ class Flag:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the boolean."""
         if not isinstance(value, bool):
-            return _refuse(findings, path, "true or false", value)
+            return _reject(findings, path, "true or false", value)
         return value
 
     def schema(self) -> Schema:
@@ -148,7 +148,7 @@ class Integer:
         is_integer = isinstance(value, int) and not isinstance(value, bool)
         if not is_integer or not self.minimum <= value <= self.maximum:
             limits = f"a whole number from {self.minimum} to {self.maximum}"
-            return _refuse(findings, path, limits, value)
+            return _reject(findings, path, limits, value)
         return value
 
     def schema(self) -> Schema:
@@ -165,7 +165,7 @@ class Choice:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the word."""
         if value not in self.words:
-            return _refuse(findings, path, " or ".join(self.words), value)
+            return _reject(findings, path, " or ".join(self.words), value)
         return value
 
     def schema(self) -> Schema:
@@ -175,7 +175,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Url:
-    """A callback URL. A path is short for `${api}` and the path."""
+    """A callback URL. A path is shorthand for `${api}` followed by the path."""
 
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return an absolute URL, or a URL that begins with `${api}`; None for an empty string."""
@@ -184,7 +184,7 @@ class Url:
         url = API + value if isinstance(value, str) and value.startswith("/") else value
         absolute = url.replace(API, "https://api", 1) if _begins_with_api(url) else url
         if not isinstance(absolute, str) or "${" in absolute or not is_url(absolute):
-            return _refuse(findings, path, f"a URL, or {API} followed by a path", value)
+            return _reject(findings, path, f"a URL, or {API} followed by a path", value)
         return url
 
     def schema(self) -> Schema:
@@ -207,7 +207,7 @@ class EventTypes:
         if value is None:
             return None
         if not isinstance(value, list):
-            return _refuse(findings, path, "a list of event types", value)
+            return _reject(findings, path, "a list of event types", value)
         if not value:
             message = (
                 f"{name_of(path)} must not be an empty list, because TaskRouter's empty filter"
@@ -217,7 +217,7 @@ class EventTypes:
         for index, name in enumerate(value):
             item_path = (*path, index)
             if not isinstance(name, str):
-                _refuse(findings, item_path, "an event type", name)
+                _reject(findings, item_path, "an event type", name)
             elif name not in events.TYPES:
                 known = describe_unknown(name, sorted(events.TYPES))
                 findings.append(Finding(item_path, f"unknown type {known}", EVENTS))
@@ -237,12 +237,12 @@ class Attributes:
         """Return the attributes; null means no attributes."""
         value = {} if value is None else value
         if not isinstance(value, dict):
-            return _refuse(findings, path, "a mapping", value)
+            return _reject(findings, path, "a mapping", value)
         for subpath, part in walk(value, path):
             if isinstance(part, dict | list) and len(subpath) - len(path) >= _MAX_DEPTH:
                 nested = f"{name_of(path)} must not be nested more than {_MAX_DEPTH} levels deep"
                 return _report(findings, path, nested)
-            _refuse_sid(f"{subpath[-1]} {part if isinstance(part, str) else ''}", subpath, findings)
+            _reject_sid(f"{subpath[-1]} {part if isinstance(part, str) else ''}", subpath, findings)
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         except ValueError:
@@ -281,7 +281,7 @@ class MappingOf:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the mapping."""
         if not isinstance(value, dict):
-            return _refuse(findings, path, "a mapping", value)
+            return _reject(findings, path, "a mapping", value)
         items = {key: self.type.read(item, (*path, key), findings) for key, item in value.items()}
         return UNMANAGED if UNMANAGED in items.values() else items
 
@@ -297,7 +297,7 @@ class ListOf:
     Attributes:
         type: The type.
         key: Key of the values' unique names; "" if they have none.
-        ignores_case: Whether names that differ only in case are equal.
+        ignores_case: Whether names that differ only in case are duplicates.
     """
 
     type: FieldType
@@ -307,7 +307,7 @@ class ListOf:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the values as a tuple."""
         if not isinstance(value, list):
-            return _refuse(findings, path, "a list", value)
+            return _reject(findings, path, "a list", value)
         before = len(findings)
         if self.key:
             self._require_unique_names(value, path, findings)
@@ -316,7 +316,7 @@ class ListOf:
         return tuple(items) if is_unique and UNMANAGED not in items else UNMANAGED
 
     def _require_unique_names(self, items: list[Any], path: Path, findings: Findings) -> None:
-        """Report names that occur twice, and previous names that are in use."""
+        """Report duplicate names, and previous names that are still in use."""
         owners: dict[str, tuple[int, str]] = {}
         for key in (self.key, "was"):
             for index, item in enumerate(items):
@@ -368,7 +368,7 @@ class Object:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the object, without unknown keys."""
         if not isinstance(value, dict):
-            return _refuse(findings, path, f"a mapping with the keys of {self.title}", value)
+            return _reject(findings, path, f"a mapping with the keys of {self.title}", value)
         values = {}
         for key, item in value.items():
             if key not in self.fields:

@@ -1,8 +1,8 @@
 """The definition of a Workspace as plain data. Resources refer to each other by name.
 
-A field that is absent from the file is `UNMANAGED`: its value in TaskRouter is not read or changed.
-A field that is null in the file is None: TaskRouter's value is cleared. An empty list is an empty
-tuple: there are no such resources.
+A field that is absent from the file is `UNMANAGED`: its value in TaskRouter is neither read nor
+changed. A field that is null in the file is None: TaskRouter's value is cleared. An empty list is
+an empty tuple: there are no such resources.
 """
 
 from collections.abc import Iterator, Mapping
@@ -138,7 +138,7 @@ class WorkerDefinition:
 
     Attributes:
         attributes: The attributes; values can be serialized as JSON.
-        activity: Name of the initial Activity. The Activity of an existing Worker never changes.
+        activity: Name of the initial Activity. The Activity of an existing Worker is never changed.
         capacity: Capacities by unique name of the TaskChannel; others are unmanaged.
     """
 

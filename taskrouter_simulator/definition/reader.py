@@ -59,7 +59,8 @@ _TARGET = Object(
     Target,
     {
         "queue": Field(
-            Nullable(_NAME), "Name of the TaskQueue; by default, that of the preceding target."
+            Nullable(_NAME),
+            "Name of the TaskQueue; by default, the TaskQueue of the preceding target.",
         ),
         "expression": Field(
             Nullable(Expression()), "Selects Workers, such as task.region == worker.region."
@@ -90,7 +91,7 @@ _FILTER = Object(
     "a filter",
     Filter,
     {
-        "filter_friendly_name": Field(Nullable(_NAME), "Name of the filter, for people."),
+        "filter_friendly_name": Field(Nullable(_NAME), "Display name of the filter."),
         "expression": Field(
             Nullable(Expression()), "Selects Tasks, such as language == 'es'; by default, all."
         ),
@@ -144,7 +145,7 @@ _TASK_CHANNEL = Object(
     TaskChannelDefinition,
     {
         "unique_name": Field(_NAME, "Identifier, such as voice; it cannot change.", required=True),
-        "friendly_name": Field(_SHORT_NAME, "Name of the TaskChannel, for people."),
+        "friendly_name": Field(_SHORT_NAME, "Display name of the TaskChannel."),
         "channel_optimized_routing": Field(
             Flag(), "Whether to prefer the Worker who has been idle longest on this channel."
         ),
@@ -178,7 +179,7 @@ _WORKFLOW = Object(
     {
         "friendly_name": Field(_NAME, "Name of the Workflow.", required=True),
         "was": _WAS,
-        "assignment_callback_url": Field(_URL, "URL that answers with an assignment instruction."),
+        "assignment_callback_url": Field(_URL, "URL that returns an assignment instruction."),
         "fallback_assignment_callback_url": Field(
             _URL, "URL to use if assignment_callback_url fails."
         ),
@@ -219,7 +220,7 @@ WORKSPACE = Object(
         "workflows": Field(ListOf(_WORKFLOW, "friendly_name"), "The Workflows."),
         "workers": Field(
             ListOf(_WORKER, "friendly_name", ignores_case=True),
-            "The Workers. Without this key, none are changed.",
+            "The Workers. Without this key, no Workers are changed.",
         ),
     },
 )

@@ -136,7 +136,7 @@ class Call(Resource):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the call is connected with another call or is in a conference."""
+        """Whether the call is connected to another call or is in a conference."""
         return bool(self.partner_sid or self.conference_sid)
 
     @property

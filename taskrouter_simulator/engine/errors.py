@@ -1,8 +1,8 @@
-"""Exceptions for refused requests, with Twilio's HTTP status and error code."""
+"""Exceptions for rejected requests, with Twilio's HTTP status and error code."""
 
 
-class Refusal(Exception):
-    """A refused request.
+class ApiError(Exception):
+    """An error in response to a request.
 
     Args:
         message: Message of the error response.
@@ -18,7 +18,7 @@ class Refusal(Exception):
         self.code = code or self.code
 
 
-class BadRequest(Refusal):
+class BadRequest(ApiError):
     """A parameter is missing or invalid, or the resource is in the wrong state."""
 
 
@@ -33,7 +33,7 @@ class NotPending(BadRequest):
         self.status = status
 
 
-class NotFound(Refusal):
+class NotFound(ApiError):
     """The resource does not exist."""
 
     status = 404
@@ -43,8 +43,8 @@ class NotFound(Refusal):
         super().__init__(f"The requested resource {path} was not found")
 
 
-class PreconditionFailed(Refusal):
-    """The If-Match header does not name the current version."""
+class PreconditionFailed(ApiError):
+    """The If-Match header does not match the current version."""
 
     status = 412
     code = 20412

@@ -43,7 +43,7 @@ class Fact(NamedTuple):
         channel_sid: The Task's channel, a TC… SID.
         workflow_sid: The Task's Workflow, a WW… SID.
         queue_sid: The TaskQueue in which the change happened, a WQ… SID. A Task that moves to
-            another TaskQueue counts as moved in the TaskQueue that it leaves.
+            another TaskQueue is counted as moved in the TaskQueue that it leaves.
         worker_sid: The Reservation's Worker, a WK… SID.
     """
 

@@ -43,12 +43,12 @@ class Conditions:
     Attributes:
         text: The conditions as an expression; "" for no conditions.
         task_values: Functions that look up the referenced values in the context of a Task.
-        on_time: Whether a condition depends on the time of day.
+        depends_on_time: Whether a condition depends on the time of day.
     """
 
     text: str = ""
     task_values: tuple[Value, ...] = ()
-    on_time: bool = False
+    depends_on_time: bool = False
 
 
 @lru_cache(maxsize=4096)
@@ -56,19 +56,22 @@ def split_by_state(expression: str) -> tuple[Conditions, Conditions]:
     """Split an expression into two parts, both of which must hold.
 
     Returns:
-        The conditions that do not depend on a Worker's Activity or TaskChannels, and the others.
+        The conditions that do not depend on a Worker's Activity or TaskChannels, and the remaining
+        conditions.
     """
     found = conditions(expression) if expression.strip() else ()
     parts = []
-    for on_state in (False, True):
-        part = [(text, keys) for text, keys in found if any(map(_is_state, keys)) is on_state]
+    for depends_on_state in (False, True):
+        part = [
+            (text, keys) for text, keys in found if any(map(_is_state, keys)) is depends_on_state
+        ]
         all_keys = [key for _, keys in part for key in keys]
         task_keys = [keys for keys in all_keys if keys[0] not in {"worker", "taskrouter"}]
         parts.append(
             Conditions(
                 text=" AND ".join(text for text, _ in part),
                 task_values=tuple(map(reference, task_keys)),
-                on_time=any(keys[0] == "taskrouter" for keys in all_keys),
+                depends_on_time=any(keys[0] == "taskrouter" for keys in all_keys),
             )
         )
     return parts[0], parts[1]
@@ -102,7 +105,7 @@ class QueueIndex:
 
 @dataclass(eq=False)
 class _RequirementGroup:
-    """A Worker's matching requirements with one availability, and the Worker's position if free."""
+    """The requirements with one availability that a Worker matches, and the position if free."""
 
     requirements: dict[Requirement, None] = field(default_factory=dict)
     position: FreeWorker | None = None
@@ -189,15 +192,15 @@ class WorkerIndex:
         key: Any,
         create: Callable[[], Requirement],
         *,
-        on_time: bool,
+        depends_on_time: bool,
         candidates: Iterable[str] | None,
     ) -> Requirement:
         """Return the requirement with the given key.
 
         Args:
-            key: Two Tasks have the same requirement if the keys are equal.
+            key: Two Tasks have the same requirement if their keys are equal.
             create: Creates the requirement if the key is new.
-            on_time: Whether the requirement depends on the time of day.
+            depends_on_time: Whether the requirement depends on the time of day.
             candidates: SIDs of the only Workers that can match; None for no restriction.
         """
         requirement = self._requirements.get(key)
@@ -205,7 +208,7 @@ class WorkerIndex:
             if len(self._requirements) >= self._purge_at:
                 self._purge()
             requirement = self._requirements[key] = create()
-            if on_time:
+            if depends_on_time:
                 self._timed_requirements[requirement] = None
             queue_sid = requirement.availability.queue_sid
             members = self.queue(queue_sid).members

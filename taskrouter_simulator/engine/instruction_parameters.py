@@ -1,7 +1,7 @@
 """Validation of instruction parameters.
 
 Most functions take the error code for an invalid parameter. Parameters come from JSON or from a
-form, so numbers and booleans may be strings. A JSON `null` counts as absent. An empty string
+form, so numbers and booleans may be strings. A JSON `null` is treated as absent. An empty string
 is invalid.
 """
 

@@ -115,8 +115,8 @@ def execute(
         raise InstructionError(code, message)
     try:
         instruction.execute(InstructionContext(engine, workspace, reservation, parameters))
-    except BadRequest as refusal:
-        raise InstructionError(refusal.code, refusal.message) from refusal
+    except BadRequest as error:
+        raise InstructionError(error.code, error.message) from error
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ class InstructionContext:
                 caller_id=caller_id,
                 status_callback=status_callback,
             )
-        except BadRequest as refusal:
-            raise InstructionError(code, refusal.message) from refusal
+        except BadRequest as error:
+            raise InstructionError(code, error.message) from error
 
     def subscription(
         self, events: frozenset[str], method: str, name: str = "status_callback_url"
@@ -243,8 +243,8 @@ def _redirect(context: InstructionContext) -> None:
     accept = read_flag(parameters, "accept", 40122)
     try:
         call_control.redirect(context.engine, parameters["call_sid"], parameters["url"])
-    except BadRequest as refusal:
-        raise InstructionError(40122, refusal.message) from refusal
+    except BadRequest as error:
+        raise InstructionError(40122, error.message) from error
     if accept:
         context.accept()
 

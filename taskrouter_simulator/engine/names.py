@@ -237,7 +237,7 @@ def _require_available(keys: Keys, scope: Scope) -> None:
 
 
 def _require_known(keys: Keys, workspace: Workspace) -> None:
-    """Check that a reference names an existing value, unless it names an attribute."""
+    """Check that a reference other than an attribute refers to an existing value."""
     channels = [channel.unique_name for channel in workspace.channels.values()]
     match keys:
         case ("taskrouter", name):

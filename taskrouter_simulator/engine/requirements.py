@@ -54,18 +54,18 @@ def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step
     channel_sid = None if task.ignore_capacity else task.channel_sid
     order_by = target.order_by or ""
 
-    def holds(conditions: Conditions, worker: Worker) -> bool:
+    def meets(worker: Worker, conditions: Conditions) -> bool:
         if not conditions.text:
             return True
         worker_context = workers.expression_context(workspace, worker)
         return engine.compile(conditions.text)({**context, **worker_context})
 
     def matches(worker: Worker) -> bool:
-        return (not field or getattr(worker, field) == known) and holds(fixed, worker)
+        return (not field or getattr(worker, field) == known) and meets(worker, fixed)
 
     def position(worker: Worker) -> FreeWorker | None:
         has_capacity = channel_sid is None or workers.has_capacity(workspace, worker, channel_sid)
-        if not has_capacity or not holds(state, worker):
+        if not has_capacity or not meets(worker, state):
             return None
         key = _sort_key(workspace, worker, order_by) if order_by else ()
         return key, worker.unoccupied_since, worker.sequence, worker
@@ -78,7 +78,7 @@ def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step
     return index.workers.requirement(
         (availability, fixed.text, fixed_values, field, repr(known)),
         lambda: Requirement(availability, matches),
-        on_time=fixed.on_time or state.on_time,
+        depends_on_time=fixed.depends_on_time or state.depends_on_time,
         candidates=candidates,
     )
 
@@ -86,7 +86,7 @@ def find_requirement(engine: Engine, index: RoutingIndex, task: Task, step: Step
 def _find_known_worker(
     engine: Engine, index: RoutingIndex, task: Task, step: Step
 ) -> tuple[str, Any, list[str]]:
-    """Find the Worker that the Task's attributes name.
+    """Find the known Worker that the Task's attributes specify.
 
     If the TaskQueue has no such Worker, emit an alert once, when the Task enters the step.
 

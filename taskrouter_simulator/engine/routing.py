@@ -90,7 +90,7 @@ def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
 
 
 def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """Determine a Task's routing step, if an evaluation is due."""
+    """Determine a Task's routing step, if the Task needs an evaluation."""
     evaluation, task.evaluation = task.evaluation, Evaluation.NONE
     if evaluation is Evaluation.NONE:
         return
@@ -294,7 +294,7 @@ def _is_skipped(engine: Engine, index: RoutingIndex, task: Task, step: Step) -> 
 def _reserve(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, requirement: Requirement
 ) -> bool:
-    """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
+    """Reserve up to `max_reserved_workers` Workers; return whether any Worker was reserved."""
     candidates = (worker for *_, worker in requirement.free)
     now = engine.now()
     ready = (item for item in candidates if task.reoffer_times.get(item.sid, now) <= now)

@@ -38,8 +38,8 @@ class Interval:
 
     Attributes:
         start: The beginning.
-        end: The end. Changes within one second after the end also count, because dates in requests
-            have no fractions of a second.
+        end: The end. Changes within one second after the end are included, because dates in
+            requests have no fractions of a second.
     """
 
     start: float
@@ -61,7 +61,7 @@ def count_tasks(tasks: Iterable[Task], now: float, *, count_closed: bool) -> dic
     Args:
         tasks: The Tasks.
         now: The current time.
-        count_closed: Whether completed and canceled Tasks count.
+        count_closed: Whether to count completed and canceled Tasks.
     """
     statuses = [status for status in TaskStatus if count_closed or status not in CLOSED]
     counted = [task for task in tasks if task.status in statuses]
@@ -146,7 +146,7 @@ def sum_activities(
 
     Args:
         workspace: The Workspace.
-        interval: The interval; only the part of a stay that is in the interval counts.
+        interval: The interval; only the part of a stay within the interval is counted.
         now: The current time.
         worker_sids: SIDs of the Workers; None for all, including deleted Workers.
     """

@@ -245,7 +245,7 @@ def _step_to(
 ) -> Step | None:
     """Return the step that leads to a TaskQueue or Worker; None if it does not exist.
 
-    The step that leads to a Worker keeps the TaskQueue *queue_sid* if the Worker is a member.
+    The step that leads to a Worker keeps the TaskQueue `queue_sid` if the Worker is a member.
     Otherwise, the step leads to the oldest TaskQueue that contains the Worker.
     """
     if sid in workspace.queues:

@@ -117,7 +117,7 @@ class PendingTasks:
     that affects a Task whose turn is over takes effect in the next pass.
 
     Args:
-        tasks: All Tasks of the Workspace by SID. The first pass examines the pending ones.
+        tasks: All Tasks of the Workspace by SID. The first pass examines the pending Tasks.
     """
 
     def __init__(self, tasks: Mapping[str, Task]) -> None:
@@ -253,7 +253,7 @@ class PendingTasks:
             self._push_remaining(current, requirement)
 
     def _push_remaining(self, current: "_Pass", requirement: Requirement) -> None:
-        """Add a requirement's Tasks whose turn is not over; the next pass examines the others.
+        """Add a requirement's Tasks that this pass can still examine; leave the rest for the next.
 
         This is slow, but it is needed only if a Reservation makes another Task match.
         """

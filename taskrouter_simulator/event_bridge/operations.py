@@ -22,7 +22,7 @@ def respond(request: SdkRequest) -> Payload:
     """Execute a request, and return the payload of the response.
 
     Raises:
-        Refusal: The request is unknown, not permitted or invalid.
+        ApiError: The request is unknown, not permitted or invalid.
     """
     for (method, pattern), operation in _OPERATIONS.items():
         match = pattern.fullmatch(request.path)
@@ -39,8 +39,8 @@ def _activities(request: SdkRequest) -> Payload:
 
 def _workers(request: SdkRequest) -> Payload:
     require(request.is_supervisor, "is available to supervisors only")
-    found = _search(request, "Workers", "workers", request.workspace.workers)
-    return _page(request, found, payloads.worker)
+    matching_workers = _search(request, "Workers", "workers", request.workspace.workers)
+    return _page(request, matching_workers, payloads.worker)
 
 
 def _worker(request: SdkRequest) -> Payload:
@@ -65,12 +65,12 @@ def _worker_channels(request: SdkRequest) -> Payload:
 def _reservations(request: SdkRequest) -> Payload:
     worker = request.own_worker()
     all_reservations = request.workspace.reservations.values()
-    found = (
+    reservations = (
         worker.held.values()
         if request.parameters.get("Active", "").lower() == "true"
         else [item for item in all_reservations if item.worker_sid == worker.sid]
     )
-    return _page(request, found, payloads.reservation)
+    return _page(request, reservations, payloads.reservation)
 
 
 def _reservation(request: SdkRequest) -> Payload:
@@ -104,7 +104,7 @@ def _supervise(request: SdkRequest) -> Payload:
         request.is_supervisor
         and request.parameters.get("Instruction") == "supervise"
         and request.parameters.get("Supervisor") == request.grant.worker_sid,
-        "is not a supervise instruction in which a supervisor names their own Worker",
+        "is not a supervise instruction with the supervisor's own Worker as Supervisor",
     )
     request.execute("Tasks/{task}/Reservations/{sid}")
     reservation = request.find(request.workspace.reservations, "sid")
@@ -113,8 +113,8 @@ def _supervise(request: SdkRequest) -> Payload:
 
 def _task_queues(request: SdkRequest) -> Payload:
     require(request.is_supervisor, "is available to supervisors only")
-    found = _search(request, "TaskQueues", "task_queues", request.workspace.queues)
-    return _page(request, found, payloads.task_queue)
+    matching_queues = _search(request, "TaskQueues", "task_queues", request.workspace.queues)
+    return _page(request, matching_queues, payloads.task_queue)
 
 
 def _task_queue(request: SdkRequest) -> Payload:
@@ -129,13 +129,13 @@ def _search(
     request: SdkRequest, path: str, key: str, resources: Mapping[str, AnyResource]
 ) -> list[AnyResource]:
     """Return the resources on all pages of a REST list."""
-    found: list[AnyResource] = []
+    results: list[AnyResource] = []
     paging = {"PageSize": str(_MAX_PAGE_SIZE)}
     while True:
         body = request.execute(path, **paging)
-        found += [resources[item["sid"]] for item in body[key]]
+        results += [resources[item["sid"]] for item in body[key]]
         if (next_page := body["meta"]["next_page_url"]) is None:
-            return found
+            return results
         paging = dict(parse_qsl(urlsplit(next_page).query))
 
 
@@ -151,15 +151,15 @@ def _page(request: SdkRequest, resources: Iterable[Resource], render: Render) ->
     size = Parameters(urlencode(request.parameters), ("PageSize",)).integer(
         "PageSize", 1, _MAX_PAGE_SIZE
     )
-    found = list(resources)
+    remaining = list(resources)
     for name in CURSORS:
         if sid := request.parameters.get(name):
-            sids = [item.sid for item in found]
+            sids = [item.sid for item in remaining]
             if sid not in sids:
                 raise BadRequest(f"{name} {sid[:50]!r} is not in the list")
-            found = found[sids.index(sid) + 1 :]
-    page = found[: size or 50]
-    after = page[-1].sid if len(page) < len(found) else None
+            remaining = remaining[sids.index(sid) + 1 :]
+    page = remaining[: size or 50]
+    after = page[-1].sid if len(page) < len(remaining) else None
     return {
         "contents": [render(request.engine, request.workspace, item) for item in page],
         "after_sid": after,

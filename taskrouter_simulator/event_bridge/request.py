@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import BadRequest, NotFound, Refusal
+from taskrouter_simulator.engine.errors import ApiError, BadRequest, NotFound
 from taskrouter_simulator.engine.model import Reservation, Resource, Task, Worker, Workspace
 from taskrouter_simulator.event_bridge.payloads import holders
 from taskrouter_simulator.event_bridge.tokens import Grant
@@ -31,7 +31,7 @@ The simulator records no calls, so the transcription parameters have no effect.
 """
 
 
-class PermissionDenied(Refusal):
+class PermissionDenied(ApiError):
     """The Access Token does not permit the request."""
 
     status = 403
@@ -94,7 +94,7 @@ class SdkRequest:
             "names another Worker's Reservation",
         )
         if reservation is None:
-            raise BadRequest("ReservationSid must name an existing Reservation")
+            raise BadRequest("ReservationSid must be the SID of an existing Reservation")
         return reservation
 
     def own_task(self) -> Task:
@@ -102,7 +102,7 @@ class SdkRequest:
         worker = self.own_worker()
         task = self.workspace.tasks.get(self.parameters.get("TaskSid", ""))
         if task is None:
-            raise BadRequest("TaskSid must name an existing Task")
+            raise BadRequest("TaskSid must be the SID of an existing Task")
         require(worker.sid in holders(task), "names another Worker's Task")
         return task
 
@@ -118,7 +118,7 @@ class SdkRequest:
             **parameters: Additional parameters.
 
         Raises:
-            Refusal: The REST operation refuses the request.
+            ApiError: The REST operation rejects the request.
         """
         operation = ROUTES[f"/v1/Workspaces/{{workspace}}/{path}"][self.method]
         given = {name: text for name, text in self.parameters.items() if name not in _NOT_IN_REST}

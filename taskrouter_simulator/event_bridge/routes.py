@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import BadRequest, Refusal
+from taskrouter_simulator.engine.errors import ApiError, BadRequest
 from taskrouter_simulator.engine.model import Event, Worker, Workspace
 from taskrouter_simulator.event_bridge import payloads
 from taskrouter_simulator.event_bridge.operations import respond
@@ -37,7 +37,7 @@ from taskrouter_simulator.event_bridge.tokens import Grant, verify
 from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.origins import FOREIGN, is_foreign, is_local_page
-from taskrouter_simulator.rest.api import CutConnection, InjectedError, as_refusal, delay
+from taskrouter_simulator.rest.api import CutConnection, InjectedError, as_api_error, delay
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, read_body
 
@@ -109,8 +109,8 @@ class EventBridge:
         try:
             grant = verify(query.get("token"), self._credentials, time.time())
             workspace, worker = self._find_worker(grant)
-        except Refusal as refusal:
-            await close(socket, POLICY_VIOLATION, refusal.message)
+        except ApiError as error:
+            await close(socket, POLICY_VIOLATION, error.message)
             return
         session = self._new_session(grant, query.get("setWorkerOfflineIfDisconnected"))
         sessions = self._sessions[worker.sid]
@@ -183,8 +183,8 @@ class EventBridge:
             # This response is never sent, because the client has disconnected.
             return HttpResponse(status_code=400)
         except Exception as error:  # noqa: BLE001 - logged
-            refusal = as_refusal(error)
-            status, content = refusal.status, _error(refusal)
+            api_error = as_api_error(error)
+            status, content = api_error.status, _error(api_error)
         self._record(
             "request",
             method=sent.method,
@@ -214,7 +214,7 @@ class EventBridge:
 
 
 class _ParsedRequest(NamedTuple):
-    """The request that the body of a POST request describes."""
+    """The SDK's request in the body of a POST request."""
 
     method: str
     path: str
@@ -225,7 +225,7 @@ def _execute(request: SdkRequest, fault: Fault | None) -> Payload:
     """Execute a request, and return its payload, unless a fault intervenes.
 
     Raises:
-        Refusal: The request is refused, the fault is an error, or the fault cuts the connection
+        ApiError: The request is rejected, the fault is an error, or the fault cuts the connection
             before the request takes effect.
     """
     if fault is None or fault.kind == "latency":
@@ -249,7 +249,7 @@ def _set_offline(engine: Engine, workspace: Workspace, worker: Worker) -> None:
 def _parse(body: bytes) -> dict[str, Any]:
     """Parse a JSON object in a body, although the SDK declares the body as a form."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not JSON or is nested too deeply") from error
     if not isinstance(value, dict):
@@ -257,8 +257,8 @@ def _parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _refuse_constant(name: str) -> None:
-    """Refuse NaN and Infinity, which Python's parser accepts."""
+def _reject_constant(name: str) -> None:
+    """Reject NaN and Infinity, which Python's parser accepts."""
     raise ValueError(name)
 
 
@@ -271,12 +271,12 @@ def _validate(body: dict[str, Any]) -> _ParsedRequest:
     return _ParsedRequest(method, url.removeprefix("/"), encode_parameters(parameters))
 
 
-def _error(refusal: Refusal) -> dict[str, Any]:
+def _error(error: ApiError) -> dict[str, Any]:
     return {
-        "code": refusal.code,
-        "message": refusal.message,
-        "more_info": f"https://www.twilio.com/docs/errors/{refusal.code}",
-        "status": refusal.status,
+        "code": error.code,
+        "message": error.message,
+        "more_info": f"https://www.twilio.com/docs/errors/{error.code}",
+        "status": error.status,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import jwt
 
-from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.errors import ApiError
 from taskrouter_simulator.identifiers import Credentials
 
 MAX_LIFETIME = 86_400
@@ -24,7 +24,7 @@ _OPTIONS: Any = {
 """Disables PyJWT's claim checks; `verify` checks the claims and reports Twilio's error codes."""
 
 
-class InvalidToken(Refusal):
+class InvalidToken(ApiError):
     """The Access Token is not accepted."""
 
     status = 401
@@ -63,7 +63,8 @@ def verify(token: Any, credentials: Credentials, now: float) -> Grant:
     claims = _verify_signature(token, credentials)
     if (claims.get("iss"), claims.get("sub")) != (credentials.api_key_sid, credentials.account_sid):
         raise InvalidToken(
-            "The Access Token's iss must be the SID of the API key, and its sub the account's SID",
+            "The Access Token's iss must be the SID of the API key, and its sub must be the SID of"
+            " the account",
             20103,
         )
     expires, begins = claims.get("exp"), claims.get("nbf", 0)

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.errors import BadRequest, NotFound, Refusal
+from taskrouter_simulator.engine.errors import ApiError, BadRequest, NotFound
 from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.origins import FOREIGN, is_foreign
@@ -37,14 +37,14 @@ _TRANSPORT = "simulator.transport"
 _HOST = re.compile(r"[A-Za-z0-9_.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
-class Unauthenticated(Refusal):
+class Unauthenticated(ApiError):
     """The credentials are missing or wrong."""
 
     status = 401
     code = 20003
 
 
-class Forbidden(Refusal):
+class Forbidden(ApiError):
     """The request may come from another site's web page.
 
     The test credentials are not secret, so another site may know them.
@@ -54,14 +54,14 @@ class Forbidden(Refusal):
     code = 20003
 
 
-class MethodNotAllowed(Refusal):
+class MethodNotAllowed(ApiError):
     """The path exists, but does not accept the method."""
 
     status = 405
     code = 20004
 
 
-class InternalError(Refusal):
+class InternalError(ApiError):
     """An unexpected exception, caused by a bug in the simulator."""
 
     status = 500
@@ -71,7 +71,7 @@ class InternalError(Refusal):
         super().__init__("Internal Server Error")
 
 
-class InjectedError(Refusal):
+class InjectedError(ApiError):
     """An error injected by a fault."""
 
     def __init__(self, fault: Fault) -> None:
@@ -81,9 +81,9 @@ class InjectedError(Refusal):
         self.status = fault.status
 
 
-def as_refusal(error: Exception) -> Refusal:
-    """Return a refusal unchanged. Log any other exception and return an InternalError."""
-    if isinstance(error, Refusal):
+def as_api_error(error: Exception) -> ApiError:
+    """Return an ApiError unchanged. Log any other exception and return an InternalError."""
+    if isinstance(error, ApiError):
         return error
     _LOGGER.error("Unexpected exception while handling a request", exc_info=error)
     return InternalError()
@@ -198,7 +198,7 @@ class RestApi:
         except ClientDisconnect:
             raise
         except Exception as error:  # noqa: BLE001 - logged
-            response = self._error(as_refusal(error))
+            response = self._error(as_api_error(error))
         if fault and fault.kind == "error":
             response = self._error(InjectedError(fault), fault.retry_after)
         return response, parameters
@@ -224,15 +224,15 @@ class RestApi:
         if scheme.lower() != "basic" or not any(matches):
             raise Unauthenticated("Authenticate")
 
-    def _error(self, refusal: Refusal, retry_after: int | None = None) -> Response:
+    def _error(self, error: ApiError, retry_after: int | None = None) -> Response:
         """Return an error in Twilio's usual format or, if configured, RFC 9457 format."""
-        page = f"https://www.twilio.com/docs/errors/{refusal.code}"
-        body: dict[str, Any] = {"code": refusal.code, "status": refusal.status}
+        page = f"https://www.twilio.com/docs/errors/{error.code}"
+        body: dict[str, Any] = {"code": error.code, "status": error.status}
         if self._settings.problem_details:
-            body |= {"type": page, "title": refusal.message}
-            return Response(refusal.status, body, None, retry_after, "application/problem+json")
-        body |= {"message": refusal.message, "more_info": page}
-        return Response(refusal.status, body, None, retry_after)
+            body |= {"type": page, "title": error.message}
+            return Response(error.status, body, None, retry_after, "application/problem+json")
+        body |= {"message": error.message, "more_info": page}
+        return Response(error.status, body, None, retry_after)
 
     def _to_http(self, response: Response) -> HttpResponse:
         """Return an HTTP response with its headers, such as rate limits and the ETag."""

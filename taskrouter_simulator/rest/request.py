@@ -91,7 +91,7 @@ class Parameters:
         """Return the enumeration members in a repeated or comma-separated parameter."""
         members = {member.value.lower(): member for member in allowed}
         return {
-            members.get(value.lower()) or _refuse_choice(name, allowed) for value in self.all(name)
+            members.get(value.lower()) or _reject_choice(name, allowed) for value in self.all(name)
         }
 
     def text(
@@ -158,7 +158,7 @@ class Parameters:
         if value is None:
             return None
         members = {member.value.lower(): member for member in allowed}
-        return members.get(value.lower()) or _refuse_choice(name, allowed)
+        return members.get(value.lower()) or _reject_choice(name, allowed)
 
     def url(self, name: str) -> str | None:
         """Return an absolute http(s) URL, or an empty value, which clears a stored URL."""
@@ -196,7 +196,7 @@ class Parameters:
             raise BadRequest(f"{name} must be an ISO 8601 date and time") from error
 
 
-def _refuse_choice(name: str, allowed: type[StrEnum]) -> NoReturn:
+def _reject_choice(name: str, allowed: type[StrEnum]) -> NoReturn:
     raise BadRequest(f"{name} must be one of {', '.join(member.value for member in allowed)}")
 
 
@@ -206,7 +206,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def _require_finite(text: str) -> float:
-    """Refuse a number that Python parses as Infinity, because JSON has no Infinity."""
+    """Reject a number that Python parses as Infinity, because JSON has no Infinity."""
     number = float(text)
     if math.isinf(number):
         raise BadRequest(f"Attributes must not contain the number {text[:50]}, which is too large")
@@ -333,8 +333,8 @@ class Request:
         token = self.query.text("PageToken", allow_empty=False)
         if number and not token:
             raise BadRequest("Absolute paging is not supported, use PageToken", _ABSOLUTE_PAGING)
-        kept = (resource for resource in resources if keep(resource))
-        page = paginate(self.path, kept, ordering, token, size)
+        filtered = (resource for resource in resources if keep(resource))
+        page = paginate(self.path, filtered, ordering, token, size)
         previous_token, next_token = page.previous_token, page.next_token
         meta = {
             "first_page_url": self._page_url(size, 0, None),

@@ -74,8 +74,8 @@ def workspace_cumulative(request: Request) -> dict[str, Any]:
 def workflow_real_time(request: Request) -> dict[str, Any]:
     """Compute the real-time statistics of a Workflow."""
     sid = request.find(request.workspace.workflows, "workflow").sid
-    controlled = [task for task in request.workspace.tasks.values() if task.workflow_sid == sid]
-    return _count_tasks(request, controlled, _channel_sid(request))
+    workflow_tasks = [task for task in request.workspace.tasks.values() if task.workflow_sid == sid]
+    return _count_tasks(request, workflow_tasks, _channel_sid(request))
 
 
 def workflow_cumulative(request: Request) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 8) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium(THROTTLE_EARLY, omitted=UNTHROTTLED) as started:
+    with chromium(THROTTLE_EARLY, omitted_arguments=UNTHROTTLED) as started:
         yield started
 
 

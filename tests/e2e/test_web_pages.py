@@ -75,7 +75,7 @@ def running_stack():
 @pytest.fixture(scope="module")
 def page():
     rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
-    with chromium(rules, without=LOCAL_NETWORK_ACCESS) as browser:
+    with chromium(rules, disabled_features=LOCAL_NETWORK_ACCESS) as browser:
         page = browser.new_page()
         page.route("**/attack.html", lambda route: route.fulfill(body="", content_type="text/html"))
         yield page

@@ -1,4 +1,4 @@
-"""Fixtures that run a simulator, an app that answers its callbacks, and Chromium.
+"""Fixtures that run a simulator, an app that responds to its callbacks, and Chromium.
 
 The environment variable CHROMIUM is the path of the browser. By default, an installed Chromium or
 Chrome is used.
@@ -58,16 +58,18 @@ def taskrouter(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]
 
 @contextmanager
 def chromium(
-    *arguments: str, without: tuple[str, ...] = (), omitted: tuple[str, ...] = ()
+    *arguments: str,
+    disabled_features: tuple[str, ...] = (),
+    omitted_arguments: tuple[str, ...] = (),
 ) -> Iterator[Browser]:
     """Run Chromium; skip the test if Chromium is missing.
 
     Args:
         *arguments: Additional command-line arguments.
-        without: Names of additional features to disable.
-        omitted: Playwright's own arguments that are omitted.
+        disabled_features: Names of additional features to disable.
+        omitted_arguments: Default arguments of Playwright to omit.
     """
-    features = f"--disable-features={','.join([*_DISABLED_FEATURES, *without])}"
+    features = f"--disable-features={','.join([*_DISABLED_FEATURES, *disabled_features])}"
     program = os.environ.get("CHROMIUM") or next(
         filter(None, map(shutil.which, _PROGRAM_NAMES)), None
     )
@@ -79,7 +81,7 @@ def chromium(
         browser = playwright.chromium.launch(
             executable_path=program,
             args=[features, *_ARGUMENTS, *arguments],
-            ignore_default_args=list(omitted),
+            ignore_default_args=list(omitted_arguments),
         )
         yield browser
         browser.close()

@@ -84,7 +84,7 @@ def test_task_queue_shows_worker_and_task_counts(simulation):
     assert (spanish["tasks"], english["tasks"]) == ({"pending": 1}, {})
 
 
-def test_completed_task_still_names_its_worker(simulation):
+def test_completed_task_still_shows_its_worker(simulation):
     task, reservation = simulation.offer_task()
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     assignments.complete(simulation.engine, simulation.workspace, task)

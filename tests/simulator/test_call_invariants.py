@@ -15,7 +15,7 @@ from taskrouter_simulator.engine import (
     workers,
 )
 from taskrouter_simulator.engine.calls import call_control, conferences
-from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.errors import ApiError
 from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.model import WAITING
 from tests.simulator.call_simulation import APP, NUMBER, WORKER_NUMBER, CallSimulation, enqueue_verb
@@ -267,7 +267,7 @@ def test_calls_and_tasks_stay_consistent(simulator_settings, multi, name, accept
     simulation.make_alice_idle()
     simulation.place_call("1")
     for action, *arguments in actions:
-        with contextlib.suppress(Refusal, InstructionError):
+        with contextlib.suppress(ApiError, InstructionError):
             action(simulation, *arguments)
         simulation.run()
         check_calls_and_tasks(simulation)

@@ -166,8 +166,8 @@ def test_transfer_can_be_canceled_only_by_the_initiating_worker_with_the_right_t
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ReservationSid": "WR1"}, "ReservationSid must name an existing Reservation"),
-        ({"ReservationSid": None}, "ReservationSid must name an existing Reservation"),
+        ({"ReservationSid": "WR1"}, "ReservationSid must be the SID of an existing Reservation"),
+        ({"ReservationSid": None}, "ReservationSid must be the SID of an existing Reservation"),
         ({"Mode": "HOT"}, "Mode must be one of WARM, COLD"),
         ({"To": None}, "Missing required parameter To in the post body"),
         ({"To": "WK1"}, "Cannot transfer to WK1: not a different Worker or a TaskQueue"),
@@ -310,7 +310,7 @@ def test_participant_update_requires_the_workers_own_task_and_a_conference(
     message = f"Task {accepted_reservation['task_sid']} has no conference with {name}"
     assert (status, body["message"]) == (400, message)
     status, body = update(alice, alice.worker_sid, TaskSid="WT1")
-    assert (status, body["message"]) == (400, "TaskSid must name an existing Task")
+    assert (status, body["message"]) == (400, "TaskSid must be the SID of an existing Task")
 
 
 def test_participant_update_requires_the_workers_own_reservation_and_a_conference(

@@ -168,9 +168,9 @@ def test_attempts_without_a_response_and_other_log_entries_are_skipped(app, file
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "{file} contains no callback that was answered"),
-        ('{"kind": "alert"}\n', "{file} contains no callback that was answered"),
-        (json.dumps({**ENTRY, "status": None}), "{file} contains no callback that was answered"),
+        ("", "{file} contains no callback with a response"),
+        ('{"kind": "alert"}\n', "{file} contains no callback with a response"),
+        (json.dumps({**ENTRY, "status": None}), "{file} contains no callback with a response"),
         (json.dumps(ENTRY) + "\n\n", "line 2 of {file} is not a JSON object"),
         ("{", "line 1 of {file} is not a JSON object"),
         ("[" * 100_000, "line 1 of {file} is not a JSON object"),

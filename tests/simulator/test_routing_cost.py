@@ -63,8 +63,8 @@ def test_each_part_of_an_expression_has_its_own_dependencies():
     context = {"task": {"level": 7, "limit": {"chat": 3}}, "level": 8}
     assert [value(context) for value in fixed.task_values] == [7]
     assert [value(context) for value in state.task_values] == [3]
-    assert (fixed.on_time, state.on_time) == (True, False)
-    assert split_by_state("activity_sid == 'WA' OR taskrouter.currentMin == 5")[1].on_time
+    assert (fixed.depends_on_time, state.depends_on_time) == (True, False)
+    assert split_by_state("activity_sid == 'WA' OR taskrouter.currentMin == 5")[1].depends_on_time
 
 
 class CostSimulation(WorkflowSimulation):

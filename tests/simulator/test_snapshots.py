@@ -14,7 +14,7 @@ from taskrouter_simulator.continuations import FUNCTIONS
 from taskrouter_simulator.engine import assignments, instructions, reservations, tasks, workers
 from taskrouter_simulator.engine.calls import call_control, conferences
 from taskrouter_simulator.engine.core import NOT_STORED, Engine, EventCallback
-from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.errors import ApiError
 from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.server import Simulator
 from taskrouter_simulator.settings import Settings
@@ -101,7 +101,7 @@ class Center(CallSimulation):
         name, first, second = step
         try:
             getattr(self, f"do_{name}")(first, second)
-        except (InstructionError, Refusal) as error:
+        except (InstructionError, ApiError) as error:
             self.effects.append(str(error))
         self.run()
 

@@ -564,7 +564,7 @@ def test_invalid_transfer_is_rejected_with_reason(taskrouter, accepted_reservati
         assert error_over_http(taskrouter, "/transfers", **valid, mode=mode) == expected
     for sid in (None, "WR0", 7):
         body = {**valid, "reservation_sid": sid}
-        expected = (400, "reservation_sid must name an existing Reservation")
+        expected = (400, "reservation_sid must be the SID of an existing Reservation")
         assert error_over_http(taskrouter, "/transfers", **body) == expected
     message = "Cannot transfer to None: not a different Worker or a TaskQueue"
     assert error_over_http(taskrouter, "/transfers", reservation_sid=accepted_reservation.sid) == (

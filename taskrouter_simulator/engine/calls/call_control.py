@@ -113,12 +113,12 @@ def remove_from_queue(engine: Engine, workspace: Workspace, task: Task) -> None:
 
 
 def stop_ringing(
-    engine: Engine, reservation: Reservation, why: str = "the Reservation is no longer pending"
+    engine: Engine, reservation: Reservation, reason: str = "the Reservation is no longer pending"
 ) -> None:
     """Cancel the leg that is ringing for a Reservation."""
     for leg in execution.ringing_legs(engine):
         if leg.reservation_sid == reservation.sid:
-            execution.cancel_leg(engine, leg, why)
+            execution.cancel_leg(engine, leg, reason)
 
 
 def follow_reservation(engine: Engine, reservation: Reservation) -> None:
@@ -268,7 +268,7 @@ def _ring(
     ringing.ring(
         engine,
         leg,
-        answers_after=execution.answers_after(engine, caller) if caller else 0,
+        answer_delay=execution.answer_delay(engine, caller) if caller else 0,
         seconds=seconds,
         on_answer=on_answer,
         on_no_answer=partial(_give_up, call, on_no_answer),

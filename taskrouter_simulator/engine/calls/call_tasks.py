@@ -62,8 +62,8 @@ def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
     if workflow_sid:
         try:
             _create_task(engine, call, verb, workflow_sid)
-        except BadRequest as refusal:
-            engine.alert(NO_TASK, refusal.message, {"call_sid": call.sid, "url": call.url})
+        except BadRequest as error:
+            engine.alert(NO_TASK, error.message, {"call_sid": call.sid, "url": call.url})
             return "error"
     engine.record_step(call, "enqueued", queue=name, task_sid=call.task_sid)
     return ""

@@ -80,10 +80,10 @@ def leave(engine: Engine, conference: Conference, call_sid: str, call_status: st
     Returns:
         The SIDs of the calls that had to leave because the conference ended.
     """
-    leaver = conference.participants[call_sid]
-    _remove(engine, conference, leaver, "participant_hung_up", call_status)
+    participant = conference.participants[call_sid]
+    _remove(engine, conference, participant, "participant_hung_up", call_status)
     is_last = not any(sid in engine.calls for sid in conference.participants)
-    if not (leaver.end_conference_on_exit or is_last):
+    if not (participant.end_conference_on_exit or is_last):
         return []
     others = list(conference.participants.values())
     for other in others:

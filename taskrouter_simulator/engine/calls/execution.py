@@ -114,19 +114,19 @@ def add(engine: Engine, call: Call) -> None:
             del engine.calls[oldest.sid]
 
 
-def answers_after(engine: Engine, caller: Call) -> float | None:
+def answer_delay(engine: Engine, caller: Call) -> float | None:
     """Return the seconds until a phone that rings for a caller is answered; None for never."""
     return engine.settings.answer_seconds if caller.worker_answers else None
 
 
 @continuation
-def end(engine: Engine, call: Call, why: str, final_status: str = "completed") -> None:
+def end(engine: Engine, call: Call, reason: str, final_status: str = "completed") -> None:
     """End a call; calls that were connected to the call continue with their own documents."""
     call.status = final_status
     call.queued = call.on_answer = call.on_no_answer = None
     for kind in ("call", "ring"):
         engine.cancel_timer(kind, call.sid)
-    engine.record_step(call, "ended", why=why, status=final_status)
+    engine.record_step(call, "ended", why=reason, status=final_status)
     status.report(engine, call, "completed")
     stop_ringing(engine, call)
     disconnected = _leave_conference(engine, call)
@@ -195,9 +195,9 @@ def stop_ringing(engine: Engine, caller: Call) -> None:
             cancel_leg(engine, leg, "the caller is no longer waiting")
 
 
-def cancel_leg(engine: Engine, leg: Call, why: str) -> None:
+def cancel_leg(engine: Engine, leg: Call, reason: str) -> None:
     """Cancel a ringing leg, and resume the timer of a pending Reservation."""
-    end(engine, leg, why, "canceled")
+    end(engine, leg, reason, "canceled")
     found = call_tasks.reservation_of(engine, leg)
     if found and found[1].status is ReservationStatus.PENDING:
         reservations.start_timer(engine, *found)
@@ -305,9 +305,9 @@ def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
     try:
         stop_ringing(engine, call_tasks.dial_queue(engine, call, reservation_sid, noun))
         call.dial = verb
-    except BadRequest as refusal:
+    except BadRequest as error:
         details = {"call_sid": call.sid, "url": call.url}
-        engine.alert(NO_RESERVATION, refusal.message, details)
+        engine.alert(NO_RESERVATION, error.message, details)
         return False
     return True
 
@@ -326,7 +326,7 @@ def _dial_phone(engine: Engine, call: Call, verb: Verb, to: str) -> None:
     ringing.ring(
         engine,
         leg,
-        answers_after=answers_after(engine, call),
+        answer_delay=answer_delay(engine, call),
         seconds=verb.number("timeout", _DIAL_SECONDS, _MAX_DIAL_SECONDS),
         on_answer=partial(_record_answer, engine, call, leg),
         on_no_answer=partial(end, engine, leg, "no answer", "no-answer"),

@@ -12,7 +12,7 @@ def ring(
     engine: Engine,
     leg: Call,
     *,
-    answers_after: float | None,
+    answer_delay: float | None,
     seconds: int,
     on_answer: Continuation,
     on_no_answer: Continuation,
@@ -22,20 +22,20 @@ def ring(
     Args:
         engine: The engine.
         leg: The leg.
-        answers_after: Seconds until the party answers; None for never.
+        answer_delay: Seconds until the party answers; None for never.
         seconds: Maximum ringing time.
         on_answer: Called when the party answers.
         on_no_answer: Called if the party declines or does not answer in time; ends the leg.
     """
     status.report(engine, leg, "initiated", "initiated")
     status.report(engine, leg, "ringing")
-    if answers_after == 0:
+    if answer_delay == 0:
         _answer(engine, leg, on_answer)
         return
     leg.on_answer = partial(_answer, engine, leg, on_answer)
     leg.on_no_answer = partial(_give_up, leg, on_no_answer)
-    if answers_after is not None and answers_after < seconds:
-        engine.set_timer("ring", leg.sid, engine.now() + answers_after, leg.on_answer)
+    if answer_delay is not None and answer_delay < seconds:
+        engine.set_timer("ring", leg.sid, engine.now() + answer_delay, leg.on_answer)
     else:
         engine.set_timer("ring", leg.sid, engine.now() + seconds, leg.on_no_answer)
 

@@ -36,7 +36,7 @@ def send(
     sequence: int,
     parameters: Mapping[str, str],
 ) -> bool:
-    """Send a status callback if the subscription contains the event; return whether it does."""
+    """Send a status callback if the subscription contains the event; return whether it was sent."""
     if subscription is None or event not in subscription.events:
         return False
     common = {

@@ -8,9 +8,9 @@ const MAX_SENTENCES = 3;
 export function describeChanges(before, after) {
   if (!before?.workspace || before.workspace.sid !== after.workspace?.sid) return "";
   const sentences = [
-    ...changed(before.workspace.tasks, after.workspace.tasks, task),
-    ...changed(before.workspace.workers, after.workspace.workers, worker(after.workspace)),
-    ...added(before.callbacks, after.callbacks).map(callback),
+    ...changed(before.workspace.tasks, after.workspace.tasks, describeTask),
+    ...changed(before.workspace.workers, after.workspace.workers, workerDescriber(after.workspace)),
+    ...added(before.callbacks, after.callbacks).map(describeCallback),
     ...added(before.alerts, after.alerts).map(({ code, message }) => `Alert ${code}: ${message}`),
   ].filter(Boolean);
   const remaining = sentences.length - MAX_SENTENCES;
@@ -27,20 +27,20 @@ function added(before, after) {
   return after.filter((entry) => entry.id > newest).reverse();
 }
 
-function task(before, { sid, status, workers }) {
+function describeTask(before, { sid, status, workers }) {
   if (before?.status === status) return "";
   const preposition = { reserved: "for", assigned: "to" }[status];
   const names = preposition ? ` ${preposition} ${workers.join(", ")}` : "";
   return `Task ${shortenSid(sid)} is ${status}${names}.`;
 }
 
-function worker(workspace) {
+function workerDescriber(workspace) {
   const activityName = (sid) => workspace.activities.find((activity) => activity.sid === sid)?.name;
   return (before, { activity_sid: sid, name }) =>
     before && before.activity_sid !== sid ? `${name} is ${activityName(sid)}.` : "";
 }
 
-function callback(entry) {
+function describeCallback(entry) {
   const succeeded = entry.status >= 200 && entry.status < 300;
   if (entry.kind === "event" && succeeded) return ""; // every change causes several events
   const name = entry.kind === "event" ? `Event ${entry.parameters?.EventType}` : `The ${entry.kind} callback`;
