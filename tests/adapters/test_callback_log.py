@@ -55,7 +55,7 @@ def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]
 def failing(*responses: tuple[int, bytes] | None) -> Callable[[int], tuple[int, bytes] | None]:
     """Return a function for `FakeLogs.before_response`. The last response is repeated.
 
-    None stands for the usual response.
+    None means the usual response.
     """
     return lambda number: responses[min(number, len(responses)) - 1]
 

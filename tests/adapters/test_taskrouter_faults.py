@@ -459,7 +459,7 @@ def test_retry_with_a_renewed_key_shares_the_time_limit(server: ScriptedServer) 
     started = time.monotonic()
     with pytest.raises(TaskRouterUnavailable):
         accept(client)
-    # A second request with a time limit of its own would end after 1.7 times the limit.
+    # A second request with its own time limit would end after 1.7 times the limit.
     assert time.monotonic() - started < seconds * 1.5
     assert len(server.requests) == 2
 
@@ -470,8 +470,8 @@ def test_large_page_is_read_but_a_large_resource_is_not(server: ScriptedServer) 
 
     def serve(peer: Peer) -> None:
         while request := peer.read_request():
-            found = [body for path, body in bodies.items() if path in request]
-            peer.send(response(found[0] if found else reservation))
+            matching = [body for path, body in bodies.items() if path in request]
+            peer.send(response(matching[0] if matching else reservation))
 
     server.script = serve
     client = make_client(server.url, seconds=3)

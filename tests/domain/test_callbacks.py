@@ -51,7 +51,7 @@ def test_any_body_is_parsed_or_rejected_with_bad_request(body: bytes) -> None:
 
 @given(st.lists(st.sampled_from([*b"%+&=\\;ax01Af\n\x00"]), max_size=40).map(bytes))
 @example(b"a=%&%=%%41&b=%4&c=%%%2541%25&d=\\x41\\%5Cn")
-def test_form_has_the_parameters_that_the_standard_library_finds(body: bytes) -> None:
+def test_form_has_the_parameters_that_parse_qsl_returns(body: bytes) -> None:
     sent: list[tuple[str, str]] | None = None
     with suppress(UnicodeDecodeError):
         sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
@@ -133,12 +133,12 @@ def test_recorded_parameters_do_not_exceed_the_maximum_size(
 
     omitted = limited.parameters.get(OMITTED, [])
     received = {**callback.parameters, "TaskAttributes": attributes}
-    kept = {name: limited.parameters[name] for name in limited.parameters if name != OMITTED}
+    recorded = {name: limited.parameters[name] for name in limited.parameters if name != OMITTED}
     if limited.task_attributes is not None:
-        kept["TaskAttributes"] = limited.task_attributes
-    assert json_size(kept) <= MAX_RECORDED_BYTES
-    assert all(received[name] == value for name, value in kept.items())
-    assert len(omitted) == len(received) - len(kept)
+        recorded["TaskAttributes"] = limited.task_attributes
+    assert json_size(recorded) <= MAX_RECORDED_BYTES
+    assert all(received[name] == value for name, value in recorded.items())
+    assert len(omitted) == len(received) - len(recorded)
     assert (limited == callback) == (not omitted)
     assert limited.reservation_sid == callback.reservation_sid
     assert limited.worker_attributes == "{}"
@@ -302,10 +302,10 @@ def test_milliseconds_without_a_valid_timestamp_are_ignored() -> None:
     assert parse(ReservationEvent, EVENT_TYPE, *SIDS, *times).at is None
 
 
-@pytest.mark.parametrize(("length", "kept"), [(0, 0), (1, 1), (256, 256), (257, 256)])
-def test_worker_name_is_cut_off_after_256_characters(length: int, kept: int) -> None:
+@pytest.mark.parametrize(("length", "recorded"), [(0, 0), (1, 1), (256, 256), (257, 256)])
+def test_worker_name_is_cut_off_after_256_characters(length: int, recorded: int) -> None:
     event = parse(ReservationEvent, EVENT_TYPE, *SIDS, ("WorkerName", "n" * length))
-    assert event.worker_name == ("n" * kept or None)
+    assert event.worker_name == ("n" * recorded or None)
 
 
 @PARSERS

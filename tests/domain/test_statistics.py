@@ -117,7 +117,7 @@ def test_newest_accepted_reservations_are_sampled() -> None:
     ("status", "is_sampled"),
     [(status, status in {"accepted", "wrapping", "completed"}) for status in Status],
 )
-def test_reservations_count_as_accepted_in_three_statuses(
+def test_only_accepted_wrapping_and_completed_reservations_are_sampled(
     status: Status, *, is_sampled: bool
 ) -> None:
     entries = [IndexEntry("WR1", NOW, status)]

@@ -88,7 +88,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _place(node: ast.AST, outer: Place) -> Place:
-    """Return the place of a node, which is that of its innermost enclosing statement.
+    """Return the place of a node: the place of its innermost enclosing statement.
 
     A default argument has the place of the function's first statement.
     """
