@@ -363,7 +363,7 @@ def test_request_through_an_unreachable_proxy_was_not_sent(
         lambda peer: peer.hold(),
         lambda peer: peer.drip(b"HTTP/1.1 200 "),
     ],
-    ids=["refuses", "resets", "holds", "drips"],
+    ids=["refuses", "resets", "hangs", "drips"],
 )
 def test_request_without_a_tunnel_was_not_sent(
     server: ScriptedServer, respond: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch
@@ -490,7 +490,7 @@ def test_two_pages_or_a_decision_fit_into_the_minimum_time_of_a_sweep_step() -> 
 
 
 MOMENTS = {
-    "at once": lambda _peer: None,
+    "immediately": lambda _peer: None,
     "after the first bytes": lambda peer: peer.connection.recv(20),
     "after the request": Peer.read_request,
 }
@@ -500,7 +500,7 @@ ACTIONS: dict[str, Callable[[Peer], object]] = {
     "responds": lambda peer: peer.send(ACCEPTED),
     "responds in part": lambda peer: peer.send(ACCEPTED[:-5]),
     "sends junk": lambda peer: peer.send(b"\x00\xff\r\n\r\n"),
-    "holds": Peer.hold,
+    "hangs": Peer.hold,
     "drips": drip_headers,
     "fails": lambda peer: peer.send(response({}, status=500)),
 }

@@ -166,7 +166,7 @@ def test_attributes_at_twilios_limit_are_recorded(character: str) -> None:
     ],
     ids=range(5),
 )
-def test_body_that_is_not_an_acceptable_form_is_refused(body: bytes, requirement: str) -> None:
+def test_invalid_form_is_refused(body: bytes, requirement: str) -> None:
     with pytest.raises(BadRequest) as raised:
         Form.parse(body)
     form = "The body must be a form (application/x-www-form-urlencoded)"
