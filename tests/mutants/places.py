@@ -126,7 +126,7 @@ def _is_skipped(node: ast.AST, parents: list[ast.AST]) -> bool:
         return ast.unparse(node.test) in {"TYPE_CHECKING", "__name__ == '__main__'"}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         is_decorator = parents and isinstance(parents[-1], ast.ClassDef)
-        # Correct code does not depend on frozen, slots or kw_only, so tests need not detect changes.
+        # Correct code does not depend on frozen, slots or kw_only, so tests can't detect changes.
         return node.func.id in _TYPE_CALLS or bool(is_decorator and node.func.id == "dataclass")
     if isinstance(node, ast.Assign):
         return ast.unparse(node.targets[0]) == "__all__" or _is_type_alias(node, parents)

@@ -103,7 +103,9 @@ def test_new_reservation_shows_its_delivery_but_no_claims_or_rule(
         (["accept", "complete"], ["accepted", "completed"]),
     ],
 )
-def test_claims_of_successive_requests_are_shown(api: Api, actions: list[str], targets: list[str]) -> None:
+def test_claims_of_successive_requests_are_shown(
+    api: Api, actions: list[str], targets: list[str]
+) -> None:
     remote = reserve(api)
     for action in actions:
         api.clock.now += 5_000
