@@ -193,7 +193,7 @@ def test_pages_contain_each_matching_line_once(
 
 
 @pytest.mark.parametrize("number", [1_000, 100_000])
-def test_search_for_one_sid_needs_at_most_ten_requests_more_than_its_lines_require(
+def test_search_for_one_sid_needs_at_most_ten_requests_more_than_the_minimum(
     fake_logs: FakeLogs, number: int
 ) -> None:
     """Only the oldest line matches. At most ten requests search fewer lines than the maximum."""
