@@ -894,9 +894,9 @@ def test_wrapping_keeps_a_live_claim_and_its_due_time(
     assert record is not None
     assert record.status is Status.WRAPPING
     entry = {"at": at, "to": "wrapping", "by": "event", "note": "a note"}
-    kept = before if is_live else {**without(before, CLAIM), "due_at": NOW + 1_000}
+    unchanged = before if is_live else {**without(before, CLAIM), "due_at": NOW + 1_000}
     assert stored_item(store, reservation_sid) == {
-        **kept,
+        **unchanged,
         "status": "wrapping",
         "open_as": "wrapping",
         "worker_name": "Bob",
@@ -1021,10 +1021,10 @@ def test_rescheduled_check_removes_the_claim_and_resets_the_acceptor_if_pending_
 
     store.reschedule_check(due, at=UNTIL + 1, checks=4, acceptor=acceptor)
 
-    kept = without(before, [*CLAIM, "acceptor"])
+    unchanged = without(before, [*CLAIM, "acceptor"])
     added = {"acceptor": expected} if expected else {}
     assert stored_item(store, reservation_sid) == {
-        **kept,
+        **unchanged,
         **added,
         "due_at": UNTIL + 1,
         "checks": 4,

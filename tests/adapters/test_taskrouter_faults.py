@@ -91,7 +91,7 @@ def create_large(client: TwilioTaskRouter) -> object:
     return create(client, LARGE)
 
 
-SINGLE = [fetch, accept, instruct, create]
+SINGLE_REQUESTS = [fetch, accept, instruct, create]
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def error_of(
     return raised.value
 
 
-@pytest.mark.parametrize("call", SINGLE)
+@pytest.mark.parametrize("call", SINGLE_REQUESTS)
 def test_request_over_a_refused_connection_was_not_sent(
     call: Callable[[TwilioTaskRouter], object], unused_url: str
 ) -> None:
@@ -177,7 +177,7 @@ def test_request_whose_host_lookup_hangs_was_not_sent(
 
 
 @pytest.mark.parametrize("end", [Peer.reset, lambda _peer: None], ids=["reset", "closed"])
-def test_incomplete_request_counts_as_not_sent(
+def test_incomplete_request_is_reported_as_not_sent(
     server: ScriptedServer, end: Callable[[Peer], None]
 ) -> None:
     def end_while_reading(peer: Peer) -> None:
@@ -190,7 +190,7 @@ def test_incomplete_request_counts_as_not_sent(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("call", SINGLE)
+@pytest.mark.parametrize("call", SINGLE_REQUESTS)
 @pytest.mark.parametrize("end", [Peer.reset, lambda _peer: None], ids=["reset", "closed"])
 def test_outcome_of_a_complete_request_without_a_response_is_unknown(
     server: ScriptedServer,
@@ -329,7 +329,7 @@ def test_connection_closed_while_idle_is_replaced(server: ScriptedServer) -> Non
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("call", SINGLE)
+@pytest.mark.parametrize("call", SINGLE_REQUESTS)
 def test_redirect_is_not_followed(
     server: ScriptedServer, call: Callable[[TwilioTaskRouter], object], status: int
 ) -> None:

@@ -206,9 +206,9 @@ def parse(parser, *sent: tuple[str, str]):
 
 def test_callback_has_every_parameter_as_received() -> None:
     optional = [(name, value) for name, (_, value) in OPTIONAL.items()]
-    further = [("TaskAge", "1"), ("Twice", "a"), ("Thrice", "x")]
+    others = [("TaskAge", "1"), ("Twice", "a"), ("Thrice", "x")]
     repeated = [("Twice", "b"), ("Thrice", "y"), ("Thrice", "z")]
-    assert parse(AssignmentCallback, *SIDS, *OWNER, *further, *optional, *repeated) == (
+    assert parse(AssignmentCallback, *SIDS, *OWNER, *others, *optional, *repeated) == (
         AssignmentCallback(
             **REQUIRED,
             **dict(OPTIONAL.values()),
@@ -380,7 +380,7 @@ def test_delivery_counts_toward_the_maximum_size_of_the_parameters() -> None:
     assert (larger.parameters, larger.delivery) == ({OMITTED: ["Large"]}, DELIVERY)
 
 
-def test_delivery_that_exceeds_its_own_limit_leaves_its_space_to_the_parameters() -> None:
+def test_oversized_delivery_does_not_reduce_the_space_for_parameters() -> None:
     delivery = delivery_of_size(MAX_DELIVERY_BYTES + 1)
     callback = callback_of_size(MAX_RECORDED_BYTES)
     assert replace(callback, delivery=delivery).within_size_limit() == callback
@@ -395,7 +395,7 @@ def test_estimate_of_the_size_includes_the_delivery() -> None:
     assert callback.within_size_limit() == replace(callback, delivery=None)
 
 
-def test_delivery_names_absent_parameters_that_have_an_attribute_in_the_record() -> None:
+def test_delivery_lists_absent_parameters_that_have_an_attribute_in_the_record() -> None:
     form = Form([*SIDS, ("TaskQueueSid", ""), ("WorkerAttributes", "{}")])
     callback = AssignmentCallback.from_form(
         form, account_sid=ACCOUNT, workspace_sid=WORKSPACE, delivery=DELIVERY
