@@ -153,7 +153,7 @@ def condition(expression: str) -> dict[str, Any]:
         "update",
         "condition fails with an item",
         "condition fails without an item",
-        "condition holds",
+        "condition is true",
         "no table",
         "syntax error",
         "wrong key",

@@ -55,7 +55,7 @@ def clock_that_allows(requests: int, fake_logs: FakeLogs) -> Callable[[], float]
 def failing(*responses: tuple[int, bytes] | None) -> Callable[[int], tuple[int, bytes] | None]:
     """Return a function for `FakeLogs.before_response`. The last response is repeated.
 
-    None stands for the usual response.
+    None means the usual response.
     """
     return lambda number: responses[min(number, len(responses)) - 1]
 
@@ -193,7 +193,7 @@ def test_pages_contain_each_matching_line_once(
 
 
 @pytest.mark.parametrize("number", [1_000, 100_000])
-def test_search_for_one_sid_needs_at_most_ten_requests_more_than_its_lines_require(
+def test_search_for_one_sid_needs_at_most_ten_requests_more_than_the_minimum(
     fake_logs: FakeLogs, number: int
 ) -> None:
     """Only the oldest line matches. At most ten requests search fewer lines than the maximum."""

@@ -1,4 +1,4 @@
-"""UpdateItem requests are valid for DynamoDB, and responses about other items are refused."""
+"""UpdateItem requests are valid for DynamoDB, and responses with a different item are refused."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -163,8 +163,8 @@ def test_worker_list_filters_the_worker_index_by_status(status: Status | None) -
 
 def test_page_of_a_list_ends_after_two_incomplete_index_pages() -> None:
     for worker_sid in (WORKER, None):
-        lasts = [entry(9, AT + 1), entry(8, AT)]
-        pages = [page(scanned=100, last=lasts[0]), page(scanned=1_000, last=lasts[1])]
+        last_keys = [entry(9, AT + 1), entry(8, AT)]
+        pages = [page(scanned=100, last=last_keys[0]), page(scanned=1_000, last=last_keys[1])]
         client = ScriptedDynamoDb(*pages)
         assert fetch(client, worker_sid=worker_sid, status=Status.GONE) == (
             [],

@@ -138,8 +138,8 @@ def test_statistics_from_the_simulator_are_read(taskrouter: Simulator) -> None:
     idle = taskrouter.activities["Idle"]
     workspace.workers.create(friendly_name="Zoe", activity_sid=idle)
     after = client.fetch_statistics().workers_by_activity
-    grown = [new for old, new in zip(counts, after, strict=True) if new.workers > old.workers]
-    assert [count.activity_sid for count in grown] == [idle]
+    increased = [new for old, new in zip(counts, after, strict=True) if new.workers > old.workers]
+    assert [count.activity_sid for count in increased] == [idle]
 
 
 class ScriptedDynamoDb:

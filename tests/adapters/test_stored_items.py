@@ -32,7 +32,7 @@ CALL = {"instruction": "call", "url": "https://desk.example/twiml"}
 CLAIM = {
     "claim_until": UNTIL,
     "claim_target": "accepted",
-    "claim_id": "mine",
+    "claim_id": "own_claim",
     "claim_by": "supervisor",
 }
 LAST_CLAIM = {"last_claim_accepted": {"at": NOW, "by": "supervisor", "target": "accepted"}}
@@ -76,7 +76,7 @@ def make_claim(**overrides: Any) -> Claim:
     values: dict[str, Any] = {
         "until": UNTIL,
         "target": Status.ACCEPTED,
-        "claim_id": "mine",
+        "claim_id": "own_claim",
         "by": "supervisor",
         **overrides,
     }
@@ -402,12 +402,12 @@ def test_record_with_a_malformed_delivery_can_be_read(delivery: Any) -> None:
     assert record.status is Status.PENDING
 
 
-def test_malformed_list_of_absent_parameters_counts_as_empty() -> None:
+def test_malformed_list_of_absent_parameters_is_treated_as_empty() -> None:
     record = to_reservation({**READABLE, "delivery": {**vars(DELIVERY), "absent": 1}})
     assert record.delivery == replace(DELIVERY, absent=())
 
 
-def test_malformed_time_of_the_answer_counts_as_missing() -> None:
+def test_malformed_time_of_the_answer_is_treated_as_missing() -> None:
     record = to_reservation({**READABLE, "delivery": {**vars(DELIVERY), "answered_at": "1"}})
     assert record.delivery == replace(DELIVERY, answered_at=None)
 
@@ -498,7 +498,7 @@ def test_claim_with_an_instruction_records_no_acceptor(
 
     assert put_claim(store, reservation_sid, accepts=accepts, instruction=CALL)
 
-    sent = {"claim_id": "mine", "by": "supervisor", "instruction": CALL}
+    sent = {"claim_id": "own_claim", "by": "supervisor", "instruction": CALL}
     assert stored_item(store, reservation_sid) == {
         **before,
         **CLAIM,
@@ -543,7 +543,7 @@ def test_claim_can_be_replaced_when_it_expires(
     result, _ = store.claim(reservation_sid, other, now=now, worker_sid=None, task_sid=None)
 
     assert result == is_claimed
-    expected = "other" if is_claimed else "mine"
+    expected = "other" if is_claimed else "own_claim"
     assert stored_item(store, reservation_sid)["claim_id"] == expected
 
 
@@ -669,7 +669,7 @@ def test_release_of_a_claim_without_an_instruction_keeps_an_earlier_instruction(
     record = store.get(reservation_sid)
     assert record is not None
     assert record.instruction_sent == SentInstruction(
-        claim_id="mine", by="supervisor", instruction=CALL, is_confirmed=True
+        claim_id="own_claim", by="supervisor", instruction=CALL, is_confirmed=True
     )
 
 
@@ -743,9 +743,9 @@ def test_instruction_of_another_claim_is_neither_removed_nor_confirmed(
     store.record_status(reservation_sid, make_update(Status.ACCEPTED))
     before = stored_item(store, reservation_sid)
 
-    mine = make_claim(accepts=True, instruction=CALL)
-    store.release_claim(reservation_sid, mine, due_at=NOW + 7, acceptor=None)
-    store.confirm_sent(reservation_sid, mine, due_at=NOW + 7)
+    own_claim = make_claim(accepts=True, instruction=CALL)
+    store.release_claim(reservation_sid, own_claim, due_at=NOW + 7, acceptor=None)
+    store.confirm_sent(reservation_sid, own_claim, due_at=NOW + 7)
     assert stored_item(store, reservation_sid) == before
 
 
@@ -894,9 +894,9 @@ def test_wrapping_keeps_a_live_claim_and_its_due_time(
     assert record is not None
     assert record.status is Status.WRAPPING
     entry = {"at": at, "to": "wrapping", "by": "event", "note": "a note"}
-    kept = before if is_live else {**without(before, CLAIM), "due_at": NOW + 1_000}
+    unchanged = before if is_live else {**without(before, CLAIM), "due_at": NOW + 1_000}
     assert stored_item(store, reservation_sid) == {
-        **kept,
+        **unchanged,
         "status": "wrapping",
         "open_as": "wrapping",
         "worker_name": "Bob",
@@ -1021,10 +1021,10 @@ def test_rescheduled_check_removes_the_claim_and_resets_the_acceptor_if_pending_
 
     store.reschedule_check(due, at=UNTIL + 1, checks=4, acceptor=acceptor)
 
-    kept = without(before, [*CLAIM, "acceptor"])
+    unchanged = without(before, [*CLAIM, "acceptor"])
     added = {"acceptor": expected} if expected else {}
     assert stored_item(store, reservation_sid) == {
-        **kept,
+        **unchanged,
         **added,
         "due_at": UNTIL + 1,
         "checks": 4,

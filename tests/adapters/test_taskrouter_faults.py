@@ -91,7 +91,7 @@ def create_large(client: TwilioTaskRouter) -> object:
     return create(client, LARGE)
 
 
-SINGLE = [fetch, accept, instruct, create]
+SINGLE_REQUESTS = [fetch, accept, instruct, create]
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def error_of(
     return raised.value
 
 
-@pytest.mark.parametrize("call", SINGLE)
+@pytest.mark.parametrize("call", SINGLE_REQUESTS)
 def test_request_over_a_refused_connection_was_not_sent(
     call: Callable[[TwilioTaskRouter], object], unused_url: str
 ) -> None:
@@ -177,7 +177,7 @@ def test_request_whose_host_lookup_hangs_was_not_sent(
 
 
 @pytest.mark.parametrize("end", [Peer.reset, lambda _peer: None], ids=["reset", "closed"])
-def test_incomplete_request_counts_as_not_sent(
+def test_incomplete_request_is_reported_as_not_sent(
     server: ScriptedServer, end: Callable[[Peer], None]
 ) -> None:
     def end_while_reading(peer: Peer) -> None:
@@ -190,7 +190,7 @@ def test_incomplete_request_counts_as_not_sent(
     assert server.requests == []
 
 
-@pytest.mark.parametrize("call", SINGLE)
+@pytest.mark.parametrize("call", SINGLE_REQUESTS)
 @pytest.mark.parametrize("end", [Peer.reset, lambda _peer: None], ids=["reset", "closed"])
 def test_outcome_of_a_complete_request_without_a_response_is_unknown(
     server: ScriptedServer,
@@ -329,7 +329,7 @@ def test_connection_closed_while_idle_is_replaced(server: ScriptedServer) -> Non
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("call", SINGLE)
+@pytest.mark.parametrize("call", SINGLE_REQUESTS)
 def test_redirect_is_not_followed(
     server: ScriptedServer, call: Callable[[TwilioTaskRouter], object], status: int
 ) -> None:
@@ -363,7 +363,7 @@ def test_request_through_an_unreachable_proxy_was_not_sent(
         lambda peer: peer.hold(),
         lambda peer: peer.drip(b"HTTP/1.1 200 "),
     ],
-    ids=["refuses", "resets", "holds", "drips"],
+    ids=["refuses", "resets", "hangs", "drips"],
 )
 def test_request_without_a_tunnel_was_not_sent(
     server: ScriptedServer, respond: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch
@@ -459,7 +459,7 @@ def test_retry_with_a_renewed_key_shares_the_time_limit(server: ScriptedServer) 
     started = time.monotonic()
     with pytest.raises(TaskRouterUnavailable):
         accept(client)
-    # A second request with a time limit of its own would end after 1.7 times the limit.
+    # A second request with its own time limit would end after 1.7 times the limit.
     assert time.monotonic() - started < seconds * 1.5
     assert len(server.requests) == 2
 
@@ -470,8 +470,8 @@ def test_large_page_is_read_but_a_large_resource_is_not(server: ScriptedServer) 
 
     def serve(peer: Peer) -> None:
         while request := peer.read_request():
-            found = [body for path, body in bodies.items() if path in request]
-            peer.send(response(found[0] if found else reservation))
+            matching = [body for path, body in bodies.items() if path in request]
+            peer.send(response(matching[0] if matching else reservation))
 
     server.script = serve
     client = make_client(server.url, seconds=3)
@@ -490,7 +490,7 @@ def test_two_pages_or_a_decision_fit_into_the_minimum_time_of_a_sweep_step() -> 
 
 
 MOMENTS = {
-    "at once": lambda _peer: None,
+    "immediately": lambda _peer: None,
     "after the first bytes": lambda peer: peer.connection.recv(20),
     "after the request": Peer.read_request,
 }
@@ -500,7 +500,7 @@ ACTIONS: dict[str, Callable[[Peer], object]] = {
     "responds": lambda peer: peer.send(ACCEPTED),
     "responds in part": lambda peer: peer.send(ACCEPTED[:-5]),
     "sends junk": lambda peer: peer.send(b"\x00\xff\r\n\r\n"),
-    "holds": Peer.hold,
+    "hangs": Peer.hold,
     "drips": drip_headers,
     "fails": lambda peer: peer.send(response({}, status=500)),
 }

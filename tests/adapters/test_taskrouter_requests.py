@@ -364,14 +364,14 @@ def test_request_with_a_refused_key_is_not_retried_without_a_new_key(
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     """The limits (seconds, bytes) of each exchange. The exchanges send no requests."""
-    found: list[tuple[float, int]] = []
+    limits: list[tuple[float, int]] = []
 
     def run(exchange: SizeLimitedExchange[Any]) -> object:
-        found.append((exchange.seconds, exchange.max_bytes))
+        limits.append((exchange.seconds, exchange.max_bytes))
         raise TimeoutError
 
     monkeypatch.setattr(Exchange, "run", run)
-    return found
+    return limits
 
 
 @pytest.mark.parametrize("operation", [*OPERATIONS, "events", "search"])
@@ -399,10 +399,10 @@ def test_operations_have_time_and_size_limits(
 def test_retried_request_gets_the_remaining_time(
     monkeypatch: pytest.MonkeyPatch, elapsed: float, seconds: float
 ) -> None:
-    found: list[float] = []
+    time_limits: list[float] = []
 
     def refuse(exchange: SizeLimitedExchange[Any]) -> object:
-        found.append(exchange.seconds)
+        time_limits.append(exchange.seconds)
         raise TaskRouterDenied("no")
 
     times = iter([100.0, 100.0, 100.0 + elapsed])
@@ -412,7 +412,7 @@ def test_retried_request_gets_the_remaining_time(
     client = make_client("http://taskrouter.test", secrets, seconds=2.0)
     with pytest.raises(TaskRouterDenied):
         client.verify_workspace()
-    assert found == [2.0, seconds]
+    assert time_limits == [2.0, seconds]
 
 
 @pytest.mark.parametrize(("size", "is_read"), [(2**20, True), (2**20 + 1, False)])

@@ -50,10 +50,10 @@ def environ(folder, **variables):
     path = [
         part for part in os.environ["PATH"].split(os.pathsep) if Path(part).resolve() != venv_bin
     ]
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         # Variables set by `make e2e` or pytest would change the behavior of the commands.
         if not name.startswith(("MAKE", "MFLAGS", "PYTEST", "VIRTUAL_ENV"))
     }
-    return kept | variables | {"PATH": os.pathsep.join([str(folder), *path])}
+    return inherited | variables | {"PATH": os.pathsep.join([str(folder), *path])}

@@ -103,7 +103,7 @@ def _split_session(block: Block) -> Iterator[Command]:
 
 
 def _continues(text: str) -> bool:
-    """Return whether the next line belongs to the command.
+    """Return whether the command continues on the next line.
 
     This is the case after a backslash or within quotation marks.
     """

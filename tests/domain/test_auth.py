@@ -129,18 +129,18 @@ def test_documented_worker_instructions_are_the_default() -> None:
 @given(
     role=st.sampled_from(Role),
     row=st.sampled_from([row for row in TABLE if row.instruction != "reject"]),
-    free=st.sets(st.sampled_from(sorted({row.name for row in TABLE}))),
+    permitted=st.sets(st.sampled_from(sorted({row.name for row in TABLE}))),
     own_values=st.dictionaries(st.sampled_from(["to", "call_sid"]), st.just("own")),
 )
-def test_only_workers_are_limited_to_free_parameters_and_own_values(
-    role: Role, row: Row, free: set[str], own_values: dict[str, str]
+def test_only_workers_are_limited_to_permitted_parameters_and_own_values(
+    role: Role, row: Row, permitted: set[str], own_values: dict[str, str]
 ) -> None:
     values = {**REQUIRED.get(row.instruction, {}), row.name: row.valid_values[0]}
     instruction = parse_instruction({"instruction": row.instruction, **values})
     principal = Principal(role, worker_sid=OWN_WORKER)
-    permissions = {row.instruction: frozenset(free)}
+    permissions = {row.instruction: frozenset(permitted)}
     own_values = {name: values.get(name, "") for name in own_values}
-    expected = role is not Role.WORKER or values.keys() <= free | own_values.keys()
+    expected = role is not Role.WORKER or values.keys() <= permitted | own_values.keys()
 
     try:
         principal.authorize_instruction(instruction, permissions, own_values)
@@ -163,7 +163,7 @@ def test_only_tokens_with_the_role_worker_must_name_a_worker(
     assert not any(role.has_worker for role in Role)
 
 
-def test_default_worker_instructions_list_each_free_parameter() -> None:
+def test_default_worker_instructions_list_each_permitted_parameter() -> None:
     assert parse_instruction_permissions(auth.WORKER_INSTRUCTIONS) == {
         "dequeue": {"from", "timeout", "post_work_activity_sid"},
         "call": {"from", "timeout", "accept"},

@@ -51,7 +51,7 @@ def test_any_body_is_parsed_or_rejected_with_bad_request(body: bytes) -> None:
 
 @given(st.lists(st.sampled_from([*b"%+&=\\;ax01Af\n\x00"]), max_size=40).map(bytes))
 @example(b"a=%&%=%%41&b=%4&c=%%%2541%25&d=\\x41\\%5Cn")
-def test_form_has_the_parameters_that_the_standard_library_finds(body: bytes) -> None:
+def test_form_has_the_parameters_that_parse_qsl_returns(body: bytes) -> None:
     sent: list[tuple[str, str]] | None = None
     with suppress(UnicodeDecodeError):
         sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
@@ -133,12 +133,12 @@ def test_recorded_parameters_do_not_exceed_the_maximum_size(
 
     omitted = limited.parameters.get(OMITTED, [])
     received = {**callback.parameters, "TaskAttributes": attributes}
-    kept = {name: limited.parameters[name] for name in limited.parameters if name != OMITTED}
+    recorded = {name: limited.parameters[name] for name in limited.parameters if name != OMITTED}
     if limited.task_attributes is not None:
-        kept["TaskAttributes"] = limited.task_attributes
-    assert json_size(kept) <= MAX_RECORDED_BYTES
-    assert all(received[name] == value for name, value in kept.items())
-    assert len(omitted) == len(received) - len(kept)
+        recorded["TaskAttributes"] = limited.task_attributes
+    assert json_size(recorded) <= MAX_RECORDED_BYTES
+    assert all(received[name] == value for name, value in recorded.items())
+    assert len(omitted) == len(received) - len(recorded)
     assert (limited == callback) == (not omitted)
     assert limited.reservation_sid == callback.reservation_sid
     assert limited.worker_attributes == "{}"
@@ -166,7 +166,7 @@ def test_attributes_at_twilios_limit_are_recorded(character: str) -> None:
     ],
     ids=range(5),
 )
-def test_body_that_is_not_an_acceptable_form_is_refused(body: bytes, requirement: str) -> None:
+def test_invalid_form_is_refused(body: bytes, requirement: str) -> None:
     with pytest.raises(BadRequest) as raised:
         Form.parse(body)
     form = "The body must be a form (application/x-www-form-urlencoded)"
@@ -206,9 +206,9 @@ def parse(parser, *sent: tuple[str, str]):
 
 def test_callback_has_every_parameter_as_received() -> None:
     optional = [(name, value) for name, (_, value) in OPTIONAL.items()]
-    further = [("TaskAge", "1"), ("Twice", "a"), ("Thrice", "x")]
+    others = [("TaskAge", "1"), ("Twice", "a"), ("Thrice", "x")]
     repeated = [("Twice", "b"), ("Thrice", "y"), ("Thrice", "z")]
-    assert parse(AssignmentCallback, *SIDS, *OWNER, *further, *optional, *repeated) == (
+    assert parse(AssignmentCallback, *SIDS, *OWNER, *others, *optional, *repeated) == (
         AssignmentCallback(
             **REQUIRED,
             **dict(OPTIONAL.values()),
@@ -302,10 +302,10 @@ def test_milliseconds_without_a_valid_timestamp_are_ignored() -> None:
     assert parse(ReservationEvent, EVENT_TYPE, *SIDS, *times).at is None
 
 
-@pytest.mark.parametrize(("length", "kept"), [(0, 0), (1, 1), (256, 256), (257, 256)])
-def test_worker_name_is_cut_off_after_256_characters(length: int, kept: int) -> None:
+@pytest.mark.parametrize(("length", "recorded"), [(0, 0), (1, 1), (256, 256), (257, 256)])
+def test_worker_name_is_cut_off_after_256_characters(length: int, recorded: int) -> None:
     event = parse(ReservationEvent, EVENT_TYPE, *SIDS, ("WorkerName", "n" * length))
-    assert event.worker_name == ("n" * kept or None)
+    assert event.worker_name == ("n" * recorded or None)
 
 
 @PARSERS
@@ -380,7 +380,7 @@ def test_delivery_counts_toward_the_maximum_size_of_the_parameters() -> None:
     assert (larger.parameters, larger.delivery) == ({OMITTED: ["Large"]}, DELIVERY)
 
 
-def test_delivery_that_exceeds_its_own_limit_leaves_its_space_to_the_parameters() -> None:
+def test_oversized_delivery_does_not_reduce_the_space_for_parameters() -> None:
     delivery = delivery_of_size(MAX_DELIVERY_BYTES + 1)
     callback = callback_of_size(MAX_RECORDED_BYTES)
     assert replace(callback, delivery=delivery).within_size_limit() == callback
@@ -395,7 +395,7 @@ def test_estimate_of_the_size_includes_the_delivery() -> None:
     assert callback.within_size_limit() == replace(callback, delivery=None)
 
 
-def test_delivery_names_absent_parameters_that_have_an_attribute_in_the_record() -> None:
+def test_delivery_lists_absent_parameters_that_have_an_attribute_in_the_record() -> None:
     form = Form([*SIDS, ("TaskQueueSid", ""), ("WorkerAttributes", "{}")])
     callback = AssignmentCallback.from_form(
         form, account_sid=ACCOUNT, workspace_sid=WORKSPACE, delivery=DELIVERY

@@ -76,9 +76,9 @@ def test_each_error_has_its_status_code_and_retry_after() -> None:
 
 @pytest.mark.parametrize("error", [e for e in ERRORS if e is not errors.InvalidSignature])
 def test_error_has_the_given_message_details_and_retry_after(error: type[AppError]) -> None:
-    given = error("No.", retry_after=7, reservation_status="gone")
-    assert (given.message, str(given), given.retry_after) == ("No.", "No.", 7)
-    assert given.details == {"reservation_status": "gone"}
+    instance = error("No.", retry_after=7, reservation_status="gone")
+    assert (instance.message, str(instance), instance.retry_after) == ("No.", "No.", 7)
+    assert instance.details == {"reservation_status": "gone"}
     assert error("No.").details == {}
     assert error("No.").retry_after == error.retry_after
 

@@ -1,4 +1,4 @@
-"""Compiled expressions: strings in double quotes are refused, and equality compares the texts."""
+"""Compiled expressions: double quotes around strings are refused, and equal texts compare equal."""
 
 import pytest
 

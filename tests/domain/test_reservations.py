@@ -102,7 +102,7 @@ def test_tables_contain_exactly_the_expected_statuses() -> None:
 
 
 @pytest.mark.parametrize("status", Status)
-def test_new_record_may_have_any_status_and_other_records_only_those_in_the_table(
+def test_new_record_may_have_any_status_but_changes_must_be_in_the_table(
     status: Status,
 ) -> None:
     assert is_allowed(status, None)

@@ -1,4 +1,4 @@
-"""Mistakes in expressions are found even though the expressions are valid JMESPath."""
+"""Mistakes in expressions are reported even if the expressions are valid JMESPath."""
 
 from dataclasses import replace
 

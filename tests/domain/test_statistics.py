@@ -86,7 +86,7 @@ def test_hour_is_final_if_it_was_counted_an_hour_after_its_end_without_open_rese
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=100))
-def test_percentile_is_the_smallest_time_not_exceeded_by_that_share_of_the_times(
+def test_percentiles_follow_the_nearest_rank_method(
     times: list[int],
 ) -> None:
     measured = AcceptanceTimes.measure(times, at=NOW)
@@ -117,7 +117,7 @@ def test_newest_accepted_reservations_are_sampled() -> None:
     ("status", "is_sampled"),
     [(status, status in {"accepted", "wrapping", "completed"}) for status in Status],
 )
-def test_reservations_count_as_accepted_in_three_statuses(
+def test_only_accepted_wrapping_and_completed_reservations_are_sampled(
     status: Status, *, is_sampled: bool
 ) -> None:
     entries = [IndexEntry("WR1", NOW, status)]

@@ -27,7 +27,7 @@ VALUES = st.recursive(
 ATTRIBUTES = st.dictionaries(st.sampled_from("abcdef"), VALUES, max_size=6)
 
 
-def found_with(**changes: object) -> FoundTask:
+def make_found_task(**changes: object) -> FoundTask:
     return replace(FOUND, task=replace(FOUND.task, **changes))  # type: ignore[arg-type]
 
 
@@ -38,13 +38,13 @@ def test_requested_attributes_must_be_present(
     request = replace(REQUEST, attributes=json.dumps(requested))
     expected = all(name in found and found[name] == value for name, value in requested.items())
 
-    assert matches_request(found_with(attributes=json.dumps(found)), request) is expected
-    assert matches_request(found_with(attributes=json.dumps(found | requested)), request)
+    assert matches_request(make_found_task(attributes=json.dumps(found)), request) is expected
+    assert matches_request(make_found_task(attributes=json.dumps(found | requested)), request)
 
 
 @pytest.mark.parametrize("attributes", [None, "", "null", "[]", "{", '{"a": NaN}', "{}"])
 def test_task_without_the_requested_attributes_does_not_match(attributes: str | None) -> None:
-    assert matches_request(found_with(attributes=attributes), REQUEST) is False
+    assert matches_request(make_found_task(attributes=attributes), REQUEST) is False
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def check_response(request: Input, status: int, headers: Mapping[str, object], b
     assert status in _STATUSES, (status, body)
     if body.startswith(_GATEWAY_BODY):
         return
-    # Chalice names an unsupported content type, which may look like a file of source code.
+    # Chalice repeats an unsupported content type, which may look like the name of a source file.
     content_type = json.dumps(request.headers.get("Content-Type", ""))[1:-1].encode()
     assert not _TRACE.search(body.replace(content_type or b"\0", b"")), body
     for secret in SECRETS:

@@ -23,7 +23,7 @@ from tests.mutants import import_hook
 from tests.mutants.places import Function
 
 OUTPUT = "MUTANTS_COVERAGE"
-"""The environment variable that names the folder in which each test process saves its results."""
+"""The environment variable for the folder in which each test process saves its results."""
 
 OBSERVED = "MUTANTS_OBSERVED"
 """The environment variable that lists the observed files, separated by `os.pathsep`."""

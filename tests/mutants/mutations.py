@@ -1,4 +1,4 @@
-"""Small changes to Python source, each of which a test should detect."""
+"""Small changes to Python source code that a test should detect."""
 
 import ast
 import re
@@ -219,7 +219,9 @@ def _elements(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iter
         for key, value in zip(node.keys, node.values, strict=True):
             yield from _entry(source, node, key, value)
         return
-    if not isinstance(node, ast.Set | ast.List | ast.Tuple) or not _has_free_length(node, parents):
+    if not isinstance(node, ast.Set | ast.List | ast.Tuple) or not _may_change_length(
+        node, parents
+    ):
         return
     if isinstance(node, ast.Tuple) and len(node.elts) == 2:
         for kept in reversed(node.elts):
@@ -232,7 +234,7 @@ def _elements(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> Iter
             yield _without(source, source.with_parentheses(element, limits), limits), b""
 
 
-def _has_free_length(node: ast.Set | ast.List | ast.Tuple, parents: Sequence[ast.AST]) -> bool:
+def _may_change_length(node: ast.Set | ast.List | ast.Tuple, parents: Sequence[ast.AST]) -> bool:
     """Return whether a literal may change length: no code unpacks it or uses it as an index."""
     if isinstance(node, ast.Set):
         return True

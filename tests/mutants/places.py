@@ -88,7 +88,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _place(node: ast.AST, outer: Place) -> Place:
-    """Return the place of a node, which is that of its innermost enclosing statement.
+    """Return the place of a node: the place of its innermost enclosing statement.
 
     A default argument has the place of the function's first statement.
     """
@@ -126,7 +126,7 @@ def _is_skipped(node: ast.AST, parents: list[ast.AST]) -> bool:
         return ast.unparse(node.test) in {"TYPE_CHECKING", "__name__ == '__main__'"}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         is_decorator = parents and isinstance(parents[-1], ast.ClassDef)
-        # Tests need not detect changes to frozen, slots or kw_only: correct code runs the same.
+        # Correct code does not depend on frozen, slots or kw_only, so tests can't detect changes.
         return node.func.id in _TYPE_CALLS or bool(is_decorator and node.func.id == "dataclass")
     if isinstance(node, ast.Assign):
         return ast.unparse(node.targets[0]) == "__all__" or _is_type_alias(node, parents)

@@ -85,7 +85,7 @@ class _Batch:
 
     @property
     def wall_seconds(self) -> float:
-        """Limit on the elapsed time of mutants that wait, sufficient for a busy machine."""
+        """Limit on the elapsed time, long enough for a busy machine; it stops mutants that wait."""
         return 300 + 20 * self.cpu_seconds
 
 
@@ -116,7 +116,7 @@ class Runner:
     def run(
         self, mutants: Iterable[Mutation], select: Callable[[Mutation], Sequence[str]]
     ) -> Iterator[Result]:
-        """Run mutants and yield their results in the order in which they end."""
+        """Run mutants, and yield each result as soon as the mutant has finished."""
         _import_libraries(self._covered.modules, self._project.root)
         with tempfile.TemporaryDirectory() as folder, self._stopping():
             self._run_without_mutation(Path(folder) / "control")

@@ -28,7 +28,7 @@ REPEATABLE = ("-p", "no:cacheprovider", "--randomly-seed=1", "--randomly-dont-re
 
 _WORD = re.compile(r"\w+")
 _MAX_FILES_WITH_WORD = 5
-"""Maximum number of test files that contain a rare word."""
+"""A word is rare if at most this many test files contain it."""
 
 _MAX_OWN_SECONDS = 4.0
 """Maximum CPU seconds of a test file that runs first because it is named after the module."""
@@ -151,7 +151,7 @@ class Selection:
                     self._mentions[name].add((file, place.line))
 
     def _mentioning(self, names: Iterable[str]) -> set[str]:
-        """Return the tests of code that mentions a name, or a name whose definition uses it."""
+        """Return the tests of code that mentions the names, directly or through definitions."""
         pending, known, tests = list(names), set(names), set()
         while pending:
             name = pending.pop()
@@ -168,7 +168,7 @@ class Selection:
         return set() if line is None else self._covered.tests.get((mutation.file, line), set())
 
     def _tests_using(self, name: str) -> set[str]:
-        """Return the tests that execute a statement with this name."""
+        """Return the tests that execute a statement in which this name occurs."""
         statements = self._mentions.get(name, ())
         return set().union(*(self._covered.tests.get(statement, ()) for statement in statements))
 
@@ -187,7 +187,7 @@ class Selection:
         for test in tests:
             files[test not in near, test.partition("::")[0]].append(test)
 
-        # A rare word of the changed text shows which tests are about the change.
+        # Test files that contain a rare word of the changed text probably test the change.
         changed = set(_WORD.findall(mutation.before)) ^ set(_WORD.findall(mutation.after))
 
         def rank(key: tuple[bool, str]) -> tuple[bool, float, bool, bool, float, str]:

@@ -45,8 +45,8 @@ def switch(api: Api, worker_sid: str, activity_sid: Any = OFFLINE.sid) -> HTTPRe
     return api.post_json("/activity", {"activity_sid": activity_sid}, token=token)
 
 
-def shown(api: Api, worker_sid: str) -> dict[str, Any]:
-    """Return the Worker as its own overview shows it."""
+def worker_in_overview(api: Api, worker_sid: str) -> dict[str, Any]:
+    """Return the Worker from the Worker's own overview."""
     worker: dict[str, Any] = get(api, worker=worker_sid).json_body["worker"]
     return worker
 
@@ -82,7 +82,7 @@ def test_response_contains_sorted_activities_and_the_callers_worker(api: Api, al
             "activity_changed_at": "2026-09-21T14:13:20.000Z",
         },
     }
-    assert shown(api, alice) == response.json_body["worker"]
+    assert worker_in_overview(api, alice) == response.json_body["worker"]
 
 
 @pytest.mark.usefixtures("alice")
@@ -106,7 +106,7 @@ def test_switched_activity_is_shown_by_the_next_overview(api: Api, alice: str) -
             "activity_changed_at": "2026-09-21T14:13:20.000Z",
         },
     )
-    assert shown(api, alice)["activity_name"] == "Offline"
+    assert worker_in_overview(api, alice)["activity_name"] == "Offline"
     assert api.taskrouter.workers[alice].activity_sid == OFFLINE.sid
 
 
@@ -114,7 +114,7 @@ def test_repeated_switch_gets_the_same_response(api: Api, alice: str) -> None:
     first, second = switch(api, alice), switch(api, alice)
 
     assert first.json_body == second.json_body
-    assert shown(api, alice)["activity_sid"] == OFFLINE.sid
+    assert worker_in_overview(api, alice)["activity_sid"] == OFFLINE.sid
 
 
 def test_switch_whose_response_was_lost_can_be_repeated(api: Api, alice: str) -> None:
@@ -124,7 +124,7 @@ def test_switch_whose_response_was_lost_can_be_repeated(api: Api, alice: str) ->
     assert (lost.status_code, lost.json_body["Code"]) == (503, "TaskRouterUnavailable")
     assert lost.headers["Retry-After"] == "2"
     assert switch(api, alice).status_code == 200
-    assert shown(api, alice)["activity_name"] == "Offline"
+    assert worker_in_overview(api, alice)["activity_name"] == "Offline"
 
 
 @pytest.mark.parametrize("role", ["supervisor", "service"])
@@ -139,7 +139,7 @@ def test_caller_without_a_worker_must_name_a_worker(api: Api, alice: str, role: 
     )
     named = api.post_json("/activity", {**body, "worker_sid": alice}, token=token)
     assert named.status_code == 200
-    assert shown(api, alice)["activity_name"] == "Offline"
+    assert worker_in_overview(api, alice)["activity_name"] == "Offline"
 
 
 def test_worker_may_switch_only_its_own_activity(api: Api, alice: str) -> None:
@@ -164,7 +164,7 @@ def test_activity_unknown_to_taskrouter_is_refused(api: Api, alice: str) -> None
     response = switch(api, alice, sid("WA"))
 
     assert (response.status_code, response.json_body["Code"]) == (400, "TaskRouterRefused")
-    assert shown(api, alice)["activity_sid"] is None
+    assert worker_in_overview(api, alice)["activity_sid"] is None
 
 
 @pytest.mark.parametrize("path", ["/activities", "/activity"])
@@ -199,7 +199,7 @@ def test_failure_of_taskrouter_changes_nothing(
     else:
         failed = api.call("GET", "/activities", token=token_of(api, alice))
     assert (failed.status_code, failed.headers.get("Retry-After")) == response
-    assert shown(api, alice)["activity_sid"] is None
+    assert worker_in_overview(api, alice)["activity_sid"] is None
     assert api.taskrouter.workers[alice].activity_sid == IDLE.sid
 
 
@@ -214,7 +214,7 @@ def test_failure_of_taskrouter_changes_nothing(
         (None, "TaskRouterUnavailable"),
     ],
 )
-def test_failure_on_the_wire_determines_the_code_of_the_response(
+def test_failed_request_to_taskrouter_determines_the_error_code(
     api: Api, reply: bytes | None, code: str
 ) -> None:
     def serve(peer: Peer) -> None:
@@ -245,14 +245,14 @@ def test_switch_succeeds_if_the_record_cannot_be_written(
         patched.setattr(api.service.worker_activities, "save", fail)
         assert switch(api, alice).status_code == 200
         assert api.call("GET", "/activities", token=token_of(api, alice)).status_code == 200
-    assert shown(api, alice)["activity_sid"] is None
+    assert worker_in_overview(api, alice)["activity_sid"] is None
 
 
 def test_activity_changed_by_taskrouter_is_shown_after_its_event(api: Api) -> None:
     alice = sid("WK")
     assert post_event(api, alice, OFFLINE).status_code == 204
 
-    assert shown(api, alice) == {
+    assert worker_in_overview(api, alice) == {
         "sid": alice,
         "name": "Alice",
         "activity_sid": OFFLINE.sid,
@@ -273,7 +273,7 @@ def test_event_replaces_the_activity_unless_the_event_is_older(
     response = post_event(api, alice, OFFLINE, Timestamp=str(NOW // SECOND + elapsed))
 
     assert response.status_code == 204
-    assert shown(api, alice)["activity_name"] == name
+    assert worker_in_overview(api, alice)["activity_name"] == name
 
 
 def post_exact_event(api: Api, worker_sid: str, activity: Activity, at: int) -> None:
@@ -286,22 +286,22 @@ def test_event_that_happened_first_but_arrives_last_is_ignored(api: Api) -> None
     post_exact_event(api, alice, OFFLINE, 600)
     post_exact_event(api, alice, IDLE, 200)
 
-    assert shown(api, alice)["activity_name"] == "Offline"
-    assert shown(api, alice)["activity_changed_at"] == "2026-09-21T14:13:20.000Z"
+    assert worker_in_overview(api, alice)["activity_name"] == "Offline"
+    assert worker_in_overview(api, alice)["activity_changed_at"] == "2026-09-21T14:13:20.000Z"
 
 
-def test_response_to_a_switch_does_not_replace_a_later_event_in_that_second(
+def test_response_to_a_switch_does_not_replace_a_later_event_in_the_same_second(
     api: Api, alice: str
 ) -> None:
     api.clock.now = NOW + 150
     post_exact_event(api, alice, OFFLINE, 600)
     assert switch(api, alice, IDLE.sid).status_code == 200
 
-    assert shown(api, alice)["activity_name"] == "Offline"
+    assert worker_in_overview(api, alice)["activity_name"] == "Offline"
 
 
 @pytest.mark.parametrize("read_at", [700, 60_000])
-def test_activity_that_was_read_replaces_an_earlier_event_in_that_second(
+def test_activity_that_was_read_replaces_an_earlier_event_in_the_same_second(
     api: Api, alice: str, read_at: int
 ) -> None:
     post_exact_event(api, alice, OFFLINE, 100)
@@ -309,7 +309,7 @@ def test_activity_that_was_read_replaces_an_earlier_event_in_that_second(
     api.call("GET", "/activities", token=token_of(api, alice))
     post_exact_event(api, alice, OFFLINE, 200)
 
-    assert shown(api, alice)["activity_name"] == "Idle"
+    assert worker_in_overview(api, alice)["activity_name"] == "Idle"
 
 
 @pytest.mark.parametrize("times", [{}, {"TimestampMs": str(NOW + 700)}])
@@ -321,7 +321,7 @@ def test_event_in_the_second_in_which_the_activity_was_read_replaces_it(
     api.clock.now = NOW + 2_000
     post_event(api, alice, OFFLINE, **times)
 
-    assert shown(api, alice)["activity_name"] == "Offline"
+    assert worker_in_overview(api, alice)["activity_name"] == "Offline"
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_event_that_reports_no_activity_is_only_acknowledged(
 ) -> None:
     alice = sid("WK")
     assert post_event(api, alice, OFFLINE, **overrides).status_code == 204
-    assert shown(api, alice)["activity_sid"] is None
+    assert worker_in_overview(api, alice)["activity_sid"] is None
 
 
 @pytest.mark.parametrize("timestamp", ["", "now", "17900000000", "179000000"])
@@ -351,7 +351,7 @@ def test_event_without_a_valid_timestamp_has_the_time_of_its_arrival(
     api.clock.now = NOW + 61_999
     post_event(api, alice, OFFLINE, Timestamp=timestamp)
 
-    assert shown(api, alice)["activity_changed_at"] == "2026-09-21T14:14:21.000Z"
+    assert worker_in_overview(api, alice)["activity_changed_at"] == "2026-09-21T14:14:21.000Z"
 
 
 def test_event_without_names_keeps_the_known_name_of_the_worker(api: Api) -> None:
@@ -359,16 +359,16 @@ def test_event_without_names_keeps_the_known_name_of_the_worker(api: Api) -> Non
     post_event(api, alice, IDLE)
     post_event(api, alice, OFFLINE, WorkerName="", WorkerActivityName="")
 
-    assert shown(api, alice)["name"] == "Alice"
-    assert shown(api, alice)["activity_name"] == ""
+    assert worker_in_overview(api, alice)["name"] == "Alice"
+    assert worker_in_overview(api, alice)["activity_name"] == ""
 
 
 def test_names_in_events_are_shortened_to_256_characters(api: Api) -> None:
     alice = sid("WK")
     post_event(api, alice, IDLE, WorkerName="n" * 300, WorkerActivityName="a" * 300)
 
-    assert shown(api, alice)["name"] == "n" * 256
-    assert shown(api, alice)["activity_name"] == "a" * 256
+    assert worker_in_overview(api, alice)["name"] == "n" * 256
+    assert worker_in_overview(api, alice)["activity_name"] == "a" * 256
 
 
 def test_event_from_another_workspace_is_refused(api: Api) -> None:
@@ -376,7 +376,7 @@ def test_event_from_another_workspace_is_refused(api: Api) -> None:
     response = post_event(api, alice, OFFLINE, WorkspaceSid="WS" + "0" * 32)
 
     assert response.status_code == 400
-    assert shown(api, alice)["activity_sid"] is None
+    assert worker_in_overview(api, alice)["activity_sid"] is None
 
 
 def test_recorded_activity_expires_after_the_retention_period(api: Api) -> None:
@@ -408,7 +408,11 @@ def test_worker_switches_activity_in_the_simulator(simulated_api: Api, taskroute
 
     response = switch(api, alice, by_name["Idle"]["sid"])
     assert response.status_code == 200
-    assert response.json_body["activity_name"] == shown(api, alice)["activity_name"] == "Idle"
+    assert (
+        response.json_body["activity_name"]
+        == worker_in_overview(api, alice)["activity_name"]
+        == "Idle"
+    )
     refused = switch(api, alice, "WA" + "0" * 32)
     assert (refused.status_code, refused.json_body["Code"]) == (400, "TaskRouterRefused")
     unknown = switch(api, "WK" + "0" * 32, by_name["Idle"]["sid"])

@@ -255,7 +255,7 @@ INVALID_QUERIES = [
 
 
 @pytest.mark.parametrize("query", INVALID_QUERIES)
-def test_invalid_parameter_is_refused_with_a_sentence(api: Api, query: str) -> None:
+def test_error_for_an_invalid_parameter_is_a_sentence(api: Api, query: str) -> None:
     response = api.call("GET", f"/callbacks?{query}")
     assert response.status_code == 400, response.body
     assert response.json_body["Code"] == "BadRequestError"

@@ -49,7 +49,7 @@ def read(api: Api, reservation_sid: str, end: str = "", status: int = 200, token
 
 
 def use_keys(api: Api, *auth_tokens: str, **shared_keys: str) -> None:
-    """Replace the keys of the service."""
+    """Replace the service's auth tokens and shared keys."""
     keys = Secrets(auth_tokens=auth_tokens, api_keys={}, shared_keys=shared_keys)
     vars(api.service)["signatures"] = SignatureVerifier(FixedSecrets(keys))
 
@@ -103,7 +103,9 @@ def test_new_reservation_shows_its_delivery_but_no_claims_or_rule(
         (["accept", "complete"], ["accepted", "completed"]),
     ],
 )
-def test_claims_are_kept_in_order_of_time(api: Api, actions: list[str], targets: list[str]) -> None:
+def test_claims_of_successive_requests_are_shown(
+    api: Api, actions: list[str], targets: list[str]
+) -> None:
     remote = reserve(api)
     for action in actions:
         api.clock.now += 5_000

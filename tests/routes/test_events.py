@@ -52,7 +52,7 @@ def test_event_is_recorded_and_acknowledged_with_204(
     assert api.lines()[1]["event_type"] == event_type
 
 
-def test_reservation_begins_at_the_time_of_the_event_that_arrives_after_the_callback(
+def test_created_event_after_the_callback_corrects_the_creation_time(
     api: Api,
 ) -> None:
     parameters = api.callback_parameters()

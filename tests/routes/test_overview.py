@@ -370,7 +370,7 @@ def test_overview_is_truncated_at_900000_bytes(api: Api) -> None:
 def test_open_reservation_is_found_only_among_the_newest_of_its_worker(
     api: Api, monkeypatch: pytest.MonkeyPatch, age: int, *, is_truncated: bool
 ) -> None:
-    """The response says so unless all older Reservations must have ended."""
+    """The response is marked as truncated unless all older Reservations must have ended."""
     worker = sid("WK")
     monkeypatch.setattr(listing, "_NEWEST_RESERVATIONS", 20)
     statuses = [Status.REJECTED] * 19 + [Status.ACCEPTED, Status.PENDING]

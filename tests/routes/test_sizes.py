@@ -73,7 +73,7 @@ def test_pages_end_before_the_response_is_too_large(api: Api, text: str) -> None
 
 
 @pytest.mark.parametrize("query", ["", "status=pending&", "worker"])
-def test_oversized_reservation_has_a_page_of_its_own(
+def test_oversized_reservation_is_alone_on_its_page(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     monkeypatch.setattr(usecase, "MAX_PAGE_BYTES", 1)

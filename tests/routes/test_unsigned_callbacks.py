@@ -1,4 +1,4 @@
-"""Requests that Twilio did not sign cause little work, and no calls except to read the secrets."""
+"""Requests that Twilio did not sign cause little work: at most one call, to read the secrets."""
 
 import hmac
 import json

@@ -1,4 +1,4 @@
-"""Open Reservations are checked by their next deadline. Ended Reservations are never checked."""
+"""Open Reservations are checked no later than their next deadline; ended ones never are."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The records, messages and retry times of decisions in rare circumstances."""
+"""The records, messages and retry times of decisions in edge cases."""
 
 from dataclasses import replace
 from typing import Any

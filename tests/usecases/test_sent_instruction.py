@@ -1,4 +1,4 @@
-"""The service claims no more about an instruction than is known."""
+"""Responses and errors about an instruction with a known or unknown outcome."""
 
 from dataclasses import replace
 from typing import Any

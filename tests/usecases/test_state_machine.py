@@ -234,7 +234,9 @@ class Scenario(RuleBasedStateMachine):
         self.taskrouter.sleep(LEASE)
         self._sweep()
         for sid, record in self._records().items():
-            assert record.claim is None, "a claim is left after lease expiry and a sweep"
+            assert record.claim is None, (
+                "a claim remains after its lease has expired and a sweep has run"
+            )
             assert sid in self.taskrouter.statuses
         make_reconciliation_due(self.store, self.taskrouter.now_ms())
         pending = [
@@ -254,7 +256,9 @@ class Scenario(RuleBasedStateMachine):
         for sid, record in self._records().items():
             self._assert_record_is_correct(sid, record)
         for sid, status in self.reported_successes:
-            assert status in self.taskrouter.statuses[sid], "a reported success never took effect"
+            assert status in self.taskrouter.statuses[sid], (
+                "a change that was reported as successful had no effect"
+            )
 
     def _assert_record_is_correct(self, sid: str, record: Reservation) -> None:
         actual = self.taskrouter.statuses[sid]

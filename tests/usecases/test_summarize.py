@@ -378,7 +378,7 @@ def test_statistics_are_updated_only_if_13_seconds_are_left(
     assert (make_statistics(service.store).get_statistics() is not None) is is_updated
 
 
-def test_taskrouter_is_not_asked_if_reading_the_last_statistics_took_too_long(
+def test_taskrouter_is_not_called_if_reading_the_last_statistics_took_too_long(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [60_000]

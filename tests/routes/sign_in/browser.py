@@ -32,13 +32,13 @@ class Directory:
 
 @dataclass
 class Browser:
-    """A browser that keeps cookies and can begin and finish a sign-in."""
+    """A browser that stores cookies and can start and finish a sign-in."""
 
     api: Api
     provider: FakeProvider
     cookies: dict[str, str] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
-    """Paths below the root of the app for which the cookies are sent, by name."""
+    """The path of each cookie by name, relative to the root of the app."""
 
     def get(self, path: str, *, accept: str = "") -> Any:
         return self.send("GET", path, accept=accept)
@@ -63,7 +63,7 @@ class Browser:
         return self.send("POST", "/console/session", body=body, content_type=content_type)
 
     def begin(self, query: str = "") -> str:
-        """Begin a sign-in; return the query of the provider's redirect to the callback."""
+        """Start a sign-in; return the query of the provider's redirect to the callback."""
         response = self.get(f"/console/sign-in{query}")
         assert response.status_code == 302, response.body
         return self.provider.authorize(response.headers["Location"])
@@ -97,7 +97,7 @@ def failure(response: Any) -> str:
 
 
 def refusal(response: Any) -> tuple[str, str]:
-    """Return a refused sign-in's error code for the page, and its error message."""
+    """Return the error code that a refused sign-in sends to the page, and the error message."""
     assert response.status_code == 403
     assert response.json_body["Code"] == "ForbiddenError"
     assert "Location" not in response.headers

@@ -1,4 +1,4 @@
-"""A sign-in begins with a redirect to the provider, and ends on the page that began it."""
+"""A sign-in starts with a redirect to the provider, and returns to the page that started it."""
 
 from typing import Any, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -13,7 +13,7 @@ from tests.routes.conftest import BASE_URL, Api
 from tests.routes.sign_in.browser import Browser, claims_of, set_cookies
 
 
-def test_session_reports_that_there_is_a_provider(browser: Browser) -> None:
+def test_session_reports_that_a_provider_is_configured(browser: Browser) -> None:
     response = browser.get("/console/session")
     assert (response.status_code, response.json_body) == (200, {"oidc": True})
 
@@ -54,7 +54,7 @@ def test_query_of_the_authorization_endpoint_is_kept(
     assert location.count("?") == 1
 
 
-def test_silent_sign_in_asks_the_provider_to_show_no_page(browser: Browser) -> None:
+def test_silent_sign_in_sends_the_prompt_none(browser: Browser) -> None:
     location = browser.get("/console/sign-in?silent=1").headers["Location"]
     assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
 
@@ -68,7 +68,7 @@ def test_silent_sign_in_asks_the_provider_to_show_no_page(browser: Browser) -> N
         ({"prompt_values_supported": "select_account"}, "login"),
     ],
 )
-def test_provider_lets_the_person_choose_with_a_prompt_that_it_supports(
+def test_account_choice_uses_a_prompt_that_the_provider_supports(
     browser: Browser, provider: FakeProvider, metadata: dict[str, Any], prompt: str
 ) -> None:
     provider.metadata |= metadata
@@ -77,7 +77,7 @@ def test_provider_lets_the_person_choose_with_a_prompt_that_it_supports(
     assert claims_of(browser.finish(browser.provider.authorize(location)))
 
 
-def test_google_lets_the_person_choose_without_the_prompt_login() -> None:
+def test_account_choice_at_google_uses_the_prompt_select_account() -> None:
     google, no_secrets = "https://accounts.google.com", cast("SecretsSource", None)
     provider = Provider(google, CLIENT_ID, "openid", no_secrets, now_ms=lambda: 1)
     metadata = {"issuer": google, "authorization_endpoint": f"{google}/o/oauth2/v2/auth"}
@@ -135,7 +135,7 @@ def test_redirect_uri_contains_the_stage_if_no_base_url_is_set(
     assert "; Path=/prod/console/session; " in set_cookies(response)[1]
 
 
-def test_responses_are_not_cached_and_send_no_referrer(browser: Browser) -> None:
+def test_responses_prevent_caching_and_referrers(browser: Browser) -> None:
     query = browser.begin()
     for response in (browser.get("/console/sign-in"), browser.finish(query)):
         assert response.headers["Cache-Control"] == "no-store"
@@ -175,7 +175,7 @@ def test_script_gets_the_url_of_the_page_with_the_failure_code(
 # Open redirects
 
 
-def test_sign_in_returns_to_the_page_that_began_it(browser: Browser) -> None:
+def test_sign_in_returns_to_the_page_that_started_it(browser: Browser) -> None:
     response = browser.sign_in("?return_to=console/%3Freservation%3DWR1%26view%3Dall")
     page = response.headers["Location"].partition("#")[0]
     assert page == f"{BASE_URL}/console/?reservation=WR1&view=all"

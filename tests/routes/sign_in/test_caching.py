@@ -1,4 +1,4 @@
-"""The provider's metadata and keys are cached, and its keys can change."""
+"""The provider's metadata and keys are cached, and changed keys are fetched again."""
 
 import jwt
 import pytest
@@ -61,7 +61,7 @@ def test_new_key_without_a_new_key_id_is_fetched_at_most_once_a_minute(
     assert provider.requests["/jwks"] == 2
 
 
-def test_forged_signature_makes_the_service_fetch_the_keys_at_most_once_a_minute(
+def test_forged_signatures_cause_at_most_one_fetch_of_the_keys_per_minute(
     browser: Browser, provider: FakeProvider
 ) -> None:
     assert claims_of(browser.sign_in())

@@ -1,4 +1,4 @@
-"""The cookie and the state bind a sign-in to the browser that began it."""
+"""The cookie and the state bind a sign-in to the browser that started it."""
 
 import time
 
@@ -36,7 +36,7 @@ def test_cookie_on_loopback_http_is_not_secure(
     assert attributes == ["Path=/console", "Max-Age=600", "HttpOnly", "SameSite=Lax"]
 
 
-def test_callback_without_cookie_fails_before_the_provider_is_asked(
+def test_callback_without_cookie_fails_without_a_request_to_the_provider(
     browser: Browser, provider: FakeProvider
 ) -> None:
     query = browser.begin()
@@ -71,7 +71,7 @@ def test_cookie_is_deleted_after_success_and_after_failure(browser: Browser) -> 
     assert browser.cookies.keys() == {TOKEN_COOKIE}
 
 
-def test_code_works_once_even_with_a_copied_cookie(browser: Browser) -> None:
+def test_code_can_be_used_only_once_even_with_a_copied_cookie(browser: Browser) -> None:
     query = browser.begin()
     copied = dict(browser.cookies)
     assert claims_of(browser.finish(query))

@@ -50,7 +50,7 @@ BAD_TOKENS: dict[str, Any] = {
     "nonce as number": lambda claims: sign({**claims, "nonce": 1}),
     "nonce with lone surrogate": lambda claims: sign({**claims, "nonce": "\ud800"}),
     "expired": lambda claims: sign({**claims, "exp": time.time() - 61}),
-    "from the future": lambda claims: sign({**claims, "iat": time.time() + 120}),
+    "issued in the future": lambda claims: sign({**claims, "iat": time.time() + 120}),
     "empty subject": lambda claims: sign({**claims, "sub": ""}),
     "subject as number": lambda claims: sign({**claims, "sub": 1}),
     "signed with a key that is not published": lambda claims: sign(claims, "RSA 2"),

@@ -1,4 +1,4 @@
-"""Other failures of a sign-in keep their status, and the browser continues to the page."""
+"""Other errors of the sign-in routes keep their status and send the browser to the page."""
 
 from typing import Any
 
@@ -13,28 +13,28 @@ STEPS = ["/console/sign-in", "/console/callback"]
 
 
 def expect_page(response: Any, status: int) -> None:
-    """Check that the response has a JSON body and makes a browser continue to the page."""
+    """Check that the response has a JSON body and sends a browser to the page."""
     assert response.status_code == status
     assert response.json_body["Code"]
-    # Relative to the routes of the sign-in, "./" is the page.
+    # Relative to the URLs of the sign-in routes, "./" is the page.
     assert response.headers["Refresh"] == "0; url=./#sign-in-error=request_failed"
 
 
 @pytest.mark.parametrize(
     "path", ["/console/callback?code=a&code=b", "/console/sign-in?a=1", "/console/sign-in?silent=0"]
 )
-def test_malformed_request_continues_to_the_page(browser: Browser, path: str) -> None:
+def test_malformed_request_sends_the_browser_to_the_page(browser: Browser, path: str) -> None:
     expect_page(browser.get(path), 400)
 
 
 @pytest.mark.parametrize("path", STEPS)
-def test_sign_in_without_a_provider_continues_to_the_page(api: Api, path: str) -> None:
+def test_sign_in_without_a_provider_sends_the_browser_to_the_page(api: Api, path: str) -> None:
     expect_page(api.call("GET", path, token=None), 404)
 
 
 @pytest.mark.parametrize("error", [SettingsError("OIDC_ISSUER is wrong."), ZeroDivisionError()])
 @pytest.mark.parametrize("path", STEPS)
-def test_failure_of_the_service_continues_to_the_page(
+def test_internal_error_sends_the_browser_to_the_page(
     api: Api, monkeypatch: pytest.MonkeyPatch, path: str, error: Exception
 ) -> None:
     def fail() -> runtime.Runtime:
@@ -44,7 +44,7 @@ def test_failure_of_the_service_continues_to_the_page(
     expect_page(api.call("GET", path, token=None), 500)
 
 
-def test_failure_of_another_route_does_not_lead_to_the_page(browser: Browser) -> None:
+def test_error_of_another_route_does_not_send_the_browser_to_the_page(browser: Browser) -> None:
     response = browser.redeem()
     assert response.status_code == 401
     assert "Refresh" not in response.headers

@@ -1,4 +1,4 @@
-"""The Worker, the role and the token follow from the person's claims, or the sign-in fails."""
+"""The user's claims determine the Worker, the role and the token, or the sign-in fails."""
 
 import time
 from typing import Any
@@ -48,7 +48,7 @@ def test_malformed_email_is_refused(browser: Browser, provider: FakeProvider, em
     assert refusal(browser.sign_in())[0] == "no_identity"
 
 
-def test_person_without_worker_is_refused(browser: Browser, directory: Directory) -> None:
+def test_user_without_worker_is_refused(browser: Browser, directory: Directory) -> None:
     directory.workers.clear()
     response = browser.sign_in()
     code, message = refusal(response)
@@ -58,7 +58,7 @@ def test_person_without_worker_is_refused(browser: Browser, directory: Directory
     assert (line["status"], line["sign_in"]) == (403, "no_worker")
 
 
-def test_person_with_two_workers_is_refused(browser: Browser, directory: Directory) -> None:
+def test_user_with_two_workers_is_refused(browser: Browser, directory: Directory) -> None:
     directory.workers["friendly_name", "alice@example.com"] *= 2
     code, message = refusal(browser.sign_in())
     assert code == "several_workers"
@@ -120,7 +120,7 @@ def test_groups_determine_the_role(
 @pytest.mark.parametrize(
     "groups", [None, [], "agent", "*", ["service"], {"agents": 1}, [["agents"]], 5]
 )
-def test_person_without_role_is_refused(
+def test_user_without_role_is_refused(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest, groups: Any
 ) -> None:
     environ["OIDC_ROLES"] = ROLES
@@ -132,7 +132,7 @@ def test_person_without_role_is_refused(
     assert directory.searches == []
 
 
-def test_supervisor_without_verified_email_is_named_by_subject(
+def test_supervisor_without_verified_email_is_identified_by_subject(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     environ |= {"OIDC_ROLES": '{"admin": "supervisor"}', "OIDC_ROLE_CLAIM": "roles"}
@@ -158,7 +158,7 @@ def test_lifetime_of_the_token_is_limited(
     assert 0.9 * lifetime - 5 <= claims["exp"] - time.time() <= lifetime
 
 
-def test_sessions_that_begin_together_end_at_different_times(browser: Browser) -> None:
+def test_sessions_that_start_together_end_at_different_times(browser: Browser) -> None:
     lifetimes = set()
     for _ in range(10):
         claims = claims_of(browser.sign_in())

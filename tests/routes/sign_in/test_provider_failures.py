@@ -75,7 +75,7 @@ def test_slow_provider_is_abandoned_after_three_seconds(
     assert 2.8 < time.monotonic() - started < 10
 
 
-def test_stopped_provider_is_reported(environ: dict[str, str], api: Api) -> None:
+def test_refused_connection_is_reported(environ: dict[str, str], api: Api) -> None:
     with serve_provider() as stopped:
         pass
     api.service.identity_provider.issuer = stopped.url

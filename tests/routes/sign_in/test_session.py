@@ -19,7 +19,7 @@ from tests.routes.sign_in.browser import (
 from tests.support import sid
 
 
-def signed_in(browser: Browser) -> str:
+def complete_sign_in(browser: Browser) -> str:
     """Complete a sign-in; return the token in the cookie."""
     assert claims_of(browser.sign_in())
     return browser.cookies[TOKEN_COOKIE]
@@ -53,8 +53,8 @@ def test_token_cookie_on_loopback_http_is_not_secure(
     assert browser.redeem().status_code == 200
 
 
-def test_page_gets_the_token_once(browser: Browser, api: Api) -> None:
-    token = signed_in(browser)
+def test_page_gets_the_token_only_once(browser: Browser, api: Api) -> None:
+    token = complete_sign_in(browser)
     response = browser.redeem()
     assert (response.status_code, response.json_body) == (200, {"token": token})
     assert response.headers["Cache-Control"] == "no-store"
@@ -70,19 +70,19 @@ def test_page_gets_the_token_once(browser: Browser, api: Api) -> None:
 
 
 def test_page_gets_the_token_again_if_the_response_was_lost(browser: Browser) -> None:
-    token, kept = signed_in(browser), dict(browser.cookies)
+    token, cookies = complete_sign_in(browser), dict(browser.cookies)
     browser.redeem()
-    browser.cookies = kept
+    browser.cookies = cookies
     assert browser.redeem().json_body == {"token": token}
 
 
-def test_last_of_two_sign_ins_in_a_browser_counts(
+def test_second_sign_in_in_a_browser_replaces_the_first(
     browser: Browser, provider: FakeProvider, directory: Directory
 ) -> None:
-    first = signed_in(browser)
+    first = complete_sign_in(browser)
     provider.claims["email"] = "bob@example.com"
     directory.workers["friendly_name", "bob@example.com"] = [sid("WK")]
-    second = signed_in(browser)
+    second = complete_sign_in(browser)
     assert first != second
     assert browser.redeem().json_body == {"token": second}
     assert browser.redeem().status_code == 401
@@ -91,10 +91,11 @@ def test_last_of_two_sign_ins_in_a_browser_counts(
 @pytest.mark.parametrize(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx"]
 )
-def test_request_that_a_page_from_another_origin_could_send_does_not_use_up_the_cookie(
+def test_request_without_json_does_not_use_up_the_cookie(
     browser: Browser, content_type: str | None
 ) -> None:
-    token = signed_in(browser)
+    """Without a preflight, a page from another origin can't send JSON."""
+    token = complete_sign_in(browser)
     response = browser.redeem(content_type=content_type)
     assert response.status_code in (400, 415)
     assert set_cookies(response) == []
@@ -103,19 +104,19 @@ def test_request_that_a_page_from_another_origin_could_send_does_not_use_up_the_
     }
 
 
-def test_pages_from_other_origins_may_not_ask_for_the_token(
+def test_response_with_the_token_has_no_cors_headers(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     environ["CORS_ALLOW_ORIGIN"] = "https://other.example"
     browser = request.getfixturevalue("browser")
     assert app.routes["/console/session"].keys() == {"GET", "POST"}
-    signed_in(browser)
+    complete_sign_in(browser)
     allowed = [name for name in browser.redeem().headers if name.startswith("Access-Control")]
     assert allowed == []
 
 
 def test_get_request_does_not_return_the_token(browser: Browser) -> None:
-    signed_in(browser)
+    complete_sign_in(browser)
     response = browser.get("/console/session")
     assert response.json_body == {"oidc": True}
     assert set_cookies(response) == []
@@ -138,7 +139,7 @@ def test_missing_forged_expired_or_repeated_cookie_is_refused(
 
 
 def test_unknown_parameter_is_refused(browser: Browser) -> None:
-    signed_in(browser)
+    complete_sign_in(browser)
     assert browser.redeem(b'{"token": "x"}').status_code == 400
     assert browser.redeem(b"[]").status_code == 400
     assert TOKEN_COOKIE in browser.cookies

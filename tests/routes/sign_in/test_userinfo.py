@@ -1,4 +1,4 @@
-"""Claims that the ID token lacks are read from the UserInfo endpoint."""
+"""Claims missing from the ID token are read from the UserInfo endpoint."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_missing_claims_are_read_from_userinfo(browser: Browser, provider: FakeP
         (False, {"email": "alice@example.com", "email_verified": True}),
     ],
 )
-def test_userinfo_is_asked_whether_an_address_is_verified_only_if_the_id_token_does_not_say(
+def test_userinfo_is_requested_only_if_the_id_token_lacks_email_verified(
     browser: Browser, provider: FakeProvider, *, verified: bool | None, user_info: dict[str, Any]
 ) -> None:
     provider.claims["email_verified"] = verified
@@ -39,7 +39,7 @@ def test_userinfo_is_asked_whether_an_address_is_verified_only_if_the_id_token_d
         assert refusal(response)[0] == "no_identity"
 
 
-def test_userinfo_is_not_asked_about_an_address_that_identifies_nobody(
+def test_userinfo_is_not_requested_to_verify_an_unused_email(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     environ["OIDC_WORKER_CLAIM"] = "sub"
@@ -73,7 +73,7 @@ def test_id_token_takes_precedence_over_userinfo(
 
 
 @pytest.mark.parametrize(("address", "is_verified"), [("bob", False), ("alice", True)])
-def test_userinfo_verifies_only_its_own_address(
+def test_userinfo_verifies_only_the_email_that_it_contains(
     environ: dict[str, str],
     oidc: None,
     request: pytest.FixtureRequest,
