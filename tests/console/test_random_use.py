@@ -52,6 +52,14 @@ ENDINGS = {
 }
 """The endings that the page may show for each status. It shows "taken" only to supervisors."""
 
+# In one step, because the page may leave for the sign-in at any time.
+CLEAR_FILTER = """() => {
+  const field = document.querySelector("#filter");
+  if (field?.value) {
+    field.value = "";
+    field.dispatchEvent(new Event("input", {bubbles: true}));
+  }
+}"""
 SHOWN = """() => {
   const sids = (selector) => [...document.querySelectorAll(selector)].map(({id}) => id.slice(-34));
   const offers = [...document.querySelectorAll(".offers .offer")];
@@ -393,6 +401,7 @@ class RandomUse(RuleBasedStateMachine):
                 assert time.monotonic() < deadline, difference
                 if page.locator("main.sign-in").count():
                     page.goto(f"{self.api.url}/console#token={self.token}")
+                page.evaluate(CLEAR_FILTER)
                 page.wait_for_timeout(50)
 
     def leave_dialogs(self, page: Page) -> None:
@@ -400,8 +409,6 @@ class RandomUse(RuleBasedStateMachine):
         page.evaluate("() => { location.hash = '#offers' }")
         for _ in range(3):
             page.keyboard.press("Escape")
-        if page.locator("#filter").count():
-            page.locator("#filter").fill("")
 
     def difference(self, page: Page) -> str:
         shown = page.evaluate(SHOWN)
