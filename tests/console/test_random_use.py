@@ -278,11 +278,10 @@ class RandomUse(RuleBasedStateMachine):
 
     @rule(tab=tabs, letters=st.sampled_from(["car", "parc", "ustomer", "zzz"]))
     def type_into_the_filter(self, tab: int, letters: str) -> None:
-        page = self.page(tab)
-        field = page.locator("#filter")
+        field = self.page(tab).locator("#filter")
         if field.count():
-            self.act(lambda: field.focus(timeout=300))
-            page.keyboard.type(letters, delay=10)
+            # Without the field, the letters would be shortcuts.
+            self.act(lambda: field.press_sequentially(letters, delay=10, timeout=300))
 
     @rule(tab=tabs, key=st.sampled_from(["Escape", "Tab"]))
     def press_key_without_effect_on_offers(self, tab: int, key: str) -> None:
