@@ -27,6 +27,8 @@ import { InspectPage } from "./view_inspect.js";
 const SLOW = 300;
 /** After a longer gap between two ticks, the computer may have slept, or its clock may have changed. Hidden pages also tick slowly. */
 const ASLEEP = 5000;
+/** Browsers slow down the ticks of hidden pages to one a minute. After a longer gap, the computer has slept. */
+const SLOWEST_TICK = 90_000;
 /** For this time after the end of an offer or Task, TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
 /** Maximum age of a timeout that explains a change of the Activity. Hidden pages poll every 15 s. */
@@ -308,9 +310,10 @@ let lastTick = Date.now();
 
 function update() {
   const now = Date.now();
-  if (Math.abs(now - lastTick) > ASLEEP) {
+  const gap = Math.abs(now - lastTick);
+  if (gap > ASLEEP) {
     forgetClock();
-    pollNow();
+    polling?.pollNow({ isForced: gap > SLOWEST_TICK });
   }
   lastTick = now;
   continueLeaving();

@@ -42,6 +42,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   let connection = { state: "connecting", since, failures: 0, nextAt: 0 };
   let isLeader = false;
   let isWoken = false;
+  let isWakeForced = false;
   /** The pause in ms that the server has requested. Only `isForced` ends this pause early. */
   let serverPause = 0;
   /** When this tab last polled successfully, heard from the tab that polls, or requested a poll. */
@@ -164,14 +165,15 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
 
   async function pause(milliseconds) {
     const rest = milliseconds - serverPause;
-    if (serverPause) {
+    if (serverPause && !isWakeForced) {
       await sleep(serverPause);
-      serverPause = 0;
     }
+    serverPause = 0;
     if (!isWoken) {
       await sleep(rest);
     }
     isWoken = false;
+    isWakeForced = false;
   }
 
   /**
@@ -180,6 +182,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
    */
   function wake(isForced) {
     isWoken = true;
+    isWakeForced ||= Boolean(isForced);
     if (isForced || !serverPause) {
       endPause();
     }

@@ -110,7 +110,7 @@ export const state = {
   dialog: null,
   history: newHistory(),
   log: newLog(),
-  /** The record that Inspect shows: {sid, record, loadedAt, problem, status, check, resend}, or null. */
+  /** The record that Inspect shows: {sid, record, loadedAt, problem, code, check, resend}, or null. */
   inspection: null,
   /** Whether the user is returning from Inspect. The lists then stay unchanged. */
   isReturning: false,

@@ -360,7 +360,7 @@ const TEXTS = {
     outcome: "Outcome",
     decidedBy: "Decided by",
     source: "Source",
-    leftThen: "Remaining time",
+    leftThen: "Time left at the decision",
     leftOf: "{time} of {all}",
     note: "Note",
     phoneInstruction: "Phone instruction",

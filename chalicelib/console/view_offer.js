@@ -282,7 +282,7 @@ function endedMeta({ reservation, phase, verb, sentAt, ending }) {
   return html`<ul class="meta">${parts.filter(Boolean).map((part) => html`<li>${part}</li>`)}</ul>`;
 }
 
-function checkingText({ phase, nextCheckAt }) {
+function checkingText({ phase, nextCheckAt, undecidedFrom }) {
   if (phase === "vanished") {
     return text("checkingEnd");
   }
@@ -292,9 +292,10 @@ function checkingText({ phase, nextCheckAt }) {
   if (isOffline()) {
     return text("checkingDown");
   }
-  // The next poll checks. It may come later than planned.
-  const wait = Math.max(nextCheckAt ?? 0, state.connection.nextAt) - performance.now();
-  const n = Math.max(1, Math.ceil(wait / 1000));
+  const now = performance.now();
+  // No pause delays the first check. If it fails, the next poll checks.
+  const next = Math.max(nextCheckAt, undecidedFrom > now ? 0 : state.connection.nextAt);
+  const n = Math.max(1, Math.ceil((next - now) / 1000));
   return text("checkingAt", { n });
 }
 

@@ -182,12 +182,12 @@ def time_to_accept(
 
     Returns:
         The time. None if no acceptance is recorded, or if its first report was late, reported a
-        later status, or was also the first report of the Reservation, so that the time of the
-        creation is not known.
+        later status, or was the first report of the Reservation. In the last case, the time of the
+        creation or of the acceptance is not known.
     """
     for entry in history:
         if entry.to in ACHIEVED[Status.ACCEPTED]:
-            is_creation_known = entry is not history[0] or reserved_at < entry.at
-            is_known = entry.to is Status.ACCEPTED and entry.by not in late and is_creation_known
+            is_first, is_late = entry is history[0], entry.by in late
+            is_known = entry.to is Status.ACCEPTED and not is_first and not is_late
             return max(0, entry.at - reserved_at) if is_known else None
     return None

@@ -40,7 +40,7 @@ from chalicelib.usecases.ports import Collaborators
 
 _POLL_SECONDS = 0.1
 
-_BY_FETCH = "fetch"
+BY_FETCH = "fetch"
 """Source of a fetched status that the caller's request may not have caused."""
 
 _ACTIONS = {
@@ -275,7 +275,7 @@ class _Execution:
         """Record the status according to TaskRouter; a later status in the record takes precedence.
 
         *record* shows whether the instruction of this request, if any, was sent. If TaskRouter
-        refused the request (*is_refused*), another client caused the status.
+        refused the request (*is_refused*), a different request may have caused the status.
         """
         now, settled = self.collaborators.clock.now_ms(), None
         caller, claim = self.decision.principal.name, self.claim
@@ -283,7 +283,7 @@ class _Execution:
         update = StatusUpdate(
             status=status,
             at=now,
-            by=caller if is_sent and not is_refused else _BY_FETCH,
+            by=caller if is_sent and not is_refused else BY_FETCH,
             next_check_at=self._next_check(status, now),
             worker_name=worker_name,
             note=note,
@@ -312,11 +312,9 @@ class _Execution:
         return self._settle(record, remote.status, worker_name=remote.worker_name)
 
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
-        """Record the status after a refused request; raise *refusal* if the status is unchanged.
-
-        A refused instruction was not executed, regardless of the status.
-        """
+        """Record the status after a refused request; raise *refusal* if the status is unchanged."""
         record, instruction = self.record, self.claim.instruction
+        # A refused instruction was not executed, regardless of the status.
         if instruction is not None:
             self._release_claim()
             record = replace(record, instruction_sent=None)
@@ -328,9 +326,9 @@ class _Execution:
             if instruction is not None:
                 raise refusal from error
             raise self._outcome_unknown(error) from error
+        if instruction is None:
+            self._release_claim()
         if remote.status is self.record.status:
-            if instruction is None:
-                self._release_claim()
             raise refusal
         return self._settle(record, remote.status, is_refused=True, worker_name=remote.worker_name)
 

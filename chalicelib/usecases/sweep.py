@@ -26,7 +26,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
-from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.decide import BY_FETCH, Decision, decide
 from chalicelib.usecases.ports import Collaborators, StatisticsStore
 from chalicelib.usecases.reconcile import BY_SWEEP, reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
@@ -101,7 +101,7 @@ def sweep_due_reservations(
         while batch := list(islice(due, _READ_AHEAD)):
             outcomes.update(pool.map(sweep.check, batch))
     line = sweep.line(outcomes, reconciled)
-    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP,))
+    summarize(collaborators, statistics, budget, line, late=(BY_SWEEP, BY_FETCH))
     line = {**line, **budget.result()}
     with budget.counting_failures():
         collaborators.store.save_sweep(line)

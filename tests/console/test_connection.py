@@ -114,8 +114,46 @@ def test_outcome_is_checked_during_a_pause_that_the_server_requested(open_consol
     api.answers["/accept"] = 502, {"message": "Bad Gateway"}, {}
     row(page, "Marta").get_by_role("button", name="Accept").first.click()
     expect(rows(page)).to_have_attribute("data-end", "checking")
+    expect(rows(page)).to_contain_text(re.compile(r"Next check in [123]\ss\."))
     expect(rows(page)).to_contain_text("Nothing was decided")
     expect(rows(page).get_by_role("button", name="Accept").first).to_be_visible()
+
+
+def test_outcome_is_checked_after_a_poll_that_was_in_progress_at_the_time_of_the_check(
+    open_console, api
+):
+    api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
+    api.offer("Marta")
+    page = open_console()
+    wait_for_first_polls(page)
+    original, is_released = api.respond, threading.Event()
+
+    def throttle_late(method, path, headers, parameters):
+        if path == "/overview":
+            api.respond = original
+            is_released.wait(15)
+            return 503, {"message": "Service Unavailable"}, {"Retry-After": "60"}
+        return original(method, path, headers, parameters)
+
+    api.respond = throttle_late
+    api.answers["/accept"] = 502, {"message": "Bad Gateway"}, {}
+    row(page, "Marta").get_by_role("button", name="Accept").first.click()
+    expect(rows(page)).to_have_attribute("data-end", "checking")
+    # The first check is due after 3 s.
+    page.wait_for_timeout(4_000)
+    is_released.set()
+    expect(rows(page)).to_contain_text("Nothing was decided")
+
+
+def test_slow_ticks_of_a_hidden_page_do_not_end_a_pause_that_the_server_requested(
+    open_console, api, pause
+):
+    page = open_console()
+    pause(page)
+    requests = overview_requests(page)
+    page.evaluate("() => { const { now } = Date; Date.now = () => now() + 60_000; }")
+    page.wait_for_timeout(2_000)
+    assert not requests
 
 
 @pytest.mark.parametrize(

@@ -128,15 +128,22 @@ def test_only_accepted_wrapping_and_completed_reservations_are_sampled(
     ("entries", "time"),
     [
         ([(NOW, "pending", "event"), (NOW + 700, "accepted", "event")], 700),
-        ([(NOW + 5, "accepted", "worker:WK1"), (NOW + 9, "completed", "event")], 5),
+        (
+            [
+                (NOW, "pending", "event"),
+                (NOW + 5, "accepted", "worker:WK1"),
+                (NOW + 9, "completed", "event"),
+            ],
+            5,
+        ),
+        ([(NOW + 5, "accepted", "event"), (NOW + 9, "completed", "event")], None),
         ([(NOW, "pending", "event"), (NOW - 5, "accepted", "event")], 0),
         ([(NOW, "pending", "event"), (NOW, "accepted", "event")], 0),
         ([(NOW, "accepted", "event")], None),
-        ([(NOW - 5, "accepted", "event")], None),
-        ([(NOW + 5, "accepted", "sweep")], None),
-        ([(NOW + 5, "wrapping", "event")], None),
-        ([(NOW + 5, "completed", "event")], None),
-        ([(NOW + 5, "rejected", "event")], None),
+        ([(NOW, "pending", "event"), (NOW + 5, "accepted", "sweep")], None),
+        ([(NOW, "pending", "event"), (NOW + 5, "wrapping", "event")], None),
+        ([(NOW, "pending", "event"), (NOW + 5, "completed", "event")], None),
+        ([(NOW, "pending", "event"), (NOW + 5, "rejected", "event")], None),
         ([], None),
     ],
 )

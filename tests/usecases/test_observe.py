@@ -129,8 +129,11 @@ def test_history_names_the_caller_if_event_arrives_before_the_response(
     if is_refused:
         service.taskrouter.fail_before["update"] = [TaskRouterRefused("no")]
     service.decide(remote, target)
-    last = service.record(remote).history[-1]
-    assert (last.to, last.by) == (target, "event" if is_refused else "supervisor:ann")
+    record = service.record(remote)
+    source = "event" if is_refused else "supervisor:ann"
+    assert (record.history[-1].to, record.history[-1].by) == (target, source)
+    if target is Status.ACCEPTED:
+        assert record.accepted_by == source
 
 
 @settings(

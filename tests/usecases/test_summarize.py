@@ -80,7 +80,8 @@ def get_hour_count(service: Service, start: int) -> HourCount:
 def add_record(service: Service, status: Status, at: int, **attributes: Any) -> str:
     """Add a record that has a history but no due time."""
     reservation_sid = sid("WR")
-    history = [{"at": at + 2_000, "to": status.value, "by": "event"}]
+    created = {"at": at, "to": "pending", "by": "event"}
+    history = [created, {"at": at + 2_000, "to": status.value, "by": "event"}]
     record = {
         "reservation_sid": reservation_sid,
         "worker_sid": "WK1",
@@ -179,8 +180,9 @@ def test_acceptance_times_of_the_last_hour_are_measured(service: Service) -> Non
     add_record(service, Status.ACCEPTED, service.clock.now - HOUR_MS)
     add_record(service, Status.ACCEPTED, service.clock.now - HOUR_MS - 1)
     add_record(service, Status.REJECTED, service.clock.now)
+    created = {"at": NOW, "to": "pending", "by": "event"}
     late = {"at": NOW, "to": "accepted", "by": "sweep"}
-    add_record(service, Status.ACCEPTED, service.clock.now, history=[late])
+    add_record(service, Status.ACCEPTED, service.clock.now, history=[created, late])
     run_sweep(service)
     assert read(service).acceptance == AcceptanceTimes(service.clock.now, 1, (2_000,) * 4)
 
@@ -201,6 +203,19 @@ def test_acceptance_that_created_the_record_is_not_measured(service: Service) ->
     remote = service.taskrouter.add(Status.ACCEPTED)
     service.taskrouter.add_event(remote, Status.ACCEPTED, at=service.clock.now - 10 * MINUTE_MS)
     assert run_sweep(service)["reconciled"] == 1
+    acceptance = read(service).acceptance
+    assert acceptance is not None
+    assert acceptance.count == 0
+
+
+def test_acceptance_found_after_a_refused_request_is_not_measured(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
+    service.clock.now += MINUTE_MS
+    service.taskrouter.fail_before["update"] = [TaskRouterRefused("already accepted")]
+    assert service.accept(remote).accepted_by == "fetch"
+    run_sweep(service)
     acceptance = read(service).acceptance
     assert acceptance is not None
     assert acceptance.count == 0
