@@ -100,7 +100,7 @@ def tables(dynamodb: LocalDynamoDb) -> TableNames:
 
 @pytest.fixture
 def fake_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLogs]:
-    """A fake of CloudWatch Logs, and the environment that makes the app's client use it."""
+    """A fake CloudWatch Logs server, and the environment that makes the app's client use it."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

@@ -24,7 +24,7 @@ GROUP = "/aws/lambda/taskrouter-callbacks-dev"
 
 @dataclass(repr=False)
 class FakeLogs:
-    """The state of the fake.
+    """The state and configuration of the fake.
 
     Attributes:
         lines: time in epoch ms and text of each line, sorted by time.

@@ -45,7 +45,7 @@ def private_key(name: str) -> Any:
 
 
 def public_jwk(name: str, **properties: Any) -> dict[str, Any]:
-    """Return the published form of a key. None removes a property."""
+    """Return the published form of a key. A value of None removes a property."""
     family = _FAMILIES[name.split(maxsplit=1)[0]]
     jwk = json.loads(family.to_jwk(private_key(name).public_key()))
     jwk = {**jwk, "kid": name, "use": "sig", **properties}
@@ -94,7 +94,7 @@ class FakeProvider:
         self._codes: dict[str, dict[str, str]] = {}
 
     def authorize(self, url: str) -> str:
-        """Sign the user in at the authorization endpoint; return the query of the redirection."""
+        """Sign the user in at the authorization endpoint; return the query of the redirect URL."""
         parts = urlsplit(url)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         assert url.startswith(f"{self.url}/authorize?")

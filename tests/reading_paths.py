@@ -38,7 +38,7 @@ ROOT = Path(__file__).parent.parent
 APP = ("app.py", "chalicelib")
 SIMULATOR = ("taskrouter_simulator",)
 _DYNAMODB_SECONDS = 30.0
-"""Time limit of a DynamoDB call. The limit is high because the tracer slows down moto."""
+"""Time limit for a DynamoDB call. The limit is high because the tracer slows down moto."""
 _NESTED_CODE = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>")
 
 

@@ -1,4 +1,4 @@
-"""Handling a callback imports no heavy modules, which would lengthen the cold start."""
+"""Handling a callback imports no heavy modules, because they would lengthen the cold start."""
 
 import json
 import os

@@ -41,7 +41,7 @@ def test_every_requirement_is_pinned_and_has_a_hash(file):
     [*itertools.pairwise(FROM_SMALL_TO_LARGE), (CONTAINER, "requirements-run.txt")],
 )
 def test_larger_file_contains_the_smaller_one(smaller, larger):
-    # One .venv serves every make target, so its versions must not depend on the target.
+    # All make targets share one .venv, so its versions must not depend on the target.
     assert requirements(smaller).items() <= requirements(larger).items()
 
 

@@ -1,4 +1,4 @@
-"""Invariants of the simulation on which docs/capacity.md is based."""
+"""Invariants of the simulation whose results docs/capacity.md shows."""
 
 from collections import Counter
 from dataclasses import replace

@@ -70,6 +70,7 @@ UNTIL_INTERRUPTED = {
 }
 """Programs that run until Ctrl-C. Each value matches the output of a program that is ready.
 
-Commands after such a program run in a different shell. The first program of a block replaces the
-programs of earlier blocks. Only Chalice's server keeps the earlier programs, because it needs them.
+Commands after such a program run in a different shell. When the first program of a
+block starts, the programs of earlier blocks are stopped. They keep running only if the new
+program is Chalice's server, which needs them.
 """
