@@ -1,4 +1,4 @@
-"""Browser tests of the CSV file that History exports, with a fake of the API."""
+"""Browser tests of the CSV file that History exports, with a fake API."""
 
 import csv
 import io

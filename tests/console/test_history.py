@@ -1,4 +1,4 @@
-"""Browser tests of History and of the filter, with a fake of the API."""
+"""Browser tests of History and of the filter, with a fake API."""
 
 import re
 import time
@@ -141,7 +141,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     page = open_console()
     open_history(page)
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The history was not loaded")
+    expect(alert).to_contain_text("The history could not be loaded")
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api._list = original
     page.get_by_role("button", name="Try again", exact=True).click()
