@@ -251,7 +251,7 @@ def test_new_offer_alerts_the_user_while_history_is_shown(open_console, api):
     expect(page.locator(".sections .count")).to_contain_text("1")
 
 
-def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_console, api):
+def test_history_is_kept_after_a_new_sign_in_but_not_for_another_user(open_console, api):
     api.add_past_reservation("Marta")
     first, second = token(name="first"), token(name="second")
     page = open_console(first)
@@ -347,7 +347,7 @@ def test_slash_focuses_the_filter_and_escape_clears_it(open_console, api):
     expect(row(page, "Ana")).to_be_focused()
 
 
-def test_slash_does_nothing_while_typing_or_when_turned_off(open_console, api):
+def test_slash_does_nothing_while_typing_or_when_shortcuts_are_off(open_console, api):
     api.offer("Marta")
     page = open_console()
     page.get_by_role("button", name="Accept by phone").click()

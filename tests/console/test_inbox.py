@@ -639,7 +639,7 @@ def test_long_title_is_shown_completely_only_in_the_selected_row(open_console, a
 
 @pytest.mark.parametrize("role", ["worker", "supervisor"])
 @pytest.mark.parametrize("locale", ["en-US", "es-MX"])
-def test_links_below_a_task_look_the_same_and_stay_together_at_the_right(
+def test_links_below_a_task_look_the_same_and_stay_together_on_the_right(
     open_console, api, locale, role
 ):
     api.offer()

@@ -507,7 +507,7 @@ def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off
         expect(activity(page)).to_be_focused()
 
 
-def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
+def test_activity_chosen_for_a_rejection_applies_to_only_one_offer(open_console, api):
     api.answers["/reject"] = api.decide("rejected")
     first = api.offer("First", 60)
     other = api.offer("Other", 90, worker_name="Bob", worker_sid="WK" + "b" * 32)

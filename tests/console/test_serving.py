@@ -235,7 +235,7 @@ def test_each_text_has_a_unique_key():
         assert [key for key in set(keys) if keys.count(key) > 1] == []
 
 
-def test_each_language_of_the_settings_has_its_file():
+def test_each_language_in_the_settings_has_a_file():
     names = re.search(r"LANGUAGES = \{(.*)\}", read("preferences.js"))[1]
     assert re.findall(r"(\w+):", names) == ["en", *(name[6:-3] for name in LANGUAGE_FILES)]
 
