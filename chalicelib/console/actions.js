@@ -1,4 +1,4 @@
-// The user's actions on Reservations: accept, reject, complete and inspect; and lookups of their outcomes.
+// The user's actions on Reservations (accept, reject, complete, inspect), and lookups of the actions' outcomes.
 
 import { NoResponse, request, requestedPause, retryAfter } from "./api.js";
 import { announce } from "./alerts.js";
@@ -16,14 +16,14 @@ const MAX_LOOKUP_WAIT = 60_000;
 export let session = { pollNow() {}, send() {}, expire() {} };
 
 /**
- * Set the functions that poll now, that send a message to the user's other tabs, and that end the
- * session after a refused token.
+ * Set the functions that poll immediately, send a message to the user's other tabs, and end the
+ * session when the API has refused the token.
  */
 export function useSession(functions) {
   session = functions;
 }
 
-/** The API's error codes that mean that the user's offer no longer exists. The HTTP status is not enough: proxies and firewalls also send 403, 404 and 410. */
+/** The API's error codes that mean that the user's offer no longer exists. The HTTP status alone is not enough: proxies and firewalls also send 403, 404 and 410. */
 export const GONE = new Set(["NotFoundError", "ForbiddenError", "ReservationGone"]);
 
 let running = 0;
@@ -32,9 +32,9 @@ let running = 0;
 export const isBusy = () => running > 0;
 
 /**
- * Send a request with the user's token; return null if the session has ended. If a refused token has ended it,
- * return the response to a POST request, which certainly had no effect. If the user's session has a newer token,
- * a refused GET request is repeated with this token.
+ * Send a request with the user's token; return null if the session has ended. If the API refuses the token of a POST
+ * request, return the response nevertheless, because the request certainly had no effect. If the user's session has
+ * a newer token in the meantime, a refused GET request is repeated with the newer token.
  */
 export async function call(method, path, parameters, headers = {}) {
   const { token, claims } = state.session;
@@ -54,7 +54,7 @@ export async function call(method, path, parameters, headers = {}) {
   return isSameUser && !isRefused ? response : null;
 }
 
-/** Return why the Reservation of a row cannot be decided now, or null. */
+/** Return the reason why a row's Reservation cannot be decided now, or null. */
 export function obstacle(sid) {
   const row = state.inbox.rows.get(sid);
   if (isOffline()) {
@@ -106,7 +106,7 @@ export const isOutcomeUnknown = (response) =>
 
 const isDenied = (response) => response.body?.Code === "TaskRouterDenied";
 
-/** Poll to check an outcome, even during a pause that the server has asked for, because an offer may end before the pause. */
+/** Poll to check an outcome, even during a pause that the server has requested, because the offer may end before the pause does. */
 const pollToCheck = () => session.pollNow({ isForced: true });
 
 /** Show the outcome of a request in its row. */
@@ -142,7 +142,7 @@ export function notSent(key, seconds) {
   };
 }
 
-/** Return the service's reason or, if TaskRouter has refused a request, TaskRouter's reason alone. */
+/** Return the service's error message. If TaskRouter refused the request, return only TaskRouter's reason. */
 export const reasonOf = ({ status, body }) =>
   (body?.Message ?? `HTTP ${status}`).replace(/^TaskRouter refused the request \((.*?)\)(: )?/, (_, cause, hasReason) => (hasReason ? "" : cause));
 
@@ -198,7 +198,7 @@ export function announceEnding(key, row) {
   announce(text("announceEnding", { ending: text(key), title: rowTitle(state.inbox, row) }));
 }
 
-/** End a row, or a Task in progress, according to its Reservation's record, in all tabs. */
+/** In all tabs, end a row or a Task in progress according to its Reservation's record. */
 function conclude(sid, reservation) {
   session.send({ type: "ended", sid, reservation });
   endByRecord({ sid, reservation });
@@ -217,7 +217,7 @@ export function endByRecord({ sid, reservation }) {
   changed();
 }
 
-/** Lookups by SID: {failures, at, isRunning}. A lookup is running, or waits until `at`. */
+/** Lookups by SID: {failures, at, isRunning}. A lookup is either running or waiting until `at`. */
 const lookups = new Map();
 /** Time before which no lookup starts, because an earlier lookup failed. */
 let resumeAt = 0;
@@ -231,7 +231,7 @@ function vanish(sid) {
 /**
  * Find out how Reservations that are no longer open have ended. Only the polling tab sends the requests.
  *
- * Each poll repeats the call, which starts the lookups that are due. Lookups therefore need no timers.
+ * Each poll calls this function again, which starts the lookups that are due. Lookups therefore need no timers.
  */
 export function lookUp(sids) {
   if (!state.isLeader) {
@@ -328,7 +328,7 @@ export async function complete(sid) {
   changed();
 }
 
-/** Check after some seconds whether the Task is still in progress, because the outcome is unknown. */
+/** Check after a few seconds whether the Task is still in progress, because the outcome is unknown. */
 function checkCompletion(sid, reservation) {
   const { completions } = state.inbox;
   completions.set(sid, { isBusy: true, label: "checking", undecidedFrom: performance.now() + LOOKUP_WAIT });

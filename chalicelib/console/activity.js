@@ -6,7 +6,7 @@ import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 import { after } from "./timer.js";
 
-/** Read the list of Activities, and the Worker's Activity, because an event about a change may have been lost. */
+/** Read the list of Activities and the Worker's current Activity, because an event about a change may have been lost. */
 export async function loadActivities() {
   const response = await call("GET", "activities").catch(() => ({ status: 0 }));
   if (response?.status === 200) {
@@ -17,7 +17,7 @@ export async function loadActivities() {
   return response;
 }
 
-/** Read the Activities, and repeat a failed request. Without the Activities, the user cannot switch. */
+/** Read the Activities, and retry until a request succeeds. Without the Activities, the user cannot switch. */
 export async function keepLoadingActivities(failures = 0) {
   const { session: current } = state;
   const response = await loadActivities();

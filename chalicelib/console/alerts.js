@@ -10,7 +10,7 @@ import { openRows } from "./inbox.js";
 
 const iconLink = document.querySelector("#icon");
 const icons = { quiet: iconLink.href, offers: iconLink.href.replace("icon.svg", "icon-offers.svg") };
-// After a deployment, the file of this version is only in the browser's cache.
+// After a deployment, this version of the file exists only in the browser's cache.
 new Image().src = icons.offers;
 /** Milliseconds within which other tabs get the same offer. */
 const RINGING_TIME = 5000;
@@ -32,10 +32,10 @@ export function showCount() {
   }
 }
 
-/** Make screen readers read a text aloud. Texts that follow each other within 300 ms are combined. */
+/** Make screen readers read a text aloud. Texts announced within 300 ms of the first one are combined. */
 export function announce(words) {
   const region = document.querySelector("#announcements");
-  // A repeated text must differ, because screen readers read only changes.
+  // A repeated text must be changed slightly, because screen readers announce only changes.
   const message = region.textContent === words ? `${words}\u00a0` : words;
   if (region.dataset.fresh) {
     region.textContent += ` ${message}`;
@@ -132,7 +132,7 @@ function closeNotifications(open) {
   }
 }
 
-/** Show a notification about offers or, without offers, about the session. A later notification with the same tag replaces it. */
+/** Show a notification about offers or, if there are none, about the session. A later notification with the same tag replaces it. */
 function notify(rows, lines, title = text("notificationTitle")) {
   if (globalThis.Notification?.permission !== "granted") {
     return;

@@ -8,7 +8,7 @@ export const VERSION = import.meta.url.split("/").at(-2);
 /** Maximum time in ms that the browser waits for a response. API Gateway waits at most 29 s for a response. */
 const REQUEST_TIMEOUT = 35_000;
 
-/** No complete response arrived, so it is unknown whether the service got the request. */
+/** No complete response arrived, so it is unknown whether the service received the request. */
 export class NoResponse extends Error {}
 
 /**
@@ -57,7 +57,7 @@ BigInt.prototype.toJSON = function () {
   return JSON.rawJSON(this);
 };
 
-/** Parse JSON. If the browser has JSON.rawJSON, integers that a number cannot hold, such as account numbers in a Task, become BigInts. */
+/** Parse JSON. If the browser has JSON.rawJSON, integers that a JavaScript number cannot represent exactly, such as account numbers in a Task, become BigInts. */
 function parseJson(json) {
   if (!JSON.rawJSON || !MANY_DIGITS.test(json)) {
     return JSON.parse(json);

@@ -1,6 +1,6 @@
-// Parts of the browser that it may block or lack: storage and channels. The page works without them.
+// Browser features that may be blocked or missing: storage and channels. The page works without them.
 
-/** A storage that lasts as long as the page. */
+/** Storage that lasts as long as the page. */
 class Memory {
   getItem(key) {
     return this[key] ?? null;

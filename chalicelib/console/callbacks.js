@@ -13,7 +13,7 @@ import { isUnfinished } from "./timeline.js";
 const PARAMETERS = { WR: "reservation_sid", WT: "task_sid", WK: "worker_sid" };
 const LOG_PAGE = 50;
 const MINUTE = 60_000;
-/** Callbacks may arrive before the recorded start of a Reservation, and late, after its recorded end. */
+/** Callbacks may arrive before the recorded start of a Reservation, or after its recorded end. */
 const EARLY_MARGIN = 5 * MINUTE;
 const LATE_MARGIN = 45 * MINUTE;
 const SID_FORMAT = /^(WR|WT|WK)[0-9a-f]{32}$/;
@@ -91,14 +91,14 @@ function logParameters({ sid, route, status, period, until }) {
 let isSearchStopped = false;
 let endSearchPause = () => {};
 
-/** Stop the search. The callbacks of a request that is running are still shown. */
+/** Stop the search. The callbacks that a request in progress returns are still shown. */
 export function stopSearch() {
   isSearchStopped = true;
   endSearchPause();
   changed();
 }
 
-/** Return whether a search has loaded a first part of the log and is still running. */
+/** Return whether a search has loaded the first part of the log and is still running. */
 export const isSearching = ({ loading, searchedUntil }) => Boolean(loading && searchedUntil) && !isSearchStopped;
 
 /** Search again, or continue with older callbacks. */
@@ -124,7 +124,7 @@ function searchLogFromStart(list) {
   return searchLog(list);
 }
 
-/** Search until a page is full, the search is complete, or the user stops it or begins another one. Show each part. */
+/** Search until a page is full, the search is complete, or the user stops or replaces the search. Show each part as it arrives. */
 async function searchLog({ rows, cursor, searchedUntil }) {
   const { log } = state;
   const { query } = log;
@@ -167,7 +167,7 @@ function requestPage({ searched, query }, cursor) {
 }
 
 function addPage({ rows, searchedUntil: previous }, { callbacks, next_cursor: cursor, searched_until: searched, complete }) {
-  // A search that continues within a time window may return a later time than the search before it.
+  // A request that continues within a time window may return a later time than the previous request.
   const searchedUntil = previous && previous < searched ? previous : searched;
   return { rows: [...rows, ...callbacks], cursor, problem: null, searchedUntil, complete };
 }

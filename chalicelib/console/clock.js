@@ -5,13 +5,13 @@ const TOLERANCE = 400;
 /** If a response seems to take longer, the computer slept or its clock changed in the meantime. Polls time out after this time. */
 const MAX_ROUND_TRIP = 10_000;
 
-/** Maximum time for which a search waits for the server's clock. The polls may fail although the search would succeed. */
+/** Maximum time for which a list waits for the server's clock. The polls may fail although the request for the list would succeed. */
 const MAX_CLOCK_WAIT = 5000;
 
 let offset = 0;
 /** Maximum error of the offset in ms. Infinity means that the offset is not known. */
 let offsetError = Infinity;
-/** The functions that resolve the promises of waiting searches. */
+/** The functions that resolve the promises of waiting lists. */
 let waiting = [];
 
 export const serverNow = () => Date.now() + offset;
@@ -40,7 +40,7 @@ export function forgetClock() {
 
 /**
  * Set the offset if it is not known, if the new value contradicts it, or if the new value is more precise. After a slow
- * response, for example, a precise offset stays. A tab that was opened before a deployment may omit the error.
+ * response, for example, a precise offset stays. A tab that was opened before a deployment may send no error.
  */
 export function setClockOffset(milliseconds, error = 0) {
   if (milliseconds === null) {

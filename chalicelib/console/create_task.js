@@ -4,7 +4,7 @@ import { call, isOutcomeUnknown } from "./actions.js";
 import { retryAfter } from "./api.js";
 import { number } from "./format.js";
 import { findJsonProblem } from "./json_problem.js";
-import { drafts, keepDraft } from "./session.js";
+import { drafts, storeDraft } from "./session.js";
 import { changed, isOffline, state } from "./state.js";
 import { text } from "./texts.js";
 
@@ -31,7 +31,7 @@ function exampleAttributes() {
 }
 
 export function setTaskField(name, value) {
-  keepDraft(`task ${name}`, value);
+  storeDraft(`task ${name}`, value);
   state.creation.sid = null;
   if (state.creation.mistakes[name]) {
     state.creation.mistakes[name] = findMistakes()[name];
@@ -47,11 +47,11 @@ const attributesLong = (length) => text("attributesLong", { n: number(length), m
 /** Return the mistakes in the form: for each field with a mistake, a function that returns the message. */
 function findMistakes() {
   const mistakes = {};
-  const found = findJsonProblem(taskField("attributes"));
+  const problem = findJsonProblem(taskField("attributes"));
   const { length } = [...compactAttributes()];
-  if (found) {
-    mistakes.attributes = () => text("attributesWrong", { n: found.line, max: number(MAX_ATTRIBUTES_LENGTH), problem: text(found.key, { words: found.words }) });
-    mistakes.attributes.at = found.at;
+  if (problem) {
+    mistakes.attributes = () => text("attributesWrong", { n: problem.line, max: number(MAX_ATTRIBUTES_LENGTH), problem: text(problem.key, { words: problem.words }) });
+    mistakes.attributes.at = problem.at;
   } else if (length > MAX_ATTRIBUTES_LENGTH) {
     mistakes.attributes = () => attributesLong(length);
   }
@@ -99,7 +99,7 @@ export function submitTask() {
   const [field] = Object.keys(creation.mistakes);
   if (!field && drafts.taskSent && !isKeyKnown()) {
     // The next request has a new key, so the user must know that it may create a second Task.
-    keepDraft("taskSent", null);
+    storeDraft("taskSent", null);
     creation.problem = () => text("createForgotten");
   }
   if (!field && !creation.problem) {
@@ -114,7 +114,7 @@ async function sendTask(creation) {
   const body = JSON.stringify(parameters);
   const isRepeat = isSameTask();
   const sent = isRepeat ? unsettledTask() : { key: newKey(), body, at: Date.now() };
-  keepDraft("taskSent", sent);
+  storeDraft("taskSent", sent);
   creation.isSending = true;
   const response = await call("POST", "create-task", parameters, { "Idempotency-Key": sent.key }).catch(() => null);
   creation.isSending = false;
@@ -122,7 +122,7 @@ async function sendTask(creation) {
     return;
   }
   if (isRepeat ? isFinal(response) : !isOutcomeUnknown(response)) {
-    keepDraft("taskSent", null);
+    storeDraft("taskSent", null);
   }
   if (response?.status === 201 && typeof response.body?.sid === "string") {
     Object.assign(creation, { sid: response.body.sid, at: performance.now() });

@@ -64,19 +64,19 @@ export async function exportHistory() {
   // The user may change the list during the export. A cursor is valid only for the query that returned it.
   const query = historyQuery();
   const matches = matcher();
-  const found = new Map();
+  const exported = new Map();
   let cursor = "";
   let retries = 0;
-  while (state.exporting === job && found.size < MAX_EXPORTED && cursor !== null) {
+  while (state.exporting === job && exported.size < MAX_EXPORTED && cursor !== null) {
     const response = state.session && (await call("GET", `reservations?${parametersOf(query, cursor, EXPORT_PAGE)}`).catch(() => undefined));
     if (state.exporting !== job) {
       return;
     }
     if (response?.status === 200) {
-      response.body.reservations.filter(matches).forEach((each) => found.set(each.reservation_sid, each));
+      response.body.reservations.filter(matches).forEach((each) => exported.set(each.reservation_sid, each));
       cursor = response.body.next_cursor;
       retries = 0;
-      job.count = Math.min(MAX_EXPORTED, found.size);
+      job.count = Math.min(MAX_EXPORTED, exported.size);
     } else if (response === null) {
       // The session has ended. Continue in the user's next session.
       await pause(1);
@@ -90,9 +90,9 @@ export async function exportHistory() {
     changed();
   }
   if (state.exporting === job) {
-    const isLimited = found.size > MAX_EXPORTED || cursor;
+    const isLimited = exported.size > MAX_EXPORTED || cursor;
     const count = job.count;
-    save(csvFile([...found.values()].slice(0, MAX_EXPORTED)));
+    save(csvFile([...exported.values()].slice(0, MAX_EXPORTED)));
     finishExport(job, () => text(isLimited ? "exportLimited" : "exported", { n: number(count) }));
   }
 }

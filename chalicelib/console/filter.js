@@ -1,13 +1,13 @@
 // The filter of the Inbox and of History: the typed text, and the function that finds matching Reservations.
 
 import { attributeText, fields, taskTitle } from "./format.js";
-import { drafts, keepDraft } from "./session.js";
+import { drafts, storeDraft } from "./session.js";
 import { changed, section, state } from "./state.js";
 
 export const filterText = () => drafts[`${section()}Filter`] ?? "";
 
 export function setFilter(typed) {
-  keepDraft(`${section()}Filter`, typed);
+  storeDraft(`${section()}Filter`, typed);
   changed();
 }
 

@@ -13,7 +13,7 @@ export function countdown(milliseconds) {
   return (parts[0] ? [parts[0], ...rest] : [parts[1], rest[1]]).join(":");
 }
 
-/** Return words that stay on one line. */
+/** Return a text that stays on one line. */
 export const unbroken = (words) => words.replaceAll(" ", "\u00A0");
 
 /** Return a duration with at most two units, such as 6 min 04 s. */
@@ -57,7 +57,7 @@ export function dateAndTime(at) {
 export const shortSid = (sid) => `${sid.slice(0, 6)}…${sid.slice(-4)}`;
 
 /**
- * Show the characters that change the direction of text. Attributes may come from customers, and hidden
+ * Make visible the characters that change the direction of text. Attributes may come from customers, and hidden
  * characters could make a value look like a different one.
  */
 export const showControls = (words) =>
@@ -117,7 +117,7 @@ function plainText(value) {
 
 /**
  * Return the parts of a Task's title: the attributes named in CONSOLE_TITLE_ATTRIBUTES or, if the Task has no such
- * attribute, its first two attributes with a text that is not a SID. A single value is preceded by its attribute's
+ * attribute, its first two nonempty strings that are not SIDs. A single value is preceded by its attribute's
  * label, unless the setting names this attribute first. Without any such attribute, the title contains the Task's SID.
  */
 export const titleParts = (reservation, titleAttributes) => rawTitleParts(reservation, titleAttributes).map(showControls);

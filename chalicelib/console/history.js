@@ -3,11 +3,11 @@
 import { call } from "./actions.js";
 import { clockKnown, serverNow } from "./clock.js";
 import { failureReason } from "./inspection.js";
-import { drafts, keepDraft } from "./session.js";
+import { drafts, storeDraft } from "./session.js";
 import { changed, state } from "./state.js";
 
 const PAGE = 50;
-/** A page may contain few Reservations, or none, although more follow. Therefore, several pages are loaded until there are enough rows. */
+/** A page may contain few Reservations, or none, although more pages follow. Pages are therefore loaded until there are enough rows. */
 const ENOUGH = 20;
 const MAX_REQUESTS = 5;
 const NOTICEABLE = 300;
@@ -22,7 +22,7 @@ export const historyPeriod = () => drafts.period ?? "day";
 
 /** Choose a status or a period, and load the matching list. */
 export function chooseHistory(name, value) {
-  keepDraft(name, value);
+  storeDraft(name, value);
   Object.assign(state.history, { rows: [], cursor: null, selected: null });
   loadHistory();
 }
@@ -35,7 +35,7 @@ export function loadHistory(loading = "list") {
   return loadList(state.history, loading === "list" ? loadFirstPages : loadPages, loading);
 }
 
-/** Load a list, or its next page, when the server's clock is known. The function `load` takes {rows, cursor}, and returns their new values. */
+/** Load a list, or its next page, as soon as the server's clock is known. The function `load` takes {rows, cursor}, and returns their new values. */
 export async function loadList(list, load, loading) {
   const query = {};
   Object.assign(list, { query, loading, isSlow: false, problem: null });

@@ -8,7 +8,7 @@
 //   ended      the ending is known; the row keeps its place for a few seconds
 
 import { duration, taskTitle } from "./format.js";
-import { drafts, keepDraft } from "./session.js";
+import { drafts, storeDraft } from "./session.js";
 import { text } from "./texts.js";
 
 /** Milliseconds for which a row keeps its place after it has ended. */
@@ -18,7 +18,7 @@ const KEEP = 600_000;
 export const MAX_ENDED = 20;
 /** Milliseconds for which an overview that was read before a Task ended may still show the Task. */
 const STALE = 15_000;
-/** Maximum milliseconds until the first check of the outcome of a request. */
+/** Maximum milliseconds until the outcome of a request is first checked. */
 const CHECK = 3000;
 const ROLES = ["worker", "supervisor", "service"];
 
@@ -58,12 +58,12 @@ export const openRows = (inbox) =>
   inbox.order.map((sid) => inbox.rows.get(sid)).filter((row) => row.phase !== "ended");
 
 /** Store the requests whose outcome is unknown, because the page is about to be reloaded or left. */
-export function keepUndecided({ rows, completions }) {
+export function storeUndecided({ rows, completions }) {
   const decisions = [...rows.values()].filter(({ phase }) => phase === "deciding" || phase === "checking");
   const busy = [...completions].filter(([, { isBusy }]) => isBusy).map(([sid]) => ({ sid, verb: "complete" }));
   const sent = [...decisions, ...busy].map(({ sid, verb, sentAt }) => [sid, { verb, sentAt }]);
   if (sent.length || drafts.undecided) {
-    keepDraft("undecided", Object.fromEntries(sent));
+    storeDraft("undecided", Object.fromEntries(sent));
   }
 }
 
@@ -77,8 +77,8 @@ export function removeRow(inbox, sid) {
 }
 
 /**
- * Apply an overview to the inbox. If `isHeld`, no row leaves its place. `requestedAt`: when the overview was requested,
- * by the clock of `performance`.
+ * Apply an overview to the inbox. If `isHeld`, no row leaves its place. `requestedAt` is when the overview was requested,
+ * as a `performance.now()` time.
  *
  * Return {added, vanished, ended}: the new rows, the SIDs of Reservations whose ending must be looked
  * up, and the SIDs of rows that have ended.
@@ -186,10 +186,10 @@ function applyPending(inbox, sid, reservation, requestedAt) {
 /**
  * Check the outcome of a request that has just ended; return the milliseconds until the first check.
  *
- * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. An
- * overview without a claim, requested CHECK ms from now or later, shows that nothing was decided: by then, a request
- * whose response was lost has made its claim. `wait` (ms) is the time until a repeated request can succeed. It may
- * exceed the time left of the offer. The row therefore shows `wait`, but the first check follows after at most CHECK ms.
+ * While the service may still decide, the overview shows the Reservation as claimed, and the row has no buttons. A
+ * request whose response was lost has made its claim by the first check. If an overview that is requested at that time
+ * or later shows no claim, nothing was decided. `wait` (ms) is the time until a repeated request can succeed, which the
+ * row shows. Because the offer may end before that time, the first check takes place after at most CHECK ms.
  */
 export function startCheck(inbox, sid, wait, sent) {
   const now = performance.now();

@@ -7,7 +7,7 @@ import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { isUnfinished } from "./timeline.js";
 
-/** Pauses between two loads: while the offer is open, and afterward. A change in the overview ends the pause. */
+/** Pauses between loads: while the offer is open, and after the decision. A change in the overview ends the pause. */
 const OFFER_PAUSE = 5000;
 const WORK_PAUSE = 15_000;
 const MAX_RECORD_PAUSE = 60_000;
@@ -19,7 +19,7 @@ export const failureReason = (response) => {
 };
 
 /** Load a record repeatedly until its Reservation has ended, except while the page is hidden; return {load, stop}. */
-export function keepRecord(sid) {
+export function watchRecord(sid) {
   const inspection = { sid, record: null, loadedAt: 0, problem: null, code: null, check: null, resend: null };
   let timer = 0;
   let nextAt = 0;
@@ -30,7 +30,7 @@ export function keepRecord(sid) {
   let isStopped = false;
   state.inspection = inspection;
 
-  /** Load the record now. A Retry-After delays the request, unless the user has requested it (`isForced`). */
+  /** Load the record now. A Retry-After header delays the load, unless the user has requested the load (`isForced`). */
   async function load(isForced = false) {
     clearTimeout(timer);
     if (isLoading) {

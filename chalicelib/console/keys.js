@@ -12,7 +12,7 @@ const SCROLLED = '[tabindex="0"]';
 
 /** Milliseconds for which a key that decides is ignored after the same key was pressed, or after the page has selected a row. */
 const PAUSE = 400;
-/** Milliseconds that must pass after typing before a key decides. The page may have returned while the user was typing. */
+/** Milliseconds that must pass after typing before a key decides. The page may have returned from a sign-in while the user was typing. */
 const TYPING = 2000;
 /** Keys with which the user leaves a field. */
 const LEAVING = ["Enter", "Escape", "Tab"];
@@ -31,7 +31,7 @@ export const SHORTCUTS = [
 
 const rowElement = (sid) => document.getElementById(`row-${sid}`);
 
-/** Return the SIDs of the rows that the page shows, which exclude the rows that the filter hides. */
+/** Return the SIDs of the displayed rows. The filter may hide others. */
 const shownSids = () => [...document.querySelectorAll('[id^="row-"]')].map(({ id }) => id.slice(4));
 
 const isHistory = () => section() === "history";
@@ -73,7 +73,7 @@ const DECIDING = new Set(["a", "r", "p", "c"]);
 let lastPress = { key: "", at: 0 };
 let typedAt = 0;
 
-/** Expect the user to type into a field that is no longer there. */
+/** Assume that the user may be typing into a field that is no longer there. */
 export const expectTyping = () => (typedAt = performance.now());
 
 function press(event) {

@@ -5,14 +5,14 @@ import { keepLoadingActivities, loadActivities } from "./activity.js";
 import { alertTo, alertToExpiry, announce, showCount } from "./alerts.js";
 import { pauseBefore, request, VERSION } from "./api.js";
 import { forgetClock, isClockKnown, serverNow } from "./clock.js";
-import { applyOverview, arrange, isOver, keepUndecided, rowTitle } from "./inbox.js";
+import { applyOverview, arrange, isOver, rowTitle, storeUndecided } from "./inbox.js";
 import { expectTyping, listenToKeys } from "./keys.js";
 import { startPolling } from "./poll.js";
 import { render } from "./vendor.js";
 import { loadPreferences, preferences } from "./preferences.js";
 import { continueLeaving, isIdle, isLeaving, isRenewalDue, leaveSilently, listenToInput, renewEarly, stay } from "./renewal.js";
-import { keepPage, restorePage } from "./restore.js";
-import { claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignedOut, isSignInComplete, keepDraft, keepDraftsOf, keepExpiry, listenToTabs, readClaims, shareToken, signOutEverywhere, storedToken, storeToken, takeFragment } from "./session.js";
+import { restorePage, storePage } from "./restore.js";
+import { assignDrafts, claimRenewal, clearTab, drafts, endSignIn, expiredAt, forgetToken, isSignInComplete, isSignOutPending, listenToTabs, readClaims, shareToken, signOutEverywhere, storeDraft, storedToken, storeExpiry, storeToken, takeFragment } from "./session.js";
 import { areRowsHeld, changed, isAvailable, onChange, resetState, section, sectionOf, select, state, tick } from "./state.js";
 import { showLanguage, text } from "./texts.js";
 import { after } from "./timer.js";
@@ -29,14 +29,14 @@ const SLOW = 300;
 const ASLEEP = 5000;
 /** Browsers slow down the ticks of hidden pages to one a minute. After a longer gap, the computer has slept. */
 const SLOWEST_TICK = 90_000;
-/** For this time after the end of an offer or Task, TaskRouter may still change the Activity. */
+/** Time after the end of an offer or Task within which TaskRouter may still change the Activity. */
 const WORK_ENDED = 3000;
 /** Maximum age of a timeout that explains a change of the Activity. Hidden pages poll every 15 s. */
 const RECENT = 20_000;
 /** Age at which the Activities are read again when the page becomes visible. An event about a change may have been lost. */
 const OLD = 60_000;
 
-/** Minimum time between two renewals. Otherwise, a session that ends sooner would be renewed again and again. */
+/** Minimum time between two renewals. It prevents sessions that end sooner from being renewed constantly. */
 const RENEWAL_PAUSE = 60_000;
 
 const root = document.querySelector("#console");
@@ -91,10 +91,10 @@ async function loadSupervisor() {
   changed();
 }
 
-/** Poll when the user asks for it, even if the server has asked the page to wait. */
+/** Poll at the user's request, even during a pause that the server has requested. */
 const pollNow = () => polling?.pollNow({ isForced: true });
 
-/** Begin a session with a token, or show why the token cannot be used. */
+/** Start a session with a token, or show why the token cannot be used. */
 function signIn(token) {
   const claims = readClaims(token);
   if (!claims) {
@@ -104,7 +104,7 @@ function signIn(token) {
   if (state.inbox.owner !== claims.owner) {
     // The user must not see data of a previous user.
     resetState();
-    keepDraftsOf(claims.owner);
+    assignDrafts(claims.owner);
     state.inbox.owner = claims.owner;
   }
   if (!state.session) {
@@ -151,12 +151,12 @@ function showSignInPage(shown) {
 
 function signOut() {
   signOutEverywhere();
-  followSignOut();
+  signOutIfPending();
 }
 
-/** Sign out if the user has signed out in this tab or in a different tab. */
-function followSignOut() {
-  if (isSignedOut()) {
+/** Sign out of this tab if a user has signed out in this tab or in a different tab. */
+function signOutIfPending() {
+  if (isSignOutPending()) {
     showSignInPage({ kind: clearTab() ? "signed-out" : "" });
     readPreferences();
     resetState();
@@ -173,7 +173,7 @@ const RECEIVERS = {
 /** Process a message from another tab of this user. */
 const receiveMessage = (message) => RECEIVERS[message.type]?.(message);
 
-/** The token that the API refused before the page knew whether it can renew the session, or null. */
+/** The token that the API refused before the page knew whether it could renew the session, or null. */
 let refusedToken = null;
 
 /** End the session because the API refused the token, or because the token has expired. */
@@ -182,7 +182,7 @@ function refuse() {
   const isExpired = claims.expiresAt <= serverNow();
   if (state.hasProvider === null) {
     refusedToken = token;
-  } else if (state.inbox.loaded || isExpired || token !== followedToken) {
+  } else if (state.inbox.loaded || isExpired || token !== processedToken) {
     expire(Math.min(claims.expiresAt, serverNow()));
   } else {
     showSignInPage({ kind: "bad-link" });
@@ -194,14 +194,14 @@ function expire(at) {
   const { nextToken } = state;
   const isUnused = state.hasProvider && isIdle();
   const mayRenew = isUnused && (isLeaving() || claimRenewal(RENEWAL_PAUSE));
-  keepExpiry(at);
+  storeExpiry(at);
   showSignInPage({ kind: "expired", at });
   if (nextToken) {
     signIn(nextToken);
   } else if (mayRenew) {
     leaveSilently();
   } else if (!isUnused) {
-    // Otherwise, another tab renews the session, and alerts the user if the renewal fails.
+    // If nobody is using the page, the tab that renews the session alerts the user if the renewal fails.
     alertToExpiry(at);
   }
 }
@@ -237,7 +237,7 @@ function apply(overview, isLeader) {
   if (known) {
     alertTo(added.filter(({ sid }) => !known.includes(sid)), now, isLeader);
   }
-  // During a deployment, responses of both versions arrive.
+  // During a deployment, responses from both versions arrive.
   state.hasNewVersion ||= overview.version !== VERSION;
 }
 
@@ -281,7 +281,7 @@ const hasTimedOut = ({ rows, ended }, changedAt, now) =>
       ending?.kind === "timeout" && now - ending.at < RECENT && Math.min(deadline, ending.at) - changedAt < RECENT,
   );
 
-/** The numbers of seconds left that are announced, and the last such number that each listed offer has passed. */
+/** The numbers of seconds left at which an offer is announced, and the last of these numbers that each offer has passed. */
 const ANNOUNCED = [10, 30];
 let passed = new Map();
 
@@ -358,28 +358,28 @@ async function readPreferences() {
   changed();
 }
 
-/** Render from now on. Earlier, the user would have seen texts in a language other than the preferred one. */
-function beginToRender() {
+/** Start rendering. Before the preferred texts are loaded, the page would show texts in a different language. */
+function startRendering() {
   root.replaceChildren();
   onChange(draw);
   changed();
 }
 
 function start() {
-  readPreferences().then(beginToRender);
+  readPreferences().then(startRendering);
   useSession({ pollNow: (options) => polling?.pollNow(options), send: (message) => polling?.send(message), expire: refuse });
   listenToTabs(receive);
   listenToKeys();
   listenToInput();
   closeMenuOutside();
   // A page in the back/forward cache gets no storage event, so it checks for a sign-out when the user returns.
-  addEventListener("pageshow", followSignOut);
+  addEventListener("pageshow", signOutIfPending);
   addEventListener("pagehide", () => {
-    keepUndecided(state.inbox);
-    keepPage();
+    storeUndecided(state.inbox);
+    storePage();
   });
   addEventListener("storage", () => {
-    followSignOut();
+    signOutIfPending();
     readPreferences();
   });
   addEventListener("hashchange", ({ newURL }) => {
@@ -390,7 +390,7 @@ function start() {
   });
   document.addEventListener("visibilitychange", refreshActivities);
   setInterval(update, 1000);
-  followSignOut();
+  signOutIfPending();
   if (expiredAt()) {
     showSignInPage({ kind: "expired", at: expiredAt() });
   }
@@ -398,7 +398,7 @@ function start() {
   askForProvider();
 }
 
-/** Begin with the token of this tab, or with the result of a sign-in in the address bar. */
+/** Start with the token of this tab, or with the result of a sign-in in the address bar. */
 function enter() {
   if (!state.session && storedToken()) {
     signIn(storedToken());
@@ -412,7 +412,7 @@ function enter() {
   const attempt = endSignIn();
   if (token !== null) {
     linkToken = token;
-    followLink();
+    processLink();
   } else if (failure !== null) {
     failSignIn(attempt, failure);
   }
@@ -421,7 +421,7 @@ function enter() {
 }
 
 /**
- * Begin with the token of a completed sign-in; without a token, show that the sign-in failed. If a renewal returns a token
+ * Start a session with the token of a completed sign-in; without a token, show that the sign-in failed. If a renewal returns a token
  * of a different user, ask before the token replaces the session.
  */
 function completeSignIn(token) {
@@ -430,9 +430,9 @@ function completeSignIn(token) {
   const claims = readClaims(token);
   const isOther = claims && attempt?.owner && attempt.owner !== claims.owner;
   if (isOther && state.session) {
-    openDialog({ kind: "link", claims, accept: () => begin(token) });
+    openDialog({ kind: "link", claims, accept: () => startSession(token) });
   } else if (attempt) {
-    token && !isOther ? begin(token) : failSignIn(attempt);
+    token && !isOther ? startSession(token) : failSignIn(attempt);
   }
 }
 
@@ -446,38 +446,38 @@ function failSignIn(attempt, failure) {
   }
 }
 
-function begin(token) {
+function startSession(token) {
   signIn(token);
   if (state.session) {
     shareToken(state.inbox.owner, token);
   }
 }
 
-/** The token of a link that the page has not followed yet, or null. It is empty for a sign-in that another tab has begun. */
+/** The token of a link that has not been processed yet, or null. It is empty for a sign-in that another tab has begun. */
 let linkToken = null;
-/** The token of the last link that the page has followed, or null. */
-let followedToken = null;
+/** The token of the last link that was processed, or null. */
+let processedToken = null;
 
 /**
- * Follow a sign-in link. Anyone can create a link that signs other users in to its creator's account.
+ * Process a sign-in link. Anyone can create a link that signs other users in to its creator's account.
  *
  * With an identity provider, only sign-ins that began in this tab are accepted. Otherwise, the user decides
  * whether the link replaces a session.
  */
-function followLink() {
+function processLink() {
   const token = linkToken;
   if (token === null || state.hasProvider === null) {
     return;
   }
   linkToken = null;
-  followedToken = token;
+  processedToken = token;
   const claims = readClaims(token);
   if (!state.session && state.hasProvider) {
     showSignInPage(state.signInPage.kind === "expired" ? state.signInPage : { kind: "unexpected" });
   } else if (!state.session) {
-    begin(token);
+    startSession(token);
   } else if (!state.hasProvider && claims) {
-    openDialog({ kind: "link", claims, accept: () => begin(token) });
+    openDialog({ kind: "link", claims, accept: () => startSession(token) });
   }
 }
 
@@ -494,20 +494,20 @@ function showAddressedSection() {
   const [, sid] = /^#\/reservations\/([^?]*)/.exec(location.hash) ?? [];
   const name = sectionOf(location.hash);
   if (name === "inspect") {
-    keepDraft("origin", section() === "inspect" ? drafts.origin : section());
-    keepDraft("inspected", sid);
+    storeDraft("origin", section() === "inspect" ? drafts.origin : section());
+    storeDraft("inspected", sid);
     followedLink = Math.max(0, linksTo(sid).indexOf(document.activeElement));
   } else if (name === "callbacks") {
-    keepDraft("logFilter", location.hash.split("?")[1] ?? "");
+    storeDraft("logFilter", location.hash.split("?")[1] ?? "");
   }
   openSection(name);
 }
 
-/** Show a section. After Inspect, the focus returns to the row of the Reservation, or to the link that was followed. */
+/** Show a section. After Inspect, the focus returns to the row of the Reservation, or to the link that the user followed. */
 function openSection(name) {
   const sid = section() === "inspect" && name !== "inspect" ? drafts.inspected : null;
   state.isReturning = sid !== null;
-  keepDraft("section", name);
+  storeDraft("section", name);
   changed();
   queueMicrotask(() => {
     state.isReturning = false;
@@ -521,7 +521,7 @@ let cancelQuestion = () => {};
 
 /**
  * Ask the API whether there is an identity provider, and retry until it responds. At the start of a shift, requests may
- * be throttled. First, request the token of a completed sign-in.
+ * be throttled. If a sign-in is complete, first request its token.
  */
 async function askForProvider(failures = 0) {
   cancelQuestion();
@@ -536,7 +536,7 @@ async function askForProvider(failures = 0) {
     if (refusedToken && state.session?.token === refusedToken) {
       refuse();
     }
-    followLink();
+    processLink();
     changed();
     return;
   }

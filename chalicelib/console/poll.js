@@ -1,4 +1,4 @@
-// Polls the overview. Of all tabs with the same user, one polls, and all show the result.
+// Polls the overview. One of the user's tabs polls, and all of them show the result.
 
 import { NoResponse, request, requestedPause } from "./api.js";
 import { openChannel } from "./browser.js";
@@ -8,9 +8,9 @@ import { after } from "./timer.js";
 const POLL_TIMEOUT = 10_000;
 const MAX_WAIT = 30_000;
 const DEFAULT_INTERVALS = { visible_ms: 3000, hidden_ms: 15_000 };
-/** The API's error codes that end a session. The HTTP status is not enough: proxies and firewalls also send 401 and 403. */
+/** The API's error codes that end a session. The HTTP status alone is not enough: proxies and firewalls also send 401 and 403. */
 const SESSION_ERRORS = new Set(["UnauthorizedError", "ForbiddenError"]);
-/** Waits vary by up to this share, so that consoles do not poll at the same time. */
+/** Width of the range in which a wait varies, as a share of the wait. The variation prevents simultaneous polls. */
 const JITTER = 0.2;
 
 /** Return whether a response is an overview. A proxy may send a 200 with a different body. */
@@ -20,7 +20,7 @@ const isOverview = (response) =>
 /** The name of the lock that each visible tab of a user holds. */
 const visibleLock = (owner) => `console visible ${owner}`;
 
-/** Return whether the user sees the console in any tab. */
+/** Return whether the console is visible in any of the user's tabs. */
 export async function isAnyTabVisible(owner) {
   const { held = [] } = (await navigator.locks?.query().catch(() => null)) ?? {};
   return document.visibilityState === "visible" || held.some(({ name }) => name === visibleLock(owner));
@@ -29,9 +29,9 @@ export async function isAnyTabVisible(owner) {
 /**
  * Poll until `stop` is called.
  *
- * `show` gets the overview, the state of the connection, and whether this tab polls. The overview is the same
- * object if nothing has changed, and null after a failure. `since` is the time of the last overview, or 0. `refuse` gets the response to a refused token, and
- * `receive` gets other tabs' messages.
+ * `show` gets the overview, the state of the connection, and whether this tab polls. The overview is the same object
+ * if nothing has changed, and null after a failure. `since` is the time of the last overview, or 0. `refuse` gets the
+ * response to a refused token, and `receive` gets other tabs' messages.
  */
 export function startPolling({ token, owner, since, show, refuse, receive }) {
   const stopping = new AbortController();
@@ -49,7 +49,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   let heardAt = performance.now();
   let endPause = () => {};
 
-  /** Send the overview and the state to the other tabs, whose `performance` clocks began at other times. */
+  /** Send the overview and the state to the other tabs. Their `performance` clocks started at other times, so the message contains relative times. */
   function sendState() {
     const now = performance.now();
     channel?.postMessage({ type: "state", overview, connection, wait: connection.nextAt - now, age: now - connection.requestedAt, ...clockOffset() });
@@ -87,7 +87,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
     return isSuccess ? usual * (1 + JITTER * (Math.random() - 0.5)) : fail(response, visible, usual);
   }
 
-  /** Show that the overview is late. If the tab that polls hangs, take its place. */
+  /** Show that the overview is late. If the polling tab hangs, take over. */
   function watch() {
     const { visible_ms: visible, hidden_ms: hidden } = overview?.poll ?? DEFAULT_INTERVALS;
     const usual = document.visibilityState === "visible" ? visible : hidden;
@@ -102,7 +102,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
     }
   }
 
-  /** Poll for all tabs when the tab that polls is closed or, with `steal`, now. */
+  /** Poll for all tabs as soon as the polling tab is closed or, with `steal`, immediately. */
   function compete(options) {
     navigator.locks.request(`console poll ${owner}`, options, lead).catch(({ name }) => {
       if (name === "SecurityError" && !signal.aborted) {
@@ -110,7 +110,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
         lead();
         return;
       }
-      // Another tab has taken the place of this one, or this one has stopped.
+      // Another tab has taken over, or this tab has stopped polling.
       isLeader = false;
       wake(true);
       if (name === "AbortError" && options.signal && !signal.aborted) {
@@ -178,7 +178,8 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
 
   /**
    * Poll now, or again if a request is in progress that may have missed a change. Unless `isForced`, first wait for the
-   * end of a pause that the server has requested. Otherwise, each decision would send a poll to a server that throttles.
+   * end of a pause that the server has requested. Otherwise, each decision would cause another poll of a server that is
+   * throttling requests.
    */
   function wake(isForced) {
     isWoken = true;
@@ -239,7 +240,7 @@ export function startPolling({ token, owner, since, show, refuse, receive }) {
   }
 
   document.addEventListener("visibilitychange", showVisibility, { signal });
-  // The pause that a server asked for may have stood still while the page did.
+  // While the page was stopped, the timer of a pause that the server requested may also have been stopped.
   addEventListener("online", () => pollNow({ isForced: true }), { signal });
   addEventListener("pageshow", ({ persisted }) => persisted && pollNow({ isForced: true }), { signal });
   showVisibility();

@@ -1,4 +1,4 @@
-// The user's preferences, which this browser keeps until the user signs out.
+// The user's preferences, which this browser stores until the user signs out.
 
 import { localStorage } from "./browser.js";
 

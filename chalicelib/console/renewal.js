@@ -1,16 +1,16 @@
-// Leaves the page for the identity provider, to sign the user in or to renew the session without a question.
+// Leaves the page for the identity provider, to sign the user in or to renew the session without asking the user.
 
 import { isBusy } from "./actions.js";
 import { alertToExpiry } from "./alerts.js";
 import { pauseBefore, request } from "./api.js";
 import { isClockKnown, serverNow } from "./clock.js";
-import { keepPage } from "./restore.js";
+import { storePage } from "./restore.js";
 import { beginSignIn, claimRenewal, drafts, expiredAt } from "./session.js";
 import { changed, state } from "./state.js";
 
-/** Milliseconds before the expiry at which a renewal may begin. They vary, so that consoles do not renew at the same time. */
+/** Milliseconds before the expiry at which a renewal may start. They vary, so that consoles do not renew at the same time. */
 const EARLY = 300_000 * (1 + Math.random());
-/** Minimum time between two renewals before the expiry. Otherwise, short sessions would be renewed constantly. */
+/** Minimum time between two renewals before the expiry. It prevents short sessions from being renewed constantly. */
 const EARLY_PAUSE = 600_000;
 /** Milliseconds without input after which the page is considered unused. The second value applies while a field has the focus. */
 const QUIET = 10_000;
@@ -27,7 +27,7 @@ export function listenToInput() {
   }
 }
 
-/** Return whether nobody uses the page, so that leaving it interrupts nothing and loses no outcome. */
+/** Return whether nobody is using the page and no action is unfinished, so that leaving the page interrupts nothing. */
 export function isIdle() {
   const { rows, completions } = state.inbox;
   const isEditing = document.activeElement?.matches("input, select, textarea");
@@ -38,7 +38,7 @@ export function isIdle() {
 
 const isSoon = (at) => at - serverNow() < SOON;
 
-/** Return whether the page may be left without the user's request. During a session, this is not allowed if an offer ends soon. */
+/** Return whether the page may be left without the user's request. During a session, an offer that ends soon prevents this, unless the session also ends soon. */
 const mayLeave = () =>
   isIdle() && !(state.session && !isSoon(state.session.claims.expiresAt) && [...state.inbox.rows.values()].some(({ phase, deadline }) => phase === "open" && isSoon(deadline)));
 
@@ -54,7 +54,7 @@ export function stay() {
 
 /**
  * Leave for the identity provider as soon as the API responds with the provider's URL. The network may be down, and
- * the API may throttle. Without the user's request (`isSilent`), also wait until nobody uses the page.
+ * the API may throttle. If the user did not ask for the sign-in (`isSilent`), also wait until nobody is using the page.
  *
  * @param query - parameters of the sign-in. With `choose_account=1`, the provider lets the user choose another account.
  *     Otherwise, the provider may return the same account at once.
@@ -81,7 +81,7 @@ export async function continueLeaving() {
   const response = await request("GET", `console/sign-in${current.query}`, { headers: { Accept: "application/json" } }).catch(() => null);
   isAsking = false;
   const url = response?.body?.location;
-  // If the sign-in failed, the URL is that of this page. After a silent sign-in, the user need not see the failure.
+  // If the sign-in failed, the URL is that of this page. The user need not see the failure of a silent sign-in.
   if (typeof url !== "string" || (current.isSilent && url.includes("#sign-in-error="))) {
     if (!state.session && current.isSilent && !current.failures) {
       alertToExpiry(expiredAt());
@@ -93,22 +93,22 @@ export async function continueLeaving() {
   } else if (isAllowed()) {
     stay();
     beginSignIn(current.isSilent ? { expiredAt: expiredAt(), owner: drafts.owner } : {});
-    keepPage();
+    storePage();
     if (state.signInPage.failure) {
       // If the provider shows an error and the user returns, the next sign-in offers no choice of account.
       state.signInPage = { kind: "" };
       changed();
     }
-    // A renewal adds no entry to the history.
+    // A renewal adds no entry to the browser's history.
     location[current.isSilent ? "replace" : "assign"](url);
   }
 }
 
-/** Return whether the session expires soon, and nobody uses the page. */
+/** Return whether the session expires soon, and nobody is using the page. */
 export const isRenewalDue = () =>
   state.hasProvider && isClockKnown() && state.session.claims.expiresAt - serverNow() < EARLY && isIdle();
 
-/** Begin to renew the session before it expires. One tab renews it for all tabs. */
+/** Start to renew the session before it expires. One tab renews it for all tabs. */
 export function renewEarly() {
   if (state.isLeader && !pendingSignIn && mayLeave() && claimRenewal(EARLY_PAUSE)) {
     leaveSilently();

@@ -2,17 +2,17 @@
 
 import { call } from "./actions.js";
 import { changeRow, ending, MAX_ENDED, taskEnding } from "./inbox.js";
-import { drafts, keepDraft } from "./session.js";
+import { drafts, storeDraft } from "./session.js";
 import { changed, state } from "./state.js";
 
 /** The properties of the state that are stored unchanged. */
 const STORED_PROPERTIES = ["selected", "knownActivity", "expectedActivity", "activityNotice"];
 
 /** Store the state of the page. For Reservations, store only the SIDs and the Activities that the user has chosen. */
-export function keepPage() {
+export function storePage() {
   const { loaded, rows, ended } = state.inbox;
   if (loaded) {
-    keepDraft("left", {
+    storeDraft("left", {
       ...Object.fromEntries(STORED_PROPERTIES.map((name) => [name, state[name]])),
       known: [...rows.keys()],
       choices: [...rows.values()].map(({ sid, activityAfterRejection: chosen }) => [sid, chosen]).filter(([, chosen]) => chosen),
@@ -23,14 +23,14 @@ export function keepPage() {
   }
 }
 
-/** Restore the state that was stored for this user, after the first overview. Return the SIDs of the offers that the user knows, or null. */
+/** Restore the state that was stored for this user, after the first overview. Return the SIDs of the offers that the page showed before, or null. */
 export function restorePage() {
   if (!drafts.left) {
     return null;
   }
   const { known, choices, ended, focus, ...values } = drafts.left;
   const { inbox } = state;
-  keepDraft("left");
+  storeDraft("left");
   Object.assign(state, values);
   choices.forEach(([sid, activityAfterRejection]) => changeRow(inbox, sid, { activityAfterRejection }));
   const gone = known.filter((sid) => !inbox.rows.has(sid));
@@ -41,7 +41,7 @@ export function restorePage() {
   return known;
 }
 
-/** Look up Reservations that have ended, or that ended while the page was away, and list them. */
+/** Look up Reservations that ended before the page was left, or while the page was away, and list them. */
 async function findEnded(inbox, sids) {
   for (const [sid, isTask] of [...sids].slice(0, MAX_ENDED)) {
     const response = state.session && (await call("GET", `reservations/${sid}`).catch(() => null));

@@ -28,15 +28,16 @@ const ATTEMPT = "console.sign-in";
 const ATTEMPT_TIME = 600_000;
 
 /**
- * Record that this tab leaves the page to sign in. When the tab returns, the page needs the time at which the session
- * expired and whose session it was, unless the user asked for the sign-in.
+ * Record that this tab is leaving the page to sign in. For a sign-in that the user did not ask for, `attempt` contains
+ * the owner of the session and the time at which the session expired. The page needs both when the tab returns.
  */
 export const beginSignIn = (attempt) => sessionStorage.setItem(ATTEMPT, JSON.stringify({ at: Date.now(), ...attempt }));
 
 const RENEWAL = "console.renewal";
 /**
- * Record that this tab renews the session without asking the user. Return false if any tab has begun to do so within
- * the pause: the provider's response is for the last sign-in that was begun in this browser.
+ * Record that this tab is about to renew the session without asking the user. Return false if any tab began a renewal
+ * less than `pause` ms ago. Only one tab at a time may renew the session, because the provider's response completes only
+ * the last sign-in that was begun in this browser.
  */
 export function claimRenewal(pause) {
   const age = Date.now() - Number(localStorage.getItem(RENEWAL));
@@ -80,7 +81,7 @@ export function storeToken(token) {
 const EXPIRED = "console.expired";
 
 /** Record when the session expired, until the user signs in or out. */
-export const keepExpiry = (at) => sessionStorage.setItem(EXPIRED, at);
+export const storeExpiry = (at) => sessionStorage.setItem(EXPIRED, at);
 
 /** Return when the session of this tab expired, or 0. */
 export const expiredAt = () => Number(sessionStorage.getItem(EXPIRED));
@@ -88,13 +89,13 @@ export const expiredAt = () => Number(sessionStorage.getItem(EXPIRED));
 export const forgetToken = () => sessionStorage.removeItem(TOKEN);
 
 /**
- * A value that each sign-out changes. Each tab keeps the value of the last sign-out that it has followed. The
- * tab therefore detects a later sign-out even after it was closed or showed another site.
+ * A value that each sign-out changes. Each tab stores the value of the last sign-out that the tab has processed.
+ * A tab that is restored, or that returns from another site, therefore detects a sign-out that it has missed.
  */
 const SIGN_OUT = "console.sign-out";
 
-/** Return whether a user has signed out in this browser and this tab has not done so yet. */
-export const isSignedOut = () => localStorage.getItem(SIGN_OUT) !== sessionStorage.getItem(SIGN_OUT);
+/** Return whether a user has signed out in this browser, and this tab has not processed the sign-out yet. */
+export const isSignOutPending = () => localStorage.getItem(SIGN_OUT) !== sessionStorage.getItem(SIGN_OUT);
 
 /** Sign out in all tabs, including tabs of other users and tabs whose session has expired. */
 export function signOutEverywhere() {
@@ -102,13 +103,13 @@ export function signOutEverywhere() {
   localStorage.setItem(SIGN_OUT, Date.now());
 }
 
-/** Remove everything that this tab keeps; return whether there was anything. */
+/** Remove everything that this tab stores; return whether any user data was stored. */
 export function clearTab() {
   const wasUsed = clear(sessionStorage);
   forgetDrafts();
-  const followed = localStorage.getItem(SIGN_OUT);
-  if (followed !== null) {
-    sessionStorage.setItem(SIGN_OUT, followed);
+  const processed = localStorage.getItem(SIGN_OUT);
+  if (processed !== null) {
+    sessionStorage.setItem(SIGN_OUT, processed);
   }
   return wasUsed;
 }
@@ -149,15 +150,15 @@ function forgetDrafts() {
   sessionStorage.removeItem(DRAFTS);
 }
 
-/** Forget the drafts of a different user in this tab. Drafts from before a sign-in, such as the section, are kept. */
-export function keepDraftsOf(owner) {
+/** Assign the drafts in this tab to a user. Drafts of a different user are deleted; drafts without an owner, such as a section chosen before the sign-in, are kept. */
+export function assignDrafts(owner) {
   if (drafts.owner && drafts.owner !== owner) {
     forgetDrafts();
   }
-  keepDraft("owner", owner);
+  storeDraft("owner", owner);
 }
 
-export function keepDraft(field, value) {
+export function storeDraft(field, value) {
   drafts[field] = value;
   try {
     sessionStorage.setItem(DRAFTS, JSON.stringify(drafts));

@@ -69,7 +69,7 @@ export const state = {
   nextToken: null,
   /** Why the sign-in page is shown: {kind, at, failure}. */
   signInPage: { kind: "" },
-  /** Whether the API has an identity provider. Null until the API has answered. */
+  /** Whether the API has an identity provider. Null until the API has responded. */
   hasProvider: null,
   /** Whether a request for `hasProvider`, or for the provider's URL, has failed. */
   isUnanswered: false,
@@ -82,9 +82,9 @@ export const state = {
   inbox: newInbox(),
   /** SID of the selected Reservation, or null. */
   selected: null,
-  /** When the page itself selected a row, by the clock of `performance`. */
+  /** When the page itself selected a row, as a `performance.now()` time. */
   selectedAt: -Infinity,
-  /** Time until which no row moves, by the clock of `performance`, because the pointer moved over the list. */
+  /** The `performance.now()` time until which no row moves, because the pointer moved over the list. */
   heldUntil: 0,
   activities: [],
   /** When the Activities are requested again after a failure. */
@@ -104,7 +104,7 @@ export const state = {
   activityReason: null,
   isDenied: false,
   hasNewVersion: false,
-  /** When a banner that may have covered a row disappeared, by the clock of `performance`. */
+  /** When a banner that may have covered a row disappeared, as a `performance.now()` time. */
   uncoveredAt: -Infinity,
   /** The open dialog: its kind and the values that it needs, such as {kind, sid}. Null if no dialog is open. */
   dialog: null,

@@ -1,4 +1,4 @@
-// Loads the statistics that Overview shows, for as long as the user sees them.
+// Loads the statistics that Overview shows, while the page is visible.
 
 import { call } from "./actions.js";
 import { requestedPause } from "./api.js";
@@ -22,7 +22,7 @@ const NOTICED = 300;
  * Load the statistics now and whenever the sweep has probably updated them, except while the page is hidden; return a
  * function that stops the updates.
  */
-export function keepStatistics() {
+export function refreshStatistics() {
   const { statistics } = state;
   let timer = 0;
   /** Number of requests since the statistics last changed. */
@@ -52,7 +52,7 @@ export function keepStatistics() {
       const pause = Math.max(requestedPause(response), Math.min(maximum, FIRST_PAUSE * 2 ** attempts), untilUpdate(statistics));
       statistics.nextAt = performance.now() + pause + SPREAD * Math.random();
     }
-    // If another tab's token continues the session, the response is null and the page stays.
+    // The response is null if the session has ended. The page stays if another tab's token continues the session.
     plan();
     changed();
   }

@@ -52,7 +52,7 @@ const TEXTS = {
     checking: "Checking",
     checkingAt: "No answer yet. Next check in {n}\u00A0s.",
     checkingDown: "No answer yet. The console checks when the connection is back.",
-    checkingOver: "Time is up. Waiting for TaskRouter to say how this offer ended.",
+    checkingOver: "Time is up. Waiting for TaskRouter to report how this offer ended.",
     checkingEnd: "No longer open. Checking how it ended.",
     acceptSent: "Accept sent at {time}",
     rejectSent: "Reject sent at {time}",
@@ -92,9 +92,9 @@ const TEXTS = {
     delayed: "Delayed",
     offersNotLoaded: "The offers are not loaded yet",
     delayedSince: "No update since {time}",
-    delayedText: "The service is busy or has a problem. You can still accept and reject. Next try in {n}\u00A0s.",
+    delayedText: "The service is busy or has a problem. You can still accept and reject. Retrying in {n}\u00A0s.",
     downSince: "No connection since {time}",
-    downText: "You see the last known state. Accept and reject work again once the connection is back. Next try in {n}\u00A0s.",
+    downText: "You see the last known state. Accept and reject work again once the connection is back. Retrying in {n}\u00A0s.",
     downButton: "Not possible without a connection",
     tryNow: "Try now",
     activity: "Your Activity",
@@ -171,7 +171,7 @@ const TEXTS = {
     noHistory: "No offers",
     noHistoryText: "There were no such offers in this period. Choose a longer time or another status.",
     noHistoryYet: "None found so far. Older offers have not been searched.",
-    historyFailed: "The history was not loaded",
+    historyFailed: "The history could not be loaded",
     notLoaded: "The service did not answer.",
     tryAgain: "Try again",
     loadingHistory: "Loading",
@@ -227,12 +227,12 @@ const TEXTS = {
     notificationTitle: "New offer",
     overview: "Overview",
     skipOverview: "Skip to the overview",
-    pageFailed: "This page was not loaded",
+    pageFailed: "This page could not be loaded",
     updatedAgo: "Updated {time} ago",
     outdated: "These figures are {time} old",
-    outdatedText: "The sweep writes them once a minute. Check whether it still runs.",
-    statisticsFailed: "The figures were not updated",
-    nextTry: "Next try in {n}\u00A0s.",
+    outdatedText: "The sweep writes them once a minute. Check whether it is still running.",
+    statisticsFailed: "The figures could not be updated",
+    nextTry: "Retrying in {n}\u00A0s.",
     forbidden: "You do not have permission to see the overview.",
     noStatistics: "No figures yet",
     noStatisticsText: "The first sweep after a deployment writes them, usually within a minute. They appear here without a reload.",
@@ -269,7 +269,7 @@ const TEXTS = {
     notCounted: "Not counted yet",
     workers: "Workers by Activity",
     workerCount: "Workers: {n}",
-    taskRouterFailed: "As of {time}. TaskRouter could not be read since then ({error}).",
+    taskRouterFailed: "As of {time}. The last attempt to read TaskRouter failed ({error}).",
     taskRouterUnknown: "TaskRouter could not be read ({error}).",
     notKnownYet: "Not known yet.",
     openByQueue: "Open by TaskQueue",
@@ -365,8 +365,8 @@ const TEXTS = {
     note: "Note",
     phoneInstruction: "Phone instruction",
     notRecorded: "This Reservation is not recorded",
-    notRecordedText: "Check the address. Records are deleted some time after the Reservation.",
-    inspectFailed: "The Reservation was not loaded",
+    notRecordedText: "Check the address. Records are deleted some time after the Reservation ends.",
+    inspectFailed: "The Reservation could not be loaded",
     asOf: "As of {time}.",
     callbacks: "Callbacks",
     skipCallbacks: "Skip to the callbacks",
@@ -395,14 +395,14 @@ const TEXTS = {
     error: "Error",
     reason: "Reason",
     recordChanged: "Record changed",
-    notTrusted: "The form of this request is not trusted, so its SIDs are not logged.",
+    notTrusted: "The form data of this request is not trusted, so its SIDs are not logged.",
     searchedUntil: "Searched back to {time}.",
     stoppedEarly: "The search stopped there. Older callbacks may match.",
     older: "Show older",
     noCallbacks: "No callback matches",
-    noCallbacksText: "Choose a longer time, or clear the filter. New callbacks appear after some seconds.",
+    noCallbacksText: "Choose a longer time, or clear the filter. New callbacks appear after a few seconds.",
     noCallbacksYet: "No callback so far",
-    callbacksFailed: "The callbacks were not loaded",
+    callbacksFailed: "The callbacks could not be loaded",
     exportCsv: "Export CSV",
     exporting: "{n} loaded",
     cancelExport: "Cancel the export",
@@ -412,7 +412,7 @@ const TEXTS = {
   },
 };
 
-/** Return texts by key. The app serves the other languages without the keys, which would be a third of their files. */
+/** Return texts by key. The app serves the other languages without the keys, which would make up a third of each file. */
 const withKeys = (texts) => Object.fromEntries(Object.keys(TEXTS.en).map((key, index) => [key, texts[index]]));
 
 /** Show the preferred language once its texts are loaded. If loading fails, the language shown stays. */
@@ -434,5 +434,5 @@ export function text(key, values = {}) {
   return TEXTS[preferences.language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-/** Return a text's parts around one {name}, so that markup can take the name's place. */
+/** Return the parts of a text before and after its {name}, so that markup can replace the {name}. */
 export const around = (key) => TEXTS[preferences.language][key].split(/\{\w+\}/);

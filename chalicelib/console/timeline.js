@@ -41,7 +41,7 @@ export function stepsOf(record) {
 /** Return the phases until now: {name, time, from, share}. `from` and `share` are fractions of the total time. */
 export function phasesOf(record, now) {
   const recorded = changes(record);
-  // TaskRouter may report an ending with an earlier time after the record has had the status `gone`.
+  // After a record has had the status `gone`, TaskRouter may report an ending with an earlier time.
   const known = recorded.filter((change) => change.to !== "gone" || change === recorded.at(-1));
   const marks = [{ to: "pending", at: creationOf(record).at }, ...known];
   // The changes are in the order of the statuses. A recorded time may be later than the next change, which an event reported.
@@ -64,8 +64,8 @@ export function phasesOf(record, now) {
 }
 
 /**
- * Return how and when the offer was decided or ended, and by whom: {to, at, by, note}; null if it is open. `by` is null
- * if the Reservation is only known to be gone. TaskRouter may report the ending later.
+ * Return how and when the offer was decided or ended, and by whom: {to, at, by, note}; null if the offer is open. `by`
+ * is null if the Reservation is only known to be gone. TaskRouter may report the ending later.
  */
 export function decisionOf(record) {
   const all = changes(record);
@@ -78,7 +78,7 @@ export function decisionOf(record) {
 
 /**
  * Return whether the Reservation was already claimed or decided when the callback arrived, so that the answer was `{}`.
- * If the callback created the record, it was the first to arrive, even if the time of a later event is earlier.
+ * If the callback created the record, the callback arrived first, even if a later event has an earlier time.
  */
 export const wasDecidedBefore = (record) =>
   !firstEntry(record) && [...(record.claims ?? []), ...changes(record)].some(({ at }) => Date.parse(at) <= Date.parse(answeredAt(record)));

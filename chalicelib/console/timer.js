@@ -1,7 +1,7 @@
 // Timers that keep their pace in a hidden page.
 
 const url = new URL("timer_worker.js", import.meta.url).href;
-// The Content-Security-Policy allows only this policy, which allows only one script.
+// The Content-Security-Policy allows only this Trusted Types policy, which allows only one script.
 const policy = globalThis.trustedTypes?.createPolicy("agent-console", {
   createScriptURL: () => url,
 });

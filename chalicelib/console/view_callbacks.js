@@ -3,7 +3,7 @@
 import { filterProblems, isSearching, loadCallbacks, logFilter, ROUTES, setLogFilter, stopSearch } from "./callbacks.js";
 import { dateAndTime, number, shortSid, timeOfDay } from "./format.js";
 import { PERIODS } from "./history.js";
-import { drafts, keepDraft } from "./session.js";
+import { drafts, storeDraft } from "./session.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { Component } from "./vendor.js";
@@ -58,7 +58,7 @@ export class CallbacksPage extends Page {
   }
 }
 
-/** The filter's form. Typed text takes effect when the user presses Enter or the button, and a choice immediately. Both change the address. */
+/** The filter's form. Typed text takes effect when the user presses Enter or the button. A choice takes effect immediately. Both change the address. */
 class LogFilter extends Component {
   state = drafts.logTyped?.address === drafts.logFilter ? drafts.logTyped : { typed: logFilter() };
 
@@ -69,12 +69,12 @@ class LogFilter extends Component {
   keepInput = ({ target }) => {
     const typed = { ...this.state.typed, [target.name]: target.value };
     this.setState({ typed });
-    keepDraft("logTyped", { address: drafts.logFilter, typed });
+    storeDraft("logTyped", { address: drafts.logFilter, typed });
   };
 
   apply = (event) => {
     event.preventDefault();
-    keepDraft("logTyped");
+    storeDraft("logTyped");
     const { sid, status, until, ...others } = Object.fromEntries(new FormData(event.target));
     // The value of an incomplete time is empty.
     const isIncomplete = event.target.elements.until.validity.badInput;

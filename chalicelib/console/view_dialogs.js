@@ -3,7 +3,7 @@
 import { decide, obstacle } from "./actions.js";
 import { shortSid } from "./format.js";
 import { Component, createRef } from "./vendor.js";
-import { drafts, keepDraft } from "./session.js";
+import { drafts, storeDraft } from "./session.js";
 import { changed, state } from "./state.js";
 import { text } from "./texts.js";
 import { html, icon } from "./view.js";
@@ -108,7 +108,7 @@ async function sendPhone(event, sid) {
   const isUnsent = row?.phase === "open" && row.problem;
   if (!isUnsent) {
     // Forget the number.
-    keepDraft(numberOf(sid));
+    storeDraft(numberOf(sid));
   }
   if (state.dialog !== shown) {
     return;
@@ -123,9 +123,9 @@ async function sendPhone(event, sid) {
   }
 }
 
-const keep = (name) => ({ target }) => keepDraft(name, target.value);
+const keep = (name) => ({ target }) => storeDraft(name, target.value);
 
-/** The draft of the number to call for an offer. */
+/** The name of the draft that contains the number to call for an offer. */
 const numberOf = (sid) => `to ${sid}`;
 
 function field({ name, problem }, words, hint, draft = name) {

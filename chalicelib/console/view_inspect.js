@@ -3,7 +3,7 @@
 import { serverNow } from "./clock.js";
 import { attributeText, dateAndTime, duration, prettyJson, shortDuration, shortSid, showControls, taskTitle, unbroken } from "./format.js";
 import { person, timeout } from "./inbox.js";
-import { canSend, keepRecord, runSignatureAction } from "./inspection.js";
+import { canSend, runSignatureAction, watchRecord } from "./inspection.js";
 import { preferences } from "./preferences.js";
 import { drafts } from "./session.js";
 import { state } from "./state.js";
@@ -20,8 +20,8 @@ const SLOW_RECORD = 300;
 export class InspectPage extends Page {
   componentDidMount() {
     scrollTo(0, 0);
-    this.seen = listedState(this.props.sid);
-    this.kept = keepRecord(this.props.sid);
+    this.shownState = listedState(this.props.sid);
+    this.loader = watchRecord(this.props.sid);
     this.timer = setTimeout(() => this.setState({ isSlow: true }), SLOW_RECORD);
     if (document.activeElement === document.body) {
       document.getElementById("reservation")?.focus({ preventScroll: true });
@@ -29,17 +29,17 @@ export class InspectPage extends Page {
   }
 
   componentWillUnmount() {
-    this.kept.stop();
+    this.loader.stop();
     clearTimeout(this.timer);
   }
 
-  /** A change in the Inbox shows that the record has changed. */
+  /** A change in the Inbox indicates that the record has changed. */
   componentDidUpdate(...before) {
     super.componentDidUpdate(...before);
-    const seen = listedState(this.props.sid);
-    if (seen !== this.seen) {
-      this.seen = seen;
-      this.kept.load();
+    const current = listedState(this.props.sid);
+    if (current !== this.shownState) {
+      this.shownState = current;
+      this.loader.load();
     }
   }
 
@@ -60,7 +60,7 @@ export class InspectPage extends Page {
           <${Copy} words=${text("reservation")} value=${sid} />
         </div>
       </div>
-      ${record ? contents(record, inspection) : missing(inspection, this.kept) || (isSlow && blankRows())}
+      ${record ? contents(record, inspection) : missing(inspection, this.loader) || (isSlow && blankRows())}
     </main>`;
   }
 }
@@ -80,7 +80,7 @@ function headline(record) {
   return html`<span role="status">${endingPill(statusKind(record.status))}</span><span class="muted">${names.filter(Boolean).join(", ")}</span>`;
 }
 
-function missing(inspection, kept) {
+function missing(inspection, loader) {
   if (!inspection?.problem) {
     return null;
   }
@@ -88,7 +88,7 @@ function missing(inspection, kept) {
   return html`<div class="nothing" role="alert">
     ${icon("last")}<h2>${text(isMissing ? "notRecorded" : "inspectFailed")}</h2>
     <p>${isMissing ? text("notRecordedText") : inspection.code === "ForbiddenError" ? text("problemForbidden") : inspection.problem()}</p>
-    <button type="button" onClick=${() => kept.load(true)}>${text("tryAgain")}</button>
+    <button type="button" onClick=${() => loader.load(true)}>${text("tryAgain")}</button>
   </div>`;
 }
 

@@ -97,8 +97,9 @@ export class Offer extends Component {
 }
 
 /**
- * Select a row that gets the focus by keyboard. A click must first reach its button. The rows then change their heights,
- * so scroll to the focused button or, as a selected row may be higher than the window, to the beginning of the row.
+ * Select a row that gets the focus from the keyboard. (After a click, `clickRow` selects the row.) The selection changes
+ * the heights of rows, so scroll to the focused button. If the row itself has the focus, scroll to its beginning, because
+ * a selected row may be higher than the window.
  */
 export const focusRow = (sid) => ({ target }) => {
   if (target.matches(":focus-visible")) {
@@ -110,7 +111,7 @@ export const focusRow = (sid) => ({ target }) => {
 /** Select a clicked row. Do not select it when one of its buttons is clicked, so that no row moves. */
 const clickRow = (sid) => ({ target }) => target.closest("button") || select(sid);
 
-/** Return whether a click was meant for the banner that has just disappeared. With the keyboard, `detail` is 0. */
+/** Return whether a click was probably meant for a banner that has just disappeared. `detail` is 0 for the keyboard. */
 export const isStray = ({ detail }) => detail > 0 && performance.now() - state.uncoveredAt < STRAY;
 
 function openRow(row, shown, isSelected) {
@@ -249,7 +250,7 @@ function activityAfterRejection(sid, { worker_name: worker }) {
   </label>`;
 }
 
-/** A row without a countdown and decision buttons: it has ended, or its status is being checked. */
+/** A row without a countdown or decision buttons, because it has ended or its status is being checked. */
 function closedRow(row, isSelected) {
   const isEnded = row.phase === "ended";
   return html`<li
@@ -294,7 +295,7 @@ function checkingText({ phase, nextCheckAt, undecidedFrom }) {
   }
   const now = performance.now();
   // No pause delays the first check. If it fails, the next poll checks.
-  const next = Math.max(nextCheckAt, undecidedFrom > now ? 0 : state.connection.nextAt);
+  const next = Math.max(nextCheckAt ?? 0, undecidedFrom > now ? 0 : state.connection.nextAt);
   const n = Math.max(1, Math.ceil((next - now) / 1000));
   return text("checkingAt", { n });
 }

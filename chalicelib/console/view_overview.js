@@ -6,7 +6,7 @@ import { dateAndTime, duration, number, shortDuration, shortSid, timeOfDay } fro
 import { openRows } from "./inbox.js";
 import { preferences } from "./preferences.js";
 import { isOffline, state } from "./state.js";
-import { keepStatistics } from "./statistics.js";
+import { refreshStatistics } from "./statistics.js";
 import { text } from "./texts.js";
 import { html, icon, Page, pill, Ticking } from "./view.js";
 import { charts, hourOf, hourTable, isCounted, legend, patterns, peakOf, SERIES, swatch } from "./view_chart.js";
@@ -22,7 +22,7 @@ const FEW_SWEEPS = 8;
 export class OverviewPage extends Page {
   componentDidMount() {
     scrollTo(0, 0);
-    this.stop = keepStatistics();
+    this.stop = refreshStatistics();
   }
 
   componentWillUnmount() {
@@ -48,7 +48,7 @@ export class OverviewPage extends Page {
   }
 }
 
-/** Return the age of the counts. If the sweep lacked the time to count, they are older than its other figures. */
+/** Return the age of the counts. If the sweep had no time to count, the counts are older than the sweep's other figures. */
 function age({ updated_at: at, hours }) {
   const counted = hours.filter(isCounted).map((hour) => Date.parse(hour.counted_at));
   return serverNow() - Math.max(...(counted.length ? counted : [Date.parse(at)]));

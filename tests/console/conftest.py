@@ -1,4 +1,4 @@
-"""Fixtures that show the console in Chromium, with a fake of the API.
+"""Fixtures that show the console in Chromium, with a fake API.
 
 The app itself serves the page, under the path of an API Gateway stage. The tests in
 `tests/e2e/test_console.py` use the real API.
@@ -59,15 +59,15 @@ def iso(at: float) -> str:
 
 @dataclass
 class FakeApi:
-    """A fake of the API that the console calls. Tests change its responses.
+    """A fake API that the console calls. Tests change its responses.
 
-    The identity provider's page is {url}/provider. Tests route it.
+    The identity provider's page is {url}/provider. Tests intercept requests for it.
 
     Attributes:
         reservations: the Reservations in the overview, by SID.
         past: the Reservations in GET /reservations, newest first.
         max_open: the maximum number of Reservations in the overview.
-        is_truncated: whether the overview is truncated although it has fewer Reservations.
+        is_truncated: whether the overview is truncated even with fewer Reservations.
         page_size: the maximum number of entries on a page of a list.
         records: the response bodies of GET /reservations/{sid}, by SID.
         callbacks: the entries that GET /callbacks finds, newest first.
@@ -288,7 +288,7 @@ class FakeApi:
         return answer
 
     def record_poll_times(self) -> list[float]:
-        """Return a list that gets the monotonic time of each later request for the overview."""
+        """Return a list to which each later overview request adds its monotonic time."""
         times: list[float] = []
         respond = self.respond
 
@@ -360,7 +360,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def fake_api() -> Iterator[FakeApi]:
-    """Run a fake of the API with Alice, who is available."""
+    """Run a fake API with Alice, who is available."""
     fake = FakeApi()
     fake.worker = {
         "sid": ALICE,
@@ -398,8 +398,8 @@ def open_console(
     """A function that opens the console, by default in a new context and through a sign-in link.
 
     With ``link_token=None``, the function opens the page without a token.
-    With ``clock=True``, the test can move the page's clock.
-    If the API has an identity provider, the page begins with a stored token instead.
+    With ``clock=True``, the test can control the page's clock.
+    If the API has an identity provider, the page begins with a stored token instead of a link.
     The test fails if `page_problems` is not empty when the test ends.
     """
     contexts = []
@@ -440,7 +440,7 @@ def open_console(
 
 
 class Provider:
-    """A fake of the identity provider, which returns the browser with a new token, or a failure."""
+    """A fake identity provider, which returns the browser with a new token, or a failure."""
 
     def __init__(self, api: FakeApi, page: Page) -> None:
         self.api = api

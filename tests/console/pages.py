@@ -39,7 +39,7 @@ def wait_until(page: Page, condition, seconds=15):
 
 
 def click_background(page: Page) -> None:
-    """Click an empty area. Afterward, keys can decide without a delay."""
+    """Click an empty area. Afterward, keys that decide work without a delay."""
     page.mouse.click(5, 5)
 
 
@@ -53,7 +53,7 @@ def hide(page: Page) -> None:
 
 
 def assert_no_accessibility_violations(page: Page) -> None:
-    """Assert that axe finds no violation in the page as it is now."""
+    """Assert that axe finds no violation in the current state of the page."""
     # The page's Content-Security-Policy does not block scripts that Playwright evaluates.
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
@@ -77,7 +77,7 @@ def show_overview(open_console, api, **options: Any) -> Page:
 
 
 def wait_for_first_polls(page: Page) -> None:
-    """Wait until the polls of a new page have ended: one at once, and one after the Activities.
+    """Wait for a new page's two polls: one immediately, and one after the Activities are loaded.
 
     Until then, a test cannot know how many polls will get the fake's next response.
     """
@@ -85,7 +85,7 @@ def wait_for_first_polls(page: Page) -> None:
 
 
 def overview_requests(page: Page):
-    """Return a list that gets each later request of the page for the overview."""
+    """Return a list to which each later overview request of the page is added."""
     requests = []
     page.on(
         "request",
@@ -160,7 +160,7 @@ def posts(api):
 
 
 def error(status: int, code: str, *, reason: str = "", **headers: str):
-    """Return an error response. With a *reason*, the message is that of a refusal by TaskRouter."""
+    """Return an error response. With a *reason*, the message says that TaskRouter refused it."""
     message = f"TaskRouter refused the request {reason}" if reason else "Reason."
     return status, {"Code": code, "Message": message}, headers
 

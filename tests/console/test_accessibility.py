@@ -1,4 +1,4 @@
-"""Browser tests of the accessibility of the inbox and the sign-in page, with a fake of the API."""
+"""Browser tests of the accessibility of the inbox and the sign-in page, with a fake API."""
 
 import re
 

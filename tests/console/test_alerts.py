@@ -1,4 +1,4 @@
-"""Browser tests of hidden pages, notifications and sound, with a fake of the API."""
+"""Browser tests of hidden pages, notifications and sound, with a fake API."""
 
 import time
 
@@ -116,7 +116,7 @@ def test_notifications_are_turned_off_if_pages_cannot_show_them(open_console, ap
     expect(page.get_by_label("Desktop notifications")).not_to_be_checked()
 
 
-def test_icon_of_offers_is_loaded_before_a_deployment_can_remove_it(open_console):
+def test_icon_for_open_offers_is_loaded_before_a_deployment_can_remove_it(open_console):
     page = open_console()
     loaded = "performance.getEntriesByType('resource').map(each => each.name)"
     wait_until(

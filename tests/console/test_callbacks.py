@@ -1,4 +1,4 @@
-"""Browser tests of the callback log, with a fake of the API."""
+"""Browser tests of the callback log, with a fake API."""
 
 import re
 import threading
@@ -32,7 +32,7 @@ CAUSES = {
 
 
 def delivery(api, ago: float = 10, **properties) -> dict:
-    """Add a valid assignment callback to the log, which was answered *ago* seconds ago."""
+    """Add to the log a valid assignment callback that was answered *ago* seconds ago."""
     entry = {
         "at": iso(time.time() - ago),
         "route": ASSIGNMENT,
@@ -58,7 +58,7 @@ def delivery(api, ago: float = 10, **properties) -> dict:
 
 
 def refused_delivery(api, ago: float = 20, cause: str = "base_url", **properties) -> dict:
-    """Add a callback to the log that was refused *ago* seconds ago because of its signature."""
+    """Add to the log a callback that was refused *ago* seconds ago because of its signature."""
     missing = dict.fromkeys(("reservation_sid", "task_sid", "worker_sid", "answer", "rule"))
     defaults = {
         "status": 403,
@@ -243,7 +243,7 @@ def test_route_and_time_filter_the_log(open_console, api):
     assert (end - start).total_seconds() == 3600
 
 
-def test_future_end_searches_until_now(open_console, api):
+def test_search_with_a_future_end_ends_now(open_console, api):
     delivery(api)
     page = open_console(token("supervisor"))
     open_log(page, "?until=9999-12-31T23:59")
@@ -473,7 +473,7 @@ def test_failed_search_is_shown_and_can_be_retried(open_console, api):
     page = open_console(token("supervisor"))
     open_log(page)
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The callbacks were not loaded")
+    expect(alert).to_contain_text("The callbacks could not be loaded")
     expect(alert).to_contain_text("The service answered: CloudWatch Logs is slow.")
     api.callbacks_answer = {}
     page.get_by_role("button", name="Try again", exact=True).click()

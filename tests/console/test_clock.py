@@ -1,4 +1,4 @@
-"""Browser tests of the server's clock, on which the countdowns depend, with a fake of the API."""
+"""Browser tests of the server's clock, on which the countdowns depend, with a fake API."""
 
 import base64
 import re
@@ -41,7 +41,7 @@ def test_slow_response_does_not_change_a_precise_countdown(open_console, api):
 
     api._overview = respond_late
     wait_until(page, is_held.is_set)
-    # The response is 8 s late, so its middle differs from the server's clock by 4 s.
+    # The request takes 8 s, so its midpoint differs from the server's clock by 4 s.
     page.clock.run_for(8_000)
     api.clock_offset += 8
     released.set()

@@ -1,4 +1,4 @@
-"""Browser tests of polling and of lost connections, with a fake of the API."""
+"""Browser tests of polling and of lost connections, with a fake API."""
 
 import re
 import threading
@@ -27,7 +27,7 @@ def test_lost_connection_is_shown_and_recovers(open_console, api):
     page.context.set_offline(True)
     banner = page.get_by_role("alert")
     expect(banner).to_contain_text(re.compile(r"No connection since \d\d:\d\d:\d\d"))
-    expect(banner).to_contain_text(re.compile(r"Next try in \d+\ss\."))
+    expect(banner).to_contain_text(re.compile(r"Retrying in \d+\ss\."))
     statuses = page.evaluate("statuses")
     assert statuses.index("Reconnecting") < statuses.index("No connection")
     expect(rows(page)).to_contain_text("Marta")
@@ -200,9 +200,9 @@ def test_long_pause_is_limited_and_shown_after_the_first_failure(open_console, a
 
     api.respond = throttle
     banner = page.locator(".banner")
-    # The pause is at most 60 s and the usual variation of up to 20%.
+    # The pause is at most 60 s, plus the usual variation of up to 20%.
     expect(banner).to_contain_text(
-        re.compile(r"No update since .* Next try in (5\d|6\d|7[0-2])\ss")
+        re.compile(r"No update since .* Retrying in (5\d|6\d|7[0-2])\ss")
     )
     expect(page.locator(".live")).to_contain_text("Delayed")
     api.respond = original
@@ -342,7 +342,7 @@ def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, s
     assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
-def test_unchanged_overview_is_a_304_and_changes_nothing(open_console, api):
+def test_unchanged_overview_gets_a_304_and_changes_nothing(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)

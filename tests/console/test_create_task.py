@@ -1,4 +1,4 @@
-"""Browser tests of the form that creates a Task, with a fake of the API."""
+"""Browser tests of the form that creates a Task, with a fake API."""
 
 import json
 import re
@@ -102,7 +102,7 @@ def test_double_click_creates_one_task_and_the_next_task_gets_a_new_key(open_con
     page.get_by_role("dialog").get_by_role("button", name="Create Task", exact=True).dblclick()
     expect(outcome(page)).to_contain_text(TASK)
     assert len(sent_tasks(api)) == 1
-    # The pause of a double click does not depend on the computer's clock.
+    # The time limit for a double-click does not depend on the computer's clock.
     page.clock.set_system_time(page.evaluate("Date.now()") / 1000 - 3_600)
     page.clock.fast_forward(2000)
     send(page, "Create another")
@@ -111,7 +111,7 @@ def test_double_click_creates_one_task_and_the_next_task_gets_a_new_key(open_con
     assert len(set(api.keys)) == 2
 
 
-def test_changed_task_is_created_even_within_the_time_of_a_double_click(open_console, api):
+def test_changed_task_is_created_even_within_the_time_for_a_double_click(open_console, api):
     api.answers["/create-task"] = respond_created
     page = open_form(open_console, api, clock=True)
     page.clock.pause_at(page.evaluate("Date.now()") + 1000)

@@ -1,4 +1,4 @@
-"""Browser tests of the CSV file that History exports, with a fake of the API."""
+"""Browser tests of the CSV file that History exports, with a fake API."""
 
 import csv
 import io
@@ -80,7 +80,7 @@ def test_file_contains_the_list_in_its_order_with_names(open_console, api):
 
 
 @pytest.mark.parametrize("status", ["pending", "accepted", "wrapping"])
-def test_end_is_empty_until_the_reservation_ends(open_console, api, status):
+def test_end_columns_are_empty_until_the_reservation_ends(open_console, api, status):
     reservation_sid = api.add_past_reservation(status="accepted")
     record = api.records[reservation_sid]
     entry = record["history"][-1]
@@ -154,7 +154,7 @@ def test_long_white_space_is_exported_quickly(open_console, api):
     assert time.monotonic() - started < 10
 
 
-def test_cell_without_a_leading_formula_gets_no_apostrophe(open_console, api):
+def test_cell_that_does_not_begin_with_a_formula_gets_no_apostrophe(open_console, api):
     name = "a-b=c+d@e; f-1, =g"
     api.add_past_reservation("", worker_name=name)
     (row,) = parse(export(open_as_supervisor(open_console)))

@@ -29,7 +29,7 @@ THROTTLE_EARLY = "--enable-features=IntensiveWakeUpThrottling:grace_period_secon
 
 
 class Tab:
-    """A tab of Chromium that Playwright does not control."""
+    """A Chromium tab that Playwright does not control."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self._session = browser.new_browser_cdp_session()
@@ -171,7 +171,7 @@ def test_page_says_that_the_session_expired_during_sleep(open_tab, api):
 def test_hidden_tab_polls_at_the_pace_of_a_visible_tab(open_tab, api):
     api.poll = {"visible_ms": 300, "hidden_ms": 60_000}
     leader = open_tab()
-    second = open_tab()  # covers the first tab in the same window
+    second = open_tab()  # This tab covers the first tab in the same window.
     wait_until(lambda: leader.evaluate("document.visibilityState") == "hidden")
     assert second.evaluate("document.visibilityState") == "visible"
     assert polls(api, 3) >= 5

@@ -1,4 +1,4 @@
-"""Browser tests of History and of the filter, with a fake of the API."""
+"""Browser tests of History and of the filter, with a fake API."""
 
 import re
 import time
@@ -141,7 +141,7 @@ def test_failed_list_is_shown_and_can_be_retried(open_console, api):
     page = open_console()
     open_history(page)
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("The history was not loaded")
+    expect(alert).to_contain_text("The history could not be loaded")
     expect(alert).to_contain_text("The service answered: DynamoDB failed.")
     api._list = original
     page.get_by_role("button", name="Try again", exact=True).click()
@@ -251,7 +251,7 @@ def test_new_offer_alerts_the_user_while_history_is_shown(open_console, api):
     expect(page.locator(".sections .count")).to_contain_text("1")
 
 
-def test_history_continues_after_a_new_sign_in_but_not_for_another_user(open_console, api):
+def test_history_is_kept_after_a_new_sign_in_but_not_for_another_user(open_console, api):
     api.add_past_reservation("Marta")
     first, second = token(name="first"), token(name="second")
     page = open_console(first)
@@ -347,7 +347,7 @@ def test_slash_focuses_the_filter_and_escape_clears_it(open_console, api):
     expect(row(page, "Ana")).to_be_focused()
 
 
-def test_slash_does_nothing_while_typing_or_when_turned_off(open_console, api):
+def test_slash_does_nothing_while_typing_or_when_shortcuts_are_off(open_console, api):
     api.offer("Marta")
     page = open_console()
     page.get_by_role("button", name="Accept by phone").click()

@@ -1,4 +1,4 @@
-"""Browser tests of the inbox, with a fake of the API."""
+"""Browser tests of the inbox, with a fake API."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def center_of_first_row(page: Page):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def test_offer_appears_with_names_and_alerts_in_title_and_icon(open_console, api):
+def test_new_offer_appears_with_names_and_changes_the_title_and_the_icon(open_console, api):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     expect(page.get_by_text("You are available.")).to_be_visible()
@@ -49,7 +49,7 @@ def test_offers_are_sorted_by_time_left_and_show_urgency_by_word_and_icon(open_c
 
 
 @pytest.mark.parametrize("offset", [-7_200, 3_600])
-def test_countdown_follows_the_servers_clock(open_console, api, offset):
+def test_countdown_uses_the_servers_clock(open_console, api, offset):
     api.clock_offset = offset
     api.offer(left=115)
     page = open_console(token(seconds=9_000))
@@ -639,7 +639,7 @@ def test_long_title_is_shown_completely_only_in_the_selected_row(open_console, a
 
 @pytest.mark.parametrize("role", ["worker", "supervisor"])
 @pytest.mark.parametrize("locale", ["en-US", "es-MX"])
-def test_links_below_a_task_look_the_same_and_stay_together_at_the_right(
+def test_links_below_a_task_look_the_same_and_stay_together_on_the_right(
     open_console, api, locale, role
 ):
     api.offer()

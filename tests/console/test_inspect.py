@@ -1,4 +1,4 @@
-"""Browser tests of the page that inspects one Reservation, with a fake of the API."""
+"""Browser tests of the page that inspects one Reservation, with a fake API."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def entry(at: float, to: str, by: str = "event", note: str | None = None) -> dic
 
 
 def add_record(api, status: str = "completed", *, ago: float = 400, **properties) -> str:
-    """Add the record of a Reservation that reached a status, and return its SID.
+    """Add the record of a Reservation that has reached *status*; return its SID.
 
     The Reservation was created *ago* seconds ago. Its callback arrived after 86 ms, and its answer
     was chosen 41 ms later. After 97 s, Alice claimed the Reservation, 212 ms before its status
@@ -321,7 +321,7 @@ def test_hostile_values_are_shown_as_text(open_console, api):
     assert page.locator("main img").count() == 0
 
 
-def test_page_follows_an_open_reservation_to_its_end(open_console, api):
+def test_page_is_updated_until_the_reservation_ends(open_console, api):
     reservation = api.offer("Marta", 60)
     at = time.time()
     api.records[reservation] = {
@@ -411,7 +411,7 @@ def test_reload_back_and_links_show_the_reservation_in_the_url(open_console, api
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
 
 
-def test_link_opened_before_sign_in_is_followed(open_console, api):
+def test_link_opened_before_sign_in_shows_the_reservation_afterward(open_console, api):
     api.has_provider = True
     reservation = add_record(api)
     page = open_console(None, path=f"/console#/reservations/{reservation}")
@@ -472,7 +472,7 @@ def test_reservation_of_another_worker_is_forbidden(open_console, api):
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_error_of_a_proxy_does_not_end_the_updates(open_console, api, status):
+def test_proxy_error_does_not_stop_the_updates(open_console, api, status):
     reservation = add_record(api, "pending", ago=20)
     page = open_console()
     original, refused = api._read, []
@@ -485,7 +485,7 @@ def test_error_of_a_proxy_does_not_end_the_updates(open_console, api, status):
 
     api._read = refuse_once
     visit(page, reservation)
-    expect(page.get_by_role("alert")).to_contain_text("The Reservation was not loaded")
+    expect(page.get_by_role("alert")).to_contain_text("The Reservation could not be loaded")
     expect(step_names(page).last).to_have_text("Claimed", timeout=30_000)
 
 
@@ -572,7 +572,7 @@ def test_worker_sees_no_callback_buttons_and_no_link_to_the_log(open_console, ap
     ("status", "ago", "hours", "is_past"),
     [
         ("completed", 8 * 86_400, 1, True),
-        ("completed", 2_800, 1, False),  # events may still arrive
+        ("completed", 2_800, 1, False),  # Callbacks may still arrive.
         ("accepted", 7_200, 24, False),
     ],
 )

@@ -1,4 +1,4 @@
-"""Browser tests of the keyboard and the focus, with a fake of the API."""
+"""Browser tests of the keyboard and the focus, with a fake API."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Browser tests of the layout in narrow windows, in both languages, with a fake of the API."""
+"""Browser tests of the layout in narrow windows, in both languages, with a fake API."""
 
 import re
 

@@ -52,7 +52,7 @@ def switch_to(api: FakeApi, activity_sid: str, name: str, *, after: float = 0) -
 
 
 def hold(page: Page, url: str) -> list:
-    """Hold the page's requests to a URL; return a list that gets the route of each request."""
+    """Hold the page's requests to a URL; return a list to which their routes are added."""
     held: list = []
     page.route(url, lambda route: held.append(route))  # noqa: PLW0108  Playwright needs a function
     return held
@@ -368,7 +368,7 @@ def test_overview_from_before_a_completion_does_not_restore_the_task(open_consol
     page = open_console()
     page.get_by_role("button", name="Complete: Marta").click()
     expect(ended_rows(page)).to_contain_text("Completed")
-    # The change makes the overview a new one, even if no poll has seen it without the Task.
+    # With this change, the overview is new even if no poll has returned one without the Task.
     api.reservations[reservation] = {**stale, "task_priority": 11}
     with page.expect_response(is_new_overview):
         pass
@@ -507,7 +507,7 @@ def test_shortcuts_work_after_an_activity_switch_and_focus_stays_if_they_are_off
         expect(activity(page)).to_be_focused()
 
 
-def test_activity_after_a_rejection_is_chosen_for_one_offer(open_console, api):
+def test_activity_chosen_for_a_rejection_applies_to_only_one_offer(open_console, api):
     api.answers["/reject"] = api.decide("rejected")
     first = api.offer("First", 60)
     other = api.offer("Other", 90, worker_name="Bob", worker_sid="WK" + "b" * 32)
@@ -541,7 +541,7 @@ def test_activities_are_requested_until_a_request_succeeds(open_console, api, he
     why = "The service did not return the list of Activities."
     expect(activity(page)).to_have_accessible_description(why)
     expect(page.get_by_role("status").filter(has_text="You cannot switch")).to_have_text(
-        re.compile(rf"You cannot switch your Activity now {why} Next try in [1-4]\ss\.")
+        re.compile(rf"You cannot switch your Activity now {why} Retrying in [1-4]\ss\.")
     )
     expect(activity(page)).to_be_enabled(timeout=9_000)
     expect(activity(page)).to_have_accessible_description("")
@@ -560,7 +560,7 @@ def test_activities_are_requested_after_at_most_a_minute(open_console, api):
 
     api.respond = fail
     page = open_console()
-    expect(banner(page)).to_contain_text(re.compile(r"Next try in (60|[45]\d)\ss\."))
+    expect(banner(page)).to_contain_text(re.compile(r"Retrying in (60|[45]\d)\ss\."))
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -583,7 +583,7 @@ def test_offers_can_be_decided_while_the_overview_is_delayed(open_console, api, 
 
     api.respond = fail
     expect(banner(page)).to_contain_text(re.compile(r"No update since \d\d:\d\d:\d\d"))
-    expect(banner(page)).to_contain_text(re.compile(r"accept and reject\. Next try in \d+\ss\."))
+    expect(banner(page)).to_contain_text(re.compile(r"accept and reject\. Retrying in \d+\ss\."))
     expect(page.locator(".live")).to_contain_text("Delayed")
     row(page, "Marta").get_by_role("button", name="Accept", exact=False).first.click()
     expect(rows(page)).to_have_attribute("data-end", "accepted")

@@ -52,7 +52,7 @@ ENDINGS = {
 }
 """The endings that the page may show for each status. It shows "taken" only to supervisors."""
 
-# In one step, because the page may leave for the sign-in at any time.
+# Clears the filter in one step, because the page may leave for the sign-in at any time.
 CLEAR_FILTER = """() => {
   const field = document.querySelector("#filter");
   if (field?.value) {

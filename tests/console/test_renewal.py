@@ -1,4 +1,4 @@
-"""Browser tests of the renewal of a session by the identity provider, with a fake of the API."""
+"""Browser tests of the renewal of a session by the identity provider, with a fake API."""
 
 import time
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 def refuse_sign_ins(api, *responses):
-    """Answer the first requests for the provider's URL with these responses; return their list.
+    """Send these responses to the first requests for the provider's URL; return them as a list.
 
     The list contains the responses that have not been sent. When it is empty, requests succeed.
     """

@@ -25,7 +25,7 @@ SELECTED = "[aria-current=true]"
 
 
 def delay_responses(api, session, others, on_session=lambda: None):
-    """Delay all responses by *others* seconds, but those with the token of a sign-in by *session*.
+    """Delay sign-in token responses by *session* seconds, and all others by *others* seconds.
 
     *on_session* is called when the page requests such a token.
     """

@@ -82,7 +82,7 @@ def test_banner_moves_no_row_under_the_pointer(open_console, api, show, width):
         api.offer(f"Customer {number}", 600 + number)
     api.answers["/accept"] = api.decide("accepted")
     page = open_console(viewport={"width": width, "height": 900}, reduced_motion="reduce")
-    customer = "Customer 1" if width > 320 else "Customer 0"  # the banner does not cover it
+    customer = "Customer 1" if width > 320 else "Customer 0"  # The banner does not cover it.
     button = page.get_by_role("button", name=f"Accept: {customer}")
     before = button.bounding_box()
     page.mouse.move(before["x"] + 20, before["y"] + 10)
@@ -104,7 +104,7 @@ def test_click_meant_for_a_banner_that_has_just_disappeared_decides_nothing(open
     page = open_console(clock=True)
     expect(rows(page)).to_have_count(1)
     delay_overview(page, api)
-    # Press the button in the task in which the banner disappears.
+    # Press the button in the event-loop task in which the banner disappears.
     page.evaluate(
         """() => new MutationObserver(() => {
           if (!document.querySelector(".banner")) {

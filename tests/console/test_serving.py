@@ -193,7 +193,7 @@ def test_supervisor_script_imports_all_exports_of_the_console_script():
 
 
 @pytest.mark.parametrize("language", [[], *([name] for name in LANGUAGE_FILES)])
-def test_first_load_of_an_agent_is_small(language):
+def test_first_load_for_an_agent_is_small(language):
     files = _console().files
     names = [*FIRST_LOAD, *language]
     limit = MAX_FIRST_LOAD_OF_OTHER_LANGUAGES if language else MAX_FIRST_LOAD
@@ -235,13 +235,13 @@ def test_each_text_has_a_unique_key():
         assert [key for key in set(keys) if keys.count(key) > 1] == []
 
 
-def test_each_language_of_the_settings_has_its_file():
+def test_each_language_in_the_settings_has_a_file():
     names = re.search(r"LANGUAGES = \{(.*)\}", read("preferences.js"))[1]
     assert re.findall(r"(\w+):", names) == ["en", *(name[6:-3] for name in LANGUAGE_FILES)]
 
 
 @pytest.mark.parametrize("name", LANGUAGE_FILES)
-def test_language_is_served_as_its_texts_in_the_order_of_the_keys(name):
+def test_language_file_is_served_as_a_list_of_texts_in_the_order_of_the_keys(name):
     values = _console().files[name].removeprefix("export default ").removesuffix(";\n")
     assert json.loads(values) == [json.loads(f'"{text}"') for _, text in texts(name)]
 

@@ -1,4 +1,4 @@
-"""Browser tests of sign-in, expiry and sign-out, with a fake of the API."""
+"""Browser tests of sign-in, expiry and sign-out, with a fake API."""
 
 import re
 import threading
@@ -571,7 +571,7 @@ def test_expired_session_is_renewed_silently_by_the_provider_once(open_console, 
 
 
 def age_last_renewal(page, seconds=60):
-    """Set the time of the last silent renewal back by a number of seconds."""
+    """Make the last silent renewal appear to have happened *seconds* earlier."""
     page.evaluate(
         """age => {
           const at = Number(localStorage.getItem('console.renewal'));
@@ -645,7 +645,7 @@ def test_session_that_expires_later_continues_with_the_token_of_another_tab(open
         route.fulfill(**api.complete_sign_in(renewed))
 
     page.context.route(f"{api.url}/provider?silent=1", redirect)
-    # Only the first tab is refused. The other tab has a different token.
+    # Only the first tab's token is refused. The other tab has a different token.
     api.refused.add(first)
     page.wait_for_function("t => sessionStorage.getItem('console.token') === t", arg=renewed)
     expect(page.locator(".live")).to_contain_text("Live")

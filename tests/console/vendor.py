@@ -1,7 +1,7 @@
 """Rebuilds the console's copies of npm packages: `python -m tests.console.vendor`.
 
-The copy is one ES module. Each package is a function that returns the package's exports, so that
-its short names do not leave the function.
+The copy is one ES module. Each package is wrapped in a function that returns its
+exports, so that the package's short names stay local to the function.
 """
 
 import io
@@ -21,7 +21,7 @@ LICENSES = "licenses.txt"
 
 
 def build() -> dict[str, str]:
-    """Return the contents of the copies, by file name. npm downloads packages not in its cache."""
+    """Return the contents of the copies, by file name. npm downloads uncached packages."""
     preact, preact_license = read(PREACT)
     code, _, exports = preact.rpartition("export{")
     local = dict(pair.split(" as ")[::-1] for pair in exports.rstrip("};\n").split(","))
