@@ -36,7 +36,7 @@ from taskrouter_simulator.settings import Settings
 
 _SEEDED_START = 1_767_225_600.0
 """Start time of a frozen clock if `seed` is set: 2026-01-01T00:00:00Z."""
-_REPLACED = "a reset or a restored snapshot replaced the state while the request waited"
+_REPLACED = "a reset or a restored snapshot replaced the state while the request was waiting"
 
 
 class Simulator:

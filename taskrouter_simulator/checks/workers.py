@@ -129,7 +129,7 @@ def _comparisons(text: str) -> list[Comparison]:
 def _find_wrong_type(
     candidates: Sequence[Worker], keys: Keys, comparison: Comparison, *, needs_list: bool
 ) -> str | None:
-    """Describe an attribute whose type makes a comparison false; None if no attribute does."""
+    """Describe an attribute whose type makes a comparison false; None if there is none."""
     if len(keys) > 1 and keys[0] in _TASK_NAMES:
         return None
     names = keys[1:] if keys[0] == "worker" else keys

@@ -240,7 +240,7 @@ def read(file: Path) -> WorkspaceDefinition:
 
 
 def from_value(value: Mapping[str, Any]) -> WorkspaceDefinition:
-    """Read a definition from a value with the format of a file.
+    """Read a definition from a value, such as the parsed content of a file.
 
     Raises:
         DefinitionError: The value is not a valid definition.

@@ -1,6 +1,6 @@
 """Records changes in a Workspace as compact facts for statistics.
 
-Twilio provides statistics for the last 30 days, but Tasks and Events are deleted much earlier:
+Twilio provides statistics for the last 30 days, but Tasks and Events are deleted much sooner:
 https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics.
 """
 

@@ -164,7 +164,7 @@ def transfer(
     Args:
         engine: The engine.
         workspace: The Workspace.
-        reservation: The accepted Reservation of the Worker who transfers the Task.
+        reservation: The transferring Worker's accepted Reservation.
         to: SID of a Worker or TaskQueue.
         mode: "WARM" or "COLD"; in a cold transfer, the Worker wraps up immediately.
 

@@ -98,7 +98,7 @@ class SdkRequest:
         return reservation
 
     def own_task(self) -> Task:
-        """Return the Task named by TaskSid, which the Worker must hold."""
+        """Return the Task named by TaskSid; the Worker must be one of its `holders`."""
         worker = self.own_worker()
         task = self.workspace.tasks.get(self.parameters.get("TaskSid", ""))
         if task is None:

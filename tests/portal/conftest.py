@@ -74,7 +74,7 @@ def chromium(
         filter(None, map(shutil.which, _PROGRAM_NAMES)), None
     )
     if program is None:
-        pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
+        pytest.skip("Chromium is missing. Install the chromium package or set CHROMIUM.")
     # Playwright's default of 5 s is too short for a machine that also runs other tests.
     expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
@@ -89,7 +89,7 @@ def chromium(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium per module.
+    """One Chromium instance per module.
 
     Playwright's event loop must not run during the tests of other modules.
     """

@@ -640,8 +640,8 @@ def test_configuration_has_a_maximum_size(monkeypatch):
     assert findings(definition) == []
     monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size - 1)
     (finding,) = check_document(Document("", definition))
-    limit = f"at most {size - 1} bytes as JSON, not {size}"
-    assert finding.message == f"a configuration must have {limit}"
+    limit = f"the maximum is {size - 1}"
+    assert finding.message == f"the configuration has {size} bytes as JSON; {limit}"
     assert finding.source == "https://www.twilio.com/docs/taskrouter/limits"
 
 

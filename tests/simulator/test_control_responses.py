@@ -109,8 +109,8 @@ def test_placed_call_is_described(taskrouter):
         path = f"/calls/{'C' * 60}"
         assert send(taskrouter, method, path, data=data) == (404, {"message": missing})
     message = (
-        'the body must contain status, which is "completed" (hang up) or "in-progress" (answer),'
-        " or at least one of muted, hold, speaking, end_conference_on_exit"
+        'the body must contain at least one of status ("completed" to hang up, "in-progress" to'
+        " answer), muted, hold, speaking, end_conference_on_exit"
     )
     for data in ({"status": "busy"}, {}, {"status": "busy", "muted": True}):
         assert post(taskrouter, f"/calls/{body['sid']}", **data) == (400, {"message": message})

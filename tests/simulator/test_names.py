@@ -159,7 +159,7 @@ def test_free_worker_has_full_capacity():
         (f"{VOICE}.configured_capacity = 1", True, True, True, True),
     ],
 )
-def test_channel_values_follow_reservation_status(
+def test_channel_values_depend_on_reservation_status(
     expression, pending, accepted, wrapping, completed
 ):
     for step, expected in enumerate((pending, accepted, wrapping, completed)):

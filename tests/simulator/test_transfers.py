@@ -498,7 +498,7 @@ def test_cold_transfer_ends_conference_that_ends_with_the_worker(simulation):
 
 @pytest.fixture
 def accepted_reservation(taskrouter, workspace):
-    """One Worker's accepted Reservation, as an SDK resource; the other Worker is available."""
+    """One Worker's Reservation, accepted with Twilio's SDK. The other Worker is available."""
     for name in ("Alice", "Bob"):
         workspace.workers(taskrouter.workers[name]).update(
             activity_sid=taskrouter.activities["Idle"], attributes='{"languages": ["en", "es"]}'

@@ -121,7 +121,7 @@ def stop_ringing(
             execution.cancel_leg(engine, leg, reason)
 
 
-def follow_reservation(engine: Engine, reservation: Reservation) -> None:
+def update_calls(engine: Engine, reservation: Reservation) -> None:
     """Stop ringing and end calls as required after a Reservation's status has changed.
 
     A caller whose call is not simulated is assumed to hang up when the Worker's work ends. A
