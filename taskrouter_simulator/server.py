@@ -223,7 +223,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _concerns_server(record: logging.LogRecord) -> bool:
-    """Return whether a log record concerns the server, and not invalid text sent by a client."""
+    """Return whether a log record concerns the server rather than invalid text sent by a client."""
     return record.msg != "Invalid UTF-8 sequence received from client."
 
 

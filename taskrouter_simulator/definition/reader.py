@@ -116,7 +116,7 @@ CONFIGURATION = Object(
                 {
                     "filters": Field(
                         ListOf(_FILTER),
-                        "The filters in order. A Task begins with the first filter that matches.",
+                        "The filters in order. A Task starts with the first filter that matches.",
                     ),
                     "default_filter": Field(
                         Nullable(_TARGET),

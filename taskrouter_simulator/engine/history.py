@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 RETENTION = 30 * 86_400
-"""Seconds for which facts are kept, counted from the newest fact."""
+"""Maximum age of a fact in seconds, relative to the newest fact."""
 
 
 class Kind(StrEnum):

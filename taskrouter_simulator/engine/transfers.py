@@ -23,7 +23,7 @@ _EVENTS = {COMPLETE: "completed"}
 
 
 def active(task: Task) -> Transfer | None:
-    """Return the Task's transfer that has not ended, or None."""
+    """Return the Task's active transfer, or None."""
     return task.transfer if task.transfer and task.transfer.status == INITIATED else None
 
 

@@ -119,7 +119,7 @@ def test_placed_call_is_described(taskrouter):
 
 
 @pytest.mark.parametrize("name", ["from", "to"])
-def test_from_and_to_have_up_to_100_visible_characters(taskrouter, name):
+def test_from_and_to_may_have_up_to_100_visible_characters(taskrouter, name):
     for value in ("x" * 100, "~", "!"):
         assert post(taskrouter, "/calls", **{**CALL, name: value})[0] == 200
     reason = "must be a phone number such as +15550001111, or a client such as client:alice"

@@ -122,7 +122,7 @@ def test_error_for_unknown_key_suggests_a_known_key(taskrouter):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_workspace_file_is_json_or_yaml(tmp_path, encoding):
+def test_workspace_file_may_be_json_or_yaml(tmp_path, encoding):
     path = tmp_path / "sales.json"
     path.write_text(json.dumps(SALES), encoding=encoding)
     assert read(path) == from_value(SALES)

@@ -27,7 +27,7 @@ _SUBSCRIBED_AS = {
 
 
 def find(engine: Engine, task_sid: str) -> Conference | None:
-    """Return a Task's conference that has not ended, or None."""
+    """Return a Task's active conference, or None."""
     for conference in engine.conferences.values():
         if conference.task_sid == task_sid and not conference.has_ended:
             return conference
