@@ -55,7 +55,7 @@ class UnfinishedCallbacks:
 
     Attributes:
         jobs: The callbacks that are being delivered; a restored simulator delivers them again.
-        waiting: The callbacks that wait for an earlier callback, by Reservation SID.
+        waiting: The callbacks that are waiting for an earlier callback, by Reservation SID.
     """
 
     jobs: list[Job]

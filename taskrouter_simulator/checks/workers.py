@@ -152,6 +152,6 @@ def _check_names(value: Any, path: Path) -> Iterator[Finding]:
     if isinstance(value, Mapping):
         for name, item in value.items():
             if "-" in name:
-                message = f"expressions cannot contain {name[:100]}, because of the hyphen"
+                message = f"expressions cannot contain {name[:100]}, a name with a hyphen"
                 yield Finding((*path, name), message, EXPRESSIONS, Severity.WARNING)
             yield from _check_names(item, (*path, name))

@@ -107,7 +107,7 @@ class SdkRequest:
         return task
 
     def read(self, *names: str) -> Parameters:
-        """Parse the given parameters of an operation that the REST API does not have."""
+        """Parse the named parameters of an operation that is not part of the REST API."""
         return Parameters(urlencode(self.parameters), names)
 
     def execute(self, path: str, **parameters: str) -> Any:

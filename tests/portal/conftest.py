@@ -20,8 +20,8 @@ __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _PROGRAM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium ignores all but the last --disable-features, so this list repeats the features that
-# Playwright disables. The WebUI pages of the address bar are added because they take half of the
-# CPU time that opening a window needs.
+# Playwright disables. The WebUI pages of the address bar are added because they use half of the
+# CPU time needed to open a window.
 _DISABLED_FEATURES = (
     "AimEnabled",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
