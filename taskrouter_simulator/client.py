@@ -1,4 +1,7 @@
-"""Controls a simulator from a test or a script. Only `client` needs a package: Twilio's SDK."""
+"""Controls a simulator from a test or a script.
+
+Only the `client` method needs an additional package, Twilio's SDK.
+"""
 
 import json
 import urllib.error
@@ -19,8 +22,8 @@ class TaskRouter:
 
     Args:
         url: Base URL of the simulator, such as "http://127.0.0.1:8002".
-        control_token: The simulator's setting `control_token`, if it runs on another machine or
-            in a container.
+        control_token: The simulator's `control_token` setting; required if the simulator runs on
+            another machine or in a container.
 
     Attributes:
         account_sid: SID of the account (AC…).
@@ -75,8 +78,8 @@ class TaskRouter:
     def advance(self, seconds: float = 0) -> None:
         """Move the clock forward and wait for the resulting callbacks.
 
-        Do not call this method while the app handles a callback: the method and the callback would
-        wait for each other until the callback times out.
+        Do not call this method while the app is handling a callback: the method and the callback
+        would wait for each other until the callback times out.
         """
         self._request("POST", "/clock", {"advance": seconds})
 
@@ -127,7 +130,7 @@ class TaskRouter:
         """Transfer the Task of an accepted Reservation to a Worker or TaskQueue.
 
         Args:
-            reservation_sid: SID of the Reservation of the Worker who transfers the Task.
+            reservation_sid: SID of the transferring Worker's Reservation.
             to: SID of the Worker or TaskQueue.
             mode: "WARM" or "COLD".
         """

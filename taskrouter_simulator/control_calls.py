@@ -1,4 +1,4 @@
-"""Control routes that place calls, and simulate people's actions on the phone."""
+"""Control routes that place calls and simulate people's actions on the phone."""
 
 import re
 from typing import Any
@@ -110,8 +110,8 @@ async def update(
     changes = {name: flag for name, flag in flags.items() if flag is not None}
     if status not in _STATUSES if status is not None else not changes:
         raise ControlError(
-            'the body must contain status, which is "completed" (hang up) or "in-progress"'
-            f" (answer), or at least one of {', '.join(flags)}"
+            'the body must contain at least one of status ("completed" to hang up, "in-progress"'
+            f" to answer), {', '.join(flags)}"
         )
     for name, flag in changes.items():
         if not isinstance(flag, bool):
@@ -170,7 +170,7 @@ def _render_call(engine: Engine, call: Call) -> dict[str, Any]:
 
 
 def _first_other_participant(call: Call, conference: Conference | None) -> str | None:
-    """Return the SID of the first participant to join a conference, other than the call."""
+    """Return the SID of the first participant to join a conference, excluding the call."""
     participants = conference.participants if conference else {}
     return next((sid for sid in participants if sid != call.sid), None)
 

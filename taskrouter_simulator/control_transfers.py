@@ -18,7 +18,7 @@ async def create(
 
     Args:
         simulator: The simulator.
-        reservation_sid: SID of the Reservation of the Worker who transfers the Task.
+        reservation_sid: SID of the transferring Worker's Reservation.
         to: SID of a Worker or TaskQueue.
         mode: "WARM" or "COLD".
 

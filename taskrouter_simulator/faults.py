@@ -116,7 +116,7 @@ class Faults:
         return [asdict(fault) for fault in self.state.pending]
 
     def clear(self) -> None:
-        """Remove all faults; numbering starts again."""
+        """Remove all faults; numbering restarts."""
         self.state = FaultsState()
 
 

@@ -15,8 +15,8 @@ class Log:
 
     Args:
         max_entries: Maximum number of entries.
-        max_answers: Number of most recent entries that keep their REST response. Older responses
-            are dropped, because long lists use a lot of memory.
+        max_answers: Number of most recent entries for which REST responses are kept. Older
+            responses are dropped, because long lists use a lot of memory.
         now: Returns the simulator's time in seconds since the epoch.
 
     Attributes:

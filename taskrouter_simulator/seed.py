@@ -61,7 +61,7 @@ _KINDS = {
 
 
 def default_definition() -> WorkspaceDefinition:
-    """Return the definition used by default, which is the quickstart's.
+    """Return the default definition, which is the quickstart's.
 
     The simulator's settings define the callback URLs and the Reservation timeout.
     """
@@ -83,7 +83,7 @@ def load(engine: Engine, definition: WorkspaceDefinition) -> Workspace:
 
     Args:
         engine: The engine.
-        definition: The definition. Unmanaged fields have TaskRouter's defaults, except for the
+        definition: The definition. Unmanaged fields get TaskRouter's defaults, except for the
             callback URLs and the Reservation timeout, which the settings define.
 
     Raises:
@@ -258,7 +258,7 @@ class _Builder:
     def _expression(
         self, text: str, scope: names.Scope, find_references: Callable[[str], Iterable[Keys]]
     ) -> str:
-        """Return an expression with SIDs in place of names, after checking it.
+        """Return an expression with SIDs instead of names, after checking it.
 
         Raises:
             ExpressionError: The text is not an expression, or contains an unknown name.
@@ -329,7 +329,8 @@ class _Builder:
             return None
         text = json.dumps(to_json(routing, Directory(self._sids)))
         if len(text) > workflows.MAX_CONFIGURATION:
-            limit = f"at most {workflows.MAX_CONFIGURATION:,} bytes as JSON, not {len(text):,}"
-            self._report(path, f"a configuration must have {limit}", source=LIMITS)
+            limit = f"the maximum is {workflows.MAX_CONFIGURATION:,}"
+            problem = f"the configuration has {len(text):,} bytes as JSON; {limit}"
+            self._report(path, problem, source=LIMITS)
             return None
         return text

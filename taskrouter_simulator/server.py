@@ -36,7 +36,7 @@ from taskrouter_simulator.settings import Settings
 
 _SEEDED_START = 1_767_225_600.0
 """Start time of a frozen clock if `seed` is set: 2026-01-01T00:00:00Z."""
-_REPLACED = "a reset or a restored snapshot replaced the state while the request waited"
+_REPLACED = "a reset or a restored snapshot replaced the state while the request was waiting"
 
 
 class Simulator:
@@ -223,7 +223,7 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _concerns_server(record: logging.LogRecord) -> bool:
-    """Return whether a log record concerns the server, and not invalid text sent by a client."""
+    """Return whether a log record concerns the server rather than invalid text sent by a client."""
     return record.msg != "Invalid UTF-8 sequence received from client."
 
 

@@ -85,7 +85,7 @@ class Settings:
         " no limit",
     )
     log_answers: int = _setting(
-        1_000, "number of most recent log entries that keep their REST response"
+        1_000, "number of most recent log entries for which REST responses are kept"
     )
 
     routing_delay: float = _setting(
@@ -224,7 +224,7 @@ class Settings:
     )
     fallback_connection_overrides: bool = _setting(
         default=True,
-        text="a fallback callback is retried and follows the connection overrides in its URL, like"
+        text="a fallback callback is retried and uses the connection overrides in its URL, like"
         " the assignment callback (otherwise it is posted once)",
     )
     fallback_error_parameters: bool = _setting(

@@ -55,7 +55,7 @@ class UnfinishedCallbacks:
 
     Attributes:
         jobs: The callbacks that are being delivered; a restored simulator delivers them again.
-        waiting: The callbacks that wait for an earlier callback, by Reservation SID.
+        waiting: The callbacks that are waiting for an earlier callback, by Reservation SID.
     """
 
     jobs: list[Job]
@@ -144,7 +144,7 @@ class Dispatcher:
         return UnfinishedCallbacks(list(self._jobs), self._queue.waiting)
 
     def resume(self, unfinished: UnfinishedCallbacks) -> None:
-        """Replace all callbacks, and redeliver the callbacks that were in progress."""
+        """Replace all callbacks with a snapshot's; redeliver those that were in progress."""
         self.cancel()
         self._queue.waiting = unfinished.waiting
         for job in unfinished.jobs:

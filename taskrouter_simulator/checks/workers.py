@@ -129,7 +129,7 @@ def _comparisons(text: str) -> list[Comparison]:
 def _find_wrong_type(
     candidates: Sequence[Worker], keys: Keys, comparison: Comparison, *, needs_list: bool
 ) -> str | None:
-    """Describe an attribute whose type makes a comparison false; None if no attribute does."""
+    """Describe an attribute whose type makes a comparison false; None if there is none."""
     if len(keys) > 1 and keys[0] in _TASK_NAMES:
         return None
     names = keys[1:] if keys[0] == "worker" else keys
@@ -152,6 +152,6 @@ def _check_names(value: Any, path: Path) -> Iterator[Finding]:
     if isinstance(value, Mapping):
         for name, item in value.items():
             if "-" in name:
-                message = f"expressions cannot contain {name[:100]}, because of the hyphen"
+                message = f"expressions cannot contain {name[:100]}, a name with a hyphen"
                 yield Finding((*path, name), message, EXPRESSIONS, Severity.WARNING)
             yield from _check_names(item, (*path, name))

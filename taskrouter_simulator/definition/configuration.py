@@ -163,7 +163,7 @@ def _target_json(target: Target, directory: Directory) -> dict[str, Any]:
 
 
 def from_json(text: str, directory: Directory) -> Routing:
-    """Return the configuration that TaskRouter's JSON contains, with names in place of SIDs.
+    """Return the configuration that TaskRouter's JSON contains, with names instead of SIDs.
 
     Unknown SIDs are left unchanged. Unknown keys are ignored, as in TaskRouter. Older notations are
     read like the documented notation: `Expression`, `friendly_name` for the name of a filter, a

@@ -1,4 +1,4 @@
-"""Reads a file as YAML 1.2 or JSON, and remembers the line and column of every value.
+"""Reads a file as YAML 1.2 or JSON, and records the line and column of every value.
 
 Surprising features of YAML are rejected: duplicate keys, anchors, aliases, tags, keys that are
 not strings, tabs in the indentation, and several documents in one file.
@@ -73,7 +73,7 @@ class Document:
     """A value, and the positions of its parts.
 
     Attributes:
-        name: Name of the file, or the beginning of messages about a value without a file.
+        name: Name of the file, or the prefix of messages about a value without a file.
         value: The content as JSON: dictionaries, lists, strings, numbers, booleans and None.
         locate: Returns the position of every part of the value.
     """

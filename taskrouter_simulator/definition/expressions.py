@@ -73,7 +73,7 @@ def constant(text: str) -> bool | None:
 
 
 def find_hyphenated_name(text: str) -> str | None:
-    """Return a name with a hyphen outside of strings; TaskRouter does not support such names."""
+    """Return a hyphenated name that is not in a string; TaskRouter rejects such names."""
     found = re.search(r"[A-Za-z_$][\w$]*(-[\w$]+)+", _STRING.sub(" ", text), re.ASCII)
     return found.group() if found else None
 

@@ -1,4 +1,4 @@
-"""The types of the fields of a definition: each reads and checks values, and has a JSON Schema."""
+"""Field types for definitions. Each type reads and checks values, and has a JSON Schema."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def _reject(findings: Findings, path: Path, requirement: str, value: Any) -> Unm
 
 
 def _read_text(value: Any, path: Path, findings: Findings) -> str | Unmanaged:
-    """Return a string without incomplete characters, and report a SID in the string."""
+    """Return a string; reject incomplete characters, and report a SID in the string."""
     if not isinstance(value, str):
         is_scalar = isinstance(value, int | float)
         return _reject(findings, path, "a string in quotes" if is_scalar else "a string", value)
@@ -93,8 +93,8 @@ class Name:
         if not text.strip():
             return _report(findings, path, f"{name_of(path)} must not be empty")
         if self.max_length and len(text) > self.max_length:
-            limit = f"at most {self.max_length} characters, not {len(text)}"
-            findings.append(Finding(path, f"{name_of(path)} must have {limit}", LIMITS))
+            problem = f"has {len(text)} characters; the maximum is {self.max_length}"
+            findings.append(Finding(path, f"{name_of(path)} {problem}", LIMITS))
         return text
 
     def schema(self) -> Schema:
@@ -248,8 +248,9 @@ class Attributes:
         except ValueError:
             return _report(findings, path, f"{name_of(path)} contains a number that is too large")
         if len(text) > MAX_ATTRIBUTES_LENGTH:
-            limit = f"at most {MAX_ATTRIBUTES_LENGTH:,} characters as JSON, not {len(text):,}"
-            findings.append(Finding(path, f"{name_of(path)} must have {limit}", LIMITS))
+            limit = f"the maximum is {MAX_ATTRIBUTES_LENGTH:,}"
+            problem = f"{name_of(path)} has {len(text):,} characters as JSON; {limit}"
+            findings.append(Finding(path, problem, LIMITS))
         return value
 
     def schema(self) -> Schema:
@@ -332,7 +333,7 @@ class ListOf:
                         continue
                     problem = "the previous name equals the name; remove this key"
                 elif owner_key != key:
-                    problem += "; apply this renaming before another item gets the name"
+                    problem += "; apply this renaming before you give the name to another item"
                 findings.append(Finding((*path, index, key), f"{key}: {problem}"))
 
     def schema(self) -> Schema:
@@ -368,7 +369,7 @@ class Object:
     def read(self, value: Any, path: Path, findings: Findings) -> Any:
         """Return the object, without unknown keys."""
         if not isinstance(value, dict):
-            return _reject(findings, path, f"a mapping with the keys of {self.title}", value)
+            return _reject(findings, path, "a mapping", value)
         values = {}
         for key, item in value.items():
             if key not in self.fields:

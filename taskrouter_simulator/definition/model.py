@@ -97,7 +97,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Tasks that match `expression` (None for all Tasks) try `targets` in order."""
+    """A filter: Tasks that match `expression` (None for all Tasks) try `targets` in order."""
 
     filter_friendly_name: str | None = None
     expression: str | None = None
@@ -139,7 +139,7 @@ class WorkerDefinition:
     Attributes:
         attributes: The attributes; values can be serialized as JSON.
         activity: Name of the initial Activity. The Activity of an existing Worker is never changed.
-        capacity: Capacities by unique name of the TaskChannel; others are unmanaged.
+        capacity: Capacities by the TaskChannel's unique name; other capacities are unmanaged.
     """
 
     friendly_name: str

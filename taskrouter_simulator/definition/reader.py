@@ -116,7 +116,7 @@ CONFIGURATION = Object(
                 {
                     "filters": Field(
                         ListOf(_FILTER),
-                        "The filters in order. A Task begins with the first filter that matches.",
+                        "The filters in order. A Task starts with the first filter that matches.",
                     ),
                     "default_filter": Field(
                         Nullable(_TARGET),
@@ -240,7 +240,7 @@ def read(file: Path) -> WorkspaceDefinition:
 
 
 def from_value(value: Mapping[str, Any]) -> WorkspaceDefinition:
-    """Read a definition from a value with the format of a file.
+    """Read a definition from a value, such as the parsed content of a file.
 
     Raises:
         DefinitionError: The value is not a valid definition.

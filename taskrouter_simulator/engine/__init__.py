@@ -20,7 +20,7 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
     Args:
         settings: The simulator's settings.
         clock: Time and timers; call its `run_due` after an operation to route Tasks.
-        emit: Receives each effect as it arises; must not call the engine's operations.
+        emit: Called with each effect; must not call the engine's operations.
     """
     return Engine(
         account_sid="AC" + derived_hex("account"),
@@ -29,5 +29,5 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
         emit=emit,
         route=routing.route,
         on_task_removed=call_control.remove_from_queue,
-        on_reservation_changed=call_control.follow_reservation,
+        on_reservation_changed=call_control.update_calls,
     )

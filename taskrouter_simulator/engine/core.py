@@ -106,7 +106,7 @@ class Engine:
         account_sid: SID of the only account.
         settings: The simulator's settings.
         clock: Time and timers.
-        emit: Receives each effect as it arises; must not call the engine's operations.
+        emit: Called with each effect; must not call the engine's operations.
         route: Routes the Tasks of a Workspace; a `continuation`.
         on_task_removed: Called with each Task that is canceled or deleted, but not with a closed
             Task that expires.

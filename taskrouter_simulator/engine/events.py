@@ -93,7 +93,7 @@ def publish(
 
 
 def _record(engine: Engine, workspace: Workspace, event: Event) -> None:
-    """Store an event, drop the oldest event if there are too many, and report the event."""
+    """Store an event, drop the oldest event if there are too many, and call `on_event`."""
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
         workspace.events.popitem(last=False)

@@ -1,6 +1,6 @@
 """Records changes in a Workspace as compact facts for statistics.
 
-Twilio provides statistics for the last 30 days, but Tasks and Events are deleted much earlier:
+Twilio provides statistics for the last 30 days, but Tasks and Events are deleted much sooner:
 https://www.twilio.com/docs/taskrouter/api/taskqueue-statistics.
 """
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 RETENTION = 30 * 86_400
-"""Seconds for which facts are kept, counted from the newest fact."""
+"""Maximum age of a fact in seconds, relative to the newest fact."""
 
 
 class Kind(StrEnum):

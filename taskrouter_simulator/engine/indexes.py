@@ -53,7 +53,7 @@ class Conditions:
 
 @lru_cache(maxsize=4096)
 def split_by_state(expression: str) -> tuple[Conditions, Conditions]:
-    """Split an expression into two parts, both of which must hold.
+    """Split an expression into two parts, which are joined with AND.
 
     Returns:
         The conditions that do not depend on a Worker's Activity or TaskChannels, and the remaining
@@ -105,7 +105,10 @@ class QueueIndex:
 
 @dataclass(eq=False)
 class _RequirementGroup:
-    """The requirements with one availability that a Worker matches, and the position if free."""
+    """The requirements with the same availability that a Worker matches.
+
+    `position` is the Worker's position among the free Workers, or None if the Worker is not free.
+    """
 
     requirements: dict[Requirement, None] = field(default_factory=dict)
     position: FreeWorker | None = None

@@ -192,8 +192,8 @@ class Transfer(Resource):
 
     Attributes:
         task_sid: SID of the Task.
-        reservation_sid: SID of the Reservation of the Worker who transfers the Task.
-        worker_sid: SID of that Worker.
+        reservation_sid: SID of the transferring Worker's Reservation.
+        worker_sid: SID of the transferring Worker.
         to: SID of the Worker or TaskQueue.
         mode: "WARM" (the Worker keeps the Task until another Worker accepts) or "COLD".
         previous_step: The Task's step before the transfer.

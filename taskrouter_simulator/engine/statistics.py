@@ -183,7 +183,7 @@ def _summarize(seconds: list[int]) -> dict[str, int]:
 def _split(
     thresholds: Collection[int], accepted: list[int], canceled: list[int]
 ) -> dict[str, Any] | None:
-    """Count the waiting times above each threshold, and the others; None without thresholds."""
+    """Count waiting times above, and at or below, each threshold; None without thresholds."""
     waits = {
         "reservations_accepted": sorted(accepted[:MAX_SPLIT]),
         "tasks_canceled": sorted(canceled[:MAX_SPLIT]),

@@ -164,7 +164,7 @@ def transfer(
     Args:
         engine: The engine.
         workspace: The Workspace.
-        reservation: The accepted Reservation of the Worker who transfers the Task.
+        reservation: The transferring Worker's accepted Reservation.
         to: SID of a Worker or TaskQueue.
         mode: "WARM" or "COLD"; in a cold transfer, the Worker wraps up immediately.
 
@@ -178,7 +178,7 @@ def transfer(
         raise BadRequest(f"Cannot transfer task {task.sid} because it is not currently assigned.")
     step = None if to == reservation.worker_sid else _step_to(engine, workspace, to, task.queue_sid)
     if step is None:
-        raise BadRequest(f"Cannot transfer to {to[:50]}: not a different Worker or a TaskQueue")
+        raise BadRequest(f"Cannot transfer to {to[:50]}: specify a different Worker or a TaskQueue")
     started = Transfer(
         **vars(engine.new_resource("TT")),
         task_sid=task.sid,

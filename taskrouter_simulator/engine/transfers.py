@@ -23,7 +23,7 @@ _EVENTS = {COMPLETE: "completed"}
 
 
 def active(task: Task) -> Transfer | None:
-    """Return the Task's transfer that has not ended, or None."""
+    """Return the Task's active transfer, or None."""
     return task.transfer if task.transfer and task.transfer.status == INITIATED else None
 
 
@@ -59,7 +59,7 @@ def end_attempt(engine: Engine, workspace: Workspace, task: Task) -> None:
 def undo(engine: Engine, workspace: Workspace, task: Task, transfer: Transfer, status: str) -> None:
     """End a transfer that nobody accepted, and return the Task to its previous TaskQueue.
 
-    The Task's status follows from its accepted and wrapping Reservations. A Task without such a
+    The Task's status is determined by its accepted and wrapping Reservations. A Task without such a
     Reservation is routed again.
     """
     task.step = transfer.previous_step

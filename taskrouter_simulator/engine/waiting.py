@@ -79,8 +79,8 @@ class Availability:
     Attributes:
         queue_sid: WQ… SID of the TaskQueue to which the Worker must belong.
         key: Identifies `position` among the functions for the same TaskQueue.
-        position: Returns a member of the TaskQueue with the sort keys; None if the Worker has no
-            free capacity or does not meet the conditions.
+        position: Returns the sort keys of a member of the TaskQueue, followed by the Worker; None
+            if the Worker has no free capacity or does not meet the conditions.
     """
 
     queue_sid: str

@@ -28,7 +28,7 @@ def respond(request: SdkRequest) -> Payload:
         match = pattern.fullmatch(request.path)
         if match and method == request.method:
             ids = match.groupdict()
-            require(ids["workspace"] == request.grant.workspace_sid, "names another Workspace")
+            require(ids["workspace"] == request.grant.workspace_sid, "it is for another Workspace")
             return operation(SdkRequest(**{**vars(request), "ids": ids}))
     raise NotFound(f"/{request.path}")
 
@@ -45,8 +45,8 @@ def _workers(request: SdkRequest) -> Payload:
 
 def _worker(request: SdkRequest) -> Payload:
     is_own = request.ids["sid"] == request.grant.worker_sid
-    require(request.is_supervisor or is_own, "names another Worker")
-    require("FriendlyName" not in request.parameters, "changes the Worker's name")
+    require(request.is_supervisor or is_own, "it is for another Worker")
+    require("FriendlyName" not in request.parameters, "it changes the Worker's name")
     request.execute("Workers/{sid}")
     return payloads.worker(
         request.engine, request.workspace, request.find(request.workspace.workers, "sid")
@@ -84,7 +84,10 @@ def _reservation(request: SdkRequest) -> Payload:
 
 def _create_task(request: SdkRequest) -> Payload:
     target = request.parameters.get("RoutingTarget")
-    require(request.is_supervisor or target == request.grant.worker_sid, "routes to another Worker")
+    require(
+        request.is_supervisor or target == request.grant.worker_sid,
+        "it does not route the Task to the Worker",
+    )
     sid = request.execute("Tasks")["sid"]
     return payloads.task(request.engine, request.workspace, request.workspace.tasks[sid])
 
@@ -93,7 +96,8 @@ def _task(request: SdkRequest) -> Payload:
     task = request.find(request.workspace.tasks, "sid")
     holders = payloads.holders(task)
     require(
-        request.is_supervisor or request.grant.worker_sid in holders, "names another Worker's Task"
+        request.is_supervisor or request.grant.worker_sid in holders,
+        "the Task does not belong to the Worker",
     )
     request.execute("Tasks/{sid}")
     return payloads.task(request.engine, request.workspace, task)
@@ -104,7 +108,7 @@ def _supervise(request: SdkRequest) -> Payload:
         request.is_supervisor
         and request.parameters.get("Instruction") == "supervise"
         and request.parameters.get("Supervisor") == request.grant.worker_sid,
-        "is not a supervise instruction with the supervisor's own Worker as Supervisor",
+        "it must be a supervise instruction in which Supervisor is the supervisor's own Worker",
     )
     request.execute("Tasks/{task}/Reservations/{sid}")
     reservation = request.find(request.workspace.reservations, "sid")

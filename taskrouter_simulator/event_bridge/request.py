@@ -82,32 +82,32 @@ class SdkRequest:
 
     def own_worker(self) -> Worker:
         """Return the Worker in the path, who must be the Worker in the Access Token."""
-        require(self.ids["worker"] == self.grant.worker_sid, "names another Worker")
+        require(self.ids["worker"] == self.grant.worker_sid, "it is for another Worker")
         return self.find(self.workspace.workers, "worker")
 
     def own_reservation(self) -> Reservation:
-        """Return the Reservation named by ReservationSid, which must belong to the Worker."""
+        """Return the Reservation in ReservationSid, which must belong to the Worker."""
         worker = self.own_worker()
         reservation = self.workspace.reservations.get(self.parameters.get("ReservationSid", ""))
         require(
             reservation is None or reservation.worker_sid == worker.sid,
-            "names another Worker's Reservation",
+            "the Reservation does not belong to the Worker",
         )
         if reservation is None:
             raise BadRequest("ReservationSid must be the SID of an existing Reservation")
         return reservation
 
     def own_task(self) -> Task:
-        """Return the Task named by TaskSid, which the Worker must hold."""
+        """Return the Task in TaskSid; the Worker must be one of its `holders`."""
         worker = self.own_worker()
         task = self.workspace.tasks.get(self.parameters.get("TaskSid", ""))
         if task is None:
             raise BadRequest("TaskSid must be the SID of an existing Task")
-        require(worker.sid in holders(task), "names another Worker's Task")
+        require(worker.sid in holders(task), "the Task does not belong to the Worker")
         return task
 
     def read(self, *names: str) -> Parameters:
-        """Parse the given parameters of an operation that the REST API does not have."""
+        """Parse the named parameters of an operation that is not part of the REST API."""
         return Parameters(urlencode(self.parameters), names)
 
     def execute(self, path: str, **parameters: str) -> Any:
@@ -133,10 +133,10 @@ class SdkRequest:
         ).body
 
 
-def require(condition: object, problem: str) -> None:
+def require(condition: object, reason: str) -> None:
     """Raise PermissionDenied unless the Access Token permits the request."""
     if not condition:
-        raise PermissionDenied(f"The Access Token does not permit the request, which {problem}")
+        raise PermissionDenied(f"The Access Token does not permit the request: {reason}")
 
 
 def encode_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -247,7 +247,7 @@ def _set_offline(engine: Engine, workspace: Workspace, worker: Worker) -> None:
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object in a body, although the SDK declares the body as a form."""
+    """Parse a body as a JSON object, although the SDK declares the body as a form."""
     try:
         value = json.loads(body, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:

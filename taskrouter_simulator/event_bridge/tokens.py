@@ -4,6 +4,7 @@ See https://www.twilio.com/docs/iam/access-tokens. The error codes are those of 
 dictionary: https://www.twilio.com/docs/api/errors.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -58,7 +59,7 @@ def verify(token: Any, credentials: Credentials, now: float) -> Grant:
 
     Raises:
         InvalidToken: The token is malformed, forged, expired, not yet valid, valid for too long or
-            issued for a different account, or does not contain a TaskRouter grant.
+            issued for a different account, or it does not contain a TaskRouter grant.
     """
     claims = _verify_signature(token, credentials)
     if (claims.get("iss"), claims.get("sub")) != (credentials.api_key_sid, credentials.account_sid):
@@ -68,11 +69,15 @@ def verify(token: Any, credentials: Credentials, now: float) -> Grant:
             20103,
         )
     expires, begins = claims.get("exp"), claims.get("nbf", 0)
-    if not _is_number(expires) or not now < expires:
+    if not _is_number(expires):
+        raise InvalidToken("The Access Token must contain a numeric exp", 20104)
+    if expires <= now:
         raise InvalidToken("The Access Token has expired", 20104)
     if expires > now + MAX_LIFETIME:  # a subtraction can overflow
         raise InvalidToken("The Access Token must expire within 24 hours", 20157)
-    if not _is_number(begins) or not begins <= now:
+    if not _is_number(begins):
+        raise InvalidToken("The Access Token's nbf must be a number", 20105)
+    if begins > now:
         raise InvalidToken("The Access Token is not valid yet", 20105)
     return _parse_grant(claims, expires)
 
@@ -111,4 +116,6 @@ def _parse_grant(claims: dict[str, Any], expires: float) -> Grant:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, float):
+        return not math.isnan(value)
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -301,7 +301,7 @@ def _is_list_of_strings(value: Any) -> bool:
 
 
 async def delay(fault: Fault, moment: str) -> None:
-    """Wait if the fault is a latency at this moment."""
+    """Wait if the fault is a latency fault for this moment."""
     if fault.kind == "latency" and fault.moment == moment:
         await asyncio.sleep(fault.seconds)
 

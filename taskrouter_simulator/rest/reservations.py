@@ -36,7 +36,7 @@ SUPERVISE_PARAMETERS = ("SupervisorMode", "Supervisor")
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
 _RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
 _REST_NAMES = {"status_callback_events": "StatusCallbackEvent", "activity_sid": "WorkerActivitySid"}
-"""REST names, without prefixes, of instruction parameters whose names differ."""
+"""REST names, without prefixes, of instruction parameters that the REST API names differently."""
 
 
 def render(request: Request, reservation: Reservation) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class _Selection:
 
     Attributes:
         interval: The interval.
-        facts: The facts in the interval, oldest first; those of one TaskChannel if requested.
+        facts: The facts in the interval, oldest first; limited to one TaskChannel if requested.
         thresholds: Waiting times in seconds at which Tasks and Reservations are split.
     """
 

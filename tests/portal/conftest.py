@@ -20,8 +20,8 @@ __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _PROGRAM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium ignores all but the last --disable-features, so this list repeats the features that
-# Playwright disables. The WebUI pages of the address bar are added because they take half of the
-# CPU time that opening a window needs.
+# Playwright disables. The WebUI pages of the address bar are added because they use half of the
+# CPU time needed to open a window.
 _DISABLED_FEATURES = (
     "AimEnabled",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
@@ -74,7 +74,7 @@ def chromium(
         filter(None, map(shutil.which, _PROGRAM_NAMES)), None
     )
     if program is None:
-        pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
+        pytest.skip("Chromium is missing. Install the chromium package or set CHROMIUM.")
     # Playwright's default of 5 s is too short for a machine that also runs other tests.
     expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
@@ -89,7 +89,7 @@ def chromium(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium per module.
+    """One Chromium instance per module.
 
     Playwright's event loop must not run during the tests of other modules.
     """

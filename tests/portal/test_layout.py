@@ -215,4 +215,4 @@ def test_events_are_announced_only_if_they_fail(page, taskrouter, app):
     expect(changes).not_to_contain_text("Event")
     app.set_response("/events", b"", status=500)
     create_task(taskrouter, selected_language="es")
-    expect(changes).to_contain_text("got 500.")
+    expect(changes).to_contain_text("got status 500.")

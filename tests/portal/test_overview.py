@@ -176,7 +176,7 @@ def test_callback_is_shown_with_its_signature_and_response(taskrouter):
     assert (callback["status"], callback["answer"]) == (200, "{}")
 
 
-def test_state_route_refuses_unknown_parameters_and_invalid_values(taskrouter):
+def test_state_route_rejects_unknown_parameters_and_invalid_values(taskrouter):
     for query, message in (
         ("workspac=x", "unknown name 'workspac'; did you mean workspace?"),
         ("since=1", "unknown name 'since'; use one of workspace"),
@@ -223,12 +223,12 @@ def test_only_portal_files_are_served(taskrouter):
 
 
 @pytest.mark.parametrize("path", ["/", "/simulator/portal", "/simulator/state"])
-def test_unknown_host_is_refused(taskrouter, path):
+def test_unknown_host_is_rejected(taskrouter, path):
     status, _, body = fetch(taskrouter, path, Host="rebound.example:8002")
     assert (status, body) == (403, NOT_LOCAL.encode())
 
 
-def test_cross_origin_requests_are_refused(taskrouter):
+def test_cross_origin_requests_are_rejected(taskrouter):
     tasks_path = f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks"
     preflight_headers = {"Origin": "http://evil.example", "Access_Control_Request_Method": "POST"}
     for path in (tasks_path, "/simulator/clock", "/simulator/reset"):

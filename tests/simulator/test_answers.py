@@ -21,7 +21,7 @@ def problem(parse, response):
     ("body", "expected"),
     [(b"", {}), (b" \n", {}), (b"{}", {}), (b'{"a": [1, null]}', {"a": [1, None]})],
 )
-def test_instruction_is_a_json_object_or_empty(body, expected):
+def test_json_object_or_empty_body_is_parsed(body, expected):
     assert answers.parse_instruction(Response(200, JSON, body)) == expected
 
 

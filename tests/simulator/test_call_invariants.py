@@ -175,10 +175,10 @@ def check_calls_and_tasks(simulation):
             assert caller.is_waiting or caller.conference_sid
             assert simulation.workspace.reservations[call.reservation_sid].status == "pending"
     check_no_task_is_stuck(simulation)
-    check_tasks_follow_their_reservations(simulation)
+    check_task_statuses_match_reservations(simulation)
 
 
-def check_tasks_follow_their_reservations(simulation):
+def check_task_statuses_match_reservations(simulation):
     """Check that the status of each Task fits the statuses of its Reservations."""
     for task in simulation.workspace.tasks.values():
         statuses = {reservation.status.value for reservation in task.reservations}
@@ -273,7 +273,7 @@ def test_calls_and_tasks_stay_consistent(simulator_settings, multi, name, accept
         check_calls_and_tasks(simulation)
 
 
-# Random actions rarely produce two waiting callers and connect the second caller to a Worker.
+# Random actions rarely connect the second of two waiting callers to a Worker.
 def test_next_caller_is_connected_after_hangup():
     simulation = CallSimulation(instruction("dequeue", accept=False))
     first, second = simulation.place_call("1"), simulation.place_call("1")

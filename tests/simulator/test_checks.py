@@ -314,8 +314,8 @@ def test_configuration_that_is_not_managed_is_allowed():
 def test_hyphen_in_the_name_of_an_attribute_is_a_warning():
     attributes = {"vip": 1, "a-b": {"c": 1, "d-e": 2}, "list": [{"f-g": 1}], "text": "h-i"}
     assert findings(changed("workers", attributes=attributes)) == [
-        "warning: workers[0].attributes: expressions cannot contain a-b, because of the hyphen",
-        "warning: workers[0].attributes.a-b: expressions cannot contain d-e, because of the hyphen",
+        "warning: workers[0].attributes: expressions cannot contain a-b, a name with a hyphen",
+        "warning: workers[0].attributes.a-b: expressions cannot contain d-e, a name with a hyphen",
     ]
 
 
@@ -640,8 +640,8 @@ def test_configuration_has_a_maximum_size(monkeypatch):
     assert findings(definition) == []
     monkeypatch.setattr(workflows, "MAX_CONFIGURATION", size - 1)
     (finding,) = check_document(Document("", definition))
-    limit = f"at most {size - 1} bytes as JSON, not {size}"
-    assert finding.message == f"a configuration must have {limit}"
+    limit = f"the maximum is {size - 1}"
+    assert finding.message == f"the configuration has {size} bytes as JSON; {limit}"
     assert finding.source == "https://www.twilio.com/docs/taskrouter/limits"
 
 

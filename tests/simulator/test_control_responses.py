@@ -109,8 +109,8 @@ def test_placed_call_is_described(taskrouter):
         path = f"/calls/{'C' * 60}"
         assert send(taskrouter, method, path, data=data) == (404, {"message": missing})
     message = (
-        'the body must contain status, which is "completed" (hang up) or "in-progress" (answer),'
-        " or at least one of muted, hold, speaking, end_conference_on_exit"
+        'the body must contain at least one of status ("completed" to hang up, "in-progress" to'
+        " answer), muted, hold, speaking, end_conference_on_exit"
     )
     for data in ({"status": "busy"}, {}, {"status": "busy", "muted": True}):
         assert post(taskrouter, f"/calls/{body['sid']}", **data) == (400, {"message": message})
@@ -119,7 +119,7 @@ def test_placed_call_is_described(taskrouter):
 
 
 @pytest.mark.parametrize("name", ["from", "to"])
-def test_from_and_to_have_up_to_100_visible_characters(taskrouter, name):
+def test_from_and_to_may_have_up_to_100_visible_characters(taskrouter, name):
     for value in ("x" * 100, "~", "!"):
         assert post(taskrouter, "/calls", **{**CALL, name: value})[0] == 200
     reason = "must be a phone number such as +15550001111, or a client such as client:alice"

@@ -97,7 +97,7 @@ def test_routings_have_the_same_meaning_only_if_their_json_is_equal(first, secon
 
 
 def _as_json(routing):
-    """Return the JSON. Any two different routings that this module generates differ in JSON."""
+    """Return a routing as JSON. Different routings in this module have different JSON."""
     return to_json(routing, DIRECTORY)
 
 

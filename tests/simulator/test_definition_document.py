@@ -133,7 +133,7 @@ def test_yaml_1_2_directive_is_allowed():
     assert value("%YAML 1.2\n---\na: yes\n") == {"a": "yes"}
 
 
-def test_empty_file_is_null():
+def test_empty_file_is_read_as_null():
     assert value("") is None
     assert value("# nothing\n") is None
 

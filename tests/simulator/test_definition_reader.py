@@ -73,12 +73,12 @@ def test_absent_keys_are_unmanaged():
         assert set(values.values()) == {UNMANAGED}
 
 
-def test_empty_list_is_an_empty_tuple():
+def test_empty_list_is_read_as_an_empty_tuple():
     for section in SECTIONS:
         assert getattr(read(**{section: []}), section) == ()
 
 
-def test_null_clears_value_that_can_be_cleared():
+def test_null_clears_an_optional_value():
     assert read(event_callback_url=None).event_callback_url is None
     assert read(events_filter=None).events_filter is None
     for key in ("assignment_callback_url", "fallback_assignment_callback_url"):
@@ -234,7 +234,7 @@ def test_text_that_is_not_a_taskrouter_sid_is_allowed(text):
 def test_names_have_documented_limits(section, key, has_limit):
     assert getattr(read_item(section, **{key: "x" * 64}), key) == "x" * 64
     if has_limit:
-        message = f"{key} must have at most 64 characters, not 65"
+        message = f"{key} has 65 characters; the maximum is 64"
         assert item_messages(section, **{key: "x" * 65}) == [message]
     else:
         read_item(section, **{key: "x" * 65})
@@ -243,7 +243,7 @@ def test_names_have_documented_limits(section, key, has_limit):
 
 def test_attributes_have_limits():
     read_item("workers", attributes={"a": "x" * 4086})
-    message = "attributes must have at most 4,096 characters as JSON, not 4,097"
+    message = "attributes has 4,097 characters as JSON; the maximum is 4,096"
     assert item_messages("workers", attributes={"a": "x" * 4088}) == [message]
     read_item("workers", attributes={"a": "ü" * 4086})
     deep = current = {}
@@ -267,7 +267,7 @@ def test_incomplete_character_is_rejected():
 
 
 @pytest.mark.parametrize("section", [section for section in SECTIONS if section != "task_channels"])
-def test_name_is_unique_in_its_list(section):
+def test_duplicate_name_in_a_list_is_rejected(section):
     def messages_for(*items):
         return messages({"friendly_name": "X", section: list(items)})
 
@@ -276,7 +276,7 @@ def test_name_is_unique_in_its_list(section):
 
     a, b = {"friendly_name": "A"}, {"friendly_name": "B"}
     assert messages_for(a, b, a) == [problem(2, "friendly_name", "A")]
-    remedy = "; apply this renaming before another item gets the name"
+    remedy = "; apply this renaming before you give the name to another item"
     assert messages_for(a, {**b, "was": "A"}) == [problem(1, "was", "A") + remedy]
     assert messages_for({**a, "was": "B"}, b) == [problem(0, "was", "B") + remedy]
     equal = f"{section}[0]: was: the previous name equals the name; remove this key"
@@ -290,26 +290,27 @@ def test_name_is_unique_in_its_list(section):
 def test_only_worker_names_are_case_insensitive():
     names = [{"friendly_name": "Straße"}, {"friendly_name": "STRASSE"}]
     read(activities=names, task_queues=names, workflows=names)
-    (found,) = messages({"friendly_name": "X", "workers": names})
-    assert found == "workers[1]: friendly_name: another item of workers has the name 'STRASSE'"
+    (message,) = messages({"friendly_name": "X", "workers": names})
+    assert message == "workers[1]: friendly_name: another item of workers has the name 'STRASSE'"
 
 
 def test_renaming_may_change_the_case_of_a_worker_name():
     definition = read(workers=[{"friendly_name": "Bob", "was": "bob"}])
     assert definition.workers[0].was == "bob"
     taken = [{"friendly_name": "Bob"}, {"friendly_name": "Al", "was": "bob"}]
-    (found,) = messages({"friendly_name": "X", "workers": taken})
-    assert found.startswith("workers[1]: was: another item of workers has the name 'bob'; apply")
+    (message,) = messages({"friendly_name": "X", "workers": taken})
+    assert message.startswith("workers[1]: was: another item of workers has the name 'bob'; apply")
 
 
-def test_unique_name_of_a_task_channel_is_unique():
-    (found,) = messages({"friendly_name": "X", "task_channels": [{"unique_name": "a"}] * 2})
-    assert found == "task_channels[1]: unique_name: another item of task_channels has the name 'a'"
+def test_duplicate_unique_name_of_a_task_channel_is_rejected():
+    (message,) = messages({"friendly_name": "X", "task_channels": [{"unique_name": "a"}] * 2})
+    problem = "another item of task_channels has the name 'a'"
+    assert message == f"task_channels[1]: unique_name: {problem}"
 
 
 def test_task_channel_cannot_be_renamed():
-    (found,) = item_messages("task_channels", was="b")
-    assert found.startswith("a TaskChannel has no key 'was'")
+    (message,) = item_messages("task_channels", was="b")
+    assert message.startswith("a TaskChannel has no key 'was'")
 
 
 def test_mistakes_in_events_filter_are_described():
@@ -331,7 +332,7 @@ def test_mistakes_in_events_filter_are_described():
 
 
 def test_definition_that_is_not_a_mapping_is_rejected():
-    message = "the Workspace must be a mapping with the keys of the Workspace, not a list"
+    message = "the Workspace must be a mapping, not a list"
     assert messages([]) == [message]
 
 

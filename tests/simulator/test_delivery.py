@@ -166,7 +166,7 @@ def test_redirect_is_not_followed_and_cookies_are_not_sent(app):
 
 
 @pytest.mark.parametrize("sends_token", [False, True])
-def test_headers_follow_settings(app, sends_token):
+def test_settings_determine_the_headers(app, sends_token):
     settings = {"idempotency_token": sends_token, "user_agent": "X/1"}
     _, (entry,) = deliver(app.url + "/", settings=settings)
     assert ("I-Twilio-Idempotency-Token" in entry["headers"]) is sends_token

@@ -132,7 +132,7 @@ def test_redirect_disconnects_the_dialed_phone():
     (leg,) = [item for item in simulation.engine.calls.values() if item is not call]
     call_control.redirect(simulation.engine, call.sid, f"{APP}left_queue")
     simulation.run()
-    assert (leg.status, leg.steps[-1]["why"]) == ("completed", "the caller is redirected")
+    assert (leg.status, leg.steps[-1]["why"]) == ("completed", "the caller was redirected")
     assert (call.partner_sid, call.dial) == (None, None)
     assert call.status == "completed"  # the document is empty
 

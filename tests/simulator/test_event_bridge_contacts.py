@@ -170,7 +170,7 @@ def test_transfer_can_be_canceled_only_by_the_initiating_worker_with_the_right_t
         ({"ReservationSid": None}, "ReservationSid must be the SID of an existing Reservation"),
         ({"Mode": "HOT"}, "Mode must be one of WARM, COLD"),
         ({"To": None}, "Missing required parameter To in the post body"),
-        ({"To": "WK1"}, "Cannot transfer to WK1: not a different Worker or a TaskQueue"),
+        ({"To": "WK1"}, "Cannot transfer to WK1: specify a different Worker or a TaskQueue"),
         ({"Attributes": []}, "Attributes must be a valid JSON object"),
         ({"Priority": -1}, "Priority must be a whole number from 0 to 2147483647"),
         ({"Priority": 2**31}, "Priority must be a whole number from 0 to 2147483647"),

@@ -294,7 +294,7 @@ def test_worker_is_denied_resources_of_others(taskrouter, alice, supervisor, off
     ):
         status, body = alice.send(method, path, **params)
         assert (status, body["code"]) == (403, 20003), (method, path)
-        assert body["message"].startswith("The Access Token does not permit the request, which ")
+        assert body["message"].startswith("The Access Token does not permit the request: ")
 
 
 def test_supervisor_is_denied_actions_on_behalf_of_others(taskrouter, alice, supervisor, offer):
@@ -321,7 +321,7 @@ def test_other_workspace_is_denied(taskrouter, alice):
     status, response = post(taskrouter, json.dumps(body).encode(), {})
     assert (status, response["message"]) == (
         403,
-        "The Access Token does not permit the request, which names another Workspace",
+        "The Access Token does not permit the request: it is for another Workspace",
     )
 
 

@@ -112,9 +112,19 @@ def test_invalid_token_is_rejected_with_twilios_code(token, code):
     assert error_code(token) == code
 
 
-def test_message_about_an_invalid_worker_sid_names_the_field():
-    with pytest.raises(InvalidToken, match="its worker_sid must be a string"):
-        verify(grants(worker_sid=7), CREDENTIALS, NOW)
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        (grants(worker_sid=7), "its worker_sid must be a string"),
+        (claims(exp=None), "must contain a numeric exp"),
+        (claims(exp=float("nan")), "must contain a numeric exp"),
+        (claims(nbf=str(NOW)), "nbf must be a number"),
+        (claims(nbf=float("nan")), "nbf must be a number"),
+    ],
+)
+def test_message_about_an_invalid_value_names_the_field(token, message):
+    with pytest.raises(InvalidToken, match=message):
+        verify(token, CREDENTIALS, NOW)
 
 
 def test_claims_of_a_token_cannot_be_changed():

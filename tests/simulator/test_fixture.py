@@ -122,7 +122,7 @@ def measure_new_process():
 @pytest.mark.slow
 @pytest.mark.alone
 def test_first_simulator_starts_in_50_ms_and_stops_in_20_ms():
-    # Other programs may use the CPU, so only the fastest of ten processes counts.
+    # Other programs may use the CPU, so only one of ten processes has to be fast enough.
     measurements = (measure_new_process() for _ in range(10))
     assert any(start < 0.050 and stop < 0.020 for start, stop in measurements)
 

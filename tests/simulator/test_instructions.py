@@ -221,7 +221,7 @@ EMPTY_PARAMETERS = [
 
 
 @pytest.mark.parametrize(("name", "parameter", "code"), EMPTY_PARAMETERS)
-def test_empty_parameter_emits_alert_and_null_counts_as_absent(name, parameter, code):
+def test_empty_parameter_emits_alert_and_null_is_treated_as_absent(name, parameter, code):
     simulation, _, reservation = simulate_reservation()
     simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], parameter: ""})
@@ -323,7 +323,7 @@ def test_any_instruction_that_emits_alert_leaves_reservation_pending(name, param
 
 @pytest.fixture
 def reservation(taskrouter):
-    """Alice's pending Reservation for a Task with call attributes, as an SDK resource."""
+    """Alice's pending Reservation for a Task with call attributes, fetched with Twilio's SDK."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]

@@ -39,7 +39,7 @@ def offer_new_task(simulation, **attributes):
         ("2026-11-29T11:01", False),
     ],
 )
-def test_documented_time_of_day_routing_works(moment, is_open):
+def test_documented_time_of_day_expression_routes_tasks(moment, is_open):
     expression = (
         "(taskrouter.dayOfWeek IN ['Mon', 'Tue', 'Thu'] AND taskrouter.currentTime > 800"
         " AND taskrouter.currentTime < 1730) OR (taskrouter.dayOfWeek IN ['Wed', 'Fri']"
@@ -159,7 +159,7 @@ def test_free_worker_has_full_capacity():
         (f"{VOICE}.configured_capacity = 1", True, True, True, True),
     ],
 )
-def test_channel_values_follow_reservation_status(
+def test_channel_values_depend_on_reservation_status(
     expression, pending, accepted, wrapping, completed
 ):
     for step, expected in enumerate((pending, accepted, wrapping, completed)):

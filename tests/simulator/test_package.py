@@ -77,7 +77,7 @@ def test_dependencies_match_imports():
     assert {name for name, testing in third_party if testing} == extra
 
 
-def test_documented_container_is_reachable_from_this_machine_only_and_reaches_the_app():
+def test_documented_container_accepts_only_local_clients_and_can_call_the_app():
     (command,) = re.findall(r"docker run --publish (?:.*\\\n)*.*", README)
     assert command.startswith("docker run --publish 127.0.0.1:8002:8002 ")
     assert "--add-host host.docker.internal:host-gateway " in command

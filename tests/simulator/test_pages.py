@@ -1,4 +1,4 @@
-"""Pagination: each resource is listed once, even if others are deleted between two requests."""
+"""Pagination: each resource is listed once, even if others are deleted between requests."""
 
 import base64
 import json

@@ -232,7 +232,7 @@ def test_recording_continues_after_a_restart(app, file):
     assert counts[1] == 2 * counts[0] > 0
 
 
-def test_recording_that_cannot_be_opened_stops_the_command(tmp_path, capsys):
+def test_command_fails_if_the_recording_cannot_be_opened(tmp_path, capsys):
     folder = tmp_path / "missing"
     assert main(["--port", "0", "--record-file", str(folder / "file")]) == 1
     assert "simulator: " in capsys.readouterr().err

@@ -146,7 +146,7 @@ def test_task_list_omits_attributes(workspace):
     assert workspace.tasks(task.sid).fetch().attributes == '{"selected_language": "es"}'
 
 
-def test_sdk_follows_list_pages(workspace):
+def test_sdk_fetches_every_page_of_a_list(workspace):
     created = [
         workspace.tasks.create(attributes='{"selected_language": "es"}').sid for _ in range(7)
     ]

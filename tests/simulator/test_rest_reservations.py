@@ -9,7 +9,7 @@ from tests.simulator.conftest import SPANISH, send_request
 
 @pytest.fixture
 def reservation(taskrouter, workspace):
-    """Alice's pending Reservation, as an SDK resource of its Task."""
+    """Alice's pending Reservation, fetched with Twilio's SDK."""
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
@@ -73,7 +73,7 @@ def test_instruction_is_case_insensitive(taskrouter, reservation):
 
 
 @pytest.mark.parametrize("status", ["accepted", "rejected", None])
-def test_worker_activity_must_exist_for_every_status(taskrouter, reservation, status):
+def test_unknown_worker_activity_is_rejected_with_any_status(taskrouter, reservation, status):
     sid = "WA" + "0" * 32
     parameters = {"ReservationStatus": status} if status else {}
     code, message, current = update(taskrouter, reservation, **parameters, WorkerActivitySid=sid)

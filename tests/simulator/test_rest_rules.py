@@ -167,7 +167,7 @@ def test_capacity_is_ignored_only_with_documented_values(rest, alice, value, ign
 
 
 @pytest.mark.parametrize("is_update", [False, True])
-def test_task_channel_is_given_by_sid_or_unique_name(rest, is_update):
+def test_task_channel_can_be_specified_by_sid_or_unique_name(rest, is_update):
     sms = rest.get("/TaskChannels/sms")["sid"]
     for identifier in ("sms", sms):
         task = create_task(rest, **({} if is_update else {"TaskChannel": identifier}))

@@ -61,9 +61,9 @@ def test_pending_reservation_times_out_after_second_call():
 
 @pytest.fixture
 def separate_task():
-    """A queued call without its own Task, and the Reservation for another Task with the call's SID.
+    """A queued call that created no Task, and a Reservation for a Task that refers to the call.
 
-    Alice's phone has been ringing for five of the ten seconds before Alice answers.
+    Alice's phone has been ringing for five seconds. Alice answers after ten seconds.
     """
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     simulation.documents["enqueue_call"] = "<Enqueue>support</Enqueue>"

@@ -256,7 +256,7 @@ def test_free_worker_is_offered_only_the_first_of_many_waiting_tasks():
     assert simulation.evaluations == ["queues HAS 'One'"]
 
 
-def test_tasks_with_different_values_are_not_examined_after_the_last_capacity_is_used(monkeypatch):
+def test_tasks_with_different_values_are_not_examined_after_capacity_is_exhausted(monkeypatch):
     simulation = CostSimulation(catch_all_filter({"queue": "One", "expression": OTHER_LEVEL}))
     waiting_tasks = [simulation.enqueue_task(level=level) for level in range(30)]
     examined = record_calls(monkeypatch, routing, "_offer")

@@ -474,7 +474,7 @@ def set_activity(twins, activity):
 
 
 def test_task_that_loses_priority_during_a_pass_is_not_examined_again_in_that_pass():
-    """The second Task's Reservation makes the first Task match, after the pass has examined it."""
+    """The pass examines the first Task before the second Task's Reservation makes it match."""
     busy = "worker.channel.default.available_capacity_percentage < 100"
     targets = [
         {"queue": 0, "timeout": 5, "expression": "1==0"},
@@ -618,7 +618,7 @@ def test_waiting_task_matches_a_channel_that_is_added_again():
 
     def delete_channel(side):
         workflow = side.pick("workflows", 0)
-        workflow.text = "{}"  # a later configuration, which waiting Tasks do not follow
+        workflow.text = "{}"  # waiting Tasks still use the previous configuration
         workspaces.delete_channel(side.engine, side.workspace, side.workspace.channel("extra"))
         side.engine.schedule_routing(side.workspace)
 

@@ -122,7 +122,7 @@ def test_error_for_unknown_key_suggests_a_known_key(taskrouter):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_workspace_file_is_json_or_yaml(tmp_path, encoding):
+def test_workspace_file_may_be_json_or_yaml(tmp_path, encoding):
     path = tmp_path / "sales.json"
     path.write_text(json.dumps(SALES), encoding=encoding)
     assert read(path) == from_value(SALES)
@@ -133,7 +133,7 @@ def test_workspace_file_is_json_or_yaml(tmp_path, encoding):
 def test_simulator_does_not_start_with_an_invalid_workspace_file(tmp_path, capsys):
     path = tmp_path / "sales.yaml"
     for text, problem in (
-        ("[]", ":1:1: the Workspace must be a mapping with the keys of the Workspace, not a list"),
+        ("[]", ":1:1: the Workspace must be a mapping, not a list"),
         (
             "friendly_name: Sales\ntimeout_activity: Gone\n",
             ":2:1: there is no Activity 'Gone'",

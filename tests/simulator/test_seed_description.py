@@ -273,7 +273,7 @@ UNKNOWN_ACTIVITY = ": there is no Activity 'Hero'; did you mean 'Here'?"
         (changed(None, activities={}), "activities must be a list, not a mapping"),
         (
             changed(None, activities=[7]),
-            "activities[0] must be a mapping with the keys of an Activity, not 7",
+            "activities[0] must be a mapping, not 7",
         ),
         (
             changed("task_queues", target_workers="=="),

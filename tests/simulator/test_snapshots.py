@@ -280,7 +280,7 @@ def test_selected_scenarios_match_their_names():
 
 
 def ringing_center(**options):
-    """Return a center in which a caller waits and a Worker's phone rings."""
+    """Return a center in which a caller is waiting and a Worker's phone is ringing."""
     center = Center(answer_seconds=4.0, **options)
     center.instruction = DEQUEUE
     center.make_alice_idle()

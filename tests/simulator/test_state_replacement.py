@@ -18,7 +18,7 @@ from tests.simulator.conftest import SPANISH
 
 START = 1_767_225_600.0
 """The time of a frozen clock with a seed: 2026-01-01T00:00:00Z."""
-REPLACED = "a reset or a restored snapshot replaced the state while the request waited"
+REPLACED = "a reset or a restored snapshot replaced the state while the request was waiting"
 TIMEOUT_SECONDS = 5
 
 
@@ -56,7 +56,7 @@ def place_call(taskrouter):
 
 @contextmanager
 def waiting_request(is_waiting, function, *arguments):
-    """Send a request in a thread; run the block as soon as the request waits.
+    """Send a request in a thread; run the block as soon as the request is waiting.
 
     Yields:
         A list that, after the block, contains the result or the error of the request.

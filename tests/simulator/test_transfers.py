@@ -375,7 +375,7 @@ def test_only_assigned_task_of_accepted_reservation_can_be_transferred():
 def test_task_can_be_transferred_only_to_another_worker_or_a_queue(to):
     center = TransferSimulation()
     for recipient in (to or "x", center.alice.sid, center.task.workflow_sid):
-        message = f"Cannot transfer to {recipient[:50]}: not a different Worker or a TaskQueue"
+        message = f"Cannot transfer to {recipient[:50]}: specify a different Worker or a TaskQueue"
         assert error_for(center.transfer, recipient) == message
     assert (center.task.status, center.task.transfer) == ("assigned", None)
 
@@ -498,7 +498,7 @@ def test_cold_transfer_ends_conference_that_ends_with_the_worker(simulation):
 
 @pytest.fixture
 def accepted_reservation(taskrouter, workspace):
-    """One Worker's accepted Reservation, as an SDK resource; the other Worker is available."""
+    """One Worker's Reservation, accepted with Twilio's SDK. The other Worker is available."""
     for name in ("Alice", "Bob"):
         workspace.workers(taskrouter.workers[name]).update(
             activity_sid=taskrouter.activities["Idle"], attributes='{"languages": ["en", "es"]}'
@@ -566,7 +566,7 @@ def test_invalid_transfer_is_rejected_with_reason(taskrouter, accepted_reservati
         body = {**valid, "reservation_sid": sid}
         expected = (400, "reservation_sid must be the SID of an existing Reservation")
         assert error_over_http(taskrouter, "/transfers", **body) == expected
-    message = "Cannot transfer to None: not a different Worker or a TaskQueue"
+    message = "Cannot transfer to None: specify a different Worker or a TaskQueue"
     assert error_over_http(taskrouter, "/transfers", reservation_sid=accepted_reservation.sid) == (
         400,
         message,

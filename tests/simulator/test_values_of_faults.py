@@ -44,7 +44,7 @@ def test_requests_and_callbacks_allow_different_faults(on, kind):
     assert error_for(on=on, kind=kind, **VALID.get(kind, {})) == expected
 
 
-def test_parameter_on_must_be_request_or_a_kind_of_callback():
+def test_on_field_must_be_request_or_a_kind_of_callback():
     message = "on must be one of request, assignment, fallback, event, twiml, status"
     for on in (None, "other", ["request"]):
         assert error_for(on=on, kind="cut") == message

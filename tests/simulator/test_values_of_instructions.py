@@ -127,7 +127,7 @@ FLAGS = [
 
 
 @pytest.mark.parametrize(("name", "parameter", "code"), FLAGS)
-def test_flag_is_boolean_number_or_word(name, parameter, code):
+def test_flag_may_be_boolean_number_or_word(name, parameter, code):
     is_accept = parameter == "accept"
     for value in (True, 1, "true", "TRUE", "1", "yes"):
         assert_valid(name, **{parameter: value})

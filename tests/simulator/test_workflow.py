@@ -278,7 +278,7 @@ def test_empty_target_workers_matches_no_worker():
     assert simulation.enqueue_task().status == "pending"
 
 
-def test_lifo_queue_serves_newest_task_first():
+def test_lifo_queue_offers_newest_task_first():
     simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     simulation.queues["One"].task_order = "LIFO"
     old = simulation.enqueue_task()

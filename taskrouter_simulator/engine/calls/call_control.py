@@ -73,7 +73,7 @@ def redirect(engine: Engine, call_sid: str, url: str) -> None:
     execution.stop_ringing(engine, call)
     if dialed := call_tasks.disconnect(engine, call):
         call.dial = None
-        execution.end(engine, dialed, "the caller is redirected")
+        execution.end(engine, dialed, "the caller was redirected")
     engine.record_step(call, "redirected", url=url)
     execution.fetch(engine, call, url)
 
@@ -121,7 +121,7 @@ def stop_ringing(
             execution.cancel_leg(engine, leg, reason)
 
 
-def follow_reservation(engine: Engine, reservation: Reservation) -> None:
+def update_calls(engine: Engine, reservation: Reservation) -> None:
     """Stop ringing and end calls as required after a Reservation's status has changed.
 
     A caller whose call is not simulated is assumed to hang up when the Worker's work ends. A
@@ -206,7 +206,7 @@ def create_worker_call(
         caller_sid=caller.sid if caller else "",
         status_callback=status_callback,
     )
-    stop_ringing(engine, reservation, "the Worker is called again")
+    stop_ringing(engine, reservation, "the Worker is being called again")
     execution.add(engine, leg)
     return WorkerCall(engine, workspace, reservation, caller, leg)
 

@@ -129,7 +129,7 @@ def dial_queue(engine: Engine, leg: Call, reservation_sid: str, noun: Verb) -> C
         The caller's leg.
 
     Raises:
-        BadRequest: No caller waits for the Reservation, or the Reservation is not pending.
+        BadRequest: No caller is waiting for the Reservation, or the Reservation is not pending.
     """
     caller = _caller_waiting_for(engine, reservation_sid)
     if caller is None:

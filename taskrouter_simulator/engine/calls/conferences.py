@@ -27,7 +27,7 @@ _SUBSCRIBED_AS = {
 
 
 def find(engine: Engine, task_sid: str) -> Conference | None:
-    """Return a Task's conference that has not ended, or None."""
+    """Return a Task's active conference, or None."""
     for conference in engine.conferences.values():
         if conference.task_sid == task_sid and not conference.has_ended:
             return conference
@@ -50,7 +50,8 @@ def create(engine: Engine, task_sid: str, subscription: StatusSubscription | Non
 def join(engine: Engine, conference: Conference, participant: Participant) -> None:
     """Add a participant, and start the conference if it has enough participants.
 
-    At least two are necessary, and at least one must have `start_conference_on_enter`.
+    A conference needs at least two participants to start, and at least one of the participants
+    must have `start_conference_on_enter`.
     """
     conference.participants[participant.call_sid] = participant
     if call := engine.calls.get(participant.call_sid):

@@ -339,7 +339,7 @@ def _record_answer(engine: Engine, call: Call, leg: Call) -> None:
 
 
 def _hang_up(engine: Engine, call: Call, _verb: Verb) -> bool:
-    end(engine, call, "the document hangs up")
+    end(engine, call, "the document hung up the call")
     return True
 
 

@@ -44,5 +44,5 @@ function describeCallback(entry) {
   const succeeded = entry.status >= 200 && entry.status < 300;
   if (entry.kind === "event" && succeeded) return ""; // every change causes several events
   const name = entry.kind === "event" ? `Event ${entry.parameters?.EventType}` : `The ${entry.kind} callback`;
-  return `${name} got ${entry.status ?? "no response"}.`;
+  return `${name} got ${entry.status ? `status ${entry.status}` : "no response"}.`;
 }

@@ -65,7 +65,7 @@ export function drawPreformatted(parent, name, owner, text) {
 }
 
 /**
- * Creates a button for an action on the row's item. The button ignores clicks while the action runs.
+ * Creates a button for an action on the row's item. The button ignores clicks while the action is running.
  *
  * @param text text of the button
  * @param run (item) => Promise: the action
@@ -83,7 +83,7 @@ export function action(text, run, nextFocus, className = "") {
   return { button, update };
 }
 
-/** Runs an action unless it is already running. The button stays focusable while the action runs. */
+/** Runs an action unless it is already running. The button stays focusable while the action is running. */
 export async function runUnlessBusy(button, run) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
