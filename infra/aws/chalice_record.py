@@ -1,4 +1,4 @@
-"""Runs Chalice, and keeps its record of deployed resources in S3.
+"""Runs Chalice, and stores its record of deployed resources in S3.
 
 Chalice writes the record to the checkout. A deployment without the record creates a second API with
 a different URL, so laptops and pipelines share the record through S3. Chalice writes the record

@@ -678,4 +678,4 @@ def test_skipped_checks_are_listed(taskrouter, dynamodb, tables):
     completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
 
     (last,) = completed.stdout.splitlines()[-1:]
-    assert last.startswith("Left out, because the stage is not in AWS: table_settings, settings, ")
+    assert last.startswith("Skipped, because the stage is not in AWS: table_settings, settings, ")

@@ -84,7 +84,7 @@ def test_command_in_a_terminal_asks_for_all_values_and_writes_them(interactive_s
         assert secret not in result.output
 
 
-def test_repeated_run_neither_asks_nor_writes_anything(interactive_stage):
+def test_repeated_run_asks_no_questions_and_writes_nothing(interactive_stage):
     interactive_stage.deploy("--yes", **interactive_stage.environ)
     before = interactive_stage.config.stat()
     interactive_stage.twilio.reset()  # clears the log, and keeps the SIDs
