@@ -200,7 +200,9 @@ def test_request_outside_the_dynamodb_api_gets_404(dynamodb, method, path, heade
         ("/", [("Host", "cloudformation")]),
     ],
 )
-def test_request_with_a_dynamodb_target_reaches_only_dynamodb(dynamodb, tables, path, headers):
+def test_request_with_a_dynamodb_target_is_handled_only_by_dynamodb(
+    dynamodb, tables, path, headers
+):
     pairs = [*headers, *DESCRIBE_TABLE.items()]
 
     request = json.dumps({"TableName": tables.state})
