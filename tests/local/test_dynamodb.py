@@ -154,13 +154,13 @@ def send(dynamodb, method, path, headers, body=""):
 @pytest.mark.parametrize(
     "request_headers", [FORM, DESCRIBE_TABLE, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
 )
-def test_request_from_a_cross_origin_page_or_for_an_unknown_host_is_refused(
+def test_request_from_a_cross_origin_page_or_for_an_unknown_host_is_rejected(
     dynamodb, page_headers, request_headers
 ):
     status, body = send(dynamodb, "POST", "/", {**request_headers, **page_headers}, CREATE_STACK)
 
     assert status == 403
-    assert "refused" in body
+    assert "rejected" in body
 
 
 @pytest.mark.parametrize(
