@@ -93,7 +93,7 @@ def deploy(
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. The command writes
     the SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
     which callback URLs at Twilio differ and which events the filter lacks, and changes both if you
-    agree or pass --yes. If the stage names a workspace_file, the command does the same for
+    agree or pass --yes. If the stage sets workspace_file, the command does the same for
     everything in this file.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If

@@ -538,7 +538,7 @@ def test_stage_is_created_if_its_old_url_is_unreachable(stage, serve_elsewhere):
 
 
 @pytest.mark.parametrize(
-    "found",
+    "existing",
     [
         (stacks, "outputs", {"Deployments": BUCKET, "AlarmTopic": "arn"}),
         (live_resources, "find_api_id", "own"),
