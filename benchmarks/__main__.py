@@ -86,9 +86,9 @@ def main(
     and the tables in docs/capacity.md do not depend on the machine.
 
     The programs to compare run in turn, so that a busy machine slows down all of them. Only the
-    ratios are meaningful. The table shows missed goals, which do not change the exit code. If a
-    measurement fails, the command prints the error, and continues with the next measurement. The
-    exit code is then 1.
+    ratios are meaningful. The table also shows missed goals, but these do not change the exit code.
+    If a measurement fails, the command prints the error, and continues with the next measurement.
+    The exit code is then 1.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -35,7 +35,7 @@ _SIMULATED_RATES = [round(40 * 1.25**step) for step in range(18)]
 """Rates at which the sweep is simulated to find its limits, from 40 to about 1,800 per second."""
 
 _WAYS = ("accepted over REST", "accepted by the callback response")
-"""The two ways to accept a Reservation that the tables compare."""
+"""The two ways of accepting a Reservation, which the tables compare."""
 
 _REQUESTS_PER_CONCURRENCY = 10
 """Requests per second that Lambda accepts for each unit of concurrency."""

@@ -56,7 +56,7 @@ class Scenario:
         taskrouter: TaskRouter's limits.
         deadlines: The service's deadline settings.
         dynamodb_ms: Duration of a DynamoDB request.
-        sweep_s: Time limit of a sweep (``lambda_timeout``).
+        sweep_s: Time limit for a sweep (``lambda_timeout``).
         sweep_interval_s: Interval between sweeps.
         concurrency: Maximum number of concurrent requests of a sweep.
         seed: Seed of the random number generator.

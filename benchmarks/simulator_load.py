@@ -33,14 +33,15 @@ from taskrouter_simulator.settings import Settings
 _FREE_WORKERS = 100
 _MANY_WORKERS = 1_000
 _WINDOWS = 5
-"""Number of measurements of each simulator. Simulators take turns. Only the fastest is reported.
+"""Number of measurements of each simulator. Simulators take turns.
 
-Other programs on the machine can only add time, by displacing data from the processor's caches.
+Only the fastest result is reported. Other programs on the machine can only add time, by displacing
+data from the processor's caches.
 """
 _GROWTH = 1.25
 """Maximum growth: the rate of life cycles must be at least 0.8 times the rate without load."""
 _ON_STATE = "worker.other == task.number AND worker.channel.voice.assigned_tasks == 0"
-"""A condition that no Worker satisfies, and a condition that depends on a Worker's TaskChannel."""
+"""An expression that matches no Worker, and that also tests the state of a TaskChannel."""
 _CONNECTIONS = 8
 _HIGH_LIMIT = 100_000
 _EMPTY_RESPONSE = (

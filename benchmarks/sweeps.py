@@ -29,7 +29,7 @@ _MAX_CHECKS = 2_500
 _MAX_MEMORY_RATIO = 1.1
 
 _TIMEOUT_SECONDS = 240
-"""Time limit of a sweep. The limit is high enough for a busy machine."""
+"""Time limit for a sweep. The limit is high enough for a busy machine."""
 
 _RETRIED_ERROR = "TaskRouterUnavailable"
 """The first invocation fails with this error if the stub responds too late on a busy machine."""

@@ -13,7 +13,7 @@ Subroutine = Generator["float | Sequence[Process]", None, bool]
 
 
 class Timeline:
-    """A clock that advances to the next time that a process resumes.
+    """A clock that advances to the next time at which a process resumes.
 
     The class implements `chalicelib.usecases.ports.Clock`, except that only processes can wait.
     """

@@ -126,7 +126,7 @@ def _running_context() -> click.Context:
 
 
 def _print_messages_instead_of_tracebacks() -> None:
-    """Make Chalice print a message instead of a traceback if an error follows these checks.
+    """Make Chalice print a message instead of a traceback for errors after these checks.
 
     Chalice prints a traceback for almost every error, such as a missing file, and has no option to
     change that. `chalice --debug` still prints tracebacks.

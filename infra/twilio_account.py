@@ -29,7 +29,7 @@ _SERVER_ERROR = 500
 _ENDED = ("canceled", "completed")
 _CANCELABLE = ("pending", "reserved")
 _ATTEMPTS_TO_END = 3
-"""Maximum attempts to end a Task. An attempt fails if the Task's status changes during it."""
+"""Maximum attempts to end a Task. An attempt fails if the status changes during the attempt."""
 
 
 class Account:
@@ -168,7 +168,7 @@ class Account:
 
 
 def unreachable_error(url: str, error: RequestException) -> OperatorError:
-    """Return the error for a request to TaskRouter's URL that got no response."""
+    """Return the error for an unanswered request to TaskRouter's URL."""
     failure = describe_connection_failure(url, error)
     remedy = (
         "Check the network and run the command again."

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _check_packages() -> None:
-    """Raise OperatorError if a package of the services is not installed."""
+    """Raise OperatorError if a package that the services need is not installed."""
     if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
         raise OperatorError(
             f"These packages are not installed: {', '.join(missing)}. Run `make run` or "

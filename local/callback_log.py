@@ -27,7 +27,7 @@ class MemoryCallbackLog(logging.Handler):
         self._lines: deque[LogLine] = deque(maxlen=MAX_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line if it describes a callback."""
+        """Store the line if it describes a callback."""
         if getattr(record, "fields", {}).get("route") in CALLBACK_ROUTES:
             self._lines.append(LogLine(int(record.created * 1000), self.format(record)))
 

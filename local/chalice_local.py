@@ -95,12 +95,12 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
     _tune_server()
     _hide_secrets_in_access_log(settings)
     app.register_middleware(guard(settings), "http")
-    _keep_callback_log()
+    _store_callback_log()
     move_twilio_routes(app, settings.callback_prefixes)
 
 
-def _keep_callback_log() -> None:
-    """Keep the lines of callbacks in memory, because they are not sent to CloudWatch Logs."""
+def _store_callback_log() -> None:
+    """Store the lines of callbacks in memory, because they are not sent to CloudWatch Logs."""
     log = MemoryCallbackLog()
     runtime.use(runtime.build(local_log=log))
     observability.copy_lines(log)

@@ -179,7 +179,7 @@ def greeting(stack: Stack) -> str:
 
 
 def _duration(seconds: int) -> str:
-    """Return a duration in the largest unit that shows it as a whole number."""
+    """Return a duration as a whole number of the largest possible unit."""
     units = {"hour": 3_600, "minute": 60, "second": 1}
     unit = next(unit for unit, length in units.items() if seconds % length == 0)
     number = seconds // units[unit]

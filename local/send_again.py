@@ -25,7 +25,7 @@ from chalicelib.usecases.check_signature import find_delivery, received_form
 from local import network, stack
 
 _SECONDS = 15.0
-"""Time limit of the request, longer than TaskRouter's limit of 5 s plus the fallback's 5 s."""
+"""Time limit for the request, longer than TaskRouter's limit of 5 s plus the fallback's 5 s."""
 
 
 class NoResponse(AppError):

@@ -61,7 +61,7 @@ _CHOICES = {
     "AWS_STS_REGIONAL_ENDPOINTS": ("legacy", "regional"),
 }
 _NUMBERS = {"AWS_MAX_ATTEMPTS": 1, "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES": 0}
-"""Variables that are numbers, and their minimums."""
+"""Numeric variables and their minimum values."""
 
 
 def describe_wrong_variable(name: str, value: str) -> str | None:

@@ -34,7 +34,7 @@ _FILE_PATH = "/console/{version}/{name}"
 """Route of the console's files, which browsers request once per version."""
 
 _SIGN_IN_PATHS = ("/console/callback", "/console/sign-in")
-"""Routes that end and begin a sign-in. If a provider is configured, both routes wait for it."""
+"""Routes that complete and start a sign-in. Both wait for the identity provider, if configured."""
 
 _LOG_PATH = "/callbacks"
 """The route that waits for CloudWatch Logs."""
@@ -119,7 +119,7 @@ def _waiting_settings(
 ) -> list[_MethodSetting]:
     """Return the settings of the methods that may wait for TaskRouter or the identity provider."""
     # A client's POST request changes something in TaskRouter. So does a GET request to the same
-    # path, which the app refuses without TUTORIAL_ROUTES.
+    # path, but the app accepts such GET requests only with TUTORIAL_ROUTES.
     changing = ("GET", "POST") if stage.settings.tutorial_routes else ("POST",)
     weights = {
         (path, method): _WEIGHTS.get(path, 1)
@@ -132,9 +132,9 @@ def _waiting_settings(
     } | {_ACTIVITIES: _WEIGHTS["/activities"]}
     total = sum(weights.values())
     if stage.settings.oidc_issuer:
-        # Both routes have the same throttle, so that every sign-in that begins can be completed.
-        # The total includes only one of the weights: the route that begins a sign-in does not wait
-        # for TaskRouter.
+        # Both routes have the same throttle, so that every started sign-in can be completed.
+        # The total includes only one of the weights, because the route that starts a sign-in does
+        # not wait for TaskRouter.
         weights |= {(path, "GET"): 3 for path in _SIGN_IN_PATHS}
         total += 3
     return [
@@ -233,8 +233,8 @@ def ensure_access_logs_possible(aws: Aws, stage: Stage) -> None:
     if stage.access_logs and not aws.client("apigateway").get_account().get("cloudwatchRoleArn"):
         raise OperatorError(
             f"Stage {stage.name} sets access_logs, but API Gateway has no role for CloudWatch Logs "
-            f"in account {aws.account}, {aws.region}. Set the role as docs/operations.md shows "
-            "under 'Access logs'."
+            f"in account {aws.account}, {aws.region}. Set the role as described in "
+            "docs/operations.md under 'Access logs'."
         )
 
 

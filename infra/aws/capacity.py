@@ -1,4 +1,4 @@
-"""Lambda's limit on concurrent executions, and the limits of a stage that follow from it.
+"""Lambda's limit on concurrent executions, and the resulting limits of a stage.
 
 A function that takes D seconds per request serves C / D requests per second with C concurrent
 executions. A new AWS account may have a limit of 10.
@@ -95,10 +95,11 @@ _POLLS_PER_SECOND = 0.5
 
 _PAGE_REQUESTS = 6
 """Number of requests that a console sends to one method at once, to load a new version's files. An
-agent needs the script, the style sheet, the timer, both icons and, unless English, the language."""
+agent's page loads the script, the style sheet, the timer, both icons and the texts, unless they are
+English."""
 
 _ALARM_SHARE = 0.8
-"""Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
+"""Share of the concurrency at which the ConcurrencyHigh alarm is triggered."""
 
 
 def read_concurrency(aws: Aws, stage: Stage) -> int:
@@ -112,7 +113,7 @@ def read_concurrency(aws: Aws, stage: Stage) -> int:
     """
     functions = aws.client("lambda")
     limits = functions.get_account_settings()["AccountLimit"]
-    # The deployment replaces the present reservations of the stage's functions.
+    # The deployment replaces the current reservations of the stage's functions.
     free = limits["UnreservedConcurrentExecutions"] + sum(
         _read_reservation(functions, stage.function(handler)) for handler in (API, SWEEP)
     )
@@ -211,7 +212,7 @@ def event_throttle(concurrency: int) -> Throttle:
 def console_throttle(concurrency: int, agents: int) -> Throttle:
     """Return the throttle of the method that the consoles of all agents poll.
 
-    Polls use at most half as much of the concurrency as events do. Except during a burst,
+    Polls use at most 5% of the concurrency, half as much as events. Except during a burst,
     saturating this throttle therefore leaves 95% of the concurrency to other requests.
 
     Args:

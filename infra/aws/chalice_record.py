@@ -1,4 +1,4 @@
-"""Runs Chalice, and keeps its record of deployed resources in S3.
+"""Runs Chalice, and stores its record of deployed resources in S3.
 
 Chalice writes the record to the checkout. A deployment without the record creates a second API with
 a different URL, so laptops and pipelines share the record through S3. Chalice writes the record
@@ -123,8 +123,8 @@ def rebuild_record(
 def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
     """Check that the stage does not exist in another account or region.
 
-    If the caller may not list buckets or read roles, only the checkout's record is certain to be
-    checked.
+    If the caller may not list buckets or read roles, the check may be limited to the checkout's
+    record.
 
     Raises:
         OperatorError: The checkout's record, the bucket or a role of the stage belongs to another
@@ -192,7 +192,7 @@ def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
 def find_api_id(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
     """Return the ID of the stage's API, or None if there is no API.
 
-    The account is searched if the record in S3 does not name an API that exists.
+    The account is searched unless the record in S3 contains the ID of an existing API.
     """
     recorded_id = _api_id(_recorded(aws, stage, bucket))
     return live_resources.find_api_id(aws, stage, recorded_id=recorded_id)

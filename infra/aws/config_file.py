@@ -222,7 +222,7 @@ _SET_BY_LAMBDA = re.compile(
 
 
 def check(project: Mapping[str, Any], stage_name: str) -> None:
-    """Check the entries that apply to a stage, and that the file contains no secret.
+    """Validate the entries that apply to a stage, and check that the file contains no secret.
 
     Args:
         project: The parsed file, whose stages are objects.
@@ -275,10 +275,10 @@ def _find_wrong_combinations(resolved: ChaliceConfig, handler: str) -> Iterator[
     is_private = resolved.api_gateway_endpoint_type == "PRIVATE"
     endpoints, file = resolved.api_gateway_endpoint_vpce, resolved.api_gateway_policy_file
     if endpoints and not is_private:
-        yield "api_gateway_endpoint_vpce requires the api_gateway_endpoint_type PRIVATE."
+        yield "api_gateway_endpoint_vpce requires api_gateway_endpoint_type to be PRIVATE."
     if is_private and bool(endpoints) == bool(file):
         yield (
-            "the api_gateway_endpoint_type PRIVATE requires either api_gateway_endpoint_vpce or "
+            "api_gateway_endpoint_type PRIVATE requires either api_gateway_endpoint_vpce or "
             "api_gateway_policy_file."
         )
 

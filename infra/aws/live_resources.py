@@ -185,7 +185,7 @@ def _role_belongs_to_another_region(aws: Aws, stage: Stage, handler: str) -> boo
     # Earlier versions rendered the region into the policy. Current policies contain * instead.
     if regions := re.findall(r":dynamodb:([\w-]+):", policy):
         return aws.region not in regions
-    # A stage's role is created after its stack, and removed before it.
+    # A stage's role is created after the stage's stack, and removed before the stack.
     return not _find_function(aws, stage, handler) and not stacks.exists(aws, stage)
 
 

@@ -29,16 +29,16 @@ _WRONG_KEY = "ValidationException"
 """DynamoDB's error code for a table with a different key, which is not a state table."""
 
 _LIMITS = {"attempts": 3, "connect_timeout": 5, "read_timeout": 5}
-"""Limits of a DynamoDB call, so that an interrupted command ends soon even without a network."""
+"""Limits for a DynamoDB call, so that an interrupted command ends soon even without a network."""
 
 
 @contextmanager
 def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], None]]:
     """Acquire the lock of a stage for the duration of a ``with`` block.
 
-    The first deployment of a stage creates the state table. Until the table exists, only
-    CloudFormation prevents two concurrent deployments, because it allows only one change to a
-    stack at a time. Call the yielded function as soon as the table exists.
+    The first deployment of a stage creates the state table. Until the table exists, concurrent
+    deployments are prevented only by CloudFormation, which allows one change to a stack at a time.
+    Call the yielded function as soon as the table exists.
 
     Args:
         aws: The account and region.
@@ -99,7 +99,7 @@ def _describe_holder(stage: Stage, item: dict[str, Any]) -> str:
     age = format_duration(time.time() - int(item["since"]["N"]))
     until = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC)
     return (
-        f"Stage {stage.name} is being changed by another command: its lock has been held for {age} "
+        f"Another command is changing stage {stage.name}: the stage's lock has been held for {age} "
         f"by {item['by']['S']}. Wait until that command finishes. If it was killed, use "
         f"--break-lock, or wait until the lock expires at {until:%H:%M} UTC."
     )

@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.config import Settings
 from chalicelib.domain.messages import nearest_name
 
-UNWANTED = "is or looks like a secret, which does not belong in this file. Remove it."
+UNWANTED = "is or looks like a secret. Remove it, because secrets do not belong in this file."
 """The problem reported for a name or value that is, contains or looks like a secret."""
 
 SECRET = re.compile(
@@ -41,7 +41,7 @@ _SETTINGS_WITH_SECRET = [
     for name, field in SETTINGS.items()
     if not field.repr and not field.metadata["in_parameter"]
 ]
-"""Names of the settings whose secret values belong in the file (ADR 25)."""
+"""Names of the settings that contain a secret but belong in the file (ADR 25)."""
 
 PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
@@ -75,7 +75,7 @@ def names_secret(name: str) -> bool:
         return name in IN_PARAMETER
     nearest = nearest_name(name, SETTINGS) or ""
     if word := _SECRET_NAME.search(name.upper()):
-        # The setting that the name misspells may contain the word, such as MAX_TOKEN_SECONDS.
+        # The setting that the name misspells, such as MAX_TOKEN_SECONDS, may contain the word.
         return nearest in IN_PARAMETER or word[0] not in nearest
     return nearest_name(name, IN_PARAMETER, cutoff=0.75) == nearest
 

@@ -55,7 +55,7 @@ def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
 
 
 def ensure_own_workspace(project: Mapping[str, Any], stage_name: str, sid: str) -> None:
-    """Check that no other stage uses a Workspace, except stages for local use.
+    """Check that no other stage uses a Workspace, ignoring stages for local use.
 
     Args:
         project: The parsed file.

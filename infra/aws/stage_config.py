@@ -320,8 +320,9 @@ def _check_api_timeout(stage_name: str, seconds: int | None) -> None:
         raise invalid(
             stage_name,
             f"lambda_functions.{API}.lambda_timeout must be {config.API_TIMEOUT_SECONDS} "
-            "(Chalice's default is 60). With less time, Lambda ends requests that wait for "
-            "TaskRouter or DynamoDB. API Gateway does not wait longer.",
+            "(Chalice's default is 60). With a shorter timeout, Lambda could end requests that "
+            "wait for TaskRouter or DynamoDB. With a longer timeout, a request could continue "
+            "after API Gateway has stopped waiting.",
         )
 
 
@@ -369,7 +370,7 @@ def _check_policy_files(stage: Stage, functions: Mapping[str, Any]) -> None:
 
 
 def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.Settings) -> None:
-    """Check that the domain has a certificate and that PUBLIC_BASE_URL is its URL."""
+    """Check that the domain has a certificate and that PUBLIC_BASE_URL is the URL of the domain."""
     for key in ("domain_name", "certificate_arn"):
         if key not in domain:
             raise invalid(stage_name, f"api_gateway_custom_domain.{key} is missing.")

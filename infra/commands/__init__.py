@@ -70,7 +70,7 @@ _REMEDIES = {
 """The command to run if a part of a stage does not exist, by AWS error code."""
 
 _STORE_SECONDS = 10.0
-"""Time limit of a DynamoDB call by an operator command.
+"""Time limit for a DynamoDB call by an operator command.
 
 The app's limit is shorter, because TaskRouter waits for the app.
 """
@@ -138,8 +138,8 @@ def describe_error(error: Exception, stage_name: str | None = None) -> str:
     if isinstance(error, BotoCoreError) and (url := error.kwargs.get("endpoint_url")):
         failure = describe_connection_failure(str(url), error)
         check = (
-            "Check the network, and that AWS_DEFAULT_REGION (or the region of the AWS profile) and "
-            "AWS_ENDPOINT_URL, if it is set, are correct."
+            "Check the network, AWS_DEFAULT_REGION (or the region of the AWS profile) and, if set, "
+            "AWS_ENDPOINT_URL."
         )
         is_local = stage_name == _LOCAL_STAGE
         return f"AWS {failure}. {'Start the local stack: make run' if is_local else check}"
@@ -175,7 +175,7 @@ def describe_undeployed(aws: Aws, stage: Stage) -> str:
 
 
 def connect_unless_local(stage_name: str, settings: config.Settings) -> None:
-    """Call `connect_to_stage` if the stage is in AWS, where its secrets are in a parameter."""
+    """Call `connect_to_stage` if the stage sets SECRETS_PARAMETER, as every stage in AWS does."""
     if settings.secrets_parameter:
         connect_to_stage(stage_config.describe(stage_name, settings))
 

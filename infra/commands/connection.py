@@ -47,10 +47,10 @@ ROUTES = "|".join(_PATHS)
 """Pattern of the paths to which TaskRouter posts."""
 
 _OWN_ROUTE = re.compile(rf"(?s)(/[^?#]+)?((?:{ROUTES})/*)(\?[^#]*)?(#.*)?")
-"""A route, with optional preceding segments (which may be secret), query and fragment."""
+"""A route, optionally after segments (possibly secret) and before a query or a fragment."""
 
 _OTHER_STAGE_SECONDS = 5
-"""Time limit of a request to the stage that a Workflow currently calls."""
+"""Time limit for a request to the stage that a Workflow currently calls."""
 
 
 @dataclass
@@ -117,7 +117,7 @@ def ensure_not_deployed_elsewhere(
 
 
 def _is_served(url: str) -> bool:
-    """Return whether an unsigned callback gets an error from this service."""
+    """Return whether this service rejects an unsigned callback at a URL."""
     try:
         # The fallback route is used because the alarm CallbacksRefused monitors only
         # /assignment_callback.
@@ -172,7 +172,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
 def ensure_not_in_use(other_stages: Mapping[str, str]) -> None:
     """Check that no other stage with these callback URLs still exists.
 
-    The command makes this check instead of asking the operator for confirmation.
+    This check replaces the prompt for confirmation.
     """
     for name, url in other_stages.items():
         if _is_served(url):

@@ -63,8 +63,8 @@ from infra.twilio_account import Workspace
     "--try/--no-try",
     "tries",
     default=None,
-    help="Create a test Task and watch its callback. By default, the command offers a test Task in "
-    "a terminal, at the end of the first run that completes.",
+    help="Create a test Task and watch its callback. By default, the command offers a test Task "
+    "at the end of the first completed run in a terminal.",
 )
 @click.option(
     "--try-attributes",
@@ -93,7 +93,7 @@ def deploy(
     TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID) or, in a terminal, asks for them. The command writes
     the SIDs to .chalice/config.json and the secrets to SSM. After the deployment, the command shows
     which callback URLs at Twilio differ and which events the filter lacks, and changes both if you
-    agree or pass --yes. If the stage names a workspace_file, the command does the same for
+    agree or pass --yes. If the stage sets workspace_file, the command does the same for
     everything in this file.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
@@ -141,7 +141,7 @@ def _check_workspace_file(stage: Stage, *, is_applied: bool) -> None:
 def _apply_workspace_file(
     aws: Aws, stage: Stage, url: str, dialog: Dialog, renew_lock: Callable[[], None]
 ) -> Stage:
-    """Apply the stage's definition of the Workspace; deploy settings that change with it."""
+    """Apply the stage's definition of the Workspace; deploy again if this changes settings."""
     # The simulator's package, which owns the format, is needed only for a definition.
     from infra.workspace import runs  # noqa: PLC0415
 
@@ -149,7 +149,7 @@ def _apply_workspace_file(
     runs.apply_file(aws, stage, url, dialog)
     changed = stage_config.read(stage.name)
     if changed != stage:
-        click.echo("The settings have changed, so the stage is deployed again.", err=True)
+        click.echo("The settings have changed. Deploying the stage again.", err=True)
         renew_lock()
         _deploy_changes(aws, changed, renew_lock, check=False)
     return changed
@@ -195,7 +195,7 @@ def _report_unasked(dialog: Dialog, *, has_email: bool, has_decided: bool) -> No
     if unasked:
         asks_nothing = "--no-input" if is_terminal() else "no terminal"
         cause = "--yes" if dialog.is_interactive else asks_nothing
-        click.echo(f"Not asked for ({cause}): {', '.join(unasked)}.", err=True)
+        click.echo(f"Skipped ({cause}): {', '.join(unasked)}.", err=True)
 
 
 def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, check: bool) -> str:

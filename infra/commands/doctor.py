@@ -38,7 +38,7 @@ _COLORS = {Outcome.OK: "green", Outcome.WRONG: "red", Outcome.NOT_CHECKED: "yell
     "--probe",
     "probes",
     is_flag=True,
-    help="Also follow a Task through a temporary Workflow and TaskQueue, and measure times.",
+    help="Also run a Task through a temporary Workflow and TaskQueue, and time each step.",
 )
 @click.option(
     "--settings-file",
@@ -69,7 +69,7 @@ def doctor(
             _print(result)
     left_out = [check.name for check in CHECKS if check not in checks]
     if left_out and not as_json:
-        click.echo(f"Left out, because the stage is not in AWS: {', '.join(left_out)}")
+        click.echo(f"Skipped, because the stage is not in AWS: {', '.join(left_out)}")
     findings = _probe(subject, results, assumes_yes=yes) if probes else probe.Findings()
     if settings_file and not _write_settings(settings_file, findings):
         settings_file = None

@@ -48,9 +48,9 @@ def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     are neither shown nor logged.
 
     By default, the secrets are stored only if Twilio accepts at least one of the auth tokens, and
-    the first API key can read the Workspace and the Workflow. If the stage still lacks a SID, only
-    its deployment verifies the secrets. If Twilio refuses any other API key, the command prints a
-    warning. Shared keys can't be verified.
+    the first API key can read the Workspace and the Workflow. If the stage still lacks a SID, the
+    secrets are verified when the stage is deployed. If Twilio refuses any other API key, the
+    command prints a warning. Shared keys can't be verified.
     """
     if not from_stdin and not is_terminal():
         raise OperatorError(

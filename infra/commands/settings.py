@@ -20,7 +20,7 @@ from infra.aws import connect, live_resources, stage_config
 _SETTINGS = {
     field.name.upper(): field.metadata["in_parameter"] for field in fields(config.Settings)
 }
-"""The settings of the service, and whether the parameter with the secrets holds the value."""
+"""Whether the parameter with the secrets stores the value of a setting, by setting."""
 
 
 def operator_environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -59,7 +59,8 @@ def workspace() -> None:
 @click.option(
     "--stage",
     "stage_name",
-    help="A stage in .chalice/config.json; required without --file if a stage names a file.",
+    help="A stage in .chalice/config.json; required without --file if any stage sets "
+    "workspace_file.",
 )
 @_definition_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -111,8 +112,8 @@ def plan(
     "--plan",
     "plan_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Output of plan --json. If the Workspace or the file has changed since, the command "
-    "changes nothing.",
+    help="Output of plan --json. If the Workspace or the file has changed since then, the "
+    "command changes nothing.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Allow deleting more than 30% of a kind of resource.")
@@ -131,7 +132,7 @@ def apply(
     """Change the Workspace so that it matches its definition.
 
     After each change, the resource is read again and compared. If the command is interrupted, run
-    it again; with --plan, make a new plan first. During the command, the stage cannot be deployed.
+    it again; with --plan, make a new plan first. The stage cannot be deployed during the command.
 
     Exit code 0: the Workspace matches; 2: you did not confirm; 1: an error.
     """

@@ -40,12 +40,12 @@ def _rate_limit(response: Response) -> dict[str, Any]:
 
 
 def from_worker(api: Api, sid: str, token: str, sleep: Callable[[float], None]) -> dict[str, Any]:
-    """Search for the probe's Worker with expressions, and read it from a list.
+    """Search for the probe's Worker with expressions, and read the Worker from a list.
 
     Args:
         api: The Workspace.
         sid: WK… of the Worker.
-        token: The value of the attribute that no other Worker has.
+        token: A value of the tested attribute that no other Worker has.
         sleep: Waits for a number of seconds.
     """
 

@@ -10,7 +10,7 @@ from infra.doctor.report import Check
 from infra.doctor.subject import Subject
 
 _MAX_SWEEP_AGE_SECONDS = 5 * 60
-"""Maximum age of the last sweep. Sweeps run every minute, so an older one shows a problem."""
+"""Maximum age of the last sweep. Sweeps run every minute, so an older sweep indicates a problem."""
 
 
 _ATTEMPTS = 3

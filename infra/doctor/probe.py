@@ -1,4 +1,4 @@
-"""Runs the probe, which follows a Task through its whole life cycle with temporary resources."""
+"""Runs the probe, which takes a Task through its whole life cycle with temporary resources."""
 
 import json
 import time
@@ -146,7 +146,7 @@ class _Probe:
         # Changing the Worker also triggers routing, which must not shorten the measured delay.
         self._timer.sleep(_ROUTING_SECONDS)
         task = self._measure("task created", lambda: self._create_task(workflow["sid"]))
-        self._follow(task["sid"], worker["sid"], channel["sid"])
+        self._run_life_cycle(task["sid"], worker["sid"], channel["sid"])
         self._record(self._read_events(task["sid"]))
 
     def _read_events(self, task_sid: str) -> dict[str, Any]:
@@ -233,8 +233,8 @@ class _Probe:
             Attributes=json.dumps({CHANNEL: self._token}),
         )
 
-    def _follow(self, task_sid: str, worker_sid: str, channel_sid: str) -> None:
-        """Follow the Task until it is completed."""
+    def _run_life_cycle(self, task_sid: str, worker_sid: str, channel_sid: str) -> None:
+        """Run the Task's life cycle until the Task is completed."""
         task, path = f"/Tasks/{task_sid}", f"Tasks/{task_sid}/Reservations"
         (listed, *_) = self._measure(
             "reserved",
@@ -272,7 +272,7 @@ class _Probe:
             return None if status == Status.PENDING else status
 
         if (status := self._timer.wait_for(read, problem)) != Status.ACCEPTED:
-            raise OperatorError(f"{problem}, which is {status}.")
+            raise OperatorError(f"{problem}. The Reservation's status is {status}.")
 
     def _wait_for_callback(self, reservation_sid: str) -> Reservation:
         def read() -> Reservation | None:

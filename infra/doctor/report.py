@@ -1,4 +1,4 @@
-"""Checks and their results, some of which depend on the results of earlier checks."""
+"""Checks, some of which depend on the results of earlier checks, and their results."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

@@ -133,7 +133,7 @@ def find_wrong_timeouts(
 
 
 def _check_reservations(subject: Subject) -> str:
-    """Compare pending Reservations with the records, unless the callback may be in transit."""
+    """Check that pending Reservations are recorded, unless the callback may be in transit."""
     tasks = subject.workspace.list_reserved_tasks(_MAX_TASKS + 1)
     store, now = open_store(subject.stage.settings), subject.now()
     checked, missing = 0, []

@@ -1,7 +1,7 @@
 """An HTTP client for Twilio's SDK that waits and retries.
 
-A request that TaskRouter throttled was not processed, so it is repeated after the time that
-TaskRouter requests: https://www.twilio.com/docs/api/errors/20429. After a server error or without
+A request that TaskRouter throttled was not processed, so it is repeated after the delay that
+TaskRouter specifies: https://www.twilio.com/docs/api/errors/20429. After a server error or without
 a response, a request may have been processed. Such a request is repeated only if a second execution
 has no further effect, so that no resource is created twice.
 """
@@ -16,7 +16,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 
 TIMEOUT_SECONDS = 10
-"""Time limit of a request."""
+"""Time limit for a request."""
 MAX_WAIT_SECONDS = 120.0
 """Maximum time that one request waits in total because TaskRouter throttles it."""
 MAX_ATTEMPTS = 4

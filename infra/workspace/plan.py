@@ -288,7 +288,7 @@ class _Planner:
     def _require_names(self, changes: Iterable[Change]) -> None:
         """Check that the resources to which changes refer exist, and that their names are unique.
 
-        A new Workspace gets its default Activities when all Activities exist.
+        The default Activities of a new Workspace are set after all Activities have been created.
         """
         known = {*self._directory.sids}
         for change in sorted(changes, key=lambda change: IN_ORDER.index(change.kind)):

@@ -98,13 +98,14 @@ def _check_workflow(target: Target, state: State, *, prune: bool) -> None:
     for sid, setting in target.workflows.items():
         if setting == WORKFLOW_SID and sid not in existing:
             problem = (
-                f"the Workspace has no Workflow {sid}, which is the {setting} of stage "
-                f"{target.stage_name}."
+                f"{setting} of stage {target.stage_name} is {sid}, but the Workspace has no such "
+                "Workflow."
             )
             if prune:
                 raise OperatorError(
-                    f"Nothing was changed, because {problem} --prune could therefore delete the "
-                    "stage's Workflow. Correct the SID, or apply without --prune first."
+                    f"Nothing was changed. {problem} If the SID is wrong, --prune could delete the "
+                    "Workflow that the stage needs. Correct the SID, or apply without --prune "
+                    "first."
                 )
             click.echo(f"Warning: {problem}", err=True)
 
@@ -206,8 +207,8 @@ def _report(change: Change) -> None:
 def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
     """Create the Workspace, and return its SID.
 
-    TaskRouter adds Activities, and uses one of them as the default Activity. The plan is therefore
-    made again.
+    TaskRouter also creates Activities, and sets one of them as the default Activity. The caller
+    therefore makes a new plan from the actual Workspace.
     """
     values = declared(WORKSPACE, definition, target.api_url)
     first = {name: value for name, value in values.items() if name not in ACTIVITIES}

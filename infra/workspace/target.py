@@ -37,7 +37,7 @@ class Target:
         workflows: The Workflows in the settings of the stage: names of settings by Workflow SID.
         base_url: URL of the API without a secret segment; "" if the stage is not deployed.
         api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
-        default_file: The definition to use without `--file`; None if the stage names none.
+        default_file: The definition to use without `--file`; None if there is none.
         stage: The stage in AWS; None for the local stage.
         aws: The account and region; None for the local stage.
     """
@@ -122,7 +122,7 @@ def find_definition(stage_name: str | None) -> Path:
     stages = stage_config.project()["stages"]
     if naming := [name for name, stage in stages.items() if stage.get("workspace_file")]:
         raise OperatorError(
-            f"No file was checked, because these stages name a workspace_file in {FILE}: "
+            f"No file was checked, because these stages set workspace_file in {FILE}: "
             f"{', '.join(naming)}. Add --stage with one of them, or --file."
         )
     return QUICKSTART

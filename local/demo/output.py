@@ -25,8 +25,8 @@ class Presenter:
         self._print = print_line
         self._stage = ""
 
-    def begin_stage(self, title: str) -> None:
-        """Begin a stage and print its title."""
+    def start_stage(self, title: str) -> None:
+        """Start a stage and print its title."""
         self._stage = title
         self._print(f"\n{title}\n{'=' * len(title)}")
 

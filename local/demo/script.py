@@ -82,7 +82,7 @@ class Script:
         self._show_phone_call()
 
     def _show_deferral(self) -> None:
-        self.presenter.begin_stage("1. Deferred: record the Reservation, then accept it over REST")
+        self.presenter.start_stage("1. Deferred: record the Reservation, then accept it over REST")
         self.presenter.explain("Create a Task. Alice, who speaks Spanish, is Offline.")
         task = self._create_task()
         self.presenter.expect("the Task's assignment_status", "pending", task["assignment_status"])
@@ -107,7 +107,7 @@ class Script:
         self._complete(task["sid"])
 
     def _show_instruction(self) -> None:
-        self.presenter.begin_stage("2. Instructed: the callback's response accepts the Reservation")
+        self.presenter.start_stage("2. Instructed: the callback's response accepts the Reservation")
         self.presenter.explain(
             "Point the Workflow to an API with ASSIGNMENT_INSTRUCTION=accept, and set Alice to "
             "Idle."
@@ -123,7 +123,7 @@ class Script:
         self._complete(task["sid"])
 
     def _show_rejection(self) -> None:
-        self.presenter.begin_stage(
+        self.presenter.start_stage(
             "3. Rejected: the Task is pending again, and the Worker is Offline"
         )
         self._set_alice("Idle")
@@ -138,7 +138,7 @@ class Script:
         self._cancel(task["sid"])
 
     def _show_timeout(self) -> None:
-        self.presenter.begin_stage(
+        self.presenter.start_stage(
             "4. Timed out: nobody responds, and the sweep records the timeout"
         )
         self.presenter.explain(
@@ -166,7 +166,7 @@ class Script:
         self._cancel(task["sid"])
 
     def _show_phone_call(self) -> None:
-        self.presenter.begin_stage(
+        self.presenter.start_stage(
             "5. Called: a phone call becomes a Task and is connected to a Worker"
         )
         self.presenter.explain(

@@ -22,7 +22,7 @@ from tests.infra.config_file import edit_config
 from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
 REGION = "eu-west-1"
-# Requests without AWS credentials, such as callbacks, reach only the emulator's default account.
+# Requests without AWS credentials, such as callbacks, can use only the emulator's default account.
 ACCOUNT = "000000000000"
 STAGE = "dev"
 # Lambda provides only boto3. ministack needs aws-sam-translator for CloudFormation's SAM transform.
@@ -159,7 +159,7 @@ def create_venv(folder, *requirements):
 
 @pytest.fixture
 def account_concurrency():
-    """The account's limit on concurrent executions. The default is Lambda's default."""
+    """The account's limit on concurrent executions. By default, this is Lambda's own default."""
     return 1_000
 
 
@@ -210,7 +210,7 @@ def callbacks_to_emulator(aws, monkeypatch):
 
 @pytest.fixture
 def new_checkout(aws, twilio, tmp_path):
-    """A checkout that is configured only to call the simulator."""
+    """A checkout in which only the URL of the simulator is configured."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in DEPLOYABLE:

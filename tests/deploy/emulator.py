@@ -3,8 +3,8 @@
 The emulator runs in a separate Python environment, so functions cannot import packages that are
 installed only for the project. ministack imports an API's OpenAPI description only from
 CloudFormation. Chalice sends the description to API Gateway, so this module adds ImportRestApi and
-PutRestApi. It also adds the request's domain name to Lambda events, as API Gateway does, finds
-the stack that owns a resource, and searches logs from the newest line.
+PutRestApi. The module also adds the request's domain name to Lambda events, as API Gateway does,
+finds the stack that owns a resource, and searches logs from the newest line.
 
 Usage: python emulator.py PORT
 """
@@ -83,7 +83,7 @@ def search_backward(logs):
     """Make FilterLogEvents return the newest lines first, if the request asks for this order.
 
     ministack ignores the order and JSON filter patterns. It applies the limit to the oldest lines,
-    so these requests get the highest limit.
+    so this function sets the highest limit in these requests.
     """
     search = logs._filter_log_events
 

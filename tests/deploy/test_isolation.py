@@ -32,8 +32,8 @@ MAX_MEASUREMENTS = 3
 """Maximum number of measurements. Other programs on the machine may slow down executions and
 thus distort a measurement."""
 MAX_ATTEMPTS = 3
-"""Maximum number of attempts to start an execution environment, which takes time on a busy machine.
-"""
+"""Maximum number of attempts to start an execution environment. An attempt can time out on a
+busy machine."""
 API_CLIENTS = {
     "POST /reservations/{sid}/accept": 50,
     "POST /reservations/{sid}/reject": 1,
@@ -43,8 +43,8 @@ API_CLIENTS = {
     "GET /reservations": 10,
 }
 CONSOLES = {"GET /overview": 20, "GET /console": 5, "GET /activities": 1}
-"""Requests per second by route, which exceed a new account's throttles. The consoles of 60 agents
-send 20 polls per second."""
+"""Requests per second by route. All rates exceed a new account's throttles. The consoles of 60
+agents send 20 polls per second."""
 
 AGENT = f"WK{0xA:032x}"
 """The Worker whose consoles send requests. The callbacks are about a different Worker, because an
@@ -136,7 +136,7 @@ class Api:
                 assert list(pool.map(self._invoke, [event] * running)) == [404] * running
 
     def _invoke(self, event):
-        """Return the status or error of the first attempt that gets no 503, or of the last."""
+        """Return the result of the first attempt without a 503, or of the last attempt."""
         for _ in range(MAX_ATTEMPTS):
             response = self._aws.client("lambda").invoke(
                 FunctionName=f"taskrouter-callbacks-{STAGE}", Payload=json.dumps(event)
@@ -160,7 +160,7 @@ class Api:
         headers = {"Host": self._host, **headers}
         async with session.request(method, self._url + path, headers=headers, **body) as response:
             await response.read()
-            # Only API Gateway's own 429 has this header. Others come from Lambda.
+            # Only API Gateway's own 429 has this header. Any other 429 comes from Lambda.
             is_from_lambda = response.status == THROTTLED and "Retry-After" not in response.headers
             return NO_EXECUTION if is_from_lambda else response.status
 
@@ -225,7 +225,7 @@ async def send_at(rate, seconds, send):
 
 
 async def measure(api, twilio):
-    """Return the callback responses from the first successful measurement, or from the last."""
+    """Return the callback responses from the first successful or the last measurement."""
     connector = aiohttp.TCPConnector(limit=1_000)
     async with aiohttp.ClientSession(connector=connector) as session:
         pending = await api.post_callbacks(session, reservation_sids(), 5)
@@ -239,7 +239,7 @@ async def measure(api, twilio):
             first = number * 0x10_0000
             responses, *_ = await asyncio.gather(
                 api.post_callbacks(session, reservation_sids(first), SECONDS),
-                # The events are about other Reservations, so they record no callback's Reservation.
+                # The events and the callbacks are about different Reservations.
                 api.post_events(session, reservation_sids(first + 0x8_0000), SECONDS),
                 *(api.saturate(session, name, reservation_sids()) for name in api.clients),
             )

@@ -1,4 +1,4 @@
-"""A signal ends a deployment or removal at any step, and a second run finishes it."""
+"""A signal ends a deployment or removal at any step, and a second run completes the operation."""
 
 import os
 import signal

@@ -93,7 +93,7 @@ NOT_RECORDED = {
         "API Gateway creates the service-linked role when the first custom domain is created"
     ),
 }
-"""Actions that are neither listed above nor recorded, and the reasons to allow them."""
+"""Actions that are neither listed above nor recorded, and the reasons for allowing them."""
 
 
 UNUSED_RESOURCES = {
@@ -101,7 +101,7 @@ UNUSED_RESOURCES = {
     "arn:*:apigateway:*::/domainnames/*": "the recorded stage has no custom domain",
     "arn:*:iam::*:role/aws-service-role/ops.apigateway.amazonaws.com/*": "see NOT_RECORDED",
 }
-"""Resources that no recorded call uses, and the reasons to allow them."""
+"""Resources that no recorded call uses, and the reasons for allowing them."""
 
 
 def _statements():

@@ -73,7 +73,7 @@ def serve_app(host, faults):
 
 @dataclass
 class LiveStage:
-    """A deployed stage, and its parts that tests can make fail.
+    """A deployed stage, with parts that tests can make fail.
 
     Attributes:
         twilio: The simulator.

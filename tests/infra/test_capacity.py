@@ -310,13 +310,13 @@ def test_events_have_their_own_throttle_on_every_path():
         ("/console/{version}/{name}", Throttle(rate=5, burst=100)),
     ],
 )
-def test_path_has_the_throttle_of_its_kind(path, throttle):
+def test_path_has_the_throttle_for_its_kind(path, throttle):
     settings = stage_settings()
     found = api_settings.find_throttle(SimpleNamespace(settings=settings), 10, path)
     assert found == throttle
 
 
-def test_message_for_too_many_requests_promises_no_retry_within_a_second():
+def test_message_for_too_many_requests_does_not_suggest_a_retry_within_a_second():
     settings = stage_settings()
     stage = SimpleNamespace(settings=settings)
     accept = api_settings.find_throttle(stage, 10, api_settings.ACCEPT_PATH)

@@ -267,7 +267,7 @@ def test_value_refused_by_chalice_is_reported_without_a_traceback(checkout, key,
     assert "Traceback" not in completed.stderr
 
 
-def test_debug_option_keeps_the_traceback(checkout):
+def test_debug_option_prints_the_traceback(checkout):
     completed = checkout.chalice("--debug", "package", "--merge-template", "none", "out", **REGION)
 
     assert "Traceback" in completed.stderr

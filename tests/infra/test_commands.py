@@ -375,9 +375,8 @@ def test_unreachable_endpoint_is_reported_with_the_variables_that_select_it(monk
     with pytest.raises(click.ClickException) as error:
         call()
     assert error.value.message == (
-        "AWS at http://127.0.0.1:1 can't be reached: connection refused. Check the network, and "
-        "that AWS_DEFAULT_REGION (or the region of the AWS profile) and AWS_ENDPOINT_URL, if it is "
-        "set, are correct."
+        "AWS at http://127.0.0.1:1 can't be reached: connection refused. Check the network, "
+        "AWS_DEFAULT_REGION (or the region of the AWS profile) and, if set, AWS_ENDPOINT_URL."
     )
 
 

@@ -538,17 +538,17 @@ def test_stage_is_created_if_its_old_url_is_unreachable(stage, serve_elsewhere):
 
 
 @pytest.mark.parametrize(
-    "found",
+    "existing",
     [
         (stacks, "outputs", {"Deployments": BUCKET, "AlarmTopic": "arn"}),
         (live_resources, "find_api_id", "own"),
     ],
 )
 def test_stage_in_this_account_is_updated_without_a_request_to_its_old_url(
-    stage, serve_elsewhere, monkeypatch, found
+    stage, serve_elsewhere, monkeypatch, existing
 ):
     serve_elsewhere()
-    owner, name, value = found
+    owner, name, value = existing
     monkeypatch.setattr(owner, name, lambda *_, **__: value)
 
     stage.deploy("--yes")

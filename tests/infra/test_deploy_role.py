@@ -66,7 +66,7 @@ def test_policy_does_not_allow_other_calls(action, arn):
     assert not is_allowed(action, arn)
 
 
-def test_functions_roles_can_only_be_passed_to_lambda():
+def test_roles_of_functions_can_be_passed_only_to_lambda():
     (statement,) = [item for item in STATEMENTS if item["Action"] == "iam:PassRole"]
     assert statement["Condition"] == {
         "StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}

@@ -628,7 +628,7 @@ def test_secret_segment_is_not_shown_if_a_request_fails(stage):
     assert "first-secret" not in str(error.value)
 
 
-def test_undeployed_stage_is_the_only_cause(stage):
+def test_undeployed_stage_is_reported_as_the_only_cause(stage):
     stage.is_deployed = False
 
     results = diagnose(stage)
@@ -678,4 +678,4 @@ def test_skipped_checks_are_listed(taskrouter, dynamodb, tables):
     completed = run_infra("doctor", "--stage", "local", **dynamodb.environ)
 
     (last,) = completed.stdout.splitlines()[-1:]
-    assert last.startswith("Left out, because the stage is not in AWS: table_settings, settings, ")
+    assert last.startswith("Skipped, because the stage is not in AWS: table_settings, settings, ")

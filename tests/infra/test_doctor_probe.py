@@ -237,7 +237,7 @@ def test_leftovers_from_a_killed_process_are_deleted_by_the_next_probe(stage, ki
     assert left >= 40 // step
 
 
-def test_probe_is_refused_if_real_tasks_could_reach_its_worker(stage):
+def test_probe_is_refused_if_its_worker_could_be_offered_real_tasks(stage):
     before = resources(stage)
     stage.workspace.task_queues.create(friendly_name="Everyone", target_workers="1==1")
 

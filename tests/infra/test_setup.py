@@ -84,7 +84,7 @@ def test_command_in_a_terminal_asks_for_all_values_and_writes_them(interactive_s
         assert secret not in result.output
 
 
-def test_repeated_run_neither_asks_nor_writes_anything(interactive_stage):
+def test_repeated_run_asks_no_questions_and_writes_nothing(interactive_stage):
     interactive_stage.deploy("--yes", **interactive_stage.environ)
     before = interactive_stage.config.stat()
     interactive_stage.twilio.reset()  # clears the log, and keeps the SIDs
@@ -287,7 +287,7 @@ REMEDY = re.compile("python -m infra (.+)$")
 
 @pytest.mark.parametrize("command", ["deploy", "prepare"])
 @pytest.mark.parametrize("configured", [[], SIDS[:1], SIDS])
-def test_suggested_command_for_missing_secrets_works(
+def test_suggested_command_stores_the_missing_secrets(
     new_stage, unchanged_stack, command, configured
 ):
     new_stage.set(**{name: new_stage.environ[name] for name in configured})
@@ -309,7 +309,7 @@ def test_error_for_missing_sids_alone_does_not_mention_secrets_put(new_stage):
     assert "secrets put" not in new_stage.deploy().output
 
 
-def test_remedy_for_a_refused_key_works_without_sids(new_stage):
+def test_suggested_command_replaces_a_refused_key_without_sids(new_stage):
     new_stage.store_secrets(api_keys={SID["SK"]: "revoked"})
     environ = {name: new_stage.environ[name] for name in SIDS}
     remedy = REMEDY.search(new_stage.deploy(**environ).output.rstrip())[1]

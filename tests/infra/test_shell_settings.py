@@ -163,7 +163,7 @@ def test_rules_file_in_the_shell_is_not_used_for_a_deployed_stage(stage, tmp_pat
 
 
 @given(st.sampled_from(sorted(shell._SETTINGS)), st.text(min_size=1))
-def test_no_shell_setting_reaches_a_deployed_stage(name, value):
+def test_shell_settings_are_ignored_for_a_deployed_stage(name, value):
     declared = stage_config.environment("dev", {})
 
     assert shell.operator_environment("dev", {name: value, "TZ": "UTC"}) == {

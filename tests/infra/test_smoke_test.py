@@ -76,7 +76,7 @@ def test_callback_is_posted_to_the_secret_path_that_the_error_hides(serve):
     assert "first-secret" not in str(error.value)
 
 
-def test_silent_url_is_reported_while_the_command_waits(monkeypatch, capsys):
+def test_unresponsive_url_is_reported_while_the_command_waits(monkeypatch, capsys):
     monkeypatch.setattr(dialog, "PROGRESS_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -16,7 +16,7 @@ SPANISH = '{"selected_language": "es"}'
 
 @pytest.fixture
 def stage(new_stage, monkeypatch):
-    """A configured stage without records, whose Worker Alice is available."""
+    """A configured stage without records. The Worker Alice is available."""
     new_stage.configure()
     new_stage.is_first = False
     new_stage.records = {}
@@ -263,7 +263,7 @@ def test_task_may_leave_a_filter_whose_target_is_skipped_or_times_out(target, na
 
 
 def configure_workflow(stage, *expressions, default=False):
-    """Give the Workflow filters with these expressions, which lead to the Spanish TaskQueue."""
+    """Give the Workflow a filter for each expression; all filters use the Spanish TaskQueue."""
     queue = next(q.sid for q in stage.workspace.task_queues.list() if "Spanish" in q.friendly_name)
     routing = {
         "filters": [
@@ -466,12 +466,12 @@ UNASKED_TASK = "a test Task (--try)"
 @pytest.mark.parametrize(
     ("in_terminal", "options", "line"),
     [
-        (True, ["--yes"], f"Not asked for (--yes): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
-        (True, ["--no-input"], f"Not asked for (--no-input): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
-        (False, [], f"Not asked for (no terminal): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
-        (False, ["--yes"], f"Not asked for (no terminal): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
-        (True, ["--yes", "--no-try"], f"Not asked for (--yes): {UNASKED_EMAIL}.\n"),
-        (True, ["--yes", "--alarm-email", "a@b.cd"], f"Not asked for (--yes): {UNASKED_TASK}.\n"),
+        (True, ["--yes"], f"Skipped (--yes): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (True, ["--no-input"], f"Skipped (--no-input): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (False, [], f"Skipped (no terminal): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (False, ["--yes"], f"Skipped (no terminal): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (True, ["--yes", "--no-try"], f"Skipped (--yes): {UNASKED_EMAIL}.\n"),
+        (True, ["--yes", "--alarm-email", "a@b.cd"], f"Skipped (--yes): {UNASKED_TASK}.\n"),
     ],
 )
 def test_first_run_names_the_questions_that_it_does_not_ask(stage, in_terminal, options, line):
@@ -480,9 +480,9 @@ def test_first_run_names_the_questions_that_it_does_not_ask(stage, in_terminal, 
     result = stage.deploy(*options)
 
     assert result.exit_code == 0, result.output
-    assert result.output.count("Not asked for") == 1
+    assert result.output.count("Skipped") == 1
     assert line in result.output
-    assert "Not asked for" not in stage.deploy(*options).output
+    assert "Skipped" not in stage.deploy(*options).output
 
 
 def test_run_after_an_interrupted_first_run_repeats_the_offers(stage, monkeypatch):
@@ -535,7 +535,7 @@ def test_unreadable_workflow_configuration_is_reported():
         trial._parse_routes('{"task_routing": {"filters": [1]}}')
 
 
-def test_queues_of_filters_targets_and_default_are_found_once():
+def test_queues_of_filters_targets_and_the_default_are_listed_once():
     configuration = {
         "task_routing": {
             "filters": [

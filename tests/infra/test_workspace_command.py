@@ -104,7 +104,7 @@ def test_stage_is_required_if_a_stage_names_a_file(write, name_file):
     result = run_infra("workspace", "check")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
-        "Error: No file was checked, because these stages name a workspace_file in "
+        "Error: No file was checked, because these stages set workspace_file in "
         ".chalice/config.json: dev, prod. Add --stage with one of them, or --file.\n"
     )
     named = run_infra("workspace", "check", SIMULATOR_WORKSPACE_FILE=str(file))

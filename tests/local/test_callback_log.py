@@ -1,4 +1,4 @@
-"""The local callback log keeps the newest callbacks that the process has handled."""
+"""The local callback log stores the newest callbacks that the process has handled."""
 
 import logging
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def read(log: MemoryCallbackLog) -> list[object]:
     return [line.fields["number"] for line in page.lines]
 
 
-def test_only_lines_of_callbacks_are_kept(log: MemoryCallbackLog) -> None:
+def test_only_lines_of_callbacks_are_stored(log: MemoryCallbackLog) -> None:
     write("/event_callback", number=1)
     write("/overview", number=2)
     observability.log("sweep", {"number": 3})

@@ -118,7 +118,7 @@ def test_only_a_local_stage_has_a_route_that_sends_callbacks_again(environ, port
     assert path not in configure(ports["API_PORT"]).routes
 
 
-def test_callbacks_are_kept_in_memory(environ, ports):
+def test_callbacks_are_stored_in_memory(environ, ports):
     configure(ports["API_PORT"])
     observability.log("request", {"route": "/event_callback"})
 

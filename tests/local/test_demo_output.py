@@ -16,7 +16,7 @@ class FakeClient:
 
 def test_unexpected_value_is_reported_with_the_stage_and_the_expected_value():
     presenter = Presenter(lambda line: None)
-    presenter.begin_stage("3. Rejected")
+    presenter.start_stage("3. Rejected")
 
     with pytest.raises(
         StageFailedError, match="'3. Rejected' failed: expected x to be 'a', got 'b'"

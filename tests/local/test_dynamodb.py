@@ -154,7 +154,7 @@ def send(dynamodb, method, path, headers, body=""):
 @pytest.mark.parametrize(
     "request_headers", [FORM, DESCRIBE_TABLE, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
 )
-def test_request_from_a_cross_origin_page_or_for_an_unknown_host_is_refused(
+def test_request_from_a_cross_origin_page_or_for_an_unknown_host_is_rejected(
     dynamodb, page_headers, request_headers
 ):
     status, body = send(dynamodb, "POST", "/", {**request_headers, **page_headers}, CREATE_STACK)
@@ -200,7 +200,9 @@ def test_request_outside_the_dynamodb_api_gets_404(dynamodb, method, path, heade
         ("/", [("Host", "cloudformation")]),
     ],
 )
-def test_request_with_a_dynamodb_target_reaches_only_dynamodb(dynamodb, tables, path, headers):
+def test_request_with_a_dynamodb_target_is_handled_only_by_dynamodb(
+    dynamodb, tables, path, headers
+):
     pairs = [*headers, *DESCRIBE_TABLE.items()]
 
     request = json.dumps({"TableName": tables.state})

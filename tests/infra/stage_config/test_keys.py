@@ -1,4 +1,4 @@
-"""Keys of .chalice/config.json, except environment variables, and their values."""
+"""Keys and values in .chalice/config.json, other than environment variables."""
 
 import copy
 import inspect
@@ -106,7 +106,7 @@ FIXED = [
             ["sg-1"],
             "subnet_ids and security_group_ids of sweep must both be set or both be omitted.",
         ),
-        ("api_gateway_endpoint_vpce", "vpce-1", "requires the api_gateway_endpoint_type PRIVATE"),
+        ("api_gateway_endpoint_vpce", "vpce-1", "requires api_gateway_endpoint_type to be PRIVATE"),
         ("api_gateway_endpoint_type", "PRIVATE", "requires either api_gateway_endpoint_vpce or"),
         ("tags", ["service"], "tags must be an object of strings, for example"),
         ("api_gateway_stage", 5, "api_gateway_stage must be a string"),

@@ -11,7 +11,8 @@ from infra.aws import config_file, secret_strings, stage_config
 from tests.infra.stage_config.committed import COMMITTED, HEX, error_message
 
 LOOKS_SECRET = (
-    "is or looks like a secret, which does not belong in this file. Remove it. Export the secrets "
+    "is or looks like a secret. Remove it, because secrets do not belong in this file. Export the "
+    "secrets "
     "for local use in your shell. To store the secrets of a deployed stage, run: python -m infra "
     "secrets put --stage dev"
 )
@@ -49,7 +50,7 @@ def test_secret_is_refused_and_not_printed(set_variables, variables):
     message = error_message()
 
     assert message.startswith(set_variables.prefix)
-    assert "is or looks like a secret, which does not belong in this file." in message
+    assert "is or looks like a secret. Remove it, because" in message
     assert "python -m infra secrets put" in message
     ((name, value),) = variables.items()
     assert (name in message) is (name != HEX)
@@ -75,7 +76,7 @@ def test_secret_outside_the_variables_is_refused_and_not_printed(config, key, va
 
     message = error_message()
 
-    assert f"{name} is or looks like a secret, which does not belong in this file." in message
+    assert f"{name} is or looks like a secret. Remove it, because" in message
     assert not any(secret in message for secret in (HEX, API_KEY_SECRET, PASSWORD))
 
 
@@ -200,11 +201,11 @@ def test_secret_of_another_stage_is_refused_and_not_printed(config, owner, key, 
     message = error_message()
 
     assert message.startswith(f"Stage {owner} in .chalice/config.json: {name}")
-    assert "is or looks like a secret, which does not belong in this file." in message
+    assert "is or looks like a secret. Remove it, because" in message
     assert HEX not in message
 
 
-def test_error_for_a_secret_names_the_stage_whose_parameter_can_hold_it(config):
+def test_error_for_a_secret_names_the_stage_whose_parameter_can_store_it(config):
     declared = json.loads(COMMITTED)
     declared["environment_variables"] = {"TWILIO_AUTH_TOKEN": "x"}
     config.write_text(json.dumps(declared))

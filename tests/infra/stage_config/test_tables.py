@@ -45,7 +45,7 @@ def test_table_at_the_top_level_is_refused_because_all_stages_would_use_it(confi
     assert stage_config.environment("local", {})["STATE_TABLE"] == "state"
 
 
-def test_local_stage_may_name_the_tables_of_another_stage(config):
+def test_local_stage_may_use_the_tables_of_another_stage(config):
     declared = json.loads(COMMITTED)
     dev = declared["stages"]["dev"]["environment_variables"]
     declared["stages"]["local"]["environment_variables"]["STATE_TABLE"] = dev["STATE_TABLE"]

@@ -1,4 +1,4 @@
-"""Generated definitions. Keys are absent at random, so that some fields are unmanaged."""
+"""Generated definitions. Keys are omitted at random, so that some fields are unmanaged."""
 
 from hypothesis import strategies as st
 

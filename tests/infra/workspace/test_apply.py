@@ -245,7 +245,7 @@ def test_lost_response_creates_nothing_twice(live, moment, fault):
     assert len(created) == 2 + (moment == "before")
 
 
-def test_throttled_request_waits_as_long_as_requested(live):
+def test_throttled_request_is_repeated_after_the_requested_delay(live):
     live.twilio.fault("request", "error", method="POST", status=429, retry_after=7, times=2)
     live.apply(read(QUICKSTART))
     assert live.waits == [7, 7]
@@ -270,7 +270,7 @@ def test_error_names_the_refused_change_and_a_missing_permission_if_forbidden(
     assert str(error.value).endswith(hint) is is_forbidden
 
 
-def test_request_is_not_retried_if_the_requested_wait_exceeds_the_limit(live):
+def test_request_is_not_repeated_if_the_requested_delay_exceeds_the_limit(live):
     live.twilio.fault("request", "error", status=429, retry_after=121, times=None)
     with pytest.raises(TwilioException, match="429"):
         live.plan(define())

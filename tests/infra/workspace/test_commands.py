@@ -53,7 +53,7 @@ def test_nothing_is_changed_without_confirmation(run, live, monkeypatch):
     assert refused.returncode == 2
     # The Workspace of this test does not contain the Workflow in local/settings.env.
     warning, result = refused.stderr.splitlines()
-    assert warning.startswith("Warning: the Workspace has no Workflow WW")
+    assert warning.endswith(", but the Workspace has no such Workflow.")
     assert result == "Nothing was changed. To confirm in advance, add --yes."
     monkeypatch.setattr(command, "is_terminal", lambda: True)
     declined = run("apply", stdin="n\n")

@@ -1,4 +1,4 @@
-"""Generated definitions: after apply, and after export, there is nothing to do."""
+"""Generated definitions: after apply and after export, no changes remain."""
 
 import pytest
 from hypothesis import Phase, given, settings

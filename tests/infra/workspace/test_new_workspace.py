@@ -49,7 +49,7 @@ def apply(stage, definition, *, prune):
 def assert_reported_as_planned(stage, definition, *, prune):
     plan, reported = apply(stage, definition, prune=prune)
     shown = [f"{change.title}: {change.action}d" for change in plan.changes]
-    # The creation is followed by an update, because the Activities have to exist first.
+    # The Workspace is created before its Activities, and then updated to refer to them.
     assert {*reported} <= {*shown, f"Workspace {plan.workspace!r}: updated"}
     # A new TaskChannel may already have the value.
     possible = {f"TaskChannel {name!r}: updated" for name in BUILT_IN_CHANNELS}

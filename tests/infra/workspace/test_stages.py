@@ -40,7 +40,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def stage(new_stage, file, monkeypatch):
-    """A configured stage that names a definition of its Workspace, after its first run."""
+    """A configured stage with a workspace_file. Its first deployment has completed."""
     new_stage.configure()
     new_stage.is_first = False
     content = json.loads(new_stage.config.read_text())
@@ -114,7 +114,7 @@ def test_timeouts_of_managed_workflows_are_deployed(stage):
     sid = workflows(stage)["Main"].sid
     assert json.loads(stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]) == {sid: 60}
     assert stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "1200"
-    assert "The settings have changed, so the stage is deployed again." in result.output
+    assert "The settings have changed. Deploying the stage again." in result.output
     assert stage.deployments == 2
     stage.deploy("--yes")
     assert stage.deployments == 3
@@ -156,8 +156,8 @@ def test_timeout_that_contradicts_the_settings_is_refused_before_any_change(
     assert (applied.returncode, CONTRADICTION in applied.stderr) == (is_refused, is_refused)
 
 
-def test_message_says_that_only_the_settings_are_incomplete(stage, file):
-    """RESERVATION_TIMEOUT_SECONDS was too short before, and the file does not change it."""
+def test_error_says_that_only_the_settings_could_not_be_updated(stage, file):
+    """RESERVATION_TIMEOUT_SECONDS is too short, and applying the file does not change it."""
     stage.set(
         REJECT_AFTER_SECONDS="100",
         REJECT_ACTIVITY_SID="WA" + "1" * 32,
@@ -189,7 +189,7 @@ def test_callbacks_of_another_stage_are_not_redirected_without_confirmation(stag
 
 @pytest.fixture
 def locks(stage, monkeypatch):
-    """The released locks: whether each was forced, and the stage's state before and after."""
+    """The released locks: whether each lock was forced, and the state before and after its use."""
     steps = []
 
     @contextlib.contextmanager
@@ -298,7 +298,7 @@ def test_workflows_in_the_settings_are_not_deleted(stage):
     stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({other.sid: 60}))
     result = run("apply", "--prune", "--force", "--yes")
     assert result.returncode == 0, result.stderr
-    assert "Warning: the Workspace has no" not in result.stderr
+    assert "the Workspace has no" not in result.stderr
     assert (
         "Workflow 'Other' (its SID is in RESERVATION_TIMEOUTS_BY_WORKFLOW of stage dev. Before you "
         "delete it, remove the entry)\n" in result.stdout
@@ -327,9 +327,9 @@ def test_prune_is_refused_while_the_workflow_in_the_settings_is_missing(stage, c
     refused = run(*command, "--prune")
     assert refused.returncode == 1
     assert (
-        f"Error: Nothing was changed, because the Workspace has no Workflow WW{'0' * 32}, which is "
-        "the TWILIO_WORKFLOW_SID of stage dev. --prune could therefore delete the stage's "
-        "Workflow. Correct the SID, or apply without --prune first.\n"
+        f"Error: Nothing was changed. TWILIO_WORKFLOW_SID of stage dev is WW{'0' * 32}, but the "
+        "Workspace has no such Workflow. If the SID is wrong, --prune could delete the Workflow "
+        "that the stage needs. Correct the SID, or apply without --prune first.\n"
     ) in refused.stderr
     assert stage.workflow.fetch().sid == stage.twilio.workflow_sid
 
@@ -350,8 +350,8 @@ def test_missing_workflow_is_reported_and_replaced(stage):
     stage.workspace.workflows(stage.twilio.workflow_sid).delete()
     planned = run("plan")
     warning = (
-        f"Warning: the Workspace has no Workflow {stage.twilio.workflow_sid}, which is the "
-        "TWILIO_WORKFLOW_SID of stage dev.\n"
+        f"Warning: TWILIO_WORKFLOW_SID of stage dev is {stage.twilio.workflow_sid}, but the "
+        "Workspace has no such Workflow.\n"
     )
     assert (planned.returncode, warning in planned.stderr) == (2, True)
     assert run("apply", "--yes").returncode == 0
@@ -394,7 +394,7 @@ def test_unknown_workspace_is_an_error(stage):
 
 @pytest.fixture
 def without_workspace(stage, monkeypatch):
-    """A stage without a Workspace, which is not deployed."""
+    """An undeployed stage without a Workspace."""
     stage.set(TWILIO_WORKSPACE_SID="", TWILIO_WORKFLOW_SID="")
     monkeypatch.setattr(chalice_record, "public_url", lambda *_: None)
     return stage
@@ -574,7 +574,7 @@ def test_export_prints_the_workspace_of_the_stage(stage):
     assert "does not set TWILIO_WORKSPACE_SID. Set it to the SID" in run("export").stderr
 
 
-def test_relative_workspace_file_is_in_the_project(stage):
+def test_relative_workspace_file_is_resolved_against_the_project_root(stage):
     content = json.loads(stage.config.read_text())
     content["stages"]["dev"]["workspace_file"] = "own.yaml"
     stage.config.write_text(json.dumps(content))
