@@ -94,8 +94,8 @@ class Sweeps:
         self.world = world
         self.finished: list[Sweep] = []
         self._reconciles_at = 0
-        self._done_until: dict[str, int] = {}
-        self._completed_until: dict[str, int] = {}
+        self._progress: dict[str, int] = {}
+        self._last_complete_end: dict[str, int] = {}
 
     def start_periodically(self) -> Process:
         """Start a sweep at the end of each interval."""
@@ -116,7 +116,7 @@ class Sweeps:
         yield from self._concurrently(self._checks(due, budget, sweep))
         yield self.world.scenario.dynamodb_ms  # to save the result
         sweep.ended_at = clock.now_ms()
-        ages = {part: sweep.at - at for part, at in self._completed_until.items()}
+        ages = {part: sweep.at - at for part, at in self._last_complete_end.items()}
         sweep.tasks_age_ms = ages.pop(TASKS)
         sweep.events_age_ms = max(ages.values())
         self.finished.append(sweep)
@@ -174,27 +174,27 @@ class Sweeps:
             return
         self._reconciles_at = now + RETRY_MS
         for part in _PARTS:
-            self._done_until.setdefault(part, end - FIRST_LOOKBACK_MS)
-            self._completed_until.setdefault(part, self._done_until[part])
+            self._progress.setdefault(part, end - FIRST_LOOKBACK_MS)
+            self._last_complete_end.setdefault(part, self._progress[part])
         parts = [self._list_tasks, self._list_events]
         if now // MINUTE_MS % 2:
             parts.reverse()
         for reconcile in parts:
             yield from reconcile(end, budget, sweep)
-        next_end = min(self._completed_until.values()) + INTERVAL_MS
+        next_end = min(self._last_complete_end.values()) + INTERVAL_MS
         if next_end > end:
             self._reconciles_at = next_end + CALLBACK_IN_TRANSIT_MS
 
     def _is_due(self, part: str, end: int) -> bool:
-        return self._completed_until[part] + INTERVAL_MS <= end
+        return self._last_complete_end[part] + INTERVAL_MS <= end
 
     def _save(self, parts: Iterable[str], until: int, end: int) -> Process:
         """Save the time up to which parts have been reconciled."""
         yield self.world.scenario.dynamodb_ms
         for part in parts:
-            self._done_until[part] = max(until, self._done_until[part])
+            self._progress[part] = max(until, self._progress[part])
             if until >= end:
-                self._completed_until[part] = until
+                self._last_complete_end[part] = until
 
     def _list_tasks(self, end: int, budget: RunBudget, sweep: Sweep) -> Process:
         """List the reserved Tasks, and the pending Reservations of each Task."""
@@ -225,7 +225,7 @@ class Sweeps:
     def _list_events(self, end: int, budget: RunBudget, sweep: Sweep) -> Process:
         """List the unread Events of each type, window by window."""
         starts = {
-            name: self._done_until[name] - OVERLAP_MS
+            name: self._progress[name] - OVERLAP_MS
             for name in EVENT_TYPES
             if self._is_due(name, end)
         }

@@ -7,7 +7,7 @@ import { text } from "./texts.js";
 import { html } from "./view.js";
 
 /** Escape clears the filter, or leaves the empty field. Enter moves to the selected row if it is shown, otherwise to the first row. */
-function pressInFilter(event) {
+function handleFilterKey(event) {
   if (event.key === "Enter") {
     event.preventDefault();
     event.target.blur();
@@ -30,7 +30,7 @@ export function filterField() {
       value=${filterText()}
       aria-keyshortcuts=${preferences.shortcuts ? "/" : null}
       onInput=${({ target }) => setFilter(target.value)}
-      onKeyDown=${pressInFilter}
+      onKeyDown=${handleFilterKey}
     />
     ${preferences.shortcuts && !filterText() && html`<kbd aria-hidden="true">/</kbd>`}
   </label>`;

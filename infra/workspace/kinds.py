@@ -13,7 +13,7 @@ class Kind:
         title: Name of the kind in messages.
         section: Key of the list in a definition, and name of the list in Twilio's SDK.
         fields: The fields in a definition and in Twilio's SDK, except the unique name of a
-            TaskChannel. The name of an Activity corresponds to a SID in the SDK.
+            TaskChannel. A definition contains the name of an Activity, and the SDK its SID.
         identifier: Key of the unique name in a definition and in Twilio's SDK.
     """
 

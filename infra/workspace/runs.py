@@ -78,7 +78,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
 
 
 def _reasons_to_keep_workflows(target: Target) -> dict[str, str]:
-    """Return the reasons why `--prune` keeps the Workflows in the stage's settings, by SID."""
+    """Return why `--prune` must not delete a Workflow in the stage's settings, by SID."""
     remedies = {
         WORKFLOW_SID: "Before you delete it, set another SID",
         TIMEOUTS: "Before you delete it, remove the entry",

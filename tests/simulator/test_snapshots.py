@@ -297,7 +297,7 @@ def test_ringing_phone_is_answered_after_a_restore():
     assert [task.status for task in center.workspace.tasks.values()] == ["assigned"]
 
 
-def test_restored_references_refer_to_the_same_objects():
+def test_restore_preserves_shared_references():
     center = ringing_center()
     center.restore()
     (task,), (reservation,) = (
@@ -399,7 +399,7 @@ def test_snapshot_with_wrong_value_and_valid_checksum_is_restored_or_changes_not
             container[key] = value
             unchanged = simulator.snapshot()
             try:
-                asyncio.run(restored(simulator, with_valid_checksum(document)))
+                asyncio.run(restore_in_event_loop(simulator, with_valid_checksum(document)))
             except SnapshotError:
                 assert simulator.snapshot() == unchanged
             else:
@@ -430,12 +430,12 @@ def test_snapshot_rewritten_by_javascript_can_be_restored():
     copy = dict(sorted(whole_numbers(snapshot).items()))
     assert json.dumps(copy) != json.dumps(snapshot)
     other = Simulator(Settings(**center.options))
-    asyncio.run(restored(other, copy))
+    asyncio.run(restore_in_event_loop(other, copy))
     assert type(other.clock.now()) is float
     assert other.clock.now() == center.clock.now()
 
 
-async def restored(simulator, snapshot):
+async def restore_in_event_loop(simulator, snapshot):
     simulator.restore(snapshot)
 
 
@@ -446,7 +446,7 @@ def test_field_without_a_stored_value_gets_its_default():
     del snapshot["objects"][task]["is_waiting"], snapshot["objects"][task]["reoffer_times"]
     del snapshot["engine"]["sids_created"]
     other = Simulator(Settings(**center.options))
-    asyncio.run(restored(other, with_valid_checksum(snapshot)))
+    asyncio.run(restore_in_event_loop(other, with_valid_checksum(snapshot)))
     workspace = other.engine.workspaces[other.workspace_sid]
     assert workspace.tasks[task].is_waiting is False
     assert workspace.tasks[task].reoffer_times == {}
@@ -475,7 +475,7 @@ def test_running_clock_continues_at_the_time_of_the_snapshot():
     first.clock.jump(first.clock.now() + 1000)
     second = Simulator(Settings(frozen_clock=False))
     taken = first.clock.now()
-    asyncio.run(restored(second, first.snapshot()))
+    asyncio.run(restore_in_event_loop(second, first.snapshot()))
     assert taken <= second.clock.now() < taken + 60
 
 
@@ -484,7 +484,7 @@ def test_log_continues_at_the_position_of_the_snapshot():
     for _ in range(3):
         first.log.record("alert")
     second.log.record("alert")
-    asyncio.run(restored(second, first.snapshot()))
+    asyncio.run(restore_in_event_loop(second, first.snapshot()))
     assert second.log.entries() == []
     second.log.record("alert")
     assert [entry["id"] for entry in second.log.entries()] == [4]
@@ -496,6 +496,6 @@ def test_faults_are_restored_with_their_numbers():
     first.faults.add({"on": "event", "kind": "duplicate"})
     first.faults.take("event", "POST", "/")
     second.faults.add({"on": "request", "kind": "latency", "seconds": 1})
-    asyncio.run(restored(second, first.snapshot()))
+    asyncio.run(restore_in_event_loop(second, first.snapshot()))
     assert second.faults.pending() == first.faults.pending()
     assert second.faults.add({"on": "request", "kind": "cut"}).id == 3
