@@ -107,7 +107,7 @@ class LogFields(TypedDict, total=False):
 
 
 class RequestLine(TypedDict):
-    """Fields of every request line, besides the bound fields."""
+    """Fields of every request line, in addition to the bound fields."""
 
     method: str
     route: str

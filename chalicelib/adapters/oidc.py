@@ -32,7 +32,7 @@ from chalicelib.setting_types import is_secure_or_loopback
 _Result = TypeVar("_Result")
 
 SECONDS = 3.0
-"""Time limit for all requests to the provider that one request from a browser causes."""
+"""Time limit for all requests to the provider during one request from a browser."""
 
 _WAIT_SECONDS = (2.0, SECONDS)
 """Time limits for connecting, and for each wait for data."""
@@ -284,7 +284,8 @@ class Provider:
     def _decode(self, session: Session, url: str, token: Any) -> dict[str, Any]:
         """Return the claims of a signed ID token; fetch the keys again if no key fits.
 
-        A provider may replace a key without a new key ID: the ID is optional if there is one key.
+        A provider may replace a key without changing the key ID, because the ID is optional if
+        there is only one key.
         """
         header = jwt.get_unverified_header(token)
         for max_age_ms in (_MAX_AGE_MS, _MIN_AGE_MS):

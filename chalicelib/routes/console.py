@@ -67,7 +67,7 @@ _POLICY = {
     "form-action": "'none'",
     "frame-ancestors": "'none'",
     "require-trusted-types-for": "'script'",
-    "trusted-types": "agent-console",  # the policy in timer.js, for the URL of its worker
+    "trusted-types": "agent-console",  # the policy that timer.js applies to its worker's URL
 }
 
 _HEADERS: Mapping[str, str] = {
@@ -168,7 +168,7 @@ def page() -> Response:
 
 @route(blueprint, "/console/{version}/{name}", methods=["GET"], action=None)
 def asset(version: str, name: str) -> Response:
-    """Return a script, style sheet or other file, which never changes at this URL."""
+    """Return a script, style sheet or other file. The file at a URL never changes."""
     console = _console()
     if version != console.version or name == _PAGE or name not in console.files:
         raise NotFound("This version of the console has no such file. Reload the page.")

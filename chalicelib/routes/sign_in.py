@@ -163,7 +163,7 @@ def _require_provider(service: runtime.Runtime) -> "Provider":
 
 
 def _read_attempt(request: Request, service: runtime.Runtime, base: str, state: str) -> Attempt:
-    """Return the attempt that this browser has begun.
+    """Return the attempt that this browser has started.
 
     Raises:
         SignInError: The browser sent no valid cookie, or the state belongs to another attempt.
@@ -175,7 +175,7 @@ def _read_attempt(request: Request, service: runtime.Runtime, base: str, state: 
     if attempt is None or not secrets.compare_digest(attempt.state.encode(), state.encode()):
         raise SignInError(
             Failure.EXPIRED,
-            "This browser did not begin the sign-in within the last ten minutes. Sign in again.",
+            "This browser did not start the sign-in within the last ten minutes. Sign in again.",
         )
     return attempt
 

@@ -30,7 +30,7 @@ from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 
 BY_RECONCILE = "reconcile"
 BY_SWEEP = "sweep"
-"""Source of a status without a known time: a check found it, or the Event has no time."""
+"""Source of a status whose time is unknown: a check found the status, or the Event has no time."""
 
 JOB = "last_reconcile"
 

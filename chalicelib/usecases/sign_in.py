@@ -47,7 +47,7 @@ def identify(
         verified = " that the provider has verified" if policy.worker_claim == "email" else ""
         raise SignInError(
             Failure.NO_IDENTITY,
-            f'The identity provider sent no valid claim "{policy.worker_claim}"{verified} '
+            f'The identity provider sent no valid "{policy.worker_claim}" claim{verified} '
             "(OIDC_WORKER_CLAIM).",
         )
     workers = directory.find_workers(policy.worker_attribute, name)

@@ -119,7 +119,7 @@ def test_search_of_one_millisecond_needs_one_request(fake_logs: FakeLogs) -> Non
     assert [(each["startTime"], each["endTime"]) for each in fake_logs.requests] == [(NOW, NOW)]
 
 
-def test_search_that_begins_after_its_end_needs_no_request(fake_logs: FakeLogs) -> None:
+def test_search_that_starts_after_its_end_needs_no_request(fake_logs: FakeLogs) -> None:
     assert search(since=NOW + 1) == CallbackPage([], None, NOW, is_complete=True)
     assert fake_logs.calls == []
 
@@ -257,7 +257,7 @@ def test_cursor_is_converted_back_to_its_position(position: LogPosition) -> None
     assert LogPosition.from_cursor(position.to_cursor()) == position
 
 
-def test_lines_of_one_millisecond_may_exceed_a_page(fake_logs: FakeLogs) -> None:
+def test_lines_of_one_millisecond_may_need_several_pages(fake_logs: FakeLogs) -> None:
     for index in range(25):
         fake_logs.add(NOW - 5, index=index)
     lines = [line for page in search_all(limit=10) for line in page.callbacks]

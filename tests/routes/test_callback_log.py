@@ -175,7 +175,7 @@ def test_filters_select_by_sid_route_and_status(api: Api) -> None:
     assert routes(reservation_sid=sid("WR")) == []
 
 
-def test_since_and_until_bound_the_search(api: Api) -> None:
+def test_since_and_until_limit_the_searched_period(api: Api) -> None:
     api.post_callback(api.callback_parameters())
     (callback,) = find(api)
     at = str(callback["at"])
@@ -314,7 +314,7 @@ def test_parameters_become_the_filter_pattern_and_the_start_time(
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
 
 
-def test_backward_search_begins_at_until(api: Api, cloudwatch: FakeLogs) -> None:
+def test_backward_search_starts_at_until(api: Api, cloudwatch: FakeLogs) -> None:
     end = api.clock.now - DAY
     for at in (end, end + 1):
         cloudwatch.add(at)

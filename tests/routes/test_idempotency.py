@@ -112,7 +112,9 @@ def test_attributes_that_become_too_long_with_the_marker_do_not_consume_the_key(
     assert create(api).status_code == 201
 
 
-def test_console_knows_how_many_characters_the_service_adds(api: Api) -> None:
+def test_added_length_in_the_console_is_the_number_of_characters_that_the_service_adds(
+    api: Api,
+) -> None:
     added = re.search(r"ADDED_LENGTH = (\d+);", (CONSOLE / "create_task.js").read_text("utf-8"))
     assert added
     longest = MAX_ATTRIBUTES_LENGTH - int(added[1])

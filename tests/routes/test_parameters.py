@@ -1,4 +1,4 @@
-"""Routes that need a token refuse unknown parameters; signed routes accept such parameters."""
+"""Routes that need a token refuse unknown parameters; signed routes accept them."""
 
 import itertools
 import json
@@ -182,9 +182,9 @@ def test_every_rest_api_name_has_a_counterpart_or_an_explanation(api: Api, path:
         ("/accept_reservation", "from", ": only POST /reservations/{sid}/accept takes"),
         ("/create-task", "TaskQueueSid", ": it is not supported, because the Workflow"),
         ("/create-task", "RoutingTarget", ": it is not supported, because the Workflow"),
-        ("/create-task", "IdempotencyKey", ": send the key in the header Idempotency-Key"),
-        ("/create-task", "idempotency_key", ": send the key in the header Idempotency-Key"),
-        ("/create-task", "Idempotency-Key", ": send the key in the header Idempotency-Key"),
+        ("/create-task", "IdempotencyKey", ": send the key in the Idempotency-Key header"),
+        ("/create-task", "idempotency_key", ": send the key in the Idempotency-Key header"),
+        ("/create-task", "Idempotency-Key", ": send the key in the Idempotency-Key header"),
     ],
 )
 def test_name_without_a_counterpart_is_explained(

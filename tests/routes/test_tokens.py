@@ -91,14 +91,14 @@ def test_response_states_why_the_token_is_invalid(
 def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> None:
     claims = valid_claims(api)
     del claims[missing]
-    assert refusal(api, sign_claims(claims)) == f"The token has no valid claim {missing}."
+    assert refusal(api, sign_claims(claims)) == f"The token has no valid {missing} claim."
 
 
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ({"iss": 1}, "The token has no valid claim iss."),
-        ({"iss": ["SK"]}, "The token has no valid claim iss."),
+        ({"iss": 1}, "The token has no valid iss claim."),
+        ({"iss": ["SK"]}, "The token has no valid iss claim."),
         ({"sub": {}}, "The token belongs to a different account."),
         ({"exp": "soon"}, "The token is malformed. exp must be a number of seconds."),
         ({"exp": 1e400}, "The token is malformed. exp must be a number of seconds."),
@@ -110,7 +110,7 @@ def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> No
         ({"nbf": False}, "The token is malformed. nbf must be a number of seconds."),
         ({"iat": "1"}, "The token is malformed. iat must be a number of seconds."),
         ({"iat": True}, "The token is malformed. iat must be a number of seconds."),
-        ({"exp": None}, "The token has no valid claim exp."),
+        ({"exp": None}, "The token has no valid exp claim."),
         ({"exp": 10**4000}, "The lifetime of the token must be at most"),
         ({"nbf": "soon"}, "The token is malformed. nbf must be a number of seconds."),
         ({"nbf": None}, "The token is malformed. nbf must be a number of seconds."),

@@ -43,7 +43,7 @@ from tests.support import (
 from tests.usecases.conftest import SUPERVISOR, Service
 
 REQUEST_MS, CALL_MS = 3_000, 2_000
-"""Time limits of a request to TaskRouter, and of a DynamoDB call with default settings."""
+"""Time limits for a request to TaskRouter, and for a DynamoDB call with default settings."""
 
 INSTRUCTION = Conference(from_="+15556667777")
 ERRORS = [

@@ -1,4 +1,4 @@
-"""TaskRouter executes at most one instruction that rings, even if responses are lost.
+"""TaskRouter executes at most one instruction that rings a phone, even if responses are lost.
 
 A rule may answer a callback with an instruction that rings a phone, and an accept request may
 contain another instruction. If DynamoDB fails, the fallback is answered without being recorded. A
@@ -227,7 +227,7 @@ def test_rules_may_ring_if_any_answer_rings(name: str, place: str) -> None:
 
 
 def test_rules_that_could_not_be_loaded_may_ring() -> None:
-    """Another process may have loaded rules with answers that ring."""
+    """Another process may have loaded rules with answers that ring a phone."""
     assert Rules((), Defer(), failures=("RULES_FILE",)).may_ring
 
 

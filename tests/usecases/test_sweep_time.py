@@ -45,9 +45,9 @@ from tests.usecases.test_decision_time import SlowClient, slow_down
 MINUTE = 60_000
 LIMITS_MS = {"fetch": 3_000, "list": 3_000, "update": 3_000, "workspace": 3_000}
 LIST_LIMITS_MS = {"tasks": 16_000, "events": 16_000}
-"""Time limits of the requests to TaskRouter, by verb."""
+"""Time limits for requests to TaskRouter, by verb."""
 MAX_CALL_MS = 3_214
-"""Time limit of a DynamoDB call with the longest CALLBACK_BUDGET_SECONDS."""
+"""Time limit for a DynamoDB call with the longest CALLBACK_BUDGET_SECONDS."""
 
 
 @pytest.fixture(autouse=True)

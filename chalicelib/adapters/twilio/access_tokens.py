@@ -200,7 +200,7 @@ def _is_name(value: object) -> bool:
 
 def _describe(error: jwt.InvalidTokenError) -> str:
     if isinstance(error, jwt.MissingRequiredClaimError):
-        return f"The token has no valid claim {error.claim}."
+        return f"The token has no valid {error.claim} claim."
     return _REFUSALS.get(type(error)) or _malformed(_MALFORMED.get(type(error)))
 
 

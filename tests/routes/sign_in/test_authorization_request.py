@@ -54,7 +54,7 @@ def test_query_of_the_authorization_endpoint_is_kept(
     assert location.count("?") == 1
 
 
-def test_silent_sign_in_sends_the_prompt_none(browser: Browser) -> None:
+def test_silent_sign_in_sends_prompt_none(browser: Browser) -> None:
     location = browser.get("/console/sign-in?silent=1").headers["Location"]
     assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
 
@@ -77,7 +77,7 @@ def test_account_choice_uses_a_prompt_that_the_provider_supports(
     assert claims_of(browser.finish(browser.provider.authorize(location)))
 
 
-def test_account_choice_at_google_uses_the_prompt_select_account() -> None:
+def test_account_choice_at_google_uses_prompt_select_account() -> None:
     google, no_secrets = "https://accounts.google.com", cast("SecretsSource", None)
     provider = Provider(google, CLIENT_ID, "openid", no_secrets, now_ms=lambda: 1)
     metadata = {"issuer": google, "authorization_endpoint": f"{google}/o/oauth2/v2/auth"}
