@@ -141,8 +141,8 @@ class Runtime:
     def rules(self) -> Rules:
         """The rules that choose the answers to callbacks.
 
-        Invalid rules can't be deployed. If they are loaded anyway, all callbacks get the default
-        instruction, the log line of each callback reports the failure, and an alarm fires.
+        Invalid rules can't be deployed. If invalid rules are nevertheless loaded, each callback
+        gets the default instruction, its log line reports the failure, and an alarm fires.
         """
         default = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:

@@ -308,7 +308,7 @@ def _parse_body(request: Request) -> Mapping[str, Any]:
         return {}
     if request.method == "GET":
         raise BadRequest(
-            "A GET request must have no body. Send its parameters in the query string."
+            "A GET request must not have a body. Send its parameters in the query string."
         )
     # `curl -d '{…}'` declares JSON as a form. No form starts with a brace.
     if FORM in request.headers.get("content-type", "").lower() and not body.startswith(b"{"):

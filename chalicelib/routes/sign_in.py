@@ -84,7 +84,7 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
     def step() -> Response:
         response: Response = respond()
         if response.status_code >= BadRequest.status:
-            # The URL is relative to the sign-in routes. Sign-in refusals already have the header.
+            # The URL is relative to the sign-in routes. Refused sign-ins already have the header.
             failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
             response.headers.setdefault("Refresh", failure)
         return response
@@ -230,7 +230,8 @@ def _base_url(request: Request, service: runtime.Runtime) -> str:
 def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) -> Response:
     """Return the browser to the page, with the code of the failure.
 
-    A refusal has the status 403, and a header that makes browsers continue to the page.
+    The response to a refused sign-in has the status 403, and a header that makes browsers continue
+    to the page.
     """
     match error:
         case SignInError():

@@ -175,8 +175,8 @@ class _Reconciliation:
         tasks = self.attempt(lambda: self.budget.retry_throttled(taskrouter.list_reserved_tasks))
         if tasks is None:
             return [None]
-        # Incomplete runs start at different Tasks, so that together they reach all Tasks. Multiples
-        # of the golden ratio are spread evenly, whatever the number of Tasks.
+        # Incomplete runs start at different Tasks, so that together the runs process all Tasks.
+        # Multiples of the golden ratio are spread evenly, whatever the number of Tasks.
         first = int(self.end // MINUTE_MS * _GOLDEN_RATIO % 1 * len(tasks))
         rotated = tasks[first:] + tasks[:first]
         counts = list(chain.from_iterable(self.map_(self._record_task, rotated)))

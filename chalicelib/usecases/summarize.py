@@ -35,7 +35,7 @@ from chalicelib.usecases.run_budget import RunBudget
 MAX_PAGES = 80
 """Maximum number of index pages that one sweep reads."""
 
-_REFUSALS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
+_TOLERATED_ERRORS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
 """Errors that do not make the sweep fail: the API key of a stage may lack the permission for
 statistics, and rejected credentials already make the reconciliation fail (docs/adr/0054)."""
 
@@ -96,7 +96,7 @@ def _read_workspace(
             return replace(last, workspace=workspace, workspace_at=at, workspace_error=None)
         except AppError as failure:
             error = failure.code
-            if not isinstance(failure, _REFUSALS):
+            if not isinstance(failure, _TOLERATED_ERRORS):
                 raise
     return replace(last, workspace_error=error)
 

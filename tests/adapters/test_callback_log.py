@@ -354,7 +354,7 @@ def test_failure_of_the_first_request_is_reported_with_advice_to_retry(
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
 @pytest.mark.parametrize("number", [1, 2])
-def test_refusal_is_reported_without_advice_to_retry(
+def test_permanent_failure_is_reported_without_advice_to_retry(
     fake_logs: FakeLogs, code: str, number: int
 ) -> None:
     fake_logs.before_response = failing(*[None] * (number - 1), aws_failure(400, code))

@@ -577,7 +577,7 @@ PROBLEMS: list[tuple[dict[str, object], str, str]] = [
 
 
 @pytest.mark.parametrize(("problem", "body", "end"), PROBLEMS)
-def test_refusal_names_the_parameters_in_twilios_message(
+def test_error_names_the_parameters_that_twilios_message_mentions(
     problem: dict[str, object], body: str, end: str
 ) -> None:
-    assert errors._describe_refusal(problem, body) == end
+    assert errors._describe_problem(problem, body) == end

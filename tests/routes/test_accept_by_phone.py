@@ -243,7 +243,7 @@ def test_worker_may_set_only_parameters_that_are_not_forbidden(api: Api, row: Ro
         ),
     ],
 )
-def test_refusal_names_the_parameter(api: Api, body: dict[str, Any], message: str) -> None:
+def test_error_names_the_forbidden_parameter(api: Api, body: dict[str, Any], message: str) -> None:
     response = accept_as_worker(api, body)
 
     assert response.status_code == 403

@@ -294,7 +294,7 @@ def test_body_of_a_get_request_is_refused(
         "GET", path.replace("{sid}", WR), body=body.encode(), content_type=content_type
     )
     assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
-    assert "must have no body" in response.json_body["Message"]
+    assert "must not have a body" in response.json_body["Message"]
     assert not api.taskrouter.calls
 
 

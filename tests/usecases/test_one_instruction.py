@@ -104,9 +104,9 @@ def test_instruction_is_refused_if_answer_is_not_recorded(
 
     service.clock.now += 15_001
     for _ in range(2):
-        with pytest.raises(AnswerUnknown, match="without an instruction") as refusal:
+        with pytest.raises(AnswerUnknown, match="without an instruction") as caught:
             instruct(service, remote)
-        assert refusal.value.details == {"reservation_status": "pending"}
+        assert caught.value.details == {"reservation_status": "pending"}
     assert service.taskrouter.instructions == []
     assert service.accept(remote).status is Status.ACCEPTED
 
@@ -119,9 +119,9 @@ def test_instruction_can_be_retried_while_callback_may_be_in_transit(
     record(service, remote)
     service.clock.now += 5_000
 
-    with pytest.raises(OutcomeUnknown) as refusal:
+    with pytest.raises(OutcomeUnknown) as caught:
         instruct(service, remote)
-    assert refusal.value.retry_after == 10
+    assert caught.value.retry_after == 10
     assert service.taskrouter.instructions == []
 
     service.assign(remote)
@@ -167,9 +167,9 @@ def test_reservation_that_is_not_pending_is_reported_even_if_no_answer_is_record
     remote = service.taskrouter.add()
     service.post_event(remote, status)
 
-    with pytest.raises(AppError) as refusal:
+    with pytest.raises(AppError) as caught:
         instruct(service, remote)
-    assert refusal.value.code == "ReservationNotPending"
+    assert caught.value.code == "ReservationNotPending"
 
 
 def test_instruction_is_refused_if_a_ringing_answer_was_withheld_during_a_failed_decision(

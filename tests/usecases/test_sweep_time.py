@@ -155,7 +155,9 @@ def test_failed_part_is_repeated_by_the_next_sweep_even_if_checks_use_up_the_tim
     assert line["unreconciled"] == 0
 
 
-def test_all_tasks_are_reached_even_if_each_sweep_has_time_for_only_a_few(service: Service) -> None:
+def test_all_tasks_are_processed_even_if_each_sweep_has_time_for_only_a_few(
+    service: Service,
+) -> None:
     for number in range(40):
         service.taskrouter.add(task_sid=f"WT{number:032x}")
     take_time(service, list=2_500)

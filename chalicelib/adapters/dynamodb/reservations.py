@@ -75,9 +75,9 @@ class DynamoReservationStore(DynamoJobs):
         """Record a callback once; a second write may be needed for the answer ``{}``.
 
         Returns:
-            The effective answer. This is usually the answer of *reservation*, but an earlier answer
-            if a callback was answered before. The answer is ``{}`` if the Reservation is no longer
-            pending, has a live claim, or has an instruction that was sent over REST.
+            The effective answer. This is usually the answer in *reservation*. If a callback was
+            answered before, this is the earlier answer. The answer is ``{}`` if the Reservation is
+            no longer pending, has a live claim, or has an instruction that was sent over REST.
         """
         started = time.monotonic()
         answer = dict(reservation.answer or {})
