@@ -258,7 +258,7 @@ class Reservation:
 
     @property
     def is_answer_known(self) -> bool:
-        """Whether TaskRouter can't have received any answer other than the recorded answer.
+        """Whether the recorded answer is the only answer that TaskRouter can have received.
 
         Even if DynamoDB fails, the fallback route answers with the instruction chosen by the rules.
         """

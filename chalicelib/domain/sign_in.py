@@ -135,7 +135,7 @@ class Attempt:
 
 
 def spread_lifetime(seconds: int, random_below: Callable[[int], int]) -> int:
-    """Return a token's lifetime: *seconds*, less a random part of up to a tenth.
+    """Return a token's lifetime: *seconds* minus a random amount of up to a tenth.
 
     As a result, the sessions of agents who sign in together at the start of a shift end at
     different times.

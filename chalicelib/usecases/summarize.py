@@ -1,7 +1,7 @@
 """Update the statistics at the end of a sweep.
 
-The step reads at most MAX_PAGES index pages and 100 records, so that its cost has a limit that does
-not depend on the number of records.
+The step reads at most MAX_PAGES index pages and 100 records, so that its cost is limited,
+regardless of the number of records.
 """
 
 from collections import Counter

@@ -237,7 +237,7 @@ def test_incomplete_window_is_continued_by_the_next_search(fake_logs: FakeLogs) 
 
 
 @pytest.mark.parametrize("token", ["forged", "100", "\u0661"])
-def test_unknown_token_is_refused(fake_logs: FakeLogs, token: str) -> None:
+def test_unknown_token_is_rejected(fake_logs: FakeLogs, token: str) -> None:
     fake_logs.add(NOW)
     position = LogPosition(NOW, since=NOW - MINUTE, token=token)
     with pytest.raises(BadRequest, match=r"^cursor must be .* received within the last day\.$"):

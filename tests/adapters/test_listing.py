@@ -325,7 +325,7 @@ VALID = cursor_of(AT, wr(1))
     ],
 )
 @pytest.mark.parametrize("status", [Status.PENDING, None])
-def test_malformed_cursor_is_refused(cursor: str, status: Status | None) -> None:
+def test_malformed_cursor_is_rejected(cursor: str, status: Status | None) -> None:
     client = ScriptedDynamoDb()
     with pytest.raises(BadRequest, match="cursor must be the next_cursor of a page"):
         fetch(client, cursor, status=status)

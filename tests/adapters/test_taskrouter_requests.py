@@ -332,7 +332,7 @@ class RotatedSecrets(FixedSecrets):
         return Secrets(("token",), {"SK" + "e" * 32: "new"})
 
 
-def test_request_with_a_refused_key_is_retried_once_with_the_new_key(
+def test_request_with_a_rejected_key_is_retried_once_with_the_new_key(
     server: ScriptedServer,
 ) -> None:
     secrets = RotatedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"}))
@@ -349,7 +349,7 @@ def test_request_with_a_refused_key_is_retried_once_with_the_new_key(
     assert len(server.requests) == 4
 
 
-def test_request_with_a_refused_key_is_not_retried_without_a_new_key(
+def test_request_with_a_rejected_key_is_not_retried_without_a_new_key(
     server: ScriptedServer,
 ) -> None:
     serve(server, response(401, {}))

@@ -139,7 +139,7 @@ def test_everyone_is_a_worker_by_default() -> None:
         ('{"*": "service"}', 'must map "*" to worker'),
     ],
 )
-def test_invalid_roles_are_refused(text: str, message: str) -> None:
+def test_invalid_roles_are_rejected(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="^must") as caught:
         parse_roles(text)
     assert str(caught.value).startswith(message)

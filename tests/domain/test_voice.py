@@ -153,7 +153,7 @@ def test_every_digit_selects_a_language(digit: str) -> None:
 
 
 @pytest.mark.parametrize("digit", ["", "10", "#", "a", "\u0661", None, 1])
-def test_invalid_digit_is_refused(digit: object) -> None:
+def test_invalid_digit_is_rejected(digit: object) -> None:
     with pytest.raises(
         ValueError, match=r'^needs a digit, "0" to "9", in each entry \(see entry 1'
     ):
@@ -172,7 +172,7 @@ def test_language_code_is_accepted(language: str) -> None:
     "language",
     ["", "e", "engl", "es-M", "es-123456789", "es_MX", "es-", "a1", "de-aa-bb-cc-dd", "en\n", 5],
 )
-def test_invalid_language_code_is_refused(language: object) -> None:
+def test_invalid_language_code_is_rejected(language: object) -> None:
     message = "^needs a language such as es or es-MX in each entry"
     with pytest.raises(ValueError, match=message):
         parse_entry(language=language)
@@ -246,7 +246,7 @@ def test_parameter_that_is_read_must_not_be_repeated(name: str) -> None:
 
 
 @pytest.mark.parametrize("account", [[], [("AccountSid", "AC" + "b" * 32)], [("AccountSid", "")]])
-def test_request_for_another_account_is_refused(account: list[tuple[str, str]]) -> None:
+def test_request_for_another_account_is_rejected(account: list[tuple[str, str]]) -> None:
     with pytest.raises(BadRequest, match=r"^AccountSid does not match TWILIO_ACCOUNT_SID\.$"):
         read_request(*account, ("CallSid", CALL))
 

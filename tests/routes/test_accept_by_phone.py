@@ -117,7 +117,7 @@ def test_password_is_sent_but_not_shown(api: Api) -> None:
         assert "sip:ann@example.com" in shown
 
 
-def test_quickstart_route_refuses_an_instruction(api: Api) -> None:
+def test_quickstart_route_rejects_an_instruction(api: Api) -> None:
     remote = reserve(api)
     body = {**DEQUEUE, "reservation_sid": remote.reservation_sid}
 
@@ -362,7 +362,7 @@ def test_worker_instructions_setting_determines_the_permissions_of_workers(
         '{"dequeue": [1]}',
     ],
 )
-def test_malformed_worker_instructions_setting_is_refused(
+def test_malformed_worker_instructions_setting_is_rejected(
     environ: dict[str, str], text: str
 ) -> None:
     with pytest.raises(config.SettingsError, match="^WORKER_INSTRUCTIONS must "):

@@ -88,7 +88,7 @@ def test_response_states_why_the_token_is_invalid(
 
 
 @pytest.mark.parametrize("missing", ["exp", "iss", "sub"])
-def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> None:
+def test_token_without_a_required_claim_is_rejected(api: Api, missing: str) -> None:
     claims = valid_claims(api)
     del claims[missing]
     assert error_message(api, sign_claims(claims)) == f"The token has no valid {missing} claim."
@@ -130,7 +130,7 @@ def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> No
         ),
     ],
 )
-def test_invalid_claims_are_refused(api: Api, claims: dict[str, object], message: str) -> None:
+def test_invalid_claims_are_rejected(api: Api, claims: dict[str, object], message: str) -> None:
     assert error_message(api, sign_claims({**valid_claims(api), **claims})).startswith(message)
 
 
@@ -147,13 +147,13 @@ def test_spaces_and_tabs_may_precede_the_token(api: Api, separator: str) -> None
 
 
 @pytest.mark.parametrize("suffix", [" x", ", Basic YTpi", "\tx"])
-def test_text_after_the_token_is_refused(api: Api, suffix: str) -> None:
+def test_text_after_the_token_is_rejected(api: Api, suffix: str) -> None:
     response = api.call("GET", "/reservations", token=api.token() + suffix)
     assert (response.status_code, response.json_body["Code"]) == (401, "UnauthorizedError")
 
 
 @pytest.mark.parametrize("role", [["supervisor"], {}, 1, True, "", "Supervisor", "supervisor "])
-def test_unknown_role_is_refused(api: Api, role: object) -> None:
+def test_unknown_role_is_rejected(api: Api, role: object) -> None:
     claims = valid_claims(api)
     grant = {"workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"], "role": role}
     claims["grants"] = {"task_router": grant}
@@ -275,7 +275,7 @@ def encode_parts(*parts: str) -> str:
     return ".".join([*encoded, "eA"])
 
 
-def test_algorithms_other_than_hs256_are_refused(api: Api) -> None:
+def test_algorithms_other_than_hs256_are_rejected(api: Api) -> None:
     claims = valid_claims(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
@@ -296,7 +296,7 @@ def test_algorithms_other_than_hs256_are_refused(api: Api) -> None:
         encode_parts('{"alg": "HS256", "crit": ["x"]}', "{}"),
     ],
 )
-def test_malformed_tokens_are_refused(api: Api, token: str) -> None:
+def test_malformed_tokens_are_rejected(api: Api, token: str) -> None:
     assert error_message(api, token).startswith("The token is malformed.")
 
 

@@ -290,7 +290,7 @@ def test_decision_does_not_change_recorded_status_if_workspace_is_unknown(
     assert service.record(pending).status is Status.PENDING
 
 
-def test_claim_is_released_if_credentials_are_refused(
+def test_claim_is_released_if_credentials_are_rejected(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterDenied("401")]

@@ -258,7 +258,7 @@ class Scenario(RuleBasedStateMachine):
     """One Reservation, whose callback, fallback, events and accept requests arrive in any order.
 
     TaskRouter executes the first answer that reaches it. The rules choose the same answer for each
-    callback about the Reservation. The sweep rejects the Reservation after 40 s.
+    callback for the Reservation. The sweep rejects the Reservation after 40 s.
     """
 
     store: DynamoReservationStore

@@ -260,8 +260,8 @@ def _likely_cause(
 def _unusual_query_strings(query: Sequence[tuple[str, str]], usual: str) -> Iterator[str]:
     """Yield query strings that are too unusual to be tried for each request.
 
-    A proxy may have added the query string. API Gateway hides an empty query string, an additional
-    "&", and which characters were encoded.
+    A proxy may have added the query string. API Gateway does not reveal an empty query string, an
+    additional "&" or the original encoding.
     """
     if not query:
         yield "?"

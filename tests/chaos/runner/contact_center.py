@@ -34,7 +34,7 @@ _CLIENT_ERRORS = range(400, 500)
 
 @dataclass(frozen=True)
 class CallbackResponse:
-    """The body of a 200 response to a callback about a Reservation."""
+    """The body of a 200 response to a callback for a Reservation."""
 
     reservation_sid: str
     subject: str
@@ -136,7 +136,7 @@ class ContactCenter:
             )
         if response.status in _CLIENT_ERRORS or response.status in {500, 502}:
             self.observations.errors.append(
-                f"{response.status} for the {subject} callback about {sid}: {response.body!r}"
+                f"{response.status} for the {subject} callback for {sid}: {response.body!r}"
             )
 
     # Tasks

@@ -94,7 +94,7 @@ def test_account_choice_at_google_uses_prompt_select_account() -> None:
         *("?choose_account=0", "?choose_account=", "?silent=1&choose_account=1"),
     ],
 )
-def test_malformed_parameters_are_refused(browser: Browser, query: str) -> None:
+def test_malformed_parameters_are_rejected(browser: Browser, query: str) -> None:
     assert browser.get(f"/console/sign-in{query}").status_code == (400)
 
 
@@ -202,7 +202,7 @@ def test_sign_in_returns_to_the_page_that_started_it(browser: Browser) -> None:
         "console/?" + "a" * 201,
     ],
 )
-def test_invalid_return_to_is_refused(browser: Browser, page: str) -> None:
+def test_invalid_return_to_is_rejected(browser: Browser, page: str) -> None:
     response = browser.get(f"/console/sign-in?{urlencode({'return_to': page})}")
     assert response.status_code == 400
     assert "return_to" in response.json_body["Message"]
