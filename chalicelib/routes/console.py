@@ -109,10 +109,10 @@ def _console() -> _Console:
 def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) -> None:
     """Add a module, without its import and export statements, after the modules that it imports.
 
-    The modules become two scripts, and the styles one style sheet, because API Gateway throttles
-    requests. With one request per module, a few agents who load the page at the same time would
-    exceed the burst limit. The modules of a script share a scope, so their top-level names must
-    differ.
+    The modules are combined into two scripts, and the styles into one style sheet, because API
+    Gateway throttles requests. With one request per module, a few agents who load the page at the
+    same time would exceed the burst limit. The modules of a script share a scope, so their
+    top-level names must differ.
     """
     for _, imported in _IMPORT.findall(sources[name]):
         if imported not in modules:

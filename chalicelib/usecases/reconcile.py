@@ -97,9 +97,9 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
         map_: applies a function to items, possibly concurrently.
 
     Returns:
-        The results of the steps, such as recording a reserved Task's Reservations, or a batch of
-        Events. A result is the number of Reservations whose records were missing or outdated. None
-        means that the step, or a part of the step, failed or was not started.
+        The results of the steps. A step records, for example, the Reservations of a reserved Task
+        or a batch of Events. A result is the number of Reservations whose records were missing or
+        outdated. None means that the step, or a part of the step, failed or was not started.
     """
     now = collaborators.clock.now_ms()
     end = now - CALLBACK_IN_TRANSIT_MS
@@ -150,7 +150,7 @@ class _Reconciliation:
         return self.progress[_finished_key(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Save that *parts* are done up to a time (epoch ms) or later; schedule the next run."""
+        """Record that *parts* are done up to a time (epoch ms) or later; schedule the next run."""
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])
@@ -213,7 +213,7 @@ class _Reconciliation:
         )
 
     def record_events(self) -> list[int | None]:
-        """Record the Events that were not read yet, window by window.
+        """Record the Events that have not been read yet, window by window.
 
         A type whose Events can't be read does not hold up the other types.
         """

@@ -115,7 +115,7 @@ class ContactCenter:
         form, subject = request.form, subject_of(request)
         sid = form.get("ReservationSid", "")
         if sid and sid not in self._reservation_plans:
-            self._begin_reservation(sid, form["TaskSid"], form["WorkerSid"])
+            self._handle_new_reservation(sid, form["TaskSid"], form["WorkerSid"])
         match subject:
             case "event task.created":
                 self._waiting_tasks += 1
@@ -185,7 +185,7 @@ class ContactCenter:
 
     # Reservations and Workers
 
-    def _begin_reservation(self, sid: str, task_sid: str, worker_sid: str) -> None:
+    def _handle_new_reservation(self, sid: str, task_sid: str, worker_sid: str) -> None:
         plan = self._plan.reservation(len(self.observations.reservations))
         self._reservation_plans[sid] = plan
         self.observations.reservations.append(sid)
