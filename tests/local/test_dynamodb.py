@@ -160,7 +160,7 @@ def test_request_from_a_cross_origin_page_or_for_an_unknown_host_is_refused(
     status, body = send(dynamodb, "POST", "/", {**request_headers, **page_headers}, CREATE_STACK)
 
     assert status == 403
-    assert "refused" in body
+    assert "rejected" in body
 
 
 @pytest.mark.parametrize(
