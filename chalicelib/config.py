@@ -271,7 +271,7 @@ def _check_sign_in(settings: Settings) -> None:
     if settings.public_base_url and not is_secure_or_loopback(settings.public_base_url):
         raise SettingsError(
             "PUBLIC_BASE_URL must be an https URL if OIDC_ISSUER is set. Otherwise, browsers would "
-            "not keep the cookie that protects the sign-in."
+            "not store the cookie that protects the sign-in."
         )
 
 

@@ -70,7 +70,7 @@ class LogFields(TypedDict, total=False):
 
     queue_result: str | None
     reason: str | None
-    """Reason why a token or a request from Twilio was refused, or why a sign-in or a request to
+    """Reason why a token or a request from Twilio was rejected, or why a sign-in or a request to
     TaskRouter or AWS failed.
 
     `chalicelib.domain.messages.public_text` removes private text from the reason.
@@ -107,7 +107,7 @@ class LogFields(TypedDict, total=False):
 
 
 class RequestLine(TypedDict):
-    """Fields of every request line, besides the bound fields."""
+    """Fields of every request line, in addition to the bound fields."""
 
     method: str
     route: str

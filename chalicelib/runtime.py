@@ -141,8 +141,8 @@ class Runtime:
     def rules(self) -> Rules:
         """The rules that choose the answers to callbacks.
 
-        Invalid rules can't be deployed. If they are loaded anyway, all callbacks get the default
-        instruction, the log line of each callback reports the failure, and an alarm fires.
+        Invalid rules can't be deployed. If invalid rules are nevertheless loaded, each callback
+        gets the default instruction, its log line reports the failure, and an alarm fires.
         """
         default = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
@@ -236,7 +236,7 @@ class Runtime:
 
     @cached_property
     def sweep_policy(self) -> SweepPolicy:
-        """The actions of the sweep besides recording statuses."""
+        """The actions of the sweep other than recording statuses."""
         return SweepPolicy(
             reject_activity_sid=self.settings.reject_activity_sid or None,
             monitor_only=self.settings.sweep_monitor_only,

@@ -49,7 +49,7 @@ _MAX_BYTES = 2**20
 """Default maximum size of a response. A DynamoDB item is at most 400 KB."""
 
 _MIN_SECONDS = 0.001
-"""Minimum time limit of a request. A timeout of 0 s would make the socket non-blocking."""
+"""Minimum time limit for a request. A timeout of 0 s would make the socket non-blocking."""
 
 _PROXY_PORT = 80
 
@@ -112,7 +112,7 @@ class JsonApi:
 
     Args:
         service: the service's name in endpoints, such as ``dynamodb``.
-        target: the prefix of operations in the header ``X-Amz-Target``.
+        target: the prefix of operations in the ``X-Amz-Target`` header.
         version: the version of the AWS JSON protocol.
         seconds: time limit for a call, including retries.
         attempts: maximum number of requests per call.

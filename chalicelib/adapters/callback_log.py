@@ -24,10 +24,10 @@ from chalicelib.domain.errors import BadRequest, CallbackLogUnavailable
 from chalicelib.domain.messages import describe_connection_failure
 
 REQUEST_SECONDS = 4.0
-"""Time limit of a request."""
+"""Time limit for a request."""
 
 SEARCH_SECONDS = 2.0
-"""Time after which no further request of a search starts."""
+"""Duration of a search after which the search sends no further request."""
 
 _FIRST_WINDOW_MS = 5 * 60_000
 _WINDOW_GROWTH = 12
@@ -54,8 +54,8 @@ class CloudWatchCallbackLog:
 
     Args:
         log_group: the name of the log group.
-        seconds: time limit of a request.
-        monotonic: returns the time in seconds, for the time limit of a search.
+        seconds: time limit for a request.
+        monotonic: returns the time in seconds; used to limit the duration of a search.
     """
 
     def __init__(

@@ -101,7 +101,7 @@ class Exchange(Generic[_Result]):
             self.was_sent = sends or self.was_sent
 
     def _shut_down(self) -> None:
-        """Shut down the socket, if any, which ends the thread's current or next use of it."""
+        """Shut down any socket, so that the thread's current or next socket operation ends."""
         connection, sock = self._connection, self._socket
         sock = (connection and connection.sock) or sock
         # The thread may close the socket in the meantime (OSError), or may not have a socket yet

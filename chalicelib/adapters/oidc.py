@@ -32,7 +32,7 @@ from chalicelib.setting_types import is_secure_or_loopback
 _Result = TypeVar("_Result")
 
 SECONDS = 3.0
-"""Time limit for all requests to the provider that one request from a browser causes."""
+"""Time limit for all requests to the provider during one request from a browser."""
 
 _WAIT_SECONDS = (2.0, SECONDS)
 """Time limits for connecting, and for each wait for data."""
@@ -118,16 +118,16 @@ class Provider:
     def _choice_prompt(self, metadata: Mapping[str, Any]) -> str:
         """Return the prompt that makes the provider let the user choose a different account.
 
-        Many providers refuse a request with an unsupported prompt. All providers must support
+        Many providers reject a request with an unsupported prompt. All providers must support
         ``login`` (https://openid.net/specs/openid-connect-core-1_0.html#ServerMTI), but not
         ``select_account``, which saves the user from entering the password again. Metadata may list
         the supported prompts (https://openid.net/specs/openid-connect-prompt-create-1_0.html).
-        Google's metadata does not, and Google's documentation lists ``select_account``, but not
-        ``login`` (https://developers.google.com/identity/openid-connect/openid-connect).
+        Google's metadata does not list them. Google's documentation lists ``select_account``, but
+        not ``login`` (https://developers.google.com/identity/openid-connect/openid-connect).
         """
         supported = metadata.get("prompt_values_supported")
-        lists_it = isinstance(supported, list) and "select_account" in supported
-        return "select_account" if lists_it or self.issuer == _GOOGLE else "login"
+        is_listed = isinstance(supported, list) and "select_account" in supported
+        return "select_account" if is_listed or self.issuer == _GOOGLE else "login"
 
     def redeem(self, code: str, attempt: Attempt, claims: Collection[str]) -> dict[str, Any]:
         """Exchange an authorization code for verified claims about the user.
@@ -139,7 +139,7 @@ class Provider:
                 claims from the provider's UserInfo endpoint, if any, are added.
 
         Raises:
-            SignInError: The provider is unavailable or refused the code, or a response or token is
+            SignInError: The provider is unavailable or rejected the code, or a response or token is
                 not valid.
             SecretsUnavailable: The client secret can't be read.
         """
@@ -284,7 +284,8 @@ class Provider:
     def _decode(self, session: Session, url: str, token: Any) -> dict[str, Any]:
         """Return the claims of a signed ID token; fetch the keys again if no key fits.
 
-        A provider may replace a key without a new key ID: the ID is optional if there is one key.
+        A provider may replace a key without changing the key ID, because the ID is optional if
+        there is only one key.
         """
         header = jwt.get_unverified_header(token)
         for max_age_ms in (_MAX_AGE_MS, _MIN_AGE_MS):

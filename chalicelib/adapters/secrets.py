@@ -27,7 +27,7 @@ _RENEW_AFTER_MS = 60_000
 """Minimum time between the last read and a read caused by a failed verification or rejected key."""
 
 _MAX_AGE_MS = 300_000
-"""Maximum age of the secrets for verifying a request, unless reading them fails."""
+"""Maximum age of the secrets that verify a request. Older secrets are used only if a read fails."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class LogPosition:
     Attributes:
         at: epoch ms; lines that were written later have already been returned.
         skipped: number of matching lines written at that time that have already been returned.
-        since: epoch ms; the beginning of the time window to search next. If 0, the log adapter
+        since: epoch ms; the start of the time window to search next. If 0, the log adapter
             chooses the window.
         token: the log's own token for the rest of this window, if a part has been searched.
         seen_at: epoch ms; the time of the last matching line in the searched part.

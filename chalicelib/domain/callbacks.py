@@ -46,7 +46,7 @@ _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 _MILLISECONDS = re.compile("[0-9]{13}")
 _LATEST_TIME = 10**13
-"""A time in epoch ms that is later than every time of an event."""
+"""A time in epoch ms that is later than the time of any event."""
 
 _STRAY = re.compile(b"%(?![0-9A-Fa-f]{2})")
 """A "%" that does not begin an encoded byte. Twilio never sends such a "%"."""
@@ -307,7 +307,7 @@ def event_time(form: Form, *, until: int = 0) -> int | None:
 
 
 def latest_in_second(start: int, until: int) -> int:
-    """Return *until*, clamped to the second that begins at *start* (both in epoch ms)."""
+    """Return *until*, clamped to the second that starts at *start* (both in epoch ms)."""
     return max(start, min(start + 999, until))
 
 

@@ -42,7 +42,7 @@ class JsonError(ValueError):
     """The text is not acceptable JSON. The message gives the reason as a clause."""
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise JsonError(f"{name} is not JSON")
 
 
@@ -70,7 +70,7 @@ def parse_json(text: str) -> Any:
     try:
         value = json.loads(
             text.removeprefix(BYTE_ORDER_MARK),
-            parse_constant=_refuse_constant,
+            parse_constant=_reject_constant,
             object_pairs_hook=require_unique_keys,
         )
         # "\ud800" is valid JSON, but neither DynamoDB nor a form can represent it.

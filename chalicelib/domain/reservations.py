@@ -57,7 +57,7 @@ OBSERVED: Mapping[Status, frozenset[Status]] = {
 reported status is late or repeated, and is ignored."""
 
 OPEN = (_S.PENDING, _S.ACCEPTED, _S.WRAPPING)
-"""The statuses that are not final, in the order of a Reservation's life. The sweep checks them."""
+"""The non-final statuses, in the order of a Reservation's life cycle. The sweep checks them."""
 
 ACHIEVED: Mapping[Status, frozenset[Status]] = {
     _S.ACCEPTED: frozenset({_S.ACCEPTED, _S.WRAPPING, _S.COMPLETED}),
@@ -258,7 +258,7 @@ class Reservation:
 
     @property
     def is_answer_known(self) -> bool:
-        """Whether TaskRouter can't have received any answer other than the recorded answer.
+        """Whether the recorded answer is the only answer that TaskRouter can have received.
 
         Even if DynamoDB fails, the fallback route answers with the instruction chosen by the rules.
         """

@@ -37,7 +37,7 @@ class Failure(StrEnum):
     """Codes that tell the console's page why a sign-in failed."""
 
     EXPIRED = "expired"
-    """The browser did not begin this sign-in, or began it more than ten minutes ago."""
+    """The browser did not start this sign-in, or started it more than ten minutes ago."""
 
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     PROVIDER_REFUSED = "provider_refused"
@@ -100,7 +100,7 @@ def provider_error(code: str) -> SignInError:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A sign-in that a browser has begun.
+    """A sign-in that a browser has started.
 
     Attributes:
         state: random text that the provider returns, which binds its response to the browser.
@@ -135,7 +135,7 @@ class Attempt:
 
 
 def spread_lifetime(seconds: int, random_below: Callable[[int], int]) -> int:
-    """Return a token's lifetime: *seconds*, less a random part of up to a tenth.
+    """Return a token's lifetime: *seconds* minus a random amount of up to a tenth.
 
     As a result, the sessions of agents who sign in together at the start of a shift end at
     different times.
@@ -151,7 +151,7 @@ def checked_return_to(text: str) -> str:
     """Return the page to show after a sign-in.
 
     Only the console's page is allowed, with or without a query string. Any other URL could lead to
-    a site that imitates the console, or begin another sign-in.
+    a site that imitates the console, or start another sign-in.
 
     Raises:
         BadRequest: A different page is requested.

@@ -12,10 +12,10 @@ HOURS = 24
 """Number of hours whose Reservations are counted: the current hour and the 23 before it."""
 
 MAX_PER_HOUR = 20_000
-"""Number of Reservations in an hour after which no further index page is read."""
+"""No further index page of an hour is read after this number of Reservations."""
 
 MAX_SAMPLES = 100
-"""Maximum number of accepted Reservations to measure, which one BatchGetItem request reads."""
+"""Maximum number of accepted Reservations to measure: the limit of one BatchGetItem request."""
 
 MAX_SWEEPS = 20
 """Maximum number of sweeps that are kept."""
@@ -181,9 +181,10 @@ def time_to_accept(
         late: the sources of reports that do not contain the time of the acceptance.
 
     Returns:
-        The time. None if no acceptance is recorded, or if its first report was late, reported a
-        later status, or was the first report of the Reservation. In the last case, the time of the
-        creation or of the acceptance is not known.
+        The time, or None if it is unknown. The time is unknown if no acceptance is recorded, or if
+        the first report of the acceptance was late or reported a later status. The time is also
+        unknown if that report was the first report of the Reservation, because the time of the
+        creation or of the acceptance is then unknown.
     """
     for entry in history:
         if entry.to in ACHIEVED[Status.ACCEPTED]:

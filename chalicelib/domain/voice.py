@@ -82,12 +82,12 @@ def _validate(entry: Mapping[str, Any]) -> None:
         text = entry.get(name, "x")
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT_LENGTH:
             raise ValueError(
-                f"must have a non-empty string of at most {MAX_TEXT_LENGTH} characters for {name}"
+                f"must set {name} to a non-empty string of at most {MAX_TEXT_LENGTH} characters"
             )
         if _INVALID_CHARACTERS.search(text):
             raise ValueError(f"must not contain control characters or line breaks in {name}")
     if type(entry.get("default", False)) is not bool:
-        raise ValueError("must have true or false for default")
+        raise ValueError("must set default to true or false")
 
 
 def _read_entry(number: int, entry: object) -> Language:

@@ -67,7 +67,7 @@ _POLICY = {
     "form-action": "'none'",
     "frame-ancestors": "'none'",
     "require-trusted-types-for": "'script'",
-    "trusted-types": "agent-console",  # the policy in timer.js, for the URL of its worker
+    "trusted-types": "agent-console",  # the policy that timer.js applies to its worker's URL
 }
 
 _HEADERS: Mapping[str, str] = {
@@ -109,10 +109,10 @@ def _console() -> _Console:
 def _add_module(modules: dict[str, str], sources: Mapping[str, str], name: str) -> None:
     """Add a module, without its import and export statements, after the modules that it imports.
 
-    The modules become two scripts, and the styles one style sheet, because API Gateway throttles
-    requests. With one request per module, a few agents who load the page at the same time would
-    exceed the burst limit. The modules of a script share a scope, so their top-level names must
-    differ.
+    The modules are combined into two scripts, and the styles into one style sheet, because API
+    Gateway throttles requests. With one request per module, a few agents who load the page at the
+    same time would exceed the burst limit. The modules of a script share a scope, so their
+    top-level names must differ.
     """
     for _, imported in _IMPORT.findall(sources[name]):
         if imported not in modules:
@@ -168,7 +168,7 @@ def page() -> Response:
 
 @route(blueprint, "/console/{version}/{name}", methods=["GET"], action=None)
 def asset(version: str, name: str) -> Response:
-    """Return a script, style sheet or other file, which never changes at this URL."""
+    """Return a script, style sheet or other file. The file at a URL never changes."""
     console = _console()
     if version != console.version or name == _PAGE or name not in console.files:
         raise NotFound("This version of the console has no such file. Reload the page.")

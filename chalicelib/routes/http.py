@@ -162,7 +162,7 @@ def with_responses(view: View, *, allows_cors: bool, is_webhook: bool = False) -
         except AppError as error:
             response = _error_response(error)
             if is_webhook and isinstance(error, BadRequest):
-                observability.bind(reason=error.message)  # names a parameter, but no value
+                observability.bind(reason=error.message)  # has a parameter's name, but no value
             if allows_cors:
                 _allow_origin(response)
         except SettingsError as error:
@@ -308,7 +308,7 @@ def _parse_body(request: Request) -> Mapping[str, Any]:
         return {}
     if request.method == "GET":
         raise BadRequest(
-            "A GET request must have no body. Send its parameters in the query string."
+            "A GET request must not have a body. Send its parameters in the query string."
         )
     # `curl -d '{…}'` declares JSON as a form. No form starts with a brace.
     if FORM in request.headers.get("content-type", "").lower() and not body.startswith(b"{"):
@@ -363,7 +363,7 @@ def _requested_url(request: Request, base_url: str) -> str:
     path = str(request.context.get("path"))
     if not base_url:
         return f"https://{request.context.get('domainName')}{path}"
-    # PUBLIC_BASE_URL replaces the beginning of the path, such as the stage.
+    # PUBLIC_BASE_URL replaces the start of the path, such as the stage.
     route = str(request.context.get("resourcePath"))
     _, found, rest = path.rpartition(route)
     return f"{base_url}{route}{rest if found else ''}"

@@ -30,7 +30,7 @@ blueprint = Blueprint(__name__)
 _NUMBER = re.compile("[0-9]{1,10}")
 
 _POLL = {"visible_ms": 3_000, "hidden_ms": 15_000}
-"""Time between two requests from a console while its page is visible, and while it is hidden."""
+"""Polling intervals of a console whose page is visible or hidden."""
 
 SERVER_TIME = "Server-Time"
 """The header with the server's time, in epoch ms. The body does not contain the time, so that an

@@ -27,7 +27,7 @@ _TASK = "only POST /create-task takes it"
 _UNSUPPORTED = "it is not supported"
 _ROUTING = "it is not supported, because the Workflow chooses the TaskQueue and the Worker"
 _SUPERVISE = "the instruction supervise is not supported"
-_KEY = "send the key in the header Idempotency-Key, which only POST /create-task takes"
+_KEY = "send the key in the Idempotency-Key header, which only POST /create-task takes"
 _WORKSPACE = "the settings of the service determine the account and the Workspace"
 
 EXPLANATIONS = {

@@ -84,7 +84,7 @@ def _step(view: Callable[[], Response]) -> Callable[[], Response]:
     def step() -> Response:
         response: Response = respond()
         if response.status_code >= BadRequest.status:
-            # The URL is relative to the sign-in routes. Sign-in refusals already have the header.
+            # The URL is relative to the sign-in routes. Refused sign-ins already have the header.
             failure = f"0; url=./#sign-in-error={Failure.REQUEST_FAILED}"
             response.headers.setdefault("Refresh", failure)
         return response
@@ -163,7 +163,7 @@ def _require_provider(service: runtime.Runtime) -> "Provider":
 
 
 def _read_attempt(request: Request, service: runtime.Runtime, base: str, state: str) -> Attempt:
-    """Return the attempt that this browser has begun.
+    """Return the attempt that this browser has started.
 
     Raises:
         SignInError: The browser sent no valid cookie, or the state belongs to another attempt.
@@ -175,7 +175,7 @@ def _read_attempt(request: Request, service: runtime.Runtime, base: str, state: 
     if attempt is None or not secrets.compare_digest(attempt.state.encode(), state.encode()):
         raise SignInError(
             Failure.EXPIRED,
-            "This browser did not begin the sign-in within the last ten minutes. Sign in again.",
+            "This browser did not start the sign-in within the last ten minutes. Sign in again.",
         )
     return attempt
 
@@ -230,7 +230,8 @@ def _base_url(request: Request, service: runtime.Runtime) -> str:
 def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) -> Response:
     """Return the browser to the page, with the code of the failure.
 
-    A refusal has the status 403, and a header that makes browsers continue to the page.
+    The response to a refused sign-in has the status 403, and a header that makes browsers continue
+    to the page.
     """
     match error:
         case SignInError():

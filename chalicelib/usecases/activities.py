@@ -51,7 +51,7 @@ def switch_activity(
         principal: the caller. A Worker may only switch its own Activity.
         taskrouter: TaskRouter's REST API.
         activities: the recorded Activities of Workers.
-        now: epoch ms at which the request began.
+        now: epoch ms at which the request started.
 
     Raises:
         BadRequest: the caller has no Worker, and *worker_sid* is None.

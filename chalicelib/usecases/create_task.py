@@ -127,7 +127,7 @@ def _check_key_and_attributes(task: NewTask, key: str | None) -> None:
     """Raise BadRequest if the key is malformed or the Task sets a reserved attribute."""
     if key is not None and not _KEY_PATTERN.fullmatch(key):
         raise BadRequest(
-            "Idempotency-Key must be 1 to 128 characters: letters, digits, and _ . : -"
+            "Idempotency-Key must have 1 to 128 characters: letters, digits, and _ . : -"
         )
     attributes = parse_json_object(task.attributes)
     if MARKER_ATTRIBUTE in attributes:

@@ -84,9 +84,8 @@ def decide(
         started: epoch ms at which the API request started, if earlier than now.
 
     Returns:
-        The Reservation, in a status that proves that the decision succeeded. After an instruction
-        is sent, the Reservation may still be pending. A repeated request sends no second
-        instruction.
+        The Reservation, in a status that proves success. After an instruction is sent, the
+        Reservation may still be pending. A repeated request sends no second instruction.
 
     Raises:
         Forbidden: the Reservation belongs to a different Worker.
@@ -253,8 +252,7 @@ class _Execution:
         """Fetch the Reservation after a failed request; return it if its status changed.
 
         Raises:
-            OutcomeUnknown: the outcome is not known yet. The claim is kept, because TaskRouter may
-                still process the request.
+            OutcomeUnknown: TaskRouter may still process the request, so the claim is kept.
         """
         # If the fetch fails too, the first failure is reported. The sweep will fetch again.
         with suppress(TaskRouterError):
@@ -274,7 +272,7 @@ class _Execution:
     ) -> Reservation:
         """Record the status according to TaskRouter; a later status in the record takes precedence.
 
-        *record* shows whether the instruction of this request, if any, was sent. If TaskRouter
+        *record* indicates whether the instruction of this request, if any, was sent. If TaskRouter
         refused the request (*is_refused*), a different request may have caused the status.
         """
         now, settled = self.collaborators.clock.now_ms(), None
@@ -382,7 +380,7 @@ def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
 
     A decision with an instruction succeeds when the instruction is sent, although it may take
     minutes until the Reservation's status changes. If the Reservation was accepted without the
-    instruction, the decision failed: nobody was called.
+    instruction, nobody was called, so the decision failed.
     """
     instruction, achieved = decision.instruction, ACHIEVED[decision.target]
     if instruction:

@@ -89,7 +89,7 @@ def list_reservations(
 def within_page_size(
     reservations: list[Reservation], size_of: Callable[[Reservation], int]
 ) -> list[Reservation]:
-    """Return the first Reservations: as many as MAX_PAGE_BYTES allows, but at least one."""
+    """Return as many Reservations as fit into MAX_PAGE_BYTES; always include the first."""
     size = 0
     for number, reservation in enumerate(reservations):
         size += size_of(reservation)

@@ -44,12 +44,12 @@ class CallbackLog(Protocol):
     ) -> Iterator["LogPage"]:
         """Yield pages of the log, from the newest line to the oldest.
 
-        The iterator ends before the whole log has been searched if its time limit is reached.
+        If the time limit is reached, the iterator ends before the whole log has been searched.
 
         Args:
             query: the lines to yield. Other lines may be yielded too.
             limit: number of lines that the caller needs; a page may contain more or fewer lines.
-            position: the position at which the search begins, at the query's newest time.
+            position: the position at which the search starts; its time is the query's newest time.
 
         Raises:
             BadRequest: the position's token is unknown or has expired.
@@ -265,7 +265,7 @@ class ReservationListing(Protocol):
         """
 
     def cursor_after(self, reservation: Reservation) -> str:
-        """Return the cursor of a page that begins after *reservation*."""
+        """Return the cursor of a page that starts after *reservation*."""
 
     def fetch_open(
         self, worker_sid: str | None, *, limit: int, now: int

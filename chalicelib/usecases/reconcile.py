@@ -30,7 +30,7 @@ from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 
 BY_RECONCILE = "reconcile"
 BY_SWEEP = "sweep"
-"""Source of a status without a known time: a check found it, or the Event has no time."""
+"""Source of a status whose time is unknown: a check found the status, or the Event has no time."""
 
 JOB = "last_reconcile"
 
@@ -97,9 +97,9 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
         map_: applies a function to items, possibly concurrently.
 
     Returns:
-        The results of the steps, such as recording a reserved Task's Reservations, or a batch of
-        Events. A result is the number of Reservations whose records were missing or outdated. None
-        means that the step, or a part of the step, failed or was not started.
+        The results of the steps. A step records, for example, the Reservations of a reserved Task
+        or a batch of Events. A result is the number of Reservations whose records were missing or
+        outdated. None means that the step, or a part of the step, failed or was not started.
     """
     now = collaborators.clock.now_ms()
     end = now - CALLBACK_IN_TRANSIT_MS
@@ -150,7 +150,7 @@ class _Reconciliation:
         return self.progress[_finished_key(part)] + INTERVAL_MS <= self.end
 
     def _save(self, parts: Iterable[str], until: int) -> None:
-        """Save that *parts* are done up to a time (epoch ms) or later; schedule the next run."""
+        """Record that *parts* are done up to a time (epoch ms) or later; schedule the next run."""
         done = dict[str, int]()
         for part in parts:
             done[part] = max(until, self.progress[part])
@@ -175,8 +175,8 @@ class _Reconciliation:
         tasks = self.attempt(lambda: self.budget.retry_throttled(taskrouter.list_reserved_tasks))
         if tasks is None:
             return [None]
-        # Incomplete runs start at different Tasks, so that together they reach all Tasks. Multiples
-        # of the golden ratio are spread evenly, whatever the number of Tasks.
+        # Incomplete runs start at different Tasks, so that together the runs process all Tasks.
+        # Multiples of the golden ratio are spread evenly, whatever the number of Tasks.
         first = int(self.end // MINUTE_MS * _GOLDEN_RATIO % 1 * len(tasks))
         rotated = tasks[first:] + tasks[:first]
         counts = list(chain.from_iterable(self.map_(self._record_task, rotated)))
@@ -213,7 +213,7 @@ class _Reconciliation:
         )
 
     def record_events(self) -> list[int | None]:
-        """Record the Events that were not read yet, window by window.
+        """Record the Events that have not been read yet, window by window.
 
         A type whose Events can't be read does not hold up the other types.
         """

@@ -60,7 +60,7 @@ class RunBudget:
         self.reasons: list[str] = []
 
     def result(self) -> SweepResult:
-        """Return the duration and the failures until now."""
+        """Return the duration and the failures so far."""
         return SweepResult(
             duration_ms=self._clock.now_ms() - self.started,
             errors=dict(self.errors),

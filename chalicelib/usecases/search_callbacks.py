@@ -42,7 +42,7 @@ def search_callbacks(
         query: the callbacks to return.
         log: the callback log.
         limit: maximum number of callbacks per page.
-        position: the position at which the search begins, at ``query.until``.
+        position: the position at which the search starts; its time is ``query.until``.
 
     Raises:
         BadRequest: the position's token is unknown or has expired.

@@ -44,10 +44,10 @@ def identify(
     if role is Role.SUPERVISOR:
         return Principal(role, identity=name or str(claims["sub"]))
     if name is None:
-        verified = " that the provider has verified" if policy.worker_claim == "email" else ""
+        verified = " with a verified address" if policy.worker_claim == "email" else ""
         raise SignInError(
             Failure.NO_IDENTITY,
-            f'The identity provider sent no valid claim "{policy.worker_claim}"{verified} '
+            f'The identity provider sent no valid "{policy.worker_claim}" claim{verified} '
             "(OIDC_WORKER_CLAIM).",
         )
     workers = directory.find_workers(policy.worker_attribute, name)

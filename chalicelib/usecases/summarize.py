@@ -1,7 +1,7 @@
 """Update the statistics at the end of a sweep.
 
-The step reads at most MAX_PAGES index pages and 100 records, so that its cost has a limit that does
-not depend on the number of records.
+The step reads at most MAX_PAGES index pages and 100 records, so that its cost is limited,
+regardless of the number of records.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ from chalicelib.usecases.run_budget import RunBudget
 MAX_PAGES = 80
 """Maximum number of index pages that one sweep reads."""
 
-_REFUSALS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
+_TOLERATED_ERRORS = (TaskRouterDenied, TaskRouterNotFound, TaskRouterRefused, TaskRouterThrottled)
 """Errors that do not make the sweep fail: the API key of a stage may lack the permission for
 statistics, and rejected credentials already make the reconciliation fail (docs/adr/0054)."""
 
@@ -96,7 +96,7 @@ def _read_workspace(
             return replace(last, workspace=workspace, workspace_at=at, workspace_error=None)
         except AppError as failure:
             error = failure.code
-            if not isinstance(failure, _REFUSALS):
+            if not isinstance(failure, _TOLERATED_ERRORS):
                 raise
     return replace(last, workspace_error=error)
 

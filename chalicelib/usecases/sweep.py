@@ -56,7 +56,7 @@ class SweepOutcome(Enum):
 
 @dataclass(frozen=True)
 class SweepPolicy:
-    """The actions of a sweep besides recording statuses.
+    """The actions of a sweep other than recording statuses.
 
     Attributes:
         reject_activity_sid: WA… of the Activity for Workers whose Reservation is rejected.
@@ -79,7 +79,7 @@ def sweep_due_reservations(
 
     Args:
         collaborators: the services to use.
-        policy: the actions besides recording statuses.
+        policy: the actions other than recording statuses.
         statistics: the statistics to update.
         time_left_ms: returns the remaining time of this sweep, in ms.
         report: receives the log line once, even if steps of the sweep fail.
@@ -146,7 +146,7 @@ class _Sweep:
         )
 
     def due_reservations(self) -> Iterator[DueReservation]:
-        """Yield the due Reservations while time is left, but at least one per status."""
+        """Yield due Reservations until time runs out; always yield the first of each status."""
         store = self._collaborators.store
         with self._budget.counting_failures():
             for status in STATUS_ORDER:

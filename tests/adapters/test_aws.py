@@ -217,7 +217,7 @@ def test_serialized_values_match_boto3(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, {"a": [2.0]}, object(), b"bytes", {1, 2}])
-def test_values_of_unsupported_types_are_refused(value: object) -> None:
+def test_values_of_unsupported_types_are_rejected(value: object) -> None:
     with pytest.raises(TypeError, match="can't be stored"):
         to_item({"value": value})
 

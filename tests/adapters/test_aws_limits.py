@@ -283,7 +283,7 @@ def test_proxy_cannot_read_requests_to_a_tls_endpoint(
 
 
 @pytest.mark.parametrize("on_lambda", [True, False])
-def test_proxy_that_requires_tls_is_refused(
+def test_proxy_that_requires_tls_is_rejected(
     client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, *, on_lambda: bool
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "https://proxy.test:3128")
@@ -560,6 +560,6 @@ def test_read_response_without_json_is_reported(
     assert raised.value.message == message
 
 
-def test_attributes_of_unsupported_types_are_refused() -> None:
+def test_attributes_of_unsupported_types_are_rejected() -> None:
     with pytest.raises(TypeError, match="of type SS can't be read"):
         from_item({"a": {"SS": ["x"]}})

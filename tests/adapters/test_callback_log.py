@@ -119,7 +119,7 @@ def test_search_of_one_millisecond_needs_one_request(fake_logs: FakeLogs) -> Non
     assert [(each["startTime"], each["endTime"]) for each in fake_logs.requests] == [(NOW, NOW)]
 
 
-def test_search_that_begins_after_its_end_needs_no_request(fake_logs: FakeLogs) -> None:
+def test_search_that_starts_after_its_end_needs_no_request(fake_logs: FakeLogs) -> None:
     assert search(since=NOW + 1) == CallbackPage([], None, NOW, is_complete=True)
     assert fake_logs.calls == []
 
@@ -237,7 +237,7 @@ def test_incomplete_window_is_continued_by_the_next_search(fake_logs: FakeLogs) 
 
 
 @pytest.mark.parametrize("token", ["forged", "100", "\u0661"])
-def test_unknown_token_is_refused(fake_logs: FakeLogs, token: str) -> None:
+def test_unknown_token_is_rejected(fake_logs: FakeLogs, token: str) -> None:
     fake_logs.add(NOW)
     position = LogPosition(NOW, since=NOW - MINUTE, token=token)
     with pytest.raises(BadRequest, match=r"^cursor must be .* received within the last day\.$"):
@@ -257,7 +257,7 @@ def test_cursor_is_converted_back_to_its_position(position: LogPosition) -> None
     assert LogPosition.from_cursor(position.to_cursor()) == position
 
 
-def test_lines_of_one_millisecond_may_exceed_a_page(fake_logs: FakeLogs) -> None:
+def test_lines_of_one_millisecond_may_need_several_pages(fake_logs: FakeLogs) -> None:
     for index in range(25):
         fake_logs.add(NOW - 5, index=index)
     lines = [line for page in search_all(limit=10) for line in page.callbacks]
@@ -354,7 +354,7 @@ def test_failure_of_the_first_request_is_reported_with_advice_to_retry(
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
 @pytest.mark.parametrize("number", [1, 2])
-def test_refusal_is_reported_without_advice_to_retry(
+def test_permanent_failure_is_reported_without_advice_to_retry(
     fake_logs: FakeLogs, code: str, number: int
 ) -> None:
     fake_logs.before_response = failing(*[None] * (number - 1), aws_failure(400, code))

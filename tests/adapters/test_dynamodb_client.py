@@ -1,4 +1,4 @@
-"""UpdateItem requests are valid for DynamoDB, and responses with a different item are refused."""
+"""UpdateItem requests are valid for DynamoDB, and responses with a different item are rejected."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -19,7 +19,7 @@ def connection(sock: socket.socket | None = None) -> Any:
     ("sends", "was_sent"),
     [([], False), ([False], False), ([True], True), ([False, True], True), ([True, False], True)],
 )
-def test_exchange_is_marked_as_sent_if_any_request_begins(
+def test_exchange_is_marked_as_sent_if_any_request_starts(
     sends: list[bool], *, was_sent: bool
 ) -> None:
     exchange: Exchange[object]
@@ -135,7 +135,7 @@ class TrackedConnection(TrackedMixin, FailingConnection):
     pass
 
 
-def test_earlier_request_still_counts_as_sent_if_a_later_request_fails() -> None:
+def test_earlier_request_is_still_reported_as_sent_if_a_later_request_fails() -> None:
     def work() -> None:
         exchange.begin(connection(), sends=True)
         TrackedConnection().request()
@@ -146,7 +146,7 @@ def test_earlier_request_still_counts_as_sent_if_a_later_request_fails() -> None
     assert exchange.was_sent is True
 
 
-def test_request_that_fails_while_it_is_sent_does_not_count_as_sent() -> None:
+def test_request_that_fails_while_it_is_sent_is_not_reported_as_sent() -> None:
     exchange: Exchange[None] = Exchange(lambda: TrackedConnection().request(), 5)
     with pytest.raises(BrokenPipeError, match="closed by the server"):
         exchange.run()

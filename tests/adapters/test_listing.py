@@ -18,7 +18,7 @@ from chalicelib.domain.reservations import Status
 
 HOUR = 3_600_000
 AT = 497_222 * HOUR
-"""The beginning of an hour: 2026-09-21T14:00:00Z, in epoch ms."""
+"""The start of an hour: 2026-09-21T14:00:00Z, in epoch ms."""
 
 WORKER, OTHER = "WK" + "1" * 32, "WK" + "2" * 32
 LATEST = 32_503_680_000_000
@@ -203,7 +203,7 @@ def test_hours_before_since_are_not_read(since: int, hours: int) -> None:
 
 
 @pytest.mark.parametrize("now", [AT, AT + HOUR - 1])
-def test_list_begins_with_the_current_hour(now: int) -> None:
+def test_list_starts_with_the_current_hour(now: int) -> None:
     client = ScriptedDynamoDb()
     fetch(client, now=now, since=now)
     assert client.partitions() == ["2026-09-21T14"]
@@ -325,7 +325,7 @@ VALID = cursor_of(AT, wr(1))
     ],
 )
 @pytest.mark.parametrize("status", [Status.PENDING, None])
-def test_malformed_cursor_is_refused(cursor: str, status: Status | None) -> None:
+def test_malformed_cursor_is_rejected(cursor: str, status: Status | None) -> None:
     client = ScriptedDynamoDb()
     with pytest.raises(BadRequest, match="cursor must be the next_cursor of a page"):
         fetch(client, cursor, status=status)

@@ -111,7 +111,7 @@ def test_status_can_be_claimed_only_if_moves_allows_it(
 
 @given(update_sequences)
 @few_examples
-def test_any_sequence_of_updates_follows_observed(
+def test_any_sequence_of_updates_obeys_observed(
     store: DynamoReservationStore, sequence: list[Status]
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)

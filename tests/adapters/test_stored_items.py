@@ -876,7 +876,7 @@ def test_owner_is_not_named_if_the_record_has_changed_in_the_meantime(
     for change in ({"last_claim_completed": other_claim}, {"history": other_history}):
         changed = {**item, **change}
         store._client.put_item(TableName=store._reservations, Item=to_item(changed))
-        store._name_decider(read, make_update(Status.COMPLETED, by="supervisor"))
+        store._record_owner_as_source(read, make_update(Status.COMPLETED, by="supervisor"))
         assert stored_item(store, reservation_sid) == changed
 
 

@@ -231,7 +231,7 @@ REQUESTS |= REFUSED_CALLS
         ),
     ],
 )
-def test_refusal_contains_twilios_message_and_this_services_parameter_name(
+def test_error_for_a_refused_request_contains_twilios_message_and_this_services_parameter_name(
     server: Server, call: str, message: str, end: str
 ) -> None:
     assert refuse(server, message, call) == (
@@ -258,7 +258,7 @@ def test_refusal_contains_twilios_message_and_this_services_parameter_name(
         ("rejection", "Two\nlines\tof  text", "Two lines of text"),
     ],
 )
-def test_refusal_contains_no_attribute_secret_or_contact(
+def test_error_for_a_refused_request_contains_no_attribute_secret_or_contact(
     server: Server, call: str, message: str, shown: str
 ) -> None:
     assert f"error 20001): {shown}." in refuse(server, message, call)
@@ -276,7 +276,7 @@ def test_not_found_error_contains_twilios_message_and_this_services_parameter_na
     )
 
 
-def test_task_sids_remain_in_the_message_of_a_refusal(server: Server) -> None:
+def test_error_for_a_refused_request_may_contain_task_sids(server: Server) -> None:
     sentence = f"Cannot complete task {TASK} because it is not currently assigned"
     assert sentence in refuse(server, sentence, "rejection")
 
@@ -284,11 +284,11 @@ def test_task_sids_remain_in_the_message_of_a_refusal(server: Server) -> None:
 @pytest.mark.parametrize(
     "message", [None, "", 5, ["x"], {"a": "b"}, "x" * 1_001, "{}" * 400, "x y " * 200]
 )
-def test_message_of_a_refusal_is_short(server: Server, message: object) -> None:
+def test_error_for_a_refused_request_is_short(server: Server, message: object) -> None:
     assert len(refuse(server, message)) < 260
 
 
-def test_refusal_without_a_message_contains_the_detail_or_the_title(server: Server) -> None:
+def test_error_contains_the_detail_or_the_title_if_twilio_sends_no_message(server: Server) -> None:
     assert ": No such queue." in refuse(server, None, detail="No such queue", title="Bad request")
     assert ": Bad request." in refuse(server, None, title="Bad request")
 

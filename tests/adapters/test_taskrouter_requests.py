@@ -332,7 +332,7 @@ class RotatedSecrets(FixedSecrets):
         return Secrets(("token",), {"SK" + "e" * 32: "new"})
 
 
-def test_request_with_a_refused_key_is_retried_once_with_the_new_key(
+def test_request_with_a_rejected_key_is_retried_once_with_the_new_key(
     server: ScriptedServer,
 ) -> None:
     secrets = RotatedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"}))
@@ -349,7 +349,7 @@ def test_request_with_a_refused_key_is_retried_once_with_the_new_key(
     assert len(server.requests) == 4
 
 
-def test_request_with_a_refused_key_is_not_retried_without_a_new_key(
+def test_request_with_a_rejected_key_is_not_retried_without_a_new_key(
     server: ScriptedServer,
 ) -> None:
     serve(server, response(401, {}))
@@ -577,7 +577,7 @@ PROBLEMS: list[tuple[dict[str, object], str, str]] = [
 
 
 @pytest.mark.parametrize(("problem", "body", "end"), PROBLEMS)
-def test_refusal_names_the_parameters_in_twilios_message(
+def test_error_names_the_parameters_that_twilios_message_mentions(
     problem: dict[str, object], body: str, end: str
 ) -> None:
-    assert errors._describe_refusal(problem, body) == end
+    assert errors._describe_problem(problem, body) == end

@@ -113,7 +113,7 @@ def test_callback_without_a_recorded_answer_is_reported():
     observations = Observations(callback_responses=responses)
     (difference,) = differences(records={"WR1": record(answer=None)}, observations=observations)
     assert difference.startswith(
-        "the response to the assignment callback about WR1 was 200, but the callback was not "
+        "the response to the assignment callback for WR1 was 200, but the callback was not "
         "recorded; record: pen"
     )
 
@@ -133,13 +133,13 @@ def test_record_may_omit_an_empty_answer():
     assert differences(records={"WR1": record(answer=None)}, observations=observations) == []
 
 
-def test_different_answers_to_callbacks_about_one_reservation_are_reported():
+def test_different_answers_to_callbacks_for_one_reservation_are_reported():
     responses = [
         CallbackResponse("WR1", "assignment", "{}"),
         CallbackResponse("WR1", "fallback", ACCEPT),
     ]
     (difference,) = differences(observations=Observations(callback_responses=responses))
-    assert difference.startswith("different answers to the callbacks about WR1")
+    assert difference.startswith("different answers to the callbacks for WR1")
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def _events(instruction: str, name: str, rest_name: str, events: list[str]) -> R
         valid=(",".join(events), events[0]),
         invalid=("", ", ".join(events), "exploded", events[0] + ",", events, [], {}, 1, None,
                  f"{events[0]},{events[0]}", ",".join(events * 9999)),
-        description="events separated by commas without spaces, "
+        description="a comma-separated list of events without spaces, "
                     f'such as "{",".join(events[-2:])}"; '
                     f"allowed events, each at most once: {', '.join(events)}",
     )  # fmt: skip

@@ -166,7 +166,7 @@ def test_attributes_at_twilios_limit_are_recorded(character: str) -> None:
     ],
     ids=range(5),
 )
-def test_invalid_form_is_refused(body: bytes, requirement: str) -> None:
+def test_invalid_form_is_rejected(body: bytes, requirement: str) -> None:
     with pytest.raises(BadRequest) as raised:
         Form.parse(body)
     form = "The body must be a form (application/x-www-form-urlencoded)"
@@ -310,7 +310,9 @@ def test_worker_name_is_cut_off_after_256_characters(length: int, recorded: int)
 
 @PARSERS
 @pytest.mark.parametrize(("name", "expected"), OWNER)
-def test_form_for_another_account_or_workspace_is_refused(parser, name: str, expected: str) -> None:
+def test_form_for_another_account_or_workspace_is_rejected(
+    parser, name: str, expected: str
+) -> None:
     for values in (["x"], [""], [expected, "x"], ["x", expected]):
         with pytest.raises(BadRequest) as raised:
             parse(parser, EVENT_TYPE, *SIDS, *((name, value) for value in values))

@@ -1,4 +1,4 @@
-"""Compiled expressions: double quotes around strings are refused, and equal texts compare equal."""
+"""Compiled expressions: strings in double quotes are rejected, and equal texts compare equal."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def error_of(when: str) -> str:
 
 
 @COMPARATORS
-def test_string_in_double_quotes_after_a_comparator_is_refused(comparator: str) -> None:
+def test_string_in_double_quotes_after_a_comparator_is_rejected(comparator: str) -> None:
     # `task` is a known name, so the quotes are the only mistake.
     assert error_of(f'task.a {comparator} "task"') == (
         "compares with the field \"task\": write strings in single quotes, as in 'task'"
@@ -22,7 +22,7 @@ def test_string_in_double_quotes_after_a_comparator_is_refused(comparator: str) 
 
 
 @COMPARATORS
-def test_string_in_double_quotes_before_a_comparator_is_refused(comparator: str) -> None:
+def test_string_in_double_quotes_before_a_comparator_is_rejected(comparator: str) -> None:
     assert error_of(f'"task" {comparator} worker.a') == (
         "compares with the field \"task\": write strings in single quotes, as in 'task'"
     )

@@ -195,7 +195,7 @@ def test_timeout_of_dequeue_to_a_non_sip_address_may_be_999_seconds() -> None:
 
 
 @ROWS
-def test_is_valid_returns_true_for_valid_and_false_for_invalid_values(row: Row) -> None:
+def test_is_valid_agrees_with_the_documented_table(row: Row) -> None:
     value_type = INSTRUCTION_TYPES[row.instruction].parameters()[row.name].value_type
     assert {value_type.is_valid(value) for value in row.valid_values} == {True}
     assert [value_type.is_valid(value) for value in row.invalid_values] == (

@@ -49,12 +49,12 @@ def test_error_about_a_case_conversion_function_suggests_an_alternative(function
     ("word", "literal"),
     [("true", "true"), ("FALSE", "false"), ("null", "null"), ("None", "null")],
 )
-def test_literal_without_backticks_is_refused(word: str, literal: str) -> None:
+def test_literal_without_backticks_is_rejected(word: str, literal: str) -> None:
     assert error_of(f"task.a == {word}") == (
         f"uses {word} as a field name: write the literal in backticks, as in `{literal}`"
     )
 
 
 @pytest.mark.parametrize("name", ["taskrouter", "workers"])
-def test_name_that_only_workflow_expressions_can_read_is_refused(name: str) -> None:
+def test_name_that_only_workflow_expressions_can_read_is_rejected(name: str) -> None:
     assert error_of(f"{name}.a") == f"uses {name}, which only Workflow expressions can read"

@@ -214,7 +214,7 @@ def test_membership_test_of_a_missing_fact_gets_no_correction(when: str, mistake
 @pytest.mark.parametrize(
     "constant", ["'x'", "('x')", "`5`", "`true`", "true", "TRUE", '`"x"`', "`[1]`"]
 )
-def test_constant_condition_that_is_always_true_is_refused(constant: str) -> None:
+def test_constant_condition_that_is_always_true_is_rejected(constant: str) -> None:
     assert "which is always true: a rule without a condition always matches" in error_of(constant)
     for when in (f"task.a || {constant}", f"{constant} && task.a"):
         assert ", which is always true, as an operand of || or &&" in error_of(when)

@@ -37,7 +37,7 @@ def test_other_values_including_zero_are_true(value: object) -> None:
         ('task.vip || `{"a": 1}`', '`{"a": 1}`'),
     ],
 )
-def test_true_literal_as_an_operand_of_a_logical_operator_is_refused(
+def test_true_literal_as_an_operand_of_a_logical_operator_is_rejected(
     when: str, literal: str
 ) -> None:
     assert error_of(when).startswith(

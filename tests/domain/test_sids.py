@@ -32,7 +32,7 @@ def test_message_names_the_parameter_and_the_kind_of_sid(prefix: str, kind: str)
 
 @pytest.mark.parametrize("prefix", KINDS)
 @pytest.mark.parametrize("digits", ["0" * 32, "0aF9" * 8])
-def test_prefix_and_32_hexadecimal_digits_are_a_sid(prefix: str, digits: str) -> None:
+def test_prefix_with_32_hexadecimal_digits_is_accepted_as_a_sid(prefix: str, digits: str) -> None:
     assert is_sid(prefix + digits, prefix) is True
     assert checked_sid(prefix + digits, prefix, "sid") == prefix + digits
 

@@ -45,7 +45,7 @@ def policy(**overrides: object) -> SignInPolicy:
 
 
 @given(st.lists(URL_PARTS, max_size=6).map("".join) | st.text(max_size=30))
-def test_accepted_page_is_the_console_without_a_fragment(text: str) -> None:
+def test_accepted_return_to_is_the_console_page_without_a_fragment(text: str) -> None:
     try:
         page = checked_return_to(text)
     except BadRequest:
@@ -94,7 +94,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
-def test_highest_role_of_the_claimed_values_is_found(groups: object, everyone: bool) -> None:  # noqa: FBT001
+def test_highest_role_among_the_claim_values_is_found(groups: object, everyone: bool) -> None:  # noqa: FBT001
     roles = {"supers": Role.SUPERVISOR, "agents": Role.WORKER}
     if everyone:
         roles["*"] = Role.WORKER
@@ -139,7 +139,7 @@ def test_everyone_is_a_worker_by_default() -> None:
         ('{"*": "service"}', 'must map "*" to worker'),
     ],
 )
-def test_invalid_roles_are_refused(text: str, message: str) -> None:
+def test_invalid_roles_are_rejected(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="^must") as caught:
         parse_roles(text)
     assert str(caught.value).startswith(message)
@@ -158,7 +158,7 @@ def test_unverified_email_is_ignored(verified: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 256, "José", "a b"])
-def test_printable_string_is_a_name(name: str) -> None:
+def test_printable_string_is_accepted_as_a_name(name: str) -> None:
     assert policy().find_name({"email": name, "email_verified": True}) == name
 
 

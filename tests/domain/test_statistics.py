@@ -31,7 +31,7 @@ def final(start: int, *, counted_at: int = NOW - 60_000) -> HourCount:
 
 
 @pytest.mark.parametrize("at", [CURRENT, NOW, CURRENT + HOUR_MS - 1])
-def test_last_24_hours_begin_with_the_current_hour(at: int) -> None:
+def test_last_24_hours_start_with_the_current_hour(at: int) -> None:
     assert hour_starts(at) == STARTS
 
 

@@ -122,7 +122,7 @@ def test_channel_of_1_to_64_printable_characters_is_accepted(channel: str) -> No
 
 
 @pytest.mark.parametrize("channel", ["", "x" * 65, "a\nb", "a\x7f", 5, True, ["voice"]])
-def test_invalid_channel_is_refused(channel: object) -> None:
+def test_invalid_channel_is_rejected(channel: object) -> None:
     with pytest.raises(BadRequest) as raised:
         parse(task_channel=channel)
     assert raised.value.message == (
@@ -155,7 +155,7 @@ def test_attributes_of_4096_characters_may_be_an_object_or_a_string() -> None:
     ],
     ids=range(8),
 )
-def test_error_explains_why_attributes_are_refused(attributes: object, message: str) -> None:
+def test_error_explains_why_attributes_are_rejected(attributes: object, message: str) -> None:
     with pytest.raises(BadRequest) as raised:
         parse(attributes=attributes)
     assert raised.value.message == f"attributes {message}"

@@ -51,10 +51,10 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
         ([{**EN, "digit": "٣"}], 'needs a digit, "0" to "9"'),
         ([{**EN, "language": "English, please"}], "needs a language such as es or es-MX"),
         ([{**EN, "language": ["en"]}], "needs a language such as es or es-MX"),
-        ([{**EN, "say": ""}], "must have a non-empty string of at most 1000 characters for say"),
+        ([{**EN, "say": ""}], "must set say to a non-empty string of at most 1000 characters"),
         (
             [{**EN, "say": "x" * 1001}],
-            "must have a non-empty string of at most 1000 characters for say",
+            "must set say to a non-empty string of at most 1000 characters",
         ),
         ([{**EN, "say": "a\u0000b"}], "must not contain control characters or line breaks in say"),
         ([{**EN, "say": "a\nb"}], "must not contain control characters or line breaks in say"),
@@ -62,12 +62,12 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
         ([{**EN, "say": "a\uffffb"}], "must not contain control characters or line breaks in say"),
         (
             [{**EN, "sorry": None}],
-            "must have a non-empty string of at most 1000 characters for sorry",
+            "must set sorry to a non-empty string of at most 1000 characters",
         ),
-        ([{**EN, "voice": 7}], "must have a non-empty string of at most 1000 characters for voice"),
-        ([{**EN, "default": "yes"}], "must have true or false for default"),
-        ([{**EN, "default": 1}], "must have true or false for default"),
-        ([{**EN, "default": []}], "must have true or false for default"),
+        ([{**EN, "voice": 7}], "must set voice to a non-empty string of at most 1000 characters"),
+        ([{**EN, "default": "yes"}], "must set default to true or false"),
+        ([{**EN, "default": 1}], "must set default to true or false"),
+        ([{**EN, "default": []}], "must set default to true or false"),
         ([EN, {**ES, "digit": "2"}], "must not use a digit twice"),
         ([ES], 'needs "default": true in exactly one entry'),
         ([EN, {**ES, "default": True}], 'needs "default": true in exactly one entry'),
@@ -153,7 +153,7 @@ def test_every_digit_selects_a_language(digit: str) -> None:
 
 
 @pytest.mark.parametrize("digit", ["", "10", "#", "a", "\u0661", None, 1])
-def test_invalid_digit_is_refused(digit: object) -> None:
+def test_invalid_digit_is_rejected(digit: object) -> None:
     with pytest.raises(
         ValueError, match=r'^needs a digit, "0" to "9", in each entry \(see entry 1'
     ):
@@ -172,7 +172,7 @@ def test_language_code_is_accepted(language: str) -> None:
     "language",
     ["", "e", "engl", "es-M", "es-123456789", "es_MX", "es-", "a1", "de-aa-bb-cc-dd", "en\n", 5],
 )
-def test_invalid_language_code_is_refused(language: object) -> None:
+def test_invalid_language_code_is_rejected(language: object) -> None:
     message = "^needs a language such as es or es-MX in each entry"
     with pytest.raises(ValueError, match=message):
         parse_entry(language=language)
@@ -183,7 +183,7 @@ def test_text_must_have_1_to_1000_characters(name: str) -> None:
     for text in ("x", "x" * 1_000):
         assert getattr(parse_entry(**{name: text}), name) == text
     for value in ("", " \u00a0", "x" * 1_001, None, 5):
-        with pytest.raises(ValueError, match=f"^must have a non-empty string .* for {name} "):
+        with pytest.raises(ValueError, match=f"^must set {name} to a non-empty string "):
             parse_entry(**{name: value})
 
 
@@ -246,7 +246,7 @@ def test_parameter_that_is_read_must_not_be_repeated(name: str) -> None:
 
 
 @pytest.mark.parametrize("account", [[], [("AccountSid", "AC" + "b" * 32)], [("AccountSid", "")]])
-def test_request_for_another_account_is_refused(account: list[tuple[str, str]]) -> None:
+def test_request_for_another_account_is_rejected(account: list[tuple[str, str]]) -> None:
     with pytest.raises(BadRequest, match=r"^AccountSid does not match TWILIO_ACCOUNT_SID\.$"):
         read_request(*account, ("CallSid", CALL))
 

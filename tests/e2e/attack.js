@@ -31,7 +31,7 @@ async ({ requests, sockets }) => {
       frame.onload = () => {
         try {
           const text = frame.contentDocument.body.innerText;
-          if (text && !text.includes("refuse") && !text.includes("must come from this machine")) read.push(`form ${url}: ${text}`);
+          if (text && !text.includes("are rejected") && !text.includes("must come from this machine")) read.push(`form ${url}: ${text}`);
         } catch {}
         if (frame.contentDocument?.URL !== "about:blank") done();
       };

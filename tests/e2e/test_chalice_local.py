@@ -81,7 +81,7 @@ def api_client(definition):
     return HttpClient("app", definition.api_url, token=token, json=True)
 
 
-def test_chalice_local_without_a_stage_option_serves_the_local_stage(start):
+def test_chalice_local_without_a_stage_option_uses_the_local_stage(start):
     environ = bare_environ(PYTHONUNBUFFERED="1")
     definition = stack.describe(environ)
     services = start(SERVICES, environ)

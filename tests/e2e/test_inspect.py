@@ -1,4 +1,4 @@
-"""Inspect, Callbacks and the export show what happened, on the real local stack."""
+"""The Inspect and Callbacks pages and the export show what happened, on the real local stack."""
 
 import csv
 import io
@@ -150,7 +150,7 @@ def test_offer_that_taskrouter_no_longer_has_is_shown_as_ended(live, open_consol
     assert live.taskrouter.get(path).status == 404
 
 
-def test_signature_is_verified_again_and_the_callback_sent_again(live, open_console):
+def test_signature_is_verified_again_and_the_callback_is_sent_again(live, open_console):
     reservation = live.create_pending_reservation()
     page = open_console("supervisor")
     inspect(page, reservation["reservation_sid"])

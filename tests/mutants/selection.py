@@ -46,7 +46,7 @@ class Coverage:
         tests: the tests that executed each statement.
         at_import: the statements of functions that ran when modules were imported, such as those
             of decorators.
-        not_passed: the tests that failed or were skipped, which are not used.
+        not_passed: the unused tests, which failed or were skipped.
         modules: the names of the modules that the tests imported, in order.
     """
 

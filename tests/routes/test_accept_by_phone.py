@@ -117,7 +117,7 @@ def test_password_is_sent_but_not_shown(api: Api) -> None:
         assert "sip:ann@example.com" in shown
 
 
-def test_quickstart_route_refuses_an_instruction(api: Api) -> None:
+def test_quickstart_route_rejects_an_instruction(api: Api) -> None:
     remote = reserve(api)
     body = {**DEQUEUE, "reservation_sid": remote.reservation_sid}
 
@@ -243,7 +243,7 @@ def test_worker_may_set_only_parameters_that_are_not_forbidden(api: Api, row: Ro
         ),
     ],
 )
-def test_refusal_names_the_parameter(api: Api, body: dict[str, Any], message: str) -> None:
+def test_error_names_the_forbidden_parameter(api: Api, body: dict[str, Any], message: str) -> None:
     response = accept_as_worker(api, body)
 
     assert response.status_code == 403
@@ -362,7 +362,7 @@ def test_worker_instructions_setting_determines_the_permissions_of_workers(
         '{"dequeue": [1]}',
     ],
 )
-def test_malformed_worker_instructions_setting_is_refused(
+def test_malformed_worker_instructions_setting_is_rejected(
     environ: dict[str, str], text: str
 ) -> None:
     with pytest.raises(config.SettingsError, match="^WORKER_INSTRUCTIONS must "):

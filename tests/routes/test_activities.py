@@ -160,7 +160,7 @@ def test_activity_sid_must_be_the_sid_of_an_activity(api: Api, alice: str, value
     assert not api.taskrouter.calls
 
 
-def test_activity_unknown_to_taskrouter_is_refused(api: Api, alice: str) -> None:
+def test_activity_unknown_to_taskrouter_is_rejected(api: Api, alice: str) -> None:
     response = switch(api, alice, sid("WA"))
 
     assert (response.status_code, response.json_body["Code"]) == (400, "TaskRouterRefused")
@@ -371,7 +371,7 @@ def test_names_in_events_are_shortened_to_256_characters(api: Api) -> None:
     assert worker_in_overview(api, alice)["activity_name"] == "a" * 256
 
 
-def test_event_from_another_workspace_is_refused(api: Api) -> None:
+def test_event_from_another_workspace_is_rejected(api: Api) -> None:
     alice = sid("WK")
     response = post_event(api, alice, OFFLINE, WorkspaceSid="WS" + "0" * 32)
 

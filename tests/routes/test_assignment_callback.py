@@ -76,7 +76,7 @@ def test_log_contains_the_checked_url_but_no_signature(api: Api) -> None:
     assert signature not in api.log.getvalue()
 
 
-def test_auth_token_signature_is_refused_if_the_request_names_a_shared_key(api: Api) -> None:
+def test_auth_token_signature_is_rejected_if_the_request_names_a_shared_key(api: Api) -> None:
     header = {"X-Twilio-Webhooks-Signature-Settings": "key=k1,algorithm=HMAC_SHA1"}
     assert api.post_callback(api.callback_parameters(), headers=header).status_code == 403
 
@@ -109,7 +109,7 @@ def test_signed_url_is_public_base_url_plus_route(
         (b"a=" + b"x" * 200_000, 413),
     ],
 )
-def test_invalid_body_or_signature_is_refused_with_a_message(
+def test_invalid_body_or_signature_is_rejected_with_a_message(
     api: Api, body: bytes, status: int
 ) -> None:
     response = api.http.post(
@@ -145,7 +145,7 @@ def test_error_for_an_invalid_or_unexpected_sid_names_the_parameter(
 @pytest.mark.parametrize(
     ("name", "value"), [("AccountSid", "AC" + "9" * 32), ("WorkspaceSid", "WS" + "9" * 32)]
 )
-def test_callback_from_another_account_or_workspace_is_refused_on_fallback_and_event_routes(
+def test_callback_from_another_account_or_workspace_is_rejected_on_fallback_and_event_routes(
     api: Api, route: str, event: str, name: str, value: str
 ) -> None:
     parameters = api.callback_parameters(**{name: value, "EventType": event})
@@ -161,7 +161,7 @@ def test_callback_from_another_account_or_workspace_is_refused_on_fallback_and_e
     "route", ["/assignment_callback", "/assignment_callback/fallback", "/event_callback"]
 )
 @pytest.mark.parametrize("name", ["AccountSid", "ReservationSid"])
-def test_refused_callback_is_logged_with_the_message_and_without_the_value(
+def test_rejected_callback_is_logged_with_the_message_and_without_the_value(
     api: Api, route: str, name: str
 ) -> None:
     value = "AC" + "9" * 32
@@ -184,7 +184,7 @@ def test_message_to_an_api_client_is_not_logged(api: Api) -> None:
 
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("name", ["AccountSid", "WorkspaceSid"])
-def test_second_account_or_workspace_in_a_form_is_refused(name: str, first: int) -> None:
+def test_second_account_or_workspace_in_a_form_is_rejected(name: str, first: int) -> None:
     own = {"AccountSid": "AC" + "1" * 32, "WorkspaceSid": "WS" + "1" * 32}
     values = [own[name], own[name][:2] + "9" * 32]
     pairs = [(name, values[first]), (name, values[1 - first])]

@@ -1,4 +1,4 @@
-"""`GET /callbacks` finds callbacks, including refused ones, by SID, route, status and time."""
+"""`GET /callbacks` finds callbacks, including rejected ones, by SID, route, status and time."""
 
 import time
 from dataclasses import replace
@@ -121,7 +121,7 @@ def test_malformed_task_sid_of_an_event_is_not_logged(api: Api, task_sid: str) -
     assert callback["task_sid"] is None
 
 
-def test_refused_callback_is_found_with_the_checked_url_and_the_cause(api: Api) -> None:
+def test_rejected_callback_is_found_with_the_checked_url_and_the_cause(api: Api) -> None:
     parameters = api.callback_parameters()
     signature = api.sign(parameters, f"{BASE_URL}/assignment_callback?secret=other")
     path = "/assignment_callback"
@@ -175,7 +175,7 @@ def test_filters_select_by_sid_route_and_status(api: Api) -> None:
     assert routes(reservation_sid=sid("WR")) == []
 
 
-def test_since_and_until_bound_the_search(api: Api) -> None:
+def test_since_and_until_limit_the_searched_period(api: Api) -> None:
     api.post_callback(api.callback_parameters())
     (callback,) = find(api)
     at = str(callback["at"])
@@ -288,7 +288,7 @@ def cloudwatch(api: Api, fake_logs: FakeLogs) -> FakeLogs:
     return fake_logs
 
 
-def test_cloudwatch_is_not_called_for_a_refused_request(api: Api, cloudwatch: FakeLogs) -> None:
+def test_cloudwatch_is_not_called_for_a_rejected_request(api: Api, cloudwatch: FakeLogs) -> None:
     worker = api.token("worker", worker_sid=sid("WK"))
     for token in (None, "x.y.z", worker, api.token("supervisor", ttl=-60)):
         assert api.call("GET", "/callbacks", token=token).status_code in (401, 403)
@@ -314,7 +314,7 @@ def test_parameters_become_the_filter_pattern_and_the_start_time(
     assert cloudwatch.requests[-1]["startTime"] == api.clock.now - DAY
 
 
-def test_backward_search_begins_at_until(api: Api, cloudwatch: FakeLogs) -> None:
+def test_backward_search_starts_at_until(api: Api, cloudwatch: FakeLogs) -> None:
     end = api.clock.now - DAY
     for at in (end, end + 1):
         cloudwatch.add(at)
@@ -357,7 +357,7 @@ def test_incomplete_search_is_reported_as_incomplete(api: Api, cloudwatch: FakeL
     assert page["next_cursor"] == f"{api.clock.now - 65 * 60_000}-0-{third_window}"
 
 
-def test_cursor_with_an_expired_token_is_refused(api: Api, cloudwatch: FakeLogs) -> None:
+def test_cursor_with_an_expired_token_is_rejected(api: Api, cloudwatch: FakeLogs) -> None:
     cursor = f"{api.clock.now}-0-{api.clock.now - 1}-0-0-expired"
     response = api.call("GET", f"/callbacks?cursor={cursor}")
     assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")

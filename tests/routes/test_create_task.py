@@ -78,7 +78,7 @@ def test_get_request_changes_nothing_unless_tutorial_routes_are_enabled(
         "Message": "Unsupported method: GET",
     }
     assert not api.taskrouter.calls
-    # Chalice itself refuses a method without a route in the same way.
+    # Chalice itself rejects a method without a route in the same way.
     unknown = api.call("PUT", path)
     assert (unknown.status_code, unknown.json_body["Code"]) == (405, "MethodNotAllowedError")
 
@@ -154,7 +154,7 @@ def test_attributes_of_4096_characters_are_accepted(api: Api) -> None:
     "body",
     [b"{", b"[]", b"null", b"\xff", b"{}{}", b"[" * 100_000, b'{"a":' * 5_000, b"NaN", b'"x"'],
 )
-def test_body_that_is_not_a_json_object_is_refused(api: Api, body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_rejected(api: Api, body: bytes) -> None:
     response = api.call("POST", "/create-task", body=body, content_type="application/json")
     assert response.status_code == 400
     assert response.json_body["Code"] == "BadRequestError"
@@ -167,7 +167,7 @@ def test_body_over_the_size_limit_returns_413(api: Api) -> None:
     assert response.status_code == 413
 
 
-def test_repeated_parameter_is_refused(api: Api) -> None:
+def test_repeated_parameter_is_rejected(api: Api) -> None:
     assert api.call("POST", "/create-task?priority=1&priority=2").status_code == 400
     body = b"priority=1&priority=1"
     assert api.call("POST", "/create-task", body=body, content_type=FORM).status_code == 400

@@ -75,7 +75,7 @@ def record(api: Api, **changes: Any) -> str:
 
 @pytest.mark.parametrize("path", [ROUTE, FALLBACK])
 @pytest.mark.parametrize("has_event", [False, True])
-def test_new_reservation_shows_its_delivery_but_no_claims_or_rule(
+def test_new_reservation_has_its_delivery_but_no_claims_or_rule(
     api: Api, path: str, *, has_event: bool
 ) -> None:
     parameters = api.callback_parameters()
@@ -139,7 +139,7 @@ def test_claims_are_sorted_by_time(api: Api) -> None:
 
 
 @pytest.mark.parametrize("has_event", [False, True])
-def test_reservation_shows_the_rule_of_its_answer_even_if_an_event_created_the_record(
+def test_reservation_has_the_rule_of_its_answer_even_if_an_event_created_the_record(
     environ: dict[str, str], request: pytest.FixtureRequest, tmp_path: Any, *, has_event: bool
 ) -> None:
     rules = tmp_path / "rules.toml"
@@ -379,7 +379,7 @@ def test_worker_may_not_check_the_signature_even_of_its_own_reservation(api: Api
     }
 
 
-def test_deployed_app_has_no_path_that_sends_a_callback_again(api: Api) -> None:
+def test_deployed_app_has_no_route_that_sends_a_callback_again(api: Api) -> None:
     remote = reserve(api)
     response = api.call("POST", f"/reservations/{remote.reservation_sid}/send_again")
     # If a request matches no route, API Gateway reads its Authorization header as an AWS signature.

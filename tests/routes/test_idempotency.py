@@ -87,7 +87,7 @@ def test_task_of_an_expired_key_is_not_returned(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "é", 'a"b', "x" * 129, "a b", "a\\"])
-def test_invalid_key_is_refused(api: Api, key: str) -> None:
+def test_invalid_key_is_rejected(api: Api, key: str) -> None:
     assert create(api, key).status_code == 400
     assert not api.taskrouter.calls
 
@@ -98,7 +98,7 @@ def test_idempotency_key_attribute_must_equal_the_header(api: Api) -> None:
     assert create(api, body={"attributes": {"idempotency_key": "order-1"}}).status_code == 201
 
 
-def test_attributes_that_become_too_long_with_the_key_are_refused(api: Api) -> None:
+def test_attributes_that_become_too_long_with_the_key_are_rejected(api: Api) -> None:
     response = create(api, body={"attributes": {"a": "x" * 4_080}})
     assert response.status_code == 400
     assert "idempotency_key" in response.json_body["Message"]
@@ -112,7 +112,9 @@ def test_attributes_that_become_too_long_with_the_marker_do_not_consume_the_key(
     assert create(api).status_code == 201
 
 
-def test_console_knows_how_many_characters_the_service_adds(api: Api) -> None:
+def test_added_length_in_the_console_is_the_number_of_characters_that_the_service_adds(
+    api: Api,
+) -> None:
     added = re.search(r"ADDED_LENGTH = (\d+);", (CONSOLE / "create_task.js").read_text("utf-8"))
     assert added
     longest = MAX_ATTRIBUTES_LENGTH - int(added[1])
@@ -380,7 +382,7 @@ def test_callers_cannot_set_attributes_reserved_for_the_service(
     assert not api.taskrouter.calls
 
 
-def test_key_attribute_without_the_header_is_refused(api: Api) -> None:
+def test_key_attribute_without_the_header_is_rejected(api: Api) -> None:
     body = {"attributes": {"idempotency_key": "order-1"}}
     assert api.post_json("/create-task", body).status_code == 400
     assert not api.taskrouter.calls

@@ -188,7 +188,7 @@ def test_pending_reservations_come_first_sorted_by_time_left(api: Api) -> None:
     assert get(api).json_body["counts"] == get(api, worker=worker).json_body["counts"] == counts
 
 
-def test_ended_reservation_leaves_the_overview(api: Api) -> None:
+def test_ended_reservation_is_removed_from_the_overview(api: Api) -> None:
     remote = reserve(api)
     assert sids(get(api, worker=remote.worker_sid)) == sids(get(api)) == [remote.reservation_sid]
     decide(api, remote.reservation_sid, "reject")
@@ -258,7 +258,7 @@ def test_sent_instruction_is_shown_without_its_secrets(api: Api) -> None:
     assert b"hunter22" not in response.body
 
 
-def test_unchanged_overview_is_a_304_without_a_body(api: Api) -> None:
+def test_unchanged_overview_gets_a_304_without_a_body(api: Api) -> None:
     reserve(api)
     first = get(api)
     api.clock.now += 1_234

@@ -1,4 +1,4 @@
-"""Routes that need a token refuse unknown parameters; signed routes accept such parameters."""
+"""Routes that need a token reject unknown parameters; signed routes accept them."""
 
 import itertools
 import json
@@ -66,7 +66,7 @@ def test_parameters_of_every_route_that_needs_a_token_are_listed() -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "source"), SOURCES)
-def test_unknown_parameter_is_refused_in_query_form_and_json(
+def test_unknown_parameter_is_rejected_in_query_form_and_json(
     api: Api, method: str, path: str, source: str
 ) -> None:
     response = send(api, method, path, source, {"color": "red"})
@@ -182,9 +182,9 @@ def test_every_rest_api_name_has_a_counterpart_or_an_explanation(api: Api, path:
         ("/accept_reservation", "from", ": only POST /reservations/{sid}/accept takes"),
         ("/create-task", "TaskQueueSid", ": it is not supported, because the Workflow"),
         ("/create-task", "RoutingTarget", ": it is not supported, because the Workflow"),
-        ("/create-task", "IdempotencyKey", ": send the key in the header Idempotency-Key"),
-        ("/create-task", "idempotency_key", ": send the key in the header Idempotency-Key"),
-        ("/create-task", "Idempotency-Key", ": send the key in the header Idempotency-Key"),
+        ("/create-task", "IdempotencyKey", ": send the key in the Idempotency-Key header"),
+        ("/create-task", "idempotency_key", ": send the key in the Idempotency-Key header"),
+        ("/create-task", "Idempotency-Key", ": send the key in the Idempotency-Key header"),
     ],
 )
 def test_name_without_a_counterpart_is_explained(
@@ -202,7 +202,7 @@ def test_name_without_a_counterpart_is_explained(
         *[(name, "instruction") for name in ("Instruction", "instructio")],
     ],
 )
-def test_misspelled_parameter_next_to_an_instruction_is_refused_with_a_suggestion(
+def test_misspelled_parameter_next_to_an_instruction_is_rejected_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, "from": "+15556667777", name: "x"}
@@ -222,7 +222,7 @@ def test_misspelled_parameter_next_to_an_instruction_is_refused_with_a_suggestio
         ("redirect", "CallUrl", "url"),
     ],
 )
-def test_rest_name_of_another_instruction_is_refused_with_a_suggestion(
+def test_rest_name_of_another_instruction_is_rejected_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, name: "x"}
@@ -242,7 +242,7 @@ def test_rest_name_of_another_instruction_is_refused_with_a_suggestion(
         (5, None),
     ],
 )
-def test_misspelled_instruction_is_refused_with_a_suggestion(
+def test_misspelled_instruction_is_rejected_with_a_suggestion(
     api: Api, name: object, intended: str | None
 ) -> None:
     response = api.post_json(f"/reservations/{WR}/accept", {"instruction": name})
@@ -287,14 +287,14 @@ def test_error_for_a_repeated_name_contains_the_name(
     ("body", "content_type"),
     [('{"attributes":{"a":1}}', "application/json"), ("limit=1", FORM), ("{", "application/json")],
 )
-def test_body_of_a_get_request_is_refused(
+def test_body_of_a_get_request_is_rejected(
     api: Api, path: str, body: str, content_type: str
 ) -> None:
     response = api.call(
         "GET", path.replace("{sid}", WR), body=body.encode(), content_type=content_type
     )
     assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
-    assert "must have no body" in response.json_body["Message"]
+    assert "must not have a body" in response.json_body["Message"]
     assert not api.taskrouter.calls
 
 
@@ -306,7 +306,7 @@ INSTRUCTION_PARAMETERS = [
 
 
 @pytest.mark.parametrize(("instruction", "name", "rest_name"), INSTRUCTION_PARAMETERS)
-def test_rest_name_of_an_instructions_parameter_is_refused_with_a_suggestion(
+def test_rest_name_of_an_instructions_parameter_is_rejected_with_a_suggestion(
     api: Api, instruction: str, name: str, rest_name: str
 ) -> None:
     body = {"instruction": instruction, rest_name: "x"}
@@ -315,7 +315,7 @@ def test_rest_name_of_an_instructions_parameter_is_refused_with_a_suggestion(
 
 
 @pytest.mark.parametrize("name", ["form", "ur", "status_callback", "Timeou"])
-def test_misspelled_parameter_of_a_call_is_refused(api: Api, name: str) -> None:
+def test_misspelled_parameter_of_a_call_is_rejected(api: Api, name: str) -> None:
     remote = reserve(api)
     call = {"instruction": "call", "from": "+15556667777", "url": "https://desk.example/twiml"}
 
@@ -369,7 +369,7 @@ def test_signed_request_may_have_unknown_parameters(api: Api, path: str) -> None
 
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_name_with_one_wrong_character_is_refused_with_a_suggestion(
+def test_name_with_one_wrong_character_is_rejected_with_a_suggestion(
     api: Api, data: st.DataObject
 ) -> None:
     method, path = data.draw(st.sampled_from([route for route in ROUTES if PARAMETERS[route[1]]]))

@@ -141,7 +141,9 @@ def test_decision_can_be_retried_when_the_claim_and_taskrouter_allow_it(
     assert api.call("POST", path).status_code == 200
 
 
-def test_retry_after_of_an_unverified_refusal_is_the_time_left_on_the_claim(api: Api) -> None:
+def test_retry_after_is_the_time_left_on_the_claim_if_a_refused_request_cannot_be_verified(
+    api: Api,
+) -> None:
     remote = reserve(api)
     api.taskrouter.fail_before["update"] = [TaskRouterRefused("400")]
     api.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("connection lost")]
@@ -150,7 +152,7 @@ def test_retry_after_of_an_unverified_refusal_is_the_time_left_on_the_claim(api:
     assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
 
 
-def test_retry_after_of_an_unverified_404_is_the_time_left_on_the_claim(api: Api) -> None:
+def test_retry_after_is_the_time_left_on_the_claim_if_a_404_cannot_be_verified(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.remove(remote.reservation_sid)
     api.taskrouter.workspace_error = TaskRouterUnavailable("connection lost")

@@ -39,7 +39,7 @@ def test_accept_returns_reservation_task_and_worker(
     assert api.taskrouter.calls["update"] == 1
 
 
-def test_reject_refuses_an_invalid_activity_sid(api: Api) -> None:
+def test_reject_returns_400_for_an_invalid_activity_sid(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/reject"
 

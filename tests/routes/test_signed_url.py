@@ -156,7 +156,7 @@ def test_chalice_local_verifies_the_requested_url(
         ("?" + "n" * 16 + "=1", BASE_URL + FALLBACK, "?***=***", "query"),
     ],
 )
-def test_refusal_is_logged_with_the_checked_url_and_its_likely_cause(
+def test_invalid_signature_is_logged_with_the_checked_url_and_its_likely_cause(
     api: Api, end: str, signed_url: str, checked_end: str, cause: str
 ) -> None:
     hosts = {"Host": "inner.example:8000", "X-Forwarded-Host": "front.example"}

@@ -230,7 +230,7 @@ def test_long_event_type_is_truncated_in_the_log(api: Api, length: int) -> None:
         ("status_callback_event", "answered," * 9_000 + "answered", "at most once"),
     ],
 )
-def test_oversized_text_in_an_instruction_is_refused(
+def test_oversized_text_in_an_instruction_is_rejected(
     api: Api, role: str, parameter: str, text: str, limit: str
 ) -> None:
     remote = reserve(api)

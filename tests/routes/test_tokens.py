@@ -53,7 +53,7 @@ DAY = 86_400
 NOT_SIGNED = "The token is not signed with the secret of an API key of this service."
 
 
-def refusal(api: Api, token: str) -> str:
+def error_message(api: Api, token: str) -> str:
     """Return the message of the 401 response to a token."""
     response = api.call("GET", "/reservations", token=token)
     assert response.status_code == 401
@@ -84,21 +84,21 @@ def refusal(api: Api, token: str) -> str:
 def test_response_states_why_the_token_is_invalid(
     api: Api, change: dict[str, object], message: str
 ) -> None:
-    assert refusal(api, api.token(**change)).startswith(message)  # type: ignore[arg-type]
+    assert error_message(api, api.token(**change)).startswith(message)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("missing", ["exp", "iss", "sub"])
-def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> None:
+def test_token_without_a_required_claim_is_rejected(api: Api, missing: str) -> None:
     claims = valid_claims(api)
     del claims[missing]
-    assert refusal(api, sign_claims(claims)) == f"The token has no valid claim {missing}."
+    assert error_message(api, sign_claims(claims)) == f"The token has no valid {missing} claim."
 
 
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ({"iss": 1}, "The token has no valid claim iss."),
-        ({"iss": ["SK"]}, "The token has no valid claim iss."),
+        ({"iss": 1}, "The token has no valid iss claim."),
+        ({"iss": ["SK"]}, "The token has no valid iss claim."),
         ({"sub": {}}, "The token belongs to a different account."),
         ({"exp": "soon"}, "The token is malformed. exp must be a number of seconds."),
         ({"exp": 1e400}, "The token is malformed. exp must be a number of seconds."),
@@ -110,15 +110,15 @@ def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> No
         ({"nbf": False}, "The token is malformed. nbf must be a number of seconds."),
         ({"iat": "1"}, "The token is malformed. iat must be a number of seconds."),
         ({"iat": True}, "The token is malformed. iat must be a number of seconds."),
-        ({"exp": None}, "The token has no valid claim exp."),
+        ({"exp": None}, "The token has no valid exp claim."),
         ({"exp": 10**4000}, "The lifetime of the token must be at most"),
         ({"nbf": "soon"}, "The token is malformed. nbf must be a number of seconds."),
         ({"nbf": None}, "The token is malformed. nbf must be a number of seconds."),
         ({"iat": 1e400}, "The token is malformed. iat must be a number of seconds."),
         ({"iat": [1]}, "The token is malformed. iat must be a number of seconds."),
         ({"jti": 1}, "The token is malformed. jti must be a string."),
-        ({"aud": "another service"}, "The token is malformed. It must have no audience (aud)."),
-        ({"aud": ["a", 1]}, "The token is malformed. It must have no audience (aud)."),
+        ({"aud": "another service"}, "The token is malformed. It must not have an audience (aud)."),
+        ({"aud": ["a", 1]}, "The token is malformed. It must not have an audience (aud)."),
         ({"nbf": 32_503_680_000}, "The token is not valid yet"),
         ({"iat": 32_503_680_000}, "The token is not valid yet"),
         ({"grants": None}, "The token has no TaskRouter grant"),
@@ -130,8 +130,8 @@ def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> No
         ),
     ],
 )
-def test_invalid_claims_are_refused(api: Api, claims: dict[str, object], message: str) -> None:
-    assert refusal(api, sign_claims({**valid_claims(api), **claims})).startswith(message)
+def test_invalid_claims_are_rejected(api: Api, claims: dict[str, object], message: str) -> None:
+    assert error_message(api, sign_claims({**valid_claims(api), **claims})).startswith(message)
 
 
 def test_times_may_have_a_fraction(api: Api) -> None:
@@ -147,24 +147,28 @@ def test_spaces_and_tabs_may_precede_the_token(api: Api, separator: str) -> None
 
 
 @pytest.mark.parametrize("suffix", [" x", ", Basic YTpi", "\tx"])
-def test_text_after_the_token_is_refused(api: Api, suffix: str) -> None:
+def test_text_after_the_token_is_rejected(api: Api, suffix: str) -> None:
     response = api.call("GET", "/reservations", token=api.token() + suffix)
     assert (response.status_code, response.json_body["Code"]) == (401, "UnauthorizedError")
 
 
 @pytest.mark.parametrize("role", [["supervisor"], {}, 1, True, "", "Supervisor", "supervisor "])
-def test_unknown_role_is_refused(api: Api, role: object) -> None:
+def test_unknown_role_is_rejected(api: Api, role: object) -> None:
     claims = valid_claims(api)
     grant = {"workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"], "role": role}
     claims["grants"] = {"task_router": grant}
-    assert refusal(api, sign_claims(claims)).startswith("role in the token's TaskRouter grant")
+    assert error_message(api, sign_claims(claims)).startswith(
+        "role in the token's TaskRouter grant"
+    )
 
 
 @pytest.mark.parametrize("identity", [5, ["ann"], {}, True, "x" * 257, "a\nb", "\ud800"])
 def test_identity_must_be_a_short_printable_string(api: Api, identity: object) -> None:
     claims = valid_claims(api)
     claims["grants"]["identity"] = identity  # type: ignore[index]
-    assert refusal(api, sign_claims(claims)).startswith("identity in the token's grants must be")
+    assert error_message(api, sign_claims(claims)).startswith(
+        "identity in the token's grants must be"
+    )
 
 
 @pytest.mark.parametrize("identity", [None, "", "ann", "x" * 256, "Zoë Müller"])
@@ -250,8 +254,10 @@ def test_responses_to_tokens_with_invalid_signatures_do_not_reveal_api_keys(api:
     for change in ({}, {"exp": 1}, {"nbf": 32_503_680_000}, {"sub": "x"}, {"grants": {}}):
         messages = {
             (
-                refusal(api, sign_claims({**claims, **change, "iss": issuer}, secret="x" * 64)),
-                refusal(
+                error_message(
+                    api, sign_claims({**claims, **change, "iss": issuer}, secret="x" * 64)
+                ),
+                error_message(
                     api,
                     sign_claims(
                         {**claims, **change, "iss": issuer}, secret="x" * 64, algorithm="HS512"
@@ -269,13 +275,13 @@ def encode_parts(*parts: str) -> str:
     return ".".join([*encoded, "eA"])
 
 
-def test_algorithms_other_than_hs256_are_refused(api: Api) -> None:
+def test_algorithms_other_than_hs256_are_rejected(api: Api) -> None:
     claims = valid_claims(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
     signed_with_hs512 = sign_claims(claims, secret=secret, algorithm="HS512")
     for token in (unsigned, signed_with_hs512):
-        assert refusal(api, token) == "The token must be signed with HS256."
+        assert error_message(api, token) == "The token must be signed with HS256."
 
 
 @pytest.mark.parametrize(
@@ -290,8 +296,8 @@ def test_algorithms_other_than_hs256_are_refused(api: Api) -> None:
         encode_parts('{"alg": "HS256", "crit": ["x"]}', "{}"),
     ],
 )
-def test_malformed_tokens_are_refused(api: Api, token: str) -> None:
-    assert refusal(api, token).startswith("The token is malformed.")
+def test_malformed_tokens_are_rejected(api: Api, token: str) -> None:
+    assert error_message(api, token).startswith("The token is malformed.")
 
 
 @pytest.mark.parametrize(("length", "status"), [(8_192, 200), (8_193, 401)])

@@ -75,7 +75,7 @@ def post(api: Api, path: str, headers: dict[str, str], body: bytes) -> int:
     ],
 )
 @pytest.mark.usefixtures("ssm")
-def test_request_refused_before_signature_verification_calls_no_dependency(
+def test_request_rejected_before_signature_verification_calls_no_dependency(
     api: Api, route: str, status: int, headers: dict[str, str], body: bytes
 ) -> None:
     vars(api.service)["secrets"] = ForbiddenDependency()

@@ -244,7 +244,7 @@ def test_error_names_the_invalid_call_parameter(
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_other_methods_and_content_types_are_refused(api: Api, path: str) -> None:
+def test_other_methods_and_content_types_are_rejected(api: Api, path: str) -> None:
     assert api.call("GET", path).status_code == 405
     assert api.post_json(path, {"CallSid": CALL_SID}).status_code == 415
 

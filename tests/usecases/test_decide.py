@@ -62,9 +62,9 @@ def test_rejected_reservation_cannot_be_accepted(
 ) -> None:
     service.reject(pending)
 
-    with pytest.raises(ReservationNotPending) as refusal:
+    with pytest.raises(ReservationNotPending) as caught:
         service.accept(pending)
-    assert refusal.value.details == {"reservation_status": "rejected"}
+    assert caught.value.details == {"reservation_status": "rejected"}
     assert service.taskrouter.calls["update"] == 1
 
 
@@ -117,9 +117,9 @@ def test_reject_during_accept_fails_without_waiting(
     def reject_during_update(verb: str) -> None:
         if verb == "update":
             before = service.clock.now
-            with pytest.raises(ReservationNotPending) as refusal:
+            with pytest.raises(ReservationNotPending) as caught:
                 service.reject(pending)
-            assert refusal.value.details == {"reservation_status": "pending"}
+            assert caught.value.details == {"reservation_status": "pending"}
             assert service.clock.now == before
 
     service.taskrouter.when_called = reject_during_update
@@ -154,9 +154,9 @@ def test_claim_is_kept_for_sweep_if_status_cannot_be_fetched(
 ) -> None:
     service.taskrouter.fail_after["update"] = [TaskRouterUnavailable("connection lost")]
     service.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("connection lost")]
-    with pytest.raises(OutcomeUnknown) as refusal:
+    with pytest.raises(OutcomeUnknown) as caught:
         service.accept(pending)
-    assert refusal.value.retry_after == 30
+    assert caught.value.retry_after == 30
     assert service.record(pending).claim is not None
 
     service.clock.now += 30_000
@@ -232,9 +232,9 @@ def test_end_of_reservation_in_taskrouter_is_recorded_and_reported(
 ) -> None:
     service.taskrouter.set_status(pending.reservation_sid, Status.TIMEOUT)
 
-    with pytest.raises(ReservationNotPending) as refusal:
+    with pytest.raises(ReservationNotPending) as caught:
         service.accept(pending)
-    assert refusal.value.details == {"reservation_status": "timeout"}
+    assert caught.value.details == {"reservation_status": "timeout"}
     assert service.record(pending).status is Status.TIMEOUT
 
 
@@ -290,7 +290,7 @@ def test_decision_does_not_change_recorded_status_if_workspace_is_unknown(
     assert service.record(pending).status is Status.PENDING
 
 
-def test_claim_is_released_if_credentials_are_refused(
+def test_claim_is_released_if_credentials_are_rejected(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterDenied("401")]

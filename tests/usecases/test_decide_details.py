@@ -242,7 +242,7 @@ def test_failed_request_can_be_retried_after_the_lease_if_its_claim_cannot_be_re
     failure: TaskRouterError,
     retry_after: int | None,
 ) -> None:
-    """A retry does not help if TaskRouter refuses the credentials."""
+    """A retry does not help if TaskRouter rejects the credentials."""
     service.taskrouter.fail_before["update"] = [failure]
     monkeypatch.setattr(service.store, "release_claim", fail)
     with pytest.raises(type(failure)) as raised:

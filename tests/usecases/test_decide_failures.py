@@ -44,7 +44,7 @@ def test_note_explains_why_a_reservation_is_recorded_as_gone(
 
 
 @pytest.mark.parametrize("error", [TaskRouterUnavailable("500"), TaskRouterDenied("401")])
-def test_outcome_is_unknown_if_the_status_cannot_be_fetched_after_a_refusal(
+def test_outcome_is_unknown_if_the_status_cannot_be_fetched_after_a_refused_request(
     service: Service, pending: RemoteReservation, error: TaskRouterError
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterRefused("no")]
@@ -55,7 +55,7 @@ def test_outcome_is_unknown_if_the_status_cannot_be_fetched_after_a_refusal(
     assert service.record(pending).claim is not None
 
 
-def test_reservation_that_is_missing_after_a_refusal_is_reported_as_gone(
+def test_reservation_that_is_missing_after_a_refused_request_is_reported_as_gone(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterRefused("no")]

@@ -43,7 +43,7 @@ from tests.support import (
 from tests.usecases.conftest import SUPERVISOR, Service
 
 REQUEST_MS, CALL_MS = 3_000, 2_000
-"""Time limits of a request to TaskRouter, and of a DynamoDB call with default settings."""
+"""Time limits for a request to TaskRouter, and for a DynamoDB call with default settings."""
 
 INSTRUCTION = Conference(from_="+15556667777")
 ERRORS = [
@@ -346,10 +346,10 @@ def test_unknown_outcome_of_a_creation_is_not_verified_if_no_time_is_left(
         creation.clock.now += REQUEST_MS
 
     creation.taskrouter.when_called = take_time
-    with pytest.raises(OutcomeUnknown) as refusal:
+    with pytest.raises(OutcomeUnknown) as caught:
         creation.create(calls=repeat(500))
     assert creation.taskrouter.calls == {"create": 1}
-    assert refusal.value.retry_after == 26  # until the lease expires
+    assert caught.value.retry_after == 26  # until the lease expires
 
     creation.taskrouter.when_called = lambda _verb: None
     creation.clock.now += 26_000
@@ -363,10 +363,10 @@ def test_search_for_an_earlier_task_is_not_sent_if_no_time_is_left(
     creation = _create_without_response(store)
     creation.taskrouter.calls.clear()
 
-    with pytest.raises(OutcomeUnknown) as refusal:
+    with pytest.raises(OutcomeUnknown) as caught:
         creation.create(calls=repeat(3_000))
     assert not creation.taskrouter.calls
-    assert refusal.value.retry_after == 1
+    assert caught.value.retry_after == 1
     assert creation.create() in creation.taskrouter.tasks
 
 

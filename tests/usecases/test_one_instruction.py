@@ -1,4 +1,4 @@
-"""TaskRouter executes at most one instruction that rings, even if responses are lost.
+"""TaskRouter executes at most one instruction that rings a phone, even if responses are lost.
 
 A rule may answer a callback with an instruction that rings a phone, and an accept request may
 contain another instruction. If DynamoDB fails, the fallback is answered without being recorded. A
@@ -104,9 +104,9 @@ def test_instruction_is_refused_if_answer_is_not_recorded(
 
     service.clock.now += 15_001
     for _ in range(2):
-        with pytest.raises(AnswerUnknown, match="without an instruction") as refusal:
+        with pytest.raises(AnswerUnknown, match="without an instruction") as caught:
             instruct(service, remote)
-        assert refusal.value.details == {"reservation_status": "pending"}
+        assert caught.value.details == {"reservation_status": "pending"}
     assert service.taskrouter.instructions == []
     assert service.accept(remote).status is Status.ACCEPTED
 
@@ -119,9 +119,9 @@ def test_instruction_can_be_retried_while_callback_may_be_in_transit(
     record(service, remote)
     service.clock.now += 5_000
 
-    with pytest.raises(OutcomeUnknown) as refusal:
+    with pytest.raises(OutcomeUnknown) as caught:
         instruct(service, remote)
-    assert refusal.value.retry_after == 10
+    assert caught.value.retry_after == 10
     assert service.taskrouter.instructions == []
 
     service.assign(remote)
@@ -167,9 +167,9 @@ def test_reservation_that_is_not_pending_is_reported_even_if_no_answer_is_record
     remote = service.taskrouter.add()
     service.post_event(remote, status)
 
-    with pytest.raises(AppError) as refusal:
+    with pytest.raises(AppError) as caught:
         instruct(service, remote)
-    assert refusal.value.code == "ReservationNotPending"
+    assert caught.value.code == "ReservationNotPending"
 
 
 def test_instruction_is_refused_if_a_ringing_answer_was_withheld_during_a_failed_decision(
@@ -227,7 +227,7 @@ def test_rules_may_ring_if_any_answer_rings(name: str, place: str) -> None:
 
 
 def test_rules_that_could_not_be_loaded_may_ring() -> None:
-    """Another process may have loaded rules with answers that ring."""
+    """Another process may have loaded rules with answers that ring a phone."""
     assert Rules((), Defer(), failures=("RULES_FILE",)).may_ring
 
 
@@ -258,7 +258,7 @@ class Scenario(RuleBasedStateMachine):
     """One Reservation, whose callback, fallback, events and accept requests arrive in any order.
 
     TaskRouter executes the first answer that reaches it. The rules choose the same answer for each
-    callback about the Reservation. The sweep rejects the Reservation after 40 s.
+    callback for the Reservation. The sweep rejects the Reservation after 40 s.
     """
 
     store: DynamoReservationStore

@@ -111,7 +111,7 @@ def test_reconciliation_counts_unfinished_steps(
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 3, True)
 
 
-def test_refused_api_key_during_reconciliation_fails_sweep(service: Service) -> None:
+def test_rejected_api_key_during_reconciliation_fails_sweep(service: Service) -> None:
     service.taskrouter.fail_before["tasks"] = [TaskRouterDenied("401")]
     with pytest.raises(SweepFailed):
         service.sweep()

@@ -56,7 +56,7 @@ def test_first_run_reads_an_hour_in_windows_that_grow_to_ten_minutes(
         (-1_200_000, [-1_260_000, -1_110_000, -810_000, -210_000, 0]),
     ],
 )
-def test_first_window_begins_a_minute_before_the_saved_position(
+def test_first_window_starts_a_minute_before_the_saved_position(
     service: Service, taskrouter: RecordingTaskRouter, done_until: int, bounds: list[int]
 ) -> None:
     save_progress(service, dict.fromkeys(["", *PARTS], done_until))

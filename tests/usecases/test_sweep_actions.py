@@ -286,7 +286,7 @@ def test_wrapping_reservation_is_not_completed_by_default(service: Service) -> N
     assert service.taskrouter.calls["update"] == 0
 
 
-def test_wrap_up_limit_begins_with_the_status_wrapping_not_with_the_record(
+def test_wrap_up_limit_starts_with_the_wrap_up_not_with_the_creation_of_the_record(
     service: Service,
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=1_200)

@@ -45,9 +45,9 @@ from tests.usecases.test_decision_time import SlowClient, slow_down
 MINUTE = 60_000
 LIMITS_MS = {"fetch": 3_000, "list": 3_000, "update": 3_000, "workspace": 3_000}
 LIST_LIMITS_MS = {"tasks": 16_000, "events": 16_000}
-"""Time limits of the requests to TaskRouter, by verb."""
+"""Time limits for requests to TaskRouter, by verb."""
 MAX_CALL_MS = 3_214
-"""Time limit of a DynamoDB call with the longest CALLBACK_BUDGET_SECONDS."""
+"""Time limit for a DynamoDB call with the longest CALLBACK_BUDGET_SECONDS."""
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +155,9 @@ def test_failed_part_is_repeated_by_the_next_sweep_even_if_checks_use_up_the_tim
     assert line["unreconciled"] == 0
 
 
-def test_all_tasks_are_reached_even_if_each_sweep_has_time_for_only_a_few(service: Service) -> None:
+def test_all_tasks_are_processed_even_if_each_sweep_has_time_for_only_a_few(
+    service: Service,
+) -> None:
     for number in range(40):
         service.taskrouter.add(task_sid=f"WT{number:032x}")
     take_time(service, list=2_500)

@@ -1,6 +1,6 @@
 """botocore's DynamoDB client, with a time limit.
 
-Assignment callbacks do not import this slow module.
+Handling an assignment callback does not import this slow module.
 """
 
 from typing import Any

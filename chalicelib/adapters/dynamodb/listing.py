@@ -184,7 +184,7 @@ class DynamoReservationListing:
         return ReservationPage(self._read_records(sids, query.status), None)
 
     def cursor_after(self, reservation: Reservation) -> str:
-        """Return the cursor of a page that begins after *reservation*."""
+        """Return the cursor of a page that starts after *reservation*."""
         return _Position(reservation.reserved_at, reservation.reservation_sid).to_cursor()
 
     def fetch_open(
@@ -360,7 +360,7 @@ def _sorted_positions(
     Args:
         entries: the entries, in any order.
         worker_sid: WK… of the Worker whose entries to include; None for all Workers.
-        after: the position before the first entry; None to begin with the newest entry.
+        after: the position before the first entry; None to start with the newest entry.
     """
     positions = [_position(e) for e in entries if worker_sid in (None, e["worker_sid"])]
     # In descending order, a position without an entry precedes every entry with the same time.

@@ -75,9 +75,9 @@ class DynamoReservationStore(DynamoJobs):
         """Record a callback once; a second write may be needed for the answer ``{}``.
 
         Returns:
-            The effective answer. This is usually the answer of *reservation*, but an earlier answer
-            if a callback was answered before. The answer is ``{}`` if the Reservation is no longer
-            pending, has a live claim, or has an instruction that was sent over REST.
+            The effective answer. This is usually the answer in *reservation*. If a callback was
+            answered before, this is the earlier answer. The answer is ``{}`` if the Reservation is
+            no longer pending, has a live claim, or has an instruction that was sent over REST.
         """
         started = time.monotonic()
         answer = dict(reservation.answer or {})
@@ -262,10 +262,12 @@ class DynamoReservationStore(DynamoJobs):
                 return recorded, record
         recorded, record = self._record_status(reservation_sid, update)
         if not recorded and record is not None:
-            record = self._name_decider(record, update) or record
+            record = self._record_owner_as_source(record, update) or record
         return recorded, record
 
-    def _name_decider(self, record: Reservation, update: StatusUpdate) -> Reservation | None:
+    def _record_owner_as_source(
+        self, record: Reservation, update: StatusUpdate
+    ) -> Reservation | None:
         """Record the claim's owner as the source of an entry that another source recorded first.
 
         TaskRouter may report a decision in an event before it responds to the owner's request.

@@ -28,7 +28,7 @@ _Part = TypeVar("_Part")
 _KEY = {"id": "statistics"}
 
 _PAGE_SIZE = 2_000
-"""Maximum number of entries per index page. Larger pages could exceed the time limit of a call."""
+"""Maximum number of entries per index page. Larger pages could exceed the time limit for a call."""
 
 
 class DynamoStatistics:

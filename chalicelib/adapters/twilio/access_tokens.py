@@ -22,7 +22,7 @@ _MAX_LENGTH = 8_192
 _MAX_IDENTITY_LENGTH = 256
 _ALGORITHM = "HS256"
 
-_REFUSALS: Mapping[type[jwt.InvalidTokenError], str] = {
+_MESSAGES: Mapping[type[jwt.InvalidTokenError], str] = {
     # One message for an unknown key and a wrong signature. Two messages would let anyone find out
     # which API keys the service accepts.
     jwt.InvalidSignatureError: "The token is not signed with the secret of an API key of this "
@@ -37,7 +37,7 @@ _REFUSALS: Mapping[type[jwt.InvalidTokenError], str] = {
 """Messages by PyJWT error. `_describe` builds the messages for all other errors."""
 
 _MALFORMED: Mapping[type[jwt.InvalidTokenError], str] = {
-    jwt.InvalidAudienceError: "It must have no audience (aud).",
+    jwt.InvalidAudienceError: "It must not have an audience (aud).",
     jwt.exceptions.InvalidJTIError: "jti must be a string.",
 }
 """Reasons why a token is malformed, by PyJWT error."""
@@ -200,8 +200,8 @@ def _is_name(value: object) -> bool:
 
 def _describe(error: jwt.InvalidTokenError) -> str:
     if isinstance(error, jwt.MissingRequiredClaimError):
-        return f"The token has no valid claim {error.claim}."
-    return _REFUSALS.get(type(error)) or _malformed(_MALFORMED.get(type(error)))
+        return f"The token has no valid {error.claim} claim."
+    return _MESSAGES.get(type(error)) or _malformed(_MALFORMED.get(type(error)))
 
 
 def _malformed(reason: str | None) -> str:

@@ -63,16 +63,16 @@ def to_error(response: Response) -> TaskRouterError:
         return TaskRouterDenied(f"TaskRouter rejected this service's credentials ({cause}).")
     if status == _NOT_FOUND:
         text = f"TaskRouter has no such resource ({cause})"
-        return TaskRouterNotFound(text + _describe_refusal(problem, body))
+        return TaskRouterNotFound(text + _describe_problem(problem, body))
     if status == _THROTTLED:
         return TaskRouterThrottled("TaskRouter throttled the request.", retry_after=retry_after)
     if status in _REFUSED:
         text = f"TaskRouter refused the request ({cause})"
-        return TaskRouterRefused(text + _describe_refusal(problem, body))
+        return TaskRouterRefused(text + _describe_problem(problem, body))
     return TaskRouterUnavailable(f"TaskRouter failed ({cause}).", retry_after=retry_after)
 
 
-def _describe_refusal(problem: dict[str, Any], body: str) -> str:
+def _describe_problem(problem: dict[str, Any], body: str) -> str:
     """Return the end of an error message: Twilio's message and the parameters to check.
 
     If Twilio's response contains no message that may be shown, return a link to Twilio's error

@@ -46,7 +46,7 @@ _UNENCODED_CHARACTERS = (
     "",  # encoders older than RFC 3986
     "*",  # Java's URLEncoder
 )
-"""Characters that encoders leave unencoded, besides letters, digits, "_", "." and "-"."""
+"""Characters that encoders leave unencoded, in addition to letters, digits, "_", "." and "-"."""
 
 _UNAMBIGUOUS_TEXT = re.compile("[A-Za-z0-9_.~-]+")
 """Text that no encoder changes, except "~". Both forms of "~" are tried."""
@@ -177,12 +177,12 @@ def check_header(signature: str | None, settings: str | None) -> tuple[str, str]
     algorithm = HMAC_SHA256 if settings else HMAC_SHA1
     if not signature:
         raise InvalidSignature(
-            "The header X-Twilio-Signature is missing. Only Twilio may call this route.",
+            "The X-Twilio-Signature header is missing. Only Twilio may call this route.",
             likely_cause=LikelyCause.NO_HEADER,
         )
     if len(signature) != _LENGTHS[algorithm]:
         raise InvalidSignature(
-            f"The header X-Twilio-Signature must have {_LENGTHS[algorithm]} characters.",
+            f"The X-Twilio-Signature header must have {_LENGTHS[algorithm]} characters.",
             likely_cause=LikelyCause.MALFORMED_HEADER,
         )
     return signature, algorithm
@@ -260,8 +260,8 @@ def _likely_cause(
 def _unusual_query_strings(query: Sequence[tuple[str, str]], usual: str) -> Iterator[str]:
     """Yield query strings that are too unusual to be tried for each request.
 
-    A proxy may have added the query string. API Gateway hides an empty query string, an additional
-    "&", and which characters were encoded.
+    A proxy may have added the query string. API Gateway does not reveal an empty query string, an
+    additional "&" or the original encoding.
     """
     if not query:
         yield "?"

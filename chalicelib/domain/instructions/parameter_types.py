@@ -121,7 +121,7 @@ METHOD = one_of("GET", "POST")
 def comma_list(*events: str) -> ParameterType:
     """Return the type of comma-separated events; REST uses one form field per event."""
     return ParameterType(
-        f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
+        f'a comma-separated list of events without spaces, such as "{",".join(events[-2:])}"; '
         f"allowed events, each at most once: {', '.join(events)}",
         lambda value: isinstance(value, str) and _are_valid_events(value.split(","), events),
         to_form=lambda value: value.split(","),

@@ -170,20 +170,20 @@ def _check_callback_responses(
         if not _is_recorded(response, record) and not was_reported:
             recorded = _describe_record(record) if record else "none"
             yield (
-                f"the response to the {response.subject} callback about {sid} was 200, but the "
+                f"the response to the {response.subject} callback for {sid} was 200, but the "
                 f"callback was not recorded; record: {recorded}"
             )
     for sid, answers in bodies.items():
         if len({*answers}) > 1 and not _is_followed_by_no_instruction(sid, answers, log):
             recorded = _describe_record(records[sid]) if sid in records else "none"
-            yield f"different answers to the callbacks about {sid}: {answers}; record: {recorded}"
+            yield f"different answers to the callbacks for {sid}: {answers}; record: {recorded}"
 
 
 def _check_instructions(
     truth: GroundTruth, observations: Observations, records: Mapping[str, Record]
 ) -> Iterator[str]:
     counts = Counter(truth.instructions)
-    # Repeated answers to the callbacks about a Reservation count as one instruction.
+    # Repeated answers to the callbacks for a Reservation count as one instruction.
     counts.update(
         {
             response.reservation_sid

@@ -34,7 +34,7 @@ _CLIENT_ERRORS = range(400, 500)
 
 @dataclass(frozen=True)
 class CallbackResponse:
-    """The body of a 200 response to a callback about a Reservation."""
+    """The body of a 200 response to a callback for a Reservation."""
 
     reservation_sid: str
     subject: str
@@ -115,7 +115,7 @@ class ContactCenter:
         form, subject = request.form, subject_of(request)
         sid = form.get("ReservationSid", "")
         if sid and sid not in self._reservation_plans:
-            self._begin_reservation(sid, form["TaskSid"], form["WorkerSid"])
+            self._handle_new_reservation(sid, form["TaskSid"], form["WorkerSid"])
         match subject:
             case "event task.created":
                 self._waiting_tasks += 1
@@ -136,7 +136,7 @@ class ContactCenter:
             )
         if response.status in _CLIENT_ERRORS or response.status in {500, 502}:
             self.observations.errors.append(
-                f"{response.status} for the {subject} callback about {sid}: {response.body!r}"
+                f"{response.status} for the {subject} callback for {sid}: {response.body!r}"
             )
 
     # Tasks
@@ -185,7 +185,7 @@ class ContactCenter:
 
     # Reservations and Workers
 
-    def _begin_reservation(self, sid: str, task_sid: str, worker_sid: str) -> None:
+    def _handle_new_reservation(self, sid: str, task_sid: str, worker_sid: str) -> None:
         plan = self._plan.reservation(len(self.observations.reservations))
         self._reservation_plans[sid] = plan
         self.observations.reservations.append(sid)

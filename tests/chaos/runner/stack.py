@@ -30,7 +30,7 @@ _KILLED_SECONDS = 0.3
 _ONE_DAY = "86400"
 _RULES = """
 [[rule]]
-name = "Some Tasks ring"
+name = "Ring the agent for some Tasks"
 when = "task.rings"
 instruction = "call"
 to = "client:agent"

@@ -54,7 +54,7 @@ def test_query_of_the_authorization_endpoint_is_kept(
     assert location.count("?") == 1
 
 
-def test_silent_sign_in_sends_the_prompt_none(browser: Browser) -> None:
+def test_silent_sign_in_sends_prompt_none(browser: Browser) -> None:
     location = browser.get("/console/sign-in?silent=1").headers["Location"]
     assert parse_qs(urlsplit(location).query)["prompt"] == ["none"]
 
@@ -77,7 +77,7 @@ def test_account_choice_uses_a_prompt_that_the_provider_supports(
     assert claims_of(browser.finish(browser.provider.authorize(location)))
 
 
-def test_account_choice_at_google_uses_the_prompt_select_account() -> None:
+def test_account_choice_at_google_uses_prompt_select_account() -> None:
     google, no_secrets = "https://accounts.google.com", cast("SecretsSource", None)
     provider = Provider(google, CLIENT_ID, "openid", no_secrets, now_ms=lambda: 1)
     metadata = {"issuer": google, "authorization_endpoint": f"{google}/o/oauth2/v2/auth"}
@@ -94,7 +94,7 @@ def test_account_choice_at_google_uses_the_prompt_select_account() -> None:
         *("?choose_account=0", "?choose_account=", "?silent=1&choose_account=1"),
     ],
 )
-def test_malformed_parameters_are_refused(browser: Browser, query: str) -> None:
+def test_malformed_parameters_are_rejected(browser: Browser, query: str) -> None:
     assert browser.get(f"/console/sign-in{query}").status_code == (400)
 
 
@@ -202,7 +202,7 @@ def test_sign_in_returns_to_the_page_that_started_it(browser: Browser) -> None:
         "console/?" + "a" * 201,
     ],
 )
-def test_invalid_return_to_is_refused(browser: Browser, page: str) -> None:
+def test_invalid_return_to_is_rejected(browser: Browser, page: str) -> None:
     response = browser.get(f"/console/sign-in?{urlencode({'return_to': page})}")
     assert response.status_code == 400
     assert "return_to" in response.json_body["Message"]

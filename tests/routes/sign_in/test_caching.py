@@ -73,7 +73,7 @@ def test_forged_signatures_cause_at_most_one_fetch_of_the_keys_per_minute(
         assert provider.requests["/jwks"] == 2
 
 
-def test_removed_key_is_refused_after_the_keys_are_fetched_again(
+def test_removed_key_is_rejected_after_the_keys_are_fetched_again(
     browser: Browser, provider: FakeProvider
 ) -> None:
     assert claims_of(browser.sign_in())

@@ -79,7 +79,7 @@ def test_code_can_be_used_only_once_even_with_a_copied_cookie(browser: Browser) 
     assert failure(browser.finish(query)) == "provider_refused"
 
 
-def test_two_cookies_with_the_same_name_are_refused(browser: Browser) -> None:
+def test_two_cookies_with_the_same_name_are_rejected(browser: Browser) -> None:
     query = browser.begin()
     value = browser.cookies[COOKIE]
     response = browser.api.call(
@@ -111,7 +111,7 @@ def test_attempt_is_read_from_the_cookie_unless_the_cookie_has_expired(browser: 
 
 
 @pytest.mark.parametrize("text", ["", "a", "a.b.c", "e30.e30.", "é"])
-def test_malformed_cookie_is_refused(browser: Browser, text: str) -> None:
+def test_malformed_cookie_is_rejected(browser: Browser, text: str) -> None:
     assert sign_in_cookie.unseal(text, browser.api.service.secrets) is None
 
 

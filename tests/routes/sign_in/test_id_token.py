@@ -1,4 +1,4 @@
-"""Valid ID tokens are accepted, and invalid ID tokens and unsuitable keys are refused."""
+"""Valid ID tokens are accepted, and invalid ID tokens and unsuitable keys are rejected."""
 
 import base64
 import hashlib
@@ -80,7 +80,7 @@ BAD_TOKENS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
-def test_invalid_id_token_is_refused(browser: Browser, provider: FakeProvider, name: str) -> None:
+def test_invalid_id_token_is_rejected(browser: Browser, provider: FakeProvider, name: str) -> None:
     provider.make_token = BAD_TOKENS[name]
     assert failure(browser.sign_in()) == "provider_invalid"
     assert browser.api.lines()[-1]["sign_in"] == "provider_invalid"
@@ -139,12 +139,12 @@ UNSUITABLE_KEYS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", UNSUITABLE_KEYS)
-def test_unsuitable_keys_are_refused(browser: Browser, provider: FakeProvider, name: str) -> None:
+def test_unsuitable_keys_are_rejected(browser: Browser, provider: FakeProvider, name: str) -> None:
     provider.jwks = UNSUITABLE_KEYS[name]()
     assert failure(browser.sign_in()) == "provider_invalid"
 
 
-def test_short_rsa_key_is_refused(browser: Browser, provider: FakeProvider) -> None:
+def test_short_rsa_key_is_rejected(browser: Browser, provider: FakeProvider) -> None:
     provider.jwks = [public_jwk("RSA 1024")]
     provider.make_token = lambda claims: sign(claims, "RSA 1024")
     with pytest.warns(jwt.warnings.InsecureKeyLengthWarning):

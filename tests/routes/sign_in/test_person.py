@@ -33,7 +33,7 @@ def test_worker_gets_a_token_that_the_api_accepts(
     assert api.lines()[-2]["principal"] == f"worker:{ALICE}"
 
 
-def test_unverified_email_is_refused(browser: Browser, provider: FakeProvider) -> None:
+def test_unverified_email_is_rejected(browser: Browser, provider: FakeProvider) -> None:
     for verified in (False, None, "true", 1):
         provider.claims["email_verified"] = verified
         code, message = refusal(browser.sign_in())
@@ -43,12 +43,12 @@ def test_unverified_email_is_refused(browser: Browser, provider: FakeProvider) -
 
 
 @pytest.mark.parametrize("email", [None, "", 5, ["alice@example.com"], "a\nb", "a" * 257])
-def test_malformed_email_is_refused(browser: Browser, provider: FakeProvider, email: Any) -> None:
+def test_malformed_email_is_rejected(browser: Browser, provider: FakeProvider, email: Any) -> None:
     provider.claims["email"] = email
     assert refusal(browser.sign_in())[0] == "no_identity"
 
 
-def test_user_without_worker_is_refused(browser: Browser, directory: Directory) -> None:
+def test_user_without_worker_is_rejected(browser: Browser, directory: Directory) -> None:
     directory.workers.clear()
     response = browser.sign_in()
     code, message = refusal(response)
@@ -58,7 +58,7 @@ def test_user_without_worker_is_refused(browser: Browser, directory: Directory) 
     assert (line["status"], line["sign_in"]) == (403, "no_worker")
 
 
-def test_user_with_two_workers_is_refused(browser: Browser, directory: Directory) -> None:
+def test_user_with_two_workers_is_rejected(browser: Browser, directory: Directory) -> None:
     directory.workers["friendly_name", "alice@example.com"] *= 2
     code, message = refusal(browser.sign_in())
     assert code == "several_workers"
@@ -120,7 +120,7 @@ def test_groups_determine_the_role(
 @pytest.mark.parametrize(
     "groups", [None, [], "agent", "*", ["service"], {"agents": 1}, [["agents"]], 5]
 )
-def test_user_without_role_is_refused(
+def test_user_without_role_is_rejected(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest, groups: Any
 ) -> None:
     environ["OIDC_ROLES"] = ROLES

@@ -103,7 +103,7 @@ def test_refused_connection_is_reported(environ: dict[str, str], api: Api) -> No
     ],
     ids=str,
 )
-def test_unusable_metadata_is_refused(
+def test_unusable_metadata_is_rejected(
     browser: Browser, provider: FakeProvider, metadata: dict[str, Any]
 ) -> None:
     provider.metadata = metadata
@@ -145,7 +145,7 @@ def test_response_without_code_fails(browser: Browser) -> None:
     assert failure(browser.finish(state)) == "provider_refused"
 
 
-def test_response_from_another_issuer_is_refused(browser: Browser, provider: FakeProvider) -> None:
+def test_response_from_another_issuer_is_rejected(browser: Browser, provider: FakeProvider) -> None:
     assert failure(browser.finish(browser.begin() + "&iss=https://evil.example")) == (
         "provider_invalid"
     )

@@ -124,7 +124,7 @@ def test_get_request_does_not_return_the_token(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c", "expired", "forged", "two"])
-def test_missing_forged_expired_or_repeated_cookie_is_refused(
+def test_missing_forged_expired_or_repeated_cookie_is_rejected(
     browser: Browser, api: Api, cookie: str
 ) -> None:
     values = {
@@ -138,7 +138,7 @@ def test_missing_forged_expired_or_repeated_cookie_is_refused(
     assert set_cookies(response) == []
 
 
-def test_unknown_parameter_is_refused(browser: Browser) -> None:
+def test_unknown_parameter_is_rejected(browser: Browser) -> None:
     complete_sign_in(browser)
     assert browser.redeem(b'{"token": "x"}').status_code == 400
     assert browser.redeem(b"[]").status_code == 400
@@ -153,7 +153,7 @@ def test_token_is_not_exchanged_without_a_provider(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("name", "fits"), [("\u4e00" * 256, True), ("\U0001f600" * 256, False)])
-def test_token_that_does_not_fit_into_a_cookie_is_refused(
+def test_token_that_does_not_fit_into_a_cookie_is_rejected(
     browser: Browser, provider: FakeProvider, directory: Directory, name: str, *, fits: bool
 ) -> None:
     provider.claims["email"] = name

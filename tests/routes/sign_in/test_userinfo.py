@@ -52,7 +52,7 @@ def test_userinfo_is_not_requested_to_verify_an_unused_email(
     assert browser.provider.requests["/userinfo"] == 0
 
 
-def test_userinfo_about_another_user_is_refused(browser: Browser, provider: FakeProvider) -> None:
+def test_userinfo_about_another_user_is_rejected(browser: Browser, provider: FakeProvider) -> None:
     provider.user_info = {**provider.claims, "sub": "other"}
     provider.claims = {"sub": provider.claims["sub"]}
     assert failure(browser.sign_in()) == "provider_invalid"
