@@ -112,7 +112,7 @@ def test_rule_that_reads_an_attribute_with_a_non_finite_number_ends_the_evaluati
 @pytest.mark.parametrize(
     "when", ["task.y", "task && task.y", "contains(keys(task), 'x')", "length(task) == `2`"]
 )
-def test_rule_that_reads_other_attributes_is_evaluated(value: str, when: str) -> None:
+def test_rule_that_does_not_use_the_invalid_attribute_is_evaluated(value: str, when: str) -> None:
     callback = replace(CALLBACK, task_attributes=f'{{"x": {value}, "y": true}}')
     assert decide({"when": when, "instruction": "accept"}, callback=callback) == (
         RuleResult(Accept(), "rule 1")
@@ -162,7 +162,7 @@ def test_unreadable_attributes_in_a_reference_end_the_evaluation() -> None:
     assert result == RuleResult(Defer(), None, ("rule 1: from, url",), "WorkerAttributes")
 
 
-def test_rules_that_read_no_unreadable_attributes_are_evaluated() -> None:
+def test_rule_that_does_not_use_the_unreadable_attributes_is_evaluated() -> None:
     callback = replace(CALLBACK, task_attributes="[", worker_attributes="[")
     result = decide({"when": "age > `60` || task.vip", "instruction": "accept"}, callback=callback)
     assert result == RuleResult(Accept(), "rule 1")

@@ -98,7 +98,7 @@ whole_numbers = pytest.mark.parametrize(
 
 
 @whole_numbers
-def test_whole_number_may_be_a_number_or_up_to_ten_digits(
+def test_whole_number_may_be_a_json_number_or_a_string_of_up_to_ten_digits(
     name: str, minimum: int, maximum: int
 ) -> None:
     for number in (minimum, minimum + 1, maximum - 1, maximum):

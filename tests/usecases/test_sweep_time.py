@@ -187,7 +187,7 @@ def test_throttling_of_one_part_does_not_prevent_the_other(service: Service, par
 
 
 @pytest.mark.parametrize("seconds", [1, 24])
-def test_reconciliation_without_time_is_counted_as_unreconciled(
+def test_reconciliation_with_too_little_time_is_counted_as_unreconciled(
     service: Service, seconds: int
 ) -> None:
     line = run_sweep(service, seconds)
@@ -221,7 +221,7 @@ def test_checks_are_counted_even_if_the_list_of_due_reservations_is_incomplete(
     assert (line["due"], line["unchanged"], line["errors"]) == (2, 2, {"StoreUnavailable": 1})
 
 
-def test_sweep_without_time_still_reads_the_oldest_due_reservation_of_each_status(
+def test_sweep_with_no_time_left_for_checks_still_reads_the_oldest_due_reservation_of_each_status(
     service: Service,
 ) -> None:
     accepted = service.taskrouter.add(Status.ACCEPTED)
