@@ -85,7 +85,7 @@ def _pass_rules(command: list[str], options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Time callbacks as a pyperf program."""
+    """Run a pyperf program that times callbacks."""
     runner = pyperf.Runner(
         processes=1,
         values=5,

@@ -25,7 +25,7 @@ from infra.workspace.target import (
     TIMEOUTS,
     WORKFLOW_SID,
     Target,
-    ensure_possible_timeouts,
+    ensure_consistent_timeouts,
     of_stage,
     sids_in_shell,
 )
@@ -51,7 +51,7 @@ def plan_changes(target: Target, definition: WorkspaceDefinition, *, prune: bool
             the settings of the stage.
     """
     if target.stage:
-        ensure_possible_timeouts(target.stage, definition)
+        ensure_consistent_timeouts(target.stage, definition)
     has_sid = bool(target.workspace_sid)
     target = target.find_workspace(definition.friendly_name)
     is_found_by_name = bool(target.workspace_sid) and not has_sid

@@ -36,7 +36,7 @@ class Target:
         workspace_sid: SID of the Workspace; "" if the stage has none.
         workflows: The Workflows in the settings of the stage: names of settings by Workflow SID.
         base_url: URL of the API without a secret segment; "" if the stage is not deployed.
-        api_url: URL in front of the routes that TaskRouter calls; None if there is no API yet.
+        api_url: Base URL of the routes that TaskRouter calls; None if there is no API yet.
         default_file: The definition to use without `--file`; None if there is none.
         stage: The stage in AWS; None for the local stage.
         aws: The account and region; None for the local stage.
@@ -143,8 +143,8 @@ def _simulator_file() -> Path | None:
 
 def _no_definition(stage_name: str) -> OperatorError:
     return OperatorError(
-        f"Stage {stage_name} has no definition of its Workspace. Name one with --file, or as "
-        f"workspace_file of the stage in {FILE}."
+        f"Stage {stage_name} has no definition of its Workspace. Pass a file with --file, or "
+        f"set workspace_file for the stage in {FILE}."
     )
 
 
@@ -156,12 +156,12 @@ def ensure_applicable(stage: Stage) -> None:
             stage's Workspace belongs to another stage.
     """
     if file := _in_project(stage.workspace_file):
-        ensure_possible_timeouts(stage, _read(file))
+        ensure_consistent_timeouts(stage, _read(file))
         sid = stage.settings.twilio_workspace_sid
         shared_names.ensure_own_workspace(stage_config.project(), stage.name, sid)
 
 
-def ensure_possible_timeouts(stage: Stage, definition: WorkspaceDefinition) -> None:
+def ensure_consistent_timeouts(stage: Stage, definition: WorkspaceDefinition) -> None:
     """Check that no reservation timeout contradicts other settings of the stage.
 
     Raises:

@@ -131,7 +131,7 @@ def test_fault_affects_only_requests_with_its_subject(path, data, subject):
     assert inject_and_send(fault, path="/v1/Workspaces/WS1/Tasks", marker="")[0] == [(200, "yes")]
 
 
-def test_lost_fault_affects_all_matching_requests_and_is_counted_once():
+def test_fault_that_loses_requests_affects_all_matching_requests_and_is_counted_once():
     subjects = ("fallback", "event reservation.created")
     fault = RequestFault(Connection.CALLBACKS, "lost", subjects=subjects)
     lost = inject_and_send(fault, path="/event_callback", data=EVENT, requests=3)

@@ -120,7 +120,7 @@ def test_empty_list_says_how_to_find_more(open_console, api):
     page = open_console()
     open_history(page)
     expect(page.get_by_role("heading", name="No offers")).to_be_visible()
-    expect(page.get_by_text("Choose a longer time or another status.")).to_be_visible()
+    expect(page.get_by_text("Choose a longer period or another status.")).to_be_visible()
 
 
 def test_empty_pages_with_a_cursor_do_not_look_like_the_end(open_console, api):

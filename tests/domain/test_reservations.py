@@ -161,7 +161,7 @@ def test_answer_is_known_if_it_is_recorded_and_no_other_answer_was_withheld(
         (None, "call", True),
     ],
 )
-def test_ringing_is_possible_while_pending_after_an_unknown_or_ringing_answer(
+def test_phone_may_ring_only_for_a_pending_reservation_with_an_unknown_answer_or_a_phone_call(
     answer: dict[str, str] | None,
     withheld: str | None,
     status: Status,
@@ -169,7 +169,7 @@ def test_ringing_is_possible_while_pending_after_an_unknown_or_ringing_answer(
     is_possible: bool | None,
     answer_may_ring: bool,
 ) -> None:
-    """An answer that is not recorded may have rung a phone only if `answer_may_ring`."""
+    """An unrecorded answer may have made a phone ring only if `answer_may_ring` is true."""
     record = make_record(answer=answer, withheld=withheld, status=status)
     expected = answer_may_ring if is_possible is None else is_possible
     assert record.is_ringing_possible(answer_may_ring=answer_may_ring) is (
@@ -181,14 +181,16 @@ RINGING_ANSWERS = [{"instruction": name} for name in RINGING]
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"instruction": "accept"}, {"instruction": "reject"}])
-def test_answers_without_a_phone_instruction_do_not_ring(answer: dict[str, object] | None) -> None:
+def test_answer_without_a_phone_instruction_rings_no_phone(
+    answer: dict[str, object] | None,
+) -> None:
     assert make_record(answer=answer).ringing_instruction is None
     assert not make_record(answer=answer).may_be_ringing
 
 
 @pytest.mark.parametrize("ringing", RINGING_ANSWERS)
 @pytest.mark.parametrize("status", Status)
-def test_instruction_sent_over_rest_or_as_the_answer_may_be_ringing_while_pending(
+def test_phone_may_be_ringing_after_a_phone_instruction_until_the_reservation_is_decided(
     status: Status, ringing: dict[str, object]
 ) -> None:
     for record in (
@@ -215,7 +217,7 @@ def test_instruction_sent_over_rest_or_as_the_answer_may_be_ringing_while_pendin
         ({}, False),
     ],
 )
-def test_acceptor_is_the_sender_or_source_of_an_instruction_that_accepts(
+def test_acceptor_is_the_sender_of_an_accepting_instruction_or_the_callbacks_answer(
     instruction: dict[str, object], *, accepts: bool
 ) -> None:
     expected = BY_INSTRUCTION if accepts else None
@@ -274,7 +276,7 @@ def test_callback_has_the_parameters_that_were_received() -> None:
         ('{"a": NaN}', {"a": None}),
     ],
 )
-def test_unreadable_attributes_are_none(
+def test_attributes_are_none_unless_the_text_is_a_json_object(
     text: str | None, attributes: dict[str, object] | None
 ) -> None:
     assert parse_attributes(text) == attributes

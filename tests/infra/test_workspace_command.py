@@ -43,7 +43,7 @@ def test_quickstart_is_checked_by_default(monkeypatch):
     assert (result.returncode, result.stdout) == (0, f"{QUICKSTART}: 0 errors, 0 warnings.\n")
 
 
-def test_simulators_workspace_file_is_checked_by_default(write):
+def test_simulators_workspace_file_takes_precedence_over_the_quickstart(write):
     file = write(WITH_WARNING)
     result = run_infra("workspace", "check", SIMULATOR_WORKSPACE_FILE=str(file))
     assert result.stdout.endswith(f"{file}: 0 errors, 1 warning.\n")
@@ -92,7 +92,7 @@ def test_stage_without_a_file_and_unknown_stage_are_errors(write, name_file):
     name_file("dev", write(WITH_WARNING))
     result = run_infra("workspace", "check", "--stage", "prod")
     assert (result.returncode, result.stdout) == (1, "")
-    assert "Stage prod has no definition of its Workspace. Name one with --file" in result.stderr
+    assert "Stage prod has no definition of its Workspace. Pass a file with --file" in result.stderr
     unknown = run_infra("workspace", "check", "--stage", "other")
     assert (unknown.returncode, "There is no stage 'other'" in unknown.stderr) == (1, True)
 

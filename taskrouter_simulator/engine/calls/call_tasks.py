@@ -52,7 +52,7 @@ def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
     """Execute `<Enqueue>`: add a call to a queue; with a Workflow, create a Task.
 
     Returns:
-        "" if the call waits; otherwise the `QueueResult` of leaving the queue immediately.
+        "" if the call waits, or the `QueueResult` of a call that leaves the queue immediately.
     """
     workflow_sid = verb.attributes.get("workflowSid", "")
     name = workflow_sid or verb.text
@@ -105,7 +105,7 @@ def _workspace_of(engine: Engine, workflow_sid: str) -> Workspace:
 def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
     """Return the merged attributes as JSON text.
 
-    The document's attributes override the call's attributes.
+    Attributes in *text* override the call's attributes.
     """
     try:
         document_attributes = dict(**json.loads(text or "{}"))

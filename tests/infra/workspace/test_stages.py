@@ -277,7 +277,7 @@ def test_simulators_workspace_file_is_not_used_for_a_stage_in_aws(stage, file):
     stage.config.write_text(json.dumps(content))
     result = run("plan", SIMULATOR_WORKSPACE_FILE=str(file))
     assert result.returncode == 1
-    assert "Stage dev has no definition of its Workspace. Name one with --file" in result.stderr
+    assert "Stage dev has no definition of its Workspace. Pass a file with --file" in result.stderr
     assert run("plan", "--file", file).returncode == 2
 
 
