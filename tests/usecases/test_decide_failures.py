@@ -1,4 +1,4 @@
-"""Decisions on missing, ringing or unrecorded Reservations, or after failed requests."""
+"""Decisions on missing or unrecorded Reservations, while a phone rings, or after failures."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""TaskRouter executes at most one instruction that rings a phone, even if responses are lost.
+"""TaskRouter executes at most one instruction that calls a phone, even if responses are lost.
 
-A rule may answer a callback with an instruction that rings a phone, and an accept request may
+A rule may answer a callback with an instruction that calls a phone, and an accept request may
 contain another instruction. If DynamoDB fails, the fallback is answered without being recorded. A
 response claims that an instruction was sent only if TaskRouter executed the instruction.
 """
@@ -175,7 +175,7 @@ def test_reservation_that_is_not_pending_is_reported_even_if_no_answer_is_record
 def test_instruction_is_refused_if_a_phone_call_was_withheld_during_a_failed_decision(
     service: Service,
 ) -> None:
-    """The response `{}` may be lost. An unrecorded answer to the fallback may then ring a phone."""
+    """The response `{}` may be lost. An unrecorded answer to the fallback may then call a phone."""
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
 
@@ -227,7 +227,7 @@ def test_rules_may_call_a_phone_if_any_answer_does(name: str, place: str) -> Non
 
 
 def test_rules_that_could_not_be_loaded_may_call_a_phone() -> None:
-    """Another process may have loaded rules with answers that ring a phone."""
+    """Another process may have loaded rules with answers that call a phone."""
     assert Rules((), Defer(), failures=("RULES_FILE",)).may_ring
 
 
