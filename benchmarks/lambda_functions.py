@@ -1,8 +1,8 @@
 """Compares this app's callbacks with minimal Lambda handlers that write an item.
 
-pyperf measures the elapsed time of a function, in one process after another. This module measures
-processes that run at the same time and receive events in turn. This module also measures the
-processes' CPU time, which depends less on the other programs that use the machine.
+pyperf runs one process after another, and measures the elapsed time of a function. This module
+measures processes that run at the same time and receive events in turn. This module also measures
+the processes' CPU time, which depends less on the other programs that use the machine.
 """
 
 import time

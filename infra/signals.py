@@ -1,4 +1,4 @@
-"""Makes SIGTERM and SIGHUP end a command like Ctrl-C: with a KeyboardInterrupt.
+"""Makes SIGTERM and SIGHUP end a command as Ctrl-C does, with a KeyboardInterrupt.
 
 Python ends immediately on SIGTERM and SIGHUP by default, without releasing locks or ending child
 processes. A program that has nothing to clean up, for example during its imports, exits immediately

@@ -65,7 +65,7 @@ _TRANSIENT_CODES = frozenset(
         "TransactionInProgressException",
     }
 )
-"""The HTTP statuses and error codes that botocore's legacy retry mode retries for DynamoDB."""
+"""The HTTP statuses and error codes after which botocore's legacy mode retries DynamoDB calls."""
 
 
 class InvalidResponse(BotoCoreError):  # type: ignore[misc]  # botocore has no types

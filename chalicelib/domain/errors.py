@@ -14,7 +14,7 @@
     ├── ReservationNotPending    409  ended with, or being changed to, a different status
     ├── InstructionAlreadySent   409  an instruction was, or may have been, sent
     ├── TaskUnidentified         409  the Task for an Idempotency-Key can't be identified
-    ├── AnswerUnknown            409  the answer to the callback may have rung a phone
+    ├── AnswerUnknown            409  the answer to the callback may have called a phone
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
     ├── KeyReused                422  Idempotency-Key already used for a different request
     ├── OutcomeUnknown           503  request sent to TaskRouter, outcome not known yet
@@ -152,7 +152,7 @@ class InstructionAlreadySent(AppError):
 
 
 class AnswerUnknown(AppError):
-    """The answer to the callback is not recorded, and may have rung a phone."""
+    """The answer to the callback is not recorded, and may have called a phone."""
 
     status = 409
     code = "AnswerUnknown"

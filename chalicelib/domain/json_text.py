@@ -18,7 +18,7 @@ BYTE_ORDER_MARK = "\ufeff"
 """A character that some editors and programs write at the beginning of a file."""
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]|NaN|-?Infinity', re.DOTALL)
-"""A string, a bracket, or a constant that JSON does not allow."""
+"""A string, a bracket, or one of the constants NaN and Infinity, which JSON does not allow."""
 
 _BACKSLASHES_OR_SURROGATES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"

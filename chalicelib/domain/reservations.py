@@ -107,8 +107,8 @@ class Claim:
         accepts: whether the request makes TaskRouter accept the Reservation.
         instruction: the instruction to send, as the JSON object of a callback's answer. None if
             only a status is requested.
-        unless_ringing: whether the claim fails if a recorded instruction may be ringing a phone. A
-            claim with an instruction always does.
+        unless_ringing: whether the claim fails if a phone may be ringing because of a recorded
+            instruction. A claim with an instruction always fails in this case.
         needs_answer: whether the claim fails unless the answer to the callback is known.
     """
 
@@ -186,7 +186,7 @@ RINGING = tuple(
     for name, instruction in INSTRUCTION_TYPES.items()
     if "Instruction" in instruction.base_form
 )
-"""The instructions that ring a phone or move a caller. At most one of them is sent per Reservation,
+"""The instructions that call a phone or move a caller. At most one of them is sent per Reservation,
 unless TaskRouter refuses the first one."""
 
 BY_INSTRUCTION = "assignment_instruction"
@@ -284,11 +284,11 @@ class Reservation:
 
     @property
     def may_be_ringing(self) -> bool:
-        """Whether a recorded instruction may be ringing a phone at this moment."""
+        """Whether a phone may be ringing because of a recorded instruction."""
         return self.status is Status.PENDING and self.ringing_instruction is not None
 
     def is_ringing_possible(self, *, answer_may_ring: bool) -> bool:
-        """Return whether a recorded or an unrecorded instruction may be ringing a phone.
+        """Return whether a phone may be ringing, possibly because of an unrecorded instruction.
 
         Args:
             answer_may_ring: whether a callback whose answer is not recorded may have been answered

@@ -162,7 +162,7 @@ def with_responses(view: View, *, allows_cors: bool, is_webhook: bool = False) -
         except AppError as error:
             response = _error_response(error)
             if is_webhook and isinstance(error, BadRequest):
-                observability.bind(reason=error.message)  # has a parameter's name, but no value
+                observability.bind(reason=error.message)  # names a parameter, without its value
             if allows_cors:
                 _allow_origin(response)
         except SettingsError as error:

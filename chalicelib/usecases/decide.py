@@ -61,7 +61,7 @@ class Decision:
         task_sid: WT…, if the caller specified the Task.
         activity_sid: WA… of the Activity that a rejection moves the Worker to, if any.
         instruction: the instruction to send instead of a plain accept, if any.
-        unless_ringing: whether to fail if an instruction may be ringing a phone.
+        unless_ringing: whether to fail if a phone may be ringing.
     """
 
     target: Status
@@ -93,7 +93,7 @@ def decide(
             Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller specified.
         ReservationNotPending: the Reservation's current or requested status rules out *decision*.
-        InstructionAlreadySent: a different instruction was sent, or one may be ringing a phone.
+        InstructionAlreadySent: a different instruction was sent, or a phone may be ringing.
         AnswerUnknown: the callback may have been answered with an instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.

@@ -134,8 +134,8 @@ class SignatureVerifier(Protocol):
 class ReservationStore(Protocol):
     """Reservation records. Every method raises StoreUnavailable if DynamoDB fails.
 
-    Methods that write conditionally return ``(succeeded, record)``: whether the condition held, and
-    the current record, or None if there is no record.
+    Methods that write conditionally return ``(succeeded, record)``: whether the condition was met,
+    and the current record, or None if there is no record.
     """
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
@@ -378,7 +378,7 @@ class Collaborators:
     """The services that decisions and sweeps use.
 
     `new_id` returns a new ID on each call. `answer_may_ring` is true if a callback may be answered
-    with an instruction that rings a phone.
+    with an instruction that calls a phone or moves a caller.
     """
 
     store: ReservationStore

@@ -64,7 +64,7 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
         now: epoch ms.
 
     Raises:
-        InstructionAlreadySent: a recorded instruction may be ringing a phone.
+        InstructionAlreadySent: a phone may be ringing because of a recorded instruction.
         OutcomeUnknown: the callback may still be answered with an instruction.
         AnswerUnknown: the callback may have been answered with an instruction.
     """

@@ -194,9 +194,9 @@ class _Sweep:
         return SweepOutcome.UNCHANGED
 
     def _reject(self, due: DueReservation) -> SweepOutcome:
-        """Reject a Reservation, unless an instruction may still be ringing a phone.
+        """Reject a Reservation, unless a phone may still be ringing.
 
-        The answer to a fallback request may have rung a phone even if the answer is not recorded
+        The answer to a fallback request may have called a phone even if the answer is not recorded
         (docs/adr/0029).
         """
         record = self._collaborators.store.get(due.reservation_sid)

@@ -1,10 +1,10 @@
 """Runs Chalice, and stores its record of deployed resources in S3.
 
 Chalice writes the record to the checkout. A deployment without the record creates a second API with
-a different URL, so laptops and pipelines share the record through S3. Chalice writes the record
-last: an interrupted deployment leaves unrecorded resources, and an interrupted removal leaves a
-record of deleted resources. Therefore `rebuild_record` looks up every recorded resource, and every
-resource with a known name, in AWS.
+a different URL, so developers and CI pipelines share the record through S3. Chalice writes the
+record last: an interrupted deployment leaves unrecorded resources, and an interrupted removal
+leaves a record of deleted resources. Therefore, `rebuild_record` looks up every recorded resource,
+and every resource with a known name, in AWS.
 """
 
 import json
@@ -91,7 +91,7 @@ def rebuild_record(
     Args:
         aws: The account and region.
         stage: The stage whose record is rebuilt.
-        bucket: The bucket that holds the record; None if the stage has no bucket.
+        bucket: The bucket that contains the record; None if the stage has no bucket.
         domain: The custom domain to keep. Chalice deletes all other recorded domains.
 
     Returns:

@@ -55,7 +55,7 @@ def _secret_statement(stage: Stage) -> dict[str, str]:
 
 
 def write(stage: Stage) -> None:
-    """Write each missing or outdated policy file that config.json names for a stage."""
+    """Write each missing or outdated policy file that config.json specifies for a stage."""
     for file, policy in render(stage).items():
         path = PROJECT / ".chalice" / file
         text = json.dumps(policy, indent=2) + "\n"

@@ -21,7 +21,7 @@ _SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _DELETED = "DELETE_COMPLETE"
 _RELEASED = (_DELETED, "DELETE_SKIPPED")
-"""States of a resource that its stack no longer owns. Deletion of retained tables is skipped."""
+"""States of a resource that its stack no longer owns. A retained table is DELETE_SKIPPED."""
 _WITHOUT_RESOURCES = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 """States of a stack whose creation failed or has not started. Such a stack can't be updated."""
 

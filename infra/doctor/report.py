@@ -1,4 +1,4 @@
-"""Checks, some of which depend on the results of earlier checks, and their results."""
+"""Checks and their results. Some checks depend on the results of earlier checks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from infra.twilio_account import Account, Workspace
 
 @dataclass
 class Subject:
-    """A stage and facts about it, each of which is read on first use.
+    """A stage, and facts about the stage that are read on first use.
 
     Attributes:
         stage: The stage.

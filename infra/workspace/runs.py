@@ -223,7 +223,7 @@ def _create_workspace(target: Target, definition: WorkspaceDefinition) -> str:
 
 
 def apply_file(aws: Aws, stage: Stage, url: str, dialog: Dialog) -> None:
-    """Apply the definition that a stage names, after the operator has confirmed the changes.
+    """Apply the definition of a stage's Workspace after the operator has confirmed the changes.
 
     Args:
         aws: The account and region.

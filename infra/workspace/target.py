@@ -149,7 +149,7 @@ def _no_definition(stage_name: str) -> OperatorError:
 
 
 def ensure_applicable(stage: Stage) -> None:
-    """Check the definition that a stage names, without requests to Twilio.
+    """Check the definition of a stage's Workspace without sending requests to Twilio.
 
     Raises:
         OperatorError: The definition is invalid or contradicts the settings of the stage, or the

@@ -91,7 +91,7 @@ def test_accept_can_be_claimed_only_if_moves_allows_it(
         ({"instruction": "dequeue", "timeout": 30}, False),
     ],
 )
-def test_claim_with_instruction_succeeds_once_unless_callback_answer_rings_phone(
+def test_claim_with_instruction_succeeds_once_unless_callback_answer_calls_a_phone(
     moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, can_be_claimed: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)

@@ -216,7 +216,7 @@ def test_callback_gets_its_answer_only_after_the_claim_has_expired(
 
 
 @pytest.mark.parametrize("instruction", [*RINGING, "accept"])
-def test_late_callback_records_only_a_ringing_instruction_as_withheld(
+def test_late_callback_records_only_a_phone_instruction_as_withheld(
     store: DynamoReservationStore, instruction: str
 ) -> None:
     reservation = make_reservation(answer={"instruction": instruction})
@@ -579,7 +579,7 @@ def test_unknown_reservation_can_be_neither_claimed_nor_updated(
 
 
 @pytest.mark.parametrize("instruction", [*RINGING, "accept", None])
-def test_instruction_can_be_claimed_only_if_the_answer_rings_no_phone(
+def test_instruction_can_be_claimed_only_if_the_answer_calls_no_phone(
     store: DynamoReservationStore, instruction: str | None
 ) -> None:
     reservation = make_reservation(answer={"instruction": instruction} if instruction else {})

@@ -286,7 +286,7 @@ def test_request_that_the_server_does_not_read_is_abandoned_in_time(server: Scri
     assert isinstance(error_of(create_large, server.url), TaskRouterUnavailable)
 
 
-def test_server_that_is_too_busy_to_accept_connections_is_abandoned_in_time() -> None:
+def test_connection_to_a_server_with_a_full_backlog_is_abandoned_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         waiting = [socket.socket() for _ in range(3)]
@@ -365,7 +365,7 @@ def test_request_through_an_unreachable_proxy_was_not_sent(
     ],
     ids=["refuses", "resets", "hangs", "drips"],
 )
-def test_request_without_a_tunnel_was_not_sent(
+def test_request_through_a_proxy_that_opens_no_tunnel_was_not_sent(
     server: ScriptedServer, respond: Callable[[Peer], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(peer: Peer) -> None:

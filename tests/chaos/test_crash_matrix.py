@@ -49,7 +49,7 @@ def _documented() -> list[str]:
 
 
 def _write(case: Case, results: list[Row]) -> None:
-    """Replace the rows of a case in the document and sort all rows in the order of CASES."""
+    """Replace the rows of a case in DOCUMENT, and sort all rows in the order of CASES."""
     order = [listed.name for listed in CASES]
     other_lines = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
     lines = sorted(

@@ -26,7 +26,7 @@ def test_number_of_planned_faults_is_close_to_the_requested_number():
     assert 500 < planned < 700
 
 
-def test_plan_contains_every_decision_completion_process_fault_and_connection():
+def test_plan_contains_all_decisions_completions_process_faults_and_connections():
     reservations = [reservation for reservation, _ in plans(3, 1.0, 2000)]
     assert len({reservation.decision for reservation in reservations}) == 9
     assert len({reservation.completion for reservation in reservations}) == 3
@@ -37,7 +37,7 @@ def test_plan_contains_every_decision_completion_process_fault_and_connection():
     assert connections == set(Connection)
 
 
-def test_task_creation_is_never_duplicated():
+def test_plan_duplicates_no_task_creation():
     """The app cannot prevent TaskRouter from creating a Task for each duplicate."""
     faults = {fault for _, task_faults in plans(3, 4.0, 2000) for fault in task_faults}
     assert faults
@@ -47,7 +47,7 @@ def test_task_creation_is_never_duplicated():
 @pytest.mark.parametrize(
     "decision", [Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER]
 )
-def test_instructions_are_never_duplicated(decision):
+def test_plan_duplicates_no_instruction(decision):
     """TaskRouter executes each duplicate of an instruction."""
     faults = {
         (fault.connection, fault.effect)

@@ -48,7 +48,7 @@ _RESOURCES = {
     "sns": ("TopicArn", "{}"),
     "ssm": ("Name", "parameter{}"),
 }
-"""The parameters that name the resource of a call, and the ARN's last part, by service."""
+"""The parameters that identify the resource of a call, and the ARN's last part, by service."""
 
 _WITHOUT_RESOURCE = {
     "cloudformation:DescribeStackResources",

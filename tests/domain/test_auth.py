@@ -151,7 +151,7 @@ def test_only_workers_are_limited_to_permitted_parameters_and_own_values(
     assert allowed is expected
 
 
-def test_only_tokens_with_the_role_worker_must_name_a_worker(
+def test_only_the_worker_role_requires_a_worker_sid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert {role: role.has_worker for role in Role} == {

@@ -113,7 +113,7 @@ def test_new_record_may_have_any_status_but_changes_must_be_in_the_table(
 @pytest.mark.parametrize(
     ("until", "is_live"), [(None, False), (NOW - 1, False), (NOW, False), (NOW + 1, True)]
 )
-def test_claim_is_live_before_its_end(until: int | None, *, is_live: bool) -> None:
+def test_claim_is_live_until_it_expires(until: int | None, *, is_live: bool) -> None:
     claim = until and Claim(until=until, target=Status.ACCEPTED, claim_id="1", by="event")
     assert make_record(claim=claim).live_claim(NOW) == (claim if is_live else None)
 
@@ -161,7 +161,7 @@ def test_answer_is_known_if_it_is_recorded_and_no_other_answer_was_withheld(
         (None, "call", True),
     ],
 )
-def test_phone_may_ring_only_for_a_pending_reservation_with_an_unknown_answer_or_a_phone_call(
+def test_phone_may_ring_only_for_a_pending_reservation_if_an_answer_is_unknown_or_calls_a_phone(
     answer: dict[str, str] | None,
     withheld: str | None,
     status: Status,
@@ -181,7 +181,7 @@ RINGING_ANSWERS = [{"instruction": name} for name in RINGING]
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"instruction": "accept"}, {"instruction": "reject"}])
-def test_answer_without_a_phone_instruction_rings_no_phone(
+def test_answer_without_a_phone_instruction_calls_no_phone(
     answer: dict[str, object] | None,
 ) -> None:
     assert make_record(answer=answer).ringing_instruction is None
@@ -217,7 +217,7 @@ def test_phone_may_be_ringing_after_a_phone_instruction_until_the_reservation_is
         ({}, False),
     ],
 )
-def test_acceptor_is_the_sender_of_an_accepting_instruction_or_the_callbacks_answer(
+def test_acceptor_is_known_if_the_answer_or_a_confirmed_instruction_accepts_the_reservation(
     instruction: dict[str, object], *, accepts: bool
 ) -> None:
     expected = BY_INSTRUCTION if accepts else None

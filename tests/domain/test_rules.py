@@ -58,7 +58,7 @@ def test_default_is_used_if_no_rule_matches() -> None:
         "(task.nothing || `[]`) || contains(worker.skills || 'none', 'gold')",
     ],
 )
-def test_condition_is_true(when: str) -> None:
+def test_condition_is_true_for_the_callback(when: str) -> None:
     assert is_true(when)
 
 
@@ -75,7 +75,7 @@ def test_condition_is_true(when: str) -> None:
         "task.nothing > `1`",
     ],
 )
-def test_condition_is_false(when: str) -> None:
+def test_condition_is_false_for_the_callback(when: str) -> None:
     assert not is_true(when)
 
 

@@ -32,7 +32,7 @@ def make_found_task(**changes: object) -> FoundTask:
 
 
 @given(requested=ATTRIBUTES, found=ATTRIBUTES)
-def test_requested_attributes_must_be_present(
+def test_requested_attributes_must_match(
     requested: dict[str, object], found: dict[str, object]
 ) -> None:
     request = replace(REQUEST, attributes=json.dumps(requested))
@@ -61,7 +61,7 @@ def test_task_without_the_requested_attributes_does_not_match(attributes: str | 
         ({"priority": 5}, True),
     ],
 )
-def test_other_requested_values_must_be_equal(
+def test_requested_workflow_timeout_and_channel_must_match(
     request_changes: dict[str, object], *, expected: bool
 ) -> None:
     """A Workflow may change the priority, so the priority is not compared."""

@@ -205,7 +205,7 @@ def test_required_key_must_be_present(key: str) -> None:
         Menu.parse(json.dumps([entry]))
 
 
-def test_alphabetically_first_unknown_key_is_named_with_the_allowed_keys() -> None:
+def test_error_names_the_alphabetically_first_unknown_key_and_the_allowed_keys() -> None:
     with pytest.raises(ValueError, match="unknown key") as raised:
         parse_entry(zebra=1, dialect="x")
     assert str(raised.value) == (
@@ -214,7 +214,7 @@ def test_alphabetically_first_unknown_key_is_named_with_the_allowed_keys() -> No
     )
 
 
-def test_exactly_one_entry_is_the_default() -> None:
+def test_exactly_one_entry_must_be_the_default() -> None:
     for entries in ([ES], [ES, EN, {**EN, "digit": "3"}], [{**EN, "default": False}]):
         with pytest.raises(ValueError, match='^needs "default": true in exactly one entry'):
             Menu.parse(json.dumps(entries))
@@ -252,7 +252,7 @@ def test_request_for_another_account_is_rejected(account: list[tuple[str, str]])
 
 
 @pytest.mark.parametrize("call", [[], [("CallSid", "")], [("CallSid", "WT" + "1" * 32)]])
-def test_sid_of_the_call_is_required(call: list[tuple[str, str]]) -> None:
+def test_call_sid_is_required(call: list[tuple[str, str]]) -> None:
     with pytest.raises(BadRequest, match="^CallSid must be a Call SID"):
         read_request(("AccountSid", ACCOUNT), *call)
 

@@ -338,7 +338,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_problem_makes_only_its_own_line_wrong(stage, problem):
+def test_problem_is_reported_only_by_its_own_check(stage, problem):
     break_stage, name, text = PROBLEMS[problem]
     break_stage(stage)
 
@@ -351,7 +351,7 @@ def test_problem_makes_only_its_own_line_wrong(stage, problem):
 
 
 @pytest.mark.parametrize("status", [301, 403, 404, 429, 500, 502, 504])
-def test_failing_event_callback_makes_only_one_line_wrong(stage, status):
+def test_failing_event_callback_is_reported_by_only_one_check(stage, status):
     stage.faults["POST", "/event_callback"] = (status, {"Code": "Other"})
 
     results = diagnose(stage)
@@ -436,7 +436,7 @@ def test_number_of_compared_tasks_is_limited_and_shown(stage):
 
 
 @pytest.mark.parametrize("live_stage", ["127.0.0.2"], indirect=True)
-def test_url_without_encryption_is_wrong(stage):
+def test_url_without_encryption_is_reported_as_wrong(stage):
     assert outcomes(diagnose(stage), Outcome.WRONG) == ["https"]
 
 
@@ -466,7 +466,7 @@ def test_several_wrong_timeouts_are_all_reported(stage):
     assert "after 100 s" in text
 
 
-def test_one_cause_makes_only_one_line_wrong(stage):
+def test_common_cause_is_reported_by_only_one_check(stage):
     stage.set(TWILIO_TASKROUTER_URL="http://127.0.0.1:1")
 
     results = diagnose(stage)
@@ -576,7 +576,7 @@ def test_error_for_a_check_without_permission_names_the_operation(stage):
     assert "AccessDeniedException for ListRuleNamesByTarget" in results["schedule"].text
 
 
-def test_repeated_aws_error_makes_only_the_first_line_wrong(stage):
+def test_repeated_aws_error_is_reported_only_by_the_first_check(stage):
     for name in ("schedule_state", "active_alarms"):
         stage.monkeypatch.setattr(live_state, name, refuse("AssumeRole"))
 

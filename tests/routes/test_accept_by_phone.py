@@ -23,7 +23,7 @@ DEQUEUE = {"instruction": "dequeue", "from": "+15556667777", "timeout": 30}
 UNKNOWN = "The instruction may have been sent. Its outcome is not known."
 
 
-def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
+def test_accept_with_instruction_returns_202_while_the_phone_rings(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/accept"
 
@@ -166,7 +166,7 @@ def test_invalid_instruction_returns_400_and_sends_nothing(
     assert api.taskrouter.instructions == []
 
 
-def test_worker_cannot_ring_the_phone_of_another_worker(api: Api) -> None:
+def test_worker_cannot_send_an_instruction_for_another_workers_reservation(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/accept"
 
@@ -252,7 +252,7 @@ def test_error_names_the_forbidden_parameter(api: Api, body: dict[str, Any], mes
 
 @pytest.mark.parametrize("instruction", ["dequeue", "conference"])
 @pytest.mark.parametrize("contact_uri", [PHONE, "client:alice", "sip:alice@example.com", "alice"])
-def test_worker_may_ring_only_its_own_contact_uri(
+def test_worker_may_call_only_its_own_contact_uri(
     api: Api, instruction: str, contact_uri: str
 ) -> None:
     attributes = json.dumps({"contact_uri": contact_uri})

@@ -128,7 +128,7 @@ def test_switch_whose_response_was_lost_can_be_repeated(api: Api, alice: str) ->
 
 
 @pytest.mark.parametrize("role", ["supervisor", "service"])
-def test_caller_without_a_worker_must_name_a_worker(api: Api, alice: str, role: str) -> None:
+def test_caller_without_a_worker_must_send_a_worker_sid(api: Api, alice: str, role: str) -> None:
     token = api.token(role)
     body = {"activity_sid": OFFLINE.sid}
 

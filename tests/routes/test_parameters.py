@@ -113,7 +113,7 @@ def test_message_suggests_the_intended_parameter(
     assert message.startswith(f'There is no parameter "{name}"; did you mean {intended}?')
 
 
-def test_instruction_with_rest_api_names_rings_no_phone(api: Api) -> None:
+def test_instruction_with_rest_api_names_is_rejected(api: Api) -> None:
     remote = reserve(api)
     body = {"Instruction": "dequeue", "DequeueFrom": "+15556667777"}
 

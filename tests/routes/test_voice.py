@@ -65,7 +65,7 @@ def twiml(response: HTTPResponse) -> ET.Element:
 
 
 def task_attributes(root: ET.Element) -> dict[str, str]:
-    """Return the attributes of the Task enqueued by the document."""
+    """Return the attributes of the Task that a TwiML document enqueues."""
     (queue,) = root.iter("Enqueue")
     workflow_sid = ENVIRON["TWILIO_WORKFLOW_SID"]
     assert queue.attrib == {"workflowSid": workflow_sid, "action": "left_queue", "method": "POST"}

@@ -328,7 +328,7 @@ def test_unrecorded_reservation_is_fetched_by_task(service: Service) -> None:
     assert service.record(remote).callback is None
 
 
-def test_worker_accepts_unrecorded_reservation_without_naming_task(service: Service) -> None:
+def test_worker_accepts_unrecorded_reservation_without_task_sid(service: Service) -> None:
     remote = service.taskrouter.add()
     worker = Principal(Role.WORKER, worker_sid=remote.worker_sid)
 

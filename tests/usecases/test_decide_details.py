@@ -111,7 +111,7 @@ def test_request_waits_even_if_the_record_disappears(
 
 
 @pytest.mark.parametrize("with_task", [True, False])
-def test_repeated_accept_succeeds_whether_or_not_it_names_the_task(
+def test_repeated_accept_succeeds_with_or_without_the_task_sid(
     service: Service, pending: RemoteReservation, *, with_task: bool
 ) -> None:
     service.accept(pending)

@@ -1,4 +1,4 @@
-"""Decisions on missing, ringing or unrecorded Reservations, or after failed requests."""
+"""Decisions on missing or unrecorded Reservations, while a phone rings, or after failures."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from chalicelib.domain.reservations import RemoteReservation, Status
 from tests.usecases.conftest import Service
 
 
-def test_ringing_reservation_cannot_be_completed(service: Service) -> None:
+def test_reservation_cannot_be_completed_while_phone_rings(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote, Dequeue())
     with pytest.raises(ReservationNotPending, match=r"^The Reservation's status is pending\.$"):

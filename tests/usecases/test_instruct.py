@@ -1,4 +1,4 @@
-"""An instruction in an accept request may ring a phone, so it is executed at most once."""
+"""An instruction in an accept request may call a phone, so it is executed at most once."""
 
 from collections.abc import Callable
 from dataclasses import replace

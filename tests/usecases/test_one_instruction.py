@@ -1,6 +1,6 @@
-"""TaskRouter executes at most one instruction that rings a phone, even if responses are lost.
+"""TaskRouter executes at most one instruction that calls a phone, even if responses are lost.
 
-A rule may answer a callback with an instruction that rings a phone, and an accept request may
+A rule may answer a callback with an instruction that calls a phone, and an accept request may
 contain another instruction. If DynamoDB fails, the fallback is answered without being recorded. A
 response claims that an instruction was sent only if TaskRouter executed the instruction.
 """
@@ -130,7 +130,7 @@ def test_instruction_can_be_retried_while_callback_may_be_in_transit(
 
 
 @pytest.mark.parametrize("answer", [Defer(), Accept()])
-def test_instruction_is_sent_after_callback_was_answered_without_ringing(
+def test_instruction_is_sent_after_answer_that_calls_no_phone(
     service: Service, answer: Instruction
 ) -> None:
     remote = service.taskrouter.add()
@@ -140,7 +140,7 @@ def test_instruction_is_sent_after_callback_was_answered_without_ringing(
     assert service.taskrouter.instructions == [CONFERENCE]
 
 
-def test_instruction_is_refused_after_answer_that_rings(service: Service) -> None:
+def test_instruction_is_refused_after_answer_that_calls_a_phone(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote, CALL)
 
@@ -149,7 +149,7 @@ def test_instruction_is_refused_after_answer_that_rings(service: Service) -> Non
 
 
 @by_any_source
-def test_instruction_needs_no_recorded_answer_if_no_answer_can_ring(
+def test_instruction_needs_no_recorded_answer_if_no_answer_can_call_a_phone(
     service: Service, record: Callable[[Service, RemoteReservation], None]
 ) -> None:
     service.answer_may_ring = False
@@ -172,10 +172,10 @@ def test_reservation_that_is_not_pending_is_reported_even_if_no_answer_is_record
     assert caught.value.code == "ReservationNotPending"
 
 
-def test_instruction_is_refused_if_a_ringing_answer_was_withheld_during_a_failed_decision(
+def test_instruction_is_refused_if_a_phone_call_was_withheld_during_a_failed_decision(
     service: Service,
 ) -> None:
-    """The response `{}` may be lost. An unrecorded answer to the fallback may then ring a phone."""
+    """The response `{}` may be lost. An unrecorded answer to the fallback may then call a phone."""
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
 
@@ -195,7 +195,7 @@ def test_instruction_is_refused_if_a_ringing_answer_was_withheld_during_a_failed
     assert service.accept(remote).status is Status.ACCEPTED
 
 
-def test_instruction_is_sent_if_no_ringing_answer_was_withheld_during_a_failed_decision(
+def test_instruction_is_sent_if_no_phone_call_was_withheld_during_a_failed_decision(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()
@@ -212,7 +212,7 @@ def test_instruction_is_sent_if_no_ringing_answer_was_withheld_during_a_failed_d
 
 @pytest.mark.parametrize("name", sorted(RINGING))
 @pytest.mark.parametrize("place", ["rule", "default", "unreadable"])
-def test_rules_may_ring_if_any_answer_rings(name: str, place: str) -> None:
+def test_rules_may_call_a_phone_if_any_answer_does(name: str, place: str) -> None:
     ringing = INSTRUCTION_TYPES[name]
     rules = Rules((), Defer())
     assert not rules.may_ring
@@ -226,8 +226,8 @@ def test_rules_may_ring_if_any_answer_rings(name: str, place: str) -> None:
         assert replace(rules, **{place: instruction}).may_ring
 
 
-def test_rules_that_could_not_be_loaded_may_ring() -> None:
-    """Another process may have loaded rules with answers that ring a phone."""
+def test_rules_that_could_not_be_loaded_may_call_a_phone() -> None:
+    """Another process may have loaded rules with answers that call a phone."""
     assert Rules((), Defer(), failures=("RULES_FILE",)).may_ring
 
 
@@ -403,7 +403,9 @@ def _fail(_name: str) -> None:
     raise StoreUnavailable("injected")
 
 
-def test_at_most_one_instruction_rings_in_random_scenarios(store: DynamoReservationStore) -> None:
+def test_at_most_one_instruction_calls_a_phone_in_random_scenarios(
+    store: DynamoReservationStore,
+) -> None:
     class ScenarioOnStore(Scenario):
         pass
 
@@ -444,7 +446,7 @@ ACTIONS: dict[str, Callable[[Scenario], None]] = {
 
 @pytest.mark.parametrize("chosen", [CALL, Accept()], ids=["call", "accept"])
 @pytest.mark.parametrize("first", ACTIONS)
-def test_at_most_one_instruction_rings_in_every_sequence_of_three_actions(
+def test_at_most_one_instruction_calls_a_phone_in_every_sequence_of_three_actions(
     store: DynamoReservationStore, first: str, chosen: Instruction
 ) -> None:
     store._callback_seconds = 3_600

@@ -383,7 +383,7 @@ def test_reservation_is_not_rejected_while_a_phone_may_be_ringing(
     )
 
 
-def test_reservation_is_rejected_after_a_recorded_answer_that_rings_no_phone(
+def test_reservation_is_rejected_after_a_recorded_answer_that_calls_no_phone(
     rejecting_service: Service,
 ) -> None:
     rejecting_service.answer_may_ring = True

@@ -87,7 +87,7 @@ def test_wrapping_reservation_is_completed_once_its_limit_is_reached(
 
 
 @pytest.mark.parametrize("answer_may_ring", [True, False])
-def test_completion_sends_no_activity_whether_or_not_an_answer_may_ring(
+def test_completion_sends_no_activity_whether_or_not_an_answer_may_call_a_phone(
     service: Service, wrapping: RemoteReservation, *, answer_may_ring: bool
 ) -> None:
     service.answer_may_ring = answer_may_ring
@@ -197,7 +197,7 @@ def test_claimed_reservation_whose_record_disappears_during_the_check_is_not_a_f
 
 
 @pytest.mark.parametrize("monitor_only", [True, False])
-def test_reservation_that_may_be_ringing_is_checked_again_after_15_seconds(
+def test_reservation_whose_phone_may_be_ringing_is_checked_again_after_15_seconds(
     service: Service, pending: RemoteReservation, *, monitor_only: bool
 ) -> None:
     service.answer_may_ring = True

@@ -337,7 +337,7 @@ class UpdateItem:
         set_if_absent: attributes to set unless they exist, by name.
         set_expressions: additional SET clauses.
         remove: names of attributes to remove.
-        conditions: condition expressions, all of which must hold.
+        conditions: condition expressions, all of which must be true.
         values: values for `set_expressions` and `conditions`, by placeholder.
     """
 
@@ -352,8 +352,8 @@ class UpdateItem:
         """Send the request.
 
         Returns:
-            Whether the conditions held, and the current item: the updated item, or the item that
-            failed the conditions (empty if there is no item).
+            Whether the conditions were true, and the current item: the updated item, or the item
+            that failed the conditions (empty if there is no item).
 
         Raises:
             StoreUnavailable: DynamoDB failed. Whether it wrote the item is unknown.

@@ -101,7 +101,7 @@ class DynamoReservationStore(DynamoJobs):
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # If an instruction was sent over REST, another instruction could ring a phone again.
+            # If an instruction was sent over REST, another instruction could call a phone again.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         with translate_errors():
@@ -356,7 +356,7 @@ class DynamoReservationStore(DynamoJobs):
         return "Attributes" in response
 
     def _run(self, update: UpdateItem, reservation_sid: str) -> tuple[bool, Reservation | None]:
-        """Run *update*; return whether its conditions held, and the current record, if any."""
+        """Run *update*; return whether its conditions were met, and the current record."""
         key = {"reservation_sid": reservation_sid}
         with translate_errors():
             succeeded, item = update.run(self._client, self._reservations, key)
@@ -364,7 +364,7 @@ class DynamoReservationStore(DynamoJobs):
 
 
 def _require_no_ringing(update: UpdateItem, claim: Claim) -> None:
-    """Add conditions that fail if another instruction may ring a phone."""
+    """Add conditions that fail if another instruction may call a phone."""
     ringing = {f":{name}": name for name in RINGING}
     update.values |= ringing
     update.conditions += [

@@ -101,7 +101,7 @@ class SignatureVerifier:
                 of the URL with and without an explicit port.
             form: all parameters of the form.
             signature: the X-Twilio-Signature header, if present.
-            settings: the X-Twilio-Webhooks-Signature-Settings header, if present. It names a
+            settings: the X-Twilio-Webhooks-Signature-Settings header, if present. It specifies a
                 SharedKey and the algorithm HMAC_SHA256. The header can't select a weaker
                 algorithm: without the header, only signatures made with an auth token and
                 HMAC-SHA1 are valid; with the header, only signatures made with a SharedKey and

@@ -19,7 +19,7 @@ _UNREADABLE = "unreadable"
 
 
 class InvalidRules(ValueError):
-    """The document has mistakes. Each problem is a sentence that names a rule or key."""
+    """A rules document has mistakes. Each problem is a sentence that names a rule or key."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)

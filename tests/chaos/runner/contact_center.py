@@ -17,7 +17,7 @@ _OK = 200
 _ACCEPTED = 202
 _BAD_REQUEST = 400
 _RINGING_INTERVAL = 2
-"""Callbacks for every nth Task are answered with an instruction that rings a phone."""
+"""Callbacks for every nth Task are answered with an instruction that calls a phone."""
 _CALL = {
     "instruction": "call",
     "to": "client:agent",

@@ -239,7 +239,7 @@ class Plan:
         count = int(whole) + (rng.random() < fraction)
         request_faults = tuple(_choose(rng, _REQUEST_FAULTS) for _ in range(count))
         if _ANSWER_UNRECORDED in request_faults:
-            # The answer may have rung a phone, so the app must reject a second instruction.
+            # The answer may have called a phone, so the app must reject a second instruction.
             decision = Decision.ACCEPT_BY_PHONE
         if decision in _INSTRUCTIONS:
             # TaskRouter executes each duplicate of an instruction.

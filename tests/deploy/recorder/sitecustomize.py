@@ -1,7 +1,7 @@
 """Records the AWS calls made by a Python process and by the Python processes that it starts.
 
 Python imports this module at startup if this folder is in PYTHONPATH. Each call becomes a JSON
-line in the file that RECORDED_CALLS names.
+line in the file whose path is in RECORDED_CALLS.
 """
 
 import json

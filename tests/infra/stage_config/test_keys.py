@@ -189,7 +189,7 @@ def test_key_that_chalice_would_ignore_is_refused(config, path, problem):
         ),
     ],
 )
-def test_key_at_the_top_level_is_checked(config, key, value, problem):
+def test_mistake_at_the_top_level_is_refused(config, key, value, problem):
     config.write_text(json.dumps({**json.loads(COMMITTED), key: value}))
 
     assert error_message().startswith(
@@ -241,7 +241,7 @@ def test_valid_value_is_accepted(config, key):
         {"security_group_ids": ["sg-1"], "subnet_ids": ["subnet-0a1", "subnet-0a2"]},
     ],
 )
-def test_keys_with_their_counterparts_are_accepted(config, values):
+def test_keys_with_the_keys_that_they_require_are_accepted(config, values):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"] |= values
     config.write_text(json.dumps(declared))

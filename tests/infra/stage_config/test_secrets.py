@@ -102,7 +102,7 @@ def test_url_with_credentials_is_refused_and_not_printed(set_variables, name, va
 
 
 @pytest.mark.parametrize("value", [HEX, API_KEY_SECRET, f"{HEX},{API_KEY_SECRET}", f"open,{HEX}"])
-def test_secret_path_may_look_like_any_other_secret(set_variables, value):
+def test_secret_path_is_not_mistaken_for_another_secret(set_variables, value):
     set_variables(CALLBACK_PATH_SECRETS=value)
 
     if set_variables.owner:

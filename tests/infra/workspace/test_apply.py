@@ -139,7 +139,7 @@ def test_rename_to_a_name_in_use_is_refused(live):
         live.plan(definition)
 
 
-def test_worker_is_renamed_although_only_the_case_differs(live):
+def test_worker_is_renamed_even_if_only_the_case_differs(live):
     live.apply(define(workers=[{"friendly_name": "alice"}]))
     renamed = define(workers=[{"friendly_name": "Alice"}])
     assert live.changes(renamed) == [("rename", "Worker 'Alice'", {"friendly_name": "Alice"})]

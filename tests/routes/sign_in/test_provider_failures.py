@@ -64,7 +64,7 @@ def test_failure_of_the_provider_is_reported_to_the_page(
 
 @pytest.mark.parametrize("respond", [stay_silent, drip])
 @pytest.mark.parametrize("path", [METADATA_PATH, "/token"])
-def test_slow_provider_is_abandoned_after_three_seconds(
+def test_request_to_a_slow_provider_is_abandoned_after_three_seconds(
     browser: Browser, provider: FakeProvider, path: str, respond: Any
 ) -> None:
     query = browser.begin() if path == "/token" else ""
