@@ -1,4 +1,4 @@
-"""Prepares Chalice commands: checks, bytecode in packages, and paths of the callback routes.
+"""Checks the configuration for Chalice commands, and adds bytecode and paths of callback routes.
 
 Chalice imports `app.py` when it starts a command such as `deploy`, `package` or `local`, and
 `app.py` calls `run`. If the user has made a mistake, the command then ends with one message instead

@@ -78,7 +78,7 @@ const TEXTS = {
     problemRefused: "Refused by TaskRouter: {reason} The offer is still open.",
     problemDenied: "The service’s TaskRouter key was refused. Tell your supervisor.",
     problemPhoneTwice: "A phone instruction was already sent for this offer.",
-    problemNumber: "{field}: enter a phone number such as +15556667777, client:NAME, or sip:USER@HOST.",
+    problemNumber: "{field}: enter a phone number (such as +15556667777), client:NAME, or sip:USER@HOST.",
     problemNotSent: "TaskRouter did not get the request. The offer is still open.",
     again: "Try again.",
     problemUndecided: "Nothing was decided. The offer is still open.",

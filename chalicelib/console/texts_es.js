@@ -73,7 +73,7 @@ export default {
   problemRefused: "TaskRouter rechazó la solicitud: {reason} La oferta sigue abierta.",
   problemDenied: "TaskRouter rechazó la clave del servicio. Avise a su supervisor.",
   problemPhoneTwice: "Ya se envió una instrucción telefónica para esta oferta.",
-  problemNumber: "{field}: escriba un número como +15556667777, client:NAME o sip:USER@HOST.",
+  problemNumber: "{field}: escriba un número (como +15556667777), client:NAME o sip:USER@HOST.",
   problemNotSent: "TaskRouter no recibió la solicitud. La oferta sigue abierta.",
   again: "Inténtelo de nuevo.",
   problemUndecided: "No se decidió nada. La oferta sigue abierta.",

@@ -136,7 +136,7 @@ def sign_in() -> Response:
 @route(blueprint, f"/{_FOLDER}/callback", methods=["GET"], action=None)
 @_step
 def callback() -> Response:
-    """Complete the sign-in after the identity provider has returned the browser."""
+    """Complete the sign-in after the identity provider has redirected the browser."""
     service = runtime.current()
     provider = _require_provider(service)
     request = blueprint.current_request
@@ -228,7 +228,7 @@ def _base_url(request: Request, service: runtime.Runtime) -> str:
 
 
 def _fail(base: str, error: SignInError | SecretsUnavailable | TaskRouterError) -> Response:
-    """Return the browser to the page, with the code of the failure.
+    """Return a response that sends the browser back to the page with the failure's code.
 
     The response to a refused sign-in has the status 403, and a header that makes browsers continue
     to the page.

@@ -16,7 +16,7 @@ class SignatureCheck:
     Attributes:
         delivery: the request that delivered the callback.
         is_valid: whether the signature is valid now. None if some parameters were too large to
-            record, so that the signature can't be checked.
+            record, so the signature can't be checked.
         likely_cause: the likely cause if the signature is not valid, such as ``auth_token``.
     """
 

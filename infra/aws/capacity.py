@@ -146,8 +146,8 @@ def _concurrency_error(
     return OperatorError(
         f"Stage {stage.name} sets reserved_concurrency to {numbers}, but Lambda allows only "
         f"{limit} concurrent executions in account {aws.account}, {aws.region}. Other functions "
-        f"have reserved {limit - free} of these, and Lambda keeps {_KEPT_UNRESERVED} unreserved. "
-        f"{lower}, or {_describe_request(max(_DESIRED_LIMIT, needed))}"
+        f"have reserved {limit - free} of these, and Lambda requires {_KEPT_UNRESERVED} to remain "
+        f"unreserved. {lower}, or {_describe_request(max(_DESIRED_LIMIT, needed))}"
     )
 
 

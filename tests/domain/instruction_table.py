@@ -13,8 +13,8 @@ WA = "WA" + "0a" * 16
 CA = "CA" + "0B" * 16
 
 DESCRIPTIONS = {
-    "contact": "a phone number such as +15556667777, client:NAME, or sip:USER@HOST, "
-    "of at most 256 characters",
+    "contact": "a phone number (such as +15556667777), client:NAME, or sip:USER@HOST; "
+    "at most 256 characters",
     "activity": "the SID of an Activity: WA followed by 32 hexadecimal digits",
     "call": "the SID of a call: CA followed by 32 hexadecimal digits",
     "url": "a URL that begins with https:// or http:// and has at most 4000 characters",

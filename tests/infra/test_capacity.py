@@ -140,7 +140,8 @@ def test_reserved_concurrency_is_accepted_if_lambda_can_keep_100_unreserved(
             (
                 "1 for api_handler, but Lambda allows only 10 concurrent executions in account "
                 "111111111111, eu-west-1. Other functions have reserved 0 of these, and Lambda "
-                "keeps 100 unreserved. Remove reserved_concurrency, or request a higher limit: "
+                "requires 100 to remain unreserved. Remove reserved_concurrency, or request a "
+                "higher limit: "
             ),
         ),
         (
@@ -151,7 +152,8 @@ def test_reserved_concurrency_is_accepted_if_lambda_can_keep_100_unreserved(
             (
                 "301 for api_handler, but Lambda allows only 1000 concurrent executions in account "
                 "111111111111, eu-west-1. Other functions have reserved 600 of these, and Lambda "
-                "keeps 100 unreserved. Reserve at most 300 in total, or request a higher limit: "
+                "requires 100 to remain unreserved. Reserve at most 300 in total, or request a "
+                "higher limit: "
             ),
         ),
         (
@@ -162,7 +164,8 @@ def test_reserved_concurrency_is_accepted_if_lambda_can_keep_100_unreserved(
             (
                 "300 for api_handler and 51 for sweep, but Lambda allows only 1000 concurrent "
                 "executions in account 111111111111, eu-west-1. Other functions have reserved 550 "
-                "of these, and Lambda keeps 100 unreserved. Reserve at most 350 in total, or "
+                "of these, and Lambda requires 100 to remain unreserved. Reserve at most 350 in "
+                "total, or "
             ),
         ),
         (149, 149, {}, (None, 50), "50 for sweep, but Lambda allows only 149 concurrent "),
@@ -259,7 +262,7 @@ def test_fractional_rates_are_not_rounded(concurrency, rate):
 
 
 @given(concurrency=CONCURRENCY)
-def test_events_use_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrency):
+def test_events_use_at_most_a_tenth_of_the_concurrency_and_a_fifth_in_a_burst(concurrency):
     throttle = capacity.event_throttle(concurrency)
 
     assert throttle.rate == min(concurrency, capacity.MAX_CALLBACK_THROTTLE.rate)
@@ -326,7 +329,9 @@ def test_message_for_too_many_requests_does_not_suggest_a_retry_within_a_second(
 
 
 @given(concurrency=CONCURRENCY, share=SHARE)
-def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(concurrency, share):
+def test_waiting_requests_use_at_most_their_share_of_the_concurrency_or_one_execution(
+    concurrency, share
+):
     throttle = capacity.waiting_throttle(concurrency, share)
     # The token bucket of an idle method is full.
     admitted = throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000)
@@ -336,7 +341,7 @@ def test_waiting_requests_use_their_share_of_the_concurrency_or_one_execution(co
 
 
 @given(concurrency=CONCURRENCY)
-def test_log_searches_use_a_fiftieth_of_the_concurrency_or_one_execution(concurrency):
+def test_log_searches_use_at_most_a_fiftieth_of_the_concurrency_or_one_execution(concurrency):
     throttle = capacity.log_throttle(concurrency)
     admitted = throttle.burst + int(throttle.rate * REQUEST_LIMIT_MS / 1000)
 
@@ -436,8 +441,8 @@ def test_start_and_end_of_a_sign_in_have_the_same_throttle(concurrency):
     ("concurrency", "agents", "seconds"),
     [(10, 10, 57), (50, 50, 55), (100, 100, 61), (1_000, 150, 4), (1_000, 1_000, 61)],
 )
-def test_shift_signs_in_within_about_a_minute_and_again_an_hour_later(concurrency, agents, seconds):
-    """The throttle for polls admits about as many agents as there are concurrent executions."""
+def test_all_agents_of_a_shift_can_sign_in_and_renew_an_hour_later(concurrency, agents, seconds):
+    """The throttle for polls admits at most as many agents as there are concurrent executions."""
     assert capacity.console_throttle(concurrency, agents).rate == agents / 2
     throttle = throttles_with_a_provider(concurrency)["/~1console~1callback", "GET"]
     assert agents <= throttle.burst + throttle.rate * seconds

@@ -48,7 +48,7 @@ EXPLANATION = """\
      task.to is "tel:x"
      task.rings is null
      timeout is missing: task.rings is null.
-     from must be a phone number such as +15556667777, client:NAME, or sip:USER@HOST, of at most 256 characters.
+     from must be a phone number (such as +15556667777), client:NAME, or sip:USER@HOST; at most 256 characters.
   3  by skill: cannot be evaluated
      when contains(worker.skills, 'gold')
      worker.skills is null

@@ -1,4 +1,4 @@
-"""The number of requests to DynamoDB and TaskRouter, and the DynamoDB units that AWS charges."""
+"""The number of requests to DynamoDB and TaskRouter, and of billed DynamoDB units."""
 
 from collections.abc import Iterable
 from typing import Any

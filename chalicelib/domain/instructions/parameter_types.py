@@ -52,7 +52,7 @@ STRING = ParameterType(f"a non-empty string of at most {MAX_STRING_LENGTH} chara
 _CONTACT = re.compile(r"\+[1-9][0-9]{1,14}|(?i:client|sips?):[^\s:]\S*|[^\s:+]+")
 
 CONTACT = ParameterType(
-    "a phone number such as +15556667777, client:NAME, or sip:USER@HOST, of at most "
+    "a phone number (such as +15556667777), client:NAME, or sip:USER@HOST; at most "
     f"{MAX_STRING_LENGTH} characters",
     lambda value: _is_string(value) and _CONTACT.fullmatch(value) is not None,
 )
