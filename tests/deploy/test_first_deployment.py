@@ -195,7 +195,7 @@ def test_ctrl_c_during_the_callback_test_cancels_the_task(aws, new_checkout, twi
         new_checkout,
         environ | variables_of(twilio),
         f"{COMMAND} {options}",
-        answers=[("is created. Waiting up to 30 seconds", terminal.CTRL_C)],
+        answers=[("has been created. Waiting up to 30 seconds", terminal.CTRL_C)],
     )
 
     assert status == 130
