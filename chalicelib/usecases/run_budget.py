@@ -31,7 +31,7 @@ _MIN_SUMMARY_MS = 13_000
 The read and the two writes of the results take up to 9.7 s."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
-"""Pauses before each retry of a throttled request, in seconds."""
+"""Pauses before the retries of a throttled request, in seconds."""
 
 _Response = TypeVar("_Response")
 
@@ -69,11 +69,11 @@ class RunBudget:
 
     def may_continue(self) -> bool:
         """Return whether another step may start."""
-        return not self.is_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+        return not self.has_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
 
     @property
-    def is_ended(self) -> bool:
-        """Whether TaskRouter would refuse or throttle all further requests."""
+    def has_ended(self) -> bool:
+        """Whether refused or throttled requests have ended the run, or this part of the run."""
         return self._stopped.is_set() or self._throttled.is_set()
 
     def has_time_to_summarize(self) -> bool:
@@ -81,9 +81,10 @@ class RunBudget:
         return self._time_left_ms() >= _MIN_SUMMARY_MS
 
     def half(self) -> Self:
-        """Return a budget for a part of the run: half of the remaining time for starting steps.
+        """Return a budget for part of the run, with half of the time in which steps may start.
 
-        If TaskRouter throttles the part, only the part ends. Failures count for the whole run.
+        If TaskRouter throttles requests of this part, only this part ends. The failures of this
+        part are counted for the whole run.
         """
         reserved_ms = max(0, self._time_left_ms() - _MIN_TIME_LEFT_MS) // 2
         part = copy(self)
@@ -111,7 +112,8 @@ class RunBudget:
     def pauses_if_throttled(self) -> Iterator[float]:
         """Yield the pauses (in seconds) before the retries of a throttled request.
 
-        After the last pause, or if no time is left, the run or the part with this budget ends.
+        After the last pause, or if no time is left, the run (or the part of the run that has this
+        budget) ends.
         """
         for pause in _THROTTLED_PAUSES:
             if not self.may_continue():
@@ -131,8 +133,8 @@ class RunBudget:
         """Count a failure and end the run if all other steps would fail too.
 
         Rejected credentials and an unknown Workspace end the run. Callers handle other missing
-        resources without counting a failure. Only the type of an unexpected error is kept, because
-        the message may contain data.
+        resources without counting a failure. Only the type of an unexpected error is recorded,
+        because the message may contain data.
         """
         code, reason = type(error).__name__, None
         if isinstance(error, AppError):

@@ -17,8 +17,10 @@ class CallbackPage:
 
     Attributes:
         callbacks: the request lines of callbacks, newest first.
-        next_cursor: the cursor of the next page, which may be empty; None if no older line matches.
-        searched_until: epoch ms; the pages so far contain all matching lines since this time.
+        next_cursor: the cursor of the next page; None if no older line matches. The next page may
+            be empty.
+        searched_until: epoch ms; the pages so far contain all matching lines written after this
+            time.
         is_complete: False if the search ended early, for lack of time or because of a failure.
     """
 
@@ -33,10 +35,9 @@ def search_callbacks(
 ) -> CallbackPage:
     """Return the newest matching callbacks.
 
-    The search ends when the page is full, so the page after the last callback may be empty.
-    If the log fails after a part of it has been searched, the page contains the callbacks found.
-    Each page either contains further callbacks or has a cursor that continues after the searched
-    part of the log.
+    The search ends when the page is full, so the next page may be empty. If a read of the log
+    fails, but a retry may help, the page contains the callbacks found before the failure. If the
+    search ends before the page is full, the cursor continues after the searched part of the log.
 
     Args:
         query: the callbacks to return.
@@ -46,7 +47,7 @@ def search_callbacks(
 
     Raises:
         BadRequest: the position's token is unknown or has expired.
-        CallbackLogUnavailable: the log can't be read.
+        CallbackLogUnavailable: the first read of the log failed, or a retry would not help.
     """
     if query.since > query.until:
         return CallbackPage([], None, query.until, is_complete=True)
@@ -79,7 +80,7 @@ def search_callbacks(
 
 
 def _count_seen(position: LogPosition, at: int, lines: list[LogLine]) -> int:
-    """Count the lines written at a time, including those before the position's token."""
+    """Count the matching lines written at time *at*, including those counted in *position*."""
     return _count_at(at, lines) + (position.seen if position.seen_at == at else 0)
 
 

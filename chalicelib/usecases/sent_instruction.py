@@ -1,7 +1,7 @@
 """Determines whether the instruction of a Reservation was sent, or may have been sent.
 
-docs/adr/0026 explains why a repeated request never reports more than is known. docs/adr/0029
-explains why no instruction is sent before the answer to the callback is known.
+docs/adr/0026 explains why the response to a repeated request reports only confirmed outcomes.
+docs/adr/0029 explains why no instruction is sent before the answer to the callback is known.
 """
 
 from collections.abc import Mapping
@@ -91,9 +91,9 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
 def release_unused(
     claim: Claim, reservation_sid: str, collaborators: Collaborators, failure: StoreUnavailable
 ) -> None:
-    """Release a claim that may have been written, although its request was not sent.
+    """Release a claim that may have been written but whose request was not sent.
 
-    If this write fails too, a retry may have to wait until the claim expires.
+    If the release fails too, a retry may have to wait until the claim expires.
     """
     now = collaborators.clock.now_ms()
     try:
@@ -124,9 +124,9 @@ def outcome_unknown(
 def advise_plain_accept(failure: TaskRouterError) -> None:
     """Replace the advice to retry with the advice to accept without an instruction.
 
-    The instruction's record could not be removed. A recorded instruction is not sent again, so a
-    retry could not succeed. A new request can succeed after `failure.retry_after`, when the claim
-    expires.
+    Call this function if the instruction's record could not be removed. A recorded instruction is
+    not sent again, so a retry could not succeed. A request without an instruction can succeed after
+    `failure.retry_after` seconds, when the claim expires.
     """
     delay = _delay((failure.retry_after or 0) * 1000)
     failure.message = (
@@ -136,5 +136,5 @@ def advise_plain_accept(failure: TaskRouterError) -> None:
 
 
 def _delay(ms: int) -> str:
-    """Return the delay until a claim no longer prevents a request, such as " in 3 s"."""
+    """Return a delay as text, such as " in 3 s"; return "" if there is no delay."""
     return f" in {-(-ms // 1000)} s" if ms > 0 else ""

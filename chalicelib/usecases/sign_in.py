@@ -27,12 +27,12 @@ def identify(
     Args:
         claims: the verified claims about the person, with ``sub``.
         policy: the rules that determine the role and the Worker.
-        directory: the Workers, which are searched only for people with the worker role.
+        directory: the Workers, which are searched only if the person has the worker role.
 
     Raises:
-        SignInError: The person has no role, or needs a Worker and the claims do not identify
-            exactly one.
-        TaskRouterError: The request to TaskRouter failed.
+        SignInError: the person has no role, or has the worker role and the claims do not identify
+            exactly one Worker.
+        TaskRouterError: the request to TaskRouter failed.
     """
     role, name = policy.find_role(claims), policy.find_name(claims)
     if role is None:
@@ -53,10 +53,11 @@ def identify(
     workers = directory.find_workers(policy.worker_attribute, name)
     if len(workers) != 1:
         failure = Failure.SEVERAL_WORKERS if workers else Failure.NO_WORKER
-        number = "Several Workers have" if workers else "No Worker has"
+        attribute = policy.worker_attribute
+        subject = f"The {attribute} of several Workers" if workers else f"No Worker's {attribute}"
         raise SignInError(
             failure,
-            f"{number} your {policy.worker_claim} as {policy.worker_attribute}. Ask your "
-            "administrator to correct the Workers in TaskRouter.",
+            f"{subject} equals your {policy.worker_claim}. Ask your administrator to "
+            "correct the Workers in TaskRouter.",
         )
     return Principal(role, worker_sid=workers[0], identity=name)

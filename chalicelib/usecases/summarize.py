@@ -1,7 +1,7 @@
 """Update the statistics at the end of a sweep.
 
-The step reads at most MAX_PAGES index pages and 100 records, so that its cost is limited,
-regardless of the number of records.
+The step reads at most MAX_PAGES index pages and 100 records, so its cost is limited, regardless
+of the number of records.
 """
 
 from collections import Counter
@@ -86,7 +86,7 @@ def _read_workspace(
     collaborators: Collaborators, budget: RunBudget, last: Statistics
 ) -> Statistics:
     """Return *last* with current statistics from TaskRouter, if they can be read."""
-    if budget.is_ended or not budget.has_time_to_summarize():
+    if budget.has_ended or not budget.has_time_to_summarize():
         return last
     error: str | None = None
     with budget.counting_failures():
@@ -121,7 +121,11 @@ class _HourCounter:
     recent: list[IndexEntry] | None = None
 
     def count_hours(self, now: int) -> None:
-        """Count hours while time and pages are left. An unfinished hour keeps its last counts."""
+        """Count hours while time and pages are left.
+
+        The remaining hours, including an hour that was read only in part, keep their previous
+        counts.
+        """
         newest: list[IndexEntry] = []
         for number, start in enumerate(hours_to_count(self.counts, now)):
             read = self._read_hour(start)
@@ -136,7 +140,10 @@ class _HourCounter:
                 self.recent = newest
 
     def _read_hour(self, start: int) -> tuple[list[IndexEntry], bool] | None:
-        """Return the newest entries of an hour, and whether all were read; None if unfinished."""
+        """Return the newest entries of an hour, and whether these are all entries of the hour.
+
+        Return None if time or pages run out first.
+        """
         entries: list[IndexEntry] = []
         cursor = None
         while len(entries) < MAX_PER_HOUR:

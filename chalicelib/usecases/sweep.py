@@ -85,9 +85,9 @@ def sweep_due_reservations(
         report: receives the log line once, even if steps of the sweep fail.
 
     Raises:
-        SweepFailed: a step, such as a check, failed. This error triggers an alarm. If a check is
-            throttled, or no time is left for it, the Reservation is counted as ``left`` and remains
-            due.
+        SweepFailed: a step, such as a check, failed. The alarm SweepFails fires if sweeps fail
+            repeatedly. A check that is throttled, or for which no time is left, is not a failure:
+            the Reservation is counted as ``left`` and remains due.
     """
     budget = RunBudget(collaborators.clock, time_left_ms)
     sweep = _Sweep(collaborators, policy, budget)
