@@ -150,16 +150,18 @@ class Scenario(RuleBasedStateMachine):
         index=indexes,
         status=st.sampled_from([Status.ACCEPTED, *TARGETS]),
         as_worker=st.booleans(),
-        names_task=st.booleans(),
+        sends_task_sid=st.booleans(),
         fault=faults,
     )
     def decide_reservation(
-        self, *, index: int, status: Status, as_worker: bool, names_task: bool, fault: Any
+        self, *, index: int, status: Status, as_worker: bool, sends_task_sid: bool, fault: Any
     ) -> None:
         if reservation := self._some_reservation(index):
             self.current_reservation = reservation
             with self._injected(fault):
-                self._decide(reservation, status, as_worker=as_worker, names_task=names_task)
+                self._decide(
+                    reservation, status, as_worker=as_worker, sends_task_sid=sends_task_sid
+                )
 
     @rule(index=indexes, accepts=st.booleans(), fault=faults)
     def send_instruction(self, *, index: int, accepts: bool, fault: Any) -> None:
@@ -262,7 +264,7 @@ class Scenario(RuleBasedStateMachine):
 
     def _assert_record_is_correct(self, sid: str, record: Reservation) -> None:
         actual = self.taskrouter.statuses[sid]
-        # TaskRouter has no status "gone", and may report the final status later.
+        # TaskRouter has no "gone" status. It may report the final status after the record is gone.
         recorded = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
             assert sid not in self.taskrouter.reservations_by_sid()
@@ -299,7 +301,7 @@ class Scenario(RuleBasedStateMachine):
         )
 
     def _decide(
-        self, reservation: Any, target: Status, *, as_worker: bool, names_task: bool
+        self, reservation: Any, target: Status, *, as_worker: bool, sends_task_sid: bool
     ) -> None:
         principal = (
             Principal(Role.WORKER, worker_sid=reservation.worker_sid)
@@ -310,7 +312,7 @@ class Scenario(RuleBasedStateMachine):
             target=target,
             reservation_sid=reservation.sid,
             principal=principal,
-            task_sid=reservation.task_sid if names_task else None,
+            task_sid=reservation.task_sid if sends_task_sid else None,
         )
         decide(decision, self.collaborators)
         self.reported_successes.append((reservation.sid, target))
@@ -355,11 +357,11 @@ class Scenario(RuleBasedStateMachine):
     def _decide_concurrently(self, target: Status) -> None:
         if reservation := self.current_reservation or self._some_reservation(0):
             self._ignore_errors(
-                lambda: self._decide(reservation, target, as_worker=False, names_task=False)
+                lambda: self._decide(reservation, target, as_worker=False, sends_task_sid=False)
             )
 
     def _accept_elsewhere(self) -> None:
-        """Accept the Reservation in another client of TaskRouter, and deliver the event."""
+        """Accept the current Reservation directly in TaskRouter; deliver the latest callback."""
         if reservation := self.current_reservation:
             self.taskrouter.accept(reservation)
             self._ignore_errors(self._deliver_latest_callback)
@@ -393,7 +395,7 @@ class Scenario(RuleBasedStateMachine):
         return {record.reservation_sid: record for record in records}
 
     def _some_reservation(self, index: int) -> Any:
-        """Return a recent Reservation, preferably a pending Reservation if *index* is even."""
+        """Return a recent Reservation. If *index* is even, prefer a pending Reservation."""
         candidates = list(self.taskrouter.reservations_by_sid().values())
         if index % 2 == 0:
             candidates = [
@@ -418,7 +420,7 @@ def run_scenarios(
     Args:
         store: The store.
         examples: Number of scenarios.
-        random_seed: Seed of the scenarios; None for Hypothesis's seed.
+        random_seed: Seed of the scenarios. If None, Hypothesis chooses a seed.
     """
 
     class ScenarioOnStore(Scenario):

@@ -128,7 +128,9 @@ def test_first_sweep_counts_the_reservations_of_24_hours(service: Service) -> No
     assert read(service).at == service.clock.now
 
 
-def test_later_sweeps_count_only_hours_that_can_change_and_one_other_hour(service: Service) -> None:
+def test_later_sweeps_count_only_hours_whose_counts_may_change_and_one_other_hour(
+    service: Service,
+) -> None:
     add_record(service, Status.WRAPPING, HOUR_START - 9 * HOUR_MS)
     run_sweep(service)
     service.clock.now += MINUTE_MS
@@ -147,7 +149,7 @@ def test_hours_before_the_last_24_are_dropped(service: Service) -> None:
     assert starts == [HOUR_START + (3 - number) * HOUR_MS for number in reversed(range(24))]
 
 
-def test_hour_that_exceeds_the_maximum_is_incomplete(
+def test_hour_with_more_reservations_than_the_maximum_is_incomplete(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "_PAGE_SIZE", 2)
@@ -164,7 +166,7 @@ def test_hour_that_exceeds_the_maximum_is_incomplete(
     assert get_hour_count(service, HOUR_START - HOUR_MS).is_complete
 
 
-def test_sweep_reads_a_limited_number_of_pages_and_later_sweeps_read_the_others(
+def test_sweep_reads_a_limited_number_of_pages_and_later_sweeps_read_the_remaining_pages(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(summarize, "MAX_PAGES", 10)
@@ -199,7 +201,7 @@ def test_acceptance_found_by_the_reconciliation_is_measured_with_the_time_of_its
     assert read(service).acceptance == AcceptanceTimes(service.clock.now, 1, (7_000,) * 4)
 
 
-def test_acceptance_that_created_the_record_is_not_measured(service: Service) -> None:
+def test_acceptance_whose_event_created_the_record_is_not_measured(service: Service) -> None:
     remote = service.taskrouter.add(Status.ACCEPTED)
     service.taskrouter.add_event(remote, Status.ACCEPTED, at=service.clock.now - 10 * MINUTE_MS)
     assert run_sweep(service)["reconciled"] == 1
@@ -241,7 +243,7 @@ def test_acceptance_reported_by_an_event_without_a_time_is_not_measured(
 
 
 @pytest.mark.parametrize(("pages", "count"), [(1, None), (2, 1)])
-def test_acceptance_times_need_the_current_and_the_previous_hour(
+def test_acceptance_times_are_measured_only_if_the_current_and_previous_hours_were_read(
     service: Service, monkeypatch: pytest.MonkeyPatch, pages: int, count: int | None
 ) -> None:
     monkeypatch.setattr(summarize, "MAX_PAGES", pages)
@@ -272,7 +274,7 @@ def test_statistics_of_the_workspace_are_saved_with_their_time(service: Service)
     ],
     ids=lambda value: getattr(value, "code", None),
 )
-def test_failed_request_leaves_the_last_values_with_their_time(
+def test_failed_statistics_request_preserves_the_last_values_and_their_time(
     service: Service, error: AppError, *, counted: bool
 ) -> None:
     service.taskrouter.statistics = WORKSPACE
@@ -330,7 +332,7 @@ def test_failure_of_a_read_or_write_is_reported_but_does_not_affect_checks(
     assert line["errors"] == {getattr(error, "code", type(error).__name__): 1}
 
 
-def test_counts_keep_their_time_if_a_later_read_fails(
+def test_counts_and_their_time_are_preserved_if_a_later_read_fails(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_sweep(service)
@@ -362,7 +364,7 @@ def test_statistics_contain_the_counts_of_the_sweep(service: Service) -> None:
     assert (read(service).sweeps[0]["due"], read(service).sweeps[0]["mirrored"]) == (1, 1)
 
 
-def test_duration_of_a_sweep_includes_the_statistics(
+def test_duration_of_a_sweep_includes_the_update_of_the_statistics(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def delay(target: Any, name: str, ms: int) -> None:
@@ -386,14 +388,14 @@ def test_duration_of_a_sweep_includes_the_statistics(
 
 
 @pytest.mark.parametrize(("time_left_ms", "is_updated"), [(12_999, False), (13_000, True)])
-def test_statistics_are_updated_only_if_13_seconds_are_left(
+def test_statistics_are_updated_only_if_at_least_13_seconds_are_left(
     service: Service, *, time_left_ms: int, is_updated: bool
 ) -> None:
     assert run_sweep(service, time_left_ms)["ok"]
     assert (make_statistics(service.store).get_statistics() is not None) is is_updated
 
 
-def test_taskrouter_is_not_called_if_reading_the_last_statistics_took_too_long(
+def test_workspace_statistics_are_not_requested_if_reading_saved_statistics_takes_too_long(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [60_000]

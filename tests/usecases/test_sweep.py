@@ -23,7 +23,7 @@ from tests.usecases.conftest import Service
 PAST_DEADLINE_MS = 130_000
 
 
-def test_sweep_checks_every_open_status() -> None:
+def test_sweep_checks_reservations_with_every_open_status() -> None:
     assert set(sweep.STATUS_ORDER) == set(OPEN)
 
 
@@ -183,7 +183,7 @@ def test_change_that_an_event_records_first_is_not_counted_as_a_correction(
     assert [change.by for change in service.record(remote).history[1:]] == ["event"]
 
 
-def test_failure_does_not_stop_other_checks(service: Service) -> None:
+def test_failed_check_does_not_stop_other_checks(service: Service) -> None:
     remotes = [service.taskrouter.add() for _ in range(10)]
     for remote in remotes:
         service.assign(remote)
@@ -447,7 +447,7 @@ def test_unexpected_error_in_one_step_fails_the_sweep_but_not_the_other_steps(
 
 
 @pytest.mark.parametrize("method", ["due_reservations", "start_periodic_job", "save_sweep"])
-def test_report_names_only_the_type_of_an_unexpected_store_error(
+def test_report_contains_only_the_type_of_an_unexpected_store_error(
     service: Service, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:

@@ -239,7 +239,7 @@ def test_reservation_stuck_in_wrapping_is_completed(
     assert service.record(remote).status is Status.COMPLETED
 
 
-def test_long_wrap_up_is_completed_at_its_limit(service: Service) -> None:
+def test_wrapping_reservation_is_completed_at_a_limit_of_20_minutes(service: Service) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=1_200)
     remote = service.taskrouter.add(Status.WRAPPING)
     service.post_event(remote, Status.WRAPPING)
@@ -250,7 +250,7 @@ def test_long_wrap_up_is_completed_at_its_limit(service: Service) -> None:
     assert service.sweep()["completed"] == 1
 
 
-def test_wrap_up_event_during_completion_keeps_claim(
+def test_wrap_up_event_during_completion_does_not_remove_the_claim(
     service: Service,
 ) -> None:
     accepted = service.taskrouter.add()
@@ -286,7 +286,7 @@ def test_wrapping_reservation_is_not_completed_by_default(service: Service) -> N
     assert service.taskrouter.calls["update"] == 0
 
 
-def test_wrap_up_limit_starts_with_the_wrap_up_not_with_the_creation_of_the_record(
+def test_wrap_up_limit_is_measured_from_the_start_of_the_wrap_up(
     service: Service,
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=1_200)
@@ -309,7 +309,7 @@ CALL = Call(to="client:a", from_="+15556667777", url="https://desk.example/twiml
 CONFERENCE = Conference(from_="+15556667777")
 
 
-def unrecorded_fallback_rings(service: Service, remote: RemoteReservation) -> None:
+def unrecorded_fallback_answer_calls_a_phone(service: Service, remote: RemoteReservation) -> None:
     """The fallback is answered with a `call` while DynamoDB fails; an event creates the record."""
     service.post_event(remote, Status.PENDING)
 
@@ -346,7 +346,7 @@ def conference_is_sent(service: Service, remote: RemoteReservation) -> None:
 
 
 RING_SCENARIOS = {
-    unrecorded_fallback_rings: False,
+    unrecorded_fallback_answer_calls_a_phone: False,
     reconciliation_creates_the_record: False,
     callback_arrives_during_a_decision: True,
     callback_is_answered_with_a_call: True,
@@ -356,10 +356,10 @@ RING_SCENARIOS = {
 
 @pytest.mark.parametrize("monitor_only", [False, True])
 @pytest.mark.parametrize("answer_may_ring", [True, False])
-@pytest.mark.parametrize(("ring", "is_recorded"), RING_SCENARIOS.items())
-def test_reservation_is_not_rejected_while_a_phone_may_be_ringing(
+@pytest.mark.parametrize(("prepare_scenario", "is_recorded"), RING_SCENARIOS.items())
+def test_reservation_is_rejected_only_if_no_phone_can_be_ringing(
     rejecting_service: Service,
-    ring: Callable[[Service, RemoteReservation], None],
+    prepare_scenario: Callable[[Service, RemoteReservation], None],
     *,
     is_recorded: bool,
     answer_may_ring: bool,
@@ -369,7 +369,7 @@ def test_reservation_is_not_rejected_while_a_phone_may_be_ringing(
     service.answer_may_ring = answer_may_ring
     service.policy = replace(service.policy, monitor_only=monitor_only)
     remote = service.taskrouter.add()
-    ring(service, remote)
+    prepare_scenario(service, remote)
     may_be_ringing = is_recorded or answer_may_ring
     updates = service.taskrouter.calls["update"]
 
@@ -416,7 +416,7 @@ def test_instruction_that_is_sent_during_the_check_prevents_the_rejection(
 
 def test_supervisor_may_reject_a_reservation_while_a_phone_may_be_ringing(service: Service) -> None:
     service.answer_may_ring = True
-    for ring in RING_SCENARIOS:
+    for prepare_scenario in RING_SCENARIOS:
         remote = service.taskrouter.add(created_at=service.clock.now)
-        ring(service, remote)
+        prepare_scenario(service, remote)
         assert service.reject(remote).status is Status.REJECTED

@@ -1,4 +1,4 @@
-"""The limits of the sweep's actions, and the records that the sweep reads and schedules."""
+"""The limits of the sweep's actions, reads of single records, and the times of the next checks."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ def make_due(service: Service, remote: RemoteReservation) -> None:
 
 
 def due_at(service: Service, remote: RemoteReservation) -> int:
-    """Return when (epoch ms) the sweep checks the Reservation next."""
+    """Return the time (epoch ms) of the Reservation's next check."""
     status = service.record(remote).status
     (due,) = service.store.due_reservations(status, now=service.clock.now + 10**9)
     return due.due_at
@@ -52,7 +52,7 @@ def outcome(report: dict[str, Any]) -> dict[str, int]:
     ("age", "expected"),
     [(59_999, "unchanged"), (60_000, "rejected"), (119_999, "rejected"), (120_000, "unchanged")],
 )
-def test_pending_reservation_is_rejected_between_its_limit_and_its_timeout(
+def test_pending_reservation_is_rejected_only_between_its_rejection_time_and_its_timeout(
     service: Service, pending: RemoteReservation, age: int, expected: str
 ) -> None:
     service.deadlines = REJECTING_DEADLINES
@@ -76,7 +76,7 @@ def test_only_a_pending_reservation_is_rejected(
 
 
 @pytest.mark.parametrize(("age", "expected"), [(599_999, "unchanged"), (600_000, "completed")])
-def test_wrapping_reservation_is_completed_once_its_limit_is_reached(
+def test_wrapping_reservation_is_completed_when_the_wrap_up_limit_is_reached(
     service: Service, wrapping: RemoteReservation, age: int, expected: str
 ) -> None:
     service.clock.now += age
@@ -107,16 +107,16 @@ def test_reservation_that_disappears_before_its_completion_is_counted_as_mirrore
     assert service.record(wrapping).status is Status.GONE
 
 
-def record_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def collect_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that collects the SIDs of the records that are read individually."""
     reads: list[str] = []
     get = service.store.get
 
-    def get_and_record(reservation_sid: str) -> Reservation | None:
+    def get_and_collect(reservation_sid: str) -> Reservation | None:
         reads.append(reservation_sid)
         return get(reservation_sid)
 
-    monkeypatch.setattr(service.store, "get", get_and_record)
+    monkeypatch.setattr(service.store, "get", get_and_collect)
     return reads
 
 
@@ -131,7 +131,7 @@ def record_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]
         (Status.WRAPPING, 3600, 1),
     ],
 )
-def test_check_reads_the_record_only_if_a_wrapping_reservation_has_a_limit(
+def test_record_is_read_because_of_a_wrap_up_limit_only_if_the_reservation_is_wrapping(
     service: Service,
     pending: RemoteReservation,
     monkeypatch: pytest.MonkeyPatch,
@@ -145,12 +145,12 @@ def test_check_reads_the_record_only_if_a_wrapping_reservation_has_a_limit(
     if status is not Status.PENDING:
         service.post_event(pending, status)
     make_due(service, pending)
-    reads = record_reads(service, monkeypatch)
+    reads = collect_reads(service, monkeypatch)
     assert outcome(service.sweep()) == {"unchanged": 1}
     assert reads == [pending.reservation_sid] * expected
 
 
-def test_wrapping_reservation_whose_end_is_recorded_during_the_check_is_not_completed(
+def test_sweep_does_not_complete_a_reservation_whose_end_is_recorded_during_the_check(
     service: Service, wrapping: RemoteReservation
 ) -> None:
     service.deadlines = replace(DEADLINES, max_wrapup=1)
@@ -185,7 +185,7 @@ def test_reservation_whose_record_disappears_during_the_check_is_not_changed(
     assert service.taskrouter.calls["update"] == 0
 
 
-def test_claimed_reservation_whose_record_disappears_during_the_check_is_not_a_failure(
+def test_claimed_reservation_whose_record_disappears_during_the_check_is_not_counted_as_failed(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterUnavailable("lost")]
@@ -197,7 +197,7 @@ def test_claimed_reservation_whose_record_disappears_during_the_check_is_not_a_f
 
 
 @pytest.mark.parametrize("monitor_only", [True, False])
-def test_reservation_whose_phone_may_be_ringing_is_checked_again_after_15_seconds(
+def test_reservation_for_which_a_phone_may_be_ringing_is_checked_again_after_15_seconds(
     service: Service, pending: RemoteReservation, *, monitor_only: bool
 ) -> None:
     service.answer_may_ring = True

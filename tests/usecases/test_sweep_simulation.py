@@ -103,7 +103,7 @@ def simulate(life_cycles: list[LifeCycle], limits: TaskRouterLimits, **inputs: i
     for life_cycle in life_cycles:
         world.timeline.start(arrive(life_cycle))
     world.timeline.start(sweeps.start_periodically())
-    # The last sweep may take a while.
+    # Leave enough time for the last sweep to end.
     world.timeline.run(until=SECONDS * 1000 + 60_000)
     return world
 
@@ -159,7 +159,7 @@ def plan(life_cycle: LifeCycle, service: Service) -> list[tuple[int, Callable[[]
     return steps
 
 
-def recorded(service: Service) -> Counter[Status]:
+def count_recorded_statuses(service: Service) -> Counter[Status]:
     return Counter(
         service.record(remote).status for remote in service.taskrouter.reservations.values()
     )
@@ -179,7 +179,7 @@ def test_simulation_sends_as_many_requests_as_the_service(
     assert service.taskrouter.calls.pop("statistics") == SECONDS // SWEEP_INTERVAL_S
     calls = {VERBS[verb]: number for verb, number in service.taskrouter.calls.items()}
     assert world.taskrouter.requests == calls
-    assert +world.recorded == recorded(service)
+    assert +world.recorded == count_recorded_statuses(service)
     assert calls[FETCH] > 3
     assert calls[LIST_EVENTS] > 50
 

@@ -70,8 +70,8 @@ def run_sweep(service: Service, seconds: int = 60) -> dict[str, Any]:
     return line
 
 
-def take_time(service: Service, **durations: int) -> None:
-    """Make requests to TaskRouter take the given times, in ms, by verb."""
+def set_request_durations(service: Service, **durations: int) -> None:
+    """Set how long each request to TaskRouter takes, in ms, by verb."""
 
     def when_called(verb: str) -> None:
         service.clock.now += durations.get(verb, 0)
@@ -111,7 +111,7 @@ def test_every_sweep_starts_checks_and_a_due_reconciliation(
     add_due_reservations(service, 20)
     service.clock.now += 131_000
     lost = service.taskrouter.add(created_at=service.clock.now)
-    take_time(service, fetch=fetch, list=reservations, tasks=tasks, events=events)
+    set_request_durations(service, fetch=fetch, list=reservations, tasks=tasks, events=events)
     if fails:
         service.taskrouter.fail_before["tasks"] = [TaskRouterUnavailable("500")]
     calls, started = service.taskrouter.calls, service.clock.now
@@ -146,7 +146,7 @@ def test_failed_part_is_repeated_by_the_next_sweep_even_if_checks_use_up_the_tim
     add_due_reservations(service, 40)
     service.clock.now += 131_000
     lost = service.taskrouter.add(task_sid="WT" + "0" * 32, created_at=service.clock.now)
-    take_time(service, fetch=6_000)
+    set_request_durations(service, fetch=6_000)
 
     line = run_sweep(service)
     assert service.taskrouter.calls["tasks"] == 2
@@ -160,7 +160,7 @@ def test_all_tasks_are_processed_even_if_each_sweep_has_time_for_only_a_few(
 ) -> None:
     for number in range(40):
         service.taskrouter.add(task_sid=f"WT{number:032x}")
-    take_time(service, list=2_500)
+    set_request_durations(service, list=2_500)
 
     for minute in range(12):
         service.clock.now = NOW + minute * MINUTE
@@ -170,7 +170,9 @@ def test_all_tasks_are_processed_even_if_each_sweep_has_time_for_only_a_few(
 
 
 @pytest.mark.parametrize("part", ["reconciliation", "checks"])
-def test_throttling_of_one_part_does_not_prevent_the_other(service: Service, part: str) -> None:
+def test_throttling_of_one_part_does_not_prevent_the_other_part(
+    service: Service, part: str
+) -> None:
     (due,) = add_due_reservations(service, 1)
     service.taskrouter.set_status(due.reservation_sid, Status.CANCELED)
     service.clock.now += 131_000
@@ -252,9 +254,10 @@ def test_recording_many_reservations_of_one_task_stops_in_time_and_continues_lat
 
 
 def slow_down_status_reads(service: Service, duration: int) -> list[int]:
-    """Make every read of statuses take *duration* ms, and return the sizes of the reads.
+    """Make every read of statuses take *duration* ms, and return ``completed`` for all SIDs.
 
-    Every read returns the status ``completed`` for all Reservations.
+    Returns:
+        A list that collects the number of SIDs in each read.
     """
     reads: list[int] = []
 
@@ -310,7 +313,7 @@ def test_recording_many_events_of_one_reservation_stops_in_time(service: Service
     assert service.record(remote).status is Status.WRAPPING
 
 
-def test_progress_of_a_type_is_not_reset_by_a_batch_that_ends_earlier(
+def test_progress_of_an_event_type_is_not_reset_by_a_batch_that_ends_earlier(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first batch ends before the time up to which one type is already reconciled."""
@@ -361,7 +364,7 @@ def test_workspace_is_not_verified_if_no_time_is_left(service: Service) -> None:
     (due,) = add_due_reservations(service, 1)
     service.taskrouter.remove(due.reservation_sid)
     service.clock.now += 131_000
-    take_time(service, fetch=3_000)
+    set_request_durations(service, fetch=3_000)
 
     assert run_sweep(service, seconds=27)["left"] == 1
     assert service.taskrouter.calls["workspace"] == 0
@@ -407,7 +410,8 @@ def test_sweep_ends_before_its_function_times_out(
     fractions, limits = [1, 1, 2] if slow else [1, 2, 10, 100], LIMITS_MS | LIST_LIMITS_MS
 
     def delay_call(operation: str) -> None:
-        # Due Reservations are listed while another thread checks them.
+        # Queries take no time here, because a real sweep lists due Reservations while other
+        # threads check them.
         if operation != "query":
             service.clock.now += MAX_CALL_MS // random.choice(fractions)
 
