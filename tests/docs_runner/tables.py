@@ -3,7 +3,8 @@
 TESTED_ELSEWHERE = "`.ci/run` runs the command"
 
 FIRST_DEPLOYMENT = (
-    "the stage is deployed from a terminal; tests/deploy/test_first_deployment.py runs the command"
+    "the command is part of a deployment to AWS; "
+    "tests/deploy/test_first_deployment.py tests the deployment"
 )
 
 DOCTOR = "tests/infra/test_doctor.py and tests/infra/test_doctor_probe.py run the command"
@@ -39,9 +40,9 @@ NOT_RUN = {
     "make chaos": "the command takes minutes; " + TESTED_ELSEWHERE,
     "make bench": "the command takes minutes; `.ci/run` runs it with other options",
     ".venv/bin/python -m benchmarks.capacity": (
-        "tests/test_capacity.py compares the tables with the page"
+        "tests/test_capacity.py compares the command's tables with docs/capacity.md"
     ),
-    "make mutants": "the command takes minutes; tests/mutants/test_runner.py runs its parts",
+    "make mutants": "the command takes minutes; tests/mutants/test_runner.py tests its parts",
     "make mutants SEED=7 COUNT=100 PACKAGE=routes": "the command takes minutes",
     ".venv/bin/python -m tests.chaos run --reservations 1000 --faults 200": (
         "`make chaos` runs the command"
@@ -68,9 +69,9 @@ UNTIL_INTERRUPTED = {
     r"(\.venv/bin/)?python -m taskrouter_simulator\b.*": r"simulator ready on",
     CHALICE_LOCAL: r"Serving on",
 }
-"""Programs that run until Ctrl-C. Each value matches the output of a program that is ready.
+"""Programs that run until Ctrl-C. Each value matches output that a program prints when it is ready.
 
-Commands after such a program run in a different shell. When the first program of a
-block starts, the programs of earlier blocks are stopped. They keep running only if the new
-program is Chalice's server, which needs them.
+Commands after such a program run in a different shell. Before the first program of a block starts,
+the programs of earlier blocks are stopped, unless the new program is Chalice's server. That server
+needs the programs of earlier blocks.
 """

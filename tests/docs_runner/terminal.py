@@ -18,14 +18,14 @@ def run(command, *, folder, environ, answers=()):
     """Run a command in a new session with a controlling terminal.
 
     Args:
-        command: The command, for bash.
+        command: The command, in bash syntax.
         folder: The working directory.
         environ: The environment variables.
         answers: Pairs of a pattern and an answer, in the order of the questions. The answer is
             typed as soon as the output after the previous answer matches the pattern.
 
     Returns:
-        The exit code, and all text that the terminal has shown.
+        The exit code, and everything that was written to the terminal.
     """
     controller, terminal = pty.openpty()
     name = shlex.quote(os.ttyname(terminal))

@@ -1,4 +1,4 @@
-"""The runner of documented commands keeps the shell's state and reports failures."""
+"""The runner of documented commands preserves the shell's state and reports failures."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,7 +91,7 @@ def test_documented_error_must_occur(run):
         run(("console", "$ echo Error: no\nError: no"))
 
 
-def test_prompts_are_answered_and_examples_are_replaced(run):
+def test_prompts_are_answered_and_example_values_are_replaced(run):
     answers, replacements = {"read": "blue\n"}, {"PLACE": "here and THERE", "THERE": "x"}
     run(
         ("console", "$ read color; echo $color PLACE\nblue here and THERE"),

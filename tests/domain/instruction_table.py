@@ -3,7 +3,8 @@
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (callback names and limits)
 https://www.twilio.com/docs/taskrouter/api/reservations (REST names, and all conference parameters)
 
-Twilio documents no maximum length for strings and contacts. This service allows 256 characters.
+Twilio documents no maximum length for strings and contacts. This service allows at most 256
+characters.
 """
 
 from dataclasses import dataclass

@@ -98,7 +98,7 @@ def test_role_without_permissions_is_denied_every_action(
         assert not is_allowed(Principal(role, worker_sid=OWN_WORKER), action, worker_sid)
 
 
-def test_error_for_another_worker_names_role_and_action() -> None:
+def test_error_for_another_worker_states_the_role_and_the_action() -> None:
     principal = Principal(Role.WORKER, worker_sid=OWN_WORKER)
 
     message = "role worker may accept a Reservation only for its own Worker"
@@ -114,7 +114,7 @@ def test_error_for_another_worker_names_role_and_action() -> None:
         (Principal(Role.SERVICE), "service"),
     ],
 )
-def test_name_contains_the_role_and_the_worker_sid_or_identity_if_any(
+def test_principal_name_contains_the_role_and_any_worker_sid_or_identity(
     principal: Principal, name: str
 ) -> None:
     assert principal.name == name
@@ -163,7 +163,7 @@ def test_only_the_worker_role_requires_a_worker_sid(
     assert not any(role.has_worker for role in Role)
 
 
-def test_default_worker_instructions_list_each_permitted_parameter() -> None:
+def test_worker_instructions_are_parsed_into_sets_of_parameters() -> None:
     assert parse_instruction_permissions(auth.WORKER_INSTRUCTIONS) == {
         "dequeue": {"from", "timeout", "post_work_activity_sid"},
         "call": {"from", "timeout", "accept"},
@@ -243,7 +243,7 @@ REDIRECT = {"instruction": "redirect", "call_sid": "CA" + "0" * 32, "url": "http
         ),
     ],
 )
-def test_error_names_the_part_of_a_workers_instruction_that_is_not_permitted(
+def test_error_names_the_forbidden_part_of_a_workers_instruction(
     mapping: dict[str, object], permissions: dict[str, set[str]], message: str
 ) -> None:
     instruction = parse_instruction(mapping)
@@ -259,7 +259,7 @@ def test_error_names_the_part_of_a_workers_instruction_that_is_not_permitted(
 
 
 @pytest.mark.parametrize("mapping", [DEQUEUE, REDIRECT], ids=["to", "call_sid"])
-def test_worker_may_set_a_parameter_to_its_own_value(mapping: dict[str, object]) -> None:
+def test_worker_may_set_a_parameter_to_the_workers_own_value(mapping: dict[str, object]) -> None:
     own_values = {name: mapping.get(name, "other") for name in OWN_VALUES}
     Principal(Role.WORKER, worker_sid=OWN_WORKER).authorize_instruction(
         parse_instruction(mapping),

@@ -291,7 +291,9 @@ def test_milliseconds_are_used_if_they_agree_with_the_timestamp(milliseconds: st
 @pytest.mark.parametrize(
     ("until", "milliseconds"), [(-1, 0), (0, 0), (1, 1), (998, 998), (999, 999), (1_000, 999)]
 )
-def test_event_in_whole_seconds_has_the_latest_possible_time(until: int, milliseconds: int) -> None:
+def test_event_time_without_milliseconds_is_until_clamped_to_the_second(
+    until: int, milliseconds: int
+) -> None:
     start = 1_790_000_000_000
     form = Form([("Timestamp", "1790000000")])
     assert event_time(form, until=start + until) == start + milliseconds
@@ -350,7 +352,7 @@ def test_event_keeps_attributes_up_to_the_maximum_size() -> None:
 
 
 def callback_of_size(size: int) -> AssignmentCallback:
-    """Return a callback with one large parameter, whose recorded parameters have *size* bytes."""
+    """Return a callback whose recorded parameters, including a large one, total *size* bytes."""
     columns = ["WorkflowSid", "TaskQueueSid", "TaskAttributes", "WorkerAttributes"]
     rest = size - sum(json_size([*item]) for item in SIDS)
     rest -= sum(json_size([name, None]) for name in columns)
@@ -397,7 +399,7 @@ def test_estimate_of_the_size_includes_the_delivery() -> None:
     assert callback.within_size_limit() == replace(callback, delivery=None)
 
 
-def test_delivery_lists_absent_parameters_that_have_an_attribute_in_the_record() -> None:
+def test_delivery_lists_which_separately_recorded_parameters_are_absent() -> None:
     form = Form([*SIDS, ("TaskQueueSid", ""), ("WorkerAttributes", "{}")])
     callback = AssignmentCallback.from_form(
         form, account_sid=ACCOUNT, workspace_sid=WORKSPACE, delivery=DELIVERY

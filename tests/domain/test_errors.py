@@ -91,13 +91,13 @@ ERRORS_WITH_REASON = (
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_reason_is_the_message_without_retry_advice(error: type[AppError]) -> None:
+def test_reason_if_any_is_the_message_without_retry_advice(error: type[AppError]) -> None:
     expected = "No response." if error in ERRORS_WITH_REASON else None
     assert make_error(error, "No response. Retry.").reason == expected
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_reason_falls_back_to_the_cause(error: type[AppError]) -> None:
+def test_reason_falls_back_to_the_reason_of_the_cause(error: type[AppError]) -> None:
     outer = errors.BadRequest("Outer.")
     outer.__cause__ = make_error(error, "No response.")
     assert outer.reason == ("No response." if error in ERRORS_WITH_REASON else None)

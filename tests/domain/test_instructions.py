@@ -131,7 +131,9 @@ def test_omitted_parameter_is_not_rendered(instruction, answer, form) -> None:
         (Redirect(call_sid=CA, url=URL, accept=True), True),
     ],
 )
-def test_call_and_redirect_accept_only_if_accept_is_true(instruction, accepts) -> None:
+def test_call_and_redirect_accept_the_reservation_only_if_accept_is_true(
+    instruction, accepts
+) -> None:
     assert instruction.accepts is accepts
 
 

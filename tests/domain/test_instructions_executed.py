@@ -52,12 +52,12 @@ def execute(name: str, **parameters: Any) -> None:
 
 
 @pytest.mark.parametrize("name", INSTRUCTION_TYPES)
-def test_simulator_executes_answer_with_required_parameters(name: str) -> None:
+def test_simulator_executes_an_answer_with_its_required_parameters(name: str) -> None:
     execute(name)
 
 
 @ROWS
-def test_simulator_executes_answer_with_each_parameter(row: Row) -> None:
+def test_simulator_executes_an_answer_with_each_parameter(row: Row) -> None:
     for value in row.valid_values:
         execute(row.instruction, **{row.name: value})
 
@@ -69,7 +69,7 @@ def simulator():
 
 
 @ROWS
-def test_simulator_executes_rest_request_with_each_parameter(simulator, row: Row) -> None:
+def test_simulator_executes_a_rest_request_with_each_parameter(simulator, row: Row) -> None:
     simulator.reset()
     workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
     alice = workspace.workers(simulator.workers["Alice"])

@@ -1,4 +1,4 @@
-"""Messages for logs and callers suggest names, and contain no private text."""
+"""Messages for logs and callers suggest similar names and contain no private text."""
 
 import json
 import socket
@@ -43,7 +43,9 @@ SENTENCES = (
 
 @settings(max_examples=150, deadline=None)
 @given(attributes=ATTRIBUTES, sentence=st.sampled_from(SENTENCES), data=st.data())
-def test_no_value_of_a_submitted_attribute_is_repeated(attributes, sentence, data) -> None:
+def test_public_text_repeats_no_value_of_the_submitted_attributes(
+    attributes, sentence, data
+) -> None:
     text = json.dumps(attributes)
     values = [*messages._values_in(text)]
     if not values:
@@ -53,7 +55,7 @@ def test_no_value_of_a_submitted_attribute_is_repeated(attributes, sentence, dat
     shown = public_text(sentence.format(*inserted), [text])
 
     for value in values:
-        # The value may still occur by chance in the text around it.
+        # The sentence itself may happen to contain the value.
         assert value not in shown or value in sentence
 
 
@@ -95,7 +97,7 @@ def test_longer_private_text_is_removed_first() -> None:
         assert public_text("Hello Ann-Marie!", private) == "Hello …!"
 
 
-def test_values_of_private_json_are_removed_but_not_its_names() -> None:
+def test_values_in_private_json_are_removed_but_names_are_not() -> None:
     text = json.dumps({"name": ["Zed", {"x": 4711}], "blocked": True, "none": None, "n": 1.25})
     message = "The name of Zed has 4711, true, null and 1.25 x"
     assert public_text(message, [text]) == "The name of … has …, …, … and … x"
@@ -140,7 +142,9 @@ def test_private_text_that_cannot_be_parsed_as_json_is_removed(depth: int) -> No
     ],
     ids=range(26),
 )
-def test_possible_values_are_removed_from_a_message(message: str, shown_text: str) -> None:
+def test_only_text_that_may_be_private_is_removed_from_a_short_message(
+    message: str, shown_text: str
+) -> None:
     assert public_text(message, []) == shown_text
 
 
@@ -171,7 +175,7 @@ def test_most_similar_name_is_chosen() -> None:
         assert nearest_name("timeot", candidates) == "timeout"
 
 
-def test_nearest_name_needs_the_minimum_similarity() -> None:
+def test_nearest_name_has_at_least_the_minimum_similarity() -> None:
     # Two of four characters are equal, so the similarity is 0.5.
     assert nearest_name("abxy", ["abcd"]) is None
     assert nearest_name("abxy", ["abcd"], cutoff=0.5) == "abcd"

@@ -49,7 +49,7 @@ def test_observed_transitions_have_no_cycle() -> None:
     assert all(status not in reachable(status) for status in Status)
 
 
-def test_every_requested_status_proves_that_the_request_succeeded() -> None:
+def test_reported_status_that_was_requested_proves_that_the_request_succeeded() -> None:
     all_targets = {target for targets in MOVES.values() for target in targets}
     assert all_targets == set(ACHIEVED)
     assert all(target in statuses for target, statuses in ACHIEVED.items())
@@ -124,7 +124,7 @@ def test_claim_for_a_status_change_has_no_instruction_and_no_further_conditions(
     assert [claim.accepts, claim.unless_ringing, claim.needs_answer] == [False] * 3
 
 
-def test_new_record_was_never_checked_or_claimed() -> None:
+def test_new_record_has_never_been_checked_or_claimed() -> None:
     assert make_record().checks == 0
     assert make_record().claim is None
     assert make_record().parameters == {}
@@ -161,7 +161,7 @@ def test_answer_is_known_if_it_is_recorded_and_no_other_answer_was_withheld(
         (None, "call", True),
     ],
 )
-def test_phone_may_ring_only_for_a_pending_reservation_if_an_answer_is_unknown_or_calls_a_phone(
+def test_phone_may_be_ringing_only_if_status_is_pending_and_answer_is_unknown_or_calls_a_phone(
     answer: dict[str, str] | None,
     withheld: str | None,
     status: Status,
@@ -177,7 +177,7 @@ def test_phone_may_ring_only_for_a_pending_reservation_if_an_answer_is_unknown_o
     )
 
 
-RINGING_ANSWERS = [{"instruction": name} for name in RINGING]
+PHONE_INSTRUCTIONS = [{"instruction": name} for name in RINGING]
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"instruction": "accept"}, {"instruction": "reject"}])
@@ -188,17 +188,19 @@ def test_answer_without_a_phone_instruction_calls_no_phone(
     assert not make_record(answer=answer).may_be_ringing
 
 
-@pytest.mark.parametrize("ringing", RINGING_ANSWERS)
+@pytest.mark.parametrize("instruction", PHONE_INSTRUCTIONS)
 @pytest.mark.parametrize("status", Status)
 def test_phone_may_be_ringing_after_a_phone_instruction_until_the_reservation_is_decided(
-    status: Status, ringing: dict[str, object]
+    status: Status, instruction: dict[str, object]
 ) -> None:
     for record in (
-        make_record(status=status, answer=ringing),
-        make_record(status=status, answer={}, instruction_sent=sent(ringing)),
-        make_record(status=status, answer=RINGING_ANSWERS[0], instruction_sent=sent(ringing)),
+        make_record(status=status, answer=instruction),
+        make_record(status=status, answer={}, instruction_sent=sent(instruction)),
+        make_record(
+            status=status, answer=PHONE_INSTRUCTIONS[0], instruction_sent=sent(instruction)
+        ),
     ):
-        assert record.ringing_instruction == ringing
+        assert record.ringing_instruction == instruction
         assert record.may_be_ringing is (status is Status.PENDING)
 
 

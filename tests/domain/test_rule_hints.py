@@ -380,7 +380,7 @@ def test_expression_that_resembles_a_mistake_is_valid(when: str) -> None:
         ("a\nb", "begin each rule with [[rule]]."),
     ],
 )
-def test_error_for_an_unknown_key_names_it_and_gives_advice(key: str, advice: str) -> None:
+def test_error_names_the_unknown_key_and_gives_advice(key: str, advice: str) -> None:
     with pytest.raises(InvalidRules) as raised:
         parse_rules({key: []})
     name = key.replace("\n", r"\n")

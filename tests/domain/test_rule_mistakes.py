@@ -18,12 +18,12 @@ def error_of(when: str) -> str:
 
 
 @pytest.mark.parametrize("value", [None, False, "", [], {}])
-def test_null_false_and_empty_values_are_false(value: object) -> None:
+def test_null_false_and_empty_values_are_falsy(value: object) -> None:
     assert is_false(value) is True
 
 
 @pytest.mark.parametrize("value", [True, 0, 0.0, "x", [0], {"a": None}])
-def test_other_values_including_zero_are_true(value: object) -> None:
+def test_other_values_including_zero_are_truthy(value: object) -> None:
     assert is_false(value) is False
 
 
@@ -37,7 +37,7 @@ def test_other_values_including_zero_are_true(value: object) -> None:
         ('task.vip || `{"a": 1}`', '`{"a": 1}`'),
     ],
 )
-def test_true_literal_as_an_operand_of_a_logical_operator_is_rejected(
+def test_truthy_literal_as_an_operand_of_a_logical_operator_is_rejected(
     when: str, literal: str
 ) -> None:
     assert error_of(when).startswith(
@@ -56,7 +56,7 @@ def test_true_literal_as_an_operand_of_a_logical_operator_is_rejected(
         "contains(task.list || 'none', 'x')",
     ],
 )
-def test_false_literal_or_literal_in_an_argument_is_allowed(when: str) -> None:
+def test_falsy_literal_or_literal_in_an_argument_is_allowed(when: str) -> None:
     Expression.compile(when, condition=True)
 
 
@@ -140,13 +140,13 @@ def test_name_after_a_dot_or_inside_brackets_may_be_any_field(when: str) -> None
                 *("configured_capacity", "available"),
             )
         ],
-        ("length(task.a, task.b)", "calls length() with 2 instead of 1 arguments"),
-        ("contains(task.a)", "calls contains() with 1 instead of 2 arguments"),
-        ("not_null()", "calls not_null() with 0 instead of 1 arguments"),
+        ("length(task.a, task.b)", "calls length() with 2 arguments instead of 1"),
+        ("contains(task.a)", "calls contains() with 1 argument instead of 2"),
+        ("not_null()", "calls not_null() with 0 arguments instead of at least 1"),
         ("not(task.a)", "calls the unknown function not(): write !(…)"),
     ],
 )
-def test_error_names_the_mistake(when: str, error: str) -> None:
+def test_error_describes_the_mistake(when: str, error: str) -> None:
     assert error_of(when).startswith(error)
 
 
@@ -181,7 +181,7 @@ def test_expression_that_resembles_a_mistake_is_accepted(when: str) -> None:
         ("'x'", {}),
     ],
 )
-def test_values_that_an_expression_reads_are_named_by_their_paths(
+def test_facts_read_maps_paths_to_the_values_that_an_expression_reads(
     expression: str, values: dict[str, object]
 ) -> None:
     assert Expression.compile(expression).facts_read(facts_of(CALLBACK)) == values

@@ -19,7 +19,7 @@ def test_first_matching_rule_is_applied() -> None:
     assert result == RuleResult(Reject(activity_sid=WA), "rule 2")
 
 
-def test_rule_without_condition_always_matches() -> None:
+def test_rule_without_a_condition_always_matches() -> None:
     assert decide({"instruction": "accept"}, callback=MINIMAL_CALLBACK) == RuleResult(
         Accept(), "rule 1"
     )

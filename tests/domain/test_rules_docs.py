@@ -76,7 +76,9 @@ def examples() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("heading", "task", "worker", "priority", "answer"), CASES)
-def test_documented_example_returns_its_answer(heading, task, worker, priority, answer) -> None:
+def test_documented_example_produces_the_expected_answer(
+    heading, task, worker, priority, answer
+) -> None:
     rules = Rules(parse_rules(tomllib.loads(examples()[heading])), default=Defer())
     callback = AssignmentCallback(
         reservation_sid="WR" + "0" * 32,

@@ -16,7 +16,7 @@ from tests.domain.rule_cases import CALLBACK, decide, is_true, make_rules
 
 
 @pytest.mark.parametrize("attributes", [None, "", " ", "\t\r\n", "{}"])
-def test_missing_attributes_are_empty(attributes: str | None) -> None:
+def test_missing_or_blank_attributes_are_read_as_an_empty_object(attributes: str | None) -> None:
     callback = replace(CALLBACK, task_attributes=attributes, worker_attributes=attributes)
     facts = facts_of(callback)
     assert (facts["task"], facts["worker"]) == ({}, {})
@@ -142,7 +142,7 @@ def test_attribute_of_any_depth_is_read(depth: int, before: str, after: str) -> 
 
 
 @pytest.mark.parametrize("when", ["task.x == task.y", "to_string(task.x)", "contains(task.x, 'a')"])
-def test_callback_with_deep_values_is_answered_by_a_rule(when: str) -> None:
+def test_callback_with_deeply_nested_values_is_answered_by_a_rule(when: str) -> None:
     deep = "[" * 1_010 + "]" * 1_010
     callback = replace(CALLBACK, task_attributes=f'{{"x": {deep}, "y": {deep}}}')
     result = decide(
@@ -207,7 +207,9 @@ def test_attributes_are_read_or_the_evaluation_ends(attributes: str) -> None:
         ("length(task.rings)", "parameters"),
     ],
 )
-def test_rule_that_cannot_be_rendered_is_reported_and_skipped(reference: str, failure: str) -> None:
+def test_rule_with_unusable_parameters_is_reported_and_skipped(
+    reference: str, failure: str
+) -> None:
     result = decide(
         {"instruction": "dequeue", "from": {"ref": reference}},
         {"when": "task.gold", "instruction": "reject"},

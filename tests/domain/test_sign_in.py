@@ -1,4 +1,4 @@
-"""The pages to which a sign-in returns, and its roles, names and error codes."""
+"""Sign-in: allowed return pages, roles, names and error codes."""
 
 import base64
 import hashlib
@@ -145,7 +145,7 @@ def test_invalid_roles_are_rejected(text: str, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
-def test_each_claim_value_has_its_role() -> None:
+def test_each_claim_value_is_mapped_to_its_role() -> None:
     text = json.dumps({"a b": "worker", "c": "supervisor", "": "worker"})
     assert parse_roles(text) == {"a b": Role.WORKER, "c": Role.SUPERVISOR, "": Role.WORKER}
 

@@ -1,4 +1,4 @@
-"""The choice of hours to count again, and the computation of acceptance times."""
+"""The choice of hours whose Reservations are counted again, and the acceptance times."""
 
 import statistics as oracle
 from dataclasses import replace
@@ -46,7 +46,9 @@ def test_two_newest_hours_and_the_least_recently_counted_final_hour_are_counted(
 
 
 @pytest.mark.parametrize("status", ["pending", "accepted", "wrapping"])
-def test_hours_with_open_reservations_are_counted_least_recent_first(status: str) -> None:
+def test_hours_with_open_reservations_are_ordered_by_the_time_of_their_last_count(
+    status: str,
+) -> None:
     counts = {start: final(start) for start in STARTS}
     for number, age in ((5, 60_000), (8, 180_000), (20, 120_000)):
         counts[STARTS[number]] = HourCount(STARTS[number], NOW - age, {status: 1}, is_complete=True)
@@ -54,7 +56,7 @@ def test_hours_with_open_reservations_are_counted_least_recent_first(status: str
     assert hours_to_count(counts, NOW) == [*STARTS[:2], *changing, STARTS[2]]
 
 
-def test_missing_hour_precedes_counted_hours() -> None:
+def test_uncounted_hour_precedes_hours_with_open_reservations() -> None:
     counts = {start: final(start) for start in STARTS if start != STARTS[23]}
     counts[STARTS[4]] = HourCount(STARTS[4], 5, {"pending": 1}, is_complete=True)
     assert hours_to_count(counts, NOW)[2:4] == [STARTS[23], STARTS[4]]
@@ -79,7 +81,7 @@ def test_each_final_hour_is_counted_again_within_22_sweeps() -> None:
         ({"completed": 1, "wrapping": 1}, 9 * HOUR_MS, False),
     ],
 )
-def test_hour_is_final_if_it_was_counted_an_hour_after_its_end_without_open_reservations(
+def test_hour_is_final_if_a_count_an_hour_after_its_end_finds_no_open_reservations(
     by_status: dict[str, int], age: int, *, is_final: bool
 ) -> None:
     assert HourCount(CURRENT, CURRENT + age, by_status, is_complete=True).is_final is is_final
@@ -147,7 +149,7 @@ def test_only_accepted_wrapping_and_completed_reservations_are_sampled(
         ([], None),
     ],
 )
-def test_acceptance_time_is_known_only_if_the_creation_is_known_and_the_first_report_is_not_late(
+def test_acceptance_time_is_known_only_if_creation_and_then_a_timely_acceptance_are_recorded(
     entries: list[tuple[int, str, str]], time: int | None
 ) -> None:
     history = [HistoryEntry(at=at, to=Status(to), by=by) for at, to, by in entries]

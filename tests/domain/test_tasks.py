@@ -72,7 +72,7 @@ def parse(**parameters: object) -> NewTask:
     return parse_new_task({"attributes": "{}", **parameters}, workflow_sid=WORKFLOW)
 
 
-def test_only_attributes_are_required() -> None:
+def test_attributes_parameter_is_the_only_required_parameter() -> None:
     assert parse() == NewTask(attributes="{}", workflow_sid=WORKFLOW)
     with pytest.raises(BadRequest, match=r"^attributes is missing\. "):
         parse_new_task({}, workflow_sid=WORKFLOW)
@@ -107,7 +107,7 @@ def test_whole_number_may_be_a_json_number_or_a_string_of_up_to_ten_digits(
 
 
 @whole_numbers
-def test_error_names_the_limits_of_a_whole_number(name: str, minimum: int, maximum: int) -> None:
+def test_error_states_the_limits_of_a_whole_number(name: str, minimum: int, maximum: int) -> None:
     numbers = [minimum - 1, maximum + 1]
     texts = ["", "-1", "+1", " 1", "1.0", "0x1", "1_0", "\u0661", "\u00b2", f"{minimum:011}"]
     for value in (*numbers, *map(str, numbers), *texts, True, False, 1.0, [], {}):

@@ -36,7 +36,7 @@ def eventually(condition, *, within=TIMEOUT_SECONDS):
 
 
 def find_processes(variable, value):
-    """Return the IDs of the processes whose environment sets a variable to this value."""
+    """Return the IDs of the processes whose environment sets a variable to a value."""
     entry = f"{variable}={value}".encode()
     pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -118,7 +118,7 @@ class LiveStack:
 
 @contextmanager
 def live_stack(environ, overrides=None):
-    """Run a stack with these variables; *overrides* maps program names to extra variables."""
+    """Run a stack; *overrides* maps program names to extra environment variables."""
     definition = stack.describe(environ)
     with supervisor.running(definition, overrides) as programs:
         identifiers = http_client.fetch_identifiers(definition.simulator_url)

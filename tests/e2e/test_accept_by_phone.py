@@ -111,7 +111,9 @@ def test_accept_repeated_while_the_phone_rings_sends_no_second_instruction(
     assert accept(live, sid, instruction).status == 409
 
 
-def test_corrected_instruction_is_sent_after_the_first_is_rejected(live, control, place_call):
+def test_corrected_instruction_is_sent_after_taskrouter_refuses_the_first(
+    live, control, place_call
+):
     _, sid = place_call()
     unknown_activity = "WA" + "0" * 32
     invalid = {"instruction": "dequeue", "from": NUMBER, "post_work_activity_sid": unknown_activity}

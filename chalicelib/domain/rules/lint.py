@@ -176,7 +176,7 @@ def _name_errors(name: str, *, at_root: bool, is_operand: bool) -> Iterator[str]
     elif not at_root and name in ("task", "worker"):
         yield (
             f"uses {name} inside brackets or after a |, where it is not available: "
-            "write contains(LIST, VALUE), or || instead of |"
+            "write contains(LIST, VALUE) instead of brackets, or || instead of |"
         )
     elif at_root and name in _WORKFLOW_NAMES:
         yield f"uses {name}, which only Workflow expressions can read"
@@ -224,9 +224,10 @@ def _function_errors(name: str, arguments: int) -> Iterator[str]:
         yield f"calls the unknown function {name}(): {hint}"
         return
     signature = _FUNCTIONS[name]["signature"]
-    expected = len(signature)
-    if arguments < expected or (arguments > expected and not signature[-1].get("variadic")):
-        yield f"calls {name}() with {arguments} instead of {expected} arguments"
+    expected, is_variadic = len(signature), bool(signature and signature[-1].get("variadic"))
+    if arguments < expected or (arguments > expected and not is_variadic):
+        actual = "1 argument" if arguments == 1 else f"{arguments} arguments"
+        yield f"calls {name}() with {actual} instead of {'at least ' * is_variadic}{expected}"
 
 
 def _paths(node: Node) -> Iterator[tuple[str, ...]]:

@@ -1,5 +1,5 @@
-// Scenarios in which a page uses Twilio's browser SDK. Each scenario returns values that the SDK
-// reported. The scenarios run in Node.js (`node scenarios.js NAME ARGUMENTS`) and in a browser.
+// Scenarios that use Twilio's browser SDK. Each scenario returns values reported by the SDK. The
+// scenarios run in Node.js (`node scenarios.js NAME ARGUMENTS`) and in a browser.
 
 "use strict";
 
@@ -97,7 +97,7 @@ const scenarios = {
     const worker = await connect(TaskRouter, { ...input, enableVersionCheck: true });
     const seen = [];
     const check = async () => {
-      // An event that changes the version may still be on its way.
+      // An event that changes the version may not have arrived yet.
       let [version, attempts] = [worker.version, 0];
       while (version !== (await worker.fetchLatestVersion()).version && ++attempts < 20) {
         version = worker.version;

@@ -1,5 +1,5 @@
 // A certified OpenID Connect provider for the tests. It accepts any user name and password.
-// Arguments: the module oidc-provider, the port, the client's ID, secret and redirect URI.
+// Arguments: path of the `oidc-provider` module, port, client ID, client secret and redirect URI.
 
 import { pathToFileURL } from "node:url";
 
@@ -8,7 +8,8 @@ const { default: Provider } = await import(pathToFileURL(module));
 
 const GROUPS = { sofia: ["contact-center-supervisors"] };
 
-// "localhost" and the app's "127.0.0.1" are different sites, as in production.
+// "localhost" and the app's "127.0.0.1" are different sites, as the provider and
+// the app are in production.
 const provider = new Provider(`http://localhost:${port}`, {
   clients: [
     { client_id: clientId, client_secret: clientSecret, redirect_uris: [redirectUri] },
