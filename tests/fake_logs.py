@@ -137,10 +137,10 @@ def serve_logs() -> Iterator[FakeLogs]:
                 body = json.dumps(content).encode()
             else:
                 status, body = scripted
-            if status == 0:  # the connection is lost
+            if status == 0:  # simulate a lost connection
                 self.close_connection = True
                 return
-            with suppress(BrokenPipeError, ConnectionResetError):  # the client did not wait
+            with suppress(BrokenPipeError, ConnectionResetError):  # the client may have timed out
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-amz-json-1.1")
                 self.send_header("Content-Length", str(len(body)))

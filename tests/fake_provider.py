@@ -67,7 +67,7 @@ class FakeProvider:
         user_info: the UserInfo response; None removes the endpoint from the metadata.
         jwks: the published keys.
         make_token: makes the ID token from its claims.
-        metadata: properties that override those of the metadata; None removes a property.
+        metadata: properties that override the default metadata; None removes a property.
         responses: functions that respond instead of the provider, by path.
         client_secret: the client's secret; empty for a public client.
         requests: counts of requests, by path.

@@ -38,7 +38,7 @@ pytestmark = [
 
 @pytest.fixture
 def taskrouter():
-    """A simulator with a running clock and a pending Spanish Task."""
+    """A simulator with a running clock and a pending Task for a Worker who speaks Spanish."""
     with running(frozen_clock=False) as simulator:
         send_request(simulator, "POST", "/Tasks", Attributes=SPANISH)
         yield simulator
@@ -109,7 +109,7 @@ def test_worker_rejects_its_offers_by_going_offline(taskrouter):
     assert run("rejectPending", taskrouter).result() == ["rejected", "Offline"]
 
 
-def test_sdk_keeps_the_current_versions_of_its_resources(taskrouter):
+def test_sdk_tracks_the_current_versions_of_its_resources(taskrouter):
     *matches, attributes, virtual_start_time, error = run("versions", taskrouter).result()
     assert matches == [True, True]
     assert attributes == {"selected_language": "es", "note": "é"}
@@ -129,7 +129,8 @@ def test_capacity_and_availability_changes_are_reported(taskrouter):
     scenario.wait_until_ready()
     voice = f"/Workers/{taskrouter.workers['Alice']}/Channels/voice"
     send_request(taskrouter, "POST", voice, Capacity=7)
-    time.sleep(0.2)  # the scenario listens for the second event only after the first
+    # The scenario listens for the second event only after it has received the first.
+    time.sleep(0.2)
     send_request(taskrouter, "POST", voice, Available="false")
     assert scenario.result() == [7, False]
 
@@ -143,20 +144,20 @@ def test_worker_reconnects(taskrouter):
 
 
 @pytest.fixture
-def sign(taskrouter):
-    """The claims and the secret of Alice's Access Tokens, which the scenario signs."""
+def signing_data(taskrouter):
+    """Alice's claims and the API key's secret; the scenario uses both to create Access Tokens."""
     claims = jwt.decode(access_token(taskrouter), options={"verify_signature": False})
     return {"claims": claims, "secret": taskrouter.api_key_secret}
 
 
-def test_worker_with_expired_token_continues_with_a_new_token(taskrouter, sign):
+def test_worker_with_expired_token_continues_with_a_new_token(taskrouter, signing_data):
     # The SDK emits `tokenExpired` 5 seconds before the token expires.
-    result = run("expiry", taskrouter, sign=sign).result()
+    result = run("expiry", taskrouter, sign=signing_data).result()
     assert result == ["tokenExpired", "The Access Token has expired", "accepted"]
 
 
-def test_worker_with_new_token_reconnects_when_the_old_token_expires(taskrouter, sign):
-    result = run("update", taskrouter, sign=sign).result()
+def test_worker_with_new_token_reconnects_when_the_old_token_expires(taskrouter, signing_data):
+    result = run("update", taskrouter, sign=signing_data).result()
     assert result == ["The Access Token has expired", "pending"]
 
 

@@ -54,7 +54,7 @@ def sign(live, form, token=None):
     return RequestValidator(token or live.identifiers["auth_token"]).compute_signature(url, form)
 
 
-def test_callbacks_with_invalid_signatures_are_rejected_and_not_recorded(live, callback):
+def test_callbacks_with_invalid_signatures_are_refused_and_not_recorded(live, callback):
     from_other_account = sign(live, callback, token="auth token of another account")
     for_other_request = sign(live, callback | {"TaskAge": "2"})
 

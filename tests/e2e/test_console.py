@@ -61,7 +61,8 @@ def create_task(live, **attributes):
 def test_worker_becomes_available_accepts_and_completes(live, open_console):
     page = open_console()
     expect(page.get_by_text("You are Offline, so TaskRouter offers you no Tasks.")).to_be_visible()
-    # If two changes are recorded in one second, the last one wins, so the switch must come first.
+    # If two changes of the Activity occur in the same second, the change that is recorded last may
+    # win. Wait until the switch is recorded before a Task changes the Activity to Reserved.
     with page.expect_response("**/activity"):
         page.get_by_label("Your Activity").select_option("Idle")
     create_task(live, customer="Marta", topic="refund")
@@ -138,7 +139,8 @@ def test_two_browsers_decide_at_the_same_time_and_show_the_same_decision(live, o
         row(page, "es").get_by_role("button", name="Accept").first.element_handle()
         for page in (supervisor, alice)
     ]
-    # Playwright's click waits until the button is stable, and the first decision removes both.
+    # Playwright's own click would wait until the button is stable. Meanwhile, the decision in the
+    # first browser could remove the button in the second browser.
     for button in buttons:
         button.evaluate("button => button.click()")
     for page in (alice, supervisor):

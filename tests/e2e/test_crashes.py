@@ -12,7 +12,8 @@ pytestmark = pytest.mark.slow
 
 LEASE_SECONDS = 2
 REPAIR_SECONDS = 15
-"""Maximum wait for a repair. A lease and a sweep take 3 s, but a busy machine is slower."""
+"""Maximum wait until a sweep records the acceptance. The lease lasts 2 s and a sweep starts every
+second, but a busy machine is slower."""
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ DOCUMENTED_PORTS = {
     "8150": "API_PORT",
     "8152": "SIMULATOR_PORT",
 }
-"""Ports in the pages, and the variables that set them. The tests use free ports instead."""
+"""Ports on the pages, and the variables that set them. The tests use free ports instead."""
 
 AWS_PAGES = {"deploy.md", "operations.md"}
 """tests/deploy/test_docs.py runs the commands on these pages."""
 
-PAGES_WITHOUT_A_STACK = {
+SELF_CONTAINED_PAGES = {
     "README.md",
     "CONTRIBUTING.md",
     "quickstart.md",
@@ -56,7 +56,7 @@ def ports():
 
 @pytest.fixture
 def open_page(tmp_path, ports):
-    """A function that opens a page in a new checkout, whose programs use free ports."""
+    """A function that returns a `Page`, whose commands run in a new checkout and use free ports."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     checkout.create(folder)
@@ -64,7 +64,7 @@ def open_page(tmp_path, ports):
     environ = checkout.environ(tmp_path / "bin", **variables)
     shell, programs = Shell.start(folder, environ), Programs(folder, environ)
     replacements = {port: str(ports[name]) for port, name in DOCUMENTED_PORTS.items()}
-    # With --port, `chalice local` need not restart to use API_PORT.
+    # Without --port, `chalice local` would restart itself to use API_PORT.
     replacements["chalice local"] = f"chalice local --port {ports['API_PORT']}"
     yield lambda path: Page(path, shell, programs, replacements)
     shell.end()
@@ -128,7 +128,7 @@ def test_every_command_on_the_page_succeeds(path, ports, open_page):
         "api.md": {"status=pending": lambda: place_call(ports)},
         "rules.md": {"rules explain": lambda: save_rules(page.shell.folder)},
     }.get(path.name, {})
-    if path.name not in PAGES_WITHOUT_A_STACK:
+    if path.name not in SELF_CONTAINED_PAGES:
         page.programs.start("make run", r"Press Ctrl-C to stop")
 
     page.run()

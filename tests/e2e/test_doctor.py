@@ -27,7 +27,7 @@ def run_doctor(running, *options):
     return json.loads(completed.stdout)
 
 
-def test_healthy_local_stack_is_ok_and_can_be_probed():
+def test_local_stack_passes_all_checks_and_the_probe():
     with live_stack(bare_environ(**stack.OPTIONAL_CALLBACKS)) as running:
         # The check of the last sweep fails until the first sweep has finished.
         document = eventually(

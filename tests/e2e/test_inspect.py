@@ -1,4 +1,4 @@
-"""The Inspect and Callbacks pages and the export show what happened, on the real local stack."""
+"""The Inspect page, the Callbacks page and the export show offers of the real local stack."""
 
 import csv
 import io
@@ -141,7 +141,8 @@ def test_offer_that_taskrouter_no_longer_has_is_shown_as_ended(live, open_consol
     reservation_sid, task_sid = reservation["reservation_sid"], reservation["task_sid"]
     page = open_console("supervisor")
     inspect(page, reservation_sid)
-    with changed(live, "", EventCallbackUrl=""):  # Otherwise, an event reports the cancellation.
+    # Without this change, an event would report that the Task was canceled.
+    with changed(live, "", EventCallbackUrl=""):
         delete(live, f"/Tasks/{task_sid}")
         assert live.app.post(f"/reservations/{reservation_sid}/accept", {}).status == 410
     expect(steps(page).last).to_have_text("Ended", timeout=10_000)
@@ -165,7 +166,7 @@ def test_signature_is_verified_again_and_the_callback_is_sent_again(live, open_c
     assert rows.filter(has_text="reservation.created").count() >= 1
 
 
-def test_rejected_callback_is_found_in_the_log_with_the_checked_url(live, open_console):
+def test_refused_callback_is_listed_in_the_log_with_the_checked_url(live, open_console):
     form = {"ReservationSid": sid("WR"), "TaskSid": sid("WT"), "WorkerSid": sid("WK")}
     url = f"{live.definition.api_url}/assignment_callback"
     response = requests.post(url, data=form, headers={"X-Twilio-Signature": "x" * 28}, timeout=30)

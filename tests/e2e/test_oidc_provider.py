@@ -99,14 +99,14 @@ def log_in(page, user):
     page.wait_for_selector("[name=login]", state="detached")
 
 
-def begin(page, center, user):
+def start_sign_in(page, center, user):
     page.goto(f"{center.url}/console")
     page.get_by_role("link", name="Continue with company account").click()
     log_in(page, user)
 
 
 def sign_in(page, center, user):
-    begin(page, center, user)
+    start_sign_in(page, center, user)
     page.click("[type=submit]")  # consent
 
 
@@ -194,7 +194,7 @@ def test_rejected_user_returns_to_the_page_and_sees_the_reason(page, center, use
     assert 403 in [status for url, status in statuses if url.startswith(center.callback)]
 
 
-def test_user_of_the_wrong_account_can_sign_in_with_another_account(page, center):
+def test_user_with_the_wrong_account_can_sign_in_with_another_account(page, center):
     sign_in(page, center, "bob")
     expect_failure(page, center, "you can choose another account")
     page.get_by_role("link", name="Continue with company account").click()
@@ -211,13 +211,13 @@ def test_malformed_response_from_the_provider_is_reported_on_the_page(page, cent
 
 
 def test_canceled_sign_in_is_reported_on_the_page(page, center):
-    begin(page, center, "alice")
+    start_sign_in(page, center, "alice")
     page.click("text=Cancel")
     expect_failure(page, center, "access_denied")
 
 
 def test_authorization_response_is_accepted_only_once_and_in_the_same_browser(page, center):
-    begin(page, center, "alice")
+    start_sign_in(page, center, "alice")
     with page.expect_request(f"{center.callback}**") as request:
         page.click("[type=submit]")
     token_of(page, center)

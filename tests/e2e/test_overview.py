@@ -1,4 +1,4 @@
-"""The console's requests can list and reject offers and switch the Activity, on a local stack."""
+"""The console's routes list and reject offers and switch the Activity, on a local stack."""
 
 from datetime import datetime
 
@@ -45,7 +45,7 @@ def activity(live, console):
     return poll(live, console).json()["worker"]["activity_name"]
 
 
-def test_offer_appears_with_its_names_and_disappears_when_it_ends(live, console):
+def test_offer_is_listed_with_the_names_of_its_resources_until_it_ends(live, console):
     empty = poll(live, console)
     assert empty.json()["reservations"] == []
     assert poll(live, console, empty.headers["ETag"]).status_code == 304

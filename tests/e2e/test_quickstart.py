@@ -1,4 +1,7 @@
-"""The commands in docs/quickstart.md up to the second start of the stack, and Worker tokens."""
+"""The commands in docs/quickstart.md work, and a Worker's token has limited access.
+
+The tests run the commands up to the second start of the stack.
+"""
 
 import subprocess
 import sys

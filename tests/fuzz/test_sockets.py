@@ -33,7 +33,7 @@ def service():
         yield local_stack, supervised
 
 
-def test_input_without_valid_signature_gets_a_valid_response(service):
+def test_input_without_a_valid_signature_gets_a_valid_response(service):
     local_stack, supervised = service
     authorizations = create_authorizations(partial(create_token, local_stack.resolved))
     table = local_stack.tables.reservations

@@ -10,13 +10,13 @@ from tests.infra.live_stage import REGION, LiveStage, serve_app
 from tests.infra.new_stage import NewStage
 from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
-# Otherwise, every boto3 session would parse the API descriptions, which is slow.
+# Without this cache, every boto3 session would parse the API descriptions, which is slow.
 load_description = functools.cache(JSONFileLoader().load_file)
 
 
 @pytest.fixture
 def new_stage(tmp_path, taskrouter, monkeypatch):
-    """A stage without SIDs and secrets, in an emulated AWS account."""
+    """A stage without SIDs or secrets, in an emulated AWS account."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setattr(JSONFileLoader, "load_file", lambda _loader, path: load_description(path))
     with mock_aws():

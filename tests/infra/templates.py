@@ -11,7 +11,7 @@ def of_type(template, resource_type):
 
 
 def with_stage(value, stage):
-    """Resolve `!Ref Stage` and `!Sub ...${Stage}...`, with the default of CallbackPrefix."""
+    """Resolve `!Ref Stage` and `!Sub ...${Stage}...`, with the default value of CallbackPrefix."""
     match value:
         case {"Ref": "Stage"}:
             return stage

@@ -446,7 +446,8 @@ def test_all_agents_of_a_shift_can_sign_in_and_renew_an_hour_later(concurrency, 
     assert capacity.console_throttle(concurrency, agents).rate == agents / 2
     throttle = throttles_with_a_provider(concurrency)["/~1console~1callback", "GET"]
     assert agents <= throttle.burst + throttle.rate * seconds
-    # A token's lifetime is shortened by up to a tenth, so renewals spread over six minutes.
+    # The app shortens each token's lifetime by a random amount of up to a tenth, so renewals are
+    # spread over six minutes.
     assert 4 * agents / 360 < throttle.rate
 
 

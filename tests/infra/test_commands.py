@@ -97,7 +97,7 @@ def test_malformed_secrets_are_neither_written_nor_shown(run_command):
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 
 
-def test_secrets_in_another_encoding_are_not_written(run_command):
+def test_secrets_that_are_not_utf_8_are_not_written(run_command):
     text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
 
     result = run_command("secrets", "put", "--stage", "dev", "--stdin", stdin=text.encode("utf-16"))
@@ -236,7 +236,9 @@ def test_destroy_removes_nothing_without_confirmation(
 @pytest.mark.parametrize(
     "arguments", [["destroy"], ["destroy", "--data"], ["erase", "WR" + "1" * 32]], ids=" ".join
 )
-def test_removal_without_a_terminal_names_the_option_that_confirms_it(run_command, arguments):
+def test_error_for_unconfirmed_removal_without_a_terminal_names_the_yes_option(
+    run_command, arguments
+):
     result = run_command(*arguments, "--stage", "dev", stdin="")
 
     assert result.exit_code == 1
@@ -249,7 +251,7 @@ def test_removal_without_a_terminal_names_the_option_that_confirms_it(run_comman
 
 @pytest.mark.parametrize("name", ["old", "dev2"])
 @pytest.mark.parametrize("options", [[], ["--yes"], ["--data", "--yes"]])
-def test_destroy_of_an_undeclared_stage_says_how_to_remove_it(run_command, name, options):
+def test_error_for_an_undeclared_stage_says_how_to_destroy_the_stage(run_command, name, options):
     result = run_command("destroy", "--stage", name, *options)
 
     assert result.exit_code == 1
@@ -258,7 +260,7 @@ def test_destroy_of_an_undeclared_stage_says_how_to_remove_it(run_command, name,
     assert "restore its entry in the file, for example from Git, and run this command" in line
 
 
-def test_destroy_names_the_custom_domain_instead_of_twilio():
+def test_destroy_mentions_a_custom_domain_instead_of_twilio():
     settings = SimpleNamespace(public_base_url="https://calls.example.com")
 
     described = destroy._describe_next_deployment(SimpleNamespace(settings=settings))

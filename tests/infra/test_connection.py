@@ -291,8 +291,8 @@ def test_query_of_an_unrelated_url_is_not_kept(stage):
 def test_callbacks_of_another_stage_are_redirected_only_if_confirmed_in_a_terminal(
     stage, monkeypatch, suffix
 ):
-    asked = []
-    monkeypatch.setattr(connection, "_is_served", lambda url: asked.append(url) or True)
+    requested = []
+    monkeypatch.setattr(connection, "_is_served", lambda url: requested.append(url) or True)
     url = f"https://a.example/prod/assignment_callback{suffix}"
     stage.workflow.update(assignment_callback_url=url)
 
@@ -302,7 +302,7 @@ def test_callbacks_of_another_stage_are_redirected_only_if_confirmed_in_a_termin
     assert result.output.splitlines()[-1].startswith(
         "Error: Not changed, because TaskRouter would no longer call stage prod. Each stage needs"
     )
-    assert asked == ["https://a.example/prod/assignment_callback"]
+    assert requested == ["https://a.example/prod/assignment_callback"]
     assert urls(stage) == (url, None, None)
 
     stage.in_terminal = True
@@ -388,7 +388,7 @@ def test_second_address_is_added(stage):
 
 @pytest.fixture(params=["PendingConfirmation", "Deleted"])
 def unconfirmed(request):
-    """An AWS account whose topic has a pending or deleted subscription, and the SNS calls."""
+    """An AWS account whose topic has a pending or deleted subscription, and its SNS calls."""
     calls = []
     listed = {"Subscriptions": [{"SubscriptionArn": request.param, "Endpoint": EMAIL}]}
     sns = SimpleNamespace(
@@ -398,7 +398,7 @@ def unconfirmed(request):
     return SimpleNamespace(client=lambda _: sns), calls
 
 
-def test_address_without_confirmed_subscription_gets_an_email(unconfirmed, capsys):
+def test_address_without_a_confirmed_subscription_gets_an_email(unconfirmed, capsys):
     aws, calls = unconfirmed
 
     subscribe_to_alarms(aws, SimpleNamespace(name="dev"), "topic", EMAIL, may_ask=False)
@@ -429,7 +429,7 @@ def test_operator_is_asked_for_an_address_after_the_first_deployment(stage, answ
     assert (NOBODY in result.output) == (not expected)
 
 
-def test_later_deployment_says_how_to_subscribe_without_asking(stage):
+def test_later_deployment_prints_the_subscribe_command_instead_of_a_prompt(stage):
     stage.in_terminal = True
 
     result = stage.deploy("--no-callback-urls")
@@ -490,7 +490,9 @@ def test_stage_that_responds_in_another_account_is_not_created_again(
     assert urls(stage) == (url, None, None)
 
 
-def test_nothing_is_written_from_an_unconfigured_checkout(new_stage, serve_elsewhere):
+def test_unconfigured_checkout_does_not_replace_a_stage_in_another_account(
+    new_stage, serve_elsewhere
+):
     serve_elsewhere()
     boto3.client("ssm").delete_parameter(Name=PARAMETER)
     new_stage.set(TWILIO_ACCOUNT_SID="", TWILIO_WORKSPACE_SID="", TWILIO_WORKFLOW_SID="")
@@ -521,7 +523,9 @@ def test_stage_with_a_custom_domain_is_not_created_again(stage, serve_elsewhere)
         ("/dev/other", REFUSED),
     ],
 )
-def test_stage_is_created_if_no_such_stage_responds(stage, serve_elsewhere, path, response):
+def test_stage_is_created_if_no_stage_with_its_name_responds(
+    stage, serve_elsewhere, path, response
+):
     serve_elsewhere(path, response)
 
     result = stage.deploy()

@@ -62,7 +62,7 @@ def test_only_listed_statements_apply_to_resources_outside_the_project(statement
         ("s3:GetObject", "arn:aws:s3:::other/key"),
     ],
 )
-def test_policy_does_not_allow_other_calls(action, arn):
+def test_policy_does_not_allow_calls_that_no_deployment_needs(action, arn):
     assert not is_allowed(action, arn)
 
 

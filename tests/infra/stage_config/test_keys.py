@@ -241,7 +241,7 @@ def test_valid_value_is_accepted(config, key):
         {"security_group_ids": ["sg-1"], "subnet_ids": ["subnet-0a1", "subnet-0a2"]},
     ],
 )
-def test_keys_with_the_keys_that_they_require_are_accepted(config, values):
+def test_keys_are_accepted_with_the_keys_that_they_require(config, values):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"] |= values
     config.write_text(json.dumps(declared))

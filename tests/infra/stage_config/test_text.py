@@ -15,14 +15,14 @@ def test_error_for_malformed_json_names_the_file(config):
         stage_config.environment("dev", {})
 
 
-def test_byte_order_mark_in_the_file_is_reported_because_chalice_cannot_read_it(config):
+def test_byte_order_mark_is_reported_because_chalice_cannot_read_such_a_file(config):
     config.write_text("{}", encoding="utf-8-sig")
 
     with pytest.raises(OperatorError, match="without a byte order mark"):
         stage_config.environment("dev", {})
 
 
-def test_file_in_another_encoding_is_reported(config):
+def test_file_that_is_not_utf_8_is_reported(config):
     config.write_text("{}", encoding="utf-16")
 
     with pytest.raises(OperatorError, match="Save the file as UTF-8"):

@@ -204,11 +204,11 @@ def test_only_the_log_level_may_differ_between_functions(config, handler, name):
 @given(
     name=st.sampled_from(sorted(field.name.upper() for field in fields(Settings))),
     position=st.integers(min_value=0),
-    letter=st.sampled_from("AXZ_9"),
+    character=st.sampled_from("AXZ_9"),
 )
-def test_setting_with_one_wrong_letter_is_recognized(name, position, letter):
+def test_setting_name_with_one_wrong_character_is_recognized(name, position, character):
     position %= len(name)
-    misspelled = name[:position] + letter + name[position + 1 :]
+    misspelled = name[:position] + character + name[position + 1 :]
     project = {"stages": {"dev": {"environment_variables": {misspelled: "5"}}}}
     known = {field.name.upper() for field in fields(Settings)}
     assume(misspelled not in known)
