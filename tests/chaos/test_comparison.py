@@ -154,7 +154,9 @@ def test_different_answers_to_callbacks_for_one_reservation_are_reported():
         ([ACCEPT, CALL], True, 1),
     ],
 )
-def test_only_an_unrecorded_answer_may_be_followed_by_an_empty_answer(bodies, is_unrecorded, count):
+def test_answers_may_change_only_from_an_unrecorded_answer_to_an_empty_answer(
+    bodies, is_unrecorded, count
+):
     responses = [CallbackResponse("WR1", "fallback", body) for body in bodies]
     log = '{"UnrecordedReservation": 1, "x": "WR1"}' if is_unrecorded else ""
 
@@ -172,7 +174,7 @@ def test_only_an_unrecorded_answer_may_be_followed_by_an_empty_answer(bodies, is
         ({}, CALL, []),
     ],
 )
-def test_second_instruction_is_reported(instructions, body, expected):
+def test_instructions_are_reported_only_if_more_than_one_was_sent(instructions, body, expected):
     responses = [CallbackResponse("WR1", subject, body) for subject in ("assignment", "fallback")]
     truth = ground_truth(instructions=instructions)
     observed = Observations(callback_responses=responses)

@@ -35,7 +35,8 @@ def test_recovery_from_each_crash_is_as_documented(
         _write(case, results)
     documented = [line for line in _documented() if line.startswith(f"| {case.name} |")]
     assert documented == [str(row) for row in results], (
-        "The table in docs/chaos.md differs. Run with CRASH_MATRIX=write to update the table."
+        "The table in docs/chaos.md differs from the test results. "
+        "Run the test with CRASH_MATRIX=write to update the table."
     )
 
 

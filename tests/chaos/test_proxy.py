@@ -110,7 +110,7 @@ def test_dripping_response_arrives_byte_by_byte(monkeypatch):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_unanswered_request_gets_no_response(after):
+def test_unanswered_fault_closes_the_connection_only_after_its_delay(after):
     fault = RequestFault(Connection.REST, "unanswered", after=after, seconds=0.2)
     started = time.monotonic()
     assert inject_and_send(fault) == ([None], int(after), 1)
@@ -174,7 +174,7 @@ def test_connections_fail_before_a_request_is_sent(outage, error):
 
     async def send_requests():
         async with proxied_server() as (proxy, post, received):
-            assert await post() == (200, "yes")  # the session keeps the connection alive
+            assert await post() == (200, "yes")  # the session keeps this connection open
             async with outage(proxy):
                 assert await post() is None
                 with pytest.raises(error):

@@ -38,7 +38,7 @@ OFFLINE, AVAILABLE, BREAK = (activity["sid"] for activity in ACTIVITIES)
 
 
 def token(role: str = "worker", *, seconds: int = 3600, identity: str = "", name: str = "") -> str:
-    """Return a token whose signature is not valid. The fake does not verify it."""
+    """Return a token with an invalid signature. The fake API does not verify signatures."""
     grant = {"workspace_sid": "WS" + "c" * 32, "role": role, "worker_sid": ALICE}
     if role != "worker":
         del grant["worker_sid"]
@@ -399,7 +399,7 @@ def open_console(
 
     With ``link_token=None``, the function opens the page without a token.
     With ``clock=True``, the test can control the page's clock.
-    If the API has an identity provider, the page begins with a stored token instead of a link.
+    If the API has an identity provider, the function stores a token instead of using a link.
     The test fails if `page_problems` is not empty when the test ends.
     """
     contexts = []
@@ -440,7 +440,7 @@ def open_console(
 
 
 class Provider:
-    """A fake identity provider, which returns the browser with a new token, or a failure."""
+    """A fake identity provider that completes each sign-in with a new token or an error."""
 
     def __init__(self, api: FakeApi, page: Page) -> None:
         self.api = api
@@ -462,7 +462,7 @@ class Provider:
 def open_page(
     open_console: Callable[..., Page], api: FakeApi
 ) -> Callable[..., tuple[Page, Provider]]:
-    """A function that opens a live console and returns the page and the provider."""
+    """A function that opens the console with a fake provider and returns the page and provider."""
 
     def open_live(user_token: str, **options: Any) -> tuple[Page, Provider]:
         api.has_provider = True
@@ -486,11 +486,11 @@ def watch(page: Page, origin: str, problems: list[str]) -> None:
 
 
 def is_new_overview(response: Response) -> bool:
-    """Return whether this is an overview that differs from the previous overview."""
+    """Return whether the response contains an overview that differs from the previous overview."""
     return response.url.endswith("/overview") and response.status == 200
 
 
 def _note_message(message: Any, problems: list[str]) -> None:
-    # Chromium reports each response with an error status, which the page handles.
+    # Chromium logs each response with an error status. The page handles these responses.
     if not message.text.startswith("Failed to load resource"):
         problems.append(f"{message.type}: {message.text}")

@@ -39,7 +39,10 @@ def wait_until(page: Page, condition, seconds=15):
 
 
 def click_background(page: Page) -> None:
-    """Click an empty area. Afterward, keys that decide work without a delay."""
+    """Click an empty area.
+
+    The click shows the page that the user is not typing, so shortcuts for decisions work at once.
+    """
     page.mouse.click(5, 5)
 
 
@@ -102,7 +105,7 @@ def lists(api) -> list[str]:
 def hold_lists(api, status=None) -> threading.Event:
     """Hold the responses to requests for lists, and return the event that releases the responses.
 
-    If *status* is given, only requests for lists of that status are held.
+    If *status* is given, only responses to requests for lists of that status are held.
     """
     is_released = threading.Event()
     original = api._list
@@ -117,7 +120,7 @@ def hold_lists(api, status=None) -> threading.Event:
 
 
 def share_token(open_console, page: Page, identity: str = "") -> None:
-    """Open another tab of the supervisor. Its token lets an expired session continue."""
+    """Open another tab with a supervisor's token, with which an expired session can continue."""
     user_token = token("supervisor", identity=identity, name="other tab")
     other = open_console(user_token, context=page.context)
     expect(other.locator(".live")).to_contain_text("Live")
@@ -141,7 +144,7 @@ def refuse_once(api, end: str) -> list[str]:
 
 
 def approach_expiry(page, api, seconds):
-    """Move the server's clock forward, and wait until the page knows it."""
+    """Move the server's clock forward, and wait until the page has received the new time."""
     api.clock_offset += seconds
     before = api.count("/overview")
     wait_until(page, lambda: api.count("/overview") > before + 1)
@@ -160,7 +163,7 @@ def posts(api):
 
 
 def error(status: int, code: str, *, reason: str = "", **headers: str):
-    """Return an error response. With a *reason*, the message says that TaskRouter refused it."""
+    """Return an error response. If *reason* is given, TaskRouter refused the request."""
     message = f"TaskRouter refused the request {reason}" if reason else "Reason."
     return status, {"Code": code, "Message": message}, headers
 

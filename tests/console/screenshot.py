@@ -79,7 +79,7 @@ def show(page: Page, api: FakeApi) -> None:
     expect(page.locator(".ended > .offer")).to_have_count(2, timeout=15_000)
     page.locator(".offer .title", has_text="Marta").click()
     page.mouse.move(5, 5)
-    page.wait_for_timeout(500)  # The colors of the buttons change gradually.
+    page.wait_for_timeout(500)  # Wait until the colors of the buttons have changed.
 
 
 def show_overview(page: Page, api: FakeApi) -> None:

@@ -152,7 +152,7 @@ def test_time_left_is_announced_after_a_late_tick(open_console, api):
 
 @pytest.mark.parametrize("locale", ["en-US", "es-MX"])
 @pytest.mark.parametrize(("width", "offers"), [(320, 0), (320, 120), (360, 120), (390, 120)])
-def test_every_section_is_in_view_on_a_phone(open_console, api, width, offers, locale):
+def test_link_to_every_section_is_in_view_on_a_phone(open_console, api, width, offers, locale):
     for number in range(offers):
         api.offer(f"Customer {number}")
     page = open_console(

@@ -243,7 +243,7 @@ def test_route_and_time_filter_the_log(open_console, api):
     assert (end - start).total_seconds() == 3600
 
 
-def test_search_with_a_future_end_ends_now(open_console, api):
+def test_search_until_a_future_time_ends_at_the_current_time(open_console, api):
     delivery(api)
     page = open_console(token("supervisor"))
     open_log(page, "?until=9999-12-31T23:59")
@@ -255,7 +255,7 @@ def test_search_with_a_future_end_ends_now(open_console, api):
 
 
 @pytest.mark.parametrize("until", ["0001-01-01T00:00", "1969-12-31T00:00", "x"])
-def test_impossible_end_is_explained_and_not_sent(open_console, api, until):
+def test_invalid_end_time_is_explained_and_not_sent(open_console, api, until):
     page = open_console(token("supervisor"))
     open_log(page, f"?until={until}")
     expect(page.get_by_role("alert")).to_contain_text("Enter a date and a time.")
@@ -337,7 +337,7 @@ def test_page_shows_how_far_back_an_incomplete_search_went(open_console, api):
 
 
 def search_in_parts(api, entry: dict, *, hold: int = 0) -> threading.Event:
-    """Make a search find the entry with its sixth request. The earlier requests end early.
+    """Make a search find the entry with its sixth request. The earlier requests find nothing.
 
     Request number *hold* waits until the returned event is set.
     """
@@ -449,7 +449,7 @@ def test_search_ends_when_the_user_leaves_the_page(open_console, api):
     assert len(searches(api)) == 2
 
 
-def test_displayed_start_of_the_search_never_becomes_later(open_console, api):
+def test_displayed_searched_back_to_time_never_becomes_later(open_console, api):
     api.callbacks_answer = {
         "complete": False,
         "next_cursor": "5",
@@ -598,7 +598,7 @@ def test_search_waits_for_the_servers_clock_after_a_reload(open_console, api, of
     assert len(searches(api)) == 2
 
 
-def test_search_begins_even_if_the_overview_fails(open_console, api):
+def test_search_starts_even_if_the_overview_fails(open_console, api):
     delivery(api)
     page = open_console(token("supervisor"))
     page.route("**/overview", lambda route: route.abort())
@@ -607,7 +607,7 @@ def test_search_begins_even_if_the_overview_fails(open_console, api):
     expect(deliveries(page)).to_have_count(1, timeout=15_000)
 
 
-def test_unchanged_filter_is_searched_again(open_console, api):
+def test_search_button_repeats_a_search_with_an_unchanged_filter(open_console, api):
     page = open_console(token("supervisor"))
     open_log(page, "?status=503")
     expect(page.get_by_role("heading", name="No callback matches")).to_be_visible()
@@ -616,7 +616,7 @@ def test_unchanged_filter_is_searched_again(open_console, api):
     expect(deliveries(page)).to_have_count(1)
 
 
-def test_incomplete_end_is_explained_and_not_sent(open_console, api):
+def test_incomplete_end_time_is_explained_and_not_sent(open_console, api):
     delivery(api)
     page = open_console(token("supervisor"))
     open_log(page)

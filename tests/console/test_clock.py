@@ -41,7 +41,7 @@ def test_slow_response_does_not_change_a_precise_countdown(open_console, api):
 
     api._overview = respond_late
     wait_until(page, is_held.is_set)
-    # The request takes 8 s, so its midpoint differs from the server's clock by 4 s.
+    # The request takes 8 s, so the estimate of the server's clock may be wrong by up to 4 s.
     page.clock.run_for(8_000)
     api.clock_offset += 8
     released.set()
@@ -75,10 +75,12 @@ def test_slow_response_does_not_change_a_precise_countdown(open_console, api):
         "less precise than a confirmation",
         "forgotten",
         "other tab without a clock",
-        "other tab without an error",
+        "other tab without a maximum error",
     ],
 )
-def test_offset_changes_only_to_a_more_precise_or_contradicting_value(browser, samples, offset):
+def test_known_offset_changes_only_to_a_more_precise_or_contradicting_value(
+    browser, samples, offset
+):
     """A sample is an offset and its maximum error in ms. None makes the clock unknown."""
     module = base64.b64encode((CONSOLE / "clock.js").read_bytes()).decode()
     page = browser.new_page()

@@ -88,7 +88,7 @@ def test_polls_obey_the_retry_after_of_a_throttled_response(open_console, api):
 
 @pytest.fixture
 def pause(api):
-    """A function that throttles a poll for a minute."""
+    """A function that makes the server throttle one poll and request a pause of a minute."""
     api.poll = {"visible_ms": 20_000, "hidden_ms": 20_000}
     original = api.respond
 
@@ -165,7 +165,7 @@ def test_slow_ticks_of_a_hidden_page_do_not_end_a_pause_that_the_server_requeste
     ],
     ids=["sleep", "online", "back"],
 )
-def test_page_that_was_stopped_polls_during_a_pause_that_the_server_requested(
+def test_resumed_or_reconnected_page_polls_during_a_pause_that_the_server_requested(
     open_console, api, pause, event
 ):
     page = open_console()
@@ -342,7 +342,7 @@ def test_poll_that_a_proxy_refuses_does_not_end_the_session(open_console, api, s
     assert page.evaluate("sessionStorage.getItem('console.token')") == user_token
 
 
-def test_unchanged_overview_gets_a_304_and_changes_nothing(open_console, api):
+def test_poll_for_an_unchanged_overview_gets_a_304_and_changes_nothing(open_console, api):
     api.offer("Marta")
     page = open_console()
     expect(rows(page)).to_have_count(1)

@@ -469,7 +469,8 @@ def test_user_is_warned_before_a_new_key_replaces_a_key_that_is_a_day_old(open_c
     send(page)
     expect(outcome(page)).to_contain_text("The Task may have been created.")
     api.answers["/create-task"] = respond_created
-    # The page stores its drafts when it is left, and reads them when it is loaded.
+    # The page stores its drafts when the user leaves it, and reads them when it loads. This script
+    # changes the stored drafts before the page reads them.
     page.add_init_script(
         """
         const drafts = JSON.parse(sessionStorage["console.drafts"]);

@@ -48,7 +48,7 @@ def open_as_supervisor(open_console) -> Page:
     return page
 
 
-def test_file_contains_the_list_in_its_order_with_names(open_console, api):
+def test_file_contains_the_rows_of_the_list_in_order_with_names(open_console, api):
     first = api.add_past_reservation("Marta Ríos", "completed", 300)
     second = api.add_past_reservation("Ana", "timeout", 600)
     page = open_as_supervisor(open_console)

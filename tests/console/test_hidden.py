@@ -23,8 +23,8 @@ UNTHROTTLED = (
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
 )
-# When a page has been hidden for five minutes, Chromium lets its timers fire once per minute. This
-# argument shortens the five minutes to two seconds.
+# When a page has been hidden for five minutes, Chromium lets the page's timers fire only once per
+# minute. This argument shortens the five minutes to two seconds.
 THROTTLE_EARLY = "--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/2"
 
 
@@ -168,7 +168,7 @@ def test_page_says_that_the_session_expired_during_sleep(open_tab, api):
     assert "Your session expired at" in tab.evaluate("document.body.innerText")
 
 
-def test_hidden_tab_polls_at_the_pace_of_a_visible_tab(open_tab, api):
+def test_hidden_tab_polls_at_the_visible_rate_while_another_tab_is_visible(open_tab, api):
     api.poll = {"visible_ms": 300, "hidden_ms": 60_000}
     leader = open_tab()
     second = open_tab()  # This tab covers the first tab in the same window.

@@ -347,7 +347,7 @@ def test_slash_focuses_the_filter_and_escape_clears_it(open_console, api):
     expect(row(page, "Ana")).to_be_focused()
 
 
-def test_slash_does_nothing_while_typing_or_when_shortcuts_are_off(open_console, api):
+def test_slash_does_not_focus_the_filter_while_typing_or_when_shortcuts_are_off(open_console, api):
     api.offer("Marta")
     page = open_console()
     page.get_by_role("button", name="Accept by phone").click()

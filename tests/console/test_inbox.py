@@ -96,7 +96,7 @@ def test_first_row_is_selected_and_shows_its_task(open_console, api):
     expect(page.locator("button.tinted")).to_have_count(1)
 
 
-def test_accepted_offer_shows_its_ending_in_place_and_then_moves_below(open_console, api):
+def test_accepted_offer_shows_its_ending_in_place_and_then_moves_to_just_ended(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/accept"] = api.decide("accepted")
     page = open_console()
@@ -113,7 +113,7 @@ def test_accepted_offer_shows_its_ending_in_place_and_then_moves_below(open_cons
     assert ("POST", f"/reservations/{reservation}/accept", {}) in api.received
 
 
-def test_rejection_sends_the_chosen_activity_and_forgets_it(open_console, api):
+def test_rejection_sends_and_clears_the_chosen_activity(open_console, api):
     reservation = api.offer("Marta")
     api.answers["/reject"] = api.decide("rejected")
     page = open_console()
@@ -360,7 +360,7 @@ def test_conflicting_decision_shows_the_real_ending(open_console, api):
     expect(rows(page)).to_contain_text("Rejected by carla")
 
 
-def test_offer_whose_time_is_up_has_no_buttons_until_taskrouter_reports_its_end(open_console, api):
+def test_offer_whose_time_is_up_waits_for_taskrouter_and_has_no_buttons(open_console, api):
     reservation = api.offer("Marta", 2, timeout=20)
     page = open_console()
     expect(rows(page)).to_contain_text("Time is up. Waiting for TaskRouter")
@@ -392,7 +392,7 @@ def test_phone_dialog_sends_instruction_and_row_shows_that_the_phone_rings(open_
     assert ("POST", f"/reservations/{reservation}/accept", sent) in api.received
 
 
-def test_number_to_call_is_kept_only_for_its_offer_until_it_is_sent(open_console, api):
+def test_typed_phone_number_belongs_to_one_offer_and_is_removed_after_sending(open_console, api):
     api.worker = None
     api.offer("Alma", 600)
     api.offer("Berta", 700, worker_name="Bob")
@@ -423,14 +423,17 @@ def test_number_to_call_is_kept_only_for_its_offer_until_it_is_sent(open_console
     ("message", "field", "words"),
     [
         (
-            "from must be a phone number (such as +1); at most 4096 characters.",
+            (
+                "from must be a phone number (such as +15556667777), client:NAME, or "
+                "sip:USER@HOST; at most 256 characters."
+            ),
             "Caller ID that the phone shows",
             "Caller ID that the phone shows: enter a phone number (such as +15556667777)",
         ),
         (
-            "TaskRouter refused the request (HTTP 400): 12 is no number. Check to.",
+            "TaskRouter refused the request (HTTP 400): 12 is not a number. Check to.",
             "Phone to call",
-            "Refused by TaskRouter: 12 is no number. Check to. The offer is still open.",
+            "Refused by TaskRouter: 12 is not a number. Check to. The offer is still open.",
         ),
     ],
 )
@@ -608,7 +611,7 @@ def test_hostile_attributes_are_shown_as_text(open_console, api, page_problems):
     assert page_problems == []
 
 
-def test_characters_that_change_the_direction_of_text_are_shown(open_console, api):
+def test_characters_that_change_the_direction_of_text_are_shown_as_code_points(open_console, api):
     api.offer("\u202elive", task_attributes={"customer": "\u202elive", "a\u2066b": ["x\u2069"]})
     page = open_console()
     expect(rows(page).locator(".title")).to_have_text("[U+202E]live")
@@ -643,7 +646,7 @@ def test_links_below_a_task_look_the_same_and_stay_together_on_the_right(
     api.offer()
     page = open_console(token(role), locale=locale)
     inspect, raw = page.locator(".task .quiet"), page.locator(".raw > summary")
-    # The list of Activities is the last part of the row that is loaded.
+    # The list of Activities is the last part of the row to load.
     expect(page.locator(".after select")).to_be_visible()
     style = """element => {
       const {color, fontSize, fontWeight, textDecorationLine} = getComputedStyle(element);
@@ -680,7 +683,9 @@ def test_note_is_beside_the_heading_and_the_queue_fits_on_one_line(open_console,
     assert line["height"] < 24
 
 
-def test_policy_blocks_markup_and_cross_origin_requests(open_console, page_problems):
+def test_content_security_policy_blocks_markup_and_cross_origin_requests(
+    open_console, page_problems
+):
     page = open_console()
     expect(page.get_by_role("heading", name="No open offers")).to_be_visible()
     assert "TrustedHTML" in page.evaluate(
@@ -695,7 +700,7 @@ def test_policy_blocks_markup_and_cross_origin_requests(open_console, page_probl
 # Activity
 
 
-def test_activity_switch_is_shown_when_confirmed(open_console, api):
+def test_new_activity_is_shown_only_after_the_switch_is_confirmed(open_console, api):
     is_released = threading.Event()
 
     def switch(_path):
@@ -801,9 +806,9 @@ def test_spanish_is_chosen_by_the_browser_and_in_the_settings(open_console, api)
     expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
 
 
-NOTE_TEXTS = """
-  window.seen = [];
-  new MutationObserver(() => seen.push(document.body?.innerText ?? "")).observe(document, {
+RECORD_TEXTS = """
+  window.texts = [];
+  new MutationObserver(() => texts.push(document.body?.innerText ?? "")).observe(document, {
     childList: true, subtree: true, characterData: true,
   });
 """
@@ -817,13 +822,13 @@ def has_loaded_spanish(page: Page) -> bool:
 def test_only_spanish_users_load_spanish_texts_and_never_see_english_texts_first(open_console, api):
     api.offer("Marta")
     page = open_console(link_token=None, locale="es-MX")
-    page.add_init_script(NOTE_TEXTS)
+    page.add_init_script(RECORD_TEXTS)
     page.route("**/texts_es.js", lambda route: (page.wait_for_timeout(500), route.continue_()))
     page.goto(f"{api.url}/console#token={token()}")
     expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="Ofertas abiertas")).to_be_visible()
-    assert "Open offers" not in "".join(page.evaluate("seen"))
+    assert "Open offers" not in "".join(page.evaluate("texts"))
     page = open_console()
     expect(page.get_by_role("heading", name="Open offers")).to_be_visible()
     assert not has_loaded_spanish(page)

@@ -46,6 +46,7 @@ def add_record(api, status: str = "completed", *, ago: float = 400, **properties
     The Reservation was created *ago* seconds ago. Its callback arrived after 86 ms, and its answer
     was chosen 41 ms later. After 97 s, Alice claimed the Reservation, 212 ms before its status
     changed. Wrap-up began 251 s after the decision, and the Reservation was completed 38 s later.
+    The record omits the statuses after *status*.
     """
     start = time.time() - ago
     reservation = api.offer("Marta Ríos", left=120 - ago, timeout=120, status=status)
@@ -277,14 +278,16 @@ def test_open_reservation_has_a_status_and_no_outcome(open_console, api):
     expect(panel(page, "Decision")).to_have_text(re.compile("StatusOpen$"))
 
 
-def test_decision_shows_the_claim_to_decide_and_not_the_claim_to_complete(open_console, api):
+def test_decision_panel_shows_the_claim_of_the_decision_but_not_of_the_completion(
+    open_console, api
+):
     page = open_console()
     visit(page, add_record(api))
     expect(panel(page, "Decision")).to_contain_text("ClaimedAlice: Accept")
     expect(panel(page, "Decision")).not_to_contain_text("Complete")
 
 
-def test_reservation_begins_no_later_than_its_callback(open_console, api):
+def test_reservation_is_shown_as_created_no_later_than_its_callback(open_console, api):
     reservation = add_record(api)
     record = api.records[reservation]
     exact, record["reserved_at"] = record["reserved_at"], record["history"][0]["at"]
@@ -387,7 +390,7 @@ def test_retry_after_is_obeyed_even_if_the_overview_changes(open_console, api):
     api._read = throttle
     visit(page, reservation)
     expect(page.get_by_role("alert")).to_contain_text("The service answered: Too many.")
-    # The response to the first request has arrived, so the next 200 reports a change.
+    # A 304 shows that the page has the current overview, so the next 200 reports a change.
     page.wait_for_event("response", lambda each: each.status == 304)
     for claimed in (True, False, True):
         with page.expect_response(is_new_overview):
@@ -609,7 +612,7 @@ def test_supervisor_sends_the_callback_again_on_a_loopback_host(open_console, ap
     expect(shown).to_have_text("The service answered: Too large.")
 
 
-def test_send_again_is_not_offered_on_other_hosts(browser, api):
+def test_send_again_is_not_offered_on_a_host_other_than_loopback(browser, api):
     """Like a deployed stage, a page on console.localhost does not offer the button."""
     context = browser.new_context(locale="en-US")
     page = context.new_page()
@@ -733,7 +736,9 @@ def test_page_explains_why_no_rule_determined_the_answer(open_console, api, clai
 @pytest.mark.parametrize(
     ("first", "words"), [("assignment_callback", NO_RULE), ("event", NO_RULE_DECIDED)]
 )
-def test_callback_that_created_the_record_preceded_all_decisions(open_console, api, first, words):
+def test_only_a_callback_that_created_the_record_is_assumed_to_precede_decisions(
+    open_console, api, first, words
+):
     reservation = add_record(api, "canceled", rule=None, claims=[])
     record = api.records[reservation]
     record["history"][0].update(by=first, note=None)
@@ -762,7 +767,7 @@ def test_callback_that_created_the_record_preceded_all_decisions(open_console, a
             "2 min 50 s",
         ),
     ],
-    ids=["ending after gone", "change earlier than the one before", "gone"],
+    ids=["ending after gone", "change with an earlier time than the previous change", "gone"],
 )
 def test_phases_end_at_the_times_that_taskrouter_reported(open_console, api, changes, words, total):
     start = time.time() - 400

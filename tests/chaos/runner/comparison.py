@@ -174,7 +174,7 @@ def _check_callback_responses(
                 f"callback was not recorded; record: {recorded}"
             )
     for sid, answers in bodies.items():
-        if len({*answers}) > 1 and not _is_followed_by_no_instruction(sid, answers, log):
+        if len({*answers}) > 1 and not _is_allowed_change(sid, answers, log):
             recorded = _describe_record(records[sid]) if sid in records else "none"
             yield f"different answers to the callbacks for {sid}: {answers}; record: {recorded}"
 
@@ -212,8 +212,8 @@ def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
     return record is not None and ("answer" in record or response.body == _NO_INSTRUCTION)
 
 
-def _is_followed_by_no_instruction(sid: str, answers: list[str], log: str) -> bool:
-    """Return whether an unrecorded answer is followed by answers without an instruction.
+def _is_allowed_change(sid: str, answers: list[str], log: str) -> bool:
+    """Return whether the answers changed only once, from an unrecorded answer to no instruction.
 
     The app returns no instruction for a repeated callback if the Reservation was decided in the
     meantime.

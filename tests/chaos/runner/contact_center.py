@@ -16,8 +16,8 @@ from tests.chaos.runner.stack import ProcessFaultInjector
 _OK = 200
 _ACCEPTED = 202
 _BAD_REQUEST = 400
-_RINGING_INTERVAL = 2
-"""Callbacks for every nth Task are answered with an instruction that calls a phone."""
+_PHONE_CALL_INTERVAL = 2
+"""The app answers the callbacks for every second Task with an instruction that calls a phone."""
 _CALL = {
     "instruction": "call",
     "to": "client:agent",
@@ -28,7 +28,7 @@ _CONFERENCE = {"instruction": "conference", "to": "client:agent", "from": "+1555
 """Unlike `_CALL`, this instruction accepts the Reservation."""
 _POLL_SECONDS = 0.05
 _INSTRUCTION_SECONDS = 3.0
-"""Time during which an instruction is retried."""
+"""Maximum time during which an instruction is retried."""
 _CLIENT_ERRORS = range(400, 500)
 
 
@@ -166,7 +166,7 @@ class ContactCenter:
             self._proxies[Connection.REST].inject(fault, f"{key}%22")
         attributes = {
             "number": number,
-            "rings": number % _RINGING_INTERVAL == 0,
+            "rings": number % _PHONE_CALL_INTERVAL == 0,
             "outbound_to": "+15558889999",  # a conference calls this number
         }
         form = {"attributes": json.dumps(attributes)}

@@ -49,7 +49,7 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
     """Read TaskRouter's state after all activity has ended.
 
     Args:
-        workspace: Client of the simulator's REST API, relative to the Workspace.
+        workspace: Client whose base URL is the Workspace in the simulator's REST API.
         control: Client of the simulator's control routes.
     """
     statuses: dict[str, list[str]] = defaultdict(list)
@@ -81,8 +81,8 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
 async def _count_requests(control: HttpClient) -> tuple[Counter[str], Counter[str]]:
     """Count the successful accept requests by Task, and the executed instructions by Reservation.
 
-    The simulator's log also contains requests whose responses were lost, but not the bodies of old
-    responses.
+    The simulator's log also contains requests whose responses were lost. The log omits the bodies
+    of old responses, so this function reads only statuses and parameters.
     """
     log = await control.request("GET", "/log?kind=request")
     accepts, instructions = Counter[str](), Counter[str]()

@@ -176,7 +176,7 @@ _REST_FAULTS = {
     RequestFault(Connection.REST, "unanswered", after=True, seconds=_STUCK_SECONDS): 2,
 }
 _ANSWER_UNRECORDED = RequestFault(Connection.DATABASE, "lost", subjects=("answer",))
-"""DynamoDB fails during the callback and the fallback."""
+"""Loses every write of the answer, for both the assignment callback and the fallback callback."""
 _DATABASE_FAULTS = {
     RequestFault(Connection.DATABASE, "disconnected"): 5,
     RequestFault(Connection.DATABASE, "disconnected", after=True): 6,

@@ -260,7 +260,7 @@ async def run_stack(
             public_url = proxies[Connection.CALLBACKS].url
             definition = stack.describe({**environ, "PUBLIC_BASE_URL": public_url})
             addresses = _proxy_addresses(proxies)
-            # Start in this thread: on Linux, a program ends with the thread that started it.
+            # Not in a worker thread: Linux kills a program when the thread that started it ends.
             programs = exit_stack.enter_context(
                 supervisor.running(definition, {"api": addresses, "sweep": addresses})
             )
