@@ -1,8 +1,8 @@
 """Traces the functions that typical operations call.
 
-Run `python -m tests.reading_paths`. A newcomer who follows an operation reads every project
+Run `python -m tests.reading_paths`. To understand an operation, a newcomer reads every project
 function that the operation calls, and often switches back to a file that was opened earlier. The
-report counts the functions, the files and these switches.
+report shows the numbers of functions, files and such switches.
 Comprehensions and lambdas are part of the enclosing function, so they are not counted.
 """
 

@@ -82,7 +82,7 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
         raise OutcomeUnknown.until(known_at, now=now, message=message)
     live = record.live_claim(now)
     raise AnswerUnknown(
-        "The answer to the Reservation's callback is not recorded and may have rung a phone. "
+        "The answer to the Reservation's callback is not recorded and may have called a phone. "
         f"Accept the Reservation without an instruction{_delay(live.until - now if live else 0)}.",
         reservation_status=record.status,
     )

@@ -31,7 +31,7 @@ def test_error_response_fails_the_stage_and_is_reported():
         presenter.get(FakeClient(403, {"Code": "Forbidden"}), "/reservations", show="all")
 
 
-def test_timeout_error_names_the_expected_result():
+def test_timeout_error_states_the_expected_result():
     presenter = Presenter(lambda line: None)
 
     with pytest.raises(StageFailedError, match="expected a callback within 0 seconds"):

@@ -10,7 +10,7 @@ class StopSweepingError(Exception):
 
 
 def run_sweeps(sweep, times):
-    """Run the given number of sweeps and return the seconds waited before each."""
+    """Run the given number of sweeps and return the seconds waited before each sweep."""
     waits = []
 
     def sleep(seconds):

@@ -86,7 +86,7 @@ def test_callback_sent_again_gets_the_first_answer_and_changes_nothing(stack, pa
     assert SECRET not in api.log.getvalue()
 
 
-def test_callback_is_sent_again_with_its_query_string_and_all_values(stack):
+def test_callback_is_sent_again_with_its_query_string_and_all_parameters(stack):
     api, _ = stack
     parameters = api.callback_parameters(TaskAttributes='{"name": "José & 50 %"}', Empty="")
     assert api.post_callback(parameters, path="/assignment_callback?a=1&b=x+y").status_code == 200

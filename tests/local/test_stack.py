@@ -87,7 +87,7 @@ def test_error_for_an_invalid_port_names_the_variable(port):
         stack.describe({"SIMULATOR_PORT": port})
 
 
-def test_empty_variable_means_the_default():
+def test_empty_variable_selects_the_default():
     variables = ("SIMULATOR_PORT", "PUBLIC_BASE_URL", "AWS_DEFAULT_REGION")
 
     emptied = stack.describe(dict.fromkeys(variables, ""))
@@ -154,7 +154,7 @@ def simulator_settings(environ):
 
 @pytest.fixture
 def served_paths(monkeypatch):
-    """A function that returns the paths that the app serves with the settings of an environment."""
+    """A function that returns the paths that the app serves in a given environment."""
 
     def serve(environ):
         with monkeypatch.context() as patch:
@@ -216,7 +216,7 @@ def test_quickstart_callbacks_match_those_of_the_local_stack(served_paths):
     assert workflow.task_reservation_timeout == settings.reservation_timeout
 
 
-def test_programs_of_the_stack_describe_the_same_callback_base_url():
+def test_programs_of_the_stack_derive_the_same_callback_base_url():
     described = stack.describe({"CALLBACK_PATH_SECRETS": SECRET})
 
     program_environ = stack.describe(described.environ).environ

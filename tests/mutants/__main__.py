@@ -20,7 +20,7 @@ from tests.mutants.selection import Coverage, Selection, covered_by_tests
 @click.option(
     "--package",
     type=click.Choice(list(THIS_PROJECT.packages)),
-    help="The only package to mutate. By default, each package gets an equal share.",
+    help="The only package to mutate. By default, all packages get equal shares of the mutants.",
 )
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Number of processes.")
 def main(*, seed: int, count: int, package: str | None, jobs: int) -> None:
@@ -51,7 +51,7 @@ def run(project: Project, packages: list[str], *, seed: int, count: int, jobs: i
 
 
 def _draw(project: Project, packages: list[str], *, seed: int, count: int) -> dict[str, Sample]:
-    """Draw an equal share of the mutants from each package."""
+    """Draw about the same number of mutants from each package."""
     equivalent = read_equivalent(EQUIVALENT)
     share, rest = divmod(count, len(packages))
     return {
@@ -73,7 +73,7 @@ def _run_mutants(
     package_of = {
         mutation: package for package, sample in samples.items() for mutation in sample.mutants
     }
-    # Take a mutant from each package in turn, so that an interrupted run has results for each.
+    # Take a mutant from each package in turn, so that an interrupted run covers all packages.
     rows = zip_longest(*(sample.mutants for sample in samples.values()))
     mutants = [mutation for row in rows for mutation in row if mutation is not None]
     runner = Runner(project, covered, jobs=jobs)

@@ -35,7 +35,7 @@ Statement = tuple[str, int]
 
 
 def observe(content: bytes, file: str) -> ast.Module:
-    """Return the module with a call before each statement in a function."""
+    """Return the module with a recording call before each statement in a function."""
     tree = ast.parse(content)
     for function in ast.walk(tree):
         if isinstance(function, Function):
@@ -87,7 +87,7 @@ class Recorder:
         self.executed.clear()
         started = time.process_time()
         result = yield
-        # Fixtures that are set up only once, during the first test, also affect the later tests.
+        # A shared fixture is set up during one test, but also affects the later tests that use it.
         fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
         shared = [
             self._fixtures.get(id(fixture), set())

@@ -51,7 +51,7 @@ class Mutation:
         kind: the kind of change, a key of `RULES`.
         span: the replaced range.
         text: the new text.
-        before: the changed lines, on one line.
+        before: the lines affected by the change, joined into one line.
         after: the same lines after the change.
         place: the function, and the statement that must run.
     """
@@ -100,7 +100,7 @@ def changes_program(content: bytes, mutated: bytes) -> bool:
 
 
 def _changed_lines(content: bytes, span: Span, text: bytes) -> tuple[str, str]:
-    """Return the changed lines before and after the change, each on one line."""
+    """Return the affected lines before and after the change, each joined into one line."""
     start = content.rfind(b"\n", 0, span.start) + 1
     end = content.find(b"\n", span.end)
     end = len(content) if end < 0 else end
@@ -197,7 +197,7 @@ def _statements(source: Source, node: ast.AST, parents: Sequence[ast.AST]) -> It
             yield source.span(node), b"pass"
         elif not (isinstance(node.value, ast.Constant) and node.value.value is None):
             yield source.span(node), b"return None"
-    elif isinstance(node, _REMOVED_STATEMENTS) or _is_call(node) or _is_stored_value(node):
+    elif isinstance(node, _REMOVED_STATEMENTS) or _is_call(node) or _stores_value(node):
         yield source.span(node), b"pass"
 
 
@@ -205,7 +205,7 @@ def _is_call(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)
 
 
-def _is_stored_value(node: ast.AST) -> bool:
+def _stores_value(node: ast.AST) -> bool:
     """Return whether a statement assigns a value to an attribute or an item."""
     if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
         return False

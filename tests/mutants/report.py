@@ -10,7 +10,7 @@ _ROW = "{:<12} {:>8} {:>9} {:>9} {:>12} {:>11} {:>7}"
 
 
 def format_report(results: Mapping[str, Sequence[Result]], equivalent: Mapping[str, int]) -> str:
-    """Return the table and the list of mutants.
+    """Return the table and the list of undetected mutants.
 
     Args:
         results: the results of each package.

@@ -85,7 +85,7 @@ class _Batch:
 
     @property
     def wall_seconds(self) -> float:
-        """Limit on the elapsed time, long enough for a busy machine; it stops mutants that wait."""
+        """Limit on the elapsed time. It stops mutants that wait forever, even on a busy machine."""
         return 300 + 20 * self.cpu_seconds
 
 
@@ -244,7 +244,7 @@ def _result(running: _Running, status: int | None) -> Result:
     if code in (_CRASHED, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERNAL_ERROR):
         output = (running.folder / "output").read_text(encoding="utf-8", errors="replace")
         raise RuntimeError(f"The tests of this mutant did not run: {running.mutation}\n{output}")
-    # A mutant can remove the values with which a test is parametrized.
+    # If a mutant removes the values with which a test is parametrized, pytest collects no tests.
     if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         return Result(running.mutation, Outcome.SURVIVED, running.detail_if_survived)
     return Result(running.mutation, Outcome.DETECTED, f"pytest ended with {code}")

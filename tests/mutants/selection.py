@@ -23,7 +23,7 @@ from tests.mutants.places import walk
 from tests.mutants.project import Project
 from tests.mutants.source import Source
 
-# pytest-randomly resets the seed before each test.
+# pytest-randomly sets this seed before each test, so every run uses the same random values.
 REPEATABLE = ("-p", "no:cacheprovider", "--randomly-seed=1", "--randomly-dont-reorganize", "-q")
 
 _WORD = re.compile(r"\w+")
@@ -151,7 +151,10 @@ class Selection:
                     self._mentions[name].add((file, place.line))
 
     def _mentioning(self, names: Iterable[str]) -> set[str]:
-        """Return the tests of code that mentions the names, directly or through definitions."""
+        """Return the tests whose files or executed statements mention the names.
+
+        If a definition mentions a name, tests that mention the defined name are also returned.
+        """
         pending, known, tests = list(names), set(names), set()
         while pending:
             name = pending.pop()

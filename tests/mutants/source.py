@@ -1,6 +1,6 @@
 """A Python file, or an expression inside an f-string, with the byte offsets of its nodes.
 
-Columns of `ast` count UTF-8 bytes, so offsets and texts in this package are in bytes.
+`ast` measures columns in UTF-8 bytes, so offsets and texts in this package are in bytes.
 """
 
 import ast
@@ -80,7 +80,8 @@ class Source:
     def fields(self, string: ast.JoinedStr) -> Iterator["Source"]:
         """Yield the expressions of an f-string.
 
-        Python 3.11 reports wrong positions for the nodes inside f-strings.
+        Each expression is parsed separately, because Python 3.11 reports wrong positions for the
+        nodes inside f-strings.
         """
         offset, end = self.span(string)
         while (offset := self.content.find(b"{", offset, end)) >= 0:

@@ -169,7 +169,7 @@ def test_table_shows_the_score(report):
     assert score == f"{detected / total:.1%}"
 
 
-def test_test_that_does_not_pass_is_reported(completed):
+def test_skipped_test_is_reported_as_not_passed(completed):
     assert "did not pass: test_shop.py::test_skipped" in completed.stderr
 
 

@@ -1,7 +1,7 @@
 """Fixtures that run a simulator, an app that responds to its callbacks, and Chromium.
 
-The environment variable CHROMIUM is the path of the browser. By default, an installed Chromium or
-Chrome is used.
+The environment variable CHROMIUM contains the path of the browser. By default, an installed
+Chromium or Chrome is used.
 """
 
 import os
@@ -67,7 +67,7 @@ def chromium(
     Args:
         *arguments: Additional command-line arguments.
         disabled_features: Names of additional features to disable.
-        omitted_arguments: Default arguments of Playwright to omit.
+        omitted_arguments: Playwright's default arguments to omit.
     """
     features = f"--disable-features={','.join([*_DISABLED_FEATURES, *disabled_features])}"
     program = os.environ.get("CHROMIUM") or next(

@@ -102,7 +102,7 @@ def press(page: Page, text: str, key: str) -> None:
             assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "2px"
             page.keyboard.press(key)
             return
-    raise AssertionError(f"The Tab key does not reach {text}")
+    raise AssertionError(f"The Tab key never moved the focus to {text}")
 
 
 def test_countdown_follows_the_clock_and_a_timeout_sets_the_worker_offline(page, taskrouter):

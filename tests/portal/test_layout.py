@@ -43,7 +43,7 @@ def top(page: Page, selector: str) -> float:
 
 
 def positions(page: Page) -> dict[str, list[float]]:
-    """Return the top of each heading and row of Tasks, Reservations and Workers, by section."""
+    """Return the y coordinates of the headings and rows in three sections, by section."""
     return {
         section: [
             element.bounding_box()["y"]
@@ -206,7 +206,7 @@ def test_callbacks_are_filtered_by_kind(page, taskrouter, app):
 
 
 @pytest.mark.parametrize("taskrouter", [{"event_path": "/events"}], indirect=True)
-def test_events_are_announced_only_if_they_fail(page, taskrouter, app):
+def test_event_callbacks_are_announced_only_if_they_fail(page, taskrouter, app):
     app.set_response("/events", b"", status=204)
     changes = page.get_by_role("log", name="Recent changes")
     create_task(taskrouter, selected_language="es")

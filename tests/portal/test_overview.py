@@ -92,7 +92,7 @@ def test_completed_task_still_shows_its_worker(simulation):
     assert (shown_task["status"], shown_task["workers"]) == ("completed", ["Alice"])
 
 
-def test_passing_time_does_not_change_the_overview(simulation):
+def test_passage_of_time_does_not_change_the_overview(simulation):
     simulation.create_task()
     before = overview_of(simulation)
     simulation.clock.advance(60)

@@ -180,7 +180,7 @@ def environ(tables: Any) -> dict[str, str]:
 
 @pytest.fixture
 def tutorial(environ: dict[str, str]) -> None:
-    """Enable the tutorial's default Task and its GET routes."""
+    """Enable the tutorial's GET routes and default Task."""
     environ["TUTORIAL_ROUTES"] = "true"
 
 

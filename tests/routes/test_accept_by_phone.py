@@ -187,9 +187,9 @@ FORBIDDEN_PARAMETERS = {
     *("conference_status_callback_event", "conference_recording_status_callback"),
     "conference_recording_status_callback_method",
 }
-"""Parameters that record a call, request a URL, ring another phone, or move another call."""
+"""Parameters that control recordings, requested URLs, the called phone or the redirected call."""
 
-RINGING_ROWS = [row for row in TABLE if row.instruction != "reject"]
+PARAMETER_ROWS = [row for row in TABLE if row.instruction != "reject"]
 
 
 def accept_as_worker(api: Api, body: dict[str, Any], **callback: str) -> Any:
@@ -205,8 +205,8 @@ def accept_as_worker(api: Api, body: dict[str, Any], **callback: str) -> Any:
     return api.post_json(f"/reservations/{remote.reservation_sid}/accept", body, token=token)
 
 
-@pytest.mark.parametrize("row", RINGING_ROWS, ids=lambda row: f"{row.instruction}.{row.name}")
-def test_worker_may_set_only_parameters_that_are_not_forbidden(api: Api, row: Row) -> None:
+@pytest.mark.parametrize("row", PARAMETER_ROWS, ids=lambda row: f"{row.instruction}.{row.name}")
+def test_worker_may_set_all_except_the_forbidden_parameters(api: Api, row: Row) -> None:
     required = REQUIRED.get(row.instruction, {})
     body = {**required, "instruction": row.instruction, row.name: row.valid_values[0]}
     response = accept_as_worker(api, body)
@@ -269,7 +269,9 @@ def test_worker_may_call_only_its_own_contact_uri(
     "attributes",
     ["", "{}", "[]", "{", "null", '{"contact_uri": null}', '{"contact_uri": ["alice"]}'],
 )
-def test_worker_without_a_known_contact_uri_must_omit_to(api: Api, attributes: str) -> None:
+def test_worker_without_a_known_contact_uri_must_omit_the_to_parameter(
+    api: Api, attributes: str
+) -> None:
     body = {"instruction": "dequeue", "from": PHONE}
 
     refused = accept_as_worker(api, {**body, "to": "alice"}, WorkerAttributes=attributes)
@@ -277,7 +279,7 @@ def test_worker_without_a_known_contact_uri_must_omit_to(api: Api, attributes: s
     assert accept_as_worker(api, body, WorkerAttributes=attributes).status_code == 202
 
 
-def test_worker_must_omit_to_if_no_callback_arrived(api: Api) -> None:
+def test_worker_must_omit_the_to_parameter_if_no_callback_arrived(api: Api) -> None:
     remote = api.taskrouter.add()
     token = api.token(role="worker", worker_sid=remote.worker_sid)
     path = f"/reservations/{remote.reservation_sid}/accept"
@@ -402,7 +404,7 @@ def test_other_roles_may_send_any_instruction(
     assert api.post_json(path, body, token=api.token(role)).status_code == 202
 
 
-RINGING_RULE = """
+CALL_RULE = """
 [[rule]]
 name = "call the agent"
 instruction = "call"
@@ -413,9 +415,9 @@ url = "https://desk.example/twiml"
 
 
 @pytest.fixture
-def ringing_rules(environ: dict[str, str], tmp_path: Path) -> None:
+def call_rule(environ: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
-    file.write_text(RINGING_RULE)
+    file.write_text(CALL_RULE)
     environ["RULES_FILE"] = str(file)
 
 
@@ -424,7 +426,7 @@ def fail(*_arguments: object, **_options: object) -> None:
 
 
 def test_instruction_is_refused_after_a_fallback_that_was_not_recorded(
-    ringing_rules: None, api: Api, monkeypatch: pytest.MonkeyPatch
+    call_rule: None, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = api.taskrouter.add()
     parameters = api.callback_parameters(
@@ -449,8 +451,8 @@ def test_instruction_is_refused_after_a_fallback_that_was_not_recorded(
         409,
         {
             "Code": "AnswerUnknown",
-            "Message": "The answer to the Reservation's callback is not recorded and may have rung "
-            "a phone. Accept the Reservation without an instruction.",
+            "Message": "The answer to the Reservation's callback is not recorded and may have "
+            "called a phone. Accept the Reservation without an instruction.",
             "reservation_status": "pending",
         },
     )

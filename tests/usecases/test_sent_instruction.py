@@ -192,4 +192,4 @@ def test_retry_after_an_unknown_outcome_waits_for_the_claim_or_the_next_check(
 def test_advice_names_the_time_at_which_another_claim_expires(until: int, advice: str) -> None:
     with pytest.raises(AnswerUnknown) as unknown:
         require_answer(CLAIM, replace(UNANSWERED, claim=replace(CLAIM, until=until)), now=LATER)
-    assert unknown.value.message.endswith(f"may have rung a phone. {advice}")
+    assert unknown.value.message.endswith(f"may have called a phone. {advice}")

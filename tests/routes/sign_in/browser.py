@@ -17,7 +17,7 @@ ALICE = sid("WK")
 
 
 class Directory:
-    """A fake directory of Workers, by attribute and value."""
+    """A fake directory that finds Workers by an attribute's value."""
 
     def __init__(self) -> None:
         self.workers: dict[tuple[str, str], list[str]] = {
@@ -76,7 +76,7 @@ class Browser:
 
 
 def set_cookies(response: Any) -> list[str]:
-    """Return the headers with which a response sets or deletes cookies."""
+    """Return the Set-Cookie headers of a response."""
     headers = response.headers.get("Set-Cookie", [])
     return [headers] if isinstance(headers, str) else headers
 

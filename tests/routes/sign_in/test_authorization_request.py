@@ -28,7 +28,7 @@ def test_sign_in_routes_do_not_exist_without_a_provider(api: Api, path: str) -> 
     assert session.json_body == {"oidc": False}
 
 
-def test_authorization_request_contains_the_registered_values(browser: Browser) -> None:
+def test_authorization_request_contains_the_required_parameters(browser: Browser) -> None:
     response = browser.get("/console/sign-in")
     url, _, query = response.headers["Location"].partition("?")
     parameters = {name: values[0] for name, values in parse_qs(query).items()}
@@ -68,7 +68,7 @@ def test_silent_sign_in_sends_prompt_none(browser: Browser) -> None:
         ({"prompt_values_supported": "select_account"}, "login"),
     ],
 )
-def test_account_choice_uses_a_prompt_that_the_provider_supports(
+def test_account_choice_uses_select_account_only_if_the_provider_supports_it(
     browser: Browser, provider: FakeProvider, metadata: dict[str, Any], prompt: str
 ) -> None:
     provider.metadata |= metadata
@@ -94,7 +94,7 @@ def test_account_choice_at_google_uses_prompt_select_account() -> None:
         *("?choose_account=0", "?choose_account=", "?silent=1&choose_account=1"),
     ],
 )
-def test_malformed_parameters_are_rejected(browser: Browser, query: str) -> None:
+def test_invalid_parameters_are_rejected(browser: Browser, query: str) -> None:
     assert browser.get(f"/console/sign-in{query}").status_code == (400)
 
 

@@ -26,7 +26,7 @@ def test_cookie_is_bound_to_the_console_and_hidden_from_scripts(browser: Browser
     ]
 
 
-def test_cookie_on_loopback_http_is_not_secure(
+def test_cookie_on_loopback_http_has_no_secure_attribute(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     environ["PUBLIC_BASE_URL"] = "http://127.0.0.1:8000"

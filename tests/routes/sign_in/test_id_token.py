@@ -37,22 +37,22 @@ def with_changed_claims(claims: dict[str, Any]) -> str:
 
 
 BAD_TOKENS: dict[str, Any] = {
-    "other issuer": lambda claims: sign({**claims, "iss": "https://evil.example"}),
+    "different issuer": lambda claims: sign({**claims, "iss": "https://evil.example"}),
     "issuer with a slash": lambda claims: sign({**claims, "iss": claims["iss"] + "/"}),
-    "other audience": lambda claims: sign({**claims, "aud": "other"}),
+    "different audience": lambda claims: sign({**claims, "aud": "other"}),
     "list without this audience": lambda claims: sign({**claims, "aud": ["other"]}),
     "several audiences without azp": lambda claims: sign({**claims, "aud": [CLIENT_ID, "other"]}),
-    "other authorized party": lambda claims: sign({**claims, "azp": "other"}),
-    "several audiences, other azp": lambda claims: sign(
+    "different authorized party": lambda claims: sign({**claims, "azp": "other"}),
+    "several audiences, different azp": lambda claims: sign(
         {**claims, "aud": [CLIENT_ID, "other"], "azp": "other"}
     ),
-    "other nonce": lambda claims: sign({**claims, "nonce": "other"}),
-    "nonce as number": lambda claims: sign({**claims, "nonce": 1}),
-    "nonce with lone surrogate": lambda claims: sign({**claims, "nonce": "\ud800"}),
+    "different nonce": lambda claims: sign({**claims, "nonce": "other"}),
+    "numeric nonce": lambda claims: sign({**claims, "nonce": 1}),
+    "nonce with a lone surrogate": lambda claims: sign({**claims, "nonce": "\ud800"}),
     "expired": lambda claims: sign({**claims, "exp": time.time() - 61}),
     "issued in the future": lambda claims: sign({**claims, "iat": time.time() + 120}),
     "empty subject": lambda claims: sign({**claims, "sub": ""}),
-    "subject as number": lambda claims: sign({**claims, "sub": 1}),
+    "numeric subject": lambda claims: sign({**claims, "sub": 1}),
     "signed with a key that is not published": lambda claims: sign(claims, "RSA 2"),
     "signed with a different key, published kid": lambda claims: sign(claims, "RSA 2", kid="RSA 1"),
     "changed claims": with_changed_claims,
@@ -69,7 +69,7 @@ BAD_TOKENS: dict[str, Any] = {
     "not a token": lambda _claims: "token",
     "empty": lambda _claims: "",
     "number": lambda _claims: 5,
-    "other algorithm family": lambda claims: sign(claims, "EC 256", "ES256", kid="RSA 1"),
+    "different algorithm family": lambda claims: sign(claims, "EC 256", "ES256", kid="RSA 1"),
     **{
         f"without {name}": lambda claims, name=name: sign(
             {other: value for other, value in claims.items() if other != name}
@@ -89,7 +89,7 @@ def test_invalid_id_token_is_rejected(browser: Browser, provider: FakeProvider, 
 GOOD_TOKENS: dict[str, Any] = {
     "expired within the leeway": lambda claims: sign({**claims, "exp": int(time.time()) - 50}),
     "issued within the leeway": lambda claims: sign({**claims, "iat": int(time.time()) + 50}),
-    "audience as list": lambda claims: sign({**claims, "aud": [CLIENT_ID]}),
+    "audience in a list": lambda claims: sign({**claims, "aud": [CLIENT_ID]}),
     "several audiences with azp": lambda claims: sign(
         {**claims, "aud": ["other", CLIENT_ID], "azp": CLIENT_ID}
     ),
@@ -130,10 +130,10 @@ UNSUITABLE_KEYS: dict[str, Any] = {
     "different key ID": lambda: [public_jwk("RSA 1", kid="other")],
     "symmetric": lambda: [public_jwk("RSA 1", kty="oct", k="AAAA")],
     "no modulus": lambda: [public_jwk("RSA 1", n="")],
-    "modulus as number": lambda: [public_jwk("RSA 1", n=5)],
+    "numeric modulus": lambda: [public_jwk("RSA 1", n=5)],
     "no exponent": lambda: [public_jwk("RSA 1", e=None)],
     "different type": lambda: [public_jwk("EC 256", kid="RSA 1")],
-    "keys as string": lambda: "keys",
+    "string instead of a list": lambda: "keys",
     "null": lambda: None,
 }
 

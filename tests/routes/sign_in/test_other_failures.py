@@ -1,4 +1,4 @@
-"""Other errors of the sign-in routes keep their status and send the browser to the page."""
+"""Bad requests, a missing provider and internal errors send the browser to the console's page."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ STEPS = ["/console/sign-in", "/console/callback"]
 
 
 def expect_page(response: Any, status: int) -> None:
-    """Check that the response has a JSON body and sends a browser to the page."""
+    """Check that the response has a JSON body and sends a browser to the console's page."""
     assert response.status_code == status
     assert response.json_body["Code"]
-    # Relative to the URLs of the sign-in routes, "./" is the page.
+    # Relative to the URLs of the sign-in routes, "./" is the console's page.
     assert response.headers["Refresh"] == "0; url=./#sign-in-error=request_failed"
 
 

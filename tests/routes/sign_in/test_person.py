@@ -1,4 +1,4 @@
-"""The user's claims determine the Worker, the role and the token, or the sign-in fails."""
+"""The user's claims determine the Worker, the role and the token. Unusable claims are rejected."""
 
 import time
 from typing import Any

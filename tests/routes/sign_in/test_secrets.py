@@ -1,4 +1,4 @@
-"""The client secret is sent to the provider, and no secret reaches the log."""
+"""The client secret is sent to the provider, and no secret is logged."""
 
 from typing import Any
 from urllib.parse import parse_qs
@@ -47,7 +47,7 @@ def test_invalid_client_error_is_reported_without_its_description(
     assert "s3cret" not in browser.api.log.getvalue()
 
 
-def test_no_secret_reaches_the_log(browser: Browser, provider: FakeProvider) -> None:
+def test_no_secret_is_logged(browser: Browser, provider: FakeProvider) -> None:
     query = browser.begin()
     cookie = browser.cookies[COOKIE]
     browser.finish(query)

@@ -42,7 +42,7 @@ def test_completed_sign_in_puts_the_token_into_a_cookie_for_one_route_only(
     ]
 
 
-def test_token_cookie_on_loopback_http_is_not_secure(
+def test_token_cookie_on_loopback_http_has_no_secure_attribute(
     environ: dict[str, str], oidc: None, request: pytest.FixtureRequest
 ) -> None:
     environ["PUBLIC_BASE_URL"] = "http://127.0.0.1:8000"
@@ -53,7 +53,7 @@ def test_token_cookie_on_loopback_http_is_not_secure(
     assert browser.redeem().status_code == 200
 
 
-def test_page_gets_the_token_only_once(browser: Browser, api: Api) -> None:
+def test_exchange_returns_the_token_and_deletes_the_cookie(browser: Browser, api: Api) -> None:
     token = complete_sign_in(browser)
     response = browser.redeem()
     assert (response.status_code, response.json_body) == (200, {"token": token})
@@ -91,7 +91,7 @@ def test_second_sign_in_in_a_browser_replaces_the_first(
 @pytest.mark.parametrize(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx"]
 )
-def test_request_without_json_does_not_use_up_the_cookie(
+def test_request_without_a_json_content_type_keeps_the_cookie(
     browser: Browser, content_type: str | None
 ) -> None:
     """Without a preflight, a page from another origin can't send JSON."""
@@ -138,14 +138,14 @@ def test_missing_forged_expired_or_repeated_cookie_is_rejected(
     assert set_cookies(response) == []
 
 
-def test_unknown_parameter_is_rejected(browser: Browser) -> None:
+def test_unexpected_body_is_rejected(browser: Browser) -> None:
     complete_sign_in(browser)
     assert browser.redeem(b'{"token": "x"}').status_code == 400
     assert browser.redeem(b"[]").status_code == 400
     assert TOKEN_COOKIE in browser.cookies
 
 
-def test_token_is_not_exchanged_without_a_provider(api: Api) -> None:
+def test_no_token_is_returned_without_a_provider(api: Api) -> None:
     headers = {"Cookie": f"{TOKEN_COOKIE}={api.token()}"}
     response = api.post_json("/console/session", {}, token=None, headers=headers)
     assert response.status_code == 404
@@ -153,7 +153,7 @@ def test_token_is_not_exchanged_without_a_provider(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("name", "fits"), [("\u4e00" * 256, True), ("\U0001f600" * 256, False)])
-def test_token_that_does_not_fit_into_a_cookie_is_rejected(
+def test_sign_in_succeeds_only_if_the_token_fits_into_a_cookie(
     browser: Browser, provider: FakeProvider, directory: Directory, name: str, *, fits: bool
 ) -> None:
     provider.claims["email"] = name
